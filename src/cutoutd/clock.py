@@ -1,0 +1,30 @@
+"""Time, as a value that is passed in: wall time for records, monotonic time for deadlines.
+
+Nothing here sleeps. A wall clock may jump; whatever must not notice takes ``monotonic_s``.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+
+class Clock:
+    """The machine's clocks; tests pass one of their own."""
+
+    def now_us(self) -> int:
+        """UTC microseconds since 1970, for records."""
+        return time.time_ns() // 1000
+
+    def monotonic_s(self) -> float:
+        """Seconds that never jump, for deadlines and quiet periods."""
+        return time.monotonic()
+
+
+def rfc3339(us: int) -> str:
+    """UTC microseconds as text with ``Z``, as every JSON of ours has it."""
+    return (
+        datetime.fromtimestamp(us / 1_000_000, tz=UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )

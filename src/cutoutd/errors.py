@@ -1,0 +1,173 @@
+"""What can go wrong, in one tree; every error knows its title, what to do about it, and the file it concerns.
+
+    CutoutdError
+    ├── UsageError              wrong call or configuration                    exit 2
+    │   └── ConfigurationError  names file, table, key and the right form
+    ├── AlreadyRunningError     another daemon holds the state directory       exit 3
+    ├── ModelError              the model is missing or altered                exit 4
+    ├── PermanentError          trying the same bytes again cannot help
+    │   ├── PictureError        the bytes are not a picture we can read, perhaps not yet
+    │   │   └── LimitError      a whole picture, but one we refuse: too large, or a format not allowed
+    │   └── LostError           the worker died over it
+    ├── TemporaryError          may pass by itself; has a delay
+    │   ├── NotReadyError       the file looks unfinished
+    │   └── StorageError        a share or disk does not answer as it should
+    └── SourceGoneError         the file was removed or replaced before its turn
+
+This module must not log, print, or know exit codes: the command line maps families to codes.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class CutoutdError(Exception):
+    """The root of the tree.
+
+    Args:
+        cause: what happened, in words for the user; the class's own advice follows it.
+        path: the file or directory it happened to.
+        advice: what to do, where it differs from the class's advice.
+    """
+
+    title: ClassVar[str] = "Something went wrong"
+    advice: str = "Please report this with the log around it."
+
+    def __init__(self, cause: str, *, path: Path | None = None, advice: str | None = None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.path = path
+        if advice is not None:
+            self.advice = advice
+
+    def __str__(self) -> str:
+        where = f"{self.path}: " if self.path is not None else ""
+        return f"{where}{self.cause}. {self.advice}".strip()
+
+    @property
+    def code(self) -> str:
+        """The stable name of this kind of error, as it stands in journal, sidecars and logs."""
+        return type(self).__name__.removesuffix("Error")
+
+
+class UsageError(CutoutdError):
+    """The command was called in a way that cannot work."""
+
+    title = "Wrong usage"
+    advice = "See `cutoutd --help`."
+
+
+class ConfigurationError(UsageError):
+    """A setting is wrong; the message names file, table, key and the right form."""
+
+    title = "Wrong configuration"
+    advice = "Correct it and run `cutoutd check`."
+
+
+class AlreadyRunningError(CutoutdError):
+    """Another daemon works on the same state directory."""
+
+    title = "Already running"
+    advice = "See `cutoutd status`; stop the other one first, or give this one folders of its own."
+
+
+class ModelError(CutoutdError):
+    """The model's file is missing, altered, or does not run."""
+
+    title = "Model missing or altered"
+    advice = "Install cutoutd again, or see `cutoutd models verify`."
+
+
+class PermanentError(CutoutdError):
+    """Trying the same bytes again cannot help."""
+
+    title = "Could not be cut"
+    advice = "The original is untouched. Put a corrected file in its place to have it cut."
+
+
+class PictureError(PermanentError):
+    """The bytes are not a picture we can read: damaged, cut short, or of no known format.
+
+    A file that arrived a moment ago may only be unfinished, so `cutoutd.retry` gives it time.
+    """
+
+    title = "Not a usable picture"
+    advice = "The original is untouched. Export it again as JPEG or PNG and put it in its place."
+
+
+class LimitError(PictureError):
+    """A picture we refuse by its header: too many pixels or bytes, or a format that is not allowed."""
+
+    title = "Picture refused"
+    advice = "The original is untouched. Raise the limit in [pool], or export it smaller or as JPEG or PNG."
+
+
+class LostError(PermanentError):
+    """The worker died or overran its time on this file, as often as it may."""
+
+    title = "The picture could not be processed"
+    advice = "The original is untouched. `cutoutd retry` tries it again."
+
+
+class TemporaryError(CutoutdError):
+    """May pass by itself; worth another try after ``delay_s`` seconds."""
+
+    title = "Not possible just now"
+    advice = "It is tried again by itself."
+    delay_s: float = 10.0
+
+
+class NotReadyError(TemporaryError):
+    """The file reads like one that is still being written or copied."""
+
+    title = "The file looks unfinished"
+    delay_s = 2.0
+
+
+class StorageError(TemporaryError):
+    """A disk or share does not answer as it should: full, read-only, gone, or refusing."""
+
+    title = "The disk or share does not answer as it should"
+    delay_s = 15.0
+
+
+class SourceGoneError(CutoutdError):
+    """The source was removed, or replaced by a newer version, before its turn."""
+
+    title = "The file is gone"
+    advice = "Nothing to do: if it comes back, or a newer version is there, that is cut."
+
+
+# What the errno of a failed system call means for a file that worked a moment ago. Everything that is not
+# named here is a StorageError too, with the system's own words: an unknown fault is safer tried again.
+_ADVICE_BY_ERRNO: dict[int, str] = {
+    errno.ENOSPC: "The disk is full: free some space; work goes on by itself.",
+    errno.EDQUOT: "The disk quota is used up: free some space; work goes on by itself.",
+    errno.EROFS: "The file system is read-only: make it writable; work goes on by itself.",
+    errno.EACCES: "Permission was refused: let the user who runs cutoutd read and write there.",
+    errno.EPERM: "Permission was refused: let the user who runs cutoutd read and write there.",
+    errno.EIO: "The disk or share reports read or write errors: check its cable, health or connection.",
+    errno.ESTALE: "The share was replaced under us: it is tried again when it is back.",
+    errno.EMFILE: "Too many open files: raise the limit (`ulimit -n`, LimitNOFILE=).",
+    errno.ENFILE: "The system has too many open files.",
+    errno.ENAMETOOLONG: "The name is longer than this file system allows: shorten it or the suffix.",
+}
+
+
+def from_os_error(error: OSError, path: Path | None) -> CutoutdError:
+    """Translate a system call's failure into this tree: the only place where errno is read for meaning.
+
+    Args:
+        error: the failure, from reading a source or writing a result.
+        path: the file it happened to.
+    """
+    said = error.strerror or str(error) or "the system gave no reason"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return SourceGoneError(f"no longer there ({said})", path=path)
+    advice = _ADVICE_BY_ERRNO.get(error.errno or 0)
+    return StorageError(f"the system says: {said}", path=path, advice=advice)

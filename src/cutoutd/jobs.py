@@ -1,0 +1,239 @@
+"""The nouns of the work: a source's version, the job it becomes, the task a worker gets, the report it gives.
+
+Values only: this module must not touch files, clocks, databases or processes. Paths are text as
+``os.fsdecode`` gives it, so that a name that is not UTF-8 survives (PEP 383); they become bytes again
+at the journal's edge and lossy text in JSON for people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class JobState(StrEnum):
+    """Where one version of a source stands."""
+
+    QUEUED = "queued"  # accepted, waits for a worker
+    WORKING = "working"  # a worker has it
+    PUBLISHING = "publishing"  # its results are staged, the plan is written down, names are being given
+    DONE = "done"  # its results have their names
+    RETRY = "retry"  # a passing fault; waits for its time
+    FAILED = "failed"  # will not be tried again by itself
+    REVIEW = "review"  # cut, but doubtful: its results lie in review/
+    GONE = "gone"  # removed, or replaced by a newer version, before its turn
+    PARKED = "parked"  # its folder was taken out of the configuration
+    UNCHANGED = "unchanged"  # the same bytes as what is published for it already
+    SKIPPED = "skipped"  # was there before the first start of a folder with existing = "skip"
+
+
+RUNNABLE = frozenset({JobState.QUEUED, JobState.WORKING, JobState.PUBLISHING})
+OPEN = RUNNABLE | {JobState.RETRY}
+
+
+class Format(StrEnum):
+    """What a rendition can be written as."""
+
+    PNG = "png"  # lossless, 8 bits a channel, straight alpha
+
+
+class Metadata(StrEnum):
+    """How much of a picture's metadata its cutout keeps; the colour profile is always kept."""
+
+    KEEP = "keep"  # all of EXIF and XMP
+    NO_LOCATION = "no-location"  # EXIF without GPS, no XMP (which may repeat the position)
+    NONE = "none"  # neither
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Version:
+    """One version of a source: what intake accepts and the journal keeps one row for.
+
+    Attributes:
+        path: relative to the folder's input, with ``/`` between parts.
+        size: bytes.
+        mtime_ns: modification time as the file system gives it.
+        provisional: the stat was too close to a coarse modification time to tell a later write apart.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    provisional: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendition:
+    """One form in which a cutout is published."""
+
+    format: Format
+    suffix: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """All that decides what a cutout looks like, apart from the picture and the model."""
+
+    renditions: tuple[Rendition, ...]
+    refine: bool
+    decontaminate: bool
+    metadata: Metadata
+    review_below: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """One job as a worker gets it.
+
+    Attributes:
+        job: the journal's id, and the first part of every staged name.
+        source: absolute path of the picture.
+        size, mtime_ns: what the accepted version looked like.
+        staging: directory that staged results go to.
+        published_sha256: of the version published now, or None; the same bytes are not cut again.
+        alone: no other worker is busy, so the memory of all is there for it.
+    """
+
+    job: int
+    source: str
+    size: int
+    mtime_ns: int
+    staging: str
+    published_sha256: str | None
+    recipe: Recipe
+    alone: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Staged:
+    """A result that lies, whole and synced, in the staging directory."""
+
+    name: str
+    rendition: int  # index into the recipe's renditions; -1 for the overlay of a doubtful result
+    bytes: int
+    sha256: str
+    width: int
+    height: int
+    format: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Published:
+    """A result under its name.
+
+    Attributes:
+        rendition: as in `Staged`.
+        path: in the folder's output, with ``/`` between parts.
+        sha256: hex.
+        review: it lies there as a doubtful result.
+    """
+
+    rendition: int
+    path: str
+    sha256: str
+    review: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceFacts:
+    """What the worker learned about the picture; the size is as seen, that is after its orientation."""
+
+    bytes: int
+    sha256: str
+    width: int
+    height: int
+    format: str
+    orientation: int  # EXIF, 1 to 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quality:
+    """How good the cutout probably is: 0 (no subject) to 1, and why it is not 1."""
+
+    score: float
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cut:
+    """The worker's report of a finished cutout."""
+
+    source: SourceFacts
+    staged: tuple[Staged, ...]
+    quality: Quality
+    review: bool
+    timings_ms: dict[str, float]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unchanged:
+    """The bytes are those of the version that is published already."""
+
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NeedsRoom:
+    """The picture is so large that it should run while no other does."""
+
+    pixels: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Why a job could not be done, in the words of the error tree.
+
+    Attributes:
+        code: stable name of the kind of error, such as ``Picture``.
+        title, cause, advice: for the user.
+        permanent: trying the same bytes again cannot help.
+        delay_s: how long a passing fault should rest.
+    """
+
+    code: str
+    title: str
+    cause: str
+    advice: str
+    permanent: bool
+    delay_s: float = 0.0
+
+
+Report = Cut | Unchanged | NeedsRoom | Failure
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """A journal row: one version of a source on its way.
+
+    Attributes:
+        forced: a person asked for it, so it is cut even if its bytes are known.
+        attempts: times a worker died over it while the supervisor lived.
+        interrupted: times the supervisor itself died while it was in work.
+        tries: passing faults so far, for the back-off.
+        accepted_us, not_before_us, finished_us: UTC microseconds.
+        detail: what the state needs remembered (the failure, the outputs), as it goes to JSON.
+    """
+
+    id: int
+    folder: str
+    path: str
+    size: int
+    mtime_ns: int
+    state: JobState
+    forced: bool
+    attempts: int
+    interrupted: int
+    tries: int
+    alone: bool
+    accepted_us: int
+    not_before_us: int
+    finished_us: int | None
+    sha256: str | None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def version(self) -> Version:
+        """The version of the source this job is about."""
+        return Version(path=self.path, size=self.size, mtime_ns=self.mtime_ns)

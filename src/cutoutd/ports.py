@@ -1,0 +1,117 @@
+"""What the layers agree on without knowing each other: the model's description, the pool's Protocol, the clock.
+
+Protocols and values only; nothing here does anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cutoutd.jobs import Report, Task
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSpec:
+    """A model as the catalog describes it.
+
+    Attributes:
+        name: as in ``[model] name``.
+        file: the ONNX file.
+        sha256: of the file, hex.
+        bytes: size of the file.
+        input_size: side of the square the model sees, pixels.
+        mean, std: per channel (R, G, B), applied after scaling to 0..1.
+        licence, source: where the weights come from and under which terms.
+    """
+
+    name: str
+    file: Path
+    sha256: str
+    bytes: int
+    input_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerFacts:
+    """What a worker says of itself once it is ready."""
+
+    layers: tuple[str, ...]  # active layers of the sandbox
+    provider: str  # what the model really runs on
+    onnxruntime: str  # version
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """A task came back with its report."""
+
+    job: int
+    report: Report
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lost:
+    """The worker died over a task.
+
+    Attributes:
+        job: the task's job.
+        why: how the process ended.
+        timed_out: it was killed at its deadline.
+        stuck: it outlives even that, as happens on a share that hangs; it may not be the picture's fault.
+    """
+
+    job: int
+    why: str
+    timed_out: bool
+    stuck: bool
+
+
+PoolEvent = Finished | Lost
+
+
+class Pool(Protocol):
+    """Where tasks are carried out: worker slots on this machine, one day a cluster."""
+
+    @property
+    def size(self) -> int:
+        """How many tasks can run at the same time."""
+
+    @property
+    def idle(self) -> int:
+        """How many tasks could be started now without waiting."""
+
+    @property
+    def busy(self) -> int:
+        """How many tasks are running."""
+
+    @property
+    def facts(self) -> WorkerFacts | None:
+        """What the workers say of themselves; None until the first is ready."""
+
+    def submit(self, task: Task) -> None:
+        """Start a task; only while ``idle`` is above 0."""
+
+    def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
+        """Wait for events, ``wake`` or the time-out, whichever is first.
+
+        Raises:
+            ModelError: the model does not load in any worker.
+            CutoutdError: no worker can be started at all.
+        """
+
+    def wake(self) -> None:
+        """End a ``poll`` early; safe from any thread and from signal handlers."""
+
+    def recycle(self) -> None:
+        """Replace every worker by a fresh one, the busy ones once they are idle."""
+
+    def close(self) -> None:
+        """End all workers at once; never waits for a stuck one."""

@@ -1,0 +1,34 @@
+"""What every kind of test shares: a clock that stands still until it is told to go on."""
+
+from __future__ import annotations
+
+import pytest
+
+from cutoutd.clock import Clock
+
+
+class FakeClock(Clock):
+    """Time as a test wants it."""
+
+    def __init__(self) -> None:
+        self.wall_us = 1_700_000_000_000_000
+        self.steady_s = 1000.0
+
+    def now_us(self) -> int:
+        """UTC microseconds."""
+        return self.wall_us
+
+    def monotonic_s(self) -> float:
+        """Seconds."""
+        return self.steady_s
+
+    def advance(self, seconds: float) -> None:
+        """Let both clocks go on."""
+        self.wall_us += int(seconds * 1_000_000)
+        self.steady_s += seconds
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock of the test's own."""
+    return FakeClock()
