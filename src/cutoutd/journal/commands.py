@@ -1,0 +1,72 @@
+"""What people ask of the daemon, as rows: so it works with the daemon up or down.
+
+It carries nothing out; the daemon does, when the file's ``data_version`` says that someone wrote.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cutoutd.clock import Clock
+    from cutoutd.journal.store import Store
+
+_PAUSED = "paused"
+
+
+class Verb(StrEnum):
+    """What can be asked."""
+
+    RETRY = "retry"  # argument: a job's id, or "failed"
+    PAUSE = "pause"  # no new work is begun
+    RESUME = "resume"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """One request."""
+
+    id: int
+    verb: Verb
+    argument: str
+
+
+class Commands:
+    """The requests in the journal."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def post(self, verb: Verb, argument: str = "") -> None:
+        """Ask for something."""
+        with self._store.transaction():
+            self._store.write(
+                "INSERT INTO command (verb, argument, posted_us) VALUES (?, ?, ?)",
+                (verb, argument, self._clock.now_us()),
+            )
+
+    def pending(self) -> list[Command]:
+        """What was asked and not carried out, oldest first."""
+        return [
+            Command(id=row["id"], verb=Verb(row["verb"]), argument=row["argument"])
+            for row in self._store.rows("SELECT id, verb, argument FROM command ORDER BY id")
+        ]
+
+    def done(self, command: Command) -> None:
+        """It was carried out."""
+        with self._store.transaction():
+            self._store.write("DELETE FROM command WHERE id = ?", (command.id,))
+
+    def is_paused(self) -> bool:
+        """Whether new work is held back; survives restarts."""
+        return self._store.row("SELECT 1 FROM fact WHERE name = ?", (_PAUSED,)) is not None
+
+    def set_paused(self, *, paused: bool) -> None:
+        """Hold new work back, or let it go on."""
+        with self._store.transaction():
+            self._store.write("DELETE FROM fact WHERE name = ?", (_PAUSED,))
+            if paused:
+                self._store.write("INSERT INTO fact (name, value) VALUES (?, '1')", (_PAUSED,))

@@ -1,0 +1,68 @@
+"""What is remembered of each hot folder: its marker, its device, and that it was healthy once.
+
+It draws no conclusion from them; `cutoutd.intake.marker` does.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cutoutd.clock import Clock
+    from cutoutd.journal.store import Store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FolderMemory:
+    """A hot folder as it was when it was last healthy.
+
+    Attributes:
+        input: absolute path.
+        marker: UUID in its marker file.
+        device: st_dev of the input.
+        aside: the marker is kept here alone, because the input is read-only.
+    """
+
+    input: str
+    marker: str
+    device: int
+    aside: bool
+
+
+class Folders:
+    """The folders in the journal."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def recall(self, name: str) -> FolderMemory | None:
+        """What is remembered; None at the first start."""
+        row = self._store.row("SELECT input, marker, device, aside FROM folder WHERE name = ?", (name,))
+        if row is None:
+            return None
+        return FolderMemory(
+            input=os.fsdecode(row["input"]),
+            marker=row["marker"],
+            device=row["device"],
+            aside=bool(row["aside"]),
+        )
+
+    def remember(self, name: str, memory: FolderMemory) -> None:
+        """Write down a healthy folder."""
+        with self._store.transaction():
+            self._store.write(
+                "INSERT INTO folder (name, input, marker, device, aside, first_run_us) VALUES (?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (name) DO UPDATE SET "
+                "input = excluded.input, marker = excluded.marker, device = excluded.device, aside = excluded.aside",
+                (
+                    name,
+                    os.fsencode(memory.input),
+                    memory.marker,
+                    memory.device,
+                    memory.aside,
+                    self._clock.now_us(),
+                ),
+            )

@@ -1,0 +1,96 @@
+"""The journal as the daemon holds it: one file, its parts by their names, and the steps that span them.
+
+Each part is a module of its own; here are only the transactions that concern more than one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cutoutd.jobs import JobState
+from cutoutd.journal.acceptance import Acceptance
+from cutoutd.journal.commands import Commands
+from cutoutd.journal.folders import Folders
+from cutoutd.journal.names import Names
+from cutoutd.journal.queue import Queue
+from cutoutd.journal.runs import Runs
+from cutoutd.journal.store import FILE_NAME, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from cutoutd.clock import Clock
+    from cutoutd.jobs import Job, Published
+
+
+class Journal:
+    """Everything that is remembered, opened for one run of the daemon.
+
+    Args:
+        directory: the state directory.
+        run: id of this run.
+        clock: for the times written down.
+    """
+
+    def __init__(self, directory: Path, *, run: str, clock: Clock) -> None:
+        self.store = Store(directory / FILE_NAME, create=True)
+        self.acceptance = Acceptance(self.store, clock)
+        self.queue = Queue(self.store, clock, run)
+        self.names = Names(self.store)
+        self.folders = Folders(self.store, clock)
+        self.commands = Commands(self.store, clock)
+        self.runs = Runs(self.store, clock, run)
+
+    def begin_publishing(
+        self, job: Job, *, sha256: str, claims: Iterable[bytes], detail: dict[str, Any]
+    ) -> None:
+        """Write a plan down before its first rename, with the names it needs.
+
+        Args:
+            job: the job.
+            sha256: of the source's bytes.
+            claims: keys of the names.
+            detail: the plan, and what is needed to finish after a crash.
+        """
+        with self.store.transaction():
+            self.names.keep_within(job.folder, job.path, claims)
+            self.queue.publish_within(job.id, sha256=sha256, detail=detail)
+        self.names.release(job.folder, job.path)
+
+    def finish_publishing(
+        self,
+        job: Job,
+        state: JobState,
+        *,
+        sha256: str,
+        published: Iterable[Published],
+        detail: dict[str, Any],
+    ) -> None:
+        """The commit mark of a publication: the job's end and what is published now, in one transaction.
+
+        Args:
+            job: the job.
+            state: DONE or REVIEW.
+            sha256: of the source's bytes.
+            published: the results that have their names.
+            detail: for the row.
+        """
+        with self.store.transaction():
+            self.names.record_within(job.folder, job.path, source_sha256=sha256, published=published)
+            self.queue.finish_within(job.id, state, detail=detail, sha256=sha256)
+
+    def undo_publishing(self, job: Job, *, standing: Iterable[Published]) -> None:
+        """A crash lost a result: compute the job again, knowing what has its name already."""
+        with self.store.transaction():
+            self.names.record_within(job.folder, job.path, source_sha256=None, published=standing)
+            self.queue.put_back_within(job.id)
+
+    def gone(self, job: Job, why: str) -> None:
+        """The source vanished before its turn; it is accepted again should it come back."""
+        self.queue.finish(job.id, JobState.GONE, detail={"why": why})
+        self.acceptance.forget(job.folder, job.version)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.store.close()

@@ -1,0 +1,221 @@
+"""The way of a job through its states; every step is one transaction.
+
+    queued ─▶ working ─▶ publishing ─▶ done | review
+      ▲          ├──▶ unchanged | gone | failed
+      └─ retry ◀─┘
+
+It decides nothing: whether a failure is tried again is `cutoutd.retry`'s answer, passed in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from cutoutd.jobs import Job, JobState
+from cutoutd.retry import ALONE_AFTER, MAX_DELAY_S, MAX_INTERRUPTED
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from cutoutd.clock import Clock
+    from cutoutd.journal.store import Store
+
+_QUARANTINED = {
+    "code": "Lost",
+    "title": "The picture could not be processed",
+    "cause": f"the daemon itself ended {MAX_INTERRUPTED} times while this picture was in work",
+    "advice": "The original is untouched. `cutoutd retry` tries it again.",
+}
+
+
+def job_from_row(row: sqlite3.Row) -> Job:
+    """A row of the table ``job`` as a value."""
+    return Job(
+        id=row["id"],
+        folder=row["folder"],
+        path=os.fsdecode(row["path"]),
+        size=row["size"],
+        mtime_ns=row["mtime_ns"],
+        state=JobState(row["state"]),
+        forced=bool(row["forced"]),
+        attempts=row["attempts"],
+        interrupted=row["interrupted"],
+        tries=row["tries"],
+        alone=bool(row["alone"]),
+        accepted_us=row["accepted_us"],
+        not_before_us=row["not_before_us"],
+        finished_us=row["finished_us"],
+        sha256=row["sha256"],
+        detail=json.loads(row["detail"]),
+    )
+
+
+class Queue:
+    """The jobs and their transitions, owned by one run of the daemon.
+
+    Args:
+        store: the journal's file.
+        clock: for the times written down.
+        run: id of this process, which holds the state directory's lock file.
+    """
+
+    def __init__(self, store: Store, clock: Clock, run: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._run = run
+
+    def next_in(self, folder: str, *, newest_first: bool) -> Job | None:
+        """The job of a folder whose turn it is; jobs that must run alone come last.
+
+        A source whose earlier version is still in work has to wait: results of one source never overtake.
+        """
+        direction = "DESC" if newest_first else "ASC"
+        row = self._store.row(
+            "SELECT * FROM job AS j WHERE folder = ? AND state = 'queued' AND NOT EXISTS ("  # noqa: S608 -- one of two literals
+            " SELECT 1 FROM job AS b WHERE b.folder = j.folder AND b.path = j.path"
+            " AND b.state IN ('working', 'publishing'))"
+            f" ORDER BY alone, mtime_ns {direction}, id {direction} LIMIT 1",
+            (folder,),
+        )
+        return job_from_row(row) if row is not None else None
+
+    def claim(self, job: Job) -> None:
+        """A worker gets it."""
+        with self._store.transaction():
+            self._update(job.id, JobState.WORKING, run=self._run)
+
+    def put_back(self, job: int, *, alone: bool | None = None) -> None:
+        """It was not begun, or was stopped for a reason that is not its own.
+
+        Args:
+            job: the job.
+            alone: whether it must run while no other does; None: as before.
+        """
+        with self._store.transaction():
+            self.put_back_within(job)
+            if alone is not None:
+                self._store.write("UPDATE job SET alone = ? WHERE id = ?", (alone, job))
+
+    def put_back_within(self, job: int) -> None:
+        """As `put_back`, inside a transaction of the caller's."""
+        self._update(job, JobState.QUEUED, run=None, detail={})
+
+    def publish_within(self, job: int, *, sha256: str, detail: dict[str, Any]) -> None:
+        """Its results are staged; ``detail`` says what will get which name. Inside a transaction of the caller's."""
+        self._update(job, JobState.PUBLISHING, sha256=sha256, detail=detail)
+
+    def finish(self, job: int, state: JobState, *, detail: dict[str, Any], sha256: str | None = None) -> None:
+        """It is over: ``state`` says how."""
+        with self._store.transaction():
+            self.finish_within(job, state, detail=detail, sha256=sha256)
+
+    def finish_within(
+        self, job: int, state: JobState, *, detail: dict[str, Any], sha256: str | None = None
+    ) -> None:
+        """As `finish`, inside a transaction of the caller's."""
+        changes: dict[str, Any] = {
+            "run": None,
+            "finished_us": self._clock.now_us(),
+            "detail": detail,
+            "forced": 0,
+        }
+        if sha256 is not None:
+            changes["sha256"] = sha256
+        self._update(job, state, **changes)
+
+    def rest(self, job: int, delay_s: float, *, detail: dict[str, Any]) -> None:
+        """A passing fault: another try after ``delay_s``."""
+        not_before = self._clock.now_us() + int(delay_s * 1_000_000)
+        with self._store.transaction():
+            self._store.write("UPDATE job SET tries = tries + 1 WHERE id = ?", (job,))
+            self._update(job, JobState.RETRY, run=None, not_before_us=not_before, detail=detail)
+
+    def count_attempt(self, job: int) -> int:
+        """A worker died over it while we lived; returns how many did by now."""
+        with self._store.transaction():
+            self._store.write("UPDATE job SET attempts = attempts + 1 WHERE id = ?", (job,))
+        row = self._store.row("SELECT attempts FROM job WHERE id = ?", (job,))
+        return int(row["attempts"]) if row is not None else 0
+
+    def wake_rested(self) -> None:
+        """Queue what has rested long enough; a clock that jumped back never makes it rest for longer."""
+        now = self._clock.now_us()
+        due = "state = 'retry' AND (not_before_us <= ? OR not_before_us > ?)"
+        bounds = (now, now + int(MAX_DELAY_S * 1_000_000) + 1_000_000)
+        if self._store.row(f"SELECT 1 FROM job WHERE {due} LIMIT 1", bounds) is not None:  # noqa: S608 -- a literal
+            with self._store.transaction():
+                self._store.write(f"UPDATE job SET state = 'queued' WHERE {due}", bounds)  # noqa: S608 -- a literal
+
+    def recover(self) -> list[Job]:
+        """Take over what an earlier run left in hand.
+
+        Returns:
+            The jobs whose results were being given their names: they are to be finished or undone.
+        """
+        with self._store.transaction():
+            self._store.write(
+                "UPDATE job SET interrupted = interrupted + 1, run = NULL, "
+                "state = CASE WHEN interrupted + 1 >= ? THEN 'failed' ELSE 'queued' END, "
+                "alone = MAX(alone, interrupted + 1 >= ?), "
+                "finished_us = CASE WHEN interrupted + 1 >= ? THEN ? END, "
+                "detail = CASE WHEN interrupted + 1 >= ? THEN ? ELSE '{}' END "
+                "WHERE state = 'working' AND run IS NOT ?",
+                (
+                    MAX_INTERRUPTED,
+                    ALONE_AFTER,
+                    MAX_INTERRUPTED,
+                    self._clock.now_us(),
+                    MAX_INTERRUPTED,
+                    json.dumps({"failure": _QUARANTINED}),
+                    self._run,
+                ),
+            )
+        return [job_from_row(row) for row in self._store.rows("SELECT * FROM job WHERE state = 'publishing'")]
+
+    def park(self, configured: set[str]) -> None:
+        """Set aside what belongs to folders that were taken out, and bring back what belongs to others."""
+        names = {row["folder"] for row in self._store.rows("SELECT DISTINCT folder FROM job")}
+        with self._store.transaction():
+            for name in names:
+                moves = (
+                    [("parked", "queued")]
+                    if name in configured
+                    else [("queued", "parked"), ("retry", "parked")]
+                )
+                for before, after in moves:
+                    self._store.write(
+                        "UPDATE job SET state = ? WHERE folder = ? AND state = ?", (after, name, before)
+                    )
+
+    def retry(self, job: int | None) -> int:
+        """Queue a job again by a person's wish, whatever became of it; None: every failed one.
+
+        Returns:
+            How many were queued; 0 if it is unknown, in work, or a newer version took its place.
+        """
+        which = (
+            "id = ? AND state NOT IN ('working', 'publishing', 'queued')"
+            if job is not None
+            else "state = 'failed'"
+        )
+        with self._store.transaction():
+            return self._store.write(
+                "UPDATE job SET state = 'queued', forced = 1, attempts = 0, interrupted = 0, tries = 0, "  # noqa: S608 -- a literal
+                f"not_before_us = 0, finished_us = NULL, detail = '{{}}' WHERE newest = 1 AND {which}",
+                (job,) if job is not None else (),
+            )
+
+    def is_idle(self) -> bool:
+        """Nothing is queued or in hand."""
+        return (
+            self._store.row("SELECT 1 FROM job WHERE state IN ('queued', 'working', 'publishing') LIMIT 1")
+            is None
+        )
+
+    def _update(self, job: int, state: JobState, **changes: Any) -> None:  # noqa: ANN401 -- column values
+        if "detail" in changes:
+            changes["detail"] = json.dumps(changes["detail"])
+        columns = ", ".join(f"{name} = ?" for name in ("state", *changes))
+        self._store.write(f"UPDATE job SET {columns} WHERE id = ?", (state, *changes.values(), job))  # noqa: S608 -- our own names

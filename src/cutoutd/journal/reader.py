@@ -1,0 +1,77 @@
+"""The journal for those who only look: counts and pages.
+
+Every answer is read whole and at once, since an open cursor would hold up the daemon's commits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cutoutd.jobs import JobState
+from cutoutd.journal.queue import job_from_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.jobs import Job
+    from cutoutd.journal.store import Store
+
+_PAGE = 500
+
+
+class Reader:
+    """Looks into a journal that a daemon may be writing."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def counts(self) -> dict[str, dict[JobState, int]]:
+        """How many jobs of each folder are in each state; history included."""
+        counts: dict[str, dict[JobState, int]] = {}
+        for row in self._store.rows("SELECT folder, state, COUNT(*) AS n FROM job GROUP BY state, folder"):
+            counts.setdefault(row["folder"], {})[JobState(row["state"])] = row["n"]
+        return counts
+
+    def done_since(self, folder: str, since_us: int) -> int:
+        """How many of a folder's jobs were published since a time: its rate."""
+        row = self._store.row(
+            "SELECT COUNT(*) AS n FROM job WHERE state IN ('done', 'review') AND folder = ? AND finished_us >= ?",
+            (folder, since_us),
+        )
+        return int(row["n"]) if row is not None else 0
+
+    def last_done(self, folder: str) -> Job | None:
+        """The folder's last published job."""
+        row = self._store.row(
+            "SELECT * FROM job WHERE state IN ('done', 'review') AND folder = ? ORDER BY finished_us DESC LIMIT 1",
+            (folder,),
+        )
+        return job_from_row(row) if row is not None else None
+
+    def job(self, job: int) -> Job | None:
+        """One job."""
+        row = self._store.row("SELECT * FROM job WHERE id = ?", (job,))
+        return job_from_row(row) if row is not None else None
+
+    def jobs(self, *, state: JobState | None = None, folder: str | None = None) -> Iterator[Job]:
+        """All jobs, oldest first, in pages."""
+        after = 0
+        while True:
+            rows = self._store.rows(
+                "SELECT * FROM job WHERE id > ? AND (? IS NULL OR state = ?) AND (? IS NULL OR folder = ?) "
+                "ORDER BY id LIMIT ?",
+                (after, state, state, folder, folder, _PAGE),
+            )
+            yield from (job_from_row(row) for row in rows)
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1]["id"]
+
+    def remaining(self, folder: str) -> list[Job]:
+        """What a folder still has to do."""
+        rows = self._store.rows(
+            "SELECT * FROM job WHERE folder = ? AND state IN ('queued', 'working', 'publishing', 'retry') "
+            "ORDER BY id",
+            (folder,),
+        )
+        return [job_from_row(row) for row in rows]

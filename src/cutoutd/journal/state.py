@@ -1,0 +1,86 @@
+"""The state directory: whose it is, and which one process works on it.
+
+The lock is a kernel lock on a file, so it ends with the process, however that ends; the run-id written
+into it is what tells the rows of a living run from those of a dead one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from typing import TYPE_CHECKING, Self
+
+from cutoutd.errors import AlreadyRunningError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+_LOCK_FILE = "lock"
+
+
+def check_owner(directory: Path) -> None:
+    """Refuse to work on another user's state directory: its files would become unreadable to them.
+
+    Raises:
+        UsageError: the directory belongs to someone else.
+    """
+    owner = directory.stat().st_uid
+    if owner != os.geteuid():
+        raise UsageError(
+            f"this state directory belongs to user id {owner}, and you are {os.geteuid()}",
+            path=directory,
+            advice="Run the command as the user the daemon runs as.",
+        )
+
+
+def is_running(directory: Path) -> bool:
+    """Whether a daemon holds the state directory now."""
+    try:
+        descriptor = os.open(directory / _LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+class StateDirectory:
+    """The state directory, held by this process for as long as the object is open.
+
+    Attributes:
+        path: the directory.
+        run: this run's id, 32 hex digits.
+
+    Raises:
+        AlreadyRunningError: another process holds it.
+        UsageError: it belongs to another user.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.run = uuid.uuid4().hex
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        check_owner(path)
+        # Inheritable by nobody: a worker must not keep the lock of a supervisor that died.
+        self._descriptor = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._descriptor)
+            raise AlreadyRunningError("a cutoutd works on this state directory", path=path) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{self.run}\n{os.getpid()}\n".encode(), 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)

@@ -1,0 +1,322 @@
+"""The journal's promises: nothing accepted twice, nothing lost between states, names never shared."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.jobs import Job, JobState, Published, Version
+from cutoutd.journal.commands import Verb
+from cutoutd.journal.folders import FolderMemory
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.reader import Reader
+from cutoutd.journal.store import FILE_NAME, JournalDamagedError, Store
+from cutoutd.retry import ALONE_AFTER, MAX_INTERRUPTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import FakeClock
+
+
+def version(path: str = "a.jpg", *, size: int = 10, mtime_ns: int = 1, provisional: bool = False) -> Version:
+    """A version of a source."""
+    return Version(path=path, size=size, mtime_ns=mtime_ns, provisional=provisional)
+
+
+@pytest.fixture
+def journal(tmp_path: Path, clock: FakeClock) -> Iterator[Journal]:
+    """A journal of this test's own."""
+    opened = Journal(tmp_path, run="run-1", clock=clock)
+    yield opened
+    opened.close()
+
+
+def begin(journal: Journal, folder: str = "f") -> Job:
+    """Claim the next job of a folder."""
+    job = journal.queue.next_in(folder, newest_first=False)
+    assert job is not None
+    journal.queue.claim(job)
+    return job
+
+
+def state_of(journal: Journal, job: int) -> JobState:
+    """Where a job stands."""
+    found = Reader(journal.store).job(job)
+    assert found is not None
+    return found.state
+
+
+def test_a_version_is_known_once_it_is_accepted_and_after_a_restart(tmp_path: Path, clock: FakeClock) -> None:
+    """Path, size and modification time make a version."""
+    journal = Journal(tmp_path, run="run-1", clock=clock)
+    journal.acceptance.accept("f", [version()])
+    journal.close()
+    again = Journal(tmp_path, run="run-2", clock=clock)
+    assert again.acceptance.is_known("f", version())
+    assert not again.acceptance.is_known("f", version(size=11))
+    assert not again.acceptance.is_known("f", version(mtime_ns=2))
+    assert not again.acceptance.is_known("g", version())
+
+
+def test_a_then_b_then_a_again_are_three_versions(journal: Journal) -> None:
+    """Only the newest version of a source counts as known."""
+    first, second = version(mtime_ns=1), version(mtime_ns=2)
+    for each in (first, second, first):
+        assert not journal.acceptance.is_known("f", each)
+        journal.acceptance.accept("f", [each])
+    assert len(list(Reader(journal.store).jobs())) == 3
+
+
+def test_a_newer_version_replaces_one_that_still_waits(journal: Journal) -> None:
+    """The older job is gone; only the newer one is begun."""
+    (old,) = journal.acceptance.accept("f", [version(mtime_ns=1)])
+    (new,) = journal.acceptance.accept("f", [version(mtime_ns=2)])
+    assert state_of(journal, old) is JobState.GONE
+    assert begin(journal).id == new
+
+
+def test_a_newer_version_waits_until_the_older_one_in_work_is_over(journal: Journal) -> None:
+    """Results of one source never overtake each other."""
+    journal.acceptance.accept("f", [version(mtime_ns=1)])
+    old = begin(journal)
+    journal.acceptance.accept("f", [version(mtime_ns=2)])
+    assert journal.queue.next_in("f", newest_first=False) is None
+    journal.queue.finish(old.id, JobState.FAILED, detail={})
+    assert begin(journal).mtime_ns == 2
+
+
+def test_a_provisional_version_is_accepted_once_more_when_it_can_be_trusted(journal: Journal) -> None:
+    """A share that rounds times to seconds could hide a second write in the same second."""
+    journal.acceptance.accept("f", [version(provisional=True)])
+    assert journal.acceptance.is_known("f", version(provisional=True))
+    assert not journal.acceptance.is_known("f", version())
+
+
+def test_a_source_that_came_back_is_accepted_again(journal: Journal) -> None:
+    """It had vanished before its turn, so nothing was cut."""
+    journal.acceptance.accept("f", [version()])
+    journal.gone(begin(journal), "removed")
+    assert not journal.acceptance.is_known("f", version())
+
+
+def test_an_old_version_that_vanished_does_not_make_the_new_one_unknown(journal: Journal) -> None:
+    """Otherwise it would be cut twice."""
+    journal.acceptance.accept("f", [version(mtime_ns=1)])
+    old = begin(journal)
+    journal.acceptance.accept("f", [version(mtime_ns=2)])
+    journal.gone(old, "replaced while it was read")
+    assert journal.acceptance.is_known("f", version(mtime_ns=2))
+
+
+def test_work_of_a_dead_run_is_queued_again(tmp_path: Path, clock: FakeClock) -> None:
+    """Ownership is the run-id, not a timed lease."""
+    journal = Journal(tmp_path, run="run-1", clock=clock)
+    journal.acceptance.accept("f", [version()])
+    job = begin(journal)
+    journal.close()
+    again = Journal(tmp_path, run="run-2", clock=clock)
+    assert again.queue.recover() == []
+    found = again.queue.next_in("f", newest_first=False)
+    assert found is not None
+    assert (found.id, found.interrupted, found.attempts) == (job.id, 1, 0)
+
+
+def test_a_job_the_daemon_dies_over_runs_alone_and_is_then_quarantined(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    """After three deaths it runs alone; after six it is left, with the reason."""
+    for death in range(MAX_INTERRUPTED + 1):
+        journal = Journal(tmp_path, run=f"run-{death}", clock=clock)
+        if death == 0:
+            journal.acceptance.accept("f", [version()])
+        journal.queue.recover()
+        job = journal.queue.next_in("f", newest_first=False)
+        if death < MAX_INTERRUPTED:
+            assert job is not None
+            assert job.alone is (death >= ALONE_AFTER)
+            journal.queue.claim(job)
+        journal.close()
+    (failed,) = Reader(Store(tmp_path / FILE_NAME)).jobs(state=JobState.FAILED)
+    assert "daemon itself ended" in failed.detail["failure"]["cause"]
+
+
+def test_a_job_being_published_is_given_back_with_its_plan(tmp_path: Path, clock: FakeClock) -> None:
+    """Recovery needs to know what was to get which name."""
+    journal = Journal(tmp_path, run="run-1", clock=clock)
+    journal.acceptance.accept("f", [version()])
+    job = begin(journal)
+    journal.begin_publishing(job, sha256="aa", claims=[b"/out/a.png"], detail={"plan": ["x"]})
+    journal.close()
+    (found,) = Journal(tmp_path, run="run-2", clock=clock).queue.recover()
+    assert (found.id, found.sha256, found.detail) == (job.id, "aa", {"plan": ["x"]})
+
+
+def test_a_resting_job_is_queued_when_its_time_has_come(journal: Journal, clock: FakeClock) -> None:
+    """Not before."""
+    journal.acceptance.accept("f", [version()])
+    job = begin(journal)
+    journal.queue.rest(job.id, 60.0, detail={})
+    clock.advance(59)
+    journal.queue.wake_rested()
+    assert state_of(journal, job.id) is JobState.RETRY
+    clock.advance(2)
+    journal.queue.wake_rested()
+    assert state_of(journal, job.id) is JobState.QUEUED
+
+
+def test_a_clock_set_back_does_not_make_a_job_rest_for_hours(journal: Journal, clock: FakeClock) -> None:
+    """A rest that lies further ahead than any rest can is over."""
+    journal.acceptance.accept("f", [version()])
+    job = begin(journal)
+    journal.queue.rest(job.id, 60.0, detail={})
+    clock.wall_us -= 3600 * 1_000_000
+    journal.queue.wake_rested()
+    assert state_of(journal, job.id) is JobState.QUEUED
+
+
+@pytest.mark.parametrize(("newest_first", "expected"), [(False, [1, 2, 3]), (True, [3, 2, 1])])
+def test_order_is_decided_when_a_job_is_begun(
+    journal: Journal, expected: list[int], *, newest_first: bool
+) -> None:
+    """Oldest or newest file first, whatever order they were accepted in."""
+    journal.acceptance.accept("f", [version(f"{n}.jpg", mtime_ns=n) for n in (2, 1, 3)])
+    seen = []
+    while (job := journal.queue.next_in("f", newest_first=newest_first)) is not None:
+        journal.queue.claim(job)
+        seen.append(job.mtime_ns)
+    assert seen == expected
+
+
+def test_work_of_a_folder_taken_out_is_parked_and_comes_back_with_it(journal: Journal) -> None:
+    """Its pictures are neither lost nor in the way of `run --once`."""
+    waiting, resting = journal.acceptance.accept("f", [version(), version("b.jpg")])
+    journal.queue.rest(resting, 5.0, detail={})
+    journal.queue.park({"g"})
+    assert journal.queue.is_idle()
+    assert state_of(journal, resting) is JobState.PARKED
+    journal.queue.park({"f"})
+    assert state_of(journal, waiting) is JobState.QUEUED
+
+
+def test_retry_queues_the_newest_version_only(journal: Journal) -> None:
+    """A result of an old version must not replace that of the new one."""
+    (old,) = journal.acceptance.accept("f", [version(mtime_ns=1)])
+    journal.queue.finish(begin(journal).id, JobState.FAILED, detail={})
+    (new,) = journal.acceptance.accept("f", [version(mtime_ns=2)])
+    journal.queue.finish(begin(journal).id, JobState.FAILED, detail={})
+    assert journal.queue.retry(old) == 0
+    assert journal.queue.retry(None) == 1
+    assert begin(journal).id == new
+
+
+def test_a_name_belongs_to_one_source_over_all_folders(journal: Journal) -> None:
+    """From the plan on, and for good once the plan is written down."""
+    names = journal.names
+    journal.acceptance.accept("f", [version()])
+    job = begin(journal)
+    assert names.reserve("f", "a.jpg", [b"/out/a.png", b"/out/a.png.json"])
+    assert not names.reserve("g", "A.jpg", [b"/out/a.png.json"])
+    assert names.reserve("f", "a.jpg", [b"/out/a.png"])
+    journal.begin_publishing(job, sha256="s", claims=[b"/out/a.png"], detail={})
+    assert not names.reserve("g", "A.jpg", [b"/out/a.png"])
+    assert names.reserve("g", "A.jpg", [b"/out/a.png.json"])  # reserved, but not in the plan
+
+
+def test_all_names_are_reserved_or_none(journal: Journal) -> None:
+    """A picture without its sidecar's name would be no result."""
+    names = journal.names
+    assert names.reserve("f", "a.jpg", [b"/out/a.png.json"])
+    assert not names.reserve("g", "b.jpg", [b"/out/b.png", b"/out/a.png.json"])
+    assert names.reserve("h", "c.jpg", [b"/out/b.png"])
+
+
+def test_a_finished_publication_is_remembered_whole(journal: Journal) -> None:
+    """The source's hash and the outputs' are there with the state, or not at all."""
+    journal.acceptance.accept("f", [version()])
+    job = begin(journal)
+    result = Published(rendition=0, path="a.png", sha256="o" * 64, review=False)
+    journal.finish_publishing(job, JobState.DONE, sha256="s" * 64, published=[result], detail={})
+    assert journal.names.published_sha256("f", "a.jpg") == "s" * 64
+    assert journal.names.earlier("f", "a.jpg") == (result,)
+    assert state_of(journal, job.id) is JobState.DONE
+
+
+def test_an_undone_publication_is_computed_again_and_knows_what_stands(journal: Journal) -> None:
+    """So that the part that has its name is not published twice."""
+    journal.acceptance.accept("f", [version()])
+    job = begin(journal)
+    result = Published(rendition=0, path="a.png", sha256="o" * 64, review=False)
+    journal.undo_publishing(job, standing=[result])
+    assert state_of(journal, job.id) is JobState.QUEUED
+    assert journal.names.earlier("f", "a.jpg") == (result,)
+    assert journal.names.published_sha256("f", "a.jpg") is None
+
+
+def test_a_path_that_is_not_utf8_survives(journal: Journal) -> None:
+    """Paths are bytes in the file."""
+    path = b"caf\xe9 \xff.jpg".decode("utf-8", "surrogateescape")
+    journal.acceptance.accept("f", [version(path)])
+    assert begin(journal).path == path
+
+
+def test_commands_wait_for_the_daemon_in_order(journal: Journal) -> None:
+    """They work with the daemon down."""
+    journal.commands.post(Verb.PAUSE)
+    journal.commands.post(Verb.RETRY, "failed")
+    pending = journal.commands.pending()
+    assert [(command.verb, command.argument) for command in pending] == [
+        (Verb.PAUSE, ""),
+        (Verb.RETRY, "failed"),
+    ]
+    journal.commands.done(pending[0])
+    assert len(journal.commands.pending()) == 1
+
+
+def test_data_version_tells_that_another_connection_wrote(journal: Journal, tmp_path: Path) -> None:
+    """The daemon looks at the commands only then."""
+    before = journal.store.data_version()
+    assert journal.store.data_version() == before
+    other = Store(tmp_path / FILE_NAME)
+    with other.transaction():
+        other.write("INSERT INTO fact VALUES ('x', 'y')")
+    assert journal.store.data_version() != before
+
+
+def test_folders_are_remembered(journal: Journal) -> None:
+    """Marker and device tell another volume from an empty folder."""
+    assert journal.folders.recall("f") is None
+    memory = FolderMemory(input="/in", marker="uuid", device=7, aside=False)
+    journal.folders.remember("f", memory)
+    assert journal.folders.recall("f") == memory
+
+
+def test_a_failed_transaction_leaves_nothing(journal: Journal) -> None:
+    """Whole or not there."""
+
+    def write_twice() -> None:
+        with journal.store.transaction():
+            journal.store.write("INSERT INTO fact VALUES ('x', 'y')")
+            journal.store.write("INSERT INTO fact VALUES ('x', 'y')")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        write_twice()
+    assert journal.store.row("SELECT 1 FROM fact") is None
+
+
+def test_a_file_that_is_no_journal_is_refused_by_name(tmp_path: Path) -> None:
+    """It is said loudly, and nothing is written to it."""
+    (tmp_path / FILE_NAME).write_bytes(b"not a database" * 100)
+    with pytest.raises(JournalDamagedError, match=FILE_NAME):
+        Store(tmp_path / FILE_NAME, create=True)
+
+
+def test_jobs_are_read_in_pages(journal: Journal) -> None:
+    """More than one page comes back whole and in order."""
+    journal.acceptance.accept("f", [version(f"{n}.jpg") for n in range(1203)])
+    listed = [job.id for job in Reader(journal.store).jobs(folder="f", state=JobState.QUEUED)]
+    assert listed == sorted(listed)
+    assert len(listed) == 1203
