@@ -1,0 +1,1 @@
+"""Worker slots: each its own process, its own pipes, and its own deadline."""

@@ -1,0 +1,261 @@
+"""The pool on this machine: slots, their deadlines, and their replacement.
+
+No lock is shared between slots and nothing waits for one of them: a worker that crashes, hangs, or hangs
+even when killed costs its own job's time and nobody else's.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import sys
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import CutoutdError, ModelError
+from cutoutd.jobs import Failure
+from cutoutd.logs import get
+from cutoutd.pool import wire
+from cutoutd.pool.slot import Slot, SlotState
+from cutoutd.ports import Finished, Lost, WorkerFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cutoutd.clock import Clock
+    from cutoutd.jobs import Task
+    from cutoutd.ports import PoolEvent
+
+START_TIMEOUT_S: Final = 60.0
+"""Loading the model takes under a second; a slow disk at boot may need much longer."""
+
+ABANDON_S: Final = 2.0
+"""A worker that outlives SIGKILL by this is stuck in the kernel: it is left behind and replaced."""
+
+# -P: a module that lies in the current directory must never be imported.
+WORKER: Final = (sys.executable, "-P", "-m", "cutoutd.pool.worker")
+
+MAX_FAILED_STARTS: Final = 4
+"""So many starts in a row without one success, and the fault is not the pictures'."""
+
+
+class WorkersFailError(CutoutdError):
+    """No worker comes up."""
+
+    title = "No worker can be started"
+    advice = (
+        "See the lines above in the log; `cutoutd models verify` checks the model, and memory may be short."
+    )
+
+
+class LocalPool:
+    """Worker slots on this machine; implements `cutoutd.ports.Pool`.
+
+    All methods but ``wake`` belong to one thread, the one that lives as long as the process: the kernel
+    ends the workers when the thread that started them ends.
+
+    Args:
+        size: number of slots.
+        setup: gives what a new worker is told; asked anew for each, since roots may have changed.
+        job_timeout_s: from the moment a task is given.
+        clock: its monotonic side.
+        command: what a worker is; anything that speaks `cutoutd.pool.wire`.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int,
+        setup: Callable[[], wire.Setup],
+        job_timeout_s: float,
+        clock: Clock,
+        command: Sequence[str] = WORKER,
+    ) -> None:
+        self._size = size
+        self._command = command
+        self._setup = setup
+        self._job_timeout_s = job_timeout_s
+        self._clock = clock
+        self._log = get()
+        self._selector = selectors.DefaultSelector()
+        # Never closed: a thread that ends late may still write to it.
+        self._wake_out, self._wake_in = os.pipe()
+        os.set_blocking(self._wake_out, False)
+        os.set_blocking(self._wake_in, False)
+        self._selector.register(self._wake_out, selectors.EVENT_READ)
+        self._slots: list[Slot] = []
+        self._abandoned: list[Slot] = []
+        self._stale: set[Slot] = set()
+        self._failed_starts = 0
+        self._start_at_s = clock.monotonic_s()
+        self.facts: WorkerFacts | None = None
+        self._replace_missing()
+
+    @property
+    def size(self) -> int:
+        """Number of slots."""
+        return self._size
+
+    @property
+    def idle(self) -> int:
+        """Slots that wait for a task."""
+        return sum(slot.state is SlotState.IDLE for slot in self._slots)
+
+    @property
+    def busy(self) -> int:
+        """Slots that have one."""
+        return sum(slot.job is not None for slot in self._slots)
+
+    @property
+    def pids(self) -> list[int]:
+        """The workers' process ids."""
+        return [slot.pid for slot in self._slots]
+
+    def submit(self, task: Task) -> None:
+        """Give a task to an idle slot; only while ``idle`` is above 0."""
+        slot = next(slot for slot in self._slots if slot.state is SlotState.IDLE)
+        slot.give(task, self._clock.monotonic_s() + self._job_timeout_s)
+
+    def wake(self) -> None:
+        """End a ``poll`` early; safe from any thread and from signal handlers."""
+        try:
+            os.write(self._wake_in, b"\0")
+        except BlockingIOError:
+            return  # full: it wakes anyway
+
+    def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
+        """Wait for events, ``wake`` or the time-out, whichever is first.
+
+        Raises:
+            ModelError: the model does not load.
+            WorkersFailError: no worker comes up, time after time.
+        """
+        events: list[PoolEvent] = []
+        for key, _ in self._selector.select(self._until_next_deadline(timeout_s)):
+            if key.fd == self._wake_out:
+                _drain(self._wake_out)
+            elif isinstance(key.data, Slot):
+                events += self._listen(key.data)
+        events += self._enforce_deadlines()
+        self._retire_stale()
+        self._replace_missing()
+        return events
+
+    def recycle(self) -> None:
+        """Replace every worker by a fresh one, the busy ones once they are idle."""
+        self._stale = {slot for slot in self._slots if slot.state is not SlotState.DYING}
+        self.wake()
+
+    def close(self) -> None:
+        """End all workers at once; never waits for a stuck one."""
+        now_s = self._clock.monotonic_s()
+        for slot in self._slots:
+            slot.retire(now_s)
+        end_s = now_s + ABANDON_S
+        while self._clock.monotonic_s() < end_s and not all(slot.reaped() for slot in self._slots):
+            self._selector.select(0.01)
+        for slot in list(self._slots):
+            self._forget(slot)
+        self._selector.close()
+
+    def _listen(self, slot: Slot) -> list[PoolEvent]:
+        try:
+            lines, ended = slot.read()
+            events = [event for line in lines for event in self._hear(slot, line)]
+        except wire.WireError as error:
+            self._log.warning("worker.confused", pid=slot.pid, said=str(error))
+            slot.kill(self._clock.monotonic_s(), timed_out=False)
+            self._selector.unregister(slot.reports)
+            return []
+        if ended:
+            self._selector.unregister(slot.reports)
+            if slot.state is not SlotState.DYING:
+                slot.kill(self._clock.monotonic_s(), timed_out=False)
+        return events
+
+    def _hear(self, slot: Slot, line: bytes) -> list[PoolEvent]:
+        message = wire.decode_message(line)
+        if isinstance(message, WorkerFacts):
+            slot.rest()
+            self.facts = message
+            self._failed_starts = 0
+            self._log.debug("worker.ready", pid=slot.pid, sandbox=message.layers, provider=message.provider)
+            return []
+        if isinstance(message, Failure):
+            raise ModelError(message.cause, advice=message.advice)
+        job, report = message
+        if slot.job != job or slot.state is not SlotState.BUSY:
+            raise wire.WireError(f"a report of job {job}, which it does not have")
+        slot.rest()
+        return [Finished(job=job, report=report)]
+
+    def _enforce_deadlines(self) -> list[PoolEvent]:
+        now_s = self._clock.monotonic_s()
+        events: list[PoolEvent] = []
+        for slot in list(self._slots):
+            overdue = slot.deadline_s is not None and now_s >= slot.deadline_s
+            if overdue and slot.state is not SlotState.DYING:
+                slot.kill(now_s, timed_out=True)
+            if slot.state is SlotState.DYING and (slot.reaped() or now_s >= slot.since_s + ABANDON_S):
+                events += self._bury(slot)
+        self._abandoned = [slot for slot in self._abandoned if not slot.reaped()]
+        return events
+
+    def _bury(self, slot: Slot) -> list[PoolEvent]:
+        stuck = not slot.reaped()
+        self._forget(slot)
+        if stuck:
+            self._abandoned.append(slot)
+        why = slot.end()
+        if slot.job is not None:
+            self._log.warning("worker.lost", pid=slot.pid, job=slot.job, why=why, timed_out=slot.timed_out)
+            return [Lost(job=slot.job, why=why, timed_out=slot.timed_out, stuck=stuck)]
+        if slot.did_not_start:
+            self._count_failed_start(why)
+        return []
+
+    def _count_failed_start(self, why: str) -> None:
+        self._failed_starts += 1
+        self._log.warning("worker.did-not-start", why=why, times=self._failed_starts)
+        if self._failed_starts >= MAX_FAILED_STARTS:
+            raise WorkersFailError(f"{self._failed_starts} starts in a row failed; the last: {why}")
+        self._start_at_s = self._clock.monotonic_s() + 2.0 ** (self._failed_starts - 2)
+
+    def _forget(self, slot: Slot) -> None:
+        self._slots.remove(slot)
+        self._stale.discard(slot)
+        if slot.reports in self._selector.get_map():
+            self._selector.unregister(slot.reports)
+        slot.close()
+
+    def _retire_stale(self) -> None:
+        for slot in [slot for slot in self._stale if slot.state in (SlotState.IDLE, SlotState.STARTING)]:
+            self._stale.discard(slot)
+            slot.retire(self._clock.monotonic_s())
+
+    def _replace_missing(self) -> None:
+        if self._clock.monotonic_s() < self._start_at_s:
+            return
+        while len(self._slots) < self._size:
+            slot = Slot(self._command, self._setup(), deadline_s=self._clock.monotonic_s() + START_TIMEOUT_S)
+            self._slots.append(slot)
+            self._selector.register(slot.reports, selectors.EVENT_READ, slot)
+
+    def _until_next_deadline(self, timeout_s: float) -> float:
+        now_s = self._clock.monotonic_s()
+        ends = [now_s + timeout_s]
+        for slot in self._slots:
+            if slot.state is SlotState.DYING:
+                ends.append(now_s + 0.02)  # a killed process is gone within milliseconds
+            elif slot.deadline_s is not None:
+                ends.append(slot.deadline_s)
+        if len(self._slots) < self._size:
+            ends.append(self._start_at_s)
+        return max(0.0, min(ends) - now_s)
+
+
+def _drain(descriptor: int) -> None:
+    try:
+        while os.read(descriptor, 4096):
+            pass
+    except BlockingIOError:
+        return

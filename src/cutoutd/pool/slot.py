@@ -1,0 +1,161 @@
+"""One worker slot: a process of its own, two pipes of its own, a monotonic deadline.
+
+Nothing here blocks: writes fit the pipe's buffer, reads are non-blocking, and a kill is never waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.pool import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cutoutd.jobs import Task
+
+# One thread a worker: two one-thread workers give 1.5 times the throughput of one two-thread worker, and
+# a thread that numpy starts on import would exist before the sandbox does.
+_ENVIRONMENT: Final = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENCV_FOR_THREADS_NUM": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+class SlotState(Enum):
+    """Where a slot's process stands."""
+
+    STARTING = auto()  # loads the model
+    IDLE = auto()  # waits for a task
+    BUSY = auto()  # has one, and a deadline
+    DYING = auto()  # was killed, and is not yet reaped
+
+
+class Slot:
+    """A worker process and the pipes to it.
+
+    Args:
+        command: what to start; it finds the two pipes as its standard input and output.
+        setup: the first line it is sent.
+        deadline_s: monotonic seconds by which it must be ready.
+    """
+
+    def __init__(self, command: Sequence[str], setup: wire.Setup, *, deadline_s: float) -> None:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
+        self._process = subprocess.Popen(  # noqa: S603 -- the command is this program's own
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment | _ENVIRONMENT,
+            bufsize=0,
+            process_group=0,  # a Ctrl-C in the terminal is for the supervisor alone
+        )
+        assert self._process.stdin is not None  # noqa: S101 -- PIPE was asked for
+        assert self._process.stdout is not None  # noqa: S101 -- PIPE was asked for
+        self._tasks = self._process.stdin.fileno()
+        self.reports = self._process.stdout.fileno()
+        os.set_blocking(self.reports, False)
+        os.set_blocking(self._tasks, False)
+        self._unread = b""
+        self.state = SlotState.STARTING
+        self.since_s = 0.0
+        self.job: int | None = None
+        self.deadline_s: float | None = deadline_s
+        self.timed_out = False
+        self.did_not_start = False
+        self._send(wire.encode_setup(setup))
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id."""
+        return self._process.pid
+
+    def give(self, task: Task, deadline_s: float) -> None:
+        """Hand a task to the idle worker.
+
+        Args:
+            task: the task.
+            deadline_s: monotonic seconds at which it is killed.
+        """
+        self.state = SlotState.BUSY
+        self.job = task.job
+        self.deadline_s = deadline_s
+        self._send(wire.encode_task(task))
+
+    def rest(self) -> None:
+        """Its task is reported."""
+        self.state = SlotState.IDLE
+        self.job = None
+        self.deadline_s = None
+
+    def read(self) -> tuple[list[bytes], bool]:
+        """Whole lines the worker wrote, and whether its pipe has ended.
+
+        Raises:
+            WireError: a line is longer than any honest one.
+        """
+        ended = False
+        while True:
+            try:
+                data = os.read(self.reports, 65536)
+            except BlockingIOError:
+                break
+            if not data:
+                ended = True
+                break
+            self._unread += data
+            if len(self._unread) > wire.MAX_LINE_BYTES:
+                raise wire.WireError("a worker's message has no end")
+        *lines, self._unread = self._unread.split(b"\n")
+        return lines, ended
+
+    def kill(self, now_s: float, *, timed_out: bool) -> None:
+        """SIGKILL, without waiting for its effect."""
+        self.did_not_start = self.state is SlotState.STARTING
+        self.timed_out = timed_out
+        self.retire(now_s)
+
+    def retire(self, now_s: float) -> None:
+        """As `kill`, but by our own wish: no fault of the worker's."""
+        self._process.kill()
+        self.state = SlotState.DYING
+        self.since_s = now_s
+
+    def reaped(self) -> bool:
+        """Whether the process is gone; never waits."""
+        return self._process.poll() is not None
+
+    def end(self) -> str:
+        """How the process ended, in words."""
+        code = self._process.returncode
+        if code is None:
+            return "it does not even answer to being killed, as happens on a share that hangs"
+        if code >= 0:
+            return f"the worker ended with code {code}"
+        try:
+            return f"the worker was ended by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"the worker was ended by signal {-code}"
+
+    def close(self) -> None:
+        """Close our ends of the pipes."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _send(self, line: bytes) -> None:
+        # The worker reads only when idle, so its pipe is empty, and a line fits: at most the setup's few KB
+        # or a path. A dead worker shows itself at the other pipe.
+        try:
+            os.write(self._tasks, line)
+        except BrokenPipeError:
+            return

@@ -1,0 +1,169 @@
+"""What supervisor and workers say to each other: one JSON object a line, over two pipes.
+
+No pickle: a worker reads hostile pictures, so what it says is parsed, typed and checked like any other
+outside input. Paths are text by ``os.fsdecode``; JSON's ASCII escapes carry their surrogates unharmed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.jobs import Cut, Failure, Format, Metadata, NeedsRoom, Recipe, Rendition, Report, Task, Unchanged
+from cutoutd.ports import ModelSpec, WorkerFacts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydantic import TypeAdapter
+
+MAX_LINE_BYTES: Final = 1 << 20
+"""No honest message comes near it; a worker that says more is ended."""
+
+_REPORTS: Final[dict[str, type[Report]]] = {
+    "cut": Cut,
+    "unchanged": Unchanged,
+    "needs-room": NeedsRoom,
+    "failure": Failure,
+}
+_KINDS: Final = {kind: name for name, kind in _REPORTS.items()}
+
+
+class WireError(ValueError):
+    """The other side said something that is no message."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setup:
+    """What a worker needs to know once, before its first task.
+
+    Attributes:
+        parent: the supervisor's process id.
+        model: the model to load.
+        provider: execution provider by name, or ``auto``.
+        read_roots: directories it may read beneath.
+        write_roots: directories it may write beneath.
+        memory_mb: its address space at most.
+        nice: how far it steps back behind other programs.
+        max_pixels: of a picture.
+        max_file_bytes: of a picture's file.
+    """
+
+    parent: int
+    model: ModelSpec
+    provider: str
+    read_roots: tuple[str, ...]
+    write_roots: tuple[str, ...]
+    memory_mb: int
+    nice: int
+    max_pixels: int
+    max_file_bytes: int
+
+
+def encode_setup(setup: Setup) -> bytes:
+    """A set-up as a line."""
+    return _line({"setup": asdict(setup)})
+
+
+def decode_setup(line: bytes) -> Setup:
+    """A set-up from a line of the supervisor's."""
+    from pathlib import Path  # noqa: PLC0415 -- only the worker needs it at run time
+
+    fields = _load(line)["setup"]
+    model = fields.pop("model")
+    return Setup(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()},
+        model=ModelSpec(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in model.items()}
+            | {"file": Path(model["file"])}
+        ),
+    )
+
+
+def encode_task(task: Task) -> bytes:
+    """A task as a line."""
+    return _line({"task": asdict(task)})
+
+
+def decode_task(line: bytes) -> Task:
+    """A task from a line of the supervisor's."""
+    fields = _load(line)["task"]
+    recipe = fields.pop("recipe")
+    renditions = tuple(
+        Rendition(format=Format(entry["format"]), suffix=entry["suffix"])
+        for entry in recipe.pop("renditions")
+    )
+    metadata = Metadata(recipe.pop("metadata"))
+    return Task(**fields, recipe=Recipe(**recipe, renditions=renditions, metadata=metadata))
+
+
+def encode_report(job: int, report: Report) -> bytes:
+    """A report as a line."""
+    return _line({"job": job, "kind": _KINDS[type(report)], "report": asdict(report)})
+
+
+def encode_ready(facts: WorkerFacts) -> bytes:
+    """A worker's first words."""
+    return _line({"ready": asdict(facts)})
+
+
+def encode_unusable(failure: Failure) -> bytes:
+    """A worker's last words, when it cannot load the model."""
+    return _line({"unusable": asdict(failure)})
+
+
+def decode_message(line: bytes) -> WorkerFacts | Failure | tuple[int, Report]:
+    """What a worker said: ready, unusable, or a job and its report.
+
+    Raises:
+        WireError: it is none of these, or its values are not what they should be.
+    """
+    message = _load(line)
+    try:
+        if "ready" in message:
+            return _adapter(WorkerFacts).validate_python(message["ready"])  # type: ignore[no-any-return]
+        if "unusable" in message:
+            return _adapter(Failure).validate_python(message["unusable"])  # type: ignore[no-any-return]
+        job = int(message["job"])
+        report: Report = _adapter(_REPORTS[message["kind"]]).validate_python(message["report"])
+    except (ValueError, KeyError, TypeError) as error:  # pydantic's own error is a ValueError
+        raise WireError(f"not a message of a worker's: {error}") from error
+    if isinstance(report, Cut):
+        _check_names(job, report)
+    return job, report
+
+
+def _check_names(job: int, report: Cut) -> None:
+    # The supervisor renames what is named here: nothing but this job's own staged files may be.
+    own = re.compile(rf"{job}-[0-9a-z]+\.[0-9a-z]+")
+    for staged in report.staged:
+        if not own.fullmatch(staged.name) or not re.fullmatch(r"[0-9a-f]{64}", staged.sha256):
+            raise WireError(f"job {job} reports a result of another name")
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter  # noqa: PLC0415 -- 0.1 s that workers, who only speak, are spared
+
+    return TypeAdapter(kind)
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    return json.dumps(message, default=_as_text).encode("ascii") + b"\n"
+
+
+def _as_text(value: Path) -> str:
+    return str(value)
+
+
+def _load(line: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(line)
+    except ValueError as error:
+        raise WireError("not JSON") from error
+    if not isinstance(message, dict):
+        raise WireError("not a JSON object")
+    return message

@@ -1,0 +1,51 @@
+"""A worker that does what its task's source says, to see how the pool takes it.
+
+It speaks the real protocol in a real process; only the cutting is replaced.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from cutoutd.jobs import Unchanged
+from cutoutd.pool import wire
+from cutoutd.ports import WorkerFacts
+
+
+def main() -> None:
+    """Serve."""
+    tasks, reports = sys.stdin.buffer, sys.stdout.buffer
+    setup = wire.decode_setup(tasks.readline())
+    if setup.provider == "die-at-start":
+        sys.exit(7)
+    reports.write(
+        wire.encode_ready(WorkerFacts(layers=tuple(setup.read_roots), provider="cpu", onnxruntime="0"))
+    )
+    reports.flush()
+    for line in tasks:
+        task = wire.decode_task(line)
+        deed, _, where = task.source.partition(":")
+        if deed == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        elif deed == "hang":
+            time.sleep(600)
+        elif deed == "garble":
+            reports.write(b"\x00 not json\n")
+            reports.flush()
+            continue
+        elif deed == "flood":
+            reports.write(b"x" * (2 * wire.MAX_LINE_BYTES))
+        elif deed == "lie":
+            reports.write(wire.encode_report(task.job + 1, Unchanged(sha256="0" * 64)))
+        elif deed == "wait":
+            while not Path(where).exists():
+                time.sleep(0.005)
+        reports.write(wire.encode_report(task.job, Unchanged(sha256="0" * 64)))
+        reports.flush()
+
+
+main()

@@ -1,0 +1,217 @@
+"""The pool's promise: whatever one worker does, the others go on and the pool stays whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.clock import Clock
+from cutoutd.jobs import Format, Metadata, Recipe, Rendition, Task
+from cutoutd.pool import wire
+from cutoutd.pool.local import MAX_FAILED_STARTS, LocalPool, WorkersFailError
+from cutoutd.ports import Finished, Lost, ModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cutoutd.ports import PoolEvent
+
+OBEDIENT = (sys.executable, "-P", str(Path(__file__).with_name("obedient_worker.py")))
+PATIENCE_S = 20.0
+
+
+def setup(provider: str = "auto", roots: tuple[str, ...] = ("/in",)) -> wire.Setup:
+    """What a worker is told."""
+    model = ModelSpec(
+        name="none",
+        file=Path("/none"),
+        sha256="",
+        bytes=0,
+        input_size=320,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        licence="",
+        source="",
+    )
+    return wire.Setup(
+        parent=os.getpid(),
+        model=model,
+        provider=provider,
+        read_roots=roots,
+        write_roots=(),
+        memory_mb=1024,
+        nice=0,
+        max_pixels=1,
+        max_file_bytes=1,
+    )
+
+
+def task(job: int, deed: str) -> Task:
+    """A task that says what to do."""
+    recipe = Recipe(
+        renditions=(Rendition(format=Format.PNG, suffix=""),),
+        refine=True,
+        decontaminate=True,
+        metadata=Metadata.NONE,
+        review_below=0.0,
+    )
+    return Task(job=job, source=deed, size=1, mtime_ns=1, staging="/s", published_sha256=None, recipe=recipe)
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., LocalPool]]:
+    """Makes pools, and closes them."""
+    pools: list[LocalPool] = []
+
+    def build(size: int = 2, *, job_timeout_s: float = PATIENCE_S, provider: str = "auto") -> LocalPool:
+        pool = LocalPool(
+            size=size,
+            setup=lambda: setup(provider),
+            job_timeout_s=job_timeout_s,
+            clock=Clock(),
+            command=OBEDIENT,
+        )
+        pools.append(pool)
+        return pool
+
+    yield build
+    for pool in pools:
+        pool.close()
+
+
+def until(pool: LocalPool, condition: Callable[[], bool]) -> list[PoolEvent]:
+    """Let the pool go on until something holds."""
+    events: list[PoolEvent] = []
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "the pool did not get there"
+        events += pool.poll(0.05)
+    return events
+
+
+def events_of(pool: LocalPool, count: int) -> list[PoolEvent]:
+    """The next events."""
+    events: list[PoolEvent] = []
+    end = time.monotonic() + PATIENCE_S
+    while len(events) < count:
+        assert time.monotonic() < end, f"only {events}"
+        events += pool.poll(0.05)
+    return events
+
+
+def test_a_task_comes_back_with_its_report(make: Callable[..., LocalPool]) -> None:
+    """And the slot is idle again."""
+    pool = make()
+    until(pool, lambda: pool.idle == 2)
+    pool.submit(task(5, "ok"))
+    (event,) = events_of(pool, 1)
+    assert isinstance(event, Finished)
+    assert event.job == 5
+    assert pool.idle == 2
+
+
+def test_a_crash_costs_its_own_job_only(make: Callable[..., LocalPool], tmp_path: Path) -> None:
+    """The other slot's job ends as if nothing had happened, and the slot is filled again."""
+    pool = make()
+    until(pool, lambda: pool.idle == 2)
+    pool.submit(task(1, f"wait:{tmp_path / 'go'}"))
+    pool.submit(task(2, "crash"))
+    (lost,) = events_of(pool, 1)
+    assert isinstance(lost, Lost)
+    assert (lost.job, lost.timed_out, lost.stuck) == (2, False, False)
+    assert "SIGSEGV" in lost.why
+    (tmp_path / "go").touch()
+    (finished,) = events_of(pool, 1)
+    assert isinstance(finished, Finished)
+    assert finished.job == 1
+    until(pool, lambda: pool.idle == 2)
+
+
+def test_a_hang_is_ended_at_its_deadline_and_not_before(make: Callable[..., LocalPool]) -> None:
+    """Measured by a clock that never jumps."""
+    pool = make(1, job_timeout_s=0.5)
+    until(pool, lambda: pool.idle == 1)
+    begun = time.monotonic()
+    pool.submit(task(1, "hang"))
+    (lost,) = events_of(pool, 1)
+    assert isinstance(lost, Lost)
+    assert lost.timed_out
+    assert time.monotonic() - begun >= 0.5
+
+
+def test_killing_an_idle_worker_disturbs_nobody(make: Callable[..., LocalPool], tmp_path: Path) -> None:
+    """This breaks the executor of the standard library as a whole."""
+    pool = make()
+    until(pool, lambda: pool.idle == 2)
+    before = set(pool.pids)
+    pool.submit(task(1, f"wait:{tmp_path / 'go'}"))
+    idle = pool.pids[1]
+    os.kill(idle, signal.SIGKILL)
+    assert until(pool, lambda: pool.idle == 1 and idle not in pool.pids) == []
+    (tmp_path / "go").touch()
+    (finished,) = events_of(pool, 1)
+    assert isinstance(finished, Finished)
+    assert len(before & set(pool.pids)) == 1
+
+
+@pytest.mark.parametrize("deed", ["garble", "flood", "lie"])
+def test_a_worker_that_talks_nonsense_is_ended(make: Callable[..., LocalPool], deed: str) -> None:
+    """It read a hostile picture: nothing it says is believed."""
+    pool = make(1)
+    until(pool, lambda: pool.idle == 1)
+    pool.submit(task(1, deed))
+    (lost,) = events_of(pool, 1)
+    assert isinstance(lost, Lost)
+    until(pool, lambda: pool.idle == 1)
+
+
+def test_workers_that_all_die_at_start_end_the_pool_with_a_reason(make: Callable[..., LocalPool]) -> None:
+    """Instead of a tight loop of starts."""
+    pool = make(2, provider="die-at-start")
+    with pytest.raises(WorkersFailError, match="ended with code 7"):
+        until(pool, lambda: pool.idle == 2)
+    assert MAX_FAILED_STARTS < 10
+
+
+def test_recycling_replaces_idle_workers_at_once_and_busy_ones_when_they_are_done(
+    make: Callable[..., LocalPool], tmp_path: Path
+) -> None:
+    """No job is lost by it."""
+    pool = make()
+    until(pool, lambda: pool.idle == 2)
+    old = list(pool.pids)
+    pool.submit(task(1, f"wait:{tmp_path / 'go'}"))
+    pool.recycle()
+    assert until(pool, lambda: old[1] not in pool.pids and pool.idle == 1) == []
+    assert old[0] in pool.pids
+    (tmp_path / "go").touch()
+    assert [event.job for event in events_of(pool, 1)] == [1]
+    until(pool, lambda: pool.idle == 2 and not set(old) & set(pool.pids))
+
+
+def test_wake_ends_a_poll(make: Callable[..., LocalPool]) -> None:
+    """From any thread or signal handler."""
+    pool = make(1)
+    until(pool, lambda: pool.idle == 1)
+    pool.wake()
+    begun = time.monotonic()
+    pool.poll(10.0)
+    assert time.monotonic() - begun < 5.0
+
+
+def test_closing_leaves_no_process(make: Callable[..., LocalPool]) -> None:
+    """Not even a hanging one."""
+    pool = make()
+    until(pool, lambda: pool.idle == 2)
+    pool.submit(task(1, "hang"))
+    pids = list(pool.pids)
+    pool.close()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
