@@ -1,0 +1,1 @@
+"""What confines the processes that see pictures: resource limits, capabilities, Landlock and seccomp."""

@@ -1,0 +1,87 @@
+"""An assembler for the few instructions of classic BPF that a seccomp filter needs.
+
+A program is a list of instructions and of labels (plain strings) to jump to. Jumps go forward only and
+reach 255 instructions, as the kernel demands. Encoding: struct sock_filter of linux/filter.h.
+
+It must not know any system call.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FARTHEST_JUMP = 255
+_MOST_INSTRUCTIONS = 4096
+
+
+class Operation(IntEnum):
+    """What an instruction does with the accumulator, a word of 32 bits."""
+
+    LOAD = 0x20  # fetch the word at this offset of struct seccomp_data
+    MASK = 0x54  # keep the bits that are set in the operand
+    IF_EQUAL = 0x15
+    IF_ABOVE = 0x25  # unsigned
+    RETURN = 0x06  # end with the operand as the verdict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Instruction:
+    """One instruction.
+
+    Attributes:
+        operation: what to do.
+        operand: an offset, a mask, a value to compare with or a verdict; 0..2**32-1.
+        then, otherwise: labels a comparison continues at; empty for the next instruction.
+    """
+
+    operation: Operation
+    operand: int
+    then: str = ""
+    otherwise: str = ""
+
+
+def assemble(program: Sequence[Instruction | str]) -> bytes:
+    """Turn a program into the bytes the kernel takes, 8 for each instruction.
+
+    Raises:
+        ValueError: a label is missing, doubled, behind its jump or too far ahead, or the program too long.
+    """
+    code: list[Instruction] = []
+    places: dict[str, int] = {}
+    for item in program:
+        if isinstance(item, Instruction):
+            code.append(item)
+        elif item in places:
+            raise ValueError(f"label {item!r} is there twice")
+        else:
+            places[item] = len(code)
+    if not 0 < len(code) <= _MOST_INSTRUCTIONS:
+        raise ValueError(f"a program has 1 to {_MOST_INSTRUCTIONS} instructions, not {len(code)}")
+    return b"".join(
+        struct.pack(
+            "<HBBI",
+            line.operation,
+            _distance(line.then, here, places),
+            _distance(line.otherwise, here, places),
+            line.operand,
+        )
+        for here, line in enumerate(code)
+    )
+
+
+def _distance(label: str, here: int, places: dict[str, int]) -> int:
+    """How many instructions after the next one the label stands."""
+    if not label:
+        return 0
+    if label not in places:
+        raise ValueError(f"no label {label!r}")
+    distance = places[label] - here - 1
+    if not 0 <= distance <= _FARTHEST_JUMP:
+        raise ValueError(f"label {label!r} is {distance} instructions ahead, out of reach")
+    return distance

@@ -1,0 +1,74 @@
+"""The one door to system calls that Python has no function for, through ctypes.
+
+It must not decide what is refused or allowed; the modules beside it do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+from functools import cache
+from pathlib import Path
+
+from cutoutd.errors import CutoutdError
+
+_SET_NO_NEW_PRIVS = 38
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def is_linux() -> bool:
+    """Whether the layers of this package can exist here at all."""
+    return sys.platform == "linux"
+
+
+def call(function: str, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
+    """Call a function of the C library that sets errno; whole numbers are passed as 64 bits.
+
+    Args:
+        function: ``syscall``, ``prctl``, ``capget`` or ``capset``.
+        arguments: numbers, buffers (passed by address) or None (a null pointer).
+
+    Returns:
+        What it returned, or minus errno where it failed.
+    """
+    # ctypes passes a bare int as 32 bits and leaves the upper half of the register undefined.
+    words = [ctypes.c_long(word) if isinstance(word, int) else word for word in arguments]
+    door = _libc()[function]
+    door.restype = ctypes.c_long if function == "syscall" else ctypes.c_int
+    ctypes.set_errno(0)
+    result = int(door(*words))
+    return -ctypes.get_errno() if result == -1 else result
+
+
+def demand(what: str, function: str, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
+    """Like `call`, for what must not fail.
+
+    Raises:
+        CutoutdError: the kernel refused; the message names ``what`` and the kernel's reason.
+    """
+    result = call(function, *arguments)
+    if result < 0:
+        raise CutoutdError(f"the sandbox could not be set up: {what}: {os.strerror(-result)}")
+    return result
+
+
+def renounce_privileges() -> None:
+    """Set PR_SET_NO_NEW_PRIVS: without it, Landlock and seccomp are for root only.
+
+    Raises:
+        CutoutdError: the kernel refused.
+    """
+    demand("PR_SET_NO_NEW_PRIVS", "prctl", _SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def threads() -> int:
+    """How many threads this process has; off Linux, those that Python knows of."""
+    if not is_linux():
+        return threading.active_count()
+    return sum(1 for _ in Path("/proc/self/task").iterdir())

@@ -1,0 +1,97 @@
+"""Resource limits of a worker, its bond to the supervisor's life, and who may look into its memory.
+
+It must not refuse system calls or files; `cutoutd.sandbox.seccomp` and `cutoutd.sandbox.landlock` do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+from cutoutd.errors import CutoutdError
+from cutoutd.sandbox.kernel import demand, is_linux
+
+_SET_PDEATHSIG, _GET_PDEATHSIG, _SET_DUMPABLE = 1, 2, 4
+_OPEN_FILES = 256  # a worker has about a dozen open; the rest is room for libraries
+_MIB = 1 << 20
+
+
+def bound_resources(*, memory_mb: int, nice: int) -> bool:
+    """Limit this process: address space, open files, no core dumps (they hold pictures), priority.
+
+    Limits are only ever lowered, and the priority too. Beyond the address space, allocation fails with
+    MemoryError and the process lives on. There is no limit on processes: it would count all of the user's.
+
+    Args:
+        memory_mb: address space in MiB, code and model included; above 0.
+        nice: 0..19, as in nice(1).
+
+    Returns:
+        False where the system does not know or refuses such limits (macOS has none on address space).
+    """
+    try:
+        _lower(resource.RLIMIT_CORE, 0)
+        _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
+        _lower(resource.RLIMIT_AS, memory_mb * _MIB)
+        os.setpriority(os.PRIO_PROCESS, 0, max(nice, os.getpriority(os.PRIO_PROCESS, 0)))
+    except (OSError, ValueError):
+        if is_linux():
+            raise
+        return False
+    return True
+
+
+def die_with_parent(parent_pid: int) -> bool:
+    """Have the kernel kill this process when its parent ends, however it ends.
+
+    To be called first of all in a worker. The kernel takes the *thread* that started the worker for the
+    parent: it has to live as long as the workers.
+
+    Args:
+        parent_pid: the process that started this one, as it knows itself.
+
+    Returns:
+        False off Linux, where there is no such bond.
+
+    Raises:
+        CutoutdError: the parent is gone already, or the kernel refused.
+    """
+    if not is_linux():
+        return False
+    demand("PR_SET_PDEATHSIG", "prctl", _SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    # It may have ended before the call above, which then waits for the death of somebody else.
+    if os.getppid() != parent_pid:
+        raise CutoutdError(f"the process that started this one ({parent_pid}) is gone")
+    return True
+
+
+def dies_with_parent() -> bool:
+    """Whether `die_with_parent` is in force."""
+    if not is_linux():
+        return False
+    number = ctypes.create_string_buffer(4)
+    demand("PR_GET_PDEATHSIG", "prctl", _GET_PDEATHSIG, number, 0, 0, 0)
+    return int.from_bytes(number.raw, sys.byteorder) == signal.SIGKILL
+
+
+def hide_memory() -> bool:
+    """Keep other processes of this user from reading or writing our memory (PR_SET_DUMPABLE, proc(5)).
+
+    Returns:
+        False off Linux.
+
+    Raises:
+        CutoutdError: the kernel refused.
+    """
+    if not is_linux():
+        return False
+    demand("PR_SET_DUMPABLE", "prctl", _SET_DUMPABLE, 0, 0, 0, 0)
+    return True
+
+
+def _lower(kind: int, wanted: int) -> None:
+    limit = min([wanted, *(now for now in resource.getrlimit(kind) if now != resource.RLIM_INFINITY)])
+    resource.setrlimit(kind, (limit, limit))

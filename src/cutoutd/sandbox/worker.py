@@ -1,0 +1,88 @@
+"""Confines a process for its part: a worker, which sees pictures, or the supervisor, which starts workers.
+
+The names of the layers are stable: they stand in sidecars and in what `doctor` prints. A layer that the
+system lacks is not in the result; one that it has and refuses is an error, never a weaker sandbox.
+This module must not know what a worker does, nor start one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from cutoutd.sandbox import capabilities, landlock, limits, seccomp
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+
+class Layer(StrEnum):
+    """What can be in force; Landlock is added as ``landlock-abi`` and its version, such as landlock-abi7."""
+
+    RLIMITS = "rlimits"  # address space, open files, core dumps, priority
+    DIES_WITH_PARENT = "dies-with-parent"  # the kernel ends the worker with its supervisor
+    NO_DUMP = "no-dump"  # other processes of the user cannot look into its memory
+    CAPABILITIES = "capabilities"  # none but those on files
+    SECCOMP = "seccomp-tsync"  # a worker: no sockets, programs, processes or file attributes, in any thread
+    SECCOMP_NETWORK = "seccomp-network-tsync"  # the supervisor: no sockets but AF_UNIX, in any thread
+
+
+def confine_worker(
+    *,
+    read: Sequence[str | os.PathLike[str]],
+    write: Sequence[str | os.PathLike[str]],
+    memory_mb: int,
+    nice: int = 0,
+) -> tuple[str, ...]:
+    """Confine this process for good, with its libraries and its model loaded and before its first picture.
+
+    `limits.die_with_parent` is called earlier, as a worker's first act; it is only reported here.
+
+    Args:
+        read: what it may read: input roots, and the directories of Python's own modules.
+        write: what it may write: staging directories. A root that is missing is out of reach.
+        memory_mb: its address space, MiB.
+        nice: its priority, 0..19.
+
+    Returns:
+        The layers in force, in the order they were put up.
+
+    Raises:
+        CutoutdError: a layer that exists here was refused, or a library has started threads that it would
+            not bind (set OPENBLAS_NUM_THREADS=1 and the like before numpy is imported).
+        OSError: the kernel refused a limit.
+    """
+    layers: list[str] = []
+    if limits.bound_resources(memory_mb=memory_mb, nice=nice):
+        layers.append(Layer.RLIMITS)
+    if limits.dies_with_parent():
+        layers.append(Layer.DIES_WITH_PARENT)
+    if limits.hide_memory():
+        layers.append(Layer.NO_DUMP)
+    if capabilities.give_up():
+        layers.append(Layer.CAPABILITIES)
+    restriction = landlock.restrict(read, write)
+    if restriction is not None:
+        layers.append(f"landlock-abi{restriction.abi}")
+    # Last: it refuses what the others need.
+    if seccomp.refuse_all_sockets():
+        layers.append(Layer.SECCOMP)
+    return tuple(map(str, layers))
+
+
+def confine_supervisor() -> tuple[str, ...]:
+    """Take the network from this process and from all it starts, for good.
+
+    Returns:
+        The layers in force.
+
+    Raises:
+        CutoutdError: a layer that exists here was refused.
+    """
+    layers: list[str] = []
+    if limits.hide_memory():
+        layers.append(Layer.NO_DUMP)
+    if seccomp.refuse_network_sockets():
+        layers.append(Layer.SECCOMP_NETWORK)
+    return tuple(map(str, layers))

@@ -1,0 +1,398 @@
+"""The sandbox against real attempts to leave it, each of them shown to work where there is no sandbox.
+
+Nothing here is skipped for being on a build server: only for what the kernel itself says it lacks, asked
+without the code under test.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.errors import CutoutdError
+from cutoutd.sandbox import landlock, limits, seccomp
+from cutoutd.sandbox.kernel import demand, threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Report = dict[str, Any]
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's")
+
+ATTEMPTS = Path(__file__).with_name("sandbox_attempts.py")
+
+
+def landlock_version() -> int:
+    """What the kernel answers to landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    return max(0, int(libc.syscall(444, None, ctypes.c_size_t(0), 1)))
+
+
+def has_seccomp() -> bool:
+    """Whether the kernel was built with filters; this line is there only if it was (proc(5))."""
+    return "Seccomp_filters:" in Path("/proc/self/status").read_text(encoding="ascii")
+
+
+needs_landlock = pytest.mark.skipif(
+    not landlock_version(), reason="this kernel has no Landlock, or it is off"
+)
+needs_seccomp = pytest.mark.skipif(not has_seccomp(), reason="this kernel has no seccomp filters")
+
+# Refused to a worker by its filter, with or without Landlock.
+REFUSED_BY_SECCOMP = [
+    "inet",
+    "inet6",
+    "packet",
+    "vsock",
+    "netlink",
+    "unix",
+    "socketpair",
+    "inet by raw call",
+    "inet by raw call, dirty upper half",
+    "io_uring",
+    "tcp bind",
+    "spawn a program",
+    "execve",
+    "fork",
+    "ptrace",
+    "signal the parent",
+    "signal the parent's thread",
+    "signal every process",
+    "aim signals at the parent",
+    "processors of the parent",
+    "priority of the parent",
+    "outlive the parent",
+    "type into the terminal",
+    "truncate an original",
+    "truncate by reading",
+    "link an original to staging",
+    "symlink in staging",
+    "fifo in staging",
+    "chmod an original",
+    "date an original",
+    "tag an original",
+    "watch the input",
+]
+REFUSED_BY_LANDLOCK = [
+    "read outside",
+    "read through a symlink",
+    "read through /proc/self/root",
+    "read /etc/passwd",
+    "memory of the parent",
+    "write to the input",
+    "create in the input",
+    "remove from the input",
+    "move out of the input",
+    "link an original to staging",
+    "symlink in staging",
+    "fifo in staging",
+    "spawn a program",
+]
+STILL_WORKS = [
+    "read the input",
+    "list the input",
+    "write in staging",
+    "make a directory in staging",
+    "rename in staging",
+    "remove from staging",
+    "random bytes",
+    "write to /dev/null",
+    "read its own state",
+    "signal itself",
+    "signal itself by thread",
+    "processors of its own",
+    "read a limit",
+    "start a thread",
+    "import late",
+    "some memory",
+]
+# What an attempt ends with where the kernel looked at it: its arguments are wrong on purpose.
+REACHES_THE_KERNEL = {
+    "io_uring": "EFAULT",
+    "execve": "EFAULT",
+    "ptrace": "ESRCH",
+    "type into the terminal": "EBADF",
+}
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Report]:
+    """Runs all attempts in a fresh process under one confinement, once, and gives what it told."""
+
+    @cache
+    def attempt(how: str) -> Report:
+        directory = tmp_path_factory.mktemp("sandbox")
+        for name in ("input", "staging", "outside"):
+            (directory / name).mkdir()
+        (directory / "input" / "photo.jpg").write_bytes(b"photo")
+        (directory / "outside" / "secret").write_bytes(b"secret")
+        command = [sys.executable, str(ATTEMPTS), how, str(directory)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        if ended.returncode < 0:
+            return {"died": signal.Signals(-ended.returncode).name}
+        assert ended.returncode == 0, ended.stderr
+        report: Report = json.loads(ended.stdout)
+        return report
+
+    return attempt
+
+
+def the_host_lets(attempt: str, told: Callable[[str], Report]) -> bool:
+    """Whether the attempt works here without any sandbox; if not, its refusal would prove nothing."""
+    found: str = told("bare")["outcomes"][attempt]
+    return found == REACHES_THE_KERNEL.get(attempt, "done")
+
+
+@needs_seccomp
+@pytest.mark.parametrize("attempt", REFUSED_BY_SECCOMP)
+def test_a_worker_s_filter_refuses(attempt: str, told: Callable[[str], Report]) -> None:
+    """By itself, on a kernel without Landlock: EPERM."""
+    if not the_host_lets(attempt, told):
+        pytest.skip(f"refused here without a sandbox too: {told('bare')['outcomes'][attempt]}")
+    assert told("seccomp")["outcomes"][attempt] == "EPERM"
+    assert told("worker")["outcomes"][attempt] in {"EPERM", "EACCES"}
+
+
+@needs_landlock
+@pytest.mark.parametrize("attempt", REFUSED_BY_LANDLOCK)
+def test_landlock_refuses(attempt: str, told: Callable[[str], Report]) -> None:
+    """By itself, without the filter: EACCES, or EXDEV for a second name that would allow more."""
+    if not the_host_lets(attempt, told):
+        pytest.skip(f"refused here without a sandbox too: {told('bare')['outcomes'][attempt]}")
+    assert told("landlock")["outcomes"][attempt] in {"EACCES", "EXDEV"}
+    assert told("worker")["outcomes"][attempt] in {"EACCES", "EPERM"}
+
+
+@pytest.mark.parametrize(
+    ("attempt", "since", "refusal"),
+    [
+        ("truncate an original", 3, "EACCES"),
+        ("truncate by reading", 3, "EACCES"),
+        ("tcp bind", 4, "EACCES"),
+        ("signal the parent", 6, "EPERM"),
+        ("signal the parent's thread", 6, "EPERM"),
+    ],
+)
+def test_newer_landlock_refuses_more(
+    attempt: str, since: int, refusal: str, told: Callable[[str], Report]
+) -> None:
+    """The rights of later versions are asked for where the kernel has them."""
+    if landlock_version() < since:
+        pytest.skip(f"this kernel's Landlock is {landlock_version()}, this takes {since}")
+    assert the_host_lets(attempt, told)
+    assert told("landlock")["outcomes"][attempt] == refusal
+
+
+@pytest.mark.parametrize("how", ["bare", "worker", "landlock", "seccomp"])
+@pytest.mark.parametrize("attempt", STILL_WORKS)
+def test_a_worker_can_still_do_its_work(attempt: str, how: str, told: Callable[[str], Report]) -> None:
+    """Confinement that stops the work would be taken off."""
+    assert told(how)["outcomes"][attempt] == "done"
+
+
+@needs_landlock
+@pytest.mark.skipif(landlock_version() < 2, reason="Landlock 1 refuses every move between directories")
+def test_a_worker_can_move_files_within_its_staging_directory(told: Callable[[str], Report]) -> None:
+    """Also from one sub-directory to another."""
+    assert told("worker")["outcomes"]["rename between directories of staging"] == "done"
+
+
+@needs_seccomp
+def test_refused_calls_are_refused_whatever_their_arguments(told: Callable[[str], Report]) -> None:
+    """With nonsense in every argument, the kernel says something else where there is no filter."""
+    bare, worker = told("bare")["outcomes"], told("worker")["outcomes"]
+    calls = [name for name in bare if name.startswith("raw ") and bare[name] not in {"EPERM", "ENOSYS"}]
+    assert len(calls) > 30
+    unknown = {"raw clone3", "raw openat2"}
+    assert {name: worker[name] for name in calls} == {
+        name: "ENOSYS" if name in unknown else "EPERM" for name in calls
+    }
+
+
+@needs_seccomp
+@pytest.mark.parametrize("how", ["worker", "supervisor"])
+def test_the_32_bit_table_of_calls_is_no_way_out(how: str, told: Callable[[str], Report]) -> None:
+    """On x86 a 64-bit process can make 32-bit calls, whose numbers are others."""
+    if os.uname().machine != "x86_64" or told("compat bare") != {"compat": "done"}:
+        pytest.skip("this kernel takes no 32-bit calls")
+    assert told(f"compat {how}") == {"compat": "EPERM"}
+
+
+@needs_seccomp
+def test_x32_calls_are_refused(told: Callable[[str], Report]) -> None:
+    """The other set of calls of x86_64, which shares the architecture's name."""
+    if os.uname().machine != "x86_64":
+        pytest.skip("only x86_64 has them")
+    assert told("worker")["outcomes"]["raw socket of x32"] == "EPERM"
+
+
+@needs_seccomp
+@pytest.mark.parametrize("how", ["seccomp", "supervisor"])
+def test_a_thread_from_before_the_filter_is_under_it_too(how: str, told: Callable[[str], Report]) -> None:
+    """Libraries start threads when they are imported; a filter of one thread would miss them."""
+    assert told("bare")["outcomes"]["inet from an early thread"] == "done"
+    assert told(how)["outcomes"]["inet from an early thread"] == "EPERM"
+
+
+@needs_landlock
+def test_landlock_is_not_put_up_beside_threads_it_would_not_bind(told: Callable[[str], Report]) -> None:
+    """Before its version 8 it binds one thread, so that must be the only one."""
+    report = told("landlock threaded")
+    if landlock_version() < 8:
+        assert "2 threads exist" in report["refused"]
+    else:
+        assert report == {"refused": "", "thread": "EACCES"}
+
+
+@needs_seccomp
+@pytest.mark.parametrize("attempt", ["inet", "inet6", "packet", "vsock", "netlink", "io_uring", "ptrace"])
+def test_the_supervisor_has_no_network(attempt: str, told: Callable[[str], Report]) -> None:
+    """The kernel refuses it every family but AF_UNIX, and what could get around that."""
+    if not the_host_lets(attempt, told):
+        pytest.skip(f"refused here without a sandbox too: {told('bare')['outcomes'][attempt]}")
+    assert told("supervisor")["outcomes"][attempt] == "EPERM"
+
+
+@needs_seccomp
+def test_what_the_supervisor_starts_has_no_network_either(told: Callable[[str], Report]) -> None:
+    """A filter survives exec."""
+    assert told("bare")["outcomes"]["inet in a program"] == "done"
+    assert told("supervisor")["outcomes"]["inet in a program"] == "EPERM"
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    ["unix", "socketpair", "spawn a program", "fork", "signal the parent", "chmod an original", *STILL_WORKS],
+)
+def test_the_supervisor_can_still_do_its_work(attempt: str, told: Callable[[str], Report]) -> None:
+    """It starts and ends workers, notifies the service manager and publishes."""
+    assert told("supervisor")["outcomes"][attempt] == "done"
+
+
+def test_a_worker_survives_running_out_of_memory(told: Callable[[str], Report]) -> None:
+    """Beyond its limit there is a MemoryError, and the attempts after it went on."""
+    bare, worker = told("bare")["outcomes"], told("worker")["outcomes"]
+    assert (bare["more memory"], worker["more memory"]) == ("done", "MemoryError")
+    assert list(worker).index("more memory") < list(worker).index("read the input")
+
+
+@needs_seccomp
+def test_a_worker_cannot_change_its_limits(told: Callable[[str], Report]) -> None:
+    """Root could raise them; Python says ValueError where the kernel says EPERM."""
+    assert told("bare")["outcomes"]["raise a limit"] == "done"
+    assert told("worker")["outcomes"]["raise a limit"] == "ValueError"
+
+
+def test_the_layers_of_a_worker_are_named_in_their_order(told: Callable[[str], Report]) -> None:
+    """The names are stable: sidecars carry them."""
+    expected = ["rlimits", "dies-with-parent", "no-dump", "capabilities"]
+    if landlock_version():
+        expected.append(f"landlock-abi{landlock.abi()}")
+    if has_seccomp():
+        expected.append("seccomp-tsync")
+    assert told("worker")["layers"] == expected
+
+
+def test_the_layers_of_the_supervisor_are_named(told: Callable[[str], Report]) -> None:
+    """Likewise."""
+    expected = ["no-dump", "seccomp-network-tsync"] if has_seccomp() else ["no-dump"]
+    assert told("supervisor")["layers"] == expected
+
+
+def test_the_kernel_confirms_what_the_layers_say(told: Callable[[str], Report]) -> None:
+    """As /proc and the limits show it from within the confined process."""
+    facts = told("worker")["facts"]
+    assert facts["NoNewPrivs"] == "1"
+    assert facts["Dumpable"] == "0"
+    assert facts["Core"] == "0"
+    assert int(facts["OpenFiles"]) <= 256
+    assert int(facts["Nice"]) >= 5
+    assert int(facts["CapEff"], 16) & ~0b110 == int(facts["CapPrm"], 16) & ~0b110 == 0
+    if has_seccomp():
+        assert facts["Seccomp"] == told("supervisor")["facts"]["Seccomp"] == "2"
+    assert told("bare")["facts"]["Dumpable"] == "1"
+
+
+@needs_landlock
+def test_a_missing_root_is_left_out_and_reported(told: Callable[[str], Report]) -> None:
+    """A share that is away must not keep a worker from starting."""
+    _, *missing = told("landlock")["layers"]
+    assert [Path(path).name for path in missing] == ["gone"]
+
+
+def test_what_the_kernel_has_is_found() -> None:
+    """The detection agrees with the kernel's own answers, else all would be off and look well."""
+    assert landlock.abi() == landlock_version()
+    assert seccomp.supported() == (has_seccomp() and os.uname().machine in {"x86_64", "aarch64"})
+    assert threads() == len(list(Path("/proc/self/task").iterdir()))
+
+
+def test_the_rights_of_each_landlock_version_are_those_of_its_kernel() -> None:
+    """A right too many and the kernel refuses the ruleset; one too few and it is not refused."""
+    counts = {version: int(landlock.handled(version)).bit_count() for version in range(1, 10)}
+    assert counts == {1: 13, 2: 14, 3: 15, 4: 15, 5: 16, 6: 16, 7: 16, 8: 16, 9: 16}
+
+
+PARENT = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1], sys.argv[2]])
+time.sleep(60)
+"""
+CHILD = """
+import os, sys, time
+from cutoutd.sandbox.limits import die_with_parent
+if sys.argv[1] == "bound":
+    die_with_parent(os.getppid())
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("bond", ["bound", "unbound"])
+def test_a_worker_dies_with_its_supervisor_only_if_it_is_bound(bond: str) -> None:
+    """The pipe it holds ends at once when the supervisor is killed; without the bond it stays open."""
+    command = [sys.executable, "-c", PARENT, CHILD, bond]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as supervisor:
+        assert supervisor.stdout is not None
+        worker = int(supervisor.stdout.readline())
+        supervisor.kill()
+        supervisor.wait()
+        patience_s = 10.0 if bond == "bound" else 0.3
+        ended, _, _ = select.select([supervisor.stdout], [], [], patience_s)
+        if bond == "bound":
+            assert ended
+            assert supervisor.stdout.read() == b""
+        else:
+            assert not ended
+            os.kill(worker, signal.SIGKILL)
+
+
+def test_a_worker_whose_supervisor_is_gone_does_not_start() -> None:
+    """It died before the bond was there, so nobody would end the worker."""
+    code = "import os; from cutoutd.sandbox.limits import die_with_parent; die_with_parent(os.getpid())"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "is gone" in ended.stderr
+
+
+def test_a_process_without_a_bond_says_so() -> None:
+    """The test runner is not bound to anyone."""
+    assert not limits.dies_with_parent()
+
+
+def test_a_refusal_by_the_kernel_says_what_failed() -> None:
+    """The message names the layer and the kernel's reason."""
+    with pytest.raises(CutoutdError, match=f"a rule of ours: {os.strerror(errno.EINVAL)}"):
+        demand("a rule of ours", "prctl", -1, 0, 0, 0, 0)
