@@ -59,6 +59,8 @@ def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> N
         if console
         else structlog.processors.JSONRenderer(sort_keys=False)
     )
+    # It writes to standard error by itself what `cutoutd.intake.watch` reports in our own words.
+    logging.getLogger("watchdog").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
