@@ -1,0 +1,69 @@
+"""The words a setting may have, where it may have only some.
+
+Values only; what each of them leads to is decided where it is used.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class LogLevel(StrEnum):
+    """From which weight on an event is logged."""
+
+    DEBUG = "debug"  # what only a developer wants to know
+    INFO = "info"  # one line for each result
+    WARNING = "warning"  # what deserves a look
+    ERROR = "error"  # what stopped something
+
+
+class LogFormat(StrEnum):
+    """How a line of the log looks."""
+
+    AUTO = "auto"  # console on a terminal, JSON elsewhere
+    CONSOLE = "console"  # for eyes
+    JSON = "json"  # for programs
+
+
+class Route(StrEnum):
+    """Where a folder's pictures are cut."""
+
+    LOCAL = "local"  # on this machine
+
+
+class Existing(StrEnum):
+    """What becomes of pictures that were in a folder before its first start."""
+
+    CUT = "cut"  # cut like any other
+    SKIP = "skip"  # left alone until they change
+
+
+class Watch(StrEnum):
+    """How changes in a folder are noticed."""
+
+    AUTO = "auto"  # by its file system
+    NATIVE = "native"  # by events of the system
+    POLL = "poll"  # by looking again and again
+
+
+class Order(StrEnum):
+    """Which picture of a folder comes first."""
+
+    OLDEST = "oldest"  # in the order they came
+    NEWEST = "newest"  # the last one, for somebody who waits for it
+
+
+class OnConflict(StrEnum):
+    """What happens when a file that is not ours has a cutout's name."""
+
+    SUFFIX = "suffix"  # the cutout gets another name
+    OVERWRITE = "overwrite"  # the file is replaced
+    SKIP = "skip"  # the cutout is not published
+
+
+class Originals(StrEnum):
+    """What becomes of an original once its cutout is published."""
+
+    KEEP = "keep"  # it stays
+    MOVE = "move"  # it goes to originals_dir
+    DELETE = "delete"  # it is removed

@@ -1,0 +1,105 @@
+"""What environment variables change: plain values of the tables that occur once, and nothing of a folder.
+
+Read by hand and not by pydantic-settings, which was tried: it reads ``os.environ`` and not a
+mapping it is given, passes over variables it does not know, names fields and not variables in its errors,
+takes whole tables as JSON, and brings asyncio and ssl into every process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.settings.schema import Folder, Settings
+from cutoutd.settings.wording import item_type, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic.fields import FieldInfo
+
+PREFIX: Final = "CUTOUTD_"
+CONFIG_VARIABLE: Final = "CUTOUTD_CONFIG"
+
+NO_HOSTED_ROUTE: Final = "this version has no hosted route; nothing is ever sent"
+"""What is said of settings for one; how to be rid of them follows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Override:
+    """A value from the environment.
+
+    Attributes:
+        variable: its name.
+        value: as the key takes it, or the text itself if it cannot be that.
+    """
+
+    variable: str
+    value: object
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overrides:
+    """All that the environment says.
+
+    Attributes:
+        values: by table and key.
+        problems: what is wrong with variables of our prefix, each by its name.
+    """
+
+    values: Mapping[tuple[str, str], Override]
+    problems: Mapping[str, str]
+
+
+def read(environ: Mapping[str, str]) -> Overrides:
+    """Pick out what concerns us; the rest of the environment is not looked at."""
+    known = variables()
+    values: dict[tuple[str, str], Override] = {}
+    problems: dict[str, str] = {}
+    for name in sorted(name for name in environ if name.upper().startswith(PREFIX)):
+        if name in known:
+            table, key, field = known[name]
+            values[table, key] = Override(variable=name, value=_parsed(environ[name], field))
+            if field.annotation is Path and not environ[name].startswith(("/", "~")) and environ[name]:
+                problems[name] = f'"{environ[name]}" is a relative path; write it in full, from / or ~'
+        elif name != CONFIG_VARIABLE:
+            problems[name] = _why_unknown(name)
+    return Overrides(values=values, problems=problems)
+
+
+def variables() -> dict[str, tuple[str, str, FieldInfo]]:
+    """Every variable that sets a key: ``CUTOUTD_TABLE__KEY``, with table, key and the key's field."""
+    found = {}
+    for table, holder in Settings.model_fields.items():
+        inner = item_type(holder)
+        if inner is None or inner is Folder:
+            continue
+        for key, field in inner.model_fields.items():
+            found[f"{PREFIX}{table}__{key}".upper()] = (table, key, field)
+    return found
+
+
+def _parsed(text: str, field: FieldInfo) -> object:
+    """A text as the key's type, where that is a number; what fails is told by the schema."""
+    if field.annotation not in (int, float):
+        return text
+    try:
+        return field.annotation(text)
+    except ValueError:
+        return text
+
+
+def _why_unknown(name: str) -> str:
+    bare = name.upper().removeprefix(PREFIX)
+    if bare.startswith("FOLDER"):
+        return (
+            "a folder cannot be set from outside, so that nobody can change where its pictures go; remove the "
+            "variable and write [[folder]] in the configuration file"
+        )
+    if bare.startswith("HOSTED"):
+        return f"{NO_HOSTED_ROUTE}; remove the variable"
+    # Without the prefix, which would make all of them alike.
+    near = nearest(bare, (one.removeprefix(PREFIX) for one in (*variables(), CONFIG_VARIABLE)))
+    known = f"did you mean {PREFIX}{near}?" if near else "one is named such as CUTOUTD_POOL__WORKERS"
+    return f"there is no such variable; {known}"

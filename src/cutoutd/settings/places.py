@@ -1,0 +1,48 @@
+"""Paths as they are written in a configuration, and as they are used: absolute, without ``~`` and ``..``.
+
+Text only: no path is looked up, since a share that hangs must not keep a configuration from being read.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from platformdirs import user_config_path, user_state_path
+
+APP: Final = "cutoutd"
+FILE_NAME: Final = "cutoutd.toml"
+SYSTEM_FILE: Final = Path("/etc/cutoutd") / FILE_NAME
+
+
+def state_dir() -> Path:
+    """Where the journal lies by default: ``~/.local/state/cutoutd`` on Linux."""
+    return user_state_path(APP)
+
+
+def configuration_files() -> tuple[Path, ...]:
+    """Where a configuration is looked for when none is named, the first choice first."""
+    return (user_config_path(APP) / FILE_NAME, SYSTEM_FILE)
+
+
+def absolute(written: str, base: Path | None) -> Path:
+    """A path as it is used.
+
+    Args:
+        written: as it stands in the configuration.
+        base: the directory that relative paths start from; None if there is none they could start from.
+
+    Raises:
+        ValueError: it is empty, or cannot be made absolute; says what would be right.
+    """
+    if not written or "\0" in written:
+        raise ValueError("is empty; write a path" if not written else "no path can contain a NUL character")
+    path = os.path.expanduser(written)  # noqa: PTH111 -- Path.expanduser raises where this leaves the ~ to be seen
+    if written.startswith("~") and not os.path.isabs(path):  # noqa: PTH117 -- text, as below
+        raise ValueError(f'"{written}" names a home directory that is not known; write the path in full')
+    if base is None and not os.path.isabs(path):  # noqa: PTH117
+        raise ValueError(f'"{written}" is a relative path; write it in full, from / or ~')
+    path = os.path.normpath(path if base is None else os.path.join(base, path))  # noqa: PTH118
+    # POSIX leaves a meaning to exactly two slashes at the start; no system we run on gives them one.
+    return Path("/" + path.lstrip("/"))

@@ -1,0 +1,215 @@
+"""Every setting with its default, unit and bounds, as frozen values.
+
+A table is checked here as far as one key at a time can tell; what needs several keys or tables is in
+`cutoutd.settings.consistency`. This module must not read files or the environment. The reasons for the
+defaults stand in ``config/cutoutd.toml``, which users read; here stand those for the bounds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cutoutd.jobs import Format, Metadata, Recipe, Rendition
+from cutoutd.settings import places, spelling
+from cutoutd.settings.choices import Existing, LogFormat, LogLevel, OnConflict, Order, Originals, Route, Watch
+
+MAX_NAME: Final = 64
+"""Characters of a folder's name, which stands in every line of the log, and of a suffix."""
+
+
+class _Table(BaseModel):
+    """A table of the configuration: nothing is guessed (strict), nothing unknown is passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Service(_Table):
+    """``[service]``: the daemon as a whole."""
+
+    state_dir: spelling.StateDir = Field(
+        default_factory=places.state_dir,
+        description="Directory of the journal; one daemon at a time works on it.",
+    )
+    log_level: LogLevel = Field(
+        default=LogLevel.INFO, strict=False, description="From which weight on is logged."
+    )
+    log_format: LogFormat = Field(
+        default=LogFormat.AUTO, strict=False, description="How a line of the log looks."
+    )
+    min_free_disk_mb: int = Field(
+        default=512,
+        ge=0,  # 0: never pauses
+        le=1_000_000_000,
+        description="MiB that stay free on the disks of outputs and journal; below it nothing new is taken.",
+    )
+
+
+class PoolSettings(_Table):
+    """``[pool]``: the workers, and what one picture may cost."""
+
+    workers: int = Field(
+        default=0,
+        ge=0,  # 0: as many as cores and memory feed
+        le=256,  # each is a process with a model in memory
+        description="Pictures that are cut at the same time; 0 lets the machine decide.",
+    )
+    job_timeout_s: float = Field(
+        default=120.0,
+        ge=1,  # even a small picture on a busy machine needs this long
+        le=86_400,
+        description="Seconds after which work on one picture is given up.",
+    )
+    max_pixels: int = Field(
+        default=120_000_000,
+        ge=10_000,  # below it no camera's pictures remain
+        le=1_000_000_000,  # 4 GB of result
+        description="Pixels of a picture; one that has more is refused by its header.",
+    )
+    max_file_mb: int = Field(
+        default=512,
+        ge=1,
+        le=4096,  # it is held in memory as a whole
+        description="MiB of a picture's file; a larger one is refused.",
+    )
+    worker_memory_mb: int = Field(
+        default=3072,
+        ge=1024,  # program and model alone take 0.6 GiB
+        le=1_048_576,
+        description="MiB of address space of each worker.",
+    )
+    nice: int = Field(
+        default=5,
+        ge=0,  # going before other programs would need privileges
+        le=19,
+        description="How far workers step back behind other programs, as in nice(1).",
+    )
+
+
+class ModelSettings(_Table):
+    """``[model]``: what finds the subject, and what it runs on."""
+
+    name: str = Field(
+        default="u2net-int8", min_length=1, max_length=MAX_NAME, description="Name in the catalog."
+    )
+    provider: str = Field(
+        default="auto",
+        min_length=1,
+        max_length=MAX_NAME,
+        description="What the model runs on; a named one must work.",
+    )
+
+
+class MatteSettings(_Table):
+    """``[folder.matte]``: the edges of a folder's cutouts."""
+
+    refine: bool = Field(default=True, description="Edges follow the full-resolution picture.")
+    decontaminate: bool = Field(default=True, description="The old background's colour leaves soft edges.")
+
+
+class RenditionSettings(_Table):
+    """``[[folder.rendition]]``: one form in which a folder's cutouts are published."""
+
+    format: Format = Field(default=Format.PNG, strict=False, description="The kind of file.")
+    suffix: spelling.Suffix = Field(
+        default="", max_length=MAX_NAME, description="Stands between the original's name and the extension."
+    )
+
+
+class Folder(_Table):
+    """``[[folder]]``: one hot folder. Its paths are absolute."""
+
+    name: spelling.Name = Field(min_length=1, max_length=MAX_NAME, description="Unique.")
+    input: spelling.Place = Field(description="Directory that is watched.")
+    output: spelling.Place = Field(description="Directory the cutouts go to.")
+    route: spelling.RouteWord = Field(
+        default=Route.LOCAL, strict=False, description="Where its pictures are cut."
+    )
+    recursive: bool = Field(default=True, description="Sub-directories are watched and mirrored.")
+    include: spelling.Patterns = Field(
+        default=("*",), strict=False, description="A file must match one of these patterns."
+    )
+    exclude: tuple[spelling.Pattern, ...] = Field(default=(), strict=False, description="And none of these.")
+    existing: Existing = Field(
+        default=Existing.CUT,
+        strict=False,
+        description="What becomes of pictures that are there at the first start.",
+    )
+    watch: Watch = Field(default=Watch.AUTO, strict=False, description="How changes are noticed.")
+    settle_s: spelling.NumberOrAuto = Field(
+        default=None,
+        ge=0.1,  # sooner, files that are still being written would be taken
+        le=3600,
+        description="Seconds without change before a file is taken; None: 1.0, and 5.0 on network file systems.",
+    )
+    poll_interval_s: float = Field(
+        default=5.0,
+        ge=0.1,  # a look costs time of its own
+        le=86_400,
+        description="Seconds between two looks where events do not come.",
+    )
+    rescan_interval_s: float = Field(
+        default=60.0,
+        ge=1,
+        le=86_400,  # a lost event must not go unnoticed for more than a day
+        description="Seconds between two full looks where events come.",
+    )
+    order: Order = Field(default=Order.OLDEST, strict=False, description="Which picture comes first.")
+    on_conflict: OnConflict = Field(
+        default=OnConflict.SUFFIX,
+        strict=False,
+        description="When a file that is not ours has a cutout's name.",
+    )
+    originals: Originals = Field(
+        default=Originals.KEEP, strict=False, description="What becomes of an original that is done."
+    )
+    originals_dir: spelling.PlaceOrNone = Field(default=None, description="Where originals are moved to.")
+    sidecar_dir: spelling.PlaceOrNone = Field(
+        default=None, description="Where sidecars go; None: beside the cutout."
+    )
+    metadata: Metadata = Field(
+        default=Metadata.NO_LOCATION, strict=False, description="How much metadata a cutout keeps."
+    )
+    review_below: float = Field(
+        default=0.0, ge=0, le=1, description="Quality score (0 to 1) below which a cutout goes to review."
+    )
+    mode: spelling.ModeText = Field(
+        default="", description="Permission bits of the files, octal; empty: 0666 less the umask."
+    )
+    group: str = Field(default="", description="Group of the files; empty: what the directory gives.")
+    matte: MatteSettings = Field(default_factory=MatteSettings, description="The edges.")
+    rendition: Annotated[tuple[RenditionSettings, ...], spelling.Renditions] = Field(
+        default=(RenditionSettings(),), strict=False, description="Forms of the cutout."
+    )
+
+    @property
+    def file_mode(self) -> int | None:
+        """Permission bits of the files, or None for 0666 less the umask."""
+        return int(self.mode, 8) if self.mode else None
+
+    @property
+    def subtrees(self) -> tuple[str, ...]:
+        """The output inside the input, if it lies there: relative, and never to be taken as a source."""
+        if self.output.is_relative_to(self.input):
+            return (self.output.relative_to(self.input).as_posix(),)
+        return ()
+
+    def recipe(self) -> Recipe:
+        """All that decides what its cutouts look like, apart from picture and model."""
+        return Recipe(
+            renditions=tuple(Rendition(format=one.format, suffix=one.suffix) for one in self.rendition),
+            refine=self.matte.refine,
+            decontaminate=self.matte.decontaminate,
+            metadata=self.metadata,
+            review_below=self.review_below,
+        )
+
+
+class Settings(_Table):
+    """The whole configuration."""
+
+    service: Service = Field(default_factory=Service, description="The daemon as a whole.")
+    pool: PoolSettings = Field(default_factory=PoolSettings, description="The workers.")
+    model: ModelSettings = Field(default_factory=ModelSettings, description="The model.")
+    folder: tuple[Folder, ...] = Field(default=(), description="The hot folders.")

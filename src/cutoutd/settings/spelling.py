@@ -1,0 +1,116 @@
+"""How single values may be written in a configuration: paths, names, patterns, modes, and ``auto``.
+
+Each type here turns what was written into the value that is used, or raises ValueError with what would be
+right. It must not look at more than the one value.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import BaseModel, BeforeValidator, ValidationInfo
+
+from cutoutd.settings import places
+from cutoutd.settings.choices import Route
+
+AUTO: Final = "auto"
+"""How a number says that it is chosen by the machine; it is None as a value."""
+
+_MODE: Final = re.compile(r"0?[0-7]{3}")
+_OWNER_BITS: Final = 0o600
+_HOSTED: Final = ("hosted", "local-then-hosted")
+
+
+def _place(written: object, info: ValidationInfo) -> object:
+    """Paths of a file are relative to its directory, which the reader gives as the context."""
+    return places.absolute(str(written), info.context) if isinstance(written, str | Path) else written
+
+
+def _place_or_none(written: object, info: ValidationInfo) -> object:
+    return None if written == "" or written is None else _place(written, info)
+
+
+def _state_dir(written: object, info: ValidationInfo) -> object:
+    return places.state_dir() if written == "" else _place(written, info)
+
+
+def _number_or_auto(written: object) -> object:
+    return None if written == AUTO else written
+
+
+def _route(written: object) -> object:
+    if written in _HOSTED:
+        raise ValueError(
+            f'"{written}" is not possible: this version has no hosted route, and so nothing is sent anywhere; '
+            'write "local" or leave the key out'
+        )
+    return written
+
+
+def _name(written: object) -> object:
+    if isinstance(written, str) and not (
+        written and written == written.strip() and "/" not in written and written.isprintable()
+    ):
+        raise ValueError(
+            f'{_shown(written)} is not possible; a name is printable text without "/" and without spaces at its ends'
+        )
+    return written
+
+
+def _shown(written: str) -> str:
+    return json.dumps(written, ensure_ascii=False)
+
+
+def _suffix(written: object) -> object:
+    if isinstance(written, str) and ("/" in written or not written.isprintable()):
+        raise ValueError(f'{_shown(written)} is not possible; a suffix is printable text without "/"')
+    return written
+
+
+def _patterns(written: object) -> object:
+    if written in ([], ()):
+        raise ValueError('is empty, so no file would be taken; ["*"] takes all')
+    return written
+
+
+def _renditions(written: object) -> object:
+    if written in ([], ()):
+        raise ValueError("is empty, so nothing would be made; leave it out for one transparent PNG")
+    if not isinstance(written, list | tuple) or not all(isinstance(one, dict | BaseModel) for one in written):
+        raise ValueError(
+            "is a list of tables; write [[folder.rendition]], with two pairs of brackets, on a line of its own"
+        )
+    return written
+
+
+def _pattern(written: object) -> object:
+    if isinstance(written, str) and not written.strip("/"):
+        raise ValueError(f'"{written}" names nothing; a pattern is a text such as "*.jpg" or "drafts/"')
+    return written
+
+
+def _mode(written: object) -> object:
+    if isinstance(written, str) and written:
+        if not _MODE.fullmatch(written):
+            raise ValueError(f'"{written}" is not possible; it takes an octal number such as "0664"')
+        if int(written, 8) & _OWNER_BITS != _OWNER_BITS:
+            raise ValueError(
+                f'"{written}" is not possible; the owner must be able to read and write ("06..")'
+            )
+    return written
+
+
+Place = Annotated[Path, BeforeValidator(_place)]
+PlaceOrNone = Annotated[Path | None, BeforeValidator(_place_or_none)]
+StateDir = Annotated[Path, BeforeValidator(_state_dir)]
+NumberOrAuto = Annotated[float | None, BeforeValidator(_number_or_auto)]
+RouteWord = Annotated[Route, BeforeValidator(_route)]
+Name = Annotated[str, BeforeValidator(_name)]
+Suffix = Annotated[str, BeforeValidator(_suffix)]
+Pattern = Annotated[str, BeforeValidator(_pattern)]
+Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_patterns)]
+Renditions = BeforeValidator(_renditions)  # of a tuple of tables, which the schema knows
+ModeText = Annotated[str, BeforeValidator(_mode)]

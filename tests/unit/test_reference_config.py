@@ -1,0 +1,121 @@
+"""The configuration files that come with the program are complete, true, and load."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.settings import load
+from cutoutd.settings.choices import Order, Originals, Watch
+from cutoutd.settings.dump import as_toml
+from cutoutd.settings.schema import (
+    Folder,
+    MatteSettings,
+    ModelSettings,
+    PoolSettings,
+    RenditionSettings,
+    Service,
+    Settings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic import BaseModel
+
+CONFIG = Path(__file__).parents[2] / "config"
+REFERENCE = CONFIG / "cutoutd.toml"
+EXAMPLES = ("shared-drive", "shop", "tethered")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home directory of the test's own."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    return tmp_path
+
+
+def keys(table: object, prefix: str = "") -> Iterator[str]:
+    """Every key of nested tables, those of lists of tables once."""
+    if isinstance(table, dict):
+        for key, value in table.items():
+            yield f"{prefix}{key}"
+            yield from keys(value, f"{prefix}{key}.")
+    elif isinstance(table, list):
+        for item in table:
+            yield from keys(item, prefix)
+
+
+def test_the_reference_gives_the_defaults_of_the_code(home: Path) -> None:
+    """Every value in it, so that what it says is so."""
+    folder = Folder(name="to-cut", input=home / "to-cut", output=home / "cutouts")
+    assert load.load(REFERENCE, {}) == Settings(folder=(folder,))
+
+
+@pytest.mark.usefixtures("home")
+def test_the_reference_has_every_key() -> None:
+    """As it is when all settings are written out."""
+    reference = tomllib.loads(REFERENCE.read_text(encoding="utf-8"))
+    everything = tomllib.loads(as_toml(load.load(REFERENCE, {})))
+    assert sorted(keys(reference)) == sorted(keys(everything))
+    assert set(everything) == set(Settings.model_fields)
+    assert set(everything["folder"][0]) == set(Folder.model_fields)
+
+
+def test_the_reference_explains_every_key() -> None:
+    """A comment stands above each."""
+    lines = REFERENCE.read_text(encoding="utf-8").splitlines()
+    bare = [
+        line for above, line in pairwise(lines) if re.match(r"\w+ = ", line) and not above.startswith("#")
+    ]
+    assert bare == []
+
+
+def test_the_reference_can_be_used_as_it_is(home: Path) -> None:
+    """Copied to where it is looked for, by somebody who changes nothing."""
+    directory = home / "elsewhere"
+    directory.mkdir()
+    copy = directory / "cutoutd.toml"
+    copy.write_bytes(REFERENCE.read_bytes())
+    assert load.load(copy, {}) == load.load(REFERENCE, {})
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_loads(name: str) -> None:
+    """As it is, on any machine: no directory it names is looked at."""
+    assert load.load(CONFIG / "examples" / f"{name}.toml", {}).folder
+
+
+def test_there_are_no_other_examples() -> None:
+    """One that is not tested could be wrong."""
+    assert sorted(path.stem for path in (CONFIG / "examples").iterdir()) == sorted(EXAMPLES)
+
+
+@pytest.mark.usefixtures("home")
+def test_the_examples_do_what_they_are_for() -> None:
+    """The one setting each would be useless without."""
+    tethered, share, shop = (
+        load.load(CONFIG / "examples" / f"{name}.toml", {}).folder[0]
+        for name in ("tethered", "shared-drive", "shop")
+    )
+    assert tethered.order is Order.NEWEST
+    assert tethered.subtrees == ("Cutouts",)
+    assert (share.watch, share.file_mode) == (Watch.POLL, 0o664)
+    assert shop.originals is Originals.MOVE
+    assert shop.review_below > 0
+
+
+@pytest.mark.parametrize(
+    "table",
+    [Settings, Service, PoolSettings, ModelSettings, Folder, MatteSettings, RenditionSettings],
+)
+def test_every_setting_has_a_description(table: type[BaseModel]) -> None:
+    """For whoever reads the schema."""
+    assert [key for key, field in table.model_fields.items() if not field.description] == []

@@ -1,0 +1,329 @@
+"""Settings: where they come from, which goes before which, and what they become."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from cutoutd.errors import ConfigurationError
+from cutoutd.jobs import Format, Metadata, Recipe, Rendition
+from cutoutd.settings import load, places
+from cutoutd.settings.assembly import assemble
+from cutoutd.settings.choices import Existing, LogFormat, LogLevel, Order, Originals
+from cutoutd.settings.digest import settings_sha256
+from cutoutd.settings.dump import as_toml
+from cutoutd.settings.environment import Overrides, variables
+from cutoutd.settings.schema import Folder, MatteSettings, RenditionSettings, Service, Settings
+
+FOLDER = '[[folder]]\nname = "to-cut"\ninput = "/pictures/in"\noutput = "/pictures/out"\n'
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home directory of the test's own, and no system-wide configuration."""
+    directory = tmp_path / "home"
+    directory.mkdir()
+    monkeypatch.setenv("HOME", str(directory))
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(places, "SYSTEM_FILE", tmp_path / "etc" / "cutoutd.toml")
+    return directory
+
+
+def written(directory: Path, text: str) -> Path:
+    """A configuration file with this text."""
+    path = directory / "cutoutd.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def folder(**given: Any) -> Folder:  # noqa: ANN401 -- any key of a folder
+    """A hot folder."""
+    return Folder.model_validate({"name": "a", "input": "/in", "output": "/out", **given})
+
+
+def test_a_folder_needs_only_its_name_input_and_output(tmp_path: Path) -> None:
+    """All else has its default."""
+    settings = load.load(written(tmp_path, FOLDER), {})
+    assert settings == Settings(
+        folder=(Folder(name="to-cut", input=Path("/pictures/in"), output=Path("/pictures/out")),)
+    )
+    assert settings.service.state_dir == places.state_dir()
+    assert settings.folder[0].settle_s is None
+    assert settings.folder[0].rendition == (RenditionSettings(format=Format.PNG, suffix=""),)
+
+
+def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
+    """Words, numbers, truth values, lists, paths and tables in tables."""
+    more = """
+        existing = "skip"
+        settle_s = 2
+        recursive = false
+        exclude = ["drafts/", "*_old.*"]
+        originals = "move"
+        originals_dir = "/pictures/done"
+        metadata = "none"
+        mode = "0664"
+        matte.refine = false
+        [[folder.rendition]]
+        suffix = "_cut"
+        [[folder.rendition]]
+    """
+    only = load.load(written(tmp_path, FOLDER + more), {}).folder[0]
+    assert (only.existing, only.settle_s, only.recursive) == (Existing.SKIP, 2.0, False)
+    assert (only.exclude, only.include) == (("drafts/", "*_old.*"), ("*",))
+    assert (only.originals, only.originals_dir) == (Originals.MOVE, Path("/pictures/done"))
+    assert (only.file_mode, only.matte) == (0o664, MatteSettings(refine=False, decontaminate=True))
+    assert only.recipe() == Recipe(
+        renditions=(
+            Rendition(format=Format.PNG, suffix="_cut"),
+            Rendition(format=Format.PNG, suffix=""),
+        ),
+        refine=False,
+        decontaminate=True,
+        metadata=Metadata.NONE,
+        review_below=0.0,
+    )
+
+
+def test_paths_start_from_home_or_from_the_files_directory(tmp_path: Path, home: Path) -> None:
+    """And are absolute, without dots and without a slash at the end."""
+    text = """
+        [service]
+        state_dir = "state"
+        [[folder]]
+        name = "a"
+        input = "~/to-cut/"
+        output = "../other/./cutouts"
+        sidecar_dir = "//sidecars"
+    """
+    settings = load.load(written(tmp_path, text), {})
+    only = settings.folder[0]
+    assert settings.service.state_dir == tmp_path / "state"
+    assert (only.input, only.output) == (home / "to-cut", tmp_path.parent / "other" / "cutouts")
+    assert str(only.sidecar_dir) == "/sidecars"
+
+
+def test_auto_and_empty_are_as_if_left_out(tmp_path: Path) -> None:
+    """What the reference file says is the default is the default."""
+    explicit = (
+        'settle_s = "auto"\nsidecar_dir = ""\noriginals_dir = ""\nmode = ""\n[service]\nstate_dir = ""\n'
+    )
+    with_them = load.load(written(tmp_path, FOLDER + explicit), {})
+    assert with_them == load.load(written(tmp_path, FOLDER), {})
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    """Some editors write one."""
+    path = tmp_path / "cutoutd.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + FOLDER.encode())
+    assert load.load(path, {}).folder[0].name == "to-cut"
+
+
+def test_a_variable_goes_before_the_file(tmp_path: Path) -> None:
+    """Also where the file is wrong, which then does not matter."""
+    path = written(tmp_path, '[pool]\nworkers = "many"\nnice = 7\n' + FOLDER)
+    environ = {
+        "CUTOUTD_POOL__WORKERS": "2",
+        "CUTOUTD_POOL__JOB_TIMEOUT_S": "1.5",
+        "CUTOUTD_SERVICE__LOG_LEVEL": "debug",
+        "CUTOUTD_SERVICE__STATE_DIR": "~/state",
+        "PATH": "/bin",
+    }
+    settings = load.load(path, environ)
+    assert (settings.pool.workers, settings.pool.job_timeout_s, settings.pool.nice) == (2, 1.5, 7)
+    assert settings.service.log_level is LogLevel.DEBUG
+    assert settings.service.state_dir == Path.home() / "state"
+
+
+@pytest.mark.parametrize("name", sorted(variables()))
+def test_every_plain_key_has_its_variable(name: str, tmp_path: Path) -> None:
+    """Its default, given by the variable, changes nothing."""
+    table, key, _ = variables()[name]
+    path = written(tmp_path, FOLDER)
+    plain = load.load(path, {})
+    value = str(getattr(getattr(plain, table), key))
+    assert load.load(path, {name: value}) == plain
+
+
+def test_no_variable_reaches_a_folder() -> None:
+    """Nor the tables below it."""
+    assert {name.split("__")[0] for name in variables()} == {
+        "CUTOUTD_SERVICE",
+        "CUTOUTD_POOL",
+        "CUTOUTD_MODEL",
+    }
+
+
+def test_the_configuration_is_found_in_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As named, by the variable, the user's, the system's."""
+    user, system = places.configuration_files()
+    assert load.find(None, {}) is None
+    for path in (system, user):
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+        assert load.find(None, {}) == path
+    one, other = written(tmp_path, ""), tmp_path / "other.toml"
+    other.write_text("")
+    environ = {"CUTOUTD_CONFIG": str(one)}
+    assert load.find(None, environ) == one
+    monkeypatch.chdir(tmp_path)
+    assert load.find(Path("other.toml"), environ) == other
+    assert load.find(None, {"CUTOUTD_CONFIG": ""}) == user
+
+
+def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+    """Another one is not taken in its place."""
+    missing = tmp_path / "missing.toml"
+    with pytest.raises(
+        ConfigurationError, match=r"missing\.toml: there is no such file, which --config names"
+    ):
+        load.find(missing, {})
+    with pytest.raises(ConfigurationError, match=r"which \$CUTOUTD_CONFIG names"):
+        load.find(None, {"CUTOUTD_CONFIG": str(missing)})
+
+
+def test_where_was_looked_is_said() -> None:
+    """All four places."""
+    said = str(load.nothing_found())
+    for place in ("--config", "$CUTOUTD_CONFIG", *map(str, places.configuration_files())):
+        assert place in said
+
+
+def test_the_defaults_need_no_file_and_no_folder() -> None:
+    """But the environment still goes before them."""
+    assert load.defaults({}) == Settings()
+    assert load.defaults({"CUTOUTD_POOL__WORKERS": "3"}).pool.workers == 3
+    with pytest.raises(ConfigurationError, match="CUTOUTD_POOL__WORKER: there is no such variable"):
+        load.defaults({"CUTOUTD_POOL__WORKER": "3"})
+
+
+def test_a_pair_of_folders_needs_no_file(tmp_path: Path) -> None:
+    """Its state goes by both paths; all else is as by default."""
+    settings = load.for_pair(tmp_path / "in", tmp_path / "out", {"CUTOUTD_POOL__WORKERS": "1"})
+    state_dir = settings.service.state_dir
+    assert settings.folder == (Folder(name="in", input=tmp_path / "in", output=tmp_path / "out"),)
+    assert settings.pool.workers == 1
+    assert state_dir.parent == places.state_dir() / "pairs"
+    assert len(state_dir.name) == 16
+
+
+def test_a_pair_has_one_state_however_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And another pair has another."""
+
+    def state_dir(watched: Path, results: Path) -> Path:
+        return load.for_pair(watched, results, {}).service.state_dir
+
+    monkeypatch.chdir(tmp_path)
+    first = state_dir(tmp_path / "in", tmp_path / "out")
+    assert state_dir(Path("in"), Path("x/../out/.")) == first
+    assert state_dir(tmp_path / "in", tmp_path / "out2") != first
+    assert state_dir(tmp_path / "out", tmp_path / "in") != first
+
+
+@pytest.mark.parametrize(
+    ("directory", "name"),
+    [("a b", "a b"), ("line\nbreak", "line_break"), (" x ", "x"), ("x" * 100, "x" * 64), ("\udcff", "_")],
+)
+def test_a_pair_is_named_after_its_input(directory: str, name: str) -> None:
+    """In a form that every name of a folder has."""
+    assert load.for_pair(Path("/in") / directory, Path("/out"), {}).folder[0].name == name
+
+
+def test_an_output_inside_its_own_input_is_never_a_source() -> None:
+    """It is allowed, and handed to intake as a subtree to leave out."""
+    assert folder(output="/in/cut/outs").subtrees == ("cut/outs",)
+    assert folder().subtrees == ()
+    assert folder(output="/in2").subtrees == ()
+
+
+def test_values_are_frozen() -> None:
+    """What was checked stays as it was checked."""
+    with pytest.raises(ValidationError):
+        folder().name = "other"
+
+
+@pytest.mark.parametrize("order", [Order.OLDEST, Order.NEWEST])
+def test_settings_written_out_load_again(order: Order, tmp_path: Path) -> None:
+    """Every key, with several folders and renditions."""
+    settings = Settings(
+        service=Service(state_dir=tmp_path / "state", log_format=LogFormat.JSON),
+        folder=(
+            folder(order=order, settle_s=0.5, include=["*.jpg", 'a"b\\c'], mode="0640", group="staff"),
+            folder(
+                name='qu"ote',
+                input="/in2",
+                output="/in2/new\nline",
+                originals_dir="/done",
+                rendition=[{}, {"suffix": "_ü"}],
+                matte={"refine": False},
+            ),
+        ),
+    )
+    assert load.load(written(tmp_path, as_toml(settings)), {}) == settings
+
+
+_PARTS = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=20).filter(
+    lambda part: part not in {".", ".."}
+)
+
+
+@given(watched=_PARTS, results=_PARTS, pattern=_PARTS)
+def test_any_path_survives_being_written_out(watched: str, results: str, pattern: str) -> None:
+    """Quotes, backslashes, control characters, and letters of any script."""
+    only = folder(input=f"/in/{watched}", output=f"/out/{results}", exclude=[pattern])
+    settings = Settings(service=Service(state_dir=Path("/state")), folder=(only,))
+    document = tomllib.loads(as_toml(settings))
+    assert assemble(document, Overrides(values={}, problems={}), origin="", base=None) == settings
+
+
+def test_a_path_that_is_not_utf8_can_be_written_out() -> None:
+    """TOML cannot hold it, so its odd bytes are replaced."""
+    settings = load.for_pair(Path("/in\udcff"), Path("/out"), {})
+    assert tomllib.loads(as_toml(settings))["folder"][0]["input"] == "/in\ufffd"
+
+
+def test_the_digest_is_the_same_in_every_version() -> None:
+    """A sidecar of an old version can still be compared: this number must never change."""
+    expected = "33205233fbfe4b56927d39036305d265670cda5278875a72aedbac5f0e0f2163"
+    assert settings_sha256(folder(), "u2net-int8") == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metadata": "keep"},
+        {"review_below": 0.5},
+        {"matte": {"refine": False}},
+        {"matte": {"decontaminate": False}},
+        {"rendition": [{"suffix": "_cut"}]},
+    ],
+)
+def test_the_digest_tells_what_changes_a_cutout(change: dict[str, Any]) -> None:
+    """Every setting of the recipe counts."""
+    assert settings_sha256(folder(**change), "u2net-int8") != settings_sha256(folder(), "u2net-int8")
+
+
+def test_the_digest_counts_the_model_and_nothing_else() -> None:
+    """Where a folder lies and how it is watched does not change its cutouts."""
+    assert settings_sha256(folder(), "other") != settings_sha256(folder(), "u2net-int8")
+    moved = folder(name="b", input="/elsewhere", settle_s=9, order="newest", originals="delete")
+    assert settings_sha256(moved, "u2net-int8") == settings_sha256(folder(), "u2net-int8")
+
+
+def test_reading_settings_brings_no_network_library() -> None:
+    """Which is why the environment is read without pydantic-settings."""
+    code = (
+        "import sys, cutoutd.settings.load, cutoutd.settings.dump, cutoutd.settings.digest\n"
+        "sys.exit(', '.join({'ssl', 'asyncio', 'http.client', 'urllib.request'} & set(sys.modules)) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
