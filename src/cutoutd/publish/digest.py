@@ -1,0 +1,84 @@
+"""What lies under a name: nothing, a file with a SHA-256, or something that is not for us to touch.
+
+This module must not follow links, and must not wait for anything but the disk: a FIFO under the name of a
+result must not hold up a folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from io import FileIO
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """Something has the name.
+
+    Attributes:
+        sha256: hex; None for anything but a regular file that can be read and holds still meanwhile.
+    """
+
+    sha256: str | None
+
+
+def examine(path: Path) -> Found | None:
+    """Look at what has this name, without following a link; None if nothing has it.
+
+    The file is compared with the name's once more at the end, so that a rename that follows at once acts on
+    the bytes that were hashed, but for the microseconds between two system calls.
+
+    Raises:
+        OSError: the disk or share does not answer as it should.
+    """
+    try:
+        file = open_regular(path)
+        if file is None:
+            return Found(sha256=None)
+        with file:
+            before = os.fstat(file.fileno())
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        unchanged = same_state(before, path.lstat())
+    except FileNotFoundError:
+        return None
+    return Found(sha256=digest if unchanged else None)
+
+
+def open_regular(path: Path) -> FileIO | None:
+    """Open a regular file for reading; None for anything else, and for a file that refuses to be read.
+
+    Raises:
+        FileNotFoundError: nothing has the name.
+        OSError: the disk or share does not answer as it should.
+    """
+    # A look before the open: opening a device may do something already.
+    if not stat.S_ISREG(path.lstat().st_mode):
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in _NOT_OURS:
+            return None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    return FileIO(descriptor, "rb")
+
+
+def same_state(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether two looks at a file saw the same one, unchanged."""
+    return _state(one) == _state(other)
+
+
+def _state(seen: os.stat_result) -> tuple[int, int, int, int]:
+    return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns

@@ -1,0 +1,100 @@
+"""JSON as cutoutd leaves it in folders: valid UTF-8 whatever the names are, with times in RFC 3339.
+
+``path`` is text for people; ``path_bytes`` (base64) stands beside it only when the name is not UTF-8, and is then
+the true one. This module must not know what a document says.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from cutoutd.publish.digest import open_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+MAX_BYTES = 1 << 20  # a larger file is none of ours, and is not read
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+_EARLIEST_S = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _SECOND
+_LATEST_S = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _SECOND
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def encode(document: Mapping[str, object]) -> bytes:
+    """As JSON in UTF-8, for people to read too."""
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    # Names get into messages too, and half a character would make the whole document invalid.
+    return (_SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text) + "\n").encode()
+
+
+def read(path: Path, schema: str) -> dict[str, Any] | None:
+    """The document in a file; None if nothing is there, or it is not of this schema.
+
+    Raises:
+        OSError: the disk or share does not answer as it should.
+    """
+    try:
+        file = open_regular(path)
+    except FileNotFoundError:
+        return None
+    if file is None:
+        return None
+    with io.BufferedReader(file) as buffered:
+        content = buffered.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        return None
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) and document.get("schema") == schema else None
+
+
+def path_fields(path: str) -> dict[str, str]:
+    """A path as fields of a document."""
+    if not _SURROGATES.search(path):
+        return {"path": path}
+    return {"path": path, "path_bytes": base64.b64encode(os.fsencode(path)).decode("ascii")}
+
+
+def true_path(fields: Mapping[str, Any]) -> str:
+    """The path that ``path_fields`` was given.
+
+    Raises:
+        KeyError, TypeError, ValueError: these are not its fields.
+    """
+    if "path_bytes" in fields:
+        return os.fsdecode(base64.b64decode(fields["path_bytes"], validate=True))
+    return str(fields["path"])
+
+
+def rfc3339(us: int) -> str:
+    """UTC microseconds since 1970 as RFC 3339 with Z."""
+    return rfc3339_ns(us * 1000, digits=6)
+
+
+def rfc3339_ns(ns: int, *, digits: int = 9) -> str:
+    """UTC nanoseconds since 1970 as RFC 3339 with Z; what is outside the years 1 to 9999 becomes their end."""
+    seconds, rest = divmod(ns, 1_000_000_000)
+    whole = _EPOCH + min(max(seconds, _EARLIEST_S), _LATEST_S) * _SECOND
+    return f"{whole.replace(tzinfo=None).isoformat()}.{rest // 10 ** (9 - digits):0{digits}d}Z"
+
+
+def nanoseconds(text: str) -> int:
+    """The inverse of ``rfc3339_ns``: datetime itself knows no more than microseconds.
+
+    Raises:
+        ValueError: the text is not such a time.
+    """
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    whole = datetime.fromisoformat(seconds).replace(tzinfo=UTC)
+    return (whole - _EPOCH) // _SECOND * 1_000_000_000 + int(fraction.ljust(9, "0"))

@@ -1,0 +1,154 @@
+"""What a picture that could not be cut leaves in the output folder: ``failed/IMG_0001.jpg.error.json``.
+
+Schema ``cutoutd.error/1``: schema, job, folder, source {path, [path_bytes], [sha256]}, code, title, cause, advice,
+attempts, at. It is there as long as the failure stands. This module must not touch the original.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cutoutd.errors import StorageError
+from cutoutd.publish.digest import examine
+from cutoutd.publish.document import encode, path_fields, read, rfc3339, true_path
+from cutoutd.publish.faults import TargetTakenError, storage_faults
+from cutoutd.publish.naming import failure_names
+from cutoutd.publish.rename import rename_new, replace
+from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cutoutd.jobs import Failure
+    from cutoutd.publish.directories import Directories
+    from cutoutd.publish.staging import Staging
+
+SCHEMA = "cutoutd.error/1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailureFacts:
+    """All that a failure's record says.
+
+    Attributes:
+        path: of the source in the folder's input, with ``/`` between parts.
+        sha256: of the source, if it could be read.
+        attempts: how often the job was begun.
+        at_us: when it was given up, UTC microseconds.
+    """
+
+    job: int
+    folder: str
+    path: str
+    sha256: str | None
+    failure: Failure
+    attempts: int
+    at_us: int
+
+
+def compose_failure(facts: FailureFacts) -> bytes:
+    """Write the record of a failure, as JSON in UTF-8."""
+    failure = facts.failure
+    known = {} if facts.sha256 is None else {"sha256": facts.sha256}
+    document = {
+        "schema": SCHEMA,
+        "job": facts.job,
+        "folder": facts.folder,
+        "source": {**path_fields(facts.path), **known},
+        "code": failure.code,
+        "title": failure.title,
+        "cause": failure.cause,
+        "advice": failure.advice,
+        "attempts": facts.attempts,
+        "at": rfc3339(facts.at_us),
+    }
+    return encode(document)
+
+
+class Failures:
+    """The records of failures in one folder's output.
+
+    Args:
+        folder: its name.
+        output: its output folder, absolute.
+        staging: of this run, in the output folder.
+        directories: of this folder.
+        permissions: whom records belong to.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: str,
+        output: Path,
+        staging: Staging,
+        directories: Directories,
+        permissions: Permissions = DEFAULT_PERMISSIONS,
+    ) -> None:
+        self._folder = folder
+        self._output = output
+        self._staging = staging
+        self._directories = directories
+        self._permissions = permissions
+
+    def publish(self, facts: FailureFacts) -> str:
+        """Leave a failure's record, in place of an older one of the same source.
+
+        Returns:
+            Its path in the output folder.
+
+        Raises:
+            StorageError: it cannot be written, or both its names are a stranger's.
+            TargetTakenError: a stranger's file took its name in this instant; call again.
+        """
+        name = f"{facts.job}.error.json"
+        with storage_faults(self._output):
+            path, is_new = self._choose(facts.path)
+            target = self._output / path
+            self._staging.write(name, compose_failure(facts), self._permissions)
+            self._directories.make(target.parent, self._output)
+            if is_new:
+                try:
+                    rename_new(self._staging.path(name), target)
+                except FileExistsError:
+                    raise TargetTakenError("another file took the name", path=target) from None
+            else:
+                replace(self._staging.path(name), target)
+            self._directories.sync([(target.parent, self._output)])
+        return path
+
+    def clear(self, source: str) -> bool:
+        """Remove the record of a source that is no longer failed; whether there was one.
+
+        Raises:
+            StorageError: it cannot be removed.
+        """
+        cleared = False
+        with storage_faults(self._output):
+            for path in failure_names(self._folder, source):
+                if self._belongs(self._output / path, source):
+                    (self._output / path).unlink(missing_ok=True)
+                    cleared = True
+        return cleared
+
+    def _choose(self, source: str) -> tuple[str, bool]:
+        """The record's path in the output, and whether nothing has that name yet."""
+        for path in failure_names(self._folder, source):
+            target = self._output / path
+            if examine(target) is None:
+                return path, True
+            if self._belongs(target, source):
+                return path, False
+        raise StorageError("the failure's record has no name: other files have both", path=target)
+
+    def _belongs(self, target: Path, source: str) -> bool:
+        document = read(target, SCHEMA)
+        try:
+            return (
+                document is not None
+                and document["folder"] == self._folder
+                and true_path(document["source"]) == source
+            )
+        except (KeyError, TypeError, ValueError):
+            return False

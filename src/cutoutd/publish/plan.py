@@ -1,0 +1,147 @@
+"""What is going to be renamed to what: written down before the first rename, so that a crash can be repaired.
+
+Values only: this module must not touch files. A plan survives in the journal as JSON text of plain ASCII;
+names that are not UTF-8 survive in it as escaped surrogates.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import asdict, dataclass
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+from cutoutd.jobs import Published
+from cutoutd.publish.naming import OVERLAY_SUFFIX, candidates, doubtful
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.jobs import Rendition, Staged
+    from cutoutd.publish.sidecar import SidecarFacts
+
+_KNOWN_NAMES = 1000  # candidates among which an earlier result's name is looked for
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Move:
+    """One staged file on its way to its name.
+
+    Attributes:
+        staged: absolute path it is renamed from.
+        target: absolute path it is renamed to.
+        root: the folder in which sub-folders may be made for the target.
+        bytes: size.
+        sha256: of the staged file, hex.
+        replaces_sha256: of the file that goes, hex; None where nothing may have the name.
+    """
+
+    staged: str
+    target: str
+    root: str
+    bytes: int
+    sha256: str
+    replaces_sha256: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Publication:
+    """The results of one version of a source, on the way to their names.
+
+    Attributes:
+        facts: for the sidecar; also which source it is.
+        staged: from the worker's report; a result's format is its extension.
+        renditions: of the recipe.
+        review: the results are doubtful, and go to ``review/``.
+        earlier: what is published for this source now, in its ordinary place and in ``review/``.
+    """
+
+    facts: SidecarFacts
+    staged: tuple[Staged, ...]
+    renditions: tuple[Rendition, ...]
+    review: bool
+    earlier: tuple[Published, ...]
+
+    def names(self, result: Staged) -> Iterator[str]:
+        """Names for one result, the best first: the one it has, where that still fits the configuration."""
+        is_overlay = result.rendition < 0
+        suffix = OVERLAY_SUFFIX if is_overlay else self.renditions[result.rendition].suffix
+        path = doubtful(self.facts.path) if self.review else self.facts.path
+        today = partial(candidates, path, suffix=suffix, extension=result.format)
+        place = (result.rendition, self.review)
+        for one in self.earlier:
+            if (one.rendition, one.review) == place and one.path in itertools.islice(today(), _KNOWN_NAMES):
+                yield one.path
+        yield from today()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """How the results of one job get their names.
+
+    Attributes:
+        moves: in this order; the sidecar is the last. Empty if every name was a stranger's and the folder
+            says ``on_conflict = "skip"``.
+        unused: absolute paths of staged results that get no name.
+        published: what will be under its name once the plan is carried out.
+        claims: keys of all names the plan uses, to be written down together with it.
+        warnings: for the user; they are in the sidecar too, if there is one.
+    """
+
+    moves: tuple[Move, ...]
+    unused: tuple[str, ...]
+    published: tuple[Published, ...]
+    claims: tuple[bytes, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def staged(self) -> tuple[str, ...]:
+        """Absolute paths of all staged files it speaks of."""
+        return (*(move.staged for move in self.moves), *self.unused)
+
+    def to_json(self) -> str:
+        """As text for the journal."""
+        fields = asdict(self)
+        fields["claims"] = [key.decode("utf-8", "surrogateescape") for key in self.claims]
+        return json.dumps(fields)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            ValueError: the text is not a plan.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            return cls(
+                moves=tuple(Move(**move) for move in fields["moves"]),
+                unused=tuple(fields["unused"]),
+                published=tuple(Published(**one) for one in fields["published"]),
+                claims=tuple(key.encode("utf-8", "surrogateescape") for key in fields["claims"]),
+                warnings=tuple(fields["warnings"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a plan: {error}") from error
+
+
+class Verdict(Enum):
+    """What became of a plan after a crash."""
+
+    FINISHED = "finished"  # every result has its name
+    LOST = "lost"  # not all can get theirs; the job is to be computed again
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recovery:
+    """What became of a plan after a crash.
+
+    Attributes:
+        standing: results that have their names. After LOST they belong among the ``earlier`` ones when the job is
+            planned again, so that nothing is published twice.
+    """
+
+    verdict: Verdict
+    standing: tuple[Published, ...]

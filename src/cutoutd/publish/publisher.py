@@ -1,0 +1,265 @@
+"""Gives one folder's results their names: exactly once, whole, and never over a file that is not ours.
+
+    plan = publisher.plan(...)      looks at what is there; stages the sidecar
+    (the plan is written down)
+    publisher.carry_out(plan)       renames, the sidecar last; syncs the directories
+    (the job is written down as done)
+
+After a crash in between, ``recover`` finishes a plan that was written down, or says that it cannot be.
+
+This module must not know the journal, and keeps nothing in memory that the plan does not say.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cutoutd.jobs import Published
+from cutoutd.publish import moves
+from cutoutd.publish.directories import Directories
+from cutoutd.publish.failures import Failures
+from cutoutd.publish.faults import ResultLostError, TargetTakenError, storage_faults
+from cutoutd.publish.plan import Move, Plan, Publication, Recovery, Verdict
+from cutoutd.publish.sidecar import compose
+from cutoutd.publish.staging import Staging, sweep
+from cutoutd.publish.targets import Claims, Targets
+from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions
+
+if TYPE_CHECKING:
+    from cutoutd.jobs import Staged
+    from cutoutd.publish.targets import Choice, Slot
+    from cutoutd.settings.choices import OnConflict
+
+
+class Publisher:
+    """Publishes for one folder; used by one thread at a time.
+
+    Args:
+        folder: its name.
+        output: its output folder, absolute; it must exist.
+        sidecar_dir: where sidecars go instead of beside the results, absolute; it must exist. None: beside.
+        on_conflict: what to do about files that are not ours.
+        permissions: whom results belong to.
+        run: the id of this run of the daemon.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: str,
+        output: Path,
+        sidecar_dir: Path | None,
+        on_conflict: OnConflict,
+        run: str,
+        permissions: Permissions = DEFAULT_PERMISSIONS,
+    ) -> None:
+        self._folder = folder
+        self._output = output
+        self._sidecars = sidecar_dir or output
+        self._on_conflict = on_conflict
+        self._permissions = permissions
+        self._directories = Directories()
+        self.staging = Staging(output, run)
+        # Beside where it goes, because a rename does not leave a file system.
+        self._sidecar_staging = Staging(sidecar_dir, run) if sidecar_dir else self.staging
+        self.failures = Failures(
+            folder=folder,
+            output=output,
+            staging=self.staging,
+            directories=self._directories,
+            permissions=permissions,
+        )
+
+    def open(self) -> None:
+        """Make the staging directories; again whenever the output folder was away.
+
+        Raises:
+            StorageError: the output or sidecar folder is not there or cannot be written to.
+        """
+        with storage_faults(self._output):
+            self.staging.open()
+            self._sidecar_staging.open()
+
+    def close(self) -> None:
+        """Remove the staging directories, unless something is left in them."""
+        self.staging.close()
+        self._sidecar_staging.close()
+
+    def sweep(self, dead: frozenset[str]) -> tuple[Path, ...]:
+        """Remove what dead runs left in the staging directories; only once all their plans are recovered.
+
+        Args:
+            dead: ids of the runs that are known to have ended.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should.
+        """
+        with storage_faults(self._output):
+            return tuple(
+                removed
+                for root in dict.fromkeys((self._output, self._sidecars))
+                for removed in sweep(root, is_dead=dead.__contains__, needed=())
+            )
+
+    def discard(self, job: int) -> None:
+        """Remove all that one job has staged.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should.
+        """
+        with storage_faults(self._output):
+            self.staging.discard(job)
+            self._sidecar_staging.discard(job)
+
+    def plan(self, publication: Publication, claims: Claims, *, now_us: int) -> Plan:
+        """Find the names and stage the sidecar. Nothing that a user sees is changed.
+
+        Called again for the same publication, after ``TargetTakenError``, it keeps what has its name already.
+
+        Args:
+            publication: what is to be published.
+            claims: who has which name.
+            now_us: UTC microseconds, for ``published_at``.
+
+        Raises:
+            ResultLostError: a staged result is not there, or not as it was reported.
+            StorageError: the disk or share does not answer as it should.
+        """
+        started_s = time.perf_counter()
+        with storage_faults(self._output):
+            chosen, warnings = self._choose(publication, claims)
+            planned = [self._move(choice.slot, result) for choice, result in chosen]
+            kept = {result.name for _, result in chosen}
+            sidecar = chosen[0][0].sidecar if chosen else None
+            if sidecar is not None:
+                content = compose(
+                    publication.facts,
+                    [(choice.path, result) for choice, result in chosen],
+                    warnings=warnings,
+                    publish_ms=(time.perf_counter() - started_s) * 1000,
+                    published_us=now_us,
+                )
+                planned.append(self._sidecar_move(publication.facts.job, sidecar, content))
+        return Plan(
+            moves=tuple(planned),
+            unused=tuple(
+                str(self.staging.path(one.name)) for one in publication.staged if one.name not in kept
+            ),
+            published=tuple(
+                Published(
+                    rendition=result.rendition,
+                    path=choice.path,
+                    sha256=result.sha256,
+                    review=publication.review,
+                )
+                for choice, result in chosen
+            ),
+            claims=tuple(key for choice, _ in chosen for key in choice.claims),
+            warnings=tuple(warnings),
+        )
+
+    def carry_out(self, plan: Plan) -> None:
+        """Give the results their names; the plan must have been written down before.
+
+        It may be called again after an error or a crash: what has its name already counts as done.
+
+        Raises:
+            TargetTakenError: a file that is not ours has come to stand under a name. Plan again.
+            ResultLostError: a result is neither staged nor under its name. Compute again.
+            StorageError: the disk or share does not answer as it should. Call again later.
+        """
+        with storage_faults(self._output):
+            for move in plan.moves:
+                self._directories.make(Path(move.target).parent, Path(move.root))
+                moves.carry_out(move)
+            self._directories.sync((Path(move.target).parent, Path(move.root)) for move in plan.moves)
+            for path in plan.unused:
+                Path(path).unlink(missing_ok=True)
+
+    def recover(self, plan: Plan) -> Recovery:
+        """Finish a plan that was written down by a run that died.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should. Call again later.
+        """
+        with storage_faults(self._output):
+            for move in plan.moves:  # a share that is away has lost nothing
+                self._directories.make(Path(move.root), Path(move.root))
+            if all(moves.can_be_finished(move) for move in plan.moves):
+                try:
+                    self.carry_out(plan)
+                except (TargetTakenError, ResultLostError):
+                    pass  # as if it had been found so at first
+                else:
+                    return Recovery(verdict=Verdict.FINISHED, standing=plan.published)
+            for path in plan.staged:
+                Path(path).unlink(missing_ok=True)
+            standing = tuple(
+                published
+                for published, move in zip(plan.published, plan.moves, strict=False)  # the sidecar is extra
+                if moves.stands(move)
+            )
+        return Recovery(verdict=Verdict.LOST, standing=standing)
+
+    def _choose(
+        self, publication: Publication, claims: Claims
+    ) -> tuple[list[tuple[Choice, Staged]], list[str]]:
+        """Names for the results that get one, and a warning for each that gets none."""
+        facts = publication.facts
+        targets = Targets(
+            folder=self._folder,
+            source=facts.path,
+            output=self._output,
+            sidecars=self._sidecars,
+            on_conflict=self._on_conflict,
+            claims=claims,
+        )
+        chosen: list[tuple[Choice, Staged]] = []
+        warnings = []
+        for result in publication.staged:
+            choice = targets.choose(
+                publication.names(result),
+                sha256=result.sha256,
+                earlier={one.sha256 for one in publication.earlier},
+                with_sidecar=not chosen,
+            )
+            if choice is None:
+                warnings.append(
+                    f"nothing was published as {next(publication.names(result))}: "
+                    'the name is taken by a file that is not ours, and on_conflict = "skip"'
+                )
+                continue
+            if not chosen and choice.sidecar is None:
+                warnings.append(f"{choice.path} has no sidecar: its name is taken by a file that is not ours")
+            chosen.append((choice, result))
+        return chosen, warnings
+
+    def _move(self, slot: Slot, result: Staged) -> Move:
+        path = self.staging.path(result.name)
+        # One that has its name already is not staged any more.
+        if slot.replaces_sha256 != result.sha256 and (
+            not path.is_file() or path.stat().st_size != result.bytes
+        ):
+            raise ResultLostError("the staged result is not there as it was reported", path=path)
+        return Move(
+            staged=str(path),
+            target=str(slot.target),
+            root=str(self._output),
+            bytes=result.bytes,
+            sha256=result.sha256,
+            replaces_sha256=slot.replaces_sha256,
+        )
+
+    def _sidecar_move(self, job: int, slot: Slot, content: bytes) -> Move:
+        name = f"{job}.json"
+        written = self._sidecar_staging.write(name, content, self._permissions)
+        return Move(
+            staged=str(self._sidecar_staging.path(name)),
+            target=str(slot.target),
+            root=str(self._sidecars),
+            bytes=written.bytes,
+            sha256=written.sha256,
+            replaces_sha256=slot.replaces_sha256,
+        )

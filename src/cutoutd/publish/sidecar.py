@@ -1,0 +1,200 @@
+"""The sidecar: the JSON beside a cutout that says what was done.
+
+Schema ``cutoutd.sidecar/1``, fields in this order (docs/sidecar.md explains each)::
+
+    schema, job, folder, route
+    source           {path, [path_bytes], bytes, sha256, mtime, width, height, format, orientation}
+    outputs          [{path, [path_bytes], bytes, sha256, width, height, format}]
+    model            {name, sha256, provider}
+    settings_sha256
+    runtime          {cutoutd, onnxruntime, python}
+    egress           null: nothing left this machine
+    sandbox          [active layers]
+    quality          {score, reasons}
+    timings_ms       {the worker's steps, publish, total}
+    attempts, warnings, accepted_at, published_at
+
+Paths are relative: the source's to the folder's input, an output's to the folder's output.
+
+This module must not write files or look at a clock; it turns values into bytes and back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from cutoutd.publish.document import encode, nanoseconds, path_fields, read, rfc3339, rfc3339_ns, true_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from cutoutd.jobs import Quality, SourceFacts, Staged
+
+SCHEMA = "cutoutd.sidecar/1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelFacts:
+    """Which model made the matte, and what it ran on."""
+
+    name: str
+    sha256: str
+    provider: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuntimeFacts:
+    """Versions of what ran."""
+
+    cutoutd: str
+    onnxruntime: str
+    python: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SidecarFacts:
+    """All that a sidecar says, but for the outputs' names and the time.
+
+    Attributes:
+        job: the journal's id.
+        folder: name of the folder.
+        route: how it was cut; ``local`` means that nothing left this machine.
+        path: of the source in the folder's input, with ``/`` between parts.
+        mtime_ns: of the source, as accepted.
+        source, quality, timings_ms, warnings: from the worker's report.
+        settings_sha256: of the settings that decide what a cutout looks like.
+        sandbox: layers that were active in the worker.
+        attempts: how often the job was begun, this time included.
+        accepted_us: UTC microseconds.
+    """
+
+    job: int
+    folder: str
+    route: str
+    path: str
+    mtime_ns: int
+    source: SourceFacts
+    model: ModelFacts
+    settings_sha256: str
+    runtime: RuntimeFacts
+    sandbox: tuple[str, ...]
+    quality: Quality
+    timings_ms: Mapping[str, float]
+    attempts: int
+    warnings: tuple[str, ...]
+    accepted_us: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SidecarRecord:
+    """What a sidecar on the disk says of who it belongs to and what it stands beside.
+
+    Attributes:
+        job: the id it had in the journal of that time.
+        folder, path: the source.
+        bytes, mtime_ns, sha256: the version of the source.
+        outputs: path in the folder's output, and SHA-256.
+    """
+
+    job: int
+    folder: str
+    path: str
+    bytes: int
+    mtime_ns: int
+    sha256: str
+    outputs: Mapping[str, str]
+
+
+def compose(
+    facts: SidecarFacts,
+    outputs: Sequence[tuple[str, Staged]],
+    *,
+    warnings: Sequence[str],
+    publish_ms: float,
+    published_us: int,
+) -> bytes:
+    """Write a sidecar.
+
+    Args:
+        facts: what was done.
+        outputs: path in the folder's output, and the result that goes there.
+        warnings: of publishing, in addition to the worker's.
+        publish_ms: time taken to find names and look at what is there; the renames come after the sidecar.
+        published_us: UTC microseconds.
+
+    Returns:
+        JSON in UTF-8, whatever bytes the names are made of.
+    """
+    source = facts.source
+    document = {
+        "schema": SCHEMA,
+        "job": facts.job,
+        "folder": facts.folder,
+        "route": facts.route,
+        "source": {
+            **path_fields(facts.path),
+            "bytes": source.bytes,
+            "sha256": source.sha256,
+            "mtime": rfc3339_ns(facts.mtime_ns),
+            "width": source.width,
+            "height": source.height,
+            "format": source.format,
+            "orientation": source.orientation,
+        },
+        "outputs": [_output_fields(path, result) for path, result in outputs],
+        "model": asdict(facts.model),
+        "settings_sha256": facts.settings_sha256,
+        "runtime": asdict(facts.runtime),
+        "egress": None,
+        "sandbox": facts.sandbox,
+        "quality": {"score": round(facts.quality.score, 4), "reasons": facts.quality.reasons},
+        "timings_ms": _timings(facts.timings_ms, publish_ms),
+        "attempts": facts.attempts,
+        "warnings": [*facts.warnings, *warnings],
+        "accepted_at": rfc3339(facts.accepted_us),
+        "published_at": rfc3339(published_us),
+    }
+    return encode(document)
+
+
+def read_sidecar(path: Path) -> SidecarRecord | None:
+    """Read a sidecar back; None if none is there, or it is not one of ours or altered beyond use.
+
+    Raises:
+        OSError: the disk or share does not answer as it should.
+    """
+    document = read(path, SCHEMA)
+    if document is None:
+        return None
+    try:
+        source = document["source"]
+        return SidecarRecord(
+            job=int(document["job"]),
+            folder=str(document["folder"]),
+            path=true_path(source),
+            bytes=int(source["bytes"]),
+            mtime_ns=nanoseconds(source["mtime"]),
+            sha256=str(source["sha256"]),
+            outputs={true_path(output): str(output["sha256"]) for output in document["outputs"]},
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _output_fields(path: str, result: Staged) -> dict[str, object]:
+    return {
+        **path_fields(path),
+        "bytes": result.bytes,
+        "sha256": result.sha256,
+        "width": result.width,
+        "height": result.height,
+        "format": result.format,
+    }
+
+
+def _timings(worked_ms: Mapping[str, float], publish_ms: float) -> dict[str, float]:
+    steps = {name: ms for name, ms in worked_ms.items() if name != "total"}
+    total_ms = worked_ms.get("total", sum(steps.values())) + publish_ms
+    return {name: round(ms, 1) for name, ms in (steps | {"publish": publish_ms, "total": total_ms}).items()}

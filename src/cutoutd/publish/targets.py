@@ -1,0 +1,160 @@
+"""Which name a result gets, given what is on the disk and who has which name.
+
+This module must not change anything on the disk: what it finds may be different a moment later, so every
+decision says what it relies on, and the rename checks that again.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from cutoutd.publish.digest import examine
+from cutoutd.publish.naming import claim_key, sidecar_name
+from cutoutd.publish.sidecar import read_sidecar
+from cutoutd.settings.choices import OnConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from pathlib import Path
+
+    from cutoutd.publish.digest import Found
+
+
+class Claims(Protocol):
+    """Who has which name, over all folders, as one source sees it."""
+
+    def reserve(self, keys: Sequence[bytes]) -> bool:
+        """Keep all of these names for this source; False, and none is kept, if another source has one.
+
+        Names it has from earlier versions are its own. What is kept here but is not in the plan in the end
+        need not be kept any longer.
+        """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slot:
+    """A name, and what giving it to a result means.
+
+    Attributes:
+        target: absolute path.
+        replaces_sha256: of the file that has the name now, hex; None where nothing has it.
+        ours: it is free, or the file there is of our making and unaltered.
+        is_file: it is free, or a file is there that can be replaced, and no directory, link or the like.
+    """
+
+    target: Path
+    replaces_sha256: str | None
+    ours: bool
+    is_file: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """The name for one result.
+
+    Attributes:
+        path: in the folder's output, with ``/`` between parts.
+        slot: what giving it means.
+        sidecar: the same for the sidecar's name; None if none was asked for, or if the result has its name already
+            and somebody else's file came to stand where the sidecar was to go.
+        claims: keys of these names.
+    """
+
+    path: str
+    slot: Slot
+    sidecar: Slot | None
+    claims: tuple[bytes, ...]
+
+
+class Targets:
+    """The choice of names for the results of one version of one source.
+
+    Args:
+        folder: name of the folder.
+        source: path of the source in its input.
+        output: the output folder, absolute.
+        sidecars: the folder for sidecars, absolute; the output folder if they lie beside the results.
+        on_conflict: what to do about files that are not ours.
+        claims: who has which name.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: str,
+        source: str,
+        output: Path,
+        sidecars: Path,
+        on_conflict: OnConflict,
+        claims: Claims,
+    ) -> None:
+        self._source = (folder, source)
+        self._output = output
+        self._sidecars = sidecars
+        self._on_conflict = on_conflict
+        self._claims = claims
+        self._recorded: dict[
+            str, str
+        ] = {}  # path in the output and SHA-256, from our sidecars that were seen
+
+    def choose(
+        self, paths: Iterable[str], *, sha256: str, earlier: Collection[str], with_sidecar: bool
+    ) -> Choice | None:
+        """Take the first of these names that the result may have; None if it is to be skipped.
+
+        Args:
+            paths: in the folder's output, the best first.
+            sha256: of the result. A file with these very bytes is the result itself, from a plan that was
+                carried out in part; it stays where it is, lest it be published twice.
+            earlier: SHA-256 of what was published for the source before.
+            with_sidecar: the sidecar's name must be free or ours as well.
+
+        Raises:
+            OSError: the disk or share does not answer as it should.
+        """
+        for path in paths:
+            target, beside = self._output / path, self._sidecars / sidecar_name(path)
+            keys = (_key(target), _key(beside)) if with_sidecar else (_key(target),)
+            if not self._claims.reserve(keys):
+                continue
+            sidecar = self._look_at_sidecar(beside) if with_sidecar else None
+            slot = self._look_at_output(path, {*earlier, sha256})
+            slots = [slot, sidecar] if sidecar is not None else [slot]
+            can_be_replaced = self._on_conflict is OnConflict.OVERWRITE and all(one.is_file for one in slots)
+            if can_be_replaced or all(one.ours for one in slots):
+                return Choice(path=path, slot=slot, sidecar=sidecar, claims=keys)
+            if slot.replaces_sha256 == sha256:
+                return Choice(path=path, slot=slot, sidecar=None, claims=keys[:1])
+            if self._on_conflict is OnConflict.SKIP:
+                return None
+        return None
+
+    def _look_at_output(self, path: str, ours: Collection[str]) -> Slot:
+        target = self._output / path
+        found = examine(target)
+        is_ours = found is not None and found.sha256 in {*ours, self._recorded.get(path, "")}
+        return _slot(target, found, is_ours=is_ours)
+
+    def _look_at_sidecar(self, target: Path) -> Slot:
+        found = examine(target)
+        record = read_sidecar(target) if found is not None else None
+        is_ours = record is not None and (record.folder, record.path) == self._source
+        if record is not None and is_ours:
+            self._recorded |= record.outputs
+        return _slot(target, found, is_ours=is_ours)
+
+
+def _slot(target: Path, found: Found | None, *, is_ours: bool) -> Slot:
+    return Slot(
+        target=target,
+        replaces_sha256=None if found is None else found.sha256,
+        ours=found is None or (is_ours and found.sha256 is not None),
+        is_file=found is None or found.sha256 is not None,
+    )
+
+
+def _key(target: Path) -> bytes:
+    """The claim on a name, wherever links in the way to it lead."""
+    return claim_key(os.path.join(os.path.realpath(target.parent), target.name))  # noqa: PTH118 - text, not a Path

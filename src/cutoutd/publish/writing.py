@@ -1,0 +1,167 @@
+"""Writing a file so that it is on the disk before anybody hears of it.
+
+This module must not rename: a file written here lies in a staging directory until its plan is carried out.
+
+After restic's `internal/backend/local/local.go` (write, sync, close, and only then a name), and after what
+Linux does on a failed fsync: the pages count as clean from then on, so that a second fsync would lie.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+BUFFER_BYTES = 1 << 18  # an encoder writes small rows; one system call takes many of them
+
+# A file system that cannot sync a directory says one of these; there is nothing better to be had from it.
+_NO_DIRECTORY_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Permissions:
+    """Whom results belong to.
+
+    Attributes:
+        mode: permission bits; None for 0666 less the umask. Never what a temporary file gets by default, 0600,
+            which hides results from the other users of a share.
+        group: numeric group; None for what the directory gives.
+    """
+
+    mode: int | None = None
+    group: int | None = None
+
+
+DEFAULT_PERMISSIONS = Permissions()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """What was written: size and SHA-256 (hex) of the bytes as they were handed over."""
+
+    bytes: int
+    sha256: str
+
+
+class Sink:
+    """Where an encoder writes to: takes bytes in order, and counts and hashes them on their way."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._bytes = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Take all of ``data``; returns its size in bytes.
+
+        Raises:
+            OSError: the disk refused it.
+        """
+        size = memoryview(data).nbytes
+        self._digest.update(data)
+        self._bytes += size
+        self._file.write(data)
+        return size
+
+    @property
+    def written(self) -> Written:
+        """Size and hash of all that was taken so far."""
+        return Written(bytes=self._bytes, sha256=self._digest.hexdigest())
+
+
+class _UnsyncedError(OSError):
+    """The file could not be synced: what is on the disk is unknown."""
+
+
+def write_whole(
+    path: Path,
+    content: bytes | Callable[[Sink], object],
+    permissions: Permissions = DEFAULT_PERMISSIONS,
+) -> Written:
+    """Write a file and see it onto the disk, or leave nothing.
+
+    After a failed fsync the file is thrown away and written once more, under a new descriptor. A leftover of
+    that name, from a worker that died over it, is replaced.
+
+    Args:
+        path: in a staging directory of ours.
+        content: the bytes, or a function that writes them into the sink it gets. It may be called twice.
+        permissions: whom the file will belong to.
+
+    Raises:
+        OSError: from the disk, or from ``content``; the file is gone then.
+    """
+    try:
+        return _write_fresh(path, content, permissions)
+    except _UnsyncedError:
+        return _write_fresh(path, content, permissions)
+
+
+def sync_directory(path: Path) -> None:
+    """See the names in a directory onto the disk.
+
+    Raises:
+        OSError: the disk or share failed at it.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _sync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_DIRECTORY_SYNC:
+            error.filename = os.fspath(path)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _write_fresh(path: Path, content: bytes | Callable[[Sink], object], permissions: Permissions) -> Written:
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=BUFFER_BYTES) as file:
+            sink = Sink(file)
+            if callable(content):
+                content(sink)
+            else:
+                sink.write(content)
+            file.flush()
+            _permit(descriptor, permissions)
+            try:
+                _sync(descriptor)
+            except OSError as error:
+                raise _UnsyncedError(error.errno, error.strerror, os.fspath(path)) from error
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
+    return sink.written
+
+
+def _permit(descriptor: int, permissions: Permissions) -> None:
+    # The group first: a change of it clears bits of the mode.
+    if permissions.group is not None:
+        os.fchown(descriptor, -1, permissions.group)
+    if permissions.mode is not None:
+        os.fchmod(descriptor, permissions.mode)
+
+
+def _sync(descriptor: int) -> None:
+    if sys.platform == "darwin":
+        import fcntl  # noqa: PLC0415 - only macOS needs it: there fsync stops short of the drive's own cache
+
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+        except OSError as error:
+            if error.errno not in _NO_DIRECTORY_SYNC:
+                raise
+        else:
+            return
+    os.fsync(descriptor)

@@ -1,0 +1,132 @@
+"""Publishes again and again, and is killed by strace before each of its system calls in turn.
+
+strace counts a system call's uses in each process by itself, and kills at the ``KILL_AT``-th. A child that
+makes ``KILL_AT - k`` empty ones first is therefore killed before its k-th real one. For each call k grows until the
+child survives. Prints, as JSON, how often it was killed at each call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cutoutd.publish import moves
+from cutoutd.publish.plan import Plan
+from cutoutd.publish.rename import rename_new
+from tests.integration.publishing import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KILL_AT = 24
+SOURCE = "sub/a.jpg"
+OLD = (b"old cutout", b"old second")
+NEW = (b"new cutout", b"new second")
+PLAN, DONE = "plan.json", "done"
+NOWHERE = Path("/nonexistent/file")
+NO_FILE = 1_000_000  # no descriptor is as large
+
+EMPTY_CALLS: dict[str, Callable[[], object]] = {
+    "mkdir": NOWHERE.mkdir,
+    "write": lambda: os.write(NO_FILE, b""),
+    "fsync": lambda: os.fsync(NO_FILE),
+    "rename": lambda: NOWHERE.rename(NOWHERE),
+    "rename_new": lambda: rename_new(NOWHERE, NOWHERE),
+    "link": lambda: os.link(NOWHERE, NOWHERE, follow_symlinks=False),
+    "unlink": NOWHERE.unlink,
+    "rmdir": NOWHERE.rmdir,
+}
+
+
+def prepare(root: Path, scenario: str) -> None:
+    """What there is before the run that is killed."""
+    world = World(root, run="run-0", sidecars=scenario == "sidecar folder")
+    if scenario == "replace":
+        world.publish(SOURCE, *OLD)
+        (root / "earlier.json").write_text(plan_text(world))
+    if scenario == "recover":
+        plan = world.plan(world.results(SOURCE, NEW))
+        (root / PLAN).write_text(plan.to_json())
+        world.publisher.discard(99)
+        first = plan.moves[0]
+        (world.output / "sub").mkdir()
+        moves.carry_out(first)
+
+
+def plan_text(world: World) -> str:
+    """What the journal knows as published."""
+    plan = Plan(moves=(), unused=(), published=world.published[SOURCE], claims=(), warnings=())
+    return plan.to_json()
+
+
+def work(root: Path, scenario: str) -> None:
+    """The run that is killed: the daemon's straight line, with files for a journal."""
+    world = World(root, sidecars=scenario == "sidecar folder")
+    remember(world, root)
+    if scenario == "recover":
+        world.publisher.recover(Plan.from_json((root / PLAN).read_text()))
+    else:
+        plan = world.plan(world.results(SOURCE, NEW, job=2))
+        draft = root / "draft"
+        draft.write_text(plan.to_json())
+        draft.rename(root / PLAN)
+        world.publisher.carry_out(plan)
+    (root / DONE).touch()
+    world.sweep()
+
+
+def remember(world: World, root: Path) -> None:
+    """Take up what the journal knows as published."""
+    earlier = root / "earlier.json"
+    if earlier.exists():
+        world.published[SOURCE] = Plan.from_json(earlier.read_text()).published
+
+
+def _in_child(deed: Callable[[], None]) -> int:
+    child = os.fork()
+    if child == 0:
+        try:
+            deed()
+        except BaseException as error:  # noqa: BLE001 - the parent must not go on twice
+            os.write(2, f"{error!r}\n".encode())
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def main(base: Path, scenario: str, *spared: str) -> None:
+    """Enumerate, but for calls that are spared."""
+    kills: dict[str, int] = {}
+    for call, empty_call in EMPTY_CALLS.items():
+        if call in spared:
+            continue
+        for nth in range(1, KILL_AT):
+            root = base / f"{call}-{nth}"
+
+            def killed(
+                root: Path = root, nth: int = nth, empty_call: Callable[[], object] = empty_call
+            ) -> None:
+                for _ in range(KILL_AT - nth):
+                    with suppress(OSError):
+                        empty_call()
+                work(root, scenario)
+
+            if _in_child(lambda root=root: prepare(root, scenario)) != 0:  # type: ignore[misc]
+                sys.exit("the preparation failed")
+            status = _in_child(killed)
+            if status > 0:
+                sys.exit("the work failed")
+            if status == 0:
+                break
+            kills[call] = nth
+        else:
+            sys.exit(f"KILL_AT is too small to reach every {call}")
+    sys.stdout.write(json.dumps(kills))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])

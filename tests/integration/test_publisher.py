@@ -1,0 +1,508 @@
+"""Publishing on a real file system: names, conflicts, replacement, records of failures, originals."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.errors import StorageError
+from cutoutd.jobs import Failure
+from cutoutd.publish.directories import Directories
+from cutoutd.publish.failures import FailureFacts
+from cutoutd.publish.faults import ResultLostError, TargetTakenError
+from cutoutd.publish.originals import Originals, Outcome, delete_original
+from cutoutd.publish.staging import STAGING_NAME, Staging, sweep
+from cutoutd.settings.choices import OnConflict
+from cutoutd.publish.writing import Permissions, Sink, write_whole
+from tests.integration.publishing import World, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OLD, NEW, THEIRS = b"old cutout", b"new cutout", b"a stranger's"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A folder that gives strangers' names way."""
+    return World(tmp_path)
+
+
+def test_a_result_gets_its_name_and_a_sidecar_that_matches(world: World) -> None:
+    """Sub-folders are mirrored, and nothing stays staged."""
+    assert world.publish("sub/deep/a.jpg", NEW) == ("sub/deep/a.png",)
+    assert world.files() == {"sub/deep/a.png": NEW}
+    sidecar = world.sidecar("sub/deep/a.png")
+    assert sidecar["outputs"][0]["path"] == "sub/deep/a.png"
+    assert sidecar["outputs"][0]["sha256"] == digest(NEW)
+    assert world.staged() == []
+    world.publisher.close()
+    assert not (world.output / STAGING_NAME).exists()
+
+
+def test_sidecars_go_to_a_folder_of_their_own(tmp_path: Path) -> None:
+    """Mirrored there too, and staged there, as it may be another file system."""
+    world = World(tmp_path, sidecars=True)
+    plan = world.plan(world.results("sub/a.jpg", [NEW]))
+    assert plan.moves[-1].staged.startswith(str(world.sidecars))
+    world.publisher.carry_out(plan)
+    assert sorted(path.name for path in world.output.rglob("*.*") if path.is_file()) == ["a.png"]
+    assert world.sidecar("sub/a.png")["outputs"][0]["sha256"] == digest(NEW)
+
+
+def test_two_sources_of_one_name_get_two_results_and_two_sidecars(world: World) -> None:
+    """`a.jpg` and `a.tif` and `A.JPG`: also where the file system would confuse them."""
+    names = [world.publish(source, NEW, job=job) for job, source in enumerate(["a.jpg", "a.tif", "A.JPG"])]
+    assert names == [("a.png",), ("a-tif.png",), ("A-jpg.png",)]
+    assert all(
+        world.sidecar(name)["source"]["path"] == source
+        for (name,), source in zip(names, ["a.jpg", "a.tif", "A.JPG"], strict=True)
+    )
+
+
+def test_a_new_version_replaces_our_own_result(world: World) -> None:
+    """One name for all versions of a source."""
+    world.publish("a.jpg", OLD)
+    assert world.publish("a.jpg", NEW, job=2) == ("a.png",)
+    assert world.files() == {"a.png": NEW}
+    assert world.sidecar("a.png")["job"] == 2
+
+
+def test_a_new_version_is_published_where_the_old_result_was_deleted(world: World) -> None:
+    """Deleting an output is no wish never to see the next one."""
+    world.publish("a.jpg", OLD)
+    (world.output / "a.png").unlink()
+    assert world.publish("a.jpg", NEW, job=2) == ("a.png",)
+    assert world.files() == {"a.png": NEW}
+
+
+def test_a_result_is_known_by_its_sidecar_when_the_journal_was_lost(world: World) -> None:
+    """Without any memory of earlier publications."""
+    world.publish("a.jpg", OLD)
+    world.published.clear()
+    assert world.publish("a.jpg", NEW, job=2) == ("a.png",)
+
+
+def test_a_retouched_result_is_never_replaced(world: World) -> None:
+    """Nor is its sidecar; the next version keeps the name the second one got."""
+    world.publish("a.jpg", OLD)
+    before = (world.output / "a.png.json").read_bytes()
+    (world.output / "a.png").write_bytes(THEIRS)
+    assert world.publish("a.jpg", NEW, job=2) == ("a-jpg.png",)
+    assert world.publish("a.jpg", b"newer", job=3) == ("a-jpg.png",)
+    assert world.files() == {"a.png": THEIRS, "a-jpg.png": b"newer"}
+    assert (world.output / "a.png.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.png.json"])
+def test_a_strangers_file_keeps_its_name(world: World, name: str) -> None:
+    """Whether it has the output's name or the sidecar's."""
+    (world.output / name).write_bytes(THEIRS)
+    assert world.publish("a.jpg", NEW) == ("a-jpg.png",)
+    assert world.files() == {name: THEIRS, "a-jpg.png": NEW}
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.png.json"])
+def test_a_strangers_file_is_replaced_if_the_folder_says_so(tmp_path: Path, name: str) -> None:
+    """`on_conflict = "overwrite"`."""
+    world = World(tmp_path, on_conflict=OnConflict.OVERWRITE)
+    (world.output / name).write_bytes(THEIRS)
+    assert world.publish("a.jpg", NEW) == ("a.png",)
+    assert world.files() == {"a.png": NEW}
+
+
+def test_another_sources_result_is_not_overwritten_even_then(tmp_path: Path) -> None:
+    """The setting is about files that are not ours."""
+    world = World(tmp_path, on_conflict=OnConflict.OVERWRITE)
+    world.publish("a.jpg", OLD)
+    assert world.publish("a.tif", NEW, job=2) == ("a-tif.png",)
+
+
+def test_a_result_is_not_published_if_the_folder_says_skip(tmp_path: Path) -> None:
+    """`on_conflict = "skip"`: with a warning, and nothing left staged."""
+    world = World(tmp_path, on_conflict=OnConflict.SKIP)
+    (world.output / "a.png").write_bytes(THEIRS)
+    plan = world.plan(world.results("a.jpg", [NEW]))
+    world.publisher.carry_out(plan)
+    assert plan.published == ()
+    assert "a.png" in plan.warnings[0]
+    assert world.files() == {"a.png": THEIRS}
+    assert world.staged() == []
+
+
+def test_the_other_results_are_published_when_one_is_skipped(tmp_path: Path) -> None:
+    """The sidecar stands beside the first that is, and repeats the warning."""
+    world = World(tmp_path, on_conflict=OnConflict.SKIP)
+    (world.output / "a.png").write_bytes(THEIRS)
+    assert world.publish("a.jpg", OLD, NEW) == ("a_1.png",)
+    assert world.files() == {"a.png": THEIRS, "a_1.png": NEW}
+    assert "a.png" in world.sidecar("a_1.png")["warnings"][0]
+    assert world.staged() == []
+
+
+@pytest.mark.parametrize("on_conflict", [OnConflict.SUFFIX, OnConflict.OVERWRITE])
+@pytest.mark.parametrize("kind", ["directory", "fifo", "link", "dangling link"])
+def test_what_is_no_file_is_left_alone(tmp_path: Path, kind: str, on_conflict: OnConflict) -> None:
+    """No hang on a FIFO, no write through a link."""
+    world = World(tmp_path, on_conflict=on_conflict)
+    taken, precious = world.output / "a.png", tmp_path / "precious"
+    precious.write_bytes(THEIRS)
+    match kind:
+        case "directory":
+            taken.mkdir()
+        case "fifo":
+            os.mkfifo(taken)
+        case "link":
+            taken.symlink_to(precious)
+        case _:
+            taken.symlink_to("nowhere")
+    assert world.publish("a.jpg", NEW) == ("a-jpg.png",)
+    assert precious.read_bytes() == THEIRS
+    assert os.path.lexists(taken)
+
+
+def test_a_doubtful_result_lies_in_review_with_its_overlay(world: World) -> None:
+    """And leaves the good one of an earlier version where it is."""
+    world.publish("sub/a.jpg", OLD)
+    plan = world.plan(world.results("sub/a.jpg", [NEW, b"overlay"], job=2, review=True, overlay=True))
+    world.publisher.carry_out(plan)
+    assert [one.path for one in plan.published] == ["review/sub/a.png", "review/sub/a-overlay.png"]
+    assert world.files() == {
+        "sub/a.png": OLD,
+        "review/sub/a.png": NEW,
+        "review/sub/a-overlay.png": b"overlay",
+    }
+    assert len(world.sidecar("review/sub/a.png")["outputs"]) == 2
+
+
+def test_two_folders_with_one_output_do_not_meet(tmp_path: Path) -> None:
+    """Not even where one of them reaches it through a link."""
+    world = World(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "out").symlink_to(world.output)
+    other = World(tmp_path / "other", run="run-2")
+    other.ledger = world.ledger
+    first = world.plan(world.results("a.jpg", [OLD]))
+    second = other.plan(other.results("A.tif", [NEW]))
+    assert not {*first.claims} & {*second.claims}
+    assert [one.path for one in second.published] == ["A-tif.png"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"two words.jpg",
+        "🙂.jpg".encode(),
+        b"new\nline.jpg",
+        b"caf\xe9.jpg",
+        b"x" * 251 + b".jpg",
+        b"a.",
+        b"-rf",
+    ],
+)
+def test_any_name_is_published_with_a_valid_sidecar(world: World, raw: bytes) -> None:
+    """Spaces, emoji, newlines, bytes that are no text, 255 bytes."""
+    source = os.fsdecode(raw)
+    (output,) = world.publish(source, NEW)
+    assert (world.output / output).read_bytes() == NEW
+    (sidecar,) = world.everything().keys() - {output}
+    assert json.loads((world.output / sidecar).read_bytes())["outputs"][0]["sha256"] == digest(NEW)
+    assert world.publish(source, b"newer", job=2) == (output,)
+    assert world.everything().keys() == {output, sidecar}
+
+
+def test_a_file_that_comes_in_between_makes_it_plan_again(world: World) -> None:
+    """What has its name already keeps it; nothing is published twice."""
+    publication = world.results("a.jpg", [OLD, NEW])
+    plan = world.plan(publication)
+    (world.output / "a_1.png").write_bytes(THEIRS)
+    with pytest.raises(TargetTakenError):
+        world.publisher.carry_out(plan)
+    plan = world.plan(publication)
+    world.publisher.carry_out(plan)
+    assert world.files() == {"a.png": OLD, "a_1.png": THEIRS, "a-jpg_1.png": NEW}
+    assert [one["path"] for one in world.sidecar("a.png")["outputs"]] == ["a.png", "a-jpg_1.png"]
+    assert world.staged() == []
+
+
+def test_a_result_retouched_in_between_is_not_replaced(world: World) -> None:
+    """Its hash is looked at again right before the rename."""
+    world.publish("a.jpg", OLD)
+    publication = world.results("a.jpg", [NEW], job=2)
+    plan = world.plan(publication)
+    (world.output / "a.png").write_bytes(THEIRS)
+    with pytest.raises(TargetTakenError):
+        world.publisher.carry_out(plan)
+    world.publisher.carry_out(world.plan(publication))
+    assert world.files() == {"a.png": THEIRS, "a-jpg.png": NEW}
+
+
+def test_a_sidecars_name_taken_in_between_does_not_publish_twice(world: World) -> None:
+    """The result stays where it is, and the job's warnings say that its sidecar is missing."""
+    publication = world.results("a.jpg", [NEW])
+    plan = world.plan(publication)
+    (world.output / "a.png.json").write_bytes(THEIRS)
+    with pytest.raises(TargetTakenError):
+        world.publisher.carry_out(plan)
+    plan = world.plan(publication)
+    world.publisher.carry_out(plan)
+    assert world.everything() == {"a.png": NEW, "a.png.json": THEIRS}
+    assert "sidecar" in plan.warnings[0]
+    world.publisher.discard(1)
+    assert world.staged() == []
+
+
+def test_a_result_deleted_in_between_is_published_all_the_same(world: World) -> None:
+    """The name is free then."""
+    world.publish("a.jpg", OLD)
+    plan = world.plan(world.results("a.jpg", [NEW], job=2))
+    (world.output / "a.png").unlink()
+    world.publisher.carry_out(plan)
+    assert world.files() == {"a.png": NEW}
+
+
+def test_the_same_bytes_once_more_leave_one_result(world: World) -> None:
+    """`cutoutd retry` of an unchanged picture."""
+    world.publish("a.jpg", NEW)
+    assert world.publish("a.jpg", NEW, job=2) == ("a.png",)
+    assert world.files() == {"a.png": NEW}
+    assert world.sidecar("a.png")["job"] == 2
+    assert world.staged() == []
+
+
+def test_a_staged_result_that_is_gone_or_torn_is_not_planned(world: World) -> None:
+    """It is computed again instead."""
+    publication = world.results("a.jpg", [NEW])
+    staged = world.publisher.staging.path("1-0.png")
+    for spoil in (lambda: staged.write_bytes(NEW[:-1]), staged.unlink):
+        spoil()
+        with pytest.raises(ResultLostError):
+            world.plan(publication)
+
+
+def test_a_result_that_is_lost_after_planning_is_reported(world: World) -> None:
+    """Neither staged nor under its name."""
+    plan = world.plan(world.results("a.jpg", [NEW]))
+    world.publisher.discard(1)
+    with pytest.raises(ResultLostError):
+        world.publisher.carry_out(plan)
+
+
+def test_an_output_folder_that_is_not_there_is_not_made(world: World) -> None:
+    """It may be a share that is not mounted: the disk below must not fill up."""
+    plan = world.plan(world.results("a.jpg", [NEW]))
+    shutil.rmtree(world.output)
+    with pytest.raises(StorageError, match="output folder"):
+        world.publisher.carry_out(plan)
+    with pytest.raises(StorageError):
+        world.publisher.open()
+    assert not world.output.exists()
+
+
+def test_a_file_in_place_of_a_sub_folder_is_reported(world: World) -> None:
+    """With the advice to look at it; work goes on when it is gone."""
+    plan = world.plan(world.results("sub/a.jpg", [NEW]))
+    (world.output / "sub").write_bytes(THEIRS)
+    with pytest.raises(StorageError, match="sub-folder"):
+        world.publisher.carry_out(plan)
+    (world.output / "sub").unlink()
+    world.publisher.carry_out(plan)
+    assert world.files() == {"sub/a.png": NEW}
+
+
+def test_results_belong_to_whom_the_folder_says(tmp_path: Path) -> None:
+    """Default: everybody whom the umask lets; never the 0600 of a temporary file."""
+    umask = os.umask(0o022)
+    try:
+        plain = World(tmp_path / "plain")
+        plain.publish("a.jpg", NEW)
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE((plain.output / "a.png").stat().st_mode) == 0o644
+    group = os.getgid()
+    shared = World(tmp_path / "shared", permissions=Permissions(mode=0o660, group=group))
+    shared.publish("a.jpg", NEW)
+    sidecar = (shared.output / "a.png.json").stat()
+    assert (stat.S_IMODE(sidecar.st_mode), sidecar.st_gid) == (0o660, group)
+    assert stat.S_IMODE(shared.publisher.staging.directory.stat().st_mode) == 0o700
+
+
+def _failure(source: str, cause: str = "cut short") -> FailureFacts:
+    return FailureFacts(
+        job=3,
+        folder="shop",
+        path=source,
+        sha256=None,
+        failure=Failure(code="Picture", title="t", cause=cause, advice="a", permanent=True),
+        attempts=1,
+        at_us=0,
+    )
+
+
+def test_a_failure_leaves_a_record_until_it_is_over(world: World) -> None:
+    """A later one takes its place; clearing it twice does no harm."""
+    failures = world.publisher.failures
+    assert failures.publish(_failure("sub/a.jpg")) == "failed/sub/a.jpg.error.json"
+    assert failures.publish(_failure("sub/a.jpg", "no picture")) == "failed/sub/a.jpg.error.json"
+    ((name, content),) = world.everything().items()
+    assert (name, json.loads(content)["cause"]) == ("failed/sub/a.jpg.error.json", "no picture")
+    assert (failures.clear("sub/a.jpg"), failures.clear("sub/a.jpg")) == (True, False)
+    assert world.everything() == {}
+    assert world.staged() == []
+
+
+def test_a_record_spares_files_that_are_not_its_own(world: World) -> None:
+    """It has a second name, and beyond that it is refused."""
+    target = world.output / "failed" / "a.jpg.error.json"
+    target.parent.mkdir()
+    target.write_bytes(THEIRS)
+    failures = world.publisher.failures
+    own = failures.publish(_failure("a.jpg"))
+    assert own.startswith("failed/a.jpg~")
+    assert failures.publish(_failure("a.jpg")) == own
+    assert failures.clear("a.jpg")
+    (world.output / own).write_bytes(THEIRS)
+    with pytest.raises(StorageError, match="both"):
+        failures.publish(_failure("a.jpg"))
+    assert not failures.clear("a.jpg")
+    assert world.everything() == {"failed/a.jpg.error.json": THEIRS, own: THEIRS}
+
+
+def test_a_sweep_takes_only_what_no_plan_needs_from_dead_runs(tmp_path: Path) -> None:
+    """A living run, on this machine or another, keeps all of its files."""
+    dead, alive = Staging(tmp_path, "dead"), Staging(tmp_path, "alive")
+    for staging in (dead, alive):
+        staging.open()
+        for name in ("1-0.png", "2-0.png", "2.json"):
+            staging.write(name, NEW)
+    needed = dead.path("1-0.png")
+    removed = sweep(tmp_path, is_dead=lambda run: run == "dead", needed={str(needed)})
+    assert [path.name for path in removed] == ["2-0.png", "2.json"]
+    assert needed.exists()
+    assert len(list(alive.directory.iterdir())) == 3
+    sweep(tmp_path, is_dead=lambda _: True, needed=())
+    assert list(tmp_path.iterdir()) == []
+    assert sweep(tmp_path, is_dead=lambda _: True, needed=()) == ()
+
+
+def test_discarding_one_job_keeps_those_with_a_longer_number(tmp_path: Path) -> None:
+    """1 is not 11."""
+    staging = Staging(tmp_path, "run")
+    staging.open()
+    for name in ("1-0.png", "1-1.png", "1.json", "11-0.png", "11.json"):
+        staging.write(name, NEW)
+    staging.discard(1)
+    assert sorted(path.name for path in staging.directory.iterdir()) == ["11-0.png", "11.json"]
+
+
+def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    """And one that succeeds gets the size and hash of what it wrote, over any leftover."""
+
+    def fail(sink: Sink) -> None:
+        sink.write(b"half")
+        raise MemoryError
+
+    path = tmp_path / "1-0.png"
+    with pytest.raises(MemoryError):
+        write_whole(path, fail)
+    assert not path.exists()
+    path.write_bytes(b"leftover of a dead worker")
+    written = write_whole(
+        path, lambda sink: [sink.write(part) for part in (b"ne", bytearray(b"w "), memoryview(b"cutout"))]
+    )
+    assert (written.bytes, written.sha256) == (len(NEW), digest(NEW))
+    assert path.read_bytes() == NEW
+
+
+def test_sub_folders_are_synced_up_to_their_folder_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made again after they were removed, they are synced again; the folder itself is never made."""
+    synced: list[Path] = []
+    monkeypatch.setattr("cutoutd.publish.directories.sync_directory", synced.append)
+    directories = Directories()
+    deep = tmp_path / "a" / "b"
+    for expected in ([deep, deep.parent, tmp_path], [deep]):
+        directories.make(deep, tmp_path)
+        directories.sync([(deep, tmp_path), (deep, tmp_path)])
+        assert synced == expected
+        synced.clear()
+    shutil.rmtree(tmp_path / "a")
+    directories.make(deep, tmp_path)
+    directories.sync([(deep, tmp_path)])
+    assert synced == [deep, deep.parent, tmp_path]
+    with pytest.raises(FileNotFoundError):
+        directories.make(tmp_path / "gone" / "a", tmp_path / "gone")
+
+
+def _original(tmp_path: Path, content: bytes = NEW) -> Path:
+    source = tmp_path / "in" / "sub" / "a.tif"
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.write_bytes(content)
+    return source
+
+
+def test_an_original_is_deleted_only_if_it_is_what_was_cut(tmp_path: Path) -> None:
+    """A newer version that came meanwhile is left for its own turn."""
+    source = _original(tmp_path, THEIRS)
+    assert delete_original(source, digest(NEW)).outcome is Outcome.CHANGED
+    assert source.read_bytes() == THEIRS
+    assert delete_original(source, digest(THEIRS)).outcome is Outcome.DELETED
+    assert not source.exists()
+    assert delete_original(source, digest(THEIRS)).outcome is Outcome.GONE
+
+
+@pytest.fixture(params=["same file system", "another"])
+def originals(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder for originals."""
+    where = tmp_path
+    if request.param == "another":
+        where = Path("/dev/shm")  # noqa: S108 - a file system of its own on Linux
+        if not os.access(where, os.W_OK) or where.stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("there is no second file system to write to")
+    directory = where / f"cutoutd-originals-{os.getpid()}"
+    directory.mkdir()
+    yield directory
+    shutil.rmtree(directory)
+
+
+def test_originals_are_moved_without_replacing_any(tmp_path: Path, originals: Path) -> None:
+    """Mirrored, with their time, and under the next name if theirs is taken."""
+    put_away = Originals(originals, "run")
+    for number, content in enumerate((OLD, NEW)):
+        source = _original(tmp_path, content)
+        os.utime(source, ns=(1, 10**18 + number))
+        disposal = put_away.move(source, digest(content), path="sub/a.tif", job=number)
+        assert disposal.outcome is Outcome.MOVED
+        assert not source.exists()
+    assert (originals / "sub" / "a.tif").read_bytes() == OLD
+    assert (originals / "sub" / "a-2.tif").read_bytes() == NEW
+    assert (originals / "sub" / "a-2.tif").stat().st_mtime_ns == 10**18 + 1
+    put_away.close()
+    assert [path.name for path in originals.iterdir()] == ["sub"]
+
+
+def test_an_original_moved_before_a_crash_is_not_moved_twice(tmp_path: Path, originals: Path) -> None:
+    """The copy is there, and the source had not been removed yet."""
+    source = _original(tmp_path)
+    (originals / "sub").mkdir()
+    (originals / "sub" / "a.tif").write_bytes(NEW)
+    disposal = Originals(originals, "run").move(source, digest(NEW), path="sub/a.tif", job=1)
+    assert (disposal.outcome, disposal.to) == (Outcome.MOVED, originals / "sub" / "a.tif")
+    assert not source.exists()
+    assert len(list((originals / "sub").iterdir())) == 1
+
+
+def test_an_original_that_changed_is_not_moved(tmp_path: Path, originals: Path) -> None:
+    """It is left for its own turn."""
+    source = _original(tmp_path, THEIRS)
+    disposal = Originals(originals, "run").move(source, digest(NEW), path="sub/a.tif", job=1)
+    assert disposal.outcome is Outcome.CHANGED
+    assert source.read_bytes() == THEIRS
+    assert list(originals.iterdir()) == []

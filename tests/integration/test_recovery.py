@@ -1,0 +1,136 @@
+"""Killed before every single system call of publishing: always one whole result, and nothing left over."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.errors import StorageError
+from cutoutd.publish.plan import Plan, Verdict
+from tests.integration import strace
+from tests.integration.publishing import World, digest
+from tests.integration.publishing_killed import DONE, KILL_AT, NEW, OLD, PLAN, SOURCE, remember
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Python uses one or the other of each pair, by platform.
+_RENAME = ("?rename", "?renameat")
+_OTHERS = ("?mkdir", "?mkdirat", "write", "fsync", "?link", "linkat", "?unlink", "unlinkat", "?rmdir")
+_KILL = f"signal=SIGKILL:when={KILL_AT}"
+WANTED = {"sub/a.png": NEW[0], "sub/a_1.png": NEW[1]}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "no_renameat2", "least"),
+    [
+        ("replace", False, 20),
+        ("sidecar folder", False, 20),
+        ("new", True, 24),
+        ("recover", True, 12),
+    ],
+)
+def test_a_kill_before_any_system_call_is_repaired(
+    tmp_path: Path, scenario: str, *, no_renameat2: bool, least: int
+) -> None:
+    """Once with the rename that refuses, once with a file system that only knows links."""
+    calls = (*_RENAME, *_OTHERS)
+    inject = [f"{','.join(calls)}:{_KILL}", f"renameat2:{'error=EINVAL' if no_renameat2 else _KILL}"]
+    done = strace.run(
+        "tests.integration.publishing_killed",
+        str(tmp_path),
+        scenario,
+        *(["rename_new"] if no_renameat2 else []),
+        trace=(*calls, "renameat2"),
+        inject=inject,
+    )
+    assert done.returncode == 0, done.stderr
+    kills: dict[str, int] = json.loads(done.stdout)
+    assert sum(kills.values()) >= least, kills
+    for call, count in kills.items():
+        for nth in range(1, count + 1):
+            _check(tmp_path / f"{call}-{nth}", scenario)
+
+
+def _check(root: Path, scenario: str) -> None:
+    """What the next start finds, repairs, and leaves."""
+    world = World(root, sidecars=scenario == "sidecar folder", run="run-2")
+    remember(world, root)
+    if (root / PLAN).exists():
+        plan = Plan.from_json((root / PLAN).read_text())
+        for _ in range(2):  # the repair itself may have been repeated
+            assert world.publisher.recover(plan).verdict is Verdict.FINISHED, root
+        assert world.staged() == [], root
+    else:
+        before = {"sub/a.png": OLD[0], "sub/a_1.png": OLD[1]} if scenario == "replace" else {}
+        assert world.files() == before, root
+        world.publish(SOURCE, *NEW, job=3)
+    assert world.files() == WANTED, root
+    outputs = {output["path"]: output["sha256"] for output in world.sidecar("sub/a.png")["outputs"]}
+    assert outputs == {name: digest(data) for name, data in WANTED.items()}, root
+    assert len(world.everything()) == 3, root
+    world.sweep()
+    assert not any(path.name.startswith(".") for path in root.rglob("*")), root
+    assert (root / DONE).exists() <= (root / PLAN).exists(), root
+
+
+def _interrupted(world: World, *, old: tuple[bytes, ...] = ()) -> Plan:
+    """A plan that was written down, with its first move made."""
+    if old:
+        world.publish("a.jpg", *old)
+    plan = world.plan(world.results("a.jpg", NEW, job=2))
+    (world.output / "a.png").unlink(missing_ok=True)
+    world.publisher.staging.path("2-0.png").rename(world.output / "a.png")
+    return plan
+
+
+def test_a_result_that_is_gone_is_computed_again_and_published_once(tmp_path: Path) -> None:
+    """What stands is told, so that it counts as ours although the journal never saw it finished."""
+    world = World(tmp_path)
+    plan = _interrupted(world)
+    world.publisher.staging.path("2-1.png").unlink()
+    recovery = world.publisher.recover(plan)
+    assert recovery.verdict is Verdict.LOST
+    assert [one.path for one in recovery.standing] == ["a.png"]
+    assert world.staged() == []
+    world.published["a.jpg"] = recovery.standing
+    assert world.publish("a.jpg", b"computed otherwise", NEW[1], job=3) == ("a.png", "a_1.png")
+    assert world.files() == {"a.png": b"computed otherwise", "a_1.png": NEW[1]}
+
+
+@pytest.mark.parametrize("old", [(), OLD])
+def test_a_torn_staged_file_never_gets_a_name(tmp_path: Path, old: tuple[bytes, ...]) -> None:
+    """A crash of the machine may leave less than was written."""
+    world = World(tmp_path)
+    plan = _interrupted(world, old=old)
+    world.publisher.staging.path("2-1.png").write_bytes(NEW[1][:3])
+    assert world.publisher.recover(plan).verdict is Verdict.LOST
+    assert world.files() == {"a.png": NEW[0]} | ({"a_1.png": OLD[1]} if old else {})
+
+
+@pytest.mark.parametrize("old", [(), OLD])
+def test_a_file_that_came_while_we_were_down_is_not_replaced(tmp_path: Path, old: tuple[bytes, ...]) -> None:
+    """The results are computed again and go elsewhere; the one that stands is not doubled."""
+    world = World(tmp_path)
+    plan = _interrupted(world, old=old)
+    (world.output / "a_1.png").write_bytes(b"theirs")
+    recovery = world.publisher.recover(plan)
+    assert recovery.verdict is Verdict.LOST
+    assert world.publish("a.jpg", *NEW, job=3) == ("a.png", "a-jpg_1.png")
+    assert world.files() == {"a.png": NEW[0], "a_1.png": b"theirs", "a-jpg_1.png": NEW[1]}
+    world.sweep()
+    assert len(world.everything()) == 4
+
+
+def test_a_share_that_is_away_has_lost_nothing(tmp_path: Path) -> None:
+    """The plan waits until it is back."""
+    world = World(tmp_path)
+    plan = _interrupted(world)
+    away = world.output.rename(tmp_path / "away")
+    with pytest.raises(StorageError):
+        world.publisher.recover(plan)
+    away.rename(world.output)
+    assert world.publisher.recover(plan).verdict is Verdict.FINISHED
+    assert world.files() == {"a.png": NEW[0], "a_1.png": NEW[1]}

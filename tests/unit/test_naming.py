@@ -1,0 +1,211 @@
+"""Names of results: what they may be, in which order they are tried, and that no two sources meet."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cutoutd.publish.naming import (
+    NAME_MAX_BYTES,
+    candidates,
+    claim_key,
+    doubtful,
+    failure_names,
+    fitted,
+    numbered,
+    sidecar_name,
+    split_name,
+)
+
+# Names as a file system gives them: any bytes but NUL and the slash, here often text with odd characters.
+_RAW = st.binary(min_size=1, max_size=255).filter(
+    lambda raw: raw not in {b".", b".."} and not {0, 0x2F} & {*raw}
+)
+_TEXT = (
+    st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=255)
+    .map(str.encode)
+    .filter(lambda raw: len(raw) <= NAME_MAX_BYTES and raw not in {b".", b".."})
+)
+_KIND = st.sampled_from([b"", b".jpg", b".tif", b".JPG", b".tar.jpg", b".", b" ", b".png"])
+_NAME = st.one_of(
+    _RAW,
+    _TEXT,
+    st.builds(
+        lambda stem, kind: (stem + kind)[-255:],
+        st.sampled_from([b"a", b"A", b"a-tif", b"a-2", b"a" * 251]),
+        _KIND,
+    ),
+).map(os.fsdecode)
+_SOURCE = st.builds(
+    "/".join, st.builds(lambda parents, name: [*parents, name], st.lists(_NAME, max_size=2), _NAME)
+).filter(lambda path: not {".", ".."} & {*path.split("/")})
+
+
+def _first(source: str, count: int, *, suffix: str = "", extension: str = "png") -> list[str]:
+    return list(itertools.islice(candidates(source, suffix=suffix, extension=extension), count))
+
+
+def test_a_contested_name_gets_the_kind_of_its_source_and_then_a_number() -> None:
+    """The order the design promises."""
+    assert _first("a.tif", 4) == ["a.png", "a-tif.png", "a-tif-2.png", "a-tif-3.png"]
+
+
+def test_the_suffix_stays_before_the_extension() -> None:
+    """Whoever looks for `*_cut.png` finds all of them."""
+    assert _first("sub/a.TIF", 3, suffix="_cut") == [
+        "sub/a_cut.png",
+        "sub/a-tif_cut.png",
+        "sub/a-tif-2_cut.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "first", "second"),
+    [
+        ("a.tar.jpg", "a.tar.png", "a.tar-jpg.png"),
+        ("plain", "plain.png", "plain-2.png"),
+        (".png", ".png.png", ".png-2.png"),
+        ("..jpg", "..jpg.png", "..jpg-2.png"),
+        ("a.", "a..png", "a.-2.png"),
+        ("a .jpg", "a .png", "a -jpg.png"),
+        ("a.jpg ", "a.jpg .png", "a.jpg -2.png"),
+        ("Dr. Smith", "Dr. Smith.png", "Dr. Smith-2.png"),
+        ("v1.2", "v1.2.png", "v1.2-2.png"),
+        ("a\n.jpg", "a\n.png", "a\n-jpg.png"),
+        ("caf\udce9.jpg", "caf\udce9.png", "caf\udce9-jpg.png"),
+    ],
+)
+def test_odd_names_keep_all_of_their_stem(source: str, first: str, second: str) -> None:
+    """Only what looks like a kind of file is taken off."""
+    assert _first(source, 2) == [first, second]
+
+
+@pytest.mark.parametrize("source", ["../a.jpg", "a/../b.jpg", "/a.jpg", "a//b.jpg", "./a.jpg", ""])
+def test_a_source_outside_its_folder_gets_no_name(source: str) -> None:
+    """A result can never leave the output folder."""
+    with pytest.raises(ValueError, match="not a path inside a folder"):
+        _first(source, 1)
+
+
+def test_a_suffix_cannot_lead_into_another_folder() -> None:
+    """Even if the configuration let one through."""
+    with pytest.raises(ValueError, match="not one part of a path"):
+        _first("a.jpg", 1, suffix="/../x")
+
+
+def test_a_name_that_is_too_long_keeps_200_bytes_a_hash_and_its_extension() -> None:
+    """It can be opened still, and the sidecar's name follows from the output's."""
+    (output,) = _first("ü" * 125 + ".jpg", 1, suffix="_cut_out")
+    whole = "ü" * 125 + "_cut_out.png"
+    assert output == "ü" * 100 + "~" + hashlib.sha256(whole.encode()).hexdigest()[:8] + ".png"
+    assert sidecar_name("sub/" + output) == f"sub/{output}.json"
+
+
+def test_the_sidecar_of_the_longest_output_is_shortened_by_itself() -> None:
+    """255 bytes are allowed to a picture, but leave no room for `.json`."""
+    output = "x" * 251 + ".png"
+    digits = hashlib.sha256(f"{output}.json".encode()).hexdigest()[:8]
+    assert _first("x" * 251 + ".jpg", 1) == [output]
+    assert sidecar_name(output) == "x" * 200 + f"~{digits}.json"
+
+
+@given(head=_NAME, cut=st.integers(min_value=0, max_value=3))
+def test_shortening_never_splits_a_character(head: str, cut: int) -> None:
+    """What was UTF-8 stays UTF-8."""
+    text = os.fsencode(head).decode("utf-8", "ignore").replace("/", "")
+    long = "x" * cut + text * (300 // max(1, len(text)) + 1)
+    assert fitted(long, ".png").encode().decode() == fitted(long, ".png")
+
+
+@given(source=_SOURCE, suffix=st.sampled_from(["", "_cut", "-ü", "x" * 60]))
+def test_every_derived_name_fits_its_file_system_and_survives_as_bytes(source: str, suffix: str) -> None:
+    """Outputs, sidecars, failures and originals alike."""
+    outputs = _first(source, 4, suffix=suffix)
+    derived = [
+        *outputs,
+        *map(sidecar_name, outputs),
+        *_first(doubtful(source), 2, suffix=suffix),
+        *failure_names("folder", source),
+        *itertools.islice(numbered(source), 3),
+    ]
+    for path in derived:
+        raw = os.fsencode(path)
+        assert os.fsdecode(raw) == path
+        assert all(0 < len(part) <= NAME_MAX_BYTES for part in raw.split(b"/"))
+        assert not {b".", b".."} & {*raw.split(b"/")}
+    assert len({*outputs}) == len(outputs)
+    assert outputs == _first(source, 4, suffix=suffix)
+    assert all(path.rpartition("/")[0] == source.rpartition("/")[0] for path in outputs)
+
+
+@given(sources=st.lists(_SOURCE, unique=True, max_size=12))
+def test_no_two_sources_get_the_same_name(sources: list[str]) -> None:
+    """Each takes the first name whose claim nobody has, for its output and its sidecar."""
+    claimed: set[bytes] = set()
+    for source in sources:
+        for output in candidates(source, suffix="", extension="png"):
+            keys = {claim_key(f"/out/{output}"), claim_key(f"/out/{sidecar_name(output)}")}
+            if not keys & claimed:
+                claimed |= keys
+                break
+    assert len(claimed) == 2 * len(sources)
+
+
+def test_a_source_that_is_called_like_a_contested_name_gets_another() -> None:
+    """`a-tif.jpg` beside `a.jpg` and `a.tif`."""
+    taken: set[str] = set()
+    names = {}
+    for source in ("a.jpg", "a.tif", "a-tif.jpg", "a.TIF"):
+        names[source] = next(
+            name for name in candidates(source, suffix="", extension="png") if name not in taken
+        )
+        taken.add(names[source])
+    assert names == {
+        "a.jpg": "a.png",
+        "a.tif": "a-tif.png",
+        "a-tif.jpg": "a-tif-jpg.png",
+        "a.TIF": "a-tif-2.png",
+    }
+
+
+@given(name=_NAME)
+def test_names_that_some_file_system_confuses_have_one_claim(name: str) -> None:
+    """Composed or decomposed, upper or lower case: one file on a Mac or a share."""
+    assert claim_key(unicodedata.normalize("NFD", name)) == claim_key(unicodedata.normalize("NFC", name))
+    assert claim_key(name.upper().casefold()) == claim_key(name.upper())
+    assert claim_key("STRASSE.png") == claim_key("straße.png")
+
+
+def test_claims_tell_other_bytes_apart() -> None:
+    """Names that are not UTF-8 are names too."""
+    assert claim_key("/out/\udce9.png") != claim_key("/out/\udce8.png")
+    assert claim_key("/out/\udce9.png") == b"/out/\xe9.png"
+
+
+def test_a_failure_has_a_second_name_that_only_its_source_can_have() -> None:
+    """`A.jpg` and `a.jpg` meet where case makes no difference."""
+    plain, own = failure_names("shop", "sub/A.jpg")
+    assert plain == "failed/sub/A.jpg.error.json"
+    assert own.startswith("failed/sub/A.jpg~")
+    assert own != failure_names("shop", "sub/a.jpg")[1].replace("a.jpg", "A.jpg")
+    assert own != failure_names("other", "sub/A.jpg")[1]
+
+
+def test_an_original_that_is_put_away_keeps_its_extension() -> None:
+    """`a-2.TIF` can be opened as `a.TIF` could."""
+    assert list(itertools.islice(numbered("sub/a.TIF"), 3)) == ["sub/a.TIF", "sub/a-2.TIF", "sub/a-3.TIF"]
+    assert list(itertools.islice(numbered("plain"), 2)) == ["plain", "plain-2"]
+
+
+@given(name=_NAME)
+def test_splitting_loses_nothing(name: str) -> None:
+    """Stem, dot and extension are the name."""
+    stem, kind = split_name(name)
+    assert (f"{stem}.{kind}" if kind else stem) == name
+    assert stem
