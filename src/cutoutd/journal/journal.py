@@ -28,13 +28,13 @@ class Journal:
     """Everything that is remembered, opened for one run of the daemon.
 
     Args:
-        directory: the state directory.
+        directory: the state directory; None: in memory.
         run: id of this run.
         clock: for the times written down.
     """
 
-    def __init__(self, directory: Path, *, run: str, clock: Clock) -> None:
-        self.store = Store(directory / FILE_NAME, create=True)
+    def __init__(self, directory: Path | None, *, run: str, clock: Clock) -> None:
+        self.store = Store(directory / FILE_NAME if directory is not None else None, create=True)
         self.acceptance = Acceptance(self.store, clock)
         self.queue = Queue(self.store, clock, run)
         self.names = Names(self.store)

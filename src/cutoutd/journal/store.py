@@ -39,18 +39,20 @@ class Store:
     """An open journal file; safe to share between threads.
 
     Args:
-        path: the file.
+        path: the file; None: in memory, for a run that leaves nothing behind.
         create: make it, with its tables, if it is not there: the daemon's right alone.
 
     Raises:
         JournalDamagedError: the file is not a journal, or one of a newer cutoutd.
     """
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
+    def __init__(self, path: Path | None, *, create: bool = False) -> None:
         self.path = path
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
+            f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+            if path is not None
+            else ":memory:",
             uri=True,
             isolation_level=None,
             timeout=_BUSY_TIMEOUT_S,

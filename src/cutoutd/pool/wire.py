@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.jobs import Cut, Failure, Format, Metadata, NeedsRoom, Recipe, Rendition, Report, Task, Unchanged
@@ -29,6 +28,7 @@ _REPORTS: Final[dict[str, type[Report]]] = {
     "needs-room": NeedsRoom,
     "failure": Failure,
 }
+_ADAPTERS: Final[dict[type[Any], TypeAdapter[Any]]] = {}
 _KINDS: Final = {kind: name for name, kind in _REPORTS.items()}
 
 
@@ -72,15 +72,10 @@ def decode_setup(line: bytes) -> Setup:
     """A set-up from a line of the supervisor's."""
     from pathlib import Path  # noqa: PLC0415 -- only the worker needs it at run time
 
-    fields = _load(line)["setup"]
-    model = fields.pop("model")
-    return Setup(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()},
-        model=ModelSpec(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in model.items()}
-            | {"file": Path(model["file"])}
-        ),
-    )
+    fields: dict[str, Any] = _tuples(_load(line)["setup"])
+    model: dict[str, Any] = _tuples(fields.pop("model"))
+    model["file"] = Path(model["file"])
+    return Setup(**fields, model=ModelSpec(**model))
 
 
 def encode_task(task: Task) -> bytes:
@@ -124,9 +119,11 @@ def decode_message(line: bytes) -> WorkerFacts | Failure | tuple[int, Report]:
     message = _load(line)
     try:
         if "ready" in message:
-            return _adapter(WorkerFacts).validate_python(message["ready"])  # type: ignore[no-any-return]
+            facts: WorkerFacts = _adapter(WorkerFacts).validate_python(message["ready"])
+            return facts
         if "unusable" in message:
-            return _adapter(Failure).validate_python(message["unusable"])  # type: ignore[no-any-return]
+            failure: Failure = _adapter(Failure).validate_python(message["unusable"])
+            return failure
         job = int(message["job"])
         report: Report = _adapter(_REPORTS[message["kind"]]).validate_python(message["report"])
     except (ValueError, KeyError, TypeError) as error:  # pydantic's own error is a ValueError
@@ -144,11 +141,17 @@ def _check_names(job: int, report: Cut) -> None:
             raise WireError(f"job {job} reports a result of another name")
 
 
-@cache
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter  # noqa: PLC0415 -- 0.1 s that workers, who only speak, are spared
 
-    return TypeAdapter(kind)
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows only lists; our values are frozen."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
 
 
 def _line(message: dict[str, Any]) -> bytes:

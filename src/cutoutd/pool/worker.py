@@ -13,6 +13,8 @@ import sys
 import sysconfig
 from typing import TYPE_CHECKING
 
+import cv2
+
 from cutoutd import pipeline
 from cutoutd.errors import CutoutdError
 from cutoutd.pool import wire
@@ -30,6 +32,7 @@ def main() -> int:
     tasks, reports = _pipes()
     setup = wire.decode_setup(tasks.readline())
     die_with_parent(setup.parent)
+    cv2.setNumThreads(1)  # one thread a worker; and a thread of OpenCV's would escape the sandbox
     try:
         engine = pipeline.Engine(
             setup.model,
@@ -49,7 +52,7 @@ def main() -> int:
     _say(
         reports,
         wire.encode_ready(
-            WorkerFacts(layers=layers, provider=engine.provider, onnxruntime=engine.onnxruntime)
+            WorkerFacts(layers=layers, provider=engine.model.provider, onnxruntime=engine.model.onnxruntime)
         ),
     )
     for line in tasks:
@@ -78,7 +81,11 @@ def _say(reports: BinaryIO, line: bytes) -> None:
 
 def _own_code() -> tuple[str, ...]:
     """Python's own directories and the system's libraries: what is imported late is read from there."""
-    python = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), *filter(os.path.isdir, sys.path))
+    python = (
+        sysconfig.get_path("stdlib"),
+        sysconfig.get_path("platstdlib"),
+        *filter(os.path.isdir, sys.path),
+    )
     return tuple(dict.fromkeys((*python, "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")))
 
 
