@@ -1,0 +1,256 @@
+"""The marker in a hot folder's root, by which "gone", "another volume" and "empty" are told apart.
+
+The verdict is a pure function. It must not scan the folder or touch the journal.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME: Final = ".cutoutd-folder"
+SCHEMA: Final = "cutoutd.folder/1"
+
+_MAX_BYTES: Final = 4096
+_NEW: Final = ".new"
+_NO_LINKS: Final = frozenset(
+    {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EMLINK}
+)
+
+
+class Action(Enum):
+    """What to do with a folder."""
+
+    CARRY_ON = auto()  # it is the one we know, or one that another installation marked
+    CREATE = auto()  # it is ours but has no marker: write one, with the UUID we remember, if any
+    STAND_BY = auto()  # it is probably not there at the moment: keep everything, look again later
+    REFUSE = auto()  # something else is mounted in its place: touch nothing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What to do with a folder, and why."""
+
+    action: Action
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remembered:
+    """What the journal remembers of a folder's last healthy run.
+
+    Attributes:
+        uuid: its marker, or None if it never had one.
+        device: st_dev of its root.
+        aside: the marker is kept in the state directory, because the input is read-only.
+    """
+
+    uuid: str | None
+    device: int | None
+    aside: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What is there now.
+
+    Attributes:
+        uuid: the marker in the root, or None if there is none.
+        device: st_dev of the root.
+        empty: the root lists nothing at all.
+        network: the root is on a file system that may be gone for a while.
+    """
+
+    uuid: str | None
+    device: int
+    empty: bool
+    network: bool
+
+
+def verdict(remembered: Remembered, found: Found) -> Verdict:
+    """What to do with a folder.
+
+    A marker that is there decides alone. Where it is missing, a local folder on the same device was emptied
+    or made anew by its owner; anything else may be the empty mount point of a share, or a share that lists
+    nothing because its server is not well. Absence never means deletion.
+
+    Args:
+        remembered: from the journal.
+        found: what is there now.
+    """
+    if found.uuid is None:
+        return _without_marker(remembered, found)
+    if remembered.uuid in {None, found.uuid}:
+        return Verdict(action=Action.CARRY_ON)
+    reason = f"another folder is here: its {NAME} says {found.uuid}, expected was {remembered.uuid}"
+    return Verdict(action=Action.REFUSE, reason=reason)
+
+
+def _without_marker(remembered: Remembered, found: Found) -> Verdict:
+    if remembered.uuid is None:
+        return Verdict(action=Action.CREATE)
+    same_disk = not found.network and found.device == remembered.device
+    if remembered.aside and (same_disk or (found.network and not found.empty)):
+        return Verdict(action=Action.CARRY_ON)
+    if same_disk:
+        return Verdict(action=Action.CREATE)
+    reason = "the folder is empty" if found.empty else "the folder has lost its marker"
+    reason += ", so its share or disk is probably not mounted"
+    if not remembered.aside:
+        reason += f"; if it is the right one, put a file {NAME} into it that holds {text(remembered.uuid)}"
+    return Verdict(action=Action.STAND_BY, reason=reason)
+
+
+def text(uuid: str) -> str:
+    """What the marker of this UUID holds."""
+    return json.dumps({"schema": SCHEMA, "uuid": uuid})
+
+
+def find(root: str, *, network: bool) -> Found:
+    """What is there now, all of it from one descriptor: nothing can be mounted in between.
+
+    Args:
+        root: the folder's input.
+        network: as its ``Mode`` says.
+
+    Raises:
+        StorageError: as from ``read``.
+        OSError: the root or its marker cannot be read.
+    """
+    with _opened(root) as directory:
+        uuid = _read(directory, root)
+        with os.scandir(directory) as entries:
+            empty = next(entries, None) is None
+        return Found(uuid=uuid, device=os.fstat(directory).st_dev, empty=empty, network=network)
+
+
+def read(root: str) -> str | None:
+    """The UUID in a folder's marker, or None if it has no marker.
+
+    Raises:
+        StorageError: there is something of that name which is no marker of ours.
+        OSError: the root or the marker cannot be read.
+    """
+    with _opened(root) as directory:
+        return _read(directory, root)
+
+
+def create(root: str, uuid: str) -> str:
+    """Write a folder's marker, whole or not at all, unless it has one already.
+
+    Args:
+        root: the folder's input.
+        uuid: for the marker.
+
+    Returns:
+        The UUID that is in the marker now: of whoever was first.
+
+    Raises:
+        StorageError: as from ``read``.
+        OSError: it cannot be written: EROFS or EACCES if the input is read-only.
+    """
+    tidy(root)
+    with _opened(root) as directory:
+        new = f"{NAME}.{uuid}{_NEW}"
+        try:
+            _write(directory, new, text(uuid))
+            _give_name(directory, new)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(new, dir_fd=directory)
+        _sync(directory)
+        there = _read(directory, root)
+    if there is None:
+        raise FileNotFoundError(errno.ENOENT, "the marker vanished as soon as it was written", root)
+    return there
+
+
+def tidy(root: str) -> None:
+    """Remove what a crash within ``create`` may have left; to be called once when a folder is found healthy.
+
+    Raises:
+        OSError: the root cannot be listed, or written to although there is something to remove.
+    """
+    for path in Path(root).iterdir():
+        if path.name.startswith(f"{NAME}.") and path.name.endswith(_NEW):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(root: str) -> Iterator[int]:
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read(directory: int, root: str) -> str | None:
+    try:
+        descriptor = os.open(
+            NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
+        )
+    except FileNotFoundError:
+        return None
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        raw = os.read(descriptor, _MAX_BYTES) if regular else b""
+    finally:
+        os.close(descriptor)
+    try:
+        held = json.loads(raw)
+    except ValueError:
+        held = None
+    if isinstance(held, dict) and held.get("schema") == SCHEMA and isinstance(held.get("uuid"), str):
+        return str(held["uuid"])
+    raise StorageError(
+        "this is not a marker of ours, or a damaged one",
+        path=Path(root, NAME),
+        advice="Remove it if this is the right folder; a new one is made.",
+    )
+
+
+def _write(directory: int, name: str, held: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o666, dir_fd=directory)
+    try:
+        os.write(descriptor, held.encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _give_name(directory: int, new: str) -> None:
+    """Name the marker without replacing another's."""
+    try:
+        os.link(new, NAME, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    except (FileExistsError, FileNotFoundError):
+        return  # another machine was first, and may have tidied ours away
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # A file system without hard links: two that begin at the same moment can only read afterwards
+        # what has become of it.
+        if NAME not in os.listdir(directory):
+            os.rename(new, NAME, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _sync(directory: int) -> None:
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        # Some shares do not sync directories; a marker that is lost with the power is only made again.
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
+            raise

@@ -1,0 +1,105 @@
+"""A first touch of a file that has settled: what its first bytes say, and whether someone still writes it.
+
+It reads a few bytes and decodes nothing. It opens only what is a regular file inside the folder, so it
+cannot hang on a FIFO or be led out by a link.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import stat
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+
+from cutoutd.intake import sniff
+from cutoutd.intake.descent import NO_WAY, parent_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Probe:
+    """What was found out about a file.
+
+    Attributes:
+        kind: what it is to us; worth nothing yet while the file is held.
+        size: bytes, of the opened file.
+        mtime_ns: modification time, of the opened file.
+        held: someone has it open for writing, on this machine. Look at this first.
+    """
+
+    kind: sniff.Kind
+    size: int
+    mtime_ns: int
+    held: bool
+
+
+def open_probe(root: str, path: str) -> Probe | None:
+    """Open a file, look at its first bytes, ask whether it is open for writing, and close it.
+
+    Args:
+        root: the folder's input.
+        path: of the file, relative to the root.
+
+    Returns:
+        What was found, or None if there is no regular file that is really inside the root.
+
+    Raises:
+        OSError: it cannot be told now, such as EACCES, EIO or ESTALE.
+    """
+    try:
+        with parent_of(root, path) as (directory, name):
+            return _probe(directory, name)
+    except OSError as error:
+        if error.errno in NO_WAY:
+            return None
+        raise
+
+
+def _probe(directory: int, name: str) -> Probe | None:
+    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if not stat.S_ISREG(status.st_mode):
+        return None  # opening a device can have effects of its own
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(name, flags, dir_fd=directory)
+    except BlockingIOError:
+        # A file server here (Samba) holds a lease for its client, and has just been asked to end it.
+        return Probe(kind=sniff.kind(b"", name), size=status.st_size, mtime_ns=status.st_mtime_ns, held=True)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        head = os.read(descriptor, sniff.HEAD_BYTES)
+        kind = sniff.kind(head, name)
+        whole_head = len(head) == sniff.HEAD_BYTES
+        # No one waits for what is no picture: a log that is open all day would be asked after for ever.
+        held = not (kind is sniff.Kind.OTHER and whole_head) and _is_open_for_writing(descriptor)
+        return Probe(kind=kind, size=status.st_size, mtime_ns=status.st_mtime_ns, held=held)
+    finally:
+        os.close(descriptor)
+
+
+def _is_open_for_writing(descriptor: int) -> bool:
+    """Whether a read lease is refused because there is a writer (fcntl(2), "Leases").
+
+    A lease asks for a file of one's own or CAP_LEASE, and for a file system that knows leases; where one of
+    these is missing nothing is known, and the quiet period has to do. A writer who opens the file in the
+    microseconds between the two calls waits for the second one, unless it opens without blocking: then it
+    is refused with EWOULDBLOCK and has to try again.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        # Such a writer makes the kernel send us a signal, by default SIGIO, which would end the process.
+        # SIGURG is ignored unless someone asks for it, in every thread, with nothing to set up.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    with suppress(OSError):  # the kernel has taken it back: we were stopped for longer than it waits
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False

@@ -1,0 +1,136 @@
+"""What is in a folder right now: the truth, of which events are only hints.
+
+It lists and stats, and opens nothing but directories, so a FIFO or a device cannot hang it. Symbolic links
+are never followed below the root.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.intake.descent import NO_WAY, open_directory, parent_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.intake.rules import Rules
+
+MAX_PATH: Final = 4000
+"""Characters; no program could open a file further down, and a directory that contains itself must end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """A regular file as a look found it.
+
+    Attributes:
+        path: relative to the root, with ``/`` between parts; bytes that are not UTF-8 are surrogates.
+        size: bytes.
+        mtime_ns: modification time as the file system gives it.
+        ino: inode number.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    ino: int
+
+
+class Scan:
+    """One walk through a folder; iterate over it once, then see ``errors``.
+
+    A file that vanishes meanwhile is left out. A sub-directory that cannot be read does not end the walk.
+
+    Args:
+        root: the folder's input.
+        rules: what it takes.
+
+    Attributes:
+        errors: what could not be read, as (path relative to the root, reason).
+    """
+
+    def __init__(self, root: str, rules: Rules) -> None:
+        self._root = root
+        self._rules = rules
+        self.errors: list[tuple[str, OSError]] = []
+
+    def __iter__(self) -> Iterator[Seen]:
+        """Walk.
+
+        Raises:
+            OSError: the root itself cannot be read.
+        """
+        directories: list[str] = []
+        yield from self._list("", directories)
+        while directories:
+            below = directories.pop()
+            try:
+                yield from self._list(below, directories)
+            except OSError as error:
+                self._note(below, error)
+
+    def _list(self, directory: str, directories: list[str]) -> Iterator[Seen]:
+        """The files of one directory; its sub-directories are added to ``directories``."""
+        prefix = f"{directory}/" if directory else ""
+        descriptor = open_directory(self._root, directory)
+        try:
+            with os.scandir(descriptor) as entries:  # each entry is stat-ed by this very descriptor
+                for entry in entries:
+                    seen = self._visit(entry, prefix + entry.name, directories)
+                    if seen is not None:
+                        yield seen
+        finally:
+            os.close(descriptor)
+
+    def _visit(self, entry: os.DirEntry[str], path: str, directories: list[str]) -> Seen | None:
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                self._enter(path, directories)
+            elif self._rules.takes_file(path):
+                return _seen(path, entry.stat(follow_symlinks=False))
+        except OSError as error:
+            self._note(path, error)
+        return None
+
+    def _enter(self, path: str, directories: list[str]) -> None:
+        if not self._rules.enters_directory(path):
+            return
+        if len(path) > MAX_PATH:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
+        directories.append(path)
+
+    def _note(self, path: str, error: OSError) -> None:
+        if error.errno not in NO_WAY:
+            self.errors.append((path, error))
+
+
+def look(root: str, path: str) -> Seen | None:
+    """Look at one file without opening it.
+
+    Args:
+        root: the folder's input.
+        path: of the file, relative to the root.
+
+    Returns:
+        What it looks like, or None if there is no regular file that is really inside the root.
+
+    Raises:
+        OSError: it cannot be told, such as EACCES, EIO or ESTALE.
+    """
+    try:
+        with parent_of(root, path) as (directory, name):
+            return _seen(path, os.stat(name, dir_fd=directory, follow_symlinks=False))
+    except OSError as error:
+        if error.errno in NO_WAY:
+            return None
+        raise
+
+
+def _seen(path: str, status: os.stat_result) -> Seen | None:
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return Seen(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns, ino=status.st_ino)

@@ -1,0 +1,201 @@
+"""Which files have been left alone long enough to be taken: a function of observations and a clock.
+
+It must not look at files or read a clock; the caller passes what it saw and when. Not thread-safe: one
+folder's thread owns it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Final
+
+MAX_HOLD_S: Final = 30.0
+"""A writer that keeps a file open is asked after no more rarely than this."""
+
+ASK_AGAIN_S: Final = 1.0
+"""A due file that is neither taken nor forgotten is due again after this time, so that none is stranded."""
+
+_SLACK: Final = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """A file that is waited for, as status shows it.
+
+    Attributes:
+        path: relative to the folder's input.
+        size: bytes, when last seen.
+        waited_s: since it was first seen.
+        unchanged_s: since it last changed.
+        held: whether someone had it open for writing when last asked.
+    """
+
+    path: str
+    size: int
+    waited_s: float
+    unchanged_s: float
+    held: bool
+
+
+@dataclass(kw_only=True, slots=True)
+class _File:
+    size: int
+    mtime_ns: int
+    since_s: float
+    changed_s: float
+    quiet_at_s: float
+    holds: int = 0
+    token: int = -1
+    queued_s: float = 0.0
+
+
+class SettleTracker:
+    """The files of one folder that are not taken yet.
+
+    A file is settled when neither its size nor its modification time has changed, and nothing else was
+    heard of it, for ``settle_s``. The caller's loop: what ``due`` names is looked at once more, and the look
+    is passed to ``observe``; True means that the file can be taken (then ``forget`` it), unless a writer
+    still has it open (then ``hold`` it). A file that is gone is forgotten.
+
+    All times are seconds of one monotonic clock.
+
+    Args:
+        settle_s: the quiet time, at least 0.
+    """
+
+    def __init__(self, settle_s: float) -> None:
+        self._settle_s = settle_s
+        self._files: dict[str, _File] = {}
+        # One valid entry a file: (time, token, path). A file that becomes due later than its entry says is
+        # put back when the entry comes up, so events cost no push; an entry with an old token is void.
+        self._queue: list[tuple[float, int, str]] = []
+        self._tokens = count()
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._files
+
+    def observe(self, path: str, size: int, mtime_ns: int, now_s: float, *, quiet_s: float = 0.0) -> bool:
+        """Note what a file looks like now.
+
+        Args:
+            path: of the file.
+            size: bytes.
+            mtime_ns: modification time.
+            now_s: when it was seen.
+            quiet_s: how long a file seen for the first time is known to have been quiet before.
+
+        Returns:
+            Whether it is settled.
+        """
+        file = self._files.get(path)
+        if file is None:
+            changed_s = now_s - max(0.0, quiet_s)
+            file = _File(
+                size=size,
+                mtime_ns=mtime_ns,
+                since_s=now_s,
+                changed_s=changed_s,
+                quiet_at_s=changed_s + self._settle_s,
+            )
+            self._files[path] = file
+            self._enqueue(path, file, max(now_s, file.quiet_at_s))
+        elif (file.size, file.mtime_ns) != (size, mtime_ns):
+            file.size, file.mtime_ns = size, mtime_ns
+            self._restart(path, file, now_s)
+        return now_s >= file.quiet_at_s
+
+    def touch(self, path: str, now_s: float) -> None:
+        """Restart a file's quiet period because something was heard of it; unknown paths are ignored."""
+        file = self._files.get(path)
+        if file is not None:
+            self._restart(path, file, now_s)
+
+    def hold(self, path: str, now_s: float) -> None:
+        """Put a file off because someone has it open for writing; each time in a row for twice as long."""
+        file = self._files.get(path)
+        if file is None:
+            return
+        file.holds += 1
+        delay_s = max(
+            self._settle_s, min(MAX_HOLD_S, max(self._settle_s, ASK_AGAIN_S) * 2.0 ** (file.holds - 1))
+        )
+        file.quiet_at_s = now_s + delay_s
+        self._enqueue(path, file, file.quiet_at_s)
+
+    def forget(self, path: str) -> None:
+        """Stop waiting for a file: it was taken, is gone, or is of no interest; unknown paths are ignored."""
+        self._files.pop(path, None)
+        self._compact()
+
+    def due(self, now_s: float, limit: int = 1000) -> list[str]:
+        """Files whose quiet period is over, each to be looked at once more.
+
+        Args:
+            now_s: the time.
+            limit: at most so many; the others are still due at the next call.
+        """
+        paths: list[str] = []
+        while len(paths) < limit:
+            at_s = self.next_due()
+            if at_s is None or at_s > now_s:
+                break
+            path = self._queue[0][2]
+            paths.append(path)
+            self._enqueue(path, self._files[path], now_s + max(self._settle_s, ASK_AGAIN_S))
+        return paths
+
+    def next_due(self) -> float | None:
+        """When the next file becomes due if nothing changes, or None if none is waited for."""
+        while self._queue:
+            at_s, token, path = self._queue[0]
+            file = self._files.get(path)
+            if file is None or file.token != token:
+                heapq.heappop(self._queue)
+            elif file.quiet_at_s > at_s:
+                file.queued_s = file.quiet_at_s
+                heapq.heapreplace(self._queue, (file.quiet_at_s, token, path))
+            else:
+                return at_s
+        return None
+
+    def waiting(self, now_s: float, limit: int = 20) -> list[Waiting]:
+        """The files that are waited for, longest first.
+
+        Args:
+            now_s: the time.
+            limit: at most so many; ``len()`` gives how many there are.
+        """
+        return [
+            Waiting(
+                path=path,
+                size=file.size,
+                waited_s=now_s - file.since_s,
+                unchanged_s=now_s - file.changed_s,
+                held=file.holds > 0,
+            )
+            for path, file in islice(self._files.items(), limit)
+        ]
+
+    def _restart(self, path: str, file: _File, now_s: float) -> None:
+        file.changed_s = now_s
+        file.holds = 0
+        file.quiet_at_s = now_s + self._settle_s
+        if file.queued_s > file.quiet_at_s:
+            self._enqueue(path, file, file.quiet_at_s)
+
+    def _enqueue(self, path: str, file: _File, at_s: float) -> None:
+        file.token = next(self._tokens)
+        file.queued_s = at_s
+        heapq.heappush(self._queue, (at_s, file.token, path))
+        self._compact()
+
+    def _compact(self) -> None:
+        """Void entries never outnumber the valid ones by much, whatever the order of calls."""
+        if len(self._queue) > 2 * len(self._files) + _SLACK:
+            self._queue = [(file.queued_s, file.token, path) for path, file in self._files.items()]
+            heapq.heapify(self._queue)

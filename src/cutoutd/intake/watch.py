@@ -1,0 +1,219 @@
+"""Hears of changes in a folder through the system's events, by watchdog, and says where to look.
+
+Events are hints: they may be late, doubled, wrong or lost, so nothing may depend on them but how soon a
+scan is made. It must not open files, and tells rather than repairs: what is not healthy is stopped by the
+caller, and armed again or replaced by polling.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileAttribEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers.api import BaseObserver
+
+from cutoutd.errors import TemporaryError
+from cutoutd.intake.hints import Inbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cutoutd.intake.hints import Hints
+    from cutoutd.intake.rules import Rules
+
+if sys.platform == "linux":
+    from watchdog.observers.inotify import InotifyEmitter
+
+    from cutoutd.intake.inotify import Listener
+else:
+    from watchdog.observers import Observer
+
+STOP_TIMEOUT_S: Final = 2.0
+"""After this the threads of a watch are left to themselves: they are daemons and hold nothing of ours."""
+
+_EVENTS: Final[list[type[FileSystemEvent]]] = [
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileAttribEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+]
+
+_ADVICE: Final = {
+    errno.ENOSPC: "It is scanned instead; raise fs.inotify.max_user_watches to be told of changes at once.",
+    errno.EMFILE: "It is scanned instead; raise fs.inotify.max_user_instances to be told of changes at once.",
+}
+
+
+class UnwatchableError(TemporaryError):
+    """The system gives no events for a folder, or not for all of it."""
+
+    title = "The folder gives no events"
+    advice = "It is scanned instead, so that a new file is noticed a little later."
+    delay_s = 300.0
+
+
+class Watch(FileSystemEventHandler):
+    """The events of one folder; started once, stopped once.
+
+    Args:
+        root: the folder's input.
+        rules: what it takes; nothing else becomes a hint.
+        wake: called from another thread when there is something to take; must not block or raise.
+            It may come once more while stopping.
+    """
+
+    def __init__(self, root: str, rules: Rules, wake: Callable[[], None]) -> None:
+        self._root = root
+        self._rules = rules
+        self._inbox = Inbox(wake)
+        self._prefixes: tuple[str, ...] = ()
+        self._armed: tuple[int, int] | None = None
+        self._root_deleted = False
+        self._observer: BaseObserver | None = None
+        self._listener: Listener | None = None
+
+    def start(self) -> None:
+        """Begin; a scan must follow, since what was there before gives no events.
+
+        Raises:
+            UnwatchableError: no events come, or not from all directories.
+        """
+        try:
+            self._arm()
+        except (OSError, RuntimeError) as error:  # RuntimeError: no more threads
+            self.stop()
+            cause = f"the system refuses its events: {getattr(error, 'strerror', None) or error}"
+            raise self._unwatchable(cause, error) from error
+        listener = self._listener
+        if listener is not None and listener.refusal is not None:
+            self.stop()
+            total = listener.watched + listener.refused
+            cause = (
+                f"{listener.refused} of {total} directories cannot be watched: {listener.refusal.strerror}"
+            )
+            raise self._unwatchable(cause, listener.refusal)
+
+    def take(self) -> Hints:
+        """All hints since the last time."""
+        return self._inbox.take()
+
+    def healthy(self) -> str | None:
+        """Why this watch can no longer be relied upon, or None.
+
+        Costs one stat of the root; to be asked before each scan and every few seconds.
+        """
+        if self._observer is None or self._root_deleted:
+            return "the folder was removed" if self._root_deleted else "not watching"
+        trouble = self._trouble_of_threads(self._observer)
+        if trouble is not None:
+            return trouble
+        try:
+            there = _identity(self._root)
+        except OSError as error:
+            return f"the folder cannot be reached: {error.strerror}"
+        return None if there == self._armed else "another directory has taken the folder's place"
+
+    def stop(self) -> None:
+        """End; takes at most ``STOP_TIMEOUT_S``."""
+        # watchdog waits for its threads without a limit, and one of them may be in a stuck file system.
+        stopping = threading.Thread(target=self._dismantle, name="watch-stop", daemon=True)
+        stopping.start()
+        stopping.join(STOP_TIMEOUT_S)
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        """Turn an event into a hint; called by watchdog."""
+        if isinstance(event, DirDeletedEvent):
+            # Of a directory that was moved away nothing need be known; of the root, everything.
+            if self._relative(event.src_path) == "":
+                self._root_deleted = True
+                self._inbox.everything()
+            return
+        for name in (event.src_path, event.dest_path):
+            path = self._relative(name)
+            if path is None:
+                continue
+            if event.is_directory:
+                if path == "" or self._rules.enters_directory(path):
+                    self._inbox.everything()
+            elif self._rules.takes_file(path):
+                self._inbox.file(path)
+
+    def _arm(self) -> None:
+        real = os.path.realpath(self._root, strict=True)
+        if not Path(real).is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._root)
+        # watchdog would watch a link itself rather than where it leads.
+        self._prefixes = (real.rstrip("/"), self._root.rstrip("/"))
+        self._armed = _identity(self._root)
+        if sys.platform == "linux":
+            self._listener = Listener(self._inbox)
+            self._listener.start()
+            self._observer = BaseObserver(InotifyEmitter, inotify_fd=self._listener)
+        else:
+            self._observer = Observer()
+        self._observer.schedule(self, real, recursive=self._rules.recursive, event_filter=_EVENTS)
+        self._observer.start()
+
+    def _unwatchable(self, cause: str, error: Exception) -> UnwatchableError:
+        number = error.errno if isinstance(error, OSError) else None
+        return UnwatchableError(cause, path=Path(self._root), advice=_ADVICE.get(number or 0))
+
+    def _trouble_of_threads(self, observer: BaseObserver) -> str | None:
+        listener = self._listener
+        if listener is not None:
+            if listener.trouble is not None:
+                return listener.trouble
+            if listener.refusal is not None:
+                return f"{listener.refused} directories cannot be watched: {listener.refusal.strerror}"
+            if (path := listener.opened_up) is not None:
+                return f"{path} could not be read, and now can"
+        threads = [observer, *observer.emitters, *([listener] if listener is not None else [])]
+        if not observer.emitters or not all(thread.is_alive() for thread in threads):
+            return "a thread that reads events has ended"
+        return None
+
+    def _relative(self, name: bytes | str) -> str | None:
+        """A path of an event, relative to the root; empty for the root, None if outside."""
+        path = os.fsdecode(name)
+        for prefix in self._prefixes:
+            if path == prefix:
+                return ""
+            if path.startswith(f"{prefix}/"):
+                return path[len(prefix) + 1 :]
+        return None
+
+    def _dismantle(self) -> None:
+        observer, listener = self._observer, self._listener
+        if observer is not None:
+            observer.stop()
+            if observer.is_alive():
+                observer.join()
+        if listener is not None:
+            listener.stop()
+            if listener.is_alive():
+                listener.join()
+
+
+def _identity(root: str) -> tuple[int, int]:
+    status = Path(root).stat()
+    return status.st_dev, status.st_ino

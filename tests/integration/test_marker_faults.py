@@ -1,0 +1,58 @@
+"""Writing the marker while the system refuses, or ends the process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.intake.marker import NAME, create, read, tidy
+from tests.integration.tools import need
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OURS = "11111111-1111-4111-8111-111111111111"
+
+CREATE = """
+import sys
+from cutoutd.intake.marker import create
+print(create(*sys.argv[1:]))
+"""
+
+
+def _create_under(root: Path, injection: str) -> subprocess.CompletedProcess[str]:
+    need("strace")
+    command = ["strace", "-f", "-o", os.devnull, "-e", f"inject={injection}", sys.executable, "-Bc", CREATE]
+    return subprocess.run([*command, root, OURS], check=False, capture_output=True, text=True, timeout=60)
+
+
+def test_a_file_system_without_hard_links_gets_a_marker_too(tmp_path: Path) -> None:
+    """As some of FUSE and all of FAT are."""
+    run = _create_under(tmp_path, "link,linkat:error=EPERM")
+    assert run.stdout.strip() == OURS
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+@pytest.mark.parametrize("call", ["fsync:error=EIO", "write:error=ENOSPC:when=1", "link,linkat:error=EACCES"])
+def test_a_refusal_leaves_nothing_behind(tmp_path: Path, call: str) -> None:
+    """The error is passed on, and the folder is as it was."""
+    run = _create_under(tmp_path, call)
+    assert run.returncode != 0
+    assert "OSError" in run.stderr or "PermissionError" in run.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "call", ["fsync:signal=SIGKILL", "link,linkat:signal=SIGKILL", "unlink,unlinkat:signal=SIGKILL"]
+)
+def test_a_kill_leaves_a_whole_marker_or_none(tmp_path: Path, call: str) -> None:
+    """What else it leaves is tidied away, and the next attempt succeeds."""
+    assert _create_under(tmp_path, call).returncode != 0
+    tidy(str(tmp_path))
+    assert read(str(tmp_path)) in {None, OURS}
+    assert create(str(tmp_path), OURS) == OURS
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]

@@ -1,0 +1,166 @@
+"""Opening real files to see what they are and whether they are still written."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.intake.probe import open_probe
+from cutoutd.intake.sniff import Kind
+from tests.integration.tools import need
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JPEG = b"\xff\xd8\xff\xe0" + bytes(96)
+TEXT = b"one line of a log that has enough of them to fill all that is looked at"
+
+needs_leases = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file leases")
+
+
+def _held(root: Path, name: str) -> bool:
+    probe = open_probe(str(root), name)
+    assert probe is not None
+    return probe.held
+
+
+def test_a_file_nobody_writes_is_told_from_its_bytes(tmp_path: Path) -> None:
+    """With the size and time of the very file that was opened."""
+    file = tmp_path / "sub" / "x.txt"
+    file.parent.mkdir()
+    file.write_bytes(JPEG)
+    probe = open_probe(str(tmp_path), "sub/x.txt")
+    assert probe is not None
+    assert (probe.kind, probe.size, probe.held) == (Kind.PICTURE, 100, False)
+    assert probe.mtime_ns == file.stat().st_mtime_ns
+
+
+@needs_leases
+def test_a_file_open_for_writing_is_held(tmp_path: Path) -> None:
+    """Until the writer closes it, however long it pauses; readers do not count."""
+    file = tmp_path / "x.jpg"
+    with file.open("wb") as writer:
+        assert _held(tmp_path, "x.jpg")
+        writer.write(JPEG)
+        writer.flush()
+        assert _held(tmp_path, "x.jpg")
+    with file.open("rb"):
+        assert not _held(tmp_path, "x.jpg")
+    with file.open("ab"):
+        assert _held(tmp_path, "x.jpg")
+
+
+@needs_leases
+def test_another_process_that_writes_holds_as_well(tmp_path: Path) -> None:
+    """The usual case, and it ends with that process."""
+    file = tmp_path / "x.jpg"
+    file.write_bytes(JPEG)
+    with file.open("ab") as handle:
+        writer = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=handle)
+    assert _held(tmp_path, "x.jpg")
+    writer.communicate()
+    assert not _held(tmp_path, "x.jpg")
+
+
+@needs_leases
+def test_nobody_waits_for_what_is_no_picture(tmp_path: Path) -> None:
+    """A log is open all day; only while its first bytes are missing can it still become a picture."""
+    with (tmp_path / "day.log").open("wb") as writer:
+        assert _held(tmp_path, "day.log")
+        writer.write(TEXT)
+        writer.flush()
+        assert not _held(tmp_path, "day.log")
+        probe = open_probe(str(tmp_path), "day.log")
+        assert probe is not None
+        assert probe.kind is Kind.OTHER
+
+
+@needs_leases
+def test_a_file_server_s_lease_counts_as_held(tmp_path: Path) -> None:
+    """Opening a file that Samba has leased to a client is refused rather than waited for."""
+    file = tmp_path / "x.jpg"
+    file.write_bytes(JPEG)
+    with file.open("r+b") as server:
+        fcntl.fcntl(server, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(server, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        assert _held(tmp_path, "x.jpg")
+        fcntl.fcntl(server, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    assert not _held(tmp_path, "x.jpg")
+
+
+PROBE = """
+import signal, sys
+from cutoutd.intake.probe import open_probe
+assert signal.getsignal(signal.SIGIO) is signal.SIG_DFL
+for _ in range(3):
+    open_probe(sys.argv[1], "x.jpg")
+"""
+
+
+@needs_leases
+def test_a_writer_who_comes_during_the_question_does_no_harm(tmp_path: Path) -> None:
+    """The kernel signals that the lease is wanted back; that must not end us, and the writer gets its turn."""
+    need("strace")
+    file = tmp_path / "x.jpg"
+    file.write_bytes(JPEG)
+    # Each fcntl is made to last so long that writers are certain to come in between.
+    strace = [
+        "strace",
+        "-f",
+        "-o",
+        str(tmp_path / "trace"),
+        "-e",
+        "trace=fcntl",
+        "-e",
+        "inject=fcntl:delay_exit=100000",
+    ]
+    probing = subprocess.Popen([*strace, sys.executable, "-c", PROBE, str(tmp_path)])
+    written = 0
+    while probing.poll() is None:
+        with file.open("ab"):
+            written += 1
+        time.sleep(0.005)
+    assert probing.returncode == 0
+    assert written > 3
+    assert "SIGURG" in (tmp_path / "trace").read_text()
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    """A FIFO without a writer would hang, a link would lead out."""
+    root = tmp_path / "root"
+    (root / "directory.jpg").mkdir(parents=True)
+    (tmp_path / "secret.jpg").write_bytes(JPEG)
+    os.mkfifo(root / "fifo.jpg")
+    (root / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (root / "way").symlink_to(tmp_path)
+    for name in ("directory.jpg", "fifo.jpg", "link.jpg", "way/secret.jpg", "../secret.jpg", "missing.jpg"):
+        assert open_probe(str(root), name) is None
+
+
+def test_an_empty_file_that_is_called_a_picture_is_told_apart(tmp_path: Path) -> None:
+    """It becomes a failure its owner can see."""
+    (tmp_path / "x.jpg").touch()
+    probe = open_probe(str(tmp_path), "x.jpg")
+    assert probe is not None
+    assert (probe.kind, probe.size) == (Kind.NAMED_LIKE_ONE, 0)
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    """A folder is probed for months."""
+    (tmp_path / "x.jpg").write_bytes(JPEG)
+    os.mkfifo(tmp_path / "fifo.jpg")
+    probe = os.open(tmp_path, os.O_RDONLY)
+    os.close(probe)
+    for _ in range(10):
+        for name in ("x.jpg", "fifo.jpg", "missing.jpg", "no/x.jpg"):
+            open_probe(str(tmp_path), name)
+    again = os.open(tmp_path, os.O_RDONLY)
+    os.close(again)
+    assert again == probe

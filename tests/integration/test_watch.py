@@ -1,0 +1,409 @@
+"""Hearing of changes through the real system."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.intake.hints import Hints, Inbox
+from cutoutd.intake.rules import Rules
+from cutoutd.intake.watch import STOP_TIMEOUT_S, UnwatchableError, Watch
+from tests.integration.namespaces import in_namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PATIENCE_S = 10.0
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+
+
+class Heard:
+    """A watch, and all it has said so far."""
+
+    def __init__(self, root: Path, rules: Rules | None = None) -> None:
+        self._woken = threading.Event()
+        self.watch = Watch(str(root), rules or Rules(), self._woken.set)
+        self.paths: set[str] = set()
+        self.scan = False
+
+    def until(self, condition: Callable[[], bool]) -> bool:
+        """Listen until something is true, or patience ends."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not condition() and time.monotonic() < deadline_s:
+            self._woken.wait(0.02)
+            self._woken.clear()
+            hints = self.watch.take()
+            self.paths |= hints.paths
+            self.scan = self.scan or hints.scan
+        return condition()
+
+    def hears(self, path: str) -> bool:
+        """Whether a hint for a file comes."""
+        return self.until(lambda: path in self.paths)
+
+    def hears_of_everything(self) -> bool:
+        """Whether a scan is asked for."""
+        return self.until(lambda: self.scan)
+
+    def is_unwell(self) -> bool:
+        """Whether the watch comes to say that it cannot be relied upon."""
+        return self.until(lambda: self.watch.healthy() is not None)
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.watch.take()
+        self.paths, self.scan = set(), False
+
+
+@pytest.fixture
+def heard(tmp_path: Path) -> Iterator[Heard]:
+    """A running watch of a directory called ``root``."""
+    root = tmp_path / "root"
+    root.mkdir()
+    heard = Heard(root)
+    heard.watch.start()
+    yield heard
+    heard.watch.stop()
+
+
+def test_writing_renaming_linking_and_touching_are_heard_of(heard: Heard, tmp_path: Path) -> None:
+    """Whatever way a file gets its name or its contents."""
+    root = tmp_path / "root"
+    (root / "written.jpg").write_bytes(b"1")
+    assert heard.hears("written.jpg")
+    (root / ".x.tmp").write_bytes(b"1")
+    (root / ".x.tmp").rename(root / "renamed.jpg")
+    assert heard.hears("renamed.jpg")
+    (tmp_path / "outside.jpg").write_bytes(b"1")
+    (tmp_path / "outside.jpg").rename(root / "moved-in.jpg")
+    assert heard.hears("moved-in.jpg")
+    (root / "linked.jpg").hardlink_to(root / "written.jpg")
+    assert heard.hears("linked.jpg")
+    heard.forget()
+    os.utime(root / "written.jpg")
+    assert heard.hears("written.jpg")
+    assert heard.paths == {"written.jpg"}
+    assert heard.watch.healthy() is None
+
+
+@linux_only
+def test_reading_and_junk_make_no_hints(tmp_path: Path) -> None:
+    """Our own looks must not wake us, nor what the rules leave out."""
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    heard = Heard(tmp_path)
+    heard.watch.start()
+    (tmp_path / "a.jpg").read_bytes()
+    list(tmp_path.iterdir())
+    (tmp_path / "b.jpg.part").write_bytes(b"1")
+    (tmp_path / "@eaDir").mkdir()
+    (tmp_path / "@eaDir" / "c.jpg").write_bytes(b"1")
+    (tmp_path / "last.jpg").write_bytes(b"1")
+    assert heard.hears("last.jpg")
+    assert (heard.paths, heard.scan) == ({"last.jpg"}, False)
+    heard.watch.stop()
+
+
+@linux_only
+def test_files_that_leave_hold_up_no_others(heard: Heard, tmp_path: Path) -> None:
+    """By itself watchdog waits half a second for where each went: long, if originals are moved away."""
+    for n in range(8):
+        (tmp_path / "root" / f"{n}.jpg").write_bytes(b"1")
+    assert heard.hears("7.jpg")
+    began_s = time.monotonic()
+    for n in range(8):
+        (tmp_path / "root" / f"{n}.jpg").rename(tmp_path / f"{n}.jpg")
+        (tmp_path / "root" / f"new-{n}.jpg").write_bytes(b"1")
+        assert heard.hears(f"new-{n}.jpg")
+    assert time.monotonic() - began_s < 8 * 0.5
+
+
+def test_new_and_moved_directories_ask_for_a_scan(heard: Heard, tmp_path: Path) -> None:
+    """Files may have been in them before they were watched; afterwards they are heard of one by one."""
+    root = tmp_path / "root"
+    (root / "new").mkdir()
+    assert heard.hears_of_everything()
+    (root / "new" / "x.jpg").write_bytes(b"1")
+    assert heard.hears("new/x.jpg")
+    (tmp_path / "filled" / "deep").mkdir(parents=True)
+    heard.forget()
+    (tmp_path / "filled").rename(root / "filled")
+    assert heard.hears_of_everything()
+    (root / "filled" / "deep" / "y.jpg").write_bytes(b"1")
+    assert heard.hears("filled/deep/y.jpg")
+
+
+def test_odd_names_are_heard_of(heard: Heard, tmp_path: Path) -> None:
+    """As text with surrogates, like everywhere in intake."""
+    for raw in (b"line\nbreak.jpg", b"\xff\xfe.jpg", b"n" * 251 + b".jpg"):
+        name = os.fsdecode(raw)
+        (tmp_path / "root" / name).write_bytes(b"1")
+        assert heard.hears(name)
+
+
+def test_a_root_reached_through_a_link_is_watched(tmp_path: Path) -> None:
+    """The owner may have named a link."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    heard = Heard(tmp_path / "link")
+    heard.watch.start()
+    (tmp_path / "real" / "x.jpg").write_bytes(b"1")
+    assert heard.hears("x.jpg")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to(tmp_path / "other")
+    assert "another directory" in str(heard.watch.healthy())
+    heard.watch.stop()
+
+
+@linux_only
+def test_a_flat_folder_hears_only_of_its_own_files(tmp_path: Path) -> None:
+    """And does not spend watches on sub-directories."""
+    (tmp_path / "sub").mkdir()
+    heard = Heard(tmp_path, Rules(recursive=False))
+    heard.watch.start()
+    (tmp_path / "sub" / "x.jpg").write_bytes(b"1")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "y.jpg").write_bytes(b"1")
+    assert heard.hears("y.jpg")
+    assert (heard.paths, heard.scan) == ({"y.jpg"}, False)
+    heard.watch.stop()
+
+
+def test_a_root_deleted_and_made_anew_is_noticed(heard: Heard, tmp_path: Path) -> None:
+    """It may even have the inode it had before; the old watch is dead all the same."""
+    (tmp_path / "root").rmdir()
+    (tmp_path / "root").mkdir()
+    assert heard.is_unwell()
+    heard.watch.stop()
+    again = Heard(tmp_path / "root")
+    again.watch.start()
+    assert again.watch.healthy() is None
+    (tmp_path / "root" / "x.jpg").write_bytes(b"1")
+    assert again.hears("x.jpg")
+    again.watch.stop()
+
+
+@linux_only
+def test_a_root_moved_away_asks_for_a_scan(heard: Heard, tmp_path: Path) -> None:
+    """Its events would go on to come, under a name that is wrong."""
+    (tmp_path / "root").rename(tmp_path / "elsewhere")
+    assert heard.hears_of_everything()
+    assert "cannot be reached" in str(heard.watch.healthy())
+
+
+@linux_only
+def test_the_end_of_the_reading_thread_is_noticed(heard: Heard, tmp_path: Path) -> None:
+    """This order of events ends it in watchdog 7.1, which books one path for two watches."""
+    inside, outside = tmp_path / "root" / "a", tmp_path / "a"
+    inside.mkdir()
+    assert heard.hears_of_everything()
+    inside.rename(outside)
+    inside.mkdir()
+    (inside / "x.jpg").write_bytes(b"1")
+    assert heard.hears("a/x.jpg")
+    (inside / "x.jpg").unlink()
+    inside.rmdir()
+    outside.rmdir()
+    assert heard.is_unwell()
+    assert "reading events failed" in str(heard.watch.healthy())
+
+
+def test_a_burst_is_one_request_for_a_scan(heard: Heard, tmp_path: Path) -> None:
+    """Memory is bounded, and afterwards single files are heard of again."""
+    for n in range(6000):
+        os.close(os.open(tmp_path / "root" / f"{n}.jpg", os.O_CREAT | os.O_WRONLY))
+    assert heard.hears_of_everything()
+    heard.forget()
+    (tmp_path / "root" / "last.jpg").write_bytes(b"1")
+    assert heard.until(lambda: heard.scan or "last.jpg" in heard.paths)
+    assert heard.watch.healthy() is None
+
+
+OVERFLOW = """
+import json, os, signal, sys, time
+from cutoutd.intake.rules import Rules
+from cutoutd.intake.watch import Watch
+
+root = sys.argv[1]
+for name in "ab":
+    os.mkdir(f"{root}/{name}")
+watch = Watch(root, Rules(), lambda: None)
+watch.start()
+me = os.getpid()
+child = os.fork()
+if child == 0:
+    os.kill(me, signal.SIGSTOP)
+    # Changes of directories make no hints of their own, and two by turns are not taken for one.
+    for _ in range(int(sys.argv[2])):
+        os.utime(f"{root}/a")
+        os.utime(f"{root}/b")
+    os.mkdir(f"{root}/a/lost")
+    os.kill(me, signal.SIGCONT)
+    os._exit(0)
+os.waitpid(child, 0)
+
+def wait(condition):
+    deadline, paths, scan = time.monotonic() + 10, set(), False
+    while not condition(paths, scan) and time.monotonic() < deadline:
+        time.sleep(0.01)
+        hints = watch.take()
+        paths, scan = paths | hints.paths, scan or hints.scan
+    return condition(paths, scan)
+
+scan = wait(lambda paths, scan: scan)
+with open(f"{root}/a/lost/x.jpg", "w"):
+    pass
+after = wait(lambda paths, scan: "a/lost/x.jpg" in paths)
+print(json.dumps([scan, after, watch.healthy()]))
+"""
+
+
+@linux_only
+def test_an_overflow_asks_for_a_scan(tmp_path: Path) -> None:
+    """The kernel's queue runs full while we are stopped; the directory whose creation was lost is watched again."""
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    command = [sys.executable, "-c", OVERFLOW, str(tmp_path), str(limit // 2 + 100)]
+    scan, after, healthy = json.loads(in_namespace("-U", *command))
+    assert scan
+    assert after
+    assert healthy is None
+
+
+ARM = """
+import json, os, sys, time
+from cutoutd.intake.rules import Rules
+from cutoutd.intake.watch import UnwatchableError, Watch
+
+root = sys.argv[1]
+watch = Watch(root, Rules(), lambda: None)
+try:
+    watch.start()
+except UnwatchableError as error:
+    print(json.dumps(["refused", error.cause, error.advice]))
+    sys.exit()
+before = watch.healthy()
+os.mkdir(f"{root}/one-more")
+deadline = time.monotonic() + 10
+while watch.healthy() is None and time.monotonic() < deadline:
+    time.sleep(0.01)
+print(json.dumps(["armed", before, watch.healthy()]))
+watch.stop()
+"""
+
+
+def _arm_with(root: Path, limit: str, value: int) -> list[Any]:
+    shell = f'echo {value} > /proc/sys/user/{limit}; exec "$@"'
+    run = in_namespace("-Ur", "sh", "-c", shell, "sh", sys.executable, "-c", ARM, str(root))
+    answer: list[Any] = json.loads(run)
+    return answer
+
+
+@linux_only
+@pytest.mark.parametrize("watches", [0, 20])
+def test_exhausted_watches_are_an_error(tmp_path: Path, watches: int) -> None:
+    """Also when they end half-way, which watchdog passes over."""
+    for n in range(49):
+        (tmp_path / str(n)).mkdir()
+    verdict, cause, advice = _arm_with(tmp_path, "max_inotify_watches", watches)
+    assert verdict == "refused"
+    assert "watch limit" in cause
+    assert "max_user_watches" in advice
+    if watches:
+        assert "30 of 50 directories" in cause
+
+
+@linux_only
+def test_watches_that_end_later_are_noticed(tmp_path: Path) -> None:
+    """The last one went to the root; a new directory gets none."""
+    verdict, before, after = _arm_with(tmp_path, "max_inotify_watches", 1)
+    assert (verdict, before) == ("armed", None)
+    assert "cannot be watched" in after
+
+
+@linux_only
+def test_exhausted_instances_are_an_error(tmp_path: Path) -> None:
+    """Each folder needs one of the 128 a user has."""
+    verdict, cause, advice = _arm_with(tmp_path, "max_inotify_instances", 0)
+    assert verdict == "refused"
+    assert "instance limit" in cause
+    assert "max_user_instances" in advice
+
+
+OPENED = """
+import json, os, sys
+from cutoutd.intake.rules import Rules
+from cutoutd.intake.watch import Watch
+
+root = sys.argv[1]
+watch = Watch(root, Rules(), lambda: None)
+watch.start()
+before = watch.healthy()
+os.chmod(f"{root}/closed", 0o700)
+print(json.dumps([before, watch.healthy()]))
+watch.stop()
+"""
+
+
+@linux_only
+def test_a_directory_that_becomes_readable_asks_to_be_armed_again(tmp_path: Path) -> None:
+    """Until then it is no fault of the watch: the scan cannot see into it either."""
+    for name in ("closed", "closed-too"):
+        (tmp_path / name).mkdir(mode=0)
+    before, after = json.loads(in_namespace("-U", sys.executable, "-W", "error", "-c", OPENED, str(tmp_path)))
+    (tmp_path / "closed-too").chmod(0o700)
+    assert before is None
+    assert "closed could not be read, and now can" in after
+
+
+@pytest.mark.parametrize("name", ["missing", "file"])
+def test_a_root_that_is_no_directory_is_an_error(tmp_path: Path, name: str) -> None:
+    """Watching its parent instead would be worse than nothing."""
+    (tmp_path / "file").touch()
+    watch = Watch(str(tmp_path / name), Rules(), lambda: None)
+    with pytest.raises(UnwatchableError):
+        watch.start()
+    assert watch.healthy() == "not watching"
+
+
+def _open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@linux_only
+def test_stopping_is_quick_and_leaves_nothing(tmp_path: Path) -> None:
+    """Neither threads nor descriptors, however often a folder is armed."""
+    for n in range(100):
+        (tmp_path / str(n)).mkdir()
+    threads, descriptors = threading.active_count(), _open_descriptors()
+    for _ in range(5):
+        watch = Watch(str(tmp_path), Rules(), lambda: None)
+        watch.start()
+        began_s = time.monotonic()
+        watch.stop()
+        assert time.monotonic() - began_s < STOP_TIMEOUT_S
+    assert (threading.active_count(), _open_descriptors()) == (threads, descriptors)
+
+
+def test_the_inbox_wakes_once_and_collapses() -> None:
+    """One call per batch of hints; beyond the limit it says "look everywhere"."""
+    calls: list[int] = []
+    inbox = Inbox(lambda: calls.append(1), limit=3)
+    for n in range(3):
+        inbox.file(str(n))
+    assert inbox.take() == Hints(paths=frozenset("012"), scan=False)
+    assert len(calls) == 1
+    for n in range(4):
+        inbox.file(str(n))
+    assert inbox.take() == Hints(paths=frozenset(), scan=True)
+    assert [inbox.admit() for _ in range(5)] == [True, True, True, False, False]
+    assert inbox.take().scan
+    assert not inbox.take()
+    assert len(calls) == 3

@@ -1,0 +1,21 @@
+"""Programs some tests cannot do without: they are skipped where one is missing, but fail in CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+
+def need(tool: str) -> None:
+    """Go on only if a program is installed."""
+    if shutil.which(tool) is None:
+        give_up(f"{tool} is not installed")
+
+
+def give_up(why: str) -> None:
+    """End the test: skipped with the reason, or failed in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(why)
+    pytest.skip(why)

@@ -1,0 +1,154 @@
+"""How a folder is told from its absence and from another one."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.errors import StorageError
+from cutoutd.intake.marker import (
+    NAME,
+    Action,
+    Found,
+    Remembered,
+    create,
+    find,
+    read,
+    text,
+    tidy,
+    verdict,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OURS = "11111111-1111-4111-8111-111111111111"
+OTHER = "22222222-2222-4222-8222-222222222222"
+
+
+def _listing(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir())
+
+
+def _found(*, uuid: str | None = None, device: int = 1, empty: bool = False, network: bool = False) -> Found:
+    return Found(uuid=uuid, device=device, empty=empty, network=network)
+
+
+KNOWN = Remembered(uuid=OURS, device=1)
+ASIDE = Remembered(uuid=OURS, device=1, aside=True)
+NEW = Remembered(uuid=None, device=None)
+
+
+@pytest.mark.parametrize(
+    ("remembered", "found", "action"),
+    [
+        pytest.param(NEW, _found(), Action.CREATE, id="first start"),
+        pytest.param(
+            NEW, _found(network=True, empty=True), Action.CREATE, id="first start on an empty share"
+        ),
+        pytest.param(NEW, _found(uuid=OTHER), Action.CARRY_ON, id="marked by an earlier installation"),
+        pytest.param(KNOWN, _found(uuid=OURS), Action.CARRY_ON, id="as it was"),
+        pytest.param(KNOWN, _found(uuid=OURS, device=7, network=True), Action.CARRY_ON, id="mounted anew"),
+        pytest.param(KNOWN, _found(uuid=OTHER), Action.REFUSE, id="another volume"),
+        pytest.param(KNOWN, _found(uuid=OTHER, network=True), Action.REFUSE, id="another share"),
+        pytest.param(KNOWN, _found(empty=True), Action.CREATE, id="deleted and made anew"),
+        pytest.param(KNOWN, _found(), Action.CREATE, id="only the marker deleted"),
+        pytest.param(KNOWN, _found(device=7, empty=True), Action.STAND_BY, id="mount point of a share"),
+        pytest.param(KNOWN, _found(device=7), Action.STAND_BY, id="another disk without a marker"),
+        pytest.param(KNOWN, _found(network=True, empty=True), Action.STAND_BY, id="share looks empty"),
+        pytest.param(KNOWN, _found(network=True), Action.STAND_BY, id="share without a marker"),
+        pytest.param(ASIDE, _found(), Action.CARRY_ON, id="read-only disk"),
+        pytest.param(ASIDE, _found(empty=True), Action.CARRY_ON, id="read-only disk, empty"),
+        pytest.param(ASIDE, _found(device=7), Action.STAND_BY, id="read-only disk not mounted"),
+        pytest.param(ASIDE, _found(device=7, network=True), Action.CARRY_ON, id="read-only share"),
+        pytest.param(
+            ASIDE, _found(network=True, empty=True), Action.STAND_BY, id="read-only share looks empty"
+        ),
+        pytest.param(ASIDE, _found(uuid=OTHER), Action.REFUSE, id="read-only, and another volume"),
+    ],
+)
+def test_the_verdict(remembered: Remembered, found: Found, action: Action) -> None:
+    """Carry on, write a marker, stand by or refuse."""
+    judged = verdict(remembered, found)
+    assert judged.action is action
+    assert bool(judged.reason) == (action in {Action.STAND_BY, Action.REFUSE})
+
+
+def test_standing_by_says_how_to_end_it() -> None:
+    """The owner who knows better is told what to write where."""
+    reason = verdict(KNOWN, _found(network=True)).reason
+    assert NAME in reason
+    assert text(OURS) in reason
+
+
+def test_a_marker_is_read_back(tmp_path: Path) -> None:
+    """It is JSON with a schema, and nothing else is left in the folder."""
+    assert read(str(tmp_path)) is None
+    assert create(str(tmp_path), OURS) == OURS
+    assert read(str(tmp_path)) == OURS
+    assert _listing(tmp_path) == [NAME]
+    assert json.loads((tmp_path / NAME).read_text()) == {"schema": "cutoutd.folder/1", "uuid": OURS}
+
+
+def test_what_is_there_is_found(tmp_path: Path) -> None:
+    """The marker, the device, and whether anything is listed at all."""
+    device = tmp_path.stat().st_dev
+    assert find(str(tmp_path), network=True) == _found(device=device, empty=True, network=True)
+    create(str(tmp_path), OURS)
+    assert find(str(tmp_path), network=False) == _found(uuid=OURS, device=device)
+
+
+def test_the_first_marker_stays(tmp_path: Path) -> None:
+    """Of two that begin at once, both have the same answer."""
+    create(str(tmp_path), OURS)
+    assert create(str(tmp_path), OTHER) == OURS
+    assert _listing(tmp_path) == [NAME]
+
+
+def test_what_a_crash_left_is_removed(tmp_path: Path) -> None:
+    """By the next attempt, or by tidying; the user's files stay."""
+    (tmp_path / f"{NAME}.{OTHER}.new").write_text("{")
+    (tmp_path / "IMG.jpg").touch()
+    create(str(tmp_path), OURS)
+    (tmp_path / f"{NAME}.{OTHER}.new").write_text("{")
+    tidy(str(tmp_path))
+    assert _listing(tmp_path) == [NAME, "IMG.jpg"]
+
+
+@pytest.mark.parametrize(
+    "held",
+    [b"", b"{", b"[]", b'{"schema": "other/1", "uuid": "x"}', b'{"schema": "cutoutd.folder/1"}', b"\xff"],
+)
+def test_a_damaged_marker_is_no_marker_and_no_absence(tmp_path: Path, held: bytes) -> None:
+    """It is said, and nothing is concluded from it."""
+    (tmp_path / NAME).write_bytes(held)
+    with pytest.raises(StorageError, match="damaged"):
+        read(str(tmp_path))
+    with pytest.raises(StorageError, match="damaged"):
+        create(str(tmp_path), OURS)
+    assert (tmp_path / NAME).read_bytes() == held
+
+
+def test_a_fifo_or_a_link_is_not_read(tmp_path: Path) -> None:
+    """Neither hangs, nor leads out of the folder."""
+    os.mkfifo(tmp_path / NAME)
+    with pytest.raises(StorageError):
+        read(str(tmp_path))
+    (tmp_path / NAME).unlink()
+    (tmp_path / "elsewhere").write_text(text(OTHER))
+    (tmp_path / NAME).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic link"):
+        read(str(tmp_path))
+
+
+def test_a_missing_root_is_not_a_folder_without_a_marker(tmp_path: Path) -> None:
+    """Or the marker of a share that is gone would be written into nothing."""
+    with pytest.raises(FileNotFoundError):
+        read(str(tmp_path / "missing"))
+    with pytest.raises(FileNotFoundError):
+        find(str(tmp_path / "missing"), network=True)
+    with pytest.raises(FileNotFoundError):
+        create(str(tmp_path / "missing"), OURS)

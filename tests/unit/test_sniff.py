@@ -1,0 +1,100 @@
+"""What a file is by its first bytes."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from PIL import Image
+
+from cutoutd.intake.sniff import HEAD_BYTES, Kind, kind, picture_format
+
+
+def _picture(format_name: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, format_name)
+    return buffer.getvalue()[:HEAD_BYTES]
+
+
+def _ftyp(*brands: bytes) -> bytes:
+    box = b"ftyp" + brands[0] + bytes(4) + b"".join(brands[1:])
+    return (len(box) + 4).to_bytes(4, "big") + box + b"\x00\x00\x00\x08moov"
+
+
+@pytest.mark.parametrize(
+    ("pillow_name", "expected"),
+    [
+        ("JPEG", "JPEG"),
+        ("PNG", "PNG"),
+        ("TIFF", "TIFF"),
+        ("WEBP", "WebP"),
+        ("BMP", "BMP"),
+        ("GIF", "GIF"),
+        ("AVIF", "AVIF"),
+        ("JPEG2000", "JPEG 2000"),
+    ],
+)
+def test_a_real_picture_is_known_whatever_its_name(pillow_name: str, expected: str) -> None:
+    """A PNG that is called .jpg is a picture, and so is one without an extension."""
+    head = _picture(pillow_name)
+    assert picture_format(head) == expected
+    assert kind(head, "IMG_0001") is Kind.PICTURE
+    assert kind(head, "a/notes.txt") is Kind.PICTURE
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"MM\x00\x2a" + bytes(60), "TIFF"),
+        (b"II\x2b\x00" + bytes(60), "TIFF"),
+        (_ftyp(b"heic", b"mif1"), "HEIC"),
+        (_ftyp(b"mif1", b"miaf", b"avif"), "AVIF"),
+        (_ftyp(b"mif1", b"miaf"), "HEIC"),
+        (b"\xff\x4f\xff\x51" + bytes(60), "JPEG 2000"),
+    ],
+)
+def test_rarer_signatures_are_known(head: bytes, expected: str) -> None:
+    """Big-endian and big TIFF, HEIC by any of its brands, bare JPEG 2000 code streams."""
+    assert picture_format(head) == expected
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b"", "IMG_0001.jpg"),
+        (b"\xff\xd8", "IMG_0001.JPEG"),
+        (b"this is text", "notes.jpg"),
+        (b"%PDF-1.7", "catalogue.PNG"),
+        (b"8BPS\x00\x01", "layers.tif"),
+        (_ftyp(b"crx ", b"isom"), "IMG_0001.CR3"),
+        (b"FUJIFILMCCD-RAW ", "DSCF0001.raf"),
+        (bytes(64), "preallocated.heic"),
+    ],
+)
+def test_what_is_called_a_picture_but_begins_like_none_is_told_apart(head: bytes, name: str) -> None:
+    """Its owner expects a cutout, so it becomes a failure with a reason."""
+    assert kind(head, name) is Kind.NAMED_LIKE_ONE
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b"# Read me", "README.txt"),
+        (b"<x:xmpmeta", "IMG_0001.xmp"),
+        (_ftyp(b"qt  "), "MVI_0001.mov"),
+        (_ftyp(b"isom", b"avc1", b"mp41"), "clip.mp4"),
+        (b"BMW and other makes of cars, a list", "cars"),
+        (b"", "jpg"),
+        (b"", ""),
+        (b"RIFF\x24\x00\x00\x00WAVEfmt ", "note.wav"),
+    ],
+)
+def test_other_files_are_left_alone(head: bytes, name: str) -> None:
+    """Sidecars, films and texts lie in every photographer's folder."""
+    assert kind(head, name) is Kind.OTHER
+
+
+def test_brands_are_read_from_the_type_box_alone() -> None:
+    """Bytes after the box are not its brands."""
+    head = _ftyp(b"isom")[:16] + b"\x00\x00\x00\x10freeheicheic"
+    assert picture_format(head) is None
