@@ -1,0 +1,5 @@
+"""``python -m cutoutd`` is the command `cutoutd`."""
+
+from cutoutd.cli.app import main
+
+main()

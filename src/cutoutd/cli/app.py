@@ -1,0 +1,92 @@
+"""The command `cutoutd`: its sub-commands, and the exit code each kind of error gets.
+
+0 done · 1 done, but some files failed or remain · 2 wrong usage or configuration · 3 already running
+4 model missing or altered · 5 a fault of ours
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from cutoutd.cli import check, cut, models, queue, run, status
+from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
+
+EXIT_DONE = 0
+EXIT_SOME_REMAIN = 1
+EXIT_USAGE = 2
+EXIT_RUNNING = 3
+EXIT_MODEL = 4
+EXIT_FAULT = 5
+
+_HELP = """Watches folders and cuts the subject out of every picture that lands in them.
+
+Everything happens on this machine; no picture leaves it.
+"""
+
+
+def build() -> typer.Typer:
+    """The application with all its commands."""
+    app = typer.Typer(
+        name="cutoutd",
+        help=_HELP,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(help=_HELP)(_root)
+    app.command("run")(run.run)
+    app.command("cut")(cut.cut)
+    app.command("check")(check.check)
+    app.command("status")(status.status)
+    app.command("jobs")(queue.jobs)
+    app.command("retry")(queue.retry)
+    app.command("pause")(queue.pause)
+    app.command("resume")(queue.resume)
+    app.add_typer(models.build(), name="models")
+    return app
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001 -- Typer's way of calling
+    if asked:
+        print(f"cutoutd {version('cutoutd')}")
+        raise typer.Exit
+
+
+def _root(
+    *,
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and stop.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    """The command itself has nothing to do."""
+
+
+def exit_code(error: CutoutdError) -> int:
+    """The exit code of a family of errors."""
+    families = ((AlreadyRunningError, EXIT_RUNNING), (ModelError, EXIT_MODEL), (UsageError, EXIT_USAGE))
+    return next((code for family, code in families if isinstance(error, family)), EXIT_FAULT)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    # A file name that is not UTF-8 must not end a command that only wants to print it.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        build()(prog_name="cutoutd")
+    except CutoutdError as error:
+        print(f"cutoutd: {error.title}: {error}", file=sys.stderr)
+        sys.exit(exit_code(error))
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output is gone, as with `cutoutd jobs | head`
+        sys.exit(EXIT_DONE)
+    except Exception:  # noqa: BLE001 -- the last edge: whatever comes here is a fault of ours, and says so
+        traceback.print_exc()
+        print("cutoutd: a fault of ours; please report the lines above", file=sys.stderr)
+        sys.exit(EXIT_FAULT)

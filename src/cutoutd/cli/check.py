@@ -1,0 +1,41 @@
+"""`cutoutd check`: is the configuration right, what does it come to, and what waits?"""
+
+from __future__ import annotations
+
+import os
+
+from cutoutd.cli.queue import printable
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.daemon.assembly import permissions_of, rules_of
+from cutoutd.intake.probe import open_probe
+from cutoutd.intake.scan import Scan
+from cutoutd.intake.sniff import Kind
+from cutoutd.models import catalog
+from cutoutd.settings import dump
+
+
+def check(
+    config: ConfigOption = None, input_dir: InputOption = None, output_dir: OutputOption = None
+) -> None:
+    """Validate the configuration, print it as it comes out, and count the pictures that wait."""
+    chosen = settings(config, input_dir, output_dir)
+    catalog.find(chosen.model.name)
+    rules = {folder.name: rules_of(folder) for folder in chosen.folder}
+    for folder in chosen.folder:
+        permissions_of(folder)
+    print(dump.as_toml(chosen))
+    for folder in chosen.folder:
+        print(
+            f"# {folder.name}: {_waiting(os.fspath(folder.input), Scan(os.fspath(folder.input), rules[folder.name]))}"
+        )
+
+
+def _waiting(root: str, scan: Scan) -> str:
+    try:
+        pictures = [
+            seen for seen in scan if (probe := open_probe(root, seen.path)) and probe.kind is not Kind.OTHER
+        ]
+    except OSError as error:
+        return f"{printable(root)} cannot be read now ({error.strerror})"
+    unreadable = f", {len(scan.errors)} places cannot be read" if scan.errors else ""
+    return f"{len(pictures)} pictures are there{unreadable}"

@@ -1,0 +1,140 @@
+"""`cutoutd jobs`, `retry`, `pause` and `resume`: the queue, with the daemon up or down."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.clock import Clock, rfc3339
+from cutoutd.errors import UsageError
+from cutoutd.jobs import JobState
+from cutoutd.journal.commands import Commands, Verb
+from cutoutd.journal.reader import Reader
+from cutoutd.journal.state import check_owner, is_running
+from cutoutd.journal.store import FILE_NAME, Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cutoutd.jobs import Job
+
+JsonOption = Annotated[bool, typer.Option("--json", help="For machines: one JSON document.")]
+
+
+def open_journal(directory: Path) -> Store:
+    """The journal of a state directory.
+
+    Raises:
+        UsageError: there is none yet, or it is another user's.
+    """
+    if not (directory / FILE_NAME).exists():
+        raise UsageError(
+            "no daemon has run with this configuration yet",
+            path=directory,
+            advice="Start it with `cutoutd run`.",
+        )
+    check_owner(directory)
+    return Store(directory / FILE_NAME)
+
+
+def jobs(
+    *,
+    state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
+    folder: Annotated[str | None, typer.Option(help="Only jobs of this folder.")] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
+) -> None:
+    """List the queue and its history."""
+    reader = Reader(open_journal(settings(config, input_dir, output_dir).service.state_dir))
+    found = reader.jobs(state=state, folder=folder)
+    if as_json:
+        print(json.dumps({"schema": "cutoutd.jobs/1", "jobs": [_as_json(job) for job in found]}, indent=2))
+        return
+    for job in found:
+        why = job.detail.get("failure", {}).get("cause") or job.detail.get("why", "")
+        print(
+            f"{job.id:>6}  {job.state:<10}  {job.folder}/{printable(job.path)}{f'  ({why})' if why else ''}"
+        )
+
+
+def retry(
+    job: Annotated[list[int] | None, typer.Argument(help="Jobs, as `cutoutd jobs` numbers them.")] = None,
+    *,
+    failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
+) -> None:
+    """Cut pictures again: failed ones, or any, for example after a setting was changed."""
+    if bool(job) == failed:
+        raise UsageError("say which jobs", advice="Give their numbers, or --failed.")
+    directory = settings(config, input_dir, output_dir).service.state_dir
+    store = open_journal(directory)
+    for number in job or []:
+        known = Reader(store).job(number)
+        if known is None:
+            raise UsageError(f"there is no job {number}", advice="`cutoutd jobs` lists them.")
+        if known.state in (JobState.QUEUED, JobState.WORKING, JobState.PUBLISHING):
+            raise UsageError(f"job {number} is {known.state} already", advice="Wait for it to end.")
+    commands = Commands(store, Clock())
+    for argument in [str(number) for number in job or []] or ["failed"]:
+        commands.post(Verb.RETRY, argument)
+    _say_when(directory)
+
+
+def pause(
+    config: ConfigOption = None, input_dir: InputOption = None, output_dir: OutputOption = None
+) -> None:
+    """Begin no new work until `cutoutd resume`; pictures are still noticed."""
+    _post(Verb.PAUSE, settings(config, input_dir, output_dir).service.state_dir)
+
+
+def resume(
+    config: ConfigOption = None, input_dir: InputOption = None, output_dir: OutputOption = None
+) -> None:
+    """Go on after `cutoutd pause`."""
+    _post(Verb.RESUME, settings(config, input_dir, output_dir).service.state_dir)
+
+
+def printable(path: str) -> str:
+    """A path for people: what is not UTF-8 or would break the line is escaped."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def _post(verb: Verb, directory: Path) -> None:
+    Commands(open_journal(directory), Clock()).post(verb)
+    _say_when(directory)
+
+
+def _say_when(directory: Path) -> None:
+    if not is_running(directory):
+        print("The daemon does not run; it will obey when it starts.")
+
+
+def _as_json(job: Job) -> dict[str, Any]:
+    lossy = os.fsencode(job.path).decode("utf-8", "replace")
+    entry: dict[str, Any] = {
+        "job": job.id,
+        "folder": job.folder,
+        "path": lossy,
+        "state": job.state,
+        "size": job.size,
+        "mtime_ns": job.mtime_ns,
+        "sha256": job.sha256,
+        "attempts": job.attempts,
+        "interrupted": job.interrupted,
+        "accepted_at": rfc3339(job.accepted_us),
+        "finished_at": rfc3339(job.finished_us) if job.finished_us is not None else None,
+        "detail": {key: value for key, value in job.detail.items() if key in ("failure", "why", "outputs")},
+    }
+    if lossy != job.path:
+        entry["path_bytes"] = base64.b64encode(os.fsencode(job.path)).decode("ascii")
+    return entry

@@ -1,0 +1,105 @@
+"""`cutoutd status`: is it running, and how does each folder stand?"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from cutoutd.cli.queue import JsonOption, open_journal, printable
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.clock import Clock, rfc3339
+from cutoutd.daemon import statusfile
+from cutoutd.jobs import OPEN, JobState
+from cutoutd.journal.commands import Commands
+from cutoutd.journal.reader import Reader
+from cutoutd.journal.state import is_running
+
+if TYPE_CHECKING:
+    from cutoutd.journal.store import Store
+    from cutoutd.settings.schema import Settings
+
+_RATE_WINDOW_S = 300
+
+
+def status(
+    *,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
+) -> None:
+    """Say whether the daemon runs, and how each folder stands."""
+    chosen = settings(config, input_dir, output_dir)
+    found = _collect(chosen, open_journal(chosen.service.state_dir))
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    print(_headline(found))
+    for folder in found["folders"]:
+        _print_folder(folder)
+
+
+def _collect(chosen: Settings, store: Store) -> dict[str, Any]:
+    directory = chosen.service.state_dir
+    running = is_running(directory)
+    live = statusfile.read(directory) if running else {}
+    reader = Reader(store)
+    counts = reader.counts()
+    return {
+        "schema": "cutoutd.status/1",
+        "running": running,
+        "pid": live.get("pid"),
+        "paused": Commands(store, Clock()).is_paused(),
+        "workers": live.get("workers"),
+        "worker": live.get("worker"),
+        "state_dir": str(directory),
+        "folders": [
+            _folder(folder.name, live.get("folders", {}).get(folder.name, {}), counts, reader)
+            | {"input": printable(str(folder.input)), "output": printable(str(folder.output))}
+            for folder in chosen.folder
+        ],
+    }
+
+
+def _folder(
+    name: str, live: dict[str, Any], counts: dict[str, dict[JobState, int]], reader: Reader
+) -> dict[str, Any]:
+    states = counts.get(name, {})
+    last = reader.last_done(name)
+    recent = reader.done_since(name, Clock().now_us() - _RATE_WINDOW_S * 1_000_000)
+    return {
+        "name": name,
+        "watching": live.get("watching"),
+        "why": live.get("why", ""),
+        "settling": live.get("settling", 0),
+        "growing": live.get("growing", []),
+        "queue": sum(states.get(state, 0) for state in OPEN),
+        "states": {state.value: count for state, count in sorted(states.items())},
+        "images_per_minute": round(recent / (_RATE_WINDOW_S / 60), 2),
+        "last": None
+        if last is None
+        else {"job": last.id, "path": printable(last.path), "at": rfc3339(last.finished_us or 0)},
+    }
+
+
+def _headline(found: dict[str, Any]) -> str:
+    if not found["running"]:
+        return "cutoutd does not run."
+    paused = ", paused: begins no new work until `cutoutd resume`" if found["paused"] else ""
+    return f"cutoutd runs (process {found['pid']}, {found['workers']} workers{paused})."
+
+
+def _print_folder(folder: dict[str, Any]) -> None:
+    states = folder["states"]
+    print(f"\n{folder['name']}: {folder['input']} -> {folder['output']}")
+    if folder["watching"]:
+        print(f"  {folder['watching']}{': ' + folder['why'] if folder['why'] else ''}")
+    print(
+        f"  {folder['queue']} waiting or in work, {folder['settling']} arriving, {states.get('done', 0)} done, "
+        f"{states.get('review', 0)} to review, {states.get('failed', 0)} failed, "
+        f"{folder['images_per_minute']} a minute"
+    )
+    for path in folder["growing"]:
+        print(f"  still being written: {printable(path)}")
+    if folder["last"]:
+        print(f"  last: {folder['last']['path']} at {folder['last']['at']}")

@@ -1,0 +1,217 @@
+"""`cutoutd cut`: named files, once, through the daemon's own supervisor, workers and publishing.
+
+The journal is in memory, and nobody watches anything: what is remembered from one call to the next is
+what the sidecars say. Each directory that a named file lies in is a folder of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections import deque
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.daemon import machine
+from cutoutd.daemon.assembly import publisher_of, setup_of, stopped_by_signals
+from cutoutd.daemon.delivery import Delivery
+from cutoutd.daemon.hotfolder import HotFolder
+from cutoutd.daemon.provenance import Provenance
+from cutoutd.daemon.standing import Standing, Watching
+from cutoutd.daemon.supervisor import Supervisor
+from cutoutd.errors import UsageError
+from cutoutd.intake import marker
+from cutoutd.jobs import Version
+from cutoutd.journal.journal import Journal
+from cutoutd.models import catalog
+from cutoutd.pool.local import LocalPool
+from cutoutd.sandbox.worker import confine_supervisor
+from cutoutd.settings.digest import settings_sha256
+from cutoutd.settings.schema import Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from cutoutd.clock import Clock
+    from cutoutd.daemon.listener import Listener, Result
+    from cutoutd.daemon.supervisor import Tally
+    from cutoutd.pool import wire
+    from cutoutd.ports import ModelSpec
+    from cutoutd.settings.schema import Settings
+
+JOIN_S: Final = 2.0
+
+
+class NamedFiles:
+    """In a watcher's place: what is to be cut was said at the start."""
+
+    has_settled = True
+    failure: BaseException | None = None
+    roots: tuple[tuple[int, int], ...] = ()
+
+    def __init__(self) -> None:
+        self.standing = Standing(watching=Watching.NATIVE, scanned=True)
+
+    def start(self) -> None:
+        """Nothing to watch."""
+
+    def stop(self) -> None:
+        """Nothing is running."""
+
+    def join(self, timeout_s: float) -> None:
+        """Nothing to wait for."""
+
+    def wait_for_first_look(self, timeout_s: float) -> bool:  # noqa: ARG002 -- an Intake's
+        """It was looked at when it was named."""
+        return True
+
+    def look_at(self, path: str) -> None:
+        """A file that is gone stays gone."""
+
+    def stand_by(self, why: str) -> None:
+        """The directory does not answer."""
+        self.standing = replace(self.standing, watching=Watching.STANDING_BY, why=why)
+
+
+def refuse_hot_folder(output: Path) -> None:
+    """A cutout that appears in a hot folder would be cut again.
+
+    Raises:
+        UsageError: the directory is inside one.
+    """
+    for directory in (output, *output.parents):
+        if (directory / marker.NAME).exists():
+            raise UsageError(
+                "this is inside a hot folder, where the cutouts would be cut again",
+                path=output,
+                advice="Give another directory with -o.",
+            )
+
+
+def cut(
+    files: Sequence[Path], output: Path, settings: Settings, *, clock: Clock, listener: Listener
+) -> Tally:
+    """Cut files, oldest first.
+
+    Args:
+        files: absolute paths of regular files.
+        output: directory the cutouts go to; made if it is not there.
+        settings: limits, model and, of a folder, nothing but defaults.
+        clock: the machine's.
+        listener: is told of each result.
+
+    Raises:
+        UsageError: the output is inside a hot folder.
+        ModelError: the model is missing or altered.
+        CutoutdError: the workers do not start.
+    """
+    refuse_hot_folder(output)
+    output.mkdir(parents=True, exist_ok=True)
+    model = catalog.find(settings.model.name)
+    catalog.verify(model)
+    confine_supervisor()
+    with closing(Journal(None, run=uuid.uuid4().hex, clock=clock)) as journal:
+        call = _Call(output, settings, model, journal=journal, clock=clock, listener=listener)
+        return call.cut(files)
+
+
+class _Call:
+    """The parts of one call."""
+
+    def __init__(
+        self,
+        output: Path,
+        settings: Settings,
+        model: ModelSpec,
+        *,
+        journal: Journal,
+        clock: Clock,
+        listener: Listener,
+    ) -> None:
+        self._output = output
+        self._settings = settings
+        self._model = model
+        self._journal = journal
+        self._clock = clock
+        self._listener = listener
+        self._run = uuid.uuid4().hex
+        self._pool: LocalPool | None = None
+        self._results: deque[Result] = deque()
+        self._digests: dict[str, str] = {}
+        self._provenance = Provenance(
+            model=model,
+            settings_sha256=self._digests,
+            worker=lambda: self._pool.facts if self._pool is not None else None,
+            clock=clock,
+        )
+
+    def cut(self, files: Sequence[Path]) -> Tally:
+        folders = {os.fspath(parent): self._folder(parent) for parent in {file.parent for file in files}}
+        for name in folders:
+            there = [_version(file) for file in files if os.fspath(file.parent) == name]
+            self._journal.acceptance.accept(name, there)
+        self._listener.accepted(len(files))
+        self._pool = LocalPool(
+            size=min(machine.worker_count(self._settings.pool.workers), len(files)),
+            setup=self._setup(folders.values()),
+            job_timeout_s=self._settings.pool.job_timeout_s,
+            clock=self._clock,
+        )
+        supervisor = Supervisor(
+            journal=self._journal,
+            pool=self._pool,
+            folders=folders,
+            results=self._results,
+            listener=self._listener,
+            status=None,
+            clock=self._clock,
+            once=True,
+        )
+        self._listener.started(len(folders), self._pool.size)
+        try:
+            with stopped_by_signals(supervisor.stop):
+                for folder in folders.values():
+                    folder.start()
+                supervisor.run()
+        finally:
+            self._pool.close()
+            for folder in folders.values():
+                folder.stop()
+                folder.join(JOIN_S)
+        return supervisor.tally
+
+    def _folder(self, directory: Path) -> HotFolder:
+        folder = Folder(name="cut", input=directory, output=self._output)
+        name = os.fspath(directory)
+        self._digests[name] = settings_sha256(folder, self._model.name)
+        publisher = publisher_of(folder, name=name, run=self._run)
+        publisher.open()
+        delivery = Delivery(
+            folder,
+            journal=self._journal,
+            publisher=publisher,
+            provenance=self._provenance,
+            clock=self._clock,
+            run=self._run,
+            tell=self._tell,
+        )
+        return HotFolder(
+            folder, intake=NamedFiles(), delivery=delivery, publisher=publisher, names=self._journal.names
+        )
+
+    def _setup(self, folders: Iterable[HotFolder]) -> Callable[[], wire.Setup]:
+        inputs = [folder.folder.input for folder in folders]
+        stagings = [folder.staging for folder in folders]
+        return lambda: setup_of(self._settings, self._model, inputs=inputs, stagings=stagings)
+
+    def _tell(self, result: Result) -> None:
+        self._results.append(result)
+        if self._pool is not None:
+            self._pool.wake()
+
+
+def _version(file: Path) -> Version:
+    status = file.stat()
+    return Version(path=file.name, size=status.st_size, mtime_ns=status.st_mtime_ns)

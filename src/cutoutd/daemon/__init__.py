@@ -1,0 +1,1 @@
+"""The daemon: watches, journals, dispatches, publishes; it never decodes a picture."""

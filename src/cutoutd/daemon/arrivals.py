@@ -1,0 +1,187 @@
+"""What arrives in one hot folder: from a look at a file to its acceptance in the journal.
+
+    look -> known already? -> waits until it is quiet -> looked at once more, probed -> accepted
+
+Owned by the folder's watcher thread. It must not decide when to look, nor decode anything.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.intake.probe import open_probe
+from cutoutd.intake.scan import Scan, look
+from cutoutd.intake.settle import SettleTracker
+from cutoutd.intake.sniff import Kind
+from cutoutd.jobs import JobState, Version
+from cutoutd.logs import get
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cutoutd.clock import Clock
+    from cutoutd.intake.rules import Rules
+    from cutoutd.intake.scan import Seen
+    from cutoutd.journal.acceptance import Acceptance
+
+BATCH: Final = 500
+"""So many acceptances share one transaction."""
+
+_COARSE_NS: Final = 1_000_000_000
+_PROVISIONAL_NS: Final = 2_000_000_000
+"""A modification time in whole seconds, stat-ed within two of them, cannot tell a later write apart."""
+
+
+class Arrivals:
+    """The files of one folder that are not accepted yet.
+
+    Args:
+        folder: its name.
+        root: its input.
+        rules: which names it takes.
+        acceptance: the journal's memory of versions.
+        clock: for quiet periods and ages.
+        settle_s: the quiet time.
+        old_is_quiet: take a file at once whose modification time lies longer back than the quiet time.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        *,
+        root: str,
+        rules: Rules,
+        acceptance: Acceptance,
+        clock: Clock,
+        settle_s: float,
+        old_is_quiet: bool,
+    ) -> None:
+        self._folder = folder
+        self._root = root
+        self._rules = rules
+        self._acceptance = acceptance
+        self._clock = clock
+        self._settle_s = settle_s
+        self._old_is_quiet = old_is_quiet
+        self._log = get(folder=folder)
+        self._tracker = SettleTracker(settle_s)
+        self._no_pictures: dict[str, tuple[int, int]] = {}
+
+    @property
+    def settling(self) -> int:
+        """How many files are waited for."""
+        return len(self._tracker)
+
+    @property
+    def next_due_s(self) -> float | None:
+        """When one of them may be taken, in monotonic seconds."""
+        return self._tracker.next_due()
+
+    def growing(self) -> tuple[str, ...]:
+        """Some of those that are held open by a writer, or changed while they were waited for."""
+        waiting = self._tracker.waiting(self._clock.monotonic_s())
+        patience_s = 2 * self._settle_s + 1
+        return tuple(file.path for file in waiting if file.held or file.waited_s > patience_s)
+
+    def scan(self) -> None:
+        """Look at everything.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        for seen in self._walk():
+            self._observe(seen)
+
+    def skip_all(self) -> None:
+        """Write down everything that is there as not to be cut.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        there = [self._version(seen) for seen in self._walk()]
+        self._acceptance.accept(self._folder, there, state=JobState.SKIPPED)
+
+    def look(self, paths: Iterable[str]) -> None:
+        """Look at some files, of which something was heard.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        for path in paths:
+            if not self._rules.takes_file(path):
+                continue
+            seen = look(self._root, path)
+            if seen is None:
+                self._tracker.forget(path)
+            else:
+                self._observe(seen)
+                self._tracker.touch(path, self._clock.monotonic_s())
+
+    def accept_the_quiet(self) -> int:
+        """Have those accepted whose quiet time is over; returns how many.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        accepted = 0
+        while due := self._tracker.due(self._clock.monotonic_s(), limit=BATCH):
+            taken = [version for path in due if (version := self._settled(path)) is not None]
+            if taken:
+                self._acceptance.accept(self._folder, taken)
+                self._log.debug("files.accepted", count=len(taken))
+            for version in taken:
+                self._tracker.forget(version.path)
+            accepted += len(taken)
+        return accepted
+
+    def _walk(self) -> Iterable[Seen]:
+        scan = Scan(self._root, self._rules)
+        yield from scan
+        for path, error in scan.errors:
+            self._log.warning("scan.unreadable", path=path, why=os.strerror(error.errno or 0))
+
+    def _observe(self, seen: Seen) -> None:
+        if self._no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
+            return
+        if self._acceptance.is_known(self._folder, self._version(seen)):
+            self._tracker.forget(seen.path)
+            return
+        age_s = (self._clock.now_us() * 1000 - seen.mtime_ns) / 1e9
+        self._tracker.observe(
+            seen.path,
+            seen.size,
+            seen.mtime_ns,
+            self._clock.monotonic_s(),
+            quiet_s=max(0.0, age_s) if self._old_is_quiet else 0.0,
+        )
+
+    def _version(self, seen: Seen) -> Version:
+        age_ns = abs(self._clock.now_us() * 1000 - seen.mtime_ns)
+        return Version(
+            path=seen.path,
+            size=seen.size,
+            mtime_ns=seen.mtime_ns,
+            provisional=seen.mtime_ns % _COARSE_NS == 0 and age_ns < _PROVISIONAL_NS,
+        )
+
+    def _settled(self, path: str) -> Version | None:
+        """A file whose quiet time is over, looked at once more; None if it is not to be taken now."""
+        now_s = self._clock.monotonic_s()
+        seen = look(self._root, path)
+        if seen is None:
+            self._tracker.forget(path)
+            return None
+        if not self._tracker.observe(path, seen.size, seen.mtime_ns, now_s):
+            return None
+        probe = open_probe(self._root, path)
+        if probe is None:
+            self._tracker.forget(path)
+        elif probe.held:
+            self._tracker.hold(path, now_s)
+        elif probe.kind is Kind.OTHER:
+            self._no_pictures[path] = (seen.size, seen.mtime_ns)
+            self._tracker.forget(path)
+        else:
+            return self._version(seen)
+        return None

@@ -1,0 +1,130 @@
+"""The parts of a run, made from the settings: used by the daemon and by `cutoutd cut`.
+
+Each function makes one part; nothing is started here.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import re
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from cutoutd.errors import ConfigurationError
+from cutoutd.intake.rules import Rules
+from cutoutd.pool import wire
+from cutoutd.publish.publisher import Publisher
+from cutoutd.publish.writing import Permissions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from cutoutd.ports import ModelSpec
+    from cutoutd.settings.schema import Folder, Settings
+
+
+def rules_of(folder: Folder) -> Rules:
+    """Which names a folder takes.
+
+    Raises:
+        ConfigurationError: a pattern makes no sense.
+    """
+    try:
+        return Rules(
+            include=folder.include,
+            exclude=folder.exclude,
+            recursive=folder.recursive,
+            subtrees=folder.subtrees,
+        )
+    except (ValueError, re.error) as error:
+        raise ConfigurationError(f"[[folder]] {folder.name!r}, include or exclude: {error}") from error
+
+
+def publisher_of(folder: Folder, *, name: str, run: str) -> Publisher:
+    """What gives a folder's results their names.
+
+    Args:
+        folder: its settings.
+        name: what its sidecars call it.
+        run: id of this run.
+
+    Raises:
+        ConfigurationError: the group its files are to belong to does not exist.
+    """
+    return Publisher(
+        folder=name,
+        output=folder.output,
+        sidecar_dir=folder.sidecar_dir,
+        on_conflict=folder.on_conflict,
+        run=run,
+        permissions=permissions_of(folder),
+    )
+
+
+def setup_of(
+    settings: Settings,
+    model: ModelSpec,
+    *,
+    inputs: Iterable[os.PathLike[str]],
+    stagings: Iterable[os.PathLike[str]],
+) -> wire.Setup:
+    """What a worker is told at its start.
+
+    Args:
+        settings: the whole configuration.
+        model: to load.
+        inputs: directories it may read beneath.
+        stagings: directories it may write beneath.
+    """
+    pool = settings.pool
+    return wire.Setup(
+        parent=os.getpid(),
+        model=model,
+        provider=settings.model.provider,
+        read_roots=tuple(map(os.fspath, inputs)),
+        write_roots=tuple(map(os.fspath, stagings)),
+        memory_mb=pool.worker_memory_mb,
+        nice=pool.nice,
+        max_pixels=pool.max_pixels,
+        max_file_bytes=pool.max_file_mb << 20,
+    )
+
+
+@contextmanager
+def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Let the first SIGTERM, SIGINT or SIGHUP stop the work in order, and a second one end it at once."""
+    asked = False
+
+    def obey(number: int, _: object) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(128 + number)  # the kernel ends the workers with us; the journal is whole at any moment
+        asked = True
+        stop()
+
+    before = {
+        number: signal.signal(number, obey) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def permissions_of(folder: Folder) -> Permissions:
+    """Whom a folder's results belong to.
+
+    Raises:
+        ConfigurationError: there is no such group.
+    """
+    if not folder.group:
+        return Permissions(mode=folder.file_mode)
+    try:
+        return Permissions(mode=folder.file_mode, group=grp.getgrnam(folder.group).gr_gid)
+    except KeyError:
+        raise ConfigurationError(
+            f"[[folder]] {folder.name!r}, group: this system has no group {folder.group!r}"
+        ) from None

@@ -1,0 +1,327 @@
+"""A folder's delivery: gives its results their names, writes down its failures, and repairs after a crash.
+
+A thread of its own for each folder, since any call on a share may hang and must hold up nobody else.
+It must not touch pictures: what it renames, workers have staged.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cutoutd.daemon.listener import Result
+from cutoutd.errors import CutoutdError, TemporaryError
+from cutoutd.jobs import Failure, JobState
+from cutoutd.logs import get
+from cutoutd.publish.faults import ResultLostError, TargetTakenError
+from cutoutd.publish.originals import Originals as KeptOriginals
+from cutoutd.publish.originals import delete_original
+from cutoutd.publish.plan import Plan, Publication, Verdict
+from cutoutd.retry import Again, after_failure
+from cutoutd.settings.choices import Originals
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cutoutd.clock import Clock
+    from cutoutd.daemon.provenance import Provenance
+    from cutoutd.jobs import Cut, Job, Published
+    from cutoutd.journal.journal import Journal
+    from cutoutd.publish.publisher import Publisher
+    from cutoutd.settings.schema import Folder
+
+Deed = Callable[[], None]
+
+
+class _SourceClaims:
+    """`cutoutd.publish.targets.Claims` over the journal, for one source."""
+
+    def __init__(self, journal: Journal, job: Job) -> None:
+        self._journal = journal
+        self._job = job
+
+    def reserve(self, keys: Sequence[bytes]) -> bool:
+        return self._journal.names.reserve(self._job.folder, self._job.path, keys)
+
+
+class Delivery:
+    """The publishing side of one hot folder.
+
+    Args:
+        folder: its settings.
+        journal: where each step is written down.
+        publisher: gives the names.
+        provenance: knows what a sidecar says of model, settings and runtime.
+        clock: for the times written down.
+        run: id of this run.
+        tell: is given each result, from this thread.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        *,
+        journal: Journal,
+        publisher: Publisher,
+        provenance: Provenance,
+        clock: Clock,
+        run: str,
+        tell: Callable[[Result], None],
+    ) -> None:
+        self._folder = folder
+        self._journal = journal
+        self._publisher = publisher
+        self._provenance = provenance
+        self._clock = clock
+        self._tell = tell
+        self._run_id = run
+        self._kept = KeptOriginals(folder.originals_dir, run) if folder.originals_dir is not None else None
+        self._log = get(folder=folder.name)
+        self._work: queue.SimpleQueue[Deed | None] = queue.SimpleQueue()
+        self._resting: list[tuple[float, Deed]] = []
+        self._given = 0
+        self._finished = 0
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"deliver {folder.name}", daemon=True)
+
+    @property
+    def backlog(self) -> int:
+        """Results and failures that wait for their names, or are getting them."""
+        return self._given - self._finished
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing waits, and nothing is under way."""
+        return self.backlog == 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End once what was given is done, and leave nothing staged; to be called when the workers are gone."""
+        self._work.put(None)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread's end, but not for long."""
+        self._thread.join(timeout_s)
+
+    def repair(self, job: Job) -> None:
+        """Finish, or undo, what a run that died was giving its names."""
+        self._give(partial(self._repair, job))
+
+    def sweep(self, dead: frozenset[str]) -> None:
+        """Clear away what dead runs staged and no plan needs; after the repairs."""
+        self._give(partial(self._sweep, dead))
+
+    def deliver(self, job: Job, cut: Cut) -> None:
+        """Publish a cutout."""
+        self._give(partial(self._deliver, job, cut))
+
+    def explain(self, job: Job, failure: Failure) -> None:
+        """Give a job up, and leave the reason where its owner finds it."""
+        self._give(partial(self._explain, job, failure))
+
+    def _give(self, deed: Deed) -> None:
+        self._given += 1
+        self._work.put(deed)
+
+    def _run(self) -> None:
+        try:
+            while (deed := self._next()) is not None:
+                deed()
+                self._finished += 1
+            self._sweep(frozenset({self._run_id}))  # the workers are gone: what they left is of no use
+        except BaseException as error:  # noqa: BLE001 -- a side thread's death must be heard: the supervisor raises it
+            self.failure = error
+
+    def _next(self) -> Deed | None:
+        """The next deed: one whose rest is over, or the next that is given."""
+        while True:
+            now_s = self._clock.monotonic_s()
+            for resting in [resting for resting in self._resting if resting[0] <= now_s]:
+                self._resting.remove(resting)
+                self._given += 1
+                return resting[1]
+            ends = [until_s for until_s, _ in self._resting]
+            try:
+                return self._work.get(timeout=max(0.0, min(ends) - now_s) if ends else None)
+            except queue.Empty:
+                continue
+
+    def _deliver(self, job: Job, cut: Cut) -> None:
+        publication = Publication(
+            facts=self._provenance.sidecar_facts(job, cut),
+            staged=cut.staged,
+            renditions=self._folder.recipe().renditions,
+            review=cut.review,
+            earlier=self._journal.names.earlier(job.folder, job.path),
+        )
+        claims = _SourceClaims(self._journal, job)
+        try:
+            plan = self._publisher.plan(publication, claims, now_us=self._clock.now_us())
+        except TemporaryError as error:
+            self._journal.names.release(job.folder, job.path)
+            self._put_off(job, error)
+            return
+        self._journal.begin_publishing(
+            job,
+            sha256=cut.source.sha256,
+            claims=plan.claims,
+            detail={"plan": plan.to_json(), "review": cut.review},
+        )
+        self._carry_out(job, cut, plan)
+
+    def _carry_out(self, job: Job, cut: Cut, plan: Plan) -> None:
+        try:
+            self._publisher.carry_out(plan)
+        except TargetTakenError:
+            self.deliver(job, cut)  # a stranger's file took a name in between: plan anew
+        except ResultLostError:
+            self._repair_plan(job, plan, sha256=cut.source.sha256, review=cut.review)
+        except TemporaryError as error:
+            self._rest(job, error, partial(self._carry_out, job, cut, plan))
+        else:
+            self._conclude(
+                job,
+                JobState.REVIEW if cut.review else JobState.DONE,
+                sha256=cut.source.sha256,
+                published=plan.published,
+                warnings=(*cut.warnings, *plan.warnings),
+                why="; ".join(cut.quality.reasons) if cut.review else "",
+                seconds=cut.timings_ms.get("total", 0.0) / 1000,
+            )
+
+    def _rest(self, job: Job, error: TemporaryError, deed: Deed) -> None:
+        """A plan that is written down is carried out, however long the disk or share takes to come back."""
+        self._log.warning("job.half-published", job=job.id, path=job.path, why=str(error))
+        self._resting.append((self._clock.monotonic_s() + error.delay_s, deed))
+
+    def _conclude(
+        self,
+        job: Job,
+        state: JobState,
+        *,
+        sha256: str,
+        published: Sequence[Published],
+        warnings: Sequence[str] = (),
+        why: str = "",
+        seconds: float = 0.0,
+    ) -> None:
+        outputs = [str(self._folder.output / one.path) for one in published]
+        self._journal.finish_publishing(
+            job,
+            state,
+            sha256=sha256,
+            published=published,
+            detail={"outputs": outputs, "warnings": list(warnings)} | ({"why": why} if why else {}),
+        )
+        self._log.info(
+            "job.published",
+            job=job.id,
+            path=job.path,
+            state=state,
+            outputs=outputs,
+            seconds=round(seconds, 3),
+        )
+        self._tidy(job, state, sha256)
+        self._tell(
+            Result(
+                job=job.id,
+                folder=job.folder,
+                path=job.path,
+                state=state,
+                outputs=tuple(outputs),
+                why=why,
+                seconds=seconds,
+            )
+        )
+
+    def _tidy(self, job: Job, state: JobState, sha256: str) -> None:
+        """What follows a publication and may fail without undoing it."""
+        try:
+            self._publisher.failures.clear(job.path)
+            if state is JobState.DONE:
+                self._dispose(job, sha256)
+        except CutoutdError as error:
+            self._log.warning("job.untidy", job=job.id, path=job.path, why=str(error))
+
+    def _dispose(self, job: Job, sha256: str) -> None:
+        """The original's way, as the folder says; only now that its cutout is done."""
+        source = self._folder.input / job.path
+        match self._folder.originals:
+            case Originals.MOVE if self._kept is not None:
+                disposal = self._kept.move(source, sha256, path=job.path, job=job.id)
+            case Originals.DELETE:
+                disposal = delete_original(source, sha256)
+            case _:
+                return
+        self._log.info("original.disposed", job=job.id, path=job.path, outcome=disposal.outcome.value)
+
+    def _put_off(self, job: Job, error: TemporaryError) -> None:
+        """The disk or share refuses: what is staged is thrown away, and made again when it is better."""
+        failure = Failure(
+            code=error.code,
+            title=error.title,
+            cause=str(error),
+            advice=error.advice,
+            permanent=False,
+            delay_s=error.delay_s,
+        )
+        decision = after_failure(failure, tries=job.tries, age_s=0.0, patient=True)
+        delay_s = decision.delay_s if isinstance(decision, Again) else error.delay_s
+        self._journal.queue.rest(job.id, delay_s, detail={"failure": asdict(failure)})
+        self._log.warning("job.put-off", job=job.id, path=job.path, why=str(error), delay_s=delay_s)
+        try:
+            self._publisher.discard(job.id)
+        except CutoutdError:
+            return  # the sweep of the next start finds it
+        finally:
+            self._say(job, JobState.RETRY, error.cause)
+
+    def _explain(self, job: Job, failure: Failure) -> None:
+        try:
+            self._publisher.discard(job.id)
+            self._publisher.failures.publish(self._provenance.failure_facts(job, failure))
+        except CutoutdError as error:
+            # The journal has the reason in any case, and `cutoutd jobs` shows it.
+            self._log.warning("failure.not-written", job=job.id, path=job.path, why=str(error))
+        self._journal.queue.finish(job.id, JobState.FAILED, detail={"failure": asdict(failure)})
+        self._log.warning("job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause)
+        self._say(job, JobState.FAILED, failure.cause)
+
+    def _repair(self, job: Job) -> None:
+        plan = Plan.from_json(job.detail["plan"])
+        self._repair_plan(job, plan, sha256=job.sha256 or "", review=bool(job.detail["review"]))
+
+    def _repair_plan(self, job: Job, plan: Plan, *, sha256: str, review: bool) -> None:
+        try:
+            recovery = self._publisher.recover(plan)
+        except TemporaryError as error:
+            again = partial(self._repair_plan, job, plan, sha256=sha256, review=review)
+            self._rest(job, error, again)
+            return
+        if recovery.verdict is Verdict.FINISHED:
+            state = JobState.REVIEW if review else JobState.DONE
+            self._conclude(job, state, sha256=sha256, published=recovery.standing)
+        else:
+            self._journal.undo_publishing(job, standing=recovery.standing)
+            self._log.info("job.undone", job=job.id, path=job.path)
+
+    def _sweep(self, dead: frozenset[str]) -> None:
+        if self._resting:
+            return  # a repair still needs what is staged; the next start sweeps
+        try:
+            removed = self._publisher.sweep(dead)
+        except CutoutdError as error:
+            self._log.warning("staging.not-swept", why=str(error))
+        else:
+            if removed:
+                self._log.info("staging.swept", files=removed)
+
+    def _say(self, job: Job, state: JobState, why: str) -> None:
+        self._tell(Result(job=job.id, folder=job.folder, path=job.path, state=state, why=why))

@@ -1,0 +1,49 @@
+"""Whose turn it is: round-robin over the folders, so that no folder waits for another's thousands.
+
+It must not wait or work; it looks into the journal and says which job comes next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from cutoutd.jobs import Job
+    from cutoutd.journal.queue import Queue
+
+
+class Dispatcher:
+    """Chooses the next job.
+
+    Args:
+        queue: the journal's jobs.
+        newest_first: for each folder by name, whether its newest file comes first.
+    """
+
+    def __init__(self, queue: Queue, newest_first: Mapping[str, bool]) -> None:
+        self._queue = queue
+        self._newest_first = newest_first
+        self._turn = list(newest_first)
+
+    def next_job(self, ready: Collection[str], *, pool_is_empty: bool) -> Job | None:
+        """The job to begin now, or None.
+
+        Args:
+            ready: names of the folders whose jobs may be begun.
+            pool_is_empty: no worker is busy. A job that must run alone is begun only then, and until it
+                is, nothing else is: otherwise it would wait for ever.
+        """
+        for name in list(self._turn):
+            if name not in ready:
+                continue
+            job = self._queue.next_in(name, newest_first=self._newest_first[name])
+            if job is None:
+                continue
+            if job.alone and not pool_is_empty:
+                return None
+            self._turn.remove(name)
+            self._turn.append(name)
+            return job
+        return None

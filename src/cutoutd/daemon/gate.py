@@ -1,0 +1,129 @@
+"""Whether a hot folder may be worked on: is it there, is it the right one, is there room for results?
+
+Lives in the folder's own thread, since any look at a share may hang. It decides nothing about files.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from typing import TYPE_CHECKING
+
+from cutoutd.daemon.standing import Watching
+from cutoutd.intake import filesystems, marker
+from cutoutd.journal.folders import FolderMemory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cutoutd.intake.filesystems import Mode
+    from cutoutd.journal.folders import Folders
+    from cutoutd.publish.publisher import Publisher
+    from cutoutd.settings.schema import Folder
+
+_MIB = 1 << 20
+_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+class Gate:
+    """Looks at a folder and remembers it.
+
+    Args:
+        folder: its settings.
+        memory: what the journal knows of folders.
+        publisher: makes the staging directories.
+        min_free_mb: free space below which nothing new is taken.
+        state_dir: its disk must have room as well.
+
+    Attributes:
+        mode: how the folder can be watched; valid once ``check`` found it open.
+        roots: identity of input and staging directory, so that the sandbox can be laid anew when they change.
+        is_first_start: the journal did not know this folder before.
+    """
+
+    def __init__(
+        self, folder: Folder, *, memory: Folders, publisher: Publisher, min_free_mb: int, state_dir: Path
+    ) -> None:
+        self._folder = folder
+        self._memory = memory
+        self._publisher = publisher
+        self._min_free_mb = min_free_mb
+        self._state_dir = state_dir
+        self._recalled = memory.recall(folder.name)
+        if self._recalled is not None and self._recalled.input != os.fspath(folder.input):
+            self._recalled = None  # the folder was moved in the configuration: another folder of that name
+        self.is_first_start = self._recalled is None
+        self._seen: FolderMemory | None = None
+        self.mode: Mode | None = None
+        self.roots: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def settle_s(self) -> float:
+        """The quiet time of this folder, which is longer where others write over a network."""
+        if self._folder.settle_s is not None:
+            return self._folder.settle_s
+        return 5.0 if self.mode is not None and self.mode.network else 1.0
+
+    def check(self) -> tuple[Watching, str] | None:
+        """Look; None if the folder is open, else how it stands and why.
+
+        Raises:
+            OSError: the input cannot be read.
+            StorageError: the output cannot be made or written to.
+        """
+        root = os.fspath(self._folder.input)
+        status = os.stat(root)  # noqa: PTH116 -- also says that it is there at all
+        mode = filesystems.watch_mode(root)
+        closed = self._compare(root, marker.find(root, network=mode.network))
+        if closed is not None:
+            return closed
+        for place in (self._folder.output, self._folder.sidecar_dir, self._folder.originals_dir):
+            if place is not None:
+                place.mkdir(parents=True, exist_ok=True)
+        self._publisher.open()
+        self.mode = mode
+        staging = os.stat(self._publisher.staging.directory)  # noqa: PTH116 -- beside the other
+        self.roots = ((status.st_dev, status.st_ino), (staging.st_dev, staging.st_ino))
+        return self._check_room()
+
+    def _compare(self, root: str, found: marker.Found) -> tuple[Watching, str] | None:
+        recalled = self._recalled
+        remembered = marker.Remembered(
+            uuid=recalled.marker if recalled is not None else None,
+            device=recalled.device if recalled is not None else None,
+            aside=recalled.aside if recalled is not None else False,
+        )
+        verdict = marker.verdict(remembered, found)
+        if verdict.action in (marker.Action.STAND_BY, marker.Action.REFUSE):
+            return Watching.STANDING_BY, verdict.reason
+        name, aside = found.uuid or remembered.uuid or str(uuid.uuid4()), remembered.aside
+        if verdict.action is marker.Action.CREATE:
+            try:
+                name = marker.create(root, name)
+                aside = False
+            except OSError as error:
+                if error.errno not in _READ_ONLY:
+                    raise
+                aside = True  # the journal's memory has to do
+        self._seen = FolderMemory(input=root, marker=name, device=found.device, aside=aside)
+        return None
+
+    def remember(self) -> None:
+        """Write down that the folder is healthy; after its first scan, which may treat what is there specially."""
+        if self._seen is not None and self._seen != self._recalled:
+            self._memory.remember(self._folder.name, self._seen)
+            self._recalled = self._seen
+        if self.is_first_start and self._seen is not None and not self._seen.aside:
+            marker.tidy(self._seen.input)
+        self.is_first_start = False
+
+    def _check_room(self) -> tuple[Watching, str] | None:
+        for place in (self._folder.output, self._state_dir):
+            free_mb = shutil.disk_usage(place).free // _MIB
+            if free_mb < self._min_free_mb:
+                return Watching.PAUSED, (
+                    f"only {free_mb} MiB are free at {place}, less than min_free_disk_mb = {self._min_free_mb}"
+                )
+        return None

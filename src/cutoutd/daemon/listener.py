@@ -1,0 +1,51 @@
+"""Who wants to hear what the daemon does while it does it: the log, and a person at a terminal.
+
+Values and a Protocol; the command line brings the implementation that draws.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from cutoutd.jobs import JobState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """What became of one job.
+
+    Attributes:
+        job: its id.
+        folder: the folder's name.
+        path: of the source, relative to the folder's input.
+        state: where it ended.
+        outputs: absolute paths of what was published for it.
+        why: for states other than DONE.
+        seconds: of work, where a worker did any.
+    """
+
+    job: int
+    folder: str
+    path: str
+    state: JobState
+    outputs: tuple[str, ...] = ()
+    why: str = ""
+    seconds: float = 0.0
+
+
+class Listener(Protocol):
+    """Is told what happens; must return at once. ``accepted`` may come from any thread."""
+
+    def started(self, folders: int, workers: int) -> None:
+        """The daemon is ready."""
+
+    def accepted(self, count: int) -> None:
+        """So many more pictures wait."""
+
+    def result(self, result: Result) -> None:
+        """A job has ended."""
+
+    def attention(self, folder: str, message: str) -> None:
+        """A folder's standing changed: it stands by, is polled, or goes on."""

@@ -1,0 +1,86 @@
+"""What sidecars and failure records say about where a result came from: model, settings, runtime, sandbox.
+
+Values turned into values; it must not touch files.
+"""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from cutoutd.publish.failures import FailureFacts
+from cutoutd.publish.sidecar import ModelFacts, RuntimeFacts, SidecarFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cutoutd.clock import Clock
+    from cutoutd.jobs import Cut, Failure, Job
+    from cutoutd.ports import ModelSpec, WorkerFacts
+
+
+class Provenance:
+    """Fills in what the worker's report does not say.
+
+    Args:
+        model: the model in use.
+        settings_sha256: for each folder by name, of the settings that decide what a cutout looks like.
+        worker: what the workers say of themselves.
+        clock: for the time a job was given up.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: ModelSpec,
+        settings_sha256: Mapping[str, str],
+        worker: Callable[[], WorkerFacts | None],
+        clock: Clock,
+    ) -> None:
+        self._model = model
+        self._settings_sha256 = settings_sha256
+        self._worker = worker
+        self._clock = clock
+        self._version = version("cutoutd")
+
+    def sidecar_facts(self, job: Job, cut: Cut) -> SidecarFacts:
+        """All that the sidecar of a cutout says, but for the outputs' names."""
+        worker = self._worker()
+        return SidecarFacts(
+            job=job.id,
+            folder=job.folder,
+            route="local",
+            path=job.path,
+            mtime_ns=job.mtime_ns,
+            source=cut.source,
+            model=ModelFacts(
+                name=self._model.name,
+                sha256=self._model.sha256,
+                provider=worker.provider if worker is not None else "",
+            ),
+            settings_sha256=self._settings_sha256[job.folder],
+            runtime=RuntimeFacts(
+                cutoutd=self._version,
+                onnxruntime=worker.onnxruntime if worker is not None else "",
+                python=platform.python_version(),
+            ),
+            sandbox=worker.layers if worker is not None else (),
+            quality=cut.quality,
+            timings_ms=cut.timings_ms,
+            attempts=job.attempts + job.interrupted + 1,
+            warnings=cut.warnings,
+            accepted_us=job.accepted_us,
+        )
+
+    def failure_facts(self, job: Job, failure: Failure) -> FailureFacts:
+        """All that the record of a failure says."""
+        return FailureFacts(
+            job=job.id,
+            folder=job.folder,
+            path=job.path,
+            sha256=job.sha256,
+            failure=failure,
+            attempts=job.attempts + job.interrupted + 1,
+            at_us=self._clock.now_us(),
+        )

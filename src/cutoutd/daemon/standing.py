@@ -1,0 +1,45 @@
+"""How a hot folder stands: what its two threads know, for the dispatcher and for `cutoutd status`.
+
+Written by the folder's own threads, read by the supervisor; each field is replaced whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Watching(StrEnum):
+    """How new files of a folder are noticed."""
+
+    STARTING = "starting"  # not looked at yet
+    NATIVE = "native"  # events say when to look; a scan now and then is the truth
+    POLL = "poll"  # scans alone
+    STANDING_BY = "standing by"  # the folder is away, or not the one it should be
+    PAUSED = "paused"  # too little disk space
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """One moment of a hot folder.
+
+    Attributes:
+        watching: how new files are noticed.
+        why: why not natively, or why not at all; empty when all is well.
+        settling: files that are there but not yet quiet.
+        growing: of these, the ones that were seen to change, or are held open by a writer.
+        scan_s: how long the last whole scan took.
+        scanned: whether there was one since the start.
+    """
+
+    watching: Watching = Watching.STARTING
+    why: str = ""
+    settling: int = 0
+    growing: tuple[str, ...] = ()
+    scan_s: float = 0.0
+    scanned: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the folder's jobs may be worked on."""
+        return self.watching in (Watching.NATIVE, Watching.POLL)

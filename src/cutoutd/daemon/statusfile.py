@@ -1,0 +1,67 @@
+"""`status.json` in the state directory: what only the running daemon knows, for `cutoutd status`.
+
+Counts are not in it; the journal has them. It is written when something changed, and whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from cutoutd.daemon.standing import Standing
+    from cutoutd.ports import WorkerFacts
+
+FILE_NAME = "status.json"
+
+
+class StatusFile:
+    """Keeps the file up to date.
+
+    Args:
+        directory: the state directory.
+        run: id of this run, by which a reader tells a living daemon's file from a dead one's.
+    """
+
+    def __init__(self, directory: Path, run: str) -> None:
+        self._path = directory / FILE_NAME
+        self._run = run
+        self._last: dict[str, Any] = {}
+
+    def show(
+        self, standings: Mapping[str, Standing], *, workers: int, facts: WorkerFacts | None, paused: bool
+    ) -> None:
+        """Write what is different from the last time, if anything is.
+
+        Raises:
+            OSError: the state directory's disk refuses.
+        """
+        now = {
+            "run": self._run,
+            "pid": os.getpid(),
+            "workers": workers,
+            "worker": asdict(facts) if facts is not None else None,
+            "paused": paused,
+            "folders": {name: asdict(standing) for name, standing in standings.items()},
+        }
+        if now == self._last:
+            return
+        # Not synced: it describes a running process, and means nothing after a power cut.
+        draft = self._path.with_suffix(".new")
+        draft.write_text(json.dumps(now), encoding="ascii")
+        draft.replace(self._path)
+        self._last = now
+
+
+def read(directory: Path) -> dict[str, Any]:
+    """The last state a daemon wrote; empty if none did."""
+    try:
+        content = json.loads((directory / FILE_NAME).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

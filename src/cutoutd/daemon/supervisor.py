@@ -1,0 +1,273 @@
+"""The supervisor: gives jobs to workers, results to the folders' deliveries, and obeys people.
+
+One loop in the main thread. It must not touch a hot folder or an output itself, since any call on a
+share may hang: watchers and deliveries do, each in a thread of its folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+from cutoutd import retry
+from cutoutd.daemon.dispatcher import Dispatcher
+from cutoutd.daemon.listener import Result
+from cutoutd.errors import LostError
+from cutoutd.jobs import Cut, Failure, JobState, NeedsRoom, Unchanged
+from cutoutd.journal.commands import Verb
+from cutoutd.logs import get
+from cutoutd.ports import Finished
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Mapping
+
+    from cutoutd.clock import Clock
+    from cutoutd.daemon.hotfolder import HotFolder
+    from cutoutd.daemon.listener import Listener
+    from cutoutd.daemon.statusfile import StatusFile
+    from cutoutd.jobs import Job, Report
+    from cutoutd.journal.commands import Command
+    from cutoutd.journal.journal import Journal
+    from cutoutd.ports import Lost, Pool, PoolEvent
+
+TICK_S: Final = 0.5
+"""How soon a command of a person's is obeyed; each tick costs a look at the journal's header."""
+
+DRAIN_S: Final = 25.0
+"""How long a stop waits for pictures in work; service managers kill after 30 to 90 s."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the jobs of this run."""
+
+    done: int = 0
+    review: int = 0
+    failed: int = 0
+    unchanged: int = 0
+
+    def add(self, state: JobState) -> None:
+        """Count one end."""
+        if state.value in self.__slots__:
+            setattr(self, state.value, getattr(self, state.value) + 1)
+
+
+class Supervisor:
+    """The daemon's loop.
+
+    Args:
+        journal: what is remembered.
+        pool: where pictures are cut.
+        folders: the hot folders by name.
+        results: where the deliveries put what they have ended.
+        listener: is told of each result.
+        status: the file for `cutoutd status`, if there is to be one.
+        clock: for ages and deadlines.
+        once: end when nothing is runnable.
+        timeout_s: with ``once``: end after so long in any case.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        pool: Pool,
+        folders: Mapping[str, HotFolder],
+        results: deque[Result],
+        listener: Listener,
+        status: StatusFile | None,
+        clock: Clock,
+        once: bool = False,
+        timeout_s: float | None = None,
+    ) -> None:
+        self._journal = journal
+        self._pool = pool
+        self._folders = folders
+        self._results = results
+        self._dispatcher = Dispatcher(
+            journal.queue, {name: hot.folder.order == "newest" for name, hot in folders.items()}
+        )
+        self._listener = listener
+        self._status = status
+        self._clock = clock
+        self._once = once
+        self._end_s = None if timeout_s is None else clock.monotonic_s() + timeout_s
+        self._log = get()
+        self._in_hand: dict[int, Job] = {}
+        self._stop_at_s: float | None = None
+        self._paused = journal.commands.is_paused()
+        self._data_version = -1
+        self._next_tick_s = 0.0
+        self.tally = Tally()
+
+    def stop(self) -> None:
+        """Begin nothing new, finish what is in work, end; safe in a signal handler."""
+        if self._stop_at_s is None:
+            self._stop_at_s = self._clock.monotonic_s() + DRAIN_S
+        self._pool.wake()
+
+    def run(self) -> None:
+        """Work until stopped, or with ``once`` until nothing is runnable.
+
+        Raises:
+            ModelError: the model does not load.
+            CutoutdError: the workers do not start, or a folder's thread died.
+        """
+        while not self._is_over():
+            for event in self._pool.poll(TICK_S):
+                self._hear(event)
+            self._tick()
+            self._announce()
+            dispatched = self._stop_at_s is None and self._dispatch()
+            if self._once and not dispatched and self._is_exhausted():
+                break
+        self._put_back_what_is_left()
+        self._announce()
+
+    def _is_over(self) -> bool:
+        now_s = self._clock.monotonic_s()
+        if self._end_s is not None and now_s >= self._end_s:
+            self.stop()
+            self._end_s = None
+        if self._stop_at_s is None:
+            return False
+        drained = not self._in_hand and all(folder.delivery.is_idle for folder in self._folders.values())
+        return drained or now_s >= self._stop_at_s
+
+    def _is_exhausted(self) -> bool:
+        """Nothing runs, nothing waits for its name, and every folder has said all it can."""
+        folders = self._folders.values()
+        return (
+            all(folder.intake.has_settled for folder in folders)
+            and not self._in_hand
+            and not self._results
+            and all(folder.delivery.is_idle for folder in folders)
+            and self._dispatcher.next_job(self._ready(), pool_is_empty=True) is None
+        )
+
+    def _put_back_what_is_left(self) -> None:
+        for job in self._in_hand.values():
+            self._journal.queue.put_back(job.id)
+            self._log.info("job.put-back", job=job.id, folder=job.folder)
+        self._in_hand.clear()
+
+    def _tick(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s < self._next_tick_s:
+            return
+        self._next_tick_s = now_s + TICK_S
+        for folder in self._folders.values():
+            folder.check_alive()
+            if folder.wants_new_workers():
+                self._pool.recycle()
+        self._obey()
+        self._journal.queue.wake_rested()
+        if self._status is not None:
+            self._status.show(
+                {name: folder.intake.standing for name, folder in self._folders.items()},
+                workers=self._pool.size,
+                facts=self._pool.facts,
+                paused=self._paused,
+            )
+
+    def _obey(self) -> None:
+        version = self._journal.store.data_version()
+        if version == self._data_version:
+            return
+        self._data_version = version
+        for command in self._journal.commands.pending():
+            self._carry_out(command)
+            self._journal.commands.done(command)
+            self._log.info("command.done", verb=command.verb, argument=command.argument)
+
+    def _carry_out(self, command: Command) -> None:
+        match command.verb:
+            case Verb.PAUSE | Verb.RESUME:
+                self._paused = command.verb is Verb.PAUSE
+                self._journal.commands.set_paused(paused=self._paused)
+            case Verb.RETRY:
+                job = None if command.argument == "failed" else int(command.argument)
+                self._listener.accepted(self._journal.queue.retry(job))
+
+    def _ready(self) -> set[str]:
+        if self._paused:
+            return set()
+        return {name for name, folder in self._folders.items() if folder.may_work(self._pool.size)}
+
+    def _dispatch(self) -> bool:
+        begun = False
+        while self._pool.idle:
+            job = self._dispatcher.next_job(self._ready(), pool_is_empty=self._pool.busy == 0)
+            if job is None:
+                break
+            folder = self._folders[job.folder]
+            self._journal.queue.claim(job)
+            self._in_hand[job.id] = job
+            self._pool.submit(folder.task(job))
+            begun = True
+            if job.alone:
+                break
+        return begun
+
+    def _hear(self, event: PoolEvent) -> None:
+        job = self._in_hand.pop(event.job)
+        if isinstance(event, Finished):
+            self._take(job, event.report)
+        else:
+            self._mourn(job, event)
+
+    def _take(self, job: Job, report: Report) -> None:
+        match report:
+            case Cut():
+                self._folders[job.folder].delivery.deliver(job, report)
+            case Unchanged():
+                self._journal.queue.finish(job.id, JobState.UNCHANGED, detail={}, sha256=report.sha256)
+                self._say(job, JobState.UNCHANGED)
+            case NeedsRoom():
+                self._log.info("job.needs-room", job=job.id, folder=job.folder, pixels=report.pixels)
+                self._journal.queue.put_back(job.id, alone=True)
+            case Failure():
+                self._weigh(job, report)
+
+    def _weigh(self, job: Job, failure: Failure) -> None:
+        if failure.code == "SourceGone":
+            self._journal.gone(job, failure.cause)
+            self._folders[job.folder].intake.look_at(job.path)
+            self._say(job, JobState.GONE, failure.cause)
+            return
+        age_s = (self._clock.now_us() * 1000 - job.mtime_ns) / 1e9
+        decision = retry.after_failure(failure, tries=job.tries, age_s=age_s, patient=not self._once)
+        if isinstance(decision, retry.Again):
+            self._journal.queue.rest(job.id, decision.delay_s, detail={"failure": asdict(failure)})
+            self._say(job, JobState.RETRY, failure.cause)
+        else:
+            self._folders[job.folder].delivery.explain(job, failure)
+
+    def _mourn(self, job: Job, lost: Lost) -> None:
+        folder = self._folders[job.folder]
+        if lost.stuck:
+            folder.intake.stand_by("a worker got stuck in it")
+            self._journal.queue.put_back(job.id)
+            return
+        attempts = self._journal.queue.count_attempt(job.id)
+        if isinstance(retry.after_lost(attempts=attempts), retry.Again):
+            self._journal.queue.put_back(job.id)
+            return
+        why = "it took longer than job_timeout_s allows" if lost.timed_out else lost.why
+        error = LostError(f"{why}; tried {attempts} times")
+        folder.delivery.explain(
+            job,
+            Failure(
+                code=error.code, title=error.title, cause=error.cause, advice=error.advice, permanent=True
+            ),
+        )
+
+    def _announce(self) -> None:
+        while self._results:
+            result = self._results.popleft()
+            self.tally.add(result.state)
+            self._listener.result(result)
+
+    def _say(self, job: Job, state: JobState, why: str = "") -> None:
+        self._results.append(Result(job=job.id, folder=job.folder, path=job.path, state=state, why=why))

@@ -1,0 +1,260 @@
+"""A hot folder's intake: decides when to look, and how the folder stands.
+
+A thread of its own for each folder, since any call on a share may hang and must hold up nobody else.
+Events are hints to look sooner; the scan is the truth.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.daemon.arrivals import Arrivals
+from cutoutd.daemon.standing import Standing, Watching
+from cutoutd.errors import CutoutdError
+from cutoutd.intake import filesystems
+from cutoutd.intake.watch import UnwatchableError, Watch
+from cutoutd.logs import get
+from cutoutd.settings.choices import Existing
+from cutoutd.settings.choices import Watch as WatchChoice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cutoutd.clock import Clock
+    from cutoutd.daemon.gate import Gate
+    from cutoutd.daemon.listener import Listener
+    from cutoutd.intake.rules import Rules
+    from cutoutd.journal.acceptance import Acceptance
+    from cutoutd.settings.schema import Folder
+
+SCAN_SHARE: Final = 200
+"""A scan is repeated no sooner than after so many times its own duration: half a percent of a core."""
+
+BURST_SHARE: Final = 10
+"""And one that events ask for no sooner than after so many times."""
+
+MIN_PAUSE_S: Final = 0.02
+MAX_PAUSE_S: Final = 60.0
+
+
+class Watcher:
+    """The intake of one hot folder.
+
+    Args:
+        folder: its settings.
+        rules: which names it takes.
+        acceptance: the journal's memory of versions.
+        gate: says whether the folder may be used at all.
+        clock: for quiet periods and intervals.
+        listener: is told what was accepted, and when the folder's standing changes.
+        wake: called when the supervisor has something new to look at.
+        once: look once, wait until what is there is quiet, and settle.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        *,
+        rules: Rules,
+        acceptance: Acceptance,
+        gate: Gate,
+        clock: Clock,
+        listener: Listener,
+        wake: Callable[[], None],
+        once: bool,
+    ) -> None:
+        self._folder = folder
+        self._root = os.fspath(folder.input)
+        self._rules = rules
+        self._acceptance = acceptance
+        self._gate = gate
+        self._clock = clock
+        self._listener = listener
+        self._wake_supervisor = wake
+        self._once = once
+        self._log = get(folder=folder.name)
+        self._arrivals: Arrivals | None = None
+        self._watch: Watch | None = None
+        self._next_scan_s = 0.0
+        self._earliest_scan_s = 0.0
+        self._asked = threading.Event()
+        self._stopping = False
+        self._requests: deque[str] = deque()
+        self._stood_by: str | None = None
+        self._looked = threading.Event()
+        self.standing = Standing()
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"watch {folder.name}", daemon=True)
+
+    @property
+    def has_settled(self) -> bool:
+        """With ``once``: all that can be taken has been taken, or nothing can be."""
+        standing = self.standing
+        if not standing.is_open:
+            return standing.watching is not Watching.STARTING
+        return standing.scanned and standing.settling == len(standing.growing)
+
+    @property
+    def roots(self) -> tuple[tuple[int, int], ...]:
+        """Device and inode of the directories the workers are bound to."""
+        return self._gate.roots
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End soon; a thread that hangs on a share is left behind."""
+        self._stopping = True
+        self._asked.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread's end, but not for long."""
+        self._thread.join(timeout_s)
+
+    def wait_for_first_look(self, timeout_s: float) -> bool:
+        """Whether the folder was looked at, healthy or not, within a time."""
+        return self._looked.wait(timeout_s)
+
+    def look_at(self, path: str) -> None:
+        """Look at one file soon; from any thread."""
+        self._requests.append(path)
+        self._asked.set()
+
+    def stand_by(self, why: str) -> None:
+        """Leave the folder alone until it has been looked at anew; from any thread."""
+        self._stood_by = why
+        self._asked.set()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._turn()
+                self._looked.set()
+                self._wake_supervisor()
+                self._asked.wait(self._pause_s())
+                self._asked.clear()
+        except BaseException as error:  # noqa: BLE001 -- a side thread's death must be heard: the supervisor raises it
+            self.failure = error
+            self._wake_supervisor()
+        finally:
+            self._looked.set()
+            self._disarm()
+
+    def _turn(self) -> None:
+        if self._stood_by is not None:
+            self._close(Watching.STANDING_BY, self._stood_by)
+            self._stood_by = None
+            return
+        try:
+            if self._arrivals is None or self._clock.monotonic_s() >= self._next_scan_s:
+                closed = self._gate.check()
+                if closed is not None:
+                    self._close(*closed)
+                    return
+            self._notice(self._arrivals or self._open())
+        except OSError as error:
+            self._close(Watching.STANDING_BY, f"it does not answer as it should: {error.strerror or error}")
+        except CutoutdError as error:
+            self._close(Watching.STANDING_BY, str(error))
+
+    def _open(self) -> Arrivals:
+        self._arrivals = Arrivals(
+            self._folder.name,
+            root=self._root,
+            rules=self._rules,
+            acceptance=self._acceptance,
+            clock=self._clock,
+            settle_s=self._gate.settle_s,
+            old_is_quiet=self._once,
+        )
+        self._next_scan_s = self._earliest_scan_s = 0.0
+        why_not = self._arm()
+        self._stand(Watching.POLL if self._watch is None else Watching.NATIVE, why_not)
+        return self._arrivals
+
+    def _arm(self) -> str:
+        """Begin to hear events; returns why not, where it is not to be."""
+        self._disarm()
+        mode = self._gate.mode
+        wanted = self._folder.watch
+        if self._once or wanted is WatchChoice.POLL:
+            return "" if self._once else "as configured"
+        if wanted is WatchChoice.AUTO and mode is not None and mode.watching is filesystems.Watching.POLL:
+            return mode.reason
+        watch = Watch(self._root, self._rules, self._asked.set)
+        try:
+            watch.start()
+        except UnwatchableError as error:
+            return f"{error.cause}. {error.advice}"
+        self._watch = watch
+        return ""
+
+    def _disarm(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+
+    def _close(self, watching: Watching, why: str) -> None:
+        self._disarm()
+        self._arrivals = None
+        self._next_scan_s = self._clock.monotonic_s() + self._folder.poll_interval_s
+        self.standing = replace(self.standing, settling=0, growing=())
+        self._stand(watching, why)
+
+    def _stand(self, watching: Watching, why: str) -> None:
+        before = self.standing
+        self.standing = replace(before, watching=watching, why=why)
+        if (before.watching, before.why) == (watching, why):
+            return
+        self._log.info("folder.standing", watching=watching, why=why)
+        if why or before.watching is not Watching.STARTING:
+            self._listener.attention(self._folder.name, f"{watching}{': ' + why if why else ''}")
+
+    def _notice(self, arrivals: Arrivals) -> None:
+        now_s = self._clock.monotonic_s()
+        paths = {self._requests.popleft() for _ in range(len(self._requests))}
+        scan = now_s >= self._next_scan_s
+        if self._watch is not None:
+            broken = self._watch.healthy()
+            if broken is not None:
+                self._log.warning("watch.broken", why=broken)
+                arrivals, scan = self._open(), True
+            else:
+                hints = self._watch.take()
+                paths |= hints.paths
+                if hints.scan:
+                    self._next_scan_s = min(self._next_scan_s, max(now_s, self._earliest_scan_s))
+                    scan = now_s >= self._next_scan_s
+        arrivals.look(paths)
+        if scan:
+            self._scan(arrivals)
+        accepted = arrivals.accept_the_quiet()
+        if accepted:
+            self._listener.accepted(accepted)
+        self.standing = replace(self.standing, settling=arrivals.settling, growing=arrivals.growing())
+
+    def _scan(self, arrivals: Arrivals) -> None:
+        begun_s = time.perf_counter()
+        if self._gate.is_first_start and self._folder.existing is Existing.SKIP:
+            arrivals.skip_all()
+        else:
+            arrivals.scan()
+        self._gate.remember()
+        took_s = time.perf_counter() - begun_s
+        interval_s = self._folder.poll_interval_s if self._watch is None else self._folder.rescan_interval_s
+        now_s = self._clock.monotonic_s()
+        self._next_scan_s = now_s + max(interval_s, SCAN_SHARE * took_s)
+        self._earliest_scan_s = now_s + BURST_SHARE * took_s
+        self.standing = replace(self.standing, scan_s=round(took_s, 1), scanned=True)
+
+    def _pause_s(self) -> float:
+        ends = [self._next_scan_s]
+        if self._arrivals is not None and self._arrivals.next_due_s is not None:
+            ends.append(self._arrivals.next_due_s)
+        return min(max(MIN_PAUSE_S, min(ends) - self._clock.monotonic_s()), MAX_PAUSE_S)

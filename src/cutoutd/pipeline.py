@@ -1,0 +1,277 @@
+"""One job from top to bottom: read, decode, matte, refine, foreground, compose, encode, stage.
+
+Runs in a worker, under its sandbox. It gives no file its name, and every error becomes a report.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.engine import (
+    compose,
+    decode,
+    enlarge,
+    foreground,
+    matting,
+    metadata,
+    overlay,
+    png,
+    quality,
+    refine,
+)
+from cutoutd.errors import (
+    CutoutdError,
+    LimitError,
+    PermanentError,
+    SourceGoneError,
+    TemporaryError,
+    from_os_error,
+)
+from cutoutd.jobs import Cut, Failure, Format, NeedsRoom, SourceFacts, Staged, Unchanged
+from cutoutd.models import catalog
+from cutoutd.publish.staging import result_name
+from cutoutd.publish.writing import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cutoutd.engine.picture import Picture
+    from cutoutd.jobs import Quality, Report, Task
+    from cutoutd.ports import ModelSpec
+    from cutoutd.publish.writing import Sink
+
+ROOMY_PIXELS: Final = 50_000_000
+"""From here on a picture may need more than its worker's share of the memory, and runs alone."""
+
+OVERLAY: Final = -1
+
+
+class Engine:
+    """What a worker keeps from one job to the next: the model and the limits.
+
+    Args:
+        model: of the catalog.
+        provider: execution provider by name, or ``auto``.
+        max_pixels: of a picture.
+        max_file_bytes: of a picture's file.
+
+    Raises:
+        ModelError: the model's file is missing or altered, or it does not run.
+    """
+
+    def __init__(self, model: ModelSpec, *, provider: str, max_pixels: int, max_file_bytes: int) -> None:
+        catalog.verify(model)
+        self.model = matting.MatteModel(model, provider=provider)
+        self.max_pixels = max_pixels
+        self.max_file_bytes = max_file_bytes
+
+
+@dataclass(slots=True)
+class _Stopwatch:
+    """Where the time went, in milliseconds by step."""
+
+    spent: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = (time.perf_counter() - begun) * 1000
+            self.spent[name] = round(self.spent.get(name, 0.0) + spent, 1)
+
+
+def run(task: Task, engine: Engine) -> Report:
+    """Cut one picture and stage its results.
+
+    Args:
+        task: the job.
+        engine: with the model loaded.
+
+    Returns:
+        The report; this function raises nothing.
+    """
+    try:
+        return _cut(task, engine)
+    except CutoutdError as error:
+        return failure_of(error)
+    except MemoryError:
+        return failure_of(LimitError("there is not enough memory for it", advice=_MEMORY_ADVICE))
+    except OSError as error:
+        return failure_of(from_os_error(error, None))
+    except Exception as error:  # noqa: BLE001 -- a fault of ours over one file must not end the others
+        if "bad_alloc" in str(error) or "Failed to allocate memory" in str(
+            error
+        ):  # onnxruntime's MemoryError
+            return failure_of(LimitError("there is not enough memory for it", advice=_MEMORY_ADVICE))
+        return _fault(error)
+
+
+_MEMORY_ADVICE = "The original is untouched. Raise [pool] worker_memory_mb, or export the picture smaller."
+
+
+def failure_of(error: CutoutdError) -> Failure:
+    """An error as a report."""
+    return Failure(
+        code=error.code,
+        title=error.title,
+        cause=error.cause,
+        advice=error.advice,
+        permanent=isinstance(error, PermanentError),
+        delay_s=error.delay_s if isinstance(error, TemporaryError) else 0.0,
+    )
+
+
+def _fault(error: Exception) -> Failure:
+    traceback.print_exception(error)  # to the worker's standard error, which is the daemon's
+    return Failure(
+        code="Fault",
+        title="A fault of ours",
+        cause=f"{type(error).__name__}: {error}",
+        advice="The original is untouched. Please report this with the picture, if you may.",
+        permanent=True,
+    )
+
+
+def _cut(task: Task, engine: Engine) -> Report:
+    watch = _Stopwatch()
+    begun = time.perf_counter()
+    with watch.step("decode"):
+        data = _read(task, engine.max_file_bytes)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if sha256 == task.published_sha256:
+            return Unchanged(sha256=sha256)
+        header = decode.header(data)
+        if header.pixels > ROOMY_PIXELS and not task.alone:
+            return NeedsRoom(pixels=header.pixels)
+        picture = decode.decode(data, max_pixels=engine.max_pixels)
+        del data  # as large as the file; not needed while the rest is in memory
+    with watch.step("infer"):
+        raw = engine.model.predict(picture.rgb)
+        verdict = quality.assess(raw)
+    with watch.step("refine"):
+        alpha = _alpha(picture, raw, verdict, refined=task.recipe.refine)
+        if task.recipe.decontaminate:
+            foreground.decontaminate(picture.rgb, alpha)
+    review = verdict.score == 0.0 or verdict.score < task.recipe.review_below
+    with watch.step("encode"):
+        staged, warnings = _stage(task, picture, alpha, review=review)
+    watch.spent["total"] = round((time.perf_counter() - begun) * 1000, 1)
+    height, width = alpha.shape
+    return Cut(
+        source=SourceFacts(
+            bytes=task.size,
+            sha256=sha256,
+            width=width,
+            height=height,
+            format=picture.format,
+            orientation=picture.orientation,
+        ),
+        staged=staged,
+        quality=verdict,
+        review=review,
+        timings_ms=watch.spent,
+        warnings=(*picture.warnings, *warnings),
+    )
+
+
+def _alpha(
+    picture: Picture, raw: NDArray[np.float32], verdict: Quality, *, refined: bool
+) -> NDArray[np.uint8]:
+    """The matte at full size, under the transparency that the source had already."""
+    height, width = picture.rgb.shape[:2]
+    # Stretching a matte without a subject would make a random mask of it.
+    matte = matting.normalise(raw) if verdict.score > 0 else raw
+    alpha = refine.refine(picture.rgb, matte) if refined else enlarge.enlarge(matte, height, width)
+    return alpha if picture.alpha is None else compose.multiplied(alpha, picture.alpha)
+
+
+def _stage(
+    task: Task,
+    picture: Picture,
+    alpha: NDArray[np.uint8],
+    *,
+    review: bool,
+) -> tuple[tuple[Staged, ...], tuple[str, ...]]:
+    """Write every rendition into the staging directory; also returns what metadata was lost."""
+    height, width = alpha.shape
+    kept = metadata.kept(picture.exif, picture.xmp, task.recipe.metadata)
+    extras = png.Extras(icc=picture.icc, exif=kept.exif, xmp=kept.xmp)
+    layout = png.Layout(width=width, height=height, channels=4)
+    staged = [
+        _write(
+            task,
+            number,
+            layout,
+            lambda sink: png.write(sink, compose.strips(picture.rgb, alpha), layout, extras),
+        )
+        for number, _ in enumerate(task.recipe.renditions)
+    ]
+    if review:
+        veiled = overlay.overlay(picture.rgb, alpha)
+        small = png.Layout(width=veiled.shape[1], height=veiled.shape[0], channels=3)
+        staged.append(
+            _write(
+                task,
+                OVERLAY,
+                small,
+                lambda sink: png.write(sink, [veiled], small, png.Extras(icc=picture.icc)),
+            )
+        )
+    return tuple(staged), kept.warnings
+
+
+def _write(task: Task, rendition: int, layout: png.Layout, encode: Callable[[Sink], None]) -> Staged:
+    number = rendition if rendition != OVERLAY else len(task.recipe.renditions)
+    name = result_name(task.job, number, Format.PNG)
+    written = write_whole(Path(task.staging, name), encode)
+    return Staged(
+        name=name,
+        rendition=rendition,
+        bytes=written.bytes,
+        sha256=written.sha256,
+        width=layout.width,
+        height=layout.height,
+        format=Format.PNG,
+    )
+
+
+def _read(task: Task, max_bytes: int) -> bytes:
+    """The source's bytes, once, and only if they are the accepted version's from first to last.
+
+    Raises:
+        SourceGoneError: it was removed, or replaced by a newer version.
+        LimitError: it is too large.
+        StorageError: the disk or share does not answer as it should.
+    """
+    path = Path(task.source)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode) or (before.st_size, before.st_mtime_ns) != (
+                task.size,
+                task.mtime_ns,
+            ):
+                raise SourceGoneError("it was replaced by a newer version before its turn", path=path)
+            if before.st_size > max_bytes:
+                raise LimitError(f"the file has {before.st_size / 1e6:.0f} MB, more than max_file_mb allows")
+            data = file.readall()
+            after = os.fstat(descriptor)
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    if (after.st_size, after.st_mtime_ns) != (task.size, task.mtime_ns) or len(data) != task.size:
+        raise SourceGoneError("it was written to while it was read", path=path)
+    return data

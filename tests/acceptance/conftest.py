@@ -1,0 +1,162 @@
+"""The real command in a process of its own, on real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PATIENCE_S = 60.0
+
+
+def picture(hue: int = 0, *, width: int = 360, height: int = 270) -> Image.Image:
+    """A ball on a soft background: a subject that the model is sure of."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    background = np.stack([200 - 40 * y / height, 205 - 30 * x / width, 210 + 0 * x], axis=-1)
+    radius = np.hypot(x - width / 2, y - height / 2) / (0.33 * height)
+    light = np.clip(1.2 - np.hypot(x - width * 0.43, y - height * 0.4) / (0.6 * height), 0.2, 1.0)
+    colours = np.array([[190, 40, 30], [30, 90, 180], [40, 140, 50], [180, 120, 20]], dtype=np.float32)
+    ball = colours[hue % len(colours)] * light[..., None]
+    edge = np.clip((1.0 - radius) * 0.33 * height, 0, 1)[..., None]
+    return Image.fromarray((ball * edge + background * (1 - edge)).astype(np.uint8), "RGB")
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A hot folder, its output, and the command."""
+
+    root: Path
+    input: Path
+    output: Path
+    environment: dict[str, str]
+
+    def command(self, *arguments: str | Path) -> list[str]:
+        """The command line."""
+        return [sys.executable, "-P", "-m", "cutoutd", *(str(argument) for argument in arguments)]
+
+    def pair(self) -> list[str]:
+        """The options that name the two folders."""
+        return ["--input", os.fspath(self.input), "--output", os.fspath(self.output)]
+
+    def call(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a command of ours to its end."""
+        return self.call_any(self.command(*arguments))
+
+    def call_any(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run any command to its end."""
+        return subprocess.run(
+            command,
+            env=self.environment,
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+
+    def once(self) -> subprocess.CompletedProcess[str]:
+        """Cut what is there."""
+        return self.call("run", *self.pair(), "--once")
+
+    def drop(self, name: str, hue: int = 0, *, age_s: float = 60.0) -> Path:
+        """Put a picture into the hot folder, whole, and old enough to be taken at once by ``--once``."""
+        path = self.input / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.root / "draft.jpg"
+        picture(hue).save(draft, format="JPEG", quality=90)
+        then = time.time() - age_s
+        os.utime(draft, (then, then))
+        draft.rename(path)
+        return path
+
+    def results(self) -> list[str]:
+        """Everything in the output folder, without the directories."""
+        return sorted(
+            path.relative_to(self.output).as_posix() for path in self.output.rglob("*") if path.is_file()
+        )
+
+    def sidecar(self, name: str) -> dict[str, Any]:
+        """A JSON file of the output folder."""
+        content: dict[str, Any] = json.loads((self.output / name).read_text(encoding="utf-8"))
+        return content
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The journal, as the command shows it."""
+        listed = self.call("jobs", *self.pair(), "--json")
+        assert listed.returncode == 0, listed.stderr
+        jobs: list[dict[str, Any]] = json.loads(listed.stdout)["jobs"]
+        return jobs
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until something holds."""
+        end = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < end, f"waited in vain for {what}; there is {self.results()}"
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Folders of this test's own."""
+    (tmp_path / "to-cut").mkdir()
+    (tmp_path / "cutouts").mkdir()
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("CUTOUTD_") and key not in ("CI", "ORT_DISABLE_TELEMETRY")
+    }
+    environment |= {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    return Bench(
+        root=tmp_path, input=tmp_path / "to-cut", output=tmp_path / "cutouts", environment=environment
+    )
+
+
+class Daemon:
+    """A running daemon."""
+
+    def __init__(self, bench: Bench, *arguments: str | Path) -> None:
+        self.log = (bench.root / "log").open("ab")
+        self.process = subprocess.Popen(
+            bench.command("run", *(arguments or bench.pair())),
+            env=bench.environment,
+            cwd=bench.root,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
+        )
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, and wait for the end."""
+        self.process.send_signal(number)
+        code = self.process.wait(PATIENCE_S)
+        self.log.close()
+        return code
+
+
+@pytest.fixture
+def start(bench: Bench) -> Iterator[Callable[..., Daemon]]:
+    """Starts daemons, and sees that they end with the test."""
+    daemons: list[Daemon] = []
+
+    def begin(*arguments: str | Path) -> Daemon:
+        daemons.append(Daemon(bench, *arguments))
+        return daemons[-1]
+
+    yield begin
+    for daemon in daemons:
+        if daemon.process.poll() is None:
+            daemon.end(signal.SIGKILL)
+        daemon.log.close()

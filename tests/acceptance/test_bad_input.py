@@ -1,0 +1,129 @@
+"""Hostile names and hostile files: what each of them gets."""
+
+from __future__ import annotations
+
+import base64
+import os
+import struct
+import time
+import zlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.conftest import picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.acceptance.conftest import Bench
+
+
+def age(path: Path) -> None:
+    """Make a file old enough to be taken at once."""
+    os.utime(path, (time.time() - 600,) * 2)
+
+
+def bomb(side: int) -> bytes:
+    """A PNG of one colour: tiny as a file, huge as a picture."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = zlib.compressobj(9)
+    line = b"\0" * (1 + 3 * side)
+    body = b"".join(rows.compress(line) for _ in range(side)) + rows.flush()
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"two words.jpg",
+        "köttbullar 📷.jpg".encode(),
+        b"line\nbreak.jpg",
+        b"not \xff utf-8.jpg",
+        b"x" * 251 + b".jpg",
+        "é".encode() * 125 + b".jpg",
+    ],
+    ids=["space", "emoji", "newline", "not-utf8", "255-bytes", "254-bytes-accents"],
+)
+def test_any_name_is_cut_and_described_in_valid_json(bench: Bench, name: bytes) -> None:
+    """Paths are bytes; JSON has them as text, and as bytes where the text cannot say them."""
+    source = bench.drop("plain.jpg")
+    os.rename(source, os.path.join(os.fsencode(bench.input), name))  # noqa: PTH104, PTH118 -- bytes
+    done = bench.once()
+    assert done.returncode == 0, done.stdout + done.stderr
+    pictures = [result for result in bench.results() if result.endswith(".png")]
+    assert len(pictures) == 1
+    assert len(bench.results()) == 2
+    described = bench.sidecar(next(result for result in bench.results() if result.endswith(".json")))[
+        "source"
+    ]
+    given = (
+        base64.b64decode(described["path_bytes"]) if "path_bytes" in described else described["path"].encode()
+    )
+    assert given == name
+
+
+def test_one_bad_file_of_each_kind_fails_with_a_reason_and_the_good_one_is_done(bench: Bench) -> None:
+    """Originals stay; each failure has its record; the exit code says that some failed."""
+    bench.drop("good.jpg")
+    whole = (bench.input / "good.jpg").read_bytes()
+    bad = {
+        "empty.jpg": b"",
+        "half.jpg": whole[: len(whole) // 2],
+        "text.jpg": b"This is no picture at all, it is a letter.\n" * 20,
+        "document.jpg": b"%PDF-1.7\n" + b"0" * 500,
+        "bomb.png": bomb(13000),
+    }
+    for name, content in bad.items():
+        (bench.input / name).write_bytes(content)
+        age(bench.input / name)
+    done = bench.once()
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert {f"failed/{name}.error.json" for name in bad} | {"good.png", "good.png.json"} == set(
+        bench.results()
+    )
+    for name, content in bad.items():
+        record = bench.sidecar(f"failed/{name}.error.json")
+        assert record["schema"] == "cutoutd.error/1"
+        assert record["cause"]
+        assert record["advice"]
+        assert (bench.input / name).read_bytes() == content
+
+
+def test_what_is_no_file_is_skipped_without_a_hang(bench: Bench) -> None:
+    """A directory and a FIFO called .jpg, a link out of the folder, and a letter that is called one."""
+    bench.drop("good.jpg")
+    (bench.input / "directory.jpg").mkdir()
+    os.mkfifo(bench.input / "fifo.jpg")
+    outside = bench.root / "private.jpg"
+    picture(2).save(outside)
+    (bench.input / "link.jpg").symlink_to(outside)
+    (bench.input / "letter.txt").write_text("Dear all", encoding="ascii")
+    done = bench.once()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert bench.results() == ["good.png", "good.png.json"]
+
+
+def test_a_corrected_file_takes_its_failure_away(bench: Bench) -> None:
+    """The record of a failure stands as long as the failure does."""
+    (bench.input / "a.jpg").write_bytes(b"")
+    age(bench.input / "a.jpg")
+    assert bench.once().returncode == 1
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    assert bench.results() == ["a.png", "a.png.json"]
+
+
+def test_type_is_told_by_first_bytes(bench: Bench) -> None:
+    """A PNG called .jpg is cut, and so is a picture without any extension."""
+    picture(1).save(bench.input / "really.jpg", format="PNG")
+    picture(2).save(bench.input / "nothing", format="PNG")
+    age(bench.input / "really.jpg")
+    age(bench.input / "nothing")
+    assert bench.once().returncode == 0
+    assert bench.sidecar("really.png.json")["source"]["format"] == "PNG"
+    assert "nothing.png" in bench.results()

@@ -1,0 +1,108 @@
+"""Exit codes and messages."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cutoutd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.acceptance.conftest import Bench, Daemon
+
+
+def test_a_second_daemon_on_the_same_state_exits_with_its_own_code(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """And the first goes on."""
+    daemon = start()
+    bench.wait_for(lambda: "pid" in bench.call("status", *bench.pair(), "--json").stdout, "the daemon")
+    second = bench.once()
+    assert second.returncode == 3
+    assert "Already running" in second.stderr
+    assert daemon.process.poll() is None
+
+
+def test_a_second_signal_ends_at_once(bench: Bench, start: Callable[..., Daemon]) -> None:
+    """Even while a stop in order is under way."""
+    for n in range(8):
+        bench.drop(f"{n}.jpg", n)
+    daemon = start()
+    bench.wait_for(lambda: len(bench.results()) >= 2, "the first result")
+    daemon.process.send_signal(signal.SIGINT)
+    assert daemon.end(signal.SIGINT) in (0, 128 + signal.SIGINT)
+
+
+def test_a_wrong_configuration_names_file_table_key_and_what_is_right(bench: Bench) -> None:
+    """Exit code 2, and nothing is started."""
+    config = bench.root / "c.toml"
+    config.write_text('[[folder]]\nname = "x"\ninput = "in"\noutput = "out"\nsetle_s = 2\n', encoding="utf-8")
+    wrong = bench.call("check", "--config", config)
+    assert wrong.returncode == 2
+    for part in ("c.toml", "setle_s", "settle_s"):
+        assert part in wrong.stderr
+    assert bench.call("run", "--config", config).returncode == 2
+
+
+def test_check_prints_the_configuration_and_counts_what_waits(bench: Bench) -> None:
+    """What it prints is a configuration again."""
+    bench.drop("a.jpg")
+    (bench.input / "letter.txt").write_text("Dear all", encoding="ascii")
+    checked = bench.call("check", *bench.pair())
+    assert checked.returncode == 0, checked.stderr
+    assert "1 pictures are there" in checked.stdout
+    again = bench.root / "again.toml"
+    again.write_text(checked.stdout, encoding="utf-8")
+    assert bench.call("check", "--config", again).stdout == checked.stdout
+
+
+def test_an_unknown_variable_is_refused(bench: Bench) -> None:
+    """A misspelt one must not be passed over in silence."""
+    bench.environment["CUTOUTD_POOL__WORKER"] = "1"
+    refused = bench.call("check", *bench.pair())
+    assert refused.returncode == 2
+    assert "CUTOUTD_POOL__WORKERS" in refused.stderr
+
+
+def test_an_altered_model_is_refused(bench: Bench) -> None:
+    """Exit code 4, before any picture is touched."""
+    package = Path(cutoutd.__file__).parent
+    shutil.copytree(package, bench.root / "code" / "cutoutd", ignore=shutil.ignore_patterns("__pycache__"))
+    weights = bench.root / "code" / "cutoutd" / "weights"
+    if not weights.exists():
+        shutil.copytree(package.parents[1] / "models", weights)
+    (model,) = weights.glob("*.onnx")
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.write_bytes(content)
+    bench.environment["PYTHONPATH"] = str(bench.root / "code")
+    bench.drop("a.jpg")
+    refused = bench.once()
+    assert refused.returncode == 4, refused.stderr
+    assert "u2net-int8.onnx" in refused.stderr
+    assert bench.results() == []
+
+
+def test_a_missing_input_is_said_at_once(bench: Bench) -> None:
+    """Instead of waiting for a folder that was misspelt."""
+    missing = bench.call("run", "--input", bench.root / "nowhere", "--output", bench.output)
+    assert missing.returncode == 2
+    assert "nowhere" in missing.stderr
+
+
+def test_models_are_listed_verified_and_found(bench: Bench) -> None:
+    """All without a network."""
+    assert "u2net-int8" in bench.call("models", "list").stdout
+    assert bench.call("models", "verify").returncode == 0
+    path = bench.call("models", "path", "u2net-int8").stdout.strip()
+    assert Path(path).is_file()
+
+
+def test_the_module_is_the_command() -> None:
+    """``python -m cutoutd`` and the installed script are the same."""
+    assert Path(sys.executable).with_name("cutoutd").exists()

@@ -1,0 +1,97 @@
+"""Killed at any moment, nothing is lost, doubled or torn."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from tests.acceptance.conftest import PATIENCE_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.acceptance.conftest import Bench, Daemon
+
+PICTURES = 6
+KILLS = 6
+
+
+def processes_of(session: int) -> list[int]:
+    """The process ids of a session, from the kernel."""
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "-s", str(session)], capture_output=True, text=True, check=False
+    )
+    return [int(line) for line in listed.stdout.split()]
+
+
+def check_all(bench: Bench, count: int) -> None:
+    """Every picture has one whole output with a sidecar that fits, and nothing else is there."""
+    wanted = sorted(name for n in range(count) for name in (f"{n}.png", f"{n}.png.json"))
+    assert bench.results() == wanted
+    for n in range(count):
+        content = (bench.output / f"{n}.png").read_bytes()
+        said = bench.sidecar(f"{n}.png.json")
+        assert said["outputs"][0]["sha256"] == hashlib.sha256(content).hexdigest()
+        with Image.open(bench.output / f"{n}.png") as image:
+            image.load()
+    assert sorted(job["state"] for job in bench.jobs()) == ["done"] * count
+
+
+def test_the_whole_tree_killed_at_random_moments_loses_nothing(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """Supervisor and workers die at once, again and again; the last run finishes what is left."""
+    for n in range(PICTURES):
+        bench.drop(f"{n}.jpg", n)
+    moments = random.Random(20261123)  # noqa: S311 -- moments, not secrets
+    for _ in range(KILLS):
+        daemon = start(*bench.pair(), "--once")
+        time.sleep(moments.uniform(0.2, 2.5))
+        for pid in processes_of(daemon.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        daemon.process.wait(PATIENCE_S)
+    last = bench.once()
+    assert last.returncode == 0, last.stdout + last.stderr
+    check_all(bench, PICTURES)
+
+
+def test_killing_the_supervisor_takes_the_workers_with_it(bench: Bench, start: Callable[..., Daemon]) -> None:
+    """A worker that went on would write next to its successor."""
+    bench.drop("0.jpg")
+    daemon = start()
+    bench.wait_for(lambda: "0.png.json" in bench.results(), "the cutout")
+    workers = [pid for pid in processes_of(daemon.process.pid) if pid != daemon.process.pid]
+    assert workers
+    daemon.end(signal.SIGKILL)
+    end = time.monotonic() + PATIENCE_S
+    while any(os.path.exists(f"/proc/{pid}") for pid in workers):  # noqa: PTH110 -- no file, a process
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_killing_workers_busy_or_idle_costs_no_picture(bench: Bench, start: Callable[..., Daemon]) -> None:
+    """The others go on; the picture in hand is cut by another."""
+    bench.drop("0.jpg")
+    daemon = start()
+    bench.wait_for(lambda: "0.png.json" in bench.results(), "the first cutout")
+
+    def kill_a_worker() -> None:
+        os.kill(
+            next(pid for pid in processes_of(daemon.process.pid) if pid != daemon.process.pid), signal.SIGKILL
+        )
+
+    kill_a_worker()  # an idle one
+    for n in range(1, PICTURES):
+        bench.drop(f"{n}.jpg", n)
+    bench.wait_for(lambda: len(bench.results()) > 2, "the next cutout")
+    kill_a_worker()  # a busy one, most probably
+    bench.wait_for(lambda: len(bench.results()) == 2 * PICTURES, "all cutouts")
+    assert daemon.end() == 0
+    check_all(bench, PICTURES)

@@ -1,0 +1,191 @@
+"""Drop a picture in a folder, get a cutout."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from tests.acceptance.conftest import picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.acceptance.conftest import Bench, Daemon
+
+
+def test_once_cuts_what_is_there_and_nothing_a_second_time(bench: Bench) -> None:
+    """Every picture gets a cutout and a sidecar; sub-folders are mirrored; a second run finds nothing."""
+    bench.drop("a.jpg")
+    bench.drop("shoot/b.jpg", 1)
+    first = bench.once()
+    assert first.returncode == 0, first.stderr
+    assert bench.results() == ["a.png", "a.png.json", "shoot/b.png", "shoot/b.png.json"]
+    before = {name: (bench.output / name).stat().st_mtime_ns for name in bench.results()}
+    second = bench.once()
+    assert second.returncode == 0, second.stderr
+    assert second.stdout.startswith("0 cut")
+    assert {name: (bench.output / name).stat().st_mtime_ns for name in bench.results()} == before
+
+
+def test_the_cutout_is_the_subject_and_nothing_else(bench: Bench) -> None:
+    """Opaque pixels are the source's own, the corners are gone, invisible pixels hold no colour."""
+    source = bench.input / "ball.png"
+    picture(1).save(source)
+    os.utime(source, (time.time() - 60,) * 2)
+    assert bench.once().returncode == 0
+    cut = np.asarray(Image.open(bench.output / "ball.png"))
+    original = np.asarray(Image.open(source))
+    assert cut.shape == (*original.shape[:2], 4)
+    opaque = cut[..., 3] == 255
+    assert opaque[135, 180]
+    assert 0.1 < opaque.mean() < 0.5
+    assert np.array_equal(cut[opaque][:, :3], original[opaque])
+    assert not cut[cut[..., 3] == 0].any()
+    assert not cut[:20, :20].any()
+
+
+def test_the_sidecar_says_what_was_done(bench: Bench) -> None:
+    """Every field of the schema is there, and true."""
+    source = bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    said = bench.sidecar("a.png.json")
+    assert said["schema"] == "cutoutd.sidecar/1"
+    assert said["source"]["path"] == "a.jpg"
+    assert said["source"]["bytes"] == source.stat().st_size
+    assert (said["source"]["width"], said["source"]["height"]) == (360, 270)
+    assert said["route"] == "local"
+    assert said["egress"] is None
+    assert said["model"]["name"] == "u2net-int8"
+    assert "seccomp-tsync" in said["sandbox"]
+    assert said["quality"]["score"] > 0.5
+    assert {"decode", "infer", "refine", "encode", "publish", "total"} <= set(said["timings_ms"])
+    assert said["outputs"][0]["bytes"] == (bench.output / "a.png").stat().st_size
+
+
+def test_a_picture_that_lands_in_a_watched_folder_is_cut(bench: Bench, start: Callable[..., Daemon]) -> None:
+    """Copied slowly or moved in, it appears; and SIGTERM ends the daemon with exit code 0."""
+    bench.drop("first.jpg")
+    daemon = start()
+    bench.wait_for(lambda: "first.png.json" in bench.results(), "the first cutout")
+    shutil.copy(bench.input / "first.jpg", bench.input / "second.jpg")
+    bench.wait_for(lambda: "second.png.json" in bench.results(), "the second cutout")
+    assert daemon.end() == 0
+    assert not list(bench.output.glob(".cutoutd-staging"))
+
+
+def test_a_touched_file_is_not_cut_again_but_a_changed_one_is(bench: Bench) -> None:
+    """A, touched A, B, then A again under one name: cut, not, cut, cut."""
+    source = bench.drop("a.jpg", 0)
+    first = source.read_bytes()
+    assert bench.once().stdout.startswith("1 cut")
+    os.utime(source, (time.time() - 30,) * 2)
+    touched = bench.once()
+    assert touched.stdout.startswith("0 cut")
+    assert "1 unchanged" in touched.stdout
+    bench.drop("a.jpg", 1, age_s=20)
+    assert bench.once().stdout.startswith("1 cut")
+    blue = np.asarray(Image.open(bench.output / "a.png"))[135, 180]
+    assert blue[2] > blue[0]
+    source.write_bytes(first)
+    os.utime(source, (time.time() - 10,) * 2)
+    assert bench.once().stdout.startswith("1 cut")
+    red = np.asarray(Image.open(bench.output / "a.png"))[135, 180]
+    assert red[0] > red[2]
+    assert bench.results() == ["a.png", "a.png.json"]
+
+
+def test_two_sources_that_want_one_name_get_two(bench: Bench) -> None:
+    """a.jpg and a.png: two outputs, two sidecars."""
+    bench.drop("a.jpg", 0, age_s=60)
+    picture(1).save(bench.input / "a.tif")
+    os.utime(bench.input / "a.tif", (time.time() - 30,) * 2)
+    assert bench.once().returncode == 0
+    assert bench.results() == ["a-tif.png", "a-tif.png.json", "a.png", "a.png.json"]
+
+
+def test_a_retouched_cutout_is_never_overwritten(bench: Bench) -> None:
+    """It is the user's file now; the new version gets another name."""
+    bench.drop("a.jpg", 0)
+    assert bench.once().returncode == 0
+    (bench.output / "a.png").write_bytes(b"retouched by hand")
+    bench.drop("a.jpg", 1, age_s=20)
+    assert bench.once().returncode == 0
+    assert (bench.output / "a.png").read_bytes() == b"retouched by hand"
+    assert "a-jpg.png" in bench.results()
+
+
+def test_a_deleted_cutout_is_not_made_again(bench: Bench) -> None:
+    """Its owner did not want it; `retry` makes it."""
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    (bench.output / "a.png").unlink()
+    assert bench.once().stdout.startswith("0 cut")
+    (job,) = bench.jobs()
+    assert bench.call("retry", str(job["job"]), *bench.pair()).returncode == 0
+    assert bench.once().stdout.startswith("1 cut")
+    assert "a.png" in bench.results()
+
+
+def test_a_picture_without_a_subject_goes_to_review(bench: Bench) -> None:
+    """It is not stretched into a random mask."""
+    path = bench.input / "grey.png"
+    Image.new("RGB", (300, 200), (128, 128, 128)).save(path)
+    os.utime(path, (time.time() - 60,) * 2)
+    done = bench.once()
+    assert done.returncode == 0, done.stderr
+    assert "review/grey.png" in bench.results()
+    assert bench.sidecar("review/grey.png.json")["quality"]["score"] == 0
+    assert [job["state"] for job in bench.jobs()] == ["review"]
+
+
+def test_named_files_are_cut_without_a_daemon(bench: Bench) -> None:
+    """`cut` needs no folder, and leaves no state."""
+    source = bench.drop("a.jpg").rename(bench.root / "a.jpg")
+    done = bench.call("cut", source, "-o", "here")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (bench.root / "here").iterdir()) == ["a.png", "a.png.json"]
+    assert not (bench.root / "state").exists()
+
+
+def test_cut_refuses_to_write_into_a_hot_folder(bench: Bench) -> None:
+    """Its results would be cut again."""
+    source = bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    refused = bench.call("cut", source, "-o", bench.input / "sub")
+    assert refused.returncode == 2
+    assert "hot folder" in refused.stderr
+
+
+def test_status_and_jobs_tell_what_happened(bench: Bench, start: Callable[..., Daemon]) -> None:
+    """With the daemon up and with it down."""
+    bench.drop("a.jpg")
+    daemon = start()
+    bench.wait_for(lambda: "a.png.json" in bench.results(), "the cutout")
+    status = json.loads(bench.call("status", *bench.pair(), "--json").stdout)
+    assert status["running"] is True
+    assert status["folders"][0]["watching"] in ("native", "poll")
+    assert status["folders"][0]["states"] == {"done": 1}
+    daemon.end()
+    down = bench.call("status", *bench.pair())
+    assert down.returncode == 0
+    assert "does not run" in down.stdout
+
+
+def test_pause_holds_new_work_back_until_resume(bench: Bench, start: Callable[..., Daemon]) -> None:
+    """Files are noticed meanwhile."""
+    start()
+    bench.wait_for(lambda: bench.call("pause", *bench.pair()).returncode == 0, "the journal")
+    bench.wait_for(
+        lambda: json.loads(bench.call("status", *bench.pair(), "--json").stdout)["paused"], "the pause"
+    )
+    bench.drop("a.jpg")
+    bench.wait_for(lambda: [job["state"] for job in bench.jobs()] == ["queued"], "the job")
+    assert bench.results() == []
+    assert bench.call("resume", *bench.pair()).returncode == 0
+    bench.wait_for(lambda: "a.png.json" in bench.results(), "the cutout")

@@ -1,0 +1,76 @@
+"""Nothing leaves this machine: no HTTP library is imported, no socket is opened, the kernel sees to it."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from typing import TYPE_CHECKING
+
+from tests.integration.tools import need
+
+if TYPE_CHECKING:
+    from tests.acceptance.conftest import Bench
+
+# Loaded by every Python of the tree, workers included, before any code of ours.
+GUARD = textwrap.dedent(
+    """
+    import sys
+
+    FORBIDDEN = ("http.client", "urllib.request", "httpx", "requests", "urllib3", "aiohttp")
+    AF_UNIX = 1
+
+
+    class Refuse:
+        def find_spec(self, name, path=None, target=None):
+            if name in FORBIDDEN:
+                raise ImportError(f"the local path imported {name}")
+            return None
+
+
+    def hook(event, arguments):
+        if event == "socket.__new__" and arguments[1] != AF_UNIX:
+            raise RuntimeError(f"the local path opened a socket of family {arguments[1]}")
+
+
+    sys.meta_path.insert(0, Refuse())
+    sys.addaudithook(hook)
+    """
+)
+
+
+def test_a_whole_local_cut_imports_no_http_library_and_opens_no_network_socket(bench: Bench) -> None:
+    """Importing one, or opening anything but an AF_UNIX socket, raises here."""
+    guard = bench.root / "guard"
+    guard.mkdir()
+    (guard / "sitecustomize.py").write_text(GUARD, encoding="utf-8")
+    bench.environment["PYTHONPATH"] = str(guard)
+    bench.drop("a.jpg")
+    done = bench.once()
+    assert done.returncode == 0, done.stderr
+    assert "a.png" in bench.results()
+
+
+def test_the_guard_of_the_test_above_does_trip(bench: Bench) -> None:
+    """A guard that never trips proves nothing."""
+    guard = bench.root / "guard"
+    guard.mkdir()
+    (guard / "sitecustomize.py").write_text(GUARD + "import http.client\n", encoding="utf-8")
+    bench.environment["PYTHONPATH"] = str(guard)
+    refused = bench.call("--version")
+    assert "the local path imported http.client" in refused.stderr
+
+
+def test_with_telemetry_left_on_by_the_environment_no_process_opens_a_socket(bench: Bench) -> None:
+    """As the kernel saw it: CI is unset, which would switch onnxruntime's telemetry off by itself."""
+    need("strace")
+    bench.drop("a.jpg")
+    log = bench.root / "calls"
+    command = bench.command("run", *bench.pair(), "--once")
+    traced = bench.call_any(
+        ["strace", "-f", "-qq", "-e", "trace=socket,connect,sendto", "-o", str(log), *command]
+    )
+    assert traced.returncode == 0, traced.stderr
+    assert "a.png" in bench.results()
+    calls = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    foreign = [call for call in calls if re.search(r"\bsocket\((?!AF_UNIX)", call) or "connect(" in call]
+    assert foreign == []

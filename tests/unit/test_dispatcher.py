@@ -1,0 +1,63 @@
+"""Whose turn it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cutoutd.daemon.dispatcher import Dispatcher
+from cutoutd.jobs import Version
+from cutoutd.journal.journal import Journal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import FakeClock
+
+
+def fill(journal: Journal, folder: str, count: int) -> None:
+    """Accept so many files."""
+    journal.acceptance.accept(folder, [Version(path=f"{n}.jpg", size=1, mtime_ns=n) for n in range(count)])
+
+
+def test_folders_take_turns(tmp_path: Path, clock: FakeClock) -> None:
+    """A folder with one file waits for one job of the other, not for all its hundred."""
+    journal = Journal(tmp_path, run="r", clock=clock)
+    fill(journal, "big", 100)
+    fill(journal, "small", 1)
+    dispatcher = Dispatcher(journal.queue, {"big": False, "small": False})
+    order = []
+    for _ in range(4):
+        job = dispatcher.next_job({"big", "small"}, pool_is_empty=True)
+        assert job is not None
+        journal.queue.claim(job)
+        order.append(job.folder)
+    assert order == ["big", "small", "big", "big"]
+
+
+def test_a_folder_that_stands_by_is_passed_over(tmp_path: Path, clock: FakeClock) -> None:
+    """Its jobs wait; the others' do not."""
+    journal = Journal(tmp_path, run="r", clock=clock)
+    fill(journal, "away", 1)
+    fill(journal, "here", 1)
+    dispatcher = Dispatcher(journal.queue, {"away": False, "here": False})
+    job = dispatcher.next_job({"here"}, pool_is_empty=True)
+    assert job is not None
+    assert job.folder == "here"
+
+
+def test_a_job_that_must_run_alone_waits_for_an_empty_pool(tmp_path: Path, clock: FakeClock) -> None:
+    """Until then nothing else is begun, or it would wait for ever."""
+    journal = Journal(tmp_path, run="r", clock=clock)
+    fill(journal, "huge", 1)
+    fill(journal, "other", 5)
+    dispatcher = Dispatcher(journal.queue, {"huge": False, "other": False})
+    job = dispatcher.next_job({"huge"}, pool_is_empty=False)
+    assert job is not None
+    journal.queue.claim(job)
+    journal.queue.put_back(job.id, alone=True)
+    names = {"huge", "other"}
+    assert dispatcher.next_job(names, pool_is_empty=True) is not None  # the other folder's turn
+    assert dispatcher.next_job(names, pool_is_empty=False) is None
+    again = dispatcher.next_job(names, pool_is_empty=True)
+    assert again is not None
+    assert again.id == job.id
