@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import sys
 import traceback
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from cutoutd.cli import check, cut, models, queue, run, status
+from cutoutd.cli import bench, check, cut, models, queue, run, status
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
 
 EXIT_DONE = 0
@@ -47,12 +46,15 @@ def build() -> typer.Typer:
     app.command("retry")(queue.retry)
     app.command("pause")(queue.pause)
     app.command("resume")(queue.resume)
+    app.command("bench")(bench.bench)
     app.add_typer(models.build(), name="models")
     return app
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001 -- Typer's way of calling
     if asked:
+        from importlib.metadata import version  # noqa: PLC0415 -- 0.03 s that only this option needs
+
         print(f"cutoutd {version('cutoutd')}")
         raise typer.Exit
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cutoutd.cli.console import Live, Quiet
+from cutoutd.cli.listeners import listener_for
 from cutoutd.cli.queue import printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock
@@ -30,26 +29,16 @@ def run(
     ] = False,
 ) -> None:
     """Watch the folders and cut what lands in them, until stopped."""
-    from cutoutd import logs  # noqa: PLC0415 -- only this command needs what follows, and it takes 0.2 s
-    from cutoutd.daemon import daemon  # noqa: PLC0415
+    from cutoutd.daemon import daemon  # noqa: PLC0415 -- only this command needs it, and it takes 0.1 s
 
     chosen = settings(config, input_dir, output_dir)
     if timeout is not None and not once:
         raise UsageError("--timeout goes with --once", advice="Give both, or neither.")
     if input_dir is not None and not input_dir.is_dir():
         raise UsageError("this folder is not there", path=input_dir, advice="Make it, or name another one.")
-    at_terminal = sys.stdout.isatty()
-    level = chosen.service.log_level
-    logs.configure(
-        # A person at the terminal sees a line for each result already.
-        level="warning" if at_terminal and level == "info" else level,
-        log_format=chosen.service.log_format,
-    )
-    listener = Live(_waiting(chosen)) if at_terminal else Quiet()
-    try:
+    service = chosen.service
+    with listener_for(_waiting(chosen), level=service.log_level, log_format=service.log_format) as listener:
         outcome = daemon.run(chosen, clock=Clock(), listener=listener, once=once, timeout_s=timeout)
-    finally:
-        listener.close()
     if once:
         _summarise(outcome)
         raise typer.Exit(0 if outcome.is_clean else 1)

@@ -1,0 +1,49 @@
+"""`cutoutd bench`: images a minute, CPU seconds an image, and time per step, on one's own files."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cutoutd.cli.cut import named_files
+from cutoutd.cli.listeners import listener_for
+from cutoutd.cli.queue import JsonOption
+from cutoutd.cli.where import ConfigOption
+from cutoutd.clock import Clock
+from cutoutd.settings import load
+
+_ORDER = ("decode", "infer", "refine", "encode", "publish", "total")
+
+
+def bench(
+    files: Annotated[list[Path], typer.Argument(help="Pictures to measure with; nothing of theirs is kept.")],
+    *,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Measure how fast this machine cuts, with pictures of your own."""
+    from cutoutd.bench import measure  # noqa: PLC0415 -- only this command needs it
+
+    found = load.find(config, os.environ)
+    settings = load.load(found, os.environ) if found is not None else load.defaults(os.environ)
+    with listener_for("finishing", level="error") as listener:
+        figures = measure(named_files(files), settings, clock=Clock(), listener=listener)
+    if as_json:
+        print(json.dumps({"schema": "cutoutd.bench/1", **asdict(figures)}, indent=2))
+    else:
+        print(f"{figures.pictures} pictures, {figures.megapixels:.1f} megapixels, {figures.failed} failed")
+        print(
+            f"{figures.per_minute:.1f} pictures a minute, from the start to the last publication ({figures.wall_s:.1f} s)"
+        )
+        print(
+            f"{figures.cpu_per_picture_s:.2f} CPU seconds a picture, at most {figures.peak_mib:.0f} MiB a worker"
+        )
+        for step in _ORDER:
+            if step in figures.steps_ms:
+                print(f"  {step:<8} {figures.steps_ms[step]:>8.1f} ms")
+    raise typer.Exit(1 if figures.failed else 0)
