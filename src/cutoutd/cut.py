@@ -195,7 +195,8 @@ class _Call:
             provenance=self._provenance,
             clock=self._clock,
             run=self._run,
-            tell=self._tell,
+            tell=self._results.append,
+            wake=self._wake,
         )
         return HotFolder(
             folder, intake=NamedFiles(), delivery=delivery, publisher=publisher, names=self._journal.names
@@ -206,8 +207,7 @@ class _Call:
         stagings = [folder.staging for folder in folders]
         return lambda: setup_of(self._settings, self._model, inputs=inputs, stagings=stagings)
 
-    def _tell(self, result: Result) -> None:
-        self._results.append(result)
+    def _wake(self) -> None:
         if self._pool is not None:
             self._pool.wake()
 

@@ -209,7 +209,8 @@ class Daemon:
             provenance=self._provenance,
             clock=self._clock,
             run=self._state.run,
-            tell=self._tell,
+            tell=self._results.append,
+            wake=self._wake,
         )
         return HotFolder(
             folder,
@@ -233,10 +234,6 @@ class Daemon:
             inputs=[folder.folder.input for folder in folders],
             stagings=[folder.staging for folder in folders],
         )
-
-    def _tell(self, result: Result) -> None:
-        self._results.append(result)
-        self._wake()
 
     def _wake(self) -> None:
         if self._pool is not None:

@@ -59,6 +59,7 @@ class Delivery:
         clock: for the times written down.
         run: id of this run.
         tell: is given each result, from this thread.
+        wake: called when the supervisor has something new to look at.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Delivery:
         clock: Clock,
         run: str,
         tell: Callable[[Result], None],
+        wake: Callable[[], None],
     ) -> None:
         self._folder = folder
         self._journal = journal
@@ -78,6 +80,7 @@ class Delivery:
         self._provenance = provenance
         self._clock = clock
         self._tell = tell
+        self._wake = wake
         self._run_id = run
         self._kept = KeptOriginals(folder.originals_dir, run) if folder.originals_dir is not None else None
         self._log = get(folder=folder.name)
@@ -135,9 +138,11 @@ class Delivery:
             while (deed := self._next()) is not None:
                 deed()
                 self._finished += 1
+                self._wake()
             self._sweep(frozenset({self._run_id}))  # the workers are gone: what they left is of no use
         except BaseException as error:  # noqa: BLE001 -- a side thread's death must be heard: the supervisor raises it
             self.failure = error
+            self._wake()
 
     def _next(self) -> Deed | None:
         """The next deed: one whose rest is over, or the next that is given."""
