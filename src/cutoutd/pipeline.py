@@ -159,7 +159,8 @@ def _cut(task: Task, engine: Engine) -> Report:
         picture = decode.decode(data, max_pixels=engine.max_pixels)
         del data  # as large as the file; not needed while the rest is in memory
     with watch.step("infer"):
-        raw = engine.model.predict(picture.rgb)
+        seen = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
+        raw = engine.model.predict(seen)
         verdict = quality.assess(raw)
     with watch.step("refine"):
         alpha = _alpha(picture, raw, verdict, refined=task.recipe.refine)

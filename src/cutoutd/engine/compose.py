@@ -1,0 +1,111 @@
+"""Colour and matte made one: straight-alpha RGBA, strip by strip, so that no second frame is needed.
+
+It must not change a colour of an opaque pixel; and what cannot be seen is zero, as it compresses best and
+keeps nothing of what was cut away.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+STRIP_BYTES: Final = 1 << 20
+"""Of RGBA made at a time: small enough for the cache, large enough that Python's part does not show."""
+
+_OPAQUE: Final = 255
+_GREY: Final = 128
+
+
+def strips(
+    rgb: NDArray[np.uint8],
+    alpha: NDArray[np.uint8],
+    foreground: NDArray[np.uint8] | None = None,
+) -> Iterator[NDArray[np.uint8]]:
+    """The cutout, from top to bottom.
+
+    Args:
+        rgb: uint8 (H, W, 3), the source.
+        alpha: uint8 (H, W), straight.
+        foreground: uint8 (H, W, 3), the subject's own colour, for soft pixels; None takes the source's.
+
+    Yields:
+        uint8 (rows, W, 4): the source's colour where alpha is 255, the foreground's where it is less,
+        zeros where it is 0.
+    """
+    height, width = alpha.shape
+    rows = max(1, STRIP_BYTES // (4 * width))
+    for top in range(0, height, rows):
+        part = slice(top, min(height, top + rows))
+        yield _strip(rgb[part], alpha[part], None if foreground is None else foreground[part])
+
+
+def multiplied(alpha: NDArray[np.uint8], existing: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A matte under the transparency that the source had already.
+
+    Args:
+        alpha: uint8 (H, W).
+        existing: uint8 (H, W), the source's own alpha.
+
+    Returns:
+        uint8 (H, W), the nearest value to ``alpha * existing / 255``.
+    """
+    return cast("NDArray[np.uint8]", cv2.multiply(alpha, existing, scale=1 / _OPAQUE))
+
+
+def over_grey(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture with transparency of its own as the eye sees it, over mid-grey.
+
+    What lies hidden under transparent pixels is often black or left over from an edit, and would mislead the
+    model; grey is what the fewest subjects vanish on.
+
+    Args:
+        rgb: uint8 (H, W, 3).
+        alpha: uint8 (H, W).
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    seen = np.empty_like(rgb)
+    rows = max(1, STRIP_BYTES // (4 * rgb.shape[1]))
+    for top in range(0, len(rgb), rows):
+        part = slice(top, top + rows)
+        share = alpha[part, :, np.newaxis].astype(np.float32) / _OPAQUE
+        seen[part] = np.rint(_GREY + (rgb[part] - np.float32(_GREY)) * share)
+    return seen
+
+
+def _strip(
+    rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], foreground: NDArray[np.uint8] | None
+) -> NDArray[np.uint8]:
+    rgba = np.zeros((*alpha.shape, 4), np.uint8)
+    visible = cv2.threshold(alpha, 0, _OPAQUE, cv2.THRESH_BINARY)[1]
+    columns = cv2.reduce(visible, 0, cv2.REDUCE_MAX)[0].nonzero()[0]
+    if columns.size == 0:
+        return rgba
+    span = slice(
+        int(columns[0]), int(columns[-1]) + 1
+    )  # the rest of the strip stays zero without being touched
+    mask = visible[:, span]
+    colour = (
+        rgb[:, span] if foreground is None else _coloured(rgb[:, span], alpha[:, span], foreground[:, span])
+    )
+    out = cv2.merge([*cv2.split(colour), alpha[:, span]])
+    rgba[:, span] = cv2.bitwise_and(out, out, mask=mask)
+    return rgba
+
+
+def _coloured(
+    rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], foreground: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """The foreground's colour where the matte is soft, the source's where it is opaque."""
+    colour = foreground.copy()
+    opaque = cv2.threshold(alpha, _OPAQUE - 1, _OPAQUE, cv2.THRESH_BINARY)[1]
+    cv2.copyTo(rgb, opaque, colour)
+    return colour

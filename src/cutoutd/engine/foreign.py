@@ -1,0 +1,49 @@
+"""What a file that is no picture of an allowed format seems to be, so that its owner need not guess.
+
+By the first bytes only; this module must not open or parse anything.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+HEAD_BYTES: Final = 256
+"""How much of a file's start is looked at."""
+
+# https://en.wikipedia.org/wiki/List_of_file_signatures; what people put into a folder of pictures besides.
+_KNOWN: Final = (
+    (re.compile(rb"II\x2a\x00....CR", re.DOTALL), "a camera's raw file (CR2)"),
+    (re.compile(rb"....ftypcrx ", re.DOTALL), "a camera's raw file (CR3)"),
+    (re.compile(rb"FUJIFILMCCD-RAW"), "a camera's raw file (RAF)"),
+    (re.compile(rb"IIRO|IIRS|MMOR"), "a camera's raw file (ORF)"),
+    (re.compile(rb"IIU\x00"), "a camera's raw file (RW2)"),
+    (re.compile(rb"FOVb"), "a camera's raw file (X3F)"),
+    (re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL), "a HEIC picture"),
+    (re.compile(rb"....ftyp|RIFF....AVI |\x1a\x45\xdf\xa3", re.DOTALL), "a film"),
+    (re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL "), "a JPEG XL picture"),
+    (re.compile(rb"%PDF"), "a PDF document"),
+    (re.compile(rb"%!PS|\xc5\xd0\xd3\xc6"), "a PostScript or EPS file"),
+    (re.compile(rb"8BP[SB]"), "a Photoshop document"),
+    (re.compile(rb"SIMPLE  ="), "a FITS file"),
+    (re.compile(rb"gimp xcf"), "a GIMP document"),
+    (re.compile(rb"\x76\x2f\x31\x01"), "an OpenEXR picture"),
+    (re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg|<svg)", re.DOTALL), "an SVG drawing"),
+    (re.compile(rb"\s*<(!doctype html|html|head|body)", re.IGNORECASE), "a web page"),
+    (re.compile(rb"PK\x03\x04"), "a ZIP archive or an office document"),
+    (re.compile(rb"\x00\x00[\x01\x02]\x00"), "an icon"),
+    (re.compile(rb"P[1-7]\s"), "a PNM picture"),
+    (re.compile(rb"qoif"), "a QOI picture"),
+    (re.compile(rb"DDS "), "a DDS texture"),
+    (re.compile(rb"\x7fELF|MZ"), "a program"),
+    (re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]{4,}\Z"), "a text file"),
+)
+
+
+def seems_to_be(head: bytes) -> str | None:
+    """What the file is, with its article, such as ``a PDF document``; None where the bytes say nothing.
+
+    Args:
+        head: the first ``HEAD_BYTES`` of the file, or all there are.
+    """
+    return next((name for magic, name in _KNOWN if magic.match(head)), None)

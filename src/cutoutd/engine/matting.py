@@ -1,0 +1,191 @@
+"""Where the subject is: a picture's matte, by U2-Net on onnxruntime.
+
+It must not judge the matte (`cutoutd.engine.quality` does) nor enlarge it (`cutoutd.engine.refine` does).
+
+U2-Net: Qin et al., "U2-Net: Going Deeper with Nested U-Structure for Salient Object Detection", 2020.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from cutoutd.errors import ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cutoutd.ports import ModelSpec
+
+AUTO: Final = "auto"
+
+_CPU: Final = "CPUExecutionProvider"
+_PROVIDERS: Final = {
+    "cpu": _CPU,
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "rocm": "ROCMExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+}
+# CoreML and the compilers are left to those who ask for them: on a quantised model they are no sure gain.
+_AUTO: Final = ("cuda", "cpu")
+
+_TELEMETRY: Final = "ORT_DISABLE_TELEMETRY"
+_LOG_FATAL: Final = 4  # what matters is raised; the rest would go to standard error behind our logs
+
+_REDUCE_TO: Final = 2
+"""Averaging goes on until the sides are at least so many times the model's: Lanczos then sees enough of them."""
+
+_TINY: Final = 1e-6
+
+
+class MatteModel:
+    """The model, loaded, on one thread.
+
+    Args:
+        spec: of the catalog.
+        provider: ``auto``, or an execution provider by its short name, such as ``cpu`` or ``cuda``.
+
+    Attributes:
+        provider: short name of what the model really runs on.
+        onnxruntime: version.
+
+    Raises:
+        ModelError: the named provider is not there, or the model does not load on it.
+        RuntimeError: onnxruntime's telemetry was not switched off before.
+    """
+
+    def __init__(self, spec: ModelSpec, *, provider: str = AUTO) -> None:
+        runtime = _quiet_runtime()
+        available = [name for name, full in _PROVIDERS.items() if full in runtime.get_available_providers()]
+        self.provider = _choose(provider, available)
+        self.onnxruntime: str = runtime.__version__
+        self._session = _load(runtime, spec, self.provider)
+        self._input: str = self._session.get_inputs()[0].name
+        self._output: str = self._session.get_outputs()[0].name
+        self._size = spec.input_size
+        self._mean = np.array(spec.mean, np.float32)
+        self._std = np.array(spec.std, np.float32)
+
+    def predict(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """How sure the model is of each place of the picture that it belongs to the subject.
+
+        Args:
+            rgb: uint8 (H, W, 3), of any size and shape.
+
+        Returns:
+            float32 (input_size, input_size) in 0..1, as the model gives it: where there is no subject,
+            it stays near 0 all over.
+        """
+        small = square(rgb, self._size).astype(np.float32)
+        small /= max(float(small.max()), _TINY)  # U2-Net was trained on pictures scaled by their maximum
+        planes = ((small - self._mean) / self._std).transpose(2, 0, 1)[np.newaxis]
+        outputs: list[Any] = self._session.run([self._output], {self._input: np.ascontiguousarray(planes)})
+        raw: NDArray[np.float32] = outputs[0].reshape(self._size, self._size)
+        return np.clip(raw, 0.0, 1.0)
+
+
+def normalise(raw: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Stretch a matte to the whole of 0..1, as U2-Net's authors do.
+
+    Only for a matte with a subject in it: of one without, it would make a random mask.
+
+    Args:
+        raw: float32 (h, w) in 0..1.
+
+    Returns:
+        float32 (h, w) in 0..1.
+    """
+    low, high = float(raw.min()), float(raw.max())
+    return ((raw - low) / max(high - low, _TINY)).astype(np.float32)
+
+
+def square(rgb: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The whole picture as a small square: averaged by a whole factor, then Lanczos for the rest.
+
+    Args:
+        rgb: uint8 (H, W, 3).
+        size: side of the square, pixels.
+
+    Returns:
+        uint8 (size, size, 3).
+    """
+    height, width = rgb.shape[:2]
+    across, down = (max(1, side // (_REDUCE_TO * size)) for side in (width, height))
+    image = Image.fromarray(_averaged(rgb, across, down))
+    # The last column and row may stand for fewer pixels than the others.
+    box = (0.0, 0.0, width / across, height / down)
+    return np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, box=box))
+
+
+def _averaged(rgb: NDArray[np.uint8], across: int, down: int) -> NDArray[np.uint8]:
+    """Averages of ``across`` x ``down`` pixels; those left at the right and bottom get averages of their own.
+
+    Whole factors are four times faster in OpenCV than others.
+    """
+    if across == down == 1:
+        return rgb
+    height, width = rgb.shape[:2]
+    rows, columns = height // down, width // across
+    small = np.empty((-(-height // down), -(-width // across), 3), np.uint8)
+    inner_y, inner_x = rows * down, columns * across
+    small[:rows, :columns] = _area(rgb[:inner_y, :inner_x], columns, rows)
+    if inner_x < width:
+        small[:rows, columns:] = _area(rgb[:inner_y, inner_x:], 1, rows)
+    if inner_y < height:
+        small[rows:, :columns] = _area(rgb[inner_y:, :inner_x], columns, 1)
+    if inner_x < width and inner_y < height:
+        small[rows:, columns:] = _area(rgb[inner_y:, inner_x:], 1, 1)
+    return small
+
+
+def _area(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def _quiet_runtime() -> Any:  # noqa: ANN401 -- onnxruntime ships no types
+    """Onnxruntime, imported only once its telemetry is off: later calls do not stop it."""
+    if os.environ.get(_TELEMETRY) != "1":
+        message = f"{_TELEMETRY}=1 must be in the environment before onnxruntime is imported"
+        raise RuntimeError(message)
+    import onnxruntime  # noqa: PLC0415 -- see above; and most commands never need it
+
+    return onnxruntime
+
+
+def _choose(provider: str, available: list[str]) -> str:
+    if provider == AUTO:
+        return next(name for name in _AUTO if name in available)
+    if provider in available:
+        return provider
+    known = "is not available here" if provider in _PROVIDERS else "is not known"
+    raise ModelError(
+        f"the provider {provider!r} {known}",
+        advice=f"Set [model] provider to one of: {', '.join([AUTO, *available])}.",
+    )
+
+
+def _load(runtime: Any, spec: ModelSpec, provider: str) -> Any:  # noqa: ANN401 -- onnxruntime ships no types
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = _LOG_FATAL
+    options.enable_mem_pattern = False  # one block for all tensors costs 70 MB and saves no time
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    full = _PROVIDERS[provider]
+    try:
+        session = runtime.InferenceSession(
+            os.fspath(spec.file), options, providers=list(dict.fromkeys((full, _CPU)))
+        )
+    except Exception as error:  # onnxruntime's errors have no common class but this
+        raise ModelError(f"it does not load on {provider!r} ({error})", path=spec.file) from error
+    if full not in session.get_providers():  # onnxruntime goes back to the CPU without raising
+        raise ModelError(f"the provider {provider!r} is installed but does not work here", path=spec.file)
+    return session

@@ -1,0 +1,103 @@
+"""The real model on pictures with and without a subject, as the quality score tells them apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cutoutd.engine import secondlook
+from cutoutd.engine.matting import MatteModel
+from cutoutd.engine.quality import assess
+from cutoutd.models import catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Rgb = NDArray[np.uint8]
+HEIGHT, WIDTH = 480, 640
+
+
+@pytest.fixture(scope="module")
+def model() -> MatteModel:
+    """The model that is shipped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORT_DISABLE_TELEMETRY", "1")
+        return MatteModel(catalog.find("u2net-int8"), provider="cpu")
+
+
+def sky() -> Rgb:
+    """Blue, brighter towards the horizon, with a sensor's noise."""
+    down = np.linspace(0, 1, HEIGHT)[:, np.newaxis, np.newaxis]
+    clear = (1 - down) * np.array([70, 130, 200]) + down * np.array([190, 220, 245])
+    noise = np.random.default_rng(0).normal(0, 3, (HEIGHT, WIDTH, 3))
+    return np.asarray(np.clip(clear + noise, 0, 255), np.uint8)
+
+
+def grey_card() -> Rgb:
+    """18 % grey, evenly lit."""
+    return np.full((HEIGHT, WIDTH, 3), 119, np.uint8)
+
+
+def noise() -> Rgb:
+    """Every pixel by chance."""
+    return np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+def gradient() -> Rgb:
+    """A studio's backdrop."""
+    across = np.linspace(60, 220, WIDTH)[np.newaxis, :, np.newaxis]
+    return np.broadcast_to(across, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+
+
+def ball(radius: float, height: int, width: int) -> Rgb:
+    """A shaded red ball in the middle of a pale ground."""
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    y, x = rows - height / 2, columns - width / 2
+    light = np.clip(1.1 - np.hypot(y + radius / 3, x + radius / 3) / (1.5 * radius), 0.1, 1)[..., np.newaxis]
+    inside = np.clip(radius - np.hypot(y, x) + 0.5, 0, 1)[..., np.newaxis]
+    shaded = inside * light * np.array([220, 40, 30]) + (1 - inside) * np.array([225, 228, 230])
+    return np.asarray(shaded, np.uint8)
+
+
+def disc(radius: float, height: int, width: int) -> NDArray[np.bool_]:
+    """Where that ball is."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    inside: NDArray[np.bool_] = np.hypot(rows - height / 2, columns - width / 2) < radius
+    return inside
+
+
+@pytest.mark.parametrize("picture", [grey_card, noise, sky, gradient])
+def test_a_picture_of_nothing_has_no_subject(model: MatteModel, picture: Callable[[], Rgb]) -> None:
+    """Its matte would be a random mask if it were stretched."""
+    assert assess(model.predict(picture())).reasons == ("no subject",)
+
+
+def test_a_thing_on_a_plain_ground_is_a_subject(model: MatteModel) -> None:
+    """The matte is sure of it, and covers just it."""
+    raw = model.predict(ball(110, HEIGHT, HEIGHT))
+    assert assess(raw).score > 0.9
+    found, truth = raw > 0.5, disc(110 * 320 / HEIGHT, 320, 320)
+    assert np.count_nonzero(found & truth) / np.count_nonzero(found | truth) > 0.95
+
+
+def test_a_second_look_sees_the_points_of_a_small_star(model: MatteModel) -> None:
+    """In the model's frame they are three pixels wide; looked at closely they are ten."""
+    side, corners, radius = 1280, 18, 90
+    turns = np.arange(corners) * 2 * np.pi / corners
+    reach = np.where(np.arange(corners) % 2, 0.55, 1.0) * radius
+    outline = np.rint(side / 2 + np.stack((np.cos(turns) * reach, np.sin(turns) * reach), axis=1))
+    truth = cv2.fillPoly(np.zeros((side, side), np.uint8), [outline.astype(np.int32)], 1) > 0
+    rgb = np.where(truth[..., np.newaxis], [150, 30, 40], [225, 228, 230]).astype(np.uint8)
+    raw = model.predict(rgb)
+    where = secondlook.region(raw, side, side)
+    assert where is not None
+    both = secondlook.combined(raw, model.predict(where.of(rgb)), where, side, side)
+    wrong = [
+        np.count_nonzero((cv2.resize(matte, (side, side), interpolation=cv2.INTER_CUBIC) > 0.5) != truth)
+        for matte in (raw, both)
+    ]
+    assert wrong[1] < 0.7 * wrong[0], wrong

@@ -1,0 +1,158 @@
+"""What a cutout keeps of its source's metadata, under each policy."""
+
+from __future__ import annotations
+
+import io
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from cutoutd.engine.exif import PREFIX
+from cutoutd.engine.metadata import kept, orientation
+from cutoutd.jobs import Metadata
+
+MAKE, ORIENTATION, EXIF_IFD, GPS_IFD, MAKER_NOTE, EXPOSURE = 0x010F, 0x0112, 0x8769, 0x8825, 0x927C, 0x829A
+NOTE = b"maker's own secret place, forty-seven north"
+XMP = (
+    b'<x:xmpmeta><rdf:Description tiff:Orientation="6" dc:title="A"/>'
+    b"<xmp:Thumbnails><rdf:li>aGFsbG8=</rdf:li></xmp:Thumbnails></x:xmpmeta>"
+)
+
+
+def block(*, order: str = "<", turned: int = 6) -> bytes:
+    """EXIF with camera data, a maker note and a position."""
+    exif = Image.Exif()
+    exif.endian = order
+    exif[MAKE] = "Maker"
+    exif[ORIENTATION] = turned
+    exif.get_ifd(EXIF_IFD).update({EXPOSURE: 0.01, MAKER_NOTE: NOTE})
+    exif.get_ifd(GPS_IFD).update({1: "N", 2: (47.0, 22.0, 33.0), 3: "E", 4: (8.0, 32.0, 30.0)})
+    return exif.tobytes()
+
+
+def with_thumbnail(exif: bytes, thumbnail: bytes) -> bytes:
+    """The same block with a second directory that holds a small JPEG."""
+    body = bytearray(exif.removeprefix(PREFIX))
+    order: Literal["little", "big"] = "little" if body[:2] == b"II" else "big"
+    root = int.from_bytes(body[4:8], order)
+    link = root + 2 + 12 * int.from_bytes(body[root : root + 2], order)
+    second = len(body)
+    body[link : link + 4] = second.to_bytes(4, order)
+    entries = ((0x0201, second + 2 + 24 + 4), (0x0202, len(thumbnail)))
+    body += len(entries).to_bytes(2, order)
+    for tag, value in entries:
+        body += (
+            tag.to_bytes(2, order)
+            + (4).to_bytes(2, order)
+            + (1).to_bytes(4, order)
+            + value.to_bytes(4, order)
+        )
+    return bytes(body + bytes(4) + thumbnail)
+
+
+def read(exif: bytes | None) -> Image.Exif:
+    """The block as Pillow understands it."""
+    found = Image.Exif()
+    found.load(exif or b"")
+    return found
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_keep_keeps_everything_but_the_orientation(order: str) -> None:
+    """Pixels are upright, so the tag says 1; camera, position and maker note stay."""
+    left = kept(block(order=order), XMP, Metadata.KEEP)
+    found = read(left.exif)
+    assert (found[MAKE], found[ORIENTATION]) == ("Maker", 1)
+    assert found.get_ifd(GPS_IFD)[2] == (47.0, 22.0, 33.0)
+    assert found.get_ifd(EXIF_IFD)[MAKER_NOTE] == NOTE
+    assert left.warnings == ()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_no_location_takes_out_all_that_may_tell_the_place(order: str) -> None:
+    """Position, its pointer, the opaque maker note and XMP go; the camera stays."""
+    left = kept(block(order=order), XMP, Metadata.NO_LOCATION)
+    found = read(left.exif)
+    assert (found[MAKE], found[ORIENTATION]) == ("Maker", 1)
+    assert found.get_ifd(EXIF_IFD)[EXPOSURE] == pytest.approx(0.01)
+    assert GPS_IFD not in found
+    assert MAKER_NOTE not in found.get_ifd(EXIF_IFD)
+    assert left.xmp is None
+
+
+def test_no_byte_of_the_position_is_left() -> None:
+    """Not only the pointer goes: 47 degrees, as the rational that it was, is nowhere in the block."""
+    degrees = (47).to_bytes(4, "little") + (1).to_bytes(4, "little")
+    assert degrees in block()
+    left = kept(block(), None, Metadata.NO_LOCATION).exif
+    assert left is not None
+    assert degrees not in left
+    assert NOTE not in left
+
+
+def test_none_keeps_nothing() -> None:
+    """Neither block survives."""
+    left = kept(block(), XMP, Metadata.NONE)
+    assert (left.exif, left.xmp) == (None, None)
+
+
+@pytest.mark.parametrize("policy", [Metadata.KEEP, Metadata.NO_LOCATION])
+def test_a_thumbnail_never_shows_what_was_cut_away(policy: Metadata) -> None:
+    """It is gone with its directory, and the block is as short as without it."""
+    file = io.BytesIO()
+    Image.new("RGB", (32, 24), "red").save(file, "JPEG")
+    left = kept(with_thumbnail(block(), file.getvalue()), None, policy)
+    assert left.exif is not None
+    assert b"\xff\xd8\xff" not in left.exif
+    assert left.exif == kept(block(), None, policy).exif
+
+
+def test_xmp_does_not_turn_the_cutout_again() -> None:
+    """Its orientation becomes 1 and its thumbnails go, the rest stays."""
+    left = kept(None, XMP, Metadata.KEEP).xmp
+    assert left is not None
+    assert b'tiff:Orientation="1" dc:title="A"' in left
+    assert b"Thumbnails" not in left
+
+
+@pytest.mark.parametrize("turned", range(1, 9))
+def test_the_orientation_is_read(turned: int) -> None:
+    """In both byte orders, with and without the prefix."""
+    assert orientation(block(turned=turned)) == turned
+    assert orientation(block(turned=turned, order=">").removeprefix(PREFIX)) == turned
+
+
+def test_an_impossible_orientation_counts_as_upright() -> None:
+    """Cameras have written 0 and worse."""
+    assert orientation(block(turned=0)) == 1
+    assert orientation(block(turned=9)) == 1
+    assert orientation(None) == 1
+    assert orientation(b"not EXIF") == 1
+
+
+def test_damaged_exif_is_dropped_with_a_word() -> None:
+    """A job never fails over it."""
+    left = kept(b"II\x2a\x00\xff\xff\xff\x7f", XMP, Metadata.KEEP)
+    assert left.exif is None
+    assert left.xmp is not None
+    assert "damaged" in left.warnings[0]
+
+
+@given(
+    noise=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=12),
+    cut=st.integers(0, 420),
+    policy=st.sampled_from(Metadata),
+)
+def test_whatever_is_wrong_with_exif_the_answer_is_a_value(
+    noise: list[tuple[int, int]], cut: int, policy: Metadata
+) -> None:
+    """Any bytes changed, any length: nothing is raised, and what is kept is upright."""
+    data = bytearray(with_thumbnail(block(), b"\xff\xd8\xff\xd9" * 8))
+    for place, value in noise:
+        data[place % len(data)] = value
+    left = kept(bytes(data[:cut]), None, policy)
+    assert left.exif is None or orientation(left.exif) == 1
+    assert orientation(bytes(data[:cut])) in range(1, 9)
