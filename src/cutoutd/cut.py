@@ -10,7 +10,6 @@ import os
 import uuid
 from collections import deque
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon import machine
@@ -50,6 +49,8 @@ class NamedFiles:
     has_settled = True
     failure: BaseException | None = None
     roots: tuple[tuple[int, int], ...] = ()
+    turns = 0
+    turning_since_s: float | None = None
 
     def __init__(self) -> None:
         self.standing = Standing(watching=Watching.NATIVE, scanned=True)
@@ -70,9 +71,8 @@ class NamedFiles:
     def look_at(self, path: str) -> None:
         """A file that is gone stays gone."""
 
-    def stand_by(self, why: str) -> None:
-        """The directory does not answer."""
-        self.standing = replace(self.standing, watching=Watching.STANDING_BY, why=why)
+    def check_again(self) -> None:
+        """There is nothing to come back to."""
 
 
 def refuse_hot_folder(output: Path) -> None:

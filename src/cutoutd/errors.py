@@ -10,7 +10,6 @@
     │   │   └── LimitError      a whole picture, but one we refuse: too large, or a format not allowed
     │   └── LostError           the worker died over it
     ├── TemporaryError          may pass by itself; has a delay
-    │   ├── NotReadyError       the file looks unfinished
     │   └── StorageError        a share or disk does not answer as it should
     └── SourceGoneError         the file was removed or replaced before its turn
 
@@ -120,13 +119,6 @@ class TemporaryError(CutoutdError):
     title = "Not possible just now"
     advice = "It is tried again by itself."
     delay_s: float = 10.0
-
-
-class NotReadyError(TemporaryError):
-    """The file reads like one that is still being written or copied."""
-
-    title = "The file looks unfinished"
-    delay_s = 2.0
 
 
 class StorageError(TemporaryError):

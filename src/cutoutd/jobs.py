@@ -115,7 +115,7 @@ class Staged:
     sha256: str
     width: int
     height: int
-    format: str
+    format: Format
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

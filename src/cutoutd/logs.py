@@ -5,10 +5,14 @@ Nothing here is called at import. It never logs the environment, and a sink that
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
+import queue
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
@@ -18,22 +22,50 @@ if TYPE_CHECKING:
 
 LEVELS = ("debug", "info", "warning", "error")
 
+QUEUED_LINES = 10_000
+"""A log that is stuck for as long as so many lines take loses the next ones, and not the work."""
+
+FLUSH_S = 1.0
+
 
 class _Sink:
-    """Writes whole lines to a stream without ever raising or blocking the work for good.
+    """Writes whole lines to a stream, from a thread of its own: a log that is full or stuck never holds up work.
 
-    A log on a full disk or a closed pipe must not end the daemon (`faults.md` 57 in the tests).
+    What does not fit in the queue is dropped, and the next line that gets through says how many were.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._lines: queue.Queue[str] = queue.Queue(QUEUED_LINES)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
+        self._thread.start()
+        atexit.register(self.flush)
 
     def msg(self, message: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.write(message + "\n")
-            self._stream.flush()
+        try:
+            self._lines.put_nowait(message)
+        except queue.Full:
+            self._dropped += 1
 
     debug = info = warning = error = critical = fatal = failure = exception = log = msg
+
+    def flush(self) -> None:
+        """Give what is queued a moment to be written."""
+        end_s = time.monotonic() + FLUSH_S
+        while self._lines.unfinished_tasks and time.monotonic() < end_s:
+            time.sleep(0.005)
+
+    def _write_all(self) -> None:
+        while True:
+            line = self._lines.get()
+            dropped, self._dropped = self._dropped, 0
+            with contextlib.suppress(OSError, ValueError):
+                if dropped:
+                    self._stream.write(f'{{"event": "log.dropped", "lines": {dropped}}}\n')
+                self._stream.write(line + "\n")
+                self._stream.flush()
+            self._lines.task_done()
 
 
 def _printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -53,6 +85,7 @@ def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> N
         stream: where to; standard error by default.
     """
     stream = stream or sys.stderr
+    sink = _Sink(stream)
     console = log_format == "console" or (log_format == "auto" and stream.isatty())
     renderer: Any = (
         structlog.dev.ConsoleRenderer(colors=stream.isatty())
@@ -71,7 +104,7 @@ def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> N
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=lambda *_: _Sink(stream),
+        logger_factory=lambda *_: sink,
         cache_logger_on_first_use=True,
     )
 

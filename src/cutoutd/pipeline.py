@@ -37,6 +37,7 @@ from cutoutd.errors import (
 )
 from cutoutd.jobs import Cut, Failure, Format, NeedsRoom, SourceFacts, Staged, Unchanged
 from cutoutd.models import catalog
+from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.staging import result_name
 from cutoutd.publish.writing import write_whole
 
@@ -127,8 +128,8 @@ def failure_of(error: CutoutdError) -> Failure:
     return Failure(
         code=error.code,
         title=error.title,
-        cause=error.cause,
-        advice=error.advice,
+        cause=_text(error.cause),
+        advice=_text(error.advice),
         permanent=isinstance(error, PermanentError),
         delay_s=error.delay_s if isinstance(error, TemporaryError) else 0.0,
     )
@@ -139,10 +140,15 @@ def _fault(error: Exception) -> Failure:
     return Failure(
         code="Fault",
         title="A fault of ours",
-        cause=f"{type(error).__name__}: {error}",
+        cause=_text(f"{type(error).__name__}: {error}"),
         advice="The original is untouched. Please report this with the picture, if you may.",
         permanent=True,
     )
+
+
+def _text(said: str) -> str:
+    """What was said, without the half characters of a file name that is not UTF-8."""
+    return said.encode("utf-8", "backslashreplace").decode()
 
 
 def _cut(task: Task, engine: Engine) -> Report:
@@ -168,7 +174,8 @@ def _cut(task: Task, engine: Engine) -> Report:
             foreground.decontaminate(picture.rgb, alpha)
     review = verdict.score == 0.0 or verdict.score < task.recipe.review_below
     with watch.step("encode"):
-        staged, warnings = _stage(task, picture, alpha, review=review)
+        with storage_faults(Path(task.staging)):
+            staged, warnings = _stage(task, picture, alpha, review=review)
     watch.spent["total"] = round((time.perf_counter() - begun) * 1000, 1)
     height, width = alpha.shape
     return Cut(

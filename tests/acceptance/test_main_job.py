@@ -101,8 +101,9 @@ def test_a_touched_file_is_not_cut_again_but_a_changed_one_is(bench: Bench) -> N
 
 
 def test_two_sources_that_want_one_name_get_two(bench: Bench) -> None:
-    """a.jpg and a.png: two outputs, two sidecars."""
+    """a.jpg and a.tif: two outputs, two sidecars; the first keeps the plain name."""
     bench.drop("a.jpg", 0, age_s=60)
+    assert bench.once().returncode == 0
     picture(1).save(bench.input / "a.tif")
     os.utime(bench.input / "a.tif", (time.time() - 30,) * 2)
     assert bench.once().returncode == 0
@@ -189,3 +190,59 @@ def test_pause_holds_new_work_back_until_resume(bench: Bench, start: Callable[..
     assert bench.results() == []
     assert bench.call("resume", *bench.pair()).returncode == 0
     bench.wait_for(lambda: "a.png.json" in bench.results(), "the cutout")
+
+
+def test_an_unreadable_file_holds_up_nobody_else(bench: Bench, start: Callable[..., Daemon]) -> None:
+    """A file that another program keeps open is waited for, and named; the others are cut."""
+    held = bench.drop("held.jpg")
+    with held.open("r+b"):
+        start()
+        bench.drop("a.jpg", 1)
+        bench.wait_for(lambda: "a.png.json" in bench.results(), "the other one's cutout")
+        bench.wait_for(
+            lambda: "held.jpg" in bench.call("status", *bench.pair()).stdout, "its name in the status"
+        )
+    bench.wait_for(lambda: "held.png.json" in bench.results(), "its cutout once it is closed")
+
+
+def test_the_output_removed_while_running_costs_one_repetition(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """It is made again, and the picture is cut into it; nothing is written off as gone."""
+    bench.drop("a.jpg")
+    start()
+    bench.wait_for(lambda: "a.png.json" in bench.results(), "the first cutout")
+    shutil.rmtree(bench.output)
+    bench.drop("b.jpg", 1)
+    bench.wait_for(lambda: "b.png.json" in bench.results(), "the second cutout")
+    assert sorted(job["state"] for job in bench.jobs()) == ["done", "done"]
+
+
+def test_files_get_the_mode_that_was_asked_for(bench: Bench) -> None:
+    """The cutout as well as its sidecar."""
+    config = bench.root / "c.toml"
+    config.write_text(
+        f'[[folder]]\nname = "x"\ninput = "{bench.input}"\noutput = "{bench.output}"\nmode = "0600"\n',
+        encoding="utf-8",
+    )
+    bench.drop("a.jpg")
+    assert bench.call("run", "--config", config, "--once").returncode == 0
+    assert {(bench.output / name).stat().st_mode & 0o777 for name in bench.results()} == {0o600}
+
+
+def test_originals_are_moved_once_their_cutout_is_published(bench: Bench) -> None:
+    """And so is one that comes a second time with the same bytes."""
+    config = bench.root / "c.toml"
+    config.write_text(
+        f'[[folder]]\nname = "x"\ninput = "{bench.input}"\noutput = "{bench.output}"\n'
+        f'originals = "move"\noriginals_dir = "{bench.root / "kept"}"\n',
+        encoding="utf-8",
+    )
+    bench.drop("sub/a.jpg")
+    assert bench.call("run", "--config", config, "--once").returncode == 0
+    assert bench.results() == ["sub/a.png", "sub/a.png.json"]
+    assert (bench.root / "kept" / "sub" / "a.jpg").is_file()
+    bench.drop("sub/a.jpg", age_s=30)
+    again = bench.call("run", "--config", config, "--once")
+    assert "1 unchanged" in again.stdout
+    assert not list(bench.input.rglob("*.jpg"))

@@ -101,7 +101,7 @@ class World:
                     sha256=written.sha256,
                     width=4,
                     height=3,
-                    format="png",
+                    format=Format.PNG,
                 )
             )
         suffixes = ["", *(f"_{number}" for number in range(1, len(contents)))]

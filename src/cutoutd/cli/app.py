@@ -15,8 +15,6 @@ import typer
 from cutoutd.cli import bench, check, cut, models, queue, run, status
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
 
-EXIT_DONE = 0
-EXIT_SOME_REMAIN = 1
 EXIT_USAGE = 2
 EXIT_RUNNING = 3
 EXIT_MODEL = 4
@@ -85,9 +83,6 @@ def main() -> None:
     except CutoutdError as error:
         print(f"cutoutd: {error.title}: {error}", file=sys.stderr)
         sys.exit(exit_code(error))
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output is gone, as with `cutoutd jobs | head`
-        sys.exit(EXIT_DONE)
     except Exception:  # noqa: BLE001 -- the last edge: whatever comes here is a fault of ours, and says so
         traceback.print_exc()
         print("cutoutd: a fault of ours; please report the lines above", file=sys.stderr)

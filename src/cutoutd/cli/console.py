@@ -54,17 +54,17 @@ class Live:
     def __init__(self, waiting: str) -> None:
         # 0.1 s of imports that only a person at a terminal pays for.
         from rich.console import Console  # noqa: PLC0415
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn  # noqa: PLC0415
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
 
         self._console = Console(highlight=False)
         self._waiting = waiting
         self._progress = Progress(
-            SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             console=self._console,
             transient=True,
+            auto_refresh=False,  # drawn when something happens: an idle daemon costs nothing
         )
         self._bar = self._progress.add_task("starting", total=None)
         self._lock = threading.Lock()
@@ -122,4 +122,5 @@ class Live:
             description=self._waiting if idle else "cutting",
             completed=ended,
             total=total or None,
+            refresh=True,
         )

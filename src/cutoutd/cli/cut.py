@@ -42,4 +42,4 @@ def named_files(files: list[Path]) -> list[Path]:
     for file in files:
         if not file.is_file():
             raise UsageError("there is no such file", path=file, advice="Name pictures that are there.")
-    return list(dict.fromkeys(Path(os.path.abspath(file)) for file in files))  # noqa: PTH100 -- links stay
+    return list(dict.fromkeys(Path(os.path.realpath(file)) for file in files))

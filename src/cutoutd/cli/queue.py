@@ -15,7 +15,7 @@ from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.state import check_owner, is_running
+from cutoutd.journal.state import check_owner, running, unreachable
 from cutoutd.journal.store import FILE_NAME, Store
 
 if TYPE_CHECKING:
@@ -32,13 +32,16 @@ def open_journal(directory: Path) -> Store:
     Raises:
         UsageError: there is none yet, or it is another user's.
     """
-    if not (directory / FILE_NAME).exists():
-        raise UsageError(
-            "no daemon has run with this configuration yet",
-            path=directory,
-            advice="Start it with `cutoutd run`.",
-        )
-    check_owner(directory)
+    try:
+        if not (directory / FILE_NAME).exists():
+            raise UsageError(
+                "no daemon has run with this configuration yet",
+                path=directory,
+                advice="Start it with `cutoutd run`.",
+            )
+        check_owner(directory)
+    except PermissionError as error:
+        raise unreachable(directory) from error
     return Store(directory / FILE_NAME)
 
 
@@ -115,7 +118,7 @@ def _post(verb: Verb, directory: Path) -> None:
 
 
 def _say_when(directory: Path) -> None:
-    if not is_running(directory):
+    if running(directory) is None:
         print("The daemon does not run; it will obey when it starts.")
 
 

@@ -23,7 +23,9 @@ def run(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
     once: Annotated[bool, typer.Option("--once", help="Cut what is there, then end.")] = False,
-    timeout: Annotated[float | None, typer.Option(help="With --once: end after so many seconds.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.0, help="With --once: begin nothing new after so many seconds.")
+    ] = None,
     local_only: Annotated[  # noqa: ARG001 -- a promise that this version always keeps: it has no other route
         bool, typer.Option("--local-only", help="Refuse every route but the local one.")
     ] = False,
@@ -57,8 +59,8 @@ def _summarise(outcome: Outcome) -> None:
         for job in jobs:
             why = job.detail.get("failure", {}).get("cause", "")
             print(f"remains: {name}/{printable(job.path)} ({job.state}{f': {why}' if why else ''})")
-    for name, paths in outcome.growing.items():
-        for path in paths:
-            print(f"remains: {name}/{printable(path)} (still being written)")
+    for name, files in outcome.held_up.items():
+        for file in files:
+            print(f"remains: {name}/{printable(file.path)} ({file.why})")
     for name, why in outcome.closed.items():
         print(f"not looked at: {name} ({why})")

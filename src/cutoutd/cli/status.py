@@ -12,7 +12,7 @@ from cutoutd.daemon import statusfile
 from cutoutd.jobs import OPEN, JobState
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.state import is_running
+from cutoutd.journal.state import running
 
 if TYPE_CHECKING:
     from cutoutd.journal.store import Store
@@ -41,13 +41,15 @@ def status(
 
 def _collect(chosen: Settings, store: Store) -> dict[str, Any]:
     directory = chosen.service.state_dir
-    running = is_running(directory)
-    live = statusfile.read(directory) if running else {}
+    run = running(directory)
+    live = statusfile.read(directory)
+    if live.get("run") != run:
+        live = {}  # a dead daemon's
     reader = Reader(store)
     counts = reader.counts()
     return {
         "schema": "cutoutd.status/1",
-        "running": running,
+        "running": run is not None,
         "pid": live.get("pid"),
         "paused": Commands(store, Clock()).is_paused(),
         "workers": live.get("workers"),
@@ -72,7 +74,7 @@ def _folder(
         "watching": live.get("watching"),
         "why": live.get("why", ""),
         "settling": live.get("settling", 0),
-        "growing": live.get("growing", []),
+        "held_up": live.get("held_up", []),
         "queue": sum(states.get(state, 0) for state in OPEN),
         "states": {state.value: count for state, count in sorted(states.items())},
         "images_per_minute": round(recent / (_RATE_WINDOW_S / 60), 2),
@@ -99,7 +101,7 @@ def _print_folder(folder: dict[str, Any]) -> None:
         f"{states.get('review', 0)} to review, {states.get('failed', 0)} failed, "
         f"{folder['images_per_minute']} a minute"
     )
-    for path in folder["growing"]:
-        print(f"  still being written: {printable(path)}")
+    for file in folder["held_up"]:
+        print(f"  not taken yet: {printable(file['path'])} ({file['why']})")
     if folder["last"]:
         print(f"  last: {folder['last']['path']} at {folder['last']['at']}")

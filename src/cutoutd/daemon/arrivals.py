@@ -8,8 +8,10 @@ Owned by the folder's watcher thread. It must not decide when to look, nor decod
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.daemon.standing import HeldUp
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan, look
 from cutoutd.intake.settle import SettleTracker
@@ -67,6 +69,7 @@ class Arrivals:
         self._log = get(folder=folder)
         self._tracker = SettleTracker(settle_s)
         self._no_pictures: dict[str, tuple[int, int]] = {}
+        self._unreadable: dict[str, str] = {}
 
     @property
     def settling(self) -> int:
@@ -78,11 +81,15 @@ class Arrivals:
         """When one of them may be taken, in monotonic seconds."""
         return self._tracker.next_due()
 
-    def growing(self) -> tuple[str, ...]:
-        """Some of those that are held open by a writer, or changed while they were waited for."""
-        waiting = self._tracker.waiting(self._clock.monotonic_s())
+    def held_up(self, limit: int) -> tuple[HeldUp, ...]:
+        """Files that are not taken although they have been there for a while, and why; at most ``limit``."""
         patience_s = 2 * self._settle_s + 1
-        return tuple(file.path for file in waiting if file.held or file.waited_s > patience_s)
+        waiting = self._tracker.waiting(self._clock.monotonic_s(), limit)
+        return tuple(
+            HeldUp(path=file.path, why=self._unreadable.get(file.path, "still being written"))
+            for file in waiting
+            if file.held or file.waited_s > patience_s
+        )
 
     def scan(self) -> None:
         """Look at everything.
@@ -90,8 +97,12 @@ class Arrivals:
         Raises:
             OSError: the folder cannot be read.
         """
+        no_pictures, self._no_pictures = self._no_pictures, {}
         for seen in self._walk():
-            self._observe(seen)
+            if no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
+                self._no_pictures[seen.path] = no_pictures[seen.path]
+            else:
+                self._observe(seen)
 
     def skip_all(self) -> None:
         """Write down everything that is there as not to be cut.
@@ -111,7 +122,11 @@ class Arrivals:
         for path in paths:
             if not self._rules.takes_file(path):
                 continue
-            seen = look(self._root, path)
+            try:
+                seen = look(self._root, path)
+            except OSError as error:
+                self._hold_up(path, error)
+                continue
             if seen is None:
                 self._tracker.forget(path)
             else:
@@ -123,10 +138,11 @@ class Arrivals:
 
         Raises:
             OSError: the folder cannot be read.
+            StorageError: the journal cannot be written.
         """
         accepted = 0
         while due := self._tracker.due(self._clock.monotonic_s(), limit=BATCH):
-            taken = [version for path in due if (version := self._settled(path)) is not None]
+            taken = [version for path in due if (version := self._settled_or_held_up(path)) is not None]
             if taken:
                 self._acceptance.accept(self._folder, taken)
                 self._log.debug("files.accepted", count=len(taken))
@@ -164,6 +180,24 @@ class Arrivals:
             mtime_ns=seen.mtime_ns,
             provisional=seen.mtime_ns % _COARSE_NS == 0 and age_ns < _PROVISIONAL_NS,
         )
+
+    def _settled_or_held_up(self, path: str) -> Version | None:
+        """As `_settled`; a file that cannot be read holds up itself alone."""
+        try:
+            version = self._settled(path)
+        except OSError as error:
+            self._hold_up(path, error)
+            return None
+        self._unreadable.pop(path, None)
+        return version
+
+    def _hold_up(self, path: str, error: OSError) -> None:
+        Path(self._root).stat()  # if it is the whole folder that cannot be read, that is another matter
+        why = f"cannot be read: {error.strerror}"
+        if self._unreadable.get(path) != why:
+            self._log.warning("file.unreadable", path=path, why=why)
+            self._unreadable[path] = why
+        self._tracker.hold(path, self._clock.monotonic_s())
 
     def _settled(self, path: str) -> Version | None:
         """A file whose quiet time is over, looked at once more; None if it is not to be taken now."""

@@ -104,9 +104,13 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
         asked = True
         stop()
 
-    before = {
-        number: signal.signal(number, obey) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    }
+    # What the caller ignores stays ignored: SIGHUP under nohup, SIGINT in the background of a script.
+    numbers = [
+        number
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, obey) for number in numbers}
     try:
         yield
     finally:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
     from cutoutd.daemon.listener import Listener, Result
+    from cutoutd.daemon.standing import HeldUp
     from cutoutd.jobs import Job
     from cutoutd.pool import wire
     from cutoutd.ports import ModelSpec
@@ -52,19 +53,19 @@ class Outcome:
     Attributes:
         tally: what became of its jobs.
         remaining: jobs that are not over, by folder.
-        growing: files that were still being written.
+        held_up: files that could not be taken yet, and why.
         closed: folders that could not be worked on, and why.
     """
 
     tally: Tally
     remaining: Mapping[str, list[Job]]
-    growing: Mapping[str, tuple[str, ...]]
+    held_up: Mapping[str, tuple[HeldUp, ...]]
     closed: Mapping[str, str]
 
     @property
     def is_clean(self) -> bool:
         """Nothing failed, nothing remains, and every folder could be looked at."""
-        left = (*self.remaining.values(), *self.growing.values(), self.closed)
+        left = (*self.remaining.values(), *self.held_up.values(), self.closed)
         return not self.tally.failed and not any(left)
 
 
@@ -148,8 +149,9 @@ class Daemon:
             ModelError: the model does not load.
             CutoutdError: the workers do not start, or a folder's thread died.
         """
+        unfinished = self._journal.queue.recover()
         self._journal.queue.park(set(self._folders))
-        for job in self._journal.queue.recover():
+        for job in unfinished:
             if job.folder in self._folders:
                 self._folders[job.folder].delivery.repair(job)
         dead_runs = self._journal.runs.begin()
@@ -158,6 +160,8 @@ class Daemon:
         self._wait_for_first_looks()
         for folder in self._folders.values():
             folder.delivery.sweep(dead_runs)
+            for job in self._journal.queue.undisposed(folder.folder.name):
+                folder.delivery.dispose(job)
         self._pool = LocalPool(
             size=machine.worker_count(self._settings.pool.workers),
             setup=self._setup,
@@ -227,7 +231,8 @@ class Daemon:
             folder.wants_new_workers()  # the workers that are started next are laid out for what is there now
 
     def _setup(self) -> wire.Setup:
-        folders = self._folders.values()
+        # What does not answer would hold a new worker up before it has begun.
+        folders = [folder for folder in self._folders.values() if folder.standing.is_open]
         return setup_of(
             self._settings,
             self._model,
@@ -253,10 +258,10 @@ class Daemon:
         return Outcome(
             tally=tally,
             remaining={name: reader.remaining(name) for name in self._folders},
-            growing={name: folder.intake.standing.growing for name, folder in self._folders.items()},
+            held_up={name: folder.standing.held_up for name, folder in self._folders.items()},
             closed={
                 name: standing.why
                 for name, folder in self._folders.items()
-                if not (standing := folder.intake.standing).is_open
+                if not (standing := folder.standing).is_open
             },
         )

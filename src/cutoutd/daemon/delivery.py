@@ -14,12 +14,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cutoutd.daemon.listener import Result
-from cutoutd.errors import CutoutdError, TemporaryError
+from cutoutd.errors import CutoutdError, StorageError, TemporaryError
 from cutoutd.jobs import Failure, JobState
 from cutoutd.logs import get
 from cutoutd.publish.faults import ResultLostError, TargetTakenError
+from cutoutd.publish.originals import Disposal, Outcome, delete_original
 from cutoutd.publish.originals import Originals as KeptOriginals
-from cutoutd.publish.originals import delete_original
 from cutoutd.publish.plan import Plan, Publication, Verdict
 from cutoutd.retry import Again, after_failure
 from cutoutd.settings.choices import Originals
@@ -125,6 +125,14 @@ class Delivery:
         """Publish a cutout."""
         self._give(partial(self._deliver, job, cut))
 
+    def leave(self, job: Job, sha256: str) -> None:
+        """The source's bytes are those that are published already."""
+        self._give(partial(self._leave, job, sha256))
+
+    def dispose(self, job: Job) -> None:
+        """Move or delete an original that an earlier run could not."""
+        self._give(partial(self._dispose, job, job.sha256 or ""))
+
     def explain(self, job: Job, failure: Failure) -> None:
         """Give a job up, and leave the reason where its owner finds it."""
         self._give(partial(self._explain, job, failure))
@@ -136,13 +144,22 @@ class Delivery:
     def _run(self) -> None:
         try:
             while (deed := self._next()) is not None:
-                deed()
-                self._finished += 1
+                self._do(deed)
                 self._wake()
             self._sweep(frozenset({self._run_id}))  # the workers are gone: what they left is of no use
         except BaseException as error:  # noqa: BLE001 -- a side thread's death must be heard: the supervisor raises it
             self.failure = error
             self._wake()
+
+    def _do(self, deed: Deed) -> None:
+        """Every deed can be done again from its beginning, so one that the journal's disk refuses is kept."""
+        try:
+            deed()
+        except StorageError as error:
+            self._log.error("delivery.refused", why=str(error))
+            self._resting.append((self._clock.monotonic_s() + error.delay_s, deed))
+        finally:
+            self._finished += 1
 
     def _next(self) -> Deed | None:
         """The next deed: one whose rest is over, or the next that is given."""
@@ -218,12 +235,14 @@ class Delivery:
         seconds: float = 0.0,
     ) -> None:
         outputs = [str(self._folder.output / one.path) for one in published]
+        disposable = state is JobState.DONE and self._folder.originals is not Originals.KEEP
         self._journal.finish_publishing(
             job,
             state,
             sha256=sha256,
             published=published,
             detail={"outputs": outputs, "warnings": list(warnings)} | ({"why": why} if why else {}),
+            undisposed=disposable,
         )
         self._log.info(
             "job.published",
@@ -233,7 +252,9 @@ class Delivery:
             outputs=outputs,
             seconds=round(seconds, 3),
         )
-        self._tidy(job, state, sha256)
+        self._clear_failure(job)
+        if disposable:
+            self._dispose(job, sha256)
         self._tell(
             Result(
                 job=job.id,
@@ -246,25 +267,42 @@ class Delivery:
             )
         )
 
-    def _tidy(self, job: Job, state: JobState, sha256: str) -> None:
-        """What follows a publication and may fail without undoing it."""
+    def _clear_failure(self, job: Job) -> None:
+        """An earlier failure of the same source is over; that it is cannot be undone by a full disk."""
         try:
             self._publisher.failures.clear(job.path)
-            if state is JobState.DONE:
-                self._dispose(job, sha256)
         except CutoutdError as error:
-            self._log.warning("job.untidy", job=job.id, path=job.path, why=str(error))
+            self._log.warning("failure.not-cleared", job=job.id, path=job.path, why=str(error))
+
+    def _leave(self, job: Job, sha256: str) -> None:
+        """The bytes are those that are published: nothing to publish, but the original goes its way."""
+        disposable = self._folder.originals is not Originals.KEEP
+        self._journal.queue.finish(
+            job.id, JobState.UNCHANGED, detail={}, sha256=sha256, undisposed=disposable
+        )
+        self._clear_failure(job)
+        if disposable:
+            self._dispose(job, sha256)
+        self._say(job, JobState.UNCHANGED, "")
 
     def _dispose(self, job: Job, sha256: str) -> None:
-        """The original's way, as the folder says; only now that its cutout is done."""
+        """The original's way, as the folder says; only now that its cutout is done. Tried until it is gone."""
         source = self._folder.input / job.path
-        match self._folder.originals:
-            case Originals.MOVE if self._kept is not None:
-                disposal = self._kept.move(source, sha256, path=job.path, job=job.id)
-            case Originals.DELETE:
-                disposal = delete_original(source, sha256)
-            case _:
-                return
+        try:
+            match self._folder.originals:
+                case Originals.MOVE if self._kept is not None:
+                    disposal = self._kept.move(source, sha256, path=job.path, job=job.id)
+                case Originals.DELETE:
+                    disposal = delete_original(source, sha256)
+                case _:
+                    disposal = Disposal(outcome=Outcome.GONE)  # the folder says "keep" by now
+        except TemporaryError as error:
+            self._log.warning("original.stays", job=job.id, path=job.path, why=str(error))
+            self._resting.append(
+                (self._clock.monotonic_s() + error.delay_s, partial(self._dispose, job, sha256))
+            )
+            return
+        self._journal.queue.disposed(job.id)
         self._log.info("original.disposed", job=job.id, path=job.path, outcome=disposal.outcome.value)
 
     def _put_off(self, job: Job, error: TemporaryError) -> None:
@@ -319,7 +357,7 @@ class Delivery:
 
     def _sweep(self, dead: frozenset[str]) -> None:
         if self._resting:
-            return  # a repair still needs what is staged; the next start sweeps
+            return  # it may still need what is staged; the next start sweeps
         try:
             removed = self._publisher.sweep(dead)
         except CutoutdError as error:

@@ -81,7 +81,8 @@ class Gate:
             return closed
         for place in (self._folder.output, self._folder.sidecar_dir, self._folder.originals_dir):
             if place is not None:
-                place.mkdir(parents=True, exist_ok=True)
+                # Later on, a place whose parent is missing too is more probably a share that is away.
+                place.mkdir(parents=self.is_first_start, exist_ok=True)
         self._publisher.open()
         self.mode = mode
         staging = os.stat(self._publisher.staging.directory)  # noqa: PTH116 -- beside the other
@@ -124,6 +125,7 @@ class Gate:
             free_mb = shutil.disk_usage(place).free // _MIB
             if free_mb < self._min_free_mb:
                 return Watching.PAUSED, (
-                    f"only {free_mb} MiB are free at {place}, less than min_free_disk_mb = {self._min_free_mb}"
+                    f"less than min_free_disk_mb = {self._min_free_mb} MiB are free at {place}: "
+                    "free some space; work goes on by itself"
                 )
         return None

@@ -6,15 +6,16 @@ It owns no thread of its own and touches no file.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.errors import CutoutdError
 from cutoutd.jobs import Task
 
 if TYPE_CHECKING:
     from cutoutd.daemon.delivery import Delivery
-    from cutoutd.daemon.standing import Standing
     from cutoutd.jobs import Job
     from cutoutd.journal.names import Names
     from cutoutd.publish.publisher import Publisher
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 BACKLOG_PER_WORKER: Final = 2
 """Staged results take disk: a folder whose names are slow to give gets no more work meanwhile."""
+
+
+HANGS_AFTER_S: Final = 30.0
+"""A look that takes longer is no look any more; even 100,000 files on a slow share take less."""
 
 
 class ThreadDiedError(CutoutdError):
@@ -61,11 +66,19 @@ class Intake(Protocol):
     def wait_for_first_look(self, timeout_s: float) -> bool:
         """Whether the folder was looked at within a time."""
 
+    @property
+    def turns(self) -> int:
+        """How many looks were finished."""
+
+    @property
+    def turning_since_s(self) -> float | None:
+        """When the look that is under way began, in monotonic seconds."""
+
     def look_at(self, path: str) -> None:
         """Look at one file soon."""
 
-    def stand_by(self, why: str) -> None:
-        """Leave the folder alone until it has been looked at anew."""
+    def check_again(self) -> None:
+        """See soon whether the folder is as it should be."""
 
 
 class HotFolder:
@@ -93,6 +106,8 @@ class HotFolder:
         self.delivery = delivery
         self._names = names
         self._roots: tuple[tuple[int, int], ...] = ()
+        self._stuck_at_turn: int | None = None
+        self._hangs = False
         self.staging = publisher.staging.directory
 
     def start(self) -> None:
@@ -110,9 +125,30 @@ class HotFolder:
         self.intake.join(timeout_s)
         self.delivery.join(timeout_s)
 
+    @property
+    def standing(self) -> Standing:
+        """How it stands, as its intake sees it, unless that hangs itself."""
+        standing = self.intake.standing
+        if not self._hangs:
+            return standing
+        return replace(standing, watching=Watching.STANDING_BY, why="the disk or share does not answer")
+
+    def found_stuck(self) -> None:
+        """A worker got stuck in it; it stands by until its intake has finished a look again."""
+        self._stuck_at_turn = self.intake.turns
+        self.intake.check_again()
+
+    def watch_the_watcher(self, now_s: float) -> None:
+        """Notice a look that does not come to its end, and one that did again."""
+        since_s = self.intake.turning_since_s
+        overdue = since_s is not None and now_s - since_s > HANGS_AFTER_S
+        if self._stuck_at_turn is not None and self.intake.turns > self._stuck_at_turn:
+            self._stuck_at_turn = None
+        self._hangs = overdue or self._stuck_at_turn is not None
+
     def may_work(self, workers: int) -> bool:
         """Whether its jobs may be begun."""
-        return self.intake.standing.is_open and self.delivery.backlog < BACKLOG_PER_WORKER * workers
+        return self.standing.is_open and self.delivery.backlog < BACKLOG_PER_WORKER * workers
 
     def check_alive(self) -> None:
         """See that both threads live.
@@ -129,10 +165,9 @@ class HotFolder:
 
         A sandbox is bound to directories, not to their names: a share that came back is out of its reach.
         """
-        if self.intake.roots == self._roots:
-            return False
-        self._roots = self.intake.roots
-        return True
+        roots = self.intake.roots if self.standing.is_open else ()
+        changed, self._roots = roots not in ((), self._roots), roots
+        return changed
 
     def task(self, job: Job) -> Task:
         """A job as a worker gets it."""

@@ -20,6 +20,19 @@ class Watching(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HeldUp:
+    """A file that is not taken although it has been there for a while.
+
+    Attributes:
+        path: relative to the folder's input.
+        why: somebody still writes it, or it cannot be read.
+    """
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
     """One moment of a hot folder.
 
@@ -27,7 +40,7 @@ class Standing:
         watching: how new files are noticed.
         why: why not natively, or why not at all; empty when all is well.
         settling: files that are there but not yet quiet.
-        growing: of these, the ones that were seen to change, or are held open by a writer.
+        held_up: of these, some that have been there for a while; with ``run --once`` all of them.
         scan_s: how long the last whole scan took.
         scanned: whether there was one since the start.
     """
@@ -35,7 +48,7 @@ class Standing:
     watching: Watching = Watching.STARTING
     why: str = ""
     settling: int = 0
-    growing: tuple[str, ...] = ()
+    held_up: tuple[HeldUp, ...] = ()
     scan_s: float = 0.0
     scanned: bool = False
 

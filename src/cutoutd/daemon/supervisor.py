@@ -6,20 +6,20 @@ share may hang: watchers and deliveries do, each in a thread of its folder.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import retry
 from cutoutd.daemon.dispatcher import Dispatcher
 from cutoutd.daemon.listener import Result
-from cutoutd.errors import LostError
+from cutoutd.errors import LostError, StorageError
 from cutoutd.jobs import Cut, Failure, JobState, NeedsRoom, Unchanged
 from cutoutd.journal.commands import Verb
 from cutoutd.logs import get
 from cutoutd.ports import Finished
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Mapping
 
     from cutoutd.clock import Clock
@@ -96,6 +96,8 @@ class Supervisor:
         self._log = get()
         self._in_hand: dict[int, Job] = {}
         self._stop_at_s: float | None = None
+        self._unheard: deque[PoolEvent] = deque()
+        self._refused = ""
         self._paused = journal.commands.is_paused()
         self._data_version = -1
         self._next_tick_s = 0.0
@@ -114,16 +116,38 @@ class Supervisor:
             ModelError: the model does not load.
             CutoutdError: the workers do not start, or a folder's thread died.
         """
-        while not self._is_over():
-            for event in self._pool.poll(TICK_S):
-                self._hear(event)
-            self._tick()
+        try:
+            while not self._is_over():
+                self._unheard.extend(self._pool.poll(TICK_S))
+                try:
+                    if self._turn():
+                        break
+                    self._refused = ""
+                except StorageError as error:
+                    # Nothing was lost by it: what is not written down yet is still in our hands.
+                    self._note_refusal(error)
+        finally:
+            self._put_back_what_is_left()
             self._announce()
-            dispatched = self._stop_at_s is None and self._dispatch()
-            if self._once and not dispatched and self._is_exhausted():
-                break
-        self._put_back_what_is_left()
+
+    def _turn(self) -> bool:
+        """Do what there is to do; whether, with ``once``, that was all.
+
+        Raises:
+            StorageError: the journal cannot be written just now; to be called again.
+        """
+        while self._unheard:
+            self._hear(self._unheard[0])
+            self._unheard.popleft()
+        self._tick()
         self._announce()
+        dispatched = self._stop_at_s is None and self._dispatch()
+        return self._once and not dispatched and self._is_exhausted()
+
+    def _note_refusal(self, error: StorageError) -> None:
+        if error.cause != self._refused:
+            self._log.error("journal.refused", why=str(error))
+            self._refused = error.cause
 
     def _is_over(self) -> bool:
         now_s = self._clock.monotonic_s()
@@ -148,8 +172,12 @@ class Supervisor:
 
     def _put_back_what_is_left(self) -> None:
         for job in self._in_hand.values():
-            self._journal.queue.put_back(job.id)
-            self._log.info("job.put-back", job=job.id, folder=job.folder)
+            try:
+                self._journal.queue.put_back(job.id)
+            except StorageError as error:
+                self._note_refusal(error)  # the next start finds it in the hands of a dead run
+            else:
+                self._log.info("job.put-back", job=job.id, folder=job.folder)
         self._in_hand.clear()
 
     def _tick(self) -> None:
@@ -159,17 +187,25 @@ class Supervisor:
         self._next_tick_s = now_s + TICK_S
         for folder in self._folders.values():
             folder.check_alive()
+            folder.watch_the_watcher(now_s)
             if folder.wants_new_workers():
                 self._pool.recycle()
         self._obey()
         self._journal.queue.wake_rested()
-        if self._status is not None:
+        self._show()
+
+    def _show(self) -> None:
+        if self._status is None:
+            return
+        try:
             self._status.show(
-                {name: folder.intake.standing for name, folder in self._folders.items()},
+                {name: folder.standing for name, folder in self._folders.items()},
                 workers=self._pool.size,
                 facts=self._pool.facts,
                 paused=self._paused,
             )
+        except OSError as error:
+            self._log.debug("status.not-written", why=str(error))  # tried again at the next tick
 
     def _obey(self) -> None:
         version = self._journal.store.data_version()
@@ -211,19 +247,19 @@ class Supervisor:
         return begun
 
     def _hear(self, event: PoolEvent) -> None:
-        job = self._in_hand.pop(event.job)
+        job = self._in_hand[event.job]
         if isinstance(event, Finished):
             self._take(job, event.report)
         else:
             self._mourn(job, event)
+        del self._in_hand[event.job]
 
     def _take(self, job: Job, report: Report) -> None:
         match report:
             case Cut():
                 self._folders[job.folder].delivery.deliver(job, report)
             case Unchanged():
-                self._journal.queue.finish(job.id, JobState.UNCHANGED, detail={}, sha256=report.sha256)
-                self._say(job, JobState.UNCHANGED)
+                self._folders[job.folder].delivery.leave(job, report.sha256)
             case NeedsRoom():
                 self._log.info("job.needs-room", job=job.id, folder=job.folder, pixels=report.pixels)
                 self._journal.queue.put_back(job.id, alone=True)
@@ -233,13 +269,25 @@ class Supervisor:
     def _weigh(self, job: Job, failure: Failure) -> None:
         if failure.code == "SourceGone":
             self._journal.gone(job, failure.cause)
+            self._log.info("job.gone", job=job.id, folder=job.folder, path=job.path, why=failure.cause)
             self._folders[job.folder].intake.look_at(job.path)
             self._say(job, JobState.GONE, failure.cause)
             return
-        age_s = (self._clock.now_us() * 1000 - job.mtime_ns) / 1e9
+        if failure.code == "Storage":
+            self._folders[job.folder].intake.check_again()
+        # Copying tools and shares keep old file times, so a file may have come later than it says.
+        age_s = (self._clock.now_us() - job.accepted_us) / 1e6
         decision = retry.after_failure(failure, tries=job.tries, age_s=age_s, patient=not self._once)
         if isinstance(decision, retry.Again):
             self._journal.queue.rest(job.id, decision.delay_s, detail={"failure": asdict(failure)})
+            self._log.warning(
+                "job.retry",
+                job=job.id,
+                folder=job.folder,
+                path=job.path,
+                why=failure.cause,
+                delay_s=decision.delay_s,
+            )
             self._say(job, JobState.RETRY, failure.cause)
         else:
             self._folders[job.folder].delivery.explain(job, failure)
@@ -247,7 +295,7 @@ class Supervisor:
     def _mourn(self, job: Job, lost: Lost) -> None:
         folder = self._folders[job.folder]
         if lost.stuck:
-            folder.intake.stand_by("a worker got stuck in it")
+            folder.found_stuck()
             self._journal.queue.put_back(job.id)
             return
         attempts = self._journal.queue.count_attempt(job.id)

@@ -38,6 +38,9 @@ SCAN_SHARE: Final = 200
 BURST_SHARE: Final = 10
 """And one that events ask for no sooner than after so many times."""
 
+SHOWN: Final = 20
+"""So many held-up files are named in `cutoutd status`; ``run --once`` names all."""
+
 MIN_PAUSE_S: Final = 0.02
 MAX_PAUSE_S: Final = 60.0
 
@@ -85,7 +88,9 @@ class Watcher:
         self._asked = threading.Event()
         self._stopping = False
         self._requests: deque[str] = deque()
-        self._stood_by: str | None = None
+        self._recheck = False
+        self._turns = 0
+        self._turning_since_s: float | None = None
         self._looked = threading.Event()
         self.standing = Standing()
         self.failure: BaseException | None = None
@@ -97,7 +102,8 @@ class Watcher:
         standing = self.standing
         if not standing.is_open:
             return standing.watching is not Watching.STARTING
-        return standing.scanned and standing.settling == len(standing.growing)
+        at_rest = not self._requests and not self._asked.is_set() and self._turning_since_s is None
+        return at_rest and standing.scanned and standing.settling == len(standing.held_up)
 
     @property
     def roots(self) -> tuple[tuple[int, int], ...]:
@@ -126,15 +132,28 @@ class Watcher:
         self._requests.append(path)
         self._asked.set()
 
-    def stand_by(self, why: str) -> None:
-        """Leave the folder alone until it has been looked at anew; from any thread."""
-        self._stood_by = why
+    @property
+    def turns(self) -> int:
+        """How many looks were finished; one that hangs is not."""
+        return self._turns
+
+    @property
+    def turning_since_s(self) -> float | None:
+        """When the look that is under way began, in monotonic seconds."""
+        return self._turning_since_s
+
+    def check_again(self) -> None:
+        """See soon whether the folder is as it should be; from any thread."""
+        self._recheck = True
         self._asked.set()
 
     def _run(self) -> None:
         try:
             while not self._stopping:
+                self._turning_since_s = self._clock.monotonic_s()
                 self._turn()
+                self._turning_since_s = None
+                self._turns += 1
                 self._looked.set()
                 self._wake_supervisor()
                 self._asked.wait(self._pause_s())
@@ -147,12 +166,12 @@ class Watcher:
             self._disarm()
 
     def _turn(self) -> None:
-        if self._stood_by is not None:
-            self._close(Watching.STANDING_BY, self._stood_by)
-            self._stood_by = None
-            return
+        now_s = self._clock.monotonic_s()
+        recheck, self._recheck = self._recheck, False
+        if self._arrivals is None and now_s < self._next_scan_s and not recheck:
+            return  # closed; whatever woke us, it is not time to look again
         try:
-            if self._arrivals is None or self._clock.monotonic_s() >= self._next_scan_s:
+            if self._arrivals is None or recheck or now_s >= self._next_scan_s:
                 closed = self._gate.check()
                 if closed is not None:
                     self._close(*closed)
@@ -204,7 +223,8 @@ class Watcher:
         self._disarm()
         self._arrivals = None
         self._next_scan_s = self._clock.monotonic_s() + self._folder.poll_interval_s
-        self.standing = replace(self.standing, settling=0, growing=())
+        self._earliest_scan_s = self._next_scan_s
+        self.standing = replace(self.standing, settling=0, held_up=())
         self._stand(watching, why)
 
     def _stand(self, watching: Watching, why: str) -> None:
@@ -237,7 +257,8 @@ class Watcher:
         accepted = arrivals.accept_the_quiet()
         if accepted:
             self._listener.accepted(accepted)
-        self.standing = replace(self.standing, settling=arrivals.settling, growing=arrivals.growing())
+        shown = arrivals.settling if self._once else SHOWN
+        self.standing = replace(self.standing, settling=arrivals.settling, held_up=arrivals.held_up(shown))
 
     def _scan(self, arrivals: Arrivals) -> None:
         begun_s = time.perf_counter()

@@ -66,6 +66,7 @@ class Journal:
         sha256: str,
         published: Iterable[Published],
         detail: dict[str, Any],
+        undisposed: bool = False,
     ) -> None:
         """The commit mark of a publication: the job's end and what is published now, in one transaction.
 
@@ -75,10 +76,11 @@ class Journal:
             sha256: of the source's bytes.
             published: the results that have their names.
             detail: for the row.
+            undisposed: whether the original is still to be moved or deleted.
         """
         with self.store.transaction():
             self.names.record_within(job.folder, job.path, source_sha256=sha256, published=published)
-            self.queue.finish_within(job.id, state, detail=detail, sha256=sha256)
+            self.queue.finish_within(job.id, state, detail=detail, sha256=sha256, undisposed=undisposed)
 
     def undo_publishing(self, job: Job, *, standing: Iterable[Published]) -> None:
         """A crash lost a result: compute the job again, knowing what has its name already."""

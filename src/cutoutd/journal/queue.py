@@ -106,13 +106,27 @@ class Queue:
         """Its results are staged; ``detail`` says what will get which name. Inside a transaction of the caller's."""
         self._update(job, JobState.PUBLISHING, sha256=sha256, detail=detail)
 
-    def finish(self, job: int, state: JobState, *, detail: dict[str, Any], sha256: str | None = None) -> None:
-        """It is over: ``state`` says how."""
+    def finish(
+        self,
+        job: int,
+        state: JobState,
+        *,
+        detail: dict[str, Any],
+        sha256: str | None = None,
+        undisposed: bool = False,
+    ) -> None:
+        """It is over: ``state`` says how; ``undisposed``, whether its original is still to be moved or deleted."""
         with self._store.transaction():
-            self.finish_within(job, state, detail=detail, sha256=sha256)
+            self.finish_within(job, state, detail=detail, sha256=sha256, undisposed=undisposed)
 
     def finish_within(
-        self, job: int, state: JobState, *, detail: dict[str, Any], sha256: str | None = None
+        self,
+        job: int,
+        state: JobState,
+        *,
+        detail: dict[str, Any],
+        sha256: str | None = None,
+        undisposed: bool = False,
     ) -> None:
         """As `finish`, inside a transaction of the caller's."""
         changes: dict[str, Any] = {
@@ -120,10 +134,23 @@ class Queue:
             "finished_us": self._clock.now_us(),
             "detail": detail,
             "forced": 0,
+            "undisposed": undisposed,
         }
         if sha256 is not None:
             changes["sha256"] = sha256
         self._update(job, state, **changes)
+
+    def undisposed(self, folder: str) -> list[Job]:
+        """Jobs of a folder whose originals are still to be moved or deleted."""
+        rows = self._store.rows(
+            "SELECT * FROM job WHERE folder = ? AND undisposed = 1 ORDER BY id", (folder,)
+        )
+        return [job_from_row(row) for row in rows]
+
+    def disposed(self, job: int) -> None:
+        """Its original was moved or deleted, or is not what was cut any more."""
+        with self._store.transaction():
+            self._store.write("UPDATE job SET undisposed = 0 WHERE id = ?", (job,))
 
     def rest(self, job: int, delay_s: float, *, detail: dict[str, Any]) -> None:
         """A passing fault: another try after ``delay_s``."""

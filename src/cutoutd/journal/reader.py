@@ -26,9 +26,11 @@ class Reader:
         self._store = store
 
     def counts(self) -> dict[str, dict[JobState, int]]:
-        """How many jobs of each folder are in each state; history included."""
+        """How many sources of each folder are in each state, by the newest version of each."""
         counts: dict[str, dict[JobState, int]] = {}
-        for row in self._store.rows("SELECT folder, state, COUNT(*) AS n FROM job GROUP BY state, folder"):
+        for row in self._store.rows(
+            "SELECT folder, state, COUNT(*) AS n FROM job WHERE newest = 1 GROUP BY state, folder"
+        ):
             counts.setdefault(row["folder"], {})[JobState(row["state"])] = row["n"]
         return counts
 

@@ -29,10 +29,13 @@ CREATE TABLE job (
     not_before_us INTEGER NOT NULL DEFAULT 0,
     finished_us   INTEGER,
     sha256        TEXT,                        -- of the source's bytes, once a worker has read them
+    undisposed    INTEGER NOT NULL DEFAULT 0,  -- the original is still to be moved or deleted
     detail        TEXT    NOT NULL DEFAULT '{}'
 );
 CREATE UNIQUE INDEX job_newest ON job (folder, path) WHERE newest = 1;
 CREATE INDEX job_queued ON job (folder, alone, mtime_ns, id) WHERE state = 'queued';
+CREATE INDEX job_queued_newest ON job (folder, alone, mtime_ns DESC, id DESC) WHERE state = 'queued';
+CREATE INDEX job_undisposed ON job (folder) WHERE undisposed = 1;
 CREATE INDEX job_resting ON job (not_before_us) WHERE state = 'retry';
 CREATE INDEX job_active ON job (folder, path) WHERE state IN ('working', 'publishing');
 CREATE INDEX job_state ON job (state, folder);

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 import uuid
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _LOCK_FILE = "lock"
+_RUN_ID_CHARACTERS = 32
+_LOCK_ATTEMPTS = 10
+_LOCK_PAUSE_S = 0.03
+
+
+def unreachable(directory: Path) -> UsageError:
+    """The error for a state directory that this user may not enter."""
+    return UsageError(
+        "this state directory cannot be entered: permission denied",
+        path=directory,
+        advice="Run the command as the user the daemon runs as, or set [service] state_dir.",
+    )
 
 
 def check_owner(directory: Path) -> None:
@@ -25,6 +38,7 @@ def check_owner(directory: Path) -> None:
 
     Raises:
         UsageError: the directory belongs to someone else.
+        PermissionError: it cannot even be looked at.
     """
     owner = directory.stat().st_uid
     if owner != os.geteuid():
@@ -35,19 +49,19 @@ def check_owner(directory: Path) -> None:
         )
 
 
-def is_running(directory: Path) -> bool:
-    """Whether a daemon holds the state directory now."""
+def running(directory: Path) -> str | None:
+    """The run-id of the daemon that holds the state directory now, or None."""
     try:
         descriptor = os.open(directory / _LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        return os.pread(descriptor, _RUN_ID_CHARACTERS, 0).decode("ascii", "replace")
     finally:
         os.close(descriptor)
-    return False
+    return None
 
 
 class StateDirectory:
@@ -65,17 +79,29 @@ class StateDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.run = uuid.uuid4().hex
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        check_owner(path)
-        # Inheritable by nobody: a worker must not keep the lock of a supervisor that died.
-        self._descriptor = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._descriptor)
-            raise AlreadyRunningError("a cutoutd works on this state directory", path=path) from None
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            check_owner(path)
+            # Inheritable by nobody: a worker must not keep the lock of a supervisor that died.
+            self._descriptor = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except PermissionError as error:
+            raise unreachable(path) from error
+        self._lock()
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{self.run}\n{os.getpid()}\n".encode(), 0)
+
+    def _lock(self) -> None:
+        for attempt in range(_LOCK_ATTEMPTS):
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # `running` holds it for an instant.
+                if attempt < _LOCK_ATTEMPTS - 1:
+                    time.sleep(_LOCK_PAUSE_S)
+            else:
+                return
+        os.close(self._descriptor)
+        raise AlreadyRunningError("a cutoutd works on this state directory", path=self.path)
 
     def __enter__(self) -> Self:
         return self

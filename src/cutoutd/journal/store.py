@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.errors import CutoutdError
+from cutoutd.errors import CutoutdError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,7 +64,7 @@ class Store:
         except sqlite3.DatabaseError as error:
             self._connection.close()
             if isinstance(error, sqlite3.OperationalError):
-                raise
+                raise StorageError(f"the journal cannot be opened: {error}", path=path) from error
             raise JournalDamagedError(f"SQLite says: {error}", path=path) from error
 
     def _prepare(self, *, create: bool) -> None:
@@ -84,38 +84,43 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Hold the write lock; commit at the end, roll back on any error."""
-        with self._lock:
+        """Hold the write lock; commit at the end, roll back on any error.
+
+        Raises:
+            StorageError: the disk is full, or another program holds the file; nothing was written.
+        """
+        with self._lock, self._refusals():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # After some faults SQLite has rolled back by itself.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._commit()
 
-    def _commit(self) -> None:
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Tell a disk that is full or a file that is locked from a fault of ours: it may pass."""
         try:
-            self._connection.execute("COMMIT")
-        except sqlite3.Error:
-            # A full disk leaves the transaction open; without this the next one could not begin.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
+            yield
+        except sqlite3.OperationalError as error:
+            raise StorageError(f"the journal cannot be used: {error}", path=self.path) from error
 
     def write(self, sql: str, arguments: Sequence[Any] = ()) -> int:
         """Run one statement inside a transaction of the caller's; returns the rows it changed."""
-        with self._lock:
+        with self._lock, self._refusals():
             return self._connection.execute(sql, arguments).rowcount
 
     def insert(self, sql: str, arguments: Sequence[Any]) -> int:
         """Run one INSERT inside a transaction of the caller's; returns the new row's id."""
-        with self._lock:
+        with self._lock, self._refusals():
             return int(self._connection.execute(sql, arguments).lastrowid or 0)
 
     def rows(self, sql: str, arguments: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """All rows at once: an open cursor would block every commit."""
-        with self._lock:
+        with self._lock, self._refusals():
             return self._connection.execute(sql, arguments).fetchall()
 
     def row(self, sql: str, arguments: Sequence[Any] = ()) -> sqlite3.Row | None:
@@ -125,7 +130,7 @@ class Store:
 
     def data_version(self) -> int:
         """Changes whenever another connection has committed."""
-        with self._lock:
+        with self._lock, self._refusals():
             return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     def close(self) -> None:

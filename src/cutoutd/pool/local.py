@@ -158,14 +158,16 @@ class LocalPool:
         self._selector.close()
 
     def _listen(self, slot: Slot) -> list[PoolEvent]:
+        events: list[PoolEvent] = []
         try:
             lines, ended = slot.read()
-            events = [event for line in lines for event in self._hear(slot, line)]
+            for line in lines:
+                events += self._hear(slot, line)
         except wire.WireError as error:
             self._log.warning("worker.confused", pid=slot.pid, said=str(error))
             slot.kill(self._clock.monotonic_s(), timed_out=False)
             self._selector.unregister(slot.reports)
-            return []
+            return events
         if ended:
             self._selector.unregister(slot.reports)
             if slot.state is not SlotState.DYING:
@@ -174,6 +176,8 @@ class LocalPool:
 
     def _hear(self, slot: Slot, line: bytes) -> list[PoolEvent]:
         message = wire.decode_message(line)
+        if (slot.state is SlotState.STARTING) != isinstance(message, WorkerFacts | Failure):
+            raise wire.WireError("it speaks out of turn")
         if isinstance(message, WorkerFacts):
             slot.rest()
             self.facts = message
@@ -185,7 +189,12 @@ class LocalPool:
         job, report = message
         if slot.job != job or slot.state is not SlotState.BUSY:
             raise wire.WireError(f"a report of job {job}, which it does not have")
+        alone = slot.alone
         slot.rest()
+        if alone:
+            slot.retire(
+                self._clock.monotonic_s()
+            )  # memory that one huge picture took is not given back otherwise
         return [Finished(job=job, report=report)]
 
     def _enforce_deadlines(self) -> list[PoolEvent]:
@@ -211,6 +220,8 @@ class LocalPool:
             return [Lost(job=slot.job, why=why, timed_out=slot.timed_out, stuck=stuck)]
         if slot.did_not_start:
             self._count_failed_start(why)
+        elif not slot.retired:
+            self._log.warning("worker.lost", pid=slot.pid, job=None, why=why)
         return []
 
     def _count_failed_start(self, why: str) -> None:
@@ -236,7 +247,12 @@ class LocalPool:
         if self._clock.monotonic_s() < self._start_at_s:
             return
         while len(self._slots) < self._size:
-            slot = Slot(self._command, self._setup(), deadline_s=self._clock.monotonic_s() + START_TIMEOUT_S)
+            deadline_s = self._clock.monotonic_s() + START_TIMEOUT_S
+            try:
+                slot = Slot(self._command, self._setup(), deadline_s=deadline_s)
+            except OSError as error:  # no more descriptors, processes or memory
+                self._count_failed_start(error.strerror or str(error))
+                return
             self._slots.append(slot)
             self._selector.register(slot.reports, selectors.EVENT_READ, slot)
 

@@ -71,7 +71,9 @@ class Slot:
         self.job: int | None = None
         self.deadline_s: float | None = deadline_s
         self.timed_out = False
+        self.alone = False
         self.did_not_start = False
+        self.retired = False
         self._send(wire.encode_setup(setup))
 
     @property
@@ -88,6 +90,7 @@ class Slot:
         """
         self.state = SlotState.BUSY
         self.job = task.job
+        self.alone = task.alone
         self.deadline_s = deadline_s
         self._send(wire.encode_task(task))
 
@@ -95,6 +98,7 @@ class Slot:
         """Its task is reported."""
         self.state = SlotState.IDLE
         self.job = None
+        self.alone = False
         self.deadline_s = None
 
     def read(self) -> tuple[list[bytes], bool]:
@@ -121,11 +125,15 @@ class Slot:
     def kill(self, now_s: float, *, timed_out: bool) -> None:
         """SIGKILL, without waiting for its effect."""
         self.did_not_start = self.state is SlotState.STARTING
-        self.timed_out = timed_out
-        self.retire(now_s)
+        self.timed_out = self.timed_out or timed_out
+        self._end(now_s)
 
     def retire(self, now_s: float) -> None:
         """As `kill`, but by our own wish: no fault of the worker's."""
+        self.retired = True
+        self._end(now_s)
+
+    def _end(self, now_s: float) -> None:
         self._process.kill()
         self.state = SlotState.DYING
         self.since_s = now_s

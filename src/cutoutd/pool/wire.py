@@ -7,6 +7,7 @@ outside input. Paths are text by ``os.fsdecode``; JSON's ASCII escapes carry the
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -118,16 +119,20 @@ def decode_message(line: bytes) -> WorkerFacts | Failure | tuple[int, Report]:
     """
     message = _load(line)
     try:
+        # Half a character, as a file name may hold: reports name no files, and sidecars must be UTF-8.
+        json.dumps(message, ensure_ascii=False).encode()
         if "ready" in message:
             facts: WorkerFacts = _adapter(WorkerFacts).validate_python(message["ready"])
             return facts
         if "unusable" in message:
             failure: Failure = _adapter(Failure).validate_python(message["unusable"])
             return failure
-        job = int(message["job"])
+        job = message["job"]
         report: Report = _adapter(_REPORTS[message["kind"]]).validate_python(message["report"])
     except (ValueError, KeyError, TypeError) as error:  # pydantic's own error is a ValueError
         raise WireError(f"not a message of a worker's: {error}") from error
+    if not isinstance(job, int):
+        raise WireError("a report of no job")
     if isinstance(report, Cut):
         _check_names(job, report)
     return job, report
@@ -164,9 +169,17 @@ def _as_text(value: Path) -> str:
 
 def _load(line: bytes) -> dict[str, Any]:
     try:
-        message = json.loads(line)
-    except ValueError as error:
+        message = json.loads(line, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError) as error:
         raise WireError("not JSON") from error
     if not isinstance(message, dict):
         raise WireError("not a JSON object")
     return message
+
+
+def _finite(text: str) -> float:
+    """A number that JSON knows; Python's reader takes others, which no other reader would."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number")
+    return number

@@ -25,7 +25,7 @@ from cutoutd.publish.plan import Move, Plan, Publication, Recovery, Verdict
 from cutoutd.publish.sidecar import compose
 from cutoutd.publish.staging import Staging, sweep
 from cutoutd.publish.targets import Claims, Targets
-from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions
+from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions, permit
 
 if TYPE_CHECKING:
     from cutoutd.jobs import Staged
@@ -243,6 +243,8 @@ class Publisher:
             not path.is_file() or path.stat().st_size != result.bytes
         ):
             raise ResultLostError("the staged result is not there as it was reported", path=path)
+        if path.is_file():
+            permit(path, self._permissions)  # a worker's sandbox does not let it
         return Move(
             staged=str(path),
             target=str(slot.target),

@@ -105,6 +105,22 @@ def write_whole(
         return _write_fresh(path, content, permissions)
 
 
+def permit(path: Path, permissions: Permissions) -> None:
+    """Give a whole file to whom it is to belong to, durably; nothing is done for the default.
+
+    Raises:
+        OSError: the disk refused, or the group is not one of this user's.
+    """
+    if permissions == DEFAULT_PERMISSIONS:
+        return
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _permit(descriptor, permissions)
+        _sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_directory(path: Path) -> None:
     """See the names in a directory onto the disk.
 
