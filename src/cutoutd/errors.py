@@ -135,6 +135,9 @@ class SourceGoneError(CutoutdError):
     advice = "Nothing to do: if it comes back, or a newer version is there, that is cut."
 
 
+# Removed; or a link or a directory has its name now, which we do not follow or read.
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR})
+
 # What the errno of a failed system call means for a file that worked a moment ago. Everything that is not
 # named here is a StorageError too, with the system's own words: an unknown fault is safer tried again.
 _ADVICE_BY_ERRNO: dict[int, str] = {
@@ -159,7 +162,7 @@ def from_os_error(error: OSError, path: Path | None) -> CutoutdError:
         path: the file it happened to.
     """
     said = error.strerror or str(error) or "the system gave no reason"
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+    if error.errno in _NOT_THERE:
         return SourceGoneError(f"no longer there ({said})", path=path)
     advice = _ADVICE_BY_ERRNO.get(error.errno or 0)
     return StorageError(f"the system says: {said}", path=path, advice=advice)

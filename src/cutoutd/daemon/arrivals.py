@@ -110,7 +110,7 @@ class Arrivals:
         Raises:
             OSError: the folder cannot be read.
         """
-        there = [self._version(seen) for seen in self._walk()]
+        there = [Version(path=seen.path, size=seen.size, mtime_ns=seen.mtime_ns) for seen in self._walk()]
         self._acceptance.accept(self._folder, there, state=JobState.SKIPPED)
 
     def look(self, paths: Iterable[str]) -> None:

@@ -188,8 +188,6 @@ class Supervisor:
         for folder in self._folders.values():
             folder.check_alive()
             folder.watch_the_watcher(now_s)
-            if folder.wants_new_workers():
-                self._pool.recycle()
         self._obey()
         self._journal.queue.wake_rested()
         self._show()
@@ -233,6 +231,9 @@ class Supervisor:
 
     def _dispatch(self) -> bool:
         begun = False
+        changed = [folder for folder in self._folders.values() if folder.wants_new_workers()]
+        if changed:
+            self._pool.recycle()
         while self._pool.idle:
             job = self._dispatcher.next_job(self._ready(), pool_is_empty=self._pool.busy == 0)
             if job is None:

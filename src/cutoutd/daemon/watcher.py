@@ -170,6 +170,10 @@ class Watcher:
         recheck, self._recheck = self._recheck, False
         if self._arrivals is None and now_s < self._next_scan_s and not recheck:
             return  # closed; whatever woke us, it is not time to look again
+        broken = self._watch.healthy() if self._watch is not None else None
+        if broken is not None:
+            self._log.warning("watch.broken", why=broken)
+            self._arrivals = None
         try:
             if self._arrivals is None or recheck or now_s >= self._next_scan_s:
                 closed = self._gate.check()
@@ -241,16 +245,11 @@ class Watcher:
         paths = {self._requests.popleft() for _ in range(len(self._requests))}
         scan = now_s >= self._next_scan_s
         if self._watch is not None:
-            broken = self._watch.healthy()
-            if broken is not None:
-                self._log.warning("watch.broken", why=broken)
-                arrivals, scan = self._open(), True
-            else:
-                hints = self._watch.take()
-                paths |= hints.paths
-                if hints.scan:
-                    self._next_scan_s = min(self._next_scan_s, max(now_s, self._earliest_scan_s))
-                    scan = now_s >= self._next_scan_s
+            hints = self._watch.take()
+            paths |= hints.paths
+            if hints.scan:
+                self._next_scan_s = min(self._next_scan_s, max(now_s, self._earliest_scan_s))
+                scan = now_s >= self._next_scan_s
         arrivals.look(paths)
         if scan:
             self._scan(arrivals)

@@ -98,7 +98,7 @@ class LocalPool:
     @property
     def idle(self) -> int:
         """Slots that wait for a task."""
-        return sum(slot.state is SlotState.IDLE for slot in self._slots)
+        return sum(self._is_free(slot) for slot in self._slots)
 
     @property
     def busy(self) -> int:
@@ -112,7 +112,7 @@ class LocalPool:
 
     def submit(self, task: Task) -> None:
         """Give a task to an idle slot; only while ``idle`` is above 0."""
-        slot = next(slot for slot in self._slots if slot.state is SlotState.IDLE)
+        slot = next(slot for slot in self._slots if self._is_free(slot))
         slot.give(task, self._clock.monotonic_s() + self._job_timeout_s)
 
     def wake(self) -> None:
@@ -156,6 +156,9 @@ class LocalPool:
         for slot in list(self._slots):
             self._forget(slot)
         self._selector.close()
+
+    def _is_free(self, slot: Slot) -> bool:
+        return slot.state is SlotState.IDLE and slot not in self._stale
 
     def _listen(self, slot: Slot) -> list[PoolEvent]:
         events: list[PoolEvent] = []
