@@ -1,0 +1,128 @@
+"""Takes the old background's colour out of the soft pixels of a cutout.
+
+It changes colours only, never alpha; it touches no pixel outside the soft band, and makes no float copy of the whole
+frame.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cutoutd.engine.guided import box
+from cutoutd.engine.tiles import enlarged, reduced, tiles
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cutoutd.engine.guided import Plane
+
+# Colours of subject and background vary slowly: their averages are taken on a reduced copy, of this many pixels.
+_WORK_PIXELS = 200_000
+# Window radii as shares of the shorter side. The wide ones reach across a broad soft area to sure colour, the narrow
+# ones then follow local detail.
+_SHARES = (1 / 6, 1 / 15, 1 / 40, 1 / 100, 1 / 220)
+_OPAQUE = 255
+
+
+def estimate(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Estimate the subject's own colours.
+
+    Args:
+        rgb: uint8 (H, W, 3), the picture.
+        alpha: uint8 (H, W), how much of each pixel is the subject.
+
+    Returns:
+        uint8 (H, W, 3): the subject's colour where alpha is 1 to 254, elsewhere the picture's own, bit for bit.
+
+    Raises:
+        ValueError: the two are not of one size, or not uint8.
+    """
+    foreground = rgb.copy()
+    decontaminate(foreground, alpha)
+    return foreground
+
+
+def decontaminate(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> None:
+    """Do as `estimate`, in place: only tiles with soft pixels are read or written, so an opaque picture costs nothing.
+
+    The method is blur fusion (Forte, Approximate Fast Foreground Colour Estimation, 2021) repeated at shrinking radii:
+    subject and background are averaged apart, weighted by alpha squared and its complement, then both take their
+    share of what the compositing equation leaves unexplained. The last share is taken at full resolution.
+
+    Args:
+        rgb: uint8 (H, W, 3), changed.
+        alpha: uint8 (H, W).
+
+    Raises:
+        ValueError: the two are not of one size, or not uint8.
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.shape[:2] != alpha.shape:  # noqa: PLR2004 - three colours
+        raise ValueError(
+            f"a picture (H, W, 3) and its alpha (H, W) are needed, not {rgb.shape} and {alpha.shape}"
+        )
+    if rgb.dtype != np.uint8 or alpha.dtype != np.uint8:
+        raise ValueError(f"uint8 is needed, not {rgb.dtype} and {alpha.dtype}")
+    shape = (alpha.shape[0], alpha.shape[1])
+    soft_tiles = [tile for tile in tiles(shape) if _soft(alpha[tile]).any()]
+    if not soft_tiles:
+        return
+    subject, ground = _fuse(rgb, alpha)
+    small = (subject.shape[0], subject.shape[1])
+    for tile in soft_tiles:
+        near_subject, near_ground = (enlarged(plane, tile, shape, small=small) for plane in (subject, ground))
+        colour = _explain(rgb[tile], alpha[tile], near_subject, near_ground)
+        np.copyto(rgb[tile], colour, where=_soft(alpha[tile])[..., None])
+
+
+def _soft(alpha: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    # One comparison for both ends: 0 wraps round to 255, 255 becomes 254.
+    soft: NDArray[np.bool_] = (alpha - np.uint8(1)) < _OPAQUE - 1
+    return soft
+
+
+def _fuse(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> tuple[Plane, Plane]:
+    """Return the colours of subject and background at working size, float32 (h, w, 3) in 0..255 each."""
+    height, width = alpha.shape
+    factor = max(1, round(math.sqrt(height * width / _WORK_PIXELS)))
+    size = (max(1, round(width / factor)), max(1, round(height / factor)))
+    picture = reduced(rgb, size).astype(np.float32)
+    weight = reduced(alpha, size).astype(np.float32) * np.float32(1 / 255)
+    subject = ground = picture
+    for share in _SHARES:
+        radius = max(1, round(min(size) * share))
+        subject, ground = _balance(
+            picture,
+            weight,
+            _average(subject, weight * weight, radius),
+            _average(ground, (1 - weight) ** 2, radius),
+        )
+    return subject, ground
+
+
+def _average(colour: Plane, weight: Plane, radius: int) -> Plane:
+    total: Plane = box(colour * weight[..., None], radius)
+    total /= (box(weight, radius) + np.float32(1e-5))[..., None]
+    return total
+
+
+def _balance(picture: Plane, weight: Plane, subject: Plane, ground: Plane) -> tuple[Plane, Plane]:
+    """Give subject and background their shares of what compositing them leaves unexplained."""
+    share = weight[..., None]
+    rest = 1 - share
+    unexplained = picture - share * subject - rest * ground
+    unexplained /= share * share + rest * rest
+    return np.clip(subject + share * unexplained, 0, _OPAQUE), np.clip(
+        ground + rest * unexplained, 0, _OPAQUE
+    )
+
+
+def _explain(
+    rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], subject: Plane, ground: Plane
+) -> NDArray[np.uint8]:
+    weight = alpha.astype(np.float32) * np.float32(1 / 255)
+    colour, _ = _balance(rgb.astype(np.float32), weight, subject, ground)
+    rounded: NDArray[np.uint8] = (colour + np.float32(0.5)).astype(np.uint8)
+    return rounded

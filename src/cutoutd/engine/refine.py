@@ -1,0 +1,126 @@
+"""Makes the edge of a coarse matte follow the full-resolution picture.
+
+It works only where the matte is open, and never makes a float copy of the whole frame. It runs no model, knows no
+files, and touches no colour.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from cutoutd.engine.candidates import candidates, fit, new_guide
+from cutoutd.engine.evidence import evidence_of, is_exact, overall_of
+from cutoutd.engine.guided import sum_of_products
+from cutoutd.engine.sketch import sketch
+from cutoutd.engine.tiles import enlarged, sources, tiles
+from cutoutd.engine.trust import weigh
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from cutoutd.engine.guided import Plane
+    from cutoutd.engine.sketch import Sketch
+
+_STRETCH = 0.01  # a linear fit rarely reaches 0 and 1 exactly: without it solid parts keep a veil
+_WHITE = 255
+
+
+def refine(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Enlarge a matte to its picture, its edge led by the picture's colours where they are the better guide.
+
+    The method: on a copy of fixed size the matte is explained by colours (iterated guided filter, sure pixels held),
+    once bound to what the model's own grid could have seen and once nearly free of it; a small network says, pixel by
+    pixel, what to believe. The result is expressed as local linear functions of colour, and these are applied to the
+    full-resolution picture, in tiles that have open pixels. Time and memory grow with the edge, not with the frame.
+
+    A matte finer than the working copy, or one of the picture's size that shows no trace of a network, is taken as it is.
+
+    Args:
+        rgb: uint8 (H, W, 3).
+        matte: float32 (h, w) in 0..1: the same frame, at any size.
+
+    Returns:
+        The alpha, uint8 (H, W).
+
+    Raises:
+        ValueError: an argument has another shape or type, or no pixels.
+    """
+    _check(rgb, matte)
+    shape = (rgb.shape[0], rgb.shape[1])
+    small = sketch(rgb, matte)
+    if small.finer or (matte.shape == shape and is_exact(small)):
+        return _as_given(matte, shape)
+    alpha = _sure(matte, shape)
+    if (small.hold >= 1).all():
+        return alpha
+    field = _field(small)
+    for tile in _open_tiles(small, shape):
+        alpha[tile] = _apply(rgb[tile], enlarged(field, tile, shape, small=small.whole, origin=small.origin))
+    return alpha
+
+
+def _check(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> None:
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:  # noqa: PLR2004 - three colours
+        raise ValueError(f"a picture is uint8 (H, W, 3), not {rgb.dtype} {rgb.shape}")
+    if matte.ndim != 2 or matte.dtype != np.float32 or matte.size == 0:  # noqa: PLR2004 - rows and columns
+        raise ValueError(f"a matte is float32 (h, w), not {matte.dtype} {matte.shape}")
+
+
+def _as_given(matte: Plane, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Enlarge or reduce a matte without looking at the picture."""
+    rounded = np.asarray(cv2.convertScaleAbs(matte, alpha=_WHITE), np.uint8)
+    method = cv2.INTER_AREA if matte.shape[0] > shape[0] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(rounded, (shape[1], shape[0]), interpolation=method), np.uint8)
+
+
+def _sure(matte: Plane, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Enlarge the matte's yes and no: right wherever no open pixel is near."""
+    decided = np.where(matte > 0.5, np.uint8(_WHITE), np.uint8(0))  # noqa: PLR2004 - one half
+    return np.asarray(cv2.resize(decided, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST), np.uint8)
+
+
+def _field(small: Sketch) -> Plane:
+    """Weigh the candidates; return slopes by red, green, blue and offset of the result, float32 (h, w, 4), in 0..255."""
+    guide = new_guide(small)
+    opinions = candidates(small, guide)
+    evidence = evidence_of(small, guide, opinions)
+    is_open = small.hold < 1
+    shares = weigh(np.stack([piece[is_open] for piece in evidence], axis=1), overall_of(evidence, small))
+    voices = [voice[is_open] for voice in opinions.voices]
+    alpha = small.target.copy()
+    alpha[is_open] = sum_of_products([shares[:, i] for i in range(len(voices))], voices)
+    alpha += small.hold * (small.target - alpha)
+    given = np.zeros_like(alpha)
+    given[is_open] = shares[:, 0]
+    led = (1 - small.hold) * (1 - given)
+    slopes = [slope * led for slope in fit(guide, alpha).slopes]
+    offset = alpha - sum_of_products(slopes, guide.planes)
+    # The guide's colours are 0..1 less one half, the picture's 0..255; so is the alpha wanted.
+    offset -= np.float32(0.5) * (slopes[0] + slopes[1] + slopes[2])
+    stretch = np.float32(_STRETCH) * led
+    gain = 1 / (1 - 2 * stretch)
+    offset = (offset - stretch) * (gain * np.float32(_WHITE))
+    return np.dstack([*(slope * gain for slope in slopes), offset])
+
+
+def _open_tiles(small: Sketch, shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
+    """Give the tiles of the full frame that have an open pixel, or one next to it."""
+    is_open = np.zeros(small.whole, np.bool_)
+    top, left = small.origin
+    is_open[top : top + small.hold.shape[0], left : left + small.hold.shape[1]] = small.hold < 1
+    for tile in tiles(shape):
+        if is_open[sources(tile, shape, small.whole)].any():
+            yield tile
+
+
+def _apply(rgb: NDArray[np.uint8], linear: Plane) -> NDArray[np.uint8]:
+    """Evaluate the field at the colours of one tile."""
+    alpha = linear[..., 3].copy()
+    for channel in range(3):
+        alpha += linear[..., channel] * rgb[..., channel]
+    return np.asarray(np.clip(alpha, 0, _WHITE) + np.float32(0.5), np.uint8)
