@@ -70,10 +70,14 @@ class _Sink:
 
 def _printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """File names need not be UTF-8 (PEP 383 surrogates); a log line always is."""
-    return {
-        key: os.fsencode(value).decode("utf-8", "backslashreplace") if isinstance(value, str) else value
-        for key, value in event.items()
-    }
+    return {key: _text(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _text(value: str) -> str:
+    try:
+        return os.fsencode(value).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character that no file name has
+        return value.encode("utf-8", "backslashreplace").decode()
 
 
 def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> None:

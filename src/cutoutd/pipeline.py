@@ -173,9 +173,8 @@ def _cut(task: Task, engine: Engine) -> Report:
         if task.recipe.decontaminate:
             foreground.decontaminate(picture.rgb, alpha)
     review = verdict.score == 0.0 or verdict.score < task.recipe.review_below
-    with watch.step("encode"):
-        with storage_faults(Path(task.staging)):
-            staged, warnings = _stage(task, picture, alpha, review=review)
+    with watch.step("encode"), storage_faults(Path(task.staging)):
+        staged, warnings = _stage(task, picture, alpha, review=review)
     watch.spent["total"] = round((time.perf_counter() - begun) * 1000, 1)
     height, width = alpha.shape
     return Cut(

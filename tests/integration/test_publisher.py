@@ -18,8 +18,8 @@ from cutoutd.publish.failures import FailureFacts
 from cutoutd.publish.faults import ResultLostError, TargetTakenError
 from cutoutd.publish.originals import Originals, Outcome, delete_original
 from cutoutd.publish.staging import STAGING_NAME, Staging, sweep
-from cutoutd.settings.choices import OnConflict
 from cutoutd.publish.writing import Permissions, Sink, write_whole
+from cutoutd.settings.choices import OnConflict
 from tests.integration.publishing import World, digest
 
 if TYPE_CHECKING:

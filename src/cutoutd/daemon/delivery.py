@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon.listener import Result
 from cutoutd.errors import CutoutdError, StorageError, TemporaryError
@@ -35,6 +35,15 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 Deed = Callable[[], None]
+
+
+_INVENTED: Final = Failure(
+    code="Fault",
+    title="The picture could not be processed",
+    cause="the worker reported a result that nobody asked for",
+    advice="The original is untouched. It may be a hostile file; `cutoutd retry` tries it again.",
+    permanent=True,
+)
 
 
 class _SourceClaims:
@@ -176,6 +185,10 @@ class Delivery:
                 continue
 
     def _deliver(self, job: Job, cut: Cut) -> None:
+        wanted = range(-1, len(self._folder.rendition))
+        if any(staged.rendition not in wanted for staged in cut.staged):
+            self._explain(job, _INVENTED)  # the worker has read a hostile picture, and is not to be believed
+            return
         publication = Publication(
             facts=self._provenance.sidecar_facts(job, cut),
             staged=cut.staged,

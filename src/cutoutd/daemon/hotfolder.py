@@ -136,6 +136,7 @@ class HotFolder:
     def found_stuck(self) -> None:
         """A worker got stuck in it; it stands by until its intake has finished a look again."""
         self._stuck_at_turn = self.intake.turns
+        self._hangs = True
         self.intake.check_again()
 
     def watch_the_watcher(self, now_s: float) -> None:

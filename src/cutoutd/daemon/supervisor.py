@@ -126,6 +126,8 @@ class Supervisor:
                 except StorageError as error:
                     # Nothing was lost by it: what is not written down yet is still in our hands.
                     self._note_refusal(error)
+            for folder in self._folders.values():
+                folder.check_alive()
         finally:
             self._put_back_what_is_left()
             self._announce()
@@ -231,6 +233,8 @@ class Supervisor:
 
     def _dispatch(self) -> bool:
         begun = False
+        if any(job.alone for job in self._in_hand.values()):
+            return begun
         changed = [folder for folder in self._folders.values() if folder.wants_new_workers()]
         if changed:
             self._pool.recycle()

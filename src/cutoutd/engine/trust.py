@@ -1,7 +1,7 @@
 """Decides, pixel by pixel, how much to believe the matte and how much the picture.
 
-A small network (two hidden layers), trained on composites of known alpha, weighs the candidates by the evidence. This
-module only applies it: it gathers no evidence and changes no pixel.
+A small network (two hidden layers, 2,437 weights), trained on composites of known alpha by `models/train_trust.py`,
+weighs the candidates by the evidence. This module only applies it: it gathers no evidence and changes no pixel.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def network() -> _Network:
 
 
 def weigh(evidence: Plane, overall: Plane) -> Plane:
-    """Weigh the four candidates.
+    """Weigh the five candidates.
 
     Args:
         evidence: float32 (n, k), of n pixels.
         overall: float32 (m,), of the picture.
 
     Returns:
-        float32 (n, 4), the shares of given, faithful, free and projected; each row sums to 1.
+        float32 (n, 5), the shares of given, faithful, near, free and projected; each row sums to 1.
     """
     net = network()
     split = evidence.shape[1]

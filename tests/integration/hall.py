@@ -1,0 +1,223 @@
+"""A supervisor over a real journal and a real delivery, with a pool and an intake that do as a test says."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cutoutd.daemon.assembly import publisher_of
+from cutoutd.daemon.delivery import Delivery
+from cutoutd.daemon.hotfolder import HotFolder
+from cutoutd.daemon.standing import Standing, Watching
+from cutoutd.daemon.statusfile import StatusFile
+from cutoutd.daemon.supervisor import Supervisor
+from cutoutd.jobs import Version
+from cutoutd.journal.commands import Commands
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.reader import Reader
+from cutoutd.journal.store import FILE_NAME, Store
+from cutoutd.ports import Finished, Lost, WorkerFacts
+from tests.integration.parts import JPEG, NAME, Heard, cut_of, folder_in, provenance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cutoutd.daemon.listener import Result
+    from cutoutd.jobs import Job, JobState, Report, Task
+    from cutoutd.journal.commands import Verb
+    from cutoutd.ports import Pool, PoolEvent
+    from tests.conftest import FakeClock
+
+
+class Workers:
+    """A pool whose workers answer as a test says; it lets the clock go on where the real one would wait."""
+
+    def __init__(self, clock: FakeClock, size: int = 2) -> None:
+        self._clock = clock
+        self._woken = threading.Event()
+        self._size = size
+        self.answer: Callable[[Task], Report | Lost | None] = lambda _: None
+        self.before_poll: Callable[[], None] = lambda: None
+        self.running: dict[int, Task] = {}
+        self.given: list[Task] = []
+        self.beside: list[set[int]] = []
+        self.recycled = 0
+        self.is_quick = False  # no time passes
+        self.facts: WorkerFacts | None = WorkerFacts(layers=(), provider="cpu", onnxruntime="1")
+
+    @property
+    def size(self) -> int:
+        """How many tasks can run at the same time."""
+        return self._size
+
+    @property
+    def idle(self) -> int:
+        """How many more."""
+        return self._size - len(self.running)
+
+    @property
+    def busy(self) -> int:
+        """How many are running."""
+        return len(self.running)
+
+    def submit(self, task: Task) -> None:
+        """Remember the task, and which others are running."""
+        assert self.idle > 0
+        self.beside.append(set(self.running))
+        self.running[task.job] = task
+        self.given.append(task)
+
+    def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
+        """Whatever the workers have to say by now."""
+        self.before_poll()
+        events: list[PoolEvent] = []
+        for job, task in list(self.running.items()):
+            said = self.answer(task)
+            if said is not None:
+                del self.running[job]
+                events.append(said if isinstance(said, Lost) else Finished(job=job, report=said))
+        self._clock.advance(0.001)
+        if not events:
+            # A delivery works in real time; everything else goes by the test's clock.
+            self._woken.wait(0.002)
+            self._woken.clear()
+            if not self.is_quick:
+                self._clock.advance(timeout_s)
+        return events
+
+    def wake(self) -> None:
+        """End a poll early."""
+        self._woken.set()
+
+    def recycle(self) -> None:
+        """Count it."""
+        self.recycled += 1
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+class Watched:
+    """An intake whose folder is as a test says."""
+
+    def __init__(self) -> None:
+        self.standing = Standing(watching=Watching.NATIVE, scanned=True)
+        self.failure: BaseException | None = None
+        self.has_settled = True
+        self.roots: tuple[tuple[int, int], ...] = ()
+        self.looked_at: list[str] = []
+        self.turns = 1
+        self.turning_since_s: float | None = None
+        self.checks = 0
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+    def join(self, timeout_s: float) -> None:
+        """Nothing to wait for."""
+
+    def wait_for_first_look(self, timeout_s: float) -> bool:  # noqa: ARG002 -- an Intake's
+        """It was looked at."""
+        return True
+
+    def look_at(self, path: str) -> None:
+        """Remember it."""
+        self.looked_at.append(path)
+
+    def check_again(self) -> None:
+        """Remember that it was asked for."""
+        self.checks += 1
+
+    def stand_by(self, why: str) -> None:
+        """Find the folder closed."""
+        self.standing = Standing(watching=Watching.STANDING_BY, why=why, scanned=True)
+
+
+class Hall:
+    """A supervisor and what it needs."""
+
+    def __init__(self, root: Path, clock: FakeClock) -> None:
+        self.clock = clock
+        self.root = root
+        self.journal = Journal(root, run="run-1", clock=clock)
+        self.workers = Workers(clock)
+        self.intake = Watched()
+        self.heard = Heard()
+        self.folder = folder_in(root)
+        self.folder.output.mkdir()
+        publisher = publisher_of(self.folder, name=NAME, run="run-1")
+        publisher.open()
+        self.staging = publisher.staging.directory
+        self._results: deque[Result] = deque()
+        delivery = Delivery(
+            self.folder,
+            journal=self.journal,
+            publisher=publisher,
+            provenance=provenance(clock),
+            clock=clock,
+            run="run-1",
+            tell=self._results.append,
+            wake=self.workers.wake,
+        )
+        self.hot = HotFolder(
+            self.folder,
+            intake=self.intake,
+            delivery=delivery,
+            publisher=publisher,
+            names=self.journal.names,
+        )
+        self.hot.start()
+        self.supervisor = self.supervise(once=True)
+
+    def supervise(self, *, once: bool, timeout_s: float | None = None, status: bool = False) -> Supervisor:
+        """Another supervisor over the same parts."""
+        pool: Pool = self.workers
+        self.supervisor = Supervisor(
+            journal=self.journal,
+            pool=pool,
+            folders={NAME: self.hot},
+            results=self._results,
+            listener=self.heard,
+            status=StatusFile(self.root, "run-1") if status else None,
+            clock=self.clock,
+            once=once,
+            timeout_s=timeout_s,
+        )
+        return self.supervisor
+
+    def accept(self, *names: str, age_s: float = 1e6) -> list[int]:
+        """Pictures that wait, each older than the next."""
+        then_ns = self.clock.now_us() * 1000 - int(age_s * 1e9)
+        there = [Version(path=name, size=1, mtime_ns=then_ns + number) for number, name in enumerate(names)]
+        return self.journal.acceptance.accept(NAME, there)
+
+    def cut(self, task: Task) -> Report:
+        """What a worker does with a good picture."""
+        return cut_of(task.job, self.staging, JPEG, Path(task.source).name.encode())
+
+    def job(self, job: int) -> Job:
+        """As the journal has it now."""
+        found = Reader(self.journal.store).job(job)
+        assert found is not None
+        return found
+
+    def ask(self, verb: Verb, argument: str = "") -> None:
+        """What a command does, in a process of its own."""
+        store = Store(self.root / FILE_NAME)
+        Commands(store, self.clock).post(verb, argument)
+        store.close()
+
+    def told(self) -> list[tuple[int, JobState]]:
+        """What the listener was told."""
+        return [(result.job, result.state) for result in self.heard.results]
+
+    def end(self) -> None:
+        """Take it apart."""
+        self.hot.stop()
+        self.hot.join(20.0)
+        self.journal.close()

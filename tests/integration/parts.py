@@ -1,0 +1,134 @@
+"""Parts of a daemon for tests that put some real ones together: a folder, a listener, made-up results."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.daemon.provenance import Provenance
+from cutoutd.jobs import Cut, Format, Quality, SourceFacts, Staged
+from cutoutd.journal.reader import Reader
+from cutoutd.ports import ModelSpec
+from cutoutd.publish.staging import result_name
+from cutoutd.publish.writing import write_whole
+from cutoutd.settings.schema import Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cutoutd.clock import Clock
+    from cutoutd.daemon.listener import Result
+    from cutoutd.jobs import JobState
+    from cutoutd.journal.journal import Journal
+
+PATIENCE_S: Final = 20.0
+JPEG: Final = b"\xff\xd8\xff\xe0 begins like a picture"
+NAME: Final = "to-cut"
+MODEL: Final = ModelSpec(
+    name="m",
+    file=Path("/m.onnx"),
+    sha256="b" * 64,
+    bytes=1,
+    input_size=320,
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    licence="MIT",
+    source="here",
+)
+
+
+class Heard:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.results: list[Result] = []
+        self.messages: list[str] = []
+
+    def started(self, folders: int, workers: int) -> None:
+        """Nothing to remember."""
+
+    def accepted(self, count: int) -> None:
+        """So many more pictures wait."""
+        self.count += count
+
+    def result(self, result: Result) -> None:
+        """A job has ended."""
+        self.results.append(result)
+
+    def attention(self, folder: str, message: str) -> None:
+        """A folder's standing changed."""
+        self.messages.append(f"{folder}: {message}")
+
+
+def folder_in(root: Path, **given: Any) -> Folder:  # noqa: ANN401 -- any key of a folder
+    """A hot folder ``in`` with its output ``out``; quick, where nothing else is given."""
+    (root / "in").mkdir(exist_ok=True)
+    quick = {"settle_s": 0.1, "poll_interval_s": 0.1}
+    places = {"input": str(root / "in"), "output": str(root / "out")}
+    return Folder.model_validate({"name": NAME, **places, **quick, **given})
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait until something holds, but not for ever."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.005)
+
+
+def states(journal: Journal) -> dict[str, JobState]:
+    """How the newest version of each source stands."""
+    return {job.path: job.state for job in Reader(journal.store).jobs()}
+
+
+def digest(content: bytes) -> str:
+    """SHA-256, hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def provenance(clock: Clock) -> Provenance:
+    """Of made-up results."""
+    return Provenance(model=MODEL, settings_sha256={NAME: "s" * 64}, worker=lambda: None, clock=clock)
+
+
+def cut_of(
+    job: int, staging: Path, source: bytes, *contents: bytes, review: bool = False, rendition: int = 0
+) -> Cut:
+    """Stage results as a worker does, and report them.
+
+    Args:
+        job: the journal's id.
+        staging: where to.
+        source: the picture's bytes.
+        contents: of the results.
+        review: they are doubtful.
+        rendition: of the first.
+    """
+    staged = []
+    for number, content in enumerate(contents):
+        name = result_name(job, number, Format.PNG)
+        written = write_whole(staging / name, content)
+        staged.append(
+            Staged(
+                name=name,
+                rendition=rendition + number,
+                bytes=written.bytes,
+                sha256=written.sha256,
+                width=4,
+                height=3,
+                format=Format.PNG,
+            )
+        )
+    return Cut(
+        source=SourceFacts(
+            bytes=len(source), sha256=digest(source), width=4, height=3, format="JPEG", orientation=1
+        ),
+        staged=tuple(staged),
+        quality=Quality(score=0.0, reasons=("no subject",)) if review else Quality(score=1.0, reasons=()),
+        review=review,
+        timings_ms={"total": 5.0},
+        warnings=(),
+    )

@@ -1,0 +1,528 @@
+"""A folder's delivery with its real thread, publisher and journal: every result ends, once, under its name."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.daemon.assembly import publisher_of
+from cutoutd.daemon.delivery import Delivery
+from cutoutd.errors import PictureError, StorageError
+from cutoutd.jobs import Failure, JobState, Version
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.reader import Reader
+from cutoutd.publish import moves
+from cutoutd.publish.publisher import Publisher
+from cutoutd.publish.staging import STAGING_NAME
+from cutoutd.publish.writing import Permissions
+from tests.integration.parts import JPEG, NAME, cut_of, digest, folder_in, provenance, states, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cutoutd.daemon.listener import Result
+    from cutoutd.jobs import Cut, Job
+    from cutoutd.publish.plan import Plan
+    from tests.conftest import FakeClock
+
+OLD, NEW = b"old cutout", b"new cutout"
+FAILURE = Failure(
+    code="Picture",
+    title=PictureError.title,
+    cause="it is cut short",
+    advice=PictureError.advice,
+    permanent=True,
+)
+
+
+class Power(BaseException):
+    """The machine goes down."""
+
+
+class Faulty(Publisher):
+    """The real publisher, with a fault before, or in the midst of, the next renames."""
+
+    def __init__(self, *, faults: list[BaseException | Callable[[Plan], None]], **parts: Any) -> None:  # noqa: ANN401 -- those of a Publisher
+        super().__init__(**parts)
+        self._faults = faults
+
+    def carry_out(self, plan: Plan) -> None:
+        """Fail as often as there are faults."""
+        if self._faults:
+            fault = self._faults.pop(0)
+            if isinstance(fault, BaseException):
+                raise fault
+            fault(plan)
+        super().carry_out(plan)
+
+
+class Desk:
+    """A delivery and what it needs, as one run of the daemon has it."""
+
+    def __init__(
+        self,
+        root: Path,
+        clock: FakeClock,
+        *,
+        run: str = "run-1",
+        faults: list[BaseException | Callable[[Plan], None]] | None = None,
+        **given: Any,  # noqa: ANN401 -- any key of a folder
+    ) -> None:
+        self.root = root
+        self.clock = clock
+        self.folder = folder_in(root, **given)
+        self.folder.output.mkdir(exist_ok=True)
+        if self.folder.originals_dir is not None:
+            self.folder.originals_dir.mkdir(exist_ok=True)
+        self.journal = Journal(root, run=run, clock=clock)
+        self.publisher = self._publisher(run, faults)
+        self.publisher.open()
+        self.results: list[Result] = []
+        self.woken = threading.Event()
+        self.delivery = Delivery(
+            self.folder,
+            journal=self.journal,
+            publisher=self.publisher,
+            provenance=provenance(clock),
+            clock=clock,
+            run=run,
+            tell=self.results.append,
+            wake=self.woken.set,
+        )
+
+    def _publisher(self, run: str, faults: list[BaseException | Callable[[Plan], None]] | None) -> Publisher:
+        if faults is None:
+            return publisher_of(self.folder, name=NAME, run=run)
+        return Faulty(
+            faults=faults,
+            folder=NAME,
+            output=self.folder.output,
+            sidecar_dir=None,
+            on_conflict=self.folder.on_conflict,
+            run=run,
+            permissions=Permissions(),
+        )
+
+    def begin(self, name: str = "a.jpg", content: bytes = JPEG) -> Job:
+        """A picture that a worker has now."""
+        path = self.folder.input / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        status = path.stat()
+        version = Version(path=name, size=status.st_size, mtime_ns=status.st_mtime_ns)
+        if not self.journal.acceptance.is_known(NAME, version):
+            self.journal.acceptance.accept(NAME, [version])
+        job = self.journal.queue.next_in(NAME, newest_first=False)
+        assert job is not None
+        self.journal.queue.claim(job)
+        return job
+
+    def cut(self, job: Job, *contents: bytes, source: bytes = JPEG, **more: Any) -> Cut:  # noqa: ANN401 -- as of cut_of
+        """What the worker reports."""
+        return cut_of(job.id, self.publisher.staging.directory, source, *contents, **more)
+
+    def deliver(self, name: str, *contents: bytes, source: bytes = JPEG, **more: Any) -> Job:  # noqa: ANN401 -- as of cut_of
+        """The whole way of one picture."""
+        job = self.begin(name, source)
+        self.delivery.deliver(job, self.cut(job, *contents, source=source, **more))
+        self.settle()
+        return job
+
+    def settle(self) -> None:
+        """Wait until nothing is under way."""
+        until(lambda: self.delivery.is_idle or self.delivery.failure is not None, "the delivery")
+        assert self.delivery.failure is None
+
+    def poke(self) -> None:
+        """Let a delivery that waits for its clock look at it."""
+        self.delivery.sweep(frozenset())
+
+    def job(self, job: Job) -> Job:
+        """As the journal has it now."""
+        found = Reader(self.journal.store).job(job.id)
+        assert found is not None
+        return found
+
+    def files(self) -> dict[str, bytes]:
+        """What a user sees in the output, without sidecars."""
+        return {
+            path.relative_to(self.folder.output).as_posix(): path.read_bytes()
+            for path in self.folder.output.rglob("*")
+            if path.is_file() and STAGING_NAME not in path.parts and path.suffix != ".json"
+        }
+
+    def staged(self) -> list[str]:
+        """What lies in the staging directories of all runs."""
+        return sorted(path.name for path in self.folder.output.glob(f"{STAGING_NAME}/*/*"))
+
+    def end(self) -> None:
+        """Stop in order."""
+        self.delivery.stop()
+        self.delivery.join(20.0)
+
+
+@pytest.fixture
+def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
+    """Makes deliveries that have begun, and ends them."""
+    made: list[Desk] = []
+
+    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
+        made.append(Desk(tmp_path, clock, **given))
+        made[-1].delivery.start()
+        return made[-1]
+
+    yield build
+    for desk in made:
+        desk.end()
+        desk.journal.close()
+
+
+def test_a_result_is_published_written_down_and_told(make: Callable[..., Desk]) -> None:
+    """In this order; nothing stays staged."""
+    desk = make()
+    job = desk.deliver("sub/a.jpg", NEW)
+    assert desk.files() == {"sub/a.png": NEW}
+    sidecar = json.loads((desk.folder.output / "sub/a.png.json").read_bytes())
+    assert (sidecar["job"], sidecar["source"]["path"]) == (job.id, "sub/a.jpg")
+    done = desk.job(job)
+    assert (done.state, done.sha256) == (JobState.DONE, digest(JPEG))
+    assert done.detail["outputs"] == [str(desk.folder.output / "sub/a.png")]
+    assert desk.journal.names.published_sha256(NAME, "sub/a.jpg") == digest(JPEG)
+    (result,) = desk.results
+    assert (result.job, result.state, result.seconds) == (job.id, JobState.DONE, 0.005)
+    assert result.outputs == (str(desk.folder.output / "sub/a.png"),)
+    assert desk.staged() == []
+    until(desk.woken.is_set, "the supervisor to be woken")
+
+
+def test_a_doubtful_result_goes_to_review_with_its_reasons(make: Callable[..., Desk]) -> None:
+    """And the original stays, whatever becomes of others."""
+    desk = make(originals="delete")
+    job = desk.deliver("a.jpg", NEW, review=True)
+    assert desk.files() == {"review/a.png": NEW}
+    assert desk.job(job).state is JobState.REVIEW
+    assert desk.job(job).detail["why"] == "no subject"
+    assert (desk.results[0].state, desk.results[0].why) == (JobState.REVIEW, "no subject")
+    assert (desk.folder.input / "a.jpg").exists()
+
+
+def test_a_failure_leaves_its_reason_until_the_picture_is_cut(make: Callable[..., Desk]) -> None:
+    """What was staged for it goes at once; the record with the next success."""
+    desk = make(originals="delete")
+    job = desk.begin()
+    desk.cut(job, NEW)
+    desk.delivery.explain(job, FAILURE)
+    desk.settle()
+    record = desk.folder.output / "failed" / "a.jpg.error.json"
+    assert json.loads(record.read_bytes())["cause"] == "it is cut short"
+    assert desk.job(job).state is JobState.FAILED
+    assert desk.job(job).detail["failure"]["advice"] == PictureError.advice
+    assert desk.results[0].why == "it is cut short"
+    assert desk.staged() == []
+    assert (desk.folder.input / "a.jpg").exists()
+    desk.deliver("a.jpg", NEW, source=JPEG * 2)
+    assert not record.exists()
+
+
+def test_a_failure_is_written_down_even_if_its_record_cannot_be(make: Callable[..., Desk]) -> None:
+    """The journal has the reason."""
+    desk = make()
+    (desk.folder.output / "failed").write_bytes(b"theirs")
+    job = desk.begin()
+    desk.delivery.explain(job, FAILURE)
+    desk.settle()
+    assert desk.job(job).state is JobState.FAILED
+    assert desk.job(job).detail["failure"]["cause"] == "it is cut short"
+
+
+def test_a_result_without_a_place_is_computed_again_later(make: Callable[..., Desk]) -> None:
+    """Nothing was planned, so nothing stays staged; it rests ever longer."""
+    desk = make()
+    (desk.folder.output / "sub").write_bytes(b"theirs")
+    job = desk.begin("sub/a.jpg")
+    desk.delivery.deliver(job, desk.cut(job, NEW))
+    desk.settle()
+    resting = desk.job(job)
+    assert (resting.state, resting.tries) == (JobState.RETRY, 1)
+    assert resting.detail["failure"]["code"] == "Storage"
+    assert resting.not_before_us == desk.clock.now_us() + int(StorageError.delay_s * 1_000_000)
+    assert (desk.results[0].state, desk.staged()) == (JobState.RETRY, [])
+    (desk.folder.output / "sub").unlink()
+    desk.clock.advance(StorageError.delay_s + 1)
+    desk.journal.queue.wake_rested()
+    desk.deliver("sub/a.jpg", NEW)
+    assert desk.files() == {"sub/a.png": NEW}
+
+
+def test_a_plan_that_is_written_down_is_carried_out_however_long_it_takes(make: Callable[..., Desk]) -> None:
+    """The share is away between the plan and the renames, twice; meanwhile others are published."""
+    desk = make(faults=[StorageError("away"), StorageError("away")])
+    job = desk.begin()
+    desk.delivery.deliver(job, desk.cut(job, NEW))
+    desk.settle()
+    assert desk.job(job).state is JobState.PUBLISHING
+    assert desk.files() == {}
+    assert desk.staged() == ["1-0.png", "1.json"]
+    desk.clock.advance(StorageError.delay_s + 1)
+    desk.poke()
+    desk.settle()
+    desk.deliver("b.jpg", OLD)
+    assert desk.files() == {"b.png": OLD}
+    desk.clock.advance(StorageError.delay_s + 1)
+    desk.poke()
+    until(lambda: desk.job(job).state is JobState.DONE, "the resting plan")
+    assert desk.files() == {"a.png": NEW, "b.png": OLD}
+
+
+def test_a_stop_leaves_what_rests_to_the_next_start(make: Callable[..., Desk]) -> None:
+    """Its staged files are not swept."""
+    desk = make(faults=[StorageError("away")])
+    job = desk.begin()
+    desk.delivery.deliver(job, desk.cut(job, NEW))
+    desk.settle()
+    desk.end()
+    assert desk.staged() == ["1-0.png", "1.json"]
+    again = make(run="run-2")
+    _repair(again)
+    assert again.job(job).state is JobState.DONE
+    assert again.files() == {"a.png": NEW}
+
+
+def test_a_strangers_file_that_takes_the_name_at_the_last_moment_keeps_it(make: Callable[..., Desk]) -> None:
+    """The result is planned anew and gets another one."""
+
+    def intrude(_: Plan) -> None:
+        (desk.folder.output / "a.png").write_bytes(b"theirs")
+
+    desk = make(faults=[intrude])
+    job = desk.deliver("a.jpg", NEW)
+    until(lambda: desk.job(job).state is JobState.DONE, "the second plan")
+    assert desk.files() == {"a.png": b"theirs", "a-jpg.png": NEW}
+    assert desk.staged() == []
+
+
+def test_a_result_that_is_gone_is_computed_again(make: Callable[..., Desk]) -> None:
+    """Somebody cleaned the staging directory up."""
+
+    def clean(plan: Plan) -> None:
+        for staged in plan.staged:
+            (desk.root / staged).unlink()
+
+    desk = make(faults=[clean])
+    job = desk.deliver("a.jpg", NEW)
+    assert desk.job(job).state is JobState.QUEUED
+    assert desk.results == []
+    desk.deliver("a.jpg", NEW)
+    assert desk.files() == {"a.png": NEW}
+
+
+def _repair(desk: Desk) -> None:
+    """What the daemon does at its start."""
+    for job in desk.journal.queue.recover():
+        desk.delivery.repair(job)
+    desk.delivery.sweep(desk.journal.runs.begin())
+    desk.settle()
+
+
+def _crash(make: Callable[..., Desk], renames: int) -> tuple[Job, Desk]:
+    """A run that dies with this many names given, and the next one."""
+
+    def die(plan: Plan) -> None:
+        for move in plan.moves[:renames]:
+            moves.carry_out(move)
+        raise Power
+
+    desk = make(faults=[die], rendition=[{}, {"suffix": "_2"}])
+    desk.journal.runs.begin()
+    job = desk.begin()
+    desk.delivery.deliver(job, desk.cut(job, NEW, OLD))
+    until(lambda: desk.delivery.failure is not None, "the crash")
+    assert isinstance(desk.delivery.failure, Power)
+    assert desk.job(job).state is JobState.PUBLISHING
+    desk.journal.close()
+    return job, make(run="run-2", rendition=[{}, {"suffix": "_2"}])
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2, 3])
+def test_a_crash_amid_a_publication_is_finished_by_the_next_start(
+    make: Callable[..., Desk], renames: int
+) -> None:
+    """Wherever it came; nothing is computed again, nothing doubled, nothing left."""
+    job, desk = _crash(make, renames)
+    _repair(desk)
+    assert desk.files() == {"a.png": NEW, "a_2.png": OLD}
+    assert desk.job(job).state is JobState.DONE
+    assert desk.journal.names.published_sha256(NAME, "a.jpg") == digest(JPEG)
+    assert len(desk.journal.names.earlier(NAME, "a.jpg")) == 2
+    assert [result.state for result in desk.results] == [JobState.DONE]
+    assert desk.staged() == []
+    assert not (desk.folder.output / STAGING_NAME / "run-1").exists()
+
+
+def test_a_crash_that_lost_a_result_is_undone_and_known(make: Callable[..., Desk]) -> None:
+    """The part that has its name is not published twice."""
+    job, desk = _crash(make, 1)
+    (desk.folder.output / STAGING_NAME / "run-1" / f"{job.id}-1.png").unlink()
+    _repair(desk)
+    assert desk.job(job).state is JobState.QUEUED
+    assert [one.path for one in desk.journal.names.earlier(NAME, "a.jpg")] == ["a.png"]
+    desk.deliver("a.jpg", b"computed otherwise", OLD)
+    assert desk.files() == {"a.png": b"computed otherwise", "a_2.png": OLD}
+
+
+def test_a_repair_waits_for_a_share_that_is_away(make: Callable[..., Desk]) -> None:
+    """And nothing is swept before."""
+    job, desk = _crash(make, 1)
+    away = desk.folder.output.rename(desk.root / "away")
+    _repair(desk)
+    assert desk.job(job).state is JobState.PUBLISHING
+    away.rename(desk.folder.output)
+    desk.clock.advance(StorageError.delay_s + 1)
+    desk.poke()
+    until(lambda: desk.job(job).state is JobState.DONE, "the repair")
+    assert desk.files() == {"a.png": NEW, "a_2.png": OLD}
+
+
+def test_what_dead_runs_left_is_swept_and_what_others_have_is_not(make: Callable[..., Desk]) -> None:
+    """Another machine may work on the same share."""
+    desk = make()
+    for run in ("dead", "another-machines"):
+        staging = desk.folder.output / STAGING_NAME / run
+        staging.mkdir()
+        (staging / "9-0.png").write_bytes(b"half")
+    desk.delivery.sweep(frozenset({"dead"}))
+    desk.settle()
+    left = sorted(path.name for path in (desk.folder.output / STAGING_NAME).iterdir())
+    assert left == ["another-machines", "run-1"]
+
+
+def test_a_stop_leaves_nothing_staged(make: Callable[..., Desk]) -> None:
+    """Of pictures that were in work when the workers ended."""
+    desk = make()
+    job = desk.begin()
+    desk.cut(job, NEW)
+    desk.end()
+    assert not (desk.folder.output / STAGING_NAME).exists()
+
+
+def test_an_original_is_moved_once_its_cutout_is_done(make: Callable[..., Desk], tmp_path: Path) -> None:
+    """Mirrored, with its bytes."""
+    desk = make(originals="move", originals_dir=str(tmp_path / "originals"))
+    desk.deliver("sub/a.jpg", NEW)
+    assert not (desk.folder.input / "sub/a.jpg").exists()
+    assert (tmp_path / "originals/sub/a.jpg").read_bytes() == JPEG
+
+
+def test_an_original_is_deleted_once_its_cutout_is_done(make: Callable[..., Desk]) -> None:
+    """As the folder says."""
+    desk = make(originals="delete")
+    desk.deliver("a.jpg", NEW)
+    assert not (desk.folder.input / "a.jpg").exists()
+    assert desk.files() == {"a.png": NEW}
+
+
+@pytest.mark.parametrize("originals", ["move", "delete"])
+def test_an_original_that_changed_meanwhile_is_left_alone(
+    make: Callable[..., Desk], tmp_path: Path, originals: str
+) -> None:
+    """It is a newer version, which nobody has cut."""
+    place = {"originals_dir": str(tmp_path / "originals")} if originals == "move" else {}
+    desk = make(originals=originals, **place)
+    job = desk.begin()
+    report = desk.cut(job, NEW)
+    (desk.folder.input / "a.jpg").write_bytes(b"newer")
+    desk.delivery.deliver(job, report)
+    desk.settle()
+    assert (desk.folder.input / "a.jpg").read_bytes() == b"newer"
+    assert desk.job(job).state is JobState.DONE
+
+
+def test_an_original_that_cannot_be_moved_goes_as_soon_as_it_can(
+    make: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """Its cutout is done all the same."""
+    desk = make(originals="move", originals_dir=str(tmp_path / "originals"))
+    (tmp_path / "originals").rmdir()
+    job = desk.deliver("a.jpg", NEW)
+    assert (desk.folder.input / "a.jpg").exists()
+    assert desk.job(job).state is JobState.DONE
+    assert [result.state for result in desk.results] == [JobState.DONE]
+    (tmp_path / "originals").mkdir()
+    desk.clock.advance(StorageError.delay_s + 1)
+    desk.poke()
+    until(lambda: not desk.journal.queue.undisposed(NAME), "the original to go")
+    assert (tmp_path / "originals/a.jpg").read_bytes() == JPEG
+
+
+def test_an_original_that_could_not_be_moved_goes_after_the_next_start(
+    make: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """The journal remembers that it is still there."""
+    given = {"originals": "move", "originals_dir": str(tmp_path / "originals")}
+    desk = make(**given)
+    (tmp_path / "originals").rmdir()
+    job = desk.deliver("a.jpg", NEW)
+    desk.end()
+    again = make(run="run-2", **given)
+    (left,) = again.journal.queue.undisposed(NAME)
+    assert left.id == job.id
+    again.delivery.dispose(left)
+    again.settle()
+    assert (tmp_path / "originals/a.jpg").read_bytes() == JPEG
+    assert again.journal.queue.undisposed(NAME) == []
+
+
+@pytest.mark.parametrize("originals", ["keep", "delete"])
+def test_a_source_that_is_unchanged_ends_like_a_published_one(
+    make: Callable[..., Desk], originals: str
+) -> None:
+    """An earlier failure is over, and the original goes its way."""
+    desk = make(originals=originals)
+    job = desk.begin()
+    desk.delivery.explain(job, FAILURE)
+    desk.settle()
+    desk.journal.queue.retry(None)
+    job = desk.begin()
+    desk.delivery.leave(job, digest(JPEG))
+    desk.settle()
+    assert desk.job(job).state is JobState.UNCHANGED
+    assert not (desk.folder.output / "failed" / "a.jpg.error.json").exists()
+    assert (desk.folder.input / "a.jpg").exists() is (originals == "keep")
+    assert desk.results[-1].state is JobState.UNCHANGED
+
+
+def test_two_sources_of_one_name_get_two_results(make: Callable[..., Desk]) -> None:
+    """By the claims in the journal."""
+    desk = make()
+    desk.deliver("a.jpg", NEW)
+    desk.deliver("a.tif", OLD)
+    assert desk.files() == {"a.png": NEW, "a-tif.png": OLD}
+    assert states(desk.journal) == {"a.jpg": JobState.DONE, "a.tif": JobState.DONE}
+
+
+def test_the_death_of_the_thread_is_reported(make: Callable[..., Desk]) -> None:
+    """The supervisor raises it: silence would keep results from their names."""
+    desk = make()
+    job = desk.begin()
+    report = desk.cut(job, NEW)
+    desk.journal.close()
+    desk.delivery.deliver(job, report)
+    until(lambda: desk.delivery.failure is not None, "the thread to die")
+    assert isinstance(desk.delivery.failure, sqlite3.ProgrammingError)
+    until(desk.woken.is_set, "the supervisor to be woken")
+
+
+@pytest.mark.parametrize("rendition", [7, -2])
+def test_a_rendition_that_nobody_asked_for_does_not_end_the_daemon(
+    make: Callable[..., Desk], rendition: int
+) -> None:
+    """A worker reads hostile pictures; what it reports costs its own job at most."""
+    desk = make()
+    job = desk.deliver("a.jpg", NEW, rendition=rendition)
+    assert desk.job(job).state is not JobState.DONE
+    assert desk.files() == {}

@@ -1,0 +1,251 @@
+"""Whether a hot folder may be worked on: the first start, a folder that was made anew, another one in its place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.daemon.assembly import publisher_of
+from cutoutd.daemon.gate import Gate
+from cutoutd.daemon.standing import Watching
+from cutoutd.intake import filesystems, marker
+from cutoutd.journal.folders import FolderMemory
+from cutoutd.journal.journal import Journal
+from cutoutd.publish.staging import STAGING_NAME
+from tests.integration.parts import NAME, folder_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cutoutd.settings.schema import Folder
+    from tests.conftest import FakeClock
+
+OTHER = "22222222-2222-4222-8222-222222222222"
+
+
+@pytest.fixture
+def journal(clock: FakeClock) -> Iterator[Journal]:
+    """What is remembered."""
+    opened = Journal(None, run="run-1", clock=clock)
+    yield opened
+    opened.close()
+
+
+def gate_of(folder: Folder, journal: Journal, *, min_free_mb: int = 0, state_dir: Path | None = None) -> Gate:
+    """The gate of a folder, as at the daemon's start."""
+    return Gate(
+        folder,
+        memory=journal.folders,
+        publisher=publisher_of(folder, name=folder.name, run="run-1"),
+        min_free_mb=min_free_mb,
+        state_dir=state_dir or folder.input,
+    )
+
+
+def open_once(folder: Folder, journal: Journal) -> str:
+    """A first healthy run; returns the marker's UUID."""
+    gate = gate_of(folder, journal)
+    assert gate.check() is None
+    gate.remember()
+    uuid = marker.read(os.fspath(folder.input))
+    assert uuid is not None
+    return uuid
+
+
+def made_anew(folder: Folder) -> None:
+    """Its owner deletes the input with all that is in it, and makes it again."""
+    # What still has the old inode keeps the new directory from getting it.
+    folder.input.rename(folder.input.with_name("old"))
+    folder.input.mkdir()
+
+
+def test_the_first_start_marks_the_input_and_makes_the_output(tmp_path: Path, journal: Journal) -> None:
+    """With all directories that results need; and remembers it only when it is told to."""
+    folder = folder_in(
+        tmp_path, output=str(tmp_path / "deep" / "out"), sidecar_dir=str(tmp_path / "sidecars")
+    )
+    gate = gate_of(folder, journal)
+    assert gate.check() is None
+    assert (folder.output / STAGING_NAME / "run-1").is_dir()
+    assert (tmp_path / "sidecars" / STAGING_NAME / "run-1").is_dir()
+    assert marker.read(os.fspath(folder.input)) is not None
+    assert journal.folders.recall(NAME) is None
+    gate.remember()
+    assert journal.folders.recall(NAME) == FolderMemory(
+        input=os.fspath(folder.input),
+        marker=marker.read(os.fspath(folder.input)) or "",
+        device=folder.input.stat().st_dev,
+        aside=False,
+    )
+
+
+def test_a_first_start_that_was_interrupted_is_a_first_start_again(tmp_path: Path, journal: Journal) -> None:
+    """The marker is there, but what is in the folder was not looked at."""
+    folder = folder_in(tmp_path)
+    assert gate_of(folder, journal).check() is None
+    again = gate_of(folder, journal)
+    assert again.check() is None
+    assert again.is_first_start
+
+
+def test_a_later_start_finds_the_same_folder(tmp_path: Path, journal: Journal) -> None:
+    """It is no first start then, and keeps its marker."""
+    folder = folder_in(tmp_path)
+    uuid = open_once(folder, journal)
+    gate = gate_of(folder, journal)
+    assert not gate.is_first_start
+    assert gate.check() is None
+    assert marker.read(os.fspath(folder.input)) == uuid
+
+
+def test_a_folder_moved_in_the_configuration_is_a_new_one(tmp_path: Path, journal: Journal) -> None:
+    """Of the same name; `existing = "skip"` is about what is there now."""
+    open_once(folder_in(tmp_path), journal)
+    (tmp_path / "elsewhere").mkdir()
+    gate = gate_of(folder_in(tmp_path, input=str(tmp_path / "elsewhere")), journal)
+    assert gate.is_first_start
+    assert gate.check() is None
+
+
+def test_a_folder_that_was_made_anew_is_marked_anew(tmp_path: Path, journal: Journal) -> None:
+    """On the same local disk its owner did it; it is not a share that is away."""
+    folder = folder_in(tmp_path)
+    uuid = open_once(folder, journal)
+    gate = gate_of(folder, journal)
+    assert gate.check() is None
+    before = gate.roots
+    made_anew(folder)
+    assert gate.check() is None
+    assert marker.read(os.fspath(folder.input)) == uuid
+    assert gate.roots[0] != before[0]
+    assert gate.roots[1] == before[1]
+
+
+def test_an_output_that_was_made_anew_is_noticed(tmp_path: Path, journal: Journal) -> None:
+    """Workers are bound to the directory, not to its name."""
+    folder = folder_in(tmp_path)
+    gate = gate_of(folder, journal)
+    assert gate.check() is None
+    before = gate.roots
+    folder.output.rename(tmp_path / "old")
+    assert gate.check() is None
+    assert gate.roots != before
+    assert gate.roots[0] == before[0]
+    assert (folder.output / STAGING_NAME / "run-1").is_dir()
+
+
+def test_another_folder_in_its_place_is_left_alone(tmp_path: Path, journal: Journal) -> None:
+    """As another share that is mounted there; it says which it is."""
+    folder = folder_in(tmp_path)
+    uuid = open_once(folder, journal)
+    made_anew(folder)
+    (folder.input / marker.NAME).write_text(marker.text(OTHER), encoding="utf-8")
+    shutil.rmtree(folder.output)
+    closed = gate_of(folder, journal).check()
+    assert closed is not None
+    watching, why = closed
+    assert watching is Watching.STANDING_BY
+    assert OTHER in why
+    assert uuid in why
+    assert not folder.output.exists()
+
+
+def test_a_folder_on_another_disk_without_a_marker_is_not_there(tmp_path: Path, journal: Journal) -> None:
+    """As the mount point of a share that is away: nothing is made in it."""
+    folder = folder_in(tmp_path)
+    memory = FolderMemory(
+        input=os.fspath(folder.input), marker=OTHER, device=folder.input.stat().st_dev + 1, aside=False
+    )
+    journal.folders.remember(NAME, memory)
+    closed = gate_of(folder, journal).check()
+    assert closed is not None
+    watching, why = closed
+    assert watching is Watching.STANDING_BY
+    assert "not mounted" in why
+    assert marker.text(OTHER) in why
+    assert list(folder.input.iterdir()) == []
+    assert not folder.output.exists()
+
+
+def test_a_read_only_input_is_remembered_without_a_marker(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal's memory has to do, from then on."""
+
+    def refuse(*_: object) -> str:
+        # No permission stops the tests if they run as root.
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(marker, "create", refuse)
+    folder = folder_in(tmp_path)
+    gate = gate_of(folder, journal)
+    assert gate.check() is None
+    gate.remember()
+    recalled = journal.folders.recall(NAME)
+    assert recalled is not None
+    assert recalled.aside
+    assert list(folder.input.iterdir()) == []
+    assert gate_of(folder, journal).check() is None
+    assert journal.folders.recall(NAME) == recalled
+
+
+def test_a_disk_that_fails_at_the_marker_is_told(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is no read-only one."""
+
+    def refuse(*_: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(marker, "create", refuse)
+    with pytest.raises(OSError, match="space"):
+        gate_of(folder_in(tmp_path), journal).check()
+
+
+def test_too_little_room_pauses_and_more_of_it_goes_on(tmp_path: Path, journal: Journal) -> None:
+    """It says how much there is, where, and what was asked for."""
+    folder = folder_in(tmp_path)
+    closed = gate_of(folder, journal, min_free_mb=1 << 40).check()
+    assert closed is not None
+    watching, why = closed
+    assert watching is Watching.PAUSED
+    assert str(folder.output) in why
+    assert f"min_free_disk_mb = {1 << 40}" in why
+    assert gate_of(folder, journal, min_free_mb=0).check() is None
+
+
+def test_an_input_that_is_not_there_is_told_and_not_made(tmp_path: Path, journal: Journal) -> None:
+    """It may be a share."""
+    folder = folder_in(tmp_path)
+    folder.input.rmdir()
+    with pytest.raises(FileNotFoundError):
+        gate_of(folder, journal, state_dir=tmp_path).check()
+    assert not folder.input.exists()
+    assert not folder.output.exists()
+
+
+def test_a_file_in_the_place_of_the_output_is_told(tmp_path: Path, journal: Journal) -> None:
+    """And left alone."""
+    folder = folder_in(tmp_path)
+    folder.output.write_bytes(b"theirs")
+    with pytest.raises(OSError, match="out"):
+        gate_of(folder, journal).check()
+    assert folder.output.read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize(("fstype", "settle_s"), [("ext4", 1.0), ("nfs4", 5.0), ("fuse.sshfs", 5.0)])
+def test_the_quiet_time_goes_by_the_file_system(
+    tmp_path: Path, journal: Journal, fstype: str, settle_s: float
+) -> None:
+    """Others write over a network, and later than we think; what was configured goes before."""
+    gate = gate_of(folder_in(tmp_path, settle_s="auto"), journal)
+    gate.mode = filesystems.mode_of(fstype)
+    assert gate.settle_s == settle_s
+    fixed = gate_of(folder_in(tmp_path, settle_s=0.3), journal)
+    fixed.mode = filesystems.mode_of(fstype)
+    assert fixed.settle_s == 0.3

@@ -1,0 +1,105 @@
+"""A worker that a picture has taken over costs that picture's job, and neither the daemon nor another job."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.clock import Clock
+from cutoutd.jobs import Format, Metadata, Recipe, Rendition, Task
+from cutoutd.pool import wire
+from cutoutd.pool.local import LocalPool
+from cutoutd.ports import Finished, Lost
+from tests.integration.parts import MODEL, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.ports import PoolEvent
+
+HOSTILE = (sys.executable, "-P", str(Path(__file__).with_name("hostile_worker.py")))
+LONG_S = 3.0
+
+
+@pytest.fixture
+def pool() -> Iterator[LocalPool]:
+    """One slot."""
+    setup = wire.Setup(
+        parent=os.getpid(),
+        model=MODEL,
+        provider="auto",
+        read_roots=(),
+        write_roots=(),
+        memory_mb=1024,
+        nice=0,
+        max_pixels=1,
+        max_file_bytes=1,
+    )
+    made = LocalPool(size=1, setup=lambda: setup, job_timeout_s=20.0, clock=Clock(), command=HOSTILE)
+    until(lambda: made.poll(0.05) == [] and made.idle, "a worker")
+    yield made
+    made.close()
+
+
+def give(pool: LocalPool, job: int, deed: str) -> None:
+    """Have a worker do something."""
+    recipe = Recipe(
+        renditions=(Rendition(format=Format.PNG, suffix=""),),
+        refine=False,
+        decontaminate=False,
+        metadata=Metadata.NONE,
+        review_below=0.0,
+    )
+    pool.submit(
+        Task(job=job, source=deed, size=1, mtime_ns=1, staging="/s", published_sha256=None, recipe=recipe)
+    )
+
+
+def told(pool: LocalPool) -> list[PoolEvent]:
+    """All that is heard of the job: until it is over, or for as long as an answer ever takes."""
+    events: list[PoolEvent] = []
+    end = time.monotonic() + LONG_S
+    while not (events and not pool.busy) and time.monotonic() < end:
+        events += pool.poll(0.05)
+    return events
+
+
+@pytest.mark.parametrize("deed", ["nested", "endless"])
+def test_a_message_that_breaks_readers_costs_its_own_job(pool: LocalPool, deed: str) -> None:
+    """The next job is done by another worker."""
+    give(pool, 1, deed)
+    (event,) = told(pool)
+    assert isinstance(event, Lost)
+    until(lambda: pool.poll(0.05) == [] and pool.idle, "another worker")
+    give(pool, 2, "honest")
+    (event,) = told(pool)
+    assert isinstance(event, Finished)
+
+
+def test_a_job_reported_before_garbage_is_not_lost(pool: LocalPool) -> None:
+    """One event comes for each job, always: else it would be in hand for ever."""
+    give(pool, 1, "report, then garbage")
+    assert [event.job for event in told(pool)] == [1]
+
+
+def test_a_job_reported_twice_is_heard_of_once(pool: LocalPool) -> None:
+    """The second report is of a job it does not have."""
+    give(pool, 1, "report twice")
+    assert [event.job for event in told(pool)] == [1]
+
+
+def test_a_worker_that_introduces_itself_amid_a_job_has_not_done_it(pool: LocalPool) -> None:
+    """It may say so once, at its start."""
+    give(pool, 1, "ready again")
+    assert [(event.job, isinstance(event, Lost)) for event in told(pool)] == [(1, True)]
+
+
+def test_a_worker_that_has_worked_cannot_call_the_model_unusable(pool: LocalPool) -> None:
+    """Only before its first task is that for it to say."""
+    give(pool, 1, "unusable")
+    assert [(event.job, isinstance(event, Lost)) for event in told(pool)] == [(1, True)]

@@ -1,0 +1,358 @@
+"""One job from top to bottom with the real model, in this process: every report a worker can make."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cutoutd import pipeline
+from cutoutd.engine import quality
+from cutoutd.errors import ModelError
+from cutoutd.jobs import (
+    Cut,
+    Failure,
+    Format,
+    Metadata,
+    NeedsRoom,
+    Recipe,
+    Rendition,
+    Task,
+    Unchanged,
+)
+from cutoutd.models import catalog
+from cutoutd.pipeline import OVERLAY, Engine, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+MAX_PIXELS = 1_000_000
+MAX_BYTES = 1 << 20
+WIDTH, HEIGHT = 200, 150
+RECIPE = Recipe(
+    renditions=(Rendition(format=Format.PNG, suffix=""),),
+    refine=True,
+    decontaminate=True,
+    metadata=Metadata.NO_LOCATION,
+    review_below=0.0,
+)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """What a worker keeps: loaded once for all tests here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORT_DISABLE_TELEMETRY", "1")
+        yield Engine(
+            catalog.find("u2net-int8"), provider="cpu", max_pixels=MAX_PIXELS, max_file_bytes=MAX_BYTES
+        )
+
+
+@pytest.fixture
+def drop(tmp_path: Path) -> Callable[..., Task]:
+    """Puts a file into the folder, and makes the task of it."""
+    (tmp_path / "staging").mkdir()
+
+    def make(content: bytes, *, name: str = "a.jpg", recipe: Recipe = RECIPE) -> Task:
+        path = tmp_path / name
+        path.write_bytes(content)
+        status = path.stat()
+        return Task(
+            job=7,
+            source=os.fspath(path),
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            staging=os.fspath(tmp_path / "staging"),
+            published_sha256=None,
+            recipe=recipe,
+        )
+
+    return make
+
+
+def ball() -> NDArray[np.uint8]:
+    """A shaded red ball on a pale ground: a subject that the model is sure of; uint8 (H, W, 3)."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
+    radius = 0.33 * HEIGHT
+    away = np.hypot(x - WIDTH / 2, y - HEIGHT / 2)
+    light = np.clip(1.2 - np.hypot(x - WIDTH * 0.43, y - HEIGHT * 0.4) / (1.8 * radius), 0.2, 1.0)
+    inside = np.clip(radius - away, 0, 1)[..., np.newaxis]
+    red = np.array([200, 40, 30], np.float32) * light[..., np.newaxis]
+    ground = np.array([225, 228, 230], np.float32) - 20 * (y / HEIGHT)[..., np.newaxis]
+    return np.asarray(red * inside + ground * (1 - inside), np.uint8)
+
+
+def encoded(pixels: NDArray[np.uint8], kind: str = "JPEG", **more: object) -> bytes:
+    """A picture's file."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, format=kind, **more)
+    return out.getvalue()
+
+
+def staged(task: Task) -> list[str]:
+    """What lies in the staging directory."""
+    return sorted(path.name for path in Path(task.staging).iterdir())
+
+
+def test_a_picture_becomes_a_whole_staged_cutout(engine: Engine, drop: Callable[..., Task]) -> None:
+    """As large as the source, transparent outside, opaque inside, and what the report says of it."""
+    source = encoded(ball())
+    task = drop(source)
+    report = run(task, engine)
+    assert isinstance(report, Cut)
+    (result,) = report.staged
+    content = Path(task.staging, result.name).read_bytes()
+    assert (result.name, result.rendition, result.format) == ("7-0.png", 0, Format.PNG)
+    assert (result.bytes, result.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert (result.width, result.height) == (WIDTH, HEIGHT)
+    cutout = np.asarray(Image.open(io.BytesIO(content)))
+    assert cutout.shape == (HEIGHT, WIDTH, 4)
+    assert cutout[HEIGHT // 2, WIDTH // 2, 3] == 255
+    assert cutout[0, 0].tolist() == [0, 0, 0, 0]
+    decoded = np.asarray(Image.open(io.BytesIO(source)))
+    solid = cutout[..., 3] == 255
+    assert np.array_equal(cutout[solid][:, :3], decoded[solid])
+    assert report.source.sha256 == hashlib.sha256(source).hexdigest()
+    assert (report.source.bytes, report.source.format, report.source.orientation) == (len(source), "JPEG", 1)
+    assert report.quality.score > 0
+    assert not report.review
+    assert staged(task) == ["7-0.png"]
+
+
+def test_the_report_says_where_the_time_went(engine: Engine, drop: Callable[..., Task]) -> None:
+    """By step, in milliseconds; the steps are no more than the whole."""
+    report = run(drop(encoded(ball())), engine)
+    assert isinstance(report, Cut)
+    spent = dict(report.timings_ms)
+    total = spent.pop("total")
+    assert set(spent) == {"decode", "infer", "refine", "encode"}
+    assert all(step > 0 for step in spent.values())
+    assert sum(spent.values()) <= total + 1
+
+
+def test_the_size_reported_is_the_size_seen(engine: Engine, drop: Callable[..., Task]) -> None:
+    """That is, after the orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    report = run(drop(encoded(ball(), exif=exif)), engine)
+    assert isinstance(report, Cut)
+    assert (report.source.width, report.source.height, report.source.orientation) == (HEIGHT, WIDTH, 6)
+    assert (report.staged[0].width, report.staged[0].height) == (HEIGHT, WIDTH)
+
+
+def test_every_rendition_is_staged(engine: Engine, drop: Callable[..., Task]) -> None:
+    """Each under a name of the job's own."""
+    two = (RECIPE.renditions[0], Rendition(format=Format.PNG, suffix="_2"))
+    task = drop(encoded(ball()), recipe=replace(RECIPE, renditions=two))
+    report = run(task, engine)
+    assert isinstance(report, Cut)
+    assert [(one.name, one.rendition) for one in report.staged] == [("7-0.png", 0), ("7-1.png", 1)]
+    assert staged(task) == ["7-0.png", "7-1.png"]
+
+
+def test_a_picture_without_a_subject_goes_to_review_with_an_overlay(
+    engine: Engine, drop: Callable[..., Task]
+) -> None:
+    """No random mask is made of it."""
+    task = drop(encoded(np.full((HEIGHT, WIDTH, 3), 119, np.uint8)))
+    report = run(task, engine)
+    assert isinstance(report, Cut)
+    assert report.review
+    assert (report.quality.score, report.quality.reasons) == (0.0, ("no subject",))
+    assert [one.rendition for one in report.staged] == [0, OVERLAY]
+    assert len(staged(task)) == 2
+
+
+def test_a_score_below_the_folders_own_measure_goes_to_review(
+    engine: Engine, drop: Callable[..., Task]
+) -> None:
+    """However good it is otherwise."""
+    off_centre = np.roll(ball(), WIDTH // 2, axis=1)  # cut in two by the border
+    report = run(drop(encoded(off_centre), recipe=replace(RECIPE, review_below=1.0)), engine)
+    assert isinstance(report, Cut)
+    assert 0 <= report.quality.score < 1
+    assert report.review
+
+
+def test_bytes_that_are_published_already_are_not_cut_again(
+    engine: Engine, drop: Callable[..., Task]
+) -> None:
+    """The hash is all that is reported."""
+    source = encoded(ball())
+    task = replace(drop(source), published_sha256=hashlib.sha256(source).hexdigest())
+    assert run(task, engine) == Unchanged(sha256=hashlib.sha256(source).hexdigest())
+    assert staged(task) == []
+
+
+def test_a_huge_picture_asks_for_room_before_it_is_decoded(
+    engine: Engine, drop: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is cut when it has it."""
+    monkeypatch.setattr(pipeline, "ROOMY_PIXELS", WIDTH * HEIGHT - 1)
+    task = drop(encoded(ball()))
+    assert run(task, engine) == NeedsRoom(pixels=WIDTH * HEIGHT)
+    assert staged(task) == []
+    assert isinstance(run(replace(task, alone=True), engine), Cut)
+
+
+def failed(task: Task, engine: Engine, code: str) -> Failure:
+    """The failure of a task, which leaves nothing staged."""
+    report = run(task, engine)
+    assert isinstance(report, Failure), report
+    assert report.code == code
+    assert report.cause
+    assert report.advice.endswith(".")
+    assert staged(task) == []
+    return report
+
+
+@pytest.mark.parametrize("change", ["longer", "later", "removed"])
+def test_a_source_that_is_another_version_is_gone(
+    engine: Engine, drop: Callable[..., Task], change: str
+) -> None:
+    """Its newer version has a job of its own."""
+    task = drop(encoded(ball()))
+    source = Path(task.source)
+    if change == "longer":
+        source.write_bytes(source.read_bytes() + b"\0")
+        os.utime(source, ns=(task.mtime_ns, task.mtime_ns))
+    elif change == "later":
+        os.utime(source, ns=(task.mtime_ns, task.mtime_ns + 1))
+    else:
+        source.unlink()
+    assert not failed(task, engine, "SourceGone").permanent
+
+
+def test_a_fifo_in_the_place_of_a_source_does_not_hang(engine: Engine, drop: Callable[..., Task]) -> None:
+    """The accepted file is gone."""
+    task = drop(encoded(ball()))
+    Path(task.source).unlink()
+    os.mkfifo(task.source)
+    failed(task, engine, "SourceGone")
+
+
+@pytest.mark.parametrize("other", ["directory", "link"])
+def test_something_else_in_the_place_of_a_source_means_that_it_is_gone(
+    engine: Engine, drop: Callable[..., Task], other: str
+) -> None:
+    """No later try can find the accepted file there."""
+    task = drop(encoded(ball()))
+    source = Path(task.source)
+    moved = source.rename(source.with_name("moved.jpg"))
+    source.mkdir() if other == "directory" else source.symlink_to(moved)
+    failed(task, engine, "SourceGone")
+
+
+def test_a_picture_with_too_many_pixels_is_refused(engine: Engine, drop: Callable[..., Task]) -> None:
+    """By its header, with both figures."""
+    bomb = encoded(np.zeros((1, MAX_PIXELS + 1, 3), np.uint8), "PNG")
+    failure = failed(drop(bomb), engine, "Limit")
+    assert failure.permanent
+    assert "1000001 x 1" in failure.cause
+
+
+def test_a_file_with_too_many_bytes_is_refused(engine: Engine, drop: Callable[..., Task]) -> None:
+    """Before it is read."""
+    failure = failed(drop(encoded(ball()) + bytes(MAX_BYTES)), engine, "Limit")
+    assert failure.permanent
+    assert "max_file_mb" in failure.cause
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "Picture"),
+        (b"plain text that is called a picture", "Limit"),
+        (bytes(5000), "Picture"),
+        (encoded(ball())[:-400], "Picture"),
+        (encoded(ball(), "PNG")[:600], "Picture"),
+        (b"\xff\xd8\xff\xe0" + bytes(300), "Picture"),
+        (b"%PDF-1.7 and so on, which is not for us to open", "Limit"),
+    ],
+)
+def test_what_is_no_usable_picture_is_told(
+    engine: Engine, drop: Callable[..., Task], content: bytes, code: str
+) -> None:
+    """Empty, text, zeros, cut short, damaged, or of a format that is not read."""
+    assert failed(drop(content), engine, code).permanent
+
+
+def test_a_name_that_is_not_utf8_is_read_like_any_other(engine: Engine, drop: Callable[..., Task]) -> None:
+    """The staged name is the job's, whatever the source's is."""
+    task = drop(encoded(ball()), name=os.fsdecode(b"caf\xe9\n.jpg"))
+    assert isinstance(run(task, engine), Cut)
+    Path(task.source).unlink()
+    assert failed_only(task, engine).code == "SourceGone"
+
+
+def failed_only(task: Task, engine: Engine) -> Failure:
+    """The failure of a task, whatever is staged."""
+    report = run(task, engine)
+    assert isinstance(report, Failure)
+    return report
+
+
+def test_a_staging_directory_that_is_gone_is_a_fault_of_the_disks(
+    engine: Engine, drop: Callable[..., Task]
+) -> None:
+    """The source is there, and waits until the output is as well."""
+    task = drop(encoded(ball()))
+    Path(task.staging).rmdir()
+    failure = failed_only(task, engine)
+    assert (failure.code, failure.permanent) == ("Storage", False)
+
+
+def test_a_fault_of_ours_is_reported_and_ends_nothing(
+    engine: Engine,
+    drop: Callable[..., Task],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """With its trace on standard error; the next picture is cut."""
+    task = drop(encoded(ball()))
+    with monkeypatch.context() as patch:
+        patch.setattr(quality, "assess", lambda _: 1 // 0)
+        failure = failed(task, engine, "Fault")
+    assert failure.permanent
+    assert "ZeroDivisionError" in failure.cause
+    assert "ZeroDivisionError" in capfd.readouterr().err
+    assert isinstance(run(task, engine), Cut)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("Failed to allocate memory for requested buffer"),
+        ValueError("std::bad_alloc"),
+    ],
+)
+def test_too_little_memory_is_told_as_a_limit(
+    engine: Engine, drop: Callable[..., Task], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whoever says so: Python, onnxruntime or OpenCV."""
+    task = drop(encoded(ball()))
+
+    def refuse(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(quality, "assess", refuse)
+    assert "worker_memory_mb" in failed(task, engine, "Limit").advice
+
+
+def test_an_altered_model_is_not_loaded(tmp_path: Path) -> None:
+    """Before onnxruntime sees a byte of it."""
+    model = catalog.find("u2net-int8")
+    altered = tmp_path / "altered.onnx"
+    altered.write_bytes(b"not the model")
+    with pytest.raises(ModelError, match="not the one of the catalog"):
+        Engine(replace(model, file=altered), provider="cpu", max_pixels=1, max_file_bytes=1)

@@ -1,0 +1,503 @@
+"""The daemon's loop: every picture comes to its end, whatever workers, threads, people and disks do."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.daemon import statusfile
+from cutoutd.daemon.hotfolder import HANGS_AFTER_S, ThreadDiedError
+from cutoutd.daemon.standing import Watching
+from cutoutd.daemon.supervisor import DRAIN_S
+from cutoutd.errors import LimitError, PictureError, SourceGoneError, StorageError
+from cutoutd.jobs import JobState, NeedsRoom, Unchanged
+from cutoutd.journal.commands import Verb
+from cutoutd.journal.store import FILE_NAME
+from cutoutd.pipeline import failure_of
+from cutoutd.ports import Lost
+from tests.integration.hall import Hall, Workers
+from tests.integration.parts import JPEG, NAME, digest, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cutoutd.jobs import Report, Task
+    from tests.conftest import FakeClock
+
+
+@pytest.fixture
+def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
+    """A supervisor of the test's own."""
+    made = Hall(tmp_path, clock)
+    yield made
+    made.end()
+
+
+def after(polls: int, deed: Callable[[], None]) -> Callable[[], None]:
+    """Do something at the so-manieth poll."""
+    left = iter(range(polls, -1, -1))
+
+    def count() -> None:
+        if next(left, None) == 0:
+            deed()
+
+    return count
+
+
+def lost(task: Task, **how: Any) -> Lost:  # noqa: ANN401 -- of a Lost
+    """The worker died over a task."""
+    fields = {"why": "the worker was ended by SIGSEGV", "timed_out": False, "stuck": False}
+    return Lost(**{"job": task.job, **fields, **how})
+
+
+def test_pictures_are_given_out_published_and_counted(hall: Hall) -> None:
+    """Then it ends, since nothing is left to do."""
+    jobs = hall.accept("a.jpg", "b.jpg", "c.jpg")
+    hall.workers.answer = hall.cut
+    hall.supervisor.run()
+    assert [task.job for task in hall.workers.given] == jobs
+    assert sorted(path.name for path in hall.folder.output.glob("*.png")) == ["a.png", "b.png", "c.png"]
+    assert hall.supervisor.tally.done == 3
+    assert sorted(hall.told()) == [(job, JobState.DONE) for job in jobs]
+
+
+def test_a_worker_gets_all_it_must_know(hall: Hall) -> None:
+    """Where the picture is, which version, where results go, and how it is to be cut."""
+    (job,) = hall.accept("sub/a.jpg")
+    hall.workers.answer = hall.cut
+    hall.supervisor.run()
+    (task,) = hall.workers.given
+    known = hall.job(job)
+    assert task.source == str(hall.folder.input / "sub/a.jpg")
+    assert (task.size, task.mtime_ns) == (known.size, known.mtime_ns)
+    assert task.staging == str(hall.staging)
+    assert task.recipe == hall.folder.recipe()
+    assert (task.published_sha256, task.alone) == (None, False)
+
+
+def test_the_same_bytes_are_not_published_again(hall: Hall) -> None:
+    """The worker knows what is published, and says so."""
+    hall.accept("a.jpg")
+    hall.workers.answer = hall.cut
+    hall.supervisor.run()
+    (job,) = hall.accept("a.jpg", age_s=5e5)
+    hall.workers.answer = lambda _: Unchanged(sha256=digest(JPEG))
+    hall.supervise(once=True).run()
+    assert hall.workers.given[-1].published_sha256 == digest(JPEG)
+    assert (hall.job(job).state, hall.job(job).sha256) == (JobState.UNCHANGED, digest(JPEG))
+    assert hall.told()[-1] == (job, JobState.UNCHANGED)
+    assert (hall.supervisor.tally.unchanged, hall.supervisor.tally.done) == (1, 0)
+
+
+def test_a_huge_picture_is_given_out_again_while_no_other_is_in_work(hall: Hall) -> None:
+    """Those before it are finished first."""
+    huge, *others = hall.accept("huge.jpg", "b.jpg", "c.jpg")
+    hall.workers.answer = lambda task: (
+        NeedsRoom(pixels=60_000_000) if task.job == huge and not task.alone else hall.cut(task)
+    )
+    hall.supervisor.run()
+    assert [(task.job, task.alone) for task in hall.workers.given] == [
+        (huge, False),
+        *((job, False) for job in others),
+        (huge, True),
+    ]
+    assert hall.workers.beside[-1] == set()
+    assert hall.supervisor.tally.done == 3
+
+
+def test_nothing_is_begun_beside_a_picture_that_must_run_alone(hall: Hall) -> None:
+    """It has the memory of all workers; what comes meanwhile waits."""
+    (huge,) = hall.accept("huge.jpg")
+    polls = iter(range(8))
+
+    def answer(task: Task) -> Report | None:
+        if task.job != huge:
+            return hall.cut(task)
+        if not task.alone:
+            return NeedsRoom(pixels=60_000_000)
+        return None if next(polls, None) is not None else hall.cut(task)
+
+    def accept_another() -> None:
+        hall.accept("b.jpg")
+
+    hall.workers.answer = answer
+    hall.workers.before_poll = after(4, accept_another)
+    hall.supervisor.run()
+    assert hall.supervisor.tally.done == 2
+    assert all(huge not in beside for beside in hall.workers.beside)
+
+
+def test_a_picture_that_cannot_be_cut_is_given_up_with_its_reason(hall: Hall) -> None:
+    """At once where there is no later."""
+    (job,) = hall.accept("a.jpg", age_s=1.0)
+    hall.workers.answer = lambda _: failure_of(PictureError("it is cut short"))
+    hall.supervisor.run()
+    assert hall.job(job).state is JobState.FAILED
+    assert (hall.folder.output / "failed/a.jpg.error.json").exists()
+    assert hall.supervisor.tally.failed == 1
+    assert len(hall.workers.given) == 1
+
+
+def test_a_fresh_picture_that_looks_damaged_is_tried_again_by_a_daemon(hall: Hall) -> None:
+    """It may only be unfinished; it is cut as soon as it can be."""
+    (job,) = hall.accept("a.jpg", age_s=1.0)
+    reports: Iterator[Report] = iter([failure_of(PictureError("it is cut short"))] * 2)
+    hall.workers.answer = lambda task: next(reports, None) or hall.cut(task)
+    supervisor = hall.supervise(once=False)
+    hall.workers.before_poll = lambda: supervisor.stop() if supervisor.tally.done else None
+    supervisor.run()
+    assert hall.told() == [(job, JobState.RETRY), (job, JobState.RETRY), (job, JobState.DONE)]
+    assert hall.job(job).tries == 2
+
+
+def test_a_picture_refused_by_its_header_is_not_tried_again(hall: Hall) -> None:
+    """However fresh it is."""
+    hall.accept("a.jpg", age_s=1.0)
+    hall.workers.answer = lambda _: failure_of(LimitError("it is too large"))
+    supervisor = hall.supervise(once=False)
+    hall.workers.before_poll = lambda: supervisor.stop() if supervisor.tally.failed else None
+    supervisor.run()
+    assert len(hall.workers.given) == 1
+
+
+def test_a_passing_fault_is_left_for_later(hall: Hall) -> None:
+    """One run ends without it; nothing is lost."""
+    (job,) = hall.accept("a.jpg")
+    hall.workers.answer = lambda _: failure_of(StorageError("the system says: no"))
+    hall.supervisor.run()
+    assert hall.job(job).state is JobState.RETRY
+    assert hall.job(job).detail["failure"]["cause"] == "the system says: no"
+    assert hall.told() == [(job, JobState.RETRY)]
+    assert hall.supervisor.tally.failed == 0
+    assert hall.intake.checks == 1
+
+
+def test_a_source_that_is_gone_is_looked_at_once_more(hall: Hall) -> None:
+    """A newer version may be there; this one is known no longer."""
+    (job,) = hall.accept("a.jpg")
+    version = hall.job(job).version
+    hall.workers.answer = lambda _: failure_of(SourceGoneError("it was replaced"))
+    hall.supervisor.run()
+    assert hall.job(job).state is JobState.GONE
+    assert hall.intake.looked_at == ["a.jpg"]
+    assert not hall.journal.acceptance.is_known(NAME, version)
+
+
+def test_a_worker_may_die_over_a_picture_once(hall: Hall) -> None:
+    """The first death may be bad luck."""
+    (job,) = hall.accept("a.jpg")
+    deaths = iter([1])
+    hall.workers.answer = lambda task: lost(task) if next(deaths, None) else hall.cut(task)
+    hall.supervisor.run()
+    assert (hall.job(job).state, hall.job(job).attempts) == (JobState.DONE, 1)
+
+
+@pytest.mark.parametrize(("timed_out", "why"), [(False, "SIGSEGV"), (True, "job_timeout_s")])
+def test_a_picture_that_two_workers_died_over_is_given_up(hall: Hall, why: str, *, timed_out: bool) -> None:
+    """With how they ended."""
+    bad, good = hall.accept("bad.jpg", "good.jpg")
+    hall.workers.answer = lambda task: lost(task, timed_out=timed_out) if task.job == bad else hall.cut(task)
+    hall.supervisor.run()
+    assert [task.job for task in hall.workers.given].count(bad) == 2
+    failure = hall.job(bad).detail["failure"]
+    assert (hall.job(bad).state, failure["code"]) == (JobState.FAILED, "Lost")
+    assert why in failure["cause"]
+    assert "2 times" in failure["cause"]
+    assert hall.job(good).state is JobState.DONE
+
+
+def test_a_worker_that_is_stuck_closes_the_folder_and_blames_no_picture(hall: Hall) -> None:
+    """Its share hangs; what waits there goes on waiting until somebody has looked at it again."""
+    stuck, waits = hall.accept("a.jpg", "b.jpg")
+    hall.workers = _one_at_a_time(hall)
+    deaths = iter(range(5))
+    hall.workers.answer = lambda task: (
+        lost(task, stuck=True, timed_out=True) if next(deaths, None) is not None else None
+    )
+    hall.supervise(once=True, timeout_s=30.0).run()
+    assert hall.hot.standing.watching is Watching.STANDING_BY
+    assert "does not answer" in hall.hot.standing.why
+    assert hall.intake.checks == 1
+    assert (hall.job(stuck).state, hall.job(stuck).attempts) == (JobState.QUEUED, 0)
+    assert hall.job(waits).state is JobState.QUEUED
+    assert len(hall.workers.given) == 1
+    hall.intake.turns += 1
+    hall.workers.answer = hall.cut
+    hall.supervise(once=True).run()
+    assert hall.supervisor.tally.done == 2
+
+
+def test_a_folder_that_a_worker_got_stuck_in_is_closed_at_once(hall: Hall) -> None:
+    """The next job would cost another worker."""
+    assert hall.hot.may_work(2)
+    hall.hot.found_stuck()
+    assert not hall.hot.may_work(2)
+
+
+def test_a_folder_whose_look_does_not_end_is_closed_until_it_does(hall: Hall) -> None:
+    """Nothing else tells of a share that hangs."""
+    hall.accept("a.jpg")
+    hall.workers.answer = hall.cut
+    hall.intake.turning_since_s = hall.clock.monotonic_s() - HANGS_AFTER_S - 1
+
+    def come_back() -> None:
+        assert hall.workers.given == []
+        assert hall.hot.standing.watching is Watching.STANDING_BY
+        hall.intake.turning_since_s = None
+
+    supervisor = hall.supervise(once=False)
+    back = after(5, come_back)
+
+    def before_poll() -> None:
+        back()
+        if supervisor.tally.done:
+            supervisor.stop()
+
+    hall.workers.before_poll = before_poll
+    supervisor.run()
+    assert hall.supervisor.tally.done == 1
+
+
+def _one_at_a_time(hall: Hall) -> Workers:
+    return Workers(hall.clock, size=1)
+
+
+def test_nothing_is_begun_in_a_folder_that_stands_by(hall: Hall) -> None:
+    """One run ends all the same."""
+    (job,) = hall.accept("a.jpg")
+    hall.intake.stand_by("the share is away")
+    hall.supervisor.run()
+    assert hall.workers.given == []
+    assert hall.job(job).state is JobState.QUEUED
+
+
+def test_it_waits_until_the_folder_has_settled(hall: Hall) -> None:
+    """Files may still be on their way into the journal."""
+    hall.intake.has_settled = False
+    hall.workers.answer = hall.cut
+
+    def settle() -> None:
+        hall.accept("a.jpg")
+        hall.intake.has_settled = True
+
+    hall.workers.before_poll = after(5, settle)
+    hall.supervisor.run()
+    assert hall.supervisor.tally.done == 1
+
+
+def test_pause_holds_new_work_back_and_resume_lets_it_go_on(hall: Hall) -> None:
+    """What is in work is finished; both are obeyed while the daemon runs."""
+    hall.workers = _one_at_a_time(hall)
+    supervisor = hall.supervise(once=False)
+    first, second = hall.accept("a.jpg", "b.jpg")
+    seen: list[list[int]] = []
+    polls = iter(range(4))
+
+    def answer(task: Task) -> Report | None:
+        if task.job == second:
+            return hall.cut(task)
+        return None if next(polls, None) is not None else hall.cut(task)
+
+    def resume() -> None:
+        seen.append([task.job for task in hall.workers.given])
+        assert hall.journal.commands.is_paused()
+        hall.ask(Verb.RESUME)
+
+    pause = after(1, lambda: hall.ask(Verb.PAUSE))
+    count = after(40, resume)
+
+    def before_poll() -> None:
+        pause()
+        count()
+        if supervisor.tally.done == 2:
+            supervisor.stop()
+
+    hall.workers.answer, hall.workers.before_poll = answer, before_poll
+    supervisor.run()
+    assert seen == [[first]]
+    assert [task.job for task in hall.workers.given] == [first, second]
+    assert not hall.journal.commands.is_paused()
+    assert hall.journal.commands.pending() == []
+
+
+def test_a_pause_outlives_the_daemon(hall: Hall) -> None:
+    """Until somebody lets it go on; one run says what is left and ends."""
+    (job,) = hall.accept("a.jpg")
+    hall.journal.commands.set_paused(paused=True)
+    hall.workers.answer = hall.cut
+    hall.supervise(once=True).run()
+    assert hall.job(job).state is JobState.QUEUED
+    hall.ask(Verb.RESUME)
+    hall.supervise(once=True).run()
+    assert hall.job(job).state is JobState.DONE
+
+
+@pytest.mark.parametrize("argument", ["1", "failed"])
+def test_retry_cuts_a_picture_again_by_a_persons_wish(hall: Hall, argument: str) -> None:
+    """Also if its bytes are known; the listener hears that more waits."""
+    (job,) = hall.accept("a.jpg")
+    hall.workers.answer = hall.cut
+    hall.supervisor.run()
+    if argument == "failed":
+        hall.journal.queue.finish(job, JobState.FAILED, detail={})
+    hall.ask(Verb.RETRY, argument)
+    hall.supervise(once=True).run()
+    assert [task.published_sha256 for task in hall.workers.given] == [None, None]
+    assert hall.heard.count == 1
+    assert [path.name for path in hall.folder.output.glob("*.png")] == ["a.png"]
+
+
+def test_a_stop_finishes_what_is_in_work_and_begins_nothing(hall: Hall) -> None:
+    """Within its time."""
+    hall.workers = _one_at_a_time(hall)
+    supervisor = hall.supervise(once=False)
+    first, second = hall.accept("a.jpg", "b.jpg")
+    polls = iter(range(10))
+
+    def answer(task: Task) -> Report | None:
+        supervisor.stop()
+        return None if next(polls, None) is not None else hall.cut(task)
+
+    hall.workers.answer = answer
+    begun_s = hall.clock.monotonic_s()
+    supervisor.run()
+    assert hall.clock.monotonic_s() - begun_s < DRAIN_S
+    assert hall.job(first).state is JobState.DONE
+    assert hall.job(second).state is JobState.QUEUED
+
+
+def test_a_stop_puts_back_what_takes_too_long(hall: Hall) -> None:
+    """It is nobody's fault, so nothing is counted."""
+    (job,) = hall.accept("a.jpg")
+    supervisor = hall.supervise(once=False)
+    hall.workers.before_poll = after(3, supervisor.stop)
+    begun_s = hall.clock.monotonic_s()
+    supervisor.run()
+    assert DRAIN_S <= hall.clock.monotonic_s() - begun_s < DRAIN_S + 5
+    put_back = hall.job(job)
+    assert (put_back.state, put_back.attempts, put_back.interrupted) == (JobState.QUEUED, 0, 0)
+
+
+def test_a_stop_with_nothing_in_work_ends_at_once(hall: Hall) -> None:
+    """A service manager waits for it."""
+    supervisor = hall.supervise(once=False)
+    hall.workers.before_poll = after(2, supervisor.stop)
+    begun_s = hall.clock.monotonic_s()
+    supervisor.run()
+    assert hall.clock.monotonic_s() - begun_s < 5
+
+
+def test_one_run_ends_at_its_time_in_any_case(hall: Hall) -> None:
+    """As if it had been stopped then."""
+    hall.intake.has_settled = False
+    begun_s = hall.clock.monotonic_s()
+    hall.supervise(once=True, timeout_s=10.0).run()
+    assert 10.0 <= hall.clock.monotonic_s() - begun_s < 12.0
+
+
+def test_a_folders_dead_thread_ends_the_daemon_loudly(hall: Hall) -> None:
+    """With the folder's name; going on without it would lose files."""
+    supervisor = hall.supervise(once=False)
+
+    def die() -> None:
+        hall.intake.failure = ZeroDivisionError("ours")
+
+    hall.workers.before_poll = after(2, die)
+    with pytest.raises(ThreadDiedError, match=rf"{NAME}.*ZeroDivisionError"):
+        supervisor.run()
+
+
+@pytest.mark.parametrize("died", ["delivery", "intake"])
+def test_a_thread_that_dies_at_the_very_end_ends_one_run_loudly_too(hall: Hall, died: str) -> None:
+    """Whether a tick comes in between or not."""
+    hall.intake.has_settled = False
+
+    def explode() -> None:
+        raise ZeroDivisionError
+
+    def die() -> None:
+        hall.workers.is_quick = True
+        if died == "delivery":
+            hall.hot.delivery._give(explode)  # noqa: SLF001 -- a fault of ours, wherever it is
+            until(lambda: hall.hot.delivery.failure is not None, "the thread to die")
+        else:
+            hall.intake.failure = ZeroDivisionError("ours")
+        hall.intake.has_settled = True
+
+    hall.workers.before_poll = after(3, die)
+    with pytest.raises(ThreadDiedError):
+        hall.supervisor.run()
+
+
+def test_what_the_journals_disk_refuses_is_written_down_when_it_can_be(hall: Hall) -> None:
+    """What the workers said meanwhile is kept, in its order, and nothing is cut twice."""
+    (huge,) = hall.accept("huge.jpg")
+    hall.journal.store.rows("PRAGMA busy_timeout = 1")
+    other = sqlite3.connect(hall.root / FILE_NAME, isolation_level=None)
+
+    def answer(task: Task) -> Report:
+        if task.alone:
+            return hall.cut(task)
+        other.execute("BEGIN IMMEDIATE")
+        return NeedsRoom(pixels=60_000_000)
+
+    hall.workers.answer = answer
+    hall.workers.before_poll = after(6, lambda: other.execute("COMMIT").close())
+    hall.supervisor.run()
+    other.close()
+    assert [(task.job, task.alone) for task in hall.workers.given] == [(huge, False), (huge, True)]
+    assert hall.job(huge).state is JobState.DONE
+
+
+def test_workers_are_replaced_when_their_directories_are(hall: Hall) -> None:
+    """Once for each change: a sandbox is bound to directories and not to their names."""
+    supervisor = hall.supervise(once=False)
+
+    def change() -> None:
+        hall.intake.roots = ((1, 2), (1, 3))
+
+    hall.workers.before_poll = after(5, change)
+    change_seen = after(15, supervisor.stop)
+    before = hall.workers.before_poll
+
+    def both() -> None:
+        before()
+        change_seen()
+
+    hall.workers.before_poll = both
+    supervisor.run()
+    assert hall.workers.recycled == 1
+
+
+def test_status_shows_how_things_stand(hall: Hall) -> None:
+    """While the daemon runs."""
+    hall.supervise(once=True, status=True).run()
+    shown = statusfile.read(hall.root)
+    assert (shown["workers"], shown["paused"]) == (2, False)
+    assert shown["folders"][NAME]["watching"] == "native"
+
+
+def test_a_folder_with_much_to_name_gets_no_more_work(hall: Hall) -> None:
+    """Staged results take disk; it goes on when they have their names."""
+    jobs = hall.accept(*(f"{number}.jpg" for number in range(12)))
+    waits = threading.Event()
+
+    def hang() -> None:
+        waits.wait(20.0)
+
+    hall.hot.delivery._give(hang)  # noqa: SLF001 -- a share that is slow
+    hall.workers.answer = hall.cut
+    counted: list[int] = []
+
+    def look() -> None:
+        counted.append(hall.hot.delivery.backlog)
+        waits.set()
+
+    hall.workers.before_poll = after(30, look)
+    hall.supervisor.run()
+    assert counted[0] <= 2 * hall.workers.size + hall.workers.size
+    assert hall.supervisor.tally.done == len(jobs)

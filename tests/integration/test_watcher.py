@@ -1,0 +1,353 @@
+"""A hot folder's intake with real threads, real events and real files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.clock import Clock
+from cutoutd.daemon.assembly import publisher_of, rules_of
+from cutoutd.daemon.gate import Gate
+from cutoutd.daemon.standing import HeldUp, Watching
+from cutoutd.daemon.watcher import Watcher
+from cutoutd.intake import filesystems, marker
+from cutoutd.jobs import JobState
+from cutoutd.journal.journal import Journal
+from tests.integration.parts import JPEG, NAME, Heard, folder_in, states, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+FOR_EVER_S = 3600.0
+OTHER = "22222222-2222-4222-8222-222222222222"
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of writers")
+
+
+class Intake:
+    """A watcher and what it needs."""
+
+    def __init__(self, root: Path, *, once: bool = False, min_free_mb: int = 0, **given: Any) -> None:  # noqa: ANN401 -- any key of a folder
+        self.folder = folder_in(root, **given)
+        self.root = self.folder.input
+        self.journal = Journal(None, run="run-1", clock=Clock())
+        self.heard = Heard()
+        self.woken = threading.Event()
+        self.gate = Gate(
+            self.folder,
+            memory=self.journal.folders,
+            publisher=publisher_of(self.folder, name=NAME, run="run-1"),
+            min_free_mb=min_free_mb,
+            state_dir=root,
+        )
+        self.watcher = Watcher(
+            self.folder,
+            rules=rules_of(self.folder),
+            acceptance=self.journal.acceptance,
+            gate=self.gate,
+            clock=Clock(),
+            listener=self.heard,
+            wake=self.woken.set,
+            once=once,
+        )
+
+    @property
+    def watching(self) -> Watching:
+        """How it stands."""
+        return self.watcher.standing.watching
+
+    def begin(self) -> None:
+        """Start, and wait until it has looked."""
+        self.watcher.start()
+        assert self.watcher.wait_for_first_look(20.0)
+
+    def put(self, name: str, content: bytes = JPEG) -> None:
+        """A file arrives, whole."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.root.parent / "draft"
+        draft.write_bytes(content)
+        draft.rename(path)
+
+    def accepts(self, name: str) -> None:
+        """Wait until a file is accepted."""
+        until(lambda: name in states(self.journal), f"the acceptance of {name}; {self.watcher.standing}")
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Intake]]:
+    """Makes intakes, and ends them."""
+    made: list[Intake] = []
+
+    def build(**given: Any) -> Intake:  # noqa: ANN401 -- as of Intake
+        made.append(Intake(tmp_path, **given))
+        return made[-1]
+
+    yield build
+    for intake in made:
+        intake.watcher.stop()
+        if intake.watcher.wait_for_first_look(0):
+            intake.watcher.join(20.0)
+        intake.journal.close()
+
+
+@pytest.fixture
+def native(tmp_path: Path) -> None:
+    """Go on only where the kernel's events are trusted."""
+    if filesystems.watch_mode(os.fspath(tmp_path)).watching is not filesystems.Watching.NATIVE:
+        pytest.skip("temporary files are on a network file system here")
+
+
+@pytest.mark.usefixtures("native")
+def test_a_file_is_accepted_because_an_event_tells_of_it(make: Callable[..., Intake]) -> None:
+    """Long before the next scan; once; and the supervisor is woken for it."""
+    intake = make(rescan_interval_s=FOR_EVER_S, poll_interval_s=FOR_EVER_S)
+    intake.begin()
+    assert intake.watching is Watching.NATIVE
+    assert intake.watcher.standing.scanned
+    intake.woken.clear()
+    intake.put("a.jpg")
+    intake.put("sub/deep/b.jpg")
+    intake.put("notes.txt", b"no picture " * 10)
+    intake.accepts("a.jpg")
+    intake.accepts("sub/deep/b.jpg")
+    assert intake.woken.is_set()
+    until(lambda: intake.watcher.standing.settling == 0, "everything to be looked at")
+    assert states(intake.journal) == {"a.jpg": JobState.QUEUED, "sub/deep/b.jpg": JobState.QUEUED}
+    assert intake.heard.count == 2
+
+
+def test_what_is_there_at_the_start_is_found_by_the_scan(make: Callable[..., Intake]) -> None:
+    """No event ever told of it."""
+    intake = make(rescan_interval_s=FOR_EVER_S)
+    intake.put("a.jpg")
+    intake.begin()
+    intake.accepts("a.jpg")
+
+
+def test_a_folder_can_be_polled(make: Callable[..., Intake]) -> None:
+    """As where events do not come; status says why."""
+    intake = make(watch="poll")
+    intake.begin()
+    assert intake.watching is Watching.POLL
+    assert intake.watcher.standing.why == "as configured"
+    assert intake.heard.messages == [f"{NAME}: poll: as configured"]
+    intake.put("a.jpg")
+    intake.accepts("a.jpg")
+
+
+def test_a_file_that_was_asked_about_is_looked_at_soon(make: Callable[..., Intake]) -> None:
+    """As when a newer version took its place while it was in work."""
+    intake = make(watch="poll", poll_interval_s=FOR_EVER_S)
+    intake.begin()
+    intake.put("a.jpg")
+    intake.watcher.look_at("a.jpg")
+    intake.accepts("a.jpg")
+
+
+@pytest.mark.parametrize("watch", ["auto", "poll"])
+def test_a_folder_that_is_deleted_and_made_anew_is_watched_again(
+    make: Callable[..., Intake], watch: str
+) -> None:
+    """With its marker, and with workers for the new directory."""
+    intake = make(watch=watch)
+    intake.begin()
+    uuid, roots = marker.read(os.fspath(intake.root)), intake.watcher.roots
+    before = intake.watching
+    shutil.rmtree(intake.root)
+    until(lambda: intake.watching is Watching.STANDING_BY, "the folder to stand by")
+    assert "No such file" in intake.watcher.standing.why
+    intake.root.with_name("takes its inode").mkdir()
+    intake.root.mkdir()
+    until(lambda: intake.watching is before, "the folder to be watched again")
+    intake.put("a.jpg")
+    intake.accepts("a.jpg")
+    assert marker.read(os.fspath(intake.root)) == uuid
+    assert intake.watcher.roots != roots
+    assert [message.split(": ")[1] for message in intake.heard.messages][-2:] == ["standing by", before]
+
+
+@pytest.mark.usefixtures("native")
+def test_another_folder_that_takes_its_place_is_not_touched(
+    make: Callable[..., Intake], tmp_path: Path
+) -> None:
+    """Its pictures belong to somebody else; the gate is asked before the next scan, whatever asks for that."""
+    intake = make(rescan_interval_s=FOR_EVER_S)
+    intake.begin()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / marker.NAME).write_text(marker.text(OTHER), encoding="utf-8")
+    (other / "theirs.jpg").write_bytes(JPEG)
+    intake.root.rename(tmp_path / "away")
+    other.rename(intake.root)
+    intake.watcher.look_at("anything.jpg")
+    until(
+        lambda: OTHER in intake.watcher.standing.why or states(intake.journal),
+        "the other folder to be noticed",
+    )
+    assert intake.watching is Watching.STANDING_BY
+    assert states(intake.journal) == {}
+
+
+@pytest.mark.usefixtures("native")
+def test_a_folder_replaced_at_once_gets_new_workers_before_its_files(
+    make: Callable[..., Intake], tmp_path: Path
+) -> None:
+    """The old ones cannot read the new directory, however it is called."""
+    intake = make(rescan_interval_s=FOR_EVER_S)
+    intake.begin()
+    roots = intake.watcher.roots
+    intake.root.rename(tmp_path / "away")
+    intake.root.mkdir()
+    intake.put("a.jpg")
+    intake.watcher.look_at("a.jpg")
+    intake.accepts("a.jpg")
+    assert intake.watcher.roots != roots
+
+
+def test_what_was_there_before_the_first_start_can_be_left_alone(make: Callable[..., Intake]) -> None:
+    """Until it changes; what comes later is cut."""
+    intake = make(existing="skip", watch="poll")
+    intake.put("old.jpg")
+    intake.begin()
+    intake.put("new.jpg")
+    intake.accepts("new.jpg")
+    assert states(intake.journal) == {"old.jpg": JobState.SKIPPED, "new.jpg": JobState.QUEUED}
+    intake.put("old.jpg", JPEG * 2)
+    until(lambda: states(intake.journal)["old.jpg"] is JobState.QUEUED, "the changed file to be accepted")
+
+
+def test_too_little_room_pauses_the_folder_with_the_reason(make: Callable[..., Intake]) -> None:
+    """And nothing is taken."""
+    intake = make(min_free_mb=1 << 40)
+    intake.put("a.jpg")
+    intake.begin()
+    assert intake.watching is Watching.PAUSED
+    assert not intake.watcher.standing.is_open
+    assert "min_free_disk_mb" in intake.heard.messages[0]
+    assert states(intake.journal) == {}
+
+
+def test_a_folder_that_is_missing_stands_by_until_it_is_there(make: Callable[..., Intake]) -> None:
+    """Told once, not at every look."""
+    intake = make()
+    intake.root.rmdir()
+    intake.begin()
+    assert intake.watching is Watching.STANDING_BY
+    intake.woken.clear()
+    until(intake.woken.is_set, "a second look")
+    assert len(intake.heard.messages) == 1
+    intake.root.mkdir()
+    until(lambda: intake.watcher.standing.is_open, "the folder to be open")
+    intake.put("a.jpg")
+    intake.accepts("a.jpg")
+
+
+def test_nothing_but_time_opens_a_folder_that_is_away(make: Callable[..., Intake]) -> None:
+    """Neither an event nor a request, which may be late echoes of what it was."""
+    intake = make(poll_interval_s=FOR_EVER_S)
+    intake.root.rmdir()
+    intake.begin()
+    intake.root.mkdir()
+    turns = intake.watcher.turns
+    intake.watcher.look_at("a.jpg")
+    until(lambda: intake.watcher.turns > turns, "a turn")
+    assert intake.watching is Watching.STANDING_BY
+
+
+def test_a_folder_is_checked_when_that_is_asked_for(make: Callable[..., Intake], tmp_path: Path) -> None:
+    """As when a worker got stuck in it: what has changed is noticed long before its time, both ways."""
+    intake = make(watch="poll", poll_interval_s=FOR_EVER_S)
+    intake.begin()
+    away = intake.root.rename(tmp_path / "away")
+    turns = intake.watcher.turns
+    intake.watcher.check_again()
+    until(lambda: intake.watching is Watching.STANDING_BY, "the folder to stand by")
+    until(lambda: intake.watcher.turns > turns, "the end of the look")
+    away.rename(intake.root)
+    intake.watcher.check_again()
+    until(lambda: intake.watching is Watching.POLL, "the folder to come back")
+    until(lambda: intake.watcher.turning_since_s is None, "the end of the look")
+
+
+def test_one_look_is_over_when_all_that_is_there_was_taken(make: Callable[..., Intake]) -> None:
+    """As under `run --once`."""
+    intake = make(once=True, settle_s=0.5)
+    for name in ("a.jpg", "b.jpg"):
+        intake.put(name)
+    os.utime(intake.root / "a.jpg", (1, 1))
+    intake.begin()
+    until(lambda: intake.watcher.has_settled, "the folder to settle")
+    assert states(intake.journal).keys() == {"a.jpg", "b.jpg"}
+    assert intake.heard.messages == []
+
+
+@linux_only
+def test_one_look_does_not_wait_for_a_writer(make: Callable[..., Intake]) -> None:
+    """The file is named instead."""
+    intake = make(once=True)
+    intake.put("a.jpg")
+    intake.put("held.jpg")
+    os.utime(intake.root / "held.jpg", (1, 1))
+    with (intake.root / "held.jpg").open("ab"):
+        intake.begin()
+        until(lambda: intake.watcher.has_settled, "the folder to settle")
+        assert intake.watcher.standing.held_up == (HeldUp(path="held.jpg", why="still being written"),)
+        assert states(intake.journal).keys() == {"a.jpg"}
+
+
+@linux_only
+def test_one_look_does_not_wait_for_many_writers(make: Callable[..., Intake]) -> None:
+    """However many files somebody keeps open."""
+    intake = make(once=True)
+    held = []
+    for number in range(25):
+        intake.put(f"{number}.jpg")
+        os.utime(intake.root / f"{number}.jpg", (1, 1))
+        held.append((intake.root / f"{number}.jpg").open("ab"))
+    try:
+        intake.begin()
+        assert intake.watcher.standing.settling == 25
+        assert intake.watcher.has_settled
+    finally:
+        for file in held:
+            file.close()
+
+
+def test_one_look_at_a_folder_that_is_away_is_over(make: Callable[..., Intake]) -> None:
+    """There is nothing to wait for."""
+    intake = make(once=True)
+    intake.root.rmdir()
+    assert not intake.watcher.has_settled
+    intake.begin()
+    assert intake.watcher.has_settled
+
+
+def test_the_death_of_the_thread_is_reported(make: Callable[..., Intake]) -> None:
+    """The supervisor is woken to raise it; silence would lose files."""
+    intake = make(watch="poll")
+    intake.begin()
+    intake.journal.store.close()
+    intake.woken.clear()
+    intake.put("a.jpg")
+    until(lambda: intake.watcher.failure is not None, "the thread to die")
+    assert isinstance(intake.watcher.failure, sqlite3.ProgrammingError)
+    until(intake.woken.is_set, "the supervisor to be woken")
+
+
+def test_a_stop_ends_the_thread_soon(make: Callable[..., Intake]) -> None:
+    """However long it would have waited."""
+    intake = make(rescan_interval_s=FOR_EVER_S, poll_interval_s=FOR_EVER_S)
+    intake.begin()
+    before = threading.active_count()
+    intake.watcher.stop()
+    intake.watcher.join(10.0)
+    assert threading.active_count() < before
+    assert intake.watcher.failure is None

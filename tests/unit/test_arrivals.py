@@ -1,0 +1,389 @@
+"""From a look at a file to its acceptance: what is taken, when, and how often."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.daemon.arrivals import BATCH, Arrivals
+from cutoutd.intake import probe
+from cutoutd.intake.rules import Rules
+from cutoutd.jobs import JobState
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import FakeClock
+
+JPEG = b"\xff\xd8\xff\xe0 and so on"
+SETTLE_S = 2.0
+FOLDER = "f"
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of writers")
+
+
+class Place:
+    """A folder, its arrivals, and a clock that the files' times go by."""
+
+    def __init__(
+        self, root: Path, clock: FakeClock, *, old_is_quiet: bool = False, rules: Rules | None = None
+    ) -> None:
+        self.root = root / "in"
+        self.root.mkdir()
+        self.clock = clock
+        self.journal = Journal(None, run="r", clock=clock)
+        self.arrivals = Arrivals(
+            FOLDER,
+            root=os.fspath(self.root),
+            rules=rules or Rules(),
+            acceptance=self.journal.acceptance,
+            clock=clock,
+            settle_s=SETTLE_S,
+            old_is_quiet=old_is_quiet,
+        )
+
+    def put(self, name: str, content: bytes = JPEG, *, age_s: float = 0.5) -> Path:
+        """A file that was written so long ago."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        self.date(path, age_s)
+        return path
+
+    def date(self, path: Path, age_s: float) -> None:
+        """Set a file's modification time back from now."""
+        then_ns = self.clock.now_us() * 1000 - int(age_s * 1_000_000_000)
+        os.utime(path, ns=(then_ns, then_ns))
+
+    def accepted(self) -> list[str]:
+        """What was accepted so far, in order."""
+        return [job.path for job in Reader(self.journal.store).jobs()]
+
+    def held_up(self) -> dict[str, str]:
+        """What is not taken, and why."""
+        return {file.path: file.why for file in self.arrivals.held_up(1000)}
+
+    def after(self, seconds: float) -> int:
+        """Scan after a time; returns how many are accepted then."""
+        self.clock.advance(seconds)
+        self.arrivals.scan()
+        return self.arrivals.accept_the_quiet()
+
+
+@pytest.fixture
+def place(tmp_path: Path, clock: FakeClock) -> Iterator[Place]:
+    """A folder of the test's own."""
+    made = Place(tmp_path, clock)
+    yield made
+    made.journal.close()
+
+
+def test_a_file_is_taken_once_it_has_been_quiet_and_only_once(place: Place) -> None:
+    """Not before its time, and never again."""
+    place.put("sub/a.jpg")
+    assert place.after(0) == 0
+    assert place.arrivals.settling == 1
+    assert place.after(SETTLE_S - 0.1) == 0
+    assert place.after(0.2) == 1
+    assert [place.after(60) for _ in range(3)] == [0, 0, 0]
+    assert place.accepted() == ["sub/a.jpg"]
+    assert place.arrivals.settling == 0
+
+
+@pytest.mark.parametrize("change", ["size", "time", "heard"])
+def test_every_change_begins_the_quiet_time_anew(place: Place, change: str) -> None:
+    """Of size, of modification time, or anything that was heard of it."""
+    path = place.put("a.jpg")
+    place.after(0)
+    for step in range(4):
+        place.clock.advance(SETTLE_S - 0.1)
+        if change == "size":
+            path.write_bytes(JPEG * (step + 2))
+            place.date(path, 0.5)
+        elif change == "time":
+            place.date(path, 0.01 * step)
+        place.arrivals.look(["a.jpg"] if change == "heard" else [])
+        assert place.after(0) == 0
+    assert place.after(SETTLE_S) == 1
+
+
+def test_a_change_between_two_looks_is_noticed_before_it_is_taken(place: Place) -> None:
+    """No event came; the last look finds it."""
+    path = place.put("a.jpg")
+    place.after(0)
+    place.clock.advance(SETTLE_S)
+    path.write_bytes(JPEG * 2)
+    assert place.arrivals.accept_the_quiet() == 0
+    place.clock.advance(SETTLE_S)
+    assert place.arrivals.accept_the_quiet() == 1
+
+
+def test_the_time_it_asks_to_be_woken_at_is_when_something_may_be_taken(place: Place) -> None:
+    """Neither sooner, which would be polling, nor later."""
+    assert place.arrivals.next_due_s is None
+    place.put("a.jpg")
+    place.after(0)
+    assert place.arrivals.next_due_s == place.clock.monotonic_s() + SETTLE_S
+
+
+@pytest.mark.parametrize(("age_s", "taken"), [(SETTLE_S + 1, 1), (SETTLE_S - 1, 0), (-3600.0, 0)])
+def test_a_file_that_is_old_enough_is_taken_at_once_if_nothing_else_can_be_waited_for(
+    tmp_path: Path, clock: FakeClock, age_s: float, taken: int
+) -> None:
+    """As under `run --once`; one that lies in the future is no older than one of now."""
+    place = Place(tmp_path, clock, old_is_quiet=True)
+    place.put("a.jpg", age_s=age_s)
+    assert place.after(0) == taken
+    assert place.after(SETTLE_S) == 1 - taken
+
+
+def test_a_daemon_watches_an_old_file_for_the_whole_quiet_time(place: Place) -> None:
+    """A copy may carry the time of its original while it is still being written."""
+    place.put("a.jpg", age_s=1e6)
+    assert place.after(0) == 0
+    assert place.after(SETTLE_S) == 1
+
+
+def test_a_whole_second_cannot_tell_a_later_write_apart(tmp_path: Path, clock: FakeClock) -> None:
+    """It is accepted provisionally, and once more when its time lies back far enough."""
+    place = Place(tmp_path, clock, old_is_quiet=True)
+    path = place.put("a.jpg")
+    second_ns = clock.now_us() // 1_000_000 * 1_000_000_000
+
+    os.utime(path, ns=(second_ns, second_ns))
+    place.arrivals.scan()
+    clock.advance(1.5)
+    # A quiet time of two seconds would have passed before: this one is for a shorter one.
+    short = Arrivals(
+        FOLDER,
+        root=os.fspath(place.root),
+        rules=Rules(),
+        acceptance=place.journal.acceptance,
+        clock=clock,
+        settle_s=1.0,
+        old_is_quiet=True,
+    )
+    short.scan()
+    assert short.accept_the_quiet() == 1
+    short.scan()
+    assert short.accept_the_quiet() == 0
+    clock.advance(1.0)
+    for taken in (1, 0):
+        short.scan()
+        assert short.accept_the_quiet() == taken
+    assert place.accepted() == ["a.jpg", "a.jpg"]
+
+
+def test_a_time_with_a_fraction_is_trusted_at_once(tmp_path: Path, clock: FakeClock) -> None:
+    """Nearly every file system has them, so nearly no file is looked at twice."""
+    place = Place(tmp_path, clock, old_is_quiet=True)
+    place.put("a.jpg", age_s=SETTLE_S + 0.001)
+    assert place.after(0) == 1
+    assert place.after(60) == 0
+
+
+def test_a_file_that_is_no_picture_is_looked_into_once_for_each_version(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may hold thousands of them."""
+    probed: list[str] = []
+
+    def counted(root: str, path: str) -> probe.Probe | None:
+        probed.append(path)
+        return probe.open_probe(root, path)
+
+    monkeypatch.setattr("cutoutd.daemon.arrivals.open_probe", counted)
+    path = place.put("notes.txt", b"plain text, and a good deal of it, so that no header is missing........")
+    place.after(0)
+    assert [place.after(SETTLE_S) for _ in range(4)] == [0] * 4
+    assert probed == ["notes.txt"]
+    assert place.arrivals.settling == 0
+    path.write_bytes(JPEG)
+    place.date(path, 0.5)
+    place.after(0)
+    assert place.after(SETTLE_S) == 1
+    assert probed == ["notes.txt"] * 2
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture at all"])
+def test_what_is_called_a_picture_and_is_none_is_accepted(place: Place, content: bytes) -> None:
+    """Its owner is told why it is not cut."""
+    place.put("a.JPG", content)
+    place.after(0)
+    assert place.after(SETTLE_S) == 1
+
+
+def test_a_file_that_vanishes_while_it_is_waited_for_is_forgotten(place: Place) -> None:
+    """Whether an event tells of it or nobody does."""
+    place.put("heard.jpg").unlink()
+    place.put("a.jpg")
+    place.put("b.jpg")
+    place.after(0)
+    (place.root / "a.jpg").unlink()
+    place.arrivals.look(["a.jpg", "heard.jpg", "never/was.jpg"])
+    assert place.arrivals.settling == 1
+    (place.root / "b.jpg").unlink()
+    place.clock.advance(SETTLE_S)
+    assert place.arrivals.accept_the_quiet() == 0
+    assert place.arrivals.settling == 0
+    assert place.accepted() == []
+
+
+@linux_only
+def test_a_file_that_is_open_for_writing_waits(place: Place) -> None:
+    """However long it has not changed; and it is said which."""
+    path = place.put("a.jpg")
+    place.put("b.jpg")
+    with path.open("ab"):
+        place.after(0)
+        assert place.after(SETTLE_S) == 1
+        assert place.after(60) == 0
+        assert place.held_up() == {"a.jpg": "still being written"}
+    assert place.accepted() == ["b.jpg"]
+    assert place.after(60) == 1
+    assert place.accepted() == ["b.jpg", "a.jpg"]
+    assert place.held_up() == {}
+
+
+def test_a_file_that_keeps_changing_is_named(place: Place) -> None:
+    """Not at once: every file changes while it arrives."""
+    path = place.put("a.jpg")
+    place.after(0)
+    seen = []
+    for step in range(6):
+        path.write_bytes(JPEG * (step + 2))
+        place.after(1.0)
+        seen.append(place.held_up())
+    assert seen[0] == {}
+    assert seen[-1] == {"a.jpg": "still being written"}
+
+
+@linux_only
+def test_all_files_that_are_held_are_named(tmp_path: Path, clock: FakeClock) -> None:
+    """`run --once` ends when nothing else is waited for."""
+    place = Place(tmp_path, clock, old_is_quiet=True)
+    held = [place.put(f"{number}.jpg", age_s=60).open("ab") for number in range(25)]
+    try:
+        assert place.after(0) == 0
+        assert len(place.held_up()) == place.arrivals.settling == 25
+        assert len(place.arrivals.held_up(20)) == 20
+    finally:
+        for file in held:
+            file.close()
+
+
+def test_files_that_are_quiet_together_are_accepted_together(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One transaction for a batch, since each costs a sync."""
+    batches: list[int] = []
+    accept = place.journal.acceptance.accept
+
+    def counted(*args: object, **named: object) -> list[int]:
+        accepted: list[int] = accept(*args, **named)  # type: ignore[arg-type]
+        batches.append(len(accepted))
+        return accepted
+
+    monkeypatch.setattr(place.journal.acceptance, "accept", counted)
+    for number in range(BATCH + 20):
+        place.put(f"{number}.jpg")
+    place.after(0)
+    assert place.after(SETTLE_S) == BATCH + 20
+    assert batches == [BATCH, 20]
+    assert len(set(place.accepted())) == BATCH + 20
+
+
+def test_what_was_there_before_can_be_left_alone_until_it_changes(place: Place) -> None:
+    """`existing = "skip"`."""
+    path = place.put("old.jpg", age_s=1000)
+    place.arrivals.skip_all()
+    place.put("new.jpg")
+    place.after(0)
+    assert place.after(SETTLE_S) == 1
+    states = {job.path: job.state for job in Reader(place.journal.store).jobs()}
+    assert states == {"old.jpg": JobState.SKIPPED, "new.jpg": JobState.QUEUED}
+    path.write_bytes(JPEG * 2)
+    place.after(0)
+    assert place.after(SETTLE_S) == 1
+
+
+def test_what_is_left_alone_stays_so_whatever_its_time(place: Place) -> None:
+    """Also where times are whole seconds, and the file came just before the first start."""
+    path = place.put("old.jpg")
+    second_ns = place.clock.now_us() // 1_000_000 * 1_000_000_000
+    os.utime(path, ns=(second_ns, second_ns))
+    place.arrivals.skip_all()
+    place.after(10)
+    assert place.after(SETTLE_S) == 0
+
+
+def test_names_that_are_not_wanted_are_not_even_waited_for(tmp_path: Path, clock: FakeClock) -> None:
+    """Whether a scan or an event finds them."""
+    place = Place(tmp_path, clock, rules=Rules(include=("*.jpg",), exclude=("raw/",), subtrees=("out",)))
+    for name in ("a.png", ".a.jpg", "raw/a.jpg", "out/a.jpg", "a.jpg.part", "keep/a.jpg"):
+        place.put(name)
+    place.arrivals.look(["a.png", ".a.jpg", "raw/a.jpg", "out/a.jpg", "a.jpg.part", "keep/a.jpg"])
+    place.after(0)
+    assert place.arrivals.settling == 1
+    assert place.after(SETTLE_S) == 1
+    assert place.accepted() == ["keep/a.jpg"]
+
+
+def test_a_fifo_a_link_and_a_directory_are_passed_over(place: Place, tmp_path: Path) -> None:
+    """None of them hangs the thread, and none leads out of the folder."""
+    outside = tmp_path / "outside.jpg"
+    outside.write_bytes(JPEG)
+    os.mkfifo(place.root / "fifo.jpg")
+    (place.root / "dir.jpg").mkdir()
+    (place.root / "link.jpg").symlink_to(outside)
+    place.arrivals.look(["fifo.jpg", "dir.jpg", "link.jpg"])
+    place.after(0)
+    assert place.after(SETTLE_S) == 0
+    assert place.accepted() == []
+
+
+def test_a_name_that_is_not_utf8_is_accepted_as_it_is(place: Place) -> None:
+    """Bytes that are no text survive."""
+    name = os.fsdecode(b"caf\xe9\n.jpg")
+    place.put(name)
+    place.after(0)
+    assert place.after(SETTLE_S) == 1
+    assert place.accepted() == [name]
+
+
+def test_a_file_that_cannot_be_read_holds_up_no_other(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that belongs to another user; it is named, and taken as soon as it can be."""
+    place.put("theirs.jpg")
+    place.put("ours.jpg")
+    permitted: list[str] = []
+
+    def refused(root: str, path: str) -> probe.Probe | None:
+        # The tests may run as root, whom no permission stops.
+        if path == "theirs.jpg" and not permitted:
+            raise PermissionError(13, "Permission denied", path)
+        return probe.open_probe(root, path)
+
+    monkeypatch.setattr("cutoutd.daemon.arrivals.open_probe", refused)
+    place.after(0)
+    assert place.after(SETTLE_S) == 1
+    assert place.accepted() == ["ours.jpg"]
+    assert place.held_up() == {"theirs.jpg": "cannot be read: Permission denied"}
+    permitted.append("now")
+    assert place.after(60) == 1
+    assert place.held_up() == {}
+
+
+def test_a_folder_that_is_away_is_no_empty_folder(place: Place) -> None:
+    """The scan says so, and nothing is forgotten for it."""
+    place.put("a.jpg")
+    place.after(0)
+    place.root.rename(place.root.with_name("away"))
+    with pytest.raises(FileNotFoundError):
+        place.arrivals.scan()
+    assert place.arrivals.settling == 1

@@ -1,0 +1,239 @@
+"""The command line: which error gets which exit code, what people are shown, which settings are meant."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cutoutd import errors
+from cutoutd.cli import app, check
+from cutoutd.cli.queue import open_journal, printable
+from cutoutd.cli.where import settings
+from cutoutd.clock import Clock
+from cutoutd.daemon.hotfolder import ThreadDiedError
+from cutoutd.errors import ConfigurationError, UsageError
+from cutoutd.jobs import JobState, Version
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.reader import Reader
+from cutoutd.journal.store import FILE_NAME, JournalDamagedError
+from cutoutd.pool.local import WorkersFailError
+from cutoutd.settings import places
+
+FOLDER = '[[folder]]\nname = "to-cut"\ninput = "/pictures/in"\noutput = "/pictures/out"\n'
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home directory of the test's own, nothing set, and no system-wide configuration."""
+    for name in [name for name in os.environ if name.startswith(("CUTOUTD_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(places, "SYSTEM_FILE", tmp_path / "etc" / "cutoutd.toml")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.UsageError, 2),
+        (errors.ConfigurationError, 2),
+        (errors.AlreadyRunningError, 3),
+        (errors.ModelError, 4),
+        (errors.CutoutdError, 5),
+        (errors.StorageError, 5),
+        (errors.PictureError, 5),
+        (errors.SourceGoneError, 5),
+        (ThreadDiedError, 5),
+        (JournalDamagedError, 5),
+        (WorkersFailError, 5),
+    ],
+)
+def test_each_family_of_errors_has_its_exit_code(error: type[errors.CutoutdError], code: int) -> None:
+    """Scripts and service managers go by it."""
+    assert app.exit_code(error("x")) == code
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        (errors.UsageError("no such thing"), 2, "cutoutd: Wrong usage: no such thing"),
+        (errors.AlreadyRunningError("a cutoutd works here"), 3, "cutoutd: Already running"),
+        (errors.ModelError("altered", path=Path("/m.onnx")), 4, "/m.onnx: altered"),
+        (errors.CutoutdError("x"), 5, "Something went wrong"),
+        (ZeroDivisionError("our own"), 5, "a fault of ours"),
+    ],
+)
+def test_what_a_command_raises_becomes_a_message_and_an_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    raised: Exception,
+    code: int,
+    said: str,
+) -> None:
+    """On standard error, with what to do; a trace only for a fault of ours."""
+
+    def fail() -> None:
+        raise raised
+
+    monkeypatch.setattr(check, "check", fail)
+    monkeypatch.setattr(sys, "argv", ["cutoutd", "check"])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    shown = capfd.readouterr()
+    assert ended.value.code == code
+    assert said in shown.err
+    assert ("Traceback" in shown.err) is isinstance(raised, ZeroDivisionError)
+    assert shown.out == ""
+
+
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["run", "--nonsense"], ["retry", "seven"], ["jobs", "--state", "x"]]
+)
+def test_a_call_that_makes_no_sense_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """Whether the parser finds it or we do."""
+    monkeypatch.setattr(sys, "argv", ["cutoutd", *words])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == app.EXIT_USAGE
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_every_command_of_the_design_has_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And a line of it in the list of all."""
+    commands = ["run", "cut", "check", "status", "jobs", "retry", "pause", "resume", "models"]
+    for words in ([], *([command] for command in commands)):
+        monkeypatch.setattr(sys, "argv", ["cutoutd", *words, "--help"])
+        with pytest.raises(SystemExit) as ended:
+            app.main()
+        assert ended.value.code == 0
+        shown = capsys.readouterr().out
+        assert "Usage" in shown
+        if not words:
+            assert all(command in shown for command in commands)
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("a b/caf\u00e9 \U0001f600.jpg", "a b/caf\u00e9 \U0001f600.jpg"),
+        ("two\nlines\t.jpg", r"two\nlines\t.jpg"),
+        ("\x1b[2Jclear\x07.jpg", r"\x1b[2Jclear\x07.jpg"),
+        (os.fsdecode(b"caf\xe9.jpg"), r"caf\xe9.jpg"),
+        ("gpj.\u202eexe", r"gpj.\u202eexe"),
+        ("", ""),
+    ],
+)
+def test_a_path_is_shown_without_harm_to_the_terminal(path: str, shown: str) -> None:
+    """One line, no control characters, no half characters; anything else as it is."""
+    assert printable(path) == shown
+
+
+@given(raw=st.binary(min_size=1, max_size=60))
+def test_a_path_of_any_bytes_is_shown_on_one_line_of_utf8(raw: bytes) -> None:
+    """Whatever a file is called."""
+    shown = printable(os.fsdecode(raw))
+    assert shown.isprintable()
+    assert shown.encode("utf-8")
+
+
+@pytest.mark.parametrize("given", [("in", None), (None, "out")])
+def test_a_pair_of_folders_is_given_whole(given: tuple[str | None, str | None]) -> None:
+    """One without the other says nothing."""
+    input_dir, output_dir = (Path(one) if one else None for one in given)
+    with pytest.raises(UsageError, match="--input and --output go together"):
+        settings(None, input_dir, output_dir)
+
+
+def test_a_pair_of_folders_and_a_configuration_are_not_both_given() -> None:
+    """It would not be clear which is meant."""
+    with pytest.raises(UsageError, match="--config and --input"):
+        settings(Path("c.toml"), Path("in"), Path("out"))
+
+
+def test_a_pair_of_folders_starts_from_the_current_directory(home: Path) -> None:
+    """With a state directory of its own, which the same pair finds again."""
+    found = settings(None, Path("in"), Path("out"))
+    assert (found.folder[0].input, found.folder[0].output) == (home / "in", home / "out")
+    assert found.service.state_dir == settings(None, home / "in", home / "out").service.state_dir
+    assert found.service.state_dir != settings(None, Path("in2"), Path("out")).service.state_dir
+
+
+def test_without_any_configuration_it_is_said_where_one_was_looked_for(home: Path) -> None:
+    """And what to do instead."""
+    with pytest.raises(UsageError, match=r"no configuration.*--input and --output") as raised:
+        settings(None, None, None)
+    assert str(home / "config" / "cutoutd" / "cutoutd.toml") in str(raised.value)
+
+
+def test_a_configuration_that_is_named_but_not_there_is_refused() -> None:
+    """By whoever named it."""
+    with pytest.raises(ConfigurationError, match=r"missing\.toml.*--config"):
+        settings(Path("missing.toml"), None, None)
+
+
+def test_a_variable_that_names_a_configuration_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not passed over for another one."""
+    monkeypatch.setenv("CUTOUTD_CONFIG", "missing.toml")
+    with pytest.raises(ConfigurationError, match=r"missing\.toml.*CUTOUTD_CONFIG"):
+        settings(None, None, None)
+
+
+def test_a_configuration_is_found_and_the_environment_goes_before_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also without any option."""
+    place = home / "config" / "cutoutd"
+    place.mkdir(parents=True)
+    (place / "cutoutd.toml").write_text(f"[pool]\nworkers = 1\n{FOLDER}", encoding="utf-8")
+    monkeypatch.setenv("CUTOUTD_POOL__WORKERS", "3")
+    found = settings(None, None, None)
+    assert found.pool.workers == 3
+    assert found.folder[0].name == "to-cut"
+
+
+@pytest.mark.parametrize("variable", ["CUTOUTD_POOL__WORKER", "CUTOUTD_FOLDER", "CUTOUTD_HOSTED__ENABLED"])
+def test_a_variable_of_ours_that_nobody_knows_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """Also for a pair of folders."""
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(ConfigurationError, match=variable):
+        settings(None, Path("in"), Path("out"))
+
+
+def test_a_journal_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
+    """Only the daemon makes one."""
+    with pytest.raises(UsageError, match="no daemon has run"):
+        open_journal(tmp_path)
+    assert not (tmp_path / FILE_NAME).exists()
+
+
+def test_a_journal_is_opened_beside_the_daemon(tmp_path: Path) -> None:
+    """And read as it is."""
+    daemon = Journal(tmp_path, run="r", clock=Clock())
+    daemon.acceptance.accept("f", [Version(path="a.jpg", size=1, mtime_ns=1)])
+    store = open_journal(tmp_path)
+    assert [job.state for job in Reader(store).jobs()] == [JobState.QUEUED]
+    store.close()
+    daemon.close()
+
+
+def test_another_users_journal_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files made there by us would be unreadable to its owner."""
+    Journal(tmp_path, run="r", clock=Clock()).close()
+    other = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: other)
+    with pytest.raises(UsageError, match="belongs to user"):
+        open_journal(tmp_path)

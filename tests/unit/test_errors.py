@@ -1,0 +1,162 @@
+"""What can go wrong: every error knows its title, its advice and its stable name."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from cutoutd import errors
+from cutoutd.daemon.hotfolder import ThreadDiedError
+from cutoutd.errors import CutoutdError, SourceGoneError, StorageError, from_os_error
+from cutoutd.intake.watch import UnwatchableError
+from cutoutd.journal.store import JournalDamagedError
+from cutoutd.pool.local import WorkersFailError
+from cutoutd.publish.faults import ResultLostError, TargetTakenError
+
+OWN: list[type[CutoutdError]] = [
+    kind
+    for _, kind in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(kind, CutoutdError) and kind.__module__ == errors.__name__
+]
+ELSEWHERE: list[type[CutoutdError]] = [
+    ThreadDiedError,
+    UnwatchableError,
+    JournalDamagedError,
+    WorkersFailError,
+    ResultLostError,
+    TargetTakenError,
+]
+ALL = [*OWN, *ELSEWHERE]
+
+# The faults that have an advice of their own, and a word that must be in it.
+NAMED = {
+    errno.ENOSPC: "full",
+    errno.EDQUOT: "quota",
+    errno.EROFS: "read-only",
+    errno.EACCES: "Permission",
+    errno.EPERM: "Permission",
+    errno.EIO: "cable",
+    errno.ESTALE: "share",
+    errno.EMFILE: "ulimit",
+    errno.ENFILE: "open files",
+    errno.ENAMETOOLONG: "shorten",
+}
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_every_error_has_a_title_and_an_advice_of_whole_words(kind: type[CutoutdError]) -> None:
+    """They are shown to people as they are."""
+    assert kind.title[:1].isupper()
+    assert not kind.title.endswith(".")
+    assert kind.advice[:1].isupper() or kind.advice.startswith("`")
+    assert kind.advice.endswith(".")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ALL if kind is not CutoutdError])
+def test_every_kind_of_error_has_a_title_of_its_own(kind: type[CutoutdError]) -> None:
+    """Otherwise it would say no more than its family."""
+    assert kind.title not in {other.title for other in ALL if other is not kind}
+
+
+def test_the_name_of_a_kind_is_stable_and_unique() -> None:
+    """It stands in journals, sidecars and logs, which outlive versions."""
+    codes = [kind("x").code for kind in OWN]
+    assert len(codes) == len(set(codes))
+    assert set(codes) == {
+        "Cutoutd",
+        "Usage",
+        "Configuration",
+        "AlreadyRunning",
+        "Model",
+        "Permanent",
+        "Picture",
+        "Limit",
+        "Lost",
+        "Temporary",
+        "Storage",
+        "SourceGone",
+    }
+
+
+def test_the_tree_at_the_top_of_the_module_is_the_tree() -> None:
+    """In the same order of families."""
+    drawn = re.findall(r"^([ │├└─]*)(\w+Error)\b", errors.__doc__ or "", re.MULTILINE)
+    assert {name for _, name in drawn} == {kind.__name__ for kind in OWN}
+    above: list[tuple[int, str]] = []
+    for lead, name in drawn:
+        while above and above[-1][0] >= len(lead):
+            above.pop()
+        if above:
+            assert getattr(errors, name).__bases__ == (getattr(errors, above[-1][1]),)
+        above.append((len(lead), name))
+
+
+def test_an_error_says_where_what_and_what_to_do() -> None:
+    """On one line."""
+    error = StorageError("it is full", path=Path("/out"), advice="Make room.")
+    assert str(error) == "/out: it is full. Make room."
+    assert str(StorageError("it is full")) == f"it is full. {StorageError.advice}"
+
+
+def test_an_advice_of_its_own_changes_no_other_error() -> None:
+    """It belongs to the one object."""
+    before = StorageError.advice
+    assert StorageError("x", advice="Otherwise.").advice == "Otherwise."
+    assert StorageError("x").advice == before
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ALL if issubclass(kind, errors.TemporaryError)])
+def test_a_passing_fault_has_a_delay(kind: type[errors.TemporaryError]) -> None:
+    """In seconds; 0 for what can be done again at once."""
+    assert 0.0 <= kind.delay_s <= 300.0
+
+
+@pytest.mark.parametrize("number", NAMED)
+def test_a_fault_of_the_system_that_is_known_gets_its_advice(number: int) -> None:
+    """And the system's own words."""
+    error = from_os_error(OSError(number, os.strerror(number)), Path("/out/a.png"))
+    assert type(error) is StorageError
+    assert NAMED[number] in error.advice
+    assert os.strerror(number) in error.cause
+    assert error.path == Path("/out/a.png")
+
+
+def test_all_of_the_table_is_tested_here() -> None:
+    """A fault that is added there is added here."""
+    assert errors._ADVICE_BY_ERRNO.keys() == NAMED.keys()  # noqa: SLF001 -- the table is what is tested
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR])
+def test_a_source_that_is_not_there_is_gone(number: int) -> None:
+    """It is no fault of the disk's."""
+    error = from_os_error(OSError(number, os.strerror(number)), Path("/in/a.jpg"))
+    assert type(error) is SourceGoneError
+    assert os.strerror(number) in error.cause
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (OSError(errno.ENOTRECOVERABLE, "Not recoverable"), "Not recoverable"),
+        (OSError(99999, "what is this"), "what is this"),
+        (OSError("only words"), "only words"),
+        (OSError(), "the system gave no reason"),
+        (TimeoutError(), "the system gave no reason"),
+        (
+            ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)),
+            os.strerror(errno.ECONNRESET),
+        ),
+    ],
+)
+def test_a_fault_that_nobody_knows_is_tried_again(raised: OSError, said: str) -> None:
+    """With what the system says of it, and the advice of its family."""
+    error = from_os_error(raised, None)
+    assert type(error) is StorageError
+    assert said in error.cause
+    assert error.advice == StorageError.advice
+    assert error.path is None

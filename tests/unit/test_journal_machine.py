@@ -1,0 +1,310 @@
+"""The journal under any order of events: no version is lost, and no source is ever in work twice."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from cutoutd.jobs import JobState, Published, Version
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.reader import Reader
+from cutoutd.retry import MAX_DELAY_S, MAX_INTERRUPTED
+from tests.conftest import FakeClock
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+    from cutoutd.jobs import Job
+
+SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- directories of our own are made in it
+FOLDERS: Final = ("f", "g")
+SOURCES: Final = ("a.jpg", "b.jpg")
+ENDED: Final = frozenset(
+    {
+        JobState.DONE,
+        JobState.REVIEW,
+        JobState.FAILED,
+        JobState.GONE,
+        JobState.UNCHANGED,
+        JobState.SKIPPED,
+    }
+)
+
+folders: SearchStrategy[str] = st.sampled_from(FOLDERS)
+which: SearchStrategy[int] = st.integers(min_value=0, max_value=3)
+versions: SearchStrategy[Version] = st.builds(
+    Version,
+    path=st.sampled_from(SOURCES),
+    size=st.just(1),
+    mtime_ns=st.integers(min_value=1, max_value=3),
+    provisional=st.booleans(),
+)
+
+
+class JournalMachine(RuleBasedStateMachine):
+    """Intake, supervisor, deliveries, people and crashes, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # In memory, where there is such a place: thousands of syncs are not what is tested here.
+        self.directory = tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None)
+        self.clock = FakeClock()
+        self.runs = 0
+        self.configured = frozenset(FOLDERS)
+        self.accepted = 0
+        self.working: list[Job] = []
+        self.publishing: list[Job] = []
+        self.journal = self._opened()
+
+    def _opened(self) -> Journal:
+        self.runs += 1
+        return Journal(Path(self.directory.name), run=f"run-{self.runs}", clock=self.clock)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [dict(row) for row in self.journal.store.rows("SELECT * FROM job ORDER BY id")]
+
+    def _in(self, state: JobState) -> list[Job]:
+        return list(Reader(self.journal.store).jobs(state=state))
+
+    # Intake.
+
+    @rule(folder=folders, arrived=st.lists(versions, min_size=1, max_size=4))
+    def arrive(self, folder: str, arrived: list[Version]) -> None:
+        """Some files have settled."""
+        for version in arrived:
+            self._accept(folder, version)
+
+    def _accept(self, folder: str, version: Version) -> None:
+        """Accept one, unless this very version is known."""
+        acceptance = self.journal.acceptance
+        if folder not in self.configured or acceptance.is_known(folder, version):
+            return
+        (job,) = acceptance.accept(folder, [version])
+        self.accepted += 1
+        row = self._rows()[-1]
+        assert (row["id"], row["state"], row["newest"]) == (job, "queued", 1)
+        assert acceptance.is_known(folder, version)
+        trusted = Version(path=version.path, size=version.size, mtime_ns=version.mtime_ns)
+        assert acceptance.is_known(folder, trusted) is not version.provisional
+
+    # Supervisor.
+
+    @rule(folder=folders, count=st.integers(min_value=1, max_value=3), newest_first=st.booleans())
+    def begin(self, folder: str, count: int, *, newest_first: bool) -> None:
+        """Idle workers get the next jobs."""
+        for _ in range(count):
+            self._begin(folder, newest_first=newest_first)
+
+    def _begin(self, folder: str, *, newest_first: bool) -> None:
+        """A worker gets the next job."""
+        job = self.journal.queue.next_in(folder, newest_first=newest_first)
+        if job is None:
+            waiting = [row for row in self._rows() if (row["folder"], row["state"]) == (folder, "queued")]
+            busy = {one.path for one in (*self.working, *self.publishing) if one.folder == folder}
+            assert all(os.fsdecode(row["path"]) in busy for row in waiting)
+            return
+        assert job.state is JobState.QUEUED
+        self.journal.queue.claim(job)
+        self.working.append(job)
+
+    @precondition(lambda self: self.working)
+    @rule(which=which, state=st.sampled_from([JobState.UNCHANGED, JobState.FAILED]))
+    def end(self, which: int, state: JobState) -> None:
+        """Nothing is to be published for it."""
+        job = _taken(self.working, which)
+        self.journal.queue.finish(job.id, state, detail={})
+
+    @precondition(lambda self: self.working)
+    @rule(which=which)
+    def vanish(self, which: int) -> None:
+        """The source is not there, or not that version any more."""
+        job = _taken(self.working, which)
+        newest = self._newest(job)
+        self.journal.gone(job, "removed")
+        # It is accepted again should it come back; a newer version stays known.
+        if newest["id"] == job.id:
+            assert not self.journal.acceptance.is_known(job.folder, job.version)
+        elif (newest["size"], newest["mtime_ns"]) != (job.size, job.mtime_ns):
+            known = Version(path=job.path, size=newest["size"], mtime_ns=newest["mtime_ns"], provisional=True)
+            assert self.journal.acceptance.is_known(job.folder, known) is (newest["state"] != "gone")
+
+    def _newest(self, job: Job) -> dict[str, Any]:
+        key = (job.folder, os.fsencode(job.path), 1)
+        return next(row for row in self._rows() if (row["folder"], row["path"], row["newest"]) == key)
+
+    @precondition(lambda self: self.working)
+    @rule(which=which, delay_s=st.sampled_from([0.0, 2.0, 300.0]))
+    def rest(self, which: int, delay_s: float) -> None:
+        """A passing fault."""
+        self.journal.queue.rest(_taken(self.working, which).id, delay_s, detail={"failure": {}})
+
+    @precondition(lambda self: self.working)
+    @rule(which=which, alone=st.sampled_from([None, True]))
+    def put_back(self, which: int, *, alone: bool | None) -> None:
+        """The worker died, or it needs room."""
+        job = _taken(self.working, which)
+        assert self.journal.queue.count_attempt(job.id) == job.attempts + 1
+        self.journal.queue.put_back(job.id, alone=alone)
+
+    @rule(seconds=st.sampled_from([1.0, 10.0, 400.0, -5000.0]))
+    def time_passes(self, seconds: float) -> None:
+        """Or goes back, as a wall clock may; nothing rests for longer than it can."""
+        self.clock.advance(seconds)
+        self.journal.queue.wake_rested()
+        now_us = self.clock.now_us()
+        longest_us = int(MAX_DELAY_S * 1_000_000) + 1_000_000
+        assert all(now_us < job.not_before_us <= now_us + longest_us for job in self._in(JobState.RETRY))
+
+    # Deliveries.
+
+    @precondition(lambda self: self.working)
+    @rule(which=which)
+    def plan(self, which: int) -> None:
+        """Its results are staged, and the plan is written down."""
+        job = _taken(self.working, which)
+        key = f"/out/{job.folder}/{job.path}".encode()
+        assert self.journal.names.reserve(job.folder, job.path, [key])
+        self.journal.begin_publishing(job, sha256=_sha256(job), claims=[key], detail={"plan": job.id})
+        assert not self.journal.names.reserve("another", job.path, [key])
+        self.publishing.append(job)
+
+    @precondition(lambda self: self.publishing)
+    @rule(which=which, state=st.sampled_from([JobState.DONE, JobState.REVIEW]))
+    def publish(self, which: int, state: JobState) -> None:
+        """The results have their names."""
+        job = _taken(self.publishing, which)
+        result = Published(
+            rendition=0, path=f"{job.path}.png", sha256=_sha256(job), review=state is JobState.REVIEW
+        )
+        self.journal.finish_publishing(job, state, sha256=_sha256(job), published=[result], detail={})
+        assert self.journal.names.published_sha256(job.folder, job.path) == _sha256(job)
+        assert result in self.journal.names.earlier(job.folder, job.path)
+
+    @precondition(lambda self: self.publishing)
+    @rule(which=which)
+    def undo(self, which: int) -> None:
+        """A result was lost: it is computed again."""
+        self.journal.undo_publishing(_taken(self.publishing, which), standing=[])
+
+    @precondition(lambda self: self.publishing)
+    @rule(which=which)
+    def put_off(self, which: int) -> None:
+        """The plan cannot be made anew: the share is away."""
+        self.journal.queue.rest(_taken(self.publishing, which).id, 15.0, detail={})
+
+    # People.
+
+    @precondition(lambda self: self.accepted > 2)  # else there is rarely anything to ask for
+    @rule(which=st.none() | st.integers(min_value=1, max_value=8))
+    def retry(self, which: int | None) -> None:
+        """`cutoutd retry`."""
+        before = {row["id"]: row for row in self._rows()}
+        count = self.journal.queue.retry(which)
+        changed = [row for row in self._rows() if row != before[row["id"]]]
+        assert len(changed) == count
+        for row in changed:
+            assert (row["state"], row["newest"], row["forced"]) == ("queued", 1, 1)
+            assert before[row["id"]]["state"] not in ("queued", "working", "publishing")
+
+    # Starts after stops and crashes.
+
+    @precondition(lambda self: self.working or self.publishing or self.configured != set(FOLDERS))
+    @rule(configured=st.frozensets(folders, min_size=1))
+    def restart(self, configured: frozenset[str]) -> None:
+        """Another process opens what the last one left, perhaps for other folders."""
+        self.journal.close()
+        self.journal = self._opened()
+        self.configured = configured
+        left = {job.id: job for job in self._in(JobState.WORKING)}
+        recovered = self.journal.queue.recover()
+        assert {job.id for job in recovered} == {job.id for job in self.publishing}
+        assert all(job.detail == {"plan": job.id} for job in recovered)
+        for row in self._rows():
+            if row["id"] in left:
+                assert row["interrupted"] == left[row["id"]].interrupted + 1
+                quarantined = row["interrupted"] >= MAX_INTERRUPTED
+                assert row["state"] == (JobState.FAILED if quarantined else JobState.QUEUED)
+        self.journal.queue.park(set(configured))
+        self.working.clear()
+        for row in self._rows():
+            if row["newest"]:
+                version = Version(
+                    path=os.fsdecode(row["path"]), size=1, mtime_ns=row["mtime_ns"], provisional=True
+                )
+                known = self.journal.acceptance.is_known(row["folder"], version)
+                assert known is (row["state"] != "gone")
+        parked = {job.folder for job in self._in(JobState.PARKED)}
+        waiting = {job.folder for state in (JobState.QUEUED, JobState.RETRY) for job in self._in(state)}
+        assert not parked & configured
+        assert waiting <= configured
+
+    @invariant()
+    def each_source_has_one_newest_version(self) -> None:
+        """Which is the one that was accepted last."""
+        newest: dict[tuple[str, bytes], list[int]] = {}
+        last: dict[tuple[str, bytes], int] = {}
+        for row in self._rows():
+            source = (row["folder"], row["path"])
+            last[source] = row["id"]
+            if row["newest"]:
+                newest.setdefault(source, []).append(row["id"])
+        assert newest == {source: [job] for source, job in last.items()}
+
+    @invariant()
+    def no_source_is_in_work_twice(self) -> None:
+        """Or results would overtake each other; and what is in hand is what we were given."""
+        working, publishing = self._in(JobState.WORKING), self._in(JobState.PUBLISHING)
+        assert {job.id for job in working} == {job.id for job in self.working}
+        assert {job.id for job in publishing} == {job.id for job in self.publishing}
+        sources = [(job.folder, job.path) for job in (*working, *publishing)]
+        assert len(sources) == len(set(sources))
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        """Every accepted version has its row; what has ended says when, and nobody owns what is not in hand."""
+        rows = self._rows()
+        assert len(rows) == self.accepted
+        for row in rows:
+            assert (row["finished_us"] is not None) is (row["state"] in ENDED)
+            assert (row["run"] is not None) <= (row["state"] in ("working", "publishing"))
+
+    def teardown(self) -> None:
+        """From wherever it is, everything can still come to an end."""
+        self.restart(frozenset(FOLDERS))
+        while self.publishing:
+            self.publish(0, JobState.DONE)
+        self.time_passes(MAX_DELAY_S + 2)
+        for folder in FOLDERS:
+            while (job := self.journal.queue.next_in(folder, newest_first=False)) is not None:
+                self.journal.queue.claim(job)
+                self.journal.queue.finish(job.id, JobState.UNCHANGED, detail={})
+        assert {row["state"] for row in self._rows()} <= ENDED
+        assert self.journal.queue.is_idle()
+        self.journal.close()
+        self.directory.cleanup()
+
+
+def _taken(jobs: list[Job], which: int) -> Job:
+    """One of them, which is no longer there then."""
+    return jobs.pop(which % len(jobs))
+
+
+def _sha256(job: Job) -> str:
+    return f"{job.mtime_ns:064x}"
+
+
+JournalMachine.TestCase.settings = settings(
+    max_examples=80,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+TestJournal = JournalMachine.TestCase

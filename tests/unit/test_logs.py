@@ -1,0 +1,203 @@
+"""Logging: whole lines that any program can read, and never a reason for the work to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+
+from cutoutd import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOT_UTF8 = os.fsdecode(b"caf\xe9 \xff.jpg")
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is one."""
+
+    def isatty(self) -> bool:
+        """It does."""
+        return True
+
+
+class Broken(io.StringIO):
+    """A stream whose first write fails in some way."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._errors = [error]
+
+    def write(self, text: str) -> int:
+        """Fail, once."""
+        if self._errors:
+            raise self._errors.pop()
+        return super().write(text)
+
+
+@pytest.fixture(autouse=True)
+def undone() -> Iterator[None]:
+    """Logging as it was before."""
+    yield
+    structlog.reset_defaults()
+
+
+def flush() -> None:
+    """Wait until all that was logged is written, or lost."""
+    structlog.get_config()["logger_factory"]().flush()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    """What was written, line by line."""
+    flush()
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_is_a_json_object_with_what_was_bound() -> None:
+    """Event, level, time in UTC."""
+    stream = io.StringIO()
+    logs.configure(level="info", log_format="json", stream=stream)
+    logs.get(folder="to-cut").info("job.published", job=7, outputs=["/out/a.png"])
+    (line,) = lines(stream)
+    assert line["event"] == "job.published"
+    assert (line["folder"], line["job"], line["outputs"]) == ("to-cut", 7, ["/out/a.png"])
+    assert line["level"] == "info"
+    assert line["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize("name", [NOT_UTF8, "two\nlines\r\x1b[2J.jpg", "\U0001f600 \u202e.jpg"])
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_name_of_any_bytes_is_one_line_of_utf8(name: str, log_format: str) -> None:
+    """Alone, in a list, and in the message."""
+    stream = io.StringIO()
+    logs.configure(level="info", log_format=log_format, stream=stream)
+    logs.get(folder=name).info("job.published", path=name, outputs=[name])
+    flush()
+    assert len(stream.getvalue().encode("utf-8").splitlines()) == 1
+
+
+def test_what_is_not_utf8_in_a_name_can_still_be_read() -> None:
+    """As an escape."""
+    stream = io.StringIO()
+    logs.configure(level="info", log_format="json", stream=stream)
+    logs.get().info("x", path=NOT_UTF8)
+    assert lines(stream)[0]["path"] == r"caf\xe9 \xff.jpg"
+
+
+def test_half_a_character_does_not_stop_the_work() -> None:
+    """No file has such a name, but a message of a worker may hold it."""
+    stream = io.StringIO()
+    logs.configure(level="info", log_format="json", stream=stream)
+    logs.get().info("x", why="\ud800")
+    assert len(lines(stream)) == 1
+
+
+@pytest.mark.parametrize("level", logs.LEVELS)
+def test_what_weighs_less_than_the_level_is_left_out(level: str) -> None:
+    """Each level shows itself and what is above it."""
+    stream = io.StringIO()
+    logs.configure(level=level, log_format="json", stream=stream)
+    log = logs.get()
+    for one in logs.LEVELS:
+        getattr(log, one)("x")
+    assert [line["level"] for line in lines(stream)] == list(logs.LEVELS[logs.LEVELS.index(level) :])
+
+
+@pytest.mark.parametrize(
+    ("log_format", "stream", "is_json"),
+    [
+        ("auto", io.StringIO, True),
+        ("auto", Terminal, False),
+        ("json", Terminal, True),
+        ("console", io.StringIO, False),
+    ],
+)
+def test_eyes_get_a_console_and_programs_json(
+    log_format: str, stream: type[io.StringIO], *, is_json: bool
+) -> None:
+    """`auto` looks at where it writes to."""
+    into = stream()
+    logs.configure(level="info", log_format=log_format, stream=into)
+    logs.get().info("daemon.started")
+    flush()
+    assert "daemon.started" in into.getvalue()
+    assert into.getvalue().startswith("{") is is_json
+
+
+def test_an_exception_is_told_on_the_same_line() -> None:
+    """With its trace."""
+    stream = io.StringIO()
+    logs.configure(level="info", log_format="json", stream=stream)
+    try:
+        os.stat("/no/such/file")  # noqa: PTH116 -- to be refused by the system
+    except OSError:
+        logs.get().exception("it.failed")
+    (line,) = lines(stream)
+    assert "FileNotFoundError" in line["exception"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "full"), BrokenPipeError(), BlockingIOError(), ValueError("I/O operation on closed file")],
+)
+def test_a_stream_that_fails_does_not_stop_the_work(error: Exception) -> None:
+    """The line is lost; what it was about is not, nor is the next line."""
+    stream = Broken(error)
+    logs.configure(level="info", log_format="json", stream=stream)
+    logs.get().error("job.failed", job=1)
+    logs.get().error("job.failed", job=2)
+    assert [line["job"] for line in lines(stream)] == [2]
+
+
+def test_a_full_disk_does_not_stop_the_work() -> None:
+    """As the system itself refuses it, again and again; nothing piles up."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    full = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- closing it may fail as well
+    logs.configure(level="info", log_format="json", stream=full)
+    for _ in range(200):
+        logs.get().info("x", text="y" * 100)
+    begun_s = time.monotonic()
+    flush()
+    assert time.monotonic() - begun_s < logs.FLUSH_S
+    with contextlib.suppress(OSError):
+        full.close()
+
+
+def test_a_closed_stream_does_not_stop_the_work() -> None:
+    """As after a terminal is gone."""
+    stream = io.StringIO()
+    logs.configure(level="info", log_format="json", stream=stream)
+    stream.close()
+    logs.get().info("x")
+    flush()
+
+
+def test_a_pipe_that_nobody_reads_does_not_stop_the_work() -> None:
+    """What does not fit is dropped; how much, is said once somebody reads."""
+    out, into = os.pipe()
+    stream, reader = open(into, "w", encoding="utf-8"), open(out, encoding="utf-8")  # noqa: SIM115, PTH123 -- descriptors
+    logs.configure(level="info", log_format="json", stream=stream)
+    for number in range(logs.QUEUED_LINES + 2000):
+        logs.get().info("x", number=number, text="y" * 200)
+    assert any(json.loads(line).get("lines", 0) > 0 for line in reader)
+    reader.close()  # lets go of a write that is under way
+    flush()
+    with contextlib.suppress(OSError):
+        stream.close()
+
+
+def test_nothing_is_configured_by_importing_it() -> None:
+    """A program that imports a module of ours keeps its own logging."""
+    structlog.reset_defaults()
+    assert not structlog.is_configured()
+    logs.get()
+    assert not structlog.is_configured()
