@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cutoutd.engine import secondlook
 from cutoutd.engine.matting import MatteModel
 from cutoutd.engine.quality import assess
 from cutoutd.models import catalog
@@ -82,22 +80,3 @@ def test_a_thing_on_a_plain_ground_is_a_subject(model: MatteModel) -> None:
     assert assess(raw).score > 0.9
     found, truth = raw > 0.5, disc(110 * 320 / HEIGHT, 320, 320)
     assert np.count_nonzero(found & truth) / np.count_nonzero(found | truth) > 0.95
-
-
-def test_a_second_look_sees_the_points_of_a_small_star(model: MatteModel) -> None:
-    """In the model's frame they are three pixels wide; looked at closely they are ten."""
-    side, corners, radius = 1280, 18, 90
-    turns = np.arange(corners) * 2 * np.pi / corners
-    reach = np.where(np.arange(corners) % 2, 0.55, 1.0) * radius
-    outline = np.rint(side / 2 + np.stack((np.cos(turns) * reach, np.sin(turns) * reach), axis=1))
-    truth = cv2.fillPoly(np.zeros((side, side), np.uint8), [outline.astype(np.int32)], 1) > 0
-    rgb = np.where(truth[..., np.newaxis], [150, 30, 40], [225, 228, 230]).astype(np.uint8)
-    raw = model.predict(rgb)
-    where = secondlook.region(raw, side, side)
-    assert where is not None
-    both = secondlook.combined(raw, model.predict(where.of(rgb)), where, side, side)
-    wrong = [
-        np.count_nonzero((cv2.resize(matte, (side, side), interpolation=cv2.INTER_CUBIC) > 0.5) != truth)
-        for matte in (raw, both)
-    ]
-    assert wrong[1] < 0.7 * wrong[0], wrong
