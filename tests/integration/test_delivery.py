@@ -15,6 +15,7 @@ from cutoutd.errors import PictureError, StorageError
 from cutoutd.jobs import Failure, JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
+from cutoutd.journal.store import FILE_NAME
 from cutoutd.publish import moves
 from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.staging import STAGING_NAME
@@ -277,6 +278,32 @@ def test_a_plan_that_is_written_down_is_carried_out_however_long_it_takes(make: 
     desk.poke()
     until(lambda: desk.job(job).state is JobState.DONE, "the resting plan")
     assert desk.files() == {"a.png": NEW, "b.png": OLD}
+
+
+def test_a_publication_the_journal_cannot_note_is_noted_later_and_not_made_twice(
+    make: Callable[..., Desk],
+) -> None:
+    """Its disk refuses just when all names are given."""
+
+    def refuse(_: Plan) -> None:
+        other.execute("BEGIN IMMEDIATE")
+
+    desk = make(faults=[refuse])
+    desk.journal.store.rows("PRAGMA busy_timeout = 1")
+    other = sqlite3.connect(desk.root / FILE_NAME, isolation_level=None, check_same_thread=False)
+    job = desk.deliver("a.jpg", NEW)
+    assert desk.files() == {"a.png": NEW}
+    other.execute("COMMIT")
+    other.close()
+    assert desk.job(job).state is JobState.PUBLISHING
+    assert desk.results == []
+    desk.clock.advance(StorageError.delay_s + 1)
+    desk.poke()
+    until(lambda: desk.job(job).state is JobState.DONE, "the second try")
+    assert desk.files() == {"a.png": NEW}
+    until(lambda: desk.results, "the result to be told")
+    assert [result.state for result in desk.results] == [JobState.DONE]
+    assert desk.staged() == []
 
 
 def test_a_stop_leaves_what_rests_to_the_next_start(make: Callable[..., Desk]) -> None:

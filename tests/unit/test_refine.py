@@ -103,7 +103,7 @@ def test_flat_background_gets_no_haze_and_solid_subject_no_holes() -> None:
 
 def test_a_large_picture_is_refined_as_a_small_one() -> None:
     """Beyond the working size the result is made in tiles, without seams or shift."""
-    scene = _ball(1100)
+    scene = _ball(800)
     plain, fine = _errors(scene, _reduced(scene.alpha, 100))
     assert fine < 0.5 * plain
 
