@@ -160,7 +160,7 @@ def _cut(task: Task, engine: Engine) -> Report:
         if sha256 == task.published_sha256:
             return Unchanged(sha256=sha256)
         header = decode.header(data)
-        if header.pixels > ROOMY_PIXELS and not task.alone:
+        if ROOMY_PIXELS < header.pixels <= engine.max_pixels and not task.alone:
             return NeedsRoom(pixels=header.pixels)
         picture = decode.decode(data, max_pixels=engine.max_pixels)
         del data  # as large as the file; not needed while the rest is in memory
@@ -265,8 +265,8 @@ def _read(task: Task, max_bytes: int) -> bytes:
     """
     path = Path(task.source)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
+        with open(path, "rb", buffering=0, opener=_open_plainly) as file:
+            descriptor = file.fileno()
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode) or (before.st_size, before.st_mtime_ns) != (
                 task.size,
@@ -282,3 +282,8 @@ def _read(task: Task, max_bytes: int) -> bytes:
     if (after.st_size, after.st_mtime_ns) != (task.size, task.mtime_ns) or len(data) != task.size:
         raise SourceGoneError("it was written to while it was read", path=path)
     return data
+
+
+def _open_plainly(path: str, _: int) -> int:
+    """Open a file without following a link in its place, and without waiting for a FIFO's writer."""
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -63,7 +63,7 @@ def jobs(
     for job in found:
         why = job.detail.get("failure", {}).get("cause") or job.detail.get("why", "")
         print(
-            f"{job.id:>6}  {job.state:<10}  {job.folder}/{printable(job.path)}{f'  ({why})' if why else ''}"
+            f"{job.id:>6}  {job.state:<10}  {job.folder}/{printable(job.path)}{f'  ({printable(why)})' if why else ''}"
         )
 
 

@@ -167,8 +167,8 @@ class Delivery:
         except StorageError as error:
             self._log.error("delivery.refused", why=str(error))
             self._resting.append((self._clock.monotonic_s() + error.delay_s, deed))
-        finally:
-            self._finished += 1
+        # Not after any other error: the folder must not look idle before its death is known.
+        self._finished += 1
 
     def _next(self) -> Deed | None:
         """The next deed: one whose rest is over, or the next that is given."""
@@ -323,7 +323,7 @@ class Delivery:
         failure = Failure(
             code=error.code,
             title=error.title,
-            cause=str(error),
+            cause=error.cause,
             advice=error.advice,
             permanent=False,
             delay_s=error.delay_s,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cutoutd.engine.guided import Plane
 
 # Colours of subject and background vary slowly: their averages are taken on a reduced copy, of this many pixels.
-_WORK_PIXELS = 200_000
+_WORK_PIXELS = 120_000
 # Window radii as shares of the shorter side. The wide ones reach across a broad soft area to sure colour, the narrow
 # ones then follow local detail.
 _SHARES = (1 / 6, 1 / 15, 1 / 40, 1 / 100, 1 / 220)

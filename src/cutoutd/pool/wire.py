@@ -131,7 +131,7 @@ def decode_message(line: bytes) -> WorkerFacts | Failure | tuple[int, Report]:
         report: Report = _adapter(_REPORTS[message["kind"]]).validate_python(message["report"])
     except (ValueError, KeyError, TypeError) as error:  # pydantic's own error is a ValueError
         raise WireError(f"not a message of a worker's: {error}") from error
-    if not isinstance(job, int):
+    if type(job) is not int:  # True is an int, and no job
         raise WireError("a report of no job")
     if isinstance(report, Cut):
         _check_names(job, report)
@@ -141,6 +141,8 @@ def decode_message(line: bytes) -> WorkerFacts | Failure | tuple[int, Report]:
 def _check_names(job: int, report: Cut) -> None:
     # The supervisor renames what is named here: nothing but this job's own staged files may be.
     own = re.compile(rf"{job}-[0-9a-z]+\.[0-9a-z]+")
+    if len({staged.name for staged in report.staged}) != len(report.staged):
+        raise WireError(f"job {job} reports one result twice")
     for staged in report.staged:
         if not own.fullmatch(staged.name) or not re.fullmatch(r"[0-9a-f]{64}", staged.sha256):
             raise WireError(f"job {job} reports a result of another name")
