@@ -14,22 +14,18 @@ from cutoutd.engine import compose
     height=st.integers(1, 60),
     seed=st.integers(0, 1 << 20),
     visible=st.floats(0, 1),
-    estimated=st.booleans(),
 )
-def test_every_pixel_is_what_its_alpha_says(
-    *, width: int, height: int, seed: int, visible: float, estimated: bool
-) -> None:
-    """Alpha 255: the source's bits; between: the foreground's colour, not multiplied; 0: four zeros."""
+def test_every_pixel_is_what_its_alpha_says(*, width: int, height: int, seed: int, visible: float) -> None:
+    """Alpha 255: the source's bits; between: its colour, not multiplied; 0: four zeros."""
     rng = np.random.default_rng(seed)
     rgb = rng.integers(0, 256, (height, width, 3), np.uint8)
-    foreground = rng.integers(0, 256, (height, width, 3), np.uint8) if estimated else None
     alpha = rng.choice(np.array([0, 1, 128, 254, 255], np.uint8), (height, width))
     alpha[rng.random((height, width)) > visible] = 0
-    rgba = np.concatenate(list(compose.strips(rgb, alpha, foreground)))
+    rgba = np.concatenate(list(compose.strips(rgb, alpha)))
     soft = (alpha > 0) & (alpha < 255)
     assert np.array_equal(rgba[..., 3], alpha)
     assert np.array_equal(rgba[alpha == 255, :3], rgb[alpha == 255])
-    assert np.array_equal(rgba[soft, :3], (rgb if foreground is None else foreground)[soft])
+    assert np.array_equal(rgba[soft, :3], rgb[soft])
     assert not rgba[alpha == 0].any()
 
 
@@ -47,11 +43,11 @@ def test_a_large_cutout_comes_in_strips_of_bounded_size() -> None:
 def test_the_source_is_not_written_to() -> None:
     """Other renditions are made from the same arrays."""
     rng = np.random.default_rng(1)
-    rgb, foreground = rng.integers(0, 256, (2, 20, 30, 3), np.uint8)
+    rgb = rng.integers(0, 256, (20, 30, 3), np.uint8)
     alpha = rng.integers(0, 256, (20, 30), np.uint8)
-    before = rgb.copy(), foreground.copy(), alpha.copy()
-    list(compose.strips(rgb, alpha, foreground))
-    assert all(np.array_equal(was, now) for was, now in zip(before, (rgb, foreground, alpha), strict=True))
+    before = rgb.copy(), alpha.copy()
+    list(compose.strips(rgb, alpha))
+    assert all(np.array_equal(was, now) for was, now in zip(before, (rgb, alpha), strict=True))
 
 
 def test_existing_transparency_is_multiplied_in_with_rounding() -> None:

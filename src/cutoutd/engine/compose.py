@@ -23,27 +23,22 @@ _OPAQUE: Final = 255
 _GREY: Final = 128
 
 
-def strips(
-    rgb: NDArray[np.uint8],
-    alpha: NDArray[np.uint8],
-    foreground: NDArray[np.uint8] | None = None,
-) -> Iterator[NDArray[np.uint8]]:
+def strips(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
     """The cutout, from top to bottom.
 
     Args:
-        rgb: uint8 (H, W, 3), the source.
+        rgb: uint8 (H, W, 3), the source, in its soft pixels perhaps with the subject's own colour
+            (`cutoutd.engine.foreground.decontaminate`).
         alpha: uint8 (H, W), straight.
-        foreground: uint8 (H, W, 3), the subject's own colour, for soft pixels; None takes the source's.
 
     Yields:
-        uint8 (rows, W, 4): the source's colour where alpha is 255, the foreground's where it is less,
-        zeros where it is 0.
+        uint8 (rows, W, 4): the colour as given where alpha is above 0, zeros where it is 0.
     """
     height, width = alpha.shape
     rows = max(1, STRIP_BYTES // (4 * width))
     for top in range(0, height, rows):
         part = slice(top, min(height, top + rows))
-        yield _strip(rgb[part], alpha[part], None if foreground is None else foreground[part])
+        yield _strip(rgb[part], alpha[part])
 
 
 def multiplied(alpha: NDArray[np.uint8], existing: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -81,9 +76,7 @@ def over_grey(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.ui
     return seen
 
 
-def _strip(
-    rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], foreground: NDArray[np.uint8] | None
-) -> NDArray[np.uint8]:
+def _strip(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     rgba = np.zeros((*alpha.shape, 4), np.uint8)
     visible = cv2.threshold(alpha, 0, _OPAQUE, cv2.THRESH_BINARY)[1]
     columns = cv2.reduce(visible, 0, cv2.REDUCE_MAX)[0].nonzero()[0]
@@ -93,19 +86,6 @@ def _strip(
         int(columns[0]), int(columns[-1]) + 1
     )  # the rest of the strip stays zero without being touched
     mask = visible[:, span]
-    colour = (
-        rgb[:, span] if foreground is None else _coloured(rgb[:, span], alpha[:, span], foreground[:, span])
-    )
-    out = cv2.merge([*cv2.split(colour), alpha[:, span]])
+    out = cv2.merge([*cv2.split(rgb[:, span]), alpha[:, span]])
     rgba[:, span] = cv2.bitwise_and(out, out, mask=mask)
     return rgba
-
-
-def _coloured(
-    rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], foreground: NDArray[np.uint8]
-) -> NDArray[np.uint8]:
-    """The foreground's colour where the matte is soft, the source's where it is opaque."""
-    colour = foreground.copy()
-    opaque = cv2.threshold(alpha, _OPAQUE - 1, _OPAQUE, cv2.THRESH_BINARY)[1]
-    cv2.copyTo(rgb, opaque, colour)
-    return colour
