@@ -74,7 +74,7 @@ def make_photos(photo: Path | None, directory: Path, count: int) -> None:
     if photo is None:
         from skimage.data import astronaut  # noqa: PLC0415 -- only where no photo is given
 
-        source = Image.fromarray(astronaut())  # type: ignore[no-untyped-call]
+        source = Image.fromarray(astronaut())
     else:
         source = Image.open(photo).convert("RGB")
     large = np.asarray(source.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS), np.float32)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import torch  # type: ignore[import-not-found]
+import torch
 from bench.composites import GRID, backgrounds, cropped, over, reduced, shaken, worn
 from bench.matte import U2Net, enlarged
 from bench.scenes import Kind, Subject, draw
