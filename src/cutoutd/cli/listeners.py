@@ -21,11 +21,11 @@ def listener_for(waiting: str, *, level: str, log_format: str = "auto") -> Itera
 
     Args:
         waiting: what the bar says while there is nothing to do.
-        level: of the log; on a terminal, ``info`` would repeat each line of ours.
+        level: of the log; on a terminal, ``info`` and warnings would repeat each line of ours.
         log_format: of the log.
     """
     at_terminal = sys.stdout.isatty()
-    logs.configure(level="warning" if at_terminal and level == "info" else level, log_format=log_format)
+    logs.configure(level="error" if at_terminal and level == "info" else level, log_format=log_format)
     listener = Live(waiting) if at_terminal else Quiet()
     try:
         yield listener

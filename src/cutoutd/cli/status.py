@@ -9,6 +9,7 @@ from cutoutd.cli.queue import JsonOption, open_journal, printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.daemon import statusfile
+from cutoutd.daemon.standing import Watching
 from cutoutd.jobs import OPEN, JobState
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.reader import Reader
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
 
 _RATE_WINDOW_S = 300
+_WATCHING = {
+    Watching.NATIVE: "watched: the system tells of new files at once",
+    Watching.POLL: "watched by looking again and again",
+}
 
 
 def status(
@@ -95,7 +100,8 @@ def _print_folder(folder: dict[str, Any]) -> None:
     states = folder["states"]
     print(f"\n{folder['name']}: {folder['input']} -> {folder['output']}")
     if folder["watching"]:
-        print(f"  {folder['watching']}{': ' + folder['why'] if folder['why'] else ''}")
+        how = _WATCHING.get(folder["watching"], folder["watching"])
+        print(f"  {how}{': ' + folder['why'] if folder['why'] else ''}")
     print(
         f"  {folder['queue']} waiting or in work, {folder['settling']} arriving, {states.get('done', 0)} done, "
         f"{states.get('review', 0)} to review, {states.get('failed', 0)} failed, "
