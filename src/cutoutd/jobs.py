@@ -28,8 +28,8 @@ class JobState(StrEnum):
     SKIPPED = "skipped"  # was there before the first start of a folder with existing = "skip"
 
 
-RUNNABLE = frozenset({JobState.QUEUED, JobState.WORKING, JobState.PUBLISHING})
-OPEN = RUNNABLE | {JobState.RETRY}
+OPEN = frozenset({JobState.QUEUED, JobState.WORKING, JobState.PUBLISHING, JobState.RETRY})
+"""What is still to be done."""
 
 
 class Format(StrEnum):

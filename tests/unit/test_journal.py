@@ -196,7 +196,8 @@ def test_work_of_a_folder_taken_out_is_parked_and_comes_back_with_it(journal: Jo
     waiting, resting = journal.acceptance.accept("f", [version(), version("b.jpg")])
     journal.queue.rest(resting, 5.0, detail={})
     journal.queue.park({"g"})
-    assert journal.queue.is_idle()
+    assert state_of(journal, waiting) is JobState.PARKED
+    assert journal.queue.next_in("f", newest_first=False) is None
     assert state_of(journal, resting) is JobState.PARKED
     journal.queue.park({"f"})
     assert state_of(journal, waiting) is JobState.QUEUED

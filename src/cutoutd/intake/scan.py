@@ -31,13 +31,11 @@ class Seen:
         path: relative to the root, with ``/`` between parts; bytes that are not UTF-8 are surrogates.
         size: bytes.
         mtime_ns: modification time as the file system gives it.
-        ino: inode number.
     """
 
     path: str
     size: int
     mtime_ns: int
-    ino: int
 
 
 class Scan:
@@ -133,4 +131,4 @@ def look(root: str, path: str) -> Seen | None:
 def _seen(path: str, status: os.stat_result) -> Seen | None:
     if not stat.S_ISREG(status.st_mode):
         return None
-    return Seen(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns, ino=status.st_ino)
+    return Seen(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)

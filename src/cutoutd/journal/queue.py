@@ -234,13 +234,6 @@ class Queue:
                 (job,) if job is not None else (),
             )
 
-    def is_idle(self) -> bool:
-        """Nothing is queued or in hand."""
-        return (
-            self._store.row("SELECT 1 FROM job WHERE state IN ('queued', 'working', 'publishing') LIMIT 1")
-            is None
-        )
-
     def _update(self, job: int, state: JobState, **changes: Any) -> None:  # noqa: ANN401 -- column values
         if "detail" in changes:
             changes["detail"] = json.dumps(changes["detail"])
