@@ -15,16 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from cutoutd.engine import (
     compose,
     decode,
     enlarge,
     foreground,
+    look,
     matting,
     metadata,
     overlay,
     png,
-    quality,
     refine,
 )
 from cutoutd.errors import (
@@ -44,11 +46,10 @@ from cutoutd.publish.writing import write_whole
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from cutoutd.engine.picture import Picture
-    from cutoutd.jobs import Quality, Report, Task
+    from cutoutd.jobs import Report, Task
     from cutoutd.ports import ModelSpec
     from cutoutd.publish.writing import Sink
 
@@ -166,12 +167,13 @@ def _cut(task: Task, engine: Engine) -> Report:
         del data  # as large as the file; not needed while the rest is in memory
     with watch.step("infer"):
         seen = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
-        raw = engine.model.predict(seen)
-        verdict = quality.assess(raw)
+        found = look.look(seen, engine.model.predict)
     with watch.step("refine"):
-        alpha = _alpha(picture, raw, verdict, refined=task.recipe.refine)
+        alpha = _alpha(picture, found, refined=task.recipe.refine)
         if task.recipe.decontaminate:
-            foreground.decontaminate(picture.rgb, alpha)
+            part = found.region.slices
+            foreground.decontaminate(picture.rgb[part], alpha[part])
+    verdict = found.verdict
     review = verdict.score == 0.0 or verdict.score < task.recipe.review_below
     with watch.step("encode"), storage_faults(Path(task.staging)):
         staged, warnings = _stage(task, picture, alpha, review=review)
@@ -194,15 +196,23 @@ def _cut(task: Task, engine: Engine) -> Report:
     )
 
 
-def _alpha(
-    picture: Picture, raw: NDArray[np.float32], verdict: Quality, *, refined: bool
-) -> NDArray[np.uint8]:
+def _alpha(picture: Picture, found: look.Look, *, refined: bool) -> NDArray[np.uint8]:
     """The matte at full size, under the transparency that the source had already."""
-    height, width = picture.rgb.shape[:2]
     # Stretching a matte without a subject would make a random mask of it.
-    matte = matting.normalise(raw) if verdict.score > 0 else raw
-    alpha = refine.refine(picture.rgb, matte) if refined else enlarge.enlarge(matte, height, width)
+    matte = matting.normalise(found.raw) if found.verdict.score > 0 else found.raw
+    part = picture.rgb[found.region.slices]
+    fine = refine.refine(part, matte) if refined else enlarge.enlarge(matte, part.shape[0], part.shape[1])
+    alpha = _placed(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1])
     return alpha if picture.alpha is None else compose.multiplied(alpha, picture.alpha)
+
+
+def _placed(fine: NDArray[np.uint8], region: look.Region, height: int, width: int) -> NDArray[np.uint8]:
+    """A region's matte in the whole frame; outside it there is nothing."""
+    if fine.shape == (height, width):
+        return fine
+    alpha = np.zeros((height, width), np.uint8)
+    alpha[region.slices] = fine
+    return alpha
 
 
 def _stage(

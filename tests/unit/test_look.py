@@ -1,0 +1,124 @@
+"""When a closer look is taken, and when it is believed; the model is a function that remembers what it was shown."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cutoutd.engine.look import Look, look
+
+GRID = 320
+Matte = NDArray[np.float32]
+Rgb = NDArray[np.uint8]
+
+
+class Model:
+    """Calls bright pixels the subject, as sharply as its grid allows.
+
+    Args:
+        closer: what it says of anything but the first picture; None: the truth again.
+    """
+
+    def __init__(self, closer: Matte | None = None) -> None:
+        self.shown: list[tuple[int, ...]] = []
+        self._closer = closer
+
+    def predict(self, rgb: Rgb) -> Matte:
+        """Uint8 (h, w, 3) to float32 (GRID, GRID)."""
+        self.shown.append(rgb.shape[:2])
+        if len(self.shown) > 1 and self._closer is not None:
+            return self._closer
+        return np.asarray(
+            cv2.resize(rgb[..., 0], (GRID, GRID), interpolation=cv2.INTER_AREA) / 255, np.float32
+        )
+
+
+def picture(*boxes: tuple[int, int, int, int]) -> Rgb:
+    """A dark frame of 1200 x 1600 with bright boxes, each (top, bottom, left, right)."""
+    rgb = np.zeros((1200, 1600, 3), np.uint8)
+    for top, bottom, left, right in boxes:
+        rgb[top:bottom, left:right] = 255
+    return rgb
+
+
+def matte(top: int, bottom: int, left: int, right: int, value: float = 1.0) -> Matte:
+    """An answer of the model's: a box on nothing."""
+    raw = np.zeros((GRID, GRID), np.float32)
+    raw[top:bottom, left:right] = value
+    return raw
+
+
+def is_whole(found: Look) -> bool:
+    """Whether it is the look at the whole picture."""
+    return found.region.slices == (slice(0, 1200), slice(0, 1600))
+
+
+def test_a_large_subject_is_looked_at_once() -> None:
+    """A second inference would gain little."""
+    model = Model()
+    assert is_whole(look(picture((200, 1000, 300, 1300)), model.predict))
+    assert len(model.shown) == 1
+
+
+def test_a_picture_without_a_subject_is_looked_at_once() -> None:
+    """There is nowhere to look closer."""
+    model = Model()
+    assert look(picture(), model.predict).verdict.score == 0
+    assert len(model.shown) == 1
+
+
+def test_a_small_subject_is_looked_at_again_with_some_background_around_it() -> None:
+    """A third of its box on either side, and the second matte is what counts."""
+    model = Model()
+    found = look(picture((500, 700, 600, 1000)), model.predict)
+    assert model.shown[1] == pytest.approx((340, 680), abs=10)
+    assert found.region.top == pytest.approx(430, abs=6)
+    assert found.region.right == pytest.approx(1140, abs=6)
+    assert found.raw.mean() > 0.3  # most of the frame it was shown
+
+
+def test_every_part_of_a_small_subject_is_in_the_box() -> None:
+    """Of two shoes, neither may be lost, however small one of them is."""
+    found = look(picture((500, 600, 600, 700), (560, 600, 880, 920)), Model().predict)
+    assert found.region.left < 600
+    assert found.region.right > 920
+    assert not is_whole(found)
+
+
+def test_parts_far_from_each_other_are_looked_at_once() -> None:
+    """Around all of them there is no small box."""
+    model = Model()
+    assert is_whole(look(picture((50, 150, 50, 150), (1000, 1100, 1400, 1500)), model.predict))
+    assert len(model.shown) == 1
+
+
+def test_what_is_too_small_to_show_more_is_looked_at_once() -> None:
+    """Of 60 pixels the model has seen all there is."""
+    model = Model()
+    small = np.zeros((300, 300, 3), np.uint8)
+    small[140:165, 140:165] = 255
+    look(small, model.predict)
+    assert len(model.shown) == 1
+
+
+@pytest.mark.parametrize(
+    ("closer", "why"),
+    [
+        (matte(20, 60, 20, 60), "it shows something else"),
+        (matte(0, 0, 0, 0), "it shows nothing"),
+        (matte(60, GRID, 60, 260), "it ends at the lower edge of the region, which is not the picture's"),
+        (matte(60, 260, 0, 260), "it ends at the left edge"),
+    ],
+)
+def test_a_closer_look_that_contradicts_the_first_is_not_believed(closer: Matte, why: str) -> None:
+    """The look at the whole picture stands."""
+    assert is_whole(look(picture((500, 700, 600, 1000)), Model(closer).predict)), why
+
+
+def test_a_subject_at_the_picture_s_own_edge_may_touch_it() -> None:
+    """There it is cut off anyway."""
+    found = look(picture((900, 1200, 600, 900)), Model().predict)
+    assert not is_whole(found)
+    assert found.region.bottom == 1200
