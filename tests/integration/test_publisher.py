@@ -484,7 +484,7 @@ def test_originals_are_moved_without_replacing_any(tmp_path: Path, originals: Pa
     assert (originals / "sub" / "a.tif").read_bytes() == OLD
     assert (originals / "sub" / "a-2.tif").read_bytes() == NEW
     assert (originals / "sub" / "a-2.tif").stat().st_mtime_ns == 10**18 + 1
-    put_away.close()
+    put_away.sweep(frozenset({"run"}))
     assert [path.name for path in originals.iterdir()] == ["sub"]
 
 
@@ -497,6 +497,48 @@ def test_an_original_moved_before_a_crash_is_not_moved_twice(tmp_path: Path, ori
     assert (disposal.outcome, disposal.to) == (Outcome.MOVED, originals / "sub" / "a.tif")
     assert not source.exists()
     assert len(list((originals / "sub").iterdir())) == 1
+
+
+def test_an_original_has_its_new_name_on_the_disk_before_it_loses_the_old(
+    tmp_path: Path, originals: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut at any moment finds it under one of them at least."""
+    source = _original(tmp_path)
+    synced: list[tuple[Path, bool]] = []
+
+    def watch(directory: Path) -> None:
+        synced.append((directory, source.exists()))
+
+    for module in ("directories", "originals"):
+        monkeypatch.setattr(f"cutoutd.publish.{module}.sync_directory", watch)
+    Originals(originals, "run").move(source, digest(NEW), path="sub/a.tif", job=1)
+    assert synced == [(originals / "sub", True), (originals, True), (source.parent, False)]
+
+
+def test_a_copy_of_an_original_that_a_run_died_over_is_swept(tmp_path: Path, originals: Path) -> None:
+    """It lies in a staging directory of the folder for originals."""
+    del tmp_path
+    staging = Staging(originals, "dead")
+    staging.open()
+    staging.write("1.original", NEW)
+    swept = Originals(originals, "run").sweep(frozenset({"dead"}))
+    assert [path.name for path in swept] == ["1.original"]
+    assert list(originals.iterdir()) == []
+
+
+def test_a_sidecar_elsewhere_is_named_after_its_results_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder of its own it could otherwise outlive them in a power cut."""
+    world = World(tmp_path, sidecars=True)
+    plan = world.plan(world.results("a.jpg", [NEW]))
+    synced: list[tuple[Path, bool]] = []
+    monkeypatch.setattr(
+        "cutoutd.publish.directories.sync_directory",
+        lambda path: synced.append((path, (world.sidecars / "a.png.json").exists())),
+    )
+    world.publisher.carry_out(plan)
+    assert synced == [(world.output, False), (world.sidecars, True)]
 
 
 def test_an_original_that_changed_is_not_moved(tmp_path: Path, originals: Path) -> None:

@@ -249,6 +249,7 @@ class Delivery:
     ) -> None:
         outputs = [str(self._folder.output / one.path) for one in published]
         disposable = state is JobState.DONE and self._folder.originals is not Originals.KEEP
+        self._clear_failure(job)  # before the commit mark: after it, nobody would come back for the record
         self._journal.finish_publishing(
             job,
             state,
@@ -265,7 +266,6 @@ class Delivery:
             outputs=outputs,
             seconds=round(seconds, 3),
         )
-        self._clear_failure(job)
         if disposable:
             self._dispose(job, sha256)
         self._tell(
@@ -290,10 +290,10 @@ class Delivery:
     def _leave(self, job: Job, sha256: str) -> None:
         """The bytes are those that are published: nothing to publish, but the original goes its way."""
         disposable = self._folder.originals is not Originals.KEEP
+        self._clear_failure(job)
         self._journal.queue.finish(
             job.id, JobState.UNCHANGED, detail={}, sha256=sha256, undisposed=disposable
         )
-        self._clear_failure(job)
         if disposable:
             self._dispose(job, sha256)
         self._say(job, JobState.UNCHANGED, "")
@@ -373,6 +373,8 @@ class Delivery:
             return  # it may still need what is staged; the next start sweeps
         try:
             removed = self._publisher.sweep(dead)
+            if self._kept is not None:
+                removed += self._kept.sweep(dead)
         except CutoutdError as error:
             self._log.warning("staging.not-swept", why=str(error))
         else:

@@ -12,6 +12,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from cutoutd.daemon.standing import Watching
+from cutoutd.durable import make_directory
 from cutoutd.intake import filesystems, marker
 from cutoutd.journal.folders import FolderMemory
 
@@ -82,7 +83,7 @@ class Gate:
         for place in (self._folder.output, self._folder.sidecar_dir, self._folder.originals_dir):
             if place is not None:
                 # Later on, a place whose parent is missing too is more probably a share that is away.
-                place.mkdir(parents=self.is_first_start, exist_ok=True)
+                make_directory(place, parents=self.is_first_start)
         self._publisher.open()
         self.mode = mode
         staging = os.stat(self._publisher.staging.directory)  # noqa: PTH116 -- beside the other

@@ -12,6 +12,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Self
 
+from cutoutd.durable import make_directory
 from cutoutd.errors import AlreadyRunningError, UsageError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class StateDirectory:
         self.path = path
         self.run = uuid.uuid4().hex
         try:
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_directory(path, parents=True, mode=0o700)
             check_owner(path)
             # Inheritable by nobody: a worker must not keep the lock of a supervisor that died.
             self._descriptor = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

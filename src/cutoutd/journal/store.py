@@ -1,6 +1,7 @@
 """The journal's file: one connection, one lock, transactions that are either whole or not there.
 
-Rollback journal and synchronous=FULL: SQLite before 3.51.3 can corrupt a WAL database that has two
+Rollback journal and synchronous=EXTRA: with FULL, a power cut could bring the rollback file of a finished
+transaction back, and undo what was promised by then; EXTRA syncs the directory as well. SQLite before 3.51.3 can corrupt a WAL database that has two
 connections, and the commands of the command line are a second one. It knows no table but its version.
 """
 
@@ -69,7 +70,7 @@ class Store:
 
     def _prepare(self, *, create: bool) -> None:
         self._connection.execute("PRAGMA journal_mode = DELETE")
-        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA synchronous = EXTRA")
         version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
         if version == SCHEMA_VERSION:
             return

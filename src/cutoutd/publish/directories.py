@@ -9,7 +9,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from cutoutd.publish.writing import sync_directory
+from cutoutd.durable import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -127,8 +127,10 @@ class Failures:
         cleared = False
         with storage_faults(self._output):
             for path in failure_names(self._folder, source):
-                if self._belongs(self._output / path, source):
-                    (self._output / path).unlink(missing_ok=True)
+                target = self._output / path
+                if self._belongs(target, source):
+                    target.unlink(missing_ok=True)
+                    self._directories.sync([(target.parent, self._output)])
                     cleared = True
         return cleared
 

@@ -13,12 +13,13 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cutoutd.durable import sync_directory
 from cutoutd.publish.digest import examine
 from cutoutd.publish.directories import Directories
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.naming import numbered
-from cutoutd.publish.rename import rename_new
-from cutoutd.publish.staging import Staging
+from cutoutd.publish.rename import add_name, rename_new
+from cutoutd.publish.staging import Staging, sweep
 from cutoutd.publish.writing import write_whole
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def delete_original(source: Path, sha256: str) -> Disposal:
         unfit = _unfit(source, sha256)
         if unfit is None:
             source.unlink(missing_ok=True)
+            sync_directory(source.parent)  # nobody would delete it again if a power cut brought it back
     return unfit or Disposal(outcome=Outcome.DELETED)
 
 
@@ -105,7 +107,7 @@ class Originals:
             target = self._free_or_same(path, sha256)
             if examine(target) is None:
                 try:
-                    rename_new(source, target)
+                    add_name(source, target)
                 except OSError as error:
                     if error.errno != errno.EXDEV:
                         raise
@@ -113,12 +115,25 @@ class Originals:
                         return Disposal(outcome=Outcome.CHANGED)
             # On the disk under its new name before it loses the old one, where it still has that.
             self._directories.sync([(parent, self._directory)])
-            delete_original(source, sha256)
+            disposal = delete_original(source, sha256)
+            if disposal.outcome is Outcome.GONE:
+                sync_directory(source.parent)
+            elif disposal.outcome is Outcome.CHANGED and target.samefile(source):
+                target.unlink()  # written to while it had both names: it is another version under both
+                return disposal
         return Disposal(outcome=Outcome.MOVED, to=target)
 
-    def close(self) -> None:
-        """Remove the staging directory, if there is one and nothing is left in it."""
-        self._staging.close()
+    def sweep(self, dead: frozenset[str]) -> tuple[Path, ...]:
+        """Remove copies that runs began and died over, and their staging directories.
+
+        Args:
+            dead: ids of the runs that are known to have ended.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should.
+        """
+        with storage_faults(self._directory):
+            return sweep(self._directory, is_dead=dead.__contains__, needed=())
 
     def _free_or_same(self, path: str, sha256: str) -> Path:
         targets = (self._directory / name for name in numbered(path))

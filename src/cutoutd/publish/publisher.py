@@ -171,10 +171,18 @@ class Publisher:
             StorageError: the disk or share does not answer as it should. Call again later.
         """
         with storage_faults(self._output):
+            unsynced: dict[tuple[Path, Path], None] = {}
             for move in plan.moves:
-                self._directories.make(Path(move.target).parent, Path(move.root))
+                place = Path(move.target).parent, Path(move.root)
+                if unsynced and place not in unsynced:
+                    # The sidecar says that the results are there: where it goes to another directory, a power
+                    # cut could keep it and lose them.
+                    self._directories.sync(unsynced)
+                    unsynced.clear()
+                self._directories.make(*place)
                 moves.carry_out(move)
-            self._directories.sync((Path(move.target).parent, Path(move.root)) for move in plan.moves)
+                unsynced[place] = None
+            self._directories.sync(unsynced)
             for path in plan.unused:
                 Path(path).unlink(missing_ok=True)
 

@@ -61,6 +61,23 @@ def rename_new(source: Path, target: Path) -> Strength:
     return Strength.CHECKED
 
 
+def add_name(source: Path, target: Path) -> None:
+    """Give a file a second name that nothing has, or rename it where the file system knows no links.
+
+    With both names until the new one is on the disk, no moment's power cut can leave it without any.
+
+    Raises:
+        FileExistsError: something has that name.
+        OSError: any other reason of the system, such as EXDEV.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _UNKNOWN_WAY:
+            raise
+        rename_new(source, target)
+
+
 def replace(source: Path, target: Path) -> None:
     """Rename a file to a name whose file is to go, in one step.
 

@@ -8,22 +8,19 @@ Linux does on a failed fsync: the pages count as clean from then on, so that a s
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
+
+from cutoutd.durable import sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 BUFFER_BYTES = 1 << 18  # an encoder writes small rows; one system call takes many of them
-
-# A file system that cannot sync a directory says one of these; there is nothing better to be had from it.
-_NO_DIRECTORY_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,24 +113,7 @@ def permit(path: Path, permissions: Permissions) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         _permit(descriptor, permissions)
-        _sync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_directory(path: Path) -> None:
-    """See the names in a directory onto the disk.
-
-    Raises:
-        OSError: the disk or share failed at it.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        _sync(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_DIRECTORY_SYNC:
-            error.filename = os.fspath(path)
-            raise
+        sync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -151,7 +131,7 @@ def _write_fresh(path: Path, content: bytes | Callable[[Sink], object], permissi
             file.flush()
             _permit(descriptor, permissions)
             try:
-                _sync(descriptor)
+                sync(descriptor)
             except OSError as error:
                 raise _UnsyncedError(error.errno, error.strerror, os.fspath(path)) from error
     except BaseException:
@@ -167,17 +147,3 @@ def _permit(descriptor: int, permissions: Permissions) -> None:
         os.fchown(descriptor, -1, permissions.group)
     if permissions.mode is not None:
         os.fchmod(descriptor, permissions.mode)
-
-
-def _sync(descriptor: int) -> None:
-    if sys.platform == "darwin":
-        import fcntl  # noqa: PLC0415 - only macOS needs it: there fsync stops short of the drive's own cache
-
-        try:
-            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-        except OSError as error:
-            if error.errno not in _NO_DIRECTORY_SYNC:
-                raise
-        else:
-            return
-    os.fsync(descriptor)
