@@ -13,7 +13,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon import machine
-from cutoutd.daemon.assembly import publisher_of, setup_of, stopped_by_signals
+from cutoutd.daemon.assembly import confine, publisher_of, setup_of, stopped_by_signals
 from cutoutd.daemon.delivery import Delivery
 from cutoutd.daemon.hotfolder import HotFolder
 from cutoutd.daemon.provenance import Provenance
@@ -25,7 +25,6 @@ from cutoutd.jobs import Version
 from cutoutd.journal.journal import Journal
 from cutoutd.models import catalog
 from cutoutd.pool.local import LocalPool
-from cutoutd.sandbox.worker import confine_supervisor
 from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.schema import Folder
 
@@ -105,13 +104,14 @@ def cut(
     Raises:
         UsageError: the output is inside a hot folder.
         ModelError: the model is missing or altered.
+        SandboxError: a layer of the sandbox is missing, and all are required.
         CutoutdError: the workers do not start.
     """
     refuse_hot_folder(output)
     output.mkdir(parents=True, exist_ok=True)
     model = catalog.find(settings.model.name)
     catalog.verify(model)
-    confine_supervisor()
+    confine(settings)
     with closing(Journal(None, run=uuid.uuid4().hex, clock=clock)) as journal:
         call = _Call(output, settings, model, journal=journal, clock=clock, listener=listener)
         return call.cut(files)

@@ -2,7 +2,8 @@
 
     CutoutdError
     ├── UsageError              wrong call or configuration                    exit 2
-    │   └── ConfigurationError  names file, table, key and the right form
+    │   ├── ConfigurationError  names file, table, key and the right form
+    │   └── SandboxError        a layer is missing, and the configuration does without none
     ├── AlreadyRunningError     another daemon holds the state directory       exit 3
     ├── ModelError              the model is missing or altered                exit 4
     ├── PermanentError          trying the same bytes again cannot help
@@ -66,6 +67,15 @@ class ConfigurationError(UsageError):
 
     title = "Wrong configuration"
     advice = "Correct it and run `cutoutd check`."
+
+
+class SandboxError(UsageError):
+    """This system lacks a layer of the sandbox, and the configuration demands all of them."""
+
+    title = "The sandbox is not complete"
+    advice = (
+        'Provide what is missing, or set [pool] sandbox = "auto" to work behind the layers that are there.'
+    )
 
 
 class AlreadyRunningError(CutoutdError):

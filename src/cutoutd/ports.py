@@ -96,6 +96,10 @@ class Pool(Protocol):
     def facts(self) -> WorkerFacts | None:
         """What the workers say of themselves; None until the first is ready."""
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether it can be relied on: no worker has died since one last showed that it can work."""
+
     def submit(self, task: Task) -> None:
         """Start a task; only while ``idle`` is above 0."""
 
@@ -104,6 +108,7 @@ class Pool(Protocol):
 
         Raises:
             ModelError: the model does not load in any worker.
+            SandboxError: a layer of the sandbox is missing, and all are required.
             CutoutdError: no worker can be started at all.
         """
 

@@ -45,6 +45,7 @@ class Workers:
         self.beside: list[set[int]] = []
         self.recycled = 0
         self.is_quick = False  # no time passes
+        self.is_sound = True
         self.facts: WorkerFacts | None = WorkerFacts(layers=(), provider="cpu", onnxruntime="1")
 
     @property

@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING
 
 from cutoutd.errors import ConfigurationError
 from cutoutd.intake.rules import Rules
+from cutoutd.logs import get
 from cutoutd.pool import wire
 from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.writing import Permissions
+from cutoutd.sandbox import survey
+from cutoutd.sandbox.worker import confine_supervisor
+from cutoutd.settings.choices import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -89,7 +93,29 @@ def setup_of(
         nice=pool.nice,
         max_pixels=pool.max_pixels,
         max_file_bytes=pool.max_file_mb << 20,
+        sandbox_required=pool.sandbox is Sandbox.REQUIRED,
     )
+
+
+def confine(settings: Settings) -> tuple[str, ...]:
+    """Take the network from this process and all it starts, and say which layers of the sandbox there are.
+
+    Before any thread, and before any folder is touched.
+
+    Returns:
+        This process's layers.
+
+    Raises:
+        SandboxError: one is missing, here or for the workers, and the configuration requires all.
+        CutoutdError: a layer that exists here was refused.
+    """
+    required = settings.pool.sandbox is Sandbox.REQUIRED
+    missing = survey.gaps()
+    if required:
+        survey.refuse(missing)
+    for gap in missing:
+        get().warning("sandbox.incomplete", missing=gap.layer.value, why=gap.why)
+    return confine_supervisor(required=required)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon import machine
-from cutoutd.daemon.assembly import publisher_of, rules_of, setup_of, stopped_by_signals
+from cutoutd.daemon.assembly import confine, publisher_of, rules_of, setup_of, stopped_by_signals
 from cutoutd.daemon.delivery import Delivery
 from cutoutd.daemon.gate import Gate
 from cutoutd.daemon.hotfolder import HotFolder
@@ -26,7 +26,6 @@ from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
 from cutoutd.models import catalog
 from cutoutd.pool.local import LocalPool
-from cutoutd.sandbox.worker import confine_supervisor
 from cutoutd.settings.digest import settings_sha256
 
 if TYPE_CHECKING:
@@ -84,13 +83,14 @@ def run(
     Raises:
         AlreadyRunningError: another daemon holds the state directory.
         ModelError: the model is missing or altered.
+        SandboxError: a layer of the sandbox is missing, and all are required.
         CutoutdError: a fault of the machine's or ours.
     """
     model = catalog.find(settings.model.name)
     catalog.verify(model)
     with StateDirectory(settings.service.state_dir) as state:
         # Before any thread: everything this process starts from here on is without a network.
-        layers = confine_supervisor()
+        layers = confine(settings)
         get().info("daemon.started", pid=os.getpid(), state_dir=str(state.path), sandbox=layers)
         with closing(Journal(state.path, run=state.run, clock=clock)) as journal:
             daemon = Daemon(

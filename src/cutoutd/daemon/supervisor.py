@@ -95,6 +95,7 @@ class Supervisor:
         self._end_s = None if timeout_s is None else clock.monotonic_s() + timeout_s
         self._log = get()
         self._in_hand: dict[int, Job] = {}
+        self._mourned: list[Job] = []
         self._stop_at_s: float | None = None
         self._unheard: deque[PoolEvent] = deque()
         self._refused = ""
@@ -141,6 +142,7 @@ class Supervisor:
         while self._unheard:
             self._hear(self._unheard[0])
             self._unheard.popleft()
+        self._give_another_chance()
         self._tick()
         self._announce()
         dispatched = self._stop_at_s is None and self._dispatch()
@@ -167,13 +169,14 @@ class Supervisor:
         return (
             all(folder.intake.has_settled for folder in folders)
             and not self._in_hand
+            and not self._mourned
             and not self._results
             and all(folder.delivery.is_idle for folder in folders)
             and self._dispatcher.next_job(self._ready(), pool_is_empty=True) is None
         )
 
     def _put_back_what_is_left(self) -> None:
-        for job in self._in_hand.values():
+        for job in (*self._in_hand.values(), *self._mourned):
             try:
                 self._journal.queue.put_back(job.id)
             except StorageError as error:
@@ -181,6 +184,7 @@ class Supervisor:
             else:
                 self._log.info("job.put-back", job=job.id, folder=job.folder)
         self._in_hand.clear()
+        self._mourned.clear()
 
     def _tick(self) -> None:
         now_s = self._clock.monotonic_s()
@@ -305,7 +309,7 @@ class Supervisor:
             return
         attempts = self._journal.queue.count_attempt(job.id)
         if isinstance(retry.after_lost(attempts=attempts), retry.Again):
-            self._journal.queue.put_back(job.id)
+            self._mourned.append(job)
             return
         why = "it took longer than job_timeout_s allows" if lost.timed_out else lost.why
         error = LostError(f"{why}; tried {attempts} times")
@@ -315,6 +319,12 @@ class Supervisor:
                 code=error.code, title=error.title, cause=error.cause, advice=error.advice, permanent=True
             ),
         )
+
+    def _give_another_chance(self) -> None:
+        """Queue again what workers died over, once a new one has shown that it was not the machine's fault."""
+        while self._mourned and (self._pool.is_sound or self._stop_at_s is not None):
+            self._journal.queue.put_back(self._mourned[0].id)
+            del self._mourned[0]
 
     def _announce(self) -> None:
         while self._results:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import selectors
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.errors import CutoutdError, ModelError
+from cutoutd.errors import CutoutdError, ModelError, SandboxError
 from cutoutd.jobs import Failure
 from cutoutd.logs import get
 from cutoutd.pool import wire
@@ -35,7 +36,13 @@ ABANDON_S: Final = 2.0
 WORKER: Final = (sys.executable, "-P", "-m", "cutoutd.pool.worker")
 
 MAX_FAILED_STARTS: Final = 4
-"""So many starts in a row without one success, and the fault is not the pictures'."""
+"""So many starts in a row without any success before, and it would never work."""
+
+MAX_FAILED_RESTARTS: Final = 9
+"""So many, once workers did work: with the pauses in between, two minutes for an upgrade to come to its end."""
+
+MAX_PAUSE_S: Final = 60.0
+"""Between two starts that fail, each pause is twice the one before, but no longer than this."""
 
 
 class WorkersFailError(CutoutdError):
@@ -43,7 +50,8 @@ class WorkersFailError(CutoutdError):
 
     title = "No worker can be started"
     advice = (
-        "See the lines above in the log; `cutoutd models verify` checks the model, and memory may be short."
+        "Nothing is lost: what waits stays queued. See the lines above in the log; memory may be short, or "
+        "the installation incomplete: `cutoutd models verify` checks the model."
     )
 
 
@@ -87,6 +95,7 @@ class LocalPool:
         self._stale: set[Slot] = set()
         self._failed_starts = 0
         self._start_at_s = clock.monotonic_s()
+        self._is_sound = True
         self.facts: WorkerFacts | None = None
         self._replace_missing()
 
@@ -110,6 +119,11 @@ class LocalPool:
         """The workers' process ids."""
         return [slot.pid for slot in self._slots]
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether a new worker has shown that it can work since the last one died."""
+        return self._is_sound
+
     def submit(self, task: Task) -> None:
         """Give a task to an idle slot; only while ``idle`` is above 0."""
         slot = next(slot for slot in self._slots if self._is_free(slot))
@@ -127,6 +141,7 @@ class LocalPool:
 
         Raises:
             ModelError: the model does not load.
+            SandboxError: a layer of the sandbox is missing, and all are required.
             WorkersFailError: no worker comes up, time after time.
         """
         events: list[PoolEvent] = []
@@ -185,10 +200,12 @@ class LocalPool:
             slot.rest()
             self.facts = message
             self._failed_starts = 0
+            self._is_sound = self._is_sound or slot.rehearses
             self._log.debug("worker.ready", pid=slot.pid, sandbox=message.layers, provider=message.provider)
             return []
         if isinstance(message, Failure):
-            raise ModelError(message.cause, advice=message.advice)
+            self._turn_away(slot, message)
+            return []
         job, report = message
         if slot.job != job or slot.state is not SlotState.BUSY:
             raise wire.WireError(f"a report of job {job}, which it does not have")
@@ -199,6 +216,19 @@ class LocalPool:
                 self._clock.monotonic_s()
             )  # memory that one huge picture took is not given back otherwise
         return [Finished(job=job, report=report)]
+
+    def _turn_away(self, slot: Slot, why: Failure) -> None:
+        """End a worker that cannot work; what no other start would change ends all.
+
+        Raises:
+            ModelError: it is the model.
+            SandboxError: it is the sandbox.
+        """
+        for kind in (ModelError, SandboxError):
+            if why.code == kind.__name__.removesuffix("Error"):
+                raise kind(why.cause, advice=why.advice)
+        slot.complaint = why.cause
+        slot.kill(self._clock.monotonic_s(), timed_out=False)
 
     def _enforce_deadlines(self) -> list[PoolEvent]:
         now_s = self._clock.monotonic_s()
@@ -219,6 +249,7 @@ class LocalPool:
             self._abandoned.append(slot)
         why = slot.end()
         if slot.job is not None:
+            self._is_sound = False
             self._log.warning("worker.lost", pid=slot.pid, job=slot.job, why=why, timed_out=slot.timed_out)
             return [Lost(job=slot.job, why=why, timed_out=slot.timed_out, stuck=stuck)]
         if slot.did_not_start:
@@ -229,10 +260,12 @@ class LocalPool:
 
     def _count_failed_start(self, why: str) -> None:
         self._failed_starts += 1
+        self._is_sound = False
         self._log.warning("worker.did-not-start", why=why, times=self._failed_starts)
-        if self._failed_starts >= MAX_FAILED_STARTS:
+        if self._failed_starts >= (MAX_FAILED_STARTS if self.facts is None else MAX_FAILED_RESTARTS):
             raise WorkersFailError(f"{self._failed_starts} starts in a row failed; the last: {why}")
-        self._start_at_s = self._clock.monotonic_s() + 2.0 ** (self._failed_starts - 2)
+        pause_s = min(MAX_PAUSE_S, 2.0 ** (self._failed_starts - 2))
+        self._start_at_s = self._clock.monotonic_s() + pause_s
 
     def _forget(self, slot: Slot) -> None:
         self._slots.remove(slot)
@@ -250,14 +283,21 @@ class LocalPool:
         if self._clock.monotonic_s() < self._start_at_s:
             return
         while len(self._slots) < self._size:
+            if self._one_tries_for_all():
+                return
             deadline_s = self._clock.monotonic_s() + START_TIMEOUT_S
+            setup = replace(self._setup(), rehearse=not self._is_sound)
             try:
-                slot = Slot(self._command, self._setup(), deadline_s=deadline_s)
+                slot = Slot(self._command, setup, deadline_s=deadline_s)
             except OSError as error:  # no more descriptors, processes or memory
                 self._count_failed_start(error.strerror or str(error))
                 return
             self._slots.append(slot)
             self._selector.register(slot.reports, selectors.EVENT_READ, slot)
+
+    def _one_tries_for_all(self) -> bool:
+        """Whether starts have failed, and the next one to show whether they still do is under way."""
+        return self._failed_starts > 0 and any(slot.state is SlotState.STARTING for slot in self._slots)
 
     def _until_next_deadline(self, timeout_s: float) -> float:
         now_s = self._clock.monotonic_s()
@@ -267,7 +307,7 @@ class LocalPool:
                 ends.append(now_s + 0.02)  # a killed process is gone within milliseconds
             elif slot.deadline_s is not None:
                 ends.append(slot.deadline_s)
-        if len(self._slots) < self._size:
+        if len(self._slots) < self._size and not self._one_tries_for_all():
             ends.append(self._start_at_s)
         return max(0.0, min(ends) - now_s)
 

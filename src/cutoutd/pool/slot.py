@@ -74,6 +74,8 @@ class Slot:
         self.alone = False
         self.did_not_start = False
         self.retired = False
+        self.complaint = ""
+        self.rehearses = setup.rehearse
         self._send(wire.encode_setup(setup))
 
     @property
@@ -143,7 +145,9 @@ class Slot:
         return self._process.poll() is not None
 
     def end(self) -> str:
-        """How the process ended, in words."""
+        """How the process ended, in words: its own, where it could still say why."""
+        if self.complaint:
+            return self.complaint
         code = self._process.returncode
         if code is None:
             return "it does not even answer to being killed, as happens on a share that hangs"

@@ -51,6 +51,8 @@ class Setup:
         nice: how far it steps back behind other programs.
         max_pixels: of a picture.
         max_file_bytes: of a picture's file.
+        sandbox_required: it must not work behind fewer layers than there are.
+        rehearse: it must have cut a picture of its own before it says that it is ready.
     """
 
     parent: int
@@ -62,6 +64,8 @@ class Setup:
     nice: int
     max_pixels: int
     max_file_bytes: int
+    sandbox_required: bool = False
+    rehearse: bool = False
 
 
 def encode_setup(setup: Setup) -> bytes:

@@ -13,10 +13,8 @@ import sys
 import sysconfig
 from typing import TYPE_CHECKING
 
-import cv2
-
-from cutoutd import pipeline
 from cutoutd.errors import CutoutdError
+from cutoutd.jobs import Failure
 from cutoutd.pool import wire
 from cutoutd.ports import WorkerFacts
 from cutoutd.sandbox.limits import die_with_parent
@@ -25,6 +23,8 @@ from cutoutd.sandbox.worker import confine_worker
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from cutoutd.pipeline import Engine
+
 
 def main() -> int:
     """Serve until the task pipe ends."""
@@ -32,34 +32,56 @@ def main() -> int:
     tasks, reports = _pipes()
     setup = wire.decode_setup(tasks.readline())
     die_with_parent(setup.parent)
-    cv2.setNumThreads(1)  # one thread a worker; and a thread of OpenCV's would escape the sandbox
     try:
-        engine = pipeline.Engine(
-            setup.model,
-            provider=setup.provider,
-            max_pixels=setup.max_pixels,
-            max_file_bytes=setup.max_file_bytes,
-        )
-    except CutoutdError as error:
-        _say(reports, wire.encode_unusable(pipeline.failure_of(error)))
+        engine, facts = _get_ready(setup)
+    except Exception as error:  # noqa: BLE001 -- told to the supervisor, which cannot see it otherwise
+        _say(reports, wire.encode_unusable(_why_not(error)))
         return 1
-    layers = confine_worker(
-        read=(*setup.read_roots, *_own_code()),
-        write=setup.write_roots,
-        memory_mb=setup.memory_mb,
-        nice=setup.nice,
-    )
-    _say(
-        reports,
-        wire.encode_ready(
-            WorkerFacts(layers=layers, provider=engine.model.provider, onnxruntime=engine.model.onnxruntime)
-        ),
-    )
+    _say(reports, wire.encode_ready(facts))
+    from cutoutd import pipeline  # noqa: PLC0415 -- loaded by now
+
     for line in tasks:
         task = wire.decode_task(line)
         report = pipeline.run(task, engine)
         _say(reports, wire.encode_report(task.job, report))
     return 0
+
+
+def _get_ready(setup: wire.Setup) -> tuple[Engine, WorkerFacts]:
+    """Load what the work takes, and be locked in."""
+    # Not at the top: a library that is missing or too large for the memory must have somebody to tell.
+    import cv2  # noqa: PLC0415
+
+    from cutoutd import pipeline  # noqa: PLC0415
+    from cutoutd.pool.rehearsal import rehearse  # noqa: PLC0415
+
+    cv2.setNumThreads(1)  # one thread a worker; and a thread of OpenCV's would escape the sandbox
+    engine = pipeline.Engine(
+        setup.model,
+        provider=setup.provider,
+        max_pixels=setup.max_pixels,
+        max_file_bytes=setup.max_file_bytes,
+    )
+    layers = confine_worker(
+        read=(*setup.read_roots, *_own_code()),
+        write=setup.write_roots,
+        memory_mb=setup.memory_mb,
+        nice=setup.nice,
+        required=setup.sandbox_required,
+    )
+    if setup.rehearse:
+        rehearse(engine)
+    return engine, WorkerFacts(
+        layers=layers, provider=engine.model.provider, onnxruntime=engine.model.onnxruntime
+    )
+
+
+def _why_not(error: Exception) -> Failure:
+    """What keeps this worker from working; no picture was seen yet, so none can speak through it."""
+    known = error if isinstance(error, CutoutdError) else CutoutdError(f"{type(error).__name__}: {error}")
+    cause = known.cause if known.path is None else f"{known.path}: {known.cause}"
+    cause, advice = (text.encode("utf-8", "backslashreplace").decode() for text in (cause, known.advice))
+    return Failure(code=known.code, title=known.title, cause=cause, advice=advice, permanent=True)
 
 
 def _pipes() -> tuple[BinaryIO, BinaryIO]:

@@ -31,15 +31,18 @@ def bound_resources(*, memory_mb: int, nice: int) -> bool:
 
     Returns:
         False where the system does not know or refuses such limits (macOS has none on address space).
+
+    Raises:
+        CutoutdError: Linux refused one.
     """
     try:
         _lower(resource.RLIMIT_CORE, 0)
         _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
         _lower(resource.RLIMIT_AS, memory_mb * _MIB)
         os.setpriority(os.PRIO_PROCESS, 0, max(nice, os.getpriority(os.PRIO_PROCESS, 0)))
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
         if is_linux():
-            raise
+            raise CutoutdError(f"the sandbox could not be set up: a resource limit: {error}") from error
         return False
     return True
 

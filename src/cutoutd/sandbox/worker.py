@@ -7,25 +7,14 @@ This module must not know what a worker does, nor start one.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from cutoutd.sandbox import capabilities, landlock, limits, seccomp
+from cutoutd.sandbox import capabilities, landlock, limits, seccomp, survey
+from cutoutd.sandbox.survey import Layer
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
-
-
-class Layer(StrEnum):
-    """What can be in force; Landlock is added as ``landlock-abi`` and its version, such as landlock-abi7."""
-
-    RLIMITS = "rlimits"  # address space, open files, core dumps, priority
-    DIES_WITH_PARENT = "dies-with-parent"  # the kernel ends the worker with its supervisor
-    NO_DUMP = "no-dump"  # other processes of the user cannot look into its memory
-    CAPABILITIES = "capabilities"  # none but those on files
-    SECCOMP = "seccomp-tsync"  # a worker: no sockets, programs, processes or file attributes, in any thread
-    SECCOMP_NETWORK = "seccomp-network-tsync"  # the supervisor: no sockets but AF_UNIX, in any thread
 
 
 def confine_worker(
@@ -34,6 +23,7 @@ def confine_worker(
     write: Sequence[str | os.PathLike[str]],
     memory_mb: int,
     nice: int = 0,
+    required: bool = False,
 ) -> tuple[str, ...]:
     """Confine this process for good, with its libraries and its model loaded and before its first picture.
 
@@ -44,14 +34,15 @@ def confine_worker(
         write: what it may write: staging directories. A root that is missing is out of reach.
         memory_mb: its address space, MiB.
         nice: its priority, 0..19.
+        required: whether each layer must be there.
 
     Returns:
         The layers in force, in the order they were put up.
 
     Raises:
+        SandboxError: a layer that is required does not exist here.
         CutoutdError: a layer that exists here was refused, or a library has started threads that it would
             not bind (set OPENBLAS_NUM_THREADS=1 and the like before numpy is imported).
-        OSError: the kernel refused a limit.
     """
     layers: list[str] = []
     if limits.bound_resources(memory_mb=memory_mb, nice=nice):
@@ -64,20 +55,26 @@ def confine_worker(
         layers.append(Layer.CAPABILITIES)
     restriction = landlock.restrict(read, write)
     if restriction is not None:
-        layers.append(f"landlock-abi{restriction.abi}")
+        layers.append(f"{Layer.LANDLOCK}-abi{restriction.abi}")
     # Last: it refuses what the others need.
     if seccomp.refuse_all_sockets():
         layers.append(Layer.SECCOMP)
+    if required:
+        survey.refuse(survey.gaps_between(survey.WORKER, layers))
     return tuple(map(str, layers))
 
 
-def confine_supervisor() -> tuple[str, ...]:
+def confine_supervisor(*, required: bool = False) -> tuple[str, ...]:
     """Take the network from this process and from all it starts, for good.
+
+    Args:
+        required: whether each layer must be there.
 
     Returns:
         The layers in force.
 
     Raises:
+        SandboxError: a layer that is required does not exist here.
         CutoutdError: a layer that exists here was refused.
     """
     layers: list[str] = []
@@ -85,4 +82,6 @@ def confine_supervisor() -> tuple[str, ...]:
         layers.append(Layer.NO_DUMP)
     if seccomp.refuse_network_sockets():
         layers.append(Layer.SECCOMP_NETWORK)
+    if required:
+        survey.refuse(survey.gaps_between(survey.SUPERVISOR, layers))
     return tuple(map(str, layers))

@@ -25,6 +25,13 @@ class LogFormat(StrEnum):
     JSON = "json"  # for programs
 
 
+class Sandbox(StrEnum):
+    """What happens where the system lacks a layer of the sandbox."""
+
+    AUTO = "auto"  # work goes on behind the others, and log and sidecars say which
+    REQUIRED = "required"  # cutoutd does not start
+
+
 class Route(StrEnum):
     """Where a folder's pictures are cut."""
 

@@ -13,7 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cutoutd.jobs import Format, Metadata, Recipe, Rendition
 from cutoutd.settings import places, spelling
-from cutoutd.settings.choices import Existing, LogFormat, LogLevel, OnConflict, Order, Originals, Route, Watch
+from cutoutd.settings.choices import (
+    Existing,
+    LogFormat,
+    LogLevel,
+    OnConflict,
+    Order,
+    Originals,
+    Route,
+    Sandbox,
+    Watch,
+)
 
 MAX_NAME: Final = 64
 """Characters of a folder's name, which stands in every line of the log, and of a suffix."""
@@ -84,6 +94,11 @@ class PoolSettings(_Table):
         ge=0,  # going before other programs would need privileges
         le=19,
         description="How far workers step back behind other programs, as in nice(1).",
+    )
+    sandbox: Sandbox = Field(
+        default=Sandbox.AUTO,
+        strict=False,
+        description="What happens where the system lacks a layer of the sandbox.",
     )
 
 

@@ -1,0 +1,104 @@
+"""Which layers of the sandbox this system lacks, and why: asked of the kernel, without confining anything.
+
+A layer counts by its being there. Landlock does in any version: what its first ones leave open (shortening a
+file, signals, TCP) the worker's filter refuses. This module must not decide what follows from a gap.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import SandboxError
+from cutoutd.sandbox import landlock, seccomp
+from cutoutd.sandbox.calls import this_machine
+from cutoutd.sandbox.kernel import is_linux
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Layer(StrEnum):
+    """What can be in force; Landlock's name has its version added, such as landlock-abi7."""
+
+    RLIMITS = "rlimits"  # address space, open files, core dumps, priority
+    DIES_WITH_PARENT = "dies-with-parent"  # the kernel ends the worker with its supervisor
+    NO_DUMP = "no-dump"  # other processes of the user cannot look into its memory
+    CAPABILITIES = "capabilities"  # none but those on files
+    LANDLOCK = "landlock"  # reading beneath the inputs, writing beneath the staging directories, nothing else
+    SECCOMP = "seccomp-tsync"  # a worker: no sockets, programs, processes or file attributes, in any thread
+    SECCOMP_NETWORK = "seccomp-network-tsync"  # the supervisor: no sockets but AF_UNIX, in any thread
+
+
+WORKER: Final = (
+    Layer.RLIMITS,
+    Layer.DIES_WITH_PARENT,
+    Layer.NO_DUMP,
+    Layer.CAPABILITIES,
+    Layer.LANDLOCK,
+    Layer.SECCOMP,
+)
+"""A whole sandbox of a worker, in the order its layers are put up."""
+
+SUPERVISOR: Final = (Layer.NO_DUMP, Layer.SECCOMP_NETWORK)
+"""A whole sandbox of the supervisor."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gap:
+    """A layer that is not there.
+
+    Attributes:
+        layer: which.
+        why: what the system lacks, in words for its owner.
+    """
+
+    layer: Layer
+    why: str
+
+
+def gaps() -> tuple[Gap, ...]:
+    """The layers that this system lacks, of workers and supervisor; empty where the sandbox is whole."""
+    return gaps_between((*WORKER, *SUPERVISOR), (layer for layer in Layer if not _lacks(layer)))
+
+
+def gaps_between(wanted: Iterable[Layer], active: Iterable[str]) -> tuple[Gap, ...]:
+    """The wanted layers that are not among the active ones, which may have a version added."""
+    names = tuple(active)
+    return tuple(
+        Gap(layer=layer, why=_lacks(layer) or "it was not put up")
+        for layer in dict.fromkeys(wanted)
+        if not any(name == layer or name.startswith(f"{layer}-abi") for name in names)
+    )
+
+
+def refuse(missing: Iterable[Gap]) -> None:
+    """Insist on a whole sandbox.
+
+    Raises:
+        SandboxError: there is a gap; the message names each layer and what the system lacks.
+    """
+    why: dict[str, list[str]] = {}
+    for gap in missing:
+        why.setdefault(gap.why, []).append(gap.layer.value)
+    if why:
+        told = "; ".join(f"{' and '.join(layers)} ({reason})" for reason, layers in why.items())
+        raise SandboxError(f'[pool] sandbox = "required", but this system lacks {told}')
+
+
+def _lacks(layer: Layer) -> str:
+    """What a layer is missing to exist here; empty if it does."""
+    if not is_linux():
+        return "it takes Linux"
+    if layer is Layer.LANDLOCK and not landlock.abi():
+        return (
+            "the kernel is older than 5.13, or Landlock is switched off: add it to `lsm=` on the kernel's "
+            "command line; in a container, the runtime's seccomp profile may hide it"
+        )
+    if layer in (Layer.SECCOMP, Layer.SECCOMP_NETWORK) and not seccomp.supported():
+        if this_machine() is None:
+            return f"there is no filter for {platform.machine()}, only for x86_64 and aarch64 in 64 bits"
+        return "the kernel has no CONFIG_SECCOMP_FILTER, or the container's runtime hides seccomp(2)"
+    return ""
