@@ -1,8 +1,9 @@
 # make run    set up and start the daemon on ./to-cut and ./cutouts (or INPUT=... OUTPUT=...)
 # make test   set up and pass every check
+# make torture  kill it, fill its disk, take its shares away, thousands of times; takes hours
 # make bench  measure speed (beside rembg) and mattes; takes half an hour
 .DEFAULT_GOAL := help
-.PHONY: help run test bench env lint clean
+.PHONY: help run test torture bench env lint clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -40,6 +41,10 @@ lint: env
 
 test: lint
 	$(BIN)/python -m pytest
+
+# All campaigns, or some: make torture CAMPAIGNS="kills lostwrites"
+torture: env
+	$(BIN)/python -m torture $(CAMPAIGNS)
 
 # The peer in an environment of its own, with the same weights, which two packages of the index carry.
 PEER := $(VENV)-rembg

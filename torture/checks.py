@@ -1,0 +1,232 @@
+"""The invariants: nothing lost, nothing twice, nothing torn, nothing left over, originals untouched.
+
+It looks at files and at the journal only, once the daemon has come to rest, and returns what is wrong in words.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from torture.site import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from torture.site import Site
+
+SIDECAR, FAILURE = "cutoutd.sidecar/1", "cutoutd.error/1"
+_STAGING = ".cutoutd-staging"
+_MARKER = ".cutoutd-folder"
+
+
+class Fate(Enum):
+    """What is to become of a source."""
+
+    CUT = "cut"  # one result
+    REVIEW = "review"  # one result in review/, with its overlay
+    FAILED = "failed"  # the record of its failure
+    WITHDRAWN = "withdrawn"  # deleted by its owner: an earlier result of it may stand, or none
+
+
+class Kept(Enum):
+    """What the folder does with the originals of what it has cut."""
+
+    KEEP = "keep"  # they stay
+    MOVE = "move"  # they lie in the folder for originals
+    DELETE = "delete"  # they are gone, once they are published
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """The last version of a picture that was put into the hot folder.
+
+    Attributes:
+        content: its bytes.
+        fate: what is to become of it.
+        renditions: how many results it has.
+    """
+
+    content: bytes
+    fate: Fate = Fate.CUT
+    renditions: int = 1
+
+
+def violations(site: Site, sources: Mapping[str, Source], *, kept: Kept = Kept.KEEP) -> list[str]:
+    """All that is wrong, now that no daemon runs and nothing is left to do.
+
+    Args:
+        site: where to look.
+        sources: by their paths in the hot folder.
+        kept: what becomes of originals.
+    """
+    documents, wrong = _documents(site)
+    wrong += _of_sources(site, sources, documents, kept)
+    wrong += _strays(site, documents)
+    wrong += journal_violations(site, sources)
+    return wrong
+
+
+def safe_originals(site: Site, sources: Mapping[str, Source]) -> list[str]:
+    """What must hold at any time, also right after a kill: no original is gone before its result is published."""
+    wrong = []
+    for name, source in sources.items():
+        if source.fate is Fate.WITHDRAWN or _holds(site.input / name, source.content):
+            continue
+        moved = site.originals is not None and _holds(site.originals / name, source.content)
+        documents, _ = _documents(site)
+        published = any(
+            document["source"]["sha256"] == digest(source.content) and not _torn(site, document)
+            for document in documents.values()
+            if document["schema"] == SIDECAR
+        )
+        if not published or not (moved or site.originals is None):
+            wrong.append(f"{name}: the original is gone (moved: {moved}, published: {published})")
+    return wrong
+
+
+def journal_violations(site: Site, sources: Mapping[str, Source]) -> list[str]:
+    """Whether the journal is whole, and says of every source that it is over."""
+    wrong = []
+    with closing(sqlite3.connect(site.state / "journal.sqlite")) as connection:
+        (verdict,) = connection.execute("PRAGMA integrity_check").fetchone()
+    if verdict != "ok":
+        return [f"the journal is damaged: {verdict}"]
+    rows = site.journal()
+    active = [row["id"] for row in rows if row["state"] in ("queued", "working", "publishing", "retry")]
+    if active:
+        wrong.append(f"jobs {active} are not over")
+    finished = Counter(
+        (row["path"], row["size"], row["mtime_ns"]) for row in rows if row["state"] in ("done", "review")
+    )
+    wrong += [f"{key[0]!r} was done {count} times" for key, count in finished.items() if count > 1]
+    newest = {row["path"].decode(): row["state"] for row in rows if row["newest"]}
+    wanted: dict[Fate, set[str | None]] = {
+        Fate.CUT: {"done", "unchanged"},
+        Fate.REVIEW: {"review", "unchanged"},
+        Fate.FAILED: {"failed"},
+        Fate.WITHDRAWN: {"gone", "done", "review", "failed", "unchanged", None},
+    }
+    wrong += [
+        f"{name} is {newest.get(name)} in the journal, and should be {source.fate.value}"
+        for name, source in sources.items()
+        if newest.get(name) not in wanted[source.fate]
+    ]
+    return wrong
+
+
+def _documents(site: Site) -> tuple[dict[Path, dict[str, Any]], list[str]]:
+    """Every document of ours by its path, and which are none."""
+    documents: dict[Path, dict[str, Any]] = {}
+    wrong = []
+    for path in _files(site.output, site.sidecars):
+        if path.suffix != ".json":
+            continue
+        try:
+            document = json.loads(path.read_bytes())
+            if document["schema"] not in (SIDECAR, FAILURE):
+                raise ValueError(document["schema"])  # noqa: TRY301 -- as wrong as one that does not parse
+            documents[path] = document
+        except (ValueError, KeyError, TypeError) as error:
+            wrong.append(f"{path.name} is no document: {error!r}")
+    return documents, wrong
+
+
+def _of_sources(
+    site: Site, sources: Mapping[str, Source], documents: Mapping[Path, dict[str, Any]], kept: Kept
+) -> list[str]:
+    wrong = []
+    for name, source in sources.items():
+        about = {path: one for path, one in documents.items() if one["source"]["path"] == name}
+        sidecars = {path: one for path, one in about.items() if one["schema"] == SIDECAR}
+        failures = [path for path, one in about.items() if one["schema"] == FAILURE]
+        in_review = {
+            path for path, one in sidecars.items() if one["outputs"][0]["path"].startswith("review/")
+        }
+        wrong += [f"{name}: {text}" for one in sidecars.values() if (text := _torn(site, one))]
+        if source.fate is Fate.WITHDRAWN:
+            continue
+        asked = in_review if source.fate is Fate.REVIEW else sidecars.keys() - in_review
+        if source.fate is Fate.FAILED:
+            if len(failures) != 1:
+                wrong.append(f"{name}: lost: {len(failures)} records of its failure")
+        elif len(asked) != 1:
+            kind = "lost" if not asked else "twice"
+            wrong.append(f"{name}: {kind}: {len(asked)} sidecars say {source.fate.value}")
+        else:
+            document = sidecars[next(iter(asked))]
+            if document["source"]["sha256"] != digest(source.content):
+                wrong.append(f"{name}: lost: the sidecar is of another version")
+            if len(document["outputs"]) != source.renditions + (source.fate is Fate.REVIEW):
+                wrong.append(f"{name}: {len(document['outputs'])} outputs")
+            if failures:
+                wrong.append(f"{name}: a record of a failure that is over")
+        wrong += _original(site, name, source, kept)
+    return wrong
+
+
+def _original(site: Site, name: str, source: Source, kept: Kept) -> list[str]:
+    there = _holds(site.input / name, source.content)
+    if kept is Kept.KEEP or source.fate is not Fate.CUT:
+        return [] if there else [f"{name}: the original is not what it was"]
+    if (site.input / name).exists():
+        return [f"{name}: the original was not put away"]
+    moved = site.originals is not None and _holds(site.originals / name, source.content)
+    if kept is Kept.MOVE and not moved:
+        return [f"{name}: the original is lost"]
+    return []
+
+
+def _torn(site: Site, document: Mapping[str, Any]) -> str:
+    """What is wrong with the results that a sidecar speaks of."""
+    for output in document["outputs"]:
+        path = site.output / output["path"]
+        try:
+            content = path.read_bytes()
+            if digest(content) != output["sha256"]:
+                return f"torn: {output['path']} is not what its sidecar says"
+            with Image.open(path) as image:
+                image.load()
+        except FileNotFoundError:
+            return f"lost: {output['path']} is not there"
+        except (OSError, SyntaxError, ValueError) as error:
+            return f"torn: {output['path']}: {error}"
+    return ""
+
+
+def _strays(site: Site, documents: Mapping[Path, dict[str, Any]]) -> list[str]:
+    """Files that nothing accounts for: doubled results, staged files, drafts."""
+    known = set(documents)
+    for document in documents.values():
+        known |= {site.output / output["path"] for output in document.get("outputs", ())}
+    wrong = [f"left over: {path}" for path in _files(site.output, site.sidecars) if path not in known]
+    roots = [root for root in (site.output, site.sidecars, site.originals) if root is not None]
+    wrong += [f"left over: {root / _STAGING}" for root in dict.fromkeys(roots) if (root / _STAGING).exists()]
+    wrong += [
+        f"left over: {path}"
+        for path in site.input.rglob(".cutoutd*")
+        if path.name != _MARKER and path.is_file()
+    ]
+    if site.originals is not None:
+        twice = Counter(digest(path.read_bytes()) for path in _files(site.originals))
+        wrong += [f"an original was moved {count} times" for count in twice.values() if count > 1]
+    return wrong
+
+
+def _files(*roots: Path) -> Iterable[Path]:
+    return sorted({path for root in roots for path in root.rglob("*") if path.is_file()})
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False

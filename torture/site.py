@@ -1,0 +1,254 @@
+"""A place to torture: hot folder, output, configuration and state in one directory, and the real command.
+
+It judges nothing; `torture.checks` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+from tests.acceptance.conftest import picture
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+FOLDER = "hot"
+PATIENCE_S = 120.0
+_OLD_S = 1_000.0
+_WIDTH, _HEIGHT = 64, 48
+_SHADE = (120, 120, 120)
+
+
+@cache
+def jpeg(hue: int, quality: int = 90) -> bytes:
+    """A small picture of a ball; each quality is another version of it."""
+    draft = io.BytesIO()
+    picture(hue, width=_WIDTH, height=_HEIGHT).save(draft, format="JPEG", quality=quality)
+    return draft.getvalue()
+
+
+@cache
+def empty_scene() -> bytes:
+    """A picture without a subject, which goes to review."""
+    draft = io.BytesIO()
+    Image.new("RGB", (_WIDTH, _HEIGHT), _SHADE).save(draft, format="PNG")
+    return draft.getvalue()
+
+
+def broken() -> bytes:
+    """What looks like a JPEG and is none."""
+    return jpeg(0)[:200]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """How the folder is configured, and where its parts lie.
+
+    Attributes:
+        root: holds all that is not put elsewhere.
+        options: lines of TOML for the folder.
+        state: the state directory; None: under the root.
+        input, output: likewise.
+        originals_dir, sidecar_dir: None: not configured.
+        tables: lines of TOML after the folder's, such as a rendition's.
+        pool: lines of TOML of the pool.
+    """
+
+    root: Path
+    options: tuple[str, ...] = ()
+    state: Path | None = None
+    input: Path | None = None
+    output: Path | None = None
+    originals_dir: Path | None = None
+    sidecar_dir: Path | None = None
+    tables: tuple[str, ...] = ()
+    pool: tuple[str, ...] = ("workers = 1",)
+
+
+class Site:
+    """Folders, configuration, and the command.
+
+    Attributes:
+        input, output, state: directories.
+        sidecars: where sidecars lie.
+        originals: where originals are moved to, or None.
+        config: the configuration file.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.root = layout.root
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.input = layout.input or self.root / "in"
+        self.output = layout.output or self.root / "out"
+        self.state = layout.state or self.root / "state"
+        self.sidecars = layout.sidecar_dir or self.output
+        self.originals = layout.originals_dir
+        self.config = self.root / "cutoutd.toml"
+        for place in (self.input, self.output, layout.sidecar_dir, layout.originals_dir):
+            if place is not None:
+                place.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(self._toml(layout), encoding="utf-8")
+
+    def _toml(self, layout: Layout) -> str:
+        places = {"input": self.input, "output": self.output}
+        places |= {"sidecar_dir": layout.sidecar_dir} if layout.sidecar_dir else {}
+        places |= {"originals_dir": layout.originals_dir} if layout.originals_dir else {}
+        return "\n".join(
+            [
+                "[service]",
+                f"state_dir = {json.dumps(str(self.state))}",
+                "min_free_disk_mb = 0",
+                "[pool]",
+                *layout.pool,
+                "[[folder]]",
+                f'name = "{FOLDER}"',
+                "settle_s = 0.1",
+                "poll_interval_s = 0.3",
+                "rescan_interval_s = 2",
+                *(f"{name} = {json.dumps(str(path))}" for name, path in places.items()),
+                *layout.options,
+                *layout.tables,
+                "",
+            ]
+        )
+
+    def drop(self, name: str, content: bytes, *, age_s: float = _OLD_S) -> None:
+        """Put a file into the hot folder, whole at once, with a time of its own."""
+        path = self.input / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.root / f".draft-{os.getpid()}"
+        if draft.parent.stat().st_dev != path.parent.stat().st_dev:
+            draft = path.parent / f".draft-{os.getpid()}"
+        draft.write_bytes(content)
+        then_ns = time.time_ns() - int(age_s * 1e9)
+        os.utime(draft, ns=(then_ns, then_ns))
+        draft.rename(path)
+
+    def command(self, *arguments: str) -> list[str]:
+        """A command line of ours."""
+        return [sys.executable, "-P", "-B", "-m", "cutoutd", *arguments, "--config", os.fspath(self.config)]
+
+    def environment(self) -> dict[str, str]:
+        """Without what would change the behaviour of the command."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
+        return kept | {"HOME": os.fspath(self.root), "XDG_STATE_HOME": os.fspath(self.root / "xdg")}
+
+    def start(self, *arguments: str, prefix: Sequence[str] = (), log: Path | None = None) -> Running:
+        """Start the daemon in a session of its own, its log going to a file."""
+        return Running(
+            [*prefix, *self.command("run", *arguments)],
+            environment=self.environment(),
+            log=log or self.root / "log",
+        )
+
+    def settle(self, *, timeout_s: float = PATIENCE_S) -> int:
+        """Run to the end of all work, untouched; returns the exit code.
+
+        Raises:
+            TimeoutError: it did not come to its end; it is killed then.
+        """
+        running = self.start("--once")
+        try:
+            return running.wait(timeout_s)
+        finally:
+            running.kill()
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Every job's row."""
+        with closing(
+            sqlite3.connect(f"file:{self.state / 'journal.sqlite'}?mode=ro", uri=True)
+        ) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute("SELECT * FROM job ORDER BY id")]
+
+
+@dataclass(slots=True)
+class Running:
+    """A daemon that was started, and the session that all of its processes are in."""
+
+    command: list[str]
+    environment: Mapping[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The leader of the session: the daemon, or what it was started under."""
+        return self.process.pid
+
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
+        """Wait for its end.
+
+        Raises:
+            TimeoutError: it did not end.
+        """
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"it did not end within {timeout_s} s") from None
+
+    def stop(self) -> int:
+        """Ask it to end, and wait."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        """Kill every process of the session at once, and see that none is left."""
+        for _ in range(200):
+            members = session(self.pid)
+            if not members and self.process.poll() is not None:
+                return
+            for pid in members:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            self.process.poll()
+            time.sleep(0.005)
+        raise TimeoutError(f"session {self.pid} outlives SIGKILL")
+
+
+def session(leader: int) -> list[int]:
+    """The living processes of a session, from the kernel."""
+    members = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            text = (entry / "stat").read_text(encoding="latin-1")
+        except OSError:
+            continue
+        state, _, _, sid = text.rpartition(")")[2].split()[:4]
+        if int(sid) == leader and state != "Z":
+            members.append(int(entry.name))
+    return members
+
+
+def digest(content: bytes) -> str:
+    """SHA-256, hex."""
+    return hashlib.sha256(content).hexdigest()
