@@ -338,6 +338,8 @@ def _failure(source: str, cause: str = "cut short") -> FailureFacts:
         job=3,
         folder="shop",
         path=source,
+        bytes=1,
+        mtime_ns=1,
         sha256=None,
         failure=Failure(code="Picture", title="t", cause=cause, advice="a", permanent=True),
         attempts=1,

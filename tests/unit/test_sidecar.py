@@ -137,7 +137,14 @@ def test_a_sidecar_can_be_read_back(
     path = tmp_path_factory.getbasetemp() / "sidecar.json"
     path.write_bytes(_compose(_facts(source, mtime_ns=mtime_ns), output))
     assert read_sidecar(path) == SidecarRecord(
-        job=7, folder="shop", path=source, bytes=10, mtime_ns=mtime_ns, sha256="aa", outputs={output: "dd"}
+        job=7,
+        folder="shop",
+        path=source,
+        bytes=10,
+        mtime_ns=mtime_ns,
+        sha256="aa",
+        outputs={output: "dd"},
+        published_us=ACCEPTED_US + 1_500_000,
     )
 
 
@@ -175,7 +182,15 @@ def _compose_failure(path: str, sha256: str | None = None) -> bytes:
     )
     return compose_failure(
         FailureFacts(
-            job=9, folder="shop", path=path, sha256=sha256, failure=failure, attempts=2, at_us=ACCEPTED_US
+            job=9,
+            folder="shop",
+            path=path,
+            bytes=10,
+            mtime_ns=1_234_567_890,
+            sha256=sha256,
+            failure=failure,
+            attempts=2,
+            at_us=ACCEPTED_US,
         )
     )
 
@@ -186,7 +201,12 @@ def test_a_failure_says_what_happened_and_what_to_do() -> None:
         "schema": "cutoutd.error/1",
         "job": 9,
         "folder": "shop",
-        "source": {"path": "sub/a.jpg", "sha256": "ee"},
+        "source": {
+            "path": "sub/a.jpg",
+            "bytes": 10,
+            "mtime": "1970-01-01T00:00:01.234567890Z",
+            "sha256": "ee",
+        },
         "code": "Picture",
         "title": "Not a usable picture",
         "cause": "cut short",
@@ -201,6 +221,8 @@ def test_a_failure_over_an_unread_file_has_no_hash() -> None:
     assert json.loads(_compose_failure("a\udcff.jpg"))["source"] == {
         "path": "a\N{REPLACEMENT CHARACTER}.jpg",
         "path_bytes": "Yf8uanBn",
+        "bytes": 10,
+        "mtime": "1970-01-01T00:00:01.234567890Z",
     }
 
 

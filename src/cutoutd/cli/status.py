@@ -13,6 +13,7 @@ from cutoutd.daemon.standing import Watching
 from cutoutd.jobs import OPEN, JobState
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.reader import Reader
+from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.state import running
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ def status(
         print(json.dumps(found, indent=2))
         return
     print(_headline(found))
+    if found["rebuilt"]:
+        print(
+            f"The journal was damaged and made anew at {found['rebuilt']['at']}; the old one is "
+            f"{found['rebuilt']['set_aside']} in {found['state_dir']}. `cutoutd resume` ends this notice."
+        )
     for folder in found["folders"]:
         _print_folder(folder)
 
@@ -57,6 +63,7 @@ def _collect(chosen: Settings, store: Store) -> dict[str, Any]:
         "running": run is not None,
         "pid": live.get("pid"),
         "paused": Commands(store, Clock()).is_paused(),
+        "rebuilt": _rebuilt(store),
         "workers": live.get("workers"),
         "worker": live.get("worker"),
         "state_dir": str(directory),
@@ -66,6 +73,13 @@ def _collect(chosen: Settings, store: Store) -> dict[str, Any]:
             for folder in chosen.folder
         ],
     }
+
+
+def _rebuilt(store: Store) -> dict[str, str] | None:
+    note = rebuilt(store)
+    if note is None:
+        return None
+    return {"at": rfc3339(note.at_us), "set_aside": note.aside, "why": note.cause}
 
 
 def _folder(

@@ -8,6 +8,7 @@ Owned by the folder's watcher thread. It must not decide when to look, nor decod
 from __future__ import annotations
 
 import os
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -104,14 +105,25 @@ class Arrivals:
             else:
                 self._observe(seen)
 
-    def skip_all(self) -> None:
-        """Write down everything that is there as not to be cut.
+    def skip_all(self, before_us: int | None = None) -> None:
+        """Write down what is there, and not known, as not to be cut.
+
+        Args:
+            before_us: only what was there at this time, as far as the disk can tell; None: all of it.
 
         Raises:
             OSError: the folder cannot be read.
         """
-        there = [Version(path=seen.path, size=seen.size, mtime_ns=seen.mtime_ns) for seen in self._walk()]
-        self._acceptance.accept(self._folder, there, state=JobState.SKIPPED)
+        unknown = (
+            version
+            for seen in self._walk()
+            if not self._acceptance.is_known(
+                self._folder, version := Version(path=seen.path, size=seen.size, mtime_ns=seen.mtime_ns)
+            )
+            and (before_us is None or not self._came_after(seen, before_us))
+        )
+        while batch := list(islice(unknown, BATCH)):
+            self._acceptance.accept(self._folder, batch, state=JobState.SKIPPED)
 
     def look(self, paths: Iterable[str]) -> None:
         """Look at some files, of which something was heard.
@@ -171,6 +183,14 @@ class Arrivals:
             self._clock.monotonic_s(),
             quiet_s=max(0.0, age_s) if self._old_is_quiet else 0.0,
         )
+
+    def _came_after(self, seen: Seen, us: int) -> bool:
+        """By the time of its last change of any kind: a copy may carry the modification time of its original."""
+        try:
+            changed_ns = os.lstat(os.path.join(self._root, seen.path)).st_ctime_ns  # noqa: PTH118 -- fast
+        except FileNotFoundError:
+            return False
+        return max(changed_ns, seen.mtime_ns) > us * 1000
 
     def _version(self, seen: Seen) -> Version:
         age_ns = abs(self._clock.now_us() * 1000 - seen.mtime_ns)

@@ -17,6 +17,7 @@ from cutoutd.daemon.delivery import Delivery
 from cutoutd.daemon.gate import Gate
 from cutoutd.daemon.hotfolder import HotFolder
 from cutoutd.daemon.provenance import Provenance
+from cutoutd.daemon.retention import Retention
 from cutoutd.daemon.statusfile import StatusFile
 from cutoutd.daemon.supervisor import Supervisor, Tally
 from cutoutd.daemon.watcher import Watcher
@@ -154,7 +155,7 @@ class Daemon:
         for job in unfinished:
             if job.folder in self._folders:
                 self._folders[job.folder].delivery.repair(job)
-        dead_runs = self._journal.runs.begin()
+        dead_runs = self._journal.runs.begin(self._state.previous_run)
         for folder in self._folders.values():
             folder.start()
         self._wait_for_first_looks()
@@ -205,6 +206,7 @@ class Daemon:
             listener=self._listener,
             wake=self._wake,
             once=self._once,
+            retention=self._retention(folder),
         )
         delivery = Delivery(
             folder,
@@ -222,6 +224,18 @@ class Daemon:
             delivery=delivery,
             publisher=publisher,
             names=self._journal.names,
+        )
+
+    def _retention(self, folder: Folder) -> Retention | None:
+        keep_days = self._settings.service.keep_history_days
+        if keep_days == 0:
+            return None
+        return Retention(
+            folder.name,
+            root=folder.input,
+            history=self._journal.history,
+            keep_days=keep_days,
+            clock=self._clock,
         )
 
     def _wait_for_first_looks(self) -> None:

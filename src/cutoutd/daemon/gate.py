@@ -42,6 +42,7 @@ class Gate:
         mode: how the folder can be watched; valid once ``check`` found it open.
         roots: identity of input and staging directory, so that the sandbox can be laid anew when they change.
         is_first_start: the journal did not know this folder before.
+        first_run_us: when it began nevertheless, if a journal that was lost knew it.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Gate:
         if self._recalled is not None and self._recalled.input != os.fspath(folder.input):
             self._recalled = None  # the folder was moved in the configuration: another folder of that name
         self.is_first_start = self._recalled is None
+        self.first_run_us = memory.first_run_us(folder.name) if self.is_first_start else None
         self._seen: FolderMemory | None = None
         self.mode: Mode | None = None
         self.roots: tuple[tuple[int, int], ...] = ()

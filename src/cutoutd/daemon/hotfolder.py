@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.errors import CutoutdError
 from cutoutd.jobs import Task
+from cutoutd.journal.store import JournalDamagedError
 
 if TYPE_CHECKING:
     from cutoutd.daemon.delivery import Delivery
@@ -156,8 +157,11 @@ class HotFolder:
 
         Raises:
             ThreadDiedError: one does not.
+            JournalDamagedError: one met damage.
         """
         failure = self.intake.failure or self.delivery.failure
+        if isinstance(failure, JournalDamagedError):
+            raise failure  # not the folder's
         if failure is not None:
             raise ThreadDiedError(f"folder {self.folder.name!r}: {failure!r}") from failure
 

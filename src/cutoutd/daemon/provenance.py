@@ -79,6 +79,8 @@ class Provenance:
             job=job.id,
             folder=job.folder,
             path=job.path,
+            bytes=job.size,
+            mtime_ns=job.mtime_ns,
             sha256=job.sha256,
             failure=failure,
             attempts=job.attempts + job.interrupted + 1,

@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.daemon.adoption import Adoption
 from cutoutd.daemon.arrivals import Arrivals
 from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.errors import CutoutdError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.daemon.gate import Gate
     from cutoutd.daemon.listener import Listener
+    from cutoutd.daemon.retention import Retention
     from cutoutd.intake.rules import Rules
     from cutoutd.journal.acceptance import Acceptance
     from cutoutd.settings.schema import Folder
@@ -57,6 +59,7 @@ class Watcher:
         listener: is told what was accepted, and when the folder's standing changes.
         wake: called when the supervisor has something new to look at.
         once: look once, wait until what is there is quiet, and settle.
+        retention: forgets what is old; None: nothing is forgotten.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Watcher:
         listener: Listener,
         wake: Callable[[], None],
         once: bool,
+        retention: Retention | None = None,
     ) -> None:
         self._folder = folder
         self._root = os.fspath(folder.input)
@@ -80,6 +84,8 @@ class Watcher:
         self._listener = listener
         self._wake_supervisor = wake
         self._once = once
+        self._retention = retention
+        self._adoption = Adoption(folder, rules=rules, acceptance=acceptance)
         self._log = get(folder=folder.name)
         self._arrivals: Arrivals | None = None
         self._watch: Watch | None = None
@@ -180,7 +186,9 @@ class Watcher:
                 if closed is not None:
                     self._close(*closed)
                     return
-            self._notice(self._arrivals or self._open())
+            arrivals = self._arrivals or self._open()
+            if not self._stopping:  # an adoption that was broken off would have the rest cut again
+                self._notice(arrivals)
         except OSError as error:
             self._close(Watching.STANDING_BY, f"it does not answer as it should: {error.strerror or error}")
         except CutoutdError as error:
@@ -197,6 +205,8 @@ class Watcher:
             old_is_quiet=self._once,
         )
         self._next_scan_s = self._earliest_scan_s = 0.0
+        if self._gate.is_first_start:
+            self._adoption.carry_out(self._proceeding)
         why_not = self._arm()
         self._stand(Watching.POLL if self._watch is None else Watching.NATIVE, why_not)
         return self._arrivals
@@ -262,16 +272,22 @@ class Watcher:
     def _scan(self, arrivals: Arrivals) -> None:
         begun_s = time.perf_counter()
         if self._gate.is_first_start and self._folder.existing is Existing.SKIP:
-            arrivals.skip_all()
-        else:
-            arrivals.scan()
+            arrivals.skip_all(self._gate.first_run_us)
+        arrivals.scan()
         self._gate.remember()
+        if self._retention is not None:
+            self._retention.step()
         took_s = time.perf_counter() - begun_s
         interval_s = self._folder.poll_interval_s if self._watch is None else self._folder.rescan_interval_s
         now_s = self._clock.monotonic_s()
         self._next_scan_s = now_s + max(interval_s, SCAN_SHARE * took_s)
         self._earliest_scan_s = now_s + BURST_SHARE * took_s
         self.standing = replace(self.standing, scan_s=round(took_s, 1), scanned=True)
+
+    def _proceeding(self) -> bool:
+        """A look that takes long, but gets on; whether it is to go on."""
+        self._turning_since_s = self._clock.monotonic_s()
+        return not self._stopping
 
     def _pause_s(self) -> float:
         ends = [self._next_scan_s]

@@ -6,9 +6,11 @@ A, then B, then A again under one name are three versions. It must not look at f
 
 from __future__ import annotations
 
+import json
 import os
 import threading
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.jobs import JobState
 
@@ -16,8 +18,38 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cutoutd.clock import Clock
-    from cutoutd.jobs import Version
+    from cutoutd.jobs import Published, Version
     from cutoutd.journal.store import Store
+
+_PAGE: Final = 2000
+_IN_HAND: Final = frozenset({JobState.WORKING, JobState.PUBLISHING})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Adopted:
+    """What a sidecar or failure record says was done, as far as it was found to be so.
+
+    Attributes:
+        version: of the source.
+        stands: this version lies there now.
+        latest: it is the last publication of its source that is known of.
+        state: DONE, REVIEW or FAILED.
+        sha256: of the source's bytes; None in a failure.
+        at_us: when it was published or given up.
+        published: results under their names.
+        claims: keys of the names that are the source's from then on.
+        detail: for the row.
+    """
+
+    version: Version
+    stands: bool
+    latest: bool
+    state: JobState
+    sha256: str | None
+    at_us: int
+    published: tuple[Published, ...]
+    claims: tuple[bytes, ...]
+    detail: dict[str, Any]
 
 
 class Acceptance:
@@ -59,14 +91,7 @@ class Acceptance:
         with self._store.transaction():
             for version in accepted:
                 path = os.fsencode(version.path)
-                self._store.write(
-                    "UPDATE job SET state = 'gone', finished_us = ?, detail = ? "
-                    "WHERE folder = ? AND path = ? AND newest = 1 AND state IN ('queued', 'retry', 'parked')",
-                    (now, '{"why": "replaced by a newer version"}', folder, path),
-                )
-                self._store.write(
-                    "UPDATE job SET newest = 0 WHERE folder = ? AND path = ? AND newest = 1", (folder, path)
-                )
+                self._retire(folder, path, now)
                 jobs.append(
                     self._store.insert(
                         "INSERT INTO job (folder, path, size, mtime_ns, provisional, state, accepted_us, finished_us)"
@@ -96,16 +121,118 @@ class Acceptance:
             if known.get(version.path, ())[:2] == (version.size, version.mtime_ns):
                 del known[version.path]
 
+    def drop(self, folder: str, paths: Iterable[str]) -> None:
+        """Sources whose rows were removed."""
+        known = self._known(folder)
+        with self._lock:
+            for path in paths:
+                known.pop(path, None)
+
+    def adopt(self, folder: str, adopted: Iterable[Adopted]) -> int:
+        """Take over what was done without this journal's knowing, all in one transaction.
+
+        What the journal has seen end later than that stays as it is, and so does what is in work.
+
+        Returns:
+            How many versions count as ended by it that did not before.
+        """
+        with self._store.transaction():
+            count = sum(self._adopt(folder, one) for one in adopted)
+        with self._lock:
+            self._newest.pop(folder, None)  # read anew when it is asked for
+        return count
+
+    def _adopt(self, folder: str, one: Adopted) -> bool:
+        path = os.fsencode(one.version.path)
+        newest = self._store.row(
+            "SELECT id, size, mtime_ns, state, forced, finished_us FROM job "
+            "WHERE folder = ? AND path = ? AND newest = 1",
+            (folder, path),
+        )
+        at_us = min(one.at_us, self._clock.now_us())  # another machine's clock, or anybody's word
+        overtaken = newest is not None and (newest["finished_us"] or 0) >= at_us > 0
+        self._own(folder, path, one, latest=one.latest and not overtaken)
+        if not one.stands or overtaken:
+            return False
+        if newest is None or (newest["size"], newest["mtime_ns"]) != (one.version.size, one.version.mtime_ns):
+            if newest is not None and newest["state"] in _IN_HAND:
+                return False
+            self._retire(folder, path, self._clock.now_us())
+            self._store.insert(
+                "INSERT INTO job (folder, path, size, mtime_ns, state, accepted_us, finished_us, sha256, detail)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    folder,
+                    path,
+                    one.version.size,
+                    one.version.mtime_ns,
+                    one.state,
+                    at_us,
+                    at_us,
+                    one.sha256,
+                    json.dumps(one.detail),
+                ),
+            )
+            return True
+        # What a person has asked for is done even so.
+        if newest["state"] in _IN_HAND or newest["forced"]:
+            return False
+        self._store.write(
+            "UPDATE job SET state = ?, finished_us = ?, sha256 = ?, detail = ? WHERE id = ?",
+            (one.state, at_us, one.sha256, json.dumps(one.detail), newest["id"]),
+        )
+        return newest["finished_us"] is None
+
+    def _own(self, folder: str, path: bytes, one: Adopted, *, latest: bool) -> None:
+        """Names and results of a source; of a publication that is not the last, only what no other one says."""
+        for key in one.claims:
+            self._store.write(
+                "INSERT OR IGNORE INTO name (key, folder, path) VALUES (?, ?, ?)", (key, folder, path)
+            )
+        if one.sha256 is None:
+            return
+        verb = "REPLACE" if latest else "IGNORE"
+        self._store.write(
+            f"INSERT OR {verb} INTO published (folder, path, sha256) VALUES (?, ?, ?)",  # noqa: S608 -- a literal
+            (folder, path, one.sha256),
+        )
+        for result in one.published:
+            self._store.write(
+                f"INSERT OR {verb} INTO output (folder, path, rendition, review, target, sha256)"  # noqa: S608 -- a literal
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (folder, path, result.rendition, result.review, os.fsencode(result.path), result.sha256),
+            )
+
+    def _retire(self, folder: str, path: bytes, now_us: int) -> None:
+        """The newest version of a source is so no longer; if it still waits, it is gone."""
+        self._store.write(
+            "UPDATE job SET state = 'gone', finished_us = ?, detail = ? "
+            "WHERE folder = ? AND path = ? AND newest = 1 AND state IN ('queued', 'retry', 'parked')",
+            (now_us, '{"why": "replaced by a newer version"}', folder, path),
+        )
+        self._store.write(
+            "UPDATE job SET newest = 0 WHERE folder = ? AND path = ? AND newest = 1", (folder, path)
+        )
+
     def _known(self, folder: str) -> dict[str, tuple[int, int, bool]]:
         with self._lock:
             if folder not in self._newest:
-                rows = self._store.rows(
-                    "SELECT path, size, mtime_ns, provisional FROM job "
-                    "WHERE folder = ? AND newest = 1 AND state <> 'gone'",
-                    (folder,),
-                )
-                self._newest[folder] = {
-                    os.fsdecode(row["path"]): (row["size"], row["mtime_ns"], bool(row["provisional"]))
-                    for row in rows
-                }
+                self._newest[folder] = self._read(folder)
             return self._newest[folder]
+
+    def _read(self, folder: str) -> dict[str, tuple[int, int, bool]]:
+        """In pages: the rows of 100,000 sources at once would take more memory than what is kept of them."""
+        known: dict[str, tuple[int, int, bool]] = {}
+        after = b""
+        while rows := self._store.rows(
+            "SELECT path, size, mtime_ns, provisional, state FROM job "
+            "WHERE folder = ? AND newest = 1 AND path > ? ORDER BY path LIMIT ?",
+            (folder, after, _PAGE),
+        ):
+            known |= {
+                os.fsdecode(row["path"]): (row["size"], row["mtime_ns"], bool(row["provisional"]))
+                for row in rows
+                if row["state"] != JobState.GONE
+            }
+            after = rows[-1]["path"]
+        return known

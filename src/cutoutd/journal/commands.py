@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.journal.store import Store
 
-_PAUSED = "paused"
+PAUSED: Final = "paused"
+
+REBUILT: Final = "rebuilt"
+"""The fact that the journal had to be made anew; see `cutoutd.journal.rebuild`. A person's `resume` ends it."""
 
 
 class Verb(StrEnum):
@@ -62,11 +65,13 @@ class Commands:
 
     def is_paused(self) -> bool:
         """Whether new work is held back; survives restarts."""
-        return self._store.row("SELECT 1 FROM fact WHERE name = ?", (_PAUSED,)) is not None
+        return self._store.row("SELECT 1 FROM fact WHERE name = ?", (PAUSED,)) is not None
 
     def set_paused(self, *, paused: bool) -> None:
         """Hold new work back, or let it go on."""
         with self._store.transaction():
-            self._store.write("DELETE FROM fact WHERE name = ?", (_PAUSED,))
-            if paused:
-                self._store.write("INSERT INTO fact (name, value) VALUES (?, '1')", (_PAUSED,))
+            self._store.write("DELETE FROM fact WHERE name = ?", (PAUSED,))
+            if not paused:
+                self._store.write("DELETE FROM fact WHERE name = ?", (REBUILT,))
+            else:
+                self._store.write("INSERT INTO fact (name, value) VALUES (?, '1')", (PAUSED,))

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.journal.store import Store
+
+FIRST_RUN: Final = "first-run/"
+"""Begins the names of facts about folders, which a rebuilt journal has of the lost one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,8 +53,14 @@ class Folders:
             aside=bool(row["aside"]),
         )
 
+    def first_run_us(self, name: str) -> int | None:
+        """When a folder that is not known any more was healthy for the first time, from a journal that was lost."""
+        row = self._store.row("SELECT value FROM fact WHERE name = ?", (f"{FIRST_RUN}{name}",))
+        return int(row["value"]) if row is not None else None
+
     def remember(self, name: str, memory: FolderMemory) -> None:
         """Write down a healthy folder."""
+        first_run_us = self.first_run_us(name)
         with self._store.transaction():
             self._store.write(
                 "INSERT INTO folder (name, input, marker, device, aside, first_run_us) VALUES (?, ?, ?, ?, ?, ?) "
@@ -63,6 +72,7 @@ class Folders:
                     memory.marker,
                     memory.device,
                     memory.aside,
-                    self._clock.now_us(),
+                    self._clock.now_us() if first_run_us is None else first_run_us,
                 ),
             )
+            self._store.write("DELETE FROM fact WHERE name = ?", (f"{FIRST_RUN}{name}",))

@@ -11,8 +11,10 @@ from cutoutd.jobs import JobState
 from cutoutd.journal.acceptance import Acceptance
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.folders import Folders
+from cutoutd.journal.history import History
 from cutoutd.journal.names import Names
 from cutoutd.journal.queue import Queue
+from cutoutd.journal.rebuild import open_or_rebuild
 from cutoutd.journal.runs import Runs
 from cutoutd.journal.store import FILE_NAME, Store
 
@@ -31,11 +33,18 @@ class Journal:
         directory: the state directory; None: in memory.
         run: id of this run.
         clock: for the times written down.
+
+    Raises:
+        JournalNewerError: the file there is a newer cutoutd's.
+        StorageError: the disk refuses.
     """
 
     def __init__(self, directory: Path | None, *, run: str, clock: Clock) -> None:
-        self.store = Store(directory / FILE_NAME if directory is not None else None, create=True)
+        self.store = (
+            Store(None, create=True) if directory is None else open_or_rebuild(directory / FILE_NAME, clock)
+        )
         self.acceptance = Acceptance(self.store, clock)
+        self.history = History(self.store, clock, self.acceptance)
         self.queue = Queue(self.store, clock, run)
         self.names = Names(self.store)
         self.folders = Folders(self.store, clock)

@@ -24,12 +24,19 @@ class Runs:
         self._clock = clock
         self._run = run
 
-    def begin(self) -> frozenset[str]:
-        """Write this run down; returns the dead ones."""
+    def begin(self, previous: str | None = None) -> frozenset[str]:
+        """Write this run down; returns the dead ones.
+
+        Args:
+            previous: the run before this one, which the state directory knows even if the journal was lost.
+        """
         with self._store.transaction():
-            self._store.write(
-                "INSERT OR IGNORE INTO run (id, started_us) VALUES (?, ?)", (self._run, self._clock.now_us())
-            )
+            for run in (previous, self._run):
+                if run is not None:
+                    self._store.write(
+                        "INSERT OR IGNORE INTO run (id, started_us) VALUES (?, ?)",
+                        (run, self._clock.now_us()),
+                    )
             self._store.write(
                 "DELETE FROM run WHERE id NOT IN (SELECT id FROM run ORDER BY started_us DESC LIMIT ?)",
                 (KEPT,),

@@ -19,7 +19,9 @@ CREATE TABLE job (
     provisional   INTEGER NOT NULL DEFAULT 0,
     newest        INTEGER NOT NULL DEFAULT 1,
     forced        INTEGER NOT NULL DEFAULT 0,  -- asked for by `retry`: cut even if the bytes are known
-    state         TEXT    NOT NULL,
+    -- The checks are for damage: SQLite's own integrity check asks them of every row.
+    state         TEXT    NOT NULL CHECK (state IN ('queued', 'working', 'publishing', 'done', 'retry', 'failed',
+                                   'review', 'gone', 'parked', 'unchanged', 'skipped')),
     run           TEXT,                        -- run-id of the process that has it in hand
     attempts      INTEGER NOT NULL DEFAULT 0,
     interrupted   INTEGER NOT NULL DEFAULT 0,
@@ -30,7 +32,8 @@ CREATE TABLE job (
     finished_us   INTEGER,
     sha256        TEXT,                        -- of the source's bytes, once a worker has read them
     undisposed    INTEGER NOT NULL DEFAULT 0,  -- the original is still to be moved or deleted
-    detail        TEXT    NOT NULL DEFAULT '{}'
+    missing_us    INTEGER,                     -- since when the source of an old row was not there, looked at in health
+    detail        TEXT    NOT NULL DEFAULT '{}' CHECK (json_valid(detail))
 );
 CREATE UNIQUE INDEX job_newest ON job (folder, path) WHERE newest = 1;
 CREATE INDEX job_queued ON job (folder, alone, mtime_ns, id) WHERE state = 'queued';
@@ -38,7 +41,9 @@ CREATE INDEX job_queued_newest ON job (folder, alone, mtime_ns DESC, id DESC) WH
 CREATE INDEX job_undisposed ON job (folder) WHERE undisposed = 1;
 CREATE INDEX job_resting ON job (not_before_us) WHERE state = 'retry';
 CREATE INDEX job_active ON job (folder, path) WHERE state IN ('working', 'publishing');
-CREATE INDEX job_state ON job (state, folder);
+CREATE INDEX job_state ON job (state, folder, newest);
+CREATE INDEX job_published ON job (folder, finished_us) WHERE state IN ('done', 'review');
+CREATE INDEX job_past ON job (folder, finished_us) WHERE newest = 0;
 
 -- Who has which name: a name belongs to one source over all folders, from before its first publication on.
 CREATE TABLE name (
@@ -46,6 +51,7 @@ CREATE TABLE name (
     folder TEXT NOT NULL,
     path   BLOB NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX name_source ON name (folder, path);
 
 -- What we published for a source, and so may replace.
 CREATE TABLE output (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 import uuid
 from typing import TYPE_CHECKING, Self
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _LOCK_FILE = "lock"
 _RUN_ID_CHARACTERS = 32
+_RUN_ID = re.compile(rb"[0-9a-f]{32}")
 _LOCK_ATTEMPTS = 10
 _LOCK_PAUSE_S = 0.03
 
@@ -71,6 +73,7 @@ class StateDirectory:
     Attributes:
         path: the directory.
         run: this run's id, 32 hex digits.
+        previous_run: the id of the run before it, which has ended; None at the first start.
 
     Raises:
         AlreadyRunningError: another process holds it.
@@ -88,6 +91,8 @@ class StateDirectory:
         except PermissionError as error:
             raise unreachable(path) from error
         self._lock()
+        before = os.pread(self._descriptor, _RUN_ID_CHARACTERS, 0)
+        self.previous_run = before.decode() if _RUN_ID.fullmatch(before) else None
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{self.run}\n{os.getpid()}\n".encode(), 0)
 

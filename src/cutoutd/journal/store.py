@@ -1,22 +1,28 @@
 """The journal's file: one connection, one lock, transactions that are either whole or not there.
 
 Rollback journal and synchronous=EXTRA: with FULL, a power cut could bring the rollback file of a finished
-transaction back, and undo what was promised by then; EXTRA syncs the directory as well. SQLite before 3.51.3 can corrupt a WAL database that has two
-connections, and the commands of the command line are a second one. It knows no table but its version.
+transaction back, and undo what was promised by then; EXTRA syncs the directory as well. SQLite before 3.51.3
+can corrupt a WAL database that has two connections, and the commands of the command line are a second one. No
+auto-vacuum: pages that retention has freed are used again, so the file stays at the size of its longest history,
+and nothing ever holds the write lock to move pages about. It knows no table but its version; what to do about
+damage is `cutoutd.journal.rebuild`'s.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import closing, contextmanager
+from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.errors import CutoutdError, StorageError
+from cutoutd.errors import CutoutdError, StorageError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 SCHEMA_VERSION = 1
@@ -26,14 +32,30 @@ FILE_NAME = "journal.sqlite"
 _BUSY_TIMEOUT_S = 15.0
 
 
+CHECK_S: Final = 3.0
+"""How long the daemon looks for damage at its start: 100,000 jobs take a tenth of that, and it must be ready soon."""
+
+_CHECK_STEPS: Final = 10_000  # of SQLite's own machine between two looks at the clock
+
+# SQLITE_CORRUPT and SQLITE_NOTADB: https://www.sqlite.org/rescode.html
+_DAMAGE: Final = frozenset({11, 26})
+
+
 class JournalDamagedError(CutoutdError):
     """The journal cannot be read as one."""
 
     title = "The journal is damaged"
     advice = (
-        "Stop the daemon and move this file aside; the next start makes a new one. "
-        "Pictures that were cut already are cut again then, under new names."
+        "Start the daemon again: it sets this file aside and makes a new one from the folders and their "
+        "sidecars. What has its sidecar is not cut again."
     )
+
+
+class JournalNewerError(UsageError):
+    """The journal is whole, but this program does not know its tables."""
+
+    title = "The journal is a newer cutoutd's"
+    advice = "Install that version again, or name another directory in [service] state_dir."
 
 
 class Store:
@@ -41,47 +63,42 @@ class Store:
 
     Args:
         path: the file; None: in memory, for a run that leaves nothing behind.
-        create: make it, with its tables, if it is not there: the daemon's right alone.
+        create: make it, with its tables, if it is not there, and see that it is whole: the daemon's right alone.
 
     Raises:
-        JournalDamagedError: the file is not a journal, or one of a newer cutoutd.
+        JournalDamagedError: the file is not a journal.
+        JournalNewerError: it is one of a newer cutoutd.
+        StorageError: the disk refuses it.
     """
 
     def __init__(self, path: Path | None, *, create: bool = False) -> None:
         self.path = path
         self._lock = threading.RLock()
-        self._connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
-            if path is not None
-            else ":memory:",
-            uri=True,
-            isolation_level=None,
-            timeout=_BUSY_TIMEOUT_S,
-            check_same_thread=False,
-        )
-        self._connection.row_factory = sqlite3.Row
+        self._damage: JournalDamagedError | None = None
+        if path is not None and create and not os.path.lexists(path):
+            make(path)
+        self._connection = _connect(path)
         try:
-            self._prepare(create=create)
-        except sqlite3.DatabaseError as error:
+            self._prepare(check=create)
+        except BaseException:
             self._connection.close()
-            if isinstance(error, sqlite3.OperationalError):
-                raise StorageError(f"the journal cannot be opened: {error}", path=path) from error
-            raise JournalDamagedError(f"SQLite says: {error}", path=path) from error
+            raise
 
-    def _prepare(self, *, create: bool) -> None:
-        self._connection.execute("PRAGMA journal_mode = DELETE")
-        self._connection.execute("PRAGMA synchronous = EXTRA")
-        version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-        if version == SCHEMA_VERSION:
-            return
-        if version != 0 or not create:
-            raise JournalDamagedError(
-                f"its schema has version {version}, this cutoutd knows {SCHEMA_VERSION}", path=self.path
-            )
-        schema = resources.files("cutoutd.journal").joinpath("schema.sql").read_text(encoding="utf-8")
-        self._connection.executescript(
-            f"BEGIN IMMEDIATE;{schema}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"
-        )
+    def _prepare(self, *, check: bool) -> None:
+        with self._refusals():
+            self._connection.execute("PRAGMA journal_mode = DELETE")
+            self._connection.execute("PRAGMA synchronous = EXTRA")
+            if self.path is None:
+                self._connection.executescript(_script())
+            version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+            if version > SCHEMA_VERSION and _tables(self._connection) not in (frozenset(), _known_tables()):
+                raise JournalNewerError(
+                    f"its schema has version {version}, this cutoutd knows {SCHEMA_VERSION}", path=self.path
+                )
+            if version != SCHEMA_VERSION or (check and _tables(self._connection) != _known_tables()):
+                raise JournalDamagedError("its tables are not those of a journal", path=self.path)
+            if check and (found := _fault(self._connection)):
+                raise JournalDamagedError(f"SQLite finds: {found}", path=self.path)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -89,6 +106,7 @@ class Store:
 
         Raises:
             StorageError: the disk is full, or another program holds the file; nothing was written.
+            JournalDamagedError: the file is no journal any more.
         """
         with self._lock, self._refusals():
             self._connection.execute("BEGIN IMMEDIATE")
@@ -103,11 +121,22 @@ class Store:
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
-        """Tell a disk that is full or a file that is locked from a fault of ours: it may pass."""
+        """Tell a disk that is full or a file that is locked, which may pass, from damage, which does not.
+
+        Damage that one thread has met ends the use of the file for all: what is written after it may be lost,
+        and what is read may be wrong.
+        """
+        if self._damage is not None:
+            raise self._damage
         try:
             yield
-        except sqlite3.OperationalError as error:
-            raise StorageError(f"the journal cannot be used: {error}", path=self.path) from error
+        except sqlite3.DatabaseError as error:
+            if _is_damage(error):
+                self._damage = JournalDamagedError(f"SQLite says: {error}", path=self.path)
+                raise self._damage from error
+            if isinstance(error, sqlite3.OperationalError):
+                raise StorageError(f"the journal cannot be used: {error}", path=self.path) from error
+            raise
 
     def write(self, sql: str, arguments: Sequence[Any] = ()) -> int:
         """Run one statement inside a transaction of the caller's; returns the rows it changed."""
@@ -138,3 +167,98 @@ class Store:
         """Close the file."""
         with self._lock:
             self._connection.close()
+
+
+def make(path: Path, facts: Mapping[str, str] | None = None) -> None:
+    """Make a new journal, under its name only once it is whole; whatever had the name is replaced.
+
+    Args:
+        path: the file.
+        facts: what it knows from the beginning.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    draft, hot = path.with_name(f"{path.name}.new"), path.with_name(f"{path.name}-journal")
+    try:
+        # SQLite would play what another file of that name left back into this one.
+        for leftover in (draft, draft.with_name(f"{draft.name}-journal"), hot):
+            leftover.unlink(missing_ok=True)
+        with closing(_connect(draft, create=True)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(_script())
+            connection.executemany("INSERT INTO fact (name, value) VALUES (?, ?)", (facts or {}).items())
+        draft.replace(path)
+        sync_names(path.parent)
+    except (OSError, sqlite3.OperationalError) as error:
+        raise StorageError(f"the journal cannot be made: {error}", path=path) from error
+
+
+def sync_names(directory: Path) -> None:
+    """See the names in the state directory onto the disk.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _connect(path: Path | None, *, create: bool = False) -> sqlite3.Connection:
+    if path is not None and os.path.lexists(path) and not path.is_file():
+        raise JournalDamagedError("this is not a file", path=path)
+    if path is not None and not create and path.stat().st_size == 0:
+        # SQLite takes it for a new database.
+        raise JournalDamagedError("the file is empty", path=path)
+    name = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}" if path is not None else ":memory:"
+    try:
+        connection = sqlite3.connect(
+            name, uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT_S, check_same_thread=False
+        )
+    except sqlite3.OperationalError as error:
+        raise StorageError(f"the journal cannot be opened: {error}", path=path) from error
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+@cache
+def _script() -> str:
+    schema = resources.files("cutoutd.journal").joinpath("schema.sql").read_text(encoding="utf-8")
+    return f"BEGIN IMMEDIATE;{schema}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"
+
+
+@cache
+def _known_tables() -> frozenset[tuple[str, str]]:
+    with closing(_connect(None)) as connection:
+        connection.executescript(_script())
+        return _tables(connection)
+
+
+def _tables(connection: sqlite3.Connection) -> frozenset[tuple[str, str]]:
+    """Tables and indices, each with the statement that makes it."""
+    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return frozenset((str(name), str(sql)) for name, sql in rows)
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    # The low byte is the kind, the others say more of it. Text that is none has no code at all.
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    return code in _DAMAGE or str(error).startswith("Could not decode to UTF-8")
+
+
+def _fault(connection: sqlite3.Connection) -> str:
+    """The first thing that is wrong with the file, or nothing if nothing is, as far as time allows."""
+    end_s = time.monotonic() + CHECK_S
+    connection.set_progress_handler(lambda: time.monotonic() > end_s, _CHECK_STEPS)
+    try:
+        found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            return ""  # a very large journal: what is wrong beyond this shows when it is read
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
+    return "" if found == "ok" else found

@@ -89,6 +89,14 @@ def rfc3339_ns(ns: int, *, digits: int = 9) -> str:
     return f"{whole.replace(tzinfo=None).isoformat()}.{rest // 10 ** (9 - digits):0{digits}d}Z"
 
 
+def microseconds(text: object) -> int:
+    """The inverse of ``rfc3339``; 0 for what is no such time."""
+    try:
+        return nanoseconds(str(text)) // 1000
+    except ValueError:
+        return 0
+
+
 def nanoseconds(text: str) -> int:
     """The inverse of ``rfc3339_ns``: datetime itself knows no more than microseconds.
 

@@ -1,6 +1,6 @@
 """What a picture that could not be cut leaves in the output folder: ``failed/IMG_0001.jpg.error.json``.
 
-Schema ``cutoutd.error/1``: schema, job, folder, source {path, [path_bytes], [sha256]}, code, title, cause, advice,
+Schema ``cutoutd.error/1``: schema, job, folder, source {path, [path_bytes], bytes, mtime, [sha256]}, code, title, cause, advice,
 attempts, at. It is there as long as the failure stands. This module must not touch the original.
 """
 
@@ -11,13 +11,23 @@ from typing import TYPE_CHECKING
 
 from cutoutd.errors import StorageError
 from cutoutd.publish.digest import examine
-from cutoutd.publish.document import encode, path_fields, read, rfc3339, true_path
+from cutoutd.publish.document import (
+    encode,
+    microseconds,
+    nanoseconds,
+    path_fields,
+    read,
+    rfc3339,
+    rfc3339_ns,
+    true_path,
+)
 from cutoutd.publish.faults import TargetTakenError, storage_faults
 from cutoutd.publish.naming import failure_names
 from cutoutd.publish.rename import rename_new, replace
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from cutoutd.jobs import Failure
@@ -33,6 +43,7 @@ class FailureFacts:
 
     Attributes:
         path: of the source in the folder's input, with ``/`` between parts.
+        bytes, mtime_ns: the version of the source, as accepted.
         sha256: of the source, if it could be read.
         attempts: how often the job was begun.
         at_us: when it was given up, UTC microseconds.
@@ -41,6 +52,8 @@ class FailureFacts:
     job: int
     folder: str
     path: str
+    bytes: int
+    mtime_ns: int
     sha256: str | None
     failure: Failure
     attempts: int
@@ -55,7 +68,12 @@ def compose_failure(facts: FailureFacts) -> bytes:
         "schema": SCHEMA,
         "job": facts.job,
         "folder": facts.folder,
-        "source": {**path_fields(facts.path), **known},
+        "source": {
+            **path_fields(facts.path),
+            "bytes": facts.bytes,
+            "mtime": rfc3339_ns(facts.mtime_ns),
+            **known,
+        },
         "code": failure.code,
         "title": failure.title,
         "cause": failure.cause,
@@ -64,6 +82,48 @@ def compose_failure(facts: FailureFacts) -> bytes:
         "at": rfc3339(facts.at_us),
     }
     return encode(document)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailureRecord:
+    """What a failure's record on the disk says.
+
+    Attributes:
+        folder, path: the source.
+        bytes, mtime_ns: the version of the source.
+        failure: code, title, cause and advice, as JSON gave them.
+        at_us: UTC microseconds; 0 if it does not say so in a way that can be read.
+    """
+
+    folder: str
+    path: str
+    bytes: int
+    mtime_ns: int
+    failure: Mapping[str, str]
+    at_us: int
+
+
+def read_failure(path: Path) -> FailureRecord | None:
+    """Read a failure's record back; None if none is there, or it does not say which version failed.
+
+    Raises:
+        OSError: the disk or share does not answer as it should.
+    """
+    document = read(path, SCHEMA)
+    if document is None:
+        return None
+    try:
+        source = document["source"]
+        return FailureRecord(
+            folder=str(document["folder"]),
+            path=true_path(source),
+            bytes=int(source["bytes"]),
+            mtime_ns=nanoseconds(source["mtime"]),
+            failure={key: str(document[key]) for key in ("code", "title", "cause", "advice")},
+            at_us=microseconds(document.get("at")),
+        )
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        return None
 
 
 class Failures:

@@ -24,7 +24,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from cutoutd.publish.document import encode, nanoseconds, path_fields, read, rfc3339, rfc3339_ns, true_path
+from cutoutd.publish.document import (
+    encode,
+    microseconds,
+    nanoseconds,
+    path_fields,
+    read,
+    rfc3339,
+    rfc3339_ns,
+    true_path,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,6 +105,7 @@ class SidecarRecord:
         folder, path: the source.
         bytes, mtime_ns, sha256: the version of the source.
         outputs: path in the folder's output, and SHA-256.
+        published_us: UTC microseconds; 0 if it does not say so in a way that can be read.
     """
 
     job: int
@@ -105,6 +115,7 @@ class SidecarRecord:
     mtime_ns: int
     sha256: str
     outputs: Mapping[str, str]
+    published_us: int
 
 
 def compose(
@@ -178,8 +189,9 @@ def read_sidecar(path: Path) -> SidecarRecord | None:
             mtime_ns=nanoseconds(source["mtime"]),
             sha256=str(source["sha256"]),
             outputs={true_path(output): str(output["sha256"]) for output in document["outputs"]},
+            published_us=microseconds(document.get("published_at")),
         )
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
 
 

@@ -116,7 +116,7 @@ class Targets:
         """
         for path in paths:
             target, beside = self._output / path, self._sidecars / sidecar_name(path)
-            keys = (_key(target), _key(beside)) if with_sidecar else (_key(target),)
+            keys = (claim_on(target), claim_on(beside)) if with_sidecar else (claim_on(target),)
             if not self._claims.reserve(keys):
                 continue
             sidecar = self._look_at_sidecar(beside) if with_sidecar else None
@@ -155,6 +155,6 @@ def _slot(target: Path, found: Found | None, *, is_ours: bool) -> Slot:
     )
 
 
-def _key(target: Path) -> bytes:
+def claim_on(target: Path) -> bytes:
     """The claim on a name, wherever links in the way to it lead."""
     return claim_key(os.path.join(os.path.realpath(target.parent), target.name))  # noqa: PTH118 - text, not a Path

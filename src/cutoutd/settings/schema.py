@@ -54,6 +54,12 @@ class Service(_Table):
         le=1_000_000_000,
         description="MiB that stay free on the disks of outputs and journal; below it nothing new is taken.",
     )
+    keep_history_days: int = Field(
+        default=90,
+        ge=0,  # 0: for ever
+        le=36_500,
+        description="Days for which what is over stays in the journal; 0 keeps it for ever.",
+    )
 
 
 class PoolSettings(_Table):

@@ -1,0 +1,121 @@
+"""Taking over what was done before the journal knew the folder, as its sidecars and failure records tell.
+
+At the first start of a folder: on a new state directory, after the journal was rebuilt, or when another machine
+worked on it until now. What they say of a version that lies there now is done, and is not cut again. Lives in
+the folder's own thread, since any look at a share may hang. It must not open sources or results.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.intake.scan import look
+from cutoutd.jobs import JobState, Version
+from cutoutd.journal.acceptance import Adopted
+from cutoutd.logs import get
+from cutoutd.publish.records import Records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cutoutd.intake.rules import Rules
+    from cutoutd.journal.acceptance import Acceptance
+    from cutoutd.publish.records import Record
+    from cutoutd.settings.schema import Folder
+
+BATCH: Final = 500
+"""So many share one transaction."""
+
+_NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EINVAL})  # of what no file there could be called
+
+
+class Adoption:
+    """The adoption of one folder's earlier results.
+
+    Args:
+        folder: its settings.
+        rules: which names it takes.
+        acceptance: the journal's memory of versions.
+    """
+
+    def __init__(self, folder: Folder, *, rules: Rules, acceptance: Acceptance) -> None:
+        self._folder = folder
+        self._root = os.fspath(folder.input)
+        self._rules = rules
+        self._acceptance = acceptance
+        self._log = get(folder=folder.name)
+        self._ended: dict[str, int] = {}
+        self._published: dict[str, int] = {}
+
+    def carry_out(self, proceeding: Callable[[], bool]) -> None:
+        """Walk through the output once; may be repeated.
+
+        Args:
+            proceeding: called after each portion; False ends it.
+
+        Raises:
+            OSError: the disk or share does not answer as it should.
+            StorageError: the journal cannot be written.
+        """
+        folder = self._folder
+        records = iter(
+            Records(
+                folder.name,
+                output=folder.output,
+                sidecar_dir=folder.sidecar_dir,
+                renditions=folder.recipe().renditions,
+            )
+        )
+        self._ended.clear()
+        self._published.clear()
+        adopted = 0
+        while batch := list(islice(records, BATCH)):
+            taken = [one for record in batch if (one := self._weigh(record)) is not None]
+            adopted += self._acceptance.adopt(folder.name, taken)
+            if not proceeding():
+                return
+        if adopted:
+            self._log.info("folder.adopted", pictures=adopted)
+
+    def _weigh(self, record: Record) -> Adopted | None:
+        """What a record counts for, given those that were read before it: of two, the later one."""
+        if not self._rules.takes_file(record.path):
+            return None
+        state, detail = _outcome(record)
+        return Adopted(
+            version=Version(path=record.path, size=record.size, mtime_ns=record.mtime_ns),
+            stands=self._is_there(record) and _is_later(record, self._ended),
+            latest=record.failure is None and _is_later(record, self._published),
+            state=state,
+            sha256=record.sha256,
+            at_us=record.at_us,
+            published=record.published,
+            claims=record.claims,
+            detail=detail,
+        )
+
+    def _is_there(self, record: Record) -> bool:
+        try:
+            seen = look(self._root, record.path)
+        except OSError as error:
+            if error.errno in _NO_NAME:
+                return False
+            raise
+        return seen is not None and (seen.size, seen.mtime_ns) == (record.size, record.mtime_ns)
+
+
+def _is_later(record: Record, times: dict[str, int]) -> bool:
+    if record.at_us < times.get(record.path, -1):
+        return False
+    times[record.path] = record.at_us
+    return True
+
+
+def _outcome(record: Record) -> tuple[JobState, dict[str, Any]]:
+    if record.failure is not None:
+        return JobState.FAILED, {"failure": {**record.failure, "permanent": True, "delay_s": 0.0}}
+    state = JobState.REVIEW if record.review else JobState.DONE
+    return state, {"outputs": list(record.outputs), "why": "adopted: its sidecar says so"}

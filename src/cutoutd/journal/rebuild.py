@@ -1,0 +1,121 @@
+"""A journal that is damaged: set aside, never deleted, and a new one in its place that says so.
+
+What was in it is found again in the folders: sources by their scan, results by their sidecars. Of the old
+file's content nothing is trusted but what can do no harm. It must not look at a hot folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import StorageError
+from cutoutd.journal.commands import PAUSED, REBUILT
+from cutoutd.journal.folders import FIRST_RUN
+from cutoutd.journal.store import JournalDamagedError, Store, make, sync_names
+from cutoutd.logs import get
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cutoutd.clock import Clock
+
+_NAMES: Final = 100  # set aside within one second
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rebuilt:
+    """That the journal had to be made anew.
+
+    What a hosted folder had uploaded and may have been billed for stood in the old one alone, so nothing may
+    be uploaded until a person has looked: such folders wait for `resume`. Local ones go on.
+
+    Attributes:
+        at_us: when, UTC microseconds.
+        aside: the name under which the old file lies in the state directory.
+        cause: what was wrong with it.
+    """
+
+    at_us: int
+    aside: str
+    cause: str
+
+
+def open_or_rebuild(path: Path, clock: Clock) -> Store:
+    """The journal, whatever state its file is in.
+
+    Raises:
+        JournalNewerError: it is whole, but a newer cutoutd's.
+        StorageError: the disk refuses.
+    """
+    try:
+        return Store(path, create=True)
+    except JournalDamagedError as damage:
+        aside = _replace(path, cause=damage.cause, now_us=clock.now_us())
+        get().error("journal.rebuilt", why=damage.cause, set_aside=str(aside))
+    return Store(path, create=True)
+
+
+def rebuilt(store: Store) -> Rebuilt | None:
+    """Whether this journal was made anew since a person last said `resume`."""
+    row = store.row("SELECT value FROM fact WHERE name = ?", (REBUILT,))
+    return Rebuilt(**json.loads(row["value"])) if row is not None else None
+
+
+def _replace(path: Path, *, cause: str, now_us: int) -> Path:
+    """Set the file aside and make a new one; returns where the old one lies now."""
+    aside = _free_name(path, now_us)
+    note = Rebuilt(at_us=now_us, aside=aside.name, cause=cause)
+    facts = {**_salvaged(path, now_us), REBUILT: json.dumps(asdict(note))}
+    try:
+        # Its rollback journal first: found beside the new file, it would be played back into that.
+        with suppress(FileNotFoundError):
+            path.with_name(f"{path.name}-journal").rename(f"{aside}-journal")
+            sync_names(path.parent)
+        try:
+            os.link(path, aside, follow_symlinks=False)
+        except OSError:  # a directory, or a file system without hard links
+            path.rename(aside)
+        sync_names(path.parent)
+    except OSError as error:
+        raise StorageError(f"the damaged journal cannot be set aside: {error.strerror}", path=path) from error
+    # Until this one rename the damaged file has the name, so a crash in between repeats all this.
+    make(path, facts)
+    return aside
+
+
+def _free_name(path: Path, now_us: int) -> Path:
+    at = datetime.fromtimestamp(now_us // 1_000_000, tz=UTC).strftime("%Y%m%dT%H%M%SZ")
+    names = (
+        path.with_name(f"{path.stem}-damaged-{at}{number or ''}{path.suffix}") for number in range(_NAMES)
+    )
+    return next(name for name in names if not os.path.lexists(name))
+
+
+def _salvaged(path: Path, now_us: int) -> dict[str, str]:
+    """Facts from the old file, as far as it can be read: when each folder began, and whether work was paused.
+
+    With ``existing = "skip"`` the first tells what was there before from what still waits to be cut.
+    """
+    facts: dict[str, str] = {}
+    with suppress(sqlite3.Error, OSError):
+        for name, first_run_us in _read(path, "SELECT name, first_run_us FROM folder"):
+            if isinstance(first_run_us, int) and 0 < first_run_us <= now_us:
+                facts[f"{FIRST_RUN}{name}"] = str(first_run_us)
+    with suppress(sqlite3.Error, OSError):
+        for name, value in _read(path, "SELECT name, value FROM fact"):
+            if name == PAUSED or str(name).startswith(FIRST_RUN):
+                facts.setdefault(str(name), str(value))
+    return facts
+
+
+def _read(path: Path, sql: str) -> Iterator[tuple[object, object]]:
+    # Immutable: as it lies there, with no lock taken and nothing played back into it.
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        yield from connection.execute(sql)

@@ -1,0 +1,188 @@
+"""What an output folder says was done: its sidecars and failure records, read back.
+
+They are input from outside: whoever can write there can put anything under their names. So a record speaks
+for its own source alone, and only of names that this source could have been given. This module must not
+look at a source, or at a result: whether they are as the record says is for others to see.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.jobs import Published
+from cutoutd.publish.failures import read_failure
+from cutoutd.publish.naming import OVERLAY_SUFFIX, REVIEW, candidates, doubtful, sidecar_name
+from cutoutd.publish.sidecar import read_sidecar
+from cutoutd.publish.staging import STAGING_NAME
+from cutoutd.publish.targets import claim_on
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from cutoutd.jobs import Rendition
+    from cutoutd.publish.failures import FailureRecord
+    from cutoutd.publish.sidecar import SidecarRecord
+
+MAX_OUTPUTS: Final = 64  # of one sidecar; a folder has a few renditions
+MAX_PATH: Final = 4000  # characters, as a scan of the input has it
+KNOWN_NAMES: Final = 100  # candidates among which an output's name is looked for
+MAX_WORDS: Final = 2000  # characters of a failure's texts
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_FAILURE: Final = ".error.json"
+_NOT_TO_BE_READ: Final = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """What one sidecar or failure record says.
+
+    Attributes:
+        path: of the source, relative to the folder's input.
+        size, mtime_ns: the version of the source.
+        at_us: when it was published or given up, UTC microseconds.
+        sha256: of the source's bytes; None in a failure.
+        published: results, with the names they got.
+        claims: keys of these names and their sidecar's.
+        outputs: absolute paths of the results, for people.
+        review: the results are doubtful.
+        failure: code, title, cause and advice; None where the picture was cut.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    at_us: int
+    sha256: str | None = None
+    published: tuple[Published, ...] = ()
+    claims: tuple[bytes, ...] = ()
+    outputs: tuple[str, ...] = ()
+    review: bool = False
+    failure: Mapping[str, str] | None = None
+
+
+class Records:
+    """The records of one folder.
+
+    Args:
+        folder: its name; others' records are passed over.
+        output: its output folder, absolute.
+        sidecar_dir: where its sidecars lie, if not beside the results.
+        renditions: by which a result's name tells what it is.
+    """
+
+    def __init__(
+        self, folder: str, *, output: Path, sidecar_dir: Path | None, renditions: Sequence[Rendition]
+    ) -> None:
+        self._folder = folder
+        self._output = output
+        self._sidecars = sidecar_dir or output
+        self._renditions = renditions
+
+    def __iter__(self) -> Iterator[Record]:
+        """Walk through the output folder, and through the sidecars' where that is another.
+
+        Raises:
+            OSError: the disk or share does not answer as it should.
+        """
+        for root in dict.fromkeys((self._output, self._sidecars)):
+            for path in _json_files(root):
+                record = self._read(path)
+                if record is not None:
+                    yield record
+
+    def _read(self, path: Path) -> Record | None:
+        try:
+            if path.name.endswith(_FAILURE):
+                failed = read_failure(path)
+                return None if failed is None else self._of_failure(failed)
+            cut = read_sidecar(path)
+            return None if cut is None else self._of_sidecar(cut)
+        except OSError as error:
+            if error.errno in _NOT_TO_BE_READ:
+                return None
+            raise
+
+    def _of_failure(self, said: FailureRecord) -> Record | None:
+        if said.folder != self._folder or not _is_path(said.path):
+            return None
+        return Record(
+            path=said.path,
+            size=said.bytes,
+            mtime_ns=said.mtime_ns,
+            at_us=said.at_us,
+            failure={key: text[:MAX_WORDS] for key, text in said.failure.items()},
+        )
+
+    def _of_sidecar(self, said: SidecarRecord) -> Record | None:
+        if said.folder != self._folder or not _is_path(said.path) or not _SHA256.fullmatch(said.sha256):
+            return None
+        if not 0 < len(said.outputs) <= MAX_OUTPUTS:
+            return None
+        published = tuple(
+            one for path, sha256 in said.outputs.items() if (one := self._result(said.path, path, sha256))
+        )
+        names = [(self._output, one.path) for one in published]
+        if published:  # the sidecar is named after the first
+            names.append((self._sidecars, sidecar_name(published[0].path)))
+        return Record(
+            path=said.path,
+            size=said.bytes,
+            mtime_ns=said.mtime_ns,
+            at_us=said.published_us,
+            sha256=said.sha256,
+            published=published,
+            claims=tuple(claim_on(root / path) for root, path in names),
+            outputs=tuple(str(self._output / one.path) for one in published),
+            review=all(path.startswith(f"{REVIEW}/") for path in said.outputs),
+        )
+
+    def _result(self, source: str, path: str, sha256: str) -> Published | None:
+        """A result that this source could have got under this name by today's settings."""
+        if not _SHA256.fullmatch(sha256):
+            return None
+        for review in (False, True):
+            place = doubtful(source) if review else source
+            suffixes = [(index, one.suffix, one.format) for index, one in enumerate(self._renditions)]
+            overlays = [(-1, OVERLAY_SUFFIX, self._renditions[0].format)] if review else []
+            for index, suffix, extension in (*suffixes, *overlays):
+                names = candidates(place, suffix=suffix, extension=extension)
+                if path in itertools.islice(names, KNOWN_NAMES):
+                    return Published(rendition=index, path=path, sha256=sha256, review=review)
+        return None
+
+
+def _json_files(root: Path) -> Iterator[Path]:
+    """What is named like a record; no link is followed, and what may not be read is passed over."""
+    directories = [os.fspath(root)]
+    while directories:
+        below = directories.pop()
+        try:
+            with os.scandir(below) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        if entry.name != STAGING_NAME and len(entry.path) <= MAX_PATH:
+                            directories.append(entry.path)
+                    elif entry.name.endswith(".json"):
+                        yield Path(entry.path)
+        except OSError as error:
+            if error.errno not in _NOT_TO_BE_READ:
+                raise
+
+
+def _is_path(path: str) -> bool:
+    """Whether it stays inside a folder, and is a name that a file can have."""
+    try:
+        os.fsencode(path)
+    except ValueError:
+        return False
+    parts = path.split("/")
+    return len(path) <= MAX_PATH and "\0" not in path and {"", ".", ".."}.isdisjoint(parts)

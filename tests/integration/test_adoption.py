@@ -1,0 +1,402 @@
+"""What lies in a folder's output is taken over by a journal that does not know it, and not cut again."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.clock import Clock
+from cutoutd.daemon.adoption import Adoption
+from cutoutd.daemon.assembly import publisher_of, rules_of
+from cutoutd.jobs import Failure, Job, JobState, Version
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.reader import Reader
+from cutoutd.publish.naming import claim_key
+from cutoutd.publish.plan import Publication
+from cutoutd.settings.choices import Existing
+from tests.integration.parts import JPEG, NAME, cut_of, digest, folder_in, provenance, states
+from tests.integration.test_watcher import Intake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from cutoutd.daemon.provenance import Provenance
+    from cutoutd.settings.schema import Folder
+
+AN_HOUR_S = 3600.0
+
+
+class Anyone:
+    """Claims that nobody contests."""
+
+    def reserve(self, keys: Sequence[bytes]) -> bool:
+        """Yes."""
+        return bool(keys)
+
+
+class Shop:
+    """A folder that an earlier installation worked on, and a journal that does not know it."""
+
+    def __init__(self, root: Path, **given: Any) -> None:  # noqa: ANN401 -- any key of a folder
+        self.folder: Folder = folder_in(root, **given)
+        for place in (self.folder.output, self.folder.sidecar_dir):
+            if place is not None:
+                place.mkdir(exist_ok=True)
+        self.publisher = publisher_of(self.folder, name=NAME, run="earlier")
+        self.publisher.open()
+        self.provenance: Provenance = provenance(Clock())
+        self.clock = Clock()
+        self.jobs = 0
+        self.journal = Journal(None, run="run-1", clock=self.clock)
+
+    def put(self, name: str, content: bytes = JPEG) -> Job:
+        """A source, as an earlier journal had it."""
+        path = self.folder.input / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        seen = path.stat()
+        self.jobs += 1
+        return Job(
+            id=self.jobs,
+            folder=NAME,
+            path=name,
+            size=seen.st_size,
+            mtime_ns=seen.st_mtime_ns,
+            state=JobState.WORKING,
+            forced=False,
+            attempts=0,
+            interrupted=0,
+            tries=0,
+            alone=False,
+            accepted_us=self.clock.now_us(),
+            not_before_us=0,
+            finished_us=None,
+            sha256=None,
+        )
+
+    def cut(self, name: str, content: bytes = JPEG, *, review: bool = False, age_s: float = 0) -> Job:
+        """A source whose results are published."""
+        job = self.put(name, content)
+        results = [content + str(number).encode() for number in range(len(self.folder.rendition))]
+        cut = cut_of(job.id, self.publisher.staging.directory, content, *results, review=review)
+        publication = Publication(
+            facts=self.provenance.sidecar_facts(job, cut),
+            staged=cut.staged,
+            renditions=self.folder.recipe().renditions,
+            review=review,
+            earlier=(),
+        )
+        plan = self.publisher.plan(publication, Anyone(), now_us=self.clock.now_us() - int(age_s * 1_000_000))
+        self.publisher.carry_out(plan)
+        return job
+
+    def fail(self, name: str) -> Job:
+        """A source that could not be cut."""
+        job = self.put(name, b"broken")
+        failure = Failure(code="Picture", title="t", cause="cut short", advice="a", permanent=True)
+        self.publisher.failures.publish(self.provenance.failure_facts(job, failure))
+        return job
+
+    def adopt(self, proceeding: Callable[[], bool] = lambda: True) -> None:
+        """The first start."""
+        adoption = Adoption(self.folder, rules=rules_of(self.folder), acceptance=self.journal.acceptance)
+        adoption.carry_out(proceeding)
+
+    def knows(self, job: Job) -> bool:
+        """Whether this version would not be cut again."""
+        return self.journal.acceptance.is_known(NAME, job.version)
+
+    def row(self, name: str) -> Job:
+        """The newest version of a source, as the journal has it."""
+        return next(job for job in reversed(list(Reader(self.journal.store).jobs())) if job.path == name)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Shop]]:
+    """Makes shops."""
+    made: list[Shop] = []
+
+    def build(**given: Any) -> Shop:  # noqa: ANN401 -- as of Shop
+        made.append(Shop(tmp_path, **given))
+        return made[-1]
+
+    yield build
+    for shop in made:
+        shop.journal.close()
+
+
+@pytest.fixture
+def shop(make: Callable[..., Shop]) -> Shop:
+    """With one transparent PNG a picture."""
+    return make()
+
+
+def test_what_has_its_sidecar_is_done_and_owns_its_names(shop: Shop) -> None:
+    """Results, names, the published hash: as if this journal had seen it all."""
+    job = shop.cut("sub/a.jpg")
+    shop.adopt()
+    assert shop.knows(job)
+    row = shop.row("sub/a.jpg")
+    assert (row.state, row.sha256, row.detail["outputs"]) == (
+        JobState.DONE,
+        digest(JPEG),
+        [str(shop.folder.output / "sub/a.png")],
+    )
+    names = shop.journal.names
+    assert names.published_sha256(NAME, "sub/a.jpg") == digest(JPEG)
+    (result,) = names.earlier(NAME, "sub/a.jpg")
+    assert (result.path, result.sha256, result.rendition, result.review) == (
+        "sub/a.png",
+        digest(JPEG + b"0"),
+        0,
+        False,
+    )
+    for taken in ("sub/a.png", "sub/a.png.json"):
+        key = claim_key(os.path.join(os.path.realpath(shop.folder.output), taken))  # noqa: PTH118 -- a name
+        assert not names.reserve(NAME, "sub/another.jpg", [key])
+        assert names.reserve(NAME, "sub/a.jpg", [key])
+
+
+def test_every_kind_of_end_is_taken_over(make: Callable[..., Shop]) -> None:
+    """Done in two forms, doubtful, failed; with the sidecars in a place of their own."""
+    shop = make(rendition=[{}, {"suffix": "_2"}], sidecar_dir=str(Path(folder_root(make)) / "sidecars"))
+    jobs = [shop.cut("a.jpg"), shop.cut("b.jpg", b"\xff\xd8\xffdoubt", review=True), shop.fail("c.jpg")]
+    shop.adopt()
+    assert all(shop.knows(job) for job in jobs)
+    assert states(shop.journal) == {
+        "a.jpg": JobState.DONE,
+        "b.jpg": JobState.REVIEW,
+        "c.jpg": JobState.FAILED,
+    }
+    assert shop.row("c.jpg").detail["failure"]["cause"] == "cut short"
+    assert [one.path for one in shop.journal.names.earlier(NAME, "a.jpg")] == ["a.png", "a_2.png"]
+    assert [one.review for one in shop.journal.names.earlier(NAME, "b.jpg")] == [True, True]
+    assert shop.journal.queue.retry(None) == 1  # the failed one alone
+
+
+def folder_root(make: Callable[..., Shop]) -> Path:
+    """Where a shop's folders lie."""
+    return make().folder.input.parent
+
+
+def test_another_version_is_cut_but_what_is_published_is_known(shop: Shop) -> None:
+    """So a touched file is found unchanged, and a new version takes the old one's place."""
+    shop.cut("a.jpg")
+    path = shop.folder.input / "a.jpg"
+    os.utime(path, ns=(1, 1))
+    shop.adopt()
+    assert states(shop.journal) == {}
+    assert not shop.journal.acceptance.is_known(NAME, Version(path="a.jpg", size=len(JPEG), mtime_ns=1))
+    assert shop.journal.names.published_sha256(NAME, "a.jpg") == digest(JPEG)
+    assert [one.path for one in shop.journal.names.earlier(NAME, "a.jpg")] == ["a.png"]
+
+
+def test_a_source_that_is_gone_keeps_its_name(shop: Shop) -> None:
+    """As with `originals = "delete"`: should it come back, its result is replaced and not doubled."""
+    shop.cut("a.jpg")
+    (shop.folder.input / "a.jpg").unlink()
+    shop.adopt()
+    assert states(shop.journal) == {}
+    assert [one.path for one in shop.journal.names.earlier(NAME, "a.jpg")] == ["a.png"]
+
+
+def test_a_deleted_result_stays_deleted_and_a_retouched_one_a_strangers(shop: Shop) -> None:
+    """The sidecar counts; what it stands beside is its owner's affair."""
+    jobs = [shop.cut("a.jpg"), shop.cut("b.jpg")]
+    (shop.folder.output / "a.png").unlink()
+    (shop.folder.output / "b.png").write_bytes(b"retouched")
+    shop.adopt()
+    assert all(shop.knows(job) for job in jobs)
+    (of_b,) = shop.journal.names.earlier(NAME, "b.jpg")
+    assert of_b.sha256 != digest(b"retouched")
+
+
+def test_what_still_waits_is_done_but_not_what_is_asked_for_or_in_hand(shop: Shop) -> None:
+    """After a take-over: the other machine cut it meanwhile."""
+    jobs = [shop.cut(f"{n}.jpg") for n in range(4)]
+    ids = shop.journal.acceptance.accept(NAME, [job.version for job in jobs])
+    shop.journal.queue.rest(ids[1], 60.0, detail={})
+    shop.journal.queue.claim(shop.row("2.jpg"))
+    shop.journal.queue.finish(ids[3], JobState.FAILED, detail={})
+    assert shop.journal.queue.retry(None) == 1
+    shop.adopt()
+    assert list(states(shop.journal).values()) == [
+        JobState.DONE,
+        JobState.DONE,
+        JobState.WORKING,
+        JobState.QUEUED,
+    ]
+    assert len(list(Reader(shop.journal.store).jobs())) == 4
+
+
+def test_an_older_version_that_waits_here_is_gone(shop: Shop) -> None:
+    """The other machine saw the newer one."""
+    job = shop.cut("a.jpg")
+    (old,) = shop.journal.acceptance.accept(NAME, [replace(job.version, mtime_ns=1)])
+    shop.adopt()
+    assert [(one.id, one.state) for one in Reader(shop.journal.store).jobs()] == [
+        (old, JobState.GONE),
+        (old + 1, JobState.DONE),
+    ]
+
+
+def test_what_ended_here_later_stays_as_it_is(shop: Shop) -> None:
+    """A sidecar that somebody copied elsewhere says less than the journal."""
+    job = shop.cut("a.jpg", age_s=AN_HOUR_S)
+    (known,) = shop.journal.acceptance.accept(NAME, [job.version])
+    shop.journal.finish_publishing(shop.row("a.jpg"), JobState.DONE, sha256="f" * 64, published=[], detail={})
+    shop.adopt()
+    assert [one.id for one in Reader(shop.journal.store).jobs()] == [known]
+    assert shop.journal.names.published_sha256(NAME, "a.jpg") == "f" * 64
+
+
+@pytest.mark.parametrize("later", ["done", "review"])
+def test_of_two_records_the_later_counts(shop: Shop, later: str) -> None:
+    """Doubtful first and good after a `retry`, or the other way round; whichever is read first."""
+    shop.cut("a.jpg", age_s=0 if later == "done" else AN_HOUR_S)
+    shop.jobs += 1
+    source = (shop.folder.input / "a.jpg").stat().st_mtime_ns
+    job = shop.cut("a.jpg", review=True, age_s=0 if later == "review" else AN_HOUR_S)
+    os.utime(shop.folder.input / "a.jpg", ns=(source, source))
+    # Both speak of the version that is there.
+    beside = shop.folder.output / "review/a.png.json"
+    said = json.loads(beside.read_text())
+    said["source"]["mtime"] = json.loads((shop.folder.output / "a.png.json").read_text())["source"]["mtime"]
+    beside.write_text(json.dumps(said))
+    shop.adopt()
+    assert states(shop.journal) == {"a.jpg": JobState(later)}
+    assert not shop.knows(job)
+    assert len(shop.journal.names.earlier(NAME, "a.jpg")) == 2
+
+
+def test_adoption_can_be_repeated_and_broken_off(shop: Shop) -> None:
+    """A share that goes away in the middle of it; a stop."""
+    for n in range(3):
+        shop.cut(f"{n}.jpg")
+    shop.adopt(lambda: False)
+    before = list(Reader(shop.journal.store).jobs())
+    shop.adopt()
+    assert list(Reader(shop.journal.store).jobs()) == before
+
+
+HOSTILE: dict[str, Any] = {
+    "traversal": {"source.path": "../a.jpg"},
+    "absolute": {"source.path": "/etc/passwd"},
+    "nul": {"source.path": "a\0.jpg"},
+    "half a character": {"source.path": "\ud800.jpg"},
+    "another folder": {"folder": "another"},
+    "another schema": {"schema": "cutoutd.sidecar/2"},
+    "no outputs": {"outputs": []},
+    "outputs of another kind": {"outputs": {"path": "a.png"}},
+    "thousands of outputs": {"outputs": [{"path": f"{n}.png", "sha256": "a" * 64} for n in range(5000)]},
+    "no hash": {"source.sha256": "x"},
+    "huge size": {"source.bytes": 10**400},
+    "infinite size": {"source.bytes": float("inf")},
+    "time of another kind": {"source.mtime": 5},
+    "source of another kind": {"source": ["a.jpg"]},
+}
+
+
+@pytest.mark.parametrize("lie", HOSTILE)
+def test_an_absurd_sidecar_counts_for_nothing(shop: Shop, lie: str) -> None:
+    """Whoever can write into the output can write anything there; a picture is cut all the same."""
+    job = shop.cut("a.jpg")
+    path = shop.folder.output / "a.png.json"
+    said = json.loads(path.read_text())
+    for where, value in HOSTILE[lie].items():
+        table, _, key = where.rpartition(".")
+        (said[table] if table else said)[key] = value
+    path.write_text(json.dumps(said))
+    shop.cut("b.jpg")
+    shop.adopt()
+    assert not shop.knows(job)
+    assert states(shop.journal) == {"b.jpg": JobState.DONE}
+
+
+@pytest.mark.parametrize(
+    ("path", "sha256"), [("../../elsewhere.png", "a" * 64), ("b.png", "a" * 64), ("a.png", "A")]
+)
+def test_a_sidecar_speaks_only_of_names_its_source_could_have(shop: Shop, path: str, sha256: str) -> None:
+    """Or it could have another picture's result replaced."""
+    job = shop.cut("a.jpg")
+    sidecar = shop.folder.output / "a.png.json"
+    said = json.loads(sidecar.read_text())
+    said["outputs"][0] |= {"path": path, "sha256": sha256}
+    sidecar.write_text(json.dumps(said))
+    shop.adopt()
+    assert shop.knows(job)
+    assert shop.journal.names.earlier(NAME, "a.jpg") == ()
+    assert shop.journal.store.rows("SELECT * FROM name") == []
+
+
+def test_things_that_are_no_sidecars_do_no_harm(shop: Shop) -> None:
+    """Huge, nested, a FIFO, a link out of the folder, a directory, one that may not be read."""
+    out = shop.folder.output
+    job = shop.cut("a.jpg")
+    (out / "huge.json").write_bytes(b" " * (2 << 20))
+    (out / "deep.json").write_bytes(b"[" * 100_000)
+    os.mkfifo(out / "fifo.json")
+    (out / "link.json").symlink_to("a.png.json")
+    (out / "loop").symlink_to(out)
+    (out / "dir.json").mkdir()
+    (out / "secret.json").write_bytes(b"{}")
+    (out / "secret.json").chmod(0)
+    shop.adopt()
+    assert shop.knows(job)
+    assert states(shop.journal) == {"a.jpg": JobState.DONE}
+
+
+def test_a_share_that_fails_meanwhile_ends_it_loudly(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half an adoption would have the other half cut again: the folder stands by and begins anew."""
+    shop.cut("a.jpg")
+
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("cutoutd.publish.records.read_sidecar", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        shop.adopt()
+
+
+def test_a_watcher_adopts_before_it_accepts(tmp_path: Path) -> None:
+    """At a folder's first start; and what has no sidecar is accepted as ever."""
+    shop = Shop(tmp_path)
+    shop.cut("a.jpg")
+    shop.put("b.jpg")
+    intake = Intake(tmp_path)
+    intake.begin()
+    intake.accepts("b.jpg")
+    assert states(intake.journal) == {"a.jpg": JobState.DONE, "b.jpg": JobState.QUEUED}
+    intake.watcher.stop()
+    intake.watcher.join(20.0)
+    intake.journal.close()
+    shop.journal.close()
+
+
+def test_after_a_lost_journal_what_waited_is_not_taken_for_what_was_skipped(tmp_path: Path) -> None:
+    """With existing = "skip": the folder began when the lost journal says so, not now."""
+    for name in ("old.jpg", "waiting.jpg"):
+        folder_in(tmp_path).input.joinpath(name).write_bytes(JPEG)
+    began_us = (tmp_path / "in/old.jpg").stat().st_ctime_ns // 1000 + 1
+    os.utime(tmp_path / "in/waiting.jpg", ns=((began_us + 10**6) * 1000,) * 2)
+    os.utime(tmp_path / "in/old.jpg", ns=(1, 1))
+    began_us = max(began_us, (tmp_path / "in/old.jpg").stat().st_ctime_ns // 1000 + 1)
+    intake = Intake(tmp_path, existing=Existing.SKIP.value)
+    with intake.journal.store.transaction():
+        intake.journal.store.write("INSERT INTO fact VALUES (?, ?)", (f"first-run/{NAME}", str(began_us)))
+    intake.gate.first_run_us = intake.journal.folders.first_run_us(NAME)
+    intake.begin()
+    intake.accepts("waiting.jpg")
+    assert states(intake.journal) == {"old.jpg": JobState.SKIPPED, "waiting.jpg": JobState.QUEUED}
+    assert intake.journal.folders.first_run_us(NAME) is None
+    row = intake.journal.store.row("SELECT first_run_us FROM folder")
+    assert row is not None
+    assert row[0] == began_us
+    intake.watcher.stop()
+    intake.watcher.join(20.0)
+    intake.journal.close()
