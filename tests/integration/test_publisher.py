@@ -484,7 +484,7 @@ def test_originals_are_moved_without_replacing_any(tmp_path: Path, originals: Pa
     assert (originals / "sub" / "a.tif").read_bytes() == OLD
     assert (originals / "sub" / "a-2.tif").read_bytes() == NEW
     assert (originals / "sub" / "a-2.tif").stat().st_mtime_ns == 10**18 + 1
-    put_away.close()
+    put_away.sweep(frozenset())
     assert [path.name for path in originals.iterdir()] == ["sub"]
 
 

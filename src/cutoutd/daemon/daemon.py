@@ -232,7 +232,7 @@ class Daemon:
 
     def _setup(self) -> wire.Setup:
         # What does not answer would hold a new worker up before it has begun.
-        folders = [folder for folder in self._folders.values() if folder.standing.is_open]
+        folders = [folder for folder in self._folders.values() if folder.is_there]
         return setup_of(
             self._settings,
             self._model,
@@ -262,6 +262,6 @@ class Daemon:
             closed={
                 name: standing.why
                 for name, folder in self._folders.items()
-                if not (standing := folder.standing).is_open
+                if not (standing := folder.shown).is_open
             },
         )

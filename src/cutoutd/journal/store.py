@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.errors import CutoutdError, StorageError
+from cutoutd.errors import CutoutdError, JournalError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,7 +87,7 @@ class Store:
         """Hold the write lock; commit at the end, roll back on any error.
 
         Raises:
-            StorageError: the disk is full, or another program holds the file; nothing was written.
+            JournalError: the disk is full, or another program holds the file; nothing was written.
         """
         with self._lock, self._refusals():
             self._connection.execute("BEGIN IMMEDIATE")
@@ -106,7 +106,7 @@ class Store:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise StorageError(f"the journal cannot be used: {error}", path=self.path) from error
+            raise JournalError(f"the journal cannot be used: {error}", path=self.path) from error
 
     def write(self, sql: str, arguments: Sequence[Any] = ()) -> int:
         """Run one statement inside a transaction of the caller's; returns the rows it changed."""

@@ -18,7 +18,7 @@ from cutoutd.publish.directories import Directories
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.naming import numbered
 from cutoutd.publish.rename import rename_new
-from cutoutd.publish.staging import Staging
+from cutoutd.publish.staging import Staging, sweep
 from cutoutd.publish.writing import write_whole
 
 if TYPE_CHECKING:
@@ -116,9 +116,15 @@ class Originals:
             delete_original(source, sha256)
         return Disposal(outcome=Outcome.MOVED, to=target)
 
-    def close(self) -> None:
-        """Remove the staging directory, if there is one and nothing is left in it."""
-        self._staging.close()
+    def sweep(self, dead: frozenset[str]) -> None:
+        """Remove what dead runs left of copies, and the staging directory if nothing is left in it.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should.
+        """
+        with storage_faults(self._directory):
+            sweep(self._directory, is_dead=dead.__contains__, needed=())
+            self._staging.close()
 
     def _free_or_same(self, path: str, sha256: str) -> Path:
         targets = (self._directory / name for name in numbered(path))
