@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.errors import CutoutdError, JournalError, StorageError
+from cutoutd.errors import CutoutdError, JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,7 +64,7 @@ class Store:
         except sqlite3.DatabaseError as error:
             self._connection.close()
             if isinstance(error, sqlite3.OperationalError):
-                raise StorageError(f"the journal cannot be opened: {error}", path=path) from error
+                raise JournalError(f"the journal cannot be opened: {error}", path=path) from error
             raise JournalDamagedError(f"SQLite says: {error}", path=path) from error
 
     def _prepare(self, *, create: bool) -> None:
