@@ -12,6 +12,8 @@
     │   └── LostError           the worker died over it
     ├── TemporaryError          may pass by itself; has a delay
     │   └── StorageError        a share or disk does not answer as it should
+    │       ├── OutputError     the one that results go to: none of the folder's can be written
+    │       └── JournalError    the one the journal is on: nothing can be written down
     └── SourceGoneError         the file was removed or replaced before its turn
 
 This module must not log, print, or know exit codes: the command line maps families to codes.
@@ -138,6 +140,19 @@ class StorageError(TemporaryError):
     delay_s = 15.0
 
 
+class OutputError(StorageError):
+    """The disk or share that results go to refuses: what one picture met there, the folder's next would too."""
+
+    title = "The result cannot be written"
+
+
+class JournalError(StorageError):
+    """The journal's disk refuses, or another program holds the file: it is no fault of any folder's."""
+
+    title = "The journal cannot be written"
+    advice = "See that the disk of the state directory has room and works; work goes on by itself."
+
+
 class SourceGoneError(CutoutdError):
     """The source was removed, or replaced by a newer version, before its turn."""
 
@@ -147,6 +162,13 @@ class SourceGoneError(CutoutdError):
 
 # Removed; or a link or a directory has its name now, which we do not follow or read.
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR})
+
+# For a result these mean that the place it goes to is not as it should be.
+_NO_PLACE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EEXIST})
+_NO_PLACE_ADVICE = (
+    "See that the output folder is there and that no file stands where a sub-folder belongs; "
+    "work goes on by itself."
+)
 
 # What the errno of a failed system call means for a file that worked a moment ago. Everything that is not
 # named here is a StorageError too, with the system's own words: an unknown fault is safer tried again.
@@ -165,14 +187,36 @@ _ADVICE_BY_ERRNO: dict[int, str] = {
 
 
 def from_os_error(error: OSError, path: Path | None) -> CutoutdError:
-    """Translate a system call's failure into this tree: the only place where errno is read for meaning.
+    """Translate a system call's failure over a source into this tree.
 
     Args:
-        error: the failure, from reading a source or writing a result.
+        error: the failure.
         path: the file it happened to.
     """
-    said = error.strerror or str(error) or "the system gave no reason"
     if error.errno in _NOT_THERE:
-        return SourceGoneError(f"no longer there ({said})", path=path)
-    advice = _ADVICE_BY_ERRNO.get(error.errno or 0)
-    return StorageError(f"the system says: {said}", path=path, advice=advice)
+        return SourceGoneError(f"no longer there ({_said(error)})", path=path)
+    return StorageError(
+        f"the system says: {_said(error)}", path=path, advice=_ADVICE_BY_ERRNO.get(error.errno or 0)
+    )
+
+
+def from_output_error(error: OSError, path: Path) -> OutputError:
+    """Translate a system call's failure over a result.
+
+    Args:
+        error: the failure.
+        path: the file or directory it happened to.
+    """
+    if error.errno in _NO_PLACE:
+        return OutputError(
+            f"the place for results is not as it should be ({_said(error)})",
+            path=path,
+            advice=_NO_PLACE_ADVICE,
+        )
+    return OutputError(
+        f"the system says: {_said(error)}", path=path, advice=_ADVICE_BY_ERRNO.get(error.errno or 0)
+    )
+
+
+def _said(error: OSError) -> str:
+    return error.strerror or str(error) or "the system gave no reason"

@@ -6,10 +6,10 @@ Nothing here is called at import. It never logs the environment, and a sink that
 from __future__ import annotations
 
 import atexit
-import contextlib
 import logging
 import os
 import queue
+import select
 import sys
 import threading
 import time
@@ -31,13 +31,18 @@ FLUSH_S = 1.0
 class _Sink:
     """Writes whole lines to a stream, from a thread of its own: a log that is full or stuck never holds up work.
 
-    What does not fit in the queue is dropped, and the next line that gets through says how many were.
+    What does not fit in the queue, or is refused, is lost; the next line that gets through says how many were.
+    A descriptor is written to directly: what a stream of Python's keeps after a failure would come out torn later,
+    and its lock, held by a thread that is stuck, would end the whole process at its exit.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._descriptor = _descriptor_of(stream)
         self._lines: queue.Queue[str] = queue.Queue(QUEUED_LINES)
-        self._dropped = 0
+        self._not_taken = 0
+        self._refused = 0
+        self._is_torn = False
         self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
         self._thread.start()
         atexit.register(self.flush)
@@ -46,7 +51,7 @@ class _Sink:
         try:
             self._lines.put_nowait(message)
         except queue.Full:
-            self._dropped += 1
+            self._not_taken += 1
 
     debug = info = warning = error = critical = fatal = failure = exception = log = msg
 
@@ -59,13 +64,40 @@ class _Sink:
     def _write_all(self) -> None:
         while True:
             line = self._lines.get()
-            dropped, self._dropped = self._dropped, 0
-            with contextlib.suppress(OSError, ValueError):
-                if dropped:
-                    self._stream.write(f'{{"event": "log.dropped", "lines": {dropped}}}\n')
-                self._stream.write(line + "\n")
-                self._stream.flush()
+            lost = self._not_taken + self._refused
+            try:
+                if lost:
+                    self._write(f'{{"event": "log.dropped", "lines": {lost}}}\n')
+                    self._not_taken, self._refused = self._not_taken - (lost - self._refused), 0
+                self._write(line + "\n")
+            except (OSError, ValueError):
+                self._refused += 1
             self._lines.task_done()
+
+    def _write(self, text: str) -> None:
+        if self._descriptor is None:
+            self._stream.write(text)
+            self._stream.flush()
+            return
+        rest = memoryview((b"\n" if self._is_torn else b"") + text.encode("utf-8", "backslashreplace"))
+        whole = len(rest)
+        while rest:
+            try:
+                rest = rest[os.write(self._descriptor, rest) :]
+            except BlockingIOError:  # another program made the pipe so; this thread may wait
+                select.select([], [self._descriptor], [], FLUSH_S)
+            except OSError:
+                self._is_torn = self._is_torn or len(rest) < whole
+                raise
+        self._is_torn = False
+
+
+def _descriptor_of(stream: TextIO) -> int | None:
+    """The descriptor behind a stream; None for one in memory."""
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):
+        return None
 
 
 def _printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

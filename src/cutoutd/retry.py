@@ -26,6 +26,9 @@ FRESH_S = 180.0
 MAX_DELAY_S = 300.0
 """Passing faults are never given up, but looked at no more rarely than this."""
 
+MAX_OUTPUT_DELAY_S = 60.0
+"""The folder itself rests while its output refuses, so that few pictures are tried; none waits long afterwards."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Again:
@@ -52,6 +55,8 @@ def after_failure(failure: Failure, *, tries: int, age_s: float, patient: bool) 
         patient: whether there will be a later in this run (not so under ``run --once`` and ``cut``).
     """
     backoff_s = min(MAX_DELAY_S, max(failure.delay_s, 2.0) * 2.0 ** min(tries, 16))
+    if failure.code == "Output":
+        return Again(delay_s=min(backoff_s, MAX_OUTPUT_DELAY_S))
     if not failure.permanent:
         return Again(delay_s=backoff_s)
     if failure.code == "Picture" and patient and 0 <= age_s < FRESH_S:

@@ -250,7 +250,7 @@ def test_a_result_without_a_place_is_computed_again_later(make: Callable[..., De
     desk.settle()
     resting = desk.job(job)
     assert (resting.state, resting.tries) == (JobState.RETRY, 1)
-    assert resting.detail["failure"]["code"] == "Storage"
+    assert resting.detail["failure"]["code"] == "Output"
     assert resting.not_before_us == desk.clock.now_us() + int(StorageError.delay_s * 1_000_000)
     assert (desk.results[0].state, desk.staged()) == (JobState.RETRY, [])
     (desk.folder.output / "sub").unlink()

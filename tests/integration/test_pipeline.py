@@ -308,7 +308,7 @@ def test_a_staging_directory_that_is_gone_is_a_fault_of_the_disks(
     task = drop(encoded(ball()))
     Path(task.staging).rmdir()
     failure = failed_only(task, engine)
-    assert (failure.code, failure.permanent) == ("Storage", False)
+    assert (failure.code, failure.permanent) == ("Output", False)
 
 
 def test_a_fault_of_ours_is_reported_and_ends_nothing(

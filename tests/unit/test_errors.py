@@ -79,6 +79,8 @@ def test_the_name_of_a_kind_is_stable_and_unique() -> None:
         "Lost",
         "Temporary",
         "Storage",
+        "Output",
+        "Journal",
         "SourceGone",
     }
 

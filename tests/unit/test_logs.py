@@ -149,12 +149,14 @@ def test_an_exception_is_told_on_the_same_line() -> None:
     [OSError(28, "full"), BrokenPipeError(), BlockingIOError(), ValueError("I/O operation on closed file")],
 )
 def test_a_stream_that_fails_does_not_stop_the_work(error: Exception) -> None:
-    """The line is lost; what it was about is not, nor is the next line."""
+    """The line is lost, and said to be; what it was about is not, nor is the next line."""
     stream = Broken(error)
     logs.configure(level="info", log_format="json", stream=stream)
     logs.get().error("job.failed", job=1)
     logs.get().error("job.failed", job=2)
-    assert [line["job"] for line in lines(stream)] == [2]
+    lost, next_line = lines(stream)
+    assert (lost["event"], lost["lines"]) == ("log.dropped", 1)
+    assert next_line["job"] == 2
 
 
 def test_a_full_disk_does_not_stop_the_work() -> None:

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from cutoutd.cli import bench, check, cut, models, queue, run, status
+from cutoutd.cli.pipes import close_quietly
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
 from cutoutd.journal.store import JournalDamagedError
 
@@ -87,6 +88,12 @@ def main() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         build()(prog_name="cutoutd")
+    except SystemExit as end:
+        # Typer makes an exit code 1 of it, which means "some files failed" here.
+        if end.code == 1 and isinstance(end.__context__, BrokenPipeError):
+            close_quietly()
+            sys.exit(0)
+        raise
     except CutoutdError as error:
         print(f"cutoutd: {error.title}: {error}", file=sys.stderr)
         sys.exit(exit_code(error))

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import queue
 import sys
+import threading
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
 from cutoutd.cli.console import Live, Quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from cutoutd.daemon.listener import Listener
+    from cutoutd.daemon.listener import Listener, Result
+
+QUEUED: Final = 10_000
+"""So many results may wait for a terminal that is stopped."""
+
+CLOSE_S: Final = 1.0
 
 
 @contextmanager
@@ -26,8 +35,63 @@ def listener_for(waiting: str, *, level: str, log_format: str = "auto") -> Itera
     """
     at_terminal = sys.stdout.isatty()
     logs.configure(level="error" if at_terminal and level == "info" else level, log_format=log_format)
-    listener = Live(waiting) if at_terminal else Quiet()
+    listener = Relay(Live(waiting)) if at_terminal else Quiet()
     try:
         yield listener
     finally:
         listener.close()
+
+
+class Relay:
+    """Passes everything on to what draws, in a thread of its own: a terminal that is stopped or gone costs no work.
+
+    What does not fit in the queue is not drawn; the log has it. After the terminal has refused once, nothing is.
+
+    Args:
+        live: draws.
+    """
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._queue: queue.Queue[Callable[[], None]] = queue.Queue(QUEUED)
+        self._gone = False
+        threading.Thread(target=self._draw_all, name="terminal", daemon=True).start()
+
+    def started(self, folders: int, workers: int) -> None:
+        """The daemon is ready."""
+        self._pass_on(partial(self._live.started, folders, workers))
+
+    def accepted(self, count: int) -> None:
+        """More to do."""
+        self._pass_on(partial(self._live.accepted, count))
+
+    def result(self, result: Result) -> None:
+        """A job has ended."""
+        self._pass_on(partial(self._live.result, result))
+
+    def attention(self, folder: str, message: str) -> None:
+        """A folder's standing changed."""
+        self._pass_on(partial(self._live.attention, folder, message))
+
+    def close(self) -> None:
+        """Take the bar away, if the terminal lets us within a moment."""
+        self._pass_on(self._live.close)
+        end_s = time.monotonic() + CLOSE_S
+        while self._queue.unfinished_tasks and time.monotonic() < end_s:
+            time.sleep(0.005)
+
+    def _pass_on(self, draw: Callable[[], None]) -> None:
+        try:
+            self._queue.put_nowait(draw)
+        except queue.Full:
+            return
+
+    def _draw_all(self) -> None:
+        while True:
+            draw = self._queue.get()
+            try:
+                if not self._gone:
+                    draw()
+            except (OSError, ValueError):
+                self._gone = True
+            self._queue.task_done()

@@ -86,6 +86,15 @@ def retry(
             raise UsageError(f"there is no job {number}", advice="`cutoutd jobs` lists them.")
         if known.state in (JobState.QUEUED, JobState.WORKING, JobState.PUBLISHING):
             raise UsageError(f"job {number} is {known.state} already", advice="Wait for it to end.")
+        newest = Reader(store).newest(known)
+        if newest != number:
+            raise UsageError(
+                f"job {number} is about an older version of {known.folder}/{printable(known.path)}",
+                advice=f"Its newest version is job {newest}.",
+            )
+    if failed and not any(states.get(JobState.FAILED) for states in Reader(store).counts().values()):
+        print("No picture has failed.")
+        return
     commands = Commands(store, Clock())
     for argument in [str(number) for number in job or []] or ["failed"]:
         commands.post(Verb.RETRY, argument)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cutoutd.cli.listeners import listener_for
+from cutoutd.cli.pipes import told_if_anyone_listens
 from cutoutd.cli.queue import printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock
@@ -42,7 +43,8 @@ def run(
     with listener_for(_waiting(chosen), level=service.log_level, log_format=service.log_format) as listener:
         outcome = daemon.run(chosen, clock=Clock(), listener=listener, once=once, timeout_s=timeout)
     if once:
-        _summarise(outcome)
+        with told_if_anyone_listens():
+            _summarise(outcome)
         raise typer.Exit(0 if outcome.is_clean else 1)
 
 

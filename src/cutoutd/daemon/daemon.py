@@ -9,6 +9,7 @@ import os
 from collections import deque
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon import machine
@@ -16,6 +17,7 @@ from cutoutd.daemon.assembly import confine, publisher_of, rules_of, setup_of, s
 from cutoutd.daemon.delivery import Delivery
 from cutoutd.daemon.gate import Gate
 from cutoutd.daemon.hotfolder import HotFolder
+from cutoutd.daemon.patience import Patience
 from cutoutd.daemon.provenance import Provenance
 from cutoutd.daemon.retention import Retention
 from cutoutd.daemon.statusfile import StatusFile
@@ -89,11 +91,13 @@ def run(
     """
     model = catalog.find(settings.model.name)
     catalog.verify(model)
-    with StateDirectory(settings.service.state_dir) as state:
+    patience = Patience(lasting=not once)
+    with patience.until_done(partial(StateDirectory, settings.service.state_dir)) as state:
         # Before any thread: everything this process starts from here on is without a network.
         layers = confine(settings)
         get().info("daemon.started", pid=os.getpid(), state_dir=str(state.path), sandbox=layers)
-        with closing(Journal(state.path, run=state.run, clock=clock)) as journal:
+        opened = patience.until_done(partial(Journal, state.path, run=state.run, clock=clock))
+        with closing(opened) as journal:
             daemon = Daemon(
                 settings, model, state=state, journal=journal, clock=clock, listener=listener, once=once
             )
@@ -150,12 +154,10 @@ class Daemon:
             ModelError: the model does not load.
             CutoutdError: the workers do not start, or a folder's thread died.
         """
-        unfinished = self._journal.queue.recover()
-        self._journal.queue.park(set(self._folders))
+        unfinished, dead_runs = Patience(lasting=not self._once).until_done(self._take_over)
         for job in unfinished:
             if job.folder in self._folders:
                 self._folders[job.folder].delivery.repair(job)
-        dead_runs = self._journal.runs.begin(self._state.previous_run)
         for folder in self._folders.values():
             folder.start()
         self._wait_for_first_looks()
@@ -187,6 +189,12 @@ class Daemon:
         finally:
             self._stop()
         return self._outcome(supervisor.tally)
+
+    def _take_over(self) -> tuple[list[Job], frozenset[str]]:
+        """What dead runs were in the midst of, and which they were; may be called again."""
+        unfinished = self._journal.queue.recover()
+        self._journal.queue.park(set(self._folders))
+        return unfinished, self._journal.runs.begin(self._state.previous_run)
 
     def _hot_folder(self, folder: Folder) -> HotFolder:
         publisher = publisher_of(folder, name=folder.name, run=self._state.run)
@@ -246,7 +254,7 @@ class Daemon:
 
     def _setup(self) -> wire.Setup:
         # What does not answer would hold a new worker up before it has begun.
-        folders = [folder for folder in self._folders.values() if folder.standing.is_open]
+        folders = [folder for folder in self._folders.values() if folder.is_there]
         return setup_of(
             self._settings,
             self._model,
@@ -276,6 +284,6 @@ class Daemon:
             closed={
                 name: standing.why
                 for name, folder in self._folders.items()
-                if not (standing := folder.standing).is_open
+                if not (standing := folder.shown).is_open
             },
         )

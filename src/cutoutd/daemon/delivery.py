@@ -9,20 +9,19 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.daemon.disposals import Disposals
 from cutoutd.daemon.listener import Result
-from cutoutd.errors import CutoutdError, StorageError, TemporaryError
+from cutoutd.daemon.lull import Lull
+from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
 from cutoutd.jobs import Failure, JobState
 from cutoutd.logs import get
 from cutoutd.publish.faults import ResultLostError, TargetTakenError
-from cutoutd.publish.originals import Disposal, Outcome, delete_original
-from cutoutd.publish.originals import Originals as KeptOriginals
 from cutoutd.publish.plan import Plan, Publication, Verdict
 from cutoutd.retry import Again, after_failure
-from cutoutd.settings.choices import Originals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +43,20 @@ _INVENTED: Final = Failure(
     advice="The original is untouched. It may be a hostile file; `cutoutd retry` tries it again.",
     permanent=True,
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Resting:
+    """A deed that the disk, the share or the journal refused.
+
+    Attributes:
+        until_s: when it is tried again, in monotonic seconds.
+        needs_staged: what is staged must stay for it.
+    """
+
+    until_s: float
+    deed: Deed
+    needs_staged: bool
 
 
 class _SourceClaims:
@@ -91,10 +104,12 @@ class Delivery:
         self._tell = tell
         self._wake = wake
         self._run_id = run
-        self._kept = KeptOriginals(folder.originals_dir, run) if folder.originals_dir is not None else None
+        self._disposals = Disposals(folder, journal.queue, clock, run)
+        self.lull = Lull(folder.name, clock)
         self._log = get(folder=folder.name)
         self._work: queue.SimpleQueue[Deed | None] = queue.SimpleQueue()
-        self._resting: list[tuple[float, Deed]] = []
+        self._resting: list[_Resting] = []
+        self._unwritten: dict[str, Job] = {}  # failures whose records could not be written, by path
         self._given = 0
         self._finished = 0
         self.failure: BaseException | None = None
@@ -140,7 +155,7 @@ class Delivery:
 
     def dispose(self, job: Job) -> None:
         """Move or delete an original that an earlier run could not."""
-        self._give(partial(self._dispose, job, job.sha256 or ""))
+        self._give(partial(self._disposals.add, job, job.sha256 or ""))
 
     def explain(self, job: Job, failure: Failure) -> None:
         """Give a job up, and leave the reason where its owner finds it."""
@@ -161,24 +176,40 @@ class Delivery:
             self._wake()
 
     def _do(self, deed: Deed) -> None:
-        """Every deed can be done again from its beginning, so one that the journal's disk refuses is kept."""
+        self._attempt(deed)
+        # Not after an error that is not caught: the folder must not look idle before its death is known.
+        self._finished += 1
+
+    def _attempt(self, deed: Deed) -> None:
+        """Every deed can be done again from its beginning, so one that the journal's disk refuses is kept.
+
+        A deed that goes on with another one attempts that one: what was done and written down already is then
+        not done again, whatever has become of the files in between.
+        """
         try:
             deed()
         except StorageError as error:
             self._log.error("delivery.refused", why=str(error))
-            self._resting.append((self._clock.monotonic_s() + error.delay_s, deed))
-        # Not after any other error: the folder must not look idle before its death is known.
-        self._finished += 1
+            self._rest(deed, error.delay_s, needs_staged=True)
+
+    def _rest(self, deed: Deed, delay_s: float, *, needs_staged: bool) -> None:
+        until_s = self._clock.monotonic_s() + delay_s
+        self._resting.append(_Resting(until_s=until_s, deed=deed, needs_staged=needs_staged))
 
     def _next(self) -> Deed | None:
         """The next deed: one whose rest is over, or the next that is given."""
         while True:
             now_s = self._clock.monotonic_s()
-            for resting in [resting for resting in self._resting if resting[0] <= now_s]:
+            for resting in [resting for resting in self._resting if resting.until_s <= now_s]:
                 self._resting.remove(resting)
                 self._given += 1
-                return resting[1]
-            ends = [until_s for until_s, _ in self._resting]
+                return resting.deed
+            ends = [resting.until_s for resting in self._resting]
+            if self._disposals.next_s is not None:
+                if self._disposals.next_s <= now_s:
+                    self._given += 1
+                    return self._disposals.go_on
+                ends.append(self._disposals.next_s)
             try:
                 return self._work.get(timeout=max(0.0, min(ends) - now_s) if ends else None)
             except queue.Empty:
@@ -199,6 +230,8 @@ class Delivery:
         claims = _SourceClaims(self._journal, job)
         try:
             plan = self._publisher.plan(publication, claims, now_us=self._clock.now_us())
+        except JournalError:
+            raise  # nothing is wrong with the result: planned again later
         except TemporaryError as error:
             self._journal.names.release(job.folder, job.path)
             self._put_off(job, error)
@@ -209,7 +242,7 @@ class Delivery:
             claims=plan.claims,
             detail={"plan": plan.to_json(), "review": cut.review},
         )
-        self._carry_out(job, cut, plan)
+        self._attempt(partial(self._carry_out, job, cut, plan))
 
     def _carry_out(self, job: Job, cut: Cut, plan: Plan) -> None:
         try:
@@ -219,22 +252,27 @@ class Delivery:
         except ResultLostError:
             self._repair_plan(job, plan, sha256=cut.source.sha256, review=cut.review)
         except TemporaryError as error:
-            self._rest(job, error, partial(self._carry_out, job, cut, plan))
+            self._wait(job, error, partial(self._carry_out, job, cut, plan))
         else:
-            self._conclude(
-                job,
-                JobState.REVIEW if cut.review else JobState.DONE,
-                sha256=cut.source.sha256,
-                published=plan.published,
-                warnings=(*cut.warnings, *plan.warnings),
-                why="; ".join(cut.quality.reasons) if cut.review else "",
-                seconds=cut.timings_ms.get("total", 0.0) / 1000,
+            self._attempt(
+                partial(
+                    self._conclude,
+                    job,
+                    JobState.REVIEW if cut.review else JobState.DONE,
+                    sha256=cut.source.sha256,
+                    published=plan.published,
+                    warnings=(*cut.warnings, *plan.warnings),
+                    why="; ".join(cut.quality.reasons) if cut.review else "",
+                    seconds=cut.timings_ms.get("total", 0.0) / 1000,
+                )
             )
 
-    def _rest(self, job: Job, error: TemporaryError, deed: Deed) -> None:
+    def _wait(self, job: Job, error: TemporaryError, deed: Deed) -> None:
         """A plan that is written down is carried out, however long the disk or share takes to come back."""
         self._log.warning("job.half-published", job=job.id, path=job.path, why=str(error))
-        self._resting.append((self._clock.monotonic_s() + error.delay_s, deed))
+        if isinstance(error, StorageError):
+            self.lull.refused(str(error))
+        self._rest(deed, error.delay_s, needs_staged=True)
 
     def _conclude(
         self,
@@ -248,7 +286,7 @@ class Delivery:
         seconds: float = 0.0,
     ) -> None:
         outputs = [str(self._folder.output / one.path) for one in published]
-        disposable = state is JobState.DONE and self._folder.originals is not Originals.KEEP
+        disposable = state is JobState.DONE and self._disposals.wanted
         self._clear_failure(job)  # before the commit mark: after it, nobody would come back for the record
         self._journal.finish_publishing(
             job,
@@ -258,6 +296,7 @@ class Delivery:
             detail={"outputs": outputs, "warnings": list(warnings)} | ({"why": why} if why else {}),
             undisposed=disposable,
         )
+        self.lull.worked()
         self._log.info(
             "job.published",
             job=job.id,
@@ -267,7 +306,7 @@ class Delivery:
             seconds=round(seconds, 3),
         )
         if disposable:
-            self._dispose(job, sha256)
+            self._disposals.add(job, sha256)
         self._tell(
             Result(
                 job=job.id,
@@ -282,6 +321,7 @@ class Delivery:
 
     def _clear_failure(self, job: Job) -> None:
         """An earlier failure of the same source is over; that it is cannot be undone by a full disk."""
+        self._unwritten.pop(job.path, None)
         try:
             self._publisher.failures.clear(job.path)
         except CutoutdError as error:
@@ -289,34 +329,14 @@ class Delivery:
 
     def _leave(self, job: Job, sha256: str) -> None:
         """The bytes are those that are published: nothing to publish, but the original goes its way."""
-        disposable = self._folder.originals is not Originals.KEEP
+        disposable = self._disposals.wanted
         self._clear_failure(job)
         self._journal.queue.finish(
             job.id, JobState.UNCHANGED, detail={}, sha256=sha256, undisposed=disposable
         )
         if disposable:
-            self._dispose(job, sha256)
+            self._disposals.add(job, sha256)
         self._say(job, JobState.UNCHANGED, "")
-
-    def _dispose(self, job: Job, sha256: str) -> None:
-        """The original's way, as the folder says; only now that its cutout is done. Tried until it is gone."""
-        source = self._folder.input / job.path
-        try:
-            match self._folder.originals:
-                case Originals.MOVE if self._kept is not None:
-                    disposal = self._kept.move(source, sha256, path=job.path, job=job.id)
-                case Originals.DELETE:
-                    disposal = delete_original(source, sha256)
-                case _:
-                    disposal = Disposal(outcome=Outcome.GONE)  # the folder says "keep" by now
-        except TemporaryError as error:
-            self._log.warning("original.stays", job=job.id, path=job.path, why=str(error))
-            self._resting.append(
-                (self._clock.monotonic_s() + error.delay_s, partial(self._dispose, job, sha256))
-            )
-            return
-        self._journal.queue.disposed(job.id)
-        self._log.info("original.disposed", job=job.id, path=job.path, outcome=disposal.outcome.value)
 
     def _put_off(self, job: Job, error: TemporaryError) -> None:
         """The disk or share refuses: what is staged is thrown away, and made again when it is better."""
@@ -331,6 +351,8 @@ class Delivery:
         decision = after_failure(failure, tries=job.tries, age_s=0.0, patient=True)
         delay_s = decision.delay_s if isinstance(decision, Again) else error.delay_s
         self._journal.queue.rest(job.id, delay_s, detail={"failure": asdict(failure)})
+        if isinstance(error, StorageError):
+            self.lull.refused(str(error))
         self._log.warning("job.put-off", job=job.id, path=job.path, why=str(error), delay_s=delay_s)
         try:
             self._publisher.discard(job.id)
@@ -340,15 +362,27 @@ class Delivery:
             self._say(job, JobState.RETRY, error.cause)
 
     def _explain(self, job: Job, failure: Failure) -> None:
+        self._unwritten[job.path] = job
+        self._record(job, failure)
+        self._journal.queue.finish(job.id, JobState.FAILED, detail={"failure": asdict(failure)})
+        self._log.warning("job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause)
+        self._say(job, JobState.FAILED, failure.cause)
+
+    def _record(self, job: Job, failure: Failure) -> None:
+        """Leave the reason in the output folder, if it still stands; once more later, if that is refused now."""
+        if self._unwritten.get(job.path) is not job:
+            return
         try:
             self._publisher.discard(job.id)
             self._publisher.failures.publish(self._provenance.failure_facts(job, failure))
         except CutoutdError as error:
             # The journal has the reason in any case, and `cutoutd jobs` shows it.
             self._log.warning("failure.not-written", job=job.id, path=job.path, why=str(error))
-        self._journal.queue.finish(job.id, JobState.FAILED, detail={"failure": asdict(failure)})
-        self._log.warning("job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause)
-        self._say(job, JobState.FAILED, failure.cause)
+            if isinstance(error, TemporaryError):
+                delay_s = max(error.delay_s, StorageError.delay_s)
+                self._rest(partial(self._record, job, failure), delay_s, needs_staged=False)
+        else:
+            del self._unwritten[job.path]
 
     def _repair(self, job: Job) -> None:
         plan = Plan.from_json(job.detail["plan"])
@@ -358,23 +392,21 @@ class Delivery:
         try:
             recovery = self._publisher.recover(plan)
         except TemporaryError as error:
-            again = partial(self._repair_plan, job, plan, sha256=sha256, review=review)
-            self._rest(job, error, again)
+            self._wait(job, error, partial(self._repair_plan, job, plan, sha256=sha256, review=review))
             return
         if recovery.verdict is Verdict.FINISHED:
             state = JobState.REVIEW if review else JobState.DONE
-            self._conclude(job, state, sha256=sha256, published=recovery.standing)
+            self._attempt(partial(self._conclude, job, state, sha256=sha256, published=recovery.standing))
         else:
             self._journal.undo_publishing(job, standing=recovery.standing)
             self._log.info("job.undone", job=job.id, path=job.path)
 
     def _sweep(self, dead: frozenset[str]) -> None:
-        if self._resting:
+        self._disposals.sweep(dead)
+        if any(resting.needs_staged for resting in self._resting):
             return  # it may still need what is staged; the next start sweeps
         try:
             removed = self._publisher.sweep(dead)
-            if self._kept is not None:
-                removed += self._kept.sweep(dead)
         except CutoutdError as error:
             self._log.warning("staging.not-swept", why=str(error))
         else:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.errors import CutoutdError
-from cutoutd.jobs import Task
+from cutoutd.jobs import Cut, Failure, Task
 from cutoutd.journal.store import JournalDamagedError
 
 if TYPE_CHECKING:
     from cutoutd.daemon.delivery import Delivery
-    from cutoutd.jobs import Job
+    from cutoutd.jobs import Job, Report
     from cutoutd.journal.names import Names
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
@@ -134,6 +134,30 @@ class HotFolder:
             return standing
         return replace(standing, watching=Watching.STANDING_BY, why="the disk or share does not answer")
 
+    @property
+    def is_there(self) -> bool:
+        """Whether its directories answer, even if nothing is to be begun in it for now."""
+        standing = self.standing
+        return standing.is_open or standing.watching is Watching.PAUSED
+
+    @property
+    def shown(self) -> Standing:
+        """How it stands, for people: paused as well while its output refuses."""
+        standing, why = self.standing, self.delivery.lull.why
+        if not standing.is_open or not why:
+            return standing
+        return replace(standing, watching=Watching.PAUSED, why=why)
+
+    def heard(self, report: Report) -> None:
+        """A worker has something to say that concerns all of the folder's pictures; or nothing, and others may try."""
+        match report:
+            case Failure(code="Output"):
+                self.delivery.lull.refused(f"{self.folder.output}: {report.cause}. {report.advice}")
+            case Cut():
+                pass  # its delivery tells
+            case _:
+                self.delivery.lull.undecided()
+
     def found_stuck(self) -> None:
         """A worker got stuck in it; it stands by until its intake has finished a look again."""
         self._stuck_at_turn = self.intake.turns
@@ -150,7 +174,12 @@ class HotFolder:
 
     def may_work(self, workers: int) -> bool:
         """Whether its jobs may be begun."""
-        return self.standing.is_open and self.delivery.backlog < BACKLOG_PER_WORKER * workers
+        delivery = self.delivery
+        return (
+            self.standing.is_open
+            and not delivery.lull.holds
+            and delivery.backlog < BACKLOG_PER_WORKER * workers
+        )
 
     def check_alive(self) -> None:
         """See that both threads live.
@@ -170,12 +199,16 @@ class HotFolder:
 
         A sandbox is bound to directories, not to their names: a share that came back is out of its reach.
         """
-        roots = self.intake.roots if self.standing.is_open else ()
+        standing = self.standing
+        if standing.watching is Watching.PAUSED:
+            return False  # it is there, and will be when there is room again
+        roots = self.intake.roots if standing.is_open else ()
         changed, self._roots = roots not in ((), self._roots), roots
         return changed
 
     def task(self, job: Job) -> Task:
         """A job as a worker gets it."""
+        self.delivery.lull.tries()
         published = None if job.forced else self._names.published_sha256(job.folder, job.path)
         return Task(
             job=job.id,

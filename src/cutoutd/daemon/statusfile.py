@@ -1,12 +1,15 @@
 """`status.json` in the state directory: what only the running daemon knows, for `cutoutd status`.
 
-Counts are not in it; the journal has them. It is written when something changed, and whole or not at all.
+Counts are not in it; the journal has them. It is written when something changed, and whole or not at all; on a
+full disk, which is just what a reader wants to be told of, over the old one.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
     from cutoutd.ports import WorkerFacts
 
 FILE_NAME = "status.json"
+
+_ROOM = " " * 4096
+"""At the end of the file, so that a longer one fits in its place where the disk gives no more."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class StatusFile:
@@ -52,10 +59,25 @@ class StatusFile:
         if now == self._last:
             return
         # Not synced: it describes a running process, and means nothing after a power cut.
-        draft = self._path.with_suffix(".new")
-        draft.write_text(json.dumps(now), encoding="ascii")
-        draft.replace(self._path)
+        self._write(json.dumps(now).encode("ascii"))
         self._last = now
+
+    def _write(self, content: bytes) -> None:
+        draft = self._path.with_suffix(".new")
+        try:
+            draft.write_bytes(content + _ROOM.encode("ascii"))
+            draft.replace(self._path)
+        except OSError as error:
+            with suppress(OSError):
+                draft.unlink()
+            if error.errno not in _FULL:
+                raise
+            with self._path.open("r+b", buffering=0) as file:
+                size = file.seek(0, os.SEEK_END)
+                if len(content) > size:
+                    raise
+                file.seek(0)
+                file.write(content.ljust(size))
 
 
 def read(directory: Path) -> dict[str, Any]:

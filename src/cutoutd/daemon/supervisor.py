@@ -203,7 +203,7 @@ class Supervisor:
             return
         try:
             self._status.show(
-                {name: folder.standing for name, folder in self._folders.items()},
+                {name: folder.shown for name, folder in self._folders.items()},
                 workers=self._pool.size,
                 facts=self._pool.facts,
                 paused=self._paused,
@@ -246,10 +246,12 @@ class Supervisor:
             job = self._dispatcher.next_job(self._ready(), pool_is_empty=self._pool.busy == 0)
             if job is None:
                 break
-            folder = self._folders[job.folder]
+            task = self._folders[job.folder].task(
+                job
+            )  # before the claim: it reads the journal, which may refuse
             self._journal.queue.claim(job)
             self._in_hand[job.id] = job
-            self._pool.submit(folder.task(job))
+            self._pool.submit(task)
             begun = True
             if job.alone:
                 break
@@ -264,6 +266,7 @@ class Supervisor:
         del self._in_hand[event.job]
 
     def _take(self, job: Job, report: Report) -> None:
+        self._folders[job.folder].heard(report)
         match report:
             case Cut():
                 self._folders[job.folder].delivery.deliver(job, report)
@@ -282,7 +285,7 @@ class Supervisor:
             self._folders[job.folder].intake.look_at(job.path)
             self._say(job, JobState.GONE, failure.cause)
             return
-        if failure.code == "Storage":
+        if failure.code in ("Storage", "Output"):
             self._folders[job.folder].intake.check_again()
         # Copying tools and shares keep old file times, so a file may have come later than it says.
         age_s = (self._clock.now_us() - job.accepted_us) / 1e6

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.daemon.adoption import Adoption
 from cutoutd.daemon.arrivals import Arrivals
 from cutoutd.daemon.standing import Standing, Watching
-from cutoutd.errors import CutoutdError
+from cutoutd.errors import CutoutdError, JournalError
 from cutoutd.intake import filesystems
 from cutoutd.intake.watch import UnwatchableError, Watch
 from cutoutd.logs import get
@@ -91,6 +91,8 @@ class Watcher:
         self._watch: Watch | None = None
         self._next_scan_s = 0.0
         self._earliest_scan_s = 0.0
+        self._rests_until_s = 0.0
+        self._open_as: tuple[Watching, str] = (Watching.STARTING, "")
         self._asked = threading.Event()
         self._stopping = False
         self._requests: deque[str] = deque()
@@ -176,6 +178,8 @@ class Watcher:
         recheck, self._recheck = self._recheck, False
         if self._arrivals is None and now_s < self._next_scan_s and not recheck:
             return  # closed; whatever woke us, it is not time to look again
+        if now_s < self._rests_until_s:
+            return
         broken = self._watch.healthy() if self._watch is not None else None
         if broken is not None:
             self._log.warning("watch.broken", why=broken)
@@ -189,6 +193,11 @@ class Watcher:
             arrivals = self._arrivals or self._open()
             if not self._stopping:  # an adoption that was broken off would have the rest cut again
                 self._notice(arrivals)
+            self._stand(*self._open_as)
+        except JournalError as error:
+            # No fault of the folder's: what was seen of it is kept, and taken when it can be written down.
+            self._rests_until_s = now_s + self._folder.poll_interval_s
+            self._stand(Watching.PAUSED, str(error))
         except OSError as error:
             self._close(Watching.STANDING_BY, f"it does not answer as it should: {error.strerror or error}")
         except CutoutdError as error:
@@ -208,7 +217,8 @@ class Watcher:
         if self._gate.is_first_start:
             self._adoption.carry_out(self._proceeding)
         why_not = self._arm()
-        self._stand(Watching.POLL if self._watch is None else Watching.NATIVE, why_not)
+        self._open_as = (Watching.POLL if self._watch is None else Watching.NATIVE, why_not)
+        self._stand(*self._open_as)
         return self._arrivals
 
     def _arm(self) -> str:
@@ -293,4 +303,5 @@ class Watcher:
         ends = [self._next_scan_s]
         if self._arrivals is not None and self._arrivals.next_due_s is not None:
             ends.append(self._arrivals.next_due_s)
-        return min(max(MIN_PAUSE_S, min(ends) - self._clock.monotonic_s()), MAX_PAUSE_S)
+        next_s = max(min(ends), self._rests_until_s)
+        return min(max(MIN_PAUSE_S, next_s - self._clock.monotonic_s()), MAX_PAUSE_S)

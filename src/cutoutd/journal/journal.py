@@ -36,7 +36,7 @@ class Journal:
 
     Raises:
         JournalNewerError: the file there is a newer cutoutd's.
-        StorageError: the disk refuses.
+        JournalError: the disk refuses.
     """
 
     def __init__(self, directory: Path | None, *, run: str, clock: Clock) -> None:

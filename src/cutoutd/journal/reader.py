@@ -5,6 +5,7 @@ Every answer is read whole and at once, since an open cursor would hold up the d
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from cutoutd.jobs import JobState
@@ -54,6 +55,14 @@ class Reader:
         """One job."""
         row = self._store.row("SELECT * FROM job WHERE id = ?", (job,))
         return job_from_row(row) if row is not None else None
+
+    def newest(self, job: Job) -> int | None:
+        """The id of the newest version of a job's source."""
+        row = self._store.row(
+            "SELECT id FROM job WHERE folder = ? AND path = ? AND newest = 1",
+            (job.folder, os.fsencode(job.path)),
+        )
+        return int(row["id"]) if row is not None else None
 
     def jobs(self, *, state: JobState | None = None, folder: str | None = None) -> Iterator[Job]:
         """All jobs, oldest first, in pages."""

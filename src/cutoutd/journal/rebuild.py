@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.errors import StorageError
+from cutoutd.errors import JournalError
 from cutoutd.journal.commands import PAUSED, REBUILT
 from cutoutd.journal.folders import FIRST_RUN
 from cutoutd.journal.store import JournalDamagedError, Store, make, sync_names
@@ -52,7 +52,7 @@ def open_or_rebuild(path: Path, clock: Clock) -> Store:
 
     Raises:
         JournalNewerError: it is whole, but a newer cutoutd's.
-        StorageError: the disk refuses.
+        JournalError: the disk refuses.
     """
     try:
         return Store(path, create=True)
@@ -84,7 +84,7 @@ def _replace(path: Path, *, cause: str, now_us: int) -> Path:
             path.rename(aside)
         sync_names(path.parent)
     except OSError as error:
-        raise StorageError(f"the damaged journal cannot be set aside: {error.strerror}", path=path) from error
+        raise JournalError(f"the damaged journal cannot be set aside: {error.strerror}", path=path) from error
     # Until this one rename the damaged file has the name, so a crash in between repeats all this.
     make(path, facts)
     return aside

@@ -14,7 +14,7 @@ import uuid
 from typing import TYPE_CHECKING, Self
 
 from cutoutd.durable import make_directory
-from cutoutd.errors import AlreadyRunningError, UsageError
+from cutoutd.errors import AlreadyRunningError, JournalError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +67,10 @@ def running(directory: Path) -> str | None:
     return None
 
 
+def _refused(directory: Path, error: OSError) -> JournalError:
+    return JournalError(f"the state directory cannot be used: {error.strerror}", path=directory)
+
+
 class StateDirectory:
     """The state directory, held by this process for as long as the object is open.
 
@@ -78,6 +82,7 @@ class StateDirectory:
     Raises:
         AlreadyRunningError: another process holds it.
         UsageError: it belongs to another user.
+        JournalError: its disk refuses.
     """
 
     def __init__(self, path: Path) -> None:
@@ -90,11 +95,17 @@ class StateDirectory:
             self._descriptor = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except PermissionError as error:
             raise unreachable(path) from error
+        except OSError as error:
+            raise _refused(path, error) from error
         self._lock()
-        before = os.pread(self._descriptor, _RUN_ID_CHARACTERS, 0)
-        self.previous_run = before.decode() if _RUN_ID.fullmatch(before) else None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{self.run}\n{os.getpid()}\n".encode(), 0)
+        try:
+            before = os.pread(self._descriptor, _RUN_ID_CHARACTERS, 0)
+            self.previous_run = before.decode() if _RUN_ID.fullmatch(before) else None
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{self.run}\n{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise _refused(path, error) from error
 
     def _lock(self) -> None:
         for attempt in range(_LOCK_ATTEMPTS):

@@ -19,7 +19,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.errors import CutoutdError, StorageError, UsageError
+from cutoutd.errors import CutoutdError, JournalError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +68,7 @@ class Store:
     Raises:
         JournalDamagedError: the file is not a journal.
         JournalNewerError: it is one of a newer cutoutd.
-        StorageError: the disk refuses it.
+        JournalError: the disk refuses it.
     """
 
     def __init__(self, path: Path | None, *, create: bool = False) -> None:
@@ -105,7 +105,7 @@ class Store:
         """Hold the write lock; commit at the end, roll back on any error.
 
         Raises:
-            StorageError: the disk is full, or another program holds the file; nothing was written.
+            JournalError: the disk is full, or another program holds the file; nothing was written.
             JournalDamagedError: the file is no journal any more.
         """
         with self._lock, self._refusals():
@@ -135,7 +135,7 @@ class Store:
                 self._damage = JournalDamagedError(f"SQLite says: {error}", path=self.path)
                 raise self._damage from error
             if isinstance(error, sqlite3.OperationalError):
-                raise StorageError(f"the journal cannot be used: {error}", path=self.path) from error
+                raise JournalError(f"the journal cannot be used: {error}", path=self.path) from error
             raise
 
     def write(self, sql: str, arguments: Sequence[Any] = ()) -> int:
@@ -177,7 +177,7 @@ def make(path: Path, facts: Mapping[str, str] | None = None) -> None:
         facts: what it knows from the beginning.
 
     Raises:
-        StorageError: the disk refuses.
+        JournalError: the disk refuses.
     """
     draft, hot = path.with_name(f"{path.name}.new"), path.with_name(f"{path.name}-journal")
     try:
@@ -191,7 +191,7 @@ def make(path: Path, facts: Mapping[str, str] | None = None) -> None:
         draft.replace(path)
         sync_names(path.parent)
     except (OSError, sqlite3.OperationalError) as error:
-        raise StorageError(f"the journal cannot be made: {error}", path=path) from error
+        raise JournalError(f"the journal cannot be made: {error}", path=path) from error
 
 
 def sync_names(directory: Path) -> None:
@@ -219,7 +219,7 @@ def _connect(path: Path | None, *, create: bool = False) -> sqlite3.Connection:
             name, uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT_S, check_same_thread=False
         )
     except sqlite3.OperationalError as error:
-        raise StorageError(f"the journal cannot be opened: {error}", path=path) from error
+        raise JournalError(f"the journal cannot be opened: {error}", path=path) from error
     connection.row_factory = sqlite3.Row
     return connection
 

@@ -5,12 +5,11 @@ This module must not decide what is tried again: the daemon does, by the family 
 
 from __future__ import annotations
 
-import errno
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cutoutd.errors import StorageError, TemporaryError, from_os_error
+from cutoutd.errors import TemporaryError, from_output_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,10 +31,6 @@ class ResultLostError(TemporaryError):
     delay_s = 0.0
 
 
-# For a source these mean that it was removed; for a result, that the place it goes to is not as it should be.
-_NO_PLACE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EEXIST})
-
-
 @contextmanager
 def storage_faults(where: Path) -> Iterator[None]:
     """Turn an OSError from writing results into the error tree.
@@ -44,17 +39,10 @@ def storage_faults(where: Path) -> Iterator[None]:
         where: the directory that is written to, for a failure that names no file.
 
     Raises:
-        StorageError: for every OSError of the block.
+        OutputError: for every OSError of the block.
     """
     try:
         yield
     except OSError as error:
         path = Path(error.filename) if isinstance(error.filename, str) else where
-        if error.errno in _NO_PLACE:
-            raise StorageError(
-                f"the place for results is not as it should be ({error.strerror})",
-                path=path,
-                advice="See that the output folder is there and that no file stands where a sub-folder "
-                "belongs; work goes on by itself.",
-            ) from error
-        raise from_os_error(error, path) from error
+        raise from_output_error(error, path) from error

@@ -124,16 +124,21 @@ class Originals:
         return Disposal(outcome=Outcome.MOVED, to=target)
 
     def sweep(self, dead: frozenset[str]) -> tuple[Path, ...]:
-        """Remove copies that runs began and died over, and their staging directories.
+        """Remove what dead runs left of copies, and the staging directory if nothing is left in it.
 
         Args:
             dead: ids of the runs that are known to have ended.
+
+        Returns:
+            What was removed.
 
         Raises:
             StorageError: the disk or share does not answer as it should.
         """
         with storage_faults(self._directory):
-            return sweep(self._directory, is_dead=dead.__contains__, needed=())
+            removed = sweep(self._directory, is_dead=dead.__contains__, needed=())
+            self._staging.close()
+        return removed
 
     def _free_or_same(self, path: str, sha256: str) -> Path:
         targets = (self._directory / name for name in numbered(path))

@@ -134,7 +134,9 @@ def _write_fresh(path: Path, content: bytes | Callable[[Sink], object], permissi
                 sync(descriptor)
             except OSError as error:
                 raise _UnsyncedError(error.errno, error.strerror, os.fspath(path)) from error
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = os.fspath(path)  # a write that fails does not say where
         with suppress(OSError):
             path.unlink()
         raise

@@ -1,0 +1,109 @@
+"""The originals of one folder that are still to be moved or deleted, and when that is tried again.
+
+Used by the folder's delivery thread alone. It must not be given an original before the journal says that its
+cutout is done; the journal forgets it only when it is gone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import CutoutdError, TemporaryError
+from cutoutd.logs import get
+from cutoutd.publish.originals import Disposal, Outcome, delete_original
+from cutoutd.publish.originals import Originals as KeptOriginals
+from cutoutd.settings.choices import Originals
+
+if TYPE_CHECKING:
+    from cutoutd.clock import Clock
+    from cutoutd.jobs import Job
+    from cutoutd.journal.queue import Queue
+    from cutoutd.settings.schema import Folder
+
+FIRST_S: Final = 15.0
+LONGEST_S: Final = 300.0
+"""An original that stays is in nobody's way; each try reads all of it."""
+
+
+class Disposals:
+    """The folder's originals that wait.
+
+    Args:
+        folder: its settings.
+        queue: the journal's jobs.
+        clock: its monotonic side.
+        run: id of this run.
+    """
+
+    def __init__(self, folder: Folder, queue: Queue, clock: Clock, run: str) -> None:
+        self._folder = folder
+        self._queue = queue
+        self._clock = clock
+        self._kept = KeptOriginals(folder.originals_dir, run) if folder.originals_dir is not None else None
+        self._log = get(folder=folder.name)
+        self._waiting: deque[tuple[Job, str]] = deque()
+        self._refusals = 0
+        self.next_s: float | None = None
+        """When the next try is due, in monotonic seconds; None: none is."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether originals go anywhere."""
+        return self._folder.originals is not Originals.KEEP
+
+    def add(self, job: Job, sha256: str) -> None:
+        """Dispose of an original; behind those that wait, if any do.
+
+        Args:
+            job: done.
+            sha256: of the source as it was cut.
+        """
+        self._waiting.append((job, sha256))
+        if self.next_s is None:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Dispose of what waits, up to the first that cannot be: the others would most probably meet the same."""
+        self.next_s = None
+        while self._waiting:
+            job, sha256 = self._waiting[0]
+            try:
+                disposal = self._dispose(job, sha256)
+                self._queue.disposed(job.id)
+            except TemporaryError as error:
+                self._rest(job, error)
+                return
+            self._waiting.popleft()
+            self._refusals = 0
+            self._log.info("original.disposed", job=job.id, path=job.path, outcome=disposal.outcome.value)
+
+    def sweep(self, dead: frozenset[str]) -> None:
+        """Remove what dead runs left of copies that were not finished."""
+        if self._kept is None:
+            return
+        try:
+            self._kept.sweep(dead)
+        except CutoutdError as error:
+            self._log.warning("staging.not-swept", why=str(error))
+
+    def _rest(self, job: Job, error: TemporaryError) -> None:
+        self._waiting.rotate(
+            -1
+        )  # if it is this one's fault alone, the others need not wait behind it for ever
+        delay_s = min(LONGEST_S, FIRST_S * 2.0 ** min(self._refusals, 10))
+        self._refusals += 1
+        self.next_s = self._clock.monotonic_s() + delay_s
+        self._log.warning(
+            "original.stays", job=job.id, path=job.path, why=str(error), waiting=len(self._waiting)
+        )
+
+    def _dispose(self, job: Job, sha256: str) -> Disposal:
+        source = self._folder.input / job.path
+        match self._folder.originals:
+            case Originals.MOVE if self._kept is not None:
+                return self._kept.move(source, sha256, path=job.path, job=job.id)
+            case Originals.DELETE:
+                return delete_original(source, sha256)
+            case _:
+                return Disposal(outcome=Outcome.GONE)  # the folder says "keep" by now

@@ -1,0 +1,76 @@
+"""How long a folder begins nothing new after the disk or share for its results refused one.
+
+What one picture met there, the next would too, and each try costs a whole cut: so the folder rests, then tries
+with one picture, and goes on when a result was published. This module must not touch files or jobs.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.logs import get
+
+if TYPE_CHECKING:
+    from cutoutd.clock import Clock
+
+FIRST_S: Final = 2.0
+"""A fault that passes at once, as a lost connection does, costs no more."""
+
+LONGEST_S: Final = 30.0
+"""When there is room again, a person does not wait for longer; a try every so often costs next to nothing."""
+
+
+class Lull:
+    """One folder's rests; shared by the supervisor and the folder's delivery.
+
+    Args:
+        folder: its name.
+        clock: its monotonic side.
+    """
+
+    def __init__(self, folder: str, clock: Clock) -> None:
+        self._clock = clock
+        self._log = get(folder=folder)
+        self._lock = threading.Lock()
+        self._refusals = 0
+        self._until_s = 0.0
+        self._why = ""
+
+    @property
+    def why(self) -> str:
+        """What was refused, as long as nothing was published since; empty when all is well."""
+        return self._why
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing new is to be begun now."""
+        return self._refusals > 0 and self._clock.monotonic_s() < self._until_s
+
+    def refused(self, why: str) -> None:
+        """A result could not be written."""
+        with self._lock:
+            is_news, self._why = why != self._why, why
+            self._refusals += 1
+            rest_s = min(LONGEST_S, FIRST_S * 2.0 ** min(self._refusals - 1, 10))
+            self._until_s = self._clock.monotonic_s() + rest_s
+        if is_news:
+            self._log.warning("folder.rests", why=why)
+
+    def tries(self) -> None:
+        """A picture was begun: after a refusal no second one is, until it is known what became of it."""
+        with self._lock:
+            self._until_s = self._clock.monotonic_s() + LONGEST_S
+
+    def undecided(self) -> None:
+        """A picture ended without a result to write: another may try."""
+        with self._lock:
+            self._until_s = 0.0
+
+    def worked(self) -> bool:
+        """A result was published; returns whether that ends a lull."""
+        with self._lock:
+            ended, self._refusals, self._why = self._refusals > 0, 0, ""
+        if ended:
+            self._log.info("folder.resumes")
+        return ended
