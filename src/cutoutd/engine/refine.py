@@ -13,7 +13,7 @@ import numpy as np
 
 from cutoutd.engine.candidates import candidates, fit, new_guide
 from cutoutd.engine.evidence import evidence_of, is_exact, overall_of
-from cutoutd.engine.guided import sum_of_products
+from cutoutd.engine.guided import ColourGuide, sum_of_products
 from cutoutd.engine.sketch import sketch
 from cutoutd.engine.tiles import enlarged, sources, tiles
 from cutoutd.engine.trust import weigh
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 _STRETCH = 0.01  # a linear fit rarely reaches 0 and 1 exactly: without it solid parts keep a veil
 _WHITE = 255
+# Of the windows in which the result, which is decided by then, is made a function of colour for the full resolution. The
+# narrowest follow it most closely; the wide ones of the candidates would blur it again.
+_DETAIL_RADIUS = 1
+_DETAIL_EPS = 1e-3
 
 
 def refine(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -98,8 +102,9 @@ def _field(small: Sketch) -> Plane:
     given = np.zeros_like(alpha)
     given[is_open] = shares[:, 0]
     led = (1 - small.hold) * (1 - given)
-    slopes = [slope * led for slope in fit(guide, alpha).slopes]
-    offset = alpha - sum_of_products(slopes, guide.planes)
+    detail = ColourGuide(small.rgb, _DETAIL_RADIUS, _DETAIL_EPS)
+    slopes = [slope * led for slope in fit(detail, alpha).slopes]
+    offset = alpha - sum_of_products(slopes, detail.planes)
     # The guide's colours are 0..1 less one half, the picture's 0..255; so is the alpha wanted.
     offset -= np.float32(0.5) * (slopes[0] + slopes[1] + slopes[2])
     stretch = np.float32(_STRETCH) * led
