@@ -15,6 +15,7 @@ from pathlib import Path
 from torture.figures import Figures, note, read, table
 
 _STARTS = 'if __name__ == "__main__":'
+_PARTS = ("forgetful",)  # run by a campaign, and none itself
 _FIRST = ("killpoints", "kills", "lostwrites")
 
 
@@ -24,7 +25,9 @@ def campaigns() -> list[str]:
     found = [
         path.stem
         for path in sorted(here.glob("*.py"))
-        if not path.stem.startswith("_") and _STARTS in path.read_text(encoding="utf-8")
+        if not path.stem.startswith("_")
+        and path.stem not in _PARTS
+        and _STARTS in path.read_text(encoding="utf-8")
     ]
     return sorted(found, key=lambda name: (name not in _FIRST, name))
 

@@ -84,12 +84,26 @@ def safe_originals(site: Site, sources: Mapping[str, Source]) -> list[str]:
         moved = site.originals is not None and _holds(site.originals / name, source.content)
         documents, _ = _documents(site)
         published = any(
-            document["source"]["sha256"] == digest(source.content) and not _torn(site, document)
+            document["source"]["sha256"] == digest(source.content) and not torn(site, document)
             for document in documents.values()
             if document["schema"] == SIDECAR
         )
         if not published or not (moved or site.originals is None):
             wrong.append(f"{name}: the original is gone (moved: {moved}, published: {published})")
+    return wrong
+
+
+def named_files_are_whole(site: Site) -> list[str]:
+    """An output is whole from the moment it has its name."""
+    wrong = []
+    for path in site.output.rglob("*.png"):
+        if _STAGING in path.parts:
+            continue
+        try:
+            with Image.open(path) as image:
+                image.load()
+        except (OSError, SyntaxError, ValueError) as error:
+            wrong.append(f"torn: {path.name} right after the kill: {error}")
     return wrong
 
 
@@ -151,7 +165,7 @@ def _of_sources(
         in_review = {
             path for path, one in sidecars.items() if one["outputs"][0]["path"].startswith("review/")
         }
-        wrong += [f"{name}: {text}" for one in sidecars.values() if (text := _torn(site, one))]
+        wrong += [f"{name}: {text}" for one in sidecars.values() if (text := torn(site, one))]
         if source.fate is Fate.WITHDRAWN:
             continue
         asked = in_review if source.fate is Fate.REVIEW else sidecars.keys() - in_review
@@ -185,7 +199,7 @@ def _original(site: Site, name: str, source: Source, kept: Kept) -> list[str]:
     return []
 
 
-def _torn(site: Site, document: Mapping[str, Any]) -> str:
+def torn(site: Site, document: Mapping[str, Any]) -> str:
     """What is wrong with the results that a sidecar speaks of."""
     for output in document["outputs"]:
         path = site.output / output["path"]

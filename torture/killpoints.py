@@ -31,9 +31,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from PIL import Image
-
-from torture.checks import Fate, Kept, Source, safe_originals, violations
+from torture.checks import Fate, Kept, Source, named_files_are_whole, safe_originals, violations
 from torture.figures import Figures, note, report
 from torture.site import Layout, Running, Site, broken, empty_scene, jpeg, session
 from torture.trace import CALLS, Call, Strike, alone, calls, killed_at, plain, points, reachable, role_names
@@ -408,20 +406,6 @@ def _jobs(journal: Path) -> list[str]:
     return [
         f"{path.decode()} {state} {undisposed}{interrupted}" for path, state, undisposed, interrupted in rows
     ]
-
-
-def named_files_are_whole(site: Site) -> list[str]:
-    """An output is whole from the moment it has its name."""
-    wrong = []
-    for path in site.output.rglob("*.png"):
-        if ".cutoutd-staging" in path.parts:
-            continue
-        try:
-            with Image.open(path) as image:
-                image.load()
-        except (OSError, SyntaxError, ValueError) as error:
-            wrong.append(f"torn: {path.name} right after the kill: {error}")
-    return wrong
 
 
 @dataclass(slots=True)

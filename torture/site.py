@@ -65,7 +65,7 @@ class Layout:
         input, output: likewise.
         originals_dir, sidecar_dir: None: not configured.
         tables: lines of TOML after the folder's, such as a rendition's.
-        pool: lines of TOML of the pool.
+        pool, service: lines of TOML of these tables.
     """
 
     root: Path
@@ -77,6 +77,7 @@ class Layout:
     sidecar_dir: Path | None = None
     tables: tuple[str, ...] = ()
     pool: tuple[str, ...] = ("workers = 1",)
+    service: tuple[str, ...] = ()
 
 
 class Site:
@@ -112,6 +113,7 @@ class Site:
                 "[service]",
                 f"state_dir = {json.dumps(str(self.state))}",
                 "min_free_disk_mb = 0",
+                *layout.service,
                 "[pool]",
                 *layout.pool,
                 "[[folder]]",
