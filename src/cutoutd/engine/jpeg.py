@@ -1,46 +1,130 @@
-"""Whether a JPEG was written to its end: libjpeg decodes zeros to grey without a word.
+"""Whether a JPEG's picture data is all there: libjpeg makes grey or noise of what is not, without a word.
 
-A program that reserves the whole file before it writes (a download, a copy to a share) leaves such a file
-behind while it works, and for good when it is interrupted. This module must not decode.
+A program that reserves the whole file before it writes (a download, a copy to a share), in order or not, leaves
+such a file behind while it works, and for good when it is interrupted; so does a disk that loses a block. What
+is found: data that ends in zeros, a run of zeros that no picture can hold, markers where none may be, and restart
+markers that are missing. A changed bit is not found: only decoding could tell, and mostly not even that.
+This module must not decode.
+
+ITU-T T.81, annex B: the scan's own bytes 0xFF are followed by 0x00, so that every other pair is a marker.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, field
 from typing import Final
 
 from cutoutd.errors import PictureError
 
 _MARKER: Final = 0xFF
-_START_OF_SCAN: Final = 0xDA
+_SOF_BASELINE: Final = frozenset({0xC0, 0xC1})
+_DHT: Final = 0xC4
+_RESTARTS: Final = range(0xD0, 0xD8)
+_EOI: Final = 0xD9
+_SOS: Final = 0xDA
+_DRI: Final = 0xDD
+# Tables and comments may stand between two scans; DNL ends the first one.
+_ENDS: Final = frozenset({_EOI, _SOS, _DHT, 0xCC, 0xDB, 0xDC, _DRI, *range(0xE0, 0xF0), 0xFE})
+
+_IN_SCAN: Final = re.compile(rb"\xff[\x01-\xfe]")
 _END_OF_IMAGE: Final = b"\xff\xd9"
-_ZEROS_BYTES: Final = 64
+_ZEROS: Final = bytes(64)
 """No scan of a picture ends in so many."""
+
+_AC: Final = 1
+_END_OF_BLOCK: Final = 0
+_TABLE_HEAD_BYTES: Final = 17  # class and number, then how many codes there are of each of 16 lengths
+
+
+@dataclass(slots=True)
+class _Tables:
+    """What the segments on the way said.
+
+    Attributes:
+        baseline: one scan holds whole blocks, by Huffman's codes.
+        restarts: the scan is divided by restart markers.
+        first_symbols: of each Huffman table for AC coefficients, what the code of zeros alone means.
+        used: which of these tables the scan uses.
+    """
+
+    baseline: bool = False
+    restarts: bool = False
+    first_symbols: dict[int, int] = field(default_factory=dict)
+    used: frozenset[int] = frozenset()
+
+    @property
+    def zeros_are_flat(self) -> bool:
+        """Zeros alone may be an even area: the code of zeros says in every table that the block has ended."""
+        return not self.baseline or all(
+            self.first_symbols.get(table, _END_OF_BLOCK) == _END_OF_BLOCK for table in self.used
+        )
 
 
 def refuse_unfinished(data: bytes) -> None:
-    """Refuse a JPEG that ends in zeros and has no end marker.
-
-    In the scan itself no end marker can occur (ITU-T T.81, B.1.1.5).
+    """Refuse a JPEG whose picture data is not all there.
 
     Args:
         data: the whole file.
 
     Raises:
-        PictureError: it was not written to its end.
+        PictureError: it was not written to its end, or is damaged.
     """
-    if any(data[-_ZEROS_BYTES:]):
-        return
-    scan = _start_of_scan(data)
-    if scan is not None and data.find(_END_OF_IMAGE, scan) < 0:
+    tables = _Tables()
+    at = _next_scan(data, 2, tables)
+    if at is not None and not any(data[-len(_ZEROS) :]) and data.find(_END_OF_IMAGE, at) < 0:
         raise PictureError("it ends in zeros instead of picture data: it was not written to its end")
+    while at is not None:
+        end = _end_of_scan(data, at, tables)
+        if not tables.zeros_are_flat and data.find(_ZEROS, at, end) >= 0:
+            raise PictureError("a part of its picture data is zeros: it was not written whole, or is damaged")
+        at = _next_scan(data, end, tables)
 
 
-def _start_of_scan(data: bytes) -> int | None:
-    """Where the first scan begins, by going from segment to segment, as metadata may hold a JPEG as well."""
-    at = 2
+def _next_scan(data: bytes, at: int, tables: _Tables) -> int | None:
+    """Where the data of the next scan begins, going from segment to segment; None after the last one."""
     while at + 4 <= len(data) and data[at] == _MARKER:
-        if data[at + 1] == _START_OF_SCAN:
-            return at
-        # A marker may be preceded by any number of fill bytes.
-        at += 1 if data[at + 1] == _MARKER else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        kind = data[at + 1]
+        if kind == _EOI:
+            return None
+        if kind == _MARKER:  # a marker may be preceded by any number of fill bytes
+            at += 1
+            continue
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        _learn(kind, data[at + 4 : end], tables)
+        if kind == _SOS:
+            return end
+        at = end
     return None
+
+
+def _learn(kind: int, content: bytes, tables: _Tables) -> None:
+    if kind in _SOF_BASELINE:
+        tables.baseline = True
+    elif kind == _DRI:
+        tables.restarts = any(content)
+    elif kind == _SOS and content:  # how many components, then two bytes for each: which one, its two tables
+        tables.used = frozenset(both & 0x0F for both in content[2 : 1 + 2 * content[0] : 2])
+    elif kind == _DHT:
+        while len(content) > _TABLE_HEAD_BYTES:
+            if content[0] >> 4 == _AC:
+                tables.first_symbols[content[0] & 0x0F] = content[_TABLE_HEAD_BYTES]
+            content = content[_TABLE_HEAD_BYTES + sum(content[1:_TABLE_HEAD_BYTES]) :]
+
+
+def _end_of_scan(data: bytes, at: int, tables: _Tables) -> int:
+    """Where a scan's data ends: at the next marker that is no restart.
+
+    Raises:
+        PictureError: a marker stands where it may not.
+    """
+    due = 0
+    for found in _IN_SCAN.finditer(data, at):
+        kind = data[found.start() + 1]
+        if kind in _RESTARTS and tables.restarts and kind == _RESTARTS[due % len(_RESTARTS)]:
+            due += 1
+        elif kind in _ENDS:
+            return found.start()
+        else:
+            raise PictureError("its picture data is damaged: a part of it is missing, or is something else")
+    return len(data)
