@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon.listener import Result
 from cutoutd.errors import CutoutdError, StorageError, TemporaryError
+from cutoutd.intake.tenancy import NotOwnerError
 from cutoutd.jobs import Failure, JobState
 from cutoutd.logs import get
-from cutoutd.publish.faults import ResultLostError, TargetTakenError
+from cutoutd.publish.faults import ResultLostError, TargetTakenError, storage_faults
 from cutoutd.publish.originals import Disposal, Outcome, delete_original
 from cutoutd.publish.originals import Originals as KeptOriginals
 from cutoutd.publish.plan import Plan, Publication, Verdict
@@ -69,6 +70,7 @@ class Delivery:
         run: id of this run.
         tell: is given each result, from this thread.
         wake: called when the supervisor has something new to look at.
+        prove: raises where this machine may not publish, as another has the folder now.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Delivery:
         run: str,
         tell: Callable[[Result], None],
         wake: Callable[[], None],
+        prove: Callable[[], None] = lambda: None,
     ) -> None:
         self._folder = folder
         self._journal = journal
@@ -90,6 +93,8 @@ class Delivery:
         self._clock = clock
         self._tell = tell
         self._wake = wake
+        self._prove = prove
+        self.busy_since_s: float | None = None
         self._run_id = run
         self._kept = KeptOriginals(folder.originals_dir, run) if folder.originals_dir is not None else None
         self._log = get(folder=folder.name)
@@ -118,9 +123,14 @@ class Delivery:
         """End once what was given is done, and leave nothing staged; to be called when the workers are gone."""
         self._work.put(None)
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for the thread's end, but not for long."""
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread's end, but not for long; whether it has ended."""
         self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def hurry(self) -> None:
+        """Do at once what rests: the disk or share is well again."""
+        self._give(self._end_rests)
 
     def repair(self, job: Job) -> None:
         """Finish, or undo, what a run that died was giving its names."""
@@ -153,7 +163,9 @@ class Delivery:
     def _run(self) -> None:
         try:
             while (deed := self._next()) is not None:
+                self.busy_since_s = self._clock.monotonic_s()
                 self._do(deed)
+                self.busy_since_s = None
                 self._wake()
             self._sweep(frozenset({self._run_id}))  # the workers are gone: what they left is of no use
         except BaseException as error:  # noqa: BLE001 -- a side thread's death must be heard: the supervisor raises it
@@ -198,6 +210,7 @@ class Delivery:
         )
         claims = _SourceClaims(self._journal, job)
         try:
+            self._prove_or_fail()
             plan = self._publisher.plan(publication, claims, now_us=self._clock.now_us())
         except TemporaryError as error:
             self._journal.names.release(job.folder, job.path)
@@ -213,7 +226,10 @@ class Delivery:
 
     def _carry_out(self, job: Job, cut: Cut, plan: Plan) -> None:
         try:
+            self._prove_or_fail()
             self._publisher.carry_out(plan)
+        except NotOwnerError as error:
+            self._abandon(job, plan, error)
         except TargetTakenError:
             self.deliver(job, cut)  # a stranger's file took a name in between: plan anew
         except ResultLostError:
@@ -230,6 +246,30 @@ class Delivery:
                 why="; ".join(cut.quality.reasons) if cut.review else "",
                 seconds=cut.timings_ms.get("total", 0.0) / 1000,
             )
+
+    def _end_rests(self) -> None:
+        now_s = self._clock.monotonic_s()
+        self._resting = [(now_s, deed) for _, deed in self._resting]
+
+    def _prove_or_fail(self) -> None:
+        """See that this machine may publish.
+
+        Raises:
+            NotOwnerError: another may.
+            StorageError: it cannot be seen.
+        """
+        with storage_faults(self._folder.input):
+            self._prove()
+
+    def _abandon(self, job: Job, plan: Plan, error: NotOwnerError) -> None:
+        """Another machine has the folder: what is planned is its to do, and done once only."""
+        self._log.warning("job.left-to-another", job=job.id, path=job.path, why=str(error))
+        try:
+            standing = self._publisher.abandon(plan)
+        except TemporaryError as refusal:
+            self._rest(job, refusal, partial(self._abandon, job, plan, error))
+            return
+        self._journal.undo_publishing(job, standing=standing)
 
     def _rest(self, job: Job, error: TemporaryError, deed: Deed) -> None:
         """A plan that is written down is carried out, however long the disk or share takes to come back."""
@@ -302,6 +342,7 @@ class Delivery:
         """The original's way, as the folder says; only now that its cutout is done. Tried until it is gone."""
         source = self._folder.input / job.path
         try:
+            self._prove_or_fail()
             match self._folder.originals:
                 case Originals.MOVE if self._kept is not None:
                     disposal = self._kept.move(source, sha256, path=job.path, job=job.id)
@@ -341,6 +382,11 @@ class Delivery:
 
     def _explain(self, job: Job, failure: Failure) -> None:
         try:
+            self._prove_or_fail()
+        except TemporaryError as error:
+            self._put_off(job, error)  # whether it fails is for whoever has the folder to see
+            return
+        try:
             self._publisher.discard(job.id)
             self._publisher.failures.publish(self._provenance.failure_facts(job, failure))
         except CutoutdError as error:
@@ -356,8 +402,9 @@ class Delivery:
 
     def _repair_plan(self, job: Job, plan: Plan, *, sha256: str, review: bool) -> None:
         try:
+            self._prove_or_fail()
             recovery = self._publisher.recover(plan)
-        except TemporaryError as error:
+        except TemporaryError as error:  # or it is not ours yet, or not any more
             again = partial(self._repair_plan, job, plan, sha256=sha256, review=review)
             self._rest(job, error, again)
             return

@@ -17,6 +17,7 @@ from cutoutd.errors import LostError, StorageError
 from cutoutd.jobs import Cut, Failure, JobState, NeedsRoom, Unchanged
 from cutoutd.journal.commands import Verb
 from cutoutd.logs import get
+from cutoutd.pipeline import failure_of
 from cutoutd.ports import Finished
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Supervisor:
         self._end_s = None if timeout_s is None else clock.monotonic_s() + timeout_s
         self._log = get()
         self._in_hand: dict[int, Job] = {}
+        self._doubted: set[int] = set()
         self._stop_at_s: float | None = None
         self._unheard: deque[PoolEvent] = deque()
         self._refused = ""
@@ -165,7 +167,7 @@ class Supervisor:
         """Nothing runs, nothing waits for its name, and every folder has said all it can."""
         folders = self._folders.values()
         return (
-            all(folder.intake.has_settled for folder in folders)
+            all(folder.intake.has_settled and not folder.is_examined for folder in folders)
             and not self._in_hand
             and not self._results
             and all(folder.delivery.is_idle for folder in folders)
@@ -189,10 +191,23 @@ class Supervisor:
         self._next_tick_s = now_s + TICK_S
         for folder in self._folders.values():
             folder.check_alive()
-            folder.watch_the_watcher(now_s)
+        self._watch_over_folders(now_s)
         self._obey()
         self._journal.queue.wake_rested()
         self._show()
+
+    def _watch_over_folders(self, now_s: float) -> None:
+        """Hold back what a share would hold up, and let go on what was held up."""
+        for root in self._pool.take_unreachable():
+            for folder in self._folders.values():
+                folder.found_unreachable(root)
+        waiting, left_behind = set(self._pool.waiting), set(self._pool.left_behind)
+        for name, folder in self._folders.items():
+            own = {job.id for job in self._in_hand.values() if job.folder == name}
+            folder.watch_over(now_s, waiting=waiting & own, left_behind=left_behind)
+            if folder.has_recovered():
+                self._journal.queue.hurry(name)
+                folder.delivery.hurry()
 
     def _show(self) -> None:
         if self._status is None:
@@ -260,6 +275,8 @@ class Supervisor:
         del self._in_hand[event.job]
 
     def _take(self, job: Job, report: Report) -> None:
+        if not (isinstance(report, Failure) and report.code == "SourceGone"):
+            self._doubted.discard(job.id)
         match report:
             case Cut():
                 self._folders[job.folder].delivery.deliver(job, report)
@@ -273,13 +290,20 @@ class Supervisor:
 
     def _weigh(self, job: Job, failure: Failure) -> None:
         if failure.code == "SourceGone":
+            if job.id not in self._doubted:
+                # A share that goes away looks like files that do: only a folder that is well has lost one.
+                self._doubted.add(job.id)
+                self._folders[job.folder].examine()
+                self._journal.queue.put_back(job.id)
+                return
+            self._doubted.discard(job.id)
             self._journal.gone(job, failure.cause)
             self._log.info("job.gone", job=job.id, folder=job.folder, path=job.path, why=failure.cause)
             self._folders[job.folder].intake.look_at(job.path)
             self._say(job, JobState.GONE, failure.cause)
             return
         if failure.code == "Storage":
-            self._folders[job.folder].intake.check_again()
+            self._folders[job.folder].examine(job.path)
         # Copying tools and shares keep old file times, so a file may have come later than it says.
         age_s = (self._clock.now_us() - job.accepted_us) / 1e6
         decision = retry.after_failure(failure, tries=job.tries, age_s=age_s, patient=not self._once)
@@ -299,9 +323,10 @@ class Supervisor:
 
     def _mourn(self, job: Job, lost: Lost) -> None:
         folder = self._folders[job.folder]
-        if lost.stuck:
-            folder.found_stuck()
-            self._journal.queue.put_back(job.id)
+        if lost.stuck or lost.stalled is not None:
+            folder.found_stuck(job, lost)
+            # Other pictures first, if it is this one's place alone that does not answer.
+            self._put_off(job, StorageError(f"no answer for a long time; {lost.why}"))
             return
         attempts = self._journal.queue.count_attempt(job.id)
         if isinstance(retry.after_lost(attempts=attempts), retry.Again):
@@ -315,6 +340,13 @@ class Supervisor:
                 code=error.code, title=error.title, cause=error.cause, advice=error.advice, permanent=True
             ),
         )
+
+    def _put_off(self, job: Job, error: StorageError) -> None:
+        failure = failure_of(error)
+        decision = retry.after_failure(failure, tries=job.tries, age_s=0.0, patient=True)
+        delay_s = decision.delay_s if isinstance(decision, retry.Again) else error.delay_s
+        self._journal.queue.rest(job.id, delay_s, detail={"failure": asdict(failure)})
+        self._say(job, JobState.RETRY, failure.cause)
 
     def _announce(self) -> None:
         while self._results:

@@ -11,19 +11,24 @@ import os
 import signal
 import sys
 import sysconfig
-from typing import TYPE_CHECKING
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 import cv2
 
 from cutoutd import pipeline
 from cutoutd.errors import CutoutdError
 from cutoutd.pool import wire
-from cutoutd.ports import WorkerFacts
+from cutoutd.ports import Step, WorkerFacts
 from cutoutd.sandbox.limits import die_with_parent
 from cutoutd.sandbox.worker import confine_worker
 
 if TYPE_CHECKING:
     from typing import BinaryIO
+
+
+TELL_EVERY_S: Final = 0.5
 
 
 def main() -> int:
@@ -43,6 +48,7 @@ def main() -> int:
     except CutoutdError as error:
         _say(reports, wire.encode_unusable(pipeline.failure_of(error)))
         return 1
+    _reach(reports, (*setup.read_roots, *setup.write_roots))
     layers = confine_worker(
         read=(*setup.read_roots, *_own_code()),
         write=setup.write_roots,
@@ -57,7 +63,7 @@ def main() -> int:
     )
     for line in tasks:
         task = wire.decode_task(line)
-        report = pipeline.run(task, engine)
+        report = pipeline.run(task, engine, _Teller(reports, task.job))
         _say(reports, wire.encode_report(task.job, report))
     return 0
 
@@ -70,6 +76,31 @@ def _pipes() -> tuple[BinaryIO, BinaryIO]:
     os.dup2(2, 1)
     os.close(nothing)
     return tasks, reports
+
+
+class _Teller:
+    """Tells the supervisor how a task goes on: of a new step at once, of the same one now and then."""
+
+    def __init__(self, reports: BinaryIO, job: int) -> None:
+        self._reports = reports
+        self._job = job
+        self._last: Step | None = None
+        self._next_s = 0.0
+
+    def __call__(self, step: Step) -> None:
+        now_s = time.monotonic()
+        if step is not self._last or now_s >= self._next_s:
+            self._last, self._next_s = step, now_s + TELL_EVERY_S
+            _say(self._reports, wire.encode_progress(self._job, step))
+
+
+def _reach(reports: BinaryIO, roots: tuple[str, ...]) -> None:
+    """Touch every root that the sandbox will be bound to, saying which: one may be a share that hangs."""
+    for number, root in enumerate(roots):
+        _say(reports, wire.encode_binding(number))
+        with suppress(OSError):  # what is missing is out of reach
+            os.close(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    _say(reports, wire.encode_binding(len(roots)))
 
 
 def _say(reports: BinaryIO, line: bytes) -> None:
