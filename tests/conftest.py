@@ -22,6 +22,10 @@ class FakeClock(Clock):
         """Seconds."""
         return self.steady_s
 
+    def lived_s(self) -> float:
+        """Seconds."""
+        return self.steady_s
+
     def advance(self, seconds: float) -> None:
         """Let both clocks go on."""
         self.wall_us += int(seconds * 1_000_000)

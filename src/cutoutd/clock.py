@@ -20,6 +20,13 @@ class Clock:
         """Seconds that never jump, for deadlines and quiet periods."""
         return time.monotonic()
 
+    def lived_s(self) -> float:
+        """As ``monotonic_s``, but a machine's own sleep counts: what others may have waited through meanwhile."""
+        boottime = getattr(
+            time, "CLOCK_BOOTTIME", None
+        )  # where it is missing, the other counts sleep as well
+        return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+
 
 def rfc3339(us: int) -> str:
     """UTC microseconds as text with ``Z``, as every JSON of ours has it."""

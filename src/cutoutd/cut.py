@@ -48,7 +48,8 @@ class NamedFiles:
     has_settled = True
     failure: BaseException | None = None
     roots: tuple[tuple[int, int], ...] = ()
-    turns = 0
+    checked = 0
+    recoveries = 0
     turning_since_s: float | None = None
 
     def __init__(self) -> None:
@@ -70,8 +71,9 @@ class NamedFiles:
     def look_at(self, path: str) -> None:
         """A file that is gone stays gone."""
 
-    def check_again(self) -> None:
+    def check_again(self, suspect: str | None = None) -> int:  # noqa: ARG002 -- an Intake's
         """There is nothing to come back to."""
+        return self.checked
 
 
 def refuse_hot_folder(output: Path) -> None:

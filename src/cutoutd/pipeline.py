@@ -39,12 +39,14 @@ from cutoutd.errors import (
 )
 from cutoutd.jobs import Cut, Failure, Format, NeedsRoom, SourceFacts, Staged, Unchanged
 from cutoutd.models import catalog
+from cutoutd.ports import Step
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.staging import result_name
 from cutoutd.publish.writing import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from io import RawIOBase
 
     from numpy.typing import NDArray
 
@@ -57,6 +59,9 @@ ROOMY_PIXELS: Final = 50_000_000
 """From here on a picture may need more than its worker's share of the memory, and runs alone."""
 
 OVERLAY: Final = -1
+
+CHUNK_BYTES: Final = 1 << 22
+"""A source is read in pieces, so that progress on a slow share can be told from none."""
 
 
 class Engine:
@@ -95,18 +100,19 @@ class _Stopwatch:
             self.spent[name] = round(self.spent.get(name, 0.0) + spent, 1)
 
 
-def run(task: Task, engine: Engine) -> Report:
+def run(task: Task, engine: Engine, tell: Callable[[Step], None] = lambda _: None) -> Report:
     """Cut one picture and stage its results.
 
     Args:
         task: the job.
         engine: with the model loaded.
+        tell: is told of each step, and of progress in those that wait for a disk or share.
 
     Returns:
         The report; this function raises nothing.
     """
     try:
-        return _cut(task, engine)
+        return _cut(task, engine, tell)
     except CutoutdError as error:
         return failure_of(error)
     except MemoryError:
@@ -152,11 +158,13 @@ def _text(said: str) -> str:
     return said.encode("utf-8", "backslashreplace").decode()
 
 
-def _cut(task: Task, engine: Engine) -> Report:
+def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
     watch = _Stopwatch()
     begun = time.perf_counter()
     with watch.step("decode"):
-        data = _read(task, engine.max_file_bytes)
+        tell(Step.READ)
+        data = _read(task, engine.max_file_bytes, tell)
+        tell(Step.CUT)
         sha256 = hashlib.sha256(data).hexdigest()
         if sha256 == task.published_sha256:
             return Unchanged(sha256=sha256)
@@ -176,7 +184,7 @@ def _cut(task: Task, engine: Engine) -> Report:
     verdict = found.verdict
     review = verdict.score == 0.0 or verdict.score < task.recipe.review_below
     with watch.step("encode"), storage_faults(Path(task.staging)):
-        staged, warnings = _stage(task, picture, alpha, review=review)
+        staged, warnings = _stage(task, picture, alpha, review=review, tell=tell)
     watch.spent["total"] = round((time.perf_counter() - begun) * 1000, 1)
     height, width = alpha.shape
     return Cut(
@@ -221,6 +229,7 @@ def _stage(
     alpha: NDArray[np.uint8],
     *,
     review: bool,
+    tell: Callable[[Step], None],
 ) -> tuple[tuple[Staged, ...], tuple[str, ...]]:
     """Write every rendition into the staging directory; also returns what metadata was lost."""
     height, width = alpha.shape
@@ -232,7 +241,7 @@ def _stage(
             task,
             number,
             layout,
-            lambda sink: png.write(sink, compose.strips(picture.rgb, alpha), layout, extras),
+            lambda sink: png.write(sink, _told(compose.strips(picture.rgb, alpha), tell), layout, extras),
         )
         for number, _ in enumerate(task.recipe.renditions)
     ]
@@ -244,10 +253,18 @@ def _stage(
                 task,
                 OVERLAY,
                 small,
-                lambda sink: png.write(sink, [veiled], small, png.Extras(icc=picture.icc)),
+                lambda sink: png.write(sink, _told([veiled], tell), small, png.Extras(icc=picture.icc)),
             )
         )
     return tuple(staged), kept.warnings
+
+
+def _told(strips: Iterable[NDArray[np.uint8]], tell: Callable[[Step], None]) -> Iterator[NDArray[np.uint8]]:
+    """The strips of a result; it is told when one is asked for, and when the last was taken."""
+    for strip in strips:
+        tell(Step.WRITE)
+        yield strip
+    tell(Step.SYNC)
 
 
 def _write(task: Task, rendition: int, layout: png.Layout, encode: Callable[[Sink], None]) -> Staged:
@@ -265,7 +282,7 @@ def _write(task: Task, rendition: int, layout: png.Layout, encode: Callable[[Sin
     )
 
 
-def _read(task: Task, max_bytes: int) -> bytes:
+def _read(task: Task, max_bytes: int, tell: Callable[[Step], None]) -> bytes:
     """The source's bytes, once, and only if they are the accepted version's from first to last.
 
     Raises:
@@ -285,13 +302,23 @@ def _read(task: Task, max_bytes: int) -> bytes:
                 raise SourceGoneError("it was replaced by a newer version before its turn", path=path)
             if before.st_size > max_bytes:
                 raise LimitError(f"the file has {before.st_size / 1e6:.0f} MB, more than max_file_mb allows")
-            data = file.readall()
+            data = _all_of(file, before.st_size, tell)
             after = os.fstat(descriptor)
     except OSError as error:
         raise from_os_error(error, path) from error
     if (after.st_size, after.st_mtime_ns) != (task.size, task.mtime_ns) or len(data) != task.size:
         raise SourceGoneError("it was written to while it was read", path=path)
     return data
+
+
+def _all_of(file: RawIOBase, size: int, tell: Callable[[Step], None]) -> bytes:
+    """All bytes of an open file, and no more than one beyond what it should have."""
+    data = bytearray(size + 1)
+    view, at = memoryview(data), 0
+    while at <= size and (count := file.readinto(view[at : at + CHUNK_BYTES])):
+        at += count
+        tell(Step.READ)
+    return bytes(view[:at])
 
 
 def _open_plainly(path: str, _: int) -> int:

@@ -6,10 +6,11 @@ Protocols and values only; nothing here does anything.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from cutoutd.jobs import Report, Task
@@ -57,6 +58,15 @@ class Finished:
     report: Report
 
 
+class Step(StrEnum):
+    """Where a worker stands in a task, as it says itself; all but one wait for a disk or share."""
+
+    READ = "read"  # the source; said again while there is progress
+    CUT = "cut"  # all that is computed
+    WRITE = "write"  # the results; said again while there is progress
+    SYNC = "sync"  # sees one of them onto the disk, of which no progress can be told
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lost:
     """The worker died over a task.
@@ -66,12 +76,14 @@ class Lost:
         why: how the process ended.
         timed_out: it was killed at its deadline.
         stuck: it outlives even that, as happens on a share that hangs; it may not be the picture's fault.
+        stalled: the step in which it was killed because the disk or share did not answer; not the picture's fault.
     """
 
     job: int
     why: str
     timed_out: bool
     stuck: bool
+    stalled: Step | None = None
 
 
 PoolEvent = Finished | Lost
@@ -99,6 +111,17 @@ class Pool(Protocol):
     @property
     def is_sound(self) -> bool:
         """Whether it can be relied on: no worker has died since one last showed that it can work."""
+
+    @property
+    def waiting(self) -> Collection[int]:
+        """Jobs whose workers wait for a disk or share, and have for a while."""
+
+    @property
+    def left_behind(self) -> Collection[int]:
+        """Jobs over which workers got stuck that have not ended to this day."""
+
+    def take_unreachable(self) -> Collection[str]:
+        """Directories that did not answer to workers that were to be bound to them, since this was last asked."""
 
     def submit(self, task: Task) -> None:
         """Start a task; only while ``idle`` is above 0."""

@@ -44,6 +44,9 @@ class Workers:
         self.given: list[Task] = []
         self.beside: list[set[int]] = []
         self.recycled = 0
+        self.at_a_share: set[int] = set()
+        self.left_behind: set[int] = set()
+        self.unreachable: list[str] = []
         self.is_quick = False  # no time passes
         self.is_sound = True
         self.facts: WorkerFacts | None = WorkerFacts(layers=(), provider="cpu", onnxruntime="1")
@@ -62,6 +65,16 @@ class Workers:
     def busy(self) -> int:
         """How many are running."""
         return len(self.running)
+
+    @property
+    def waiting(self) -> set[int]:
+        """Those that wait for a share."""
+        return self.at_a_share & set(self.running)
+
+    def take_unreachable(self) -> list[str]:
+        """What did not answer at the start of a worker."""
+        taken, self.unreachable = self.unreachable, []
+        return taken
 
     def submit(self, task: Task) -> None:
         """Remember the task, and which others are running."""
@@ -109,9 +122,11 @@ class Watched:
         self.has_settled = True
         self.roots: tuple[tuple[int, int], ...] = ()
         self.looked_at: list[str] = []
-        self.turns = 1
         self.turning_since_s: float | None = None
         self.checks = 0
+        self.checked = 0
+        self.is_well = True
+        self.recoveries = 0
 
     def start(self) -> None:
         """Nothing to start."""
@@ -130,9 +145,12 @@ class Watched:
         """Remember it."""
         self.looked_at.append(path)
 
-    def check_again(self) -> None:
-        """Remember that it was asked for."""
+    def check_again(self, suspect: str | None = None) -> int:  # noqa: ARG002 -- an Intake's
+        """Remember that it was asked for; all is well unless the test says otherwise."""
         self.checks += 1
+        if self.is_well:
+            self.checked = self.checks
+        return self.checks
 
     def stand_by(self, why: str) -> None:
         """Find the folder closed."""

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.clock import Clock
 from cutoutd.daemon.assembly import publisher_of
 from cutoutd.daemon.gate import Gate
 from cutoutd.daemon.standing import Watching
 from cutoutd.intake import filesystems, marker
+from cutoutd.intake.tenancy import Tenancy
 from cutoutd.journal.folders import FolderMemory
 from cutoutd.journal.journal import Journal
 from cutoutd.publish.staging import STAGING_NAME
@@ -44,6 +46,7 @@ def gate_of(folder: Folder, journal: Journal, *, min_free_mb: int = 0, state_dir
         publisher=publisher_of(folder, name=folder.name, run="run-1"),
         min_free_mb=min_free_mb,
         state_dir=state_dir or folder.input,
+        tenancy=Tenancy(run="run-1", is_dead=journal.runs.is_dead, clock=Clock()),
     )
 
 

@@ -215,6 +215,7 @@ def test_a_worker_that_is_stuck_closes_the_folder_and_blames_no_picture(hall: Ha
     stuck, waits = hall.accept("a.jpg", "b.jpg")
     hall.workers = _one_at_a_time(hall)
     deaths = iter(range(5))
+    hall.intake.is_well = False
     hall.workers.answer = lambda task: (
         lost(task, stuck=True, timed_out=True) if next(deaths, None) is not None else None
     )
@@ -222,10 +223,10 @@ def test_a_worker_that_is_stuck_closes_the_folder_and_blames_no_picture(hall: Ha
     assert hall.hot.standing.watching is Watching.STANDING_BY
     assert "does not answer" in hall.hot.standing.why
     assert hall.intake.checks == 1
-    assert (hall.job(stuck).state, hall.job(stuck).attempts) == (JobState.QUEUED, 0)
+    assert (hall.job(stuck).tries, hall.job(stuck).attempts) == (1, 0)
     assert hall.job(waits).state is JobState.QUEUED
     assert len(hall.workers.given) == 1
-    hall.intake.turns += 1
+    hall.intake.checked = hall.intake.checks
     hall.workers.answer = hall.cut
     hall.supervise(once=True).run()
     assert hall.supervisor.tally.done == 2
@@ -234,7 +235,10 @@ def test_a_worker_that_is_stuck_closes_the_folder_and_blames_no_picture(hall: Ha
 def test_a_folder_that_a_worker_got_stuck_in_is_closed_at_once(hall: Hall) -> None:
     """The next job would cost another worker."""
     assert hall.hot.may_work(2)
-    hall.hot.found_stuck()
+    hall.intake.is_well = False
+    (job,) = hall.accept("a.jpg")
+    task = hall.hot.task(hall.job(job))
+    hall.hot.found_stuck(hall.job(job), lost(task, stuck=True))
     assert not hall.hot.may_work(2)
 
 

@@ -17,6 +17,7 @@ from cutoutd.daemon.gate import Gate
 from cutoutd.daemon.standing import HeldUp, Watching
 from cutoutd.daemon.watcher import Watcher
 from cutoutd.intake import filesystems, marker
+from cutoutd.intake.tenancy import Tenancy
 from cutoutd.jobs import JobState
 from cutoutd.journal.journal import Journal
 from tests.integration.parts import JPEG, NAME, Heard, folder_in, states, until
@@ -46,6 +47,7 @@ class Intake:
             publisher=publisher_of(self.folder, name=NAME, run="run-1"),
             min_free_mb=min_free_mb,
             state_dir=root,
+            tenancy=Tenancy(run="run-1", is_dead=self.journal.runs.is_dead, clock=Clock()),
         )
         self.watcher = Watcher(
             self.folder,

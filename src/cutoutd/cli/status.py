@@ -92,6 +92,7 @@ def _folder(
         "name": name,
         "watching": live.get("watching"),
         "why": live.get("why", ""),
+        "note": live.get("note", ""),
         "settling": live.get("settling", 0),
         "held_up": live.get("held_up", []),
         "queue": sum(states.get(state, 0) for state in OPEN),
@@ -115,7 +116,9 @@ def _print_folder(folder: dict[str, Any]) -> None:
     print(f"\n{folder['name']}: {folder['input']} -> {folder['output']}")
     if folder["watching"]:
         how = _WATCHING.get(folder["watching"], folder["watching"])
-        print(f"  {how}{': ' + folder['why'] if folder['why'] else ''}")
+        print(f"  {how}{': ' + printable(folder['why']) if folder['why'] else ''}")
+    if folder["note"]:
+        print(f"  note: {folder['note']}")
     print(
         f"  {folder['queue']} waiting or in work, {folder['settling']} arriving, {states.get('done', 0)} done, "
         f"{states.get('review', 0)} to review, {states.get('failed', 0)} failed, "

@@ -17,12 +17,14 @@ from cutoutd.daemon.assembly import confine, publisher_of, rules_of, setup_of, s
 from cutoutd.daemon.delivery import Delivery
 from cutoutd.daemon.gate import Gate
 from cutoutd.daemon.hotfolder import HotFolder
+from cutoutd.daemon.keeper import Keeper
 from cutoutd.daemon.patience import Patience
 from cutoutd.daemon.provenance import Provenance
 from cutoutd.daemon.retention import Retention
 from cutoutd.daemon.statusfile import StatusFile
 from cutoutd.daemon.supervisor import Supervisor, Tally
 from cutoutd.daemon.watcher import Watcher
+from cutoutd.intake.tenancy import Tenancy
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import StateDirectory
@@ -155,12 +157,12 @@ class Daemon:
             CutoutdError: the workers do not start, or a folder's thread died.
         """
         unfinished, dead_runs = Patience(lasting=not self._once).until_done(self._take_over)
-        for job in unfinished:
-            if job.folder in self._folders:
-                self._folders[job.folder].delivery.repair(job)
         for folder in self._folders.values():
             folder.start()
         self._wait_for_first_looks()
+        for job in unfinished:  # not before: another machine may have the folder by now
+            if job.folder in self._folders:
+                self._folders[job.folder].delivery.repair(job)
         for folder in self._folders.values():
             folder.delivery.sweep(dead_runs)
             for job in self._journal.queue.undisposed(folder.folder.name):
@@ -198,12 +200,14 @@ class Daemon:
 
     def _hot_folder(self, folder: Folder) -> HotFolder:
         publisher = publisher_of(folder, name=folder.name, run=self._state.run)
+        tenancy = Tenancy(run=self._state.run, is_dead=self._journal.runs.is_dead, clock=self._clock)
         gate = Gate(
             folder,
             memory=self._journal.folders,
             publisher=publisher,
             min_free_mb=self._settings.service.min_free_disk_mb,
             state_dir=self._state.path,
+            tenancy=tenancy,
         )
         watcher = Watcher(
             folder,
@@ -225,6 +229,7 @@ class Daemon:
             run=self._state.run,
             tell=self._results.append,
             wake=self._wake,
+            prove=tenancy.prove,
         )
         return HotFolder(
             folder,
@@ -232,6 +237,7 @@ class Daemon:
             delivery=delivery,
             publisher=publisher,
             names=self._journal.names,
+            keeper=Keeper(folder.name, tenancy, lost=watcher.check_again),
         )
 
     def _retention(self, folder: Folder) -> Retention | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,9 +17,10 @@ from cutoutd.daemon.disposals import Disposals
 from cutoutd.daemon.listener import Result
 from cutoutd.daemon.lull import Lull
 from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
+from cutoutd.intake.tenancy import NotOwnerError
 from cutoutd.jobs import Failure, JobState
 from cutoutd.logs import get
-from cutoutd.publish.faults import ResultLostError, TargetTakenError
+from cutoutd.publish.faults import ResultLostError, TargetTakenError, storage_faults
 from cutoutd.publish.plan import Plan, Publication, Verdict
 from cutoutd.retry import Again, after_failure
 
@@ -82,6 +83,7 @@ class Delivery:
         run: id of this run.
         tell: is given each result, from this thread.
         wake: called when the supervisor has something new to look at.
+        prove: raises where this machine may not publish, as another has the folder now.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Delivery:
         run: str,
         tell: Callable[[Result], None],
         wake: Callable[[], None],
+        prove: Callable[[], None] = lambda: None,
     ) -> None:
         self._folder = folder
         self._journal = journal
@@ -103,8 +106,10 @@ class Delivery:
         self._clock = clock
         self._tell = tell
         self._wake = wake
+        self._prove = prove
+        self.busy_since_s: float | None = None
         self._run_id = run
-        self._disposals = Disposals(folder, journal.queue, clock, run)
+        self._disposals = Disposals(folder, journal.queue, clock, run, prove=self._prove_or_fail)
         self.lull = Lull(folder.name, clock)
         self._log = get(folder=folder.name)
         self._work: queue.SimpleQueue[Deed | None] = queue.SimpleQueue()
@@ -133,9 +138,14 @@ class Delivery:
         """End once what was given is done, and leave nothing staged; to be called when the workers are gone."""
         self._work.put(None)
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for the thread's end, but not for long."""
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread's end, but not for long; whether it has ended."""
         self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def hurry(self) -> None:
+        """Do at once what rests: the disk or share is well again."""
+        self._give(self._end_rests)
 
     def repair(self, job: Job) -> None:
         """Finish, or undo, what a run that died was giving its names."""
@@ -168,7 +178,9 @@ class Delivery:
     def _run(self) -> None:
         try:
             while (deed := self._next()) is not None:
+                self.busy_since_s = self._clock.monotonic_s()
                 self._do(deed)
+                self.busy_since_s = None
                 self._wake()
             self._sweep(frozenset({self._run_id}))  # the workers are gone: what they left is of no use
         except BaseException as error:  # noqa: BLE001 -- a side thread's death must be heard: the supervisor raises it
@@ -229,6 +241,7 @@ class Delivery:
         )
         claims = _SourceClaims(self._journal, job)
         try:
+            self._prove_or_fail()
             plan = self._publisher.plan(publication, claims, now_us=self._clock.now_us())
         except JournalError:
             raise  # nothing is wrong with the result: planned again later
@@ -246,7 +259,10 @@ class Delivery:
 
     def _carry_out(self, job: Job, cut: Cut, plan: Plan) -> None:
         try:
+            self._prove_or_fail()
             self._publisher.carry_out(plan)
+        except NotOwnerError as error:
+            self._abandon(job, plan, error)
         except TargetTakenError:
             self.deliver(job, cut)  # a stranger's file took a name in between: plan anew
         except ResultLostError:
@@ -266,6 +282,30 @@ class Delivery:
                     seconds=cut.timings_ms.get("total", 0.0) / 1000,
                 )
             )
+
+    def _end_rests(self) -> None:
+        now_s = self._clock.monotonic_s()
+        self._resting = [replace(resting, until_s=now_s) for resting in self._resting]
+
+    def _prove_or_fail(self) -> None:
+        """See that this machine may publish.
+
+        Raises:
+            NotOwnerError: another may.
+            StorageError: it cannot be seen.
+        """
+        with storage_faults(self._folder.input):
+            self._prove()
+
+    def _abandon(self, job: Job, plan: Plan, error: NotOwnerError) -> None:
+        """Another machine has the folder: what is planned is its to do, and done once only."""
+        self._log.warning("job.left-to-another", job=job.id, path=job.path, why=str(error))
+        try:
+            standing = self._publisher.abandon(plan)
+        except TemporaryError as refusal:
+            self._wait(job, refusal, partial(self._abandon, job, plan, error))
+            return
+        self._journal.undo_publishing(job, standing=standing)
 
     def _wait(self, job: Job, error: TemporaryError, deed: Deed) -> None:
         """A plan that is written down is carried out, however long the disk or share takes to come back."""
@@ -362,6 +402,11 @@ class Delivery:
             self._say(job, JobState.RETRY, error.cause)
 
     def _explain(self, job: Job, failure: Failure) -> None:
+        try:
+            self._prove_or_fail()
+        except TemporaryError as error:
+            self._put_off(job, error)  # whether it fails is for whoever has the folder to see
+            return
         self._unwritten[job.path] = job
         self._record(job, failure)
         self._journal.queue.finish(job.id, JobState.FAILED, detail={"failure": asdict(failure)})
@@ -373,6 +418,7 @@ class Delivery:
         if self._unwritten.get(job.path) is not job:
             return
         try:
+            self._prove_or_fail()
             self._publisher.discard(job.id)
             self._publisher.failures.publish(self._provenance.failure_facts(job, failure))
         except CutoutdError as error:
@@ -390,8 +436,9 @@ class Delivery:
 
     def _repair_plan(self, job: Job, plan: Plan, *, sha256: str, review: bool) -> None:
         try:
+            self._prove_or_fail()
             recovery = self._publisher.recover(plan)
-        except TemporaryError as error:
+        except TemporaryError as error:  # or it is not ours yet, or not any more
             self._wait(job, error, partial(self._repair_plan, job, plan, sha256=sha256, review=review))
             return
         if recovery.verdict is Verdict.FINISHED:

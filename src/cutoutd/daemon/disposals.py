@@ -16,6 +16,8 @@ from cutoutd.publish.originals import Originals as KeptOriginals
 from cutoutd.settings.choices import Originals
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cutoutd.clock import Clock
     from cutoutd.jobs import Job
     from cutoutd.journal.queue import Queue
@@ -34,10 +36,14 @@ class Disposals:
         queue: the journal's jobs.
         clock: its monotonic side.
         run: id of this run.
+        prove: raises a TemporaryError where this machine may not touch the folder's originals.
     """
 
-    def __init__(self, folder: Folder, queue: Queue, clock: Clock, run: str) -> None:
+    def __init__(
+        self, folder: Folder, queue: Queue, clock: Clock, run: str, *, prove: Callable[[], None]
+    ) -> None:
         self._folder = folder
+        self._prove = prove
         self._queue = queue
         self._clock = clock
         self._kept = KeptOriginals(folder.originals_dir, run) if folder.originals_dir is not None else None
@@ -99,6 +105,7 @@ class Disposals:
         )
 
     def _dispose(self, job: Job, sha256: str) -> Disposal:
+        self._prove()
         source = self._folder.input / job.path
         match self._folder.originals:
             case Originals.MOVE if self._kept is not None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.intake.filesystems import Mode
+    from cutoutd.intake.tenancy import Tenancy
     from cutoutd.journal.folders import Folders
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
@@ -37,22 +38,32 @@ class Gate:
         publisher: makes the staging directories.
         min_free_mb: free space below which nothing new is taken.
         state_dir: its disk must have room as well.
+        tenancy: this machine's hold on the folder.
 
     Attributes:
         mode: how the folder can be watched; valid once ``check`` found it open.
         roots: identity of input and staging directory, so that the sandbox can be laid anew when they change.
         is_first_start: the journal did not know this folder before.
         first_run_us: when it began nevertheless, if a journal that was lost knew it.
+        note: what its owner should know although it is open.
     """
 
     def __init__(
-        self, folder: Folder, *, memory: Folders, publisher: Publisher, min_free_mb: int, state_dir: Path
+        self,
+        folder: Folder,
+        *,
+        memory: Folders,
+        publisher: Publisher,
+        min_free_mb: int,
+        state_dir: Path,
+        tenancy: Tenancy,
     ) -> None:
         self._folder = folder
         self._memory = memory
         self._publisher = publisher
         self._min_free_mb = min_free_mb
         self._state_dir = state_dir
+        self._tenancy = tenancy
         self._recalled = memory.recall(folder.name)
         if self._recalled is not None and self._recalled.input != os.fspath(folder.input):
             self._recalled = None  # the folder was moved in the configuration: another folder of that name
@@ -60,6 +71,7 @@ class Gate:
         self.first_run_us = memory.first_run_us(folder.name) if self.is_first_start else None
         self._seen: FolderMemory | None = None
         self.mode: Mode | None = None
+        self.note = ""
         self.roots: tuple[tuple[int, int], ...] = ()
 
     @property
@@ -69,17 +81,26 @@ class Gate:
             return self._folder.settle_s
         return 5.0 if self.mode is not None and self.mode.network else 1.0
 
-    def check(self) -> tuple[Watching, str] | None:
+    @property
+    def took_over(self) -> bool:
+        """Whether another machine worked on the folder before, and what it cut is not known yet."""
+        return self._tenancy.inherited
+
+    def check(self, *, thoroughly: bool = False) -> tuple[Watching, str] | None:
         """Look; None if the folder is open, else how it stands and why.
+
+        Args:
+            thoroughly: something could not be written, so see that it can be.
 
         Raises:
             OSError: the input cannot be read.
             StorageError: the output cannot be made or written to.
+            NotOwnerError: the marker is not the one that was found a moment ago.
         """
         root = os.fspath(self._folder.input)
         status = os.stat(root)  # noqa: PTH116 -- also says that it is there at all
         mode = filesystems.watch_mode(root)
-        closed = self._compare(root, marker.find(root, network=mode.network))
+        closed = self._compare(root, marker.find(root, network=mode.network)) or self._hold(root)
         if closed is not None:
             return closed
         for place in (self._folder.output, self._folder.sidecar_dir, self._folder.originals_dir):
@@ -87,6 +108,8 @@ class Gate:
                 # Later on, a place whose parent is missing too is more probably a share that is away.
                 make_directory(place, parents=self.is_first_start)
         self._publisher.open()
+        if thoroughly:
+            self._publisher.try_writing()
         self.mode = mode
         staging = os.stat(self._publisher.staging.directory)  # noqa: PTH116 -- beside the other
         self.roots = ((status.st_dev, status.st_ino), (staging.st_dev, staging.st_ino))
@@ -122,6 +145,17 @@ class Gate:
         if self.is_first_start and self._seen is not None and not self._seen.aside:
             marker.tidy(self._seen.input)
         self.is_first_start = False
+        self._tenancy.settle()
+
+    def _hold(self, root: str) -> tuple[Watching, str] | None:
+        """See that this machine is the one that works on the folder."""
+        seen = self._seen
+        if seen is None or seen.aside:
+            tenure = self._tenancy.forgo()
+        else:
+            tenure = self._tenancy.attend(root, seen.marker)
+        self.note = tenure.note if tenure.ours else ""
+        return None if tenure.ours else (Watching.STANDING_BY, tenure.note)
 
     def _check_room(self) -> tuple[Watching, str] | None:
         for place in (self._folder.output, self._state_dir):

@@ -14,11 +14,16 @@ from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.errors import CutoutdError
 from cutoutd.jobs import Cut, Failure, Task
 from cutoutd.journal.store import JournalDamagedError
+from cutoutd.ports import Step
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from cutoutd.daemon.delivery import Delivery
+    from cutoutd.daemon.keeper import Keeper
     from cutoutd.jobs import Job, Report
     from cutoutd.journal.names import Names
+    from cutoutd.ports import Lost
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
 
@@ -28,6 +33,16 @@ BACKLOG_PER_WORKER: Final = 2
 
 HANGS_AFTER_S: Final = 30.0
 """A look that takes longer is no look any more; even 100,000 files on a slow share take less."""
+
+
+_HANGS: Final = "the disk or share does not answer"
+_DEEDS: Final = {
+    None: "a worker is stuck over",
+    Step.READ: "reading",
+    Step.CUT: "a worker is stuck over",
+    Step.WRITE: "writing the result of",
+    Step.SYNC: "syncing the result of",
+}
 
 
 class ThreadDiedError(CutoutdError):
@@ -68,8 +83,12 @@ class Intake(Protocol):
         """Whether the folder was looked at within a time."""
 
     @property
-    def turns(self) -> int:
-        """How many looks were finished."""
+    def checked(self) -> int:
+        """The number of the last check that was finished."""
+
+    @property
+    def recoveries(self) -> int:
+        """How often it came back, as a whole or a file in it, after disk or share had failed."""
 
     @property
     def turning_since_s(self) -> float | None:
@@ -78,8 +97,15 @@ class Intake(Protocol):
     def look_at(self, path: str) -> None:
         """Look at one file soon."""
 
-    def check_again(self) -> None:
-        """See soon whether the folder is as it should be."""
+    def check_again(self, suspect: str | None = None) -> int:
+        """See soon whether the folder is as it should be.
+
+        Args:
+            suspect: a file that could not be read, or whose result could not be written.
+
+        Returns:
+            The number of the check.
+        """
 
 
 class HotFolder:
@@ -91,6 +117,7 @@ class HotFolder:
         delivery: its publishing side.
         publisher: knows the staging directory.
         names: the journal's, for what is published now.
+        keeper: keeps the hold on the folder alive, where others may want it.
     """
 
     def __init__(
@@ -101,20 +128,27 @@ class HotFolder:
         delivery: Delivery,
         publisher: Publisher,
         names: Names,
+        keeper: Keeper | None = None,
     ) -> None:
         self.folder = folder
         self.intake = intake
         self.delivery = delivery
         self._names = names
         self._roots: tuple[tuple[int, int], ...] = ()
-        self._stuck_at_turn: int | None = None
-        self._hangs = False
+        self._keeper = keeper
+        self._awaited = 0
+        self._left_behind: set[int] = set()
+        self._waiting: frozenset[int] = frozenset()
+        self._trouble = ""
+        self._recoveries = 0
         self.staging = publisher.staging.directory
 
     def start(self) -> None:
         """Begin watching and delivering."""
         self.delivery.start()
         self.intake.start()
+        if self._keeper is not None:
+            self._keeper.start()
 
     def stop(self) -> None:
         """End both threads soon."""
@@ -124,15 +158,18 @@ class HotFolder:
     def join(self, timeout_s: float) -> None:
         """Wait for both, but not for long: one that hangs on a share is left behind."""
         self.intake.join(timeout_s)
-        self.delivery.join(timeout_s)
+        ended = self.delivery.join(timeout_s)
+        if self._keeper is not None:
+            self._keeper.stop(release=ended)
+            self._keeper.join(timeout_s)
 
     @property
     def standing(self) -> Standing:
         """How it stands, as its intake sees it, unless that hangs itself."""
         standing = self.intake.standing
-        if not self._hangs:
+        if not self._trouble:
             return standing
-        return replace(standing, watching=Watching.STANDING_BY, why="the disk or share does not answer")
+        return replace(standing, watching=Watching.STANDING_BY, why=self._trouble)
 
     @property
     def is_there(self) -> bool:
@@ -158,25 +195,63 @@ class HotFolder:
             case _:
                 self.delivery.lull.undecided()
 
-    def found_stuck(self) -> None:
-        """A worker got stuck in it; it stands by until its intake has finished a look again."""
-        self._stuck_at_turn = self.intake.turns
-        self._hangs = True
-        self.intake.check_again()
+    @property
+    def is_examined(self) -> bool:
+        """Whether a check that was asked for is not over yet."""
+        return self.intake.checked < self._awaited
 
-    def watch_the_watcher(self, now_s: float) -> None:
-        """Notice a look that does not come to its end, and one that did again."""
-        since_s = self.intake.turning_since_s
-        overdue = since_s is not None and now_s - since_s > HANGS_AFTER_S
-        if self._stuck_at_turn is not None and self.intake.turns > self._stuck_at_turn:
-            self._stuck_at_turn = None
-        self._hangs = overdue or self._stuck_at_turn is not None
+    def examine(self, suspect: str | None = None) -> None:
+        """Begin none of its jobs until its intake has seen that the folder is well."""
+        self._awaited = self.intake.check_again(suspect)
+
+    def found_stuck(self, job: Job, lost: Lost) -> None:
+        """Disk or share did not answer a worker; it stands by until it is well and no worker is stuck in it."""
+        if lost.stuck:
+            self._left_behind.add(job.id)
+        self._trouble = f"{_HANGS}: {_DEEDS[lost.stalled]} {job.path}"
+        self.examine(job.path)
+
+    def found_unreachable(self, root: str) -> None:
+        """A worker could not reach a directory: if it is one of this folder's, that stands by."""
+        if root in (os.fspath(self.folder.input), os.fspath(self.staging)):
+            self._trouble = f"{_HANGS}: {root}"
+            self.examine()
+
+    def watch_over(self, now_s: float, *, waiting: Collection[int], left_behind: Collection[int]) -> None:
+        """Notice what hangs, and what answers again.
+
+        Args:
+            now_s: monotonic seconds.
+            waiting: jobs of the folder whose workers wait for disk or share.
+            left_behind: jobs over which workers got stuck and have not ended.
+        """
+        self._waiting = frozenset(waiting)
+        self._left_behind.intersection_update(left_behind)
+        for since_s, whose in (
+            (self.intake.turning_since_s, "a look at the input"),
+            (self.delivery.busy_since_s, "giving a result its name"),
+        ):
+            if since_s is not None and now_s - since_s > HANGS_AFTER_S:
+                self._trouble = f"{_HANGS}: {whose} does not come to its end"
+                return
+        if self._trouble and not self.is_examined and not self._left_behind:
+            self._trouble = ""
+            self._recoveries = -1  # what was put off is told so
+
+    def has_recovered(self) -> bool:
+        """Whether it is well again since this was last asked: what was put off need not wait any longer."""
+        if not self.standing.is_open or self.intake.recoveries == self._recoveries:
+            return False
+        self._recoveries = self.intake.recoveries
+        return True
 
     def may_work(self, workers: int) -> bool:
         """Whether its jobs may be begun."""
         delivery = self.delivery
         return (
             self.standing.is_open
+            and not self.is_examined
+            and not self._waiting
             and not delivery.lull.holds
             and delivery.backlog < BACKLOG_PER_WORKER * workers
         )
@@ -191,6 +266,8 @@ class HotFolder:
         failure = self.intake.failure or self.delivery.failure
         if isinstance(failure, JournalDamagedError):
             raise failure  # not the folder's
+        if failure is None and self._keeper is not None:
+            failure = self._keeper.failure
         if failure is not None:
             raise ThreadDiedError(f"folder {self.folder.name!r}: {failure!r}") from failure
 

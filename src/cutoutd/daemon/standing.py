@@ -39,6 +39,7 @@ class Standing:
     Attributes:
         watching: how new files are noticed.
         why: why not natively, or why not at all; empty when all is well.
+        note: what its owner should know although all is well.
         settling: files that are there but not yet quiet.
         held_up: of these, some that have been there for a while; with ``run --once`` all of them.
         scan_s: how long the last whole scan took.
@@ -47,6 +48,7 @@ class Standing:
 
     watching: Watching = Watching.STARTING
     why: str = ""
+    note: str = ""
     settling: int = 0
     held_up: tuple[HeldUp, ...] = ()
     scan_s: float = 0.0

@@ -17,6 +17,7 @@ from cutoutd.errors import LostError, StorageError
 from cutoutd.jobs import Cut, Failure, JobState, NeedsRoom, Unchanged
 from cutoutd.journal.commands import Verb
 from cutoutd.logs import get
+from cutoutd.pipeline import failure_of
 from cutoutd.ports import Finished
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Supervisor:
         self._log = get()
         self._in_hand: dict[int, Job] = {}
         self._mourned: list[Job] = []
+        self._doubted: set[int] = set()
         self._stop_at_s: float | None = None
         self._unheard: deque[PoolEvent] = deque()
         self._refused = ""
@@ -167,7 +169,7 @@ class Supervisor:
         """Nothing runs, nothing waits for its name, and every folder has said all it can."""
         folders = self._folders.values()
         return (
-            all(folder.intake.has_settled for folder in folders)
+            all(folder.intake.has_settled and not folder.is_examined for folder in folders)
             and not self._in_hand
             and not self._mourned
             and not self._results
@@ -193,10 +195,23 @@ class Supervisor:
         self._next_tick_s = now_s + TICK_S
         for folder in self._folders.values():
             folder.check_alive()
-            folder.watch_the_watcher(now_s)
+        self._watch_over_folders(now_s)
         self._obey()
         self._journal.queue.wake_rested()
         self._show()
+
+    def _watch_over_folders(self, now_s: float) -> None:
+        """Hold back what a share would hold up, and let go on what was held up."""
+        for root in self._pool.take_unreachable():
+            for folder in self._folders.values():
+                folder.found_unreachable(root)
+        waiting, left_behind = set(self._pool.waiting), set(self._pool.left_behind)
+        for name, folder in self._folders.items():
+            own = {job.id for job in self._in_hand.values() if job.folder == name}
+            folder.watch_over(now_s, waiting=waiting & own, left_behind=left_behind)
+            if folder.has_recovered():
+                self._journal.queue.hurry(name)
+                folder.delivery.hurry()
 
     def _show(self) -> None:
         if self._status is None:
@@ -246,9 +261,8 @@ class Supervisor:
             job = self._dispatcher.next_job(self._ready(), pool_is_empty=self._pool.busy == 0)
             if job is None:
                 break
-            task = self._folders[job.folder].task(
-                job
-            )  # before the claim: it reads the journal, which may refuse
+            # Before the claim: it reads the journal, which may refuse.
+            task = self._folders[job.folder].task(job)
             self._journal.queue.claim(job)
             self._in_hand[job.id] = job
             self._pool.submit(task)
@@ -267,6 +281,8 @@ class Supervisor:
 
     def _take(self, job: Job, report: Report) -> None:
         self._folders[job.folder].heard(report)
+        if not (isinstance(report, Failure) and report.code == "SourceGone"):
+            self._doubted.discard(job.id)
         match report:
             case Cut():
                 self._folders[job.folder].delivery.deliver(job, report)
@@ -280,13 +296,20 @@ class Supervisor:
 
     def _weigh(self, job: Job, failure: Failure) -> None:
         if failure.code == "SourceGone":
+            if job.id not in self._doubted:
+                # A share that goes away looks like files that do: only a folder that is well has lost one.
+                self._doubted.add(job.id)
+                self._folders[job.folder].examine()
+                self._journal.queue.put_back(job.id)
+                return
+            self._doubted.discard(job.id)
             self._journal.gone(job, failure.cause)
             self._log.info("job.gone", job=job.id, folder=job.folder, path=job.path, why=failure.cause)
             self._folders[job.folder].intake.look_at(job.path)
             self._say(job, JobState.GONE, failure.cause)
             return
         if failure.code in ("Storage", "Output"):
-            self._folders[job.folder].intake.check_again()
+            self._folders[job.folder].examine(job.path)
         # Copying tools and shares keep old file times, so a file may have come later than it says.
         age_s = (self._clock.now_us() - job.accepted_us) / 1e6
         decision = retry.after_failure(failure, tries=job.tries, age_s=age_s, patient=not self._once)
@@ -306,9 +329,10 @@ class Supervisor:
 
     def _mourn(self, job: Job, lost: Lost) -> None:
         folder = self._folders[job.folder]
-        if lost.stuck:
-            folder.found_stuck()
-            self._journal.queue.put_back(job.id)
+        if lost.stuck or lost.stalled is not None:
+            folder.found_stuck(job, lost)
+            # Other pictures first, if it is this one's place alone that does not answer.
+            self._put_off(job, StorageError(f"no answer for a long time; {lost.why}"))
             return
         attempts = self._journal.queue.count_attempt(job.id)
         if isinstance(retry.after_lost(attempts=attempts), retry.Again):
@@ -328,6 +352,13 @@ class Supervisor:
         while self._mourned and (self._pool.is_sound or self._stop_at_s is not None):
             self._journal.queue.put_back(self._mourned[0].id)
             del self._mourned[0]
+
+    def _put_off(self, job: Job, error: StorageError) -> None:
+        failure = failure_of(error)
+        decision = retry.after_failure(failure, tries=job.tries, age_s=0.0, patient=True)
+        delay_s = decision.delay_s if isinstance(decision, retry.Again) else error.delay_s
+        self._journal.queue.rest(job.id, delay_s, detail={"failure": asdict(failure)})
+        self._say(job, JobState.RETRY, failure.cause)
 
     def _announce(self) -> None:
         while self._results:

@@ -18,6 +18,7 @@ from cutoutd.daemon.arrivals import Arrivals
 from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.errors import CutoutdError, JournalError
 from cutoutd.intake import filesystems
+from cutoutd.intake.probe import open_probe
 from cutoutd.intake.watch import UnwatchableError, Watch
 from cutoutd.logs import get
 from cutoutd.settings.choices import Existing
@@ -39,6 +40,12 @@ SCAN_SHARE: Final = 200
 
 BURST_SHARE: Final = 10
 """And one that events ask for no sooner than after so many times."""
+
+REARM_S: Final = 300.0
+"""Events that the system refused are asked for again after this: somebody may have raised its limits."""
+
+MAX_AILING: Final = 20
+"""So many files that could not be read are tried anew at every poll; when they can be, all others can wait no longer."""
 
 SHOWN: Final = 20
 """So many held-up files are named in `cutoutd status`; ``run --once`` names all."""
@@ -96,7 +103,15 @@ class Watcher:
         self._asked = threading.Event()
         self._stopping = False
         self._requests: deque[str] = deque()
-        self._recheck = False
+        self._suspects: deque[str] = deque(maxlen=MAX_AILING)
+        self._asking = threading.Lock()
+        self._checks_asked = 0
+        self._ailing: dict[str, bool] = {}
+        self._doubts_output = False
+        self._next_probe_s = 0.0
+        self._arm_again_s: float | None = None
+        self.checked = 0
+        self.recoveries = 0
         self._turns = 0
         self._turning_since_s: float | None = None
         self._looked = threading.Event()
@@ -150,21 +165,36 @@ class Watcher:
         """When the look that is under way began, in monotonic seconds."""
         return self._turning_since_s
 
-    def check_again(self) -> None:
-        """See soon whether the folder is as it should be; from any thread."""
-        self._recheck = True
+    def check_again(self, suspect: str | None = None) -> int:
+        """See soon whether the folder is as it should be; from any thread.
+
+        Args:
+            suspect: a file that could not be read, or whose result could not be written.
+
+        Returns:
+            The number of the check.
+        """
+        with self._asking:
+            self._checks_asked += 1
+            number = self._checks_asked
+            if suspect is not None:
+                self._suspects.append(suspect)
         self._asked.set()
+        return number
 
     def _run(self) -> None:
         try:
+            self._turning_since_s = self._clock.monotonic_s()
             while not self._stopping:
-                self._turning_since_s = self._clock.monotonic_s()
-                self._turn()
+                checks = self._checks_asked
+                self._turn(recheck=checks > self.checked)
                 self._turning_since_s = None
                 self._turns += 1
+                self.checked = checks
                 self._looked.set()
                 self._wake_supervisor()
                 self._asked.wait(self._pause_s())
+                self._turning_since_s = self._clock.monotonic_s()
                 self._asked.clear()
         except BaseException as error:  # noqa: BLE001 -- a side thread's death must be heard: the supervisor raises it
             self.failure = error
@@ -173,9 +203,8 @@ class Watcher:
             self._looked.set()
             self._disarm()
 
-    def _turn(self) -> None:
+    def _turn(self, *, recheck: bool) -> None:
         now_s = self._clock.monotonic_s()
-        recheck, self._recheck = self._recheck, False
         if self._arrivals is None and now_s < self._next_scan_s and not recheck:
             return  # closed; whatever woke us, it is not time to look again
         if now_s < self._rests_until_s:
@@ -186,11 +215,16 @@ class Watcher:
             self._arrivals = None
         try:
             if self._arrivals is None or recheck or now_s >= self._next_scan_s:
-                closed = self._gate.check()
+                self._hear_of_suspects()
+                closed = self._gate.check(thoroughly=self._doubts_output)
                 if closed is not None:
                     self._close(*closed)
                     return
+                self._doubts_output = False
+                self.standing = replace(self.standing, note=self._gate.note)
             arrivals = self._arrivals or self._open()
+            self._arm_again(now_s)
+            self._try_the_ailing(now_s)
             if not self._stopping:  # an adoption that was broken off would have the rest cut again
                 self._notice(arrivals)
             self._stand(*self._open_as)
@@ -214,16 +248,53 @@ class Watcher:
             old_is_quiet=self._once,
         )
         self._next_scan_s = self._earliest_scan_s = 0.0
-        if self._gate.is_first_start:
+        if self._gate.is_first_start or self._gate.took_over:
             self._adoption.carry_out(self._proceeding)
+        self._watch_it()
+        self.recoveries += 1
+        return self._arrivals
+
+    def _watch_it(self) -> None:
         why_not = self._arm()
         self._open_as = (Watching.POLL if self._watch is None else Watching.NATIVE, why_not)
         self._stand(*self._open_as)
-        return self._arrivals
+
+    def _arm_again(self, now_s: float) -> None:
+        """Ask for events anew where the system had refused them."""
+        if self._arm_again_s is not None and now_s >= self._arm_again_s:
+            self._watch_it()
+            if self._watch is not None:
+                self._next_scan_s = now_s  # what came before it was armed gives no events
+
+    def _hear_of_suspects(self) -> None:
+        while self._suspects:
+            self._doubts_output = True
+            path = self._suspects.popleft()
+            if len(self._ailing) < MAX_AILING:
+                self._ailing.setdefault(path, False)
+
+    def _try_the_ailing(self, now_s: float) -> None:
+        """Read a little of what could not be read: where it can be again, nothing need wait any longer.
+
+        One that can be read already at the first try waits for its time all the same: its fault lies deeper.
+        """
+        untried = not all(self._ailing.values())
+        if not self._ailing or (now_s < self._next_probe_s and not untried):
+            return
+        for path, failed in list(self._ailing.items()):
+            try:
+                open_probe(self._root, path)
+            except OSError:
+                self._ailing[path] = True
+            else:
+                del self._ailing[path]
+                self.recoveries += failed
+        self._next_probe_s = now_s + self._folder.poll_interval_s
 
     def _arm(self) -> str:
         """Begin to hear events; returns why not, where it is not to be."""
         self._disarm()
+        self._arm_again_s = None
         mode = self._gate.mode
         wanted = self._folder.watch
         if self._once or wanted is WatchChoice.POLL:
@@ -234,6 +305,7 @@ class Watcher:
         try:
             watch.start()
         except UnwatchableError as error:
+            self._arm_again_s = self._clock.monotonic_s() + REARM_S
             return f"{error.cause}. {error.advice}"
         self._watch = watch
         return ""
@@ -246,6 +318,8 @@ class Watcher:
     def _close(self, watching: Watching, why: str) -> None:
         self._disarm()
         self._arrivals = None
+        self._arm_again_s = None
+        self._ailing.clear()
         self._next_scan_s = self._clock.monotonic_s() + self._folder.poll_interval_s
         self._earliest_scan_s = self._next_scan_s
         self.standing = replace(self.standing, settling=0, held_up=())
@@ -281,7 +355,9 @@ class Watcher:
 
     def _scan(self, arrivals: Arrivals) -> None:
         begun_s = time.perf_counter()
-        if self._gate.is_first_start and self._folder.existing is Existing.SKIP:
+        # What another machine had not come to yet did not lie there before: it was dropped to be cut.
+        skips = self._gate.is_first_start and not self._gate.took_over
+        if skips and self._folder.existing is Existing.SKIP:
             arrivals.skip_all(self._gate.first_run_us)
         arrivals.scan()
         self._gate.remember()
@@ -303,5 +379,9 @@ class Watcher:
         ends = [self._next_scan_s]
         if self._arrivals is not None and self._arrivals.next_due_s is not None:
             ends.append(self._arrivals.next_due_s)
+        if self._ailing:
+            ends.append(self._next_probe_s)
+        if self._arm_again_s is not None:
+            ends.append(self._arm_again_s)
         next_s = max(min(ends), self._rests_until_s)
         return min(max(MIN_PAUSE_S, next_s - self._clock.monotonic_s()), MAX_PAUSE_S)

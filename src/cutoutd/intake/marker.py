@@ -16,14 +16,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import StorageError
+from cutoutd.intake.ownership import owner_from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from cutoutd.intake.ownership import Owner
 
 NAME: Final = ".cutoutd-folder"
 SCHEMA: Final = "cutoutd.folder/1"
 
 _MAX_BYTES: Final = 4096
+_BYTES: Final = 1024
+"""A marker always has this size: it is renewed in place, and where a size is cached none is read in part."""
+
 _NEW: Final = ".new"
 _NO_LINKS: Final = frozenset(
     {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EMLINK}
@@ -113,9 +119,23 @@ def _without_marker(remembered: Remembered, found: Found) -> Verdict:
     return Verdict(action=Action.STAND_BY, reason=reason)
 
 
-def text(uuid: str) -> str:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Marker:
+    """What a marker holds.
+
+    Attributes:
+        uuid: of the folder.
+        owner: which machine works on it; None in an older marker, and before the first.
+    """
+
+    uuid: str
+    owner: Owner | None = None
+
+
+def text(uuid: str, owner: Owner | None = None) -> str:
     """What the marker of this UUID holds."""
-    return json.dumps({"schema": SCHEMA, "uuid": uuid})
+    said = {"schema": SCHEMA, "uuid": uuid} | ({"owner": owner.to_json()} if owner is not None else {})
+    return json.dumps(said)
 
 
 def find(root: str, *, network: bool) -> Found:
@@ -129,10 +149,11 @@ def find(root: str, *, network: bool) -> Found:
         StorageError: as from ``read``.
         OSError: the root or its marker cannot be read.
     """
-    with _opened(root) as directory:
-        uuid = _read(directory, root)
+    with opened(root) as directory:
+        marker = read_in(directory, root)
         with os.scandir(directory) as entries:
             empty = next(entries, None) is None
+        uuid = marker.uuid if marker is not None else None
         return Found(uuid=uuid, device=os.fstat(directory).st_dev, empty=empty, network=network)
 
 
@@ -143,8 +164,9 @@ def read(root: str) -> str | None:
         StorageError: there is something of that name which is no marker of ours.
         OSError: the root or the marker cannot be read.
     """
-    with _opened(root) as directory:
-        return _read(directory, root)
+    with opened(root) as directory:
+        marker = read_in(directory, root)
+    return marker.uuid if marker is not None else None
 
 
 def create(root: str, uuid: str) -> str:
@@ -162,19 +184,36 @@ def create(root: str, uuid: str) -> str:
         OSError: it cannot be written: EROFS or EACCES if the input is read-only.
     """
     tidy(root)
-    with _opened(root) as directory:
-        new = f"{NAME}.{uuid}{_NEW}"
-        try:
-            _write(directory, new, text(uuid))
-            _give_name(directory, new)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(new, dir_fd=directory)
-        _sync(directory)
-        there = _read(directory, root)
+    with opened(root) as directory:
+        _replace(directory, uuid, _padded(text(uuid)), name=_give_name)
+        there = read_in(directory, root)
     if there is None:
         raise FileNotFoundError(errno.ENOENT, "the marker vanished as soon as it was written", root)
-    return there
+    return there.uuid
+
+
+def inscribe(directory: int, root: str, uuid: str, owner: Owner) -> None:
+    """Write into a folder's marker who owns the folder.
+
+    In place where it has room, which is one small write and one event; what reads it meanwhile finds the old
+    or the new. It is not synced: a sign of life need not outlive a power cut.
+
+    Args:
+        directory: descriptor of the root.
+        root: the folder's input, for messages.
+        uuid: that must be in it.
+        owner: to write.
+
+    Raises:
+        StorageError: there is no marker any more, or another one.
+        OSError: it cannot be written.
+    """
+    there = read_in(directory, root)
+    if there is None or there.uuid != uuid:
+        raise StorageError("the folder's marker has changed", path=Path(root, NAME))
+    said = _padded(text(uuid, owner))
+    if not _overwrite(directory, said):  # an older one, or another user's
+        _replace(directory, owner.run, said, name=_take_name)
 
 
 def tidy(root: str) -> None:
@@ -189,7 +228,12 @@ def tidy(root: str) -> None:
 
 
 @contextmanager
-def _opened(root: str) -> Iterator[int]:
+def opened(root: str) -> Iterator[int]:
+    """A descriptor of a folder's root: what is done through it cannot end up on another volume.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield descriptor
@@ -197,7 +241,13 @@ def _opened(root: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _read(directory: int, root: str) -> str | None:
+def read_in(directory: int, root: str) -> Marker | None:
+    """As ``read``, with the owner, by a descriptor of the root.
+
+    Raises:
+        StorageError: as from ``read``.
+        OSError: the marker cannot be read.
+    """
     try:
         descriptor = os.open(
             NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
@@ -214,7 +264,7 @@ def _read(directory: int, root: str) -> str | None:
     except ValueError:
         held = None
     if isinstance(held, dict) and held.get("schema") == SCHEMA and isinstance(held.get("uuid"), str):
-        return str(held["uuid"])
+        return Marker(uuid=held["uuid"], owner=owner_from_json(held.get("owner")))
     raise StorageError(
         "this is not a marker of ours, or a damaged one",
         path=Path(root, NAME),
@@ -222,11 +272,42 @@ def _read(directory: int, root: str) -> str | None:
     )
 
 
-def _write(directory: int, name: str, held: str) -> None:
+def _padded(said: str) -> bytes:
+    return said.encode().ljust(_BYTES - 1) + b"\n"
+
+
+def _overwrite(directory: int, said: bytes) -> bool:
+    """Write over the marker in place; False if it has no room or is not ours to write."""
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(NAME, flags, dir_fd=directory)
+    except PermissionError:
+        return False
+    try:
+        if os.fstat(descriptor).st_size != len(said):
+            return False
+        os.pwrite(descriptor, said, 0)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _replace(directory: int, mark: str, said: bytes, *, name: Callable[[int, str], None]) -> None:
+    new = f"{NAME}.{mark}{_NEW}"
+    try:
+        _write(directory, new, said)
+        name(directory, new)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(new, dir_fd=directory)
+    _sync(directory)
+
+
+def _write(directory: int, name: str, said: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, 0o666, dir_fd=directory)
     try:
-        os.write(descriptor, held.encode())
+        os.write(descriptor, said)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -245,6 +326,11 @@ def _give_name(directory: int, new: str) -> None:
         # what has become of it.
         if NAME not in os.listdir(directory):
             os.rename(new, NAME, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _take_name(directory: int, new: str) -> None:
+    """Name the marker in place of the one that is there."""
+    os.rename(new, NAME, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def _sync(directory: int) -> None:

@@ -175,6 +175,13 @@ class Queue:
             with self._store.transaction():
                 self._store.write(f"UPDATE job SET state = 'queued' WHERE {due}", bounds)  # noqa: S608 -- a literal
 
+    def hurry(self, folder: str) -> None:
+        """Queue what rests in a folder: its disk or share is well again."""
+        resting = "state = 'retry' AND folder = ?"
+        if self._store.row(f"SELECT 1 FROM job WHERE {resting} LIMIT 1", (folder,)) is not None:  # noqa: S608 -- a literal
+            with self._store.transaction():
+                self._store.write(f"UPDATE job SET state = 'queued' WHERE {resting}", (folder,))  # noqa: S608 -- a literal
+
     def recover(self) -> list[Job]:
         """Take over what an earlier run left in hand.
 

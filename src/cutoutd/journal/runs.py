@@ -43,3 +43,7 @@ class Runs:
             )
         rows = self._store.rows("SELECT id FROM run WHERE id <> ?", (self._run,))
         return frozenset(row["id"] for row in rows)
+
+    def is_dead(self, run: str) -> bool:
+        """Whether a run was one on this state directory, which only one can hold, and is not this one."""
+        return run != self._run and self._store.row("SELECT 1 FROM run WHERE id = ?", (run,)) is not None

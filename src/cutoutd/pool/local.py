@@ -16,11 +16,11 @@ from cutoutd.errors import CutoutdError, ModelError, SandboxError
 from cutoutd.jobs import Failure
 from cutoutd.logs import get
 from cutoutd.pool import wire
-from cutoutd.pool.slot import Slot, SlotState
+from cutoutd.pool.slot import PATIENCE_S, Slot, SlotState
 from cutoutd.ports import Finished, Lost, WorkerFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from cutoutd.clock import Clock
     from cutoutd.jobs import Task
@@ -31,6 +31,9 @@ START_TIMEOUT_S: Final = 60.0
 
 ABANDON_S: Final = 2.0
 """A worker that outlives SIGKILL by this is stuck in the kernel: it is left behind and replaced."""
+
+BIND_S: Final = 5.0
+"""A root that does not answer a starting worker for this long is left out of the next one's."""
 
 # -P: a module that lies in the current directory must never be imported.
 WORKER: Final = (sys.executable, "-P", "-m", "cutoutd.pool.worker")
@@ -93,6 +96,7 @@ class LocalPool:
         self._slots: list[Slot] = []
         self._abandoned: list[Slot] = []
         self._stale: set[Slot] = set()
+        self._unreached: set[str] = set()
         self._failed_starts = 0
         self._start_at_s = clock.monotonic_s()
         self._is_sound = True
@@ -106,13 +110,33 @@ class LocalPool:
 
     @property
     def idle(self) -> int:
-        """Slots that wait for a task."""
-        return sum(self._is_free(slot) for slot in self._slots)
+        """Tasks that could be started now: as many as ``size`` work, but for those that wait for a share."""
+        free = sum(self._is_free(slot) for slot in self._slots)
+        at_work = sum(slot.job is not None for slot in self._slots) - len(self.waiting)
+        return min(free, self._size - at_work)
 
     @property
     def busy(self) -> int:
         """Slots that have one."""
         return sum(slot.job is not None for slot in self._slots)
+
+    @property
+    def waiting(self) -> Collection[int]:
+        """Jobs whose workers wait for a disk or share, and have for a while."""
+        now_s = self._clock.monotonic_s()
+        return [
+            slot.job for slot in self._slots if slot.job is not None and slot.waits_s(now_s) >= PATIENCE_S
+        ]
+
+    @property
+    def left_behind(self) -> Collection[int]:
+        """Jobs over which workers got stuck that have not ended to this day."""
+        return [slot.job for slot in self._abandoned if slot.job is not None]
+
+    def take_unreachable(self) -> Collection[str]:
+        """Directories that did not answer to workers that were to be bound to them, since this was last asked."""
+        taken, self._unreached = self._unreached, set()
+        return taken
 
     @property
     def pids(self) -> list[int]:
@@ -127,7 +151,8 @@ class LocalPool:
     def submit(self, task: Task) -> None:
         """Give a task to an idle slot; only while ``idle`` is above 0."""
         slot = next(slot for slot in self._slots if self._is_free(slot))
-        slot.give(task, self._clock.monotonic_s() + self._job_timeout_s)
+        now_s = self._clock.monotonic_s()
+        slot.give(task, now_s, now_s + self._job_timeout_s)
 
     def wake(self) -> None:
         """End a ``poll`` early; safe from any thread and from signal handlers."""
@@ -152,6 +177,7 @@ class LocalPool:
                 events += self._listen(key.data)
         events += self._enforce_deadlines()
         self._retire_stale()
+        self._retire_surplus()
         self._replace_missing()
         return events
 
@@ -193,9 +219,15 @@ class LocalPool:
         return events
 
     def _hear(self, slot: Slot, line: bytes) -> list[PoolEvent]:
+        if slot.state is SlotState.DYING:
+            return []  # it was killed over this task, which is somebody else's by now
         message = wire.decode_message(line)
-        if (slot.state is SlotState.STARTING) != isinstance(message, WorkerFacts | Failure):
+        starts = isinstance(message, WorkerFacts | Failure | wire.Binding)
+        if (slot.state is SlotState.STARTING) != starts:
             raise wire.WireError("it speaks out of turn")
+        if isinstance(message, wire.Binding):
+            slot.binding, slot.since_s = message.root, self._clock.monotonic_s()
+            return []
         if isinstance(message, WorkerFacts):
             slot.rest()
             self.facts = message
@@ -206,9 +238,13 @@ class LocalPool:
         if isinstance(message, Failure):
             self._turn_away(slot, message)
             return []
-        job, report = message
+        job = message.job if isinstance(message, wire.Progress) else message[0]
         if slot.job != job or slot.state is not SlotState.BUSY:
             raise wire.WireError(f"a report of job {job}, which it does not have")
+        if isinstance(message, wire.Progress):
+            slot.go_on(message.step, self._clock.monotonic_s())
+            return []
+        report = message[1]
         alone = slot.alone
         slot.rest()
         if alone:
@@ -234,13 +270,28 @@ class LocalPool:
         now_s = self._clock.monotonic_s()
         events: list[PoolEvent] = []
         for slot in list(self._slots):
-            overdue = slot.deadline_s is not None and now_s >= slot.deadline_s
-            if overdue and slot.state is not SlotState.DYING:
-                slot.kill(now_s, timed_out=True)
+            if slot.state is not SlotState.DYING:
+                self._enforce_deadline(slot, now_s)
             if slot.state is SlotState.DYING and (slot.reaped() or now_s >= slot.since_s + ABANDON_S):
                 events += self._bury(slot)
         self._abandoned = [slot for slot in self._abandoned if not slot.reaped()]
         return events
+
+    def _enforce_deadline(self, slot: Slot, now_s: float) -> None:
+        if slot.stalls_at_s is not None and now_s >= slot.stalls_at_s:
+            slot.kill(now_s, timed_out=False, stalled=slot.step)
+        elif slot.deadline_s is not None and now_s >= slot.deadline_s:
+            slot.kill(now_s, timed_out=True)
+        elif (root := self._unreachable(slot, now_s)) is not None:
+            self._log.warning("worker.cannot-reach", pid=slot.pid, root=root)
+            self._unreached.add(root)
+            slot.retire(now_s)
+
+    def _unreachable(self, slot: Slot, now_s: float) -> str | None:
+        """The root that a starting worker has waited for in vain."""
+        if slot.state is not SlotState.STARTING or slot.binding is None or now_s < slot.since_s + BIND_S:
+            return None
+        return slot.roots[slot.binding] if 0 <= slot.binding < len(slot.roots) else None
 
     def _bury(self, slot: Slot) -> list[PoolEvent]:
         stuck = not slot.reaped()
@@ -251,7 +302,7 @@ class LocalPool:
         if slot.job is not None:
             self._is_sound = False
             self._log.warning("worker.lost", pid=slot.pid, job=slot.job, why=why, timed_out=slot.timed_out)
-            return [Lost(job=slot.job, why=why, timed_out=slot.timed_out, stuck=stuck)]
+            return [Lost(job=slot.job, why=why, timed_out=slot.timed_out, stuck=stuck, stalled=slot.stalled)]
         if slot.did_not_start:
             self._count_failed_start(why)
         elif not slot.retired:
@@ -279,10 +330,20 @@ class LocalPool:
             self._stale.discard(slot)
             slot.retire(self._clock.monotonic_s())
 
+    def _retire_surplus(self) -> None:
+        """A share that hung answers again: those that were started in place of its workers are not needed."""
+        surplus = len(self._slots) - self._wanted()
+        for slot in [slot for slot in self._slots if slot.state is SlotState.IDLE][: max(0, surplus)]:
+            slot.retire(self._clock.monotonic_s())
+
+    def _wanted(self) -> int:
+        """How many slots there should be: half as many again, at most, if some wait for a share."""
+        return self._size + min(len(self.waiting), max(1, self._size // 2))
+
     def _replace_missing(self) -> None:
         if self._clock.monotonic_s() < self._start_at_s:
             return
-        while len(self._slots) < self._size:
+        while len(self._slots) < self._wanted():
             if self._one_tries_for_all():
                 return
             deadline_s = self._clock.monotonic_s() + START_TIMEOUT_S
@@ -305,8 +366,15 @@ class LocalPool:
         for slot in self._slots:
             if slot.state is SlotState.DYING:
                 ends.append(now_s + 0.02)  # a killed process is gone within milliseconds
-            elif slot.deadline_s is not None:
+                continue
+            if slot.deadline_s is not None:
                 ends.append(slot.deadline_s)
+            if slot.stalls_at_s is not None:
+                ends.append(slot.stalls_at_s)
+                if slot.waits_s(now_s) < PATIENCE_S:
+                    ends.append(slot.stepped_s + PATIENCE_S)
+            if slot.state is SlotState.STARTING and slot.binding is not None:
+                ends.append(max(slot.since_s + BIND_S, now_s + 0.1))
         if len(self._slots) < self._size and not self._one_tries_for_all():
             ends.append(self._start_at_s)
         return max(0.0, min(ends) - now_s)

@@ -12,6 +12,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.pool import wire
+from cutoutd.ports import Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,17 @@ _ENVIRONMENT: Final = {
     "ORT_DISABLE_TELEMETRY": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+
+
+STALL_S: Final = {Step.READ: 20.0, Step.WRITE: 20.0, Step.SYNC: 60.0}
+"""Without progress for this long, a disk or share does not answer. A healthy one gives 4 MB at a time; a sync has
+to write out a whole result before it says anything, which a slow line needs its time for."""
+
+PATIENCE_S: Final = 3.0
+"""A worker that waits for a disk or share for longer needs no core: another may be started in its place."""
+
+MAX_STEPS: Final = 10_000
+"""Of one task: an honest worker tells of one every half second at most."""
 
 
 class SlotState(Enum):
@@ -71,11 +83,17 @@ class Slot:
         self.job: int | None = None
         self.deadline_s: float | None = deadline_s
         self.timed_out = False
+        self.step = Step.CUT
+        self.stepped_s = 0.0
+        self._steps = 0
+        self.binding: int | None = None
+        self.stalled: Step | None = None
         self.alone = False
         self.did_not_start = False
         self.retired = False
         self.complaint = ""
         self.rehearses = setup.rehearse
+        self.roots = (*setup.read_roots, *setup.write_roots)
         self._send(wire.encode_setup(setup))
 
     @property
@@ -83,18 +101,40 @@ class Slot:
         """The worker's process id."""
         return self._process.pid
 
-    def give(self, task: Task, deadline_s: float) -> None:
+    def give(self, task: Task, now_s: float, deadline_s: float) -> None:
         """Hand a task to the idle worker.
 
         Args:
             task: the task.
-            deadline_s: monotonic seconds at which it is killed.
+            now_s: monotonic seconds.
+            deadline_s: when it is killed.
         """
+        self.step, self.stepped_s, self._steps = Step.READ, now_s, 0
         self.state = SlotState.BUSY
         self.job = task.job
         self.alone = task.alone
         self.deadline_s = deadline_s
         self._send(wire.encode_task(task))
+
+    def go_on(self, step: Step, now_s: float) -> None:
+        """It says where it stands.
+
+        Raises:
+            WireError: it says so more often than any honest one.
+        """
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise wire.WireError("it tells of its progress without end")
+        self.step, self.stepped_s = step, now_s
+
+    def waits_s(self, now_s: float) -> float:
+        """For how long it has waited for a disk or share; 0 if it does not."""
+        return now_s - self.stepped_s if self.state is SlotState.BUSY and self.step in STALL_S else 0.0
+
+    @property
+    def stalls_at_s(self) -> float | None:
+        """When it has waited for too long, in monotonic seconds."""
+        return self.stepped_s + STALL_S[self.step] if self.waits_s(self.stepped_s + 1) else None
 
     def rest(self) -> None:
         """Its task is reported."""
@@ -124,8 +164,9 @@ class Slot:
         *lines, self._unread = self._unread.split(b"\n")
         return lines, ended
 
-    def kill(self, now_s: float, *, timed_out: bool) -> None:
+    def kill(self, now_s: float, *, timed_out: bool, stalled: Step | None = None) -> None:
         """SIGKILL, without waiting for its effect."""
+        self.stalled = self.stalled or stalled
         self.did_not_start = self.state is SlotState.STARTING
         self.timed_out = self.timed_out or timed_out
         self._end(now_s)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.jobs import Cut, Failure, Format, Metadata, NeedsRoom, Recipe, Rendition, Report, Task, Unchanged
-from cutoutd.ports import ModelSpec, WorkerFacts
+from cutoutd.ports import ModelSpec, Step, WorkerFacts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,21 @@ _KINDS: Final = {kind: name for name, kind in _REPORTS.items()}
 
 class WireError(ValueError):
     """The other side said something that is no message."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """A worker goes on with its task."""
+
+    job: int
+    step: Step
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Binding:
+    """A worker is about to bind itself to a root, by its number; the number after the last: to all of them."""
+
+    root: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +120,16 @@ def encode_report(job: int, report: Report) -> bytes:
     return _line({"job": job, "kind": _KINDS[type(report)], "report": asdict(report)})
 
 
+def encode_progress(job: int, step: Step) -> bytes:
+    """Where a task stands, as a line."""
+    return _line({"job": job, "step": step})
+
+
+def encode_binding(root: int) -> bytes:
+    """Which root a starting worker is about to reach, as a line."""
+    return _line({"binding": root})
+
+
 def encode_ready(facts: WorkerFacts) -> bytes:
     """A worker's first words."""
     return _line({"ready": asdict(facts)})
@@ -115,8 +140,8 @@ def encode_unusable(failure: Failure) -> bytes:
     return _line({"unusable": asdict(failure)})
 
 
-def decode_message(line: bytes) -> WorkerFacts | Failure | tuple[int, Report]:
-    """What a worker said: ready, unusable, or a job and its report.
+def decode_message(line: bytes) -> WorkerFacts | Failure | Progress | Binding | tuple[int, Report]:
+    """What a worker said: how its start goes, ready, unusable, how a job goes, or a job and its report.
 
     Raises:
         WireError: it is none of these, or its values are not what they should be.
@@ -131,15 +156,23 @@ def decode_message(line: bytes) -> WorkerFacts | Failure | tuple[int, Report]:
         if "unusable" in message:
             failure: Failure = _adapter(Failure).validate_python(message["unusable"])
             return failure
-        job = message["job"]
+        if "binding" in message:
+            return Binding(root=_whole(message["binding"]))
+        job = _whole(message["job"])
+        if "step" in message:
+            return Progress(job=job, step=Step(message["step"]))
         report: Report = _adapter(_REPORTS[message["kind"]]).validate_python(message["report"])
     except (ValueError, KeyError, TypeError) as error:  # pydantic's own error is a ValueError
         raise WireError(f"not a message of a worker's: {error}") from error
-    if type(job) is not int:  # True is an int, and no job
-        raise WireError("a report of no job")
     if isinstance(report, Cut):
         _check_names(job, report)
     return job, report
+
+
+def _whole(number: object) -> int:
+    if type(number) is not int:  # True is an int, and no number
+        raise WireError("a number that is none")
+    return number
 
 
 def _check_names(job: int, report: Cut) -> None:

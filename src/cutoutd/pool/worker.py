@@ -11,12 +11,14 @@ import os
 import signal
 import sys
 import sysconfig
-from typing import TYPE_CHECKING
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError
 from cutoutd.jobs import Failure
 from cutoutd.pool import wire
-from cutoutd.ports import WorkerFacts
+from cutoutd.ports import Step, WorkerFacts
 from cutoutd.sandbox.limits import die_with_parent
 from cutoutd.sandbox.worker import confine_worker
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from cutoutd.pipeline import Engine
 
 
+TELL_EVERY_S: Final = 0.5
+
+
 def main() -> int:
     """Serve until the task pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the supervisor's to answer
@@ -33,7 +38,7 @@ def main() -> int:
     setup = wire.decode_setup(tasks.readline())
     die_with_parent(setup.parent)
     try:
-        engine, facts = _get_ready(setup)
+        engine, facts = _get_ready(setup, reports)
     except Exception as error:  # noqa: BLE001 -- told to the supervisor, which cannot see it otherwise
         _say(reports, wire.encode_unusable(_why_not(error)))
         return 1
@@ -42,12 +47,12 @@ def main() -> int:
 
     for line in tasks:
         task = wire.decode_task(line)
-        report = pipeline.run(task, engine)
+        report = pipeline.run(task, engine, _Teller(reports, task.job))
         _say(reports, wire.encode_report(task.job, report))
     return 0
 
 
-def _get_ready(setup: wire.Setup) -> tuple[Engine, WorkerFacts]:
+def _get_ready(setup: wire.Setup, reports: BinaryIO) -> tuple[Engine, WorkerFacts]:
     """Load what the work takes, and be locked in."""
     # Not at the top: a library that is missing or too large for the memory must have somebody to tell.
     import cv2  # noqa: PLC0415
@@ -62,6 +67,7 @@ def _get_ready(setup: wire.Setup) -> tuple[Engine, WorkerFacts]:
         max_pixels=setup.max_pixels,
         max_file_bytes=setup.max_file_bytes,
     )
+    _reach(reports, (*setup.read_roots, *setup.write_roots))
     layers = confine_worker(
         read=(*setup.read_roots, *_own_code()),
         write=setup.write_roots,
@@ -92,6 +98,31 @@ def _pipes() -> tuple[BinaryIO, BinaryIO]:
     os.dup2(2, 1)
     os.close(nothing)
     return tasks, reports
+
+
+class _Teller:
+    """Tells the supervisor how a task goes on: of a new step at once, of the same one now and then."""
+
+    def __init__(self, reports: BinaryIO, job: int) -> None:
+        self._reports = reports
+        self._job = job
+        self._last: Step | None = None
+        self._next_s = 0.0
+
+    def __call__(self, step: Step) -> None:
+        now_s = time.monotonic()
+        if step is not self._last or now_s >= self._next_s:
+            self._last, self._next_s = step, now_s + TELL_EVERY_S
+            _say(self._reports, wire.encode_progress(self._job, step))
+
+
+def _reach(reports: BinaryIO, roots: tuple[str, ...]) -> None:
+    """Touch every root that the sandbox will be bound to, saying which: one may be a share that hangs."""
+    for number, root in enumerate(roots):
+        _say(reports, wire.encode_binding(number))
+        with suppress(OSError):  # what is missing is out of reach
+            os.close(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    _say(reports, wire.encode_binding(len(roots)))
 
 
 def _say(reports: BinaryIO, line: bytes) -> None:

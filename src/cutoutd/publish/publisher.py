@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.jobs import Published
 from cutoutd.publish import moves
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Staged
     from cutoutd.publish.targets import Choice, Slot
     from cutoutd.settings.choices import OnConflict
+
+
+_TRIAL: Final = "trial"
 
 
 class Publisher:
@@ -81,6 +84,17 @@ class Publisher:
         with storage_faults(self._output):
             self.staging.open()
             self._sidecar_staging.open()
+
+    def try_writing(self) -> None:
+        """Write a byte where results are staged, and remove it again.
+
+        Raises:
+            StorageError: it cannot be done.
+        """
+        with storage_faults(self._output):
+            for staging in {self.staging, self._sidecar_staging}:
+                staging.write(_TRIAL, b"\0")
+                staging.path(_TRIAL).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Remove the staging directories, unless something is left in them."""
@@ -202,14 +216,25 @@ class Publisher:
                     pass  # as if it had been found so at first
                 else:
                     return Recovery(verdict=Verdict.FINISHED, standing=plan.published)
+        return Recovery(verdict=Verdict.LOST, standing=self.abandon(plan))
+
+    def abandon(self, plan: Plan) -> tuple[Published, ...]:
+        """Throw away what a plan has staged.
+
+        Returns:
+            What has its name already.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should. Call again later.
+        """
+        with storage_faults(self._output):
             for path in plan.staged:
                 Path(path).unlink(missing_ok=True)
-            standing = tuple(
+            return tuple(
                 published
                 for published, move in zip(plan.published, plan.moves, strict=False)  # the sidecar is extra
                 if moves.stands(move)
             )
-        return Recovery(verdict=Verdict.LOST, standing=standing)
 
     def _choose(
         self, publication: Publication, claims: Claims

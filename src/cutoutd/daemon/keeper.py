@@ -1,0 +1,77 @@
+"""Keeps this machine's hold on one folder alive while it works there, and gives it up at the end.
+
+A thread of its own for each folder: a scan of a large share takes longer than the others' patience, and any
+call on a share may hang. It must not begin a hold; the folder's watcher does, when it finds it well.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from cutoutd.errors import CutoutdError
+from cutoutd.intake.ownership import BEAT_S
+from cutoutd.logs import get
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cutoutd.intake.tenancy import Tenancy
+
+
+class Keeper:
+    """The sign of life of one folder.
+
+    Args:
+        folder: its name.
+        tenancy: the hold.
+        lost: called, from this thread, when the hold could not be renewed.
+    """
+
+    def __init__(self, folder: str, tenancy: Tenancy, *, lost: Callable[[], object]) -> None:
+        self._tenancy = tenancy
+        self._lost = lost
+        self._log = get(folder=folder)
+        self._ended = threading.Event()
+        self._release = False
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"keep {folder}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, *, release: bool) -> None:
+        """End soon.
+
+        Args:
+            release: nothing is published any more, so that another machine may begin at once.
+        """
+        self._release = release
+        self._ended.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread's end, but not for long."""
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            self._keep()
+        except BaseException as error:  # noqa: BLE001 -- a side thread's death must be heard: the supervisor raises it
+            self.failure = error
+            self._lost()
+
+    def _keep(self) -> None:
+        while not self._ended.wait(BEAT_S):
+            try:
+                kept = self._tenancy.renew()
+            except (OSError, CutoutdError) as error:
+                self._log.debug("owner.not-renewed", why=str(error))
+                kept = False
+            if not kept:
+                self._lost()
+        if self._release:
+            try:
+                self._tenancy.release()
+            except (OSError, CutoutdError) as error:
+                self._log.warning("owner.not-released", why=str(error))

@@ -1,0 +1,199 @@
+"""A network share of a test's own: a FUSE file system over a directory, that fails as it is told to.
+
+The directory is the far side: what is written there was written by another machine. Run as a module it is
+the file system; it looks into a file beside the mount before each operation, so that it can be told without a call.
+"""
+
+# ruff: noqa: ARG002, PTH101, PTH102, PTH104, PTH106, PTH108, PTH208 -- methods as libfuse asks for them, on text
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from tests.integration.tools import give_up
+
+PATIENCE_S: Final = 20.0
+READING: Final = "getattr,readdir,open,read"
+WRITING: Final = "create,write,fsync,rename,mkdir,unlink"
+
+
+class Share:
+    """A mounted share.
+
+    Args:
+        root: a directory of the test's own, for mount point, far side and orders.
+        name: of this mount, if there are several of one far side.
+        far: the far side, if another mount has it too.
+    """
+
+    def __init__(self, root: Path, name: str = "share", far: Path | None = None) -> None:
+        if not os.access("/dev/fuse", os.R_OK | os.W_OK) or shutil.which("fusermount3") is None:
+            give_up("FUSE is not there or not allowed")
+        self.mount = root / name
+        self.far = far or root / f"{name}-far"
+        self._orders = root / f"{name}-orders"
+        for directory in (self.mount, self.far):
+            directory.mkdir(exist_ok=True)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def attach(self) -> None:
+        """Mount it, in good health."""
+        self.heal()
+        arguments = (str(self.far), str(self.mount), str(self._orders))
+        self._process = subprocess.Popen([sys.executable, "-m", "tests.integration.share", *arguments])
+        self._wait_until(mounted=True)
+
+    def detach(self) -> None:
+        """Unmount it, however it is, as when a server or a cable is gone."""
+        self.heal()  # an operation that sleeps would hold its process
+        subprocess.run(["fusermount3", "-uz", self.mount], check=False, capture_output=True)
+        if self._process is not None:
+            try:
+                self._process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+    def hang(self, operations: str = f"{READING},{WRITING}", *, only: str = "") -> None:
+        """Let operations on paths that contain ``only`` give no answer until it is healed."""
+        self._order(f"hang {operations} {only}")
+
+    def fail(self, number: int, operations: str = f"{READING},{WRITING}", *, only: str = "") -> None:
+        """Let them fail with an errno."""
+        self._order(f"{number} {operations} {only}")
+
+    def look_empty(self) -> None:
+        """List nothing, and know of no name."""
+        self._order("empty getattr,readdir ")
+
+    def heal(self) -> None:
+        """Let all be well again."""
+        self._order("well  ")
+
+    def _order(self, order: str) -> None:
+        draft = self._orders.with_suffix(".new")
+        draft.write_text(order)
+        draft.rename(self._orders)
+
+    def _wait_until(self, *, mounted: bool) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while self.mount.is_mount() is not mounted:
+            assert time.monotonic() < end, "the share was not mounted"
+            assert self._process is None or self._process.poll() is None, "the file system ended"
+            time.sleep(0.02)
+
+
+def serve(far: str, mount: str, orders: str) -> None:  # noqa: C901 -- one method an operation
+    """Be the file system until it is unmounted."""
+    from mfusepy import FUSE, FuseOSError, Operations  # noqa: PLC0415 -- loads libfuse, which others do without
+
+    attributes = ("st_mode", "st_nlink", "st_size", "st_uid", "st_gid", "st_ino")
+
+    class Far(Operations):  # type: ignore[misc] -- it has no types
+        """Passes all on to the far side, but for what it is told otherwise. Without hard links, as many are."""
+
+        use_ns = True
+
+        def __call__(self, operation: str, path: str, *rest: Any) -> Any:  # noqa: ANN401 -- as libfuse has it
+            while True:
+                how, which, only = Path(orders).read_text().split(" ")
+                if operation not in which.split(",") or only not in path:
+                    break
+                if how == "hang":
+                    time.sleep(0.02)
+                    continue
+                if how == "empty":
+                    if operation == "readdir":
+                        return [".", ".."]
+                    if path != "/":
+                        raise FuseOSError(errno.ENOENT)
+                    break
+                raise FuseOSError(int(how))
+            return super().__call__(operation, path, *rest)
+
+        def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
+            status = os.lstat(far + path)
+            return {key: getattr(status, key) for key in attributes} | {
+                f"st_{time}": getattr(status, f"st_{time}_ns") for time in ("atime", "mtime", "ctime")
+            }
+
+        def readdir(self, path: str, fh: int) -> list[str]:
+            return [".", "..", *os.listdir(far + path)]
+
+        def create(self, path: str, mode: int, fi: object = None) -> int:
+            return os.open(far + path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+
+        def open(self, path: str, flags: int) -> int:
+            return os.open(far + path, flags & ~os.O_NOFOLLOW)
+
+        def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
+            return os.pread(fh, size, offset)
+
+        def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
+            return os.pwrite(fh, data, offset)
+
+        def fsync(self, path: str, datasync: int, fh: int) -> int:
+            os.fsync(fh)
+            return 0
+
+        def release(self, path: str, fh: int) -> int:
+            os.close(fh)
+            return 0
+
+        def truncate(self, path: str, length: int, fh: int | None = None) -> int:
+            os.truncate(far + path, length)
+            return 0
+
+        def rename(self, old: str, new: str) -> int:
+            os.rename(far + old, far + new)
+            return 0
+
+        def mkdir(self, path: str, mode: int) -> int:
+            os.mkdir(far + path, mode)
+            return 0
+
+        def unlink(self, path: str) -> int:
+            os.unlink(far + path)
+            return 0
+
+        def rmdir(self, path: str) -> int:
+            os.rmdir(far + path)
+            return 0
+
+        def chmod(self, path: str, mode: int) -> int:
+            os.chmod(far + path, mode)
+            return 0
+
+        def utimens(self, path: str, times: tuple[int, int] | None = None) -> int:
+            os.utime(far + path, ns=times) if times is not None else os.utime(far + path)
+            return 0
+
+        def link(self, target: str, source: str) -> int:
+            raise FuseOSError(errno.EPERM)
+
+        def statfs(self, path: str) -> dict[str, int]:
+            status = os.statvfs(far + path)
+            return {key: getattr(status, key) for key in dir(status) if key.startswith("f_")}
+
+    FUSE(
+        Far(),
+        mount,
+        foreground=True,
+        fsname="test-share",
+        attr_timeout=0,
+        entry_timeout=0,
+        negative_timeout=0,
+        direct_io=False,
+    )
+
+
+if __name__ == "__main__":
+    serve(*sys.argv[1:])

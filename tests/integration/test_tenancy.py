@@ -1,0 +1,406 @@
+"""The hold on a folder, on real files: claimed by one, kept, lost, given up; and never two at a time."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cutoutd.errors import StorageError
+from cutoutd.intake import marker, tenancy
+from cutoutd.intake.ownership import BEAT_S, LEASE_S, SILENCE_S
+from cutoutd.intake.tenancy import NotOwnerError, Tenancy
+from tests.conftest import FakeClock
+from tests.integration.share import Share
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FOLDER = "11111111-1111-4111-8111-111111111111"
+
+
+class Machine:
+    """A machine with a state directory of its own."""
+
+    def __init__(self, root: Path, clock: FakeClock) -> None:
+        self.root = os.fspath(root)
+        self.clock = clock
+        self.dead: set[str] = set()
+        self.start()
+
+    def start(self) -> None:
+        """A run begins; the one before is dead, however it ended."""
+        if hasattr(self, "run"):
+            self.dead.add(self.run)
+        self.run = uuid.uuid4().hex
+        self.tenancy = Tenancy(run=self.run, is_dead=self.dead.__contains__, clock=self.clock)
+
+    def attends(self) -> bool:
+        """Look after the hold; whether the folder is its own now."""
+        return self.tenancy.attend(self.root, FOLDER).ours
+
+    def may_publish(self) -> bool:
+        """Whether it could prove its hold."""
+        try:
+            self.tenancy.prove()
+        except NotOwnerError:
+            return False
+        return True
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A marked folder."""
+    root = tmp_path / "in"
+    root.mkdir()
+    marker.create(str(root), FOLDER)
+    return root
+
+
+def pair(folder: Path, clock: FakeClock) -> tuple[Machine, Machine]:
+    """Two machines that see one folder."""
+    return Machine(folder, clock), Machine(folder, clock)
+
+
+def names(folder: Path) -> list[str]:
+    """What is in it."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def wait_for_silence(machine: Machine) -> float:
+    """Look every few seconds until the folder is its own; returns how long that took."""
+    begun_s = machine.clock.monotonic_s()
+    while not machine.attends():
+        machine.clock.advance(5.0)
+        assert machine.clock.monotonic_s() < begun_s + 2 * SILENCE_S
+    return machine.clock.monotonic_s() - begun_s
+
+
+def test_the_first_works_and_the_other_stands_by_and_says_who_it_is(folder: Path, clock: FakeClock) -> None:
+    """As long as the first gives signs of life, however long that is."""
+    first, second = pair(folder, clock)
+    assert first.attends()
+    for _ in range(60):
+        clock.advance(BEAT_S)
+        assert first.tenancy.renew()
+        tenure = second.tenancy.attend(second.root, FOLDER)
+        assert not tenure.ours
+    assert os.uname().nodename in tenure.note
+    assert "since 20" in tenure.note
+    assert (first.may_publish(), second.may_publish()) == (True, False)
+
+
+def test_the_marker_says_who_it_is_and_stays_as_large_as_it_was(folder: Path, clock: FakeClock) -> None:
+    """Anyone can read it, and a share that caches sizes is not misled."""
+    first, _ = pair(folder, clock)
+    before = (folder / marker.NAME).stat()
+    assert first.attends()
+    clock.advance(BEAT_S)
+    first.tenancy.renew()
+    after = (folder / marker.NAME).stat()
+    assert (after.st_size, after.st_ino) == (before.st_size, before.st_ino)
+    said = json.loads((folder / marker.NAME).read_text())
+    assert said["uuid"] == FOLDER
+    assert (said["owner"]["host"], said["owner"]["run"]) == (os.uname().nodename, first.run)
+    assert (said["owner"]["term"], said["owner"]["beat"]) == (1, 1)
+
+
+def test_a_marker_of_an_older_version_is_given_an_owner(folder: Path, clock: FakeClock) -> None:
+    """It has no room for one, and is replaced."""
+    (folder / marker.NAME).write_text(json.dumps({"schema": marker.SCHEMA, "uuid": FOLDER}))
+    first, second = pair(folder, clock)
+    assert first.attends()
+    assert not second.attends()
+    assert marker.read(str(folder)) == FOLDER
+
+
+def test_silence_hands_the_folder_over_and_the_silent_one_finds_out(folder: Path, clock: FakeClock) -> None:
+    """Before it publishes anything, by its lease and by what it reads; the new owner's journal knows less."""
+    first, second = pair(folder, clock)
+    assert first.attends()
+    assert not second.attends()
+    assert SILENCE_S - BEAT_S <= wait_for_silence(second) <= SILENCE_S + BEAT_S
+    assert (first.may_publish(), second.may_publish()) == (False, True)
+    assert second.tenancy.inherited
+    assert not first.attends()
+    second.tenancy.settle()
+    assert not second.tenancy.inherited
+
+
+def test_one_that_was_suspended_reads_that_it_was_succeeded(folder: Path, clock: FakeClock) -> None:
+    """Also if its own clock stood still meanwhile."""
+    first, second = pair(folder, clock)
+    second.clock = FakeClock()
+    second.start()
+    assert first.attends()
+    wait_for_silence(second)
+    assert first.tenancy.is_held
+    assert not first.may_publish()
+
+
+def test_one_that_slept_and_was_not_succeeded_goes_on_at_once(folder: Path, clock: FakeClock) -> None:
+    """With a new term, and nothing to learn."""
+    first, _ = pair(folder, clock)
+    assert first.attends()
+    clock.advance(LEASE_S + 1)
+    assert not first.may_publish()
+    assert not first.tenancy.renew()
+    assert first.attends()
+    assert first.may_publish()
+    assert not first.tenancy.inherited
+
+
+def test_an_orderly_end_frees_the_folder_at_once(folder: Path, clock: FakeClock) -> None:
+    """And leaves nothing but the marker; the other machine knows that it has to learn."""
+    first, second = pair(folder, clock)
+    assert first.attends()
+    assert not second.attends()
+    first.tenancy.release()
+    assert not first.may_publish()
+    assert names(folder) == [marker.NAME]
+    assert second.attends()
+    assert second.tenancy.inherited
+
+
+def test_a_restart_takes_over_from_its_own_dead_run_at_once(folder: Path, clock: FakeClock) -> None:
+    """The lock on the state directory proves that it is dead; its journal knows all."""
+    first, second = pair(folder, clock)
+    assert first.attends()
+    assert not second.attends()
+    first.start()
+    assert first.attends()
+    assert not first.tenancy.inherited
+    assert not second.attends()
+
+
+def test_what_a_dead_run_had_not_learned_is_learned_by_the_next(folder: Path, clock: FakeClock) -> None:
+    """It died between taking over and its first whole scan."""
+    first, second = pair(folder, clock)
+    assert first.attends()
+    wait_for_silence(second)
+    second.start()
+    assert second.attends()
+    assert second.tenancy.inherited
+
+
+def test_a_claim_whose_maker_died_over_it_holds_nobody_up_for_ever(folder: Path, clock: FakeClock) -> None:
+    """It is passed over after the time that silence takes, and removed."""
+    first, _ = pair(folder, clock)
+    (folder / f"{marker.NAME}.term-1").write_text("of nobody")
+    assert not first.attends()
+    assert wait_for_silence(first) <= SILENCE_S + BEAT_S
+    assert names(folder) == [marker.NAME, f"{marker.NAME}.term-2"]
+
+
+def test_another_folder_in_its_place_is_not_written_to(folder: Path, clock: FakeClock) -> None:
+    """Nor one whose marker is damaged."""
+    first, _ = pair(folder, clock)
+    assert first.attends()
+    other = marker.text("22222222-2222-4222-8222-222222222222")
+    for held in (other, "{"):
+        (folder / marker.NAME).write_text(held)
+        with pytest.raises((NotOwnerError, StorageError)):
+            first.attends()
+        assert (folder / marker.NAME).read_text() == held
+
+
+def test_a_read_only_input_is_worked_on_and_says_what_it_cannot_know(
+    folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless another machine can be seen to work on it."""
+    first, second = pair(folder, clock)
+
+    def refuse(*_: object) -> bool:
+        # No permission stops the tests if they run as root.
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tenancy, "_claim", refuse)
+        tenure = first.tenancy.attend(first.root, FOLDER)
+        assert tenure.ours
+        assert "read-only" in tenure.note
+        assert first.may_publish()
+    assert second.attends()
+    assert not first.attends()
+    assert not first.may_publish()
+
+
+CLAIM = """
+import sys
+from cutoutd.clock import Clock
+from cutoutd.intake.tenancy import Tenancy
+sys.stdin.readline()
+held = Tenancy(run=sys.argv[2], is_dead=lambda _: False, clock=Clock())
+print(held.attend(sys.argv[1], sys.argv[3]).ours)
+"""
+
+
+def starts_at_once(roots: list[Path], count: int) -> list[str]:
+    """Have processes claim a folder in the same instant; what each says."""
+    begun = [
+        subprocess.Popen(
+            [sys.executable, "-Bc", CLAIM, roots[number % len(roots)], f"run-{number}", FOLDER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(count)
+    ]
+    for process in begun:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    return [process.communicate(timeout=60)[0].strip() for process in begun]
+
+
+def test_of_many_that_start_at_once_one_wins(folder: Path) -> None:
+    """Whoever creates the claim."""
+    assert starts_at_once([folder], 6).count("True") == 1
+
+
+def test_of_two_machines_on_a_share_without_hard_links_one_wins(tmp_path: Path) -> None:
+    """Each by a mount of its own, so that only the far side decides."""
+    one = Share(tmp_path, "one")
+    two = Share(tmp_path, "two", far=one.far)
+    marker.create(str(one.far), FOLDER)
+    try:
+        one.attach()
+        two.attach()
+        assert starts_at_once([one.mount, two.mount], 4).count("True") == 1
+    finally:
+        one.detach()
+        two.detach()
+
+
+class Interleaved:
+    """Machines whose every touch of the folder waits for its turn, so that a test decides on their order."""
+
+    TOUCHES = ("_claim", "_claimant", "_drop")
+
+    def __init__(self, root: Path, count: int) -> None:
+        # A clock each: one that is suspended with its whole machine stands still.
+        self.machines = [Machine(root, FakeClock()) for _ in range(count)]
+        self._threads: dict[int, threading.Thread | None] = dict.fromkeys(range(count))
+        self._turns = [threading.Semaphore(0) for _ in range(count)]
+        self._came_to_rest = threading.Semaphore(0)
+        self._mine = threading.local()
+        self._over = False
+        self._kept: list[tuple[object, str, Callable[..., object]]] = []
+        for module, name in (
+            *((tenancy, name) for name in self.TOUCHES),
+            (marker, "read_in"),
+            (marker, "_overwrite"),
+        ):
+            real = getattr(module, name)
+            self._kept.append((module, name, real))
+            setattr(module, name, self._in_turn(real))
+
+    def _in_turn(self, real: Callable[..., object]) -> Callable[..., object]:
+        def touch(*arguments: object) -> object:
+            number = getattr(self._mine, "number", None)
+            if number is not None and not self._over:
+                self._came_to_rest.release()
+                self._turns[number].acquire()
+            return real(*arguments)
+
+        return touch
+
+    def pass_time(self, seconds: float, *, frozen: int | None = None) -> None:
+        """Let time go by for all machines but one."""
+        for number, machine in enumerate(self.machines):
+            if number != frozen:
+                machine.clock.advance(seconds)
+
+    def look(self, number: int) -> None:
+        """Let a machine come to the end of what it does, or begin and come to the end."""
+        self.go_on(number)
+        while self._threads[number] is not None:
+            self.go_on(number)
+
+    def go_on(self, number: int) -> None:
+        """Let a machine do one thing; if it does nothing, it begins to look after its hold."""
+        if self._threads[number] is None:
+            thread = threading.Thread(target=self._attend, args=(number,), daemon=True)
+            self._threads[number] = thread
+            thread.start()
+        else:
+            self._turns[number].release()
+        self._came_to_rest.acquire()
+
+    def _attend(self, number: int) -> None:
+        self._mine.number = number
+        self.machines[number].attends()
+        self._threads[number] = None
+        self._came_to_rest.release()
+
+    def owners(self) -> int:
+        """How many could prove, at this moment, that the folder is theirs."""
+        return sum(machine.may_publish() for machine in self.machines)
+
+    def end(self) -> None:
+        """Let all come to their end, and put everything back."""
+        self._over = True
+        for number, thread in list(self._threads.items()):
+            if thread is not None:
+                self._turns[number].release()
+                thread.join(10.0)
+        for module, name, real in self._kept:
+            setattr(module, name, real)
+
+
+@pytest.fixture(scope="module")
+def many() -> Iterator[Path]:
+    """Where the many folders of a property are made."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)
+
+
+MACHINES = st.sampled_from([0, 1, 2])
+MOVES = st.lists(
+    st.one_of(
+        st.tuples(st.just("look"), MACHINES, MACHINES),
+        st.tuples(st.just("touch"), MACHINES, st.integers(1, 7)),
+        st.tuples(st.just("nap"), MACHINES, MACHINES),
+    ),
+    max_size=25,
+)
+"""A machine looks after its hold to the end; or goes on by some touches; or looks while another is suspended."""
+
+
+@settings(max_examples=40, deadline=None)
+@given(moves=MOVES)
+def test_never_do_two_machines_believe_to_hold_the_folder(
+    many: Path, moves: list[tuple[str, int, int]]
+) -> None:
+    """In whatever order they touch it, and however long each is suspended between any two touches."""
+    root = Path(tempfile.mkdtemp(dir=many))
+    marker.create(str(root), FOLDER)
+    world = Interleaved(root, 3)
+    try:
+        for kind, number, other in moves:
+            if kind == "touch":
+                for _ in range(other):
+                    world.go_on(number)
+                    assert world.owners() <= 1
+            for _ in range({"touch": 0, "look": 1, "nap": 6}[kind]):
+                world.pass_time(12.0, frozen=other)
+                world.look(number)
+                assert world.owners() <= 1
+    finally:
+        world.end()
+    for _ in range(60):  # and sooner or later one does
+        world.pass_time(5.0)
+        held = [machine.attends() for machine in world.machines]
+        assert world.owners() <= 1
+    assert sum(held) == 1

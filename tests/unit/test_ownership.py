@@ -1,0 +1,138 @@
+"""Which machine works on a folder: free, held, silent; judged by one's own clock alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cutoutd.intake.ownership import (
+    BEAT_S,
+    LEASE_S,
+    MAX_GAP_S,
+    SILENCE_S,
+    Found,
+    Owner,
+    Succession,
+    Verdict,
+    owner_from_json,
+)
+
+OTHER = Owner(host="b", run="run-b", term=3, beat=7, since="then", settled=True, released=False)
+
+
+def succession() -> Succession:
+    """Of a machine that knows of one dead run."""
+    return Succession("run-a", {"run-dead"}.__contains__)
+
+
+def judged(found: Found) -> Verdict:
+    """At the first look."""
+    return succession().judge(found, 0.0)
+
+
+def test_the_times_leave_room_for_each_other() -> None:
+    """Three beats may fail before a lease ends, and that ends well before a successor loses patience."""
+    assert 3 * BEAT_S < LEASE_S < SILENCE_S - BEAT_S
+
+
+@pytest.mark.parametrize(
+    ("owner", "verdict"),
+    [
+        (None, Verdict.TAKE),
+        (OTHER, Verdict.WAIT),
+        (replace(OTHER, released=True), Verdict.TAKE),
+        (replace(OTHER, run="run-dead"), Verdict.TAKE),
+        (replace(OTHER, run="run-a"), Verdict.WAIT),
+    ],
+)
+def test_a_folder_is_free_or_held_at_first_sight(owner: Owner | None, verdict: Verdict) -> None:
+    """Nobody's, released, or of a run whose state directory we hold: free. Our own run, without a claim: not."""
+    assert judged(Found(owner=owner)) is verdict
+
+
+@pytest.mark.parametrize(
+    ("claimants", "verdict"),
+    [(("run-b",), Verdict.WAIT), (("run-dead", "run-a"), Verdict.TAKE), (("run-dead", ""), Verdict.WAIT)],
+)
+def test_who_claimed_first_comes_first(claimants: tuple[str, ...], verdict: Verdict) -> None:
+    """Unless it is known to have died over it; a claim whose run cannot be read yet is somebody's."""
+    assert judged(Found(owner=None, claimants=claimants)) is verdict
+
+
+def test_silence_makes_a_successor_and_a_sign_of_life_does_not() -> None:
+    """A beat, whatever its number, begins the time anew."""
+    succeeds, now_s, beat = succession(), 0.0, 0
+    for turn in range(100):
+        now_s += 5.0
+        beat = beat + 1 if turn % 10 == 0 else beat
+        found = Found(owner=replace(OTHER, beat=beat))
+        assert succeeds.judge(found, now_s) is Verdict.WAIT
+    began_s = now_s
+    while succeeds.judge(found, now_s) is Verdict.WAIT:
+        now_s += 5.0
+    assert now_s - began_s <= SILENCE_S
+    assert succeeds.judge(Found(owner=replace(OTHER, beat=0)), now_s) is Verdict.WAIT
+
+
+def test_time_in_which_nobody_looked_is_no_silence() -> None:
+    """A laptop that slept for an hour must not take its own sleep for the other's."""
+    succeeds = succession()
+    succeeds.judge(Found(owner=OTHER), 0.0)
+    assert succeeds.judge(Found(owner=OTHER), 3600.0) is Verdict.WAIT
+    assert succeeds.judge(Found(owner=OTHER), 3600.0 + SILENCE_S - MAX_GAP_S) is Verdict.WAIT
+
+
+def test_who_slept_over_its_hold_goes_on_if_nobody_has_succeeded_it() -> None:
+    """But not past one that is about to."""
+    own = replace(OTHER, run="run-a")
+    assert succession().judge(Found(owner=own), 0.0, own_claim_stands=True) is Verdict.TAKE
+    sought = Found(owner=own, claimants=("run-b",))
+    assert succession().judge(sought, 0.0, own_claim_stands=True) is Verdict.WAIT
+
+
+@pytest.mark.parametrize(
+    ("owner", "known"),
+    [
+        (None, True),
+        (OTHER, False),
+        (replace(OTHER, released=True), False),
+        (replace(OTHER, run="run-a"), True),
+        (replace(OTHER, run="run-dead"), True),
+        (replace(OTHER, run="run-dead", settled=False), False),
+    ],
+)
+def test_what_an_owner_did_is_known_to_its_own_journal_alone(owner: Owner | None, *, known: bool) -> None:
+    """And not even there, if it died before it had learned what its own predecessor did."""
+    assert succession().knew_as_much(owner) is known
+
+
+def test_an_owner_is_read_back() -> None:
+    """As it was written."""
+    assert owner_from_json(OTHER.to_json()) == OTHER
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        None,
+        [],
+        {},
+        *(
+            OTHER.to_json() | wrong
+            for wrong in (
+                {"host": 1},
+                {"run": "r" * 300},
+                {"term": -1},
+                {"term": True},
+                {"beat": "7"},
+                {"beat": 1 << 60},
+                {"released": 0},
+            )
+        ),
+    ],
+)
+def test_nonsense_is_no_owner(held: Any) -> None:  # noqa: ANN401 -- anything
+    """As in a marker of an older version."""
+    assert owner_from_json(held) is None
