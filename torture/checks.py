@@ -81,7 +81,7 @@ def safe_originals(site: Site, sources: Mapping[str, Source]) -> list[str]:
     for name, source in sources.items():
         if source.fate is Fate.WITHDRAWN or _holds(site.input / name, source.content):
             continue
-        moved = site.originals is not None and _holds(site.originals / name, source.content)
+        moved = _was_moved(site, name, source)
         documents, _ = _documents(site)
         published = any(
             document["source"]["sha256"] == digest(source.content) and not torn(site, document)
@@ -193,10 +193,17 @@ def _original(site: Site, name: str, source: Source, kept: Kept) -> list[str]:
         return [] if there else [f"{name}: the original is not what it was"]
     if (site.input / name).exists():
         return [f"{name}: the original was not put away"]
-    moved = site.originals is not None and _holds(site.originals / name, source.content)
-    if kept is Kept.MOVE and not moved:
+    if kept is Kept.MOVE and not _was_moved(site, name, source):
         return [f"{name}: the original is lost"]
     return []
+
+
+def _was_moved(site: Site, name: str, source: Source) -> bool:
+    """Whether it is in the folder for originals; a later version of a name has a number there."""
+    if site.originals is None:
+        return False
+    beside = (site.originals / name).parent
+    return any(_holds(path, source.content) for path in beside.glob("*") if path.is_file())
 
 
 def torn(site: Site, document: Mapping[str, Any]) -> str:

@@ -41,7 +41,10 @@ if TYPE_CHECKING:
 
 PROMISE = "killed before any call that changes a disk: nothing lost, doubled, torn or left over"
 REACH_S = 20.0
-"""So long a daemon under strace may take to come to the call."""
+"""So long a daemon under strace may take to come to its end."""
+
+AFTERMATH_S = 0.7
+"""And to the last call of a job that is over already."""
 
 _NO_RENAMEAT2 = ("-e", "inject=renameat2:error=EINVAL")
 _NO_LINK = ("-e", "inject=link,linkat:error=EPERM")
@@ -281,13 +284,16 @@ class Lane:
             threads = _threads_when_ready(self.site, running)
             tracer = _attach(running, command, threads[point.thread : point.thread + 1])
             self._drop(self.scenario.arrivals)
-            end = time.monotonic() + REACH_S
-            victim = threads[point.thread]
-            while Path(f"/proc/{victim}").exists() and time.monotonic() < end:
-                if _is_over(self.site, self.scenario) and point.role != "supervisor":
-                    end = min(end, time.monotonic() + 1.0)
-                time.sleep(0.02)
-            struck = not Path(f"/proc/{victim}").exists()
+            victim = Path(f"/proc/{threads[point.thread]}")
+
+            def is_struck() -> bool:
+                return running.process.poll() is not None or not victim.exists()
+
+            _wait(lambda: is_struck() or _is_over(self.site, self.scenario), point.label)
+            struck = _holds_within(is_struck, AFTERMATH_S)
+            if not struck:
+                running.process.terminate()  # the straight line's last calls tidy up
+                struck = running.wait(REACH_S) < 0
         finally:
             running.kill()
         tracer.wait()
@@ -322,6 +328,13 @@ def _attach(running: Running, command: Sequence[str], threads: Sequence[int]) ->
 
     _wait(is_attached, "strace to attach, which needs the right to")
     return tracer
+
+
+def _holds_within(condition: Callable[[], bool], limit_s: float) -> bool:
+    end = time.monotonic() + limit_s
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
 
 
 def _is_over(site: Site, scenario: Scenario) -> bool:
@@ -435,6 +448,10 @@ def try_point(lane: Lane, point: Point, findings: Findings) -> None:
         wrong += violations(lane.site, sources, kept=lane.scenario.kept)
     except (TimeoutError, OSError, sqlite3.Error) as error:
         struck, at, state, wrong = False, "", "", [f"{type(error).__name__}: {error}"]
+    if wrong:
+        log = Path(tempfile.gettempdir(), f"killpoint-{findings.kills}.log")
+        shutil.copy(lane.root / "log", log)
+        wrong.append(f"its log is {log}")
     with findings.lock:
         findings.wrong += [f"{where}: {text}" for text in wrong]
         if struck:
@@ -470,8 +487,10 @@ def run(scenarios: Sequence[Scenario], *, jobs: int, base: Path, elsewhere: Path
             shadowed += not key
         if limit:
             todo = todo[:: max(1, len(todo) // limit)][:limit]
-        begun_s = time.monotonic()
+        begun_s, missed_before = time.monotonic(), len(findings.missed)
         _strike_all(lanes, todo, findings)
+        for missed in findings.missed[missed_before:]:
+            note(f"not reached: {missed}")
         note(
             f"{scenario.name}: {len(todo)} points in {time.monotonic() - begun_s:.0f} s, {shadowed} behind another thread; "
             f"so far {findings.kills} kills, {len(findings.distinct)} distinct, {len(findings.missed)} missed, "
@@ -505,8 +524,6 @@ def main() -> int:
         findings = run(
             scenarios, jobs=chosen.jobs, base=Path(base), elsewhere=Path(elsewhere), limit=chosen.limit
         )
-    for missed in findings.missed:
-        note(f"not reached: {missed}")
     return report(
         Figures(
             campaign="killpoints",

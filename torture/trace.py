@@ -22,7 +22,7 @@ CALLS = (
 """All by which the daemon changes a disk, and those that tell who is who."""
 
 _LINE = re.compile(
-    r"(?P<tid>\d+)\s+(?:(?P<call>\w+)\((?P<args>.*)|<\.\.\. (?P<resumed>\w+) resumed>(?P<rest>.*))"
+    r"(?:(?P<tid>\d+)\s+)?(?:(?P<call>\w+)\((?P<args>.*)|<\.\.\. (?P<resumed>\w+) resumed>(?P<rest>.*))"
 )
 _PATHS = re.compile(r'"((?:[^"\\]|\\.)*)"|<(/[^>]*)>')
 _RUN = re.compile(r"[0-9a-f]{32}")
@@ -79,8 +79,8 @@ def calls(log: Path, *roots: str) -> list[Call]:
     pending: dict[int, int] = {}
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
         match = _LINE.match(line)
-        if match is None:
-            continue
+        if match is None or match["tid"] is None:
+            continue  # of a thread that was followed alone
         tid = int(match["tid"])
         if match["resumed"]:
             if "= -1 " in match["rest"] and tid in pending:
