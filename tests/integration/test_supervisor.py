@@ -78,6 +78,15 @@ def test_what_a_worker_died_over_waits_until_another_has_shown_that_it_can_work(
     assert (hall.job(job).state, hall.job(job).attempts) == (JobState.DONE, 1)
 
 
+def test_a_picture_that_has_all_the_room_there_is_cannot_ask_for_more(hall: Hall) -> None:
+    """A hostile worker would otherwise keep everything else from being begun, for ever."""
+    (job,) = hall.accept("a.jpg")
+    hall.workers.answer = lambda _: NeedsRoom(pixels=10**9)
+    hall.supervisor.run()
+    assert hall.job(job).state is JobState.FAILED
+    assert [task.alone for task in hall.workers.given] == [False, True]
+
+
 def test_what_a_worker_died_over_is_queued_again_when_the_daemon_stops(hall: Hall) -> None:
     """It does not wait for workers that will not be started any more."""
     (job,) = hall.accept("a.jpg")
