@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import cv2
 import numpy as np
 
 from cutoutd.engine import (
@@ -115,16 +116,20 @@ def run(task: Task, engine: Engine, tell: Callable[[Step], None] = lambda _: Non
         return _cut(task, engine, tell)
     except CutoutdError as error:
         return failure_of(error)
-    except MemoryError:
-        return failure_of(LimitError("there is not enough memory for it", advice=_MEMORY_ADVICE))
     except OSError as error:
         return failure_of(from_os_error(error, None))
     except Exception as error:  # noqa: BLE001 -- a fault of ours over one file must not end the others
-        if "bad_alloc" in str(error) or "Failed to allocate memory" in str(
-            error
-        ):  # onnxruntime's MemoryError
+        if _is_out_of_memory(error):
             return failure_of(LimitError("there is not enough memory for it", advice=_MEMORY_ADVICE))
         return _fault(error)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """In Python's words, OpenCV's or onnxruntime's."""
+    if isinstance(error, cv2.error):
+        return error.code == cv2.Error.STS_NO_MEM
+    said = str(error)
+    return isinstance(error, MemoryError) or "bad_alloc" in said or "Failed to allocate memory" in said
 
 
 _MEMORY_ADVICE = "The original is untouched. Raise [pool] worker_memory_mb, or export the picture smaller."

@@ -20,7 +20,7 @@ def main() -> None:
     """Serve."""
     tasks, reports = sys.stdin.buffer, sys.stdout.buffer
     setup = wire.decode_setup(tasks.readline())
-    if setup.provider == "die-at-start":
+    if setup.provider == "die-at-start" or (setup.provider == "die-at-rehearsal" and setup.rehearse):
         sys.exit(7)
     reports.write(
         wire.encode_ready(WorkerFacts(layers=tuple(setup.read_roots), provider="cpu", onnxruntime="0"))

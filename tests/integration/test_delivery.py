@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -510,10 +511,9 @@ def test_a_source_that_is_unchanged_ends_like_a_published_one(
 ) -> None:
     """An earlier failure is over, and the original goes its way."""
     desk = make(originals=originals)
-    job = desk.begin()
-    desk.delivery.explain(job, FAILURE)
+    desk.deliver("a.jpg", NEW)
+    desk.delivery.explain(desk.begin(content=JPEG + b", once broken"), FAILURE)
     desk.settle()
-    desk.journal.queue.retry(None)
     job = desk.begin()
     desk.delivery.leave(job, digest(JPEG))
     desk.settle()
@@ -521,6 +521,32 @@ def test_a_source_that_is_unchanged_ends_like_a_published_one(
     assert not (desk.folder.output / "failed" / "a.jpg.error.json").exists()
     assert (desk.folder.input / "a.jpg").exists() is (originals == "keep")
     assert desk.results[-1].state is JobState.UNCHANGED
+
+
+def test_a_source_is_not_unchanged_because_a_worker_says_so(make: Callable[..., Desk]) -> None:
+    """Else a lie would delete an original that was never cut."""
+    desk = make(originals="delete")
+    job = desk.begin()
+    desk.delivery.leave(job, digest(JPEG))
+    desk.settle()
+    assert desk.job(job).state is JobState.FAILED
+    assert (desk.folder.input / "a.jpg").exists()
+
+
+@pytest.mark.parametrize("renditions", [[], [0, 0], [-1], [1], [-2], [0, -1, -1]])
+def test_a_cutout_has_the_renditions_that_were_asked_for(
+    make: Callable[..., Desk], renditions: list[int]
+) -> None:
+    """No fewer: an original must not go for nothing. And no more, such as a hostile worker may invent."""
+    desk = make(originals="delete")
+    job = desk.begin()
+    honest = desk.cut(job, *[NEW] * len(renditions))
+    staged = [replace(one, rendition=number) for one, number in zip(honest.staged, renditions, strict=True)]
+    desk.delivery.deliver(job, replace(honest, staged=tuple(staged)))
+    desk.settle()
+    assert desk.job(job).state is JobState.FAILED
+    assert desk.files() == {}
+    assert (desk.folder.input / "a.jpg").exists()
 
 
 def test_two_sources_of_one_name_get_two_results(make: Callable[..., Desk]) -> None:

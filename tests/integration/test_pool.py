@@ -7,13 +7,14 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cutoutd.clock import Clock
 from cutoutd.jobs import Format, Metadata, Recipe, Rendition, Task
-from cutoutd.pool import wire
+from cutoutd.pool import local, wire
 from cutoutd.pool.local import MAX_FAILED_STARTS, LocalPool, WorkersFailError
 from cutoutd.ports import Finished, Lost, ModelSpec
 
@@ -177,6 +178,52 @@ def test_workers_that_all_die_at_start_end_the_pool_with_a_reason(make: Callable
     with pytest.raises(WorkersFailError, match="ended with code 7"):
         until(pool, lambda: pool.idle == 2)
     assert MAX_FAILED_STARTS < 10
+
+
+def test_a_pool_is_sound_again_once_a_new_worker_has_rehearsed(make: Callable[..., LocalPool]) -> None:
+    """The one that takes the dead one's place is told to."""
+    pool = make(1)
+    until(pool, lambda: pool.idle == 1)
+    assert pool.is_sound
+    pool.submit(task(1, "crash"))
+    events_of(pool, 1)
+    assert not pool.is_sound
+    until(pool, lambda: pool.idle == 1)
+    assert pool.is_sound
+
+
+def test_workers_that_begin_to_die_later_get_more_time_but_not_for_ever(
+    make: Callable[..., LocalPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upgrade may be under way; one start at a time finds out, each after a longer pause."""
+    monkeypatch.setattr(local, "MAX_PAUSE_S", 0.02)
+    pool = make(2, provider="die-at-rehearsal")
+    until(pool, lambda: pool.idle == 2)
+    pool.submit(task(1, "crash"))
+    pool.submit(task(2, "crash"))
+    events: list[PoolEvent] = []
+    with pytest.raises(WorkersFailError, match=f"{local.MAX_FAILED_RESTARTS} starts in a row failed"):
+        until(pool, lambda: events.extend(pool.poll(0.05)) is not None)
+    assert sorted(event.job for event in events) == [1, 2]
+    assert not pool.is_sound
+
+
+def test_the_pause_between_failing_starts_grows_and_nothing_spins(
+    make: Callable[..., LocalPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A poll waits for as long as it was told, also while another try is not yet due or is under way."""
+    pool = make(1, provider="die-at-rehearsal")
+    until(pool, lambda: pool.idle == 1)
+    pool.submit(task(1, "crash"))
+    said: list[str] = []
+    monkeypatch.setattr(pool, "_log", SimpleNamespace(warning=lambda event, **_: said.append(event)))
+    until(pool, lambda: said.count("worker.did-not-start") == 3)
+    begun, polls, used = time.monotonic(), 0, time.process_time()
+    while time.monotonic() - begun < 1.0:
+        pool.poll(0.5)
+        polls += 1
+    assert polls < 10
+    assert time.process_time() - used < 0.5
 
 
 def test_recycling_replaces_idle_workers_at_once_and_busy_ones_when_they_are_done(

@@ -54,6 +54,51 @@ def lost(task: Task, **how: Any) -> Lost:  # noqa: ANN401 -- of a Lost
     return Lost(**{"job": task.job, **fields, **how})
 
 
+def test_what_a_worker_died_over_waits_until_another_has_shown_that_it_can_work(hall: Hall) -> None:
+    """Else a broken library would use up the attempts of every picture, one worker after the other."""
+    (job,) = hall.accept("a.jpg")
+    said: list[Lost] = []
+
+    def die_once(task: Task) -> Report | Lost:
+        if said:
+            return hall.cut(task)
+        said.append(lost(task))
+        hall.workers.is_sound = False
+        return said[0]
+
+    def recover() -> None:
+        assert len(hall.workers.given) == 1, "it was tried by a worker that may be as broken"
+        assert hall.job(job).state is JobState.WORKING
+        hall.workers.is_sound = True
+
+    hall.workers.answer = die_once
+    hall.workers.before_poll = after(20, recover)
+    hall.supervisor.run()
+    assert len(hall.workers.given) == 2
+    assert (hall.job(job).state, hall.job(job).attempts) == (JobState.DONE, 1)
+
+
+def test_a_picture_that_has_all_the_room_there_is_cannot_ask_for_more(hall: Hall) -> None:
+    """A hostile worker would otherwise keep everything else from being begun, for ever."""
+    (job,) = hall.accept("a.jpg")
+    hall.workers.answer = lambda _: NeedsRoom(pixels=10**9)
+    hall.supervisor.run()
+    assert hall.job(job).state is JobState.FAILED
+    assert [task.alone for task in hall.workers.given] == [False, True]
+
+
+def test_what_a_worker_died_over_is_queued_again_when_the_daemon_stops(hall: Hall) -> None:
+    """It does not wait for workers that will not be started any more."""
+    (job,) = hall.accept("a.jpg")
+    hall.workers.answer = lost
+    hall.workers.is_sound = False
+    supervisor = hall.supervise(once=False)
+    hall.workers.before_poll = after(5, supervisor.stop)
+    supervisor.run()
+    assert hall.job(job).state is JobState.QUEUED
+    assert len(hall.workers.given) == 1
+
+
 def test_pictures_are_given_out_published_and_counted(hall: Hall) -> None:
     """Then it ends, since nothing is left to do."""
     jobs = hall.accept("a.jpg", "b.jpg", "c.jpg")

@@ -12,7 +12,11 @@ from cutoutd.sandbox import calls
 INCLUDE = Path("/usr/include")
 HEADERS = [
     pytest.param(calls.X86_64, ("x86_64-linux-gnu/asm/unistd_64.h", "asm/unistd_64.h"), id="x86_64"),
-    pytest.param(calls.AARCH64, ("asm-generic/unistd.h",), id="aarch64"),
+    pytest.param(
+        calls.AARCH64,
+        ("../aarch64-linux-gnu/include/asm-generic/unistd.h", "asm-generic/unistd.h"),
+        id="aarch64",
+    ),
 ]
 
 

@@ -40,7 +40,7 @@ Deed = Callable[[], None]
 _INVENTED: Final = Failure(
     code="Fault",
     title="The picture could not be processed",
-    cause="the worker reported a result that nobody asked for",
+    cause="the worker reported what cannot be so",
     advice="The original is untouched. It may be a hostile file; `cutoutd retry` tries it again.",
     permanent=True,
 )
@@ -171,6 +171,10 @@ class Delivery:
         """Give a job up, and leave the reason where its owner finds it."""
         self._give(partial(self._explain, job, failure))
 
+    def disbelieve(self, job: Job) -> None:
+        """Give a job up whose worker said what no honest one would."""
+        self.explain(job, _INVENTED)
+
     def _give(self, deed: Deed) -> None:
         self._given += 1
         self._work.put(deed)
@@ -228,8 +232,8 @@ class Delivery:
                 continue
 
     def _deliver(self, job: Job, cut: Cut) -> None:
-        wanted = range(-1, len(self._folder.rendition))
-        if any(staged.rendition not in wanted for staged in cut.staged):
+        wanted = list(range(len(self._folder.rendition)))
+        if sorted(staged.rendition for staged in cut.staged) not in (wanted, [-1, *wanted]):
             self._explain(job, _INVENTED)  # the worker has read a hostile picture, and is not to be believed
             return
         publication = Publication(
@@ -369,6 +373,9 @@ class Delivery:
 
     def _leave(self, job: Job, sha256: str) -> None:
         """The bytes are those that are published: nothing to publish, but the original goes its way."""
+        if job.forced or sha256 != self._journal.names.published_sha256(job.folder, job.path):
+            self._explain(job, _INVENTED)  # else a lie would move or delete an original that was never cut
+            return
         disposable = self._disposals.wanted
         self._clear_failure(job)
         self._journal.queue.finish(

@@ -1,0 +1,113 @@
+"""The real worker: what keeps it from working it says, and it holds nothing of its supervisor's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.clock import Clock
+from cutoutd.errors import ModelError, SandboxError
+from cutoutd.models import catalog
+from cutoutd.pool import local, wire
+from cutoutd.pool.local import WORKER, LocalPool, WorkersFailError
+from cutoutd.sandbox import survey
+from tests.integration.parts import until
+from tests.integration.tools import need
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+HERE = Path(__file__).parent
+SETUP = wire.Setup(
+    parent=os.getpid(),
+    model=catalog.find("u2net-int8"),
+    provider="auto",
+    read_roots=(),
+    write_roots=(),
+    memory_mb=3072,
+    nice=0,
+    max_pixels=1_000_000,
+    max_file_bytes=1_000_000,
+)
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LocalPool]]:
+    """Starts a pool of one worker, and waits until it is ready."""
+    monkeypatch.setattr(local, "MAX_PAUSE_S", 0.01)
+    pools: list[LocalPool] = []
+
+    def begin(setup: wire.Setup = SETUP, command: Sequence[str] = WORKER) -> LocalPool:
+        pool = LocalPool(size=1, setup=lambda: setup, job_timeout_s=20.0, clock=Clock(), command=command)
+        pools.append(pool)
+        until(lambda: pool.poll(0.05) == [] and pool.idle, "a worker")
+        return pool
+
+    yield begin
+    for pool in pools:
+        pool.close()
+
+
+@pytest.mark.skipif(bool(survey.gaps()), reason="this system lacks a layer by itself")
+def test_a_worker_that_finds_a_required_layer_missing_does_not_work(start: Callable[..., LocalPool]) -> None:
+    """It is the last to know: the supervisor may have asked another kernel, or before a change."""
+    command = (sys.executable, str(HERE / "older_kernel.py"), "landlock", *WORKER)
+    with pytest.raises(SandboxError, match="lacks landlock"):
+        start(replace(SETUP, sandbox_required=True), command)
+
+
+def test_a_model_that_was_changed_meanwhile_is_refused(
+    start: Callable[..., LocalPool], tmp_path: Path
+) -> None:
+    """Each worker looks by itself, however late it is started."""
+    other = tmp_path / "model.onnx"
+    other.write_bytes(b"another model")
+    with pytest.raises(ModelError, match=r"model\.onnx.*not the one of the catalog"):
+        start(replace(SETUP, model=replace(SETUP.model, file=other)))
+
+
+def test_too_little_memory_for_the_model_is_said_in_the_worker_s_own_words(
+    start: Callable[..., LocalPool],
+) -> None:
+    """A limit from outside, such as a service's: four starts, one after the other, and no more."""
+    need("prlimit")
+    limited = ("prlimit", f"--as={300 << 20}", *WORKER)
+    with pytest.raises(WorkersFailError, match="4 starts in a row failed") as failed:
+        start(command=limited)
+    assert "ended with code" not in failed.value.cause, failed.value.cause
+
+
+def test_a_worker_that_replaces_a_dead_one_has_cut_a_picture_before_it_is_ready(
+    start: Callable[..., LocalPool],
+) -> None:
+    """Under its whole sandbox."""
+    pool = start(replace(SETUP, rehearse=True))
+    assert pool.facts is not None
+    assert "rlimits" in pool.facts.layers
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it takes /proc")
+def test_a_worker_has_no_descriptor_but_its_pipes(start: Callable[..., LocalPool], tmp_path: Path) -> None:
+    """Not even one that its supervisor would leave to any child."""
+    secret = os.open(tmp_path / "secret", os.O_CREAT | os.O_RDONLY)
+    os.set_inheritable(secret, True)
+    try:
+        pool = start()
+        (pid,) = pool.pids
+        try:
+            held = {entry.name: str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+        except PermissionError:
+            pytest.skip("its memory is closed to this user, and so are its descriptors")
+    finally:
+        os.close(secret)
+    foreign = {
+        name: where
+        for name, where in held.items()
+        if name not in ("1", "2") and not where.startswith("pipe:") and where != os.devnull
+    }
+    assert foreign == {}
