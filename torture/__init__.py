@@ -1,0 +1,1 @@
+"""Campaigns that take long: faults by the hundred, with figures."""
