@@ -144,12 +144,14 @@ class OutputError(StorageError):
     """The disk or share that results go to refuses: what one picture met there, the folder's next would too."""
 
     title = "The result cannot be written"
+    delay_s = 5.0  # the folder rests as a whole
 
 
 class JournalError(StorageError):
     """The journal's disk refuses, or another program holds the file: it is no fault of any folder's."""
 
     title = "The journal cannot be written"
+    delay_s = 5.0  # to ask again costs next to nothing
     advice = "See that the disk of the state directory has room and works; work goes on by itself."
 
 

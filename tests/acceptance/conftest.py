@@ -127,11 +127,17 @@ def bench(tmp_path: Path) -> Bench:
 class Daemon:
     """A running daemon."""
 
-    def __init__(self, bench: Bench, *arguments: str | Path) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        *arguments: str | Path,
+        within: Callable[..., list[str]] = lambda *command: list(command),
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.log = (bench.root / "log").open("ab")
         self.process = subprocess.Popen(
-            bench.command("run", *(arguments or bench.pair())),
-            env=bench.environment,
+            within(*bench.command("run", *(arguments or bench.pair()))),
+            env=bench.environment | (environment or {}),
             cwd=bench.root,
             stdout=self.log,
             stderr=self.log,

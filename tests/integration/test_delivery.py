@@ -12,7 +12,7 @@ import pytest
 
 from cutoutd.daemon.assembly import publisher_of
 from cutoutd.daemon.delivery import Delivery
-from cutoutd.errors import PictureError, StorageError
+from cutoutd.errors import OutputError, PictureError, StorageError
 from cutoutd.jobs import Failure, JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
@@ -252,7 +252,7 @@ def test_a_result_without_a_place_is_computed_again_later(make: Callable[..., De
     resting = desk.job(job)
     assert (resting.state, resting.tries) == (JobState.RETRY, 1)
     assert resting.detail["failure"]["code"] == "Output"
-    assert resting.not_before_us == desk.clock.now_us() + int(StorageError.delay_s * 1_000_000)
+    assert resting.not_before_us == desk.clock.now_us() + int(OutputError.delay_s * 1_000_000)
     assert (desk.results[0].state, desk.staged()) == (JobState.RETRY, [])
     (desk.folder.output / "sub").unlink()
     desk.clock.advance(StorageError.delay_s + 1)

@@ -16,7 +16,7 @@ from cutoutd.errors import PictureError
 SIDES = (320, 240)
 BLOCK = 4096
 TRIES = 20
-WAYS = {
+WAYS: dict[str, dict[str, object]] = {
     "baseline": {},
     "optimised": {"optimize": True},
     "progressive": {"progressive": True},
@@ -45,7 +45,7 @@ def flat() -> Image.Image:
 def encoded(picture: Image.Image, **options: object) -> bytes:
     """As a JPEG."""
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", **({"quality": 92} | options))  # type: ignore[arg-type]
+    picture.save(buffer, "JPEG", **({"quality": 92} | options))
     return buffer.getvalue()
 
 

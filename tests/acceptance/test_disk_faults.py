@@ -1,0 +1,227 @@
+"""Disks that are full, read-only or gone, under the real command: work waits, says why, and goes on by itself."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.daemon import statusfile
+from tests.acceptance.conftest import Bench, Daemon, picture
+from tests.acceptance.disks import Disks, cpu_s, empty, fill
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SIZE_KB = 3000
+WATCHED_S = 2.0
+BUSY = 0.7
+"""Of a core: what a daemon that cuts in vain, again and again, uses; one that rests uses far less."""
+
+
+class Site:
+    """A hot folder of which every directory is a small disk of its own, and the daemon on it."""
+
+    def __init__(self, bench: Bench, disks: Disks, *, originals: str = "keep", floor_mb: int = 0) -> None:
+        self.bench = bench
+        self.disks = disks
+        self.originals = originals
+        self.at = {name: bench.root / name for name in ("input", "output", "sidecars", "kept", "state")}
+        self.view = {name: disks.mount(path, SIZE_KB) for name, path in self.at.items()}
+        self._config = bench.root / "c.toml"
+        self._config.write_text(
+            f'[service]\nstate_dir = "{self.at["state"]}"\nmin_free_disk_mb = {floor_mb}\n'
+            "[pool]\nworkers = 1\n"
+            f'[[folder]]\nname = "x"\ninput = "{self.at["input"]}"\noutput = "{self.at["output"]}"\n'
+            f'sidecar_dir = "{self.at["sidecars"]}"\noriginals = "{originals}"\n'
+            + (f'originals_dir = "{self.at["kept"]}"\n' if originals == "move" else "")
+            + "settle_s = 0.2\npoll_interval_s = 1\n",
+            encoding="utf-8",
+        )
+        self.daemon: Daemon | None = None
+        self.dropped: dict[str, bytes] = {}
+
+    def start(self) -> Daemon:
+        """Begin."""
+        self.daemon = Daemon(self.bench, "--config", self._config, within=self.disks.inside)
+        return self.daemon
+
+    def drop(self, name: str, hue: int = 0) -> None:
+        """Put a picture there, whole."""
+        draft = self.bench.root / "draft.jpg"
+        picture(hue).save(draft, format="JPEG", quality=90)
+        self.dropped[name] = draft.read_bytes()
+        shutil.copy(draft, self.view["input"] / f".{name}")
+        (self.view["input"] / f".{name}").rename(self.view["input"] / name)
+
+    def standing(self) -> dict[str, Any]:
+        """How the folder stands, from the file that `cutoutd status` reads; that takes a second each time."""
+        found: dict[str, Any] = statusfile.read(self.view["state"]).get("folders", {}).get("x", {})
+        return {"watching": "", "why": ""} | found
+
+    def status(self) -> str:
+        """What `cutoutd status` says."""
+        command = self.bench.command("status", "--config", self._config)
+        return self.bench.call_any(self.disks.inside(*command)).stdout
+
+    def wait_for_pause(self, why: str) -> None:
+        """Wait until the folder is paused for a reason with this word in it."""
+        self.bench.wait_for(
+            lambda: self.standing()["watching"] == "paused" and why in self.standing()["why"],
+            f"a pause because of {why!r}; there is {self.standing()}",
+        )
+
+    def done(self) -> set[str]:
+        """The stems of the pictures that are published."""
+        return {path.stem for path in self.view["output"].glob("*.png")}
+
+    def wait_for(self, *stems: str) -> None:
+        """Wait until these are published, and their sidecars with them."""
+        self.bench.wait_for(lambda: set(stems) <= self.done(), f"{stems} in {self.log()[-3000:]}")
+        self.bench.wait_for(
+            lambda: (
+                {f"{stem}.png.json" for stem in stems} <= {p.name for p in self.view["sidecars"].iterdir()}
+            ),
+            f"the sidecars of {stems}",
+        )
+
+    def log(self) -> str:
+        """What the daemon said."""
+        return (self.bench.root / "log").read_text(encoding="utf-8")
+
+    def untouched(self) -> bool:
+        """Every original is there with the bytes it came with."""
+        return all(
+            (self.view["input"] / name).read_bytes() == content for name, content in self.dropped.items()
+        )
+
+    def staged(self) -> list[Path]:
+        """What lies in any staging directory."""
+        return [
+            path
+            for view in self.view.values()
+            for path in view.rglob(".cutoutd-staging/**/*")
+            if path.is_file()
+        ]
+
+    def end(self) -> None:
+        """Stop in order, and see that nothing is left."""
+        assert self.daemon is not None
+        assert self.daemon.end() == 0
+        assert self.staged() == []
+
+
+@pytest.fixture
+def build(bench: Bench) -> Iterator[Callable[..., Site]]:
+    """Builds sites, and takes them down with their daemons."""
+    sites: list[Site] = []
+    with Disks() as disks:
+
+        def make(**given: Any) -> Site:  # noqa: ANN401 -- as of Site
+            sites.append(Site(bench, disks, **given))
+            return sites[-1]
+
+        yield make
+        for site in sites:
+            if site.daemon is not None and site.daemon.process.poll() is None:
+                site.daemon.end(signal.SIGKILL)
+
+
+def load(site: Site) -> float:
+    """CPU seconds a second, over a while."""
+    assert site.daemon is not None
+    before, begun = cpu_s(site.daemon.process.pid), time.monotonic()
+    time.sleep(WATCHED_S)
+    return (cpu_s(site.daemon.process.pid) - before) / (time.monotonic() - begun)
+
+
+def pauses_and_resumes(site: Site, place: str, word: str, names: list[str]) -> None:
+    """Pictures land while a disk is full; they are cut once it is not, and not before."""
+    before = site.done()
+    fill(site.view[place])
+    for name in names:
+        site.drop(f"{name}.jpg")
+    site.wait_for_pause(word)
+    assert str(site.at[place]) in site.standing()["why"]
+    assert "paused" in site.status()
+    assert load(site) < BUSY
+    assert site.done() == before
+    assert site.untouched()
+    empty(site.view[place])
+    site.wait_for(*names)
+    site.bench.wait_for(lambda: site.standing()["watching"] == "native", "the pause to end")
+
+
+def test_an_output_that_is_full_or_read_only_pauses_says_so_and_resumes_by_itself(
+    build: Callable[..., Site],
+) -> None:
+    """No cut for every picture that waits, nothing torn or left; an error of a disk makes it read-only."""
+    site = build()
+    daemon = site.start()
+    site.drop("first.jpg")
+    site.wait_for("first")
+    pauses_and_resumes(site, "output", "No space", ["a", "b", "c"])
+    site.disks.remount(site.at["output"], "ro")
+    site.drop("d.jpg", 1)
+    site.wait_for_pause("Read-only")
+    assert site.untouched()
+    site.disks.remount(site.at["output"], "rw")
+    site.wait_for("d")
+    assert daemon.process.poll() is None
+    site.end()
+    assert site.untouched()
+    assert "Traceback" not in site.log()
+
+
+def test_a_full_state_disk_is_waited_for_at_the_start_and_later(build: Callable[..., Site]) -> None:
+    """SQLite refuses whatever is to be written down; no thread dies of it."""
+    site = build()
+    site.drop("first.jpg")
+    fill(site.view["state"])
+    daemon = site.start()
+    site.bench.wait_for(lambda: "daemon.waits" in site.log(), "the reason")
+    empty(site.view["state"])
+    site.wait_for("first")
+    pauses_and_resumes(site, "state", "full", ["a", "b"])
+    assert daemon.process.poll() is None
+    site.end()
+    assert site.untouched()
+    assert "Traceback" not in site.log()
+
+
+def test_the_floor_pauses_before_a_disk_is_full(build: Callable[..., Site]) -> None:
+    """`min_free_disk_mb`, at the output as well as at the state directory."""
+    site = build(floor_mb=1)
+    fill(site.view["output"], leave=512 << 10)
+    site.drop("a.jpg")
+    site.start()
+    site.wait_for_pause("min_free_disk_mb")
+    assert site.done() == set()
+    empty(site.view["output"])
+    site.wait_for("a")
+    site.end()
+
+
+def test_no_original_is_touched_before_its_cutout_is_published(build: Callable[..., Site]) -> None:
+    """The output, then the folder for originals is full, across file systems; a kill in between changes nothing."""
+    site = build(originals="move")
+    daemon = site.start()
+    fill(site.view["output"])
+    site.drop("a.jpg")
+    site.wait_for_pause("No space")
+    assert site.untouched()
+    fill(site.view["kept"])
+    empty(site.view["output"])
+    site.wait_for("a")
+    site.bench.wait_for(lambda: "original.stays" in site.log(), "the reason")
+    assert site.untouched()
+    daemon.end(signal.SIGKILL)
+    empty(site.view["kept"])
+    site.start()
+    site.bench.wait_for(lambda: not (site.view["input"] / "a.jpg").exists(), "the original to go")
+    assert (site.view["kept"] / "a.jpg").read_bytes() == site.dropped["a.jpg"]
+    site.end()

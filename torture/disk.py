@@ -1,0 +1,154 @@
+"""Disks that fail, by kind of fault, place and what is to become of originals; prints a table.
+
+    python -m torture.disk
+
+For each combination a daemon of its own runs on small disks of its own. Pictures land while the fault lasts; then
+it is taken away, and nothing else is done. What must hold: the daemon lives, rests meanwhile, cuts every picture
+once, leaves nothing staged, and no original goes before its cutout is published. Exits with 1 on any violation.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.acceptance.conftest import Bench
+from tests.acceptance.disks import Disks, cpu_s, empty, fill
+from tests.acceptance.test_disk_faults import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PLACES: Final = ("output", "sidecars", "state", "kept", "output+sidecars+state+kept")
+KINDS: Final = ("full", "one block free", "read-only")
+ORIGINALS: Final = ("keep", "move", "delete")
+PICTURES: Final = 4
+FAULT_S: Final = 20.0
+PATIENCE_S: Final = 120.0
+LOAD: Final = 0.7
+"""Of a core, while the fault lasts; a daemon that cuts in vain takes all it can get."""
+
+
+class Violation(Exception):  # noqa: N818 -- a finding, not an error of ours
+    """A promise that was not kept."""
+
+
+def main() -> int:
+    """Run the campaign; returns the exit code."""
+    violations = 0
+    print(f"{'fault':<16}{'place':<28}{'originals':<11}{'load':>6}{'resumed after':>15}  result")
+    for kind, place, originals in product(KINDS, PLACES, ORIGINALS):
+        if place == "kept" and originals != "move":
+            continue
+        result, load, resumed_s = "ok", 0.0, 0.0
+        root = Path(tempfile.mkdtemp(prefix="cutoutd-disk-"))
+        try:
+            with Disks() as disks:
+                load, resumed_s = _one(_site(root, disks, originals), kind, place.split("+"))
+        except (Violation, AssertionError) as found:
+            result = f"VIOLATION: {found}"
+            violations += 1
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
+        print(f"{kind:<16}{place:<28}{originals:<11}{load:>6.2f}{resumed_s:>13.1f} s  {result}", flush=True)
+    print(f"{violations} violations")
+    return 1 if violations else 0
+
+
+def _site(root: Path, disks: Disks, originals: str) -> Site:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
+    environment["XDG_CONFIG_HOME"] = str(root / "config")
+    bench = Bench(root=root, input=root / "input", output=root / "output", environment=environment)
+    return Site(bench, disks, originals=originals)
+
+
+def _one(site: Site, kind: str, places: list[str]) -> tuple[float, float]:
+    """One fault: the load while it lasts, and how long after its end all is done."""
+    daemon = site.start()
+    try:
+        site.drop("first.jpg")
+        site.wait_for("first")
+        for place in places:
+            _cause(site, kind, place)
+        for number in range(PICTURES):
+            site.drop(f"{number}.jpg", number)
+        begun, used_s = time.monotonic(), cpu_s(daemon.process.pid)
+        for absent in _while(
+            FAULT_S, lambda: {n for n in map(str, range(PICTURES)) if not _is_there(site, n)}
+        ):
+            gone = absent - site.done()
+            _demand(not gone, f"originals went before their cutouts were there: {gone}")
+            _demand(daemon.process.poll() is None, "the daemon ended")
+        load = (cpu_s(daemon.process.pid) - used_s) / (time.monotonic() - begun)
+        _demand(load < LOAD, f"it used {load:.2f} of a core meanwhile")
+        for place in places:
+            _end(site, kind, place)
+        begun = time.monotonic()
+        stems = {"first", *map(str, range(PICTURES))}
+        while not (site.done() == stems and _all_disposed(site)):
+            _demand(time.monotonic() - begun < PATIENCE_S, f"only {site.done()} after {PATIENCE_S:.0f} s")
+            _demand(daemon.process.poll() is None, "the daemon ended")
+            time.sleep(0.2)
+        resumed_s = time.monotonic() - begun
+        site.end()
+        _demand(_kept_whole(site), "an original was altered or lost")
+        _demand("Traceback" not in site.log(), "there is a traceback in the log")
+        sidecars = {path.name for path in site.view["sidecars"].glob("*.json")}
+        _demand(sidecars == {f"{stem}.png.json" for stem in stems}, f"sidecars: {sorted(sidecars)}")
+        return load, resumed_s
+    finally:
+        if daemon.process.poll() is None:
+            daemon.end(9)
+
+
+def _cause(site: Site, kind: str, place: str) -> None:
+    if kind == "read-only":
+        site.disks.remount(site.at[place], "ro")
+    else:
+        fill(site.view[place], leave=4096 if kind == "one block free" else 0)
+
+
+def _end(site: Site, kind: str, place: str) -> None:
+    if kind == "read-only":
+        site.disks.remount(site.at[place], "rw")
+    else:
+        empty(site.view[place])
+
+
+def _while(seconds: float, look: Callable[[], set[str]]) -> Iterator[set[str]]:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield look()
+        time.sleep(0.1)
+
+
+def _is_there(site: Site, stem: str) -> bool:
+    return (site.view["input"] / f"{stem}.jpg").exists()
+
+
+def _all_disposed(site: Site) -> bool:
+    left = list(site.view["input"].glob("*.jpg"))
+    return len(left) == (PICTURES + 1 if site.originals == "keep" else 0)
+
+
+def _kept_whole(site: Site) -> bool:
+    """Every original is where it belongs, with the bytes it came with."""
+    if site.originals == "delete":
+        return True
+    where = site.view["kept" if site.originals == "move" else "input"]
+    return all((where / name).read_bytes() == content for name, content in site.dropped.items())
+
+
+def _demand(holds: bool, what: str) -> None:  # noqa: FBT001 -- reads as what it is
+    if not holds:
+        raise Violation(what)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
