@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import shutil
+import socket
+import subprocess
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -15,6 +18,7 @@ import pytest
 from cutoutd.intake import marker
 from tests.acceptance.conftest import Bench, Daemon
 from tests.integration.share import Share
+from tests.integration.tools import give_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,6 +125,14 @@ def site(bench: Bench, share: Share) -> Site:
     return Site(bench, share)
 
 
+def until(condition: Callable[[], bool], what: str, patience_s: float) -> None:
+    """Wait until something holds that takes its time."""
+    end = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
 def timed(bench: Bench, condition: Callable[[], bool], what: str) -> float:
     """Wait until something holds; returns how long it took."""
     begun_s = time.monotonic()
@@ -147,7 +159,7 @@ def hang_and_come_back(site: Site, start: Callable[..., Daemon], operations: str
     bench.drop("b.jpg")
     took_s = timed(bench, lambda: "b.png.json" in bench.results(), "the other folder's cutout")
     assert site.results() == ["a.png", "a.png.json"]
-    bench.wait_for(lambda: site.stands_by("does not answer"), "the folder to stand by")
+    until(lambda: site.stands_by("does not answer"), "the folder to stand by", 150.0)
     site.share.heal()
     bench.wait_for(lambda: len(site.results()) == 10, "the share's own cutouts")
     assert daemon.end() == 0
@@ -254,10 +266,92 @@ def test_two_machines_on_one_share_cut_each_picture_once(
         for n in range(3):
             site.put(f"b{n}.jpg", n)
         bench.wait_for(lambda: len(site.results()) == 8, "the next cutouts")
+        site.check(["a", "b0", "b1", "b2"])
+        for source in (share.far / "in").glob("*.jpg"):
+            source.unlink()  # what is there is for the second to learn about
         assert first.end() == 0
         site.put("c.jpg", 1)
         bench.wait_for(lambda: "c.png.json" in site.results(), "the second's cutout")
+        site.check(["a", "b0", "b1", "b2", "c"])
         said = json.loads((share.far / "out" / "c.png.json").read_text())
         assert said["folder"] == "in"
     finally:
         assert second.end() == 0
+
+
+@pytest.fixture
+def sshfs(bench: Bench) -> Iterator[Path]:
+    """A real sshfs over the two folders' parent; yields the mount. Its server is the far side."""
+    server = next(filter(os.path.exists, ("/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server")), None)
+    if shutil.which("sshfs") is None or server is None or not os.access("/dev/fuse", os.W_OK):
+        give_up("sshfs, an SFTP server or FUSE is missing")
+    mount = bench.root / "sshfs"
+    mount.mkdir()
+    ours, theirs = socket.socketpair()
+    serves = subprocess.Popen([server], stdin=theirs, stdout=theirs)
+    mounts = subprocess.Popen(
+        ["sshfs", "-f", "-o", "passive", f":{bench.root}", mount], stdin=ours, stdout=ours
+    )
+    ours.close()
+    theirs.close()
+    bench.wait_for(mount.is_mount, "sshfs")
+    yield mount
+    subprocess.run(["fusermount3", "-uz", mount], check=False)
+    for process in (mounts, serves):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10.0)
+        process.kill()
+        process.wait()
+
+
+def test_the_whole_daemon_works_over_sshfs(bench: Bench, sshfs: Path, start: Callable[..., Daemon]) -> None:
+    """Input and output; with files written on the far side, and no picture cut again at the next run."""
+    over = ("--input", sshfs / bench.input.name, "--output", sshfs / bench.output.name)
+    names = [f"{n}.jpg" for n in range(3)]
+    bench.drop(names[0])
+    daemon = start(*over)
+    bench.wait_for(lambda: "0.png.json" in bench.results(), "the first cutout")
+    for n, name in enumerate(names[1:], 1):
+        bench.drop(name, n)
+    bench.wait_for(lambda: len(bench.results()) == 6, "all cutouts")
+    assert daemon.end() == 0
+    wrote = {name: (bench.output / name).stat().st_mtime_ns for name in bench.results()}
+    again = bench.call("run", *over, "--once")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "0 cut" in again.stdout
+    assert {name: (bench.output / name).stat().st_mtime_ns for name in bench.results()} == wrote
+    for n in range(3):
+        said = bench.sidecar(f"{n}.png.json")
+        assert (
+            said["outputs"][0]["sha256"]
+            == hashlib.sha256((bench.output / f"{n}.png").read_bytes()).hexdigest()
+        )
+
+
+def test_a_file_that_becomes_whole_without_a_sign_is_cut_in_the_end(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """As over SMB, where its size and time may be the final ones before its bytes are."""
+    whole = bench.drop("a.jpg", age_s=0.0).read_bytes()
+    path = bench.input / "a.jpg"
+    path.write_bytes(whole[:2000] + bytes(len(whole) - 2000))
+    then = path.stat().st_mtime_ns
+    grows = bench.input / "b.jpg"
+    grows.write_bytes(whole[:3000])
+    daemon = start()
+    bench.wait_for(lambda: all(state == "retry" for state in states_of(bench).values()), "the first try")
+    assert bench.results() == []
+    with path.open("r+b") as file:
+        file.write(whole)
+    os.utime(path, ns=(then, then))
+    grows.write_bytes(whole)
+    bench.wait_for(lambda: len(bench.results()) == 4, "both cutouts")
+    assert daemon.end() == 0
+    assert set(states_of(bench).values()) <= {"done", "gone"}
+
+
+def states_of(bench: Bench) -> dict[str, str]:
+    """How each source stands; empty strings while nothing is known."""
+    listed = bench.call("jobs", *bench.pair(), "--json")
+    jobs = json.loads(listed.stdout)["jobs"] if listed.returncode == 0 else []
+    return {job["path"]: job["state"] for job in jobs} or {"a.jpg": ""}
