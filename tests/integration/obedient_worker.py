@@ -13,13 +13,32 @@ from pathlib import Path
 
 from cutoutd.jobs import Unchanged
 from cutoutd.pool import wire
-from cutoutd.ports import WorkerFacts
+from cutoutd.ports import Step, WorkerFacts
 
 
-def main() -> None:
+def bind(roots: tuple[str, ...]) -> None:
+    """Reach the roots, one after the other; some do not answer."""
+    for number, root in enumerate((*roots, "")):
+        sys.stdout.buffer.write(wire.encode_binding(number))
+        sys.stdout.buffer.flush()
+        if root.startswith("hangs"):
+            time.sleep(600)
+
+
+def go_on(job: int, where: str) -> None:
+    """Tell of a step so often ("STEP:COUNT"), and then nothing more."""
+    step, _, count = where.partition(":")
+    for _ in range(int(count)):
+        sys.stdout.buffer.write(wire.encode_progress(job, Step(step)))
+        sys.stdout.buffer.flush()
+    time.sleep(600)
+
+
+def main() -> None:  # noqa: C901 -- one branch a deed
     """Serve."""
     tasks, reports = sys.stdin.buffer, sys.stdout.buffer
     setup = wire.decode_setup(tasks.readline())
+    bind(setup.read_roots)
     if setup.provider == "die-at-start" or (setup.provider == "die-at-rehearsal" and setup.rehearse):
         sys.exit(7)
     reports.write(
@@ -33,6 +52,8 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGSEGV)
         elif deed == "hang":
             time.sleep(600)
+        elif deed == "step":
+            go_on(task.job, where)
         elif deed == "garble":
             reports.write(b"\x00 not json\n")
             reports.flush()

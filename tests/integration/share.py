@@ -15,9 +15,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.integration.tools import give_up
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PATIENCE_S: Final = 20.0
 READING: Final = "getattr,readdir,open,read"
@@ -91,33 +94,37 @@ class Share:
             time.sleep(0.02)
 
 
+def applies(order: list[str], operation: str, path: str) -> bool:
+    """Whether an order is about an operation on a path."""
+    how, operations, only = order
+    nothing_is_there = how == "empty" and operation == "getattr" and path in ("/", "/in", "/out")
+    return operation in operations.split(",") and only in path and not nothing_is_there
+
+
 def serve(far: str, mount: str, orders: str) -> None:  # noqa: C901 -- one method an operation
     """Be the file system until it is unmounted."""
     from mfusepy import FUSE, FuseOSError, Operations  # noqa: PLC0415 -- loads libfuse, which others do without
 
     attributes = ("st_mode", "st_nlink", "st_size", "st_uid", "st_gid", "st_ino")
 
+    def obeying(operation: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        """An operation that does as the orders say."""
+
+        def obey(self: object, path: str, *rest: object) -> Any:  # noqa: ANN401 -- whatever it gives
+            while (order := Path(orders).read_text().split(" ")) and applies(order, operation, path):
+                if order[0] != "hang":
+                    if order[0] == "empty" and operation == "readdir":
+                        return [".", ".."]
+                    raise FuseOSError(errno.ENOENT if order[0] == "empty" else int(order[0]))
+                time.sleep(0.02)
+            return real(self, path, *rest)
+
+        return obey
+
     class Far(Operations):  # type: ignore[misc] -- it has no types
         """Passes all on to the far side, but for what it is told otherwise. Without hard links, as many are."""
 
         use_ns = True
-
-        def __call__(self, operation: str, path: str, *rest: Any) -> Any:  # noqa: ANN401 -- as libfuse has it
-            while True:
-                how, which, only = Path(orders).read_text().split(" ")
-                if operation not in which.split(",") or only not in path:
-                    break
-                if how == "hang":
-                    time.sleep(0.02)
-                    continue
-                if how == "empty":
-                    if operation == "readdir":
-                        return [".", ".."]
-                    if path != "/":
-                        raise FuseOSError(errno.ENOENT)
-                    break
-                raise FuseOSError(int(how))
-            return super().__call__(operation, path, *rest)
 
         def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
             status = os.lstat(far + path)
@@ -183,6 +190,8 @@ def serve(far: str, mount: str, orders: str) -> None:  # noqa: C901 -- one metho
             status = os.statvfs(far + path)
             return {key: getattr(status, key) for key in dir(status) if key.startswith("f_")}
 
+    for name in f"{READING},{WRITING}".split(","):
+        setattr(Far, name, obeying(name, getattr(Far, name)))
     FUSE(
         Far(),
         mount,

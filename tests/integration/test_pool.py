@@ -15,8 +15,10 @@ import pytest
 from cutoutd.clock import Clock
 from cutoutd.jobs import Format, Metadata, Recipe, Rendition, Task
 from cutoutd.pool import local, wire
-from cutoutd.pool.local import MAX_FAILED_STARTS, LocalPool, WorkersFailError
-from cutoutd.ports import Finished, Lost, ModelSpec
+from cutoutd.pool.local import BIND_S, MAX_FAILED_STARTS, LocalPool, WorkersFailError
+from cutoutd.pool.slot import MAX_STEPS, STALL_S
+from cutoutd.pool.slot import PATIENCE_S as PATIENCE_S_OF_A_SLOT
+from cutoutd.ports import Finished, Lost, ModelSpec, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +27,17 @@ if TYPE_CHECKING:
 
 OBEDIENT = (sys.executable, "-P", str(Path(__file__).with_name("obedient_worker.py")))
 PATIENCE_S = 20.0
+
+
+class Hasty(Clock):
+    """The machine's clock, which a test may set forward."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def monotonic_s(self) -> float:
+        """Seconds."""
+        return super().monotonic_s() + self.ahead_s
 
 
 def setup(provider: str = "auto", roots: tuple[str, ...] = ("/in",)) -> wire.Setup:
@@ -70,12 +83,19 @@ def make() -> Iterator[Callable[..., LocalPool]]:
     """Makes pools, and closes them."""
     pools: list[LocalPool] = []
 
-    def build(size: int = 2, *, job_timeout_s: float = PATIENCE_S, provider: str = "auto") -> LocalPool:
+    def build(
+        size: int = 2,
+        *,
+        job_timeout_s: float = PATIENCE_S,
+        provider: str = "auto",
+        roots: Callable[[], tuple[str, ...]] = lambda: ("/in",),
+        clock: Clock | None = None,
+    ) -> LocalPool:
         pool = LocalPool(
             size=size,
-            setup=lambda: setup(provider),
+            setup=lambda: setup(provider, roots()),
             job_timeout_s=job_timeout_s,
-            clock=Clock(),
+            clock=clock or Clock(),
             command=OBEDIENT,
         )
         pools.append(pool)
@@ -262,3 +282,67 @@ def test_closing_leaves_no_process(make: Callable[..., LocalPool]) -> None:
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("step", [Step.READ, Step.WRITE, Step.SYNC])
+def test_a_worker_that_waits_for_a_share_is_replaced_and_then_ended(
+    make: Callable[..., LocalPool], step: Step
+) -> None:
+    """After a while another does its work; after a longer one it is killed, and it was not the picture's fault."""
+    clock = Hasty()
+    pool = make(1, clock=clock, job_timeout_s=1000.0)
+    until(pool, lambda: pool.idle == 1)
+    (stalled,) = pool.pids
+    pool.submit(task(1, f"step:{step}:1"))
+    until(pool, lambda: pool._slots[0].step is step)  # noqa: SLF001 -- it has said so
+    clock.ahead_s += PATIENCE_S_OF_A_SLOT
+    until(pool, lambda: pool.idle == 1)
+    assert (list(pool.waiting), len(pool.pids)) == ([1], 2)
+    pool.submit(task(2, "ok"))
+    assert [event.job for event in events_of(pool, 1)] == [2]
+    clock.ahead_s += STALL_S[step]
+    (lost,) = events_of(pool, 1)
+    assert isinstance(lost, Lost)
+    assert (lost.job, lost.stalled, lost.timed_out, lost.stuck) == (1, step, False, False)
+    until(pool, lambda: stalled not in pool.pids and pool.idle == 1 and len(pool.pids) == 1)
+
+
+def test_a_worker_that_computes_for_long_has_its_own_deadline(make: Callable[..., LocalPool]) -> None:
+    """No share is to blame."""
+    clock = Hasty()
+    pool = make(1, clock=clock, job_timeout_s=1000.0)
+    until(pool, lambda: pool.idle == 1)
+    pool.submit(task(1, f"step:{Step.CUT}:1"))
+    until(pool, lambda: pool._slots[0].step is Step.CUT)  # noqa: SLF001 -- it has said so
+    clock.ahead_s += 500.0
+    assert list(pool.poll(0.1)) == []
+    assert (list(pool.waiting), len(pool.pids)) == ([], 1)
+    clock.ahead_s += 600.0
+    (lost,) = events_of(pool, 1)
+    assert isinstance(lost, Lost)
+    assert (lost.timed_out, lost.stalled) == (True, None)
+
+
+def test_a_worker_that_tells_of_progress_without_end_is_not_believed(make: Callable[..., LocalPool]) -> None:
+    """It would never be found to stall."""
+    pool = make(1)
+    until(pool, lambda: pool.idle == 1)
+    pool.submit(task(1, f"step:{Step.READ}:{MAX_STEPS + 1}"))
+    (lost,) = events_of(pool, 1)
+    assert isinstance(lost, Lost)
+    assert lost.stalled is None
+
+
+def test_a_root_that_does_not_answer_holds_up_the_start_for_seconds_and_is_named(
+    make: Callable[..., LocalPool],
+) -> None:
+    """However often it happens, it is no failed start; the next worker does without it."""
+    clock = Hasty()
+    roots = ["/in", "hangs"]
+    pool = make(2, clock=clock, roots=lambda: tuple(roots))
+    for _ in range(MAX_FAILED_STARTS + 1):
+        until(pool, lambda: all(slot.binding == 1 for slot in pool._slots))  # noqa: SLF001 -- both have begun
+        clock.ahead_s += BIND_S
+        until(pool, lambda: "hangs" in pool.take_unreachable())
+    roots.remove("hangs")
+    until(pool, lambda: pool.idle == 2)

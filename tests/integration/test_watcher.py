@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import shutil
 import sqlite3
@@ -20,7 +22,9 @@ from cutoutd.intake import filesystems, marker
 from cutoutd.intake.tenancy import Tenancy
 from cutoutd.jobs import JobState
 from cutoutd.journal.journal import Journal
+from tests.integration.namespaces import in_namespace
 from tests.integration.parts import JPEG, NAME, Heard, folder_in, states, until
+from tests.integration.share import Share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,6 +102,15 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Intake]]:
         if intake.watcher.wait_for_first_look(0):
             intake.watcher.join(20.0)
         intake.journal.close()
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Iterator[Share]:
+    """A mounted share."""
+    made = Share(tmp_path)
+    made.attach()
+    yield made
+    made.detach()
 
 
 @pytest.fixture
@@ -353,3 +366,92 @@ def test_a_stop_ends_the_thread_soon(make: Callable[..., Intake]) -> None:
     intake.watcher.join(10.0)
     assert threading.active_count() < before
     assert intake.watcher.failure is None
+
+
+REARMED = """
+import json, sys
+from pathlib import Path
+from cutoutd.daemon import watcher
+from tests.integration.parts import until
+from tests.integration.test_watcher import Intake
+
+limit = Path("/proc/sys/user/max_inotify_instances")
+watcher.REARM_S = 0.3
+limit.write_text("0")
+intake = Intake(Path(sys.argv[1]))
+intake.begin()
+refused = intake.watcher.standing
+intake.put("polled.jpg")
+intake.accepts("polled.jpg")
+limit.write_text("128")
+until(lambda: intake.watching == "native", "the events")
+print(json.dumps([refused.watching, refused.why, intake.watcher.standing.why]))
+intake.watcher.stop()
+intake.watcher.join(20.0)
+"""
+
+
+@linux_only
+@pytest.mark.usefixtures("native")
+def test_a_folder_that_got_no_events_is_polled_and_armed_again_by_itself(tmp_path: Path) -> None:
+    """When the system gives them, a while later; until then status says what to raise."""
+    said = in_namespace("-Ur", sys.executable, "-c", REARMED, os.fspath(tmp_path))
+    before, why, after = json.loads(said.splitlines()[-1])
+    assert (before, after) == ("poll", "")
+    assert "max_user_instances" in why
+
+
+def test_a_file_that_could_not_be_read_is_tried_at_every_poll(
+    make: Callable[..., Intake], share: Share
+) -> None:
+    """When it can be again, what was put off need not wait; one that was never seen to fail does."""
+    intake = make(watch="poll", input=os.fspath(share.mount))
+    (share.far / "a.jpg").write_bytes(JPEG)
+    intake.begin()
+    intake.accepts("a.jpg")
+    before = intake.watcher.recoveries
+    number = intake.watcher.check_again("a.jpg")
+    until(lambda: intake.watcher.checked >= number, "a check")
+    assert intake.watcher.recoveries == before
+    share.fail(errno.EIO, "read", only="a.jpg")
+    number = intake.watcher.check_again("a.jpg")
+    until(lambda: intake.watcher.checked >= number, "another")
+    assert (intake.watching, intake.watcher.recoveries) == (Watching.POLL, before)
+    share.heal()
+    until(lambda: intake.watcher.recoveries == before + 1, "the file to be read")
+
+
+def test_an_output_that_refuses_is_tried_before_work_goes_on(
+    make: Callable[..., Intake], share: Share
+) -> None:
+    """Its folder stands by as long, with the reason; without a doubt nothing is written for a trial."""
+    intake = make(watch="poll", output=os.fspath(share.mount))
+    intake.begin()
+    share.fail(errno.EIO, "fsync")
+    number = intake.watcher.check_again()
+    until(lambda: intake.watcher.checked >= number, "a check")
+    assert intake.watcher.standing.is_open
+    intake.watcher.check_again("a.jpg")
+    until(lambda: intake.watching is Watching.STANDING_BY, "the folder to stand by")
+    before = intake.watcher.recoveries
+    share.heal()
+    until(lambda: intake.watcher.standing.is_open, "the folder to be open")
+    until(lambda: intake.watcher.recoveries == before + 1, "that to be said")
+    assert [path.name for path in share.far.rglob("trial")] == []
+
+
+def test_a_folder_of_another_machine_is_waited_for_and_learned_about(make: Callable[..., Intake]) -> None:
+    """The flag by which what that machine cut is looked up stands until the first whole look."""
+    intake = make(watch="poll", existing="skip")
+    marker.create(os.fspath(intake.root), OTHER)
+    other = Tenancy(run="another", is_dead=lambda _: False, clock=Clock())
+    assert other.attend(os.fspath(intake.root), OTHER).ours
+    intake.put("a.jpg")
+    intake.begin()
+    assert intake.watching is Watching.STANDING_BY
+    assert os.uname().nodename in intake.watcher.standing.why
+    other.release()
+    until(lambda: intake.watcher.standing.is_open, "the folder to be handed over")
+    intake.accepts("a.jpg")
+    assert states(intake.journal) == {"a.jpg": JobState.QUEUED}  # not skipped: it was dropped there to be cut
+    assert not intake.gate.took_over

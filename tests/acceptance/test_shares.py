@@ -1,0 +1,357 @@
+"""The real daemon on a share that goes away, lists nothing, fails or hangs; and on one that two machines see."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.intake import marker
+from tests.acceptance.conftest import Bench, Daemon
+from tests.integration.share import Share
+from tests.integration.tools import give_up
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+POLL_S = 0.5
+
+CONFIG = """
+[service]
+state_dir = "{state}"
+min_free_disk_mb = 0
+[pool]
+workers = 2
+[[folder]]
+name = "share"
+input = "{share}"
+output = "{results}"
+settle_s = 0.3
+poll_interval_s = {poll_s}
+[[folder]]
+name = "local"
+input = "{input}"
+output = "{output}"
+settle_s = 0.3
+poll_interval_s = {poll_s}
+"""
+
+
+class Site:
+    """A share and a local folder, and a daemon for both."""
+
+    def __init__(self, bench: Bench, share: Share) -> None:
+        self.bench = bench
+        self.share = share
+        self.config = bench.root / "cutoutd.toml"
+        (share.far / "in").mkdir()
+        (share.far / "out").mkdir()
+        self.config.write_text(
+            CONFIG.format(
+                state=bench.root / "state-dir",
+                share=share.mount / "in",
+                results=share.mount / "out",
+                input=bench.input,
+                output=bench.output,
+                poll_s=POLL_S,
+            )
+        )
+
+    def put(self, name: str, hue: int = 0) -> None:
+        """Another machine puts a picture onto the share."""
+        made = self.bench.drop("../made.jpg", hue)
+        made.rename(self.share.far / "in" / name)
+
+    def results(self) -> list[str]:
+        """What lies on the share's far side, but for what is staged."""
+        out = self.share.far / "out"
+        return sorted(path.name for path in out.iterdir() if path.is_file())
+
+    def status(self) -> dict[str, Any]:
+        """How the share stands."""
+        with suppress(OSError, ValueError):
+            status = json.loads((self.bench.root / "state-dir" / "status.json").read_text())
+            folder: dict[str, Any] = status["folders"]["share"]
+            return folder
+        return {}
+
+    def stands_by(self, why: str = "") -> bool:
+        """Whether the share's folder does, for a reason."""
+        status = self.status()
+        return status.get("watching") == "standing by" and why in status.get("why", "")
+
+    def is_open(self) -> bool:
+        """Whether it is worked on."""
+        return self.status().get("watching") == "poll"
+
+    def check(self, names: list[str]) -> None:
+        """Each picture has one result, whole, with a sidecar that fits."""
+        assert self.results() == sorted(f"{name}.{end}" for name in names for end in ("png", "png.json"))
+        for name in names:
+            said = json.loads((self.share.far / "out" / f"{name}.png.json").read_text())
+            content = (self.share.far / "out" / f"{name}.png").read_bytes()
+            assert said["outputs"][0]["sha256"] == hashlib.sha256(content).hexdigest()
+
+    def jobs_done(self) -> list[str]:
+        """The sources of the share that the journal has as done, once for each time they were."""
+        listed = self.bench.call("jobs", "--config", self.config, "--json")
+        assert listed.returncode == 0, listed.stderr
+        jobs = json.loads(listed.stdout)["jobs"]
+        return sorted(job["path"] for job in jobs if job["folder"] == "share" and job["state"] == "done")
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Iterator[Share]:
+    """A mounted share."""
+    made = Share(tmp_path)
+    made.attach()
+    yield made
+    made.detach()
+
+
+@pytest.fixture
+def site(bench: Bench, share: Share) -> Site:
+    """With folders on the share and beside it."""
+    return Site(bench, share)
+
+
+def until(condition: Callable[[], bool], what: str, patience_s: float) -> None:
+    """Wait until something holds that takes its time."""
+    end = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
+def timed(bench: Bench, condition: Callable[[], bool], what: str) -> float:
+    """Wait until something holds; returns how long it took."""
+    begun_s = time.monotonic()
+    bench.wait_for(condition, what)
+    return time.monotonic() - begun_s
+
+
+def hang_and_come_back(site: Site, start: Callable[..., Daemon], operations: str) -> tuple[float, float]:
+    """Let operations hang with pictures in work, until that is noticed, and a while longer.
+
+    Returns:
+        How long a picture of the local folder took meanwhile, and how long the share's first had taken.
+    """
+    bench = site.bench
+    daemon = start("--config", site.config)
+    site.put("a.jpg")
+    usual_s = timed(bench, lambda: "a.png.json" in site.results(), "the first cutout")
+    site.share.hang(operations)
+    for n in range(4):
+        site.put(f"h{n}.jpg", n)
+    time.sleep(
+        2 * POLL_S + 1.0
+    )  # as many of them as there are workers are in work, where one can get that far
+    bench.drop("b.jpg")
+    took_s = timed(bench, lambda: "b.png.json" in bench.results(), "the other folder's cutout")
+    assert site.results() == ["a.png", "a.png.json"]
+    until(lambda: site.stands_by("does not answer"), "the folder to stand by", 150.0)
+    site.share.heal()
+    bench.wait_for(lambda: len(site.results()) == 10, "the share's own cutouts")
+    assert daemon.end() == 0
+    site.check(["a", *(f"h{n}" for n in range(4))])
+    assert len(site.jobs_done()) == 5
+    return took_s, usual_s
+
+
+def test_a_share_that_hangs_holds_up_no_other_folder(site: Site, start: Callable[..., Daemon]) -> None:
+    """Pictures of the other are cut meanwhile, and its own when it answers again."""
+    took_s, usual_s = hang_and_come_back(site, start, "read")
+    assert took_s < 5.0 + 2 * usual_s
+
+
+def ill(site: Site, cycle: int) -> Callable[[], None]:
+    """Let the share be ill in one of four ways; returns what makes it well."""
+    share = site.share
+    match cycle % 4:
+        case 0:
+            share.detach()
+            return share.attach
+        case 1:
+            share.look_empty()
+        case 2:
+            share.fail(errno.ESTALE if cycle % 8 < 4 else errno.EIO)
+        case _:
+            share.hang()
+    return share.heal
+
+
+def one_cycle(site: Site, cycle: int) -> float:
+    """Ill, and well again, with a picture waiting through it; returns how long work took to go on."""
+    bench = site.bench
+    make_well = ill(site, cycle)
+    time.sleep(2 * POLL_S)
+    name = f"c{cycle}"
+    site.put(f"{name}.jpg", cycle)
+    time.sleep(POLL_S)
+    assert f"{name}.png" not in site.results()
+    make_well()
+    took_s = timed(bench, lambda: site.is_open() and site.status()["settling"] >= 0, "the folder to be open")
+    bench.wait_for(lambda: f"{name}.png.json" in site.results(), f"cutout {name}")
+    return took_s
+
+
+def test_a_share_that_comes_and_goes_loses_nothing_and_has_nothing_cut_again(
+    site: Site, start: Callable[..., Daemon]
+) -> None:
+    """Unmounted, listing nothing, failing, hanging: each time it goes on within two polls."""
+    daemon = start("--config", site.config)
+    site.put("a.jpg")
+    site.bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
+    for cycle in range(4):
+        assert one_cycle(site, cycle) < 2 * POLL_S + 2.0
+    assert daemon.end() == 0
+    site.check(["a", "c0", "c1", "c2", "c3"])
+    assert site.jobs_done() == ["a.jpg", "c0.jpg", "c1.jpg", "c2.jpg", "c3.jpg"]
+
+
+def test_another_volume_in_the_shares_place_is_refused(site: Site, start: Callable[..., Daemon]) -> None:
+    """It says which it is, and touches nothing; the right one is gone on with."""
+    daemon = start("--config", site.config)
+    site.put("a.jpg")
+    site.bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
+    away = site.share.far / "away"
+    (site.share.far / "in").rename(away)
+    (site.share.far / "in").mkdir()
+    other = marker.text("22222222-2222-4222-8222-222222222222")
+    (site.share.far / "in" / marker.NAME).write_text(other)
+    site.put("theirs.jpg")
+    site.bench.wait_for(lambda: site.stands_by("22222222"), "the refusal")
+    assert sorted(path.name for path in (site.share.far / "in").iterdir()) == [marker.NAME, "theirs.jpg"]
+    assert (site.share.far / "in" / marker.NAME).read_text() == other
+    shutil.rmtree(site.share.far / "in")
+    away.rename(site.share.far / "in")
+    site.put("b.jpg", 1)
+    site.bench.wait_for(lambda: "b.png.json" in site.results(), "the next cutout")
+    assert daemon.end() == 0
+    site.check(["a", "b"])
+
+
+def test_two_machines_on_one_share_cut_each_picture_once(
+    bench: Bench, share: Share, start: Callable[..., Daemon], tmp_path: Path
+) -> None:
+    """The second says whom it waits for, and goes on at once when the first has ended in order."""
+    site = Site(bench, share)
+    other_root = tmp_path / "other"
+    other_root.mkdir()
+    environment = bench.environment | {"XDG_STATE_HOME": str(other_root)}
+    other_bench = Bench(
+        root=other_root, input=share.mount / "in", output=share.mount / "out", environment=environment
+    )
+    first = start("--config", site.config)
+    site.put("a.jpg")
+    bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
+    second = Daemon(other_bench)
+    try:
+
+        def waits() -> bool:
+            said = other_bench.call("status", *other_bench.pair()).stdout
+            return "takes over when it falls silent" in said
+
+        bench.wait_for(waits, "the second to stand by")
+        for n in range(3):
+            site.put(f"b{n}.jpg", n)
+        bench.wait_for(lambda: len(site.results()) == 8, "the next cutouts")
+        site.check(["a", "b0", "b1", "b2"])
+        for source in (share.far / "in").glob("*.jpg"):
+            source.unlink()  # what is there is for the second to learn about
+        assert first.end() == 0
+        site.put("c.jpg", 1)
+        bench.wait_for(lambda: "c.png.json" in site.results(), "the second's cutout")
+        site.check(["a", "b0", "b1", "b2", "c"])
+        said = json.loads((share.far / "out" / "c.png.json").read_text())
+        assert said["folder"] == "in"
+    finally:
+        assert second.end() == 0
+
+
+@pytest.fixture
+def sshfs(bench: Bench) -> Iterator[Path]:
+    """A real sshfs over the two folders' parent; yields the mount. Its server is the far side."""
+    server = next(filter(os.path.exists, ("/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server")), None)
+    if shutil.which("sshfs") is None or server is None or not os.access("/dev/fuse", os.W_OK):
+        give_up("sshfs, an SFTP server or FUSE is missing")
+    mount = bench.root / "sshfs"
+    mount.mkdir()
+    ours, theirs = socket.socketpair()
+    serves = subprocess.Popen([server], stdin=theirs, stdout=theirs)
+    mounts = subprocess.Popen(
+        ["sshfs", "-f", "-o", "passive", f":{bench.root}", mount], stdin=ours, stdout=ours
+    )
+    ours.close()
+    theirs.close()
+    bench.wait_for(mount.is_mount, "sshfs")
+    yield mount
+    subprocess.run(["fusermount3", "-uz", mount], check=False)
+    for process in (mounts, serves):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10.0)
+        process.kill()
+        process.wait()
+
+
+def test_the_whole_daemon_works_over_sshfs(bench: Bench, sshfs: Path, start: Callable[..., Daemon]) -> None:
+    """Input and output; with files written on the far side, and no picture cut again at the next run."""
+    over = ("--input", sshfs / bench.input.name, "--output", sshfs / bench.output.name)
+    names = [f"{n}.jpg" for n in range(3)]
+    bench.drop(names[0])
+    daemon = start(*over)
+    bench.wait_for(lambda: "0.png.json" in bench.results(), "the first cutout")
+    for n, name in enumerate(names[1:], 1):
+        bench.drop(name, n)
+    bench.wait_for(lambda: len(bench.results()) == 6, "all cutouts")
+    assert daemon.end() == 0
+    wrote = {name: (bench.output / name).stat().st_mtime_ns for name in bench.results()}
+    again = bench.call("run", *over, "--once")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "0 cut" in again.stdout
+    assert {name: (bench.output / name).stat().st_mtime_ns for name in bench.results()} == wrote
+    for n in range(3):
+        said = bench.sidecar(f"{n}.png.json")
+        assert (
+            said["outputs"][0]["sha256"]
+            == hashlib.sha256((bench.output / f"{n}.png").read_bytes()).hexdigest()
+        )
+
+
+def test_a_file_that_becomes_whole_without_a_sign_is_cut_in_the_end(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """As over SMB, where its size and time may be the final ones before its bytes are."""
+    whole = bench.drop("a.jpg", age_s=0.0).read_bytes()
+    path = bench.input / "a.jpg"
+    path.write_bytes(whole[:2000] + bytes(len(whole) - 2000))
+    then = path.stat().st_mtime_ns
+    grows = bench.input / "b.jpg"
+    grows.write_bytes(whole[:3000])
+    daemon = start()
+    bench.wait_for(lambda: all(state == "retry" for state in states_of(bench).values()), "the first try")
+    assert bench.results() == []
+    with path.open("r+b") as file:
+        file.write(whole)
+    os.utime(path, ns=(then, then))
+    grows.write_bytes(whole)
+    bench.wait_for(lambda: len(bench.results()) == 4, "both cutouts")
+    assert daemon.end() == 0
+    assert set(states_of(bench).values()) <= {"done", "gone"}
+
+
+def states_of(bench: Bench) -> dict[str, str]:
+    """How each source stands; empty strings while nothing is known."""
+    listed = bench.call("jobs", *bench.pair(), "--json")
+    jobs = json.loads(listed.stdout)["jobs"] if listed.returncode == 0 else []
+    return {job["path"]: job["state"] for job in jobs} or {"a.jpg": ""}

@@ -1,0 +1,200 @@
+"""Shares that fail over and over, and two machines on one: nothing lost, nothing cut twice, nobody else held up.
+
+    python -m torture.shares [CYCLES]
+
+The last line is the figures as JSON; the exit code is 1 if a promise was broken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from tests.acceptance.conftest import Bench, Daemon
+from tests.acceptance.test_shares import POLL_S, Site, hang_and_come_back, one_cycle
+from tests.integration.share import Share
+
+CYCLES: Final = 50
+SOON_S: Final = 50.0
+LATE_S: Final = 100.0
+PROMISE: Final = "a share costs its own folder alone; 0 lost, 0 cut again; one owner at a time"
+HANGS: Final = ("read", "open", "getattr,readdir", "write", "fsync", "create", "rename")
+
+
+class Campaign:
+    """Counts, and what went wrong."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, Any] = {}
+        self.violations: list[str] = []
+
+    def check(self, what: str, *, held: bool) -> None:
+        """Note a promise that was broken."""
+        if not held:
+            self.violations.append(what)
+
+
+def note(text: str) -> None:
+    """Say how far it has come."""
+    sys.stderr.write(f"{text}\n")
+
+
+def bench_in(root: Path) -> Bench:
+    """Folders of a step's own."""
+    for name in ("to-cut", "cutouts"):
+        (root / name).mkdir(parents=True)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
+    environment |= {"XDG_STATE_HOME": str(root / "state"), "XDG_CONFIG_HOME": str(root / "config")}
+    return Bench(root=root, input=root / "to-cut", output=root / "cutouts", environment=environment)
+
+
+def resources(pid: int) -> tuple[int, int]:
+    """Descriptors and threads of a process."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir())), len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def cycles(campaign: Campaign, site: Site, count: int) -> None:
+    """Gone, empty, failing, hanging, again and again."""
+    daemon = Daemon(site.bench, "--config", site.config)
+    try:
+        site.put("a.jpg")
+        site.bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
+        before = resources(daemon.process.pid)
+        took = []
+        for cycle in range(count):
+            took.append(one_cycle(site, cycle))
+            note(f"cycle {cycle}: well again after {took[-1]:.1f} s")
+        after = resources(daemon.process.pid)
+        campaign.check("the daemon did not end in order", held=daemon.end() == 0)
+    finally:
+        if daemon.process.poll() is None:
+            daemon.end(signal.SIGKILL)
+    names = ["a", *(f"c{cycle}" for cycle in range(count))]
+    wanted = sorted(f"{name}.{end}" for name in names for end in ("png", "png.json"))
+    lost = sorted(set(wanted) - set(site.results()))
+    extra = sorted(set(site.results()) - set(wanted))
+    done = site.jobs_done()
+    again = sorted({name for name in done if done.count(name) > 1})
+    late = sum(seconds > 2 * POLL_S + 2.0 for seconds in took)
+    campaign.counts |= {
+        "cycles": count,
+        "lost": len(lost),
+        "cut again": len(extra) + len(again),
+        "slowest return s": round(max(took), 1),
+        "descriptors and threads before": before,
+        "after": after,
+    }
+    campaign.check(f"lost: {lost}", held=not lost)
+    campaign.check(f"cut again: {extra} {again}", held=not extra and not again)
+    campaign.check(f"{late} returns took longer than two polls", held=late == 0)
+    campaign.check(
+        f"leaks: {before} became {after}", held=after[0] <= before[0] + 8 and after[1] <= before[1] + 4
+    )
+
+
+def hangs(campaign: Campaign, site: Site, operations: str) -> None:
+    """One kind of hang, with another folder beside it."""
+    daemons: list[Daemon] = []
+
+    def start(*arguments: str | Path) -> Daemon:
+        daemons.append(Daemon(site.bench, *arguments))
+        return daemons[-1]
+
+    try:
+        took_s, usual_s = hang_and_come_back(site, start, operations)
+        campaign.counts[f"other folder while {operations} hangs, s"] = round(took_s, 1)
+        campaign.check(
+            f"{operations}: the other folder waited {took_s:.1f} s", held=took_s < 5.0 + 2 * usual_s
+        )
+    except AssertionError as error:
+        campaign.check(f"hang in {operations}: {error}", held=False)
+    finally:
+        site.share.heal()
+        for daemon in daemons:
+            if daemon.process.poll() is None:
+                daemon.end(signal.SIGKILL)
+
+
+def silence(campaign: Campaign, site: Site, number: signal.Signals) -> None:
+    """The owner falls silent; the other machine takes over, and the first finds out when it comes back."""
+    bench = site.bench
+    other = bench_in(bench.root / "other")
+    other_bench = Bench(
+        root=other.root,
+        input=site.share.mount / "in",
+        output=site.share.mount / "out",
+        environment=other.environment,
+    )
+    first, second = Daemon(bench, "--config", site.config), None
+    try:
+        site.put("a.jpg")
+        bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
+        second = Daemon(other_bench)
+        time.sleep(10.0)
+        for source in (site.share.far / "in").glob("*.jpg"):
+            source.unlink()
+        os.killpg(first.process.pid, number)
+        begun_s = time.monotonic()
+        site.put("b.jpg", 1)
+        while "b.png.json" not in site.results() and time.monotonic() < begun_s + 150.0:
+            time.sleep(0.2)
+        took_s = time.monotonic() - begun_s
+        campaign.counts[f"taken over after {number.name}, s"] = round(took_s)
+        campaign.check(f"{number.name}: taken over after {took_s:.0f} s", held=SOON_S < took_s < LATE_S)
+        if number is signal.SIGSTOP:
+            os.killpg(first.process.pid, signal.SIGCONT)
+            bench.wait_for(lambda: site.stands_by("takes over"), "the first to stand by")
+            site.put("c.jpg", 2)
+            bench.wait_for(lambda: "c.png.json" in site.results(), "the next cutout")
+        time.sleep(3.0)
+        names = ["a", "b"] + (["c"] if number is signal.SIGSTOP else [])
+        wanted = sorted(f"{name}.{end}" for name in names for end in ("png", "png.json"))
+        campaign.check(f"{number.name}: {site.results()}", held=site.results() == wanted)
+    finally:
+        for daemon in (first, second):
+            if daemon is not None and daemon.process.poll() is None:
+                daemon.end(signal.SIGKILL)
+
+
+def main(arguments: list[str]) -> int:
+    """Run, and print the figures."""
+    count = int(arguments[0]) if arguments else CYCLES
+    campaign = Campaign()
+    root = Path(tempfile.mkdtemp(prefix="torture-shares-"))
+    steps = [
+        ("cycles", lambda site: cycles(campaign, site, count)),
+        *((f"hang in {one}", lambda site, one=one: hangs(campaign, site, one)) for one in HANGS),
+        *(
+            (f"silence by {one.name}", lambda site, one=one: silence(campaign, site, one))
+            for one in (signal.SIGSTOP, signal.SIGKILL)
+        ),
+    ]
+    for number, (name, step) in enumerate(steps):
+        note(name)
+        place = root / str(number)
+        bench = bench_in(place)
+        share = Share(place)
+        share.attach()
+        try:
+            step(Site(bench, share))
+        except AssertionError as error:
+            campaign.check(f"{name}: {error}", held=False)
+        finally:
+            share.detach()
+    shutil.rmtree(root, ignore_errors=True)
+    for violation in campaign.violations:
+        note(f"VIOLATION shares: {violation}")
+    figures = {"counts": campaign.counts, "violations": campaign.violations}
+    sys.stdout.write(json.dumps({"campaign": "shares", "promise": PROMISE} | figures) + "\n")
+    return 1 if campaign.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
