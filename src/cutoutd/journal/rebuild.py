@@ -104,11 +104,11 @@ def _salvaged(path: Path, now_us: int) -> dict[str, str]:
     With ``existing = "skip"`` the first tells what was there before from what still waits to be cut.
     """
     facts: dict[str, str] = {}
-    with suppress(sqlite3.Error, OSError):
+    with suppress(sqlite3.Error, OSError, ValueError):
         for name, first_run_us in _read(path, "SELECT name, first_run_us FROM folder"):
             if isinstance(first_run_us, int) and 0 < first_run_us <= now_us:
                 facts[f"{FIRST_RUN}{name}"] = str(first_run_us)
-    with suppress(sqlite3.Error, OSError):
+    with suppress(sqlite3.Error, OSError, ValueError):
         for name, value in _read(path, "SELECT name, value FROM fact"):
             if name == PAUSED or str(name).startswith(FIRST_RUN):
                 facts.setdefault(str(name), str(value))

@@ -130,7 +130,7 @@ class Store:
             raise self._damage
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if _is_damage(error):
                 self._damage = JournalDamagedError(f"SQLite says: {error}", path=self.path)
                 raise self._damage from error
@@ -243,7 +243,9 @@ def _tables(connection: sqlite3.Connection) -> frozenset[tuple[str, str]]:
     return frozenset((str(name), str(sql)) for name, sql in rows)
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
+def _is_damage(error: Exception) -> bool:
+    if isinstance(error, UnicodeDecodeError):
+        return True  # even SQLite's own words quote what is there
     # The low byte is the kind, the others say more of it. Text that is none has no code at all.
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     return code in _DAMAGE or str(error).startswith("Could not decode to UTF-8")
