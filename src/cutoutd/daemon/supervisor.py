@@ -289,7 +289,9 @@ class Supervisor:
             case Unchanged():
                 self._folders[job.folder].delivery.leave(job, report.sha256)
             case NeedsRoom() if job.alone:
-                self._folders[job.folder].delivery.disbelieve(job)  # it has all there is; it would ask for ever
+                self._folders[job.folder].delivery.disbelieve(
+                    job
+                )  # it has all there is; it would ask for ever
             case NeedsRoom():
                 self._log.info("job.needs-room", job=job.id, folder=job.folder, pixels=report.pixels)
                 self._journal.queue.put_back(job.id, alone=True)
