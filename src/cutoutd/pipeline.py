@@ -33,11 +33,10 @@ from cutoutd.engine import (
 from cutoutd.errors import (
     CutoutdError,
     LimitError,
-    PermanentError,
     SourceGoneError,
-    TemporaryError,
     from_os_error,
 )
+from cutoutd.failure import failure_of, whole
 from cutoutd.jobs import Cut, Failure, Format, NeedsRoom, SourceFacts, Staged, Unchanged
 from cutoutd.models import catalog
 from cutoutd.ports import Step
@@ -135,32 +134,15 @@ def _is_out_of_memory(error: Exception) -> bool:
 _MEMORY_ADVICE = "The original is untouched. Raise [pool] worker_memory_mb, or export the picture smaller."
 
 
-def failure_of(error: CutoutdError) -> Failure:
-    """An error as a report."""
-    return Failure(
-        code=error.code,
-        title=error.title,
-        cause=_text(error.cause),
-        advice=_text(error.advice),
-        permanent=isinstance(error, PermanentError),
-        delay_s=error.delay_s if isinstance(error, TemporaryError) else 0.0,
-    )
-
-
 def _fault(error: Exception) -> Failure:
     traceback.print_exception(error)  # to the worker's standard error, which is the daemon's
     return Failure(
         code="Fault",
         title="A fault of ours",
-        cause=_text(f"{type(error).__name__}: {error}"),
+        cause=whole(f"{type(error).__name__}: {error}"),
         advice="The original is untouched. Please report this with the picture, if you may.",
         permanent=True,
     )
-
-
-def _text(said: str) -> str:
-    """What was said, without the half characters of a file name that is not UTF-8."""
-    return said.encode("utf-8", "backslashreplace").decode()
 
 
 def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:

@@ -13,10 +13,10 @@ from cutoutd.daemon.hotfolder import HANGS_AFTER_S, ThreadDiedError
 from cutoutd.daemon.standing import Watching
 from cutoutd.daemon.supervisor import DRAIN_S
 from cutoutd.errors import LimitError, PictureError, SourceGoneError, StorageError
+from cutoutd.failure import failure_of
 from cutoutd.jobs import JobState, NeedsRoom, Unchanged
 from cutoutd.journal.commands import Verb
 from cutoutd.journal.store import FILE_NAME
-from cutoutd.pipeline import failure_of
 from cutoutd.ports import Lost
 from tests.integration.hall import Hall, Workers
 from tests.integration.parts import JPEG, NAME, digest, until
@@ -471,7 +471,7 @@ def test_a_thread_that_dies_at_the_very_end_ends_one_run_loudly_too(hall: Hall, 
     def die() -> None:
         hall.workers.is_quick = True
         if died == "delivery":
-            hall.hot.delivery._give(explode)  # noqa: SLF001 -- a fault of ours, wherever it is
+            hall.hot.delivery._deeds.give(explode)  # noqa: SLF001 -- a fault of ours, wherever it is
             until(lambda: hall.hot.delivery.failure is not None, "the thread to die")
         else:
             hall.intake.failure = ZeroDivisionError("ours")
@@ -538,7 +538,7 @@ def test_a_folder_with_much_to_name_gets_no_more_work(hall: Hall) -> None:
     def hang() -> None:
         waits.wait(20.0)
 
-    hall.hot.delivery._give(hang)  # noqa: SLF001 -- a share that is slow
+    hall.hot.delivery._deeds.give(hang)  # noqa: SLF001 -- a share that is slow
     hall.workers.answer = hall.cut
     counted: list[int] = []
 

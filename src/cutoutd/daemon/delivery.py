@@ -6,17 +6,16 @@ It must not touch pictures: what it renames, workers have staged.
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.daemon.deeds import Deeds
 from cutoutd.daemon.disposals import Disposals
 from cutoutd.daemon.listener import Result
 from cutoutd.daemon.lull import Lull
 from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
+from cutoutd.failure import failure_of
 from cutoutd.intake.tenancy import NotOwnerError
 from cutoutd.jobs import Failure, JobState
 from cutoutd.logs import get
@@ -25,16 +24,15 @@ from cutoutd.publish.plan import Plan, Publication, Verdict
 from cutoutd.retry import Again, after_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cutoutd.clock import Clock
+    from cutoutd.daemon.deeds import Deed
     from cutoutd.daemon.provenance import Provenance
     from cutoutd.jobs import Cut, Job, Published
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
-
-Deed = Callable[[], None]
 
 
 _INVENTED: Final = Failure(
@@ -44,20 +42,6 @@ _INVENTED: Final = Failure(
     advice="The original is untouched. It may be a hostile file; `cutoutd retry` tries it again.",
     permanent=True,
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Resting:
-    """A deed that the disk, the share or the journal refused.
-
-    Attributes:
-        until_s: when it is tried again, in monotonic seconds.
-        needs_staged: what is staged must stay for it.
-    """
-
-    until_s: float
-    deed: Deed
-    needs_staged: bool
 
 
 class _SourceClaims:
@@ -105,131 +89,77 @@ class Delivery:
         self._provenance = provenance
         self._clock = clock
         self._tell = tell
-        self._wake = wake
         self._prove = prove
-        self.busy_since_s: float | None = None
         self._run_id = run
-        self._disposals = Disposals(folder, journal.queue, clock, run, prove=self._prove_or_fail)
+        self._deeds = Deeds(folder.name, clock, wake)
+        self._disposals = Disposals(folder, journal.queue, self._deeds, run, prove=self._prove_or_fail)
         self.lull = Lull(folder.name, clock)
         self._log = get(folder=folder.name)
-        self._work: queue.SimpleQueue[Deed | None] = queue.SimpleQueue()
-        self._resting: list[_Resting] = []
         self._unwritten: dict[str, Job] = {}  # failures whose records could not be written, by path
-        self._given = 0
-        self._finished = 0
-        self.failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=f"deliver {folder.name}", daemon=True)
 
     @property
     def backlog(self) -> int:
         """Results and failures that wait for their names, or are getting them."""
-        return self._given - self._finished
+        return self._deeds.backlog
 
     @property
     def is_idle(self) -> bool:
         """Nothing waits, and nothing is under way."""
         return self.backlog == 0
 
+    @property
+    def busy_since_s(self) -> float | None:
+        """When the deed under way was begun, in monotonic seconds; None: there is none."""
+        return self._deeds.busy_since_s
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why its thread died, if it did."""
+        return self._deeds.failure
+
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self._deeds.start()
 
     def stop(self) -> None:
         """End once what was given is done, and leave nothing staged; to be called when the workers are gone."""
-        self._work.put(None)
+        self._deeds.stop(partial(self._sweep, frozenset({self._run_id})))
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread's end, but not for long; whether it has ended."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        return self._deeds.join(timeout_s)
 
     def hurry(self) -> None:
         """Do at once what rests: the disk or share is well again."""
-        self._give(self._end_rests)
+        self._deeds.hurry()
 
     def repair(self, job: Job) -> None:
         """Finish, or undo, what a run that died was giving its names."""
-        self._give(partial(self._repair, job))
+        self._deeds.give(partial(self._repair, job))
 
     def sweep(self, dead: frozenset[str]) -> None:
         """Clear away what dead runs staged and no plan needs; after the repairs."""
-        self._give(partial(self._sweep, dead))
+        self._deeds.give(partial(self._sweep, dead))
 
     def deliver(self, job: Job, cut: Cut) -> None:
         """Publish a cutout."""
-        self._give(partial(self._deliver, job, cut))
+        self._deeds.give(partial(self._deliver, job, cut))
 
     def leave(self, job: Job, sha256: str) -> None:
         """The source's bytes are those that are published already."""
-        self._give(partial(self._leave, job, sha256))
+        self._deeds.give(partial(self._leave, job, sha256))
 
     def dispose(self, job: Job) -> None:
         """Move or delete an original that an earlier run could not."""
-        self._give(partial(self._disposals.add, job, job.sha256 or ""))
+        self._deeds.give(partial(self._disposals.add, job, job.sha256 or ""))
 
     def explain(self, job: Job, failure: Failure) -> None:
         """Give a job up, and leave the reason where its owner finds it."""
-        self._give(partial(self._explain, job, failure))
+        self._deeds.give(partial(self._explain, job, failure))
 
     def disbelieve(self, job: Job) -> None:
         """Give a job up whose worker said what no honest one would."""
         self.explain(job, _INVENTED)
-
-    def _give(self, deed: Deed) -> None:
-        self._given += 1
-        self._work.put(deed)
-
-    def _run(self) -> None:
-        try:
-            while (deed := self._next()) is not None:
-                self.busy_since_s = self._clock.monotonic_s()
-                self._do(deed)
-                self.busy_since_s = None
-                self._wake()
-            self._sweep(frozenset({self._run_id}))  # the workers are gone: what they left is of no use
-        except BaseException as error:  # noqa: BLE001 -- a side thread's death must be heard: the supervisor raises it
-            self.failure = error
-            self._wake()
-
-    def _do(self, deed: Deed) -> None:
-        self._attempt(deed)
-        # Not after an error that is not caught: the folder must not look idle before its death is known.
-        self._finished += 1
-
-    def _attempt(self, deed: Deed) -> None:
-        """Every deed can be done again from its beginning, so one that the journal's disk refuses is kept.
-
-        A deed that goes on with another one attempts that one: what was done and written down already is then
-        not done again, whatever has become of the files in between.
-        """
-        try:
-            deed()
-        except StorageError as error:
-            self._log.error("delivery.refused", why=str(error))
-            self._rest(deed, error.delay_s, needs_staged=True)
-
-    def _rest(self, deed: Deed, delay_s: float, *, needs_staged: bool) -> None:
-        until_s = self._clock.monotonic_s() + delay_s
-        self._resting.append(_Resting(until_s=until_s, deed=deed, needs_staged=needs_staged))
-
-    def _next(self) -> Deed | None:
-        """The next deed: one whose rest is over, or the next that is given."""
-        while True:
-            now_s = self._clock.monotonic_s()
-            for resting in [resting for resting in self._resting if resting.until_s <= now_s]:
-                self._resting.remove(resting)
-                self._given += 1
-                return resting.deed
-            ends = [resting.until_s for resting in self._resting]
-            if self._disposals.next_s is not None:
-                if self._disposals.next_s <= now_s:
-                    self._given += 1
-                    return self._disposals.go_on
-                ends.append(self._disposals.next_s)
-            try:
-                return self._work.get(timeout=max(0.0, min(ends) - now_s) if ends else None)
-            except queue.Empty:
-                continue
 
     def _deliver(self, job: Job, cut: Cut) -> None:
         wanted = list(range(len(self._folder.rendition)))
@@ -259,7 +189,7 @@ class Delivery:
             claims=plan.claims,
             detail={"plan": plan.to_json(), "review": cut.review},
         )
-        self._attempt(partial(self._carry_out, job, cut, plan))
+        self._deeds.attempt(partial(self._carry_out, job, cut, plan))
 
     def _carry_out(self, job: Job, cut: Cut, plan: Plan) -> None:
         try:
@@ -274,7 +204,7 @@ class Delivery:
         except TemporaryError as error:
             self._wait(job, error, partial(self._carry_out, job, cut, plan))
         else:
-            self._attempt(
+            self._deeds.attempt(
                 partial(
                     self._conclude,
                     job,
@@ -286,10 +216,6 @@ class Delivery:
                     seconds=cut.timings_ms.get("total", 0.0) / 1000,
                 )
             )
-
-    def _end_rests(self) -> None:
-        now_s = self._clock.monotonic_s()
-        self._resting = [replace(resting, until_s=now_s) for resting in self._resting]
 
     def _prove_or_fail(self) -> None:
         """See that this machine may publish.
@@ -316,7 +242,7 @@ class Delivery:
         self._log.warning("job.half-published", job=job.id, path=job.path, why=str(error))
         if isinstance(error, StorageError):
             self.lull.refused(str(error))
-        self._rest(deed, error.delay_s, needs_staged=True)
+        self._deeds.rest(deed, error.delay_s)
 
     def _conclude(
         self,
@@ -387,14 +313,7 @@ class Delivery:
 
     def _put_off(self, job: Job, error: TemporaryError) -> None:
         """The disk or share refuses: what is staged is thrown away, and made again when it is better."""
-        failure = Failure(
-            code=error.code,
-            title=error.title,
-            cause=error.cause,
-            advice=error.advice,
-            permanent=False,
-            delay_s=error.delay_s,
-        )
+        failure = failure_of(error)
         decision = after_failure(failure, tries=job.tries, age_s=0.0, patient=True)
         delay_s = decision.delay_s if isinstance(decision, Again) else error.delay_s
         self._journal.queue.rest(job.id, delay_s, detail={"failure": asdict(failure)})
@@ -433,7 +352,7 @@ class Delivery:
             self._log.warning("failure.not-written", job=job.id, path=job.path, why=str(error))
             if isinstance(error, TemporaryError):
                 delay_s = max(error.delay_s, StorageError.delay_s)
-                self._rest(partial(self._record, job, failure), delay_s, needs_staged=False)
+                self._deeds.rest(partial(self._record, job, failure), delay_s, needs_staged=False)
         else:
             del self._unwritten[job.path]
 
@@ -450,14 +369,16 @@ class Delivery:
             return
         if recovery.verdict is Verdict.FINISHED:
             state = JobState.REVIEW if review else JobState.DONE
-            self._attempt(partial(self._conclude, job, state, sha256=sha256, published=recovery.standing))
+            self._deeds.attempt(
+                partial(self._conclude, job, state, sha256=sha256, published=recovery.standing)
+            )
         else:
             self._journal.undo_publishing(job, standing=recovery.standing)
             self._log.info("job.undone", job=job.id, path=job.path)
 
     def _sweep(self, dead: frozenset[str]) -> None:
         self._disposals.sweep(dead)
-        if any(resting.needs_staged for resting in self._resting):
+        if self._deeds.needs_staged:
             return  # it may still need what is staged; the next start sweeps
         try:
             removed = self._publisher.sweep(dead)

@@ -18,7 +18,7 @@ from cutoutd.settings.choices import Originals
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.clock import Clock
+    from cutoutd.daemon.deeds import Deeds
     from cutoutd.jobs import Job
     from cutoutd.journal.queue import Queue
     from cutoutd.settings.schema import Folder
@@ -34,24 +34,23 @@ class Disposals:
     Args:
         folder: its settings.
         queue: the journal's jobs.
-        clock: its monotonic side.
+        deeds: of the folder's delivery, among which one that is refused rests.
         run: id of this run.
         prove: raises a TemporaryError where this machine may not touch the folder's originals.
     """
 
     def __init__(
-        self, folder: Folder, queue: Queue, clock: Clock, run: str, *, prove: Callable[[], None]
+        self, folder: Folder, queue: Queue, deeds: Deeds, run: str, *, prove: Callable[[], None]
     ) -> None:
         self._folder = folder
         self._prove = prove
         self._queue = queue
-        self._clock = clock
+        self._deeds = deeds
         self._kept = KeptOriginals(folder.originals_dir, run) if folder.originals_dir is not None else None
         self._log = get(folder=folder.name)
         self._waiting: deque[tuple[Job, str]] = deque()
         self._refusals = 0
-        self.next_s: float | None = None
-        """When the next try is due, in monotonic seconds; None: none is."""
+        self._is_resting = False
 
     @property
     def wanted(self) -> bool:
@@ -66,12 +65,12 @@ class Disposals:
             sha256: of the source as it was cut.
         """
         self._waiting.append((job, sha256))
-        if self.next_s is None:
+        if not self._is_resting:
             self.go_on()
 
     def go_on(self) -> None:
         """Dispose of what waits, up to the first that cannot be: the others would most probably meet the same."""
-        self.next_s = None
+        self._is_resting = False
         while self._waiting:
             job, sha256 = self._waiting[0]
             try:
@@ -99,7 +98,8 @@ class Disposals:
         )  # if it is this one's fault alone, the others need not wait behind it for ever
         delay_s = min(LONGEST_S, FIRST_S * 2.0 ** min(self._refusals, 10))
         self._refusals += 1
-        self.next_s = self._clock.monotonic_s() + delay_s
+        self._is_resting = True
+        self._deeds.rest(self.go_on, delay_s, needs_staged=False)
         self._log.warning(
             "original.stays", job=job.id, path=job.path, why=str(error), waiting=len(self._waiting)
         )

@@ -14,10 +14,10 @@ from cutoutd import retry
 from cutoutd.daemon.dispatcher import Dispatcher
 from cutoutd.daemon.listener import Result
 from cutoutd.errors import LostError, StorageError
+from cutoutd.failure import failure_of
 from cutoutd.jobs import Cut, Failure, JobState, NeedsRoom, Unchanged
 from cutoutd.journal.commands import Verb
 from cutoutd.logs import get
-from cutoutd.pipeline import failure_of
 from cutoutd.ports import Finished
 
 if TYPE_CHECKING:

@@ -1,0 +1,144 @@
+"""The deeds of one folder's delivery: done in order by a thread of their own, and again later where a disk refused.
+
+It knows nothing of pictures or names. A deed can be done again from its beginning at any time.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cutoutd.errors import StorageError
+from cutoutd.logs import get
+
+if TYPE_CHECKING:
+    from cutoutd.clock import Clock
+
+Deed = Callable[[], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Resting:
+    """A deed that is done again.
+
+    Attributes:
+        until_s: when, in monotonic seconds.
+        needs_staged: what is staged is needed for it.
+    """
+
+    until_s: float
+    deed: Deed
+    needs_staged: bool
+
+
+class Deeds:
+    """A thread, what it has to do, and what rests.
+
+    Args:
+        folder: its name.
+        clock: its monotonic side.
+        wake: called after each deed, and when the thread has died.
+
+    Attributes:
+        busy_since_s: when the deed under way was begun, in monotonic seconds; None: there is none.
+        failure: why the thread died, if it did.
+    """
+
+    def __init__(self, folder: str, clock: Clock, wake: Callable[[], None]) -> None:
+        self._clock = clock
+        self._wake = wake
+        self._log = get(folder=folder)
+        self._work: queue.SimpleQueue[Deed | None] = queue.SimpleQueue()
+        self._resting: list[_Resting] = []
+        self._given = 0
+        self._finished = 0
+        self._last: Deed | None = None
+        self.busy_since_s: float | None = None
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"deliver {folder}", daemon=True)
+
+    @property
+    def backlog(self) -> int:
+        """Deeds that wait for their turn, or are under way; what rests is not counted."""
+        return self._given - self._finished
+
+    @property
+    def needs_staged(self) -> bool:
+        """Whether something that rests needs what is staged."""
+        return any(resting.needs_staged for resting in self._resting)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, last: Deed) -> None:
+        """End once what was given is done, ``last`` after all."""
+        self._last = last
+        self._work.put(None)
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread's end, but not for long; whether it has ended."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def give(self, deed: Deed) -> None:
+        """Have something done after what was given before."""
+        self._given += 1
+        self._work.put(deed)
+
+    def hurry(self) -> None:
+        """Do at once what rests."""
+        self.give(self._end_rests)
+
+    def attempt(self, deed: Deed) -> None:
+        """Do something now, from the thread itself, and again later if a disk refuses.
+
+        A deed that goes on with another one attempts that one: what was done and written down already is then
+        not done again, whatever has become of the files in between.
+        """
+        try:
+            deed()
+        except StorageError as error:
+            self._log.error("delivery.refused", why=str(error))
+            self.rest(deed, error.delay_s)
+
+    def rest(self, deed: Deed, delay_s: float, *, needs_staged: bool = True) -> None:
+        """Have something done after ``delay_s`` seconds; from the thread itself."""
+        until_s = self._clock.monotonic_s() + delay_s
+        self._resting.append(_Resting(until_s=until_s, deed=deed, needs_staged=needs_staged))
+
+    def _run(self) -> None:
+        try:
+            while (deed := self._next()) is not None:
+                self.busy_since_s = self._clock.monotonic_s()
+                self.attempt(deed)
+                # Not after an error that is not caught: the folder must not look idle before its death is known.
+                self._finished += 1
+                self.busy_since_s = None
+                self._wake()
+            if self._last is not None:
+                self._last()
+        except BaseException as error:  # noqa: BLE001 -- a side thread's death must be heard: the supervisor raises it
+            self.failure = error
+            self._wake()
+
+    def _next(self) -> Deed | None:
+        """The next deed: one whose rest is over, or the next that is given."""
+        while True:
+            now_s = self._clock.monotonic_s()
+            for resting in [resting for resting in self._resting if resting.until_s <= now_s]:
+                self._resting.remove(resting)
+                self._given += 1
+                return resting.deed
+            ends = [resting.until_s for resting in self._resting]
+            try:
+                return self._work.get(timeout=max(0.0, min(ends) - now_s) if ends else None)
+            except queue.Empty:
+                continue
+
+    def _end_rests(self) -> None:
+        now_s = self._clock.monotonic_s()
+        self._resting = [replace(resting, until_s=now_s) for resting in self._resting]

@@ -1,0 +1,26 @@
+"""An error of the tree as a value that can be sent, stored and shown.
+
+It must not decide what becomes of a job; `cutoutd.retry` does.
+"""
+
+from __future__ import annotations
+
+from cutoutd.errors import CutoutdError, PermanentError, TemporaryError
+from cutoutd.jobs import Failure
+
+
+def failure_of(error: CutoutdError) -> Failure:
+    """Turn an error into the failure of a job."""
+    return Failure(
+        code=error.code,
+        title=error.title,
+        cause=whole(error.cause),
+        advice=whole(error.advice),
+        permanent=isinstance(error, PermanentError),
+        delay_s=error.delay_s if isinstance(error, TemporaryError) else 0.0,
+    )
+
+
+def whole(said: str) -> str:
+    """Return what was said, without the half characters of a file name that is not UTF-8."""
+    return said.encode("utf-8", "backslashreplace").decode()
