@@ -179,7 +179,6 @@ def test_a_folder_that_is_deleted_and_made_anew_is_watched_again(
     shutil.rmtree(intake.root)
     until(lambda: intake.watching is Watching.STANDING_BY, "the folder to stand by")
     assert "No such file" in intake.watcher.standing.why
-    intake.root.with_name("takes its inode").mkdir()
     intake.root.mkdir()
     until(lambda: intake.watching is before, "the folder to be watched again")
     intake.put("a.jpg")

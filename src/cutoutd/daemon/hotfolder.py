@@ -68,7 +68,7 @@ class Intake(Protocol):
 
     @property
     def roots(self) -> tuple[tuple[int, int], ...]:
-        """Device and inode of the directories the workers are bound to."""
+        """What the workers are bound to, device and inode; something else where they have to be bound anew."""
 
     def start(self) -> None:
         """Begin."""

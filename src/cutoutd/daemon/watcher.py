@@ -112,6 +112,7 @@ class Watcher:
         self._arm_again_s: float | None = None
         self.checked = 0
         self.recoveries = 0
+        self._bindings = 0
         self._turns = 0
         self._turning_since_s: float | None = None
         self._looked = threading.Event()
@@ -131,7 +132,8 @@ class Watcher:
     @property
     def roots(self) -> tuple[tuple[int, int], ...]:
         """Device and inode of the directories the workers are bound to."""
-        return self._gate.roots
+        # A directory made anew often gets the number of the one that was deleted, and a sandbox is bound to that.
+        return (*self._gate.roots, (0, self._bindings)) if self._gate.roots else ()
 
     def start(self) -> None:
         """Begin."""
@@ -250,6 +252,7 @@ class Watcher:
         self._next_scan_s = self._earliest_scan_s = 0.0
         if self._gate.is_first_start or self._gate.took_over:
             self._adoption.carry_out(self._proceeding)
+        self._bindings += 1
         self._watch_it()
         self.recoveries += 1
         return self._arrivals
@@ -289,6 +292,7 @@ class Watcher:
             else:
                 del self._ailing[path]
                 self.recoveries += failed
+                self._bindings += not failed  # what we can read and a worker cannot, its sandbox may refuse
         self._next_probe_s = now_s + self._folder.poll_interval_s
 
     def _arm(self) -> str:
