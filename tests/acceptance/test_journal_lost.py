@@ -1,0 +1,152 @@
+"""With its journal damaged or gone, the daemon goes on from what lies in the folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.acceptance.conftest import Bench, Daemon
+
+EXIT_DAMAGED = 6
+
+
+def journal_of(bench: Bench) -> Path:
+    """The journal's file."""
+    (path,) = bench.root.glob("state/**/journal.sqlite")
+    return path
+
+
+def contents(bench: Bench) -> dict[str, bytes]:
+    """Everything in the output folder."""
+    return {name: (bench.output / name).read_bytes() for name in bench.results()}
+
+
+def _damage(bench: Bench) -> None:
+    path = journal_of(bench)
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def _lose(bench: Bench) -> None:
+    shutil.rmtree(journal_of(bench).parent)
+
+
+@pytest.mark.parametrize("harm", [_damage, _lose])
+def test_nothing_is_cut_again_that_has_its_sidecar(bench: Bench, harm: Callable[[Bench], None]) -> None:
+    """Done, doubtful, failed, deleted by its owner: all stay as they are; then work goes on as ever."""
+    bench.drop("sub/a.jpg")
+    bench.drop("unwanted.jpg", 1)
+    (bench.input / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    Image.new("RGB", (300, 200), (128, 128, 128)).save(bench.input / "grey.png")
+    for name in ("broken.jpg", "grey.png"):
+        os.utime(bench.input / name, (time.time() - 60,) * 2)
+    assert bench.once().returncode == 1
+    (bench.output / "unwanted.png").unlink()
+    before = contents(bench)
+    harm(bench)
+    again = bench.once()
+    assert again.stdout.startswith("0 cut, 0 to review, 0 failed, 0 unchanged"), again.stdout + again.stderr
+    assert contents(bench) == before
+    assert {job["path"]: job["state"] for job in bench.jobs()} == {
+        "sub/a.jpg": "done",
+        "unwanted.jpg": "done",
+        "broken.jpg": "failed",
+        "grey.png": "review",
+    }
+    os.utime(bench.input / "sub/a.jpg", (time.time() - 30,) * 2)
+    assert "1 unchanged" in bench.once().stdout
+    bench.drop("sub/a.jpg", 2, age_s=20)
+    assert bench.once().stdout.startswith("1 cut")
+    assert set(contents(bench)) == set(before)
+    assert contents(bench)["sub/a.png"] != before["sub/a.png"]
+
+
+def test_it_is_said_until_a_person_says_resume(bench: Bench) -> None:
+    """In the log, and by `status`; the damaged file is kept."""
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    _damage(bench)
+    assert "journal.rebuilt" in (said := bench.once()).stdout + said.stderr
+    status = json.loads(bench.call("status", *bench.pair(), "--json").stdout)
+    assert (journal_of(bench).parent / status["rebuilt"]["set_aside"]).is_file()
+    assert "made anew" in bench.call("status", *bench.pair()).stdout
+    assert bench.call("resume", *bench.pair()).returncode == 0
+    assert bench.once().returncode == 0
+    assert json.loads(bench.call("status", *bench.pair(), "--json").stdout)["rebuilt"] is None
+
+
+def test_damage_while_it_runs_ends_it_with_a_code_of_its_own(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """Service managers start it again; the picture that came meanwhile is cut then."""
+    bench.drop("a.jpg")
+    daemon = start()
+    bench.wait_for(lambda: "a.png.json" in bench.results(), "the first cutout")
+    before = contents(bench)
+    path = journal_of(bench)
+    path.write_bytes(b"\xff" * path.stat().st_size)
+    bench.drop("b.jpg", 1)
+    bench.wait_for(lambda: daemon.process.poll() is not None, "its end")
+    assert daemon.process.returncode == EXIT_DAMAGED
+    assert "sets this file aside" in (bench.root / "log").read_text()
+    assert bench.once().returncode == 0
+    assert {name: content for name, content in contents(bench).items() if name in before} == before
+    assert bench.results() == ["a.png", "a.png.json", "b.png", "b.png.json"]
+
+
+def test_a_publication_that_was_lost_half_way_is_not_doubled(bench: Bench) -> None:
+    """The result has its name, the sidecar not yet: cut again, the same bytes count as the result itself."""
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    (bench.output / "a.png.json").unlink()
+    result = (bench.output / "a.png").stat()
+    _damage(bench)
+    assert bench.once().stdout.startswith("1 cut")
+    assert bench.results() == ["a.png", "a.png.json"]
+    assert (bench.output / "a.png").stat().st_ino == result.st_ino
+
+
+def test_what_the_last_run_staged_is_swept_and_another_machines_is_not(bench: Bench) -> None:
+    """The lock file knows the run that the lost journal knew; of other runs nothing is known."""
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    run = (journal_of(bench).parent / "lock").read_text().split()[0]
+    for name in (run, "0" * 32):
+        (bench.output / ".cutoutd-staging" / name).mkdir(parents=True)
+        (bench.output / ".cutoutd-staging" / name / "1-0.png").write_bytes(b"staged")
+    _damage(bench)
+    assert bench.once().returncode == 0
+    left = [name for name in bench.results() if "staging" in name]
+    assert left == [f".cutoutd-staging/{'0' * 32}/1-0.png"]
+
+
+def test_times_of_any_kind_are_accepted_once(bench: Bench, start: Callable[..., Daemon]) -> None:
+    """Whole and even seconds as shares give them, long past, in the future; and a rewrite while it runs."""
+    now = time.time()
+    times = {"even": now // 2 * 2, "past": 1.5, "future": now + 86_400.25, "before 1970": -1000.0}
+    start()
+    for hue, (name, then) in enumerate(times.items()):
+        bench.drop(f"{name}.jpg", hue)
+        os.utime(bench.input / f"{name}.jpg", (then, then))
+    wanted = sorted(f"{name}.png{end}" for name in times for end in ("", ".json"))
+    bench.wait_for(lambda: bench.results() == wanted, "all cutouts")
+    first = (bench.output / "even.png").read_bytes()
+    time.sleep(2)  # a provisional acceptance would be repeated now
+    assert sorted(job["state"] for job in bench.jobs() if job["state"] != "unchanged") == ["done"] * 4
+    content = bench.drop("draft.jpg", 3).read_bytes()
+    (bench.input / "draft.jpg").unlink()
+    with (bench.input / "even.jpg").open("r+b") as file:
+        file.truncate(0)
+        assert (bench.output / "even.png").read_bytes() == first
+        file.write(content)
+    bench.wait_for(lambda: (bench.output / "even.png").read_bytes() != first, "the new version")
+    assert [name for name in bench.results() if "draft" not in name] == wanted
