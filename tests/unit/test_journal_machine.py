@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cutoutd.jobs import JobState, Published, Version
+from cutoutd.journal.acceptance import Adopted
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
+from cutoutd.journal.rebuild import rebuilt
+from cutoutd.journal.store import FILE_NAME
 from cutoutd.retry import MAX_DELAY_S, MAX_INTERRUPTED
 from tests.conftest import FakeClock
 
@@ -35,6 +38,8 @@ ENDED: Final = frozenset(
         JobState.SKIPPED,
     }
 )
+
+ADOPTABLE: Final = frozenset({JobState.DONE, JobState.REVIEW, JobState.FAILED})
 
 folders: SearchStrategy[str] = st.sampled_from(FOLDERS)
 which: SearchStrategy[int] = st.integers(min_value=0, max_value=3)
@@ -211,6 +216,87 @@ class JournalMachine(RuleBasedStateMachine):
         for row in changed:
             assert (row["state"], row["newest"], row["forced"]) == ("queued", 1, 1)
             assert before[row["id"]]["state"] not in ("queued", "working", "publishing")
+
+    # Other installations, and the passing of time.
+
+    @rule(
+        folder=folders,
+        version=versions,
+        state=st.sampled_from(sorted(ENDED & ADOPTABLE)),
+        stands=st.booleans(),
+    )
+    def adopt(self, folder: str, version: Version, state: JobState, *, stands: bool) -> None:
+        """A sidecar or failure record tells of a version."""
+        before = {row["id"]: row for row in self._rows()}
+        in_hand = [*self.working, *self.publishing]
+        busy = any((job.folder, job.path) == (folder, version.path) for job in in_hand)
+        failed = state is JobState.FAILED
+        result = Published(rendition=0, path=f"{version.path}.png", sha256="a" * 64, review=False)
+        said = Adopted(
+            version=Version(path=version.path, size=version.size, mtime_ns=version.mtime_ns),
+            stands=stands,
+            latest=not failed,
+            state=state,
+            sha256=None if failed else "b" * 64,
+            at_us=self.clock.now_us(),
+            published=() if failed else (result,),
+            claims=(),
+            detail={},
+        )
+        self.journal.acceptance.adopt(folder, [said])
+        self.journal.acceptance.adopt(folder, [said])  # once more changes nothing
+        after = {row["id"]: row for row in self._rows()}
+        self.accepted += len(after) - len(before)
+        assert 0 <= len(after) - len(before) <= 1
+        assert all(after[job.id]["state"] == before[job.id]["state"] for job in in_hand)
+        forced = any(row["forced"] and row["newest"] for row in before.values())
+        if stands and not busy and not forced:
+            assert self.journal.acceptance.is_known(folder, said.version)
+        if not stands:
+            assert after == before
+
+    @rule(folder=folders, limit=st.integers(min_value=1, max_value=3))
+    def trim(self, folder: str, limit: int) -> None:
+        """Old versions go; nothing else does."""
+        before = self._rows()
+        count = self.journal.history.trim(folder, self.clock.now_us(), limit)
+        left = {row["id"] for row in self._rows()}
+        gone = [row for row in before if row["id"] not in left]
+        assert len(gone) == count <= limit
+        assert all(not row["newest"] and row["state"] in ENDED and row["folder"] == folder for row in gone)
+        self.accepted -= count
+
+    @rule(folder=folders, path=st.sampled_from(SOURCES))
+    def forget(self, folder: str, path: str) -> None:
+        """A source is no more: all of it goes, or nothing as long as anything is to be done."""
+        key = (folder, os.fsencode(path))
+        mine = [row for row in self._rows() if (row["folder"], row["path"]) == key]
+        self.journal.history.forget(folder, [path])
+        left = [row for row in self._rows() if (row["folder"], row["path"]) == key]
+        over = all(row["state"] in ENDED for row in mine)
+        assert left == ([] if over else mine)
+        if mine and over:
+            assert self.journal.names.published_sha256(folder, path) is None
+            assert not self.journal.acceptance.is_known(
+                folder, Version(path=path, size=1, mtime_ns=mine[-1]["mtime_ns"], provisional=True)
+            )
+        self.accepted -= len(mine) - len(left)
+
+    @precondition(lambda self: self.accepted > 2)
+    @rule(byte=st.integers(min_value=0, max_value=99))
+    def lose(self, byte: int) -> None:
+        """The file is damaged: a new journal knows nothing, and says so."""
+        self.journal.close()
+        path = Path(self.directory.name) / FILE_NAME
+        raw = bytearray(path.read_bytes())
+        raw[:100] = bytes([byte]) * 100
+        path.write_bytes(raw)
+        self.journal = self._opened()
+        assert rebuilt(self.journal.store) is not None
+        assert self._rows() == []
+        self.accepted = 0
+        self.working.clear()
+        self.publishing.clear()
 
     # Starts after stops and crashes.
 

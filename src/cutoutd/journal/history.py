@@ -87,14 +87,17 @@ class History:
         gone = []
         with self._store.transaction():
             for path in map(os.fsencode, paths):
-                still_open = self._store.row(
-                    f"SELECT 1 FROM job WHERE folder = ? AND path = ? AND NOT ({_OVER})",  # noqa: S608 -- a literal
-                    (folder, path),
-                )
-                if still_open is not None:
+                source = (folder, path)
+                # In two halves, since there is an index for each.
+                halves = [
+                    f"FROM job WHERE folder = ? AND path = ? AND newest = {newest}" for newest in (1, 0)
+                ]
+                if any(self._store.row(f"SELECT 1 {half} AND NOT ({_OVER})", source) for half in halves):
                     continue
-                for table in ("published", "output", "name", "job"):
-                    self._store.write(f"DELETE FROM {table} WHERE folder = ? AND path = ?", (folder, path))  # noqa: S608 -- ours
+                for half in halves:
+                    self._store.write(f"DELETE {half}", source)
+                for table in ("published", "output", "name"):
+                    self._store.write(f"DELETE FROM {table} WHERE folder = ? AND path = ?", source)  # noqa: S608 -- ours
                 gone.append(os.fsdecode(path))
         self._acceptance.drop(folder, gone)
 

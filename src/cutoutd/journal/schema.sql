@@ -43,6 +43,7 @@ CREATE INDEX job_resting ON job (not_before_us) WHERE state = 'retry';
 CREATE INDEX job_active ON job (folder, path) WHERE state IN ('working', 'publishing');
 CREATE INDEX job_state ON job (state, folder, newest);
 CREATE INDEX job_published ON job (folder, finished_us) WHERE state IN ('done', 'review');
+CREATE INDEX job_older ON job (folder, path) WHERE newest = 0;
 CREATE INDEX job_past ON job (folder, finished_us) WHERE newest = 0;
 
 -- Who has which name: a name belongs to one source over all folders, from before its first publication on.

@@ -1,0 +1,81 @@
+"""What is asked often is found by an index, never by reading all rows, and never by sorting them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.jobs import JobState, Published, Version
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tests.conftest import FakeClock
+
+
+@pytest.fixture
+def journal(clock: FakeClock) -> Iterator[Journal]:
+    """In memory."""
+    opened = Journal(None, run="r", clock=clock)
+    yield opened
+    opened.close()
+
+
+def _finish(journal: Journal) -> None:
+    journal.acceptance.accept("f", [Version(path="a.jpg", size=1, mtime_ns=1)])
+    job = journal.queue.next_in("f", newest_first=False)
+    assert job is not None
+    journal.queue.claim(job)
+    journal.names.reserve("f", job.path, [b"/out/a.png"])
+    journal.names.earlier("f", job.path)
+    journal.names.published_sha256("f", job.path)
+    journal.begin_publishing(job, sha256="s", claims=[b"/out/a.png"], detail={})
+    result = Published(rendition=0, path="a.png", sha256="o", review=False)
+    journal.finish_publishing(job, JobState.DONE, sha256="s", published=[result], detail={})
+    journal.queue.count_attempt(job.id)
+    journal.queue.put_back(job.id)
+
+
+HOT: dict[str, Callable[[Journal], Any]] = {
+    "a job's whole way": _finish,
+    "the newest first": lambda journal: journal.queue.next_in("f", newest_first=True),
+    "the loop's tick": lambda journal: journal.queue.wake_rested(),
+    "originals to be put away": lambda journal: journal.queue.undisposed("f"),
+    "the versions known": lambda journal: journal.acceptance.is_known(
+        "f", Version(path="b", size=1, mtime_ns=1)
+    ),
+    "the rate": lambda journal: Reader(journal.store).done_since("f", 5),
+    "the last one": lambda journal: Reader(journal.store).last_done("f"),
+    "history": lambda journal: journal.history.trim("f", 5, 500),
+    "sources that ended": lambda journal: journal.history.ended("f", 5, after="a", limit=500),
+    "sources that are no more": lambda journal: journal.history.forget("f", ["a.jpg"]),
+    "sources that are missing": lambda journal: journal.history.note_missing("f", ["a.jpg"]),
+}
+
+
+@pytest.mark.parametrize("what", HOT)
+def test_it_is_found_by_an_index(journal: Journal, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's own words: it searches, and does not scan."""
+    plans: list[str] = []
+    seen = journal.store._connection  # noqa: SLF001 -- its plans are what is asked for
+
+    def explained(sql: str, arguments: Sequence[Any]) -> None:
+        rows = seen.execute(f"EXPLAIN QUERY PLAN {sql}", arguments).fetchall()
+        plans.extend(f"{row['detail']} <- {sql}" for row in rows)
+
+    for name in ("rows", "write", "insert"):
+        real = getattr(journal.store, name)
+
+        def spy(sql: str, arguments: Sequence[Any] = (), *, real: Callable[..., Any] = real) -> Any:  # noqa: ANN401 -- as it is
+            explained(sql, arguments)
+            return real(sql, arguments)
+
+        monkeypatch.setattr(journal.store, name, spy)
+    HOT[what](journal)
+    assert plans
+    # "SCAN" reads all; a temporary tree sorts them. An index that is read in its order from its end is neither.
+    bad = [plan for plan in plans if plan.startswith("SCAN") or "TEMP B-TREE FOR ORDER BY" in plan]
+    assert [plan for plan in bad if "job_resting" not in plan and "CONSTANT ROW" not in plan] == []
