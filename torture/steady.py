@@ -11,28 +11,24 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import random
 import shutil
-import sqlite3
 import statistics
 import sys
 import tempfile
 import time
-from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tests.acceptance.conftest import picture
 
 from torture.figures import Figures, note, report
-from torture.site import Layout, Running, Site, session
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from torture.places import Hot, Place, wait_until
+from torture.processes import Sample, cpu_s, drift, sample
+from torture.site import Running, session
 
 SEED: Final = 20261124
 WARM_UP_SHARE: Final = 1 / 6
@@ -43,7 +39,6 @@ IDLE_LOCAL: Final = 0.005
 IDLE_POLLED: Final = 0.01
 POLLED_FILES: Final = 10_000
 
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 _SIZES: Final = ((360, 270), (640, 480), (900, 1200), (1600, 1200))
 _FORMATS: Final = (("jpg", "JPEG"), ("png", "PNG"), ("tif", "TIFF"), ("webp", "WEBP"))
 
@@ -53,126 +48,6 @@ def _content(hue: int, size: tuple[int, int], kind: str) -> bytes:
     draft = io.BytesIO()
     picture(hue, width=size[0], height=size[1]).save(draft, format=kind)
     return draft.getvalue()
-
-
-# ---- a place with several folders
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Hot:
-    """One hot folder of several."""
-
-    name: str
-    input: Path
-    output: Path
-    options: tuple[str, ...] = ()
-
-    def toml(self) -> str:
-        """Its table."""
-        places = f"input = {json.dumps(str(self.input))}\noutput = {json.dumps(str(self.output))}"
-        return "\n".join(["[[folder]]", f'name = "{self.name}"', places, *self.options, ""])
-
-
-class Place(Site):
-    """Several folders in one configuration, otherwise as it comes."""
-
-    def __init__(self, root: Path, folders: list[Hot], *, workers: int) -> None:
-        super().__init__(Layout(root=root))
-        for hot in folders:
-            hot.input.mkdir(parents=True, exist_ok=True)
-            hot.output.mkdir(parents=True, exist_ok=True)
-        service = f"[service]\nstate_dir = {json.dumps(str(self.state))}\nmin_free_disk_mb = 0\n"
-        pool = f"[pool]\nworkers = {workers}\n"
-        self.config.write_text(service + pool + "".join(hot.toml() for hot in folders), encoding="utf-8")
-
-    def states(self) -> dict[str, int]:
-        """How many sources are in each state; their newest version counts."""
-        path = self.state / "journal.sqlite"
-        if not path.exists():
-            return {}
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
-            rows = connection.execute("SELECT state, COUNT(*) FROM job WHERE newest = 1 GROUP BY state")
-            return {str(state): int(count) for state, count in rows}
-
-    def newest(self) -> dict[tuple[str, str], str]:
-        """The state of each source's newest version."""
-        with closing(sqlite3.connect(self.state / "journal.sqlite", timeout=30)) as connection:
-            rows = connection.execute("SELECT folder, path, state FROM job WHERE newest = 1")
-            return {(folder, os.fsdecode(path)): state for folder, path, state in rows}
-
-
-def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float) -> None:
-    """Wait until something holds.
-
-    Raises:
-        TimeoutError: it did not.
-    """
-    end_s = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > end_s:
-            raise TimeoutError(f"waited in vain for {what}")
-        time.sleep(0.2)
-
-
-# ---- what processes cost
-
-
-def cpu_s(pid: int) -> float:
-    """Processor seconds of a process so far."""
-    text = Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
-    return (int(text[11]) + int(text[12])) / _TICKS
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sample:
-    """One look at one process."""
-
-    at_s: float
-    rss_kib: int
-    pss_kib: int
-    descriptors: int
-    threads: int
-
-
-def sample(pid: int, at_s: float) -> Sample | None:
-    """Look at a process; None if it has ended."""
-    root = Path(f"/proc/{pid}")
-    try:
-        status = dict(
-            line.split(":", 1) for line in (root / "status").read_text().splitlines() if ":" in line
-        )
-        rollup = (root / "smaps_rollup").read_text().splitlines()
-        pss = next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
-        return Sample(
-            at_s=at_s,
-            rss_kib=int(status["VmRSS"].split()[0]),
-            pss_kib=pss,
-            descriptors=sum(1 for _ in (root / "fd").iterdir()),
-            threads=int(status["Threads"]),
-        )
-    except (OSError, KeyError, ValueError, StopIteration):
-        return None
-
-
-def drift(samples: list[Sample], from_s: float) -> float | None:
-    """By what share memory grew after the warm-up: Theil-Sen's slope over the whole time; None: too few samples.
-
-    The median of all slopes between two samples is not moved by a single large picture, nor by a page cache
-    that comes and goes. A worker that was replaced is another process, and judged on its own from its warm-up on.
-    """
-    late = [one for one in samples if one.at_s >= from_s]
-    if len(late) < 10:
-        return None
-    step = max(1, len(late) // 200)  # 20,000 pairs are enough
-    thinned = late[::step]
-    slopes = [
-        (b.rss_kib - a.rss_kib) / (b.at_s - a.at_s)
-        for i, a in enumerate(thinned)
-        for b in thinned[i + 1 :]
-        if b.at_s > a.at_s
-    ]
-    middle = statistics.median(one.rss_kib for one in late)
-    return statistics.median(slopes) * (late[-1].at_s - late[0].at_s) / middle
 
 
 # ---- idle

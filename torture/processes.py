@@ -1,0 +1,69 @@
+"""What processes cost, by the kernel's own figures in `/proc`."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_s(pid: int) -> float:
+    """Processor seconds of a process so far."""
+    text = Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
+    return (int(text[11]) + int(text[12])) / _TICKS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One look at one process."""
+
+    at_s: float
+    rss_kib: int
+    pss_kib: int
+    descriptors: int
+    threads: int
+
+
+def sample(pid: int, at_s: float) -> Sample | None:
+    """Look at a process; None if it has ended."""
+    root = Path(f"/proc/{pid}")
+    try:
+        status = dict(
+            line.split(":", 1) for line in (root / "status").read_text().splitlines() if ":" in line
+        )
+        rollup = (root / "smaps_rollup").read_text().splitlines()
+        pss = next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
+        return Sample(
+            at_s=at_s,
+            rss_kib=int(status["VmRSS"].split()[0]),
+            pss_kib=pss,
+            descriptors=sum(1 for _ in (root / "fd").iterdir()),
+            threads=int(status["Threads"]),
+        )
+    except (OSError, KeyError, ValueError, StopIteration):
+        return None
+
+
+def drift(samples: list[Sample], from_s: float) -> float | None:
+    """By what share memory grew after the warm-up: Theil-Sen's slope over the whole time; None: too few samples.
+
+    The median of all slopes between two samples is not moved by a single large picture, nor by a page cache
+    that comes and goes. A worker that was replaced is another process, and judged on its own from its warm-up on.
+    """
+    late = [one for one in samples if one.at_s >= from_s]
+    if len(late) < 10:
+        return None
+    step = max(1, len(late) // 200)  # 20,000 pairs are enough
+    thinned = late[::step]
+    slopes = [
+        (b.rss_kib - a.rss_kib) / (b.at_s - a.at_s)
+        for i, a in enumerate(thinned)
+        for b in thinned[i + 1 :]
+        if b.at_s > a.at_s
+    ]
+    middle = statistics.median(one.rss_kib for one in late)
+    return statistics.median(slopes) * (late[-1].at_s - late[0].at_s) / middle
