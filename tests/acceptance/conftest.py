@@ -157,8 +157,8 @@ def start(bench: Bench) -> Iterator[Callable[..., Daemon]]:
     """Starts daemons, and sees that they end with the test."""
     daemons: list[Daemon] = []
 
-    def begin(*arguments: str | Path) -> Daemon:
-        daemons.append(Daemon(bench, *arguments))
+    def begin(*arguments: str | Path, **given: Any) -> Daemon:  # noqa: ANN401 -- as of Daemon
+        daemons.append(Daemon(bench, *arguments, **given))
         return daemons[-1]
 
     yield begin

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,3 +108,35 @@ def test_models_are_listed_verified_and_found(bench: Bench) -> None:
 def test_the_module_is_the_command() -> None:
     """``python -m cutoutd`` and the installed script are the same."""
     assert Path(sys.executable).with_name("cutoutd").exists()
+
+
+def test_a_reader_that_has_read_enough_is_no_failure(bench: Bench) -> None:
+    """As in ``cutoutd jobs | head``: exit code 0, and not a word."""
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    for command in (["jobs"], ["jobs", "--json"], ["status"]):
+        out, into = os.pipe()
+        os.close(out)
+        ended = subprocess.run(
+            bench.command(*command, *bench.pair()),
+            env=bench.environment,
+            stdout=into,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+        os.close(into)
+        assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_retry_says_what_it_cannot_do(bench: Bench) -> None:
+    """A job that is not there, and one that a newer version took the place of: exit code 2, and which is newer."""
+    bench.drop("a.jpg", 0)
+    assert bench.once().returncode == 0
+    bench.drop("a.jpg", 1, age_s=20)
+    assert bench.once().returncode == 0
+    unknown, older = bench.call("retry", "99", *bench.pair()), bench.call("retry", "1", *bench.pair())
+    assert unknown.returncode == older.returncode == 2
+    assert "no job 99" in unknown.stderr
+    assert "job 2" in older.stderr
+    assert "No picture has failed" in bench.call("retry", "--failed", *bench.pair()).stdout

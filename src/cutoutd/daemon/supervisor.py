@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import retry
+from cutoutd.daemon.ages import Ages
 from cutoutd.daemon.dispatcher import Dispatcher
 from cutoutd.daemon.listener import Result
 from cutoutd.errors import LostError, StorageError
@@ -95,6 +96,7 @@ class Supervisor:
         self._once = once
         self._end_s = None if timeout_s is None else clock.monotonic_s() + timeout_s
         self._log = get()
+        self._ages = Ages(clock)
         self._in_hand: dict[int, Job] = {}
         self._mourned: list[Job] = []
         self._doubted: set[int] = set()
@@ -193,6 +195,8 @@ class Supervisor:
         if now_s < self._next_tick_s:
             return
         self._next_tick_s = now_s + TICK_S
+        if (jump_s := self._ages.look()) != 0.0:
+            self._log.warning("clock.jumped", seconds=round(jump_s, 1))
         for folder in self._folders.values():
             folder.check_alive()
         self._watch_over_folders(now_s)
@@ -315,7 +319,7 @@ class Supervisor:
         if failure.code in ("Storage", "Output"):
             self._folders[job.folder].examine(job.path)
         # Copying tools and shares keep old file times, so a file may have come later than it says.
-        age_s = (self._clock.now_us() - job.accepted_us) / 1e6
+        age_s = self._ages.since_s(job.accepted_us)
         decision = retry.after_failure(failure, tries=job.tries, age_s=age_s, patient=not self._once)
         if isinstance(decision, retry.Again):
             self._journal.queue.rest(job.id, decision.delay_s, detail={"failure": asdict(failure)})

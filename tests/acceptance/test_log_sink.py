@@ -1,0 +1,76 @@
+"""Where the log goes is stuck or gone: pictures are cut all the same. A full disk: tests/integration/test_log_disk.py."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.conftest import PATIENCE_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.acceptance.conftest import Bench
+
+PIPE_BYTES = 4096
+"""The least a pipe holds; a few lines fill it."""
+
+
+@contextmanager
+def daemon(bench: Bench, into: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A daemon that says everything it can, to a descriptor."""
+    config = bench.root / "c.toml"
+    config.write_text(
+        '[service]\nlog_level = "debug"\n[pool]\nworkers = 1\n'
+        f'[[folder]]\nname = "x"\ninput = "{bench.input}"\noutput = "{bench.output}"\nsettle_s = 0.2\n',
+        encoding="utf-8",
+    )
+    process = subprocess.Popen(
+        bench.command("run", "--config", config),
+        env=bench.environment,
+        cwd=bench.root,
+        stdout=into,
+        stderr=into,
+    )
+    try:
+        yield process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def cut(bench: Bench, *stems: str) -> None:
+    """Drop pictures and wait for their cutouts."""
+    for stem in stems:
+        bench.drop(f"{stem}.jpg")
+    bench.wait_for(lambda: {f"{stem}.png.json" for stem in stems} <= set(bench.results()), f"{stems}")
+
+
+@pytest.mark.parametrize("is_read", [True, False], ids=["stuck", "closed"])
+def test_a_pipe_that_nobody_reads_or_that_is_closed_holds_up_no_picture(
+    bench: Bench, *, is_read: bool
+) -> None:
+    """Nor the end of the daemon."""
+    out, into = os.pipe()
+    if not is_read:
+        os.close(out)
+    else:
+        os.set_blocking(into, False)
+        while True:
+            try:
+                os.write(into, b"\n" * PIPE_BYTES)
+            except BlockingIOError:
+                break
+        os.set_blocking(into, True)
+    with daemon(bench, into):
+        os.close(into)
+        cut(bench, "a", "b")
+    if is_read:
+        os.close(out)

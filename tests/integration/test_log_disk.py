@@ -1,0 +1,49 @@
+"""A log on a disk that is full for a while: whole lines before and after, and in between how many were lost."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import structlog
+
+from cutoutd import logs
+from tests.acceptance.disks import Disks, empty, fill
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOST = 200
+
+
+def flush() -> None:
+    """Wait until all that was logged is written, or lost."""
+    structlog.get_config()["logger_factory"]().flush()
+
+
+def test_a_log_on_a_full_disk_goes_on_when_there_is_room_and_says_what_is_missing(tmp_path: Path) -> None:
+    """As the system itself refuses it, in the middle of a line; the torn one is ended, and all others are whole."""
+    with Disks() as disks:
+        view = disks.mount(tmp_path / "disk", 64)
+        with (view / "log").open("a", encoding="utf-8") as stream:
+            logs.configure(level="info", log_format="json", stream=stream)
+            try:
+                logs.get().info("before")
+                flush()
+                fill(view)
+                for number in range(LOST):
+                    logs.get().info("meanwhile", number=number, text="x" * 100)
+                flush()
+                empty(view)
+                logs.get().info("after")
+                flush()
+            finally:
+                structlog.reset_defaults()
+        said = (view / "log").read_text(encoding="utf-8").splitlines()
+    whole = [json.loads(line) for line in said if line.endswith("}")]
+    events = [line["event"] for line in whole]
+    meanwhile = events.count("meanwhile")
+    (lost,) = [line["lines"] for line in whole if line["event"] == "log.dropped"]
+    assert events == ["before", *["meanwhile"] * meanwhile, "log.dropped", "after"]
+    assert lost == LOST - meanwhile > 0
+    assert len(said) - len(whole) <= 1
