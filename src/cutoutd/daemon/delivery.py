@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -139,8 +140,10 @@ class Delivery:
         self._give(partial(self._leave, job, sha256))
 
     def dispose(self, job: Job) -> None:
-        """Move or delete an original that an earlier run could not."""
-        self._give(partial(self._dispose, job, job.sha256 or ""))
+        """Move or delete an original, or write the record of a failure, that an earlier run could not."""
+        if job.state is JobState.FAILED:
+            return self._give(partial(self._record, job, Failure(**job.detail["failure"])))
+        return self._give(partial(self._dispose, job, job.sha256 or ""))
 
     def explain(self, job: Job, failure: Failure) -> None:
         """Give a job up, and leave the reason where its owner finds it."""
@@ -166,7 +169,7 @@ class Delivery:
             deed()
         except StorageError as error:
             self._log.error("delivery.refused", why=str(error))
-            self._resting.append((self._clock.monotonic_s() + error.delay_s, deed))
+            self._later(error.delay_s, deed)
         # Not after any other error: the folder must not look idle before its death is known.
         self._finished += 1
 
@@ -234,7 +237,10 @@ class Delivery:
     def _rest(self, job: Job, error: TemporaryError, deed: Deed) -> None:
         """A plan that is written down is carried out, however long the disk or share takes to come back."""
         self._log.warning("job.half-published", job=job.id, path=job.path, why=str(error))
-        self._resting.append((self._clock.monotonic_s() + error.delay_s, deed))
+        self._later(error.delay_s, deed)
+
+    def _later(self, delay_s: float, deed: Deed) -> None:
+        self._resting.append((self._clock.monotonic_s() + delay_s, deed))
 
     def _conclude(
         self,
@@ -311,9 +317,7 @@ class Delivery:
                     disposal = Disposal(outcome=Outcome.GONE)  # the folder says "keep" by now
         except TemporaryError as error:
             self._log.warning("original.stays", job=job.id, path=job.path, why=str(error))
-            self._resting.append(
-                (self._clock.monotonic_s() + error.delay_s, partial(self._dispose, job, sha256))
-            )
+            self._later(error.delay_s, partial(self._dispose, job, sha256))
             return
         self._journal.queue.disposed(job.id)
         self._log.info("original.disposed", job=job.id, path=job.path, outcome=disposal.outcome.value)
@@ -340,15 +344,29 @@ class Delivery:
             self._say(job, JobState.RETRY, error.cause)
 
     def _explain(self, job: Job, failure: Failure) -> None:
-        try:
+        with suppress(CutoutdError):  # the sweep of the next start finds it
             self._publisher.discard(job.id)
+        owed = not self._leave_record(job, failure)
+        detail = {"failure": asdict(failure)}
+        self._journal.queue.finish(job.id, JobState.FAILED, detail=detail, undisposed=owed)
+        self._log.warning("job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause)
+        self._say(job, JobState.FAILED, failure.cause)
+
+    def _record(self, job: Job, failure: Failure) -> None:
+        """Write down a failure that could not be when it happened, if it still stands."""
+        owed = {one.id for one in self._journal.queue.undisposed(job.folder) if one.state is JobState.FAILED}
+        if job.id in owed and self._leave_record(job, failure):
+            self._journal.queue.disposed(job.id)
+
+    def _leave_record(self, job: Job, failure: Failure) -> bool:
+        try:
             self._publisher.failures.publish(self._provenance.failure_facts(job, failure))
         except CutoutdError as error:
             # The journal has the reason in any case, and `cutoutd jobs` shows it.
             self._log.warning("failure.not-written", job=job.id, path=job.path, why=str(error))
-        self._journal.queue.finish(job.id, JobState.FAILED, detail={"failure": asdict(failure)})
-        self._log.warning("job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause)
-        self._say(job, JobState.FAILED, failure.cause)
+            self._later(StorageError.delay_s, partial(self._record, job, failure))
+            return False
+        return True
 
     def _repair(self, job: Job) -> None:
         plan = Plan.from_json(job.detail["plan"])
