@@ -242,6 +242,60 @@ def test_a_failure_is_written_down_even_if_its_record_cannot_be(make: Callable[.
     assert desk.job(job).detail["failure"]["cause"] == "it is cut short"
 
 
+def test_a_record_that_could_not_be_written_follows(make: Callable[..., Desk]) -> None:
+    """As soon as it can, or after the next start; but not once the picture was asked for again."""
+    desk = make()
+    in_the_way = desk.folder.output / "failed"
+    record = in_the_way / "a.jpg.error.json"
+    in_the_way.write_bytes(b"theirs")
+    job = desk.begin()
+    desk.delivery.explain(job, FAILURE)
+    desk.settle()
+    in_the_way.unlink()
+    desk.clock.advance(StorageError.delay_s + 1)
+    desk.poke()
+    until(lambda: not desk.journal.queue.undisposed(NAME), "the record")
+    assert json.loads(record.read_bytes())["cause"] == "it is cut short"
+    record.unlink()
+    in_the_way.rmdir()
+    in_the_way.write_bytes(b"theirs")
+    desk.delivery.explain(job, FAILURE)
+    desk.settle()
+    desk.end()
+    in_the_way.unlink()
+    again = make(run="run-2")
+    (owed,) = again.journal.queue.undisposed(NAME)
+    again.delivery.dispose(owed)
+    again.settle()
+    assert record.exists()
+    record.unlink()
+    again.journal.queue.retry(None)
+    again.delivery.dispose(owed)
+    again.settle()
+    assert not record.exists()
+
+
+def test_the_record_of_a_failure_that_is_over_goes_before_the_commit_mark(
+    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a crash in between, nobody would come back for it."""
+    desk = make()
+    desk.delivery.explain(desk.begin(), FAILURE)
+    desk.settle()
+    record = desk.folder.output / "failed" / "a.jpg.error.json"
+    there: list[bool] = []
+
+    def crash(*_: object, **__: object) -> None:
+        there.append(record.exists())
+        raise Power
+
+    monkeypatch.setattr(desk.journal, "finish_publishing", crash)
+    job = desk.begin("a.jpg", JPEG * 2)
+    desk.delivery.deliver(job, desk.cut(job, NEW, source=JPEG * 2))
+    until(lambda: desk.delivery.failure is not None, "the crash")
+    assert there == [False]
+
+
 def test_a_result_without_a_place_is_computed_again_later(make: Callable[..., Desk]) -> None:
     """Nothing was planned, so nothing stays staged; it rests ever longer."""
     desk = make()

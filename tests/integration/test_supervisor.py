@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from cutoutd.jobs import Report, Task
+    from cutoutd.jobs import Job, Report, Task
     from tests.conftest import FakeClock
 
 
@@ -550,3 +550,21 @@ def test_a_folder_with_much_to_name_gets_no_more_work(hall: Hall) -> None:
     hall.supervisor.run()
     assert counted[0] <= 2 * hall.workers.size + hall.workers.size
     assert hall.supervisor.tally.done == len(jobs)
+
+
+def test_a_job_whose_claim_may_have_been_written_is_not_left_in_nobodys_hands(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails at the end of a commit leaves it open whether there was one."""
+    (job,) = hall.accept("a.jpg")
+    hall.workers.answer = hall.cut
+    claim, faults = hall.journal.queue.claim, [StorageError("the journal cannot be used: disk I/O error")]
+
+    def written_and_refused(claimed: Job) -> None:
+        claim(claimed)
+        if faults:
+            raise faults.pop()
+
+    monkeypatch.setattr(hall.journal.queue, "claim", written_and_refused)
+    hall.supervisor.run()
+    assert hall.told() == [(job, JobState.DONE)]

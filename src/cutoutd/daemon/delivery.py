@@ -6,12 +6,14 @@ It must not touch pictures: what it renames, workers have staged.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon.deeds import Deeds
 from cutoutd.daemon.disposals import Disposals
+from cutoutd.daemon.failures import FailureRecords
 from cutoutd.daemon.listener import Result
 from cutoutd.daemon.lull import Lull
 from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
@@ -93,9 +95,16 @@ class Delivery:
         self._run_id = run
         self._deeds = Deeds(folder.name, clock, wake)
         self._disposals = Disposals(folder, journal.queue, self._deeds, run, prove=self._prove_or_fail)
+        self._failures = FailureRecords(
+            folder.name,
+            publisher.failures,
+            queue=journal.queue,
+            deeds=self._deeds,
+            provenance=provenance,
+            prove=self._prove_or_fail,
+        )
         self.lull = Lull(folder.name, clock)
         self._log = get(folder=folder.name)
-        self._unwritten: dict[str, Job] = {}  # failures whose records could not be written, by path
 
     @property
     def backlog(self) -> int:
@@ -150,8 +159,11 @@ class Delivery:
         self._deeds.give(partial(self._leave, job, sha256))
 
     def dispose(self, job: Job) -> None:
-        """Move or delete an original that an earlier run could not."""
-        self._deeds.give(partial(self._disposals.add, job, job.sha256 or ""))
+        """Move or delete an original, or write the record of a failure, that an earlier run could not."""
+        if job.state is JobState.FAILED:
+            self._deeds.give(partial(self._failures.leave_owed, job))
+        else:
+            self._deeds.give(partial(self._disposals.add, job, job.sha256 or ""))
 
     def explain(self, job: Job, failure: Failure) -> None:
         """Give a job up, and leave the reason where its owner finds it."""
@@ -257,7 +269,7 @@ class Delivery:
     ) -> None:
         outputs = [str(self._folder.output / one.path) for one in published]
         disposable = state is JobState.DONE and self._disposals.wanted
-        self._clear_failure(job)  # before the commit mark: after it, nobody would come back for the record
+        self._failures.clear(job)  # before the commit mark: after it, nobody would come back for the record
         self._journal.finish_publishing(
             job,
             state,
@@ -289,21 +301,13 @@ class Delivery:
             )
         )
 
-    def _clear_failure(self, job: Job) -> None:
-        """An earlier failure of the same source is over; that it is cannot be undone by a full disk."""
-        self._unwritten.pop(job.path, None)
-        try:
-            self._publisher.failures.clear(job.path)
-        except CutoutdError as error:
-            self._log.warning("failure.not-cleared", job=job.id, path=job.path, why=str(error))
-
     def _leave(self, job: Job, sha256: str) -> None:
         """The bytes are those that are published: nothing to publish, but the original goes its way."""
         if job.forced or sha256 != self._journal.names.published_sha256(job.folder, job.path):
             self._explain(job, _INVENTED)  # else a lie would move or delete an original that was never cut
             return
         disposable = self._disposals.wanted
-        self._clear_failure(job)
+        self._failures.clear(job)
         self._journal.queue.finish(
             job.id, JobState.UNCHANGED, detail={}, sha256=sha256, undisposed=disposable
         )
@@ -333,28 +337,13 @@ class Delivery:
         except TemporaryError as error:
             self._put_off(job, error)  # whether it fails is for whoever has the folder to see
             return
-        self._unwritten[job.path] = job
-        self._record(job, failure)
-        self._journal.queue.finish(job.id, JobState.FAILED, detail={"failure": asdict(failure)})
+        with suppress(CutoutdError):  # the sweep of the next start finds it
+            self._publisher.discard(job.id)
+        owed = not self._failures.leave(job, failure)
+        detail = {"failure": asdict(failure)}
+        self._journal.queue.finish(job.id, JobState.FAILED, detail=detail, undisposed=owed)
         self._log.warning("job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause)
         self._say(job, JobState.FAILED, failure.cause)
-
-    def _record(self, job: Job, failure: Failure) -> None:
-        """Leave the reason in the output folder, if it still stands; once more later, if that is refused now."""
-        if self._unwritten.get(job.path) is not job:
-            return
-        try:
-            self._prove_or_fail()
-            self._publisher.discard(job.id)
-            self._publisher.failures.publish(self._provenance.failure_facts(job, failure))
-        except CutoutdError as error:
-            # The journal has the reason in any case, and `cutoutd jobs` shows it.
-            self._log.warning("failure.not-written", job=job.id, path=job.path, why=str(error))
-            if isinstance(error, TemporaryError):
-                delay_s = max(error.delay_s, StorageError.delay_s)
-                self._deeds.rest(partial(self._record, job, failure), delay_s, needs_staged=False)
-        else:
-            del self._unwritten[job.path]
 
     def _repair(self, job: Job) -> None:
         plan = Plan.from_json(job.detail["plan"])

@@ -103,6 +103,7 @@ class Supervisor:
         self._stop_at_s: float | None = None
         self._unheard: deque[PoolEvent] = deque()
         self._refused = ""
+        self._doubtful: int | None = None
         self._paused = journal.commands.is_paused()
         self._data_version = -1
         self._next_tick_s = 0.0
@@ -256,6 +257,9 @@ class Supervisor:
 
     def _dispatch(self) -> bool:
         begun = False
+        if self._doubtful is not None:
+            self._journal.queue.put_back(self._doubtful)
+            self._doubtful = None
         if any(job.alone for job in self._in_hand.values()):
             return begun
         changed = [folder for folder in self._folders.values() if folder.wants_new_workers()]
@@ -267,13 +271,19 @@ class Supervisor:
                 break
             # Before the claim: it reads the journal, which may refuse.
             task = self._folders[job.folder].task(job)
-            self._journal.queue.claim(job)
+            self._claim(job)
             self._in_hand[job.id] = job
             self._pool.submit(task)
             begun = True
             if job.alone:
                 break
         return begun
+
+    def _claim(self, job: Job) -> None:
+        """Write down who has it; where that is refused, nobody knows whether it was written."""
+        self._doubtful = job.id
+        self._journal.queue.claim(job)
+        self._doubtful = None
 
     def _hear(self, event: PoolEvent) -> None:
         job = self._in_hand[event.job]

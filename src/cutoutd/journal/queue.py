@@ -115,7 +115,7 @@ class Queue:
         sha256: str | None = None,
         undisposed: bool = False,
     ) -> None:
-        """It is over: ``state`` says how; ``undisposed``, whether its original is still to be moved or deleted."""
+        """It is over: ``state`` says how; ``undisposed``, whether something is left to do about its original or record."""
         with self._store.transaction():
             self.finish_within(job, state, detail=detail, sha256=sha256, undisposed=undisposed)
 
@@ -141,14 +141,15 @@ class Queue:
         self._update(job, state, **changes)
 
     def undisposed(self, folder: str) -> list[Job]:
-        """Jobs of a folder whose originals are still to be moved or deleted."""
+        """Jobs of a folder whose originals are still to be moved or deleted, or whose failures to be written down."""
         rows = self._store.rows(
-            "SELECT * FROM job WHERE folder = ? AND undisposed = 1 ORDER BY id", (folder,)
+            "SELECT * FROM job WHERE folder = ? AND undisposed = 1 AND (state <> 'failed' OR newest = 1) ORDER BY id",
+            (folder,),
         )
         return [job_from_row(row) for row in rows]
 
     def disposed(self, job: int) -> None:
-        """Its original was moved or deleted, or is not what was cut any more."""
+        """Its original was moved or deleted, or is not what was cut any more; or the record of its failure is written."""
         with self._store.transaction():
             self._store.write("UPDATE job SET undisposed = 0 WHERE id = ?", (job,))
 

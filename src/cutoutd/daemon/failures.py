@@ -1,0 +1,81 @@
+"""The records of one folder's failures: left beside the results when a job is given up, or as soon as that can be.
+
+Used by the folder's delivery thread alone. The journal has every reason in any case; it remembers, too, which records
+are still owed, so that they are written even after a restart. It must not decide that a job has failed.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cutoutd.errors import CutoutdError, StorageError
+from cutoutd.jobs import Failure, JobState
+from cutoutd.logs import get
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cutoutd.daemon.deeds import Deeds
+    from cutoutd.daemon.provenance import Provenance
+    from cutoutd.jobs import Job
+    from cutoutd.journal.queue import Queue
+    from cutoutd.publish.failures import Failures
+
+
+class FailureRecords:
+    """The folder's records, those that are owed included.
+
+    Args:
+        folder: its name.
+        records: where they lie.
+        queue: the journal's jobs.
+        deeds: of the folder's delivery, among which one that is refused rests.
+        provenance: knows what a record says.
+        prove: raises a TemporaryError where this machine may not publish.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        records: Failures,
+        *,
+        queue: Queue,
+        deeds: Deeds,
+        provenance: Provenance,
+        prove: Callable[[], None],
+    ) -> None:
+        self._records = records
+        self._queue = queue
+        self._deeds = deeds
+        self._provenance = provenance
+        self._prove = prove
+        self._log = get(folder=folder)
+
+    def leave(self, job: Job, failure: Failure) -> bool:
+        """Leave a record; where that is refused, once more later. Whether it is there."""
+        try:
+            self._prove()
+            self._records.publish(self._provenance.failure_facts(job, failure))
+        except CutoutdError as error:
+            self._log.warning("failure.not-written", job=job.id, path=job.path, why=str(error))
+            again = partial(self._leave_if_owed, job, failure)
+            self._deeds.rest(again, StorageError.delay_s, needs_staged=False)
+            return False
+        return True
+
+    def leave_owed(self, job: Job) -> None:
+        """Leave the record that an earlier run could not."""
+        self._leave_if_owed(job, Failure(**job.detail["failure"]))
+
+    def clear(self, job: Job) -> None:
+        """An earlier failure of the same source is over; that it is cannot be undone by a full disk."""
+        try:
+            self._records.clear(job.path)
+        except CutoutdError as error:
+            self._log.warning("failure.not-cleared", job=job.id, path=job.path, why=str(error))
+
+    def _leave_if_owed(self, job: Job, failure: Failure) -> None:
+        owed = {one.id for one in self._queue.undisposed(job.folder) if one.state is JobState.FAILED}
+        if job.id in owed and self.leave(job, failure):
+            self._queue.disposed(job.id)

@@ -1,0 +1,231 @@
+"""Kills the whole daemon, again and again, at moments that are drawn, while pictures come, change and go.
+
+    python -m torture.kills [--kills 510] [--seed N] [--jobs 2]
+
+Every process of the daemon's session is killed at once; now and then a single worker is, and the daemon has to go on.
+After every few kills a run comes to its end untouched, and the invariants are checked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import sqlite3
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torture.checks import Fate, Kept, Source, named_files_are_whole, safe_originals, violations
+from torture.figures import Figures, note, report
+from torture.site import Layout, Site, broken, empty_scene, jpeg, session
+
+if TYPE_CHECKING:
+    from torture.site import Running
+
+PROMISE = "every process killed at any moment: nothing lost, doubled, torn or left over"
+KILLS_PER_CHECK = 5
+"""A picture that the daemon died over six times is set aside, as it should be."""
+
+KILLS_PER_SITE = 30
+REST_S = 600.0
+START_S, WORK_S, PATIENCE_S = 1.5, 1.0, 20.0
+"""Some kills hit the start; the others come so soon after a worker has begun."""
+
+KINDS: tuple[tuple[str, tuple[str, ...], Kept], ...] = (
+    ("keep", (), Kept.KEEP),
+    ("move", ('originals = "move"',), Kept.MOVE),
+    ("delete", ('originals = "delete"',), Kept.DELETE),
+)
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found, over all lanes."""
+
+    kills: int = 0
+    busy: int = 0
+    publishing: int = 0
+    workers: int = 0
+    pictures: int = 0
+    checks: int = 0
+    wrong: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(slots=True)
+class Lane:
+    """One site, and what was put into it."""
+
+    site: Site
+    kept: Kept
+    chance: random.Random
+    findings: Findings
+    sources: dict[str, Source] = field(default_factory=dict)
+    number: int = 0
+
+    def stir(self) -> None:
+        """Pictures come; some are replaced, some deleted, some are no pictures or have no subject."""
+        for _ in range(self.chance.randint(0, 2)):
+            self.number += 1
+            self._put(f"{self.chance.choice(('', 'x/', 'x/y/'))}{self.number}")
+        names = sorted(name for name, source in self.sources.items() if source.fate is not Fate.WITHDRAWN)
+        if names and self.chance.random() < 0.5:
+            name = self.chance.choice(names)
+            if name.endswith(".jpg") and self.sources[name].fate is Fate.CUT:
+                self._put(name.removesuffix(".jpg"), always_cut=True)
+        if names and self.kept is Kept.KEEP and self.chance.random() < 0.2:
+            name = self.chance.choice(names)
+            (self.site.input / name).unlink(missing_ok=True)
+            self.sources[name] = Source(content=b"", fate=Fate.WITHDRAWN)
+
+    def _put(self, stem: str, *, always_cut: bool = False) -> None:
+        draw = self.chance.random() if not always_cut else 1.0
+        # Each with bytes of its own, so that one is never taken for another.
+        unique = f"{stem} {self.chance.random()}".encode()
+        if draw < 0.1:
+            name, source = f"{stem}.jpg", Source(content=broken() + unique, fate=Fate.FAILED)
+        elif draw < 0.2:
+            name, source = f"{stem}.png", Source(content=empty_scene() + unique, fate=Fate.REVIEW)
+        else:
+            name, source = f"{stem}.jpg", Source(content=jpeg(self.number % 4, 90) + unique)
+        self.sources[name] = source
+        self.site.drop(name, source.content, age_s=1000.0 + self.chance.random())
+        with self.findings.lock:
+            self.findings.pictures += 1
+
+    def kill_once(self) -> None:
+        """Start, let it work for a while, kill."""
+        running = self.site.start()
+        if self.chance.random() < 0.3:
+            time.sleep(self.chance.uniform(0.1, START_S))
+        else:
+            self._wait_for_work()
+            if self.chance.random() < 0.3:
+                self._kill_a_worker(running)
+            if self.chance.random() < 0.3:
+                self.stir()
+            time.sleep(self.chance.uniform(0, WORK_S))
+        states = self._states()
+        running.kill()
+        with self.findings.lock:
+            self.findings.kills += 1
+            self.findings.busy += "working" in states
+            self.findings.publishing += "publishing" in states
+        self._blame(
+            named_files_are_whole(self.site) + safe_originals(self.site, self.sources), "right after a kill"
+        )
+
+    def _wait_for_work(self) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not self._states() & {"working", "publishing"} and time.monotonic() < end:
+            time.sleep(0.05)
+
+    def _kill_a_worker(self, running: Running) -> None:
+        workers = [pid for pid in session(running.pid) if pid != running.pid]
+        if workers:
+            with suppress(ProcessLookupError):
+                os.kill(self.chance.choice(workers), signal.SIGKILL)
+            with self.findings.lock:
+                self.findings.workers += 1
+
+    def _states(self) -> set[str]:
+        try:
+            return {row["state"] for row in self.site.journal()}
+        except sqlite3.Error:
+            return set()
+
+    def check(self) -> None:
+        """Let it come to rest, and look."""
+        try:
+            code = self.site.settle(timeout_s=REST_S)
+            self._blame([f"the last run ended with {code}"] if code not in (0, 1) else [], "at rest")
+            self._blame(violations(self.site, self.sources, kept=self.kept), "at rest")
+        except (TimeoutError, OSError, sqlite3.Error) as error:
+            self._blame([f"{type(error).__name__}: {error}"], "at rest")
+        with self.findings.lock:
+            self.findings.checks += 1
+            note(
+                f"{self.findings.kills} kills, {self.findings.busy} of a busy pool, "
+                f"{self.findings.publishing} of a half-published picture, {len(self.findings.wrong)} violations"
+            )
+
+    def _blame(self, wrong: list[str], when: str) -> None:
+        with self.findings.lock:
+            self.findings.wrong += [f"{self.site.root.name} {when}: {text}" for text in wrong]
+
+
+def torture(number: int, kills: int, seed: int, base: Path, findings: Findings) -> None:
+    """So many kills in one lane, a new site every so often."""
+    chance = random.Random(seed * 1000 + number)
+    done = 0
+    while done < kills:
+        name, options, kept = KINDS[(done // KILLS_PER_SITE + number) % len(KINDS)]
+        root = base / f"{name}-{number}-{done}"
+        site = Site(
+            Layout(
+                root=root,
+                options=options,
+                originals_dir=root / "originals" if kept is Kept.MOVE else None,
+                pool=("workers = 2",),
+            )
+        )
+        lane = Lane(site=site, kept=kept, chance=chance, findings=findings)
+        before = len(findings.wrong)
+        for _ in range(min(KILLS_PER_SITE, kills - done) // KILLS_PER_CHECK or 1):
+            for _ in range(KILLS_PER_CHECK):
+                lane.stir()
+                lane.kill_once()
+                done += 1
+            lane.check()
+        if len(findings.wrong) > before:
+            kept_log = Path(tempfile.gettempdir(), f"kills-{root.name}.log")
+            kept_log.write_bytes((root / "log").read_bytes())
+            note(json.dumps({"log": str(kept_log), "violations": findings.wrong[before:]}))
+
+
+def main() -> int:
+    """Run the campaign."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=510, help="of the whole daemon")
+    parser.add_argument("--seed", type=int, default=20261124, help="of moments and pictures")
+    parser.add_argument("--jobs", type=int, default=2, help="sites beside each other")
+    chosen = parser.parse_args()
+    findings = Findings()
+    with tempfile.TemporaryDirectory(prefix="cutoutd-kills-") as directory:
+        share = -(-chosen.kills // chosen.jobs)
+        with ThreadPoolExecutor(chosen.jobs) as pool:
+            list(
+                pool.map(
+                    lambda number: torture(number, share, chosen.seed, Path(directory), findings),
+                    range(chosen.jobs),
+                )
+            )
+    return report(
+        Figures(
+            campaign="kills",
+            promise=PROMISE,
+            counts={
+                "seed": chosen.seed,
+                "kills": findings.kills,
+                "of a busy pool": findings.busy,
+                "of a half-published picture": findings.publishing,
+                "single workers killed besides": findings.workers,
+                "pictures": findings.pictures,
+                "checks at rest": findings.checks,
+            },
+            violations=tuple(findings.wrong),
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
