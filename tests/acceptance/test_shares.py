@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -358,3 +359,20 @@ def states_of(bench: Bench) -> dict[str, str]:
     listed = bench.call("jobs", *bench.pair(), "--json")
     jobs = json.loads(listed.stdout)["jobs"] if listed.returncode == 0 else []
     return {job["path"]: job["state"] for job in jobs} or {"a.jpg": ""}
+
+
+def test_a_machine_that_lost_its_journal_does_not_wait_for_its_own_dead_run(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """The state directory's lock file says which run was the last to hold it."""
+    bench.drop("a.jpg")
+    daemon = start()
+    bench.wait_for(lambda: "a.png.json" in bench.results(), "the cutout")
+    daemon.end(signal.SIGKILL)
+    for journal in (bench.root / "state").rglob("journal.sqlite*"):
+        journal.unlink()
+    (bench.input / "a.jpg").unlink()
+    bench.drop("b.jpg", 1)
+    again = bench.once()
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "b.png.json" in bench.results()

@@ -191,7 +191,7 @@ class Daemon:
 
     def _hot_folder(self, folder: Folder) -> HotFolder:
         publisher = publisher_of(folder, name=folder.name, run=self._state.run)
-        tenancy = Tenancy(run=self._state.run, is_dead=self._journal.runs.is_dead, clock=self._clock)
+        tenancy = Tenancy(run=self._state.run, is_dead=self._is_dead, clock=self._clock)
         gate = Gate(
             folder,
             memory=self._journal.folders,
@@ -229,6 +229,10 @@ class Daemon:
             names=self._journal.names,
             keeper=Keeper(folder.name, tenancy, lost=watcher.check_again),
         )
+
+    def _is_dead(self, run: str) -> bool:
+        """Whether a run was one on this state directory, before this one."""
+        return run == self._state.previous or self._journal.runs.is_dead(run)
 
     def _wait_for_first_looks(self) -> None:
         end_s = self._clock.monotonic_s() + FIRST_LOOK_S

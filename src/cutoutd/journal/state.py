@@ -70,6 +70,8 @@ class StateDirectory:
     Attributes:
         path: the directory.
         run: this run's id, 32 hex digits.
+        previous: the id of the run that held it before, which is dead; empty if there was none. It is known even
+            where the journal was lost.
 
     Raises:
         AlreadyRunningError: another process holds it.
@@ -87,6 +89,7 @@ class StateDirectory:
         except PermissionError as error:
             raise unreachable(path) from error
         self._lock()
+        self.previous = os.pread(self._descriptor, _RUN_ID_CHARACTERS, 0).decode("ascii", "replace")
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{self.run}\n{os.getpid()}\n".encode(), 0)
 
