@@ -14,18 +14,25 @@ import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.acceptance.conftest import Bench, Daemon
 from tests.acceptance.test_shares import POLL_S, Site, hang_and_come_back, one_cycle
 from tests.integration.share import Share
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CYCLES: Final = 50
 SOON_S: Final = 50.0
 LATE_S: Final = 100.0
 PROMISE: Final = "a share costs its own folder alone; 0 lost, 0 cut again; one owner at a time"
 HANGS: Final = ("read", "open", "getattr,readdir", "write", "fsync", "create", "rename")
+
+
+SILENCES: Final = (signal.SIGSTOP, signal.SIGKILL)
 
 
 class Campaign:
@@ -168,13 +175,10 @@ def main(arguments: list[str]) -> int:
     count = int(arguments[0]) if arguments else CYCLES
     campaign = Campaign()
     root = Path(tempfile.mkdtemp(prefix="torture-shares-"))
-    steps = [
-        ("cycles", lambda site: cycles(campaign, site, count)),
-        *((f"hang in {one}", lambda site, one=one: hangs(campaign, site, one)) for one in HANGS),
-        *(
-            (f"silence by {one.name}", lambda site, one=one: silence(campaign, site, one))
-            for one in (signal.SIGSTOP, signal.SIGKILL)
-        ),
+    steps: list[tuple[str, Callable[[Site], None]]] = [
+        ("cycles", partial(cycles, campaign, count=count)),
+        *((f"hang in {one}", partial(hangs, campaign, operations=one)) for one in HANGS),
+        *((f"silence by {one.name}", partial(silence, campaign, number=one)) for one in SILENCES),
     ]
     for number, (name, step) in enumerate(steps):
         note(name)

@@ -121,7 +121,7 @@ def serve(far: str, mount: str, orders: str) -> None:  # noqa: C901 -- one metho
 
         return obey
 
-    class Far(Operations):  # type: ignore[misc] -- it has no types
+    class Far(Operations):  # type: ignore[misc]
         """Passes all on to the far side, but for what it is told otherwise. Without hard links, as many are."""
 
         use_ns = True

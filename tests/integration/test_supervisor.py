@@ -568,3 +568,84 @@ def test_a_job_whose_claim_may_have_been_written_is_not_left_in_nobodys_hands(
     monkeypatch.setattr(hall.journal.queue, "claim", written_and_refused)
     hall.supervisor.run()
     assert hall.told() == [(job, JobState.DONE)]
+
+
+def test_a_source_that_seems_gone_is_doubted_until_its_folder_was_found_well(hall: Hall) -> None:
+    """A share that goes away looks like files that do: nothing is given up then."""
+    (job,) = hall.accept("a.jpg")
+    hall.intake.is_well = False
+    reports = iter([failure_of(SourceGoneError("no longer there"))])
+    hall.workers.answer = lambda task: next(reports, None) or hall.cut(task)
+
+    def come_back() -> None:
+        assert (hall.job(job).state, len(hall.workers.given)) == (JobState.QUEUED, 1)
+        hall.intake.checked = hall.intake.checks
+
+    hall.workers.before_poll = after(20, come_back)
+    hall.supervisor.run()
+    assert hall.told() == [(job, JobState.DONE)]
+
+
+def test_a_folder_whose_worker_waits_for_its_share_gets_no_second_one(hall: Hall) -> None:
+    """It goes on when the first does."""
+    supervisor = hall.supervise(once=False)
+    (first,) = hall.accept("a.jpg")
+    hall.workers.at_a_share.add(first)
+
+    def come_too() -> None:
+        hall.accept("b.jpg")
+
+    come = after(5, come_too)
+
+    def let_go() -> None:
+        assert [task.job for task in hall.workers.given] == [first]
+        hall.workers.at_a_share.clear()
+
+    go = after(20, let_go)
+
+    def before_poll() -> None:
+        come()
+        go()
+        if supervisor.tally.done == 2:
+            supervisor.stop()
+
+    hall.workers.before_poll = before_poll
+    hall.workers.answer = lambda task: None if task.job in hall.workers.at_a_share else hall.cut(task)
+    supervisor.run()
+    assert len(hall.workers.given) == 2
+
+
+def test_a_directory_that_no_worker_can_reach_closes_its_folder_until_it_is_looked_at(hall: Hall) -> None:
+    """Its workers are started without it meanwhile."""
+    hall.accept("a.jpg")
+    hall.workers.answer = hall.cut
+    hall.intake.is_well = False
+    hall.hot.found_unreachable("/another")
+    assert hall.hot.standing.is_open
+    hall.hot.found_unreachable(str(hall.folder.input))
+    assert "does not answer" in hall.hot.standing.why
+    hall.workers.before_poll = after(5, lambda: setattr(hall.intake, "checked", hall.intake.checks))
+    hall.supervisor.run()
+    assert hall.supervisor.tally.done == 1
+
+
+def test_what_rests_need_not_wait_any_longer_when_its_share_is_back(hall: Hall) -> None:
+    """However long its rest would have been."""
+    (job,) = hall.accept("a.jpg")
+    reports = iter([failure_of(StorageError("the system says: no"))])
+    hall.workers.answer = lambda task: next(reports, None) or hall.cut(task)
+    hall.workers.is_quick = True
+    supervisor = hall.supervise(once=False)
+
+    def before_poll() -> None:
+        if hall.told() == [(job, JobState.RETRY)]:
+            hall.intake.recoveries = 1
+            hall.clock.advance(1.0)
+        if supervisor.tally.done:
+            supervisor.stop()
+
+    begun_s = hall.clock.monotonic_s()
+    hall.workers.before_poll = before_poll
+    supervisor.run()
+    assert hall.job(job).state is JobState.DONE
+    assert hall.clock.monotonic_s() - begun_s < StorageError.delay_s

@@ -37,12 +37,12 @@ class Machine:
         self.root = os.fspath(root)
         self.clock = clock
         self.dead: set[str] = set()
+        self.run = ""
         self.start()
 
     def start(self) -> None:
         """A run begins; the one before is dead, however it ended."""
-        if hasattr(self, "run"):
-            self.dead.add(self.run)
+        self.dead.add(self.run)
         self.run = uuid.uuid4().hex
         self.tenancy = Tenancy(run=self.run, is_dead=self.dead.__contains__, clock=self.clock)
 

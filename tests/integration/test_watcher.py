@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -454,3 +455,81 @@ def test_a_folder_of_another_machine_is_waited_for_and_learned_about(make: Calla
     intake.accepts("a.jpg")
     assert states(intake.journal) == {"a.jpg": JobState.QUEUED}  # not skipped: it was dropped there to be cut
     assert not intake.gate.took_over
+
+
+@pytest.mark.usefixtures("native")
+def test_files_in_directories_made_in_one_rush_are_all_found(make: Callable[..., Intake]) -> None:
+    """Before the system has begun to watch them, most are there already."""
+    intake = make(rescan_interval_s=FOR_EVER_S, poll_interval_s=FOR_EVER_S)
+    intake.begin()
+    names = [f"{outer}/{n}.jpg" for outer in range(200) for n in range(5)]
+    for name in names:
+        path = intake.root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(JPEG)
+    until(lambda: intake.heard.count == len(names), "all files")
+    assert states(intake.journal).keys() == set(names)
+
+
+@pytest.mark.usefixtures("native")
+def test_whatever_way_a_file_gets_its_name_it_is_taken_once(
+    make: Callable[..., Intake], tmp_path: Path
+) -> None:
+    """In a directory that is moved in, renamed, moved in, or linked; and never under a name that is not final."""
+    intake = make(rescan_interval_s=FOR_EVER_S, poll_interval_s=FOR_EVER_S)
+    intake.begin()
+    filled = tmp_path / "filled"
+    (filled / "deep").mkdir(parents=True)
+    (filled / "deep" / "a.jpg").write_bytes(JPEG)
+    filled.rename(intake.root / "filled")
+    junk = (
+        ".x.jpg.tmp",
+        "c.jpg.part",
+        "d.jpg.crdownload",
+        "~e.jpg",
+        ".syncthing.f.jpg",
+        ".DS_Store",
+        "@eaDir/g.jpg",
+    )
+    for name in junk:
+        (intake.root / name).parent.mkdir(exist_ok=True)
+        (intake.root / name).write_bytes(JPEG)
+    intake.accepts("filled/deep/a.jpg")
+    (intake.root / ".x.jpg.tmp").rename(intake.root / "x.jpg")
+    (intake.root / "c.jpg.part").rename(intake.root / "c.jpg")
+    (tmp_path / "linked").write_bytes(JPEG)
+    (intake.root / "l.jpg").hardlink_to(tmp_path / "linked")
+    for name in ("x.jpg", "c.jpg", "l.jpg"):
+        intake.accepts(name)
+    assert states(intake.journal).keys() == {"filled/deep/a.jpg", "x.jpg", "c.jpg", "l.jpg"}
+    assert intake.heard.count == 4
+
+
+@linux_only
+@pytest.mark.usefixtures("native")
+def test_a_writer_that_pauses_or_never_ends_is_waited_for(make: Callable[..., Intake]) -> None:
+    """Status shows it; when it closes its file, that is taken, once."""
+    intake = make(settle_s=0.1)
+    intake.begin()
+    with (intake.root / "slow.jpg").open("wb", buffering=0) as file:
+        for pause_s in (0.1, 0.3, 1.0):
+            file.write(JPEG)
+            time.sleep(pause_s)
+        until(lambda: intake.watcher.standing.held_up, "the writer to be shown")
+        assert intake.watcher.standing.held_up == (HeldUp(path="slow.jpg", why="still being written"),)
+        assert states(intake.journal) == {}
+    intake.accepts("slow.jpg")
+    assert intake.heard.count == 1
+
+
+def test_files_written_on_another_machine_are_found_by_polling(
+    make: Callable[..., Intake], share: Share
+) -> None:
+    """No event tells of them; the folder is polled because of its file system."""
+    intake = make(input=os.fspath(share.mount))
+    intake.begin()
+    assert intake.watching is Watching.POLL
+    assert "fuse" in intake.watcher.standing.why
+    (share.far / "sub").mkdir()
+    (share.far / "sub" / "a.jpg").write_bytes(JPEG)
+    intake.accepts("sub/a.jpg")

@@ -25,7 +25,7 @@ from cutoutd.jobs import (
     Unchanged,
 )
 from cutoutd.pool import wire
-from cutoutd.ports import ModelSpec, WorkerFacts
+from cutoutd.ports import ModelSpec, Step, WorkerFacts
 
 if TYPE_CHECKING:
     from cutoutd.jobs import Report
@@ -152,6 +152,22 @@ def test_a_task_arrives_as_it_was_sent_whatever_its_name(
 def test_a_report_arrives_as_it_was_sent(report: Report) -> None:
     """Each of its kinds, with its job."""
     assert wire.decode_message(wire.encode_report(7, report)) == (7, report)
+
+
+def test_progress_and_a_starting_worker_are_told_apart() -> None:
+    """From reports, and from each other."""
+    for step in Step:
+        assert wire.decode_message(wire.encode_progress(7, step)) == wire.Progress(job=7, step=step)
+    assert wire.decode_message(wire.encode_binding(2)) == wire.Binding(root=2)
+
+
+@pytest.mark.parametrize(
+    "said", [{"job": 7, "step": "rest"}, {"job": "7", "step": "read"}, {"binding": True}, {"binding": "0"}]
+)
+def test_progress_that_makes_no_sense_is_refused(said: dict[str, Any]) -> None:
+    """As everything else."""
+    with pytest.raises(wire.WireError):
+        wire.decode_message(json.dumps(said).encode())
 
 
 def test_a_worker_introduces_itself_or_says_why_it_cannot_work() -> None:

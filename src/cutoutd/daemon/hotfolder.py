@@ -161,7 +161,7 @@ class HotFolder:
         ended = self.delivery.join(timeout_s)
         if self._keeper is not None:
             self._keeper.stop(release=ended)
-            self._keeper.join(timeout_s)
+            self._keeper.join(timeout_s if ended else 0.0)
 
     @property
     def standing(self) -> Standing:

@@ -1,0 +1,113 @@
+"""A delivery whose folder another machine has taken over: it publishes nothing, and gives nothing up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.daemon.delivery import Delivery
+from cutoutd.errors import StorageError
+from cutoutd.intake.tenancy import NotOwnerError
+from cutoutd.jobs import JobState
+from tests.integration.parts import provenance, until
+from tests.integration.test_delivery import FAILURE, NEW, Desk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import FakeClock
+
+
+class Proof:
+    """Whether this machine may publish, as a test says."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.lost_at: int | None = None
+
+    def __call__(self) -> None:
+        """Ask."""
+        self.asked += 1
+        if self.lost_at is not None and self.asked >= self.lost_at:
+            raise NotOwnerError("another machine has taken the folder over")
+
+
+@pytest.fixture
+def proof() -> Proof:
+    """It may, at first."""
+    return Proof()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, clock: FakeClock, proof: Proof) -> Iterator[Desk]:
+    """A delivery that asks for it."""
+    made = Desk(tmp_path, clock, faults=[])
+    made.delivery = Delivery(
+        made.folder,
+        journal=made.journal,
+        publisher=made.publisher,
+        provenance=provenance(clock),
+        clock=clock,
+        run="run-1",
+        tell=made.results.append,
+        wake=made.woken.set,
+        prove=proof,
+    )
+    made.delivery.start()
+    yield made
+    made.delivery.stop()
+    assert made.delivery.join(20.0)
+    made.journal.close()
+
+
+def published(desk: Desk) -> list[str]:
+    """What has a name."""
+    return sorted(path.name for path in desk.folder.output.rglob("*") if path.is_file())
+
+
+def test_nothing_is_planned_without_the_folder(desk: Desk, proof: Proof) -> None:
+    """The picture waits, and what was staged for it is thrown away."""
+    proof.lost_at = 1
+    job = desk.deliver("a.jpg", NEW)
+    assert desk.job(job).state is JobState.RETRY
+    assert published(desk) == []
+
+
+def test_what_is_planned_is_not_carried_out_once_the_folder_is_lost(desk: Desk, proof: Proof) -> None:
+    """It is read immediately before the first rename; the job goes back to the queue."""
+    proof.lost_at = 2
+    job = desk.deliver("a.jpg", NEW)
+    assert desk.job(job).state is JobState.QUEUED
+    assert published(desk) == []
+
+
+def test_a_plan_that_rests_is_left_to_the_other_machine(desk: Desk, proof: Proof) -> None:
+    """When its time has come, the folder is another's."""
+    desk.publisher._faults.append(StorageError("the share is away"))  # type: ignore[attr-defined]  # noqa: SLF001 -- of a Faulty
+    proof.lost_at = 3
+    job = desk.deliver("a.jpg", NEW)
+    assert desk.job(job).state is JobState.PUBLISHING
+    desk.delivery.hurry()
+    until(lambda: desk.job(job).state is JobState.QUEUED, "the plan to be given up")
+    assert published(desk) == []
+
+
+def test_a_plan_that_rests_is_carried_out_at_once_when_the_share_is_back(desk: Desk) -> None:
+    """Without waiting for its time."""
+    desk.publisher._faults.append(StorageError("the share is away"))  # type: ignore[attr-defined]  # noqa: SLF001 -- of a Faulty
+    job = desk.deliver("a.jpg", NEW)
+    assert desk.job(job).state is JobState.PUBLISHING
+    desk.delivery.hurry()
+    until(lambda: desk.job(job).state is JobState.DONE, "the result")
+
+
+def test_a_failure_is_not_declared_without_the_folder(desk: Desk, proof: Proof) -> None:
+    """Whoever has it may see it otherwise."""
+    proof.lost_at = 1
+    job = desk.begin()
+    desk.delivery.explain(job, FAILURE)
+    desk.settle()
+    assert desk.job(job).state is JobState.RETRY
+    assert published(desk) == []
