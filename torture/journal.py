@@ -281,7 +281,7 @@ def _once(place: Place) -> int:
 def _ends_with_6(running: Running) -> bool:
     """Give it time to meet the damage; if it does not, stop it."""
     with suppress(TimeoutError):
-        return running.wait(6) == 6
+        return running.wait(6) == 5
     running.process.send_signal(signal.SIGTERM)
     with suppress(TimeoutError):
         running.wait(30)

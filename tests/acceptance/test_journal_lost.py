@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench, Daemon
 
-EXIT_DAMAGED = 6
+EXIT_FAULT = 5
 
 
 def journal_of(bench: Bench) -> Path:
@@ -98,7 +98,7 @@ def test_damage_while_it_runs_ends_it_with_a_code_of_its_own(
     path.write_bytes(b"\xff" * path.stat().st_size)
     bench.drop("b.jpg", 1)
     bench.wait_for(lambda: daemon.process.poll() is not None, "its end")
-    assert daemon.process.returncode == EXIT_DAMAGED
+    assert daemon.process.returncode == EXIT_FAULT
     assert "sets this file aside" in (bench.root / "log").read_text()
     assert bench.once().returncode == 0
     assert {name: content for name, content in contents(bench).items() if name in before} == before

@@ -222,13 +222,14 @@ def test_workers_that_begin_to_die_later_get_more_time_but_not_for_ever(
     pool.submit(task(1, "crash"))
     pool.submit(task(2, "crash"))
     events: list[PoolEvent] = []
+    end = time.monotonic() + PATIENCE_S
 
-    def listen() -> bool:
-        events.extend(pool.poll(0.05))
-        return False
+    def poll_for_long() -> None:
+        while time.monotonic() < end:
+            events.extend(pool.poll(0.05))
 
     with pytest.raises(WorkersFailError, match=f"{local.MAX_FAILED_RESTARTS} starts in a row failed"):
-        until(pool, listen)
+        poll_for_long()
     assert sorted(event.job for event in events) == [1, 2]
     assert not pool.is_sound
 

@@ -52,7 +52,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (errors.PictureError, 5),
         (errors.SourceGoneError, 5),
         (ThreadDiedError, 5),
-        (JournalDamagedError, 6),
+        (JournalDamagedError, 5),
         (WorkersFailError, 5),
     ],
 )

@@ -1,7 +1,7 @@
 """The command `cutoutd`: its sub-commands, and the exit code each kind of error gets.
 
 0 done · 1 done, but some files failed or remain · 2 wrong usage or configuration · 3 already running
-4 model missing or altered · 5 a fault of ours · 6 the journal is damaged: the next start makes it anew
+4 model missing or altered · 5 a fault of ours
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ import typer
 from cutoutd.cli import bench, check, cut, models, queue, run, status
 from cutoutd.cli.pipes import close_quietly
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
-from cutoutd.journal.store import JournalDamagedError
 
 EXIT_USAGE = 2
 EXIT_RUNNING = 3
 EXIT_MODEL = 4
 EXIT_FAULT = 5
-EXIT_DAMAGED = 6
 
 _HELP = """Watches folders and cuts the subject out of every picture that lands in them.
 
@@ -76,7 +74,6 @@ def exit_code(error: CutoutdError) -> int:
         (AlreadyRunningError, EXIT_RUNNING),
         (ModelError, EXIT_MODEL),
         (UsageError, EXIT_USAGE),
-        (JournalDamagedError, EXIT_DAMAGED),
     )
     return next((code for family, code in families if isinstance(error, family)), EXIT_FAULT)
 
