@@ -230,7 +230,7 @@ def damage(root: Path) -> Figures:
     draw = random.Random(SEED)
     links(source, 12)
     wrong: list[str] = []
-    rounds, ended = 24, {"stopped with 6": 0, "noticed at the start": 0, "not noticed": 0}
+    rounds, ended = 24, {"stopped by itself": 0, "noticed at the start": 0, "not noticed": 0}
     _once(place)
     before = _contents(output)
     if len(before) != 24:
@@ -248,7 +248,7 @@ def damage(root: Path) -> Figures:
             file.write(raw)
         if running is not None:
             (source / f"{number:03d}.jpg").write_bytes(jpeg(number % 4, 50 + number))
-            ended["stopped with 6"] += _ends_with_6(running)
+            ended["stopped by itself"] += _stops_by_itself(running)
         code = _once(place)
         if code != 0:
             wrong.append(f"round {number}: the next run ended with code {code}")
@@ -278,7 +278,7 @@ def _once(place: Place) -> int:
         running.kill()
 
 
-def _ends_with_6(running: Running) -> bool:
+def _stops_by_itself(running: Running) -> bool:
     """Give it time to meet the damage; if it does not, stop it."""
     with suppress(TimeoutError):
         return running.wait(6) == 5
