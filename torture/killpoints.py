@@ -259,6 +259,21 @@ class Lane:
         beneath = strike.only.removeprefix(str(self.root.parent)).lstrip("/").partition("/")[2]
         return replace(strike, only=str(self.root / beneath) if beneath else "")
 
+    def refuse(self, point: Point, fault: str, seen: str) -> Path:
+        """Run to the end while one call fails; returns strace's log of the calls that are to be seen."""
+        self.reset()
+        log = self.root / "strace"
+        options = self._here(point.strike).options(fault)
+        self._drop(self.scenario.arrivals)
+        running = self.site.start(
+            "--once", prefix=[*_STRACE, "-o", str(log), "-e", f"trace={seen}", *options]
+        )
+        try:
+            running.wait()
+        finally:
+            running.kill()
+        return log
+
     def strike(self, point: Point) -> bool:
         """Run until the daemon is killed at a point; whether it was."""
         self.reset()

@@ -35,7 +35,7 @@ PROMISE = "power cut at any change, unsynced writes lost: accepted pictures surv
 ROUNDS = 5
 """So many on one site, before the next begins with a first start."""
 
-FIRST_GUESS = 220
+FIRST_GUESS = 400
 """Changes that a run makes, until one was counted."""
 
 KINDS = {
@@ -155,7 +155,9 @@ class Lane:
 
     def crash(self, mode: Mode, findings: Findings) -> None:
         """One power cut, and all that follows."""
-        at = self.chance.randint(1, int(self.changes * 1.1))
+        # Half of them late, when pictures are published, and a few when all is said.
+        earliest = self.chance.choice((1, int(self.changes * 0.6)))
+        at = self.chance.randint(earliest, int(self.changes * 1.1))
         seed = self.chance.randrange(1 << 30)
         where = f"{self.kind}, round {self.round}, {mode}, change {at} of about {self.changes}, seed {seed}"
         log = self.root / "log"

@@ -10,12 +10,19 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from PIL import Image
+from torture.checks import Source, named_files_are_whole, violations
+from torture.refusals import synced_again
+from torture.site import Layout, Site, jpeg
+from torture.trace import Strike
 
 from tests.acceptance.conftest import PATIENCE_S
+from tests.integration.tools import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.acceptance.conftest import Bench, Daemon
 
@@ -95,3 +102,53 @@ def test_killing_workers_busy_or_idle_costs_no_picture(bench: Bench, start: Call
     bench.wait_for(lambda: len(bench.results()) == 2 * PICTURES, "all cutouts")
     assert daemon.end() == 0
     check_all(bench, PICTURES)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A place of the torture campaigns, with one picture."""
+    need("strace")
+    place = Site(Layout(root=tmp_path))
+    place.drop("x/a.jpg", jpeg(0))
+    return place
+
+
+def under_strace(site: Site, strike: Strike, fault: str, *, seen: str) -> tuple[int, str]:
+    """Run to the end with one system call struck; the exit code and what strace saw."""
+    log = site.root / "strace"
+    command = ["strace", "-f", "-qq", "-y", "-o", str(log), "-e", f"trace={seen}", *strike.options(fault)]
+    running = site.start("--once", prefix=command)
+    try:
+        code = running.wait()
+    finally:
+        running.kill()
+    return code, log.read_text(errors="replace")
+
+
+# `python -m torture.killpoints` has every call of every way that a picture can go; these are the two at which
+# most is at stake.
+@pytest.mark.parametrize("renamed", [0, 1])
+def test_a_kill_amid_the_renames_is_repaired(site: Site, renamed: int) -> None:
+    """With the plan written down and nothing renamed, and with the result renamed and the sidecar not."""
+    strike = Strike(call="renameat2", when=renamed + 1)
+    code, _ = under_strace(site, strike, "signal=SIGKILL", seen="renameat2")
+    assert code != 0
+    assert [row["state"] for row in site.journal()] == ["publishing"]
+    assert len(list(site.output.glob("x/*"))) == renamed
+    assert named_files_are_whole(site) == []
+    assert site.settle() == 0
+    assert violations(site, {"x/a.jpg": Source(content=jpeg(0))}) == []
+
+
+@pytest.mark.parametrize(("call", "fault"), [("fsync", "EIO"), ("renameat2", "EACCES")])
+def test_what_the_disk_refused_is_made_good(site: Site, call: str, fault: str) -> None:
+    """Every thread's first sync fails, or the first rename; the original stays, and the next run is whole."""
+    _, log = under_strace(
+        site, Strike(call=call, when=1), f"error={fault}", seen="fsync,fdatasync,renameat2,close"
+    )
+    assert "INJECTED" in log
+    assert synced_again(log) == []
+    assert (site.input / "x/a.jpg").read_bytes() == jpeg(0)
+    assert named_files_are_whole(site) == []
+    assert site.settle() == 0
+    assert violations(site, {"x/a.jpg": Source(content=jpeg(0))}) == []

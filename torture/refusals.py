@@ -1,0 +1,173 @@
+"""Lets every call that syncs, names, renames or removes fail once, and checks what the daemon makes of it.
+
+    python -m torture.refusals [--jobs 2] [--scenario NAME ...]
+
+A sync fails with EIO; after that nothing may be synced through the same descriptor again, since the system counts
+the lost pages as clean. (The journal's own file is left out of that: SQLite writes every page of it anew before it
+syncs again.) A rename, a link, a directory or a removal fails with EACCES, a rename or link with EXDEV as well. The run
+may end with an error; the original must be there, and the next run must make everything good.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sqlite3
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torture.checks import named_files_are_whole, safe_originals, violations
+from torture.figures import Figures, note, report
+from torture.killpoints import SCENARIOS, Lane, Point, Scenario
+from torture.trace import plain, points, reachable, role_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PROMISE = "any sync, rename or removal refused: nothing lost, torn or left over, and all is well once it works again"
+NAMES = ("replacement", "sub-folder", "failure", "failure mended", "move", "move elsewhere", "delete")
+FAULTS = {
+    "fsync": ("EIO",),
+    "fdatasync": ("EIO",),
+    "renameat2": ("EACCES", "EXDEV"),
+    "rename": ("EACCES", "EXDEV"),
+    "linkat": ("EACCES", "EXDEV"),
+    "link": ("EACCES", "EXDEV"),
+    "mkdir": ("EACCES",),
+    "unlink": ("EACCES",),
+}
+_SEEN = "fsync,fdatasync,openat,close"
+_CALL = re.compile(r"(\d+) +(fsync|fdatasync|close)\((\d+)<([^>]*)>.*?(EIO|$)")
+_ROLLED_BACK_BY_SQLITE = "journal.sqlite"
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found, over all scenarios."""
+
+    faults: int = 0
+    hidden: int = 0
+    by_call: dict[str, int] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+
+def refusals(lane: Lane) -> Iterator[tuple[Point | None, str]]:
+    """Every call that can be made to fail, and how; no point where another thread is always there first."""
+    found, _ = lane.straight_line()
+    names = role_names(found, {})
+    for call in points(found):
+        for number in FAULTS.get(call.name, ()):
+            strike = reachable(call, found)
+            label = f"{names.get(call.tid, 'other')}: {call.name} {plain(call.path, str(lane.root))} #{call.nth}: {number}"
+            yield (
+                Point(role=names.get(call.tid, "other"), strike=strike, thread=0, label=label)
+                if strike
+                else None,
+                number,
+            )
+
+
+def synced_again(log: str) -> list[str]:
+    """Descriptors that were synced although a sync through them had failed."""
+    failed: set[tuple[str, str]] = set()
+    wrong = []
+    for _, call, descriptor, path, fault in _CALL.findall(log):
+        key = (descriptor, path)
+        if call == "close":
+            failed.discard(key)
+        elif key in failed and not path.endswith(_ROLLED_BACK_BY_SQLITE):
+            wrong.append(f"{path} was synced again through the descriptor that had failed")
+        elif fault:
+            failed.add(key)
+    return wrong
+
+
+def try_refusal(lane: Lane, point: Point, fault: str) -> list[str]:
+    """Refuse it once, look, let the next run make it good, check."""
+    sources = lane.scenario.sources
+    try:
+        log = lane.refuse(point, f"error={fault}", _SEEN)
+        wrong = synced_again(log.read_text(encoding="utf-8", errors="replace"))
+        if "INJECTED" not in log.read_text(encoding="utf-8", errors="replace"):
+            wrong.append("it was not reached")
+        wrong += named_files_are_whole(lane.site) + safe_originals(lane.site, sources)
+        lane.site.settle()
+        wrong += violations(lane.site, sources, kept=lane.scenario.kept)
+    except (TimeoutError, OSError, sqlite3.Error) as error:
+        wrong = [f"{type(error).__name__}: {error}"]
+    return [f"{lane.scenario.name}, {point.label}: {text}" for text in wrong]
+
+
+def run(scenarios: Sequence[Scenario], *, jobs: int, base: Path, elsewhere: Path) -> Findings:
+    """Refuse every call of every scenario.
+
+    Args:
+        scenarios: which.
+        jobs: how many lanes run beside each other.
+        base: a directory for the lanes,
+        elsewhere: and one on another file system.
+    """
+    findings = Findings()
+    for number, scenario in enumerate(scenarios):
+        lanes = [
+            Lane(scenario=scenario, root=base / f"{number}-{lane}", elsewhere=elsewhere / f"{number}-{lane}")
+            for lane in range(jobs)
+        ]
+        todo = list(refusals(lanes[0]))
+        findings.hidden += sum(point is None for point, _ in todo)
+        shown = [(point, fault) for point, fault in todo if point is not None]
+        for point, _ in shown:
+            findings.by_call[point.strike.call] = findings.by_call.get(point.strike.call, 0) + 1
+        findings.wrong += _refuse_all(lanes, shown)
+        findings.faults += len(shown)
+        note(
+            f"{scenario.name}: {len(shown)} refusals; so far {findings.faults}, {len(findings.wrong)} violations"
+        )
+    return findings
+
+
+def _refuse_all(lanes: Sequence[Lane], todo: Sequence[tuple[Point, str]]) -> list[str]:
+    def work(number: int) -> list[str]:
+        mine = todo[number :: len(lanes)]
+        return [text for point, fault in mine for text in try_refusal(lanes[number], point, fault)]
+
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        return [text for texts in pool.map(work, range(len(lanes))) for text in texts]
+
+
+def main() -> int:
+    """Run the campaign."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2, help="daemons beside each other")
+    parser.add_argument("--scenario", action="append", help="only these")
+    chosen = parser.parse_args()
+    scenarios = [
+        replace(one, by="start", roles=()) for one in SCENARIOS if one.name in (chosen.scenario or NAMES)
+    ]
+    memory = Path("/dev/shm")  # noqa: S108 -- quick, and another file system than the temporary directory's
+    with (
+        tempfile.TemporaryDirectory(prefix="cutoutd-refusals-", dir=memory) as base,
+        tempfile.TemporaryDirectory(prefix="cutoutd-refusals-") as elsewhere,
+    ):
+        findings = run(scenarios, jobs=chosen.jobs, base=Path(base), elsewhere=Path(elsewhere))
+    return report(
+        Figures(
+            campaign="refusals",
+            promise=PROMISE,
+            counts={
+                "scenarios": len(scenarios),
+                "refusals": findings.faults,
+                **findings.by_call,
+                "behind another thread": findings.hidden,
+            },
+            violations=tuple(findings.wrong),
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
