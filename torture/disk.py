@@ -7,8 +7,6 @@ it is taken away, and nothing else is done. What must hold: the daemon lives, re
 once, leaves nothing staged, and no original goes before its cutout is published. Exits with 1 on any violation.
 """
 
-# ruff: noqa: T201 -- it prints what it measured
-
 from __future__ import annotations
 
 import os

@@ -24,6 +24,13 @@ from cutoutd.errors import CutoutdError
 from cutoutd.sandbox import landlock, limits, seccomp
 from cutoutd.sandbox.kernel import demand, threads
 from tests.integration.sandbox_attempts import EARLY
+from tests.integration.sandbox_expected import (
+    REACHES_THE_KERNEL,
+    REFUSED_BY_CAPABILITIES,
+    REFUSED_BY_LANDLOCK,
+    REFUSED_BY_SECCOMP,
+    STILL_WORKS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +39,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's")
 
-ATTEMPTS = Path(__file__).with_name("sandbox_attempts.py")
+ATTEMPTS = "tests.integration.sandbox_attempts"
+ROOT = Path(__file__).parents[2]
 
 
 def landlock_version() -> int:
@@ -51,126 +59,6 @@ needs_landlock = pytest.mark.skipif(
 )
 needs_seccomp = pytest.mark.skipif(not has_seccomp(), reason="this kernel has no seccomp filters")
 
-# Refused to a worker by its filter, with or without Landlock.
-REFUSED_BY_SECCOMP = [
-    "inet",
-    "inet6",
-    "packet",
-    "vsock",
-    "netlink",
-    "unix",
-    "socketpair",
-    "inet by raw call",
-    "inet by raw call, dirty upper half",
-    "io_uring",
-    "tcp bind",
-    "read the parent's memory",
-    "descriptor of the parent",
-    "namespace",
-    "namespace of the parent",
-    "bpf",
-    "userfaultfd",
-    "keys",
-    "mount",
-    "chroot",
-    "become another user",
-    "spawn a program",
-    "run a program from memory",
-    "execve",
-    "fork",
-    "ptrace",
-    "signal the parent",
-    "signal the parent's thread",
-    "signal every process",
-    "aim signals at the parent",
-    "processors of the parent",
-    "priority of the parent",
-    "outlive the parent",
-    "type into the terminal",
-    "truncate an original",
-    "truncate by reading",
-    "link an original to staging",
-    "link a secret to staging",
-    "symlink in staging",
-    "fifo in staging",
-    "device in staging",
-    "own an original",
-    "give an original away",
-    "chmod an original",
-    "date an original",
-    "tag an original",
-    "watch the input",
-]
-REFUSED_BY_LANDLOCK = [
-    "read outside",
-    "read through a symlink",
-    "read through /proc/self/root",
-    "read /etc/passwd",
-    "read outside by ..",
-    "read through a linked directory",
-    "read through /proc/self/cwd",
-    "read through an inherited directory",
-    "read through a handle",
-    "list outside",
-    "memory of the parent",
-    "memory of a guarded process",
-    "environment of the parent",
-    "write outside",
-    "create outside",
-    "write to the input",
-    "create in the input",
-    "remove from the input",
-    "move out of the input",
-    "move out of staging",
-    "link an original to staging",
-    "link a secret to staging",
-    "symlink in staging",
-    "fifo in staging",
-    "device in staging",
-    "spawn a program",
-]
-# Root's privileges, without any other layer.
-REFUSED_BY_CAPABILITIES = [
-    "packet",
-    "chroot",
-    "become another user",
-    "give an original away",
-    "device in staging",
-    "memory of a guarded process",
-    "raise a hard limit",
-]
-STILL_WORKS = [
-    "read the input",
-    "list the input",
-    "write in staging",
-    "make a directory in staging",
-    "rename in staging",
-    "remove from staging",
-    "random bytes",
-    "write to /dev/null",
-    "read its own state",
-    "signal itself",
-    "signal itself by thread",
-    "processors of its own",
-    "read a limit",
-    "start a thread",
-    "import late",
-    "some memory",
-]
-# What an attempt ends with where the kernel looked at it: its arguments are wrong on purpose.
-REACHES_THE_KERNEL = {
-    "io_uring": "EFAULT",
-    "execve": "EFAULT",
-    "ptrace": "ESRCH",
-    "type into the terminal": "EBADF",
-    "run a program from memory": "EFAULT",
-    "read the parent's memory": "EFAULT",
-    "namespace of the parent": "EBADF",
-    "bpf": "EINVAL",
-    "keys": "ENOKEY",
-    "mount": "EFAULT",
-}
-
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Report]:
@@ -183,8 +71,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Report]:
             (directory / name).mkdir()
         (directory / "input" / "photo.jpg").write_bytes(b"photo")
         (directory / "outside" / "secret").write_bytes(b"secret")
-        command = [sys.executable, str(ATTEMPTS), how, str(directory)]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        command = [sys.executable, "-m", ATTEMPTS, how, str(directory)]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
         if ended.returncode < 0:
             return {"died": signal.Signals(-ended.returncode).name}
         assert ended.returncode == 0, ended.stderr

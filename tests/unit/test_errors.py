@@ -71,6 +71,7 @@ def test_the_name_of_a_kind_is_stable_and_unique() -> None:
         "Cutoutd",
         "Usage",
         "Configuration",
+        "Sandbox",
         "AlreadyRunning",
         "Model",
         "Permanent",
@@ -81,7 +82,6 @@ def test_the_name_of_a_kind_is_stable_and_unique() -> None:
         "Storage",
         "Output",
         "Journal",
-        "Sandbox",
         "SourceGone",
     }
 

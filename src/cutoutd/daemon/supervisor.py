@@ -302,10 +302,8 @@ class Supervisor:
                 self._folders[job.folder].delivery.deliver(job, report)
             case Unchanged():
                 self._folders[job.folder].delivery.leave(job, report.sha256)
-            case NeedsRoom() if job.alone:
-                self._folders[job.folder].delivery.disbelieve(
-                    job
-                )  # it has all there is; it would ask for ever
+            case NeedsRoom() if job.alone:  # it has all there is, and would ask for ever
+                self._folders[job.folder].delivery.disbelieve(job)
             case NeedsRoom():
                 self._log.info("job.needs-room", job=job.id, folder=job.folder, pixels=report.pixels)
                 self._journal.queue.put_back(job.id, alone=True)
