@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from cutoutd.daemon.assembly import publisher_of
 from cutoutd.daemon.delivery import Delivery
 from cutoutd.daemon.hotfolder import HotFolder
+from cutoutd.daemon.roster import Roster
 from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.daemon.statusfile import StatusFile
-from cutoutd.daemon.supervisor import Supervisor
+from cutoutd.daemon.supervisor import Once, Supervisor
 from cutoutd.jobs import Version
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.journal import Journal
@@ -110,6 +111,7 @@ class Watched:
         self.looked_at: list[str] = []
         self.turns = 1
         self.turning_since_s: float | None = None
+        self.has_ended = True
         self.checks = 0
 
     def start(self) -> None:
@@ -180,13 +182,12 @@ class Hall:
         self.supervisor = Supervisor(
             journal=self.journal,
             pool=pool,
-            folders={NAME: self.hot},
+            folders=Roster.of(self.journal, {NAME: self.hot}),
             results=self._results,
             listener=self.heard,
             status=StatusFile(self.root, "run-1") if status else None,
             clock=self.clock,
-            once=once,
-            timeout_s=timeout_s,
+            once=Once(timeout_s=timeout_s) if once else None,
         )
         return self.supervisor
 

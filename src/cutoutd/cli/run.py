@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +13,7 @@ from cutoutd.cli.queue import printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock
 from cutoutd.errors import UsageError
+from cutoutd.notify import ServiceManager
 
 if TYPE_CHECKING:
     from cutoutd.daemon.daemon import Outcome
@@ -31,7 +34,9 @@ def run(
     ] = False,
 ) -> None:
     """Watch the folders and cut what lands in them, until stopped."""
-    from cutoutd.daemon import daemon  # noqa: PLC0415 -- only this command needs it, and it takes 0.1 s
+    # Only this command needs them, and they take 0.1 s.
+    from cutoutd.daemon import daemon  # noqa: PLC0415
+    from cutoutd.daemon.assembly import has_terminal  # noqa: PLC0415
 
     chosen = settings(config, input_dir, output_dir)
     if timeout is not None and not once:
@@ -40,7 +45,15 @@ def run(
         raise UsageError("this folder is not there", path=input_dir, advice="Make it, or name another one.")
     service = chosen.service
     with listener_for(_waiting(chosen), level=service.log_level, log_format=service.log_format) as listener:
-        outcome = daemon.run(chosen, clock=Clock(), listener=listener, once=once, timeout_s=timeout)
+        outcome = daemon.run(
+            chosen,
+            clock=Clock(),
+            listener=listener,
+            once=once,
+            timeout_s=timeout,
+            manager=ServiceManager.from_environment(os.environ),
+            read_again=None if once or has_terminal() else partial(settings, config, input_dir, output_dir),
+        )
     if once:
         _summarise(outcome)
         raise typer.Exit(0 if outcome.is_clean else 1)

@@ -12,25 +12,29 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon import machine
-from cutoutd.daemon.assembly import publisher_of, rules_of, setup_of, stopped_by_signals
+from cutoutd.daemon.assembly import obeying_signals, publisher_of, rules_of, setup_of
 from cutoutd.daemon.delivery import Delivery
 from cutoutd.daemon.gate import Gate
+from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.hotfolder import HotFolder
 from cutoutd.daemon.provenance import Provenance
+from cutoutd.daemon.reload import Reloader
+from cutoutd.daemon.roster import Roster
 from cutoutd.daemon.statusfile import StatusFile
-from cutoutd.daemon.supervisor import Supervisor, Tally
+from cutoutd.daemon.supervisor import Once, Supervisor, Tally
 from cutoutd.daemon.watcher import Watcher
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
 from cutoutd.models import catalog
+from cutoutd.notify import ServiceManager
 from cutoutd.pool.local import LocalPool
 from cutoutd.sandbox.worker import confine_supervisor
 from cutoutd.settings.digest import settings_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cutoutd.clock import Clock
     from cutoutd.daemon.listener import Listener, Result
@@ -70,7 +74,14 @@ class Outcome:
 
 
 def run(
-    settings: Settings, *, clock: Clock, listener: Listener, once: bool, timeout_s: float | None = None
+    settings: Settings,
+    *,
+    clock: Clock,
+    listener: Listener,
+    once: bool,
+    timeout_s: float | None = None,
+    manager: ServiceManager | None = None,
+    read_again: Callable[[], Settings] | None = None,
 ) -> Outcome:
     """Be the daemon until told to stop, or with ``once`` until nothing is left to do.
 
@@ -80,6 +91,8 @@ def run(
         listener: is told of each result.
         once: cut what is there, and end.
         timeout_s: with ``once``: end after so long in any case.
+        manager: the service manager that started us, if one did.
+        read_again: reads the configuration anew when SIGHUP asks for it; None: SIGHUP ends the run.
 
     Raises:
         AlreadyRunningError: another daemon holds the state directory.
@@ -94,7 +107,15 @@ def run(
         get().info("daemon.started", pid=os.getpid(), state_dir=str(state.path), sandbox=layers)
         with closing(Journal(state.path, run=state.run, clock=clock)) as journal:
             daemon = Daemon(
-                settings, model, state=state, journal=journal, clock=clock, listener=listener, once=once
+                settings,
+                model,
+                state=state,
+                journal=journal,
+                clock=clock,
+                listener=listener,
+                once=once,
+                manager=manager or ServiceManager(),
+                read_again=read_again,
             )
             outcome = daemon.run(timeout_s)
         get().info("daemon.stopped", **asdict(outcome.tally))
@@ -112,6 +133,8 @@ class Daemon:
         clock: the machine's.
         listener: is told of each result.
         once: cut what is there, and end.
+        manager: the service manager's ear.
+        read_again: reads the configuration anew.
     """
 
     def __init__(
@@ -124,8 +147,9 @@ class Daemon:
         clock: Clock,
         listener: Listener,
         once: bool,
+        manager: ServiceManager,
+        read_again: Callable[[], Settings] | None,
     ) -> None:
-        self._settings = settings
         self._model = model
         self._state = state
         self._journal = journal
@@ -134,13 +158,10 @@ class Daemon:
         self._once = once
         self._pool: LocalPool | None = None
         self._results: deque[Result] = deque()
-        self._provenance = Provenance(
-            model=model,
-            settings_sha256={folder.name: settings_sha256(folder, model.name) for folder in settings.folder},
-            worker=lambda: self._pool.facts if self._pool is not None else None,
-            clock=clock,
-        )
-        self._folders = {folder.name: self._hot_folder(folder) for folder in settings.folder}
+        self._manager = manager
+        self._reloads = read_again is not None
+        self._reloader = Reloader(settings, read_again or (lambda: settings), self._wake)
+        self._folders = self._roster(frozenset())
 
     def run(self, timeout_s: float | None) -> Outcome:
         """Start all, work, stop all.
@@ -149,23 +170,17 @@ class Daemon:
             ModelError: the model does not load.
             CutoutdError: the workers do not start, or a folder's thread died.
         """
-        unfinished = self._journal.queue.recover()
-        self._journal.queue.park(set(self._folders))
-        for job in unfinished:
-            if job.folder in self._folders:
-                self._folders[job.folder].delivery.repair(job)
-        dead_runs = self._journal.runs.begin()
-        for folder in self._folders.values():
-            folder.start()
+        settings = self._reloader.settings
+        self._journal.queue.recover()
+        self._folders = self._roster(dead=self._journal.runs.begin())
+        self._folders.change(settings.folder)
+        self._folders.tend(())
         self._wait_for_first_looks()
-        for folder in self._folders.values():
-            folder.delivery.sweep(dead_runs)
-            for job in self._journal.queue.undisposed(folder.folder.name):
-                folder.delivery.dispose(job)
+        self._folders.tend(())
         self._pool = LocalPool(
-            size=machine.worker_count(self._settings.pool.workers),
+            size=machine.worker_count(settings.pool.workers),
             setup=self._setup,
-            job_timeout_s=self._settings.pool.job_timeout_s,
+            job_timeout_s=settings.pool.job_timeout_s,
             clock=self._clock,
         )
         supervisor = Supervisor(
@@ -176,16 +191,19 @@ class Daemon:
             listener=self._listener,
             status=StatusFile(self._state.path, self._state.run),
             clock=self._clock,
-            once=self._once,
-            timeout_s=timeout_s,
+            heartbeat=Heartbeat(self._manager, self._clock),
+            once=Once(timeout_s=timeout_s) if self._once else None,
         )
-        self._listener.started(len(self._folders), self._pool.size)
+        self._listener.started(len(self._folders.active), self._pool.size)
         try:
-            with stopped_by_signals(supervisor.stop):
+            with obeying_signals(supervisor.stop, self._reloader.ask if self._reloads else None):
                 supervisor.run()
         finally:
             self._stop()
         return self._outcome(supervisor.tally)
+
+    def _roster(self, dead: frozenset[str]) -> Roster:
+        return Roster(self._journal, self._hot_folder, dead=dead, reloader=self._reloader)
 
     def _hot_folder(self, folder: Folder) -> HotFolder:
         publisher = publisher_of(folder, name=folder.name, run=self._state.run)
@@ -193,7 +211,7 @@ class Daemon:
             folder,
             memory=self._journal.folders,
             publisher=publisher,
-            min_free_mb=self._settings.service.min_free_disk_mb,
+            min_free_mb=self._reloader.settings.service.min_free_disk_mb,
             state_dir=self._state.path,
         )
         watcher = Watcher(
@@ -210,7 +228,7 @@ class Daemon:
             folder,
             journal=self._journal,
             publisher=publisher,
-            provenance=self._provenance,
+            provenance=self._provenance(folder),
             clock=self._clock,
             run=self._state.run,
             tell=self._results.append,
@@ -224,17 +242,26 @@ class Daemon:
             names=self._journal.names,
         )
 
+    def _provenance(self, folder: Folder) -> Provenance:
+        # One for each, since a folder may come back with other settings while the run goes on.
+        return Provenance(
+            model=self._model,
+            settings_sha256={folder.name: settings_sha256(folder, self._model.name)},
+            worker=lambda: self._pool.facts if self._pool is not None else None,
+            clock=self._clock,
+        )
+
     def _wait_for_first_looks(self) -> None:
         end_s = self._clock.monotonic_s() + FIRST_LOOK_S
-        for folder in self._folders.values():
+        for folder in self._folders.active.values():
             folder.intake.wait_for_first_look(max(0.0, end_s - self._clock.monotonic_s()))
             folder.wants_new_workers()  # the workers that are started next are laid out for what is there now
 
     def _setup(self) -> wire.Setup:
         # What does not answer would hold a new worker up before it has begun.
-        folders = [folder for folder in self._folders.values() if folder.standing.is_open]
+        folders = [folder for folder in self._folders.active.values() if folder.standing.is_open]
         return setup_of(
-            self._settings,
+            self._reloader.settings,
             self._model,
             inputs=[folder.folder.input for folder in folders],
             stagings=[folder.staging for folder in folders],
@@ -247,21 +274,21 @@ class Daemon:
     def _stop(self) -> None:
         if self._pool is not None:
             self._pool.close()
-        for folder in self._folders.values():
+        for folder in self._folders.everyone:
             folder.stop()
         end_s = self._clock.monotonic_s() + JOIN_S
-        for folder in self._folders.values():
+        for folder in self._folders.everyone:
             folder.join(max(0.0, end_s - self._clock.monotonic_s()))
 
     def _outcome(self, tally: Tally) -> Outcome:
         reader = Reader(self._journal.store)
         return Outcome(
             tally=tally,
-            remaining={name: reader.remaining(name) for name in self._folders},
-            held_up={name: folder.standing.held_up for name, folder in self._folders.items()},
+            remaining={name: reader.remaining(name) for name in self._folders.active},
+            held_up={name: folder.standing.held_up for name, folder in self._folders.active.items()},
             closed={
                 name: standing.why
-                for name, folder in self._folders.items()
+                for name, folder in self._folders.active.items()
                 if not (standing := folder.standing).is_open
             },
         )

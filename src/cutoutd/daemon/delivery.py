@@ -97,6 +97,7 @@ class Delivery:
         self._resting: list[tuple[float, Deed]] = []
         self._given = 0
         self._finished = 0
+        self._sweeps = True
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"deliver {folder.name}", daemon=True)
 
@@ -114,13 +115,23 @@ class Delivery:
         """Begin."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End once what was given is done, and leave nothing staged; to be called when the workers are gone."""
+    def stop(self, *, sweep: bool = True) -> None:
+        """End once what was given is done; to be called when no worker has a picture of this folder.
+
+        Args:
+            sweep: leave nothing staged.
+        """
+        self._sweeps = sweep
         self._work.put(None)
 
     def join(self, timeout_s: float) -> None:
         """Wait for the thread's end, but not for long."""
         self._thread.join(timeout_s)
+
+    @property
+    def has_ended(self) -> bool:
+        """Its thread is gone."""
+        return not self._thread.is_alive()
 
     def repair(self, job: Job) -> None:
         """Finish, or undo, what a run that died was giving its names."""
@@ -155,7 +166,8 @@ class Delivery:
             while (deed := self._next()) is not None:
                 self._do(deed)
                 self._wake()
-            self._sweep(frozenset({self._run_id}))  # the workers are gone: what they left is of no use
+            if self._sweeps:
+                self._sweep(frozenset({self._run_id}))  # the workers are gone: what they left is of no use
         except BaseException as error:  # noqa: BLE001 -- a side thread's death must be heard: the supervisor raises it
             self.failure = error
             self._wake()

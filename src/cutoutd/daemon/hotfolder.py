@@ -63,6 +63,10 @@ class Intake(Protocol):
     def join(self, timeout_s: float) -> None:
         """Wait for the end, but not for long."""
 
+    @property
+    def has_ended(self) -> bool:
+        """Its thread is gone."""
+
     def wait_for_first_look(self, timeout_s: float) -> bool:
         """Whether the folder was looked at within a time."""
 
@@ -124,6 +128,11 @@ class HotFolder:
         """Wait for both, but not for long: one that hangs on a share is left behind."""
         self.intake.join(timeout_s)
         self.delivery.join(timeout_s)
+
+    @property
+    def has_ended(self) -> bool:
+        """Both threads are gone: nobody works on it any more."""
+        return self.intake.has_ended and self.delivery.has_ended
 
     @property
     def standing(self) -> Standing:
