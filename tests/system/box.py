@@ -73,7 +73,9 @@ class Box:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         if not children:
             return 0
-        return int(children[0]) if b"systemd" in Path(f"/proc/{children[0]}/cmdline").read_bytes() else 0
+        # Until then it is the script, which is still on this machine's own root.
+        is_booted = Path(f"/proc/{children[0]}/cmdline").read_bytes().startswith(b"/lib/systemd/systemd\0")
+        return int(children[0]) if is_booted else 0
 
     def path(self, inside: str) -> Path:
         """A path of the box, as it is reached from outside."""
@@ -115,12 +117,13 @@ class Box:
 
     def main_pid(self, unit: str) -> int:
         """The unit's main process, as it is known outside the box."""
-        group = self.show(unit, "ControlGroup")["ControlGroup"]
         inside = self.show(unit, "MainPID")["MainPID"]
-        for pid in self.path(f"/sys/fs/cgroup{group}/cgroup.procs").read_text().split():
-            if _status(int(pid)).get("NSpid", "").split()[-1:] == [inside]:
-                return int(pid)
-        raise AssertionError(f"{unit} has no process {inside}")
+        return next(pid for pid in self.pids(unit) if _status(pid).get("NSpid", "").split()[-1:] == [inside])
+
+    def pids(self, unit: str) -> list[int]:
+        """The unit's processes, as they are known outside the box."""
+        group = self.show(unit, "ControlGroup")["ControlGroup"]
+        return [int(pid) for pid in self.path(f"/sys/fs/cgroup{group}/cgroup.procs").read_text().split()]
 
     def journal(self, unit: str | None = None) -> str:
         """The log."""

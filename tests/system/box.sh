@@ -21,7 +21,8 @@ if [ "${BOX_STAGE:-}" != inside ]; then
   # What lies in the real /tmp must not be seen inside.
   sentinel=$(mktemp /tmp/cutoutd-box-sentinel.XXXXXX)
   echo "$sentinel" > "$box/sentinel"
-  BOX_STAGE=inside exec unshare --cgroup --mount --propagation private --pid --uts --ipc --net --fork --kill-child \
+  # Killed with whoever started it, and all inside with it.
+  BOX_STAGE=inside exec setpriv --pdeathsig KILL unshare --cgroup --mount --propagation private --pid --uts --ipc --net --fork --kill-child \
     "$0" "$@"
 fi
 
