@@ -25,6 +25,7 @@ from tests.integration.parts import JPEG, NAME, Heard, cut_of, folder_in, proven
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cutoutd.daemon.heartbeat import Heartbeat
     from cutoutd.daemon.listener import Result
     from cutoutd.jobs import Job, JobState, Report, Task
     from cutoutd.journal.commands import Verb
@@ -174,6 +175,8 @@ class Hall:
             names=self.journal.names,
         )
         self.hot.start()
+        self.roster = Roster.of(self.journal, {NAME: self.hot})
+        self.heartbeat: Heartbeat | None = None
         self.supervisor = self.supervise(once=True)
 
     def supervise(self, *, once: bool, timeout_s: float | None = None, status: bool = False) -> Supervisor:
@@ -182,11 +185,12 @@ class Hall:
         self.supervisor = Supervisor(
             journal=self.journal,
             pool=pool,
-            folders=Roster.of(self.journal, {NAME: self.hot}),
+            folders=self.roster,
             results=self._results,
             listener=self.heard,
             status=StatusFile(self.root, "run-1") if status else None,
             clock=self.clock,
+            heartbeat=self.heartbeat,
             once=Once(timeout_s=timeout_s) if once else None,
         )
         return self.supervisor
