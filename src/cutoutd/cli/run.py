@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -43,6 +44,8 @@ def run(
         raise UsageError("--timeout goes with --once", advice="Give both, or neither.")
     if input_dir is not None and not input_dir.is_dir():
         raise UsageError("this folder is not there", path=input_dir, advice="Make it, or name another one.")
+    # A service manager ends what hangs with SIGABRT: then the log says where it hung.
+    faulthandler.enable()
     service = chosen.service
     with listener_for(_waiting(chosen), level=service.log_level, log_format=service.log_format) as listener:
         outcome = daemon.run(

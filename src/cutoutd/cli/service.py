@@ -63,7 +63,7 @@ def install(
     scope = Scope.SYSTEM if system else Scope.USER
     kind = _kind(config, input_dir, output_dir)
     _check_privileges(scope)
-    if input_dir is not None and not input_dir.is_dir():
+    if input_dir is not None and not os.path.isdir(input_dir):  # noqa: PTH112 -- Path.is_dir raises where it may not look
         raise UsageError("this folder is not there", path=input_dir, advice="Make it, or name another one.")
     service = _service(kind, scope, run_as, config, input_dir, output_dir)
     where = installation.place(kind, scope, os.environ)

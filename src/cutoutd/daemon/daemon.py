@@ -157,6 +157,8 @@ class Daemon:
         self._listener = listener
         self._once = once
         self._pool: LocalPool | None = None
+        self._supervisor: Supervisor | None = None
+        self._stop_asked = False
         self._results: deque[Result] = deque()
         self._manager = manager
         self._reloads = read_again is not None
@@ -170,20 +172,38 @@ class Daemon:
             ModelError: the model does not load.
             CutoutdError: the workers do not start, or a folder's thread died.
         """
-        settings = self._reloader.settings
+        # Before anything takes time: without a handler of ours SIGHUP would end what is just starting.
+        with obeying_signals(self._ask_to_stop, self._reloader.ask if self._reloads else None):
+            self._start_folders()
+            supervisor = self._start_supervisor(timeout_s)
+            try:
+                supervisor.run()
+            finally:
+                self._stop()
+        return self._outcome(supervisor.tally)
+
+    def _ask_to_stop(self) -> None:
+        self._stop_asked = True
+        if self._supervisor is not None:
+            self._supervisor.stop()
+
+    def _start_folders(self) -> None:
         self._journal.queue.recover()
         self._folders = self._roster(dead=self._journal.runs.begin())
-        self._folders.change(settings.folder)
+        self._folders.change(self._reloader.settings.folder)
         self._folders.tend(())
         self._wait_for_first_looks()
         self._folders.tend(())
+
+    def _start_supervisor(self, timeout_s: float | None) -> Supervisor:
+        settings = self._reloader.settings
         self._pool = LocalPool(
             size=machine.worker_count(settings.pool.workers),
             setup=self._setup,
             job_timeout_s=settings.pool.job_timeout_s,
             clock=self._clock,
         )
-        supervisor = Supervisor(
+        self._supervisor = supervisor = Supervisor(
             journal=self._journal,
             pool=self._pool,
             folders=self._folders,
@@ -194,13 +214,10 @@ class Daemon:
             heartbeat=Heartbeat(self._manager, self._clock),
             once=Once(timeout_s=timeout_s) if self._once else None,
         )
+        if self._stop_asked:
+            supervisor.stop()
         self._listener.started(len(self._folders.active), self._pool.size)
-        try:
-            with obeying_signals(supervisor.stop, self._reloader.ask if self._reloads else None):
-                supervisor.run()
-        finally:
-            self._stop()
-        return self._outcome(supervisor.tally)
+        return supervisor
 
     def _roster(self, dead: frozenset[str]) -> Roster:
         return Roster(self._journal, self._hot_folder, dead=dead, reloader=self._reloader)
