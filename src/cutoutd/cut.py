@@ -13,12 +13,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon import machine
-from cutoutd.daemon.assembly import confine, publisher_of, setup_of, stopped_by_signals
+from cutoutd.daemon.assembly import confine, obeying_signals, publisher_of, setup_of
 from cutoutd.daemon.delivery import Delivery
 from cutoutd.daemon.hotfolder import HotFolder
 from cutoutd.daemon.provenance import Provenance
+from cutoutd.daemon.roster import Roster
 from cutoutd.daemon.standing import Standing, Watching
-from cutoutd.daemon.supervisor import Supervisor
+from cutoutd.daemon.supervisor import Once, Supervisor
 from cutoutd.errors import UsageError
 from cutoutd.intake import marker
 from cutoutd.jobs import Version
@@ -48,6 +49,7 @@ class NamedFiles:
     has_settled = True
     failure: BaseException | None = None
     roots: tuple[tuple[int, int], ...] = ()
+    turns = 1
     checked = 0
     recoveries = 0
     turning_since_s: float | None = None
@@ -63,6 +65,11 @@ class NamedFiles:
 
     def join(self, timeout_s: float) -> None:
         """Nothing to wait for."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Nothing ever runs."""
+        return True
 
     def wait_for_first_look(self, timeout_s: float) -> bool:  # noqa: ARG002 -- an Intake's
         """It was looked at when it was named."""
@@ -164,16 +171,16 @@ class _Call:
         supervisor = Supervisor(
             journal=self._journal,
             pool=self._pool,
-            folders=folders,
+            folders=Roster.of(self._journal, folders),
             results=self._results,
             listener=self._listener,
             status=None,
             clock=self._clock,
-            once=True,
+            once=Once(),
         )
         self._listener.started(len(folders), self._pool.size)
         try:
-            with stopped_by_signals(supervisor.stop):
+            with obeying_signals(supervisor.stop):
                 for folder in folders.values():
                     folder.start()
                 supervisor.run()

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from cutoutd.daemon.assembly import publisher_of
 from cutoutd.daemon.delivery import Delivery
 from cutoutd.daemon.hotfolder import HotFolder
+from cutoutd.daemon.roster import Roster
 from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.daemon.statusfile import StatusFile
-from cutoutd.daemon.supervisor import Supervisor
+from cutoutd.daemon.supervisor import Once, Supervisor
 from cutoutd.jobs import Version
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.journal import Journal
@@ -24,6 +25,7 @@ from tests.integration.parts import JPEG, NAME, Heard, cut_of, folder_in, proven
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cutoutd.daemon.heartbeat import Heartbeat
     from cutoutd.daemon.listener import Result
     from cutoutd.jobs import Job, JobState, Report, Task
     from cutoutd.journal.commands import Verb
@@ -122,7 +124,9 @@ class Watched:
         self.has_settled = True
         self.roots: tuple[tuple[int, int], ...] = ()
         self.looked_at: list[str] = []
+        self.turns = 1
         self.turning_since_s: float | None = None
+        self.has_ended = True
         self.checks = 0
         self.checked = 0
         self.is_well = True
@@ -191,6 +195,8 @@ class Hall:
             names=self.journal.names,
         )
         self.hot.start()
+        self.roster = Roster.of(self.journal, {NAME: self.hot})
+        self.heartbeat: Heartbeat | None = None
         self.supervisor = self.supervise(once=True)
 
     def supervise(self, *, once: bool, timeout_s: float | None = None, status: bool = False) -> Supervisor:
@@ -199,13 +205,13 @@ class Hall:
         self.supervisor = Supervisor(
             journal=self.journal,
             pool=pool,
-            folders={NAME: self.hot},
+            folders=self.roster,
             results=self._results,
             listener=self.heard,
             status=StatusFile(self.root, "run-1") if status else None,
             clock=self.clock,
-            once=once,
-            timeout_s=timeout_s,
+            heartbeat=self.heartbeat,
+            once=Once(timeout_s=timeout_s) if once else None,
         )
         return self.supervisor
 

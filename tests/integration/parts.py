@@ -89,9 +89,9 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def provenance(clock: Clock) -> Provenance:
+def provenance(clock: Clock, name: str = NAME) -> Provenance:
     """Of made-up results."""
-    return Provenance(model=MODEL, settings_sha256={NAME: "s" * 64}, worker=lambda: None, clock=clock)
+    return Provenance(model=MODEL, settings_sha256={name: "s" * 64}, worker=lambda: None, clock=clock)
 
 
 def cut_of(

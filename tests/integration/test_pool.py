@@ -204,7 +204,6 @@ def test_a_pool_is_sound_again_once_a_new_worker_has_rehearsed(make: Callable[..
     """The one that takes the dead one's place is told to."""
     pool = make(1)
     until(pool, lambda: pool.idle == 1)
-    told = [pool.is_sound]
     pool.submit(task(1, "crash"))
     events_of(pool, 1)
     was_sound = pool.is_sound

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cutoutd.cli import bench, check, cut, models, queue, run, status
+from cutoutd.cli import bench, check, cut, models, queue, run, service, status
 from cutoutd.cli.pipes import close_quietly
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
 
@@ -47,6 +47,7 @@ def build() -> typer.Typer:
     app.command("resume")(queue.resume)
     app.command("bench")(bench.bench)
     app.add_typer(models.build(), name="models")
+    app.add_typer(service.build(), name="service")
     return app
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
+import os
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +15,7 @@ from cutoutd.cli.queue import printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock
 from cutoutd.errors import UsageError
+from cutoutd.notify import ServiceManager
 
 if TYPE_CHECKING:
     from cutoutd.daemon.daemon import Outcome
@@ -32,16 +36,28 @@ def run(
     ] = False,
 ) -> None:
     """Watch the folders and cut what lands in them, until stopped."""
-    from cutoutd.daemon import daemon  # noqa: PLC0415 -- only this command needs it, and it takes 0.1 s
+    # Only this command needs them, and they take 0.1 s.
+    from cutoutd.daemon import daemon  # noqa: PLC0415
+    from cutoutd.daemon.assembly import has_terminal  # noqa: PLC0415
 
     chosen = settings(config, input_dir, output_dir)
     if timeout is not None and not once:
         raise UsageError("--timeout goes with --once", advice="Give both, or neither.")
     if input_dir is not None and not input_dir.is_dir():
         raise UsageError("this folder is not there", path=input_dir, advice="Make it, or name another one.")
+    # A service manager ends what hangs with SIGABRT: then the log says where it hung.
+    faulthandler.enable()
     service = chosen.service
     with listener_for(_waiting(chosen), level=service.log_level, log_format=service.log_format) as listener:
-        outcome = daemon.run(chosen, clock=Clock(), listener=listener, once=once, timeout_s=timeout)
+        outcome = daemon.run(
+            chosen,
+            clock=Clock(),
+            listener=listener,
+            once=once,
+            timeout_s=timeout,
+            manager=ServiceManager.from_environment(os.environ),
+            read_again=None if once or has_terminal() else partial(settings, config, input_dir, output_dir),
+        )
     if once:
         with told_if_anyone_listens():
             _summarise(outcome)

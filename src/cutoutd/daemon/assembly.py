@@ -119,8 +119,13 @@ def confine(settings: Settings) -> tuple[str, ...]:
 
 
 @contextmanager
-def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Let the first SIGTERM, SIGINT or SIGHUP stop the work in order, and a second one end it at once."""
+def obeying_signals(stop: Callable[[], None], reload: Callable[[], None] | None = None) -> Iterator[None]:
+    """Let the first SIGTERM or SIGINT stop the work in order, and a second one end it at once.
+
+    Args:
+        stop: called by the first.
+        reload: called by each SIGHUP; None: SIGHUP is one of those that stop.
+    """
     asked = False
 
     def obey(number: int, _: object) -> None:
@@ -130,18 +135,41 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
         asked = True
         stop()
 
+    def hear(_: int, __: object) -> None:
+        if reload is not None:
+            reload()
+
+    deeds = {
+        signal.SIGTERM: obey,
+        signal.SIGINT: obey,
+        signal.SIGHUP: obey if reload is None else hear,
+    }
     # What the caller ignores stays ignored: SIGHUP under nohup, SIGINT in the background of a script.
-    numbers = [
-        number
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {
+        number: signal.signal(number, deed)
+        for number, deed in deeds.items()
         if signal.getsignal(number) is not signal.SIG_IGN
-    ]
-    before = {number: signal.signal(number, obey) for number in numbers}
+    }
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def has_terminal() -> bool:
+    """Whether a terminal controls this process, whose closing would send it SIGHUP.
+
+    That is the very case in which SIGHUP means "end": the kernel sends it to nobody else. Variables such as
+    NOTIFY_SOCKET or INVOCATION_ID tell less, since a terminal that is itself a service hands them on to its
+    shells; and standard input may be a file in either case.
+    """
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    os.close(terminal)
+    return True
 
 
 def permissions_of(folder: Folder) -> Permissions:

@@ -13,16 +13,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon import machine
-from cutoutd.daemon.assembly import confine, publisher_of, rules_of, setup_of, stopped_by_signals
+from cutoutd.daemon.assembly import confine, obeying_signals, publisher_of, rules_of, setup_of
 from cutoutd.daemon.delivery import Delivery
 from cutoutd.daemon.gate import Gate
+from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.hotfolder import HotFolder
 from cutoutd.daemon.keeper import Keeper
 from cutoutd.daemon.patience import Patience
 from cutoutd.daemon.provenance import Provenance
+from cutoutd.daemon.reload import Reloader
 from cutoutd.daemon.retention import Retention
+from cutoutd.daemon.roster import Roster
 from cutoutd.daemon.statusfile import StatusFile
-from cutoutd.daemon.supervisor import Supervisor, Tally
+from cutoutd.daemon.supervisor import Once, Supervisor, Tally
 from cutoutd.daemon.watcher import Watcher
 from cutoutd.intake.tenancy import Tenancy
 from cutoutd.journal.journal import Journal
@@ -30,11 +33,12 @@ from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
 from cutoutd.models import catalog
+from cutoutd.notify import ServiceManager
 from cutoutd.pool.local import LocalPool
 from cutoutd.settings.digest import settings_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cutoutd.clock import Clock
     from cutoutd.daemon.listener import Listener, Result
@@ -74,7 +78,14 @@ class Outcome:
 
 
 def run(
-    settings: Settings, *, clock: Clock, listener: Listener, once: bool, timeout_s: float | None = None
+    settings: Settings,
+    *,
+    clock: Clock,
+    listener: Listener,
+    once: bool,
+    timeout_s: float | None = None,
+    manager: ServiceManager | None = None,
+    read_again: Callable[[], Settings] | None = None,
 ) -> Outcome:
     """Be the daemon until told to stop, or with ``once`` until nothing is left to do.
 
@@ -84,6 +95,8 @@ def run(
         listener: is told of each result.
         once: cut what is there, and end.
         timeout_s: with ``once``: end after so long in any case.
+        manager: the service manager that started us, if one did.
+        read_again: reads the configuration anew when SIGHUP asks for it; None: SIGHUP ends the run.
 
     Raises:
         AlreadyRunningError: another daemon holds the state directory.
@@ -101,7 +114,15 @@ def run(
         opened = patience.until_done(partial(Journal, state.path, run=state.run, clock=clock))
         with closing(opened) as journal:
             daemon = Daemon(
-                settings, model, state=state, journal=journal, clock=clock, listener=listener, once=once
+                settings,
+                model,
+                state=state,
+                journal=journal,
+                clock=clock,
+                listener=listener,
+                once=once,
+                manager=manager or ServiceManager(),
+                read_again=read_again,
             )
             outcome = daemon.run(timeout_s)
         get().info("daemon.stopped", **asdict(outcome.tally))
@@ -119,6 +140,8 @@ class Daemon:
         clock: the machine's.
         listener: is told of each result.
         once: cut what is there, and end.
+        manager: the service manager's ear.
+        read_again: reads the configuration anew.
     """
 
     def __init__(
@@ -131,8 +154,9 @@ class Daemon:
         clock: Clock,
         listener: Listener,
         once: bool,
+        manager: ServiceManager,
+        read_again: Callable[[], Settings] | None,
     ) -> None:
-        self._settings = settings
         self._model = model
         self._state = state
         self._journal = journal
@@ -140,14 +164,13 @@ class Daemon:
         self._listener = listener
         self._once = once
         self._pool: LocalPool | None = None
+        self._supervisor: Supervisor | None = None
+        self._stop_asked = False
         self._results: deque[Result] = deque()
-        self._provenance = Provenance(
-            model=model,
-            settings_sha256={folder.name: settings_sha256(folder, model.name) for folder in settings.folder},
-            worker=lambda: self._pool.facts if self._pool is not None else None,
-            clock=clock,
-        )
-        self._folders = {folder.name: self._hot_folder(folder) for folder in settings.folder}
+        self._manager = manager
+        self._reloads = read_again is not None
+        self._reloader = Reloader(settings, read_again or (lambda: settings), self._wake)
+        self._folders = self._roster(frozenset())
 
     def run(self, timeout_s: float | None) -> Outcome:
         """Start all, work, stop all.
@@ -156,24 +179,38 @@ class Daemon:
             ModelError: the model does not load.
             CutoutdError: the workers do not start, or a folder's thread died.
         """
-        unfinished, dead_runs = Patience(lasting=not self._once).until_done(self._take_over)
-        for folder in self._folders.values():
-            folder.start()
+        # Before anything takes time: without a handler of ours SIGHUP would end what is just starting.
+        with obeying_signals(self._ask_to_stop, self._reloader.ask if self._reloads else None):
+            self._start_folders()
+            supervisor = self._start_supervisor(timeout_s)
+            try:
+                supervisor.run()
+            finally:
+                self._stop()
+        return self._outcome(supervisor.tally)
+
+    def _ask_to_stop(self) -> None:
+        self._stop_asked = True
+        if self._supervisor is not None:
+            self._supervisor.stop()
+
+    def _start_folders(self) -> None:
+        patience = Patience(lasting=not self._once)
+        self._folders = self._roster(dead=patience.until_done(self._take_over))
+        patience.until_done(partial(self._folders.change, self._reloader.settings.folder))
+        patience.until_done(partial(self._folders.tend, ()))
         self._wait_for_first_looks()
-        for job in unfinished:  # not before: another machine may have the folder by now
-            if job.folder in self._folders:
-                self._folders[job.folder].delivery.repair(job)
-        for folder in self._folders.values():
-            folder.delivery.sweep(dead_runs)
-            for job in self._journal.queue.undisposed(folder.folder.name):
-                folder.delivery.dispose(job)
+        patience.until_done(partial(self._folders.tend, ()))
+
+    def _start_supervisor(self, timeout_s: float | None) -> Supervisor:
+        settings = self._reloader.settings
         self._pool = LocalPool(
-            size=machine.worker_count(self._settings.pool.workers),
+            size=machine.worker_count(settings.pool.workers),
             setup=self._setup,
-            job_timeout_s=self._settings.pool.job_timeout_s,
+            job_timeout_s=settings.pool.job_timeout_s,
             clock=self._clock,
         )
-        supervisor = Supervisor(
+        self._supervisor = supervisor = Supervisor(
             journal=self._journal,
             pool=self._pool,
             folders=self._folders,
@@ -181,22 +218,21 @@ class Daemon:
             listener=self._listener,
             status=StatusFile(self._state.path, self._state.run),
             clock=self._clock,
-            once=self._once,
-            timeout_s=timeout_s,
+            heartbeat=Heartbeat(self._manager, self._clock),
+            once=Once(timeout_s=timeout_s) if self._once else None,
         )
-        self._listener.started(len(self._folders), self._pool.size)
-        try:
-            with stopped_by_signals(supervisor.stop):
-                supervisor.run()
-        finally:
-            self._stop()
-        return self._outcome(supervisor.tally)
+        if self._stop_asked:
+            supervisor.stop()
+        self._listener.started(len(self._folders.active), self._pool.size)
+        return supervisor
 
-    def _take_over(self) -> tuple[list[Job], frozenset[str]]:
-        """What dead runs were in the midst of, and which they were; may be called again."""
-        unfinished = self._journal.queue.recover()
-        self._journal.queue.park(set(self._folders))
-        return unfinished, self._journal.runs.begin(self._state.previous_run)
+    def _roster(self, dead: frozenset[str]) -> Roster:
+        return Roster(self._journal, self._hot_folder, dead=dead, reloader=self._reloader)
+
+    def _take_over(self) -> frozenset[str]:
+        """Take over what dead runs had in hand, and say which they were; may be called again."""
+        self._journal.queue.recover()
+        return self._journal.runs.begin(self._state.previous_run)
 
     def _hot_folder(self, folder: Folder) -> HotFolder:
         publisher = publisher_of(folder, name=folder.name, run=self._state.run)
@@ -205,7 +241,7 @@ class Daemon:
             folder,
             memory=self._journal.folders,
             publisher=publisher,
-            min_free_mb=self._settings.service.min_free_disk_mb,
+            min_free_mb=self._reloader.settings.service.min_free_disk_mb,
             state_dir=self._state.path,
             tenancy=tenancy,
         )
@@ -224,7 +260,7 @@ class Daemon:
             folder,
             journal=self._journal,
             publisher=publisher,
-            provenance=self._provenance,
+            provenance=self._provenance(folder),
             clock=self._clock,
             run=self._state.run,
             tell=self._results.append,
@@ -241,7 +277,7 @@ class Daemon:
         )
 
     def _retention(self, folder: Folder) -> Retention | None:
-        keep_days = self._settings.service.keep_history_days
+        keep_days = self._reloader.settings.service.keep_history_days
         if keep_days == 0:
             return None
         return Retention(
@@ -252,17 +288,26 @@ class Daemon:
             clock=self._clock,
         )
 
+    def _provenance(self, folder: Folder) -> Provenance:
+        # One for each, since a folder may come back with other settings while the run goes on.
+        return Provenance(
+            model=self._model,
+            settings_sha256={folder.name: settings_sha256(folder, self._model.name)},
+            worker=lambda: self._pool.facts if self._pool is not None else None,
+            clock=self._clock,
+        )
+
     def _wait_for_first_looks(self) -> None:
         end_s = self._clock.monotonic_s() + FIRST_LOOK_S
-        for folder in self._folders.values():
+        for folder in self._folders.active.values():
             folder.intake.wait_for_first_look(max(0.0, end_s - self._clock.monotonic_s()))
             folder.wants_new_workers()  # the workers that are started next are laid out for what is there now
 
     def _setup(self) -> wire.Setup:
         # What does not answer would hold a new worker up before it has begun.
-        folders = [folder for folder in self._folders.values() if folder.is_there]
+        folders = [folder for folder in self._folders.active.values() if folder.is_there]
         return setup_of(
-            self._settings,
+            self._reloader.settings,
             self._model,
             inputs=[folder.folder.input for folder in folders],
             stagings=[folder.staging for folder in folders],
@@ -275,21 +320,21 @@ class Daemon:
     def _stop(self) -> None:
         if self._pool is not None:
             self._pool.close()
-        for folder in self._folders.values():
+        for folder in self._folders.everyone:
             folder.stop()
         end_s = self._clock.monotonic_s() + JOIN_S
-        for folder in self._folders.values():
+        for folder in self._folders.everyone:
             folder.join(max(0.0, end_s - self._clock.monotonic_s()))
 
     def _outcome(self, tally: Tally) -> Outcome:
         reader = Reader(self._journal.store)
         return Outcome(
             tally=tally,
-            remaining={name: reader.remaining(name) for name in self._folders},
-            held_up={name: folder.standing.held_up for name, folder in self._folders.items()},
+            remaining={name: reader.remaining(name) for name in self._folders.active},
+            held_up={name: folder.standing.held_up for name, folder in self._folders.active.items()},
             closed={
                 name: standing.why
-                for name, folder in self._folders.items()
+                for name, folder in self._folders.active.items()
                 if not (standing := folder.shown).is_open
             },
         )

@@ -70,19 +70,24 @@ class Deeds:
         """Whether something that rests needs what is staged."""
         return any(resting.needs_staged for resting in self._resting)
 
+    @property
+    def has_ended(self) -> bool:
+        """Its thread is gone."""
+        return not self._thread.is_alive()
+
     def start(self) -> None:
         """Begin."""
         self._thread.start()
 
-    def stop(self, last: Deed) -> None:
-        """End once what was given is done, ``last`` after all."""
+    def stop(self, last: Deed | None) -> None:
+        """End once what was given is done, and ``last`` after all of it."""
         self._last = last
         self._work.put(None)
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread's end, but not for long; whether it has ended."""
         self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        return self.has_ended
 
     def give(self, deed: Deed) -> None:
         """Have something done after what was given before."""

@@ -130,9 +130,13 @@ class Delivery:
         """Begin."""
         self._deeds.start()
 
-    def stop(self) -> None:
-        """End once what was given is done, and leave nothing staged; to be called when the workers are gone."""
-        self._deeds.stop(partial(self._sweep, frozenset({self._run_id})))
+    def stop(self, *, sweep: bool = True) -> None:
+        """End once what was given is done; to be called when no worker has a picture of this folder.
+
+        Args:
+            sweep: leave nothing staged.
+        """
+        self._deeds.stop(partial(self._sweep, frozenset({self._run_id})) if sweep else None)
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread's end, but not for long; whether it has ended."""
@@ -141,6 +145,11 @@ class Delivery:
     def hurry(self) -> None:
         """Do at once what rests: the disk or share is well again."""
         self._deeds.hurry()
+
+    @property
+    def has_ended(self) -> bool:
+        """Its thread is gone."""
+        return self._deeds.has_ended
 
     def repair(self, job: Job) -> None:
         """Finish, or undo, what a run that died was giving its names."""

@@ -27,6 +27,12 @@ class Dispatcher:
         self._newest_first = newest_first
         self._turn = list(newest_first)
 
+    def arrange(self, newest_first: Mapping[str, bool]) -> None:
+        """These are the folders now; those that stay keep their turn."""
+        self._newest_first = newest_first
+        stay = [name for name in self._turn if name in newest_first]
+        self._turn = stay + [name for name in newest_first if name not in stay]
+
     def next_job(self, ready: Collection[str], *, pool_is_empty: bool) -> Job | None:
         """The job to begin now, or None.
 

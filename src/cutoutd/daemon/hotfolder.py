@@ -79,8 +79,16 @@ class Intake(Protocol):
     def join(self, timeout_s: float) -> None:
         """Wait for the end, but not for long."""
 
+    @property
+    def has_ended(self) -> bool:
+        """Its thread is gone."""
+
     def wait_for_first_look(self, timeout_s: float) -> bool:
         """Whether the folder was looked at within a time."""
+
+    @property
+    def turns(self) -> int:
+        """How many looks were finished."""
 
     @property
     def checked(self) -> int:
@@ -162,6 +170,15 @@ class HotFolder:
         if self._keeper is not None:
             self._keeper.stop(release=ended)
             self._keeper.join(timeout_s if ended else 0.0)
+
+    def has_let_go(self) -> bool:
+        """Whether nobody works on it any more, its hold included, which is given up last."""
+        if not (self.intake.has_ended and self.delivery.has_ended):
+            return False
+        if self._keeper is None:
+            return True
+        self._keeper.stop(release=True)
+        return self._keeper.has_ended
 
     @property
     def standing(self) -> Standing:

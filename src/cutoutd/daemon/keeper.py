@@ -54,6 +54,11 @@ class Keeper:
         """Wait for the thread's end, but not for long."""
         self._thread.join(timeout_s)
 
+    @property
+    def has_ended(self) -> bool:
+        """Its thread is gone."""
+        return not self._thread.is_alive()
+
     def _run(self) -> None:
         try:
             self._keep()

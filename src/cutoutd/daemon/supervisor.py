@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, Final
 from cutoutd import retry
 from cutoutd.daemon.ages import Ages
 from cutoutd.daemon.dispatcher import Dispatcher
+from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.listener import Result
 from cutoutd.errors import LostError, StorageError
 from cutoutd.failure import failure_of
 from cutoutd.jobs import Cut, Failure, JobState, NeedsRoom, Unchanged
 from cutoutd.journal.commands import Verb
 from cutoutd.logs import get
+from cutoutd.notify import ServiceManager
 from cutoutd.ports import Finished
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from cutoutd.clock import Clock
     from cutoutd.daemon.hotfolder import HotFolder
     from cutoutd.daemon.listener import Listener
+    from cutoutd.daemon.roster import Roster
     from cutoutd.daemon.statusfile import StatusFile
     from cutoutd.jobs import Job, Report
     from cutoutd.journal.commands import Command
@@ -55,19 +56,38 @@ class Tally:
             setattr(self, state.value, getattr(self, state.value) + 1)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Once:
+    """A run that ends by itself.
+
+    Attributes:
+        timeout_s: after so long in any case.
+    """
+
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Held:
+    """A job that a worker has, and the folder it was begun for: another may have its name by now."""
+
+    job: Job
+    folder: HotFolder
+
+
 class Supervisor:
     """The daemon's loop.
 
     Args:
         journal: what is remembered.
         pool: where pictures are cut.
-        folders: the hot folders by name.
+        folders: the hot folders, as they come and go.
         results: where the deliveries put what they have ended.
         listener: is told of each result.
         status: the file for `cutoutd status`, if there is to be one.
         clock: for ages and deadlines.
+        heartbeat: tells the service manager how things are.
         once: end when nothing is runnable.
-        timeout_s: with ``once``: end after so long in any case.
     """
 
     def __init__(
@@ -75,30 +95,30 @@ class Supervisor:
         *,
         journal: Journal,
         pool: Pool,
-        folders: Mapping[str, HotFolder],
+        folders: Roster,
         results: deque[Result],
         listener: Listener,
         status: StatusFile | None,
         clock: Clock,
-        once: bool = False,
-        timeout_s: float | None = None,
+        heartbeat: Heartbeat | None = None,
+        once: Once | None = None,
     ) -> None:
         self._journal = journal
         self._pool = pool
         self._folders = folders
         self._results = results
-        self._dispatcher = Dispatcher(
-            journal.queue, {name: hot.folder.order == "newest" for name, hot in folders.items()}
-        )
+        self._heartbeat = heartbeat or Heartbeat(ServiceManager(), clock)
+        self._dispatcher = Dispatcher(journal.queue, {})
         self._listener = listener
         self._status = status
         self._clock = clock
-        self._once = once
-        self._end_s = None if timeout_s is None else clock.monotonic_s() + timeout_s
+        self._once = once is not None
+        limit_s = once.timeout_s if once is not None else None
+        self._end_s = None if limit_s is None else clock.monotonic_s() + limit_s
         self._log = get()
         self._ages = Ages(clock)
-        self._in_hand: dict[int, Job] = {}
-        self._mourned: list[Job] = []
+        self._in_hand: dict[int, _Held] = {}
+        self._mourned: list[_Held] = []
         self._doubted: set[int] = set()
         self._stop_at_s: float | None = None
         self._unheard: deque[PoolEvent] = deque()
@@ -132,7 +152,8 @@ class Supervisor:
                 except StorageError as error:
                     # Nothing was lost by it: what is not written down yet is still in our hands.
                     self._note_refusal(error)
-            for folder in self._folders.values():
+                self._beat()
+            for folder in self._folders.everyone:
                 folder.check_alive()
         finally:
             self._put_back_what_is_left()
@@ -150,8 +171,18 @@ class Supervisor:
         self._give_another_chance()
         self._tick()
         self._announce()
+        if self._stop_at_s is None and self._folders.reconfigure(self._heartbeat):
+            self._pool.recycle()  # they were bound to the old folders and limits
+            self._next_tick_s = 0.0
         dispatched = self._stop_at_s is None and self._dispatch()
         return self._once and not dispatched and self._is_exhausted()
+
+    def _beat(self) -> None:
+        if self._pool.facts is not None:
+            self._heartbeat.up()
+        self._heartbeat.beat(self._folders.everyone)
+        if self._stop_at_s is not None:
+            self._heartbeat.draining()
 
     def _note_refusal(self, error: StorageError) -> None:
         if error.cause != self._refused:
@@ -165,14 +196,15 @@ class Supervisor:
             self._end_s = None
         if self._stop_at_s is None:
             return False
-        drained = not self._in_hand and all(folder.delivery.is_idle for folder in self._folders.values())
+        drained = not self._in_hand and all(folder.delivery.is_idle for folder in self._folders.everyone)
         return drained or now_s >= self._stop_at_s
 
     def _is_exhausted(self) -> bool:
         """Nothing runs, nothing waits for its name, and every folder has said all it can."""
-        folders = self._folders.values()
+        folders = self._folders.everyone
         return (
-            all(folder.intake.has_settled and not folder.is_examined for folder in folders)
+            self._folders.is_settled
+            and all(folder.intake.has_settled and not folder.is_examined for folder in folders)
             and not self._in_hand
             and not self._mourned
             and not self._results
@@ -181,13 +213,13 @@ class Supervisor:
         )
 
     def _put_back_what_is_left(self) -> None:
-        for job in (*self._in_hand.values(), *self._mourned):
+        for held in (*self._in_hand.values(), *self._mourned):
             try:
-                self._journal.queue.put_back(job.id)
+                self._journal.queue.put_back(held.job.id)
             except StorageError as error:
                 self._note_refusal(error)  # the next start finds it in the hands of a dead run
             else:
-                self._log.info("job.put-back", job=job.id, folder=job.folder)
+                self._log.info("job.put-back", job=held.job.id, folder=held.job.folder)
         self._in_hand.clear()
         self._mourned.clear()
 
@@ -198,9 +230,10 @@ class Supervisor:
         self._next_tick_s = now_s + TICK_S
         if (jump_s := self._ages.look()) != 0.0:
             self._log.warning("clock.jumped", seconds=round(jump_s, 1))
-        for folder in self._folders.values():
+        for folder in self._folders.everyone:
             folder.check_alive()
         self._watch_over_folders(now_s)
+        self._folders.tend({held.folder for held in (*self._in_hand.values(), *self._mourned)})
         self._obey()
         self._journal.queue.wake_rested()
         self._show()
@@ -208,22 +241,30 @@ class Supervisor:
     def _watch_over_folders(self, now_s: float) -> None:
         """Hold back what a share would hold up, and let go on what was held up."""
         for root in self._pool.take_unreachable():
-            for folder in self._folders.values():
+            for folder in self._folders.everyone:
                 folder.found_unreachable(root)
         waiting, left_behind = set(self._pool.waiting), set(self._pool.left_behind)
-        for name, folder in self._folders.items():
-            own = {job.id for job in self._in_hand.values() if job.folder == name}
+        for folder in self._folders.everyone:
+            own = {number for number, held in self._in_hand.items() if held.folder is folder}
             folder.watch_over(now_s, waiting=waiting & own, left_behind=left_behind)
             if folder.has_recovered():
-                self._journal.queue.hurry(name)
+                self._journal.queue.hurry(folder.folder.name)
                 folder.delivery.hurry()
 
     def _show(self) -> None:
+        if self._heartbeat.wants_status:
+            folders = self._folders.standings().values()
+            self._heartbeat.status(
+                folders=len(folders),
+                standing_by=sum(not standing.is_open for standing in folders),
+                queue=self._journal.queue.count_open(),
+                paused=self._paused,
+            )
         if self._status is None:
             return
         try:
             self._status.show(
-                {name: folder.shown for name, folder in self._folders.items()},
+                self._folders.standings(),
                 workers=self._pool.size,
                 facts=self._pool.facts,
                 paused=self._paused,
@@ -253,26 +294,28 @@ class Supervisor:
     def _ready(self) -> set[str]:
         if self._paused:
             return set()
-        return {name for name, folder in self._folders.items() if folder.may_work(self._pool.size)}
+        return {name for name, folder in self._folders.active.items() if folder.may_work(self._pool.size)}
 
     def _dispatch(self) -> bool:
         begun = False
         if self._doubtful is not None:
             self._journal.queue.put_back(self._doubtful)
             self._doubtful = None
-        if any(job.alone for job in self._in_hand.values()):
+        if any(held.job.alone for held in self._in_hand.values()):
             return begun
-        changed = [folder for folder in self._folders.values() if folder.wants_new_workers()]
+        active = self._folders.active
+        self._dispatcher.arrange({name: hot.folder.order == "newest" for name, hot in active.items()})
+        changed = [folder for folder in active.values() if folder.wants_new_workers()]
         if changed:
             self._pool.recycle()
         while self._pool.idle:
             job = self._dispatcher.next_job(self._ready(), pool_is_empty=self._pool.busy == 0)
             if job is None:
                 break
-            # Before the claim: it reads the journal, which may refuse.
-            task = self._folders[job.folder].task(job)
+            folder = active[job.folder]
+            task = folder.task(job)  # before the claim: it reads the journal, which may refuse
             self._claim(job)
-            self._in_hand[job.id] = job
+            self._in_hand[job.id] = _Held(job=job, folder=folder)
             self._pool.submit(task)
             begun = True
             if job.alone:
@@ -286,46 +329,46 @@ class Supervisor:
         self._doubtful = None
 
     def _hear(self, event: PoolEvent) -> None:
-        job = self._in_hand[event.job]
+        held = self._in_hand[event.job]
         if isinstance(event, Finished):
-            self._take(job, event.report)
+            self._take(held.job, held.folder, event.report)
         else:
-            self._mourn(job, event)
+            self._mourn(held.job, held.folder, event)
         del self._in_hand[event.job]
 
-    def _take(self, job: Job, report: Report) -> None:
-        self._folders[job.folder].heard(report)
+    def _take(self, job: Job, folder: HotFolder, report: Report) -> None:
+        folder.heard(report)
         if not (isinstance(report, Failure) and report.code == "SourceGone"):
             self._doubted.discard(job.id)
         match report:
             case Cut():
-                self._folders[job.folder].delivery.deliver(job, report)
+                folder.delivery.deliver(job, report)
             case Unchanged():
-                self._folders[job.folder].delivery.leave(job, report.sha256)
+                folder.delivery.leave(job, report.sha256)
             case NeedsRoom() if job.alone:  # it has all there is, and would ask for ever
-                self._folders[job.folder].delivery.disbelieve(job)
+                folder.delivery.disbelieve(job)
             case NeedsRoom():
                 self._log.info("job.needs-room", job=job.id, folder=job.folder, pixels=report.pixels)
                 self._journal.queue.put_back(job.id, alone=True)
             case Failure():
-                self._weigh(job, report)
+                self._weigh(job, folder, report)
 
-    def _weigh(self, job: Job, failure: Failure) -> None:
+    def _weigh(self, job: Job, folder: HotFolder, failure: Failure) -> None:
         if failure.code == "SourceGone":
             if job.id not in self._doubted:
                 # A share that goes away looks like files that do: only a folder that is well has lost one.
                 self._doubted.add(job.id)
-                self._folders[job.folder].examine()
+                folder.examine()
                 self._journal.queue.put_back(job.id)
                 return
             self._doubted.discard(job.id)
             self._journal.gone(job, failure.cause)
             self._log.info("job.gone", job=job.id, folder=job.folder, path=job.path, why=failure.cause)
-            self._folders[job.folder].intake.look_at(job.path)
+            folder.intake.look_at(job.path)
             self._say(job, JobState.GONE, failure.cause)
             return
         if failure.code in ("Storage", "Output"):
-            self._folders[job.folder].examine(job.path)
+            folder.examine(job.path)
         # Copying tools and shares keep old file times, so a file may have come later than it says.
         age_s = self._ages.since_s(job.accepted_us)
         decision = retry.after_failure(failure, tries=job.tries, age_s=age_s, patient=not self._once)
@@ -341,10 +384,9 @@ class Supervisor:
             )
             self._say(job, JobState.RETRY, failure.cause)
         else:
-            self._folders[job.folder].delivery.explain(job, failure)
+            folder.delivery.explain(job, failure)
 
-    def _mourn(self, job: Job, lost: Lost) -> None:
-        folder = self._folders[job.folder]
+    def _mourn(self, job: Job, folder: HotFolder, lost: Lost) -> None:
         if lost.stuck or lost.stalled is not None:
             folder.found_stuck(job, lost)
             # Other pictures first, if it is this one's place alone that does not answer.
@@ -352,7 +394,7 @@ class Supervisor:
             return
         attempts = self._journal.queue.count_attempt(job.id)
         if isinstance(retry.after_lost(attempts=attempts), retry.Again):
-            self._mourned.append(job)
+            self._mourned.append(_Held(job=job, folder=folder))
             return
         why = "it took longer than job_timeout_s allows" if lost.timed_out else lost.why
         error = LostError(f"{why}; tried {attempts} times")
@@ -366,7 +408,7 @@ class Supervisor:
     def _give_another_chance(self) -> None:
         """Queue again what workers died over, once a new one has shown that it was not the machine's fault."""
         while self._mourned and (self._pool.is_sound or self._stop_at_s is not None):
-            self._journal.queue.put_back(self._mourned[0].id)
+            self._journal.queue.put_back(self._mourned[0].job.id)
             del self._mourned[0]
 
     def _put_off(self, job: Job, error: StorageError) -> None:
@@ -380,6 +422,7 @@ class Supervisor:
         while self._results:
             result = self._results.popleft()
             self.tally.add(result.state)
+            self._heartbeat.ended(result.state)
             self._listener.result(result)
 
     def _say(self, job: Job, state: JobState, why: str = "") -> None:

@@ -148,6 +148,11 @@ class Watcher:
         """Wait for the thread's end, but not for long."""
         self._thread.join(timeout_s)
 
+    @property
+    def has_ended(self) -> bool:
+        """Its thread is gone."""
+        return not self._thread.is_alive()
+
     def wait_for_first_look(self, timeout_s: float) -> bool:
         """Whether the folder was looked at, healthy or not, within a time."""
         return self._looked.wait(timeout_s)

@@ -140,6 +140,13 @@ class Queue:
             changes["sha256"] = sha256
         self._update(job, state, **changes)
 
+    def count_open(self) -> int:
+        """How many jobs are still to be done, over all folders."""
+        row = self._store.row(
+            "SELECT COUNT(*) AS n FROM job WHERE state IN ('queued', 'working', 'publishing', 'retry')"
+        )
+        return int(row["n"]) if row is not None else 0
+
     def undisposed(self, folder: str) -> list[Job]:
         """Jobs of a folder whose originals are still to be moved or deleted, or whose failures to be written down."""
         rows = self._store.rows(

@@ -67,7 +67,11 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
             file or variable, table, key and what would be right, for everything that is wrong.
     """
     path = Path.cwd() / path
-    return assemble(document.read(path), environment.read(environ), origin=str(path), base=path.parent)
+    written = document.read(path)
+    if path == places.SYSTEM_FILE and isinstance(service := written.setdefault("service", {}), dict):
+        # The machine's own configuration: its journal belongs to no user's home.
+        service["state_dir"] = service.get("state_dir") or os.fspath(places.SYSTEM_STATE)
+    return assemble(written, environment.read(environ), origin=str(path), base=path.parent)
 
 
 def for_pair(input_dir: Path, output_dir: Path, environ: Mapping[str, str]) -> Settings:

@@ -14,6 +14,8 @@ from platformdirs import user_config_path, user_state_path
 APP: Final = "cutoutd"
 FILE_NAME: Final = "cutoutd.toml"
 SYSTEM_FILE: Final = Path("/etc/cutoutd") / FILE_NAME
+SYSTEM_STATE: Final = Path("/var/lib/cutoutd")
+"""The state directory that goes with it."""
 
 
 def state_dir() -> Path:

@@ -1,0 +1,145 @@
+"""Tells the service manager how the daemon is: ready, its queue and rate, alive, still ending.
+
+The watchdog is fed from the main loop, after a whole turn of it, and so only while three things go on:
+
+- the journal answers. Each turn reads it; a disk that hangs, or a thread that keeps the journal's lock, holds
+  up the turn. A journal that *refuses*, on a full disk, is no reason: the work waits for the disk, and a new
+  start would meet the same one.
+- the dispatcher gives out work: it is part of the turn.
+- every folder is looked at when its time has come. A look that is under way may hang, on a share: then the
+  folder stands by alone, and a restart would not cure the share. But a watcher that is not looking, and has
+  not been for longer than any pause, has a fault of ours.
+
+It must not touch folders or the journal.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.jobs import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cutoutd.clock import Clock
+    from cutoutd.daemon.hotfolder import HotFolder
+    from cutoutd.notify import ServiceManager
+
+OVERSLEPT_S: Final = 90.0
+"""A watcher looks again after a minute at the latest."""
+
+STATUS_EVERY_S: Final = 2.0
+RATE_WINDOW_S: Final = 60.0
+
+EXTEND_EVERY_S: Final = 1.0
+EXTEND_S: Final = 10.0
+"""An end that goes on is granted so much more each time; one that hangs is killed after it."""
+
+
+class Heartbeat:
+    """The daemon's pulse, as the service manager gets it.
+
+    Args:
+        manager: the service manager's ear.
+        clock: its monotonic side.
+    """
+
+    def __init__(self, manager: ServiceManager, clock: Clock) -> None:
+        self._manager = manager
+        self._clock = clock
+        self._is_up = False
+        self._is_stopping = False
+        self._next_feed_s = 0.0
+        self._next_extension_s = 0.0
+        self._next_status_s = 0.0
+        self._ends_s: deque[float] = deque()
+        self._turns: dict[str, tuple[int, float]] = {}
+        self._notice = ""
+
+    @property
+    def wants_status(self) -> bool:
+        """Whether it is time to say how things stand."""
+        return self._manager.listens and self._clock.monotonic_s() >= self._next_status_s
+
+    def up(self) -> None:
+        """The first worker is there: what is dropped is cut."""
+        if not self._is_up:
+            self._is_up = True
+            self._manager.ready()
+
+    def reloading(self) -> None:
+        """A reload has begun."""
+        if self._is_up:
+            self._manager.reloading()
+
+    def reloaded(self) -> None:
+        """It is over, well or not."""
+        if self._is_up:
+            self._manager.ready()
+
+    def notice(self, text: str) -> None:
+        """What people must see in the status until something else is said; empty: nothing."""
+        self._notice = text
+        self._next_status_s = 0.0
+
+    def ended(self, state: JobState) -> None:
+        """A job has ended; for the rate."""
+        if state in (JobState.DONE, JobState.REVIEW):
+            self._ends_s.append(self._clock.monotonic_s())
+
+    def status(self, *, folders: int, standing_by: int, queue: int, paused: bool) -> None:
+        """Say how things stand, in a line."""
+        now_s = self._clock.monotonic_s()
+        self._next_status_s = now_s + STATUS_EVERY_S
+        while self._ends_s and self._ends_s[0] < now_s - RATE_WINDOW_S:
+            self._ends_s.popleft()
+        parts = [
+            f"{queue} waiting, {len(self._ends_s)} in the last minute",
+            f"{folders} folder{'s' * (folders != 1)}",
+        ]
+        if standing_by:
+            parts[-1] += f", {standing_by} standing by: see cutoutd status"
+        if paused:
+            parts.insert(0, "paused")
+        if self._is_stopping:
+            parts.insert(0, "ending what is in work")
+        if self._notice:
+            parts.insert(0, self._notice)
+        self._manager.status("; ".join(parts))
+
+    def beat(self, folders: Iterable[HotFolder]) -> None:
+        """A whole turn of the main loop is done.
+
+        Args:
+            folders: all there are.
+        """
+        every_s = self._manager.feed_every_s
+        now_s = self._clock.monotonic_s()
+        if every_s is not None and now_s >= self._next_feed_s and not self._overslept(folders, now_s):
+            self._next_feed_s = now_s + every_s
+            self._manager.feed()
+
+    def draining(self) -> None:
+        """The end has begun, and goes on."""
+        now_s = self._clock.monotonic_s()
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._manager.stopping()
+        if now_s >= self._next_extension_s:
+            self._next_extension_s = now_s + EXTEND_EVERY_S
+            self._manager.extend(EXTEND_S)
+
+    def _overslept(self, folders: Iterable[HotFolder], now_s: float) -> bool:
+        overslept = False
+        seen: dict[str, tuple[int, float]] = {}
+        for folder in folders:
+            turns, since_s = self._turns.get(folder.folder.name, (-1, now_s))
+            looks = folder.intake.turning_since_s is not None
+            if looks or folder.intake.turns != turns:
+                turns, since_s = folder.intake.turns, now_s
+            seen[folder.folder.name] = (turns, since_s)
+            overslept = overslept or now_s - since_s > OVERSLEPT_S
+        self._turns = seen
+        return overslept

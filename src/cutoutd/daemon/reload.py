@@ -1,0 +1,118 @@
+"""Reads the configuration anew while the daemon runs, and says whether it may be taken over.
+
+Reading happens in a thread of its own: file and group database may lie on what hangs, and the main thread must
+not. The answer is whole settings that were checked, or a refusal; nobody sees anything in between. It must not
+carry the change out: `cutoutd.daemon.supervisor` does.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.daemon.assembly import permissions_of, rules_of
+from cutoutd.errors import ConfigurationError, CutoutdError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cutoutd.settings.schema import Settings
+
+_AT_ONCE: Final = frozenset({"max_pixels", "max_file_mb", "worker_memory_mb", "nice"})
+"""Keys of [pool] that each new worker is told; all others are built into the running program."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """The new configuration is not taken over."""
+
+    why: str
+
+
+class Reloader:
+    """Reads anew when asked.
+
+    Args:
+        settings: those in force.
+        read: reads the configuration as it was read at the start.
+        wake: called when there is something to see to.
+
+    Attributes:
+        settings: those in force; `adopt` replaces them.
+    """
+
+    def __init__(self, settings: Settings, read: Callable[[], Settings], wake: Callable[[], None]) -> None:
+        self.settings = settings
+        self._read = read
+        self._wake = wake
+        self._asked = False
+        self._thread: threading.Thread | None = None
+        self._answer: Settings | Refusal | BaseException | None = None
+
+    def ask(self) -> None:
+        """Read anew soon; safe in a signal handler."""
+        self._asked = True
+        self._wake()
+
+    def begin(self) -> bool:
+        """Begin to read if that was asked for; whether it has just begun."""
+        if not self._asked or self._thread is not None:
+            return False
+        self._asked = False
+        self._answer = None
+        self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
+        self._thread.start()
+        return True
+
+    def answer(self) -> Settings | Refusal | None:
+        """What came of it, until `adopt` or `drop`; None: nothing was asked, or it is still being read."""
+        if isinstance(self._answer, BaseException):
+            raise self._answer
+        return self._answer
+
+    def adopt(self, settings: Settings) -> None:
+        """These are in force now."""
+        self.settings = settings
+        self.drop()
+
+    def drop(self) -> None:
+        """The answer was seen to."""
+        self._answer = None
+        self._thread = None
+
+    def _run(self) -> None:
+        try:
+            new = self._read()
+            check(self.settings, new)
+            self._answer = new
+        except CutoutdError as error:
+            self._answer = Refusal(why=str(error))
+        except BaseException as error:  # noqa: BLE001 -- a fault of ours: the supervisor raises it
+            self._answer = error
+        self._wake()
+
+
+def check(old: Settings, new: Settings) -> None:
+    """Whether new settings can take the place of old ones in a running daemon.
+
+    Raises:
+        ConfigurationError: they cannot; says which key, and what to do.
+    """
+    for folder in new.folder:
+        rules_of(folder)
+        permissions_of(folder)
+    fixed = list(_fixed(old, new))
+    if fixed:
+        raise ConfigurationError(
+            f"{', '.join(fixed)} cannot change while cutoutd runs, so nothing was taken over",
+            advice="Restart it, or change it back and reload.",
+        )
+
+
+def _fixed(old: Settings, new: Settings) -> Iterator[str]:
+    for table in ("service", "pool", "model"):
+        before, after = getattr(old, table), getattr(new, table)
+        for key in type(before).model_fields:
+            if key not in _AT_ONCE and getattr(before, key) != getattr(after, key):
+                yield f"[{table}] {key}"

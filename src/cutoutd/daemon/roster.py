@@ -1,0 +1,191 @@
+"""Which hot folders there are, while the configuration changes under way.
+
+A folder that is taken out, or whose settings change, *leaves*: nothing more of it is begun, what is in work is
+finished under the settings it was begun with, and its threads end. Only then does a folder of the same
+name begin, so that two never work on one folder, however long a share holds a thread up. Main thread alone; it
+must not touch a folder itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cutoutd.daemon.reload import Refusal
+from cutoutd.daemon.standing import Standing
+from cutoutd.logs import get
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from cutoutd.daemon.heartbeat import Heartbeat
+    from cutoutd.daemon.hotfolder import HotFolder
+    from cutoutd.daemon.reload import Reloader
+    from cutoutd.jobs import Job
+    from cutoutd.journal.journal import Journal
+    from cutoutd.settings.schema import Folder
+
+
+class Roster:
+    """The hot folders.
+
+    Args:
+        journal: knows what is to be repaired, and parks what has no folder.
+        make: puts a hot folder together; raises StorageError where the journal refuses, and is called again.
+        dead: ids of the runs that have ended, whose staged files may go.
+        reloader: reads the configuration anew, where that may be asked for.
+
+    Attributes:
+        active: those whose jobs may be begun, by name.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        make: Callable[[Folder], HotFolder],
+        *,
+        dead: frozenset[str] = frozenset(),
+        reloader: Reloader | None = None,
+    ) -> None:
+        self._journal = journal
+        self._make = make
+        self._dead = dead
+        self._reloader = reloader
+        self._log = get()
+        self.active: dict[str, HotFolder] = {}
+        self._waiting: dict[str, Folder] = {}
+        self._leaving: list[HotFolder] = []
+        self._stopped: set[HotFolder] = set()
+        self._unseen: dict[HotFolder, list[Job]] = {}  # and what was being published when it began
+
+    @classmethod
+    def of(cls, journal: Journal, folders: Mapping[str, HotFolder]) -> Roster:
+        """Folders that are put together and begun elsewhere, and stay as they are."""
+        roster = cls(journal, _nobody)
+        roster.active.update(folders)
+        return roster
+
+    @property
+    def everyone(self) -> list[HotFolder]:
+        """Also those that are leaving."""
+        return [*self.active.values(), *self._leaving]
+
+    @property
+    def is_settled(self) -> bool:
+        """Nobody is about to begin or to leave."""
+        return not (self._waiting or self._leaving or self._unseen)
+
+    def standings(self) -> dict[str, Standing]:
+        """How each configured folder stands."""
+        why = "what is in work under the earlier settings is finished first"
+        return {name: Standing(why=why) for name in self._waiting} | {
+            name: folder.shown for name, folder in self.active.items()
+        }
+
+    def change(self, wanted: Iterable[Folder]) -> tuple[list[str], list[str], list[str]]:
+        """Have these folders from now on; all of it or, if the journal refuses, nothing.
+
+        Args:
+            wanted: the whole list, checked.
+
+        Returns:
+            Names that are new, changed, and taken out.
+
+        Raises:
+            StorageError: the journal cannot be written just now; nothing has changed, to be called again.
+        """
+        by_name = {folder.name: folder for folder in wanted}
+        known = {name: folder.folder for name, folder in self.active.items()} | self._waiting
+        self._journal.queue.park(set(by_name))  # the one step that can fail comes first
+        for name, folder in list(self.active.items()):
+            if by_name.get(name) != folder.folder:
+                del self.active[name]
+                self._leaving.append(folder)
+                folder.intake.stop()
+        self._waiting = {name: folder for name, folder in by_name.items() if name not in self.active}
+        for folder in self._leaving:
+            self._unseen.pop(folder, None)
+        return (
+            [name for name in by_name if name not in known],
+            [name for name, folder in by_name.items() if known.get(name, folder) != folder],
+            [name for name in known if name not in by_name],
+        )
+
+    def reconfigure(self, heartbeat: Heartbeat) -> bool:
+        """Take a new configuration over, whole, when one was asked for and is right.
+
+        Args:
+            heartbeat: is told of it.
+
+        Returns:
+            Whether other settings are in force now.
+
+        Raises:
+            StorageError: the journal refuses just now; to be called again.
+        """
+        if self._reloader is None:
+            return False
+        if self._reloader.begin():
+            heartbeat.reloading()
+        new = self._reloader.answer()
+        if new is None:
+            return False
+        if isinstance(new, Refusal):
+            self._log.error("reload.refused", why=new.why)
+            heartbeat.notice(f"the new configuration is refused and the old one goes on: {new.why}")
+            self._reloader.drop()
+        else:
+            added, changed, removed = self.change(new.folder)
+            self._reloader.adopt(new)
+            self._log.info("reload.done", added=added, changed=changed, removed=removed)
+            heartbeat.notice("")
+        heartbeat.reloaded()
+        return not isinstance(new, Refusal)
+
+    def tend(self, in_work: Collection[HotFolder]) -> None:
+        """Let those go that are done, and those begin whose place is free.
+
+        Args:
+            in_work: folders that workers have pictures of.
+
+        Raises:
+            StorageError: the journal refuses just now; to be called again.
+        """
+        for folder in list(self._leaving):
+            if folder not in in_work and self._has_left(folder):
+                # A picture may have been put back into the queue meanwhile.
+                self._journal.queue.park({*self.active, *self._waiting})
+                self._leaving.remove(folder)
+                self._stopped.discard(folder)
+        taken = {folder.folder.name for folder in self._leaving}
+        free = [settings for name, settings in self._waiting.items() if name not in taken]
+        if free:
+            self._begin(free)
+        for folder in [folder for folder in self._unseen if folder.intake.turns]:
+            undisposed = self._journal.queue.undisposed(folder.folder.name)
+            # Not before it was looked at: another machine may have the folder by now.
+            for job in self._unseen.pop(folder):
+                folder.delivery.repair(job)
+            folder.delivery.sweep(self._dead)
+            for job in undisposed:
+                folder.delivery.dispose(job)
+
+    def _begin(self, free: Iterable[Folder]) -> None:
+        unfinished = self._journal.queue.recover()
+        for settings in free:
+            folder = self._make(settings)
+            folder.start()
+            del self._waiting[settings.name]
+            self.active[settings.name] = folder
+            self._unseen[folder] = [job for job in unfinished if job.folder == settings.name]
+
+    def _has_left(self, folder: HotFolder) -> bool:
+        if folder not in self._stopped and folder.delivery.is_idle:
+            self._stopped.add(folder)
+            # Another folder with the same output has its own staged results there.
+            shared = any(other.staging == folder.staging for other in self.everyone if other is not folder)
+            folder.delivery.stop(sweep=not shared)
+        return folder in self._stopped and folder.has_let_go()
+
+
+def _nobody(folder: Folder) -> HotFolder:
+    raise LookupError(f"{folder.name!r} is not among the folders of this run")

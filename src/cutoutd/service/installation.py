@@ -1,0 +1,211 @@
+"""Puts a service in its place and takes it away again: one file, and a few calls of the service manager's tool.
+
+Each step is told before it is done. A file that we did not make is never touched.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import CutoutdError, UsageError
+from cutoutd.service import launchd
+from cutoutd.service.machine import Kind, account_named
+from cutoutd.service.unit import MARK, NAME, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cutoutd.service.unit import Unit
+
+_COMMAND_TIMEOUT_S: Final = 120
+
+
+class ServiceManagerError(CutoutdError):
+    """systemctl or launchctl did not do what was asked."""
+
+    title = "The service manager refused"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One call of the service manager's tool.
+
+    Attributes:
+        words: the command.
+        may_fail: it fails where there is nothing to do.
+    """
+
+    words: tuple[str, ...]
+    may_fail: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a service is installed.
+
+    Attributes:
+        file: the unit or property list.
+        begin: calls that start it, after the file was written.
+        refresh: calls that have a changed file take effect.
+        end: calls that stop it for good, before the file is removed.
+        after: calls once it is removed.
+        see: what a person types to see how it is.
+    """
+
+    file: Path
+    begin: tuple[Call, ...]
+    refresh: tuple[Call, ...]
+    end: tuple[Call, ...]
+    after: tuple[Call, ...]
+    see: str
+
+
+def place(kind: Kind, scope: Scope, environ: Mapping[str, str]) -> Place:
+    """Where a service of this machine belongs.
+
+    Args:
+        kind: what starts services here; not OTHER.
+        scope: whose it is.
+        environ: for the directories of a user.
+    """
+    if kind is Kind.LAUNCHD:
+        return _launchd(scope)
+    is_user = scope is Scope.USER
+    tool = ("systemctl", "--user") if is_user else ("systemctl",)
+    config = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    unit = f"{NAME}.service"
+    reload = Call(words=(*tool, "daemon-reload"))
+    return Place(
+        file=(config / "systemd/user" if is_user else Path("/etc/systemd/system")) / unit,
+        begin=(reload, Call(words=(*tool, "enable", "--now", unit))),
+        refresh=(reload, Call(words=(*tool, "enable", unit)), Call(words=(*tool, "restart", unit))),
+        end=(Call(words=(*tool, "disable", "--now", unit), may_fail=True),),
+        after=(reload, Call(words=(*tool, "reset-failed", unit), may_fail=True)),
+        see=" ".join((*tool, "status", NAME)),
+    )
+
+
+def _launchd(scope: Scope) -> Place:
+    is_user = scope is Scope.USER
+    domain = f"gui/{os.getuid()}" if is_user else "system"
+    target = f"{domain}/{launchd.LABEL}"
+    root = Path.home() if is_user else Path("/")
+    file = root / "Library" / ("LaunchAgents" if is_user else "LaunchDaemons") / f"{launchd.LABEL}.plist"
+    out = Call(words=("launchctl", "bootout", target), may_fail=True)
+    begin = (
+        Call(words=("launchctl", "enable", target)),
+        Call(words=("launchctl", "bootstrap", domain, os.fspath(file))),
+    )
+    return Place(
+        file=file, begin=begin, refresh=(out, *begin), end=(out,), after=(), see=f"launchctl print {target}"
+    )
+
+
+def install(unit: Unit, text: str, where: Place, say: Callable[[str], None]) -> None:
+    """Write the file if it is not as it should be, and have the service run.
+
+    Args:
+        unit: the service.
+        text: of the file.
+        where: it goes.
+        say: told of each step.
+
+    Raises:
+        UsageError: the file is somebody else's, or cannot be written.
+        ServiceManagerError: the service manager's tool refused.
+    """
+    before = _content(where.file)
+    _check_ours(where.file, before)
+    _make_state_dir(unit, say)
+    if before == text:
+        say(f"{where.file} is as it should be already.")
+    else:
+        say(f"Writing {where.file}")
+        _write(where.file, text)
+    _call(where.refresh if before not in (None, text) else where.begin, say)
+
+
+def uninstall(where: Place, say: Callable[[str], None]) -> bool:
+    """Stop the service and remove its file; whether there was one.
+
+    Raises:
+        UsageError: the file is somebody else's.
+        ServiceManagerError: the service manager's tool refused.
+    """
+    before = _content(where.file)
+    if before is None:
+        return False
+    _check_ours(where.file, before)
+    _call(where.end, say)
+    say(f"Removing {where.file}")
+    try:
+        where.file.unlink()
+    except OSError as error:
+        raise UsageError(f"it cannot be removed ({error.strerror})", path=where.file) from error
+    _call(where.after, say)
+    return True
+
+
+def _content(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"it cannot be read ({error.strerror})", path=file) from error
+
+
+def _check_ours(file: Path, content: str | None) -> None:
+    if content is not None and MARK not in content:
+        raise UsageError(
+            "this file was not made by `cutoutd service install`, so it is left alone",
+            path=file,
+            advice="Move it away first.",
+        )
+
+
+def _write(file: Path, text: str) -> None:
+    draft = file.with_name(f".{file.name}.new")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(text, encoding="utf-8")
+        draft.chmod(0o644)
+        draft.replace(file)
+    except OSError as error:
+        raise UsageError(f"it cannot be written ({error.strerror})", path=file) from error
+
+
+def _make_state_dir(unit: Unit, say: Callable[[str], None]) -> None:
+    """The unit is bound to it, so it must be there, and its owner's alone."""
+    directory = unit.state_dir
+    if directory.is_dir():
+        return
+    say(f"Making {directory}, for the journal")
+    directory.mkdir(parents=True, mode=0o700)
+    account = account_named(unit.owner)
+    if unit.scope is Scope.SYSTEM and account is not None:
+        os.chown(directory, account.uid, -1)
+
+
+def _call(calls: tuple[Call, ...], say: Callable[[str], None]) -> None:
+    tool = calls[0].words[0] if calls else ""
+    if calls and shutil.which(tool) is None:
+        typed = "\n".join(f"  {shlex.join(call.words)}" for call in calls)
+        say(f"There is no {tool} here. Where there is, type:\n{typed}")
+        return
+    for call in calls:
+        say(f"Running {shlex.join(call.words)}")
+        run = subprocess.run(  # noqa: S603 -- our own words
+            call.words, check=False, capture_output=True, text=True, timeout=_COMMAND_TIMEOUT_S
+        )
+        if run.returncode and not call.may_fail:
+            raise ServiceManagerError(
+                f"`{shlex.join(call.words)}` failed: {run.stderr.strip() or run.returncode}",
+                advice="See to that and run `cutoutd service install` again; it goes on from there.",
+            )

@@ -1,0 +1,59 @@
+"""A property list for launchd, as text. It must not look at the machine, nor run anything."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from xml.sax.saxutils import escape
+
+from cutoutd.errors import UsageError
+from cutoutd.service.unit import NAME, Scope, Unit, fill, template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LABEL: Final = NAME
+
+
+def log_file(unit: Unit) -> Path:
+    """Where its log goes; launchd keeps none."""
+    root = unit.home if unit.scope is Scope.USER else Path("/")
+    return root / "Library" / "Logs" / "cutoutd.log"
+
+
+def render(unit: Unit) -> str:
+    """The text of ``cutoutd.plist``.
+
+    Raises:
+        UsageError: a path cannot stand in a property list.
+    """
+    name = "agent" if unit.scope is Scope.USER else "daemon"
+    return fill(
+        template(f"launchd/{name}.plist.in"),
+        {
+            "LABEL": LABEL,
+            "OWNER": _text(unit.owner),
+            "LOG": _text(os.fspath(log_file(unit))),
+            "ENVIRONMENT": list(_environment(unit)),
+            "ARGUMENTS": [f"\t\t<string>{_text(part)}</string>" for part in unit.command],
+        },
+    )
+
+
+def _environment(unit: Unit) -> Iterator[str]:
+    if unit.environment:
+        yield "\t<key>EnvironmentVariables</key>"
+        yield "\t<dict>"
+        for name, value in unit.environment.items():
+            yield f"\t\t<key>{name}</key>"
+            yield f"\t\t<string>{_text(value)}</string>"
+        yield "\t</dict>"
+
+
+def _text(text: str) -> str:
+    if not text.isprintable():
+        raise UsageError(
+            f"{text!r} cannot stand in a property list", advice="Give the folder a name of printable letters."
+        )
+    return escape(text)

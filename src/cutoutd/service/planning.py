@@ -1,0 +1,145 @@
+"""From a configuration to the service that fits it: whose it is, what it starts, what it may write.
+
+It must not change anything.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import UsageError
+from cutoutd.service import directories, machine
+from cutoutd.service.unit import Scope, Unit
+from cutoutd.settings import document, places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from cutoutd.service.machine import Account
+    from cutoutd.settings.schema import Folder, Settings
+
+_KEPT: Final = ("XDG_STATE_HOME",)
+"""Decides where the journal lies; a service manager need not know what the shell does."""
+
+
+def unit_for(
+    settings: Settings,
+    *,
+    scope: Scope,
+    arguments: Sequence[str],
+    config: Path | None,
+    environ: Mapping[str, str],
+    run_as: str | None = None,
+) -> Unit:
+    """The service for a configuration.
+
+    Args:
+        settings: the configuration, as it was read.
+        scope: whose it is to be.
+        arguments: of ``cutoutd run``, with absolute paths.
+        config: the file, if there is one.
+        environ: the environment of the command.
+        run_as: for the system's scope: the user's name; None: the folders' owner.
+
+    Raises:
+        UsageError: it cannot be; says what would be right.
+    """
+    if scope is Scope.SYSTEM:
+        _check_paths(settings, config)
+        owner = _owner(settings, run_as)
+    else:
+        owner = machine.account_of(os.geteuid())
+    written = [place for folder in settings.folder for place in _places(folder)]
+    return Unit(
+        scope=scope,
+        command=(sys.executable, "-P", "-m", "cutoutd", "run", *arguments),
+        owner=owner.name,
+        home=owner.home,
+        state_dir=settings.service.state_dir,
+        read=(*_own_code(), *([config] if config is not None else []), *written),
+        write=directories.writable(written, directories.mount_points()),
+        environment={}
+        if scope is Scope.SYSTEM
+        else {name: environ[name] for name in _KEPT if name in environ},
+        chowns=any(folder.group for folder in settings.folder),
+    )
+
+
+def cautions(unit: Unit, settings: Settings) -> Iterator[str]:
+    """What a person should know of a service, where it is not quite as it could be."""
+    for folder in settings.folder:
+        for place in _places(folder):
+            if directories.is_pinned(place, unit.write):
+                yield (
+                    f"{place} lies directly below /: if it is unmounted or made anew, restart the service, "
+                    "which would not see it otherwise"
+                )
+
+
+def _own_code() -> Iterator[Path]:
+    """Where Python and this program lie: a checkout or a private environment may be anywhere."""
+    yield from map(Path, (sys.prefix, sys.base_prefix))
+    yield Path(__file__).parents[2]
+
+
+def _places(folder: Folder) -> Iterator[Path]:
+    for place in (folder.input, folder.output, folder.sidecar_dir, folder.originals_dir):
+        if place is not None:
+            yield place
+
+
+def _check_paths(settings: Settings, config: Path | None) -> None:
+    if config is not None and _has_home(document.read(config)):
+        raise UsageError(
+            "a path begins with ~, which is another directory for a system service",
+            path=config,
+            advice="Write the paths in full.",
+        )
+    if settings.service.state_dir == places.state_dir():
+        raise UsageError(
+            f"[service] state_dir is not set, so the journal would lie in the home of {machine.account_of(os.geteuid()).name}",
+            path=config,
+            advice=f"Move the configuration to {places.SYSTEM_FILE}, or set state_dir.",
+        )
+
+
+def _has_home(value: object) -> bool:
+    """Whether a path anywhere in a document begins with ``~``; no other setting may."""
+    if isinstance(value, dict):
+        named = (one for key, one in value.items() if key in ("input", "output") or key.endswith("_dir"))
+        nested = (one for one in value.values() if isinstance(one, dict | list))
+        return any(isinstance(one, str) and one.startswith("~") for one in named) or any(
+            map(_has_home, nested)
+        )
+    return isinstance(value, list) and any(map(_has_home, value))
+
+
+def _owner(settings: Settings, run_as: str | None) -> Account:
+    if run_as is not None:
+        account = machine.account_named(run_as)
+        if account is None:
+            raise UsageError(f"this machine has no user {run_as!r}", advice="Give --run-as the name of one.")
+        return account
+    owners = {}
+    for folder in settings.folder:
+        try:
+            owners[folder.input] = folder.input.stat().st_uid
+        except OSError as error:
+            raise UsageError(
+                f"its owner cannot be seen ({error.strerror})",
+                path=folder.input,
+                advice="Make the folder, or say with --run-as as whom the service is to run.",
+            ) from error
+    if len(set(owners.values())) == 1 and 0 not in owners.values():
+        return machine.account_of(next(iter(owners.values())))
+    listed = ", ".join(f"{path} ({machine.account_of(uid).name})" for path, uid in owners.items())
+    why = (
+        "the folders belong to root" if set(owners.values()) == {0} else "the folders belong to several users"
+    )
+    raise UsageError(
+        f"{why}: {listed}",
+        advice="Say with --run-as as whom the service is to run; it must be able to write there.",
+    )

@@ -1,0 +1,123 @@
+"""A unit for systemd, as text. It must not look at the machine, nor run anything."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import UsageError
+from cutoutd.service.unit import Scope, Unit, fill, template
+from cutoutd.settings import places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_STEPS_SINCE: Final = 254
+"""The version of systemd that knows RestartSteps=; older ones complain about it in the log."""
+
+_HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
+_TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 -- names to compare with
+
+_NEED_NAMESPACES: Final = frozenset(
+    {
+        "CapabilityBoundingSet", "DevicePolicy", "IPAddressDeny", "PrivateDevices", "PrivateIPC", "PrivateMounts",
+        "PrivateNetwork", "PrivateTmp", "PrivateUsers", "ProcSubset", "ProtectClock", "ProtectControlGroups",
+        "ProtectHome", "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables",
+        "ProtectProc", "ProtectSystem", "ReadWritePaths",
+    }
+)  # fmt: skip
+"""What a user's service manager can do only where users may make namespaces; else the unit would not start."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manager:
+    """What the systemd at hand can do.
+
+    Attributes:
+        version: of it.
+        namespaces: a user's units can be given a view of files and a network of their own.
+    """
+
+    version: int
+    namespaces: bool = True
+
+
+def render(unit: Unit, manager: Manager) -> str:
+    """The text of ``cutoutd.service``.
+
+    Raises:
+        UsageError: a path cannot stand in a unit.
+    """
+    is_user = unit.scope is Scope.USER
+    steps = manager.version >= _STEPS_SINCE
+    seen = (*unit.read, *unit.write, unit.state_dir)
+    own_state = not is_user and unit.state_dir == places.SYSTEM_STATE
+    text = fill(
+        template("systemd/cutoutd.service.in"),
+        {
+            "USER_FLAG": " --user" if is_user else "",
+            "EXEC_START": " ".join(_word(part, dollar=True) for part in unit.command),
+            "OWNER": [] if is_user else [f"User={unit.owner}"],
+            "ENVIRONMENT": [
+                f"Environment={_word(f'{name}={value}')}" for name, value in unit.environment.items()
+            ],
+            "BACK_OFF": ["RestartSteps=8", "RestartMaxDelaySec=300"] if steps else [],
+            "PROTECT_HOME": "read-only" if _any_below(seen, _HOMES) else "yes",
+            "PRIVATE_TMP": [] if _any_below(seen, _TEMPORARY) else ["PrivateTmp=yes"],
+            "STATE": ["StateDirectory=cutoutd", "StateDirectoryMode=0700"] if own_state else [],
+            "READ_WRITE_PATHS": list(_read_write(unit, own_state=own_state)),
+            "CAPABILITIES": ["CapabilityBoundingSet=", *([] if is_user else ["AmbientCapabilities="])],
+            "PRIVATE_USERS": [] if unit.chowns else ["PrivateUsers=yes"],
+            "WANTED_BY": "default.target" if is_user else "multi-user.target",
+        },
+    )
+    return text if has_namespaces(unit, manager) else _without_namespaces(text)
+
+
+def has_namespaces(unit: Unit, manager: Manager) -> bool:
+    """Whether the unit gets its own view of files and its own, empty, network from systemd.
+
+    A user's unit that gives files to groups cannot: in a namespace of the user's the groups are unknown.
+    """
+    return unit.scope is Scope.SYSTEM or (manager.namespaces and not unit.chowns)
+
+
+def _read_write(unit: Unit, *, own_state: bool) -> Iterator[str]:
+    granted = list(unit.write)
+    if not own_state and not any(one == unit.state_dir or one in unit.state_dir.parents for one in granted):
+        granted.append(unit.state_dir)
+    for place in granted:
+        # One that is missing must not keep the others' pictures waiting.
+        yield f"ReadWritePaths={_word(f'-{place}')}"
+
+
+def _without_namespaces(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.partition("=")[0] not in _NEED_NAMESPACES]
+    return "\n".join(lines) + "\n"
+
+
+def _any_below(places: tuple[Path, ...], roots: tuple[Path, ...]) -> bool:
+    return any(root == place or root in place.parents for place in places for root in roots)
+
+
+def _word(text: str, *, dollar: bool = False) -> str:
+    """One word of a setting's value, by the rules of systemd.syntax(7): nothing in it means anything.
+
+    Args:
+        text: the word.
+        dollar: variables would be put in here, as in a command line.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    if any(not one.isprintable() and one != " " for one in text):
+        raise UsageError(
+            f"{text!r} cannot stand in a unit of systemd",
+            advice="Give the folder a name of printable letters.",
+        )
+    text = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    if dollar:
+        text = text.replace("$", "$$")
+    return text if re.fullmatch(r"[^\s'\";]+", text) and "\\" not in text else f'"{text}"'

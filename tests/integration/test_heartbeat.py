@@ -1,0 +1,150 @@
+"""When the watchdog is fed, over a real supervisor, journal and delivery; and when it is not."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.daemon.heartbeat import EXTEND_EVERY_S, OVERSLEPT_S, Heartbeat
+from cutoutd.daemon.hotfolder import HANGS_AFTER_S
+from cutoutd.journal.store import FILE_NAME
+from cutoutd.notify import ServiceManager
+from tests.integration.hall import Hall
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import FakeClock
+
+PERIOD_S = 20.0
+
+
+class Heard(ServiceManager):
+    """A service manager that remembers."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__("/nowhere", PERIOD_S)
+        self._clock = clock
+        self.said: list[tuple[float, str]] = []
+
+    def _tell(self, *lines: str) -> None:
+        self.said.append((self._clock.monotonic_s(), lines[0]))
+
+    def times(self, word: str) -> list[float]:
+        """When something was said."""
+        return [at for at, line in self.said if line.startswith(word)]
+
+
+@pytest.fixture
+def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
+    """A supervisor that is watched."""
+    made = Hall(tmp_path, clock)
+    yield made
+    made.end()
+
+
+def watched(hall: Hall, *, seconds: float) -> Heard:
+    """Let the supervisor run for so long; what the service manager heard."""
+    manager = Heard(hall.clock)
+    hall.heartbeat = Heartbeat(manager, hall.clock)
+    supervisor = hall.supervise(once=False)
+    end_s = hall.clock.monotonic_s() + seconds
+    before = hall.workers.before_poll
+
+    def poll() -> None:
+        before()
+        if hall.clock.monotonic_s() >= end_s:
+            supervisor.stop()
+
+    hall.workers.before_poll = poll
+    supervisor.run()
+    return manager
+
+
+def longest_pause_s(manager: Heard) -> float:
+    """Between two feedings."""
+    times = manager.times("WATCHDOG=1")
+    return max(later - earlier for earlier, later in itertools.pairwise(times))
+
+
+def test_ready_once_a_worker_is_there_and_fed_ever_after(hall: Hall) -> None:
+    """Several times in each period."""
+    facts, hall.workers.facts = hall.workers.facts, None
+    start_s = hall.clock.monotonic_s()
+
+    def load() -> None:
+        if hall.clock.monotonic_s() > start_s + 5:
+            hall.workers.facts = facts
+
+    hall.workers.before_poll = load
+    manager = watched(hall, seconds=60)
+    (ready_s,) = manager.times("READY=1")
+    assert ready_s >= start_s + 5
+    assert longest_pause_s(manager) < PERIOD_S / 5
+
+
+def test_one_folder_that_hangs_does_not_stop_the_feeding(hall: Hall) -> None:
+    """A restart would not cure the share."""
+    hall.intake.turning_since_s = hall.clock.monotonic_s()
+    manager = watched(hall, seconds=3 * OVERSLEPT_S)
+    assert not hall.hot.standing.is_open
+    assert longest_pause_s(manager) < PERIOD_S / 5
+    assert manager.times("STATUS=")[-1] > HANGS_AFTER_S
+    assert any("1 standing by" in line for _, line in manager.said)
+
+
+def test_a_watcher_that_never_looks_again_stops_it(hall: Hall) -> None:
+    """It is not at a share: it is asleep by a fault of ours, and its folder's files would wait for ever."""
+    manager = watched(hall, seconds=3 * OVERSLEPT_S)
+    start_s, end_s = manager.times("READY=1")[0], manager.times("WATCHDOG=1")[-1]
+    assert OVERSLEPT_S - 5 < end_s - start_s < OVERSLEPT_S + 5
+
+
+def test_a_watcher_that_looks_now_and_then_does_not(hall: Hall) -> None:
+    """As the one before, but that it turns."""
+
+    def turn() -> None:
+        hall.intake.turns = int(hall.clock.monotonic_s() // 60)
+
+    hall.workers.before_poll = turn
+    assert longest_pause_s(watched(hall, seconds=3 * OVERSLEPT_S)) < PERIOD_S / 5
+
+
+def test_a_journal_that_refuses_does_not_stop_it(hall: Hall) -> None:
+    """Its disk is full: the work waits for it, and a new start would meet the same one."""
+    other = sqlite3.connect(hall.root / FILE_NAME, timeout=0, isolation_level=None)
+    hall.journal.store._connection.execute("PRAGMA busy_timeout = 0")  # noqa: SLF001 -- the real one is 15 s
+    start_s = hall.clock.monotonic_s()
+
+    def refuse() -> None:
+        if not other.in_transaction and hall.clock.monotonic_s() > start_s + 5:
+            other.execute("BEGIN EXCLUSIVE")
+
+    hall.workers.before_poll = refuse
+    manager = watched(hall, seconds=30)
+    other.close()
+    assert longest_pause_s(manager) < PERIOD_S / 5
+
+
+def test_an_end_that_takes_long_asks_for_time_as_long_as_it_goes_on(hall: Hall) -> None:
+    """And says that it ends."""
+    hall.accept("a.jpg")
+    manager = watched(hall, seconds=3)  # the worker never answers
+    extensions = manager.times("EXTEND_TIMEOUT_USEC=")
+    (stopping_s,) = manager.times("STOPPING=1")
+    assert extensions[0] == stopping_s
+    assert len(extensions) > 15
+    assert max(b - a for a, b in itertools.pairwise(extensions)) < 2 * EXTEND_EVERY_S
+
+
+def test_the_status_tells_queue_and_rate(hall: Hall) -> None:
+    """Of the last minute."""
+    hall.accept("a.jpg", "b.jpg", "c.jpg")
+    hall.workers.answer = lambda task: hall.cut(task) if len(hall.workers.given) < 3 else None
+    manager = watched(hall, seconds=20)
+    assert any(line == "STATUS=1 waiting, 2 in the last minute; 1 folder" for _, line in manager.said)
+    assert any(line.startswith("STATUS=ending what is in work; ") for _, line in manager.said)

@@ -1,0 +1,121 @@
+"""What the service manager hears: by a real socket, and never at the cost of the work."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.notify import FEEDS_PER_PERIOD, ServiceManager
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Ear:
+    """A service manager's socket."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(address.replace("@", "\0", 1))
+        self._socket.setblocking(False)
+
+    def heard(self) -> list[str]:
+        """All that was said since the last time."""
+        said = []
+        while True:
+            try:
+                said.append(self._socket.recv(65536).decode())
+            except BlockingIOError:
+                return said
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._socket.close()
+
+
+@pytest.fixture
+def ear(tmp_path: Path) -> Iterator[Ear]:
+    """One that listens."""
+    made = Ear(str(tmp_path / "notify"))
+    yield made
+    made.close()
+
+
+def test_each_word_is_as_the_protocol_has_it(ear: Ear) -> None:
+    """sd_notify(3)."""
+    manager = ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address})
+    manager.ready()
+    manager.status("2 waiting\nREADY=1")
+    manager.feed()
+    manager.extend(2.5)
+    manager.stopping()
+    assert ear.heard() == [
+        "READY=1",
+        "STATUS=2 waiting READY=1",
+        "WATCHDOG=1",
+        "EXTEND_TIMEOUT_USEC=2500000",
+        "STOPPING=1",
+    ]
+
+
+def test_a_reload_carries_its_time(ear: Ear) -> None:
+    """As Type=notify-reload wants it."""
+    ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address}).reloading()
+    (said,) = ear.heard()
+    word, time = said.split("\n")
+    assert word == "RELOADING=1"
+    assert int(time.removeprefix("MONOTONIC_USEC=")) > 0
+
+
+def test_the_same_status_is_not_told_twice(ear: Ear) -> None:
+    """Each message wakes the service manager."""
+    manager = ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address})
+    for text in ("a", "a", "b"):
+        manager.status(text)
+    assert ear.heard() == ["STATUS=a", "STATUS=b"]
+
+
+def test_an_abstract_name_is_reached() -> None:
+    """Containers have such."""
+    ear = Ear(f"@cutoutd-test-{os.getpid()}")
+    ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address}).ready()
+    assert ear.heard() == ["READY=1"]
+    ear.close()
+
+
+@pytest.mark.parametrize("environ", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "vsock:2:1"}])
+def test_where_nobody_listens_nothing_is_said(environ: dict[str, str]) -> None:
+    """A vsock: leads out of this machine, and is no AF_UNIX socket."""
+    manager = ServiceManager.from_environment(environ)
+    assert not manager.listens
+    manager.ready()
+
+
+def test_a_manager_that_is_gone_or_does_not_read_holds_up_nothing(ear: Ear, tmp_path: Path) -> None:
+    """Its socket's queue is bounded; what does not fit in is lost, and told again."""
+    ServiceManager.from_environment({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready()
+    manager = ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address})
+    for _ in range(5000):
+        manager.feed()
+    assert 0 < len(ear.heard()) < 5000
+
+
+@pytest.mark.parametrize(
+    ("environ", "every_s"),
+    [
+        ({"WATCHDOG_USEC": "20000000"}, 20 / FEEDS_PER_PERIOD),
+        ({"WATCHDOG_USEC": "20000000", "WATCHDOG_PID": str(os.getpid())}, 20 / FEEDS_PER_PERIOD),
+        ({"WATCHDOG_USEC": "20000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_the_watchdog_is_fed_only_where_it_is_ours(environ: dict[str, str], every_s: float | None) -> None:
+    """A parent's period is not."""
+    manager = ServiceManager.from_environment({"NOTIFY_SOCKET": "/n", **environ})
+    assert manager.feed_every_s == every_s

@@ -1,0 +1,283 @@
+"""Folders come and go while work is in hand, over a real journal, real deliveries and a real supervisor."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.daemon.assembly import publisher_of
+from cutoutd.daemon.delivery import Delivery
+from cutoutd.daemon.heartbeat import Heartbeat
+from cutoutd.daemon.hotfolder import HotFolder
+from cutoutd.daemon.reload import Reloader
+from cutoutd.daemon.roster import Roster
+from cutoutd.errors import ConfigurationError
+from cutoutd.jobs import JobState, Version
+from cutoutd.notify import ServiceManager
+from cutoutd.settings.schema import Folder, PoolSettings, Settings
+from tests.integration.hall import Hall, Watched
+from tests.integration.parts import JPEG, cut_of, provenance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cutoutd.jobs import Cut, Job, Report, Task
+    from tests.conftest import FakeClock
+
+
+class Halls(Hall):
+    """A supervisor whose folders are as its configuration says, which a test changes."""
+
+    def __init__(self, root: Path, clock: FakeClock) -> None:
+        super().__init__(root, clock)
+        self.made: list[HotFolder] = []
+        self.next: Settings | ConfigurationError = self.settings("a", "b")
+        self.reloader = Reloader(self.settings("a", "b"), self._read, self.workers.wake)
+        self.roster = Roster(self.journal, self._make, reloader=self.reloader)
+        self.intakes: dict[str, Watched] = {}
+        self.gate = threading.Event()
+        self.gate.set()
+        self.workers.answer = self.cut
+
+    def settings(self, *names: str, **given: Any) -> Settings:  # noqa: ANN401 -- any key of a folder
+        """A configuration with these folders."""
+        for name in names:
+            (self.root / name).mkdir(exist_ok=True)
+            (self.root / f"{name}-out").mkdir(exist_ok=True)
+        folders = [
+            Folder.model_validate(
+                {
+                    "name": name,
+                    "input": str(self.root / name),
+                    "output": str(self.root / f"{name}-out"),
+                    **given,
+                }
+            )
+            for name in names
+        ]
+        return Settings(folder=tuple(folders), pool=PoolSettings())
+
+    def _read(self) -> Settings:
+        if isinstance(self.next, ConfigurationError):
+            raise self.next
+        return self.next
+
+    def _make(self, folder: Folder) -> HotFolder:
+        publisher = publisher_of(folder, name=folder.name, run="run-1")
+        publisher.open()
+        hall = self
+
+        class Slow(Delivery):
+            """Waits for the test before each publication."""
+
+            def _deliver(self, job: Job, cut: Cut) -> None:
+                hall.gate.wait(20)
+                super()._deliver(job, cut)
+
+        delivery = Slow(
+            folder,
+            journal=self.journal,
+            publisher=publisher,
+            provenance=provenance(self.clock, folder.name),
+            clock=self.clock,
+            run="run-1",
+            tell=self._results.append,
+            wake=self.workers.wake,
+        )
+        self.intakes[folder.name] = intake = Watched()
+        made = HotFolder(
+            folder, intake=intake, delivery=delivery, publisher=publisher, names=self.journal.names
+        )
+        self.made.append(made)
+        return made
+
+    def cut(self, task: Task) -> Report:
+        """What a worker does with a good picture."""
+        staging = next(hot.staging for hot in self.made if str(hot.staging) == task.staging)
+        return cut_of(task.job, staging, JPEG, task.source.encode())
+
+    def drop(self, folder: str, name: str) -> int:
+        """A picture is accepted."""
+        then_ns = self.clock.now_us() * 1000 - 10**15
+        (job,) = self.journal.acceptance.accept(folder, [Version(path=name, size=1, mtime_ns=then_ns)])
+        return job
+
+    def reload(self, to: Settings | ConfigurationError) -> None:
+        """Change the configuration, and ask for it."""
+        self.next = to
+        self.reloader.ask()
+
+    def hold_deliveries(self) -> bool:
+        """From now on, once what every start gives them is done."""
+        is_quiet = self.roster.is_settled and all(hot.delivery.is_idle for hot in self.made)
+        if is_quiet:
+            self.gate.clear()
+        return is_quiet
+
+    def run(self, *deeds: Callable[[], object]) -> None:
+        """Let the supervisor run; one deed after the other, each as soon as the one before gives True."""
+        self.roster.change(self.reloader.settings.folder)
+        self.roster.tend(())
+        left = list(deeds)
+        patience = iter(range(20_000))
+
+        def poll() -> None:
+            if next(patience, None) is None:
+                pytest.fail(f"waited in vain; {len(left)} deeds are left")
+            if left and left[0]() is not False:
+                left.pop(0)
+            if not left:
+                self.supervisor.stop()
+
+        self.workers.before_poll = poll
+        self.workers.is_quick = True
+        self.heartbeat = Heartbeat(ServiceManager(), self.clock)
+        self.supervisor = self.supervise(once=False)
+        self.supervisor.run()
+
+    def end(self) -> None:
+        """Take it apart."""
+        self.gate.set()
+        for hot in self.made:
+            hot.delivery.stop()
+            hot.delivery.join(20)
+        super().end()
+
+
+@pytest.fixture
+def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Halls]:
+    """Two folders, a and b."""
+    made = Halls(tmp_path, clock)
+    yield made
+    made.end()
+
+
+def test_a_removed_folder_finishes_what_is_in_work_and_parks_the_rest(hall: Halls) -> None:
+    """Nothing of it is begun any more, nothing is lost, and the other folder goes on."""
+    one, two = hall.drop("a", "1.jpg"), hall.drop("a", "2.jpg")
+    hall.workers._size = 1  # noqa: SLF001 -- one worker, so that one of the two waits
+    answers = iter([None] * 50)
+    hall.workers.answer = lambda task: next(answers, hall.cut(task)) if task.job == one else hall.cut(task)
+    later: list[int] = []
+    hall.run(
+        lambda: bool(hall.workers.running),
+        lambda: hall.reload(hall.settings("b")),
+        lambda: hall.job(one).state is JobState.DONE and hall.roster.is_settled,
+        lambda: later.append(hall.drop("b", "3.jpg")),
+        lambda: hall.job(later[0]).state is JobState.DONE,
+    )
+    assert hall.job(two).state is JobState.PARKED
+    assert (hall.root / "a-out" / "1.png").exists()
+    assert [task.job for task in hall.workers.given] == [one, later[0]]
+    assert hall.workers.recycled >= 1
+    assert not (hall.root / "a-out" / ".cutoutd-staging").exists()
+
+
+def test_a_folder_that_comes_back_goes_on_where_it_was(hall: Halls) -> None:
+    """Its parked pictures are cut."""
+    job: list[int] = []
+    hall.run(
+        lambda: hall.reload(hall.settings("b")),
+        lambda: "a" not in hall.roster.active and hall.roster.is_settled,
+        lambda: job.append(hall.drop("a", "1.jpg")),
+        lambda: hall.journal.queue.park({"b"}),
+        lambda: hall.reload(hall.settings("a", "b")),
+        lambda: hall.job(job[0]).state is JobState.DONE,
+    )
+    assert (hall.root / "a-out" / "1.png").exists()
+
+
+def test_a_changed_folder_begins_only_when_the_one_before_has_ended(hall: Halls) -> None:
+    """What was in work is published under the settings it was begun with; two never work on one folder."""
+    one: list[int] = []
+    two: list[int] = []
+    hall.run(
+        hall.hold_deliveries,
+        lambda: one.append(hall.drop("a", "1.jpg")),
+        lambda: hall.made[0].delivery.backlog == 1,
+        lambda: hall.reload(changed(hall)),
+        lambda: "a" not in hall.roster.active,
+        lambda: two.append(hall.drop("a", "2.jpg")),
+        *[lambda: None] * 50,
+        lambda: len(hall.made) == 2 and hall.job(two[0]).state is JobState.QUEUED,
+        hall.gate.set,
+        lambda: hall.job(two[0]).state is JobState.DONE,
+    )
+    assert hall.job(one[0]).state is JobState.DONE
+    assert (hall.root / "a-out" / "1.png").exists()
+    assert (hall.root / "a-new" / "2.png").exists()
+    assert [task.job for task in hall.workers.given].count(one[0]) == 1
+
+
+def changed(hall: Halls) -> Settings:
+    """Folder a with another output."""
+    (hall.root / "a-new").mkdir()
+    old = hall.settings("a", "b")
+    first = old.folder[0].model_copy(update={"output": hall.root / "a-new"})
+    return old.model_copy(update={"folder": (first, old.folder[1])})
+
+
+def test_a_folder_that_shares_its_output_leaves_the_others_staged_results(hall: Halls) -> None:
+    """Both stage in one directory."""
+    shared = {"output": str(hall.root / "both")}
+    (hall.root / "both").mkdir()
+    hall.reloader.settings = hall.settings("a", "b", **shared)
+    job: list[int] = []
+    hall.run(
+        hall.hold_deliveries,
+        lambda: job.append(hall.drop("b", "1.jpg")),
+        lambda: hall.made[1].delivery.backlog == 1,
+        lambda: hall.reload(hall.settings("b", **shared)),
+        lambda: hall.roster.is_settled and "a" not in hall.roster.active,
+        hall.gate.set,
+        lambda: hall.job(job[0]).state is JobState.DONE,
+    )
+    assert (hall.root / "both" / "1.png").exists()
+    assert len(hall.workers.given) == 1
+
+
+def test_a_wrong_configuration_changes_nothing(hall: Halls) -> None:
+    """And the next right one does."""
+    jobs: list[int] = []
+    hall.run(
+        lambda: hall.reload(ConfigurationError("no such key")),
+        lambda: hall.reloader._thread is None,  # noqa: SLF001 -- it was read and refused
+        lambda: jobs.append(hall.drop("a", "1.jpg")),
+        lambda: hall.job(jobs[0]).state is JobState.DONE,
+        lambda: hall.reload(hall.settings("c")),
+        lambda: set(hall.roster.active) == {"c"},
+    )
+    assert [hot.folder.name for hot in hall.made] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("pool", "is_taken"),
+    [({"max_pixels": 20_000}, True), ({"workers": 1}, False), ({"job_timeout_s": 7.0}, False)],
+)
+def test_what_is_built_into_the_running_program_is_refused_whole(
+    hall: Halls,
+    pool: dict[str, Any],
+    is_taken: bool,  # noqa: FBT001 -- a parameter of the test
+) -> None:
+    """Half of a configuration is never in force."""
+    hall.run(
+        lambda: hall.reload(hall.settings("a", "c").model_copy(update={"pool": PoolSettings(**pool)})),
+        *[lambda: None] * 5,
+        lambda: hall.reloader._thread is None,  # noqa: SLF001 -- it was read, and seen to
+        lambda: hall.roster.is_settled,
+    )
+    assert set(hall.roster.active) == ({"a", "c"} if is_taken else {"a", "b"})
+    assert (hall.reloader.settings.pool.max_pixels == 20_000) is is_taken
+
+
+def test_reloads_that_follow_each_other_end_with_the_last(hall: Halls) -> None:
+    """Whatever was under way."""
+    hall.run(
+        lambda: hall.reload(hall.settings("c")),
+        lambda: hall.reload(hall.settings("a")),
+        lambda: hall.reload(hall.settings("a", "b", "c")),
+        lambda: set(hall.roster.active) == {"a", "b", "c"} and hall.roster.is_settled,
+    )

@@ -1,0 +1,61 @@
+"""systemd's own judgement of the units."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.service import systemd
+from cutoutd.service.systemd import Manager
+from tests.integration.tools import need
+from tests.unit.unit_examples import SYSTEM
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AT_MOST = 0.5
+
+
+def score(unit: str, directory: Path) -> float:
+    """Exposure from 0 (none) to 10, as ``systemd-analyze security`` has it."""
+    need("systemd-analyze")
+    path = directory / "cutoutd.service"
+    path.write_text(unit)
+    said = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", str(path)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    found = re.search(r"Overall exposure level .*: ([\d.]+)", said.stdout)
+    assert found, said.stderr
+    return float(found[1])
+
+
+def test_the_unit_is_exposed_as_little_as_promised(tmp_path: Path) -> None:
+    """Also where its folders are in somebody's home."""
+    unit = systemd.render(SYSTEM, Manager(version=252))
+    assert score(unit, tmp_path) <= AT_MOST
+    assert score(unit.replace("ProtectHome=yes", "ProtectHome=read-only"), tmp_path) <= AT_MOST
+
+
+@pytest.mark.parametrize("line", ["PrivateNetwork=yes", "CapabilityBoundingSet=", "ProtectSystem=strict"])
+def test_the_judgement_is_worse_without(tmp_path: Path, line: str) -> None:
+    """A score that nothing moves would prove nothing."""
+    unit = systemd.render(SYSTEM, Manager(version=252))
+    assert f"\n{line}\n" in unit
+    assert score(unit.replace(f"\n{line}\n", "\n"), tmp_path) > score(unit, tmp_path)
+
+
+def test_systemd_understands_every_line(tmp_path: Path) -> None:
+    """It would pass over what it does not, with a complaint in the log."""
+    need("systemd-analyze")
+    path = tmp_path / "cutoutd.service"
+    path.write_text(systemd.render(SYSTEM, Manager(version=252)).replace(SYSTEM.command[0], "/bin/true"))
+    said = subprocess.run(
+        ["systemd-analyze", "verify", str(path)], check=False, capture_output=True, text=True
+    )
+    assert [line for line in said.stderr.splitlines() if "cutoutd.service" in line] == []

@@ -1,0 +1,366 @@
+"""The unit under a real systemd: it cuts, comes back, hangs, reloads, drains, and has no network."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.acceptance.conftest import picture
+from tests.integration.tools import give_up
+from tests.system.box import Box, until, why_not
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNIT = "cutoutd.service"
+CONFIG = "/etc/cutoutd/cutoutd.toml"
+PHOTOS = "/srv/photos"
+FOLDER = '[[folder]]\nname = "{name}"\ninput = "{input}"\noutput = "{output}"\nsettle_s = 0.2\npoll_interval_s = 0.5\n'
+SHARE = FOLDER + 'watch = "poll"\n'  # as every share is; a bind mount of a local disk is not seen to be one
+JOBS = """
+import json, sqlite3
+journal = sqlite3.connect("file:/var/lib/cutoutd/journal.sqlite?mode=ro", uri=True, timeout=20)
+rows = journal.execute("SELECT CAST(path AS TEXT), state, attempts FROM job ORDER BY id").fetchall()
+print(json.dumps([dict(zip(("path", "state", "attempts"), row)) for row in rows]))
+"""
+READY_AFTER_CRASH_S = 3.0
+RESTART_AFTER_HANG_S = 30.0
+
+
+class Service:
+    """The service in its box."""
+
+    def __init__(self, box: Box, draft: Path) -> None:
+        self.box = box
+        self._draft = draft
+        for place in ("in", "out", "later", "later-out"):
+            self._make(f"{PHOTOS}/{place}")
+        # A share: a disk of its own, which is mounted at one place, and can be taken away there.
+        self._make("/srv/disk")
+        box.call("mount", "-t", "tmpfs", "-o", "uid=4711,mode=755", "tmpfs", "/srv/disk")
+        self._make("/srv/disk/in")
+        box.call("mkdir", "-p", "/mnt/share", "/etc/cutoutd")
+        box.call("mount", "--bind", "/srv/disk", "/mnt/share")
+        self.configure()
+        said = self.cutoutd("service", "install", "--system")
+        assert "Running systemctl enable --now cutoutd.service" in said
+        self.wait_ready()
+
+    def _make(self, path: str) -> None:
+        self.box.call("install", "-d", "-o", "4711", "-g", "4711", path)
+
+    def configure(self, *more: str, share: bool = True) -> None:
+        """Write the configuration."""
+        text = "[pool]\nworkers = 1\n"
+        text += FOLDER.format(name="photos", input=f"{PHOTOS}/in", output=f"{PHOTOS}/out")
+        if share:
+            text += SHARE.format(name="share", input="/mnt/share/in", output=f"{PHOTOS}/out/share")
+        text += "".join(more)
+        self.is_plain = not more and share
+        self.box.path(CONFIG).write_text(text)
+
+    def cutoutd(self, *words: str, check: bool = True, user: bool = False) -> str:
+        """Our command, inside."""
+        return self.box.call(sys.executable, "-P", "-m", "cutoutd", *words, check=check, user=user)
+
+    def drop(self, name: str, folder: str = f"{PHOTOS}/in", *, hue: int = 0, large: bool = False) -> None:
+        """Put a picture into a hot folder, whole."""
+        image = picture(hue)
+        if large:
+            noise = np.random.default_rng(1).integers(0, 60, (3000, 4000, 3), dtype=np.uint8)
+            image = Image.fromarray(np.asarray(image.resize((4000, 3000))) // 2 + noise)
+        image.save(self._draft, format="JPEG", quality=90)
+        target = self.box.path(f"{folder}/{name}")
+        draft = target.with_name(f".{name}.part")
+        draft.write_bytes(self._draft.read_bytes())
+        os.chown(draft, 4711, 4711)
+        draft.rename(target)
+
+    def cut(self, name: str, folder: str = f"{PHOTOS}/out") -> bool:
+        """Whether a cutout and its sidecar are there."""
+        return all(self.box.path(f"{folder}/{name}{end}").exists() for end in (".png", ".png.json"))
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The journal."""
+        # From inside: SQLite resolves links, and the way from outside leads through one.
+        jobs: list[dict[str, Any]] = json.loads(self.box.call(sys.executable, "-I", "-S", "-c", JOBS))
+        return jobs
+
+    def is_working(self) -> bool:
+        """Whether a worker has a picture."""
+        return any(job["state"] == "working" for job in self.jobs())
+
+    def wait_ready(self) -> None:
+        """Wait until it is ready."""
+        until(lambda: self.state()["ActiveState"] == "active", f"the service\n{self.box.journal()}")
+
+    def state(self, unit: str = UNIT) -> dict[str, str]:
+        """How systemd sees it."""
+        names = "ActiveState", "SubState", "MainPID", "NRestarts", "StatusText", "Result"
+        return self.box.show(unit, *names, "ActiveEnterTimestampMonotonic")
+
+    def start(self) -> None:
+        """Have it run as it should, whatever a test before did."""
+        if self.is_plain and self.state()["ActiveState"] == "active":
+            return
+        self.configure()
+        self.box.call("systemctl", "reset-failed", UNIT, check=False)
+        self.box.call("systemctl", "restart", UNIT)
+        self.wait_ready()
+
+
+class Frozen:
+    """Two more services that hang since the first test: one as a whole, one in its main thread alone."""
+
+    def __init__(self, service: Service) -> None:
+        self._box = service.box
+        self.since_s: dict[str, float] = {}
+        unit = self._box.path(f"/etc/systemd/system/{UNIT}").read_text()
+        for name in ("stopped", "looping"):
+            for place in (f"/srv/{name}/in", f"/srv/{name}/out", f"/srv/{name}/state"):
+                self._box.call("install", "-d", "-o", "4711", "-g", "4711", f"/srv/{name}", place)
+            config = f"/etc/cutoutd/{name}.toml"
+            folder = FOLDER.format(name=name, input=f"/srv/{name}/in", output=f"/srv/{name}/out")
+            state = f'[service]\nstate_dir = "/srv/{name}/state"\n[pool]\nworkers = 1\n'
+            self._box.path(config).write_text(state + folder)
+            text = (
+                unit.replace(CONFIG, config).replace("StateDirectory", "#").replace("=-/srv/photos", "=-/srv")
+            )
+            self._box.path(f"/etc/systemd/system/{name}.service").write_text(text)
+        self._box.call("systemctl", "daemon-reload")
+        self._box.call("systemctl", "start", "stopped", "looping")
+        self.pids = {name: self._box.main_pid(f"{name}.service") for name in ("stopped", "looping")}
+        self._freezer = subprocess.Popen(
+            [sys.executable, __file__.replace("test_systemd", "freeze"), str(self.pids["looping"])],
+            stdout=subprocess.PIPE,
+        )
+        assert self._freezer.stdout is not None
+        assert self._freezer.stdout.readline() == b"held\n"
+        self.since_s["looping"] = time.monotonic()
+        os.kill(self.pids["stopped"], signal.SIGSTOP)
+        self.since_s["stopped"] = time.monotonic()
+
+    def back_after_s(self, name: str) -> float:
+        """Wait until it is ready again; how long after it began to hang."""
+
+        def is_back() -> bool:
+            state = self._box.show(f"{name}.service", "ActiveState", "NRestarts")
+            return state == {"ActiveState": "active", "NRestarts": "1"}
+
+        until(is_back, f"{name} to come back\n{self._box.journal(name)}")
+        ready_us = int(self._box.show(f"{name}.service", "ActiveEnterTimestampMonotonic").popitem()[1])
+        waited_s = sum(map(stood_in_line_s, self._box.pids(f"{name}.service")))
+        return ready_us / 1e6 - self.since_s[name] - waited_s
+
+    def end(self) -> None:
+        """Let go."""
+        self._freezer.kill()
+        self._freezer.wait()
+        if self._freezer.stdout is not None:
+            self._freezer.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
+    """One box for all tests of this module."""
+    why = why_not()
+    if why:
+        give_up(why)
+    made = Box(tmp_path_factory.mktemp("systemd"))
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def service(box: Box, tmp_path_factory: pytest.TempPathFactory) -> Service:
+    """The service, installed by its own command."""
+    return Service(box, tmp_path_factory.mktemp("drafts") / "draft.jpg")
+
+
+@pytest.fixture(scope="module")
+def frozen(service: Service) -> Iterator[Frozen]:
+    """They hang while the other tests go on, so that nobody waits for the watchdog's time twice."""
+    made = Frozen(service)
+    yield made
+    made.end()
+
+
+def test_pictures_that_are_dropped_are_cut_by_the_folders_owner(service: Service, frozen: Frozen) -> None:
+    """And all layers of the workers' sandbox are active inside the unit's own."""
+    assert frozen.since_s
+    service.drop("a.jpg")
+    until(lambda: service.cut("a"), f"a cutout\n{service.box.journal(UNIT)}")
+    assert service.box.path(f"{PHOTOS}/out/a.png").stat().st_uid == 4711
+    layers = json.loads(service.box.path(f"{PHOTOS}/out/a.png.json").read_text())["sandbox"]
+    assert [layer.split("-abi")[0] for layer in layers] == [
+        "rlimits",
+        "dies-with-parent",
+        "no-dump",
+        "capabilities",
+        "landlock",
+        "seccomp-tsync",
+    ]
+
+
+def test_systemctl_status_tells_queue_and_rate(service: Service) -> None:
+    """In one line."""
+    pattern = r"0 waiting, \d+ in the last minute; 2 folders"
+    until(lambda: re.fullmatch(pattern, service.state()["StatusText"]), f"{service.state()['StatusText']!r}")
+
+
+def test_installed_twice_it_is_as_it_was(service: Service) -> None:
+    """The same process goes on."""
+    before = service.state()["MainPID"]
+    assert "is as it should be already" in service.cutoutd("service", "install", "--system")
+    assert service.state()["MainPID"] == before
+
+
+def test_killed_in_the_middle_of_a_picture_it_is_ready_within_three_seconds_and_finishes(
+    service: Service,
+) -> None:
+    """Once: nothing lost, nothing twice."""
+    service.start()
+    service.drop("large.jpg", large=True)
+    until(service.is_working, "work")
+    restarts = int(service.state()["NRestarts"])
+    killed_s = time.monotonic()
+    os.kill(service.box.main_pid(UNIT), signal.SIGKILL)
+    until(lambda: int(service.state()["NRestarts"]) == restarts + 1, "a restart")
+    service.wait_ready()
+    took_s = int(service.state()["ActiveEnterTimestampMonotonic"]) / 1e6 - killed_s
+    # On a busy machine it stands in line for a processor; that is not its own time.
+    took_s -= sum(map(stood_in_line_s, service.box.pids(UNIT)))
+    sys.stdout.write(f"ready after {took_s:.2f} s\n")
+    assert took_s < READY_AFTER_CRASH_S
+    until(lambda: service.cut("large"), f"the cutout\n{service.box.journal(UNIT)}")
+    (job,) = (job for job in service.jobs() if job["path"] == "large.jpg")
+    assert job["state"] in ("done", "review")
+
+
+def test_a_new_folder_is_taken_by_a_reload_and_a_removed_one_let_go(service: Service) -> None:
+    """The process stays the same."""
+    service.start()
+    before = service.state()["MainPID"]
+    service.configure(
+        FOLDER.format(name="later", input=f"{PHOTOS}/later", output=f"{PHOTOS}/later-out"), share=False
+    )
+    service.box.call("systemctl", "reload", UNIT)
+    service.drop("new.jpg", f"{PHOTOS}/later", hue=1)
+    until(lambda: service.cut("new", f"{PHOTOS}/later-out"), f"a cutout\n{service.box.journal(UNIT)}")
+    service.drop("parted.jpg", "/srv/disk/in", hue=2)
+    service.drop("kept.jpg", hue=3)
+    until(lambda: service.cut("kept"), "a cutout of the folder that stayed")
+    assert not service.cut("parted", f"{PHOTOS}/out/share")
+    assert service.state()["MainPID"] == before
+
+
+def test_a_wrong_configuration_is_kept_out_and_systemctl_status_says_why(service: Service) -> None:
+    """The old one goes on."""
+    service.start()
+    service.configure('[[folder]]\nname = "half"\n')
+    service.box.call("systemctl", "reload", UNIT)
+    until(lambda: "configuration is refused" in service.state()["StatusText"], "the refusal")
+    assert '"half"' in service.state()["StatusText"]
+    service.drop("still.jpg", hue=1)
+    until(lambda: service.cut("still"), "a cutout")
+    assert service.state()["ActiveState"] == "active"
+
+
+def test_stopped_in_the_middle_of_a_picture_it_finishes_it(service: Service) -> None:
+    """Nothing is killed, and nothing counts as an attempt."""
+    service.start()
+    service.drop("last.jpg", large=True, hue=2)
+    until(service.is_working, "work")
+    service.box.call("systemctl", "stop", UNIT)
+    assert service.state()["Result"] == "success"
+    assert service.cut("last")
+    assert all(job["attempts"] == 0 for job in service.jobs())
+
+
+def test_a_share_that_is_unmounted_and_mounted_again_is_seen_by_the_running_unit(service: Service) -> None:
+    """It was bound by its parent."""
+    service.start()
+    service.drop("before.jpg", "/srv/disk/in", hue=1)
+    until(lambda: service.cut("before", f"{PHOTOS}/out/share"), f"a cutout\n{service.box.journal(UNIT)}")
+    pid = service.state()["MainPID"]
+    service.box.call("umount", "/mnt/share")
+
+    def standing_by() -> bool:
+        status = json.loads(service.cutoutd("status", "--config", CONFIG, "--json", user=True))
+        return any(folder["watching"] == "standing by" for folder in status["folders"])
+
+    until(standing_by, "the folder to stand by")
+    service.drop("after.jpg", "/srv/disk/in", hue=2)
+    service.box.call("mount", "--bind", "/srv/disk", "/mnt/share")
+    until(lambda: service.cut("after", f"{PHOTOS}/out/share"), f"a cutout\n{service.box.journal(UNIT)}")
+    assert service.state()["MainPID"] == pid
+
+
+def stood_in_line_s(pid: int) -> float:
+    """How long a process waited for a processor that others had: proc(5), schedstat."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
+PROBE = """
+import socket, sys
+for family in (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET, socket.AF_VSOCK):
+    try:
+        made = socket.socket(family, socket.SOCK_STREAM if family in (2, 10, 40) else socket.SOCK_RAW)
+        if family == socket.AF_INET:
+            made.settimeout(2)
+            made.connect(("127.0.0.1", 4711))
+        print("PROBE", family.name, "open")
+    except OSError as error:
+        print("PROBE", family.name, "refused", error.strerror)
+"""
+
+
+def test_no_process_in_the_unit_reaches_even_loopback(service: Service) -> None:
+    """Neither with the address families refused, nor, that apart, in its empty network alone."""
+    box = service.box
+    box.path("/srv/probe.py").write_text(PROBE)
+    listener = "import socket,time; s=socket.create_server(('127.0.0.1',4711)); time.sleep(60)"
+    box.call("systemd-run", "--unit=listener", sys.executable, "-c", listener)
+    python = f"{sys.executable} /srv/probe.py"
+    unit = box.path(f"/etc/systemd/system/{UNIT}").read_text()
+    unit = re.sub(r"(?m)^(Type|ExecReload|Restart|WatchdogSec|StateDirectory.*)=.*\n", "", unit)
+    unit = re.sub(r"(?m)^ExecStart=.*", f"Type=oneshot\nExecStart={python}", unit)
+    families = "RestrictAddressFamilies=AF_UNIX\n"
+    assert families in unit
+    box.path("/etc/systemd/system/probe.service").write_text(unit)
+    box.path("/etc/systemd/system/probe-network.service").write_text(unit.replace(families, ""))
+    box.call("systemctl", "daemon-reload")
+    until(lambda: "PROBE AF_INET open" in box.call(sys.executable, "/srv/probe.py"), "the listener")
+    box.call("systemctl", "start", "probe", "probe-network")
+    said = box.journal("probe.service")
+    assert said.count("refused") == 5, said
+    assert " open" not in said
+    assert "PROBE AF_INET refused" in box.journal("probe-network.service")
+
+
+@pytest.mark.parametrize("name", ["stopped", "looping"])
+def test_one_that_hangs_is_restarted_by_the_watchdog(frozen: Frozen, name: str) -> None:
+    """As a whole, or in its main thread while all others go on."""
+    took_s = frozen.back_after_s(name)
+    sys.stdout.write(f"ready after {took_s:.2f} s\n")
+    assert took_s < RESTART_AFTER_HANG_S
+
+
+def test_it_goes_without_a_trace_but_the_work(service: Service) -> None:
+    """Twice, and the second time says that nothing is there."""
+    assert "The service is gone" in service.cutoutd("service", "uninstall", "--system")
+    assert not service.box.path(f"/etc/systemd/system/{UNIT}").exists()
+    assert not service.box.path(f"/etc/systemd/system/multi-user.target.wants/{UNIT}").exists()
+    assert "No service is installed" in service.cutoutd("service", "uninstall", "--system")
+    assert service.cut("a")

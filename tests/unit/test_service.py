@@ -1,0 +1,190 @@
+"""What a service manager is told: complete, quoted, bound to parents, and the same as what lies in the tree."""
+
+from __future__ import annotations
+
+import plistlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cutoutd.cli import service
+from cutoutd.errors import UsageError
+from cutoutd.service import launchd, systemd
+from cutoutd.service.directories import is_pinned, mount_points, writable
+from cutoutd.service.systemd import Manager
+from cutoutd.service.unit import MARK, Scope, Unit
+from tests.unit.unit_examples import AGENT, DAEMON, SYSTEM, TREE, USER, examples
+
+PROMISES = (
+    "PrivateNetwork=yes",
+    "RestrictAddressFamilies=AF_UNIX",
+    "IPAddressDeny=any",
+    "ProtectSystem=strict",
+    "NoNewPrivileges=yes",
+    "CapabilityBoundingSet=",
+    "MemoryDenyWriteExecute=yes",
+    "RestrictNamespaces=yes",
+    "PrivateDevices=yes",
+    "PrivateUsers=yes",
+    "OOMPolicy=continue",
+    "KillMode=mixed",
+)
+NEW, OLD = Manager(version=257), Manager(version=252)
+
+
+@pytest.mark.parametrize("name", list(examples()))
+def test_what_lies_in_the_tree_is_what_is_made(name: str) -> None:
+    """``python -m tests.unit.unit_examples`` makes it anew."""
+    assert (TREE / name).read_text(encoding="utf-8") == examples()[name]
+
+
+@pytest.mark.parametrize("unit", [SYSTEM, USER])
+@pytest.mark.parametrize("promise", PROMISES)
+def test_the_directives_that_carry_the_promise_are_there(unit: Unit, promise: str) -> None:
+    """Each by its name, once."""
+    assert systemd.render(unit, NEW).splitlines().count(promise) == 1
+
+
+def test_workers_can_lock_themselves_in() -> None:
+    """The set of usual calls lacks Landlock in systemd 252, and capset is taken out with the privileged ones."""
+    lines = systemd.render(SYSTEM, OLD).splitlines()
+    filters = [
+        line.removeprefix("SystemCallFilter=") for line in lines if line.startswith("SystemCallFilter=")
+    ]
+    allowed = {call for line in filters[filters.index("~@privileged @resources") :] for call in line.split()}
+    assert {"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "seccomp"} <= allowed
+    assert {"capset", "setpriority", "sched_setaffinity"} <= allowed
+
+
+def test_folders_are_bound_by_the_parent_of_a_mount() -> None:
+    """The running unit sees a share come back."""
+    assert "ReadWritePaths=-/mnt" in systemd.render(SYSTEM, NEW).splitlines()
+    assert "ReadWritePaths=-/srv/photos" in systemd.render(SYSTEM, NEW).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("places", "mounts", "granted"),
+    [
+        (["/mnt/share/in"], [], ["/mnt"]),  # not mounted just now
+        (["/media/ann/CARD/DCIM"], [], ["/media"]),
+        (["/run/media/ann/CARD/in"], [], ["/run/media"]),
+        (["/home/ann/in", "/home/ann/out"], ["/", "/home"], ["/home/ann"]),
+        (["/home/ann/nas/in"], ["/", "/home", "/home/ann/nas"], ["/home/ann"]),
+        (["/home/ann/nas"], ["/", "/home/ann/nas"], ["/home/ann"]),
+        (["/srv/a/b/in"], ["/srv/a", "/srv/a/b"], ["/srv"]),
+        (["/home/ann/a/in", "/home/ann/out"], [], ["/home/ann"]),
+        (["/photos"], [], ["/photos"]),
+        (["/photos/in"], ["/photos"], ["/photos"]),
+        (["/a b/c/in"], ["/a b/c"], ["/a b"]),
+    ],
+)
+def test_the_parent_is_found(places: list[str], mounts: list[str], granted: list[str]) -> None:
+    """Of the topmost mount that can be, else of the folder; and never the root of all."""
+    assert writable(map(Path, places), map(Path, mounts)) == tuple(map(Path, granted))
+
+
+def test_what_has_no_parent_to_grant_is_told() -> None:
+    """It is out of sight once it went."""
+    granted = writable([Path("/photos"), Path("/srv/in")], [])
+    assert is_pinned(Path("/photos"), granted)
+    assert not is_pinned(Path("/srv/in"), granted)
+
+
+def test_mounts_are_read_as_the_kernel_and_fstab_write_them(tmp_path: Path) -> None:
+    """Blanks are escaped there; comments and swap are no places."""
+    (tmp_path / "mountinfo").write_text(
+        "1 0 8:1 / / rw - ext4 a rw\n2 1 0:4 / /mnt/my\\040share rw - cifs b rw\n"
+    )
+    (tmp_path / "fstab").write_text("# x /no\n\n//nas/p /srv/nas cifs noauto 0 0\nUUID=1 none swap sw 0 0\n")
+    assert mount_points(tmp_path / "mountinfo", tmp_path / "fstab") == tuple(
+        map(Path, ("/", "/mnt/my share", "/srv/nas"))
+    )
+    assert mount_points(tmp_path / "none", tmp_path / "none") == ()
+
+
+def test_words_mean_nothing_but_themselves() -> None:
+    """Blanks, quotes, specifiers and variables in a path are a part of it."""
+    unit = replace(USER, command=("/py", "--input", '/a b/100%/$HOME/"x"\\y;'), write=(Path("/a b/100%"),))
+    text = systemd.render(unit, NEW)
+    assert 'ExecStart=/py --input "/a b/100%%/$$HOME/\\"x\\"\\\\y;"\n' in text
+    assert 'ReadWritePaths="-/a b/100%%"\n' in text
+
+
+@pytest.mark.parametrize("path", ["/a\nUser=root", "/a\udcff", "/a\tb"])
+def test_a_path_that_cannot_stand_in_a_unit_is_refused(path: str) -> None:
+    """Nothing is let in by the back door."""
+    with pytest.raises(UsageError):
+        systemd.render(replace(USER, command=("/py", path)), NEW)
+    with pytest.raises(UsageError):
+        launchd.render(replace(AGENT, command=("/py", path)))
+
+
+def test_an_old_systemd_is_told_nothing_it_does_not_know() -> None:
+    """It would complain at each start."""
+    assert "RestartSteps" in systemd.render(SYSTEM, NEW)
+    assert "RestartSteps" not in systemd.render(SYSTEM, OLD)
+
+
+def test_where_users_may_make_no_namespaces_the_unit_still_starts() -> None:
+    """And is still without a network: by its address families and system calls."""
+    bare = systemd.render(USER, Manager(version=257, namespaces=False)).splitlines()
+    names = {line.partition("=")[0] for line in bare}
+    assert not names & {"PrivateNetwork", "ProtectSystem", "PrivateUsers", "ReadWritePaths", "PrivateTmp"}
+    assert {"RestrictAddressFamilies", "SystemCallFilter", "NoNewPrivileges", "WatchdogSec"} <= names
+
+
+def test_a_folder_that_gives_its_files_to_a_group_gets_no_namespace_of_users() -> None:
+    """In it the group would be unknown."""
+    assert "PrivateUsers" not in systemd.render(replace(SYSTEM, chowns=True), NEW)
+    assert "PrivateNetwork=yes" in systemd.render(replace(SYSTEM, chowns=True), NEW)
+    assert "PrivateNetwork" not in systemd.render(replace(USER, chowns=True), NEW)
+
+
+def test_homes_and_temporary_directories_stay_in_sight_where_they_are_needed() -> None:
+    """And only there."""
+    assert "ProtectHome=yes" in systemd.render(SYSTEM, NEW)
+    assert "ProtectHome=read-only" in systemd.render(USER, NEW)
+    assert "PrivateTmp=yes" in systemd.render(SYSTEM, NEW)
+    assert "PrivateTmp" not in systemd.render(replace(SYSTEM, read=(Path("/tmp/venv"),)), NEW)  # noqa: S108 -- a name
+
+
+DOCUMENTED = {
+    "Label": str,
+    "ProgramArguments": list,
+    "UserName": str,
+    "EnvironmentVariables": dict,
+    "RunAtLoad": bool,
+    "KeepAlive": dict,
+    "ThrottleInterval": int,
+    "ProcessType": str,
+    "ExitTimeOut": int,
+    "StandardOutPath": str,
+    "StandardErrorPath": str,
+    "SoftResourceLimits": dict,
+}
+"""Of launchd.plist(5), those that are used, and what each holds."""
+
+
+@pytest.mark.parametrize("unit", [AGENT, DAEMON, replace(AGENT, environment={"XDG_STATE_HOME": "/a & b"})])
+def test_a_property_list_has_documented_keys_of_the_right_kind(unit: Unit) -> None:
+    """Launchd passes over what it does not know, in silence."""
+    told = plistlib.loads(launchd.render(unit).encode())
+    assert {key: DOCUMENTED[key] for key in told} == {key: type(value) for key, value in told.items()}
+    assert told["ProgramArguments"] == list(unit.command)
+    assert told["KeepAlive"] == {"SuccessfulExit": False}
+    assert told["ProcessType"] in ("Background", "Standard", "Adaptive", "Interactive")
+    assert told["ExitTimeOut"] > 25  # as long as a drain may take
+    assert set(told["SoftResourceLimits"]) <= {"NumberOfFiles", "Core"}
+    assert told.get("UserName") == (unit.owner if unit.scope is Scope.SYSTEM else None)
+    assert told.get("EnvironmentVariables", {}) == unit.environment
+    assert MARK in launchd.render(unit)
+
+
+def test_elsewhere_it_says_what_to_do_instead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With the whole command."""
+    monkeypatch.setattr(sys, "platform", "freebsd14")
+    with pytest.raises(UsageError, match="neither systemd nor launchd") as refused:
+        service.show(input_dir=tmp_path / "in", output_dir=tmp_path / "out")
+    assert refused.value.advice.endswith(f"-m cutoutd run --input {tmp_path}/in --output {tmp_path}/out")

@@ -1,0 +1,90 @@
+"""The units and property lists that lie in the tree for reading, as they are made.
+
+``python -m tests.unit.unit_examples`` writes them anew.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.service import launchd, systemd
+from cutoutd.service.directories import writable
+from cutoutd.service.systemd import Manager
+from cutoutd.service.unit import Scope, Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TREE: Final = Path(__file__).parents[2]
+_NEW: Final = Manager(version=257)
+
+
+def _unit(scope: Scope, python: str, config: str, state: str, owner: str, home: str, *places: str) -> Unit:
+    return Unit(
+        scope=scope,
+        command=(python, "-P", "-m", "cutoutd", "run", "--config", config),
+        owner=owner,
+        home=Path(home),
+        state_dir=Path(state),
+        read=(Path(python).parents[1], Path(config), *map(Path, places)),
+        write=writable(map(Path, places), ()),
+        environment={},
+    )
+
+
+SYSTEM: Final = _unit(
+    Scope.SYSTEM,
+    "/opt/cutoutd/bin/python",
+    "/etc/cutoutd/cutoutd.toml",
+    "/var/lib/cutoutd",
+    "shop",
+    "/home/shop",
+    "/mnt/share/incoming",
+    "/srv/photos/cutouts",
+)
+USER: Final = _unit(
+    Scope.USER,
+    "/home/ann/.local/share/pipx/venvs/cutoutd/bin/python",
+    "/home/ann/.config/cutoutd/cutoutd.toml",
+    "/home/ann/.local/state/cutoutd",
+    "ann",
+    "/home/ann",
+    "/home/ann/to-cut",
+    "/home/ann/cutouts",
+)
+AGENT: Final = _unit(
+    Scope.USER,
+    "/Users/ann/.local/pipx/venvs/cutoutd/bin/python",
+    "/Users/ann/Library/Application Support/cutoutd/cutoutd.toml",
+    "/Users/ann/Library/Application Support/cutoutd",
+    "ann",
+    "/Users/ann",
+    "/Users/ann/to-cut",
+    "/Users/ann/cutouts",
+)
+DAEMON: Final = _unit(
+    Scope.SYSTEM,
+    "/opt/cutoutd/bin/python",
+    "/etc/cutoutd/cutoutd.toml",
+    "/var/lib/cutoutd",
+    "shop",
+    "/Users/shop",
+    "/Volumes/share/incoming",
+)
+
+
+def examples() -> Mapping[str, str]:
+    """Their texts, by their names in the tree."""
+    return {
+        "systemd/cutoutd.service": systemd.render(SYSTEM, _NEW),
+        "systemd/user/cutoutd.service": systemd.render(USER, _NEW),
+        "launchd/cutoutd-agent.plist": launchd.render(AGENT),
+        "launchd/cutoutd-daemon.plist": launchd.render(DAEMON),
+    }
+
+
+if __name__ == "__main__":
+    for name, text in examples().items():
+        (TREE / name).parent.mkdir(exist_ok=True)
+        (TREE / name).write_text(text, encoding="utf-8")
