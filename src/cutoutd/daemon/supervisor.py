@@ -7,17 +7,14 @@ share may hang: watchers and deliveries do, each in a thread of its folder.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cutoutd import retry
 from cutoutd.daemon.ages import Ages
 from cutoutd.daemon.dispatcher import Dispatcher
 from cutoutd.daemon.heartbeat import Heartbeat
-from cutoutd.daemon.listener import Result
-from cutoutd.errors import LostError, StorageError
-from cutoutd.failure import failure_of
-from cutoutd.jobs import Cut, Failure, JobState, NeedsRoom, Unchanged
+from cutoutd.daemon.verdicts import Held, Verdicts
+from cutoutd.errors import StorageError
 from cutoutd.journal.commands import Verb
 from cutoutd.logs import get
 from cutoutd.notify import ServiceManager
@@ -25,14 +22,13 @@ from cutoutd.ports import Finished
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
-    from cutoutd.daemon.hotfolder import HotFolder
-    from cutoutd.daemon.listener import Listener
+    from cutoutd.daemon.listener import Listener, Result
     from cutoutd.daemon.roster import Roster
     from cutoutd.daemon.statusfile import StatusFile
-    from cutoutd.jobs import Job, Report
+    from cutoutd.jobs import Job, JobState
     from cutoutd.journal.commands import Command
     from cutoutd.journal.journal import Journal
-    from cutoutd.ports import Lost, Pool, PoolEvent
+    from cutoutd.ports import Pool, PoolEvent
 
 TICK_S: Final = 0.5
 """How soon a command of a person's is obeyed; each tick costs a look at the journal's header."""
@@ -65,14 +61,6 @@ class Once:
     """
 
     timeout_s: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Held:
-    """A job that a worker has, and the folder it was begun for: another may have its name by now."""
-
-    job: Job
-    folder: HotFolder
 
 
 class Supervisor:
@@ -117,9 +105,8 @@ class Supervisor:
         self._end_s = None if limit_s is None else clock.monotonic_s() + limit_s
         self._log = get()
         self._ages = Ages(clock)
-        self._in_hand: dict[int, _Held] = {}
-        self._mourned: list[_Held] = []
-        self._doubted: set[int] = set()
+        self._in_hand: dict[int, Held] = {}
+        self._verdicts = Verdicts(journal, self._ages, results, patient=once is None)
         self._stop_at_s: float | None = None
         self._unheard: deque[PoolEvent] = deque()
         self._refused = ""
@@ -168,7 +155,8 @@ class Supervisor:
         while self._unheard:
             self._hear(self._unheard[0])
             self._unheard.popleft()
-        self._give_another_chance()
+        if self._pool.is_sound or self._stop_at_s is not None:
+            self._verdicts.give_another_chance()
         self._tick()
         self._announce()
         if self._stop_at_s is None and self._folders.reconfigure(self._heartbeat):
@@ -206,14 +194,14 @@ class Supervisor:
             self._folders.is_settled
             and all(folder.intake.has_settled and not folder.is_examined for folder in folders)
             and not self._in_hand
-            and not self._mourned
+            and not self._verdicts.mourned
             and not self._results
             and all(folder.delivery.is_idle for folder in folders)
             and self._dispatcher.next_job(self._ready(), pool_is_empty=True) is None
         )
 
     def _put_back_what_is_left(self) -> None:
-        for held in (*self._in_hand.values(), *self._mourned):
+        for held in (*self._in_hand.values(), *self._verdicts.mourned):
             try:
                 self._journal.queue.put_back(held.job.id)
             except StorageError as error:
@@ -221,7 +209,7 @@ class Supervisor:
             else:
                 self._log.info("job.put-back", job=held.job.id, folder=held.job.folder)
         self._in_hand.clear()
-        self._mourned.clear()
+        self._verdicts.mourned.clear()
 
     def _tick(self) -> None:
         now_s = self._clock.monotonic_s()
@@ -233,7 +221,7 @@ class Supervisor:
         for folder in self._folders.everyone:
             folder.check_alive()
         self._watch_over_folders(now_s)
-        self._folders.tend({held.folder for held in (*self._in_hand.values(), *self._mourned)})
+        self._folders.tend({held.folder for held in (*self._in_hand.values(), *self._verdicts.mourned)})
         self._obey()
         self._journal.queue.wake_rested()
         self._show()
@@ -315,7 +303,7 @@ class Supervisor:
             folder = active[job.folder]
             task = folder.task(job)  # before the claim: it reads the journal, which may refuse
             self._claim(job)
-            self._in_hand[job.id] = _Held(job=job, folder=folder)
+            self._in_hand[job.id] = Held(job=job, folder=folder)
             self._pool.submit(task)
             begun = True
             if job.alone:
@@ -331,92 +319,10 @@ class Supervisor:
     def _hear(self, event: PoolEvent) -> None:
         held = self._in_hand[event.job]
         if isinstance(event, Finished):
-            self._take(held.job, held.folder, event.report)
+            self._verdicts.take(held, event.report)
         else:
-            self._mourn(held.job, held.folder, event)
+            self._verdicts.mourn(held, event)
         del self._in_hand[event.job]
-
-    def _take(self, job: Job, folder: HotFolder, report: Report) -> None:
-        folder.heard(report)
-        if not (isinstance(report, Failure) and report.code == "SourceGone"):
-            self._doubted.discard(job.id)
-        match report:
-            case Cut():
-                folder.delivery.deliver(job, report)
-            case Unchanged():
-                folder.delivery.leave(job, report.sha256)
-            case NeedsRoom() if job.alone:  # it has all there is, and would ask for ever
-                folder.delivery.disbelieve(job)
-            case NeedsRoom():
-                self._log.info("job.needs-room", job=job.id, folder=job.folder, pixels=report.pixels)
-                self._journal.queue.put_back(job.id, alone=True)
-            case Failure():
-                self._weigh(job, folder, report)
-
-    def _weigh(self, job: Job, folder: HotFolder, failure: Failure) -> None:
-        if failure.code == "SourceGone":
-            if job.id not in self._doubted:
-                # A share that goes away looks like files that do: only a folder that is well has lost one.
-                self._doubted.add(job.id)
-                folder.examine()
-                self._journal.queue.put_back(job.id)
-                return
-            self._doubted.discard(job.id)
-            self._journal.gone(job, failure.cause)
-            self._log.info("job.gone", job=job.id, folder=job.folder, path=job.path, why=failure.cause)
-            folder.intake.look_at(job.path)
-            self._say(job, JobState.GONE, failure.cause)
-            return
-        if failure.code in ("Storage", "Output"):
-            folder.examine(job.path)
-        # Copying tools and shares keep old file times, so a file may have come later than it says.
-        age_s = self._ages.since_s(job.accepted_us)
-        decision = retry.after_failure(failure, tries=job.tries, age_s=age_s, patient=not self._once)
-        if isinstance(decision, retry.Again):
-            self._journal.queue.rest(job.id, decision.delay_s, detail={"failure": asdict(failure)})
-            self._log.warning(
-                "job.retry",
-                job=job.id,
-                folder=job.folder,
-                path=job.path,
-                why=failure.cause,
-                delay_s=decision.delay_s,
-            )
-            self._say(job, JobState.RETRY, failure.cause)
-        else:
-            folder.delivery.explain(job, failure)
-
-    def _mourn(self, job: Job, folder: HotFolder, lost: Lost) -> None:
-        if lost.stuck or lost.stalled is not None:
-            folder.found_stuck(job, lost)
-            # Other pictures first, if it is this one's place alone that does not answer.
-            self._put_off(job, StorageError(f"no answer for a long time; {lost.why}"))
-            return
-        attempts = self._journal.queue.count_attempt(job.id)
-        if isinstance(retry.after_lost(attempts=attempts), retry.Again):
-            self._mourned.append(_Held(job=job, folder=folder))
-            return
-        why = "it took longer than job_timeout_s allows" if lost.timed_out else lost.why
-        error = LostError(f"{why}; tried {attempts} times")
-        folder.delivery.explain(
-            job,
-            Failure(
-                code=error.code, title=error.title, cause=error.cause, advice=error.advice, permanent=True
-            ),
-        )
-
-    def _give_another_chance(self) -> None:
-        """Queue again what workers died over, once a new one has shown that it was not the machine's fault."""
-        while self._mourned and (self._pool.is_sound or self._stop_at_s is not None):
-            self._journal.queue.put_back(self._mourned[0].job.id)
-            del self._mourned[0]
-
-    def _put_off(self, job: Job, error: StorageError) -> None:
-        failure = failure_of(error)
-        decision = retry.after_failure(failure, tries=job.tries, age_s=0.0, patient=True)
-        delay_s = decision.delay_s if isinstance(decision, retry.Again) else error.delay_s
-        self._journal.queue.rest(job.id, delay_s, detail={"failure": asdict(failure)})
-        self._say(job, JobState.RETRY, failure.cause)
 
     def _announce(self) -> None:
         while self._results:
@@ -424,6 +330,3 @@ class Supervisor:
             self.tally.add(result.state)
             self._heartbeat.ended(result.state)
             self._listener.result(result)
-
-    def _say(self, job: Job, state: JobState, why: str = "") -> None:
-        self._results.append(Result(job=job.id, folder=job.folder, path=job.path, state=state, why=why))
