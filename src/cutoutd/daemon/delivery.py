@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon.disposals import Disposals
 from cutoutd.daemon.listener import Result
 from cutoutd.daemon.lull import Lull
+from cutoutd.daemon.resting import Resting
 from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
 from cutoutd.jobs import Failure, JobState
 from cutoutd.logs import get
@@ -24,17 +24,15 @@ from cutoutd.publish.plan import Plan, Publication, Verdict
 from cutoutd.retry import Again, after_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cutoutd.clock import Clock
     from cutoutd.daemon.provenance import Provenance
+    from cutoutd.daemon.resting import Deed
     from cutoutd.jobs import Cut, Job, Published
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
-
-Deed = Callable[[], None]
-
 
 _INVENTED: Final = Failure(
     code="Fault",
@@ -43,20 +41,6 @@ _INVENTED: Final = Failure(
     advice="The original is untouched. It may be a hostile file; `cutoutd retry` tries it again.",
     permanent=True,
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Resting:
-    """A deed that the disk, the share or the journal refused.
-
-    Attributes:
-        until_s: when it is tried again, in monotonic seconds.
-        needs_staged: what is staged must stay for it.
-    """
-
-    until_s: float
-    deed: Deed
-    needs_staged: bool
 
 
 class _SourceClaims:
@@ -108,7 +92,7 @@ class Delivery:
         self.lull = Lull(folder.name, clock)
         self._log = get(folder=folder.name)
         self._work: queue.SimpleQueue[Deed | None] = queue.SimpleQueue()
-        self._resting: list[_Resting] = []
+        self._resting = Resting(clock)
         self._unwritten: dict[str, Job] = {}  # failures whose records could not be written, by path
         self._given = 0
         self._finished = 0
@@ -190,26 +174,19 @@ class Delivery:
             deed()
         except StorageError as error:
             self._log.error("delivery.refused", why=str(error))
-            self._rest(deed, error.delay_s, needs_staged=True)
-
-    def _rest(self, deed: Deed, delay_s: float, *, needs_staged: bool) -> None:
-        until_s = self._clock.monotonic_s() + delay_s
-        self._resting.append(_Resting(until_s=until_s, deed=deed, needs_staged=needs_staged))
+            self._resting.add(deed, error.delay_s, needs_staged=True)
 
     def _next(self) -> Deed | None:
-        """The next deed: one whose rest is over, or the next that is given."""
+        """The next deed: one whose rest is over, an original whose time has come, or the next that is given."""
         while True:
             now_s = self._clock.monotonic_s()
-            for resting in [resting for resting in self._resting if resting.until_s <= now_s]:
-                self._resting.remove(resting)
+            due = self._resting.take_due()
+            if due is None and self._disposals.next_s is not None and self._disposals.next_s <= now_s:
+                due = self._disposals.go_on
+            if due is not None:
                 self._given += 1
-                return resting.deed
-            ends = [resting.until_s for resting in self._resting]
-            if self._disposals.next_s is not None:
-                if self._disposals.next_s <= now_s:
-                    self._given += 1
-                    return self._disposals.go_on
-                ends.append(self._disposals.next_s)
+                return due
+            ends = [end for end in (self._resting.next_s, self._disposals.next_s) if end is not None]
             try:
                 return self._work.get(timeout=max(0.0, min(ends) - now_s) if ends else None)
             except queue.Empty:
@@ -272,7 +249,7 @@ class Delivery:
         self._log.warning("job.half-published", job=job.id, path=job.path, why=str(error))
         if isinstance(error, StorageError):
             self.lull.refused(str(error))
-        self._rest(deed, error.delay_s, needs_staged=True)
+        self._resting.add(deed, error.delay_s, needs_staged=True)
 
     def _conclude(
         self,
@@ -380,7 +357,7 @@ class Delivery:
             self._log.warning("failure.not-written", job=job.id, path=job.path, why=str(error))
             if isinstance(error, TemporaryError):
                 delay_s = max(error.delay_s, StorageError.delay_s)
-                self._rest(partial(self._record, job, failure), delay_s, needs_staged=False)
+                self._resting.add(partial(self._record, job, failure), delay_s, needs_staged=False)
         else:
             del self._unwritten[job.path]
 
@@ -403,7 +380,7 @@ class Delivery:
 
     def _sweep(self, dead: frozenset[str]) -> None:
         self._disposals.sweep(dead)
-        if any(resting.needs_staged for resting in self._resting):
+        if self._resting.needs_staged:
             return  # it may still need what is staged; the next start sweeps
         try:
             removed = self._publisher.sweep(dead)
