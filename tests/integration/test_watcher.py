@@ -533,3 +533,18 @@ def test_files_written_on_another_machine_are_found_by_polling(
     (share.far / "sub").mkdir()
     (share.far / "sub" / "a.jpg").write_bytes(JPEG)
     intake.accepts("sub/a.jpg")
+
+
+def test_a_scan_that_a_share_held_up_does_not_put_the_next_one_off(
+    make: Callable[..., Intake], share: Share
+) -> None:
+    """Scans grow rarer as they grow longer, but not by a hang: two seconds of one would be minutes."""
+    (share.far / "sub").mkdir()
+    intake = make(input=os.fspath(share.mount))
+    intake.begin()
+    share.hang("readdir", only="/sub")
+    until(lambda: (since_s := intake.watcher.turning_since_s) and time.monotonic() - since_s > 2.0, "a hang")
+    share.heal()
+    until(lambda: intake.watcher.turning_since_s is None, "the end of the look")
+    (share.far / "late.jpg").write_bytes(JPEG)
+    intake.accepts("late.jpg")

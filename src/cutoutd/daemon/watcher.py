@@ -100,6 +100,7 @@ class Watcher:
         self._earliest_scan_s = 0.0
         self._rests_until_s = 0.0
         self._open_as: tuple[Watching, str] = (Watching.STARTING, "")
+        self._last_scan_s: float | None = None
         self._asked = threading.Event()
         self._stopping = False
         self._requests: deque[str] = deque()
@@ -363,7 +364,7 @@ class Watcher:
         self.standing = replace(self.standing, settling=arrivals.settling, held_up=arrivals.held_up(shown))
 
     def _scan(self, arrivals: Arrivals) -> None:
-        begun_s = time.perf_counter()
+        begun_s, cost_s = time.perf_counter(), time.thread_time()
         # What another machine had not come to yet did not lie there before: it was dropped to be cut.
         skips = self._gate.is_first_start and not self._gate.took_over
         if skips and self._folder.existing is Existing.SKIP:
@@ -372,11 +373,14 @@ class Watcher:
         self._gate.remember()
         if self._retention is not None:
             self._retention.step()
-        took_s = time.perf_counter() - begun_s
+        took_s, cost_s = time.perf_counter() - begun_s, time.thread_time() - cost_s
+        # One that a share held up says nothing of the next: a hang of a second would cost minutes.
+        usual_s = min(took_s, cost_s if self._last_scan_s is None else self._last_scan_s)
+        self._last_scan_s = took_s
         interval_s = self._folder.poll_interval_s if self._watch is None else self._folder.rescan_interval_s
         now_s = self._clock.monotonic_s()
-        self._next_scan_s = now_s + max(interval_s, SCAN_SHARE * took_s)
-        self._earliest_scan_s = now_s + BURST_SHARE * took_s
+        self._next_scan_s = now_s + max(interval_s, SCAN_SHARE * usual_s)
+        self._earliest_scan_s = now_s + BURST_SHARE * usual_s
         self.standing = replace(self.standing, scan_s=round(took_s, 1), scanned=True)
 
     def _proceeding(self) -> bool:
