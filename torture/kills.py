@@ -104,18 +104,25 @@ class Lane:
 
     def kill_once(self) -> None:
         """Start, let it work for a while, kill."""
-        running = self.site.start()
+        running, at_once = self.site.start(), False
         if self.chance.random() < 0.3:
             time.sleep(self.chance.uniform(0.1, START_S))
         else:
-            self._wait_for_work()
-            if self.chance.random() < 0.3:
+            self._wait_for_work(running)
+            if self.chance.random() < 0.2:
+                self._wait_for_a_sidecar()
+                at_once = True
+            if not at_once and self.chance.random() < 0.3:
                 self._kill_a_worker(running)
-            if self.chance.random() < 0.3:
+            if not at_once and self.chance.random() < 0.3:
                 self.stir()
-            time.sleep(self.chance.uniform(0, WORK_S))
-        states = self._states()
+            time.sleep(0 if at_once else self.chance.uniform(0, WORK_S))
         running.kill()
+        try:
+            states = {row["state"] for row in self.site.remains()}
+        except sqlite3.Error as error:
+            states = set()
+            self._blame([f"the journal is damaged: {error}"], "right after a kill")
         with self.findings.lock:
             self.findings.kills += 1
             self.findings.busy += "working" in states
@@ -124,10 +131,27 @@ class Lane:
             named_files_are_whole(self.site) + safe_originals(self.site, self.sources), "right after a kill"
         )
 
-    def _wait_for_work(self) -> None:
+    def _wait_for_work(self, running: Running) -> None:
+        """Until this run's workers are up, and one has a picture."""
         end = time.monotonic() + PATIENCE_S
-        while not self._states() & {"working", "publishing"} and time.monotonic() < end:
+        while not self._is_at_work(running) and time.monotonic() < end:
             time.sleep(0.05)
+
+    def _is_at_work(self, running: Running) -> bool:
+        try:
+            said = json.loads((self.site.state / "status.json").read_text(encoding="ascii"))
+            rows = self.site.journal()
+        except (OSError, ValueError, sqlite3.Error):
+            return False
+        is_up = said["pid"] == running.pid and said["worker"] is not None
+        return is_up and any(row["run"] == said["run"] for row in rows)
+
+    def _wait_for_a_sidecar(self) -> None:
+        """A staged sidecar: the plan is being written down, and the renames follow within milliseconds."""
+        end = time.monotonic() + PATIENCE_S
+        while not any(self.site.output.glob(".cutoutd-staging/*/*.json")) and time.monotonic() < end:
+            time.sleep(0.001)
+        time.sleep(self.chance.uniform(0, 0.02))
 
     def _kill_a_worker(self, running: Running) -> None:
         workers = [pid for pid in session(running.pid) if pid != running.pid]
@@ -136,12 +160,6 @@ class Lane:
                 os.kill(self.chance.choice(workers), signal.SIGKILL)
             with self.findings.lock:
                 self.findings.workers += 1
-
-    def _states(self) -> set[str]:
-        try:
-            return {row["state"] for row in self.site.journal()}
-        except sqlite3.Error:
-            return set()
 
     def check(self) -> None:
         """Let it come to rest, and look."""

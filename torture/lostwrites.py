@@ -21,7 +21,6 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -162,7 +161,7 @@ class Lane:
         where = f"{self.kind}, round {self.round}, {mode}, change {at} of about {self.changes}, seed {seed}"
         log = self.root / "log"
         log.unlink(missing_ok=True)
-        before = len(self.rows())
+        before = len(self.site.remains())
         self.disk.say(f"arm {at} {mode} {seed}")
         running = self.site.start("--once")
         end = time.monotonic() + 60
@@ -198,7 +197,7 @@ class Lane:
         """What is wrong with what is left, given what the daemon had said."""
         wrong = named_files_are_whole(self.site) + safe_originals(self.site, self.sources)
         try:
-            rows = self.rows()
+            rows = self.site.remains()
         except sqlite3.Error as error:
             return [*wrong, f"the journal does not open: {error}"]
         accepted = sum(one["count"] for one in said if one["event"] == "files.accepted")
@@ -223,25 +222,6 @@ class Lane:
             return [f"{said['path']} was published, and its sidecar is gone or torn: {error}"]
         fault = torn(self.site, document)
         return [f"{said['path']} was published: {fault}"] if fault else []
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The journal's rows, from a copy: the original is left as the crash left it.
-
-        Raises:
-            sqlite3.Error: it is damaged.
-        """
-        with tempfile.TemporaryDirectory() as directory:
-            for name in ("journal.sqlite", "journal.sqlite-journal"):
-                if (self.site.state / name).exists():
-                    shutil.copyfile(self.site.state / name, Path(directory, name))
-            with closing(sqlite3.connect(Path(directory, "journal.sqlite"))) as connection:
-                connection.row_factory = sqlite3.Row
-                (verdict,) = connection.execute("PRAGMA integrity_check").fetchone()
-                if verdict != "ok":
-                    raise sqlite3.DatabaseError(verdict)
-                if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'job'").fetchone():
-                    return []
-                return [dict(row) for row in connection.execute("SELECT * FROM job ORDER BY id")]
 
 
 def _said(log: Path) -> list[dict[str, Any]]:

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from torture.checks import named_files_are_whole, safe_originals, violations
 from torture.figures import Figures, note, report
-from torture.killpoints import SCENARIOS, Lane, Point, Scenario
+from torture.lane import Lane, Point
+from torture.scenarios import SCENARIOS, Scenario
 from torture.trace import plain, points, reachable, role_names
 
 if TYPE_CHECKING:

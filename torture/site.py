@@ -9,10 +9,12 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 FOLDER = "hot"
 PATIENCE_S = 120.0
+PIXELS = 10_000
+"""Between the size of our pictures and that of those that are to be refused."""
+
 _OLD_S = 1_000.0
 _WIDTH, _HEIGHT = 64, 48
 _SHADE = (120, 120, 120)
@@ -49,8 +54,16 @@ def empty_scene() -> bytes:
     return draft.getvalue()
 
 
+@cache
+def too_large() -> bytes:
+    """A picture that is refused at once, where ``max_pixels`` is ``PIXELS``."""
+    draft = io.BytesIO()
+    picture(0, width=2 * _WIDTH, height=2 * _HEIGHT).save(draft, format="JPEG")
+    return draft.getvalue()
+
+
 def broken() -> bytes:
-    """What looks like a JPEG and is none."""
+    """What looks like a JPEG and is none; a daemon that goes on gives it minutes to become one."""
     return jpeg(0)[:200]
 
 
@@ -176,6 +189,25 @@ class Site:
         ) as connection:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute("SELECT * FROM job ORDER BY id")]
+
+    def remains(self) -> list[dict[str, Any]]:
+        """Every job's row after a crash, from a copy: the journal itself is left as the crash left it.
+
+        Raises:
+            sqlite3.Error: it is damaged.
+        """
+        with tempfile.TemporaryDirectory() as directory:
+            for name in ("journal.sqlite", "journal.sqlite-journal"):
+                if (self.state / name).exists():
+                    shutil.copyfile(self.state / name, Path(directory, name))
+            with closing(sqlite3.connect(Path(directory, "journal.sqlite"))) as connection:
+                connection.row_factory = sqlite3.Row
+                (verdict,) = connection.execute("PRAGMA integrity_check").fetchone()
+                if verdict != "ok":
+                    raise sqlite3.DatabaseError(verdict)
+                if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'job'").fetchone():
+                    return []
+                return [dict(row) for row in connection.execute("SELECT * FROM job ORDER BY id")]
 
 
 @dataclass(slots=True)

@@ -1,0 +1,247 @@
+"""One site that a scenario happens on again and again, from the same beginning, under strace.
+
+It judges nothing; the campaigns do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torture.site import PIXELS, Layout, Running, Site, session
+from torture.trace import CALLS, Call, Strike, calls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torture.scenarios import Drops, Scenario
+
+REACH_S = 20.0
+"""So long a daemon under strace may take to come to its end."""
+
+AFTERMATH_S = 0.7
+"""And to the last call of a job that is over already."""
+
+_STRACE = ("strace", "-f", "-qq", "-y")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """A call to be struck.
+
+    Attributes:
+        role: of its thread.
+        thread: its place among the daemon's threads, by age; for ``by = "thread"``.
+        label: for people.
+    """
+
+    role: str
+    strike: Strike
+    thread: int
+    label: str
+
+
+@dataclass(slots=True)
+class Lane:
+    """One site that is put back to its beginning before each point; lanes run beside each other."""
+
+    scenario: Scenario
+    root: Path
+    elsewhere: Path
+    site: Site = field(init=False)
+
+    def __post_init__(self) -> None:
+        for place in (self.root, self.elsewhere, self._saved):
+            shutil.rmtree(place, ignore_errors=True)
+        self.site = self._make()
+        for drops in self.scenario.before:
+            self._drop(drops)
+            self.site.settle()
+        if self.scenario.crash is not None:
+            self._drop(self.scenario.arrivals)
+            log = self.root / "strace"
+            running = self.site.start(
+                "--once", prefix=[*_STRACE, "-o", str(log), *self.scenario.crash.options()]
+            )
+            running.wait()
+            running.kill()
+        shutil.copytree(self.root, self._saved, symlinks=True)
+
+    @property
+    def _saved(self) -> Path:
+        return self.root.with_name(f"{self.root.name}.saved")
+
+    def _make(self) -> Site:
+        places = {"": None, "near": self.root / "originals", "elsewhere": self.elsewhere}
+        return Site(
+            Layout(
+                root=self.root,
+                options=self.scenario.options,
+                tables=self.scenario.tables,
+                pool=("workers = 1", f"max_pixels = {PIXELS}"),
+                originals_dir=places[self.scenario.originals],
+                sidecar_dir=self.root / "sidecars" if self.scenario.sidecars else None,
+            )
+        )
+
+    def _drop(self, drops: Drops) -> None:
+        for name, source in drops:
+            self.site.drop(name, source.content)
+
+    def reset(self) -> None:
+        """Back to the beginning."""
+        shutil.rmtree(self.root)
+        shutil.rmtree(self.elsewhere, ignore_errors=True)
+        shutil.copytree(self._saved, self.root, symlinks=True)
+        if self.scenario.originals == "elsewhere":
+            self.elsewhere.mkdir(parents=True)
+
+    def straight_line(self) -> tuple[list[Call], list[int]]:
+        """All that one undisturbed run does, and the threads of a daemon that is up."""
+        self.reset()
+        log = self.root / "strace"
+        command = [*_STRACE, "-o", str(log), "-e", f"trace={CALLS}", *self.scenario.faults]
+        if self.scenario.by == "start":
+            if self.scenario.crash is None:
+                self._drop(self.scenario.arrivals)
+            self.site.start("--once", prefix=command).wait()
+            return calls(log, str(self.root), str(self.elsewhere)), []
+        running = self.site.start()
+        try:
+            threads = _threads_when_ready(self.site, running)
+            tracer = _attach(running, command, threads)
+            self._drop(self.scenario.arrivals)
+            _wait(lambda: _is_over(self.site, self.scenario), "the end of the straight line")
+            time.sleep(0.5)
+            running.stop()
+            tracer.wait()
+        finally:
+            running.kill()
+        return calls(log, str(self.root), str(self.elsewhere)), threads
+
+    def _here(self, strike: Strike) -> Strike:
+        """A point of another lane, with this one's path."""
+        beneath = strike.only.removeprefix(str(self.root.parent)).lstrip("/").partition("/")[2]
+        return replace(strike, only=str(self.root / beneath) if beneath else "")
+
+    def refuse(self, point: Point, fault: str, seen: str) -> Path:
+        """Run to the end while one call fails; returns strace's log of the calls that are to be seen."""
+        self.reset()
+        log = self.root / "strace"
+        options = self._here(point.strike).options(fault)
+        self._drop(self.scenario.arrivals)
+        running = self.site.start(
+            "--once", prefix=[*_STRACE, "-o", str(log), "-e", f"trace={seen}", *options]
+        )
+        try:
+            running.wait()
+        finally:
+            running.kill()
+        return log
+
+    def strike(self, point: Point) -> bool:
+        """Run until the daemon is killed at a point; whether it was."""
+        self.reset()
+        log = self.root / "strace"
+        command = [
+            *_STRACE,
+            "-o",
+            str(log),
+            "-e",
+            f"trace={point.strike.call}",
+            *self.scenario.faults,
+            *self._here(point.strike).options(),
+        ]
+        if self.scenario.by == "start":
+            if self.scenario.crash is None:
+                self._drop(self.scenario.arrivals)
+            running = self.site.start("--once", prefix=command)
+            code = running.wait()
+            running.kill()
+            return code not in (0, 1)
+        running = self.site.start()
+        try:
+            threads = _threads_when_ready(self.site, running)
+            tracer = _attach(running, command, threads[point.thread : point.thread + 1])
+            self._drop(self.scenario.arrivals)
+            victim = Path(f"/proc/{threads[point.thread]}")
+
+            def is_struck() -> bool:
+                return running.process.poll() is not None or not victim.exists()
+
+            _wait(lambda: is_struck() or _is_over(self.site, self.scenario), point.label)
+            struck = _holds_within(is_struck, AFTERMATH_S)
+            if not struck:
+                running.process.terminate()  # the straight line's last calls tidy up
+                struck = running.wait(REACH_S) < 0
+        finally:
+            running.kill()
+        tracer.wait()
+        return struck
+
+
+def _threads_when_ready(site: Site, running: Running) -> list[int]:
+    """The daemon's threads, the oldest first, and its worker at the end."""
+
+    def is_ready() -> bool:
+        try:
+            said = json.loads((site.state / "status.json").read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return False
+        scanned = all(folder["scanned"] for folder in said["folders"].values())
+        return said["pid"] == running.pid and said["worker"] is not None and scanned
+
+    _wait(is_ready, "the daemon to be ready")
+    tasks = sorted(int(entry.name) for entry in Path(f"/proc/{running.pid}/task").iterdir())
+    return [*tasks, *sorted(pid for pid in session(running.pid) if pid != running.pid)]
+
+
+def _attach(running: Running, command: Sequence[str], threads: Sequence[int]) -> Running:
+    """Have strace follow threads of a daemon that is up."""
+    chosen = [word for thread in threads for word in ("-p", str(thread))]
+    without_children = [word for word in command if word != "-f"]
+    tracer = Running([*without_children, *chosen], environment=os.environ, log=running.log)
+
+    def is_attached() -> bool:
+        states = [Path(f"/proc/{thread}/status").read_text(encoding="latin-1") for thread in threads]
+        return all("TracerPid:\t0\n" not in state for state in states)
+
+    _wait(is_attached, "strace to attach, which needs the right to")
+    return tracer
+
+
+def _holds_within(condition: Callable[[], bool], limit_s: float) -> bool:
+    end = time.monotonic() + limit_s
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
+
+
+def _is_over(site: Site, scenario: Scenario) -> bool:
+    """Whether the journal says of every arrival that it is over; never disturbs the daemon's commits for long."""
+    try:
+        rows = site.journal()
+    except sqlite3.Error:
+        return False
+    newest = {row["path"].decode(): row for row in rows if row["newest"]}
+    return all(
+        name in newest
+        and newest[name]["state"] in ("done", "review", "failed")
+        and newest[name]["size"] == len(source.content)
+        and not newest[name]["undisposed"]
+        for name, source in scenario.arrivals
+    )
+
+
+def _wait(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited in vain for {what}")
+        time.sleep(0.02)
