@@ -1,8 +1,9 @@
 # make run    set up and start the daemon on ./to-cut and ./cutouts (or INPUT=... OUTPUT=...)
 # make test   set up and pass every check
+# make package  build sdist and wheel, install them into an empty environment, and cut a picture there
 # make bench  measure speed (beside rembg) and mattes; takes half an hour
 .DEFAULT_GOAL := help
-.PHONY: help run test bench env lint clean
+.PHONY: help run test package bench env lint clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -40,6 +41,9 @@ lint: env
 
 test: lint
 	$(BIN)/python -m pytest
+
+package: env
+	VENV=$(VENV) .ci/package
 
 # The peer in an environment of its own, with the same weights, which two packages of the index carry.
 PEER := $(VENV)-rembg
