@@ -1,9 +1,10 @@
 # make run    set up and start the daemon on ./to-cut and ./cutouts (or INPUT=... OUTPUT=...)
 # make test   set up and pass every check
 # make torture  kill it, fill its disk, take its shares away, thousands of times; takes hours
+# make package  build sdist and wheel, install them into an empty environment, and cut a picture there
 # make bench  measure speed (beside rembg) and mattes; takes half an hour
 .DEFAULT_GOAL := help
-.PHONY: help run test torture bench env lint clean
+.PHONY: help run test torture package bench env lint clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -45,6 +46,9 @@ test: lint
 # All campaigns, or some: make torture CAMPAIGNS="kills lostwrites"
 torture: env
 	$(BIN)/python -m torture $(CAMPAIGNS)
+
+package: env
+	VENV=$(VENV) .ci/package
 
 # The peer in an environment of its own, with the same weights, which two packages of the index carry.
 PEER := $(VENV)-rembg

@@ -111,7 +111,6 @@ rmdir /old
 units_at=/etc/systemd/system; verify ""                 # and the second
 [ "$$" -eq 1 ] || refuse "not process 1 of a namespace of its own"
 
-ip link set lo up 2>/dev/null || true
 hostname box
 exec env -i container=box PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb \
   /lib/systemd/systemd --unit=box.target --log-target=journal-or-kmsg --show-status=no < /dev/null

@@ -157,6 +157,7 @@ DOCUMENTED = {
     "EnvironmentVariables": dict,
     "RunAtLoad": bool,
     "KeepAlive": dict,
+    "MaterializeDatalessFiles": bool,
     "ThrottleInterval": int,
     "ProcessType": str,
     "ExitTimeOut": int,
@@ -175,6 +176,7 @@ def test_a_property_list_has_documented_keys_of_the_right_kind(unit: Unit) -> No
     assert told["ProgramArguments"] == list(unit.command)
     assert told["KeepAlive"] == {"SuccessfulExit": False}
     assert told["ProcessType"] in ("Background", "Standard", "Adaptive", "Interactive")
+    assert told["MaterializeDatalessFiles"] is False  # nothing is pulled in silently
     assert told["ExitTimeOut"] > 25  # as long as a drain may take
     assert set(told["SoftResourceLimits"]) <= {"NumberOfFiles", "Core"}
     assert told.get("UserName") == (unit.owner if unit.scope is Scope.SYSTEM else None)
