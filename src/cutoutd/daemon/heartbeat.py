@@ -113,7 +113,7 @@ class Heartbeat:
         """A whole turn of the main loop is done.
 
         Args:
-            folders: all there are.
+            folders: those that are to be looked at.
         """
         every_s = self._manager.feed_every_s
         now_s = self._clock.monotonic_s()

@@ -168,7 +168,8 @@ class Supervisor:
     def _beat(self) -> None:
         if self._pool.facts is not None:
             self._heartbeat.up()
-        self._heartbeat.beat(self._folders.everyone)
+        # Not those that are leaving: they are looked at no more, however long a share holds them.
+        self._heartbeat.beat(self._folders.active.values())
         if self._stop_at_s is not None:
             self._heartbeat.draining()
 
