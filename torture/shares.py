@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.acceptance.conftest import Bench, Daemon
+from tests.acceptance.conftest import Daemon, bench_in
 from tests.acceptance.test_shares import POLL_S, Site, hang_and_come_back, one_cycle
 from tests.integration.share import Share
 
@@ -51,15 +51,6 @@ class Campaign:
 def note(text: str) -> None:
     """Say how far it has come."""
     sys.stderr.write(f"{text}\n")
-
-
-def bench_in(root: Path) -> Bench:
-    """Folders of a step's own."""
-    for name in ("to-cut", "cutouts"):
-        (root / name).mkdir(parents=True)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
-    environment |= {"XDG_STATE_HOME": str(root / "state"), "XDG_CONFIG_HOME": str(root / "config")}
-    return Bench(root=root, input=root / "to-cut", output=root / "cutouts", environment=environment)
 
 
 def resources(pid: int) -> tuple[int, int]:
@@ -133,20 +124,13 @@ def silence(campaign: Campaign, site: Site, number: signal.Signals) -> None:
     """The owner falls silent; the other machine takes over, and the first finds out when it comes back."""
     bench = site.bench
     other = bench_in(bench.root / "other")
-    other_bench = Bench(
-        root=other.root,
-        input=site.share.mount / "in",
-        output=site.share.mount / "out",
-        environment=other.environment,
-    )
+    other_config = site.config_of(other)
     first, second = Daemon(bench, "--config", site.config), None
     try:
         site.put("a.jpg")
         bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
-        second = Daemon(other_bench)
+        second = Daemon(other, "--config", other_config)
         time.sleep(10.0)
-        for source in (site.share.far / "in").glob("*.jpg"):
-            source.unlink()
         os.killpg(first.process.pid, number)
         begun_s = time.monotonic()
         site.put("b.jpg", 1)

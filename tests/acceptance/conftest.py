@@ -108,20 +108,23 @@ class Bench:
             time.sleep(0.05)
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """Folders of this test's own."""
-    (tmp_path / "to-cut").mkdir()
-    (tmp_path / "cutouts").mkdir()
+def bench_in(root: Path) -> Bench:
+    """Folders of its own for a test, or for another machine of one."""
+    for name in ("to-cut", "cutouts"):
+        (root / name).mkdir(parents=True)
     environment = {
         key: value
         for key, value in os.environ.items()
         if not key.startswith("CUTOUTD_") and key not in ("CI", "ORT_DISABLE_TELEMETRY")
     }
-    environment |= {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
-    return Bench(
-        root=tmp_path, input=tmp_path / "to-cut", output=tmp_path / "cutouts", environment=environment
-    )
+    environment |= {"XDG_STATE_HOME": str(root / "state"), "XDG_CONFIG_HOME": str(root / "config")}
+    return Bench(root=root, input=root / "to-cut", output=root / "cutouts", environment=environment)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Folders of this test's own."""
+    return bench_in(tmp_path)
 
 
 class Daemon:
