@@ -57,8 +57,9 @@ class Lane:
     site: Site = field(init=False)
 
     def __post_init__(self) -> None:
-        for place in (self.root, self.elsewhere, self._saved):
+        for place in (self.root, self.elsewhere):
             shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(_saved(place), ignore_errors=True)
         self.site = self._make()
         for drops in self.scenario.before:
             self._drop(drops)
@@ -71,11 +72,9 @@ class Lane:
             )
             running.wait()
             running.kill()
-        shutil.copytree(self.root, self._saved, symlinks=True)
-
-    @property
-    def _saved(self) -> Path:
-        return self.root.with_name(f"{self.root.name}.saved")
+        for place in (self.root, self.elsewhere):
+            if place.exists():
+                shutil.copytree(place, _saved(place), symlinks=True)
 
     def _make(self) -> Site:
         places = {"": None, "near": self.root / "originals", "elsewhere": self.elsewhere}
@@ -96,11 +95,10 @@ class Lane:
 
     def reset(self) -> None:
         """Back to the beginning."""
-        shutil.rmtree(self.root)
-        shutil.rmtree(self.elsewhere, ignore_errors=True)
-        shutil.copytree(self._saved, self.root, symlinks=True)
-        if self.scenario.originals == "elsewhere":
-            self.elsewhere.mkdir(parents=True)
+        for place in (self.root, self.elsewhere):
+            shutil.rmtree(place, ignore_errors=True)
+            if _saved(place).exists():
+                shutil.copytree(_saved(place), place, symlinks=True)
 
     def straight_line(self) -> tuple[list[Call], list[int]]:
         """All that one undisturbed run does, and the threads of a daemon that is up."""
@@ -154,7 +152,7 @@ class Lane:
             "-o",
             str(log),
             "-e",
-            f"trace={point.strike.call}",
+            f"trace={point.strike.call},renameat2,?link,linkat",  # what is not traced is not made to fail
             *self.scenario.faults,
             *self._here(point.strike).options(),
         ]
@@ -184,6 +182,10 @@ class Lane:
             running.kill()
         tracer.wait()
         return struck
+
+
+def _saved(place: Path) -> Path:
+    return place.with_name(f"{place.name}.saved")
 
 
 def _threads_when_ready(site: Site, running: Running) -> list[int]:

@@ -121,6 +121,6 @@ SCENARIOS = (
         kept=Kept.MOVE,
         originals="elsewhere",
         arrivals=_ONE,
-        crash=Strike(call="renameat2", when=4),
+        crash=Strike(call="renameat2", when=3),
     ),
 )
