@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from xml.sax.saxutils import escape
 
 from cutoutd.errors import UsageError
 from cutoutd.service.unit import NAME, Scope, Unit, fill, template
@@ -56,4 +56,4 @@ def _text(text: str) -> str:
         raise UsageError(
             f"{text!r} cannot stand in a property list", advice="Give the folder a name of printable letters."
         )
-    return escape(text)
+    return escape(text, quote=False)
