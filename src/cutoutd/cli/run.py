@@ -43,7 +43,7 @@ def run(
     chosen = settings(config, input_dir, output_dir)
     if timeout is not None and not once:
         raise UsageError("--timeout goes with --once", advice="Give both, or neither.")
-    if input_dir is not None and not input_dir.is_dir():
+    if input_dir is not None and not os.path.isdir(input_dir):  # noqa: PTH112 -- Path.is_dir raises where it may not look
         raise UsageError("this folder is not there", path=input_dir, advice="Make it, or name another one.")
     # A service manager ends what hangs with SIGABRT: then the log says where it hung.
     faulthandler.enable()

@@ -29,7 +29,8 @@ SCHEMA_VERSION = 1
 FILE_NAME = "journal.sqlite"
 
 # Another connection of ours holds its lock for milliseconds; a person's SQLite shell may hold it longer.
-_BUSY_TIMEOUT_S = 15.0
+# Refused after this, what was to be written is written later; waiting longer would look like a loop that hangs.
+_BUSY_TIMEOUT_S = 5.0
 
 
 CHECK_S: Final = 3.0
