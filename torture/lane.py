@@ -125,8 +125,11 @@ class Lane:
 
     def _here(self, strike: Strike) -> Strike:
         """A point of another lane, with this one's path."""
-        beneath = strike.only.removeprefix(str(self.root.parent)).lstrip("/").partition("/")[2]
-        return replace(strike, only=str(self.root / beneath) if beneath else "")
+        for here in (self.root, self.elsewhere):
+            if strike.only.startswith(f"{here.parent}/"):
+                beneath = Path(strike.only).relative_to(here.parent).parts[1:]
+                return replace(strike, only=os.fspath(here.joinpath(*beneath)))
+        return strike
 
     def refuse(self, point: Point, fault: str, seen: str) -> Path:
         """Run to the end while one call fails; returns strace's log of the calls that are to be seen."""
@@ -135,7 +138,7 @@ class Lane:
         options = self._here(point.strike).options(fault)
         self._drop(self.scenario.arrivals)
         running = self.site.start(
-            "--once", prefix=[*_STRACE, "-o", str(log), "-e", f"trace={seen}", *options]
+            "--once", prefix=[*_STRACE, "-o", str(log), "-e", f"trace={seen},{point.strike.call}", *options]
         )
         try:
             running.wait()

@@ -42,7 +42,7 @@ FAULTS = {
     "unlink": ("EACCES",),
 }
 _SEEN = "fsync,fdatasync,openat,close"
-_CALL = re.compile(r"(\d+) +(fsync|fdatasync|close)\((\d+)<([^>]*)>.*?(EIO|$)")
+_CALL = re.compile(r"(\d+) +(fsync|fdatasync|close)\((\d+)<([^>]*)>.*?(EIO|$)", re.MULTILINE)
 _ROLLED_BACK_BY_SQLITE = "journal.sqlite"
 
 
@@ -52,6 +52,7 @@ class Findings:
 
     faults: int = 0
     hidden: int = 0
+    missed: int = 0
     by_call: dict[str, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
@@ -87,14 +88,14 @@ def synced_again(log: str) -> list[str]:
     return wrong
 
 
-def try_refusal(lane: Lane, point: Point, fault: str) -> list[str]:
-    """Refuse it once, look, let the next run make it good, check."""
+def try_refusal(lane: Lane, point: Point, fault: str) -> list[str] | None:
+    """Refuse it once, look, let the next run make it good, check; None if the run never came there."""
     sources = lane.scenario.sources
     try:
-        log = lane.refuse(point, f"error={fault}", _SEEN)
-        wrong = synced_again(log.read_text(encoding="utf-8", errors="replace"))
-        if "INJECTED" not in log.read_text(encoding="utf-8", errors="replace"):
-            wrong.append("it was not reached")
+        seen = lane.refuse(point, f"error={fault}", _SEEN).read_text(encoding="utf-8", errors="replace")
+        if "INJECTED" not in seen:
+            return None
+        wrong = synced_again(seen)
         wrong += named_files_are_whole(lane.site) + safe_originals(lane.site, sources)
         lane.site.settle()
         wrong += violations(lane.site, sources, kept=lane.scenario.kept)
@@ -121,23 +122,28 @@ def run(scenarios: Sequence[Scenario], *, jobs: int, base: Path, elsewhere: Path
         todo = list(refusals(lanes[0]))
         findings.hidden += sum(point is None for point, _ in todo)
         shown = [(point, fault) for point, fault in todo if point is not None]
-        for point, _ in shown:
-            findings.by_call[point.strike.call] = findings.by_call.get(point.strike.call, 0) + 1
-        findings.wrong += _refuse_all(lanes, shown)
-        findings.faults += len(shown)
+        _refuse_all(lanes, shown, findings)
         note(
             f"{scenario.name}: {len(shown)} refusals; so far {findings.faults}, {len(findings.wrong)} violations"
         )
     return findings
 
 
-def _refuse_all(lanes: Sequence[Lane], todo: Sequence[tuple[Point, str]]) -> list[str]:
-    def work(number: int) -> list[str]:
-        mine = todo[number :: len(lanes)]
-        return [text for point, fault in mine for text in try_refusal(lanes[number], point, fault)]
+def _refuse_all(lanes: Sequence[Lane], todo: Sequence[tuple[Point, str]], findings: Findings) -> None:
+    def work(number: int) -> list[tuple[Point, list[str] | None]]:
+        return [
+            (point, try_refusal(lanes[number], point, fault)) for point, fault in todo[number :: len(lanes)]
+        ]
 
     with ThreadPoolExecutor(len(lanes)) as pool:
-        return [text for texts in pool.map(work, range(len(lanes))) for text in texts]
+        for point, wrong in (one for answers in pool.map(work, range(len(lanes))) for one in answers):
+            if wrong is None:
+                findings.missed += 1
+                note(f"not reached: {lanes[0].scenario.name}, {point.label}")
+                continue
+            findings.faults += 1
+            findings.by_call[point.strike.call] = findings.by_call.get(point.strike.call, 0) + 1
+            findings.wrong += wrong
 
 
 def main() -> int:
@@ -164,6 +170,7 @@ def main() -> int:
                 "refusals": findings.faults,
                 **findings.by_call,
                 "behind another thread": findings.hidden,
+                "not reached": findings.missed,
             },
             violations=tuple(findings.wrong),
         )

@@ -152,3 +152,10 @@ def test_what_the_disk_refused_is_made_good(site: Site, call: str, fault: str) -
     assert named_files_are_whole(site) == []
     assert site.settle() == 0
     assert violations(site, {"x/a.jpg": Source(content=jpeg(0))}) == []
+
+
+def test_a_second_sync_through_a_failed_descriptor_would_be_seen() -> None:
+    """The guard of the test above is itself guarded: closed and opened anew, it is another descriptor."""
+    failed = "7 fsync(5</a>) = -1 EIO (Input/output error) (INJECTED)\n"
+    assert synced_again(f"{failed}7 fsync(5</a>) = 0\n") != []
+    assert synced_again(f"{failed}7 close(5</a>) = 0\n7 fsync(5</a>) = 0\n") == []
