@@ -203,6 +203,18 @@ def test_a_claim_whose_maker_died_over_it_holds_nobody_up_for_ever(folder: Path,
     assert names(folder) == [marker.NAME, f"{marker.NAME}.term-2"]
 
 
+def test_a_claim_that_a_power_cut_has_brought_back_goes_with_the_next(folder: Path, clock: FakeClock) -> None:
+    """Its removal was not on the disk yet when the marker was."""
+    first, _ = pair(folder, clock)
+    assert first.attends()
+    first.tenancy.release()
+    (folder / f"{marker.NAME}.term-1").write_text(first.run)
+    first.start()
+    assert first.attends()
+    first.tenancy.release()
+    assert names(folder) == [marker.NAME]
+
+
 def test_another_folder_in_its_place_is_not_written_to(folder: Path, clock: FakeClock) -> None:
     """Nor one whose marker is damaged."""
     first, _ = pair(folder, clock)

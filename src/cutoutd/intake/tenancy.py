@@ -210,8 +210,7 @@ class Tenancy:
         if there != marker.Marker(uuid=uuid, owner=before) or _claimant(directory, term + 1) is not None:
             _drop(directory, term)  # the other woke up, or was succeeded before we came to it
             return False
-        for earlier in range(before.term if before is not None else 1, term):
-            _drop(directory, earlier)
+        _drop_before(directory, term)
         settled = self._succession.knew_as_much(before)
         owner = Owner(
             host=os.uname().nodename[:_MAX_HOST],
@@ -254,6 +253,9 @@ def _claim(directory: int, term: int, run: str) -> bool:
         raise
     try:
         os.write(descriptor, run.encode())
+        os.fsync(
+            descriptor
+        )  # emptied by a power cut, nobody could tell whose it was, and all would have to wait
     finally:
         os.close(descriptor)
     return _claimant(directory, term) == run
@@ -280,6 +282,15 @@ def _claimants(directory: int, owner: Owner | None) -> tuple[str, ...]:
     while (claimant := _claimant(directory, term + 1 + len(claimants))) is not None:
         claimants.append(claimant)
     return tuple(claimants)
+
+
+def _drop_before(directory: int, term: int) -> None:
+    """End all earlier terms: also those whose removal a power cut has undone."""
+    prefix = _name(0)[:-1]
+    for name in os.listdir(directory):
+        number = name.removeprefix(prefix)
+        if name.startswith(prefix) and number.isascii() and number.isdigit() and int(number) < term:
+            _drop(directory, int(number))
 
 
 def _drop(directory: int, term: int) -> None:
