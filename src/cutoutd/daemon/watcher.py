@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.daemon.adoption import Adoption
 from cutoutd.daemon.arrivals import Arrivals
 from cutoutd.daemon.standing import Standing, Watching
-from cutoutd.errors import CutoutdError, JournalError
+from cutoutd.errors import CutoutdError, JournalError, OutputError
 from cutoutd.intake import filesystems
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.watch import UnwatchableError, Watch
@@ -243,7 +243,7 @@ class Watcher:
         except OSError as error:
             self._close(Watching.STANDING_BY, f"it does not answer as it should: {error.strerror or error}")
         except CutoutdError as error:
-            self._close(Watching.STANDING_BY, str(error))
+            self._close(Watching.PAUSED if isinstance(error, OutputError) else Watching.STANDING_BY, str(error))
 
     def _open(self) -> Arrivals:
         self._arrivals = Arrivals(
