@@ -243,7 +243,9 @@ class Watcher:
         except OSError as error:
             self._close(Watching.STANDING_BY, f"it does not answer as it should: {error.strerror or error}")
         except CutoutdError as error:
-            self._close(Watching.PAUSED if isinstance(error, OutputError) else Watching.STANDING_BY, str(error))
+            self._close(
+                Watching.PAUSED if isinstance(error, OutputError) else Watching.STANDING_BY, str(error)
+            )
 
     def _open(self) -> Arrivals:
         self._arrivals = Arrivals(
