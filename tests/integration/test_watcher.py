@@ -424,7 +424,7 @@ def test_a_file_that_could_not_be_read_is_tried_at_every_poll(
 def test_an_output_that_refuses_is_tried_before_work_goes_on(
     make: Callable[..., Intake], share: Share
 ) -> None:
-    """Its folder stands by as long, with the reason; without a doubt nothing is written for a trial."""
+    """Its folder is paused as long, with the reason; without a doubt nothing is written for a trial."""
     intake = make(watch="poll", output=os.fspath(share.mount))
     intake.begin()
     share.fail(errno.EIO, "fsync")
@@ -432,7 +432,7 @@ def test_an_output_that_refuses_is_tried_before_work_goes_on(
     until(lambda: intake.watcher.checked >= number, "a check")
     assert intake.watcher.standing.is_open
     intake.watcher.check_again("a.jpg")
-    until(lambda: intake.watching is Watching.STANDING_BY, "the folder to stand by")
+    until(lambda: intake.watching is Watching.PAUSED, "the folder to be paused")
     before = intake.watcher.recoveries
     share.heal()
     until(lambda: intake.watcher.standing.is_open, "the folder to be open")

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.daemon.adoption import Adoption
 from cutoutd.daemon.arrivals import Arrivals
 from cutoutd.daemon.standing import Standing, Watching
+from cutoutd.daemon.suspects import Suspects
 from cutoutd.errors import CutoutdError, JournalError, OutputError
 from cutoutd.intake import filesystems
-from cutoutd.intake.probe import open_probe
 from cutoutd.intake.watch import UnwatchableError, Watch
 from cutoutd.logs import get
 from cutoutd.settings.choices import Existing
@@ -43,9 +43,6 @@ BURST_SHARE: Final = 10
 
 REARM_S: Final = 300.0
 """Events that the system refused are asked for again after this: somebody may have raised its limits."""
-
-MAX_AILING: Final = 20
-"""So many files that could not be read are tried anew at every poll; when they can be, all others can wait no longer."""
 
 SHOWN: Final = 20
 """So many held-up files are named in `cutoutd status`; ``run --once`` names all."""
@@ -104,12 +101,10 @@ class Watcher:
         self._asked = threading.Event()
         self._stopping = False
         self._requests: deque[str] = deque()
-        self._suspects: deque[str] = deque(maxlen=MAX_AILING)
+        self._suspects = Suspects(self._root, folder.poll_interval_s)
         self._asking = threading.Lock()
         self._checks_asked = 0
-        self._ailing: dict[str, bool] = {}
         self._doubts_output = False
-        self._next_probe_s = 0.0
         self._arm_again_s: float | None = None
         self.checked = 0
         self.recoveries = 0
@@ -186,7 +181,7 @@ class Watcher:
             self._checks_asked += 1
             number = self._checks_asked
             if suspect is not None:
-                self._suspects.append(suspect)
+                self._suspects.add(suspect)
         self._asked.set()
         return number
 
@@ -223,7 +218,7 @@ class Watcher:
             self._arrivals = None
         try:
             if self._arrivals is None or recheck or now_s >= self._next_scan_s:
-                self._hear_of_suspects()
+                self._doubts_output = self._suspects.hear() or self._doubts_output
                 closed = self._gate.check(thoroughly=self._doubts_output)
                 if closed is not None:
                     self._close(*closed)
@@ -232,7 +227,7 @@ class Watcher:
                 self.standing = replace(self.standing, note=self._gate.note)
             arrivals = self._arrivals or self._open()
             self._arm_again(now_s)
-            self._try_the_ailing(now_s)
+            self._try_suspects(now_s)
             if not self._stopping:  # an adoption that was broken off would have the rest cut again
                 self._notice(arrivals)
             self._stand(*self._open_as)
@@ -243,9 +238,7 @@ class Watcher:
         except OSError as error:
             self._close(Watching.STANDING_BY, f"it does not answer as it should: {error.strerror or error}")
         except CutoutdError as error:
-            self._close(
-                Watching.PAUSED if isinstance(error, OutputError) else Watching.STANDING_BY, str(error)
-            )
+            self._close(_standing_after(error), str(error))
 
     def _open(self) -> Arrivals:
         self._arrivals = Arrivals(
@@ -277,31 +270,10 @@ class Watcher:
             if self._watch is not None:
                 self._next_scan_s = now_s  # what came before it was armed gives no events
 
-    def _hear_of_suspects(self) -> None:
-        while self._suspects:
-            self._doubts_output = True
-            path = self._suspects.popleft()
-            if len(self._ailing) < MAX_AILING:
-                self._ailing.setdefault(path, False)
-
-    def _try_the_ailing(self, now_s: float) -> None:
-        """Read a little of what could not be read: where it can be again, nothing need wait any longer.
-
-        One that can be read already at the first try waits for its time all the same: its fault lies deeper.
-        """
-        untried = not all(self._ailing.values())
-        if not self._ailing or (now_s < self._next_probe_s and not untried):
-            return
-        for path, failed in list(self._ailing.items()):
-            try:
-                open_probe(self._root, path)
-            except OSError:
-                self._ailing[path] = True
-            else:
-                del self._ailing[path]
-                self.recoveries += failed
-                self._bindings += not failed  # what we can read and a worker cannot, its sandbox may refuse
-        self._next_probe_s = now_s + self._folder.poll_interval_s
+    def _try_suspects(self, now_s: float) -> None:
+        tried = self._suspects.try_them(now_s)
+        self.recoveries += tried.recovered
+        self._bindings += tried.blameless  # what we can read and a worker cannot, its sandbox may refuse
 
     def _arm(self) -> str:
         """Begin to hear events; returns why not, where it is not to be."""
@@ -331,7 +303,7 @@ class Watcher:
         self._disarm()
         self._arrivals = None
         self._arm_again_s = None
-        self._ailing.clear()
+        self._suspects.clear()
         self._next_scan_s = self._clock.monotonic_s() + self._folder.poll_interval_s
         self._earliest_scan_s = self._next_scan_s
         self.standing = replace(self.standing, settling=0, held_up=())
@@ -394,9 +366,11 @@ class Watcher:
         ends = [self._next_scan_s]
         if self._arrivals is not None and self._arrivals.next_due_s is not None:
             ends.append(self._arrivals.next_due_s)
-        if self._ailing:
-            ends.append(self._next_probe_s)
-        if self._arm_again_s is not None:
-            ends.append(self._arm_again_s)
+        ends += [end_s for end_s in (self._suspects.next_s, self._arm_again_s) if end_s is not None]
         next_s = max(min(ends), self._rests_until_s)
         return min(max(MIN_PAUSE_S, next_s - self._clock.monotonic_s()), MAX_PAUSE_S)
+
+
+def _standing_after(error: CutoutdError) -> Watching:
+    """An output that refuses pauses a folder; with any other error the folder itself is not as it should be."""
+    return Watching.PAUSED if isinstance(error, OutputError) else Watching.STANDING_BY
