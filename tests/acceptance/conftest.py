@@ -121,6 +121,13 @@ def bench_in(root: Path) -> Bench:
     return Bench(root=root, input=root / "to-cut", output=root / "cutouts", environment=environment)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def signals_as_usual() -> None:
+    """What is ignored here, as in the background of a script or under nohup, would be by all that is started."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     """Folders of this test's own."""
