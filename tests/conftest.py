@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from cutoutd.clock import Clock
+
+# How long an example takes is the machine's affair; what is timed is in the bench.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 class FakeClock(Clock):
