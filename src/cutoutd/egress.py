@@ -1,0 +1,266 @@
+"""The parcels between supervisor and uploader: requests in the outbox, replies in the inbox.
+
+Two processes that trust each other little share nothing but these directories. A parcel is a JSON file, and a picture
+beside it that is whole and synced before the file has its name. It must not touch the network, a picture or the journal.
+
+    STATE/hosted/outbox/ID.json, ID.jpg     written for tagged folders only; taken away by the uploader with its reply
+    STATE/hosted/inbox/ID.json, ID.body     written by the uploader; taken away by the supervisor once it is done with it
+    STATE/hosted/paused                     while it is there, nothing leaves
+    STATE/hosted/replies/, ledger.sqlite, status.json    the uploader's own
+
+Removing a request withdraws it: its upload stops before the next byte.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from cutoutd.durable import make_directory, sync, sync_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SCHEMA: Final = "cutoutd.parcel/1"
+
+MAX_BYTES: Final = 64 << 10
+"""Of a parcel's JSON; an honest one has less than 4 KiB."""
+
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+_FILE: Final = re.compile(r"[0-9a-f]{32}\.(?:jpg|png|body)")
+
+
+class ParcelError(ValueError):
+    """A file that should be a parcel is none."""
+
+
+class Outcome(StrEnum):
+    """How an upload ended."""
+
+    OK = "ok"  # the reply's body is in the inbox
+    FAILED = "failed"  # the provider will not cut this picture; nothing is tried again by itself
+    UNKNOWN = "unknown"  # no answer after it was sent: it may have been billed
+    WITHDRAWN = "withdrawn"  # stopped at our wish, or never begun
+
+
+class Body(StrEnum):
+    """What a reply's body is; known by the provider's contract, and checked by the worker that decodes it."""
+
+    CUTOUT = "cutout"  # a picture with transparency
+    ALPHA = "alpha"  # the matte alone, as a grey picture
+    PARTS = "parts"  # a zip archive of color.jpg and alpha.png
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A picture that is to be uploaded.
+
+    Attributes:
+        id: 32 hex digits, random; also the stem of the upload's name.
+        folder: by whose tag.
+        job: the journal's id.
+        why: in words, as the sidecar and the ledger will say.
+        file: name of the upload beside the request.
+        bytes, sha256: of the upload.
+        width, height: of the upload, pixels.
+        source_sha256: of the original it was made from.
+        again: a person asked for it, though it may have been billed before.
+    """
+
+    id: str
+    folder: str
+    job: int
+    why: str
+    file: str
+    bytes: int
+    sha256: str
+    width: int
+    height: int
+    source_sha256: str
+    again: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What became of a request.
+
+    Attributes:
+        id: the request's.
+        outcome: how it ended.
+        body: what the file is; None without one.
+        file: name of the raw body beside the reply; empty without one.
+        provider: as in ``[hosted] provider``.
+        host: the upload went to, or would have gone to.
+        bytes: that were sent; 0 if none left the machine.
+        sha256: of the upload.
+        at: when sending began, RFC 3339; empty if it did not.
+        credits: the provider charged; None if it did not say.
+        repeated: the body was paid for earlier, and nothing was sent this time.
+        cause, advice: for people, unless it is ok.
+    """
+
+    id: str
+    outcome: Outcome
+    body: Body | None = None
+    file: str = ""
+    provider: str = ""
+    host: str = ""
+    bytes: int = 0
+    sha256: str = ""
+    at: str = ""
+    credits: float | None = None
+    repeated: bool = False
+    cause: str = ""
+    advice: str = ""
+
+
+_P = TypeVar("_P", Request, Reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The directories and files the two share, beneath the state directory."""
+
+    root: Path
+
+    @classmethod
+    def under(cls, state_dir: Path) -> Places:
+        """Of a state directory."""
+        return cls(state_dir / "hosted")
+
+    @property
+    def outbox(self) -> Path:
+        """Where requests lie."""
+        return self.root / "outbox"
+
+    @property
+    def inbox(self) -> Path:
+        """Where replies lie."""
+        return self.root / "inbox"
+
+    @property
+    def paused(self) -> Path:
+        """While it is there, nothing leaves."""
+        return self.root / "paused"
+
+    def make(self) -> None:
+        """Make what is missing, for the owner's eyes only.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        for place in (self.root, self.outbox, self.inbox):
+            make_directory(place, parents=True, mode=0o700)
+
+
+def new_id() -> str:
+    """A name nobody can guess, and that says nothing."""
+    return secrets.token_hex(16)
+
+
+def put(directory: Path, parcel: Request | Reply) -> None:
+    """Give a parcel its name, once what it names is whole and synced; synced itself when this returns.
+
+    Raises:
+        OSError: the disk refuses; the parcel is not there then.
+    """
+    path = directory / f"{parcel.id}.json"
+    draft = path.with_suffix(".new")
+    content = json.dumps({"schema": SCHEMA} | asdict(parcel)).encode("ascii")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+    draft.replace(path)
+    sync_directory(directory)
+
+
+def requests(places: Places) -> Iterator[Request]:
+    """The requests in the outbox, in no order; what is none is passed over."""
+    for path in _parcels(places.outbox):
+        with suppress(OSError, ParcelError):
+            yield read_request(path)
+
+
+def replies(places: Places) -> Iterator[Reply]:
+    """The replies in the inbox, in no order; what is none is passed over."""
+    for path in _parcels(places.inbox):
+        with suppress(OSError, ParcelError):
+            yield read_reply(path)
+
+
+def read_request(path: Path) -> Request:
+    """One request.
+
+    Raises:
+        ParcelError: it is none.
+        OSError: it cannot be read.
+    """
+    request = _checked(Request, _load(path), path)
+    if not _ID.fullmatch(request.id) or not _FILE.fullmatch(request.file):
+        raise ParcelError(f"{path}: a name that is not ours")
+    return request
+
+
+def read_reply(path: Path) -> Reply:
+    """One reply.
+
+    Raises:
+        ParcelError: it is none.
+        OSError: it cannot be read.
+    """
+    reply = _checked(Reply, _load(path), path)
+    if not _ID.fullmatch(reply.id) or (reply.file and not _FILE.fullmatch(reply.file)):
+        raise ParcelError(f"{path}: a name that is not ours")
+    return reply
+
+
+def take_away(directory: Path, id_: str) -> None:
+    """Remove a parcel and then what it names; what is not there is no error.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    for suffix in ("json", "jpg", "png", "body"):
+        (directory / f"{id_}.{suffix}").unlink(missing_ok=True)
+
+
+def _parcels(directory: Path) -> list[Path]:
+    try:
+        names = os.listdir(directory)  # noqa: PTH208 -- names alone are wanted
+    except FileNotFoundError:
+        return []
+    return [directory / name for name in sorted(names) if name.endswith(".json") and _ID.fullmatch(name[:-5])]
+
+
+def _load(path: Path) -> dict[str, Any]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    try:
+        fields = json.loads(content) if len(content) <= MAX_BYTES else None
+    except (ValueError, RecursionError) as error:
+        raise ParcelError(f"{path}: not JSON") from error
+    if not isinstance(fields, dict) or fields.pop("schema", None) != SCHEMA or fields.get("id") != path.stem:
+        raise ParcelError(f"{path}: not a parcel")
+    return fields
+
+
+def _checked(kind: type[_P], fields: dict[str, Any], path: Path) -> _P:
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 -- 0.1 s that the local route is spared
+
+    try:
+        parcel: _P = TypeAdapter(kind).validate_json(json.dumps(fields), strict=True)
+    except ValidationError as error:
+        raise ParcelError(f"{path}: {error.errors()[0]['msg']}") from error
+    return parcel
