@@ -22,6 +22,7 @@ $(BIN)/python:
 # The stamps are renewed when what they depend on changes, so a second call costs nothing.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m compileall -q src  # as pip does with a wheel: workers write nothing, and would compile at every start
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -34,11 +34,13 @@ from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
 from cutoutd.models import catalog
 from cutoutd.notify import ServiceManager
-from cutoutd.pool.local import LocalPool
+from cutoutd.pool.local import WORKER, LocalPool
+from cutoutd.pool.slot import spawn
 from cutoutd.settings.digest import settings_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    import subprocess
+    from collections.abc import Callable, Iterator, Mapping
 
     from cutoutd.clock import Clock
     from cutoutd.daemon.listener import Listener, Result
@@ -181,8 +183,9 @@ class Daemon:
         """
         # Before anything takes time: without a handler of ours SIGHUP would end what is just starting.
         with obeying_signals(self._ask_to_stop, self._reloader.ask if self._reloads else None):
-            self._start_folders()
-            supervisor = self._start_supervisor(timeout_s)
+            with self._spare_workers() as spares:
+                self._start_folders()
+                supervisor = self._start_supervisor(timeout_s, spares)
             try:
                 supervisor.run()
             finally:
@@ -194,6 +197,19 @@ class Daemon:
         if self._supervisor is not None:
             self._supervisor.stop()
 
+    @contextmanager
+    def _spare_workers(self) -> Iterator[list[subprocess.Popen[bytes]]]:
+        """Processes that load their libraries while the folders are looked at; those that are not taken out end."""
+        spares: list[subprocess.Popen[bytes]] = []
+        try:
+            with suppress(OSError):  # the pool starts what is missing, and says why it cannot
+                size = machine.worker_count(self._reloader.settings.pool.workers)
+                spares.extend(spawn(WORKER) for _ in range(size))
+            yield spares
+        finally:
+            for spare in spares:
+                spare.kill()
+
     def _start_folders(self) -> None:
         patience = Patience(lasting=not self._once)
         self._folders = self._roster(dead=patience.until_done(self._take_over))
@@ -202,13 +218,14 @@ class Daemon:
         self._wait_for_first_looks()
         patience.until_done(partial(self._folders.tend, ()))
 
-    def _start_supervisor(self, timeout_s: float | None) -> Supervisor:
+    def _start_supervisor(self, timeout_s: float | None, spares: list[subprocess.Popen[bytes]]) -> Supervisor:
         settings = self._reloader.settings
         self._pool = LocalPool(
             size=machine.worker_count(settings.pool.workers),
             setup=self._setup,
             job_timeout_s=settings.pool.job_timeout_s,
             clock=self._clock,
+            spares=spares,
         )
         self._supervisor = supervisor = Supervisor(
             journal=self._journal,

@@ -16,10 +16,11 @@ from cutoutd.errors import CutoutdError, ModelError, SandboxError
 from cutoutd.jobs import Failure
 from cutoutd.logs import get
 from cutoutd.pool import wire
-from cutoutd.pool.slot import PATIENCE_S, Slot, SlotState
+from cutoutd.pool.slot import PATIENCE_S, Slot, SlotState, spawn
 from cutoutd.ports import Finished, Lost, WorkerFacts
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Collection, Sequence
 
     from cutoutd.clock import Clock
@@ -70,6 +71,7 @@ class LocalPool:
         job_timeout_s: from the moment a task is given.
         clock: its monotonic side.
         command: what a worker is; anything that speaks `cutoutd.pool.wire`.
+        spares: processes of this command that were started already; those it takes are removed from the list.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class LocalPool:
         job_timeout_s: float,
         clock: Clock,
         command: Sequence[str] = WORKER,
+        spares: list[subprocess.Popen[bytes]] | None = None,
     ) -> None:
         self._size = size
         self._command = command
@@ -101,7 +104,7 @@ class LocalPool:
         self._start_at_s = clock.monotonic_s()
         self._is_sound = True
         self.facts: WorkerFacts | None = None
-        self._replace_missing()
+        self._replace_missing(spares)
 
     @property
     def size(self) -> int:
@@ -340,7 +343,7 @@ class LocalPool:
         """How many slots there should be: half as many again, at most, if some wait for a share."""
         return self._size + min(len(self.waiting), max(1, self._size // 2))
 
-    def _replace_missing(self) -> None:
+    def _replace_missing(self, spares: list[subprocess.Popen[bytes]] | None = None) -> None:
         if self._clock.monotonic_s() < self._start_at_s:
             return
         while len(self._slots) < self._wanted():
@@ -349,7 +352,8 @@ class LocalPool:
             deadline_s = self._clock.monotonic_s() + START_TIMEOUT_S
             setup = replace(self._setup(), rehearse=not self._is_sound)
             try:
-                slot = Slot(self._command, setup, deadline_s=deadline_s)
+                process = spares.pop() if spares else spawn(self._command)
+                slot = Slot(process, setup, deadline_s=deadline_s)
             except OSError as error:  # no more descriptors, processes or memory
                 self._count_failed_start(error.strerror or str(error))
                 return

@@ -52,25 +52,37 @@ class SlotState(Enum):
     DYING = auto()  # was killed, and is not yet reaped
 
 
+def spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a worker's process, which loads its libraries and then waits for its set-up.
+
+    Args:
+        command: what to start; it finds its two pipes as its standard input and output.
+
+    Raises:
+        OSError: no more descriptors, processes or memory.
+    """
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
+    return subprocess.Popen(  # noqa: S603 -- the command is this program's own
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment | _ENVIRONMENT,
+        bufsize=0,
+        process_group=0,  # a Ctrl-C in the terminal is for the supervisor alone
+    )
+
+
 class Slot:
     """A worker process and the pipes to it.
 
     Args:
-        command: what to start; it finds the two pipes as its standard input and output.
+        process: of `spawn`.
         setup: the first line it is sent.
         deadline_s: monotonic seconds by which it must be ready.
     """
 
-    def __init__(self, command: Sequence[str], setup: wire.Setup, *, deadline_s: float) -> None:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
-        self._process = subprocess.Popen(  # noqa: S603 -- the command is this program's own
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment | _ENVIRONMENT,
-            bufsize=0,
-            process_group=0,  # a Ctrl-C in the terminal is for the supervisor alone
-        )
+    def __init__(self, process: subprocess.Popen[bytes], setup: wire.Setup, *, deadline_s: float) -> None:
+        self._process = process
         assert self._process.stdin is not None  # noqa: S101 -- PIPE was asked for
         assert self._process.stdout is not None  # noqa: S101 -- PIPE was asked for
         self._tasks = self._process.stdin.fileno()

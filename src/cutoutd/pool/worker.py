@@ -35,7 +35,12 @@ def main() -> int:
     """Serve until the task pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the supervisor's to answer
     tasks, reports = _pipes()
-    setup = wire.decode_setup(tasks.readline())
+    with suppress(Exception):  # what fails here fails again below, where there is somebody to tell
+        _load_libraries()
+    line = tasks.readline()
+    if not line:  # it was never needed
+        return 0
+    setup = wire.decode_setup(line)
     die_with_parent(setup.parent)
     try:
         engine, facts = _get_ready(setup, reports)
@@ -50,6 +55,13 @@ def main() -> int:
         report = pipeline.run(task, engine, _Teller(reports, task.job))
         _say(reports, wire.encode_report(task.job, report))
     return 0
+
+
+def _load_libraries() -> None:
+    """Load what takes long and depends on nothing the set-up says: a supervisor that starts is looking at its folders."""
+    import onnxruntime  # noqa: F401, PLC0415 -- see above
+
+    from cutoutd import pipeline  # noqa: F401, PLC0415
 
 
 def _get_ready(setup: wire.Setup, reports: BinaryIO) -> tuple[Engine, WorkerFacts]:
