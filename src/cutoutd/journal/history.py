@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cutoutd.journal.store import Store
 
 # Whatever is still to be done, and an original that is still to be moved or deleted, is never history.
-_OVER = "state NOT IN ('queued', 'working', 'publishing', 'retry', 'parked') AND undisposed = 0"
+_OVER = "state NOT IN ('queued', 'working', 'uploading', 'publishing', 'retry', 'parked', 'unknown') AND undisposed = 0"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

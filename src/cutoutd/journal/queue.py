@@ -2,7 +2,8 @@
 
     queued ─▶ working ─▶ publishing ─▶ done | review
       ▲          ├──▶ unchanged | gone | failed
-      └─ retry ◀─┘
+      ├─ retry ◀─┤
+      └────── uploading ─▶ unknown          of tagged folders alone
 
 It decides nothing: whether a failure is tried again is `cutoutd.retry`'s answer, passed in.
 """
@@ -18,6 +19,7 @@ from cutoutd.retry import ALONE_AFTER, MAX_DELAY_S, MAX_INTERRUPTED
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Mapping
 
     from cutoutd.clock import Clock
     from cutoutd.journal.store import Store
@@ -28,6 +30,14 @@ _QUARANTINED = {
     "cause": f"the daemon itself ended {MAX_INTERRUPTED} times while this picture was in work",
     "advice": "The original is untouched. `cutoutd retry` tries it again.",
 }
+
+
+# What is to be done about a job a person asks for again: what may have been billed is then sent once more.
+_PLAN_OF_RETRY = (
+    "CASE WHEN state = 'unknown' OR json_extract(detail, '$.failure.code') = 'Reply' "
+    "THEN '{\"again\": true}' ELSE '{}' END"
+)
+_ANSWERED = " AND json_extract(detail, '$.reply') IS NOT NULL"
 
 
 def job_from_row(row: sqlite3.Row) -> Job:
@@ -66,7 +76,7 @@ class Queue:
         self._clock = clock
         self._run = run
 
-    def next_in(self, folder: str, *, newest_first: bool) -> Job | None:
+    def next_in(self, folder: str, *, newest_first: bool, answered_only: bool = False) -> Job | None:
         """The job of a folder whose turn it is; jobs that must run alone come last.
 
         A source whose earlier version is still in work has to wait: results of one source never overtake.
@@ -75,8 +85,8 @@ class Queue:
         row = self._store.row(
             "SELECT * FROM job AS j WHERE folder = ? AND state = 'queued' AND NOT EXISTS ("  # noqa: S608 -- one of two literals
             " SELECT 1 FROM job AS b WHERE b.folder = j.folder AND b.path = j.path"
-            " AND b.state IN ('working', 'publishing'))"
-            f" ORDER BY alone, mtime_ns {direction}, id {direction} LIMIT 1",
+            " AND b.state IN ('working', 'uploading', 'publishing'))"
+            f"{_ANSWERED if answered_only else ''} ORDER BY alone, mtime_ns {direction}, id {direction} LIMIT 1",
             (folder,),
         )
         return job_from_row(row) if row is not None else None
@@ -85,6 +95,24 @@ class Queue:
         """A worker gets it."""
         with self._store.transaction():
             self._update(job.id, JobState.WORKING, run=self._run)
+
+    def plan(self, job: int, detail: Mapping[str, Any]) -> None:
+        """Queue it again, with what is to be done about it next; see `cutoutd.daemon.route`."""
+        with self._store.transaction():
+            self._update(job, JobState.QUEUED, run=None, detail=dict(detail))
+
+    def upload(self, job: int, detail: Mapping[str, Any]) -> None:
+        """Its copy goes to the outbox; ``detail`` names the parcel."""
+        with self._store.transaction():
+            self._update(job, JobState.UPLOADING, run=None, detail=dict(detail))
+
+    def uploading(self, folder: str | None = None) -> list[Job]:
+        """What is on its way to a hosted service and has no answer."""
+        rows = self._store.rows(
+            "SELECT * FROM job WHERE state = 'uploading' AND (? IS NULL OR folder = ?) ORDER BY id",
+            (folder, folder),
+        )
+        return [job_from_row(row) for row in rows]
 
     def put_back(self, job: int, *, alone: bool | None = None) -> None:
         """It was not begun, or was stopped for a reason that is not its own.
@@ -143,7 +171,8 @@ class Queue:
     def count_open(self) -> int:
         """How many jobs are still to be done, over all folders."""
         row = self._store.row(
-            "SELECT COUNT(*) AS n FROM job WHERE state IN ('queued', 'working', 'publishing', 'retry')"
+            "SELECT COUNT(*) AS n FROM job "
+            "WHERE state IN ('queued', 'working', 'uploading', 'publishing', 'retry')"
         )
         return int(row["n"]) if row is not None else 0
 
@@ -224,7 +253,7 @@ class Queue:
                 moves = (
                     [("parked", "queued")]
                     if name in configured
-                    else [("queued", "parked"), ("retry", "parked")]
+                    else [("queued", "parked"), ("retry", "parked"), ("uploading", "parked")]
                 )
                 for before, after in moves:
                     self._store.write(
@@ -238,14 +267,14 @@ class Queue:
             How many were queued; 0 if it is unknown, in work, or a newer version took its place.
         """
         which = (
-            "id = ? AND state NOT IN ('working', 'publishing', 'queued')"
+            "id = ? AND state NOT IN ('working', 'uploading', 'publishing', 'queued')"
             if job is not None
             else "state = 'failed'"
         )
         with self._store.transaction():
             return self._store.write(
                 "UPDATE job SET state = 'queued', forced = 1, attempts = 0, interrupted = 0, tries = 0, "  # noqa: S608 -- a literal
-                f"not_before_us = 0, finished_us = NULL, detail = '{{}}' WHERE newest = 1 AND {which}",
+                f"not_before_us = 0, finished_us = NULL, detail = {_PLAN_OF_RETRY} WHERE newest = 1 AND {which}",
                 (job,) if job is not None else (),
             )
 

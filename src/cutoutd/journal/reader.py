@@ -81,8 +81,8 @@ class Reader:
     def remaining(self, folder: str) -> list[Job]:
         """What a folder still has to do."""
         rows = self._store.rows(
-            "SELECT * FROM job WHERE folder = ? AND state IN ('queued', 'working', 'publishing', 'retry') "
-            "ORDER BY id",
+            "SELECT * FROM job WHERE folder = ? "
+            "AND state IN ('queued', 'working', 'uploading', 'publishing', 'retry', 'unknown') ORDER BY id",
             (folder,),
         )
         return [job_from_row(row) for row in rows]

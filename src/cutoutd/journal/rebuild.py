@@ -18,6 +18,7 @@ from cutoutd.errors import JournalError
 from cutoutd.journal.commands import PAUSED, REBUILT
 from cutoutd.journal.folders import FIRST_RUN
 from cutoutd.journal.store import JournalDamagedError, Store, make, sync_names
+from cutoutd.journal.upgrade import upgrade
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def open_or_rebuild(path: Path, clock: Clock) -> Store:
         JournalNewerError: it is whole, but a newer cutoutd's.
         JournalError: the disk refuses.
     """
+    upgrade(path)
     try:
         return Store(path, create=True)
     except JournalDamagedError as damage:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "journal.sqlite"
 
 # Another connection of ours holds its lock for milliseconds; a person's SQLite shell may hold it longer.
@@ -59,6 +59,13 @@ class JournalNewerError(UsageError):
     advice = "Install that version again, or name another directory in [service] state_dir."
 
 
+class JournalOlderError(UsageError):
+    """The journal is whole, but of an earlier program; only a daemon's start brings it to today's form."""
+
+    title = "The journal is an earlier cutoutd's"
+    advice = "Start the daemon: it keeps a copy and brings the journal to today's form."
+
+
 class Store:
     """An open journal file; safe to share between threads.
 
@@ -69,6 +76,7 @@ class Store:
     Raises:
         JournalDamagedError: the file is not a journal.
         JournalNewerError: it is one of a newer cutoutd.
+        JournalOlderError: it is one of an earlier cutoutd.
         JournalError: the disk refuses it.
     """
 
@@ -96,6 +104,8 @@ class Store:
                 raise JournalNewerError(
                     f"its schema has version {version}, this cutoutd knows {SCHEMA_VERSION}", path=self.path
                 )
+            if 0 < version < SCHEMA_VERSION and not check:
+                raise JournalOlderError(f"its schema has version {version}", path=self.path)
             if version != SCHEMA_VERSION or (check and _tables(self._connection) != _known_tables()):
                 raise JournalDamagedError("its tables are not those of a journal", path=self.path)
             if check and (found := _fault(self._connection)):

@@ -1,0 +1,88 @@
+"""A journal of an earlier version is brought to today's form, and nothing in it is lost."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.jobs import JobState
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.reader import Reader
+from cutoutd.journal.store import FILE_NAME, SCHEMA_VERSION, JournalOlderError, Store
+
+if TYPE_CHECKING:
+    from tests.conftest import FakeClock
+
+_SCHEMA_1 = Path(__file__).with_name("journal_schema_1.sql").read_text(encoding="utf-8")
+_NAMES = (b"a.jpg", b"sub/b.tif", b"not-utf8-\xff.png")
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    """A journal of schema 1 with three jobs, a name and a fact."""
+    path = tmp_path / FILE_NAME
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"BEGIN;{_SCHEMA_1}PRAGMA user_version = 1;COMMIT;")
+        connection.executemany(
+            "INSERT INTO job (folder, path, size, mtime_ns, state, accepted_us) VALUES ('f', ?, 1, 2, ?, 3)",
+            zip(_NAMES, ("done", "queued", "failed"), strict=True),
+        )
+        connection.execute("INSERT INTO name VALUES (x'00ff', 'f', x'61')")
+        connection.execute("INSERT INTO fact VALUES ('paused', '1')")
+        connection.commit()
+    return path
+
+
+def test_all_rows_are_there_afterwards(earlier: Path, clock: FakeClock) -> None:
+    """States, names that are no UTF-8, facts; and the new states can be written."""
+    journal = Journal(earlier.parent, run="r", clock=clock)
+    try:
+        jobs = list(Reader(journal.store).jobs())
+        assert [os.fsencode(job.path) for job in jobs] == list(_NAMES)
+        assert [job.state for job in jobs] == [JobState.DONE, JobState.QUEUED, JobState.FAILED]
+        assert journal.commands.is_paused()
+        journal.queue.upload(jobs[1].id, {"parcel": "x"})
+        assert [job.id for job in journal.queue.uploading()] == [jobs[1].id]
+    finally:
+        journal.close()
+
+
+def test_the_earlier_file_is_kept(earlier: Path, clock: FakeClock) -> None:
+    """As it was, under a name that says its schema."""
+    before = earlier.read_bytes()
+    Journal(earlier.parent, run="r", clock=clock).close()
+    assert (earlier.parent / "journal-schema-1.sqlite").read_bytes() == before
+    with closing(sqlite3.connect(earlier)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+
+
+def test_it_is_upgraded_once(earlier: Path, clock: FakeClock) -> None:
+    """The second start finds nothing to do."""
+    Journal(earlier.parent, run="r", clock=clock).close()
+    there = {path.name: path.stat().st_ino for path in earlier.parent.iterdir()}
+    Journal(earlier.parent, run="s", clock=clock).close()
+    assert {path.name: path.stat().st_ino for path in earlier.parent.iterdir()} == there
+
+
+def test_a_crash_before_the_last_rename_leaves_the_earlier_one_in_force(
+    earlier: Path, clock: FakeClock
+) -> None:
+    """What it left of its work is no hindrance to the next start."""
+    (earlier.parent / "journal-upgrade.sqlite").write_bytes(b"half a file")
+    (earlier.parent / "journal-schema-1.sqlite").write_bytes(b"half a file")
+    journal = Journal(earlier.parent, run="r", clock=clock)
+    try:
+        assert len(list(Reader(journal.store).jobs())) == len(_NAMES)
+    finally:
+        journal.close()
+
+
+def test_a_command_says_that_the_daemon_does_it(earlier: Path) -> None:
+    """It must not look like damage."""
+    with pytest.raises(JournalOlderError, match="Start the daemon"):
+        Store(earlier)
