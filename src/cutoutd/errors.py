@@ -9,7 +9,9 @@
     ├── PermanentError          trying the same bytes again cannot help
     │   ├── PictureError        the bytes are not a picture we can read, perhaps not yet
     │   │   └── LimitError      a whole picture, but one we refuse: too large, or a format not allowed
-    │   └── LostError           the worker died over it
+    │   ├── LostError           the worker died over it
+    │   ├── InferenceError      the model does not run on it
+    │   └── ReplyError          a hosted service sent back what is no matte of it
     ├── TemporaryError          may pass by itself; has a delay
     │   └── StorageError        a share or disk does not answer as it should
     │       ├── OutputError     the one that results go to: none of the folder's can be written
@@ -123,6 +125,20 @@ class LostError(PermanentError):
 
     title = "The picture could not be processed"
     advice = "The original is untouched. `cutoutd retry` tries it again."
+
+
+class InferenceError(PermanentError):
+    """The model loads, but does not run on this picture."""
+
+    title = "The model does not run"
+    advice = "The original is untouched. See `cutoutd models verify`; `cutoutd retry` tries it again."
+
+
+class ReplyError(PermanentError):
+    """What a hosted service sent back is no matte of what was sent."""
+
+    title = "The hosted service sent back something unusable"
+    advice = "The original is untouched. `cutoutd retry` asks the service again, which may cost again."
 
 
 class TemporaryError(CutoutdError):

@@ -17,9 +17,13 @@ class JobState(StrEnum):
 
     QUEUED = "queued"  # accepted, waits for a worker
     WORKING = "working"  # a worker has it
+    UPLOADING = "uploading"  # its copy is in the outbox, or on its way to the hosted service
     PUBLISHING = "publishing"  # its results are staged, the plan is written down, names are being given
     DONE = "done"  # its results have their names
     RETRY = "retry"  # a passing fault; waits for its time
+    UNKNOWN = (
+        "unknown"  # uploaded, but no answer came: it may have been billed, so only a person sends it again
+    )
     FAILED = "failed"  # will not be tried again by itself
     REVIEW = "review"  # cut, but doubtful: its results lie in review/
     GONE = "gone"  # removed, or replaced by a newer version, before its turn
@@ -28,7 +32,7 @@ class JobState(StrEnum):
     SKIPPED = "skipped"  # was there before the first start of a folder with existing = "skip"
 
 
-OPEN = frozenset({JobState.QUEUED, JobState.WORKING, JobState.PUBLISHING, JobState.RETRY})
+OPEN = frozenset({JobState.QUEUED, JobState.WORKING, JobState.UPLOADING, JobState.PUBLISHING, JobState.RETRY})
 """What is still to be done."""
 
 
@@ -83,6 +87,37 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Export:
+    """That a task is to make the copy of a picture that is uploaded, and no cutout.
+
+    Attributes:
+        file: absolute path it goes to.
+        max_pixels: of the copy; a larger picture is reduced.
+        max_bytes: of the copy.
+    """
+
+    file: str
+    max_pixels: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Received:
+    """That a task's matte comes from a hosted service, and not from the model.
+
+    Attributes:
+        file: absolute path of the reply's raw body.
+        body: what it should be, as in `cutoutd.egress.Body`.
+        width, height: of the copy that was uploaded, pixels.
+    """
+
+    file: str
+    body: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
     """One job as a worker gets it.
 
@@ -93,6 +128,7 @@ class Task:
         staging: directory that staged results go to.
         published_sha256: of the version published now, or None; the same bytes are not cut again.
         alone: no other worker is busy, so the memory of all is there for it.
+        export, received: it concerns a hosted route; at most one of them is given.
     """
 
     job: int
@@ -103,6 +139,8 @@ class Task:
     published_sha256: str | None
     recipe: Recipe
     alone: bool = False
+    export: Export | None = None
+    received: Received | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,6 +206,17 @@ class Cut:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Exported:
+    """The copy to upload lies where it was wanted, whole and synced."""
+
+    source: SourceFacts
+    bytes: int
+    sha256: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Unchanged:
     """The bytes are those of the version that is published already."""
 
@@ -200,7 +249,7 @@ class Failure:
     delay_s: float = 0.0
 
 
-Report = Cut | Unchanged | NeedsRoom | Failure
+Report = Cut | Exported | Unchanged | NeedsRoom | Failure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

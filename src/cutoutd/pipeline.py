@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
+from cutoutd.egress import Body
 from cutoutd.engine import (
     compose,
     decode,
@@ -28,16 +29,22 @@ from cutoutd.engine import (
     metadata,
     overlay,
     png,
+    quality,
     refine,
+    reply,
+    upload,
 )
 from cutoutd.errors import (
     CutoutdError,
+    InferenceError,
     LimitError,
+    ReplyError,
     SourceGoneError,
+    StorageError,
     from_os_error,
 )
 from cutoutd.failure import failure_of, whole
-from cutoutd.jobs import Cut, Failure, Format, NeedsRoom, SourceFacts, Staged, Unchanged
+from cutoutd.jobs import Cut, Exported, Failure, Format, NeedsRoom, SourceFacts, Staged, Unchanged
 from cutoutd.models import catalog
 from cutoutd.ports import Step
 from cutoutd.publish.faults import storage_faults
@@ -51,7 +58,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cutoutd.engine.picture import Picture
-    from cutoutd.jobs import Report, Task
+    from cutoutd.jobs import Export, Quality, Received, Report, Task
     from cutoutd.ports import ModelSpec
     from cutoutd.publish.writing import Sink
 
@@ -59,6 +66,9 @@ ROOMY_PIXELS: Final = 50_000_000
 """From here on a picture may need more than its worker's share of the memory, and runs alone."""
 
 OVERLAY: Final = -1
+
+MAX_REPLY_BYTES: Final = 256 << 20
+"""Of a hosted service's reply: more than the largest picture it may send."""
 
 CHUNK_BYTES: Final = 1 << 22
 """A source is read in pieces, so that progress on a slow share can be told from none."""
@@ -82,6 +92,15 @@ class Engine:
         self.model = matting.MatteModel(model, provider=provider)
         self.max_pixels = max_pixels
         self.max_file_bytes = max_file_bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Found:
+    """A matte, of what part of the picture it is, and how good it probably is."""
+
+    region: look.Region
+    matte: NDArray[np.float32]
+    verdict: Quality
 
 
 @dataclass(slots=True)
@@ -160,9 +179,18 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
             return NeedsRoom(pixels=header.pixels)
         picture = decode.decode(data, max_pixels=engine.max_pixels)
         del data  # as large as the file; not needed while the rest is in memory
+    facts = SourceFacts(
+        bytes=task.size,
+        sha256=sha256,
+        width=picture.rgb.shape[1],
+        height=picture.rgb.shape[0],
+        format=picture.format,
+        orientation=picture.orientation,
+    )
+    if task.export is not None:
+        return _export(task.export, picture, facts)
     with watch.step("infer"):
-        seen = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
-        found = look.look(seen, engine.model.predict)
+        found = _found(task, picture, engine)
     with watch.step("refine"):
         alpha = _alpha(picture, found, refined=task.recipe.refine)
         if task.recipe.decontaminate:
@@ -173,16 +201,8 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
     with watch.step("encode"), storage_faults(Path(task.staging)):
         staged, warnings = _stage(task, picture, alpha, review=review, tell=tell)
     watch.spent["total"] = round((time.perf_counter() - begun) * 1000, 1)
-    height, width = alpha.shape
     return Cut(
-        source=SourceFacts(
-            bytes=task.size,
-            sha256=sha256,
-            width=width,
-            height=height,
-            format=picture.format,
-            orientation=picture.orientation,
-        ),
+        source=facts,
         staged=staged,
         quality=verdict,
         review=review,
@@ -191,10 +211,57 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
     )
 
 
-def _alpha(picture: Picture, found: look.Look, *, refined: bool) -> NDArray[np.uint8]:
-    """The matte at full size, under the transparency that the source had already."""
+def _export(export: Export, picture: Picture, facts: SourceFacts) -> Exported:
+    """Write the copy of a picture that may be uploaded."""
+    copy = upload.copy_of(picture, max_pixels=export.max_pixels, max_bytes=export.max_bytes)
+    path = Path(export.file)
+    with storage_faults(path.parent):
+        written = write_whole(path, copy.data)
+    return Exported(
+        source=facts, bytes=written.bytes, sha256=written.sha256, width=copy.width, height=copy.height
+    )
+
+
+def _found(task: Task, picture: Picture, engine: Engine) -> _Found:
+    """Where the subject is: as a hosted service says, or as our model does."""
+    if task.received is not None:
+        matte = _received(task.received, engine.max_pixels)
+        height, width = picture.rgb.shape[:2]
+        region = look.Region(top=0, bottom=height, left=0, right=width)
+        return _Found(region=region, matte=matte, verdict=quality.assess(matte))
+    seen = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
+    try:
+        found = look.look(seen, engine.model.predict)
+    except Exception as error:
+        if _is_out_of_memory(error) or isinstance(error, CutoutdError):
+            raise
+        raise InferenceError(whole(f"{type(error).__name__}: {error}")) from error
     # Stretching a matte without a subject would make a random mask of it.
     matte = matting.normalise(found.raw) if found.verdict.score > 0 else found.raw
+    return _Found(region=found.region, matte=matte, verdict=found.verdict)
+
+
+def _received(received: Received, max_pixels: int) -> NDArray[np.float32]:
+    path = Path(received.file)
+    try:
+        with open(path, "rb", opener=_open_plainly) as file:
+            body = file.read(MAX_REPLY_BYTES + 1)
+    except OSError as error:
+        raise StorageError(f"the reply cannot be read: {error.strerror}", path=path) from error
+    if len(body) > MAX_REPLY_BYTES:
+        raise ReplyError("what came back is unreasonably large")
+    return reply.matte(
+        body,
+        Body(received.body),
+        width=received.width,
+        height=received.height,
+        max_pixels=max_pixels,
+    )
+
+
+def _alpha(picture: Picture, found: _Found, *, refined: bool) -> NDArray[np.uint8]:
+    """The matte at full size, under the transparency that the source had already."""
+    matte = found.matte
     part = picture.rgb[found.region.slices]
     fine = refine.refine(part, matte) if refined else enlarge.enlarge(matte, part.shape[0], part.shape[1])
     alpha = _placed(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1])

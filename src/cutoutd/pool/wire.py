@@ -12,7 +12,21 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.jobs import Cut, Failure, Format, Metadata, NeedsRoom, Recipe, Rendition, Report, Task, Unchanged
+from cutoutd.jobs import (
+    Cut,
+    Export,
+    Exported,
+    Failure,
+    Format,
+    Metadata,
+    NeedsRoom,
+    Received,
+    Recipe,
+    Rendition,
+    Report,
+    Task,
+    Unchanged,
+)
 from cutoutd.ports import ModelSpec, Step, WorkerFacts
 
 if TYPE_CHECKING:
@@ -25,6 +39,7 @@ MAX_LINE_BYTES: Final = 1 << 20
 
 _REPORTS: Final[dict[str, type[Report]]] = {
     "cut": Cut,
+    "exported": Exported,
     "unchanged": Unchanged,
     "needs-room": NeedsRoom,
     "failure": Failure,
@@ -112,7 +127,13 @@ def decode_task(line: bytes) -> Task:
         for entry in recipe.pop("renditions")
     )
     metadata = Metadata(recipe.pop("metadata"))
-    return Task(**fields, recipe=Recipe(**recipe, renditions=renditions, metadata=metadata))
+    export, received = fields.pop("export"), fields.pop("received")
+    return Task(
+        **fields,
+        recipe=Recipe(**recipe, renditions=renditions, metadata=metadata),
+        export=None if export is None else Export(**export),
+        received=None if received is None else Received(**received),
+    )
 
 
 def encode_report(job: int, report: Report) -> bytes:
@@ -166,6 +187,8 @@ def decode_message(line: bytes) -> WorkerFacts | Failure | Progress | Binding | 
         raise WireError(f"not a message of a worker's: {error}") from error
     if isinstance(report, Cut):
         _check_names(job, report)
+    if isinstance(report, Exported) and not re.fullmatch(r"[0-9a-f]{64}", report.sha256):
+        raise WireError(f"job {job} reports a copy without a hash")
     return job, report
 
 
