@@ -128,6 +128,7 @@ class Task:
         staging: directory that staged results go to.
         published_sha256: of the version published now, or None; the same bytes are not cut again.
         alone: no other worker is busy, so the memory of all is there for it.
+        tagged: its folder may be uploaded from, and has workers of its own for that.
         export, received: it concerns a hosted route; at most one of them is given.
     """
 
@@ -139,6 +140,7 @@ class Task:
     published_sha256: str | None
     recipe: Recipe
     alone: bool = False
+    tagged: bool = False
     export: Export | None = None
     received: Received | None = None
 

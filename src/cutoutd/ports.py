@@ -96,9 +96,8 @@ class Pool(Protocol):
     def size(self) -> int:
         """How many tasks can run at the same time."""
 
-    @property
-    def idle(self) -> int:
-        """How many tasks could be started now without waiting."""
+    def takes(self, *, tagged: bool) -> bool:
+        """Whether a task of a folder of this kind could be started now without waiting."""
 
     @property
     def busy(self) -> int:
@@ -124,7 +123,7 @@ class Pool(Protocol):
         """Directories that did not answer to workers that were to be bound to them, since this was last asked."""
 
     def submit(self, task: Task) -> None:
-        """Start a task; only while ``idle`` is above 0."""
+        """Start a task; only while one of its kind is taken."""
 
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
         """Wait for events, ``wake`` or the time-out, whichever is first.

@@ -63,6 +63,10 @@ class Workers:
         """How many more."""
         return self._size - len(self.running)
 
+    def takes(self, *, tagged: bool) -> bool:
+        """One kind of worker does for both kinds of folder."""
+        return self.idle > 0
+
     @property
     def busy(self) -> int:
         """How many are running."""

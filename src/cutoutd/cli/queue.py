@@ -11,6 +11,7 @@ import typer
 
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock, rfc3339
+from cutoutd.egress import Places
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands, Verb
@@ -84,7 +85,7 @@ def retry(
         known = Reader(store).job(number)
         if known is None:
             raise UsageError(f"there is no job {number}", advice="`cutoutd jobs` lists them.")
-        if known.state in (JobState.QUEUED, JobState.WORKING, JobState.PUBLISHING):
+        if known.state in (JobState.QUEUED, JobState.WORKING, JobState.UPLOADING, JobState.PUBLISHING):
             raise UsageError(f"job {number} is {known.state} already", advice="Wait for it to end.")
         newest = Reader(store).newest(known)
         if newest != number:
@@ -102,17 +103,43 @@ def retry(
 
 
 def pause(
-    config: ConfigOption = None, input_dir: InputOption = None, output_dir: OutputOption = None
+    *,
+    hosted: Annotated[
+        bool, typer.Option("--hosted", help="Uploads alone: those under way stop at once, nothing else does.")
+    ] = False,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
 ) -> None:
     """Begin no new work until `cutoutd resume`; pictures are still noticed."""
-    _post(Verb.PAUSE, settings(config, input_dir, output_dir).service.state_dir)
+    directory = settings(config, input_dir, output_dir).service.state_dir
+    if hosted:
+        _close_the_way_out(directory)
+    else:
+        _post(Verb.PAUSE, directory)
 
 
 def resume(
-    config: ConfigOption = None, input_dir: InputOption = None, output_dir: OutputOption = None
+    *,
+    hosted: Annotated[bool, typer.Option("--hosted", help="After `cutoutd pause --hosted`.")] = False,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
 ) -> None:
     """Go on after `cutoutd pause`."""
-    _post(Verb.RESUME, settings(config, input_dir, output_dir).service.state_dir)
+    directory = settings(config, input_dir, output_dir).service.state_dir
+    if hosted:
+        Places.under(directory).paused.unlink(missing_ok=True)
+    else:
+        _post(Verb.RESUME, directory)
+
+
+def _close_the_way_out(directory: Path) -> None:
+    """A file, and not a row of the journal: the uploader sees it at once, and cannot open the journal."""
+    open_journal(directory)
+    places = Places.under(directory)
+    places.make()
+    places.paused.touch()
 
 
 def printable(path: str) -> str:

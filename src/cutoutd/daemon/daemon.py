@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.daemon import machine
-from cutoutd.daemon.assembly import confine, obeying_signals, publisher_of, rules_of, setup_of
+from cutoutd.daemon import workforce
+from cutoutd.daemon.assembly import confine, obeying_signals, publisher_of, rules_of
 from cutoutd.daemon.delivery import Delivery
 from cutoutd.daemon.gate import Gate
 from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.hotfolder import HotFolder
 from cutoutd.daemon.keeper import Keeper
 from cutoutd.daemon.patience import Patience
+from cutoutd.daemon.postroom import PostRoom
 from cutoutd.daemon.provenance import Provenance
 from cutoutd.daemon.reload import Reloader
 from cutoutd.daemon.retention import Retention
@@ -27,6 +28,7 @@ from cutoutd.daemon.roster import Roster
 from cutoutd.daemon.statusfile import StatusFile
 from cutoutd.daemon.supervisor import Once, Supervisor, Tally
 from cutoutd.daemon.watcher import Watcher
+from cutoutd.daemon.workforce import Workforce
 from cutoutd.intake.tenancy import Tenancy
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
@@ -34,19 +36,19 @@ from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
 from cutoutd.models import catalog
 from cutoutd.notify import ServiceManager
-from cutoutd.pool.local import WORKER, LocalPool
-from cutoutd.pool.slot import spawn
+from cutoutd.settings.choices import Route
 from cutoutd.settings.digest import settings_sha256
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from cutoutd.clock import Clock
     from cutoutd.daemon.listener import Listener, Result
     from cutoutd.daemon.standing import HeldUp
     from cutoutd.jobs import Job
-    from cutoutd.pool import wire
+    from cutoutd.pool.local import LocalPool
+    from cutoutd.pool.partition import Partition
     from cutoutd.ports import ModelSpec
     from cutoutd.settings.schema import Folder, Settings
 
@@ -88,6 +90,7 @@ def run(
     timeout_s: float | None = None,
     manager: ServiceManager | None = None,
     read_again: Callable[[], Settings] | None = None,
+    uploads: bool = False,
 ) -> Outcome:
     """Be the daemon until told to stop, or with ``once`` until nothing is left to do.
 
@@ -99,6 +102,7 @@ def run(
         timeout_s: with ``once``: end after so long in any case.
         manager: the service manager that started us, if one did.
         read_again: reads the configuration anew when SIGHUP asks for it; None: SIGHUP ends the run.
+        uploads: an uploader belongs to this run, for the folders that are tagged.
 
     Raises:
         AlreadyRunningError: another daemon holds the state directory.
@@ -125,6 +129,7 @@ def run(
                 once=once,
                 manager=manager or ServiceManager(),
                 read_again=read_again,
+                uploads=uploads,
             )
             outcome = daemon.run(timeout_s)
         get().info("daemon.stopped", **asdict(outcome.tally))
@@ -144,9 +149,10 @@ class Daemon:
         once: cut what is there, and end.
         manager: the service manager's ear.
         read_again: reads the configuration anew.
+        uploads: an uploader belongs to this run, for the folders that are tagged.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- all that a run is made of
         self,
         settings: Settings,
         model: ModelSpec,
@@ -158,6 +164,7 @@ class Daemon:
         once: bool,
         manager: ServiceManager,
         read_again: Callable[[], Settings] | None,
+        uploads: bool,
     ) -> None:
         self._model = model
         self._state = state
@@ -165,7 +172,7 @@ class Daemon:
         self._clock = clock
         self._listener = listener
         self._once = once
-        self._pool: LocalPool | None = None
+        self._pool: LocalPool | Partition | None = None
         self._supervisor: Supervisor | None = None
         self._stop_asked = False
         self._results: deque[Result] = deque()
@@ -173,6 +180,18 @@ class Daemon:
         self._reloads = read_again is not None
         self._reloader = Reloader(settings, read_again or (lambda: settings), self._wake)
         self._folders = self._roster(frozenset())
+        self._post = (
+            PostRoom(state.path, journal, max_upload_px=settings.hosted.max_upload_px)
+            if uploads and any(folder.route is not Route.LOCAL for folder in settings.folder)
+            else None
+        )
+        self._workforce = Workforce(
+            model,
+            settings=lambda: self._reloader.settings,
+            folders=self._active,
+            clock=clock,
+            places=None if self._post is None else self._post.places,
+        )
 
     def run(self, timeout_s: float | None) -> Outcome:
         """Start all, work, stop all.
@@ -183,7 +202,7 @@ class Daemon:
         """
         # Before anything takes time: without a handler of ours SIGHUP would end what is just starting.
         with obeying_signals(self._ask_to_stop, self._reloader.ask if self._reloads else None):
-            with self._spare_workers() as spares:
+            with workforce.spares(self._reloader.settings) as spares:
                 self._start_folders()
                 supervisor = self._start_supervisor(timeout_s, spares)
             try:
@@ -197,19 +216,6 @@ class Daemon:
         if self._supervisor is not None:
             self._supervisor.stop()
 
-    @contextmanager
-    def _spare_workers(self) -> Iterator[list[subprocess.Popen[bytes]]]:
-        """Processes that load their libraries while the folders are looked at; those that are not taken out end."""
-        spares: list[subprocess.Popen[bytes]] = []
-        try:
-            with suppress(OSError):  # the pool starts what is missing, and says why it cannot
-                size = machine.worker_count(self._reloader.settings.pool.workers)
-                spares.extend(spawn(WORKER) for _ in range(size))
-            yield spares
-        finally:
-            for spare in spares:
-                spare.kill()
-
     def _start_folders(self) -> None:
         patience = Patience(lasting=not self._once)
         self._folders = self._roster(dead=patience.until_done(self._take_over))
@@ -219,14 +225,9 @@ class Daemon:
         patience.until_done(partial(self._folders.tend, ()))
 
     def _start_supervisor(self, timeout_s: float | None, spares: list[subprocess.Popen[bytes]]) -> Supervisor:
-        settings = self._reloader.settings
-        self._pool = LocalPool(
-            size=machine.worker_count(settings.pool.workers),
-            setup=self._setup,
-            job_timeout_s=settings.pool.job_timeout_s,
-            clock=self._clock,
-            spares=spares,
-        )
+        if self._post is not None:
+            self._post.open()
+        self._pool = self._workforce.pool(spares)
         self._supervisor = supervisor = Supervisor(
             journal=self._journal,
             pool=self._pool,
@@ -237,11 +238,15 @@ class Daemon:
             clock=self._clock,
             heartbeat=Heartbeat(self._manager, self._clock),
             once=Once(timeout_s=timeout_s) if self._once else None,
+            post=self._post,
         )
         if self._stop_asked:
             supervisor.stop()
         self._listener.started(len(self._folders.active), self._pool.size)
         return supervisor
+
+    def _active(self) -> Iterable[HotFolder]:
+        return self._folders.active.values()
 
     def _roster(self, dead: frozenset[str]) -> Roster:
         return Roster(self._journal, self._hot_folder, dead=dead, reloader=self._reloader)
@@ -319,16 +324,6 @@ class Daemon:
         for folder in self._folders.active.values():
             folder.intake.wait_for_first_look(max(0.0, end_s - self._clock.monotonic_s()))
             folder.wants_new_workers()  # the workers that are started next are laid out for what is there now
-
-    def _setup(self) -> wire.Setup:
-        # What does not answer would hold a new worker up before it has begun.
-        folders = [folder for folder in self._folders.active.values() if folder.is_there]
-        return setup_of(
-            self._reloader.settings,
-            self._model,
-            inputs=[folder.folder.input for folder in folders],
-            stagings=[folder.staging for folder in folders],
-        )
 
     def _wake(self) -> None:
         if self._pool is not None:

@@ -33,18 +33,23 @@ class Dispatcher:
         stay = [name for name in self._turn if name in newest_first]
         self._turn = stay + [name for name in newest_first if name not in stay]
 
-    def next_job(self, ready: Collection[str], *, pool_is_empty: bool) -> Job | None:
+    def next_job(
+        self, ready: Collection[str], *, pool_is_empty: bool, answered_only: Collection[str] = ()
+    ) -> Job | None:
         """The job to begin now, or None.
 
         Args:
             ready: names of the folders whose jobs may be begun.
             pool_is_empty: no worker is busy. A job that must run alone is begun only then, and until it
                 is, nothing else is: otherwise it would wait for ever.
+            answered_only: names of those of which only what a hosted service has answered may be begun.
         """
         for name in list(self._turn):
             if name not in ready:
                 continue
-            job = self._queue.next_in(name, newest_first=self._newest_first[name])
+            job = self._queue.next_in(
+                name, newest_first=self._newest_first[name], answered_only=name in answered_only
+            )
             if job is None:
                 continue
             if job.alone and not pool_is_empty:

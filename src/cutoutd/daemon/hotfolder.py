@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.errors import CutoutdError
-from cutoutd.jobs import Cut, Failure, Task
+from cutoutd.jobs import Cut, Exported, Failure, Task
 from cutoutd.journal.store import JournalDamagedError
 from cutoutd.ports import Step
+from cutoutd.settings.choices import Route
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -34,6 +35,10 @@ BACKLOG_PER_WORKER: Final = 2
 HANGS_AFTER_S: Final = 30.0
 """A look that takes longer is no look any more; even 100,000 files on a slow share take less."""
 
+
+_FIRST_GUESS_S: Final = 1.5
+_WEIGHT_OF_LAST: Final = 0.2
+"""Of what a picture takes here, an average that follows the last dozen."""
 
 _HANGS: Final = "the disk or share does not answer"
 _DEEDS: Final = {
@@ -150,6 +155,8 @@ class HotFolder:
         self._trouble = ""
         self._recoveries = 0
         self.staging = publisher.staging.directory
+        self.is_tagged = folder.route is not Route.LOCAL
+        self.seconds_each = _FIRST_GUESS_S
 
     def start(self) -> None:
         """Begin watching and delivering."""
@@ -207,8 +214,11 @@ class HotFolder:
         match report:
             case Failure(code="Output"):
                 self.delivery.lull.refused(f"{self.folder.output}: {report.cause}. {report.advice}")
-            case Cut():
-                pass  # its delivery tells
+            case Cut():  # its delivery tells
+                worked_s = report.timings_ms.get("total", 0.0) / 1000
+                self.seconds_each += _WEIGHT_OF_LAST * (worked_s - self.seconds_each)
+            case Exported():
+                pass
             case _:
                 self.delivery.lull.undecided()
 

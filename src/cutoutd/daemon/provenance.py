@@ -9,13 +9,16 @@ import platform
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from cutoutd.daemon.route import Plan, egress_of
 from cutoutd.publish.failures import FailureFacts
 from cutoutd.publish.sidecar import ModelFacts, RuntimeFacts, SidecarFacts
+from cutoutd.settings.choices import Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cutoutd.clock import Clock
+    from cutoutd.egress import Reply
     from cutoutd.jobs import Cut, Failure, Job
     from cutoutd.ports import ModelSpec, WorkerFacts
 
@@ -47,18 +50,17 @@ class Provenance:
     def sidecar_facts(self, job: Job, cut: Cut) -> SidecarFacts:
         """All that the sidecar of a cutout says, but for the outputs' names."""
         worker = self._worker()
+        plan = Plan.of(job.detail)
+        egress = plan.egress if plan.reply is None else egress_of(plan.reply, plan.why)
         return SidecarFacts(
             job=job.id,
             folder=job.folder,
-            route="local",
+            route=_route(plan),
+            egress=egress,
             path=job.path,
             mtime_ns=job.mtime_ns,
             source=cut.source,
-            model=ModelFacts(
-                name=self._model.name,
-                sha256=self._model.sha256,
-                provider=worker.provider if worker is not None else "",
-            ),
+            model=self._local_model(worker) if plan.reply is None else _hosted_model(plan.reply),
             settings_sha256=self._settings_sha256[job.folder],
             runtime=RuntimeFacts(
                 cutoutd=self._version,
@@ -69,9 +71,13 @@ class Provenance:
             quality=cut.quality,
             timings_ms=cut.timings_ms,
             attempts=job.attempts + job.interrupted + 1,
-            warnings=cut.warnings,
+            warnings=(*cut.warnings, *_settled(plan)),
             accepted_us=job.accepted_us,
         )
+
+    def _local_model(self, worker: WorkerFacts | None) -> ModelFacts:
+        provider = worker.provider if worker is not None else ""
+        return ModelFacts(name=self._model.name, sha256=self._model.sha256, provider=provider)
 
     def failure_facts(self, job: Job, failure: Failure) -> FailureFacts:
         """All that the record of a failure says."""
@@ -86,3 +92,20 @@ class Provenance:
             attempts=job.attempts + job.interrupted + 1,
             at_us=self._clock.now_us(),
         )
+
+
+def _hosted_model(reply: Reply) -> ModelFacts:
+    """A service does not say which weights it runs."""
+    return ModelFacts(name=reply.provider, sha256="", provider=reply.host)
+
+
+def _route(plan: Plan) -> str:
+    if plan.reply is not None:
+        return Route.HOSTED.value
+    return Route.LOCAL.value if plan.egress is None else Route.LOCAL_THEN_HOSTED.value
+
+
+def _settled(plan: Plan) -> tuple[str, ...]:
+    if not plan.settled:
+        return ()
+    return (f"cut on this machine, though the hosted service was wanted ({plan.why}): {plan.settled}",)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon.ages import Ages
 from cutoutd.daemon.dispatcher import Dispatcher
+from cutoutd.daemon.escalation import Escalation
 from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.verdicts import Held, Verdicts
 from cutoutd.errors import StorageError
@@ -23,6 +24,7 @@ from cutoutd.ports import Finished
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.daemon.listener import Listener, Result
+    from cutoutd.daemon.postroom import PostRoom
     from cutoutd.daemon.roster import Roster
     from cutoutd.daemon.statusfile import StatusFile
     from cutoutd.jobs import Job, JobState
@@ -76,9 +78,10 @@ class Supervisor:
         clock: for ages and deadlines.
         heartbeat: tells the service manager how things are.
         once: end when nothing is runnable.
+        post: outbox and inbox; None: nothing is uploaded in this run.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- it joins all the parts of a run
         self,
         *,
         journal: Journal,
@@ -90,6 +93,7 @@ class Supervisor:
         clock: Clock,
         heartbeat: Heartbeat | None = None,
         once: Once | None = None,
+        post: PostRoom | None = None,
     ) -> None:
         self._journal = journal
         self._pool = pool
@@ -106,7 +110,9 @@ class Supervisor:
         self._log = get()
         self._ages = Ages(clock)
         self._in_hand: dict[int, Held] = {}
-        self._verdicts = Verdicts(journal, self._ages, results, patient=once is None)
+        self._escalation = Escalation(journal, post, results, clock, workers=pool.size)
+        self._verdicts = Verdicts(journal, self._ages, results, self._escalation, patient=once is None)
+        self._has_begun = False
         self._stop_at_s: float | None = None
         self._unheard: deque[PoolEvent] = deque()
         self._refused = ""
@@ -162,6 +168,7 @@ class Supervisor:
         if self._stop_at_s is None and self._folders.reconfigure(self._heartbeat):
             self._pool.recycle()  # they were bound to the old folders and limits
             self._next_tick_s = 0.0
+            self._has_begun = False
         dispatched = self._stop_at_s is None and self._dispatch()
         return self._once and not dispatched and self._is_exhausted()
 
@@ -197,6 +204,7 @@ class Supervisor:
             and not self._in_hand
             and not self._verdicts.mourned
             and not self._results
+            and not self._escalation.expects_more
             and all(folder.delivery.is_idle for folder in folders)
             and self._dispatcher.next_job(self._ready(), pool_is_empty=True) is None
         )
@@ -222,6 +230,10 @@ class Supervisor:
         for folder in self._folders.everyone:
             folder.check_alive()
         self._watch_over_folders(now_s)
+        if not self._has_begun:
+            self._escalation.begin(self._folders.active)
+            self._has_begun = True
+        self._escalation.look(self._folders.active)
         self._folders.tend({held.folder for held in (*self._in_hand.values(), *self._verdicts.mourned)})
         self._obey()
         self._journal.queue.wake_rested()
@@ -297,12 +309,18 @@ class Supervisor:
         changed = [folder for folder in active.values() if folder.wants_new_workers()]
         if changed:
             self._pool.recycle()
-        while self._pool.idle:
-            job = self._dispatcher.next_job(self._ready(), pool_is_empty=self._pool.busy == 0)
+        while True:
+            job = self._dispatcher.next_job(
+                {name for name in self._ready() if self._pool.takes(tagged=active[name].is_tagged)},
+                pool_is_empty=self._pool.busy == 0,
+                answered_only=self._escalation.held_back(active),
+            )
             if job is None:
                 break
             folder = active[job.folder]
-            task = folder.task(job)  # before the claim: it reads the journal, which may refuse
+            job = self._escalation.address(job, folder)
+            # Before the claim: it reads the journal, which may refuse.
+            task = self._escalation.task(job, folder, folder.task(job))
             self._claim(job)
             self._in_hand[job.id] = Held(job=job, folder=folder)
             self._pool.submit(task)
@@ -323,6 +341,7 @@ class Supervisor:
             self._verdicts.take(held, event.report)
         else:
             self._verdicts.mourn(held, event)
+        self._escalation.over(held.job)
         del self._in_hand[event.job]
 
     def _announce(self) -> None:

@@ -13,13 +13,14 @@ from cutoutd import retry
 from cutoutd.daemon.listener import Result
 from cutoutd.errors import LostError, StorageError
 from cutoutd.failure import failure_of
-from cutoutd.jobs import Cut, Failure, JobState, NeedsRoom, Unchanged
+from cutoutd.jobs import Cut, Exported, Failure, JobState, NeedsRoom, Unchanged
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
     from collections import deque
 
     from cutoutd.daemon.ages import Ages
+    from cutoutd.daemon.escalation import Escalation
     from cutoutd.daemon.hotfolder import HotFolder
     from cutoutd.jobs import Job, Report
     from cutoutd.journal.journal import Journal
@@ -41,16 +42,26 @@ class Verdicts:
         journal: where it is written down.
         ages: how long ago a job was accepted, whatever the clock did meanwhile.
         results: where people are told from.
+        escalation: the hosted route's side of it.
         patient: whether there will be a later in this run.
 
     Attributes:
         mourned: jobs whose worker died, until it is known that workers work.
     """
 
-    def __init__(self, journal: Journal, ages: Ages, results: deque[Result], *, patient: bool) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        ages: Ages,
+        results: deque[Result],
+        escalation: Escalation,
+        *,
+        patient: bool,
+    ) -> None:
         self._journal = journal
         self._ages = ages
         self._results = results
+        self._escalation = escalation
         self._patient = patient
         self._doubted: set[int] = set()
         self._log = get()
@@ -63,8 +74,12 @@ class Verdicts:
         if not (isinstance(report, Failure) and report.code == "SourceGone"):
             self._doubted.discard(job.id)
         match report:
+            case Cut() if self._escalation.objects_to(job, folder, report):
+                pass  # what is staged is replaced by what comes of the other way
             case Cut():
                 folder.delivery.deliver(job, report)
+            case Exported():
+                self._escalation.exported(job, report)
             case Unchanged():
                 folder.delivery.leave(job, report.sha256)
             case NeedsRoom() if job.alone:  # it has all there is, and would ask for ever
@@ -72,6 +87,8 @@ class Verdicts:
             case NeedsRoom():
                 self._log.info("job.needs-room", job=job.id, folder=job.folder, pixels=report.pixels)
                 self._journal.queue.put_back(job.id, alone=True)
+            case Failure() if self._escalation.rescues(job, folder, report):
+                pass
             case Failure():
                 self._weigh(job, folder, report)
 

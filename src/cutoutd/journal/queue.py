@@ -114,6 +114,18 @@ class Queue:
         )
         return [job_from_row(row) for row in rows]
 
+    def answered(self) -> list[Job]:
+        """What has an answer of a hosted service and waits for a worker."""
+        rows = self._store.rows(f"SELECT * FROM job WHERE state = 'queued'{_ANSWERED}")  # noqa: S608 -- a literal
+        return [job_from_row(row) for row in rows]
+
+    def count_queued(self, folder: str) -> int:
+        """How many jobs of a folder wait for a worker."""
+        row = self._store.row(
+            "SELECT COUNT(*) AS n FROM job WHERE folder = ? AND state = 'queued'", (folder,)
+        )
+        return int(row["n"]) if row is not None else 0
+
     def put_back(self, job: int, *, alone: bool | None = None) -> None:
         """It was not begun, or was stopped for a reason that is not its own.
 

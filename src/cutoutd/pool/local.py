@@ -118,6 +118,10 @@ class LocalPool:
         at_work = sum(slot.job is not None for slot in self._slots) - len(self.waiting)
         return min(free, self._size - at_work)
 
+    def takes(self, *, tagged: bool) -> bool:  # noqa: ARG002 -- one kind of worker for both kinds of folder
+        """Whether a task could be started now."""
+        return self.idle > 0
+
     @property
     def busy(self) -> int:
         """Slots that have one."""
@@ -183,6 +187,18 @@ class LocalPool:
         self._retire_surplus()
         self._replace_missing()
         return events
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while there is something for ``poll`` to hear."""
+        return self._selector.fileno()
+
+    def due_s(self, timeout_s: float) -> float:
+        """How long ``poll`` would wait at most: it has deadlines of its own to see to."""
+        return self._until_next_deadline(timeout_s)
+
+    def resize(self, size: int) -> None:
+        """Have so many slots from the next ``poll`` on; idle ones that are too many end."""
+        self._size = size
 
     def recycle(self) -> None:
         """Replace every worker by a fresh one, the busy ones once they are idle."""

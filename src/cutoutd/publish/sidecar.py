@@ -70,6 +70,7 @@ class SidecarFacts:
         job: the journal's id.
         folder: name of the folder.
         route: how it was cut; ``local`` means that nothing left this machine.
+        egress: what left it, to whom and why; None with ``local``.
         path: of the source in the folder's input, with ``/`` between parts.
         mtime_ns: of the source, as accepted.
         source, quality, timings_ms, warnings: from the worker's report.
@@ -94,6 +95,7 @@ class SidecarFacts:
     attempts: int
     warnings: tuple[str, ...]
     accepted_us: int
+    egress: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,7 +160,7 @@ def compose(
         "model": asdict(facts.model),
         "settings_sha256": facts.settings_sha256,
         "runtime": asdict(facts.runtime),
-        "egress": None,
+        "egress": facts.egress,
         "sandbox": facts.sandbox,
         "quality": {"score": round(facts.quality.score, 4), "reasons": facts.quality.reasons},
         "timings_ms": _timings(facts.timings_ms, publish_ms),

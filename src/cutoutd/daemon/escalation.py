@@ -1,0 +1,249 @@
+"""What the hosted route asks of the daemon: which way each job goes, and what becomes of what came back.
+
+Main thread alone. It must not touch a picture or a hot folder, and nothing here can reach a folder without a tag:
+such a job is cut on this machine, whatever its row says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.daemon.listener import Result
+from cutoutd.daemon.route import Hosted, Plan, Way, egress_of, wants_better, way_of
+from cutoutd.egress import Outcome
+from cutoutd.jobs import Failure, JobState, Received
+from cutoutd.journal.rebuild import rebuilt
+from cutoutd.logs import get
+from cutoutd.settings.choices import Route
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Mapping
+
+    from cutoutd.clock import Clock
+    from cutoutd.daemon.hotfolder import HotFolder
+    from cutoutd.daemon.postroom import PostRoom
+    from cutoutd.egress import Reply
+    from cutoutd.jobs import Cut, Exported, Job, Task
+    from cutoutd.journal.journal import Journal
+
+PATIENCE_S: Final = 120.0
+"""A folder that has a way of its own waits no longer than this for the other one."""
+
+
+class Escalation:
+    """The hosted side of the supervisor.
+
+    Args:
+        journal: what is remembered.
+        post: outbox and inbox; None: no folder may be uploaded from in this run.
+        results: where people are told from.
+        clock: its monotonic side.
+        workers: how many pictures are cut at the same time.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        post: PostRoom | None,
+        results: deque[Result],
+        clock: Clock,
+        *,
+        workers: int,
+    ) -> None:
+        self._journal = journal
+        self._post = post
+        self._results = results
+        self._clock = clock
+        self._workers = workers
+        self._log = get()
+        self._asked_s: dict[int, float] = {}
+        self._closed = ""
+
+    @property
+    def expects_more(self) -> bool:
+        """Whether something comes back without anybody's help."""
+        return self._post is not None and self._post.expects_more
+
+    def held_back(self, folders: Mapping[str, HotFolder]) -> frozenset[str]:
+        """Folders of which only what is answered may be begun: no further copy has room, or may leave."""
+        if self._post is not None and self._post.has_room:
+            return frozenset()
+        return frozenset(name for name, hot in folders.items() if hot.folder.route is Route.HOSTED)
+
+    def begin(self, folders: Mapping[str, HotFolder]) -> None:
+        """Take over from an earlier run, or from an earlier configuration.
+
+        Raises:
+            StorageError: the journal or the outbox refuses; to be called again.
+        """
+        uploading = self._journal.queue.uploading()
+        if self._post is None:
+            for job in uploading:
+                self._journal.queue.plan(job.id, {})
+            return
+        self._post.open()
+        for job in uploading:
+            hot = folders.get(job.folder)
+            if hot is None or hot.folder.route is Route.LOCAL:
+                self._post.withdraw(job)
+                self._journal.queue.plan(job.id, {})
+        for job in self._post.reconcile(self._journal.queue.uploading(), self._journal.queue.answered()):
+            self._journal.queue.plan(job.id, Plan.of(job.detail).detail())
+
+    def address(self, job: Job, folder: HotFolder) -> Job:
+        """Write the way that a job is to go into it, which stands in its detail from then on."""
+        if folder.folder.route is Route.LOCAL:
+            return job
+        _, plan = way_of(folder.folder, Plan.of(job.detail), self._hosted(folder))
+        return replace(job, detail=plan.detail())
+
+    def task(self, job: Job, folder: HotFolder, task: Task) -> Task:
+        """Make a task of an addressed job go its way."""
+        if folder.folder.route is Route.LOCAL or self._post is None:
+            return task
+        way, plan = way_of(folder.folder, Plan.of(job.detail), self._hosted(folder))
+        task = replace(task, tagged=True)
+        if way is Way.EXPORT:
+            return replace(task, export=self._post.export(job))
+        if way is Way.COMPOSE and plan.reply is not None and plan.reply.body is not None:
+            received = Received(
+                file=str(self._post.places.inbox / plan.reply.file),
+                body=plan.reply.body.value,
+                width=plan.width,
+                height=plan.height,
+            )
+            return replace(task, received=received)
+        return task
+
+    def over(self, job: Job) -> None:
+        """A worker is done with it, or died over it: what lay in outbox or inbox for it is needed no more.
+
+        Whatever comes of the job next, the uploader knows again what it has sent, and gives the same reply.
+        """
+        if self._post is None:
+            return
+        self._post.forget(job.id)
+        reply = Plan.of(job.detail).reply
+        if reply is not None:
+            self._post.throw_away(reply)
+
+    def exported(self, job: Job, copy: Exported) -> None:
+        """A copy is ready to leave.
+
+        Raises:
+            JournalError: the disk refuses; to be called again.
+        """
+        assert self._post is not None  # noqa: S101 -- it has named the place of the copy
+        self._post.send(job, copy, Plan.of(job.detail))
+        self._asked_s[job.id] = self._clock.monotonic_s()
+
+    def objects_to(self, job: Job, folder: HotFolder, cut: Cut) -> bool:
+        """Whether a cutout made here is not good enough, and another is made elsewhere; it is planned then."""
+        plan = Plan.of(job.detail)
+        why = wants_better(folder.folder, plan, cut.quality.score)
+        if not why or self._post is None or self._post.closed:
+            return False
+        self._journal.queue.plan(job.id, plan.but(why=why).detail())
+        self._log.info("job.escalated", job=job.id, folder=job.folder, path=job.path, why=why)
+        return True
+
+    def rescues(self, job: Job, folder: HotFolder, failure: Failure) -> bool:
+        """Whether a failure on one way is not the end, as there is the other; it is planned then."""
+        plan = Plan.of(job.detail)
+        if folder.folder.route is not Route.LOCAL_THEN_HOSTED or plan.settled:
+            return False
+        if plan.reply is not None and failure.code == "Reply":
+            self._settle(job, plan, failure.cause, egress_of(plan.reply, plan.why))
+            return True
+        if plan.reply is None and failure.code == "Inference" and self._post is not None:
+            why = f"the model does not run on it here: {failure.cause}"
+            self._journal.queue.plan(job.id, plan.but(why=why).detail())
+            return True
+        return False
+
+    def look(self, folders: Mapping[str, HotFolder]) -> None:
+        """See what came back, and what is not worth waiting for any longer.
+
+        Raises:
+            StorageError: the journal refuses; to be called again.
+        """
+        if self._post is None:
+            return
+        self._post.look(rebuilt=rebuilt(self._journal.store) is not None)
+        if self._post.closed != self._closed:
+            self._closed = self._post.closed
+            if self._closed:
+                self._log.warning("upload.closed", why=self._closed)
+            else:
+                self._log.info("upload.open")
+        for number, reply in self._post.answers():
+            self._answer(number, reply, folders)
+            self._post.taken(reply.id)
+            self._asked_s.pop(number, None)
+        self._give_up_waiting(folders, self._clock.monotonic_s())
+
+    def _answer(self, number: int, reply: Reply, folders: Mapping[str, HotFolder]) -> None:
+        job = next((job for job in self._journal.queue.uploading() if job.id == number), None)
+        if job is None:
+            return
+        plan = Plan.of(job.detail)
+        hot = folders.get(job.folder)
+        if reply.outcome is Outcome.OK:
+            self._journal.queue.plan(job.id, plan.but(reply=reply, again=False).detail())
+            return
+        if reply.outcome is Outcome.WITHDRAWN or hot is None:
+            self._journal.queue.plan(job.id, plan.detail())
+            return
+        if hot.folder.route is Route.LOCAL_THEN_HOSTED:
+            self._settle(job, plan, reply.cause, egress_of(reply, plan.why))
+            return
+        failure = Failure(
+            code="Hosted",
+            title="The hosted service gave no cutout",
+            cause=reply.cause,
+            advice=reply.advice,
+            permanent=True,
+        )
+        if reply.outcome is Outcome.FAILED:
+            hot.delivery.explain(job, failure)
+            return
+        detail = {"failure": asdict(failure), "egress": egress_of(reply, plan.why)}
+        self._journal.queue.finish(job.id, JobState.UNKNOWN, detail=detail)
+        self._log.warning("job.unknown", job=job.id, folder=job.folder, path=job.path, why=reply.cause)
+        self._results.append(
+            Result(job=job.id, folder=job.folder, path=job.path, state=JobState.UNKNOWN, why=reply.cause)
+        )
+
+    def _settle(self, job: Job, plan: Plan, why: str, egress: dict[str, object] | None) -> None:
+        """The local result it is."""
+        settled = plan.but(reply=None, settled=why or "the hosted service gave no cutout", egress=egress)
+        self._journal.queue.plan(job.id, settled.detail())
+        self._log.info("job.settled", job=job.id, folder=job.folder, path=job.path, why=why)
+
+    def _give_up_waiting(self, folders: Mapping[str, HotFolder], now_s: float) -> None:
+        assert self._post is not None  # noqa: S101 -- the caller has looked
+        for job in self._journal.queue.uploading():
+            hot = folders.get(job.folder)
+            if hot is None or hot.folder.route is not Route.LOCAL_THEN_HOSTED:
+                continue
+            asked_s = self._asked_s.setdefault(job.id, now_s)
+            why = self._post.closed or (
+                "the hosted service took too long" if now_s - asked_s > PATIENCE_S else ""
+            )
+            if why:
+                self._post.withdraw(job)
+                self._asked_s.pop(job.id, None)
+                self._settle(job, Plan.of(job.detail), why, None)
+
+    def _hosted(self, folder: HotFolder) -> Hosted:
+        if self._post is None:
+            return Hosted(closed="no uploader belongs to this run")
+        if folder.folder.route is not Route.LOCAL_THEN_HOSTED or not folder.folder.escalate_backlog_s:
+            return Hosted(closed=self._post.closed)
+        waiting = self._journal.queue.count_queued(folder.folder.name)
+        return Hosted(
+            closed=self._post.closed or ("" if self._post.has_room else "the outbox is full"),
+            backlog_s=waiting * folder.seconds_each / max(1, self._workers),
+        )

@@ -1,0 +1,214 @@
+"""The daemon's side of outbox and inbox: what is on its way out, and what came back.
+
+Main thread alone: the directories lie beside the journal, on its disk. It must not open a picture or a body, and
+decides nothing about a job.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd import egress
+from cutoutd.egress import Places, Reply, Request
+from cutoutd.errors import JournalError
+from cutoutd.jobs import Export
+from cutoutd.logs import get
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    from cutoutd.daemon.route import Plan
+    from cutoutd.jobs import Exported, Job
+    from cutoutd.journal.journal import Journal
+
+MAX_WAITING: Final = 32
+"""Copies in the outbox: enough to keep any service busy, few enough for the disk."""
+
+MAX_COPY_PIXELS: Final = 50_000_000
+MAX_COPY_BYTES: Final = 12_000_000
+"""What remove.bg takes, the narrowest of the services."""
+
+
+class PostRoom:
+    """Parcels by job.
+
+    Args:
+        state_dir: the state directory.
+        journal: knows which jobs wait for an answer.
+        max_upload_px: pixels of a copy; 0: as many as the services take.
+    """
+
+    def __init__(self, state_dir: Path, journal: Journal, *, max_upload_px: int) -> None:
+        self.places = Places.under(state_dir)
+        self._journal = journal
+        self._max_pixels = min(max_upload_px or MAX_COPY_PIXELS, MAX_COPY_PIXELS)
+        self._log = get()
+        self._exports: dict[int, str] = {}
+        self._sent: dict[str, int] = {}
+        self._seen_ns = -1
+        self.closed = ""
+
+    def open(self) -> None:
+        """Make the directories.
+
+        Raises:
+            JournalError: the disk refuses.
+        """
+        try:
+            self.places.make()
+        except OSError as error:
+            raise JournalError(
+                f"the outbox cannot be made: {error.strerror}", path=self.places.root
+            ) from error
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another copy may be made."""
+        return not self.closed and len(self._sent) + len(self._exports) < MAX_WAITING
+
+    @property
+    def expects_more(self) -> bool:
+        """Whether an answer can be expected without anybody's help."""
+        return bool(self._sent) and not self.closed
+
+    def look(self, *, rebuilt: bool) -> None:
+        """See how the way out stands.
+
+        Args:
+            rebuilt: the journal was made anew, and no person has said `resume` since.
+        """
+        if rebuilt:
+            self.closed = (
+                "the journal was made anew; what was uploaded before is unknown until `cutoutd resume`"
+            )
+        elif os.path.lexists(self.places.paused):
+            self.closed = "the hosted route is paused until `cutoutd resume --hosted`"
+        else:
+            self.closed = _closed(self._status())
+
+    def export(self, job: Job) -> Export:
+        """Where a worker puts the copy of a job's picture."""
+        id_ = self._exports.setdefault(job.id, egress.new_id())
+        return Export(
+            file=os.fspath(self.places.outbox / f"{id_}.jpg"),
+            max_pixels=self._max_pixels,
+            max_bytes=MAX_COPY_BYTES,
+        )
+
+    def forget(self, job: int) -> None:
+        """No copy came of it."""
+        if (id_ := self._exports.pop(job, None)) is not None:
+            self._take_away(self.places.outbox, id_)
+
+    def send(self, job: Job, copy: Exported, plan: Plan) -> None:
+        """Hand a copy to the uploader; the journal knows of it before.
+
+        Raises:
+            JournalError: the disk refuses; nothing was handed over.
+        """
+        id_ = self._exports[job.id]
+        plan = plan.but(width=copy.width, height=copy.height)
+        self._journal.queue.upload(job.id, plan.detail() | {"parcel": id_})
+        request = Request(
+            id=id_,
+            folder=job.folder,
+            job=job.id,
+            why=plan.why,
+            file=f"{id_}.jpg",
+            bytes=copy.bytes,
+            sha256=copy.sha256,
+            width=copy.width,
+            height=copy.height,
+            source_sha256=copy.source.sha256,
+            again=plan.again,
+        )
+        try:
+            egress.put(self.places.outbox, request)
+        except OSError as error:
+            raise JournalError(f"the outbox refuses: {error.strerror}", path=self.places.outbox) from error
+        del self._exports[job.id]
+        self._sent[id_] = job.id
+        self._log.info("upload.requested", folder=job.folder, job=job.id, path=job.path, why=plan.why)
+
+    def answers(self) -> Iterator[tuple[int, Reply]]:
+        """What came back since this was last asked, by job; what nobody waits for is thrown away."""
+        try:
+            changed_ns = self.places.inbox.stat().st_mtime_ns
+        except OSError:
+            return
+        if changed_ns == self._seen_ns:
+            return
+        for reply in list(egress.replies(self.places)):
+            job = self._sent.get(reply.id)
+            if job is not None:
+                yield job, reply
+        self._seen_ns = changed_ns
+
+    def taken(self, id_: str) -> None:
+        """The answer is written down in the journal."""
+        self._sent.pop(id_, None)
+
+    def throw_away(self, reply: Reply) -> None:
+        """A reply is needed no more."""
+        self._take_away(self.places.inbox, reply.id)
+
+    def withdraw(self, job: Job) -> None:
+        """Stop its upload before the next byte."""
+        id_ = str(job.detail.get("parcel", ""))
+        self._sent.pop(id_, None)
+        self._take_away(self.places.outbox, id_)
+
+    def reconcile(self, uploading: Collection[Job], answered: Collection[Job]) -> list[Job]:
+        """Take over what an earlier run had sent, and throw away what has no job.
+
+        Args:
+            uploading: the jobs that wait for an answer.
+            answered: those that have one, and wait for a worker.
+
+        Returns:
+            Those that wait for an answer without a request or reply there: a crash came in between.
+
+        Raises:
+            JournalError: the disk refuses.
+        """
+        there = {parcel.id for parcel in (*egress.requests(self.places), *egress.replies(self.places))}
+        ids = {str(job.detail.get("parcel", "")): job for job in uploading}
+        self._sent = {id_: job.id for id_, job in ids.items() if id_ in there}
+        kept = {*self._sent, *self._exports.values(), *(job.detail["reply"]["id"] for job in answered)}
+        try:
+            for directory in (self.places.outbox, self.places.inbox):
+                for path in sorted(directory.iterdir()):
+                    if path.stem not in kept:
+                        path.unlink(missing_ok=True)
+        except OSError as error:
+            raise JournalError(
+                f"outbox and inbox cannot be tidied: {error.strerror}", path=self.places.root
+            ) from error
+        self._seen_ns = -1
+        return [job for id_, job in ids.items() if id_ not in self._sent]
+
+    def _status(self) -> dict[str, Any]:
+        try:
+            found = json.loads((self.places.root / "status.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _take_away(self, directory: Path, id_: str) -> None:
+        if not id_:
+            return
+        try:
+            egress.take_away(directory, id_)
+        except OSError as error:
+            self._log.warning("parcel.not-removed", why=str(error))
+
+
+def _closed(status: dict[str, Any]) -> str:
+    if not status:
+        return "the uploader does not run"
+    if status.get("route") == "open":
+        return ""
+    return str(status.get("why") or "the hosted service cannot be reached")

@@ -1,0 +1,103 @@
+"""Two pools as one: workers for folders without a tag, and others for tagged ones, which may be uploaded from.
+
+The kernel binds a worker to the directories it was started for. One that reads a picture of an untagged folder has no
+outbox, and one that has the outbox cannot read such a folder: so that no picture, however hostile, and no fault
+of ours can put one into the other's way. It must not know folders or tasks beyond that.
+"""
+
+from __future__ import annotations
+
+import selectors
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from cutoutd.jobs import Task
+    from cutoutd.pool.local import LocalPool
+    from cutoutd.ports import PoolEvent, WorkerFacts
+
+
+class Partition:
+    """Both pools; implements `cutoutd.ports.Pool`.
+
+    Args:
+        ordinary: for folders without a tag.
+        tagged: for the others.
+    """
+
+    def __init__(self, *, ordinary: LocalPool, tagged: LocalPool) -> None:
+        self._ordinary = ordinary
+        self._tagged = tagged
+        self._both = (ordinary, tagged)
+        self._selector = selectors.DefaultSelector()
+        for pool in self._both:
+            self._selector.register(pool.fileno(), selectors.EVENT_READ)
+
+    @property
+    def size(self) -> int:
+        """Number of slots."""
+        return sum(pool.size for pool in self._both)
+
+    def takes(self, *, tagged: bool) -> bool:
+        """Whether a task of a folder of this kind could be started now."""
+        return (self._tagged if tagged else self._ordinary).takes(tagged=tagged)
+
+    @property
+    def busy(self) -> int:
+        """Slots that have a task."""
+        return sum(pool.busy for pool in self._both)
+
+    @property
+    def facts(self) -> WorkerFacts | None:
+        """What workers say of themselves; None until all pools that have any are ready."""
+        known = [pool.facts for pool in self._both if pool.size]
+        return known[0] if known and all(known) else None
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether both can be relied on."""
+        return all(pool.is_sound for pool in self._both)
+
+    @property
+    def waiting(self) -> Collection[int]:
+        """Jobs whose workers wait for a disk or share."""
+        return [job for pool in self._both for job in pool.waiting]
+
+    @property
+    def left_behind(self) -> Collection[int]:
+        """Jobs over which workers got stuck."""
+        return [job for pool in self._both for job in pool.left_behind]
+
+    def take_unreachable(self) -> Collection[str]:
+        """Directories that did not answer to starting workers."""
+        return [root for pool in self._both for root in pool.take_unreachable()]
+
+    def submit(self, task: Task) -> None:
+        """Start a task; only while the pool of its kind takes one."""
+        (self._tagged if task.tagged else self._ordinary).submit(task)
+
+    def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
+        """Wait for events of either."""
+        self._selector.select(min(pool.due_s(timeout_s) for pool in self._both))
+        return [event for pool in self._both for event in pool.poll(0.0)]
+
+    def wake(self) -> None:
+        """End a ``poll`` early."""
+        self._ordinary.wake()
+
+    def resize(self, *, ordinary: int, tagged: int) -> None:
+        """Have so many slots of each kind from now on."""
+        self._ordinary.resize(ordinary)
+        self._tagged.resize(tagged)
+
+    def recycle(self) -> None:
+        """Replace every worker by a fresh one."""
+        for pool in self._both:
+            pool.recycle()
+
+    def close(self) -> None:
+        """End all workers at once."""
+        self._selector.close()
+        for pool in self._both:
+            pool.close()
