@@ -15,6 +15,7 @@ from cutoutd.settings.choices import Order, Originals, Watch
 from cutoutd.settings.dump import as_toml
 from cutoutd.settings.schema import (
     Folder,
+    HostedSettings,
     MatteSettings,
     ModelSettings,
     PoolSettings,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 CONFIG = Path(__file__).parents[2] / "config"
 REFERENCE = CONFIG / "cutoutd.toml"
-EXAMPLES = ("shared-drive", "shop", "tethered")
+EXAMPLES = ("hosted", "shared-drive", "shop", "tethered")
 
 
 @pytest.fixture
@@ -105,6 +106,8 @@ def test_the_examples_do_what_they_are_for() -> None:
         load.load(CONFIG / "examples" / f"{name}.toml", {}).folder[0]
         for name in ("tethered", "shared-drive", "shop")
     )
+    hosted = load.load(CONFIG / "examples" / "hosted.toml", {})
+    assert [folder.name for folder in hosted.tagged] == ["catalogue"]
     assert tethered.order is Order.NEWEST
     assert tethered.subtrees == ("Cutouts",)
     assert (share.watch, share.file_mode) == (Watch.POLL, 0o664)
@@ -114,7 +117,16 @@ def test_the_examples_do_what_they_are_for() -> None:
 
 @pytest.mark.parametrize(
     "table",
-    [Settings, Service, PoolSettings, ModelSettings, Folder, MatteSettings, RenditionSettings],
+    [
+        Settings,
+        Service,
+        PoolSettings,
+        ModelSettings,
+        HostedSettings,
+        Folder,
+        MatteSettings,
+        RenditionSettings,
+    ],
 )
 def test_every_setting_has_a_description(table: type[BaseModel]) -> None:
     """For whoever reads the schema."""

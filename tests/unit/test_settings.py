@@ -160,6 +160,7 @@ def test_no_variable_reaches_a_folder() -> None:
         "CUTOUTD_SERVICE",
         "CUTOUTD_POOL",
         "CUTOUTD_MODEL",
+        "CUTOUTD_HOSTED",
     }
 
 

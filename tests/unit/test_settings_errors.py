@@ -60,12 +60,7 @@ def test_a_wrong_value_is_told_with_the_right_form(tmp_path: Path, text: str, me
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (
-            'route = "hosted"',
-            'FILE: [[folder]] "to-cut" route: "hosted" is not possible: this version has no hosted route, and so',
-        ),
-        ('route = "local-then-hosted"', "so nothing is sent anywhere"),
-        ('route = "lokal"', 'it takes only "local" in this version'),
+        ('route = "lokal"', 'it takes one of "local", "hosted", "local-then-hosted"'),
         ('recursive = "yes"', 'recursive: "yes" is not possible; it takes true or false, without quotes'),
         (
             'include = "*.jpg"',
@@ -141,11 +136,11 @@ def test_a_folder_without_a_usable_name_is_named_by_its_number(
         ("[model]\nxyz = 2", "there is no such key; this table has name, provider"),
         ("workers = 2", "FILE: workers: stands in no table; it belongs to [pool]"),
         ("[pools]\nworkers = 2", "FILE: [pools]: there is no such table; did you mean [pool]?"),
-        ("[zzz]", "there are [service], [pool], [model], [[folder]], [folder.matte], [[folder.rendition]]"),
         (
-            "[hosted]\nenabled = false",
-            "FILE: [hosted]: this version has no hosted route; nothing is ever sent; remove",
+            "[zzz]",
+            "there are [service], [pool], [model], [hosted], [[folder]], [folder.matte], [[folder.rendition]]",
         ),
+        ("[hosted]\nbase = 1", 'FILE: [hosted] base: there is no such key; did you mean "base_url"?'),
         ("service = 3", "FILE: service: is a table; write [service], with one pair of brackets"),
         ("[[model]]", "FILE: model: is a table; write [model], with one pair of brackets"),
     ],
@@ -289,7 +284,7 @@ def test_directories_that_do_no_harm_are_accepted(tmp_path: Path, text: str) -> 
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     """One line each, in the order of the file, variables first."""
     text = f"""
-        [hosted]
+        [hostd]
         [service]
         log_format = "xml"
         [pool]
@@ -306,7 +301,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert first == "7 things are wrong:"
     starts = (
         "  $CUTOUTD_COLOUR: ",
-        "  FILE: [hosted]: ",
+        "  FILE: [hostd]: ",
         "  FILE: [service] log_format: ",
         "  FILE: [pool] workers: ",
         "  $CUTOUTD_POOL__NICE: ",
@@ -354,7 +349,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         (
             "CUTOUTD_HOSTED__ENABLED",
             "true",
-            "this version has no hosted route; nothing is ever sent; remove the var",
+            "$CUTOUTD_HOSTED__ENABLED: whether, where to and for what price pictures are sent cannot be set from out",
         ),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from cutoutd.cli.departure import require_extra, what_leaves
 from cutoutd.cli.queue import printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.daemon.assembly import permissions_of, rules_of
@@ -19,11 +20,13 @@ def check(
 ) -> None:
     """Validate the configuration, print it as it comes out, and count the pictures that wait."""
     chosen = settings(config, input_dir, output_dir)
+    require_extra(chosen)
     catalog.find(chosen.model.name)
     rules = {folder.name: rules_of(folder) for folder in chosen.folder}
     for folder in chosen.folder:
         permissions_of(folder)
     print(dump.as_toml(chosen))
+    print("\n".join(f"# {line}" for line in what_leaves(chosen)))
     for folder in chosen.folder:
         print(
             f"# {folder.name}: {_waiting(os.fspath(folder.input), Scan(os.fspath(folder.input), rules[folder.name]))}"

@@ -12,13 +12,14 @@ from pydantic import BaseModel, ValidationError
 
 from cutoutd.errors import ConfigurationError
 from cutoutd.settings import consistency, wording
-from cutoutd.settings.environment import NO_HOSTED_ROUTE, Overrides
 from cutoutd.settings.problem import Problem, of_folder, problems_of
-from cutoutd.settings.schema import Folder, ModelSettings, PoolSettings, Service, Settings
+from cutoutd.settings.schema import Folder, HostedSettings, ModelSettings, PoolSettings, Service, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from cutoutd.settings.environment import Overrides
 
 _T = TypeVar("_T", bound=BaseModel)
 
@@ -35,10 +36,7 @@ class _Assembly:
 
     def unknown_tables(self) -> None:
         for name, value in self.document.items():
-            if name == "hosted":
-                text = f"{NO_HOSTED_ROUTE}; remove the section"
-                self.problems.append(Problem(table="[hosted]", key="", text=text))
-            elif name not in Settings.model_fields:
+            if name not in Settings.model_fields:
                 is_table = isinstance(value, dict | list)
                 self.problems.append(
                     Problem(
@@ -115,15 +113,16 @@ def assemble(
     service = assembly.section("service", Service)
     pool = assembly.section("pool", PoolSettings)
     model = assembly.section("model", ModelSettings)
+    hosted = assembly.section("hosted", HostedSettings)
     folders = assembly.folders()
     assembly.problems.extend(
-        consistency.problems(folders, service.state_dir if service is not None else None)
+        consistency.problems(folders, service.state_dir if service is not None else None, hosted)
     )
     lines = [f"${name}: {text}" for name, text in overrides.problems.items()]
     lines += [_line(problem, overrides, origin) for problem in assembly.problems]
-    if lines or service is None or pool is None or model is None:
+    if lines or service is None or pool is None or model is None or hosted is None:
         raise _error(lines)
-    return Settings(service=service, pool=pool, model=model, folder=tuple(folders.values()))
+    return Settings(service=service, pool=pool, model=model, hosted=hosted, folder=tuple(folders.values()))
 
 
 def _line(problem: Problem, overrides: Overrides, origin: str) -> str:

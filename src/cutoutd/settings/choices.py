@@ -36,6 +36,16 @@ class Route(StrEnum):
     """Where a folder's pictures are cut."""
 
     LOCAL = "local"  # on this machine
+    HOSTED = "hosted"  # by the hosted service, all of them
+    LOCAL_THEN_HOSTED = "local-then-hosted"  # on this machine, and by the service where that is not enough
+
+
+class HostedProvider(StrEnum):
+    """Whose contract a hosted service speaks."""
+
+    REMOVEBG = "removebg"  # remove.bg v1.0, and servers that speak it
+    REMBG = "rembg"  # a server of one's own: `rembg s`
+    WITHOUTBG = "withoutbg"  # its cloud, or a server of one's own
 
 
 class Existing(StrEnum):

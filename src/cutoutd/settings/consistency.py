@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from cutoutd.settings.address import Reach
 from cutoutd.settings.choices import Originals
 from cutoutd.settings.problem import Problem, of_folder
 
@@ -15,19 +16,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from cutoutd.settings.schema import Folder
+    from cutoutd.settings.schema import Folder, HostedSettings
 
 
-def problems(folders: Mapping[int, Folder], state_dir: Path | None) -> Iterator[Problem]:
+def problems(
+    folders: Mapping[int, Folder], state_dir: Path | None, hosted: HostedSettings | None
+) -> Iterator[Problem]:
     """All of it.
 
     Args:
         folders: by their number in the file, from 1; those that are right in themselves.
         state_dir: of the service; None if that is wrong.
+        hosted: the hosted service; None if that is wrong.
     """
+    if hosted is not None:
+        yield from _hosted(hosted)
     for number, folder in folders.items():
         title = of_folder(folder.name, number)
         yield from _within(folder, title)
+        if hosted is not None and not hosted.enabled and folder.is_tagged:
+            text = (
+                f'"{folder.route}" sends pictures away, and [hosted] does not say that this may be; set enabled = true '
+                'there, or write route = "local"'
+            )
+            yield Problem(table=title, key="route", text=text)
         for other in folders.values():
             yield from _results_against_input(folder, other, title)
         if state_dir is not None:
@@ -37,6 +49,21 @@ def problems(folders: Mapping[int, Folder], state_dir: Path | None) -> Iterator[
             text = f'"{second.name}" is the name of folder number {one} too; names are unique'
             yield Problem(table=of_folder(None, two), key="name", text=text)
         yield from _inputs(first, second, of_folder(second.name, two))
+
+
+def _hosted(hosted: HostedSettings) -> Iterator[Problem]:
+    place = hosted.address
+    if place.is_encrypted or place.reach is Reach.THIS_MACHINE:
+        return
+    if place.reach is Reach.ELSEWHERE:
+        text = f"{place} would send pictures so that everybody on the way can see them; write it with https"
+        yield Problem(table="[hosted]", key="base_url", text=text)
+    elif not hosted.allow_private_http:
+        text = (
+            f"{place} would send pictures so that everybody in that network can see them; write it with https, or "
+            "set allow_private_http = true if the network is your own"
+        )
+        yield Problem(table="[hosted]", key="base_url", text=text)
 
 
 def _within(folder: Folder, title: str) -> Iterator[Problem]:

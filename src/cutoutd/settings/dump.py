@@ -55,7 +55,7 @@ def _is_tables(value: object) -> bool:
 def _value(key: str, value: object) -> str:
     if value is None:
         # A path that is not set is written as nothing, a number that the machine chooses as such.
-        return '""' if key.endswith("_dir") else f'"{AUTO}"'
+        return '""' if key.endswith(("_dir", "_file")) else f'"{AUTO}"'
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):

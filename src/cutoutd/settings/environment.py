@@ -1,5 +1,8 @@
 """What environment variables change: plain values of the tables that occur once, and nothing of a folder.
 
+Of ``[hosted]`` they change the pace alone. A key's file is not among it: any file could be named, and its text would
+be sent to the service.
+
 Read by hand and not by pydantic-settings, which was tried: it reads ``os.environ`` and not a
 mapping it is given, passes over variables it does not know, names fields and not variables in its errors,
 takes whole tables as JSON, and brings asyncio and ssl into every process.
@@ -11,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.settings.schema import Folder, Settings
+from cutoutd.settings.schema import Folder, HostedSettings, Settings
 from cutoutd.settings.wording import item_type, nearest
 
 if TYPE_CHECKING:
@@ -22,8 +25,11 @@ if TYPE_CHECKING:
 PREFIX: Final = "CUTOUTD_"
 CONFIG_VARIABLE: Final = "CUTOUTD_CONFIG"
 
-NO_HOSTED_ROUTE: Final = "this version has no hosted route; nothing is ever sent"
-"""What is said of settings for one; how to be rid of them follows."""
+KEY_VARIABLE: Final = "CUTOUTD_API_KEY"
+"""The hosted service's key, for who has no file for it: no setting, read by the uploader alone."""
+
+_HOSTED: Final = frozenset({"concurrency", "megapixels_per_minute", "timeout_s", "keep_replies_days"})
+"""What may be set of the hosted service from outside: its pace, and nothing of where to, how much, or for what price."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +69,7 @@ def read(environ: Mapping[str, str]) -> Overrides:
             values[table, key] = Override(variable=name, value=_parsed(environ[name], field))
             if field.annotation is Path and not environ[name].startswith(("/", "~")) and environ[name]:
                 problems[name] = f'"{environ[name]}" is a relative path; write it in full, from / or ~'
-        elif name != CONFIG_VARIABLE:
+        elif name not in (CONFIG_VARIABLE, KEY_VARIABLE):
             problems[name] = _why_unknown(name)
     return Overrides(values=values, problems=problems)
 
@@ -76,6 +82,8 @@ def variables() -> dict[str, tuple[str, str, FieldInfo]]:
         if inner is None or inner is Folder:
             continue
         for key, field in inner.model_fields.items():
+            if inner is HostedSettings and key not in _HOSTED:
+                continue
             found[f"{PREFIX}{table}__{key}".upper()] = (table, key, field)
     return found
 
@@ -98,7 +106,10 @@ def _why_unknown(name: str) -> str:
             "variable and write [[folder]] in the configuration file"
         )
     if bare.startswith("HOSTED"):
-        return f"{NO_HOSTED_ROUTE}; remove the variable"
+        return (
+            "whether, where to and for what price pictures are sent cannot be set from outside; remove the variable "
+            "and write it under [hosted] in the configuration file"
+        )
     # Without the prefix, which would make all of them alike.
     near = nearest(bare, (one.removeprefix(PREFIX) for one in (*variables(), CONFIG_VARIABLE)))
     known = f"did you mean {PREFIX}{near}?" if near else "one is named such as CUTOUTD_POOL__WORKERS"

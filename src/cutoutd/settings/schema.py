@@ -12,9 +12,10 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from cutoutd.jobs import Format, Metadata, Recipe, Rendition
-from cutoutd.settings import places, spelling
+from cutoutd.settings import address, places, spelling
 from cutoutd.settings.choices import (
     Existing,
+    HostedProvider,
     LogFormat,
     LogLevel,
     OnConflict,
@@ -122,6 +123,83 @@ class ModelSettings(_Table):
     )
 
 
+class HostedSettings(_Table):
+    """``[hosted]``: the service that pictures of tagged folders may be sent to; no other folder's are."""
+
+    enabled: bool = Field(default=False, description="Whether anything may be sent at all.")
+    provider: HostedProvider = Field(
+        default=HostedProvider.REMOVEBG, strict=False, description="Whose contract the service speaks."
+    )
+    base_url: spelling.BaseUrl = Field(
+        default="", max_length=1000, description="Where the service is; empty: the provider's usual address."
+    )
+    allow_private_http: bool = Field(
+        default=False, description="Plain http is possible to private addresses, not to this machine alone."
+    )
+    api_key_file: spelling.PlaceOrNone = Field(
+        default=None,
+        description="File with the service's key; None: from the uploader's environment, or none.",
+    )
+    max_credits_per_day: float = Field(
+        default=0.0,
+        ge=0,  # 0: none are spent
+        le=1_000_000,
+        description="Credits that all folders together may spend in a day (UTC).",
+    )
+    credits_per_picture: spelling.NumberOrAuto = Field(
+        default=None,
+        ge=0,  # 0: a server that charges nothing
+        le=1000,
+        description="Credits a picture is expected to cost; None: by provider and size.",
+    )
+    max_upload_px: int = Field(
+        default=0,
+        ge=0,  # 0: full size
+        le=100_000,
+        description="Pixels of the longer side of what is sent; 0 sends the full size.",
+    )
+    concurrency: int = Field(
+        default=4,
+        ge=1,
+        le=64,  # no service allows more at once
+        description="Pictures that are under way at the same time.",
+    )
+    megapixels_per_minute: int = Field(
+        default=500,
+        ge=0,  # 0: no limit
+        le=1_000_000,
+        description="Megapixels sent in a minute; 0: as many as go.",
+    )
+    timeout_s: float = Field(
+        default=120.0,
+        ge=0.1,
+        le=3600,
+        description="Seconds without a word from the service after which an upload is given up.",
+    )
+    keep_replies_days: int = Field(
+        default=30,
+        ge=0,  # 0: none is kept
+        le=36_500,
+        description="Days for which what was paid for is kept, so that it is never paid again.",
+    )
+
+    @property
+    def address(self) -> address.Address:
+        """Where pictures are sent."""
+        return address.parse(self.base_url or address.USUAL[self.provider])
+
+    @property
+    def expected_credits(self) -> float:
+        """What a picture in full size is expected to cost: nothing, where the server can only be one's own."""
+        if self.credits_per_picture is not None:
+            return self.credits_per_picture
+        is_usual = self.address == address.parse(address.USUAL[self.provider])
+        charges = self.provider is HostedProvider.REMOVEBG or (
+            self.provider is HostedProvider.WITHOUTBG and is_usual
+        )
+        return 1.0 if charges else 0.0
+
+
 class MatteSettings(_Table):
     """``[folder.matte]``: the edges of a folder's cutouts."""
 
@@ -144,8 +222,24 @@ class Folder(_Table):
     name: spelling.Name = Field(min_length=1, max_length=MAX_NAME, description="Unique.")
     input: spelling.Place = Field(description="Directory that is watched.")
     output: spelling.Place = Field(description="Directory the cutouts go to.")
-    route: spelling.RouteWord = Field(
-        default=Route.LOCAL, strict=False, description="Where its pictures are cut."
+    route: Route = Field(default=Route.LOCAL, strict=False, description="Where its pictures are cut.")
+    escalate_below: float = Field(
+        default=0.5,
+        ge=0,  # 0: never by the score
+        le=1,
+        description="Quality score (0 to 1) of the local cutout below which the service cuts it again.",
+    )
+    escalate_backlog_s: int = Field(
+        default=0,
+        ge=0,  # 0: never by the queue
+        le=864_000,
+        description="Seconds that the folder's queue may take here before the service helps; 0: however long.",
+    )
+    max_credits_per_day: spelling.NumberOrAuto = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="Credits this folder may spend in a day (UTC); None: what all may together.",
     )
     recursive: bool = Field(default=True, description="Sub-directories are watched and mirrored.")
     include: spelling.Patterns = Field(
@@ -205,6 +299,11 @@ class Folder(_Table):
     )
 
     @property
+    def is_tagged(self) -> bool:
+        """Whether its owner wrote that its pictures may leave this machine."""
+        return self.route is not Route.LOCAL
+
+    @property
     def file_mode(self) -> int | None:
         """Permission bits of the files, or None for 0666 less the umask."""
         return int(self.mode, 8) if self.mode else None
@@ -233,4 +332,10 @@ class Settings(_Table):
     service: Service = Field(default_factory=Service, description="The daemon as a whole.")
     pool: PoolSettings = Field(default_factory=PoolSettings, description="The workers.")
     model: ModelSettings = Field(default_factory=ModelSettings, description="The model.")
+    hosted: HostedSettings = Field(default_factory=HostedSettings, description="The hosted service.")
     folder: tuple[Folder, ...] = Field(default=(), description="The hot folders.")
+
+    @property
+    def tagged(self) -> tuple[Folder, ...]:
+        """The folders whose pictures may leave this machine; none while the hosted service is not enabled."""
+        return tuple(folder for folder in self.folder if folder.is_tagged) if self.hosted.enabled else ()

@@ -13,15 +13,13 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ValidationInfo
 
-from cutoutd.settings import places
-from cutoutd.settings.choices import Route
+from cutoutd.settings import address, places
 
 AUTO: Final = "auto"
 """How a number says that it is chosen by the machine; it is None as a value."""
 
 _MODE: Final = re.compile(r"0?[0-7]{3}")
 _OWNER_BITS: Final = 0o600
-_HOSTED: Final = ("hosted", "local-then-hosted")
 
 
 def _place(written: object, info: ValidationInfo) -> object:
@@ -41,12 +39,9 @@ def _number_or_auto(written: object) -> object:
     return None if written == AUTO else written
 
 
-def _route(written: object) -> object:
-    if written in _HOSTED:
-        raise ValueError(
-            f'"{written}" is not possible: this version has no hosted route, and so nothing is sent anywhere; '
-            'write "local" or leave the key out'
-        )
+def _base_url(written: object) -> object:
+    if isinstance(written, str) and written:
+        address.parse(written)
     return written
 
 
@@ -107,7 +102,7 @@ Place = Annotated[Path, BeforeValidator(_place)]
 PlaceOrNone = Annotated[Path | None, BeforeValidator(_place_or_none)]
 StateDir = Annotated[Path, BeforeValidator(_state_dir)]
 NumberOrAuto = Annotated[float | None, BeforeValidator(_number_or_auto)]
-RouteWord = Annotated[Route, BeforeValidator(_route)]
+BaseUrl = Annotated[str, BeforeValidator(_base_url)]
 Name = Annotated[str, BeforeValidator(_name)]
 Suffix = Annotated[str, BeforeValidator(_suffix)]
 Pattern = Annotated[str, BeforeValidator(_pattern)]

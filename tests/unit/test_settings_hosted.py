@@ -1,0 +1,251 @@
+"""The settings of the hosted route: what they allow, what nobody can change from outside, and what leaves by them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cutoutd.cli import departure
+from cutoutd.errors import ConfigurationError, UsageError
+from cutoutd.settings import address, environment, load
+from cutoutd.settings.address import Reach
+from cutoutd.settings.assembly import assemble
+from cutoutd.settings.choices import HostedProvider, Route
+from cutoutd.settings.dump import as_toml
+from cutoutd.settings.environment import Overrides
+from cutoutd.settings.schema import HostedSettings, Settings
+
+if TYPE_CHECKING:
+    import ipaddress
+    from pathlib import Path
+
+NOTHING = Overrides(values={}, problems={})
+
+
+def table(name: str = "a", **given_keys: object) -> dict[str, Any]:
+    """A folder's table."""
+    return {"name": name, "input": f"/in/{name}", "output": f"/out/{name}", **given_keys}
+
+
+def built(hosted: dict[str, Any], *folders: dict[str, Any]) -> Settings:
+    """Settings of these tables."""
+    return assemble({"hosted": hosted, "folder": list(folders)}, NOTHING, origin="FILE", base=None)
+
+
+def said(hosted: dict[str, Any], *folders: dict[str, Any]) -> str:
+    """What is wrong with these tables."""
+    with pytest.raises(ConfigurationError) as caught:
+        built(hosted, *folders)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("route", ["hosted", "local-then-hosted"])
+def test_a_tagged_folder_needs_the_service_enabled(route: str) -> None:
+    """Nothing is sent, and nothing is cut here in silence, as long as the two do not agree."""
+    complaint = said({}, table(route=route))
+    assert f'[[folder]] "a" route: "{route}" sends pictures away, and [hosted] does not say' in complaint
+    assert "set enabled = true there, or write route" in complaint
+    assert [folder.name for folder in built({"enabled": True}, table(route=route)).tagged] == ["a"]
+
+
+def test_the_service_enabled_alone_sends_nothing() -> None:
+    """The folder's owner has the last word."""
+    assert built({"enabled": True}, table()).tagged == ()
+
+
+@given(
+    enabled=st.booleans(),
+    routes=st.lists(st.sampled_from([None, *(route.value for route in Route)]), min_size=1, max_size=6),
+    provider=st.sampled_from([one.value for one in HostedProvider]),
+    environ=st.dictionaries(
+        st.sampled_from(
+            ["CUTOUTD_FOLDER__0__ROUTE", "CUTOUTD_FOLDER", "CUTOUTD_HOSTED__ENABLED", "CUTOUTD_HOSTED"]
+            + [f"CUTOUTD_HOSTED__{key.upper()}" for key in HostedSettings.model_fields]
+        ),
+        st.sampled_from(["hosted", "true", "1", "2"]),
+        max_size=3,
+    ),
+)
+def test_only_what_its_owner_tagged_is_ever_among_what_leaves(
+    enabled: bool,  # noqa: FBT001 -- drawn
+    routes: list[str | None],
+    provider: str,
+    environ: dict[str, str],
+) -> None:
+    """Whatever the configuration and the environment: an untagged folder is not, and without the switch none is."""
+    folders = [
+        table(f"f{number}", **({} if route is None else {"route": route}))
+        for number, route in enumerate(routes)
+    ]
+    document = {"hosted": {"enabled": enabled, "provider": provider}, "folder": folders}
+    try:
+        chosen = assemble(document, environment.read(environ), origin="FILE", base=None)
+    except ConfigurationError:
+        return
+    tagged = {f"f{number}" for number, route in enumerate(routes) if route not in (None, "local")}
+    assert {folder.name for folder in chosen.tagged} == (tagged if enabled else set())
+    assert chosen.hosted.address == HostedSettings(provider=HostedProvider(provider)).address
+    assert chosen.hosted.max_credits_per_day == 0
+    assert chosen.hosted.api_key_file is None
+
+
+@pytest.mark.parametrize(
+    "key",
+    sorted(
+        set(HostedSettings.model_fields)
+        - {"concurrency", "megapixels_per_minute", "timeout_s", "keep_replies_days"}
+    ),
+)
+def test_where_pictures_go_and_for_what_price_is_not_set_from_outside(key: str) -> None:
+    """Nor which file is sent as the key."""
+    with pytest.raises(ConfigurationError, match="cannot be set from outside"):
+        load.defaults({f"CUTOUTD_HOSTED__{key.upper()}": "1"})
+
+
+def test_the_pace_may_be_set_from_outside() -> None:
+    """It changes neither where to nor how much; and the key itself is no setting."""
+    environ = {"CUTOUTD_HOSTED__CONCURRENCY": "8", environment.KEY_VARIABLE: "secret"}
+    chosen = load.defaults(environ)
+    assert chosen.hosted.concurrency == 8
+    assert "secret" not in repr(chosen)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant", "reach"),
+    [
+        ("https://api.remove.bg", "https://api.remove.bg", Reach.NAMED),
+        ("https://API.remove.bg:443/", "https://api.remove.bg", Reach.NAMED),
+        ("http://127.0.0.1:7000", "http://127.0.0.1:7000", Reach.THIS_MACHINE),
+        ("http://[::1]:7000/a/b/", "http://[::1]:7000/a/b", Reach.THIS_MACHINE),
+        ("http://localhost", "http://localhost", Reach.THIS_MACHINE),
+        ("https://10.1.2.3", "https://10.1.2.3", Reach.PRIVATE),
+        ("https://[::ffff:8.8.8.8]", "https://[::ffff:8.8.8.8]", Reach.ELSEWHERE),
+        ("https://[fd00::1]", "https://[fd00::1]", Reach.PRIVATE),
+        ("https://0.0.0.0", "https://0.0.0.0", Reach.ELSEWHERE),
+        ("https://gpu-box", "https://gpu-box", Reach.NAMED),
+    ],
+)
+def test_an_address_is_taken_apart(written: str, meant: str, reach: Reach) -> None:
+    """And told by how far away it is."""
+    found = address.parse(written)
+    assert (str(found), found.reach) == (meant, reach)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "api.remove.bg",
+        "ftp://x",
+        "https://",
+        "https://user:password@host",
+        "https://host/?key=1",
+        "https://host/#x",
+        "https://host:0",
+        "https://host:99999",
+        "https://[::g]",
+        "https://ho st",
+        "https://host\\@evil",
+        "https://host/../x\n",
+        "file:///etc/passwd",
+    ],
+)
+def test_what_is_no_plain_address_is_refused(written: str) -> None:
+    """Names and passwords in it would stand in every log, and are not repeated here either."""
+    complaint = said({"base_url": written}, table())
+    assert "[hosted] base_url: " in complaint
+    assert "it takes an address such as" in complaint
+    assert "password@" not in complaint
+
+
+@pytest.mark.parametrize(
+    ("url", "is_private_allowed", "is_right"),
+    [
+        ("http://127.0.0.1:7000", False, True),
+        ("http://localhost:7000", False, True),
+        ("http://192.168.1.20", False, False),
+        ("http://192.168.1.20", True, True),
+        ("http://gpu-box", False, False),
+        ("http://gpu-box", True, True),
+        ("http://8.8.8.8", True, False),
+        ("https://8.8.8.8", False, True),
+    ],
+)
+def test_unencrypted_pictures_stay_near(url: str, is_private_allowed: bool, is_right: bool) -> None:  # noqa: FBT001 -- cases
+    """On this machine always, in a private network if the owner says so, and never farther."""
+    hosted = {"base_url": url, "allow_private_http": is_private_allowed}
+    if is_right:
+        assert str(built(hosted, table()).hosted.address) == url
+    else:
+        assert "[hosted] base_url: " in said(hosted, table())
+
+
+@given(st.ip_addresses())
+def test_only_numbers_that_nobody_routes_are_near(
+    number: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> None:
+    """Whatever is reachable for all the world is elsewhere."""
+    if number.is_global:
+        assert address.reach_of(number) is Reach.ELSEWHERE
+
+
+@pytest.mark.parametrize(
+    ("hosted", "credits_"),
+    [
+        ({}, 1),
+        ({"provider": "rembg"}, 0),
+        ({"provider": "withoutbg"}, 1),
+        ({"provider": "withoutbg", "base_url": "http://127.0.0.1:8000"}, 0),
+        ({"base_url": "http://127.0.0.1:8000"}, 1),
+        ({"base_url": "http://127.0.0.1:8000", "credits_per_picture": 0}, 0),
+        ({"credits_per_picture": 2.5}, 2.5),
+    ],
+)
+def test_what_a_picture_is_expected_to_cost(hosted: dict[str, Any], credits_: float) -> None:
+    """A server that speaks remove.bg's language may charge as that does, until its owner says otherwise."""
+    assert built(hosted, table()).hosted.expected_credits == credits_
+
+
+def test_what_leaves_is_told_by_folder() -> None:
+    """Where to, when, how large and for how much; and just as plainly what does not."""
+    chosen = built(
+        {"enabled": True, "max_credits_per_day": 9, "max_upload_px": 1000},
+        table("x", route="hosted"),
+        table("y"),
+        table("z", route="local-then-hosted", escalate_backlog_s=60, max_credits_per_day=3),
+    )
+    x, y, z = departure.what_leaves(chosen)
+    assert x == (
+        "x: PICTURES LEAVE THIS MACHINE: every picture is sent, reduced to 1000 px to https://api.remove.bg "
+        "(removebg; 1 credits a picture, at most 9 a day)"
+    )
+    assert y == "y: nothing leaves this machine"
+    assert "a picture that cannot be cut here or whose cutout scores below 0.5 or that comes while" in z
+    assert "at most 3 a day" in z
+
+
+def test_a_budget_of_nothing_is_told() -> None:
+    """Pictures would wait for ever, and their owner wonder."""
+    (line,) = departure.what_leaves(built({"enabled": True}, table(route="hosted")))
+    assert "no credits may be spent, so pictures wait; set max_credits_per_day" in line
+
+
+def test_a_missing_extra_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And only where it is needed."""
+    monkeypatch.setattr(departure, "find_spec", lambda _: None)
+    departure.require_extra(built({"enabled": True}, table()))
+    with pytest.raises(UsageError, match=r'pip install "cutoutd\[hosted\]"'):
+        departure.require_extra(built({"enabled": True}, table(route="hosted")))
+
+
+def test_settings_of_the_route_survive_being_written_out(tmp_path: Path) -> None:
+    """As `cutoutd check` prints them."""
+    path = tmp_path / "cutoutd.toml"
+    chosen = built(
+        {"enabled": True, "api_key_file": "/key", "max_credits_per_day": 1.5, "base_url": "https://x.y/z"},
+        table(route="hosted", max_credits_per_day=0.5),
+    )
+    path.write_text(as_toml(chosen))
+    assert load.load(path, {}) == chosen
