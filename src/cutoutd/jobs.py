@@ -92,11 +92,12 @@ class Export:
 
     Attributes:
         file: absolute path it goes to.
-        max_pixels: of the copy; a larger picture is reduced.
-        max_bytes: of the copy.
+        max_side: pixels of the copy's longer side; a larger picture is reduced.
+        max_pixels, max_bytes: of the copy.
     """
 
     file: str
+    max_side: int
     max_pixels: int
     max_bytes: int
 

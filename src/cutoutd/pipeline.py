@@ -213,7 +213,9 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
 
 def _export(export: Export, picture: Picture, facts: SourceFacts) -> Exported:
     """Write the copy of a picture that may be uploaded."""
-    copy = upload.copy_of(picture, max_pixels=export.max_pixels, max_bytes=export.max_bytes)
+    copy = upload.copy_of(
+        picture, max_side=export.max_side, max_pixels=export.max_pixels, max_bytes=export.max_bytes
+    )
     path = Path(export.file)
     with storage_faults(path.parent):
         written = write_whole(path, copy.data)
@@ -233,7 +235,7 @@ def _found(task: Task, picture: Picture, engine: Engine) -> _Found:
     try:
         found = look.look(seen, engine.model.predict)
     except Exception as error:
-        if _is_out_of_memory(error) or isinstance(error, CutoutdError):
+        if _is_out_of_memory(error) or not type(error).__module__.startswith("onnxruntime"):
             raise
         raise InferenceError(whole(f"{type(error).__name__}: {error}")) from error
     # Stretching a matte without a subject would make a random mask of it.

@@ -63,7 +63,7 @@ class Workers:
         """How many more."""
         return self._size - len(self.running)
 
-    def takes(self, *, tagged: bool) -> bool:
+    def takes(self, *, tagged: bool) -> bool:  # noqa: ARG002 -- as the protocol has it
         """One kind of worker does for both kinds of folder."""
         return self.idle > 0
 

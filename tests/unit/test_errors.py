@@ -69,6 +69,8 @@ def test_the_name_of_a_kind_is_stable_and_unique() -> None:
     assert len(codes) == len(set(codes))
     assert set(codes) == {
         "Cutoutd",
+        "Inference",
+        "Reply",
         "Usage",
         "Configuration",
         "Sandbox",

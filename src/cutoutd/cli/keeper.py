@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
@@ -35,7 +36,7 @@ def kept(command: Sequence[str]) -> Iterator[None]:
     """Have an uploader beside this process while the body runs.
 
     Args:
-        command: the uploader.
+        command: the uploader; it is told by ``--parent`` whose end is its own.
     """
     me = [sys.executable, "-P", "-m", "cutoutd.cli.keeper", str(os.getpid()), *command]
     # A process group of its own: a Ctrl-C in the terminal is for the supervisor, which ends it when it has ended.
@@ -55,42 +56,35 @@ def main() -> int:
     parent, command = int(sys.argv[1]), sys.argv[2:]
     from cutoutd.sandbox.limits import die_with_parent  # noqa: PLC0415 -- after the arguments are known to be right
 
-    asked = False
-    child: subprocess.Popen[bytes] | None = None
-
-    def end(_: int, __: object) -> None:
-        nonlocal asked
-        asked = True
-        if child is not None:
-            child.terminate()
-
-    signal.signal(signal.SIGTERM, end)
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _, __: asked.set())
     die_with_parent(parent)
     pause_s = FIRST_PAUSE_S
-    while not asked:
+    while not asked.is_set():
         begun_s = time.monotonic()
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 -- as we were told by our parent
-        code = _wait(child)
+        code = _run(command, asked)
         if code in _HOPELESS:
             return code
         if time.monotonic() - begun_s > LASTED_S:
             pause_s = FIRST_PAUSE_S
-        end_s = time.monotonic() + pause_s
-        while not asked and time.monotonic() < end_s:
-            time.sleep(0.1)
+        asked.wait(pause_s)
         pause_s = min(MAX_PAUSE_S, 2 * pause_s)
-    if child is not None:
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(END_S)
-        child.kill()
     return 0
 
 
-def _wait(child: subprocess.Popen[bytes]) -> int:
-    """The child's end; a signal in between is heard."""
-    while True:
+def _run(command: Sequence[str], asked: threading.Event) -> int:
+    """One uploader from its start to its end, which it is asked for once we are."""
+    bound = [*command, "--parent", str(os.getpid())]
+    child = subprocess.Popen(bound, stdin=subprocess.DEVNULL)  # noqa: S603 -- as we were told by our parent
+    while not asked.is_set():
         with suppress(subprocess.TimeoutExpired):
-            return child.wait(0.5)
+            return child.wait(0.2)
+    child.terminate()
+    try:
+        return child.wait(END_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait()
 
 
 if __name__ == "__main__":

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import sys
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cutoutd.cli.departure import require_extra
+from cutoutd.cli.keeper import kept
 from cutoutd.cli.listeners import listener_for
 from cutoutd.cli.pipes import told_if_anyone_listens
 from cutoutd.cli.queue import printable
@@ -16,8 +20,11 @@ from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock
 from cutoutd.errors import UsageError
 from cutoutd.notify import ServiceManager
+from cutoutd.settings.choices import Route
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cutoutd.daemon.daemon import Outcome
     from cutoutd.settings.schema import Settings
 
@@ -31,8 +38,14 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(min=0.0, help="With --once: begin nothing new after so many seconds.")
     ] = None,
-    local_only: Annotated[  # noqa: ARG001 -- a promise that this version always keeps: it has no other route
-        bool, typer.Option("--local-only", help="Refuse every route but the local one.")
+    local_only: Annotated[
+        bool,
+        typer.Option(
+            "--local-only", help="Start no uploader, whatever the configuration says: nothing leaves."
+        ),
+    ] = False,
+    uploader_apart: Annotated[
+        bool, typer.Option("--uploader-apart", help="`cutoutd hosted` runs as a service of its own.")
     ] = False,
 ) -> None:
     """Watch the folders and cut what lands in them, until stopped."""
@@ -45,10 +58,19 @@ def run(
         raise UsageError("--timeout goes with --once", advice="Give both, or neither.")
     if input_dir is not None and not os.path.isdir(input_dir):  # noqa: PTH112 -- Path.is_dir raises where it may not look
         raise UsageError("this folder is not there", path=input_dir, advice="Make it, or name another one.")
+    uploads = bool(chosen.tagged) and not local_only
+    if local_only:
+        _refuse_hosted(chosen)
+    if uploads and not uploader_apart:
+        require_extra(chosen)
     # A service manager ends what hangs with SIGABRT: then the log says where it hung.
     faulthandler.enable()
     service = chosen.service
-    with listener_for(_waiting(chosen), level=service.log_level, log_format=service.log_format) as listener:
+    with (
+        # Before the daemon takes the network from itself and from all it starts.
+        kept(_uploader(config)) if uploads and not uploader_apart else nullcontext(),
+        listener_for(_waiting(chosen), level=service.log_level, log_format=service.log_format) as listener,
+    ):
         outcome = daemon.run(
             chosen,
             clock=Clock(),
@@ -56,12 +78,32 @@ def run(
             once=once,
             timeout_s=timeout,
             manager=ServiceManager.from_environment(os.environ),
+            uploads=uploads,
             read_again=None if once or has_terminal() else partial(settings, config, input_dir, output_dir),
         )
     if once:
         with told_if_anyone_listens():
             _summarise(outcome)
         raise typer.Exit(0 if outcome.is_clean else 1)
+
+
+def _uploader(config: Path | None) -> list[str]:
+    named = [] if config is None else ["--config", os.fspath(config.absolute())]
+    return [sys.executable, "-P", "-m", "cutoutd", "hosted", *named]
+
+
+def _refuse_hosted(chosen: Settings) -> None:
+    """With nothing leaving, a folder that knows no other way would wait for ever.
+
+    Raises:
+        UsageError: there is one.
+    """
+    names = ", ".join(f'"{folder.name}"' for folder in chosen.tagged if folder.route is Route.HOSTED)
+    if names:
+        raise UsageError(
+            f'with --local-only nothing leaves this machine, and the route of {names} is "hosted"',
+            advice='Leave the option out, or set route = "local" or "local-then-hosted".',
+        )
 
 
 def _waiting(chosen: Settings) -> str:

@@ -36,7 +36,6 @@ from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
 from cutoutd.models import catalog
 from cutoutd.notify import ServiceManager
-from cutoutd.settings.choices import Route
 from cutoutd.settings.digest import settings_sha256
 
 if TYPE_CHECKING:
@@ -181,8 +180,8 @@ class Daemon:
         self._reloader = Reloader(settings, read_again or (lambda: settings), self._wake)
         self._folders = self._roster(frozenset())
         self._post = (
-            PostRoom(state.path, journal, max_upload_px=settings.hosted.max_upload_px)
-            if uploads and any(folder.route is not Route.LOCAL for folder in settings.folder)
+            PostRoom(state.path, journal, clock, max_upload_px=settings.hosted.max_upload_px)
+            if uploads and settings.tagged
             else None
         )
         self._workforce = Workforce(

@@ -68,9 +68,13 @@ class Escalation:
 
     def held_back(self, folders: Mapping[str, HotFolder]) -> frozenset[str]:
         """Folders of which only what is answered may be begun: no further copy has room, or may leave."""
-        if self._post is not None and self._post.has_room:
-            return frozenset()
-        return frozenset(name for name, hot in folders.items() if hot.folder.route is Route.HOSTED)
+        post = self._post
+        return frozenset(
+            name
+            for name, hot in folders.items()
+            if hot.folder.route is Route.HOSTED
+            and (post is None or not post.has_room or post.closed_to(name))
+        )
 
     def begin(self, folders: Mapping[str, HotFolder]) -> None:
         """Take over from an earlier run, or from an earlier configuration.
@@ -143,7 +147,7 @@ class Escalation:
         """Whether a cutout made here is not good enough, and another is made elsewhere; it is planned then."""
         plan = Plan.of(job.detail)
         why = wants_better(folder.folder, plan, cut.quality.score)
-        if not why or self._post is None or self._post.closed:
+        if not why or self._post is None or self._post.closed_to(job.folder):
             return False
         self._journal.queue.plan(job.id, plan.but(why=why).detail())
         self._log.info("job.escalated", job=job.id, folder=job.folder, path=job.path, why=why)
@@ -178,16 +182,13 @@ class Escalation:
                 self._log.warning("upload.closed", why=self._closed)
             else:
                 self._log.info("upload.open")
-        for number, reply in self._post.answers():
-            self._answer(number, reply, folders)
+        for job, reply in self._post.answers():
+            self._answer(job, reply, folders)
             self._post.taken(reply.id)
-            self._asked_s.pop(number, None)
+            self._asked_s.pop(job.id, None)
         self._give_up_waiting(folders, self._clock.monotonic_s())
 
-    def _answer(self, number: int, reply: Reply, folders: Mapping[str, HotFolder]) -> None:
-        job = next((job for job in self._journal.queue.uploading() if job.id == number), None)
-        if job is None:
-            return
+    def _answer(self, job: Job, reply: Reply, folders: Mapping[str, HotFolder]) -> None:
         plan = Plan.of(job.detail)
         hot = folders.get(job.folder)
         if reply.outcome is Outcome.OK:
@@ -229,9 +230,8 @@ class Escalation:
             if hot is None or hot.folder.route is not Route.LOCAL_THEN_HOSTED:
                 continue
             asked_s = self._asked_s.setdefault(job.id, now_s)
-            why = self._post.closed or (
-                "the hosted service took too long" if now_s - asked_s > PATIENCE_S else ""
-            )
+            is_late = now_s - asked_s > PATIENCE_S
+            why = self._post.closed_to(job.folder) or ("the hosted service took too long" if is_late else "")
             if why:
                 self._post.withdraw(job)
                 self._asked_s.pop(job.id, None)
@@ -241,9 +241,10 @@ class Escalation:
         if self._post is None:
             return Hosted(closed="no uploader belongs to this run")
         if folder.folder.route is not Route.LOCAL_THEN_HOSTED or not folder.folder.escalate_backlog_s:
-            return Hosted(closed=self._post.closed)
+            return Hosted(closed=self._post.closed_to(folder.folder.name))
         waiting = self._journal.queue.count_queued(folder.folder.name)
         return Hosted(
-            closed=self._post.closed or ("" if self._post.has_room else "the outbox is full"),
+            closed=self._post.closed_to(folder.folder.name)
+            or ("" if self._post.has_room else "the outbox is full"),
             backlog_s=waiting * folder.seconds_each / max(1, self._workers),
         )

@@ -15,7 +15,6 @@ from cutoutd.errors import CutoutdError
 from cutoutd.jobs import Cut, Exported, Failure, Task
 from cutoutd.journal.store import JournalDamagedError
 from cutoutd.ports import Step
-from cutoutd.settings.choices import Route
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -155,7 +154,7 @@ class HotFolder:
         self._trouble = ""
         self._recoveries = 0
         self.staging = publisher.staging.directory
-        self.is_tagged = folder.route is not Route.LOCAL
+        self.is_tagged = folder.is_tagged
         self.seconds_each = _FIRST_GUESS_S
 
     def start(self) -> None:

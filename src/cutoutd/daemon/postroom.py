@@ -20,12 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
+    from cutoutd.clock import Clock
     from cutoutd.daemon.route import Plan
     from cutoutd.jobs import Exported, Job
     from cutoutd.journal.journal import Journal
 
 MAX_WAITING: Final = 32
 """Copies in the outbox: enough to keep any service busy, few enough for the disk."""
+
+START_S: Final = 15.0
+"""So long after our own start the uploader may still be on its way up."""
 
 MAX_COPY_PIXELS: Final = 50_000_000
 MAX_COPY_BYTES: Final = 12_000_000
@@ -38,17 +42,26 @@ class PostRoom:
     Args:
         state_dir: the state directory.
         journal: knows which jobs wait for an answer.
-        max_upload_px: pixels of a copy; 0: as many as the services take.
+        clock: its monotonic side.
+        max_upload_px: pixels of a copy's longer side; 0: as many as the services take.
+
+    Attributes:
+        places: the directories.
+        closed: why nothing can be uploaded just now; empty while it can.
     """
 
-    def __init__(self, state_dir: Path, journal: Journal, *, max_upload_px: int) -> None:
+    def __init__(self, state_dir: Path, journal: Journal, clock: Clock, *, max_upload_px: int) -> None:
         self.places = Places.under(state_dir)
         self._journal = journal
-        self._max_pixels = min(max_upload_px or MAX_COPY_PIXELS, MAX_COPY_PIXELS)
+        self._clock = clock
+        self._awaited_until_s = clock.monotonic_s() + START_S
+        self._max_side = max_upload_px or MAX_COPY_PIXELS
         self._log = get()
         self._exports: dict[int, str] = {}
-        self._sent: dict[str, int] = {}
+        self._sent: dict[str, Job] = {}
+        self._refused: dict[str, str] = {}
         self._seen_ns = -1
+        self._comes_back = False
         self.closed = ""
 
     def open(self) -> None:
@@ -72,7 +85,12 @@ class PostRoom:
     @property
     def expects_more(self) -> bool:
         """Whether an answer can be expected without anybody's help."""
-        return bool(self._sent) and not self.closed
+        is_coming = not self.closed or self._comes_back
+        return is_coming and any(job.folder not in self._refused for job in self._sent.values())
+
+    def closed_to(self, folder: str) -> str:
+        """Why nothing of a folder can be uploaded just now; empty while it can."""
+        return self.closed or self._refused.get(folder, "")
 
     def look(self, *, rebuilt: bool) -> None:
         """See how the way out stands.
@@ -80,6 +98,7 @@ class PostRoom:
         Args:
             rebuilt: the journal was made anew, and no person has said `resume` since.
         """
+        self._comes_back = False
         if rebuilt:
             self.closed = (
                 "the journal was made anew; what was uploaded before is unknown until `cutoutd resume`"
@@ -87,14 +106,15 @@ class PostRoom:
         elif os.path.lexists(self.places.paused):
             self.closed = "the hosted route is paused until `cutoutd resume --hosted`"
         else:
-            self.closed = _closed(self._status())
+            self._ask_the_uploader()
 
     def export(self, job: Job) -> Export:
         """Where a worker puts the copy of a job's picture."""
         id_ = self._exports.setdefault(job.id, egress.new_id())
         return Export(
             file=os.fspath(self.places.outbox / f"{id_}.jpg"),
-            max_pixels=self._max_pixels,
+            max_side=self._max_side,
+            max_pixels=MAX_COPY_PIXELS,
             max_bytes=MAX_COPY_BYTES,
         )
 
@@ -130,10 +150,10 @@ class PostRoom:
         except OSError as error:
             raise JournalError(f"the outbox refuses: {error.strerror}", path=self.places.outbox) from error
         del self._exports[job.id]
-        self._sent[id_] = job.id
+        self._sent[id_] = job
         self._log.info("upload.requested", folder=job.folder, job=job.id, path=job.path, why=plan.why)
 
-    def answers(self) -> Iterator[tuple[int, Reply]]:
+    def answers(self) -> Iterator[tuple[Job, Reply]]:
         """What came back since this was last asked, by job; what nobody waits for is thrown away."""
         try:
             changed_ns = self.places.inbox.stat().st_mtime_ns
@@ -174,9 +194,10 @@ class PostRoom:
         Raises:
             JournalError: the disk refuses.
         """
-        there = {parcel.id for parcel in (*egress.requests(self.places), *egress.replies(self.places))}
+        there = {request.id for request in egress.requests(self.places)}
+        there |= {reply.id for reply in egress.replies(self.places)}
         ids = {str(job.detail.get("parcel", "")): job for job in uploading}
-        self._sent = {id_: job.id for id_, job in ids.items() if id_ in there}
+        self._sent = {id_: job for id_, job in ids.items() if id_ in there}
         kept = {*self._sent, *self._exports.values(), *(job.detail["reply"]["id"] for job in answered)}
         try:
             for directory in (self.places.outbox, self.places.inbox):
@@ -189,6 +210,21 @@ class PostRoom:
             ) from error
         self._seen_ns = -1
         return [job for id_, job in ids.items() if id_ not in self._sent]
+
+    def _ask_the_uploader(self) -> None:
+        status = self._status()
+        self._refused = {}
+        if not _lives(status.get("pid")):
+            is_awaited = self._clock.monotonic_s() < self._awaited_until_s
+            self.closed = "" if is_awaited else "the uploader does not run"
+            return
+        self.closed = (
+            "" if status.get("route") == "open" else str(status.get("why") or "the hosted route is closed")
+        )
+        folders = status.get("folders")
+        for name, folder in folders.items() if isinstance(folders, dict) else ():
+            if isinstance(folder, dict) and folder.get("why"):
+                self._refused[str(name)] = str(folder["why"])
 
     def _status(self) -> dict[str, Any]:
         try:
@@ -206,9 +242,13 @@ class PostRoom:
             self._log.warning("parcel.not-removed", why=str(error))
 
 
-def _closed(status: dict[str, Any]) -> str:
-    if not status:
-        return "the uploader does not run"
-    if status.get("route") == "open":
-        return ""
-    return str(status.get("why") or "the hosted service cannot be reached")
+def _lives(pid: object) -> bool:
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's: the uploader may have a service of its own
+    return True

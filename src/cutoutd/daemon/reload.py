@@ -111,7 +111,9 @@ def check(old: Settings, new: Settings) -> None:
 
 
 def _fixed(old: Settings, new: Settings) -> Iterator[str]:
-    for table in ("service", "pool", "model"):
+    if new.tagged and not old.tagged:
+        yield "that a folder may be uploaded from"  # nobody beside this daemon could: the uploader was not started
+    for table in ("service", "pool", "model", "hosted"):
         before, after = getattr(old, table), getattr(new, table)
         for key in type(before).model_fields:
             if key not in _AT_ONCE and getattr(before, key) != getattr(after, key):

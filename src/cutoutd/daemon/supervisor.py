@@ -206,7 +206,12 @@ class Supervisor:
             and not self._results
             and not self._escalation.expects_more
             and all(folder.delivery.is_idle for folder in folders)
-            and self._dispatcher.next_job(self._ready(), pool_is_empty=True) is None
+            and self._dispatcher.next_job(
+                self._ready(),
+                pool_is_empty=True,
+                answered_only=self._escalation.held_back(self._folders.active),
+            )
+            is None
         )
 
     def _put_back_what_is_left(self) -> None:

@@ -13,7 +13,6 @@ from cutoutd.daemon.assembly import setup_of
 from cutoutd.pool.local import WORKER, LocalPool
 from cutoutd.pool.partition import Partition
 from cutoutd.pool.slot import spawn
-from cutoutd.settings.choices import Route
 
 if TYPE_CHECKING:
     import subprocess
@@ -79,13 +78,8 @@ class Workforce:
         return Partition(
             ordinary=self._pool(ordinary, lambda: self._setup_for(tagged=False), spare),
             tagged=self._pool(tagged, lambda: self._setup_for(tagged=True), spare),
+            shares=self._shares,
         )
-
-    def reapportion(self, pool: LocalPool | Partition) -> None:
-        """Folders have come, gone or changed their route."""
-        if isinstance(pool, Partition):
-            ordinary, tagged = self._shares()
-            pool.resize(ordinary=ordinary, tagged=tagged)
 
     @property
     def _size(self) -> int:
@@ -93,10 +87,10 @@ class Workforce:
 
     def _shares(self) -> tuple[int, int]:
         """How many workers there are for untagged and for tagged folders."""
-        routes = {folder.route for folder in self._settings().folder}
-        if routes <= {Route.LOCAL}:
+        kinds = {folder.is_tagged for folder in self._settings().folder}
+        if True not in kinds:
             return self._size, 0
-        if Route.LOCAL not in routes:
+        if False not in kinds:
             return 0, self._size
         # What the hosted route leaves to do here is little, but for pictures that are cut here first.
         return self._size, max(1, self._size // 2)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from cutoutd.engine.picture import Picture
 
 _QUALITIES: Final = (95, 90, 85)
-_SHRINK: Final = 0.7
-_FEWEST_PIXELS: Final = 64 * 64
+_SHRINK: Final = 0.8
+_SHORTEST_SIDE: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,35 +36,36 @@ class Copy:
     height: int
 
 
-def copy_of(picture: Picture, *, max_pixels: int, max_bytes: int) -> Copy:
+def copy_of(picture: Picture, *, max_side: int, max_pixels: int, max_bytes: int) -> Copy:
     """Make the copy.
 
     Args:
         picture: decoded and upright.
-        max_pixels: of the copy; a larger picture is reduced by area averages.
+        max_side: pixels of the copy's longer side; a larger picture is reduced by area averages.
+        max_pixels: of the copy.
         max_bytes: of the copy; above it, first quality and then size are reduced.
 
     Raises:
         LimitError: it does not fit into ``max_bytes`` at any size worth sending.
     """
     seen = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
-    pixels = min(max_pixels, seen.shape[0] * seen.shape[1])
-    while pixels >= min(_FEWEST_PIXELS, max_pixels, seen.shape[0] * seen.shape[1]):
-        small = _in_srgb(_reduced(seen, pixels), picture.icc)
+    height, width = seen.shape[:2]
+    scale = min(1.0, max_side / max(height, width), math.sqrt(max_pixels / (height * width)))
+    while True:
+        small = _in_srgb(_reduced(seen, scale), picture.icc)
         for quality in _QUALITIES:
             data = _jpeg(small, quality)
             if len(data) <= max_bytes:
                 return Copy(data=data, width=small.width, height=small.height)
-        pixels = int(pixels * _SHRINK)
-    raise LimitError(f"no copy of it fits into the {max_bytes / 1e6:.0f} MB that the service takes")
+        scale *= _SHRINK
+        if max(height, width) * scale < _SHORTEST_SIDE:
+            raise LimitError(f"no copy of it fits into the {max_bytes / 1e6:.0f} MB that the service takes")
 
 
-def _reduced(rgb: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:
-    height, width = rgb.shape[:2]
-    if height * width <= pixels:
+def _reduced(rgb: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    if scale >= 1:
         return rgb
-    scale = math.sqrt(pixels / (height * width))
-    size = (max(1, int(width * scale)), max(1, int(height * scale)))
+    size = (max(1, int(rgb.shape[1] * scale)), max(1, int(rgb.shape[0] * scale)))
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 

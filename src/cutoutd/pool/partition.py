@@ -11,7 +11,7 @@ import selectors
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from cutoutd.jobs import Task
     from cutoutd.pool.local import LocalPool
@@ -24,12 +24,16 @@ class Partition:
     Args:
         ordinary: for folders without a tag.
         tagged: for the others.
+        shares: how many slots each of them is to have; asked anew when all workers are replaced.
     """
 
-    def __init__(self, *, ordinary: LocalPool, tagged: LocalPool) -> None:
+    def __init__(
+        self, *, ordinary: LocalPool, tagged: LocalPool, shares: Callable[[], tuple[int, int]]
+    ) -> None:
         self._ordinary = ordinary
         self._tagged = tagged
         self._both = (ordinary, tagged)
+        self._shares = shares
         self._selector = selectors.DefaultSelector()
         for pool in self._both:
             self._selector.register(pool.fileno(), selectors.EVENT_READ)
@@ -86,14 +90,10 @@ class Partition:
         """End a ``poll`` early."""
         self._ordinary.wake()
 
-    def resize(self, *, ordinary: int, tagged: int) -> None:
-        """Have so many slots of each kind from now on."""
-        self._ordinary.resize(ordinary)
-        self._tagged.resize(tagged)
-
     def recycle(self) -> None:
-        """Replace every worker by a fresh one."""
-        for pool in self._both:
+        """Replace every worker by a fresh one, as many of each kind as there should be by now."""
+        for pool, size in zip(self._both, self._shares(), strict=True):
+            pool.resize(size)
             pool.recycle()
 
     def close(self) -> None:
