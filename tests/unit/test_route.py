@@ -1,0 +1,108 @@
+"""Which way a picture goes: what is tagged may leave, what is not never does, and the other way costs no file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cutoutd.daemon.route import Hosted, Plan, Way, egress_of, wants_better, way_of
+from cutoutd.egress import Body, Outcome, Reply
+from cutoutd.settings.choices import Route
+from cutoutd.settings.schema import Folder
+
+REPLY = Reply(
+    id="0" * 32,
+    outcome=Outcome.OK,
+    body=Body.ALPHA,
+    file=f"{'0' * 32}.body",
+    provider="removebg",
+    host="api.example",
+    bytes=7,
+    sha256="a" * 64,
+    at="2026-01-01T00:00:00Z",
+    credits=1.0,
+)
+PLANS = st.builds(
+    Plan,
+    reply=st.sampled_from([None, REPLY]),
+    why=st.sampled_from(["", "its quality score here is 0.10, under 0.5"]),
+    settled=st.sampled_from(["", "the hosted service took too long"]),
+    again=st.booleans(),
+)
+STANDS = st.builds(Hosted, closed=st.sampled_from(["", "offline"]), backlog_s=st.floats(0, 1e6))
+
+
+def folder(route: Route, **given_: Any) -> Folder:  # noqa: ANN401 -- any key of a folder
+    """A folder with a route."""
+    return Folder.model_validate({"name": "f", "input": "/in", "output": "/out", "route": route, **given_})
+
+
+@given(plan=PLANS, hosted=STANDS)
+def test_a_picture_without_a_tag_is_cut_here_whatever_its_row_says(plan: Plan, hosted: Hosted) -> None:
+    """A row can be old, damaged or forged; the configuration alone decides."""
+    assert way_of(folder(Route.LOCAL), plan, hosted) == (Way.CUT, Plan())
+
+
+@given(plan=PLANS, hosted=STANDS)
+def test_a_tagged_one_is_never_cut_here_against_its_owners_wish(plan: Plan, hosted: Hosted) -> None:
+    """Who asked for the service gets it, later if need be."""
+    way, _ = way_of(folder(Route.HOSTED), plan, hosted)
+    assert way is (Way.EXPORT if plan.reply is None else Way.COMPOSE)
+
+
+@given(plan=PLANS, backlog_s=st.floats(0, 1e6))
+def test_nothing_is_sent_while_the_way_is_closed(plan: Plan, backlog_s: float) -> None:
+    """Over local-then-hosted an outage costs quality, never a file, and never a wait."""
+    tagged = folder(Route.LOCAL_THEN_HOSTED, escalate_backlog_s=10)
+    way, _ = way_of(tagged, plan, Hosted(closed="offline", backlog_s=backlog_s))
+    assert way is (Way.CUT if plan.reply is None else Way.COMPOSE)
+
+
+def test_the_local_result_comes_first() -> None:
+    """Nothing leaves for a picture that nobody has looked at yet."""
+    assert way_of(folder(Route.LOCAL_THEN_HOSTED), Plan(), Hosted())[0] is Way.CUT
+
+
+def test_a_long_queue_is_shared_if_the_owner_says_how_long_is_long() -> None:
+    """And the reason is kept for the sidecar."""
+    tagged = folder(Route.LOCAL_THEN_HOSTED, escalate_backlog_s=60)
+    assert way_of(tagged, Plan(), Hosted(backlog_s=60))[0] is Way.CUT
+    way, plan = way_of(tagged, Plan(), Hosted(backlog_s=61))
+    assert way is Way.EXPORT
+    assert "61 s" in plan.why
+    assert way_of(folder(Route.LOCAL_THEN_HOSTED), Plan(), Hosted(backlog_s=1e6))[0] is Way.CUT
+
+
+@pytest.mark.parametrize(
+    ("score", "objects"), [(0.0, True), (0.49, True), (0.5, False), (1.0, False)], ids=str
+)
+def test_a_poor_cutout_is_made_again_elsewhere(score: float, objects: bool) -> None:  # noqa: FBT001 -- a case
+    """Under the limit, and not at it."""
+    tagged = folder(Route.LOCAL_THEN_HOSTED, escalate_below=0.5)
+    assert bool(wants_better(tagged, Plan(), score)) is objects
+    assert not wants_better(folder(Route.LOCAL, escalate_below=0.5), Plan(), score)
+    assert not wants_better(tagged, Plan(settled="offline"), score)
+    assert not wants_better(tagged, Plan(reply=REPLY), score)
+
+
+@given(plan=PLANS)
+def test_a_plan_survives_the_journal(plan: Plan) -> None:
+    """What a restart finds is what was written."""
+    assert Plan.of(plan.detail()) == plan
+
+
+def test_the_details_of_other_states_are_no_plan() -> None:
+    """A failure's or a result's words must not send anything."""
+    for detail in ({}, {"failure": {"code": "Picture"}}, {"outputs": ["a"], "warnings": []}):
+        assert Plan.of(detail) == Plan()
+
+
+def test_an_upload_that_sent_nothing_is_no_egress() -> None:
+    """A withdrawn or refused one left the picture where it was."""
+    assert egress_of(Reply(id="0" * 32, outcome=Outcome.FAILED), "why") is None
+    found = egress_of(REPLY, "why")
+    assert found is not None
+    assert (found["bytes"], found["why"], found["credits"]) == (7, "why", 1.0)

@@ -1,0 +1,96 @@
+"""The copy that may leave: pixels in sRGB and nothing else, no larger than wanted, always the same."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from cutoutd.engine.picture import Picture
+from cutoutd.engine.upload import copy_of
+from cutoutd.errors import LimitError
+
+PLENTY = 1_000_000_000
+
+
+def picture(height: int = 90, width: int = 160, *, icc: bytes | None = None, alpha: bool = False) -> Picture:
+    """A picture with metadata that names camera and place."""
+    rng = np.random.default_rng(7)
+    return Picture(
+        rgb=rng.integers(0, 256, (height, width, 3), np.uint8),
+        alpha=np.full((height, width), 128, np.uint8) if alpha else None,
+        icc=icc,
+        exif=b"MM\0*\0\0\0\x08 camera 12345 at home",
+        xmp=b"<x:xmpmeta>home</x:xmpmeta>",
+        format="JPEG",
+        orientation=6,
+        warnings=(),
+    )
+
+
+def opened(data: bytes) -> Image.Image:
+    """As a service would open it."""
+    return Image.open(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_nothing_but_pixels_is_in_it(alpha: bool) -> None:  # noqa: FBT001 -- a case
+    """No EXIF, no XMP, no profile, no comment."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    copy = copy_of(picture(icc=profile, alpha=alpha), max_side=PLENTY, max_pixels=PLENTY, max_bytes=PLENTY)
+    image = opened(copy.data)
+    assert not image.getexif()
+    assert not set(image.info) & {"exif", "icc_profile", "xmp", "comment", "photoshop"}
+    assert b"home" not in copy.data
+    assert b"12345" not in copy.data
+
+
+def test_it_is_as_large_as_the_picture_if_that_is_wanted() -> None:
+    """The best edges need every pixel."""
+    copy = copy_of(picture(), max_side=PLENTY, max_pixels=PLENTY, max_bytes=PLENTY)
+    assert (copy.width, copy.height) == opened(copy.data).size == (160, 90)
+
+
+@pytest.mark.parametrize(("side", "pixels"), [(80, PLENTY), (PLENTY, 80 * 45)])
+def test_it_is_reduced_as_the_owner_wants(side: int, pixels: int) -> None:
+    """By its longer side or its area, and its shape stays."""
+    copy = copy_of(picture(), max_side=side, max_pixels=pixels, max_bytes=PLENTY)
+    assert (copy.width, copy.height) == opened(copy.data).size == (80, 45)
+
+
+def test_it_fits_into_what_the_service_takes() -> None:
+    """First by quality, then by size."""
+    for limit in (30_000, 6_000):
+        assert len(copy_of(picture(), max_side=PLENTY, max_pixels=PLENTY, max_bytes=limit).data) <= limit
+
+
+def test_what_does_not_fit_at_any_size_is_refused() -> None:
+    """Instead of being sent as a smear."""
+    with pytest.raises(LimitError, match="no copy"):
+        copy_of(picture(), max_side=PLENTY, max_pixels=PLENTY, max_bytes=100)
+
+
+def test_the_same_picture_gives_the_same_bytes() -> None:
+    """They are how a picture that was paid for is known again."""
+    first, second = (
+        copy_of(picture(), max_side=100, max_pixels=PLENTY, max_bytes=PLENTY).data for _ in range(2)
+    )
+    assert first == second
+
+
+def test_colours_of_another_space_are_brought_to_srgb() -> None:
+    """Without their profile the numbers would mean other colours."""
+    lab = ImageCms.createProfile("LAB")
+    assert lab
+    wide = picture()
+    image = Image.fromarray(wide.rgb)
+    # A profile whose red and blue are exchanged, as far from sRGB as can be.
+    matrix = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, blue = matrix.index(b"rXYZ"), matrix.index(b"bXYZ")
+    matrix[red : red + 4], matrix[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    copy = copy_of(picture(icc=bytes(matrix)), max_side=PLENTY, max_pixels=PLENTY, max_bytes=PLENTY)
+    exchanged = np.asarray(opened(copy.data), np.int16)
+    original = np.asarray(image, np.int16)[..., ::-1]
+    assert np.abs(exchanged - original).mean() < np.abs(exchanged - np.asarray(image, np.int16)).mean() / 3
