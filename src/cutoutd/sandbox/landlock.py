@@ -30,6 +30,8 @@ _ALL_THREADS = 1 << 3  # LANDLOCK_RESTRICT_SELF_TSYNC
 _ALL_THREADS_SINCE = 8
 _NET_SINCE = 4
 _NET_TCP = 0b11  # bind and connect; with no rule that allows a port, none is allowed
+_NET_PORT = 2  # LANDLOCK_RULE_NET_PORT
+_CONNECT_TCP = 0b10
 _SCOPE_SINCE = 6
 _SCOPE = 0b11  # abstract UNIX sockets and signals stay within the domain
 
@@ -112,16 +114,20 @@ def handled(version: int) -> Right:
 
 
 def restrict(
-    read: Sequence[str | os.PathLike[str]], write: Sequence[str | os.PathLike[str]]
+    read: Sequence[str | os.PathLike[str]],
+    write: Sequence[str | os.PathLike[str]],
+    connect: Sequence[int] = (),
 ) -> Restriction | None:
     """Confine this process to reading beneath ``read`` and to reading and writing beneath ``write``.
 
-    /dev/null, /dev/urandom and /proc/self stay usable; nothing can be executed, no TCP port bound or reached
-    (ABI 4), no process outside signalled (ABI 6). Files that are open already stay open. It cannot be undone.
+    /dev/null, /dev/urandom and /proc/self stay usable; nothing can be executed, no TCP port bound, none reached but
+    those named (ABI 4), no process outside signalled (ABI 6). Files that are open already stay open. It cannot be
+    undone.
 
     Args:
         read: files or directories, at any depth; one that cannot be opened is left out, the safe side.
         write: likewise; includes reading.
+        connect: TCP ports, anywhere, that may be reached.
 
     Returns:
         What is in force, or None where the kernel has no Landlock.
@@ -145,6 +151,10 @@ def restrict(
         missing = tuple(
             root for root, rights in grants if not _grant(ruleset, root, rights & handled(version))
         )
+        if version >= _NET_SINCE:
+            for port in connect:
+                rule = ctypes.create_string_buffer(struct.pack("=QQ", _CONNECT_TCP, port), 16)
+                demand(f"a Landlock rule for port {port}", "syscall", _ADD_RULE, ruleset, _NET_PORT, rule, 0)
         renounce_privileges()
         flags = _ALL_THREADS if version >= _ALL_THREADS_SINCE else 0
         demand("landlock_restrict_self", "syscall", _RESTRICT_SELF, ruleset, flags)

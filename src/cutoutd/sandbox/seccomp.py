@@ -1,4 +1,4 @@
-"""The two system-call filters: a worker has no socket at all, the supervisor none that reaches a network.
+"""The system-call filters: no socket at all for a worker, none to a network for the supervisor, those alone for the uploader.
 
 Both are installed on every thread of the process at once (SECCOMP_FILTER_FLAG_TSYNC), because a thread that
 a library started on import would keep what a filter of one thread takes away; both survive exec. They must
@@ -32,6 +32,14 @@ _SET_MODE_FILTER = 1
 _FLAG_TSYNC = 1
 
 _AF_UNIX = 1
+_NETWORK = (
+    2,
+    10,
+    16,
+)  # AF_INET, AF_INET6, and AF_NETLINK: the C library asks which addresses this machine has
+_PROTOCOLS = (0, 6, 17)  # the family's own choice (of netlink: routes), TCP, UDP
+_SERVING = ("listen", "accept", "accept4", "socketpair")
+_SECOND_NAMES = ("link", "linkat")
 _CLONE_THREAD = 0x00010000
 _OPEN_FLAGS = os.O_ACCMODE | os.O_TRUNC
 _TRUNCATING_READS = (os.O_RDONLY | os.O_TRUNC, os.O_ACCMODE | os.O_TRUNC)
@@ -78,36 +86,75 @@ def refuse_network_sockets() -> bool:
     return _install(supervisor_policy())
 
 
+def refuse_all_but_network() -> bool:
+    """Confine the uploader: of the sockets only those for calling out over IP; nothing else that a worker is refused.
+
+    Not AF_UNIX: behind such sockets are session managers, which start programs for whoever asks.
+
+    Returns:
+        False where kernel or architecture have no such filter: then nothing is refused.
+
+    Raises:
+        CutoutdError: the kernel has filters, and refused this one.
+    """
+    return _install(uploader_policy(os.getpid()))
+
+
 def worker_policy(pid: int) -> Policy:
     """What a worker is refused.
 
     Args:
         pid: the worker's own; it can have no children that would need another.
     """
-    itself = (Check(argument=0, values=(pid,), only=True),)
     return Policy(
         refused=(*SOCKETS, *RINGS, *INTRUSION, *PROCESSES, *FILES, *SHARED, *MACHINE),
         hidden=tuple(BY_POINTER),
+        checked=_confined(pid),
+    )
+
+
+def uploader_policy(pid: int) -> Policy:
+    """What the uploader is refused.
+
+    Args:
+        pid: its own.
+    """
+    files = (name for name in FILES if name not in _SECOND_NAMES)  # a reply that is kept has two names
+    return Policy(
+        refused=(*_SERVING, *RINGS, *INTRUSION, *PROCESSES, *files, *SHARED, *MACHINE),
+        hidden=tuple(BY_POINTER),
         checked={
-            "clone": (Check(argument=0, values=(_CLONE_THREAD,), mask=_CLONE_THREAD, only=True),),
-            "kill": itself,
-            "tgkill": itself,
-            "rt_sigqueueinfo": itself,
-            "rt_tgsigqueueinfo": itself,
-            "sched_setaffinity": (Check(argument=0, values=(0, pid), only=True),),
-            # Limits may be read (no new value given), not changed: root could raise its own.
-            "prlimit64": (
-                Check(argument=2, values=(0,), only=True),
-                Check(argument=2, values=(0,), only=True, upper=True),
+            **_confined(pid),
+            "socket": (
+                Check(argument=0, values=_NETWORK, only=True),
+                Check(argument=2, values=_PROTOCOLS, only=True),
             ),
-            # Landlock before its third ABI lets a file be emptied by opening it for reading.
-            "open": (_never(1, _TRUNCATING_READS, mask=_OPEN_FLAGS),),
-            "openat": (_never(2, _TRUNCATING_READS, mask=_OPEN_FLAGS),),
-            "fcntl": (_never(1, _FCNTL_SIGNALS_AND_LEASES),),
-            "ioctl": (_never(1, _IOCTL_REFUSED),),
-            "prctl": (_never(0, _PRCTL_REFUSED),),
         },
     )
+
+
+def _confined(pid: int) -> dict[str, tuple[Check, ...]]:
+    """What both are allowed in part."""
+    itself = (Check(argument=0, values=(pid,), only=True),)
+    return {
+        "clone": (Check(argument=0, values=(_CLONE_THREAD,), mask=_CLONE_THREAD, only=True),),
+        "kill": itself,
+        "tgkill": itself,
+        "rt_sigqueueinfo": itself,
+        "rt_tgsigqueueinfo": itself,
+        "sched_setaffinity": (Check(argument=0, values=(0, pid), only=True),),
+        # Limits may be read (no new value given), not changed: root could raise its own.
+        "prlimit64": (
+            Check(argument=2, values=(0,), only=True),
+            Check(argument=2, values=(0,), only=True, upper=True),
+        ),
+        # Landlock before its third ABI lets a file be emptied by opening it for reading.
+        "open": (_never(1, _TRUNCATING_READS, mask=_OPEN_FLAGS),),
+        "openat": (_never(2, _TRUNCATING_READS, mask=_OPEN_FLAGS),),
+        "fcntl": (_never(1, _FCNTL_SIGNALS_AND_LEASES),),
+        "ioctl": (_never(1, _IOCTL_REFUSED),),
+        "prctl": (_never(0, _PRCTL_REFUSED),),
+    }
 
 
 def supervisor_policy() -> Policy:

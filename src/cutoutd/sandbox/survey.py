@@ -30,6 +30,9 @@ class Layer(StrEnum):
     LANDLOCK = "landlock"  # reading beneath the inputs, writing beneath the staging directories, nothing else
     SECCOMP = "seccomp-tsync"  # a worker: no sockets, programs, processes or file attributes, in any thread
     SECCOMP_NETWORK = "seccomp-network-tsync"  # the supervisor: no sockets but AF_UNIX, in any thread
+    SECCOMP_UPLOADER = (
+        "seccomp-uploader-tsync"  # the uploader: as a worker, but for sockets that call out over IP
+    )
 
 
 WORKER: Final = (
@@ -44,6 +47,16 @@ WORKER: Final = (
 
 SUPERVISOR: Final = (Layer.NO_DUMP, Layer.SECCOMP_NETWORK)
 """A whole sandbox of the supervisor."""
+
+
+UPLOADER: Final = (
+    Layer.RLIMITS,
+    Layer.NO_DUMP,
+    Layer.CAPABILITIES,
+    Layer.LANDLOCK,
+    Layer.SECCOMP_UPLOADER,
+)
+"""A whole sandbox of the uploader."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +110,7 @@ def _lacks(layer: Layer) -> str:
             "the kernel is older than 5.13, or Landlock is switched off: add it to `lsm=` on the kernel's "
             "command line; in a container, the runtime's seccomp profile may hide it"
         )
-    if layer in (Layer.SECCOMP, Layer.SECCOMP_NETWORK) and not seccomp.supported():
+    if layer in (Layer.SECCOMP, Layer.SECCOMP_NETWORK, Layer.SECCOMP_UPLOADER) and not seccomp.supported():
         if this_machine() is None:
             return f"there is no filter for {platform.machine()}, only for x86_64 and aarch64 in 64 bits"
         return "the kernel has no CONFIG_SECCOMP_FILTER, or the container's runtime hides seccomp(2)"
