@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cutoutd.cli import bench, check, cut, models, queue, run, service, status
+from cutoutd.cli import bench, check, cut, hosted, models, queue, run, service, status
 from cutoutd.cli.pipes import close_quietly
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
 
@@ -23,7 +23,7 @@ EXIT_FAULT = 5
 
 _HELP = """Watches folders and cuts the subject out of every picture that lands in them.
 
-Everything happens on this machine; no picture leaves it.
+Everything happens on this machine; no picture leaves it but those of a folder that you tagged for a hosted service.
 """
 
 
@@ -46,6 +46,8 @@ def build() -> typer.Typer:
     app.command("pause")(queue.pause)
     app.command("resume")(queue.resume)
     app.command("bench")(bench.bench)
+    app.command("hosted")(hosted.hosted)
+    app.command("audit")(hosted.audit)
     app.add_typer(models.build(), name="models")
     app.add_typer(service.build(), name="service")
     return app

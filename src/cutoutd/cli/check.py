@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from cutoutd.cli.departure import require_extra, what_leaves
 from cutoutd.cli.queue import printable
@@ -13,6 +14,9 @@ from cutoutd.intake.scan import Scan
 from cutoutd.intake.sniff import Kind
 from cutoutd.models import catalog
 from cutoutd.settings import dump
+
+if TYPE_CHECKING:
+    from cutoutd.settings.schema import Folder
 
 
 def check(
@@ -33,12 +37,24 @@ def check(
         )
 
 
+def pictures_in(folder: Folder) -> int:
+    """How many pictures lie in a folder now.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    root = os.fspath(folder.input)
+    return _count(root, Scan(root, rules_of(folder)))
+
+
 def _waiting(root: str, scan: Scan) -> str:
     try:
-        pictures = [
-            seen for seen in scan if (probe := open_probe(root, seen.path)) and probe.kind is not Kind.OTHER
-        ]
+        pictures = _count(root, scan)
     except OSError as error:
         return f"{printable(root)} cannot be read now ({error.strerror})"
     unreadable = f", {len(scan.errors)} places cannot be read" if scan.errors else ""
-    return f"{len(pictures)} pictures are there{unreadable}"
+    return f"{pictures} pictures are there{unreadable}"
+
+
+def _count(root: str, scan: Scan) -> int:
+    return sum(1 for seen in scan if (probe := open_probe(root, seen.path)) and probe.kind is not Kind.OTHER)

@@ -1,0 +1,96 @@
+"""`cutoutd hosted` and `cutoutd audit`: the uploader, and everything that ever left this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cutoutd.cli.check import pictures_in
+from cutoutd.cli.departure import require_extra, what_leaves
+from cutoutd.cli.pipes import told_if_anyone_listens
+from cutoutd.cli.queue import JsonOption, printable
+from cutoutd.cli.where import ConfigOption, settings
+from cutoutd.clock import Clock
+from cutoutd.egress import Places, requests
+from cutoutd.errors import UsageError
+from cutoutd.hosted.audit import By, as_csv, as_json, totals, uploads
+from cutoutd.hosted.ledger import FILE_NAME, Ledger
+
+if TYPE_CHECKING:
+    from cutoutd.settings.schema import Settings
+
+
+def hosted(
+    *,
+    config: ConfigOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing; say what would be sent, and what it would cost.")
+    ] = False,
+    parent: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Be the uploader: send what is in the outbox. `cutoutd run` starts it by itself where a folder is tagged."""
+    chosen = settings(config, None, None)
+    if dry_run:
+        _foretell(chosen)
+        return
+    require_extra(chosen)
+    from cutoutd.hosted import run  # noqa: PLC0415 -- the one command that loads an HTTP client
+
+    run.run(chosen, clock=Clock(), environ=os.environ, parent=parent)
+
+
+def audit(
+    *,
+    as_json_: JsonOption = False,
+    as_csv_: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
+    by: Annotated[By | None, typer.Option(help="Sums instead of single uploads.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """List everything that ever left this machine: every upload of a picture, with where to, why and for how much."""
+    if as_json_ and as_csv_:
+        raise UsageError("--json and --csv are two ways to say the same", advice="Give one of them.")
+    path = Places.under(settings(config, None, None).service.state_dir).root / FILE_NAME
+    with told_if_anyone_listens():
+        if not path.exists() and not (as_json_ or as_csv_):
+            print("Nothing ever left this machine: there is no ledger of uploads.")
+            return
+        with Ledger(path) as ledger:
+            if as_json_:
+                as_json(uploads(ledger), by, sys.stdout)
+            elif as_csv_:
+                as_csv(uploads(ledger), by, sys.stdout)
+            else:
+                _show(ledger, by)
+
+
+def _show(ledger: Ledger, by: By | None) -> None:
+    if by is None:
+        for one in uploads(ledger):
+            cost = f"{one['counted']:g} credits" + ("" if one["credits"] is not None else " (expected)")
+            why = f"  {printable(one['why'])}{': ' if one['cause'] else ''}{printable(one['cause'])}"
+            print(
+                f"{one['at']}  {one['folder']}  job {one['job']}  {one['bytes']:>9} bytes -> {one['host']}  "
+                f"{one['end']}  {cost}{why}"
+            )
+    for name, total in totals(uploads(ledger), by or By.DAY).items():
+        unknown = f", {total.unknown} unknown" if total.unknown else ""
+        print(f"{name}: {total.uploads} uploads, {total.bytes} bytes, {total.credits:g} credits{unknown}")
+
+
+def _foretell(chosen: Settings) -> None:
+    """What would be sent: what waits in the outbox exactly, and what lies in the tagged folders at most."""
+    for line in what_leaves(chosen):
+        print(line)
+    price = chosen.hosted.expected_credits
+    for folder in chosen.tagged:
+        count = pictures_in(folder)
+        most = f"at most {count * price:g} credits" if price else "no credits"
+        print(f"{folder.name}: {count} pictures are there; if all of them were sent: {most}")
+    waiting = list(requests(Places.under(chosen.service.state_dir)))
+    sent = sum(one.bytes for one in waiting)
+    print(
+        f"in the outbox: {len(waiting)} pictures, {sent / 1e6:.1f} MB, at most {len(waiting) * price:g} credits"
+    )

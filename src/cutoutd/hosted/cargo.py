@@ -1,0 +1,98 @@
+"""A picture on its way out: read in small pieces, each only if it may still go, and none but the bytes that were announced.
+
+It must not know where they go.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cutoutd.egress import Request
+    from cutoutd.hosted.provider import Question
+
+_PIECE: Final = 24 << 10
+"""Bytes: little is on its way when somebody says stop; a multiple of 3, as base64 likes it."""
+
+
+class AlteredError(Exception):
+    """The file in the outbox is not what its request announced."""
+
+
+class Cargo:
+    """A request's picture, opened once: what is checked is what is sent.
+
+    Args:
+        path: of the picture.
+        request: what it should be.
+
+    Attributes:
+        sent: bytes of the picture that were handed over.
+        is_complete: the last piece was handed over, so the service may have it all.
+
+    Raises:
+        AlteredError: it is not there, or something else.
+    """
+
+    def __init__(self, path: Path, request: Request) -> None:
+        self._request = request
+        self.sent = 0
+        self.is_complete = False
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise AlteredError(f"the picture to be sent cannot be read ({error.strerror})") from error
+        try:
+            self._check()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def pieces(self, question: Question, may_go_on: Callable[[], None]) -> Iterator[bytes]:
+        """The whole body of a question, piece by piece, from the start.
+
+        Args:
+            question: what stands around the picture, and how it is written.
+            may_go_on: raises if the next piece may not go.
+
+        Raises:
+            AlteredError: the file was changed meanwhile; its last piece is not given then.
+        """
+        self.sent = 0
+        self.is_complete = False
+        digest = hashlib.sha256()
+        may_go_on()
+        yield question.head
+        while self.sent < self._request.bytes:
+            piece = os.pread(self._descriptor, min(_PIECE, self._request.bytes - self.sent), self.sent)
+            digest.update(piece)
+            is_last = self.sent + len(piece) == self._request.bytes
+            if not piece or (is_last and digest.hexdigest() != self._request.sha256):
+                raise AlteredError("the picture was changed while it was sent")
+            may_go_on()
+            self.sent += len(piece)
+            self.is_complete = is_last
+            written = base64.b64encode(piece) if question.is_base64 else piece
+            yield written + question.tail if is_last else written
+
+    def _check(self) -> None:
+        state = os.fstat(self._descriptor)
+        if not stat.S_ISREG(state.st_mode) or state.st_size != self._request.bytes or not state.st_size:
+            raise AlteredError("the picture to be sent has not the size that was announced")
+        digest, offset = hashlib.sha256(), 0
+        while piece := os.pread(self._descriptor, 1 << 20, offset):
+            digest.update(piece)
+            offset += len(piece)
+        if digest.hexdigest() != self._request.sha256:
+            raise AlteredError("the picture to be sent is not the one that was announced")

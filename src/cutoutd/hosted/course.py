@@ -1,0 +1,154 @@
+"""The course of one request: admitted or not, paid for before or not, sent as often as it takes, and answered.
+
+Nothing is sent again that may have been billed. It must not decode what comes back.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
+
+from cutoutd import egress
+from cutoutd.egress import Outcome, Reply
+from cutoutd.hosted.cargo import AlteredError, Cargo
+from cutoutd.hosted.courier import Courier
+from cutoutd.hosted.known import known_reply
+from cutoutd.hosted.leave import Reason, StoppedError
+from cutoutd.hosted.office import NOT_TAGGED, UNTOUCHED, inadmissible, upload_of
+from cutoutd.hosted.sending import PostponedError, Sending, TryAgainError
+
+if TYPE_CHECKING:
+    from cutoutd.egress import Request
+    from cutoutd.hosted.leave import Leave
+    from cutoutd.hosted.office import Office
+
+FAULTS: Final = 5
+"""Faults of the service over one picture, while it cut others, after which the picture is to blame."""
+
+MAX_FAULTS: Final = 20
+"""And after so many, whatever it did with others: more than an hour, and each costs an upload."""
+
+_backoff = wait_random_exponential(multiplier=1, max=300, min=0.25)
+_offline_backoff = wait_random_exponential(multiplier=0.5, max=30, min=0.25)  # a cable is plugged in again
+
+
+def wait_s(state: RetryCallState) -> float:
+    """Seconds until the next attempt: longer and longer, by chance, and never less than the service asked for."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    if not isinstance(error, TryAgainError):
+        return 0.0
+    if error.retry_after_s is not None:
+        return error.retry_after_s + random.uniform(0, 0.5)  # noqa: S311 -- so that not all come back at once
+    return float((_offline_backoff if error.is_offline else _backoff)(state))
+
+
+@dataclass(kw_only=True, slots=True)
+class Course:
+    """A request's course.
+
+    Attributes:
+        office: what all share.
+        request: whose.
+    """
+
+    office: Office
+    request: Request
+    _faults: int = field(default=0, init=False)
+    _successes: int = field(default=0, init=False)
+    _charged: float = field(default=0.0, init=False)
+
+    def run(self) -> bool:
+        """Take the request as far as it goes now; False if it stays in the outbox for later.
+
+        Raises:
+            OSError, LedgerError: the disk refuses.
+        """
+        try:
+            reply = self._settled() or self._paid()
+        except PostponedError:
+            return False
+        except StoppedError as stop:
+            return stop.reason is Reason.WITHDRAWN
+        egress.put(self.office.places.inbox, reply)
+        egress.take_away(self.office.places.outbox, self.request.id)
+        return True
+
+    def _settled(self) -> Reply | None:
+        """The reply to a request that is not sent: it may not be, or it was before."""
+        why = inadmissible(self.request, self.office.settings)
+        if why:
+            self.office.log("upload.inadmissible", self.request, why=why)
+            return self.office.reply(self.request, Outcome.FAILED, cause=why, advice=NOT_TAGGED)
+        question = self.office.provider.question(upload_of(self.request), Courier.boundary())
+        return known_reply(self.office, self.request, question.options)
+
+    def _paid(self) -> Reply:
+        """Send it, with its credits set aside."""
+        office, request = self.office, self.request
+        cost = office.price(request)
+        if office.budget.reserve(request.folder, cost):
+            raise PostponedError
+        try:
+            return self._tried()
+        finally:
+            office.budget.release(request.folder, cost, self._charged)
+
+    def _tried(self) -> Reply:
+        """Send it until there is a reply."""
+        leave = self.office.leave(self.request)
+        leave.check()
+        try:
+            cargo = Cargo(self.office.places.outbox / self.request.file, self.request)
+        except AlteredError as error:
+            leave.check()  # a withdrawn one loses its file as well
+            return self.office.reply(self.request, Outcome.FAILED, cause=str(error), advice=UNTOUCHED)
+        self._successes = self.office.route.successes
+        attempts = Retrying(
+            retry=retry_if_exception_type(TryAgainError),
+            wait=wait_s,
+            stop=self._is_to_blame,
+            before_sleep=self._tell_route,
+            sleep=leave.nap,
+            reraise=True,
+        )
+        try:
+            return attempts(self._once, cargo, leave)
+        except TryAgainError as error:
+            self.office.route.left()
+            cause = f"{error} ({self._faults} times over this picture)"
+            return self.office.reply(self.request, Outcome.FAILED, cause=cause, advice=UNTOUCHED)
+        finally:
+            cargo.close()
+
+    def _once(self, cargo: Cargo, leave: Leave) -> Reply:
+        megapixels = upload_of(self.request).pixels / 1e6
+        while (slot := self.office.route.slot()) is None:
+            leave.check()
+        sending = Sending(office=self.office, request=self.request, cargo=cargo, leave=leave, slot=slot)
+        try:
+            while pause_s := self.office.route.enter(megapixels):
+                leave.nap(pause_s)
+            return sending.run()
+        except TryAgainError as error:
+            self._faults += error.is_fault
+            if error.is_offline:
+                self.office.route.refund(megapixels)
+            raise
+        finally:
+            slot.give_back()
+            self._charged += sending.charged
+
+    def _is_to_blame(self, _: RetryCallState) -> bool:
+        others_are_cut = self.office.route.successes > self._successes
+        return self._faults >= (FAULTS if others_are_cut else MAX_FAULTS)
+
+    def _tell_route(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        if isinstance(error, TryAgainError):
+            self.office.route.troubled(str(error), state.upcoming_sleep, offline=error.is_offline)
+            self.office.log(
+                "upload.put_off", self.request, why=str(error), seconds=round(state.upcoming_sleep, 1)
+            )

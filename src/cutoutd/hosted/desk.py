@@ -1,0 +1,101 @@
+"""The desk: which requests wait, which are in hand, and which one is next.
+
+First come, first served, but for folders whose budget is used up: they hold up no other. It must not send anything.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.hosted.route import Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from cutoutd.egress import Request
+    from cutoutd.hosted.office import Office
+
+_LOOK_S: Final = 0.25
+
+
+class Desk:
+    """The desk; safe to share between threads.
+
+    Args:
+        office: with route and budget.
+    """
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._changed = threading.Condition()
+        self._waiting: dict[str, Request] = {}
+        self._in_hand: dict[str, Request] = {}
+        self._is_paused = False
+
+    def unknown(self, ids: Iterable[str]) -> list[str]:
+        """Those of the requests in the outbox that are not here yet."""
+        with self._changed:
+            return [id_ for id_ in ids if id_ not in self._waiting and id_ not in self._in_hand]
+
+    def offer(self, request: Request) -> None:
+        """Take a request that is new."""
+        with self._changed:
+            self._waiting[request.id] = request
+            self._changed.notify()
+
+    def keep_only(self, ids: Collection[str]) -> None:
+        """Forget waiting requests that are no longer in the outbox."""
+        with self._changed:
+            for id_ in [id_ for id_ in self._waiting if id_ not in ids]:
+                del self._waiting[id_]
+
+    def pause(self, *, paused: bool) -> None:
+        """Give nothing out while uploads are paused."""
+        with self._changed:
+            self._is_paused = paused
+            self._changed.notify_all()
+
+    def next(self) -> Request | None:
+        """Wait for a request that may go now, and take it in hand; None once the uploader is to end."""
+        with self._changed:
+            while not self._office.ending.is_set():
+                request = self._choose()
+                if request is not None:
+                    del self._waiting[request.id]
+                    self._in_hand[request.id] = request
+                    return request
+                self._changed.wait(_LOOK_S)
+            return None
+
+    def done(self, request: Request, *, finished: bool) -> None:
+        """A request is out of hand: answered, or to wait again."""
+        with self._changed:
+            del self._in_hand[request.id]
+            if not finished:
+                self._waiting[request.id] = request
+            self._changed.notify()
+
+    def counts(self) -> tuple[Counter[str], Counter[str]]:
+        """How many requests wait, and how many are in hand, by folder."""
+        with self._changed:
+            return (
+                Counter(one.folder for one in self._waiting.values()),
+                Counter(one.folder for one in self._in_hand.values()),
+            )
+
+    def _choose(self) -> Request | None:
+        view = self._office.route.view()
+        if self._is_paused or (view.standing is Standing.PAUSED and view.wait_s):
+            return None
+        # A folder is asked once: what one of its pictures may not cost, the next may not either.
+        blocked: set[tuple[str, float]] = set()
+        for request in self._waiting.values():
+            cost = self._office.price(request)
+            if (request.folder, cost) in blocked:
+                continue
+            if not self._office.budget.refusal(request.folder, cost):
+                return request
+            blocked.add((request.folder, cost))
+        return None

@@ -1,0 +1,340 @@
+"""The ledger: every upload, written and synced before its first byte leaves, and closed with how it ended.
+
+Rollback journal and synchronous=EXTRA, as the daemon's own journal and for its reasons. Nothing is ever removed from
+it. It must not decide whether anything is sent.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from cutoutd.durable import sync_directory
+from cutoutd.egress import Body, Request
+from cutoutd.errors import CutoutdError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+FILE_NAME: Final = "ledger.sqlite"
+
+_VERSION: Final = 1
+_BUSY_TIMEOUT_S: Final = 10.0
+_PAGE: Final = 1000
+_DAY_US: Final = 86_400_000_000
+
+# What an upload counts in a budget: what the provider said, or else what it was expected to cost, unless it is
+# known to have come to nothing.
+_COUNTED: Final = (
+    "COALESCE(credits, CASE WHEN outcome IN ('failed', 'withdrawn', 'refused') THEN 0 ELSE expected END)"
+)
+
+
+def day_of(now_us: int) -> int:
+    """The number of a day (UTC), by which limits go."""
+    return now_us // _DAY_US
+
+
+class End(StrEnum):
+    """How a single upload ended."""
+
+    OK = "ok"  # with a whole reply
+    FAILED = "failed"  # the provider will not cut this picture
+    UNKNOWN = "unknown"  # it was sent, and no whole answer came
+    WITHDRAWN = "withdrawn"  # stopped at our wish, before its last byte
+    REFUSED = "refused"  # not now; charged nothing, and is tried again
+
+
+class LedgerError(StorageError):
+    """Nothing can be written down, so nothing is sent."""
+
+    title = "The ledger of uploads cannot be written"
+    advice = "See that the disk of the state directory has room and works; nothing is sent before it does."
+
+
+class LedgerDamagedError(CutoutdError):
+    """The file is no ledger."""
+
+    title = "The ledger of uploads is damaged"
+    advice = (
+        "Nothing is sent without it. Set the file aside under another name to begin a new one; what was paid before "
+        "is not known then."
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """What is known of an upload before it begins.
+
+    Attributes:
+        request: the parcel.
+        provider, host, options: whom it is asked of, and what.
+        expected: credits.
+        began_us: UTC microseconds.
+    """
+
+    request: Request
+    provider: str
+    host: str
+    options: str
+    expected: float
+    began_us: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Closing:
+    """What is known of it afterwards; None where it is not known."""
+
+    end: End
+    status: int | None = None
+    sent: int | None = None
+    credits: float | None = None
+    took_ms: int | None = None
+    body: Body | None = None
+    reply_sha256: str | None = None
+    reply_bytes: int | None = None
+    cause: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Past:
+    """An upload that is over, as far as it matters to a later one.
+
+    Attributes:
+        row: its number.
+        request: the parcel's id.
+        end, credits, sent, cause: as it was closed.
+        began_us: UTC microseconds.
+        body, reply_sha256: of its reply; None without one.
+    """
+
+    row: int
+    request: str
+    end: End
+    credits: float | None
+    sent: int
+    cause: str
+    began_us: int
+    body: Body | None
+    reply_sha256: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spent:
+    """What a folder's uploads of a day come to."""
+
+    uploads: int = 0
+    bytes: int = 0
+    credits: float = 0.0
+
+
+class Ledger:
+    """An open ledger; safe to share between threads.
+
+    Args:
+        path: the file.
+        create: make it if it is not there, and close what an earlier run left open: the uploader's right alone.
+
+    Raises:
+        LedgerError: the disk refuses.
+        LedgerDamagedError: it is no ledger.
+        UsageError: it is a newer cutoutd's, or there is none.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        self._path = path
+        self._lock = threading.RLock()
+        if not create and not path.exists():
+            raise UsageError(
+                "nothing was ever sent from this machine with this configuration: there is no ledger",
+                path=path,
+                advice="Nothing to do.",
+            )
+        with self._refusals():
+            mode = "rwc" if create else "ro"
+            self._connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={mode}",
+                uri=True,
+                isolation_level=None,
+                timeout=_BUSY_TIMEOUT_S,
+                check_same_thread=False,
+            )
+            self._connection.row_factory = sqlite3.Row
+            try:
+                self._prepare(create=create)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def _prepare(self, *, create: bool) -> None:
+        version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        if create:
+            self._connection.execute("PRAGMA journal_mode = DELETE")
+            self._connection.execute("PRAGMA synchronous = EXTRA")
+            if not version and not self._connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+                schema = resources.files("cutoutd.hosted").joinpath("ledger.sql").read_text(encoding="utf-8")
+                self._connection.executescript(
+                    f"BEGIN IMMEDIATE;{schema}PRAGMA user_version = {_VERSION};COMMIT;"
+                )
+                sync_directory(self._path.parent)
+                version = _VERSION
+        if version > _VERSION:
+            raise UsageError(
+                f"the ledger's schema has version {version}, this cutoutd knows {_VERSION}",
+                path=self._path,
+                advice="Install that version again.",
+            )
+        if version != _VERSION:
+            raise LedgerDamagedError("its tables are not those of a ledger", path=self._path)
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        try:
+            with self._lock:
+                yield
+        except sqlite3.OperationalError as error:
+            raise LedgerError(f"SQLite says: {error}", path=self._path) from error
+        except sqlite3.DatabaseError as error:
+            raise LedgerDamagedError(f"SQLite says: {error}", path=self._path) from error
+        except OSError as error:
+            raise LedgerError(f"the system says: {error.strerror}", path=self._path) from error
+
+    def begin(self, entry: Entry) -> int:
+        """Write an upload down; it is on the disk when this returns. Returns its row.
+
+        Raises:
+            LedgerError: it is not; nothing may be sent.
+        """
+        request = entry.request
+        values = {
+            "request": request.id,
+            "folder": request.folder,
+            "job": request.job,
+            "why": request.why,
+            "sha256": request.sha256,
+            "source_sha256": request.source_sha256,
+            "bytes": request.bytes,
+            "width": request.width,
+            "height": request.height,
+            "provider": entry.provider,
+            "host": entry.host,
+            "options": entry.options,
+            "again": int(request.again),
+            "expected": entry.expected,
+            "began_us": entry.began_us,
+        }
+        columns = ", ".join(values)
+        with self._refusals():
+            made = self._connection.execute(
+                f"INSERT INTO upload ({columns}) VALUES ({', '.join('?' * len(values))})",  # noqa: S608 -- our own names
+                tuple(values.values()),
+            )
+            return int(made.lastrowid or 0)
+
+    def close(self, row: int, closing: Closing) -> None:
+        """Write down how an upload ended.
+
+        Raises:
+            LedgerError: it is not written; the next start takes it for unknown.
+        """
+        with self._refusals():
+            self._connection.execute(
+                "UPDATE upload SET outcome = ?, status = ?, sent = ?, credits = ?, took_ms = ?, body = ?, "
+                "reply_sha256 = ?, reply_bytes = ?, cause = ? WHERE id = ? AND outcome IS NULL",
+                (
+                    closing.end,
+                    closing.status,
+                    closing.sent,
+                    closing.credits,
+                    closing.took_ms,
+                    closing.body,
+                    closing.reply_sha256,
+                    closing.reply_bytes,
+                    closing.cause,
+                    row,
+                ),
+            )
+
+    def close_left_open(self, cause: str) -> int:
+        """Close what a run that was killed had under way: whether it was billed is not known. Returns how many."""
+        with self._refusals():
+            return self._connection.execute(
+                "UPDATE upload SET outcome = 'unknown', cause = ? WHERE outcome IS NULL", (cause,)
+            ).rowcount
+
+    def last_of_request(self, id_: str) -> Past | None:
+        """The last upload for a parcel that is over."""
+        return self._past("request = ?", (id_,))
+
+    def last_of_content(self, *, sha256: str, provider: str, host: str, options: str) -> Past | None:
+        """The last upload of the same bytes, asking the same of the same, of which something came or may have."""
+        return self._past(
+            "sha256 = ? AND provider = ? AND host = ? AND options = ? AND outcome IN ('ok', 'unknown')",
+            (sha256, provider, host, options),
+        )
+
+    def _past(self, condition: str, arguments: Sequence[Any]) -> Past | None:
+        with self._refusals():
+            row = self._connection.execute(
+                f"SELECT * FROM upload WHERE {condition} AND outcome IS NOT NULL ORDER BY id DESC LIMIT 1",  # noqa: S608 -- our own words
+                arguments,
+            ).fetchone()
+        if row is None:
+            return None
+        return Past(
+            row=row["id"],
+            request=row["request"],
+            end=End(row["outcome"]),
+            credits=row["credits"],
+            sent=row["bytes"] if row["sent"] is None else row["sent"],
+            cause=row["cause"] or "",
+            began_us=row["began_us"],
+            body=Body(row["body"]) if row["body"] else None,
+            reply_sha256=row["reply_sha256"],
+        )
+
+    def day(self, now_us: int) -> dict[str, Spent]:
+        """What each folder's uploads of the day (UTC) come to, without those that are under way."""
+        start = day_of(now_us) * _DAY_US
+        with self._refusals():
+            rows = self._connection.execute(
+                f"SELECT folder, COUNT(*) AS uploads, SUM(COALESCE(sent, bytes)) AS sent, SUM({_COUNTED}) AS credits "  # noqa: S608
+                "FROM upload WHERE began_us >= ? AND began_us < ? AND outcome IS NOT NULL GROUP BY folder",
+                (start, start + _DAY_US),
+            ).fetchall()
+        return {
+            row["folder"]: Spent(uploads=row["uploads"], bytes=row["sent"], credits=row["credits"])
+            for row in rows
+        }
+
+    def all(self) -> Iterator[dict[str, Any]]:
+        """Every upload, the oldest first, as its columns and ``counted``, the credits it counts in a budget.
+
+        Read in pages, so that the uploader is never held up.
+        """
+        last = 0
+        while True:
+            with self._refusals():
+                rows = self._connection.execute(
+                    f"SELECT *, {_COUNTED} AS counted FROM upload WHERE id > ? ORDER BY id LIMIT {_PAGE}",  # noqa: S608 -- our own
+                    (last,),
+                ).fetchall()
+            yield from (dict(row) for row in rows)
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1]["id"]

@@ -1,0 +1,186 @@
+"""The route to the service: whether it is open, from when on something may be sent again, and how fast.
+
+All uploads share it. It must not send anything, nor read a clock of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from cutoutd.clock import Clock
+
+_WINDOW_S: Final = 60.0
+_MARGIN_S: Final = 1.0  # the service's minute begins when it has the picture, not when we had sent it
+_SLOT_S: Final = 0.1
+_LOOK_AGAIN_S: Final = 3600.0
+"""A closed route is tried with one picture after an hour: credits may have been bought, and a refusal costs nothing."""
+
+
+class Standing(StrEnum):
+    """How the route stands."""
+
+    OPEN = "open"  # pictures are sent
+    WAITING = "waiting"  # the service asked for time, or has a fault; it is tried again by itself
+    OFFLINE = "offline"  # it cannot be reached
+    PAUSED = "paused"  # something takes a person: credits, the key, the address
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """The route at a moment.
+
+    Attributes:
+        standing: how it stands.
+        why: in words; empty if it is open.
+        wait_s: until something may be sent again.
+    """
+
+    standing: Standing
+    why: str
+    wait_s: float
+
+
+class Slot:
+    """One of the uploads that may be under way at the same time; given back once, however often it is said.
+
+    Args:
+        slots: of the route.
+    """
+
+    def __init__(self, slots: threading.Semaphore) -> None:
+        self._slots = slots
+        self._is_held = True
+
+    def give_back(self) -> None:
+        """Its answer is there: what is left to do with it takes no connection."""
+        if self._is_held:
+            self._is_held = False
+            self._slots.release()
+
+
+class Route:
+    """The route's state; safe to share between threads.
+
+    Args:
+        clock: for steady seconds.
+        megapixels_per_minute: 0 for no limit.
+        at_once: uploads that may be under way at the same time.
+    """
+
+    def __init__(self, clock: Clock, *, megapixels_per_minute: int, at_once: int) -> None:
+        self._clock = clock
+        self._slots = threading.BoundedSemaphore(at_once)
+        self._limit = float(megapixels_per_minute)
+        self._lock = threading.Lock()
+        self._sent: deque[tuple[float, float]] = deque()  # when, megapixels
+        self._standing = Standing.OPEN
+        self._why = ""
+        self._not_before_s = 0.0
+        self._probing = False
+        self.successes = 0
+
+    def slot(self) -> Slot | None:
+        """Wait a moment for a slot; None if none was given back meanwhile."""
+        return Slot(self._slots) if self._slots.acquire(timeout=_SLOT_S) else None
+
+    def enter(self, megapixels: float) -> float:
+        """Ask to send a picture now.
+
+        Returns:
+            0 if it may, which then must be followed by `succeeded`, `troubled`, `closed` or `left`; else the seconds
+            after which to ask again.
+        """
+        now_s = self._clock.monotonic_s()
+        with self._lock:
+            if now_s < self._not_before_s:
+                return self._not_before_s - now_s
+            if self._standing is not Standing.OPEN and self._probing:
+                return _MARGIN_S / 4  # one picture at a time finds out whether it works again
+            wait_s = self._over_limit_s(megapixels, now_s)
+            if wait_s:
+                return wait_s
+            self._sent.append((now_s, megapixels))
+            self._probing = self._standing is not Standing.OPEN
+            return 0.0
+
+    def succeeded(self) -> None:
+        """The service answered as it should."""
+        with self._lock:
+            self.successes += 1
+            self._standing, self._why, self._not_before_s, self._probing = Standing.OPEN, "", 0.0, False
+
+    def left(self) -> None:
+        """The picture was not sent after all, or its end says nothing about the route."""
+        with self._lock:
+            self._probing = False
+
+    def refund(self, megapixels: float) -> None:
+        """A picture that was let in did not leave: it does not count in its minute."""
+        with self._lock:
+            for index in range(len(self._sent) - 1, -1, -1):
+                if self._sent[index][1] == megapixels:
+                    del self._sent[index]
+                    return
+
+    def troubled(self, why: str, wait_s: float, *, offline: bool = False) -> None:
+        """Nothing is to be sent for a while.
+
+        Args:
+            why: in words.
+            wait_s: how long.
+            offline: the service cannot even be reached.
+        """
+        with self._lock:
+            self._probing = False
+            if self._standing is Standing.PAUSED and self._clock.monotonic_s() < self._not_before_s:
+                return
+            self._standing = Standing.OFFLINE if offline else Standing.WAITING
+            self._why = why
+            self._not_before_s = max(self._not_before_s, self._clock.monotonic_s() + wait_s)
+
+    def close(self, why: str) -> None:
+        """Something takes a person."""
+        with self._lock:
+            self._probing = False
+            self._standing, self._why = Standing.PAUSED, why
+            self._not_before_s = self._clock.monotonic_s() + _LOOK_AGAIN_S
+
+    def reopen(self) -> None:
+        """A person says that it may be tried again."""
+        with self._lock:
+            if self._standing is not Standing.OPEN:
+                self._not_before_s, self._probing = 0.0, False
+
+    def hold(self, wait_s: float) -> None:
+        """The service's own count says that it would refuse what comes sooner: the route is open, and waits."""
+        with self._lock:
+            self._not_before_s = max(
+                self._not_before_s, self._clock.monotonic_s() + min(wait_s, 2 * _WINDOW_S)
+            )
+
+    def view(self) -> View:
+        """How it stands now."""
+        with self._lock:
+            wait_s = max(0.0, self._not_before_s - self._clock.monotonic_s())
+            return View(standing=self._standing, why=self._why, wait_s=wait_s)
+
+    def _over_limit_s(self, megapixels: float, now_s: float) -> float:
+        """Seconds until this picture fits into what the last minute has left; one that never would goes alone."""
+        window_s = _WINDOW_S + _MARGIN_S
+        while self._sent and self._sent[0][0] <= now_s - window_s:
+            self._sent.popleft()
+        if not self._limit:
+            return 0.0
+        used = sum(one for _, one in self._sent)
+        if used + megapixels <= self._limit or not self._sent:
+            return 0.0
+        for sent_s, one in self._sent:
+            used -= one
+            if used + megapixels <= self._limit:
+                return sent_s + window_s - now_s
+        return self._sent[-1][0] + window_s - now_s

@@ -1,0 +1,126 @@
+"""Puts the uploader together from settings, locks it in, and lets it run: what `cutoutd hosted` is.
+
+It must not start anything before the process is confined.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from cutoutd import logs
+from cutoutd.egress import Places
+from cutoutd.errors import AlreadyRunningError, StorageError, UsageError
+from cutoutd.hosted import key as keys
+from cutoutd.hosted.budget import Budget
+from cutoutd.hosted.courier import Courier
+from cutoutd.hosted.leave import Ending
+from cutoutd.hosted.ledger import FILE_NAME, Ledger
+from cutoutd.hosted.office import Office
+from cutoutd.hosted.providers import provider_of
+from cutoutd.hosted.replies import Replies
+from cutoutd.hosted.route import Route
+from cutoutd.hosted.uploader import Uploader
+from cutoutd.sandbox.uploader import confine_uploader
+from cutoutd.settings.choices import Sandbox
+from cutoutd.settings.environment import KEY_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping
+
+    from cutoutd.clock import Clock
+    from cutoutd.settings.schema import Settings
+
+_KILLED: Final = "cutoutd was ended or lost power before the service had answered"
+_PRIVATE_UMASK: Final = 0o077
+
+
+def run(settings: Settings, *, clock: Clock, environ: MutableMapping[str, str], parent: int | None) -> None:
+    """Be the uploader, until a signal or the parent's end.
+
+    Args:
+        settings: with at least one tagged folder.
+        clock: wall and steady time.
+        environ: the process's own; the key is taken out of it.
+        parent: the process whose end is ours; None for none.
+
+    Raises:
+        UsageError: no folder is tagged, or a layer of the sandbox is missing and required.
+        ConfigurationError: the key is not usable.
+        AlreadyRunningError: another uploader works here.
+        StorageError: the disk refuses.
+    """
+    if not settings.tagged:
+        raise UsageError(
+            "no folder is tagged for the hosted service, or [hosted] enabled is false: there is nothing to send",
+            advice='Set enabled = true in [hosted], and route = "hosted" in a [[folder]].',
+        )
+    os.umask(_PRIVATE_UMASK)
+    key = keys.read(settings.hosted.api_key_file, environ)
+    environ.pop(KEY_VARIABLE, None)
+    places = Places.under(settings.service.state_dir)
+    ending = Ending()
+    with _held(places), Ledger(places.root / FILE_NAME, create=True) as ledger:
+        layers = confine_uploader(
+            root=places.root,
+            port=settings.hosted.address.port,
+            required=settings.pool.sandbox is Sandbox.REQUIRED,
+        )
+        courier = Courier(settings.hosted)
+        # Only now: a thread that is there earlier would not be confined by every kernel.
+        logs.configure(level=settings.service.log_level, log_format=settings.service.log_format)
+        _end_on_signals(ending)
+        left_open = ledger.close_left_open(_KILLED)
+        if left_open:
+            logs.get().warning("hosted.unknown", uploads=left_open, why=_KILLED)
+        office = Office(
+            settings=settings,
+            places=places,
+            ledger=ledger,
+            budget=Budget(settings),
+            route=Route(
+                clock,
+                megapixels_per_minute=settings.hosted.megapixels_per_minute,
+                at_once=settings.hosted.concurrency,
+            ),
+            courier=courier,
+            provider=provider_of(settings.hosted, key),
+            replies=Replies(places, settings.hosted.keep_replies_days),
+            clock=clock,
+            key=key,
+            ending=ending,
+        )
+        Uploader(office, layers=layers, parent=parent).run()
+
+
+@contextmanager
+def _held(places: Places) -> Iterator[None]:
+    """The directories, for this process alone."""
+    try:
+        places.make()
+        descriptor = os.open(places.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(f"the system says: {error.strerror}", path=places.root) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyRunningError("an uploader works here", path=places.root) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _end_on_signals(ending: Ending) -> None:
+    """The first signal stops what is being sent; the second does not wait for answers either."""
+
+    def end(number: int, _: object) -> None:
+        if ending.is_set():
+            os._exit(128 + number)  # what has no answer is unknown; the next start says so
+        ending.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)

@@ -1,0 +1,325 @@
+"""One sending of one picture: from the row in the ledger, over the answer, to the row's end.
+
+It must not try twice; what may be tried again is raised as that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.clock import rfc3339
+from cutoutd.egress import Body, Outcome
+from cutoutd.hosted import verdict
+from cutoutd.hosted.cargo import AlteredError
+from cutoutd.hosted.courier import Courier, UnansweredError, UnsentError, UntrustedError
+from cutoutd.hosted.known import key_of
+from cutoutd.hosted.leave import Reason, StoppedError
+from cutoutd.hosted.ledger import Closing, End, Entry, LedgerError
+from cutoutd.hosted.office import UNKNOWN, UNTOUCHED, upload_of
+from cutoutd.hosted.verdict import Meaning, Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cutoutd.egress import Reply, Request
+    from cutoutd.hosted.cargo import Cargo
+    from cutoutd.hosted.courier import Answer
+    from cutoutd.hosted.leave import Leave
+    from cutoutd.hosted.office import Office
+    from cutoutd.hosted.provider import Question
+    from cutoutd.hosted.route import Slot
+
+_LEDGER_WAIT_S: Final = 5.0
+_BYTES_A_PIXEL: Final = 8
+_OTHER_BYTES: Final = 4 << 20
+"""An answer's most: an uncompressed picture of 16 bits a colour, and what stands around it."""
+
+_NEAR_THE_END: Final = 1024
+
+
+class TryAgainError(Exception):
+    """Not now; nothing was charged.
+
+    Args:
+        cause: in words.
+        retry_after_s: as the service asked; None if it did not.
+        is_offline: it could not be reached.
+        is_fault: perhaps the picture is to blame.
+    """
+
+    def __init__(
+        self,
+        cause: str,
+        *,
+        retry_after_s: float | None = None,
+        is_offline: bool = False,
+        is_fault: bool = False,
+    ) -> None:
+        super().__init__(cause)
+        self.retry_after_s = retry_after_s
+        self.is_offline = is_offline
+        self.is_fault = is_fault
+
+
+class PostponedError(Exception):
+    """The request stays in the outbox; the route, or the ledger, says why."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Sending:
+    """One sending.
+
+    Attributes:
+        office: what all share.
+        request: whose picture.
+        cargo: the picture.
+        leave: to go on.
+        slot: held until the answer is there.
+        row: in the ledger; None before anything leaves.
+        charged: credits that it counts, once it is over.
+    """
+
+    office: Office
+    request: Request
+    cargo: Cargo
+    leave: Leave
+    slot: Slot
+    row: int | None = None
+    charged: float = 0.0
+    _began_us: int = 0
+    _began_s: float = 0.0
+
+    def run(self) -> Reply:
+        """Send it, and deal with what comes of it.
+
+        Raises:
+            TryAgainError, PostponedError, StoppedError: there is no reply yet.
+            OSError: the disk refuses.
+        """
+        office, cargo = self.office, self.cargo
+        question = office.provider.question(upload_of(self.request), Courier.boundary())
+        draft = office.replies.draft(self.request.id)
+        try:
+            answer = office.courier.ask(
+                question,
+                cargo,
+                announced=self.request.bytes,
+                into=draft,
+                at_most=upload_of(self.request).pixels * _BYTES_A_PIXEL + _OTHER_BYTES,
+                begin=lambda: self._begin(question),
+                may_go_on=self.leave.check,
+            )
+            self.slot.give_back()
+            return self._answered(answer, question, draft)
+        except UnsentError as error:
+            self._close(Closing(end=End.REFUSED, sent=cargo.sent, cause=str(error)))
+            raise TryAgainError(
+                str(error), is_offline=error.is_offline, is_fault=not error.is_offline
+            ) from error
+        except UnansweredError as error:
+            office.route.left()
+            return self._unknown(str(error), Closing(end=End.UNKNOWN, sent=cargo.sent))
+        except UntrustedError as error:
+            office.route.close(str(error))
+            raise PostponedError from error
+        except LedgerError as error:
+            office.route.troubled(str(error), _LEDGER_WAIT_S)
+            raise PostponedError from error
+        except (StoppedError, AlteredError) as stop:
+            office.route.left()
+            return self._stopped(stop)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _begin(self, question: Question) -> None:
+        office, request = self.office, self.request
+        self.leave.check()
+        self._began_us, self._began_s = office.clock.now_us(), office.clock.monotonic_s()
+        self.row = office.ledger.begin(
+            Entry(
+                request=request,
+                provider=office.provider.name,
+                host=office.host,
+                options=question.options,
+                expected=office.price(request),
+                began_us=self._began_us,
+            )
+        )
+        office.log(
+            "upload.begun",
+            request,
+            host=office.host,
+            bytes=request.bytes,
+            sha256=request.sha256,
+            why=request.why,
+        )
+
+    def _close(self, closing: Closing) -> None:
+        """Write the end down, if there was a beginning."""
+        if self.row is None:
+            return
+        self.office.ledger.close(self.row, closing)
+        self.office.log(
+            "upload.ended",
+            self.request,
+            end=closing.end.value,
+            status=closing.status,
+            bytes=closing.sent,
+            credits=closing.credits,
+            ms=closing.took_ms,
+            why=closing.cause,
+        )
+
+    def _stopped(self, stop: StoppedError | AlteredError) -> Reply:
+        self._close(Closing(end=End.WITHDRAWN, sent=self.cargo.sent, cause=str(stop)))
+        at = rfc3339(self._began_us) if self.row is not None else ""
+        if isinstance(stop, AlteredError):
+            return self.office.reply(
+                self.request, Outcome.FAILED, cause=str(stop), advice=UNTOUCHED, at=at, sent=self.cargo.sent
+            )
+        if stop.reason is Reason.WITHDRAWN and self.row is not None:
+            return self.office.reply(
+                self.request, Outcome.WITHDRAWN, cause=str(stop), at=at, sent=self.cargo.sent
+            )
+        raise stop
+
+    def _answered(self, answer: Answer, question: Question, draft: Path) -> Reply:
+        office = self.office
+        found = verdict.judge(answer, office.provider, office.clock.now_us())
+        cause = office.scrubbed(found.cause)
+        match found.meaning:
+            case Meaning.PICTURE:
+                office.route.succeeded()
+                megapixels = upload_of(self.request).pixels / 1e6
+                if wait_s := verdict.exhausted_s(answer, megapixels, office.clock.now_us()):
+                    office.route.hold(wait_s)
+                return self._picture(answer, question, draft)
+            case Meaning.UNCLEAR:
+                office.route.left()
+                return self._unknown(cause, self._closing(End.UNKNOWN, answer))
+            case Meaning.REFUSED:
+                office.route.succeeded()
+                closing = self._closing(End.FAILED, answer, cause)
+                self._close(closing)
+                return office.reply(
+                    self.request,
+                    Outcome.FAILED,
+                    cause=cause,
+                    advice=found.advice,
+                    at=rfc3339(self._began_us),
+                    sent=self.request.bytes,
+                    charged=closing.credits,
+                )
+            case Meaning.CLOSED:
+                self._close(self._closing(End.REFUSED, answer, cause))
+                office.route.close(f"{cause}. {found.advice}")
+                raise PostponedError
+            case Meaning.LATER:
+                self._close(self._closing(End.REFUSED, answer, cause))
+                raise _again(cause, found)
+
+    def _picture(self, answer: Answer, question: Question, draft: Path) -> Reply:
+        office, request = self.office, self.request
+        flaw = answer.flaw or _unwrapped(question, draft) or _flaw(question, draft)
+        if flaw:
+            cause = f"{office.provider.name} says that it cut the picture, but {flaw}"
+            return self._unknown(cause, self._closing(End.UNKNOWN, answer))
+        sha256, size = office.replies.settled(draft)
+        closing = self._closing(End.OK, answer, body=question.body, reply_sha256=sha256, reply_bytes=size)
+        if closing.credits is None:
+            self.charged = office.price(request)
+        is_kept = bool(self.charged) and office.replies.keeps
+        key = key_of(office, request, question.options)
+        if is_kept:
+            office.replies.keep(draft, key)
+        self._close(closing)
+        if is_kept:
+            office.replies.pass_on(key, request.id)
+        else:
+            office.replies.hand_over(draft, request.id)
+        return office.reply(
+            request,
+            Outcome.OK,
+            body=question.body,
+            at=rfc3339(self._began_us),
+            sent=request.bytes,
+            charged=closing.credits,
+        )
+
+    def _unknown(self, cause: str, closing: Closing) -> Reply:
+        """It has the picture, and we have no whole answer: only a person may send it again."""
+        if closing.credits is None:
+            self.charged = self.office.price(self.request)
+        self._close(
+            Closing(
+                end=End.UNKNOWN,
+                status=closing.status,
+                sent=closing.sent,
+                credits=closing.credits,
+                took_ms=closing.took_ms,
+                cause=cause,
+            )
+        )
+        return self.office.reply(
+            self.request,
+            Outcome.UNKNOWN,
+            cause=cause,
+            advice=UNKNOWN,
+            at=rfc3339(self._began_us),
+            sent=self.request.bytes,
+            charged=closing.credits,
+        )
+
+    def _closing(
+        self,
+        end: End,
+        answer: Answer,
+        cause: str = "",
+        *,
+        body: Body | None = None,
+        reply_sha256: str | None = None,
+        reply_bytes: int | None = None,
+    ) -> Closing:
+        """The end by an answer; what it charged counts from now on."""
+        charged = verdict.credits_of(answer)
+        self.charged = charged or 0.0
+        return Closing(
+            end=end,
+            status=answer.status,
+            sent=self.cargo.sent,
+            credits=charged,
+            took_ms=round((self.office.clock.monotonic_s() - self._began_s) * 1000),
+            body=body,
+            reply_sha256=reply_sha256,
+            reply_bytes=reply_bytes,
+            cause=cause,
+        )
+
+
+def _again(cause: str, found: Verdict) -> TryAgainError:
+    return TryAgainError(cause, retry_after_s=found.retry_after_s, is_fault=found.is_fault)
+
+
+def _unwrapped(question: Question, draft: Path) -> str:
+    """Take the picture out of what it came in; returns what is wrong, or nothing."""
+    if question.unwrap is None:
+        return ""
+    try:
+        picture = question.unwrap(draft.read_bytes())
+    except ValueError as error:
+        return f"there is {error}"
+    draft.write_bytes(picture)
+    return ""
+
+
+def _flaw(question: Question, draft: Path) -> str:
+    """What is wrong with a reply's body, by its first and last bytes: nothing is decoded here."""
+    with draft.open("rb") as file:
+        start = file.read(len(question.starts))
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _NEAR_THE_END))
+        end = file.read()
+    if start != question.starts:
+        return "a web page came" if start.lstrip()[:1] == b"<" else "what came is nothing of the kind"
+    return "" if question.ends in end else "its end is missing"

@@ -1,0 +1,205 @@
+"""The uploader's own loop: looks into the outbox, keeps the threads that send at work, and says how it stands.
+
+It must not look at anything but the directories it shares with the supervisor.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd import egress, logs
+from cutoutd.clock import rfc3339
+from cutoutd.egress import ParcelError
+from cutoutd.errors import CutoutdError
+from cutoutd.hosted import status
+from cutoutd.hosted.course import Course
+from cutoutd.hosted.desk import Desk
+from cutoutd.hosted.ledger import LedgerError, Spent, day_of
+
+if TYPE_CHECKING:
+    from cutoutd.egress import Request
+    from cutoutd.hosted.office import Office
+
+LOOK_S: Final = 0.2
+DRAIN_S: Final = 15.0
+"""What was sent whole when the end is asked for may still be answered for so long; its answer was paid for."""
+
+_TRIM_S: Final = 3600.0
+_STATUS_S: Final = 1.0
+_DISK_S: Final = 5.0
+_PARCEL: Final = re.compile(r"([0-9a-f]{32})\.json")
+
+
+class UploaderDiedError(CutoutdError):
+    """A thread that sends ended with an error nobody had thought of."""
+
+    title = "The uploader had a fault"
+
+
+class Uploader:
+    """The loop, and what it knows.
+
+    Args:
+        office: what all uploads share.
+        layers: of the sandbox, for its status.
+        parent: the process that started it, whose end is its own; None for none.
+    """
+
+    def __init__(self, office: Office, *, layers: tuple[str, ...], parent: int | None) -> None:
+        self._office = office
+        self._layers = layers
+        self._parent = parent
+        self._desk = Desk(office)
+        self._log = logs.get()
+        self._fault: BaseException | None = None
+        self._day = -1
+        self._told: tuple[Any, ...] = ()
+        self._status_due_s = self._trim_due_s = 0.0
+        self._was_paused = False
+        # One half waits for the service while the other writes down what came.
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"upload-{number}", daemon=True)
+            for number in range(2 * office.settings.hosted.concurrency)
+        ]
+
+    def run(self) -> None:
+        """Work until asked to end, and then let what was sent whole be answered.
+
+        Raises:
+            UploaderDiedError: a thread did.
+        """
+        for thread in self._threads:
+            thread.start()
+        self._log.info(
+            "hosted.started",
+            host=self._office.host,
+            provider=self._office.provider.name,
+            folders=[folder.name for folder in self._office.settings.tagged],
+            sandbox=list(self._layers),
+        )
+        while not self._office.ending.is_set() and self._fault is None:
+            self._look()
+            self._office.ending.wait(LOOK_S)
+        self._office.ending.set()
+        deadline_s = self._office.clock.monotonic_s() + DRAIN_S
+        for thread in self._threads:
+            thread.join(max(0.0, deadline_s - self._office.clock.monotonic_s()))
+        self._tell(force=True, ended=True)
+        self._log.info("hosted.ended", unanswered=sum(thread.is_alive() for thread in self._threads))
+        if self._fault is not None:
+            raise UploaderDiedError(f"{type(self._fault).__name__}: {self._fault}") from self._fault
+
+    def _look(self) -> None:
+        office = self._office
+        if self._parent is not None and os.getppid() != self._parent:
+            self._log.warning("hosted.orphaned")
+            office.ending.set()
+            return
+        paused = os.path.lexists(office.places.paused)
+        if self._was_paused and not paused:
+            office.route.reopen()  # a person says: go on
+        self._was_paused = paused
+        self._desk.pause(paused=paused)
+        try:
+            self._know_the_day()
+            names = os.listdir(office.places.outbox)  # noqa: PTH208 -- names alone are wanted
+        except (OSError, LedgerError) as error:
+            office.route.troubled(str(error), _DISK_S)
+            return
+        ids = {found[1] for name in names if (found := _PARCEL.fullmatch(name))}
+        self._desk.keep_only(ids)
+        for request in self._read(self._desk.unknown(sorted(ids))):
+            self._desk.offer(request)
+        now_s = office.clock.monotonic_s()
+        if now_s >= self._trim_due_s:
+            self._trim_due_s = now_s + _TRIM_S
+            if removed := office.replies.trim(office.clock.now_us() / 1e6):
+                self._log.info("hosted.forgot", replies=removed)
+        self._tell()
+
+    def _read(self, ids: list[str]) -> list[Request]:
+        """The new requests, the oldest first; what is none is passed over until it is one."""
+        found = []
+        for id_ in ids:
+            path = self._office.places.outbox / f"{id_}.json"
+            with suppress(OSError, ParcelError):
+                found.append((path.stat().st_mtime_ns, id_, egress.read_request(path)))
+        return [request for _, _, request in sorted(found, key=lambda one: one[:2])]
+
+    def _know_the_day(self) -> None:
+        """Limits begin anew at midnight (UTC)."""
+        now_us = self._office.clock.now_us()
+        if day_of(now_us) != self._day:
+            spent = self._office.ledger.day(now_us)
+            self._office.budget.know({folder: one.credits for folder, one in spent.items()})
+            self._day = day_of(now_us)
+
+    def _serve(self) -> None:
+        """Send one request after the other: the whole life of a thread."""
+        try:
+            while (request := self._desk.next()) is not None:
+                finished = False
+                try:
+                    finished = Course(office=self._office, request=request).run()
+                except (OSError, LedgerError) as error:
+                    self._log.warning("hosted.disk", why=str(error))
+                    self._office.route.troubled(f"the disk refuses: {error}", _DISK_S)
+                finally:
+                    self._desk.done(request, finished=finished)
+                if not finished:
+                    self._office.ending.wait(LOOK_S)  # for the loop to see why
+        except BaseException as error:  # noqa: BLE001 -- the loop ends the process loudly
+            self._fault = error
+            self._office.ending.set()
+
+    def _tell(self, *, force: bool = False, ended: bool = False) -> None:
+        office = self._office
+        now_s = office.clock.monotonic_s()
+        view = office.route.view()
+        waiting, in_hand = self._desk.counts()
+        state = (view.standing, view.why, self._was_paused, tuple(waiting.items()), tuple(in_hand.items()))
+        if not force and (now_s < self._status_due_s or state == self._told):
+            return
+        self._told, self._status_due_s = state, now_s + _STATUS_S
+        with suppress(LedgerError):
+            today = office.ledger.day(office.clock.now_us())
+            folders = {
+                name: self._folder(today.get(name, Spent()), waiting[name], in_hand[name], name)
+                for name in sorted({folder.name for folder in office.settings.tagged} | set(today))
+            }
+            status.write(
+                office.places.root,
+                {
+                    "pid": None if ended else os.getpid(),
+                    "at": rfc3339(office.clock.now_us()),
+                    "route": "paused" if self._was_paused else view.standing.value,
+                    "why": "by `cutoutd pause --hosted`" if self._was_paused else office.scrubbed(view.why),
+                    "wait_s": round(view.wait_s, 1),
+                    "provider": office.provider.name,
+                    "host": office.host,
+                    "in_flight": sum(in_hand.values()),
+                    "waiting": sum(waiting.values()),
+                    "today": {
+                        "uploads": sum(one.uploads for one in today.values()),
+                        "bytes": sum(one.bytes for one in today.values()),
+                        "credits": sum(one.credits for one in today.values()),
+                    },
+                    "folders": folders,
+                    "sandbox": list(self._layers),
+                },
+            )
+
+    def _folder(self, spent: Spent, waiting: int, in_hand: int, name: str) -> dict[str, Any]:
+        hosted = self._office.settings.hosted
+        return {
+            "uploads": spent.uploads,
+            "bytes": spent.bytes,
+            "credits": spent.credits,
+            "in_flight": in_hand,
+            "waiting": waiting,
+            "why": self._office.budget.refusal(name, hosted.expected_credits) if waiting else "",
+        }
