@@ -145,11 +145,17 @@ class Lane:
             names.append(self.chance.choice(sorted(self.sources)))
         for name in names:
             bad = self.chance.random() < 0.15
-            content = jpeg(self.chance.randrange(4), self.chance.randrange(60, 96)) if not bad else broken()
+            content = broken() if bad else self._new_picture()
             fate = Fate.FAILED if bad else Fate.CUT
             self.sources[name] = Source(content=content, fate=fate, renditions=1 + (self.kind == "two forms"))
             self.site.drop(name, content, age_s=1000.0 + self.chance.random())
         self.disk.say("sync")
+
+    def _new_picture(self) -> bytes:
+        """One that no other has the bytes of: an original that was moved twice must be told from two of one content."""
+        drawn = jpeg(self.chance.randrange(4), self.chance.randrange(60, 96))
+        note_ = f"{self.chance.randrange(1 << 62):016x}".encode("ascii")
+        return drawn[:2] + b"\xff\xfe" + (len(note_) + 2).to_bytes(2, "big") + note_ + drawn[2:]
 
     def crash(self, mode: Mode, findings: Findings) -> None:
         """One power cut, and all that follows."""

@@ -27,8 +27,9 @@ LASTED_S: Final = 60.0
 END_S: Final = 5.0
 """How long an uploader that was asked to end may take; what it was sending is told to be unknown."""
 
-_HOPELESS: Final = frozenset({2, 3})
-"""Exit codes that no other start would change: wrong configuration, and one that runs already."""
+_HOPELESS: Final = frozenset({2})
+"""Exit codes that no other start would change: wrong configuration. That one runs already passes: an earlier run's
+uploader waits for a last answer."""
 
 
 @contextmanager

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 MAX_WAITING: Final = 32
 """Copies in the outbox: enough to keep any service busy, few enough for the disk."""
 
-START_S: Final = 15.0
-"""So long after our own start the uploader may still be on its way up."""
+START_S: Final = 30.0
+"""So long after our own start the uploader may still be on its way up, or an earlier run's be on its way out."""
 
 MAX_COPY_PIXELS: Final = 50_000_000
 MAX_COPY_BYTES: Final = 12_000_000

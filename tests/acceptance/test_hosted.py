@@ -1,0 +1,231 @@
+"""The hosted route from end to end: the real daemon, the real uploader, and a service on loopback that really answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.acceptance.conftest import picture
+from tests.hosted_server import Behaviour, HostedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.acceptance.conftest import Bench, Daemon
+
+KEY = "a-key-that-nobody-else-may-see"
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A configuration with a tagged and an untagged folder, and the service it names."""
+
+    bench: Bench
+    server: HostedServer
+    config: Path
+
+    def configure(self, route: str, *lines: str) -> None:
+        """Write it."""
+        root = self.bench.root
+        self.config.write_text(
+            f'[service]\nstate_dir = "{root}/own-state"\n'
+            f'[hosted]\nenabled = true\nbase_url = "{self.server.url}"\napi_key_file = "{root}/key"\n'
+            "max_credits_per_day = 100\n"
+            + "".join(
+                f'[[folder]]\nname = "{name}"\ninput = "{root}/{name}"\noutput = "{root}/{name}-out"\n'
+                f'route = "{way}"\nsettle_s = 0.2\npoll_interval_s = 0.2\n{extra}\n'
+                for name, way, extra in (("shop", route, "\n".join(lines)), ("private", "local", ""))
+            ),
+            encoding="utf-8",
+        )
+
+    def drop(self, folder: str, name: str, image: Image.Image | None = None) -> None:
+        """A picture, old enough to be taken at once, with metadata that says where it was taken."""
+        exif = Image.Exif()
+        exif[0x010E] = "at home"
+        draft = self.bench.root / "draft.jpg"
+        (image or picture()).save(draft, quality=90, exif=exif)
+        os.utime(draft, (time.time() - 60,) * 2)
+        draft.rename(self.bench.root / folder / name)
+
+    def once(self, *options: str) -> int:
+        """Cut what is there."""
+        return self.bench.call("run", "--config", self.config, "--once", *options).returncode
+
+    def kill_all(self, daemon: Daemon) -> None:
+        """As a machine that fails: the daemon and its uploader at once."""
+        status = json.loads((self.bench.root / "own-state/hosted/status.json").read_text("ascii"))
+        os.kill(status["pid"], signal.SIGKILL)
+        os.killpg(daemon.process.pid, signal.SIGKILL)
+        daemon.process.wait()
+
+    def sidecar(self, folder: str, name: str) -> dict[str, Any]:
+        """What a folder's sidecar says."""
+        return self.bench.sidecar(f"{self.bench.root}/{folder}-out/{name}.json")
+
+    def states(self) -> dict[str, str]:
+        """The journal by path."""
+        listed = self.bench.call("jobs", "--config", self.config, "--json")
+        return {job["path"]: job["state"] for job in json.loads(listed.stdout)["jobs"]}
+
+
+@pytest.fixture
+def shop(bench: Bench) -> Iterator[Shop]:
+    """With its folders and its key."""
+    for name in ("shop", "private"):
+        (bench.root / name).mkdir()
+        (bench.root / f"{name}-out").mkdir()
+    key = bench.root / "key"
+    key.write_text(f"{KEY}\n", encoding="ascii")
+    key.chmod(0o600)
+    with HostedServer() as server:
+        yield Shop(bench=bench, server=server, config=bench.root / "cutoutd.toml")
+
+
+def half_a_ball() -> Image.Image:
+    """A subject that is cut off by the frame: the score here is doubtful."""
+    whole = picture(width=720, height=270)
+    return whole.crop((360, 0, 720, 270))
+
+
+def test_a_tagged_folder_is_cut_by_the_service_and_no_other_leaves(shop: Shop) -> None:
+    """Its pixels alone leave, the original's own are in the result, and sidecar and ledger say the same."""
+    shop.configure("hosted")
+    shop.drop("shop", "a.jpg", picture(1))
+    shop.drop("private", "b.jpg", picture(2))
+    assert shop.once() == 0
+    (seen,) = shop.server.seen
+    assert b"at home" not in seen.picture
+    assert seen.file_name != "a.jpg"
+    sidecar = shop.sidecar("shop", "a.png")
+    assert (sidecar["route"], sidecar["model"]["name"]) == ("hosted", "removebg")
+    assert sidecar["egress"]["bytes"] == len(seen.picture)
+    assert "route" in sidecar["egress"]["why"]
+    assert shop.sidecar("private", "b.png")["egress"] is None
+    # The server cuts an ellipse: its matte is in the result, with the original's colours under it.
+    cut = np.asarray(Image.open(shop.bench.root / "shop-out/a.png"))
+    original = np.asarray(Image.open(shop.bench.root / "shop/a.jpg"))
+    opaque = cut[..., 3] == 255
+    assert 0.2 < opaque.mean() < 0.6
+    assert np.array_equal(cut[opaque][:, :3], original[opaque])
+    audit = shop.bench.call("audit", "--config", shop.config)
+    assert audit.stdout.count("shop  job") == 1
+    assert KEY not in audit.stdout + (shop.bench.root / "shop-out/a.png.json").read_text("utf-8")
+    assert not list((shop.bench.root / "own-state/hosted/outbox").iterdir())
+    assert not list((shop.bench.root / "own-state/hosted/inbox").iterdir())
+
+
+def test_a_doubtful_cutout_is_made_again_by_the_service_and_says_why(shop: Shop) -> None:
+    """And one that is good enough stays here."""
+    shop.configure("local-then-hosted", "escalate_below = 0.9")
+    shop.drop("shop", "doubtful.jpg", half_a_ball())
+    shop.drop("shop", "good.jpg", picture(1))
+    assert shop.once() == 0
+    assert len(shop.server.seen) == 1
+    doubtful = shop.sidecar("shop", "doubtful.png")
+    assert doubtful["route"] == "hosted"
+    assert "quality score" in doubtful["egress"]["why"]
+    assert shop.sidecar("shop", "good.png")["egress"] is None
+
+
+@pytest.mark.parametrize("fault", [Behaviour.BAD_PICTURE, Behaviour.PAGE_200, Behaviour.NO_CREDITS])
+def test_an_outage_costs_quality_and_never_a_file(shop: Shop, fault: Behaviour) -> None:
+    """Over local-then-hosted the local cutout is there in the end, and says what went wrong."""
+    shop.configure("local-then-hosted", "escalate_below = 0.9")
+    shop.drop("shop", "doubtful.jpg", half_a_ball())
+    shop.server.next(*[fault] * 3)
+    assert shop.once() == 0
+    sidecar = shop.sidecar("shop", "doubtful.png")
+    assert sidecar["route"] in ("local", "local-then-hosted")
+    assert sidecar["model"]["name"] == "u2net-int8"
+    assert any("the hosted service was wanted" in warning for warning in sidecar["warnings"])
+
+
+def test_a_service_without_credits_stops_its_own_folder_alone(shop: Shop) -> None:
+    """What waits for it is listed, and goes on when there are credits again."""
+    shop.configure("hosted")
+    shop.drop("shop", "a.jpg", picture(1))
+    shop.drop("private", "b.jpg", picture(2))
+    shop.server.next(Behaviour.NO_CREDITS)
+    assert shop.once() == 1
+    assert shop.states() == {"a.jpg": "uploading", "b.jpg": "done"}
+    assert shop.once() == 0
+    assert shop.states() == {"a.jpg": "done", "b.jpg": "done"}
+
+
+def test_what_may_have_been_billed_waits_for_a_person(shop: Shop, start: Callable[..., Daemon]) -> None:
+    """Killed while the service works on it: it is unknown, never sent again by itself, and `retry` sends it."""
+    shop.configure("hosted")
+    shop.drop("shop", "a.jpg", picture(1))
+    shop.server.next(Behaviour.SILENCE)
+    daemon = start("--config", shop.config)
+    shop.server.wait_for(1, timeout_s=60)
+    shop.bench.wait_for(lambda: shop.server.seen[0].is_whole, "the whole upload")
+    shop.kill_all(daemon)
+    assert shop.once() == 1
+    assert shop.states() == {"a.jpg": "unknown"}
+    assert shop.once() == 1
+    assert len(shop.server.seen) == 1
+    shop.bench.call("retry", "1", "--config", shop.config)
+    assert shop.once() == 0
+    assert len(shop.server.seen) == 2
+
+
+def test_a_killed_daemon_pays_once(shop: Shop, start: Callable[..., Daemon]) -> None:
+    """The reply is there, the result is not: what was paid for is found again."""
+    shop.configure("hosted")
+    shop.drop("shop", "a.jpg", picture(1))
+    daemon = start("--config", shop.config)
+    inbox = shop.bench.root / "own-state/hosted/inbox"
+    shop.bench.wait_for(lambda: inbox.is_dir() and any(inbox.glob("*.body")), "a reply")
+    shop.kill_all(daemon)
+    assert shop.once() == 0
+    assert shop.states() == {"a.jpg": "done"}
+    assert len(shop.server.seen) == 1
+
+
+def test_a_pause_of_the_hosted_route_holds_nothing_else_up(shop: Shop, start: Callable[..., Daemon]) -> None:
+    """Nothing leaves while it lasts; the other folder goes on; `resume --hosted` ends it."""
+    shop.configure("hosted")
+    daemon = start("--config", shop.config)
+    shop.bench.wait_for((shop.bench.root / "own-state/hosted/status.json").exists, "the uploader")
+    assert shop.bench.call("pause", "--hosted", "--config", shop.config).returncode == 0
+    shop.drop("shop", "a.jpg", picture(1))
+    shop.drop("private", "b.jpg", picture(2))
+    shop.bench.wait_for((shop.bench.root / "private-out/b.png.json").exists, "the local cutout")
+    time.sleep(1)
+    assert not shop.server.seen
+    assert shop.bench.call("resume", "--hosted", "--config", shop.config).returncode == 0
+    shop.bench.wait_for((shop.bench.root / "shop-out/a.png.json").exists, "the hosted cutout")
+    assert daemon.end() == 0
+
+
+def test_with_local_only_nothing_leaves(shop: Shop) -> None:
+    """A folder that knows another way goes it; one that does not is refused, and says so."""
+    shop.configure("local-then-hosted", "escalate_below = 1")
+    shop.drop("shop", "doubtful.jpg", half_a_ball())
+    assert shop.once("--local-only") == 0
+    assert shop.sidecar("shop", "doubtful.png")["egress"] is None
+    shop.configure("hosted")
+    refused = shop.bench.call("run", "--config", shop.config, "--once", "--local-only")
+    assert refused.returncode == 2
+    assert '"shop"' in refused.stderr
+    assert not shop.server.seen
+
+
+def test_without_a_tag_there_is_no_uploader(shop: Shop) -> None:
+    """Not even its directories; and the switch alone sends nothing."""
+    shop.configure("local")
+    shop.drop("shop", "a.jpg", picture(1))
+    assert shop.once() == 0
+    assert not (shop.bench.root / "own-state/hosted").exists()
+    assert not shop.server.seen
