@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
+from cutoutd import renditions
 from cutoutd.egress import Body
 from cutoutd.engine import (
     compose,
@@ -26,9 +27,6 @@ from cutoutd.engine import (
     foreground,
     look,
     matting,
-    metadata,
-    overlay,
-    png,
     quality,
     refine,
     reply,
@@ -44,15 +42,13 @@ from cutoutd.errors import (
     from_os_error,
 )
 from cutoutd.failure import failure_of, whole
-from cutoutd.jobs import Cut, Exported, Failure, Format, NeedsRoom, SourceFacts, Staged, Unchanged
+from cutoutd.jobs import Cut, Exported, Failure, NeedsRoom, SourceFacts, Unchanged
 from cutoutd.models import catalog
 from cutoutd.ports import Step
 from cutoutd.publish.faults import storage_faults
-from cutoutd.publish.staging import result_name
-from cutoutd.publish.writing import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from io import RawIOBase
 
     from numpy.typing import NDArray
@@ -60,12 +56,9 @@ if TYPE_CHECKING:
     from cutoutd.engine.picture import Picture
     from cutoutd.jobs import Export, Quality, Received, Report, Task
     from cutoutd.ports import ModelSpec
-    from cutoutd.publish.writing import Sink
 
 ROOMY_PIXELS: Final = 50_000_000
 """From here on a picture may need more than its worker's share of the memory, and runs alone."""
-
-OVERLAY: Final = -1
 
 MAX_REPLY_BYTES: Final = 256 << 20
 """Of a hosted service's reply: more than the largest picture it may send."""
@@ -199,15 +192,15 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
     verdict = found.verdict
     review = verdict.score == 0.0 or verdict.score < task.recipe.review_below
     with watch.step("encode"), storage_faults(Path(task.staging)):
-        staged, warnings = _stage(task, picture, alpha, review=review, tell=tell)
+        stage = renditions.stage(task, picture, alpha, review=review, tell=tell)
     watch.spent["total"] = round((time.perf_counter() - begun) * 1000, 1)
     return Cut(
         source=facts,
-        staged=staged,
+        staged=stage.staged,
         quality=verdict,
         review=review,
         timings_ms=watch.spent,
-        warnings=(*picture.warnings, *warnings),
+        warnings=(*picture.warnings, *stage.warnings),
     )
 
 
@@ -277,65 +270,6 @@ def _placed(fine: NDArray[np.uint8], region: look.Region, height: int, width: in
     alpha = np.zeros((height, width), np.uint8)
     alpha[region.slices] = fine
     return alpha
-
-
-def _stage(
-    task: Task,
-    picture: Picture,
-    alpha: NDArray[np.uint8],
-    *,
-    review: bool,
-    tell: Callable[[Step], None],
-) -> tuple[tuple[Staged, ...], tuple[str, ...]]:
-    """Write every rendition into the staging directory; also returns what metadata was lost."""
-    height, width = alpha.shape
-    kept = metadata.kept(picture.exif, picture.xmp, task.recipe.metadata)
-    extras = png.Extras(icc=picture.icc, exif=kept.exif, xmp=kept.xmp)
-    layout = png.Layout(width=width, height=height, channels=4)
-    staged = [
-        _write(
-            task,
-            number,
-            layout,
-            lambda sink: png.write(sink, _told(compose.strips(picture.rgb, alpha), tell), layout, extras),
-        )
-        for number, _ in enumerate(task.recipe.renditions)
-    ]
-    if review:
-        veiled = overlay.overlay(picture.rgb, alpha)
-        small = png.Layout(width=veiled.shape[1], height=veiled.shape[0], channels=3)
-        staged.append(
-            _write(
-                task,
-                OVERLAY,
-                small,
-                lambda sink: png.write(sink, _told([veiled], tell), small, png.Extras(icc=picture.icc)),
-            )
-        )
-    return tuple(staged), kept.warnings
-
-
-def _told(strips: Iterable[NDArray[np.uint8]], tell: Callable[[Step], None]) -> Iterator[NDArray[np.uint8]]:
-    """The strips of a result; it is told when one is asked for, and when the last was taken."""
-    for strip in strips:
-        tell(Step.WRITE)
-        yield strip
-    tell(Step.SYNC)
-
-
-def _write(task: Task, rendition: int, layout: png.Layout, encode: Callable[[Sink], None]) -> Staged:
-    number = rendition if rendition != OVERLAY else len(task.recipe.renditions)
-    name = result_name(task.job, number, Format.PNG)
-    written = write_whole(Path(task.staging, name), encode)
-    return Staged(
-        name=name,
-        rendition=rendition,
-        bytes=written.bytes,
-        sha256=written.sha256,
-        width=layout.width,
-        height=layout.height,
-        format=Format.PNG,
-    )
 
 
 def _read(task: Task, max_bytes: int, tell: Callable[[Step], None]) -> bytes:

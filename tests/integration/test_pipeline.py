@@ -28,7 +28,8 @@ from cutoutd.jobs import (
     Unchanged,
 )
 from cutoutd.models import catalog
-from cutoutd.pipeline import OVERLAY, Engine, run
+from cutoutd.pipeline import Engine, run
+from cutoutd.renditions import OVERLAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
