@@ -37,9 +37,38 @@ OPEN = frozenset({JobState.QUEUED, JobState.WORKING, JobState.UPLOADING, JobStat
 
 
 class Format(StrEnum):
-    """What a rendition can be written as."""
+    """What a rendition can be written as; 8 bits a channel, alpha straight."""
 
-    PNG = "png"  # lossless, 8 bits a channel, straight alpha
+    PNG = "png"  # nothing lost
+    WEBP = "webp"  # nothing lost, or smaller
+    TIFF = "tiff"  # nothing lost, for programs of the trade
+    AVIF = "avif"  # smallest
+    JPEG = "jpeg"  # has no transparency
+
+    @property
+    def extension(self) -> str:
+        """Of a file's name, without the dot: the common one."""
+        return {Format.JPEG: "jpg", Format.TIFF: "tif"}.get(self, self.value)
+
+    @property
+    def max_side(self) -> int:
+        """Pixels of width or height that the format, or its encoder, can hold."""
+        # VP8 bitstream, 14 bits; libjpeg's JPEG_MAX_DIMENSION; AV1 frame header, 16 bits; PNG and TIFF have 31 and 32.
+        return {Format.WEBP: 16_383, Format.JPEG: 65_500, Format.AVIF: 65_535}.get(self, (1 << 31) - 1)
+
+
+class Channels(StrEnum):
+    """What a rendition shows."""
+
+    RGBA = "rgba"  # the subject, with its transparency where there is no background
+    ALPHA = "alpha"  # the matte alone, as grey
+
+
+class Profile(StrEnum):
+    """What becomes of the colour profile."""
+
+    KEEP = "keep"  # the picture's own colours, with its profile
+    SRGB = "srgb"  # converted, for programs that take every picture for sRGB
 
 
 class Metadata(StrEnum):
@@ -68,11 +97,54 @@ class Version:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Margin:
+    """Room around a subject: at the top, right, bottom and left, the sum of both.
+
+    Attributes:
+        px: pixels.
+        share: of the subject's height (top, bottom) or width (right, left).
+    """
+
+    px: tuple[int, int, int, int] = (0, 0, 0, 0)
+    share: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Rendition:
-    """One form in which a cutout is published."""
+    """One form in which a cutout is published; by default the picture's own pixels, with transparency.
+
+    Attributes:
+        format: the kind of file.
+        suffix: stands between the original's name and the extension.
+        quality: 1 to 100; None: as good as the format can, or for those that always lose something, as is usual.
+        channels: the subject, or its matte alone.
+        colour: of the background, sRGB; None: there is none of one colour.
+        picture: absolute path of the background; None: it is no picture.
+        crop: cut to the subject with this room around it; None: as large as the picture.
+        canvas: width and height, pixels; None: as large as what is shown.
+        scale: share of the canvas, or of the picture, that the subject takes; None: see `position`.
+        position: how much of the free room lies left of, and above, what is shown, 0 to 1; None: where it was.
+        shadow: how dark a shadow it casts on the ground, per cent; 0: none.
+        profile: what becomes of the colour profile.
+    """
 
     format: Format
     suffix: str
+    quality: int | None = None
+    channels: Channels = Channels.RGBA
+    colour: tuple[int, int, int] | None = None
+    picture: str | None = None
+    crop: Margin | None = None
+    canvas: tuple[int, int] | None = None
+    scale: float | None = None
+    position: tuple[float, float] | None = None
+    shadow: int = 0
+    profile: Profile = Profile.KEEP
+
+    @property
+    def is_transparent(self) -> bool:
+        """Whether its pixels have an alpha."""
+        return self.channels is Channels.RGBA and self.colour is None and self.picture is None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,6 +229,7 @@ class Staged:
     width: int
     height: int
     format: Format
+    background_sha256: str | None = None  # of the background picture's file that it shows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -46,6 +46,7 @@ from cutoutd.jobs import Cut, Exported, Failure, NeedsRoom, SourceFacts, Unchang
 from cutoutd.models import catalog
 from cutoutd.ports import Step
 from cutoutd.publish.faults import storage_faults
+from cutoutd.publish.writing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -192,7 +193,7 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
     verdict = found.verdict
     review = verdict.score == 0.0 or verdict.score < task.recipe.review_below
     with watch.step("encode"), storage_faults(Path(task.staging)):
-        stage = renditions.stage(task, picture, alpha, review=review, tell=tell)
+        stage = renditions.stage(task, picture, alpha, review=review, max_pixels=engine.max_pixels, tell=tell)
     watch.spent["total"] = round((time.perf_counter() - begun) * 1000, 1)
     return Cut(
         source=facts,

@@ -1,15 +1,19 @@
 """Every form of one cutout, staged: from the picture and its matte to whole, synced files.
 
-All forms come from one decode and one matte. It gives no file its name, and must not change picture or matte.
+All forms come from one decode and one matte. It gives no file its name, and must not change the matte, nor the
+picture where it can be seen.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.engine import compose, metadata, overlay, png
+from cutoutd.engine import codecs, decode, form, metadata, overlay, png, tiff
+from cutoutd.errors import LimitError, OutputError, PictureError
 from cutoutd.jobs import Format, Staged
 from cutoutd.ports import Step
 from cutoutd.publish.staging import result_name
@@ -21,12 +25,25 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from cutoutd.engine.backdrop import Backdrop
+    from cutoutd.engine.form import Form
+    from cutoutd.engine.metadata import Kept
     from cutoutd.engine.picture import Picture
     from cutoutd.jobs import Task
     from cutoutd.publish.writing import Sink
 
 OVERLAY: Final = -1
 """In a rendition's place: the picture that shows a doubtful matte over its source."""
+
+_PIECE_BYTES: Final = 1 << 22
+"""Written at a time, so that progress on a slow share can be told from none."""
+
+_STREAMED: Final = {Format.PNG: png.write, Format.TIFF: tiff.write}
+"""Formats that are written while their pixels are made; the others need the whole frame first."""
+
+_BACKGROUND_ADVICE: Final = (
+    "Put it back, or name another one as the rendition's background; work goes on by itself."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,12 +59,21 @@ class Stage:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Background:
+    """What lies behind a form, and the hash of the file it comes from, if it comes from one."""
+
+    backdrop: Backdrop | None
+    sha256: str | None = None
+
+
 def stage(
     task: Task,
     picture: Picture,
     alpha: NDArray[np.uint8],
     *,
     review: bool,
+    max_pixels: int,
     tell: Callable[[Step], None],
 ) -> Stage:
     """Write every rendition into the staging directory.
@@ -57,36 +83,115 @@ def stage(
         picture: in its soft pixels perhaps with the subject's own colour.
         alpha: uint8 (H, W), the matte at full size.
         review: the cutout is doubtful, and gets an overlay.
+        max_pixels: of a result, and of a background picture.
         tell: is told of progress.
 
     Raises:
+        LimitError: a result would be too large.
+        OutputError: a background picture cannot be used.
         OSError: the disk or share does not answer as it should.
     """
-    height, width = alpha.shape
-    kept = metadata.kept(picture.exif, picture.xmp, task.recipe.metadata)
-    extras = png.Extras(icc=picture.icc, exif=kept.exif, xmp=kept.xmp)
-    layout = png.Layout(width=width, height=height, channels=4)
-    staged = [
-        _write(
-            task,
-            number,
-            layout,
-            lambda sink: png.write(sink, _told(compose.strips(picture.rgb, alpha), tell), layout, extras),
-        )
-        for number, _ in enumerate(task.recipe.renditions)
-    ]
-    if review:
-        veiled = overlay.overlay(picture.rgb, alpha)
-        small = png.Layout(width=veiled.shape[1], height=veiled.shape[0], channels=3)
-        staged.append(
-            _write(
-                task,
-                OVERLAY,
-                small,
-                lambda sink: png.write(sink, _told([veiled], tell), small, png.Extras(icc=picture.icc)),
-            )
-        )
-    return Stage(staged=tuple(staged), warnings=kept.warnings)
+    recipe = task.recipe
+    kept = metadata.kept(picture.exif, picture.xmp, recipe.metadata)
+    subject = form.subject(picture, alpha, recipe.renditions)
+    # All are laid out before the first is written: one that is impossible costs no time.
+    forms = [form.form(one, subject, max_pixels=max_pixels) for one in recipe.renditions]
+    staged: list[Staged] = []
+    warnings = [*kept.warnings, *(warning for one in forms for warning in one.warnings)]
+    with _all_or_none(task, staged):
+        for number, one in enumerate(forms):
+            background = _background(one, max_pixels, tell)
+            encoder = _Encoder(one, background.backdrop, _extras(one, kept), tell)
+            written = _write(task, number, encoder.layout, encoder.write, one.rendition.format)
+            staged.append(replace(written, background_sha256=background.sha256))
+            warnings += encoder.warnings
+        if review:
+            staged.append(_overlay(task, picture, alpha, tell))
+    return Stage(staged=tuple(staged), warnings=tuple(dict.fromkeys(warnings)))
+
+
+@contextmanager
+def _all_or_none(task: Task, staged: list[Staged]) -> Iterator[None]:
+    """What is staged goes again where another result cannot be made."""
+    try:
+        yield
+    except BaseException:
+        for one in staged:
+            with suppress(OSError):  # the sweep of the next start finds it
+                Path(task.staging, one.name).unlink()
+        raise
+
+
+class _Encoder:
+    """Writes one form in its format; may be called again."""
+
+    def __init__(
+        self, one: Form, behind: Backdrop | None, extras: png.Extras, tell: Callable[[Step], None]
+    ) -> None:
+        self._form = one
+        self._behind = behind
+        self._extras = extras
+        self._tell = tell
+        self.layout = png.Layout(width=one.place.width, height=one.place.height, channels=one.channels)
+        self.warnings: tuple[str, ...] = ()
+
+    def write(self, sink: Sink) -> None:
+        strips = self._form.strips(self._behind)
+        streamed = _STREAMED.get(self._form.rendition.format)
+        if streamed is not None:
+            try:
+                streamed(sink, _told(strips, self._tell), self.layout, self._extras)
+            except tiff.TooLargeError as error:
+                raise LimitError(f"its TIFF cannot be written: {error}") from error
+            return
+        self._tell(Step.CUT)  # no disk is waited for while a frame is made and encoded
+        rendition = self._form.rendition
+        frame = codecs.framed(strips, self.layout)
+        encoded = codecs.encode(frame, rendition.format, rendition.quality, self._extras)
+        self.warnings = encoded.warnings
+        for at in range(0, len(encoded.data), _PIECE_BYTES):
+            self._tell(Step.WRITE)
+            sink.write(encoded.data[at : at + _PIECE_BYTES])
+        self._tell(Step.SYNC)
+
+
+def _extras(one: Form, kept: Kept) -> png.Extras:
+    exif = kept.exif
+    if exif and not one.is_whole:
+        exif = metadata.resized(exif, one.place.width, one.place.height)
+    return png.Extras(icc=one.icc, exif=exif, xmp=kept.xmp)
+
+
+def _background(one: Form, max_pixels: int, tell: Callable[[Step], None]) -> _Background:
+    """Of a form, read anew for each picture: it may have been changed meanwhile.
+
+    Raises:
+        OutputError: it is a picture that cannot be used. It is no fault of the source's, and each would meet it.
+    """
+    if one.rendition.picture is None:
+        return _Background(backdrop=form.behind(one, None))
+    path = Path(one.rendition.picture)
+    tell(Step.READ)
+    try:
+        data = path.read_bytes()
+        tell(Step.CUT)
+        picture = decode.decode(data, max_pixels=max_pixels)
+    except OSError as error:
+        raise OutputError(
+            f"the background picture cannot be read ({error.strerror})", path=path, advice=_BACKGROUND_ADVICE
+        ) from error
+    except PictureError as error:
+        raise OutputError(
+            f"the background picture cannot be used: {error.cause}", path=path, advice=_BACKGROUND_ADVICE
+        ) from error
+    return _Background(backdrop=form.behind(one, picture), sha256=hashlib.sha256(data).hexdigest())
+
+
+def _overlay(task: Task, picture: Picture, alpha: NDArray[np.uint8], tell: Callable[[Step], None]) -> Staged:
+    veiled = overlay.overlay(picture.rgb, alpha)
+    small = png.Layout(width=veiled.shape[1], height=veiled.shape[0], channels=3)
+    extras = png.Extras(icc=picture.icc)
+    return _write(task, OVERLAY, small, lambda sink: png.write(sink, _told([veiled], tell), small, extras))
 
 
 def _told(strips: Iterable[NDArray[np.uint8]], tell: Callable[[Step], None]) -> Iterator[NDArray[np.uint8]]:
@@ -97,9 +202,15 @@ def _told(strips: Iterable[NDArray[np.uint8]], tell: Callable[[Step], None]) -> 
     tell(Step.SYNC)
 
 
-def _write(task: Task, rendition: int, layout: png.Layout, encode: Callable[[Sink], None]) -> Staged:
+def _write(
+    task: Task,
+    rendition: int,
+    layout: png.Layout,
+    encode: Callable[[Sink], None],
+    kind: Format = Format.PNG,
+) -> Staged:
     number = rendition if rendition != OVERLAY else len(task.recipe.renditions)
-    name = result_name(task.job, number, Format.PNG)
+    name = result_name(task.job, number, kind.extension)
     written = write_whole(Path(task.staging, name), encode)
     return Staged(
         name=name,
@@ -108,5 +219,5 @@ def _write(task: Task, rendition: int, layout: png.Layout, encode: Callable[[Sin
         sha256=written.sha256,
         width=layout.width,
         height=layout.height,
-        format=Format.PNG,
+        format=kind,
     )

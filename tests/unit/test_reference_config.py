@@ -13,13 +13,13 @@ import pytest
 from cutoutd.settings import load
 from cutoutd.settings.choices import Order, Originals, Watch
 from cutoutd.settings.dump import as_toml
+from cutoutd.settings.renditions import RenditionSettings
 from cutoutd.settings.schema import (
     Folder,
     HostedSettings,
     MatteSettings,
     ModelSettings,
     PoolSettings,
-    RenditionSettings,
     Service,
     Settings,
 )
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CONFIG = Path(__file__).parents[2] / "config"
 REFERENCE = CONFIG / "cutoutd.toml"
-EXAMPLES = ("hosted", "shared-drive", "shop", "tethered")
+EXAMPLES = ("designer", "hosted", "marketplace", "shared-drive", "shop", "tethered")
 
 
 @pytest.fixture

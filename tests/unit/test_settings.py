@@ -21,7 +21,8 @@ from cutoutd.settings.choices import Existing, LogFormat, LogLevel, Order, Origi
 from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.dump import as_toml
 from cutoutd.settings.environment import Overrides, variables
-from cutoutd.settings.schema import Folder, MatteSettings, RenditionSettings, Service, Settings
+from cutoutd.settings.renditions import RenditionSettings
+from cutoutd.settings.schema import Folder, MatteSettings, Service, Settings
 
 FOLDER = '[[folder]]\nname = "to-cut"\ninput = "/pictures/in"\noutput = "/pictures/out"\n'
 

@@ -87,8 +87,8 @@ def test_a_wrong_value_is_told_with_the_right_form(tmp_path: Path, text: str, me
         ("[folder.rendition]", "write [[folder.rendition]], with two pairs of brackets"),
         ("rendition = []", "is empty, so nothing would be made"),
         (
-            '[[folder.rendition]]\nformat = "webp"',
-            '[[folder.rendition]] number 1 of "to-cut" format: "webp" is not possible; it takes only "png" in this',
+            '[[folder.rendition]]\nformat = "gif"',
+            '[[folder.rendition]] number 1 of "to-cut" format: "gif" is not possible; it takes one of "png", "webp"',
         ),
         (
             '[[folder.rendition]]\nsuffix = "a/b"',
@@ -160,8 +160,8 @@ def test_what_is_unknown_is_refused_with_a_suggestion(tmp_path: Path, text: str,
             '[folder.matte] of "to-cut" refin: there is no such key; did you mean "refine"?',
         ),
         (
-            '[[folder.rendition]]\nbackground = "white"',
-            '[[folder.rendition]] number 1 of "to-cut" background: there is no such key',
+            "[[folder.rendition]]\nbits = 16",
+            '[[folder.rendition]] number 1 of "to-cut" bits: there is no such key',
         ),
     ],
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cutoutd.cli.departure import require_extra, what_leaves
 from cutoutd.cli.queue import printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
-from cutoutd.daemon.assembly import permissions_of, rules_of
+from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan
 from cutoutd.intake.sniff import Kind
@@ -29,6 +29,7 @@ def check(
     rules = {folder.name: rules_of(folder) for folder in chosen.folder}
     for folder in chosen.folder:
         permissions_of(folder)
+        check_backgrounds(folder)
     print(dump.as_toml(chosen))
     print("\n".join(f"# {line}" for line in what_leaves(chosen)))
     for folder in chosen.folder:

@@ -10,9 +10,10 @@ import os
 import re
 import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import ConfigurationError
+from cutoutd.intake import sniff
 from cutoutd.intake.rules import Rules
 from cutoutd.logs import get
 from cutoutd.pool import wire
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
     from cutoutd.ports import ModelSpec
     from cutoutd.settings.schema import Folder, Settings
+
+
+_BACKGROUND_ADVICE: Final = 'Give the path of one, or a colour such as "white" or "#f5f5f5", or "transparent"; then run `cutoutd check`.'
 
 
 def rules_of(folder: Folder) -> Rules:
@@ -44,6 +48,28 @@ def rules_of(folder: Folder) -> Rules:
         )
     except (ValueError, re.error) as error:
         raise ConfigurationError(f"[[folder]] {folder.name!r}, include or exclude: {error}") from error
+
+
+def check_backgrounds(folder: Folder) -> None:
+    """See that the pictures its renditions name are there and begin like pictures; none is decoded.
+
+    Raises:
+        ConfigurationError: one is not.
+    """
+    for number, one in enumerate(folder.rendition, 1):
+        path = one.background_picture
+        if path is None:
+            continue
+        where = f"[[folder.rendition]] number {number} of {folder.name!r}, background"
+        try:
+            if not path.is_file():
+                raise ConfigurationError(f"{where}: there is no picture {path}", advice=_BACKGROUND_ADVICE)
+            with path.open("rb") as file:
+                head = file.read(sniff.HEAD_BYTES)
+        except OSError as error:
+            raise ConfigurationError(f"{where}: {path} cannot be read ({error.strerror})") from error
+        if sniff.picture_format(head) is None:
+            raise ConfigurationError(f"{where}: {path} is no picture", advice=_BACKGROUND_ADVICE)
 
 
 def publisher_of(folder: Folder, *, name: str, run: str) -> Publisher:
@@ -79,7 +105,7 @@ def setup_of(
     Args:
         settings: the whole configuration.
         model: to load.
-        inputs: directories it may read beneath.
+        inputs: directories it may read beneath, and single files it may read.
         stagings: directories it may write beneath.
     """
     pool = settings.pool

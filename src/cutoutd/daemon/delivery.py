@@ -19,7 +19,7 @@ from cutoutd.daemon.lull import Lull
 from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
 from cutoutd.failure import failure_of
 from cutoutd.intake.tenancy import NotOwnerError
-from cutoutd.jobs import Failure, JobState
+from cutoutd.jobs import Failure, Format, JobState
 from cutoutd.logs import get
 from cutoutd.publish.faults import ResultLostError, TargetTakenError, storage_faults
 from cutoutd.publish.plan import Plan, Publication, Verdict
@@ -183,8 +183,9 @@ class Delivery:
         self.explain(job, _INVENTED)
 
     def _deliver(self, job: Job, cut: Cut) -> None:
-        wanted = list(range(len(self._folder.rendition)))
-        if sorted(staged.rendition for staged in cut.staged) not in (wanted, [-1, *wanted]):
+        wanted = [(number, one.format) for number, one in enumerate(self._folder.rendition)]
+        reported = sorted((staged.rendition, staged.format) for staged in cut.staged)
+        if reported not in (wanted, [(-1, Format.PNG), *wanted]):
             self._explain(job, _INVENTED)  # the worker has read a hostile picture, and is not to be believed
             return
         publication = Publication(

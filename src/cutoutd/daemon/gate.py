@@ -42,7 +42,8 @@ class Gate:
 
     Attributes:
         mode: how the folder can be watched; valid once ``check`` found it open.
-        roots: identity of input and staging directory, so that the sandbox can be laid anew when they change.
+        roots: identity of input, staging directory and background pictures, so that the sandbox can be laid anew when
+            they change.
         is_first_start: the journal did not know this folder before.
         first_run_us: when it began nevertheless, if a journal that was lost knew it.
         note: what its owner should know although it is open.
@@ -112,8 +113,23 @@ class Gate:
             self._publisher.try_writing()
         self.mode = mode
         staging = os.stat(self._publisher.staging.directory)  # noqa: PTH116 -- beside the other
-        self.roots = ((status.st_dev, status.st_ino), (staging.st_dev, staging.st_ino))
-        return self._check_room()
+        backgrounds, missing = self._backgrounds()
+        self.roots = ((status.st_dev, status.st_ino), (staging.st_dev, staging.st_ino), *backgrounds)
+        return missing or self._check_room()
+
+    def _backgrounds(self) -> tuple[list[tuple[int, int]], tuple[Watching, str] | None]:
+        """Identity of each picture that goes behind its subjects, and what is to be said of one that is not there."""
+        found: list[tuple[int, int]] = []
+        for path in self._folder.backgrounds:
+            try:
+                status = os.stat(path)  # noqa: PTH116 -- beside the others
+            except OSError as error:
+                why = (
+                    f"the background picture {path} cannot be read ({error.strerror}); work goes on by itself"
+                )
+                return found, (Watching.STANDING_BY, why)
+            found.append((status.st_dev, status.st_ino))
+        return found, None
 
     def _compare(self, root: str, found: marker.Found) -> tuple[Watching, str] | None:
         recalled = self._recalled

@@ -157,6 +157,11 @@ class HotFolder:
         self.is_tagged = folder.is_tagged
         self.seconds_each = _FIRST_GUESS_S
 
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """What its workers read: the input, and the pictures that go behind its subjects."""
+        return (self.folder.input, *self.folder.backgrounds)
+
     def start(self) -> None:
         """Begin watching and delivering."""
         self.delivery.start()
@@ -239,7 +244,7 @@ class HotFolder:
 
     def found_unreachable(self, root: str) -> None:
         """A worker could not reach a directory: if it is one of this folder's, that stands by."""
-        if root in (os.fspath(self.folder.input), os.fspath(self.staging)):
+        if root in map(os.fspath, (*self.sources, self.staging)):
             self._trouble = f"{_HANGS}: {root}"
             self.examine()
 

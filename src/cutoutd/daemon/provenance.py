@@ -13,6 +13,7 @@ from cutoutd.daemon.route import Plan, egress_of
 from cutoutd.publish.failures import FailureFacts
 from cutoutd.publish.sidecar import ModelFacts, RuntimeFacts, SidecarFacts
 from cutoutd.settings.choices import Route
+from cutoutd.settings.digest import with_backgrounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,7 +62,9 @@ class Provenance:
             mtime_ns=job.mtime_ns,
             source=cut.source,
             model=self._local_model(worker) if plan.reply is None else _hosted_model(plan.reply),
-            settings_sha256=self._settings_sha256[job.folder],
+            settings_sha256=with_backgrounds(
+                self._settings_sha256[job.folder], [one.background_sha256 for one in cut.staged]
+            ),
             runtime=RuntimeFacts(
                 cutoutd=self._version,
                 onnxruntime=worker.onnxruntime if worker is not None else "",

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.daemon.assembly import permissions_of, rules_of
+from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
 from cutoutd.errors import ConfigurationError, CutoutdError
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def check(old: Settings, new: Settings) -> None:
     for folder in new.folder:
         rules_of(folder)
         permissions_of(folder)
+        check_backgrounds(folder)
     fixed = list(_fixed(old, new))
     if fixed:
         raise ConfigurationError(

@@ -123,6 +123,6 @@ class Workforce:
         return setup_of(
             self._settings(),
             self._model,
-            inputs=[*(folder.folder.input for folder in there), *inbox],
+            inputs=[*(place for folder in there for place in folder.sources), *inbox],
             stagings=[*(folder.staging for folder in there), *outbox],
         )

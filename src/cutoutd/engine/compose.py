@@ -38,7 +38,7 @@ def strips(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> Iterator[NDArray
     rows = max(1, STRIP_BYTES // (4 * width))
     for top in range(0, height, rows):
         part = slice(top, min(height, top + rows))
-        yield _strip(rgb[part], alpha[part])
+        yield rgba(rgb[part], alpha[part])
 
 
 def multiplied(alpha: NDArray[np.uint8], existing: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -76,16 +76,25 @@ def over_grey(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.ui
     return seen
 
 
-def _strip(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    rgba = np.zeros((*alpha.shape, 4), np.uint8)
+def rgba(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """One strip of it, or any other part.
+
+    Args:
+        rgb: uint8 (h, w, 3).
+        alpha: uint8 (h, w), straight.
+
+    Returns:
+        uint8 (h, w, 4): the colour as given where alpha is above 0, zeros where it is 0.
+    """
+    joined = np.zeros((*alpha.shape, 4), np.uint8)
     visible = cv2.threshold(alpha, 0, _OPAQUE, cv2.THRESH_BINARY)[1]
     columns = cv2.reduce(visible, 0, cv2.REDUCE_MAX)[0].nonzero()[0]
     if columns.size == 0:
-        return rgba
+        return joined
     span = slice(
         int(columns[0]), int(columns[-1]) + 1
     )  # the rest of the strip stays zero without being touched
     mask = visible[:, span]
     out = cv2.merge([*cv2.split(rgb[:, span]), alpha[:, span]])
-    rgba[:, span] = cv2.bitwise_and(out, out, mask=mask)
-    return rgba
+    joined[:, span] = cv2.bitwise_and(out, out, mask=mask)
+    return joined

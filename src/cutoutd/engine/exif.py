@@ -32,8 +32,11 @@ _JPEG_OFFSET: Final = 0x0201
 _JPEG_BYTES: Final = 0x0202
 
 _TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_PIXELS_ACROSS: Final = 0xA002
+_PIXELS_DOWN: Final = 0xA003
 _SHORT: Final = 3
-_UNSIGNED: Final = {1: "B", _SHORT: "H", 4: "I"}
+_LONG: Final = 4
+_UNSIGNED: Final = {1: "B", _SHORT: "H", _LONG: "I"}
 _INLINE_BYTES: Final = 4  # a value up to this size stands in the entry itself
 _ENTRY_BYTES: Final = 12
 _UPRIGHT: Final = 1
@@ -96,6 +99,35 @@ class ExifBlock:
             struct.pack_into(f"{self._order}HH", self._data, entry.value_at, _UPRIGHT, 0)
         else:
             self.remove(self.root, ORIENTATION)
+
+    def set_size(self, width: int, height: int) -> None:
+        """Make the size in pixels that it tells, if it does, another one."""
+        camera = self.directory(EXIF_IFD)
+        if camera is None:
+            return
+        for tag, side in ((_PIXELS_ACROSS, width), (_PIXELS_DOWN, height)):
+            entry = self._find(camera, tag)
+            if entry is None:
+                continue
+            if (
+                entry.kind in _UNSIGNED
+                and entry.value_bytes <= _INLINE_BYTES
+                and entry.at + 12 <= len(self._data)
+            ):
+                # As a LONG, which the field may be in any case, and which takes every size.
+                struct.pack_into(f"{self._order}HII", self._data, entry.at + 2, _LONG, 1, side)
+            else:
+                self.remove(camera, tag)
+
+    def entries(self) -> Iterator[tuple[int, bytes]]:
+        """Tag and bytes of each entry of the first directory, as they stand there."""
+        for entry in self._entries(self.root):
+            yield entry.tag, bytes(self._data[entry.at : entry.at + _ENTRY_BYTES])
+
+    @property
+    def order(self) -> str:
+        """Of its numbers' bytes, as `struct` writes it."""
+        return self._order
 
     def directory(self, tag: int) -> int | None:
         """Where the sub-directory of this tag begins, or None."""

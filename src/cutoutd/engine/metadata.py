@@ -63,6 +63,22 @@ def kept(exif: bytes | None, xmp: bytes | None, policy: Metadata) -> Kept:
     return Kept(exif=left_exif, xmp=left_xmp)
 
 
+def resized(exif: bytes, width: int, height: int) -> bytes:
+    """EXIF of a result that is not as large as its source: where it tells a size, it tells the result's.
+
+    Args:
+        exif: as `kept` gave it.
+        width: of the result, pixels.
+        height: of the result, pixels.
+    """
+    try:
+        block = ExifBlock(exif)
+        block.set_size(width, height)
+        return bytes(block)
+    except MalformedError:
+        return exif
+
+
 def orientation(exif: bytes | None) -> int:
     """The EXIF orientation, 1 to 8; 1 where there is none or the block is malformed."""
     if not exif:

@@ -13,13 +13,16 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.jobs import (
+    Channels,
     Cut,
     Export,
     Exported,
     Failure,
     Format,
+    Margin,
     Metadata,
     NeedsRoom,
+    Profile,
     Received,
     Recipe,
     Rendition,
@@ -75,7 +78,7 @@ class Setup:
         parent: the supervisor's process id.
         model: the model to load.
         provider: execution provider by name, or ``auto``.
-        read_roots: directories it may read beneath.
+        read_roots: directories it may read beneath, and single files it may read.
         write_roots: directories it may write beneath.
         memory_mb: its address space at most.
         nice: how far it steps back behind other programs.
@@ -122,10 +125,7 @@ def decode_task(line: bytes) -> Task:
     """A task from a line of the supervisor's."""
     fields = _load(line)["task"]
     recipe = fields.pop("recipe")
-    renditions = tuple(
-        Rendition(format=Format(entry["format"]), suffix=entry["suffix"])
-        for entry in recipe.pop("renditions")
-    )
+    renditions = tuple(_rendition(entry) for entry in recipe.pop("renditions"))
     metadata = Metadata(recipe.pop("metadata"))
     export, received = fields.pop("export"), fields.pop("received")
     return Task(
@@ -133,6 +133,18 @@ def decode_task(line: bytes) -> Task:
         recipe=Recipe(**recipe, renditions=renditions, metadata=metadata),
         export=None if export is None else Export(**export),
         received=None if received is None else Received(**received),
+    )
+
+
+def _rendition(entry: dict[str, Any]) -> Rendition:
+    fields = _tuples(entry)
+    crop = fields.pop("crop")
+    return Rendition(
+        format=Format(fields.pop("format")),
+        channels=Channels(fields.pop("channels")),
+        profile=Profile(fields.pop("profile")),
+        crop=None if crop is None else Margin(**_tuples(crop)),
+        **fields,
     )
 
 
@@ -204,7 +216,8 @@ def _check_names(job: int, report: Cut) -> None:
     if len({staged.name for staged in report.staged}) != len(report.staged):
         raise WireError(f"job {job} reports one result twice")
     for staged in report.staged:
-        if not own.fullmatch(staged.name) or not re.fullmatch(r"[0-9a-f]{64}", staged.sha256):
+        sums = (staged.sha256, staged.background_sha256 or staged.sha256)
+        if not own.fullmatch(staged.name) or not all(re.fullmatch(r"[0-9a-f]{64}", one) for one in sums):
             raise WireError(f"job {job} reports a result of another name")
 
 

@@ -69,7 +69,7 @@ class Publication:
         is_overlay = result.rendition < 0
         suffix = OVERLAY_SUFFIX if is_overlay else self.renditions[result.rendition].suffix
         path = doubtful(self.facts.path) if self.review else self.facts.path
-        today = partial(candidates, path, suffix=suffix, extension=result.format)
+        today = partial(candidates, path, suffix=suffix, extension=result.format.extension)
         place = (result.rendition, self.review)
         for one in self.earlier:
             if (one.rendition, one.review) == place and one.path in itertools.islice(today(), _KNOWN_NAMES):

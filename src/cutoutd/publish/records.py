@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.jobs import Published
+from cutoutd.jobs import Format, Published
 from cutoutd.publish.failures import read_failure
 from cutoutd.publish.naming import OVERLAY_SUFFIX, REVIEW, candidates, doubtful, sidecar_name
 from cutoutd.publish.sidecar import read_sidecar
@@ -151,8 +151,10 @@ class Records:
             return None
         for review in (False, True):
             place = doubtful(source) if review else source
-            suffixes = [(index, one.suffix, one.format) for index, one in enumerate(self._renditions)]
-            overlays = [(-1, OVERLAY_SUFFIX, self._renditions[0].format)] if review else []
+            suffixes = [
+                (index, one.suffix, one.format.extension) for index, one in enumerate(self._renditions)
+            ]
+            overlays = [(-1, OVERLAY_SUFFIX, Format.PNG.extension)] if review else []
             for index, suffix, extension in (*suffixes, *overlays):
                 names = candidates(place, suffix=suffix, extension=extension)
                 if path in itertools.islice(names, KNOWN_NAMES):

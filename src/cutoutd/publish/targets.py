@@ -95,6 +95,7 @@ class Targets:
         self._sidecars = sidecars
         self._on_conflict = on_conflict
         self._claims = claims
+        self._given: set[bytes] = set()
         self._recorded: dict[
             str, str
         ] = {}  # path in the output and SHA-256, from our sidecars that were seen
@@ -117,15 +118,19 @@ class Targets:
         for path in paths:
             target, beside = self._output / path, self._sidecars / sidecar_name(path)
             keys = (claim_on(target), claim_on(beside)) if with_sidecar else (claim_on(target),)
-            if not self._claims.reserve(keys):
+            # A later result of the same source may not have it either: of a.jpg, the suffix "-jpg" gives the very
+            # name that the other rendition gets where a.png is another picture's.
+            if not self._given.isdisjoint(keys) or not self._claims.reserve(keys):
                 continue
             sidecar = self._look_at_sidecar(beside) if with_sidecar else None
             slot = self._look_at_output(path, {*earlier, sha256})
             slots = [slot, sidecar] if sidecar is not None else [slot]
             can_be_replaced = self._on_conflict is OnConflict.OVERWRITE and all(one.is_file for one in slots)
             if can_be_replaced or all(one.ours for one in slots):
+                self._given.update(keys)
                 return Choice(path=path, slot=slot, sidecar=sidecar, claims=keys)
             if slot.replaces_sha256 == sha256:
+                self._given.update(keys[:1])
                 return Choice(path=path, slot=slot, sidecar=None, claims=keys[:1])
             if self._on_conflict is OnConflict.SKIP:
                 return None

@@ -53,13 +53,14 @@ def unit_for(
     else:
         owner = machine.account_of(os.geteuid())
     written = [place for folder in settings.folder for place in _places(folder)]
+    backgrounds = [picture for folder in settings.folder for picture in folder.backgrounds]
     return Unit(
         scope=scope,
         command=(sys.executable, "-P", "-m", "cutoutd", "run", *arguments),
         owner=owner.name,
         home=owner.home,
         state_dir=settings.service.state_dir,
-        read=(*_own_code(), *([config] if config is not None else []), *written),
+        read=(*_own_code(), *([config] if config is not None else []), *written, *backgrounds),
         write=directories.writable(written, directories.mount_points()),
         environment={}
         if scope is Scope.SYSTEM
@@ -109,7 +110,11 @@ def _check_paths(settings: Settings, config: Path | None) -> None:
 def _has_home(value: object) -> bool:
     """Whether a path anywhere in a document begins with ``~``; no other setting may."""
     if isinstance(value, dict):
-        named = (one for key, one in value.items() if key in ("input", "output") or key.endswith("_dir"))
+        named = (
+            one
+            for key, one in value.items()
+            if key in ("input", "output", "background") or key.endswith("_dir")
+        )
         nested = (one for one in value.values() if isinstance(one, dict | list))
         return any(isinstance(one, str) and one.startswith("~") for one in named) or any(
             map(_has_home, nested)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from cutoutd.errors import ConfigurationError
-from cutoutd.settings import consistency, wording
+from cutoutd.settings import combinations, consistency, wording
 from cutoutd.settings.problem import Problem, of_folder, problems_of
 from cutoutd.settings.schema import Folder, HostedSettings, ModelSettings, PoolSettings, Service, Settings
 
@@ -118,6 +118,7 @@ def assemble(
     assembly.problems.extend(
         consistency.problems(folders, service.state_dir if service is not None else None, hosted)
     )
+    assembly.problems.extend(combinations.problems(folders, pool.max_pixels if pool is not None else None))
     lines = [f"${name}: {text}" for name, text in overrides.problems.items()]
     lines += [_line(problem, overrides, origin) for problem in assembly.problems]
     if lines or service is None or pool is None or model is None or hosted is None:

@@ -73,17 +73,6 @@ def _within(folder: Folder, title: str) -> Iterator[Problem]:
             key="originals_dir",
             text='is missing; originals = "move" needs a directory, outside the input, to move them to',
         )
-    seen: dict[tuple[str, str], int] = {}
-    for number, rendition in enumerate(folder.rendition, 1):
-        # Some file systems do not tell "-A" from "-a".
-        name = (rendition.format.value, rendition.suffix.casefold())
-        if name in seen:
-            yield Problem(
-                table=f'[[folder.rendition]] number {number} of "{folder.name}"',
-                key="suffix",
-                text=f'gives the same file name as number {seen[name]}; write another one, such as "-{number}"',
-            )
-        seen.setdefault(name, number)
 
 
 def _results_against_input(folder: Folder, other: Folder, title: str) -> Iterator[Problem]:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+from cutoutd.jobs import Rendition
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cutoutd.settings.schema import Folder
+
+_ALWAYS = frozenset({"format", "suffix"})
+_DEFAULTS = {field.name: field.default for field in fields(Rendition) if field.name not in _ALWAYS}
 
 
 def settings_sha256(folder: Folder, model: str) -> str:
@@ -18,9 +25,40 @@ def settings_sha256(folder: Folder, model: str) -> str:
     same number in every version: a setting that a later version adds to the recipe is left out here while
     it has the value that stands for how it was before.
 
+    Where a background picture lies does not count, but what it shows does: see `with_backgrounds`.
+
     Args:
         folder: whose recipe it is.
         model: name of the model.
     """
-    decisive = asdict(folder.recipe()) | {"model": model}
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    recipe = folder.recipe()
+    decisive = asdict(recipe) | {
+        "renditions": [_decisive(one) for one in recipe.renditions],
+        "model": model,
+    }
+    return _sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")))
+
+
+def with_backgrounds(settings: str, backgrounds: Iterable[str | None]) -> str:
+    """The number of settings together with the pictures they name.
+
+    Args:
+        settings: from `settings_sha256`.
+        backgrounds: SHA-256 of each rendition's background picture as it was used, in the recipe's order; None for
+            those without one.
+    """
+    used = list(backgrounds)
+    return _sha256(json.dumps([settings, used])) if any(used) else settings
+
+
+def _decisive(rendition: Rendition) -> dict[str, Any]:
+    chosen = {
+        name: value
+        for name, value in asdict(rendition).items()
+        if name in _ALWAYS or getattr(rendition, name) != _DEFAULTS[name]
+    }
+    return chosen | ({"picture": True} if rendition.picture is not None else {})
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

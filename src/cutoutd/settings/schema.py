@@ -7,11 +7,11 @@ defaults stand in ``config/cutoutd.toml``, which users read; here stand those fo
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from cutoutd.jobs import Format, Metadata, Recipe, Rendition
+from cutoutd.jobs import Metadata, Recipe
 from cutoutd.settings import address, places, spelling
 from cutoutd.settings.choices import (
     Existing,
@@ -25,15 +25,14 @@ from cutoutd.settings.choices import (
     Sandbox,
     Watch,
 )
+from cutoutd.settings.renditions import RenditionSettings
+from cutoutd.settings.table import Table as _Table
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_NAME: Final = 64
-"""Characters of a folder's name, which stands in every line of the log, and of a suffix."""
-
-
-class _Table(BaseModel):
-    """A table of the configuration: nothing is guessed (strict), nothing unknown is passed over."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+"""Characters of a folder's name, which stands in every line of the log."""
 
 
 class Service(_Table):
@@ -207,15 +206,6 @@ class MatteSettings(_Table):
     decontaminate: bool = Field(default=True, description="The old background's colour leaves soft edges.")
 
 
-class RenditionSettings(_Table):
-    """``[[folder.rendition]]``: one form in which a folder's cutouts are published."""
-
-    format: Format = Field(default=Format.PNG, strict=False, description="The kind of file.")
-    suffix: spelling.Suffix = Field(
-        default="", max_length=MAX_NAME, description="Stands between the original's name and the extension."
-    )
-
-
 class Folder(_Table):
     """``[[folder]]``: one hot folder. Its paths are absolute."""
 
@@ -315,10 +305,16 @@ class Folder(_Table):
             return (self.output.relative_to(self.input).as_posix(),)
         return ()
 
+    @property
+    def backgrounds(self) -> tuple[Path, ...]:
+        """Pictures that its renditions show behind the subject; each once."""
+        pictures = [one.background_picture for one in self.rendition]
+        return tuple(dict.fromkeys(picture for picture in pictures if picture is not None))
+
     def recipe(self) -> Recipe:
         """All that decides what its cutouts look like, apart from picture and model."""
         return Recipe(
-            renditions=tuple(Rendition(format=one.format, suffix=one.suffix) for one in self.rendition),
+            renditions=tuple(one.rendition() for one in self.rendition),
             refine=self.matte.refine,
             decontaminate=self.matte.decontaminate,
             metadata=self.metadata,

@@ -1,0 +1,132 @@
+"""What lies behind a cutout: one colour or a picture, in the colours of the result.
+
+It must not know where the subject goes, and reads no file: it is given a picture's bytes decoded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_OPAQUE: Final = 255
+_WHITE: Final = 255
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Colour:
+    """One colour.
+
+    Attributes:
+        rgb: in the colours of the result.
+    """
+
+    rgb: tuple[int, int, int]
+
+    def strip(self, top: int, bottom: int, width: int) -> NDArray[np.uint8]:
+        """Rows of it: uint8 (bottom - top, width, 3), to be written to."""
+        rows = np.empty((bottom - top, width, 3), np.uint8)
+        rows[:] = self.rgb
+        return rows
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Scene:
+    """A picture, as large as the canvas.
+
+    Attributes:
+        rgb: uint8 (H, W, 3), in the colours of the result.
+    """
+
+    rgb: NDArray[np.uint8]
+
+    def strip(self, top: int, bottom: int, width: int) -> NDArray[np.uint8]:  # noqa: ARG002 -- a Colour's
+        """Rows of it: uint8 (bottom - top, W, 3), to be written to."""
+        return self.rgb[top:bottom].copy()
+
+
+Backdrop = Colour | Scene
+
+
+def filling(
+    rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, width: int, height: int
+) -> NDArray[np.uint8]:
+    """A picture that fills a canvas: as little as possible of it is cut off, the same on both sides.
+
+    Args:
+        rgb: uint8 (h, w, 3).
+        alpha: uint8 (h, w), its own transparency, under which it is white; None: it has none.
+        width: of the canvas, pixels.
+        height: of the canvas, pixels.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    factor = max(width / rgb.shape[1], height / rgb.shape[0])
+    across = min(rgb.shape[1], max(1, round(width / factor)))
+    down = min(rgb.shape[0], max(1, round(height / factor)))
+    left, top = (rgb.shape[1] - across) // 2, (rgb.shape[0] - down) // 2
+    part = slice(top, top + down), slice(left, left + across)
+    seen = rgb[part] if alpha is None else _over_white(rgb[part], alpha[part])
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return cast("NDArray[np.uint8]", cv2.resize(seen, (width, height), interpolation=how))
+
+
+def over(
+    backdrop: NDArray[np.uint8], cutout: NDArray[np.uint8], shadow: NDArray[np.float32] | None
+) -> NDArray[np.uint8]:
+    """A cutout before a backdrop.
+
+    Args:
+        backdrop: uint8 (h, w, 3); written to.
+        cutout: uint8 (h, w, 4), straight alpha.
+        shadow: float32 (h, w), how much of the backdrop's light is taken, 0..1.
+
+    Returns:
+        uint8 (h, w, 3): the cutout's own pixels, bit for bit, where it is opaque.
+    """
+    if shadow is not None and (fallen := shadow > 0).any():
+        backdrop[fallen] = np.rint(backdrop[fallen] * (1 - shadow[fallen])[:, np.newaxis])
+    alpha = np.ascontiguousarray(cutout[..., 3])
+    cv2.copyTo(np.ascontiguousarray(cutout[..., :3]), (alpha == _OPAQUE).view(np.uint8), backdrop)
+    soft = (alpha - np.uint8(1)) < _OPAQUE - 1  # 0 wraps round to 255
+    if soft.any():
+        share = alpha[soft].astype(np.float32)[:, np.newaxis] / _OPAQUE
+        behind = backdrop[soft].astype(np.float32)
+        backdrop[soft] = np.rint(behind + (cutout[soft][:, :3] - behind) * share)
+    return backdrop
+
+
+def shaded(cutout: NDArray[np.uint8], shadow: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A cutout with its shadow, and nothing behind them.
+
+    Args:
+        cutout: uint8 (h, w, 4), straight alpha; written to.
+        shadow: float32 (h, w), 0..1.
+
+    Returns:
+        uint8 (h, w, 4), straight alpha: black where there is shadow alone.
+    """
+    changed = (shadow > 0) & (cutout[..., 3] < _OPAQUE)
+    if not changed.any():
+        return cutout
+    pixels = cutout[changed].astype(np.float32)
+    own = pixels[:, 3] / _OPAQUE
+    together = own + shadow[changed] * (1 - own)
+    # Premultiplied colours add up, and black adds nothing; what is left is divided by the new alpha.
+    pixels[:, :3] *= (own / np.maximum(together, 1e-6))[:, np.newaxis]
+    pixels[:, 3] = together * _OPAQUE
+    rounded = np.rint(pixels)
+    rounded[rounded[:, 3] == 0] = 0
+    cutout[changed] = rounded
+    return cutout
+
+
+def _over_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    seen = np.full_like(rgb, _WHITE)
+    return over(seen, np.dstack((rgb, alpha)), None)

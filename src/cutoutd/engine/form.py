@@ -1,0 +1,240 @@
+"""One rendition's pixels, strip by strip: placed on its canvas, in its colours, before its background.
+
+The order is: scale and place, convert, shadow, background; whatever the picture, its full-size matte and colours came
+first. It must not encode, and reads no file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.engine import backdrop, compose, placement, profile, scaling, shadow
+from cutoutd.errors import LimitError
+from cutoutd.jobs import Channels, Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cutoutd.engine.backdrop import Backdrop
+    from cutoutd.engine.picture import Picture
+    from cutoutd.engine.placement import Box, Placement
+    from cutoutd.engine.shadow import Shadow
+    from cutoutd.jobs import Rendition
+
+_PERCENT: Final = 100
+_MUCH: Final = 1.005
+"""Enlargement that is worth a word: less comes of rounding alone."""
+
+_ADVICE: Final = (
+    "The original is untouched. Give this rendition a canvas, a smaller margin or another format, "
+    "or raise [pool] max_pixels."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Subject:
+    """What all renditions of a picture share.
+
+    Attributes:
+        picture: in its soft pixels perhaps with the subject's own colour.
+        alpha: uint8 (H, W), the matte at full size.
+        found: the subject's box; the whole frame where nothing can be seen, or nobody needs to know.
+        shadow: of a subject that stands on something; None: of none, or nobody asked for it.
+    """
+
+    picture: Picture
+    alpha: NDArray[np.uint8]
+    found: Box
+    shadow: Shadow | None
+
+    @property
+    def frame(self) -> Box:
+        """Of the picture."""
+        return placement.whole(self.alpha.shape[0], self.alpha.shape[1])
+
+
+def subject(picture: Picture, alpha: NDArray[np.uint8], renditions: Collection[Rendition]) -> Subject:
+    """Look at what is to be shown, no closer than the renditions need.
+
+    Args:
+        picture: the picture.
+        alpha: uint8 (H, W), its matte.
+        renditions: all that are to be made of it.
+    """
+    frame = placement.whole(alpha.shape[0], alpha.shape[1])
+    shadowed = any(one.shadow for one in renditions)
+    if not shadowed and all(one.crop is None and one.scale is None for one in renditions):
+        return Subject(picture=picture, alpha=alpha, found=frame, shadow=None)
+    box = placement.subject(alpha)
+    if box is None:
+        return Subject(picture=picture, alpha=alpha, found=frame, shadow=None)
+    fallen = shadow.cast(alpha, box) if shadowed else None
+    return Subject(picture=picture, alpha=alpha, found=box, shadow=fallen)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Form:
+    """One rendition of a subject.
+
+    Attributes:
+        rendition: what is wanted.
+        subject: of what.
+        place: on its canvas.
+        icc: profile of its colours; None: sRGB is meant.
+        warnings: what was changed, in words for the user.
+    """
+
+    rendition: Rendition
+    subject: Subject
+    place: Placement
+    icc: bytes | None
+    warnings: tuple[str, ...]
+    convert: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
+
+    @property
+    def channels(self) -> int:
+        """Of its pixels: 1 grey, 3 RGB, 4 RGBA."""
+        if self.rendition.channels is Channels.ALPHA:
+            return 1
+        return 4 if self.rendition.is_transparent else 3
+
+    def strips(self, behind: Backdrop | None) -> Iterator[NDArray[np.uint8]]:
+        """The pixels, from top to bottom.
+
+        Args:
+            behind: the background, if it has one; a scene of the canvas's size.
+
+        Yields:
+            uint8 (rows, width, channels); (rows, width) for one channel.
+        """
+        top = 0
+        for strip in self._placed():
+            bottom = top + len(strip)
+            if self.rendition.channels is Channels.ALPHA:
+                yield strip[..., 3]
+            else:
+                yield self._dressed(strip, behind, top, bottom)
+            top = bottom
+
+    def _placed(self) -> Iterator[NDArray[np.uint8]]:
+        rgb, alpha = self.subject.picture.rgb, self.subject.alpha
+        if self.is_whole:
+            return compose.strips(rgb, alpha)
+        box = placement.subject(alpha, faintest=0) or self.subject.frame
+        return scaling.strips(rgb, alpha, self.place, visible=box)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is the picture's own frame, pixel for pixel."""
+        height, width = self.subject.alpha.shape
+        return self.place == placement.Placement(width=width, height=height, factor=1, left=0, top=0)
+
+    def _dressed(
+        self, strip: NDArray[np.uint8], behind: Backdrop | None, top: int, bottom: int
+    ) -> NDArray[np.uint8]:
+        if self.convert is not None and strip[..., 3].any():
+            strip[..., :3] = self.convert(strip[..., :3])
+            strip[strip[..., 3] == 0] = 0
+        fallen = None
+        if self.rendition.shadow and self.subject.shadow is not None:
+            fallen = self.subject.shadow.strip(self.place, top, bottom)
+            fallen *= self.rendition.shadow / _PERCENT
+        if behind is not None:
+            return backdrop.over(behind.strip(top, bottom, self.place.width), strip, fallen)
+        return strip if fallen is None else backdrop.shaded(strip, fallen)
+
+
+def form(rendition: Rendition, of: Subject, *, max_pixels: int) -> Form:
+    """Lay out one rendition.
+
+    Args:
+        rendition: what is wanted.
+        of: the subject.
+        max_pixels: of a result.
+
+    Raises:
+        LimitError: it would be larger than that, or than its format can hold.
+    """
+    shown = of.found
+    if rendition.shadow and of.shadow is not None:
+        shown = shadow.reach(of.shadow, of.found)
+    place = placement.place(rendition, of.frame, of.found, shown=shown)
+    _check(rendition, place, max_pixels)
+    icc, convert, warnings = _colours(rendition, of.picture.icc)
+    if place.factor > _MUCH:
+        warnings.append(f"{_named(rendition)}: the subject was enlarged {place.factor:.2f} times")
+    if rendition.shadow and of.shadow is None:
+        warnings.append(
+            f"{_named(rendition)}: it has no shadow, as the subject stands on nothing that can be seen"
+        )
+    return Form(
+        rendition=rendition, subject=of, place=place, icc=icc, warnings=tuple(warnings), convert=convert
+    )
+
+
+def _colours(
+    rendition: Rendition, icc: bytes | None
+) -> tuple[bytes | None, Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None, list[str]]:
+    """The result's profile, how its colours come there, and what is to be said of it."""
+    if rendition.channels is Channels.ALPHA:
+        return None, None, []  # a matte has no colours
+    if rendition.profile is Profile.KEEP or icc is None:
+        return icc, None, []
+    try:
+        convert = profile.between(icc, None)
+    except profile.UnusableProfileError:
+        return (
+            icc,
+            None,
+            [f"{_named(rendition)}: its colours were not converted to sRGB: its profile is damaged"],
+        )
+    if convert is None:
+        return icc, None, []  # it is sRGB by another name
+    said = f"{_named(rendition)}: its colours were converted to sRGB, so its pixels are not the picture's own"
+    return profile.srgb(), convert, [said]
+
+
+def _check(rendition: Rendition, place: Placement, max_pixels: int) -> None:
+    if place.width * place.height > max_pixels:
+        raise LimitError(
+            f"its {_named(rendition)} would have {place.width * place.height / 1e6:.0f} megapixels "
+            f"({place.width} x {place.height}), more than the limit of {max_pixels / 1e6:.0f}",
+            advice=_ADVICE,
+        )
+    if max(place.width, place.height) > rendition.format.max_side:
+        raise LimitError(
+            f"its {_named(rendition)} would have {place.width} x {place.height} pixels, and the format holds "
+            f"{rendition.format.max_side} a side",
+            advice=_ADVICE,
+        )
+
+
+def _named(rendition: Rendition) -> str:
+    name = rendition.format.value.upper() if rendition.format.value != "webp" else "WebP"
+    return f'{name} "{rendition.suffix}"' if rendition.suffix else name
+
+
+def behind(form: Form, picture: Picture | None) -> Backdrop | None:
+    """The background of a form.
+
+    Args:
+        form: of a rendition with a background, or without.
+        picture: the background picture, where it has one.
+
+    Returns:
+        None where it has no background.
+    """
+    if picture is not None:
+        rgb = backdrop.filling(picture.rgb, picture.alpha, form.place.width, form.place.height)
+        try:
+            convert = profile.between(picture.icc, form.icc)
+        except profile.UnusableProfileError:
+            convert = None
+        return backdrop.Scene(rgb=rgb if convert is None else convert(rgb))
+    if form.rendition.colour is None:
+        return None
+    return backdrop.Colour(rgb=profile.colour(form.rendition.colour, form.icc))

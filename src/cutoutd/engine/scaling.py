@@ -1,0 +1,162 @@
+"""A cutout on its canvas, strip by strip: cropped, enlarged or reduced, with room around it.
+
+Colours are scaled in proportion to their alpha, so that what was cut away cannot shine through at an edge. It must
+not decide where anything goes (`cutoutd.engine.placement` does), nor lay anything behind it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from PIL import Image
+
+from cutoutd.engine import compose
+from cutoutd.engine.placement import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from cutoutd.engine.placement import Placement
+
+_BAND_PIXELS: Final = 1 << 21
+"""Of the picture held at a time while it is scaled; a strip of a much reduced one needs many of its rows."""
+
+_OPAQUE: Final = 255
+_FAINT: Final = 0.25
+"""Alpha, of 255, below which there is no colour to be told."""
+
+_LANCZOS_REACH: Final = 3.0
+"""Pixels to either side that Lanczos looks at, of the coarser of both grids."""
+
+_REDUCE_FROM: Final = 4.0
+_REDUCE_TO: Final = 2.0
+"""Above the one, areas are averaged by a whole factor first until no more than about the other is left for Lanczos."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Span:
+    """The part of a canvas that a picture reaches, in whole pixels."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+def strips(
+    rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], placement: Placement, *, visible: Box
+) -> Iterator[NDArray[np.uint8]]:
+    """The canvas, from top to bottom.
+
+    Args:
+        rgb: uint8 (H, W, 3).
+        alpha: uint8 (H, W), straight.
+        placement: of the picture on the canvas.
+        visible: of the picture; outside it alpha is 0.
+
+    Yields:
+        uint8 (rows, width, 4), straight alpha, zeros where it is 0.
+    """
+    span = _span(placement, visible, alpha.shape)
+    rows = max(1, compose.STRIP_BYTES // (4 * placement.width))
+    if not placement.keeps_pixels:
+        reach = (
+            1 + 2 * _LANCZOS_REACH / rows
+        ) / placement.factor  # of the picture's rows for each of a strip's
+        rows = max(1, min(rows, int(_BAND_PIXELS / (alpha.shape[1] * reach))))
+    for top in range(0, placement.height, rows):
+        bottom = min(placement.height, top + rows)
+        strip = np.zeros((bottom - top, placement.width, 4), np.uint8)
+        first, last = max(top, span.top), min(bottom, span.bottom)
+        if first < last and span.left < span.right:
+            part = _Span(left=span.left, top=first, right=span.right, bottom=last)
+            drawn = _copied if placement.keeps_pixels else _scaled
+            strip[first - top : last - top, span.left : span.right] = drawn(rgb, alpha, placement, part)
+        yield strip
+
+
+def _span(placement: Placement, visible: Box, shape: tuple[int, ...]) -> _Span:
+    """Where on the canvas anything can be seen; a pixel that only part of the picture reaches is not drawn."""
+    frame = placement.onto_canvas(Box(left=0, top=0, right=shape[1], bottom=shape[0]))
+    seen = placement.onto_canvas(visible)
+    soft = 0 if placement.keeps_pixels else _LANCZOS_REACH * max(1.0, placement.factor)
+    return _Span(
+        left=max(0, _up(frame.left), math.floor(seen.left - soft)),
+        top=max(0, _up(frame.top), math.floor(seen.top - soft)),
+        right=min(placement.width, _down(frame.right), math.ceil(seen.right + soft)),
+        bottom=min(placement.height, _down(frame.bottom), math.ceil(seen.bottom + soft)),
+    )
+
+
+def _up(side: float) -> int:
+    return math.ceil(side - 1e-6)
+
+
+def _down(side: float) -> int:
+    return math.floor(side + 1e-6)
+
+
+def _copied(
+    rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], placement: Placement, part: _Span
+) -> NDArray[np.uint8]:
+    rows = slice(part.top - int(placement.top), part.bottom - int(placement.top))
+    columns = slice(part.left - int(placement.left), part.right - int(placement.left))
+    return compose.rgba(rgb[rows, columns], alpha[rows, columns])
+
+
+def _scaled(
+    rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], placement: Placement, part: _Span
+) -> NDArray[np.uint8]:
+    height, width = alpha.shape
+    wanted = placement.into_picture(Box(left=part.left, top=part.top, right=part.right, bottom=part.bottom))
+    by = int(1 / placement.factor / _REDUCE_TO) if 1 / placement.factor >= _REDUCE_FROM else 1
+    reach = _LANCZOS_REACH * max(1.0, 1 / placement.factor) + by
+    rows = _whole_cells(wanted.top - reach, wanted.bottom + reach, by, height)
+    columns = _whole_cells(wanted.left - reach, wanted.right + reach, by, width)
+    box = Box(
+        left=max(0.0, wanted.left - columns.start) / by,
+        top=max(0.0, wanted.top - rows.start) / by,
+        right=(wanted.right - columns.start) / by,
+        bottom=(wanted.bottom - rows.start) / by,
+    )
+    size = part.right - part.left, part.bottom - part.top
+    share = alpha[rows, columns].astype(np.float32)
+    opacity = _resampled(share, by, box, size)
+    scaled = np.zeros((size[1], size[0], 4), np.uint8)
+    scaled[..., 3] = np.rint(np.clip(opacity, 0, _OPAQUE))
+    # Lanczos overshoots beside an edge, in colour as in alpha: the true alpha takes it out again, a clipped one not.
+    divisor = np.maximum(opacity, _FAINT)
+    for channel in range(3):
+        weighed = _resampled(rgb[rows, columns, channel] * share, by, box, size)
+        scaled[..., channel] = np.rint(np.clip(weighed / divisor, 0, _OPAQUE))
+    scaled[scaled[..., 3] == 0] = 0
+    return scaled
+
+
+def _resampled(plane: NDArray[np.float32], by: int, box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
+    """A box of a plane at another size (width, height), after averaging ``by`` x ``by`` pixels."""
+    image = Image.fromarray(plane)
+    if by > 1:
+        image = image.reduce(by)
+    # One direction after the other: Pillow would choose the order by the strip's size, and rounding shows it.
+    narrow = image.resize(
+        (size[0], image.height),
+        Image.Resampling.LANCZOS,
+        box=(box.left, 0, min(box.right, image.width), image.height),
+    )
+    return np.asarray(
+        narrow.resize(
+            size, Image.Resampling.LANCZOS, box=(0, box.top, size[0], min(box.bottom, image.height))
+        )
+    )
+
+
+def _whole_cells(first: float, last: float, by: int, side: int) -> slice:
+    """Pixels from one place to another, on a grid that is the same for every strip: else their seams would show."""
+    start = max(0, int(first)) // by * by
+    return slice(start, min(side, -(-math.ceil(last) // by) * by))

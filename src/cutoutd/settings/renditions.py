@@ -1,0 +1,129 @@
+"""``[[folder.rendition]]``: one form in which a folder's cutouts are published.
+
+A key is checked here as far as it can be told alone; which of them go together is in
+`cutoutd.settings.combinations`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, Field, ValidationInfo
+
+from cutoutd.jobs import Channels, Format, Profile, Rendition
+from cutoutd.settings import measures, places, spelling
+from cutoutd.settings.table import Table
+
+MAX_SUFFIX: Final = 64
+"""Characters, which leaves most of a file's name to the picture's own."""
+
+
+def _canvas(written: object) -> object:
+    found = measures.canvas(written)
+    return "" if found is None else f"{found[0]}x{found[1]}"
+
+
+def _scale(written: object) -> object:
+    measures.scale(written)
+    return written
+
+
+def _margin(written: object) -> object:
+    measures.margin(written)
+    return written
+
+
+def _position(written: object) -> object:
+    measures.position(written, placed=True)
+    return written
+
+
+def _background(written: object, info: ValidationInfo) -> object:
+    if isinstance(written, Path):
+        written = str(written)
+    if not isinstance(written, str) or not written.strip() or "\0" in written:
+        raise ValueError(
+            f'{written!r} is not possible; it takes "{measures.TRANSPARENT}", a colour such as "white" or "#f5f5f5", '
+            "or the path of a picture"
+        )
+    if written == measures.TRANSPARENT or measures.colour(written) is not None:
+        return written
+    if written.startswith("#"):
+        raise ValueError(
+            f'"{written}" is not possible; a colour has 3 or 6 hexadecimal digits, as in "#f5f5f5"'
+        )
+    return str(places.absolute(written, info.context))
+
+
+class RenditionSettings(Table):
+    """``[[folder.rendition]]``: one form in which a folder's cutouts are published."""
+
+    format: Format = Field(default=Format.PNG, strict=False, description="The kind of file.")
+    suffix: spelling.Suffix = Field(
+        default="",
+        max_length=MAX_SUFFIX,
+        description="Stands between the original's name and the extension.",
+    )
+    quality: spelling.WholeOrAuto = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="What may be lost for a smaller file; None: nothing or, where some is always lost, little.",
+    )
+    channels: Channels = Field(
+        default=Channels.RGBA, strict=False, description="The subject, or its matte alone."
+    )
+    background: Annotated[str, BeforeValidator(_background)] = Field(
+        default=measures.TRANSPARENT, description="What is behind the subject: nothing, a colour, a picture."
+    )
+    crop: bool = Field(default=False, description="Cut to the subject.")
+    margin: Annotated[str, BeforeValidator(_margin)] = Field(
+        default="0%", description="Room that crop leaves around the subject."
+    )
+    canvas: Annotated[str, BeforeValidator(_canvas)] = Field(
+        default="", description="Width and height in pixels; empty: as large as what is shown."
+    )
+    scale: Annotated[str, BeforeValidator(_scale)] = Field(
+        default=measures.AUTO, description="Share of the canvas that the subject takes."
+    )
+    position: Annotated[str, BeforeValidator(_position)] = Field(
+        default=measures.AUTO, description="Where on the canvas."
+    )
+    shadow: int = Field(
+        default=0,
+        ge=0,  # none
+        le=100,  # black where it touches the ground
+        description="How dark a shadow the subject casts on the ground, per cent.",
+    )
+    profile: Profile = Field(
+        default=Profile.KEEP, strict=False, description="What becomes of the colour profile."
+    )
+
+    @property
+    def background_picture(self) -> Path | None:
+        """The picture behind the subject, if there is one."""
+        is_none = self.background == measures.TRANSPARENT or measures.colour(self.background) is not None
+        return None if is_none else Path(self.background)
+
+    def rendition(self) -> Rendition:
+        """What it means."""
+        picture, scale, canvas = (
+            self.background_picture,
+            measures.scale(self.scale),
+            measures.canvas(self.canvas),
+        )
+        return Rendition(
+            format=self.format,
+            suffix=self.suffix,
+            quality=self.quality,
+            channels=self.channels,
+            colour=measures.colour(self.background),
+            picture=None if picture is None else str(picture),
+            crop=measures.margin(self.margin) if self.crop else None,
+            canvas=canvas,
+            scale=scale,
+            position=measures.position(self.position, placed=not (scale is None and canvas is None)),
+            shadow=self.shadow,
+            profile=self.profile,
+        )

@@ -1,0 +1,246 @@
+"""The forms of one cutout, staged by the part that does it, from a made-up matte."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cutoutd import renditions
+from cutoutd.engine import codecs, compose, decode, profile
+from cutoutd.engine.picture import Picture
+from cutoutd.errors import LimitError, OutputError
+from cutoutd.jobs import Format, Metadata, Recipe, Task
+from cutoutd.ports import Step
+from cutoutd.settings.renditions import RenditionSettings
+from tests.unit.colour_profiles import wide_profile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+HEIGHT, WIDTH = 120, 200
+MAX_PIXELS = 1_000_000
+
+
+def subject() -> tuple[Picture, NDArray[np.uint8]]:
+    """A box of grey noise, 40 x 60 pixels, left of the middle, with soft sides; green around it, which must never show."""
+    rgb = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    rgb[..., 1] = 255
+    rgb[30:90, 50:90] = np.random.default_rng(9).integers(90, 160, (60, 40, 1), np.uint8)
+    alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
+    alpha[30:90, 50:90] = 255
+    alpha[30:90, 50] = alpha[30:90, 89] = 128
+    picture = Picture(
+        rgb=rgb, alpha=None, icc=None, exif=None, xmp=None, format="JPEG", orientation=1, warnings=()
+    )
+    return picture, alpha
+
+
+class Staging:
+    """Stages, and opens what was staged."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.told: list[Step] = []
+        directory.mkdir()
+
+    def stage(
+        self, *written: dict[str, Any], icc: bytes | None = None, review: bool = False
+    ) -> renditions.Stage:
+        """Stage these renditions of the subject."""
+        wanted = tuple(
+            RenditionSettings.model_validate({"suffix": f"-{number}"} | one).rendition()
+            for number, one in enumerate(written)
+        )
+        recipe = Recipe(
+            renditions=wanted, refine=True, decontaminate=True, metadata=Metadata.NONE, review_below=0.0
+        )
+        task = Task(
+            job=7,
+            source="/nowhere",
+            size=1,
+            mtime_ns=1,
+            staging=os.fspath(self.directory),
+            published_sha256=None,
+            recipe=recipe,
+        )
+        picture, alpha = subject()
+        return renditions.stage(
+            task,
+            replace(picture, icc=icc),
+            alpha,
+            review=review,
+            max_pixels=MAX_PIXELS,
+            tell=self.told.append,
+        )
+
+    def pixels(self, stage: renditions.Stage, number: int = 0) -> NDArray[np.uint8]:
+        """What one of them shows."""
+        return np.asarray(Image.open(self.directory / stage.staged[number].name))
+
+    @property
+    def names(self) -> list[str]:
+        """What lies there."""
+        return sorted(path.name for path in self.directory.iterdir())
+
+
+@pytest.fixture
+def staging(tmp_path: Path) -> Staging:
+    """An empty staging directory."""
+    return Staging(tmp_path / "staging")
+
+
+def test_every_format_is_staged_as_it_was_reported(staging: Staging) -> None:
+    """Names, sizes, hashes; and those that lose nothing show the same pixels."""
+    kinds = [one.value for one in Format if one is not Format.JPEG]
+    stage = staging.stage(*({"format": kind} for kind in kinds), {"format": "jpeg", "background": "white"})
+    assert staging.names == ["7-0.png", "7-1.webp", "7-2.tif", "7-3.avif", "7-4.jpg"]
+    picture, alpha = subject()
+    for result in stage.staged:
+        content = (staging.directory / result.name).read_bytes()
+        assert (result.bytes, result.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+        assert (result.width, result.height) == (WIDTH, HEIGHT)
+        opened = decode.decode(content, max_pixels=MAX_PIXELS)
+        assert opened.format.lower() == result.format.value
+    for number in range(3):
+        assert np.array_equal(staging.pixels(stage, number), compose.rgba(picture.rgb, alpha))
+    assert np.array_equal(staging.pixels(stage, 3)[..., 3], alpha)
+    assert stage.warnings == ()
+
+
+def test_a_shops_square_has_the_subject_where_it_belongs(staging: Staging) -> None:
+    """White all around, the box 80 % of the height, in the middle, nothing green."""
+    stage = staging.stage({"canvas": "300x300", "background": "white", "scale": "80%"})
+    seen = staging.pixels(stage)
+    assert seen.shape == (300, 300, 3)
+    inked = seen.max(axis=2) < 200
+    rows, columns = np.nonzero(inked.any(axis=1))[0], np.nonzero(inked.any(axis=0))[0]
+    assert (rows[0], rows[-1]) == pytest.approx((30, 269), abs=1)
+    assert (columns[0], columns[-1]) == pytest.approx((70, 229), abs=5)
+    assert (seen[:20] == 255).all()
+    assert np.ptp(seen, axis=2).max() <= 2
+    assert stage.warnings == ('PNG "-0": the subject was enlarged 4.00 times',)
+
+
+def test_crop_keeps_every_pixel(staging: Staging) -> None:
+    """Of the subject, and 5 pixels of nothing around it."""
+    stage = staging.stage({"crop": True, "margin": "5px"})
+    picture, alpha = subject()
+    assert np.array_equal(staging.pixels(stage), compose.rgba(picture.rgb, alpha)[25:95, 45:95])
+
+
+def test_the_mask_alone_is_the_matte(staging: Staging) -> None:
+    """Grey, as large as the picture, or placed like it."""
+    stage = staging.stage({"channels": "alpha"}, {"channels": "alpha", "format": "tiff", "crop": True})
+    assert np.array_equal(staging.pixels(stage), subject()[1])
+    assert np.array_equal(staging.pixels(stage, 1), subject()[1][30:90, 50:90])
+
+
+def test_a_picture_lies_behind_the_subject(staging: Staging, tmp_path: Path) -> None:
+    """It fills the canvas, and the report says which file it was."""
+    ground = tmp_path / "paper.png"
+    Image.new("RGB", (40, 40), (10, 20, 200)).save(ground)
+    stage = staging.stage({"background": str(ground)}, {"background": "white"})
+    seen = staging.pixels(stage)
+    assert seen[5, 5].tolist() == [10, 20, 200]
+    assert np.array_equal(seen[30:90, 51:89], subject()[0].rgb[30:90, 51:89])
+    assert stage.staged[0].background_sha256 == hashlib.sha256(ground.read_bytes()).hexdigest()
+    assert stage.staged[1].background_sha256 is None
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xd8\xff no picture"])
+def test_a_background_that_cannot_be_used_is_no_fault_of_the_picture(
+    staging: Staging, tmp_path: Path, content: bytes | None
+) -> None:
+    """The folder waits until it is mended, and what was staged already is gone."""
+    ground = tmp_path / "paper.jpg"
+    if content is not None:
+        ground.write_bytes(content)
+    with pytest.raises(OutputError, match="background picture") as caught:
+        staging.stage({}, {"background": str(ground)})
+    assert caught.value.path == ground
+    assert staging.names == []
+
+
+def test_a_colour_profile_is_kept_or_converted(staging: Staging) -> None:
+    """Converted pixels are said to be that; a background's colour means the same in both."""
+    wide = wide_profile()
+    stage = staging.stage(
+        {"background": "#c83c28"},
+        {"background": "#c83c28", "profile": "srgb", "format": "tiff"},
+        {"channels": "alpha", "profile": "srgb"},
+        icc=wide,
+    )
+    kept, converted, mask = (Image.open(staging.directory / one.name) for one in stage.staged)
+    for image in (kept, converted, mask):
+        image.load()
+    assert kept.info["icc_profile"] == wide
+    assert converted.info["icc_profile"] == profile.srgb()
+    assert "icc_profile" not in mask.info
+    assert np.asarray(converted)[5, 5].tolist() == [0xC8, 0x3C, 0x28]
+    assert np.asarray(kept)[5, 5].tolist() != [0xC8, 0x3C, 0x28]
+    solid = (slice(31, 89), slice(52, 88))
+    assert np.array_equal(np.asarray(kept)[solid], subject()[0].rgb[solid])
+    assert not np.array_equal(np.asarray(converted)[solid], subject()[0].rgb[solid])
+    assert stage.warnings == (
+        'TIFF "-1": its colours were converted to sRGB, so its pixels are not the picture\'s own',
+    )
+
+
+def test_a_shadow_needs_no_background(staging: Staging) -> None:
+    """Below the feet, black and see-through; crop leaves it its room."""
+    stage = staging.stage({"shadow": 60}, {"shadow": 60, "crop": True}, {"crop": True})
+    seen = staging.pixels(stage)
+    assert 30 < seen[91, 70, 3] < 200
+    assert seen[91, 70, :3].max() == 0
+    picture, alpha = subject()
+    assert np.array_equal(seen[31:89, 52:88], compose.rgba(picture.rgb, alpha)[31:89, 52:88])
+    assert stage.staged[1].height > stage.staged[2].height
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ({"crop": True, "margin": "10000px"}, "more than the limit of 1"),
+        ({"format": "webp", "crop": True, "margin": "0px 8200px"}, "the format holds 16383 a side"),
+    ],
+)
+def test_a_result_that_is_too_large_is_refused_before_anything_is_written(
+    staging: Staging, written: dict[str, Any], message: str
+) -> None:
+    """It depends on the subject, so no configuration can tell."""
+    with pytest.raises(LimitError, match=message):
+        staging.stage({}, written)
+    assert staging.names == []
+
+
+def test_all_or_none_is_staged(staging: Staging, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the third cannot be made, the first two go again."""
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(codecs, "encode", fail)
+    with pytest.raises(MemoryError):
+        staging.stage({}, {"format": "tiff"}, {"format": "webp"})
+    assert staging.names == []
+
+
+def test_a_long_encoding_is_no_disk_that_hangs(staging: Staging) -> None:
+    """While a frame is encoded, the worker says that it computes."""
+    staging.stage({"format": "avif"})
+    assert staging.told == [Step.CUT, Step.WRITE, Step.SYNC]
+
+
+def test_a_doubtful_cutout_gets_one_overlay(staging: Staging) -> None:
+    """However many forms it has."""
+    stage = staging.stage({}, {"format": "webp"}, review=True)
+    assert [one.rendition for one in stage.staged] == [0, 1, renditions.OVERLAY]
+    assert stage.staged[-1].format is Format.PNG

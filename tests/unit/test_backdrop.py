@@ -1,0 +1,118 @@
+"""What lies behind a cutout, and the shadow on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cutoutd.engine import backdrop, shadow
+from cutoutd.engine.placement import Box, Placement
+
+RANDOM = np.random.default_rng(5)
+
+
+@given(st.tuples(*[st.integers(0, 255)] * 7), st.integers(0, 100))
+def test_a_cutout_before_a_colour_is_the_compositing_equation(
+    values: tuple[int, int, int, int, int, int, int], darkness: int
+) -> None:
+    """To the nearest value, for every colour, alpha, background and shadow."""
+    pixel, behind = np.array(values[:4], np.uint8), np.array(values[4:], np.uint8)
+    dark = np.full((1, 1), darkness / 100, np.float32)
+    found = backdrop.over(behind.reshape(1, 1, 3).copy(), pixel.reshape(1, 1, 4), dark)[0, 0]
+    share = values[3] / 255
+    ground = np.rint(np.array(values[4:]) * (1 - np.float64(dark[0, 0])))
+    exact = np.array(values[:3]) * share + ground * (1 - share)
+    assert np.abs(found - exact).max() <= 0.51
+
+
+def test_an_opaque_pixel_stays_what_it_is() -> None:
+    """Bit for bit, in shadow or not."""
+    pixels = RANDOM.integers(0, 256, (9, 7, 4), np.uint8)
+    pixels[..., 3] = 255
+    ground = RANDOM.integers(0, 256, (9, 7, 3), np.uint8)
+    assert np.array_equal(backdrop.over(ground, pixels, np.ones((9, 7), np.float32)), pixels[..., :3])
+
+
+@given(st.tuples(*[st.integers(0, 255)] * 4), st.integers(0, 100), st.integers(0, 255))
+def test_a_shadow_on_nothing_looks_the_same_once_there_is_something(
+    values: tuple[int, int, int, int], darkness: int, ground: int
+) -> None:
+    """The transparent result laid over a grey is the subject laid over that grey in shadow."""
+    pixel = np.array(values, np.uint8).reshape(1, 1, 4)
+    dark = np.full((1, 1), darkness / 100, np.float32)
+    shaded = backdrop.shaded(pixel.copy(), dark)[0, 0].astype(np.float64)
+    seen = shaded[:3] * shaded[3] / 255 + ground * (1 - shaded[3] / 255)
+    own = values[3] / 255
+    exact = np.array(values[:3]) * own + ground * (1 - darkness / 100) * (1 - own)
+    assert np.abs(seen - exact).max() <= 1.6
+
+
+@pytest.mark.parametrize(("width", "height"), [(50, 50), (200, 40), (30, 300), (1, 1)])
+def test_a_picture_fills_its_canvas_evenly(width: int, height: int) -> None:
+    """Its middle stays the middle, and no side shows anything else."""
+    picture = np.zeros((120, 180, 3), np.uint8)
+    picture[..., 0] = np.linspace(0, 255, 180).astype(np.uint8)
+    picture[..., 1] = np.linspace(0, 255, 120).astype(np.uint8)[:, np.newaxis]
+    filled = backdrop.filling(picture, None, width, height)
+    assert filled.shape == (height, width, 3)
+    assert abs(float(filled[..., 0].mean()) - 127.5) < 3
+    assert abs(float(filled[..., 1].mean()) - 127.5) < 3
+
+
+def test_a_background_with_holes_is_white_in_them() -> None:
+    """What else should be there."""
+    filled = backdrop.filling(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8), 8, 8)
+    assert filled.min() == 255
+
+
+def standing() -> tuple[np.ndarray, Box]:
+    """A table: a top and two legs."""
+    alpha = np.zeros((400, 500), np.uint8)
+    alpha[100:140, 100:400] = 255
+    alpha[140:300, 110:130] = 255
+    alpha[140:300, 370:390] = 255
+    return alpha, Box(left=100, top=100, right=400, bottom=300)
+
+
+def test_a_shadow_lies_where_a_subject_stands() -> None:
+    """Darkest under the feet, faint between them, none beside the top."""
+    alpha, box = standing()
+    cast = shadow.cast(alpha, box)
+    assert cast is not None
+    place = Placement(width=500, height=400, factor=1, left=0, top=0)
+    mask = np.concatenate([cast.strip(place, 0, 150), cast.strip(place, 150, 400)])
+    assert mask.shape == (400, 500)
+    assert mask[300, 120] > 0.5
+    assert mask[300, 380] > 0.5
+    assert mask[300, 250] < mask[300, 120] / 2
+    assert mask[120, 250] == 0
+    assert mask[390, 250] == 0
+    reach = shadow.reach(cast, box)
+    assert reach.bottom > box.bottom
+    assert reach.top == box.top
+
+
+def test_a_shadow_goes_with_its_subject() -> None:
+    """Twice as large and elsewhere, it is the same shadow."""
+    alpha, box = standing()
+    cast = shadow.cast(alpha, box)
+    assert cast is not None
+    plain = cast.strip(Placement(width=500, height=400, factor=1, left=0, top=0), 0, 400)
+    moved = cast.strip(Placement(width=1100, height=900, factor=2, left=60, top=30), 0, 900)
+    assert np.abs(moved[30:830:2, 60:1060:2] - plain).max() < 0.1
+
+
+def test_what_the_pictures_edge_cuts_off_casts_no_shadow() -> None:
+    """It stands on nothing that can be seen."""
+    alpha = np.zeros((400, 500), np.uint8)
+    alpha[100:400, 100:300] = 255
+    assert shadow.cast(alpha, Box(left=100, top=100, right=300, bottom=400)) is None
+
+
+def test_a_thing_of_one_pixel_does_not_stop_a_shadow() -> None:
+    """Whatever the subject is."""
+    alpha = np.zeros((9, 9), np.uint8)
+    alpha[4, 4] = 255
+    shadow.cast(alpha, Box(left=4, top=4, right=5, bottom=5))

@@ -1,0 +1,266 @@
+"""What a rendition may say: each key alone, and which of them go together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cutoutd.errors import ConfigurationError
+from cutoutd.jobs import Channels, Format, Margin, Profile, Rendition
+from cutoutd.settings import assembly, dump, load
+from cutoutd.settings.digest import settings_sha256, with_backgrounds
+from cutoutd.settings.environment import Overrides
+from cutoutd.settings.schema import Folder, Settings
+
+NOTHING = Overrides(values={}, problems={})
+
+
+def assembled(*renditions: dict[str, Any], base: Path | None = Path("/etc/cutoutd")) -> Settings:
+    """The settings of one folder with these renditions."""
+    folder = {"name": "a", "input": "/in", "output": "/out", "rendition": list(renditions)}
+    return assembly.assemble({"folder": [folder]}, NOTHING, origin="FILE", base=base)
+
+
+def rendition(**written: object) -> Rendition:
+    """What one rendition means."""
+    (only,) = assembled(written).folder[0].recipe().renditions
+    return only
+
+
+def refused(*renditions: dict[str, Any]) -> str:
+    """Why renditions are no configuration."""
+    with pytest.raises(ConfigurationError) as caught:
+        assembled(*renditions)
+    return str(caught.value)
+
+
+def test_what_is_left_out_means_the_pictures_own_pixels() -> None:
+    """A transparent PNG of the same size, nothing lost, nothing placed."""
+    assert rendition() == Rendition(format=Format.PNG, suffix="")
+    assert rendition().is_transparent
+
+
+def test_a_shops_four_keys_mean_what_they_say() -> None:
+    """2000x2000, white, the subject 85 % of it, in the middle."""
+    found = rendition(format="jpeg", canvas="2000x2000", background="white", scale="85%", position="center")
+    assert found == Rendition(
+        format=Format.JPEG,
+        suffix="",
+        canvas=(2000, 2000),
+        colour=(255, 255, 255),
+        scale=0.85,
+        position=(0.5, 0.5),
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "colour"),
+    [
+        ("white", (255, 255, 255)),
+        ("Grey", (128, 128, 128)),
+        ("#f5F5f5", (245, 245, 245)),
+        ("#0af", (0, 170, 255)),
+        ("transparent", None),
+    ],
+)
+def test_a_colour_is_written_as_on_the_web(written: str, colour: tuple[int, int, int] | None) -> None:
+    """By its name, or three or six hexadecimal digits."""
+    assert rendition(background=written).colour == colour
+    assert rendition(background=written).picture is None
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ("paper.jpg", "/etc/cutoutd/paper.jpg"),
+        ("/srv/./paper.jpg", "/srv/paper.jpg"),
+        ("whit", "/etc/cutoutd/whit"),
+    ],
+)
+def test_any_other_background_is_the_path_of_a_picture(written: str, path: str) -> None:
+    """Relative ones start from the configuration's directory; whether it is there is seen elsewhere."""
+    assert rendition(background=written).picture == path
+
+
+@pytest.mark.parametrize(
+    ("written", "margin"),
+    [
+        ("0%", Margin()),
+        ("10%", Margin(share=(0.1, 0.1, 0.1, 0.1))),
+        ("30px", Margin(px=(30, 30, 30, 30))),
+        ("7", Margin(px=(7, 7, 7, 7))),
+        ("10% 30px", Margin(px=(0, 30, 0, 30), share=(0.1, 0.0, 0.1, 0.0))),
+        ("1px 2px 3px 4px", Margin(px=(1, 2, 3, 4))),
+    ],
+)
+def test_a_margin_has_one_two_or_four_sides(written: str, margin: Margin) -> None:
+    """Top, right, bottom, left, as in style sheets."""
+    assert rendition(crop=True, margin=written).crop == margin
+
+
+@pytest.mark.parametrize(
+    ("written", "position"),
+    [
+        ("auto", (0.5, 0.5)),
+        ("center", (0.5, 0.5)),
+        ("50% 100%", (0.5, 1.0)),
+        ("0%", (0.0, 0.0)),
+        ("original", None),
+    ],
+)
+def test_a_position_is_a_share_of_the_free_room(written: str, position: tuple[float, float] | None) -> None:
+    """From the left and from the top."""
+    assert rendition(scale="50%", position=written).position == position
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "canvas",
+            "2000",
+            '"2000" is not possible; it takes width and height in pixels, such as "2000x2000"',
+        ),
+        ("canvas", 2000, "2000 is not possible; it takes width and height"),
+        ("canvas", "0x100", "it takes width and height"),
+        ("scale", 85, '85 is not possible; it takes "auto", or "1%" to "100%"'),
+        ("scale", "101%", 'it takes "auto", or "1%" to "100%"'),
+        ("scale", "0%", 'it takes "auto", or "1%" to "100%"'),
+        ("margin", "1px 2px 3px", "two of them for top and bottom"),
+        ("margin", "501%", "each up to 500% or 10000px"),
+        ("margin", "-1px", "each up to 500%"),
+        ("position", "top", 'it takes "auto", "original", "center", "50%"'),
+        ("position", "101%", 'it takes "auto"'),
+        ("background", "#12345", "a colour has 3 or 6 hexadecimal digits"),
+        ("background", "", "or the path of a picture"),
+        ("background", ["a"], "or the path of a picture"),
+        ("shadow", 101, "it takes a whole number from 0 to 100"),
+        ("shadow", True, "true is not possible; it takes a whole number"),
+        ("quality", 0, 'it takes a whole number from 1 to 100, or "auto"'),
+        ("format", "gif", 'it takes one of "png", "webp", "tiff", "avif", "jpeg"'),
+        ("channels", "rgb", 'it takes one of "rgba", "alpha"'),
+        ("profile", "none", 'it takes one of "keep", "srgb"'),
+    ],
+)
+def test_a_value_that_means_nothing_is_refused(key: str, value: object, message: str) -> None:
+    """With table, key, and what would be right."""
+    said = refused({key: value})
+    assert f'FILE: [[folder.rendition]] number 1 of "a" {key}: ' in said
+    assert message in said
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ({"format": "jpeg"}, 'background: is "transparent", which JPEG cannot be'),
+        ({"channels": "alpha", "background": "white"}, 'background: has no place beside channels = "alpha"'),
+        ({"format": "jpeg", "channels": "alpha", "background": "/x.jpg"}, "background: has no place beside"),
+        ({"channels": "alpha", "shadow": 20}, 'shadow: has no place beside channels = "alpha"'),
+        ({"format": "png", "quality": 90}, "quality: is of no use: png loses nothing"),
+        ({"format": "tiff", "quality": 90}, "quality: is of no use: tiff loses nothing"),
+        ({"margin": "5%"}, "margin: is the room that crop leaves, and crop is false"),
+        ({"crop": True, "scale": "80%"}, "scale: says how large the subject is"),
+        ({"crop": True, "scale": "80%", "canvas": "100x100"}, "scale: says how large the subject is"),
+        ({"position": "center"}, "position: moves the subject on a canvas"),
+        ({"crop": True, "position": "center"}, "position: moves the subject on a canvas"),
+        (
+            {"canvas": "100x100", "position": "original"},
+            'position: is "original", which only a subject with a scale',
+        ),
+        ({"canvas": "20000x20000"}, "canvas: has more pixels than [pool] max_pixels = 120_000_000 allows"),
+        ({"format": "webp", "canvas": "16384x10"}, "canvas: is too large: webp holds 16_383 pixels a side"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(written: dict[str, Any], message: str) -> None:
+    """Before any picture is cut."""
+    said = refused({"suffix": "_ok"}, written)
+    assert f'FILE: [[folder.rendition]] number 2 of "a" {message}' in said
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"format": "jpeg", "channels": "alpha"},
+        {"format": "jpeg", "background": "white", "quality": 90},
+        {"format": "webp", "quality": 80},
+        {"format": "webp", "canvas": "16383x100"},
+        {"crop": True, "margin": "5% 30px", "canvas": "500x500", "position": "50% 100%"},
+        {"scale": "80%", "position": "original"},
+        {"shadow": 50, "background": "/x.jpg"},
+    ],
+)
+def test_what_goes_together_is_taken_and_written_out_as_it_is(
+    written: dict[str, Any], tmp_path: Path
+) -> None:
+    """As `check` prints it, it loads again to the same settings."""
+    settings = assembled(written)
+    file = tmp_path / "cutoutd.toml"
+    file.write_text(dump.as_toml(settings), encoding="utf-8")
+    assert load.load(file, {}).folder == settings.folder
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("-A", "-a"), ("-\u00e9", "-e\u0301"), ("", "")], ids=["case", "accent", "same"]
+)
+def test_two_renditions_may_not_have_one_name(one: str, other: str) -> None:
+    """Not even on a file system that takes more names for the same."""
+    said = refused({"suffix": one}, {"suffix": other})
+    assert 'number 2 of "a" suffix: gives the same file name as number 1; write another one' in said
+    assert len(assembled({"suffix": one}, {"suffix": other, "format": "webp"}).folder) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "webp"},
+        {"format": "webp", "quality": 80},
+        {"channels": "alpha"},
+        {"background": "white"},
+        {"background": "/x.jpg"},
+        {"crop": True},
+        {"crop": True, "margin": "1px"},
+        {"canvas": "100x100"},
+        {"scale": "80%"},
+        {"scale": "80%", "position": "original"},
+        {"shadow": 1},
+        {"profile": "srgb"},
+    ],
+)
+def test_the_digest_counts_every_key(change: dict[str, Any]) -> None:
+    """And two different ones never give the same."""
+    seen = {
+        settings_sha256(assembled(one).folder[0], "m")
+        for one in (change, {}, {"suffix": "x"}, change | {"suffix": "x"})
+    }
+    assert len(seen) == 4
+
+
+def test_the_digest_counts_what_a_background_shows_and_not_where_it_lies() -> None:
+    """A changed picture behind the subject is another setting; a moved one is not."""
+    here, there = (
+        settings_sha256(assembled({"background": path}).folder[0], "m") for path in ("/x.jpg", "/y.jpg")
+    )
+    assert here == there
+    assert with_backgrounds(here, ["a" * 64]) != with_backgrounds(here, ["b" * 64])
+    assert with_backgrounds(here, ["a" * 64, None]) != with_backgrounds(here, [None, "a" * 64])
+    assert with_backgrounds(here, [None]) == here
+
+
+def test_a_folder_knows_its_background_pictures() -> None:
+    """Each once: workers are bound to them."""
+    folder = assembled(
+        {"background": "/x.jpg"},
+        {"background": "/x.jpg", "suffix": "b"},
+        {"background": "white", "suffix": "c"},
+    ).folder[0]
+    assert folder.backgrounds == (Path("/x.jpg"),)
+    assert Folder(name="a", input=Path("/in"), output=Path("/out")).backgrounds == ()
+
+
+def test_every_word_of_a_rendition_is_known() -> None:
+    """What the configuration may say and what the work can do are the same words."""
+    assert {rendition(format=one.value, background="white").format for one in Format} == set(Format)
+    assert {rendition(channels=one.value).channels for one in Channels} == set(Channels)
+    assert {rendition(profile=one.value).profile for one in Profile} == set(Profile)

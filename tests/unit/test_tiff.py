@@ -1,0 +1,95 @@
+"""What the TIFF writer writes, as another reader sees it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, TiffImagePlugin
+
+from cutoutd.engine import exif as exif_block
+from cutoutd.engine import tiff
+from cutoutd.engine.png import Extras, Layout
+
+RANDOM = np.random.default_rng(11)
+
+
+def written(pixels: np.ndarray, rows: int, extras: Extras = Extras()) -> bytes:  # noqa: B008
+    """A TIFF in strips of so many rows."""
+    out = io.BytesIO()
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    layout = Layout(width=pixels.shape[1], height=pixels.shape[0], channels=channels)
+    tiff.write(out, (pixels[top : top + rows] for top in range(0, len(pixels), rows)), layout, extras)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 1, 3), (1, 1, 4), (40, 1, 4), (1, 40, 3), (37, 53, 4), (200, 300)]
+)
+@pytest.mark.parametrize("rows", [1, 16, 1000])
+def test_every_pixel_comes_back(shape: tuple[int, ...], rows: int) -> None:
+    """Grey, RGB and RGBA, in one strip or many."""
+    pixels = RANDOM.integers(0, 256, shape, np.uint8)
+    image = Image.open(io.BytesIO(written(pixels, rows)))
+    assert np.array_equal(np.asarray(image), pixels)
+    assert image.mode == {2: "L", 3: "RGB"}.get(len(shape) if len(shape) == 2 or shape[2] == 3 else 0, "RGBA")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_profile_and_metadata_come_back(order: str) -> None:
+    """In the byte order of the EXIF block, with its sub-directories."""
+    exif = Image.Exif()
+    exif.endian = order
+    exif[0x010F] = "A maker with a long name"
+    exif[0x011A] = TiffImagePlugin.IFDRational(300, 1)
+    exif.get_ifd(exif_block.EXIF_IFD)[0x829A] = TiffImagePlugin.IFDRational(1, 250)
+    exif.get_ifd(exif_block.GPS_IFD)[1] = "N"
+    block = exif.tobytes().removeprefix(b"Exif\x00\x00")
+    pixels = RANDOM.integers(0, 256, (30, 20, 4), np.uint8)
+    data = written(pixels, 7, Extras(icc=b"profile" * 100, exif=block, xmp=b"<x:xmpmeta/>"))
+    assert data[:2] == (b"II" if order == "<" else b"MM")
+    image = Image.open(io.BytesIO(data))
+    assert isinstance(image, TiffImagePlugin.TiffImageFile)
+    assert np.array_equal(np.asarray(image), pixels)
+    assert image.info["icc_profile"] == b"profile" * 100
+    assert image.tag_v2[700] == b"<x:xmpmeta/>"
+    found = image.getexif()
+    assert found[0x010F] == "A maker with a long name"
+    assert found[0x011A] == 300
+    assert found.get_ifd(exif_block.EXIF_IFD)[0x829A] == pytest.approx(1 / 250)
+    assert found.get_ifd(exif_block.GPS_IFD)[1] == "N"
+
+
+def test_what_an_exif_block_says_of_another_file_is_written_anew() -> None:
+    """Sizes, strips and colours in its first directory would be lies."""
+    exif = Image.Exif()
+    for tag in (256, 257, 258, 259, 262, 273, 279, 322):
+        exif[tag] = 7
+    data = written(
+        np.zeros((5, 6, 3), np.uint8), 2, Extras(exif=exif.tobytes().removeprefix(b"Exif\x00\x00"))
+    )
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    assert image.size == (6, 5)
+
+
+def test_a_block_that_is_no_exif_is_left_out() -> None:
+    """The pixels are not."""
+    image = Image.open(io.BytesIO(written(np.full((3, 3), 9, np.uint8), 3, Extras(exif=b"no exif at all"))))
+    assert np.asarray(image).tolist() == [[9] * 3] * 3
+
+
+@pytest.mark.parametrize("strips", [[3, 2, 3], [2, 2], [4, 4, 4], []])
+def test_strips_that_do_not_fit_are_refused(strips: list[int]) -> None:
+    """Readers rely on their being alike."""
+    layout = Layout(width=2, height=8, channels=3)
+    with pytest.raises(ValueError, match="strip"):
+        tiff.write(io.BytesIO(), (np.zeros((rows, 2, 3), np.uint8) for rows in strips), layout, Extras())
+
+
+def test_a_file_of_more_than_four_gigabytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its offsets could not say where the end is."""
+    monkeypatch.setattr(tiff, "_MAX_BYTES", 300)
+    with pytest.raises(tiff.TooLargeError):
+        written(RANDOM.integers(0, 256, (30, 20, 4), np.uint8), 7)
