@@ -1,0 +1,76 @@
+"""What renditions look like to the formats' own tools, which share no code with what wrote them or reads them here."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cutoutd.engine import codecs, compose, tiff
+from cutoutd.engine.png import Extras, Layout
+from cutoutd.jobs import Format
+from tests.unit.colour_profiles import wide_profile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def tool(name: str) -> str:
+    """A program; without it there is no verdict, which only a developer's machine may shrug at."""
+    found = shutil.which(name)
+    if found is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{name} is not installed")
+    return found
+
+
+def cutout(height: int = 90, width: int = 70) -> NDArray[np.uint8]:
+    """Noise, half of it transparent; uint8 (height, width, 4)."""
+    random = np.random.default_rng(8)
+    alpha = random.integers(0, 256, (height, width), np.uint8)
+    alpha[: height // 2] = 0
+    return compose.rgba(random.integers(0, 256, (height, width, 3), np.uint8), alpha)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_libtiff_reads_every_pixel(tmp_path: Path, channels: int) -> None:
+    """Decompressed by its own tools, and without a warning."""
+    pixels = np.squeeze(cutout()[..., 4 - channels :])
+    out = io.BytesIO()
+    layout = Layout(width=70, height=90, channels=channels)
+    tiff.write(out, np.array_split(pixels, 3), layout, Extras(icc=wide_profile() if channels > 1 else None))
+    file, plain = tmp_path / "a.tif", tmp_path / "plain.tif"
+    file.write_bytes(out.getvalue())
+    done = subprocess.run(
+        [tool("tiffcp"), "-c", "none", str(file), str(plain)], capture_output=True, check=True
+    )
+    assert done.stderr == b""
+    with Image.open(plain) as image:
+        assert np.array_equal(np.asarray(image), pixels)
+    said = subprocess.run([tool("tiffinfo"), str(file)], capture_output=True, text=True, check=True).stdout
+    assert ("unassoc-alpha" in said) == (channels == 4)
+
+
+def test_dwebp_reads_every_pixel(tmp_path: Path) -> None:
+    """Of a WebP that loses nothing."""
+    file, plain = tmp_path / "a.webp", tmp_path / "a.png"
+    file.write_bytes(codecs.encode(cutout(), Format.WEBP, None, Extras(icc=wide_profile())).data)
+    subprocess.run([tool("dwebp"), "-quiet", str(file), "-o", str(plain)], check=True)
+    with Image.open(plain) as image:
+        assert np.array_equal(np.asarray(image), cutout())
+
+
+def test_avifdec_reads_the_alpha_as_it_is(tmp_path: Path) -> None:
+    """Which an AVIF of ours keeps, whatever its colours lose."""
+    file, plain = tmp_path / "a.avif", tmp_path / "a.png"
+    file.write_bytes(codecs.encode(cutout(), Format.AVIF, 50, Extras(icc=wide_profile())).data)
+    subprocess.run([tool("avifdec"), str(file), str(plain)], check=True, capture_output=True)
+    with Image.open(plain) as image:
+        assert np.array_equal(np.asarray(image)[..., 3], cutout()[..., 3])

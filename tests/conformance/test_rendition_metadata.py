@@ -1,0 +1,169 @@
+"""What each format keeps of a picture's hidden data, as exiftool wrote it and reads it back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cutoutd import renditions
+from cutoutd.engine import decode
+from cutoutd.jobs import Format, Metadata, Recipe, Task
+from cutoutd.settings.renditions import RenditionSettings
+from tests.unit.colour_profiles import wide_profile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cutoutd.engine.picture import Picture
+
+WRITTEN = (
+    "-EXIF:Make=Canon",
+    "-EXIF:Model=EOS R5",
+    "-EXIF:Artist=Ann Example",
+    "-EXIF:Orientation#=6",
+    "-EXIF:ExposureTime=1/250",
+    "-EXIF:DateTimeOriginal=2026:03:01 12:00:00",
+    "-EXIF:ExifImageWidth=60",
+    "-EXIF:ExifImageHeight=40",
+    "-EXIF:GPSLatitude=52.5",
+    "-EXIF:GPSLatitudeRef=N",
+    "-EXIF:GPSLongitude=13.4",
+    "-EXIF:GPSLongitudeRef=E",
+    "-XMP-dc:Creator=Ann Example",
+    "-XMP-photoshop:City=Berlin",
+    "-XMP-exif:GPSLatitude=52.5",
+    "-IPTC:City=Berlin",
+)
+PLACES = ("GPS", "City", "Berlin", "52.5", "13.4")
+
+
+@pytest.fixture(scope="module")
+def exiftool() -> str:
+    """The program; without it there is no verdict, which only a developer's machine may shrug at."""
+    found = shutil.which("exiftool")
+    if found is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("exiftool is not installed")
+    return found
+
+
+@pytest.fixture(scope="module")
+def picture(exiftool: str, tmp_path_factory: pytest.TempPathFactory) -> Picture:
+    """A photo with all of it, decoded."""
+    file = tmp_path_factory.mktemp("source") / "photo.jpg"
+    pixels = np.random.default_rng(1).integers(0, 255, (40, 60, 3), np.uint8)
+    Image.fromarray(pixels).save(file, icc_profile=wide_profile())
+    subprocess.run([exiftool, "-q", "-overwrite_original", *WRITTEN, str(file)], check=True)
+    return decode.decode(file.read_bytes(), max_pixels=10_000)
+
+
+def staged(
+    picture: Picture, directory: Path, policy: Metadata, **written: object
+) -> tuple[Path, tuple[str, ...]]:
+    """One rendition of it, and what was said."""
+    given: dict[str, Any] = {"background": "white"} if written["format"] == "jpeg" else {}
+    wanted = RenditionSettings.model_validate(given | written).rendition()
+    recipe = Recipe(renditions=(wanted,), refine=True, decontaminate=True, metadata=policy, review_below=0.0)
+    task = Task(
+        job=1,
+        source="/nowhere",
+        size=1,
+        mtime_ns=1,
+        staging=str(directory),
+        published_sha256=None,
+        recipe=recipe,
+    )
+    alpha = np.zeros(picture.rgb.shape[:2], np.uint8)
+    alpha[10:50, 10:30] = 255
+    stage = renditions.stage(task, picture, alpha, review=False, max_pixels=100_000, tell=lambda _: None)
+    return directory / stage.staged[0].name, stage.warnings
+
+
+def read(exiftool: str, file: Path) -> dict[str, Any]:
+    """All that exiftool finds, by group and name; it must find no fault."""
+    done = subprocess.run(
+        [exiftool, "-json", "-G1", "-a", "-validate", "-warning", "-error", "-all", str(file)],
+        capture_output=True,
+        check=True,
+    )
+    (found,) = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return {
+        name: value
+        for name, value in found.items()
+        if not name.startswith("System:") and name != "SourceFile"
+    }
+
+
+@pytest.mark.parametrize("kind", [one.value for one in Format])
+def test_keep_keeps_all_of_it(exiftool: str, picture: Picture, tmp_path: Path, kind: str) -> None:
+    """Camera, exposure, author and place, in EXIF and in XMP; and the profile."""
+    file, warnings = staged(picture, tmp_path, Metadata.KEEP, format=kind)
+    found = read(exiftool, file)
+    assert warnings == ()
+    assert (found["IFD0:Make"], found["IFD0:Model"], found["IFD0:Artist"]) == (
+        "Canon",
+        "EOS R5",
+        "Ann Example",
+    )
+    assert found["ExifIFD:ExposureTime"] == "1/250"
+    assert found["ExifIFD:DateTimeOriginal"] == "2026:03:01 12:00:00"
+    assert found["GPS:GPSLatitudeRef"] == "North"
+    assert found["GPS:GPSLatitude"].startswith("52 deg 30'")
+    assert found["XMP-dc:Creator"] == "Ann Example"
+    assert found["XMP-photoshop:City"] == "Berlin"
+    assert found["ICC_Profile:ProfileDescription"] == "wide"
+    assert found.get("IFD0:Orientation", "Horizontal (normal)") == "Horizontal (normal)"
+
+
+@pytest.mark.parametrize("kind", [one.value for one in Format])
+def test_no_location_keeps_the_camera_and_not_the_place(
+    exiftool: str, picture: Picture, tmp_path: Path, kind: str
+) -> None:
+    """Not even in the bytes that no reader shows."""
+    file, _ = staged(picture, tmp_path, Metadata.NO_LOCATION, format=kind)
+    found = read(exiftool, file)
+    assert (found["IFD0:Make"], found["IFD0:Artist"]) == ("Canon", "Ann Example")
+    assert found["ICC_Profile:ProfileDescription"] == "wide"
+    assert not any(place in f"{name}={value}" for name, value in found.items() for place in PLACES)
+    assert b"Berlin" not in file.read_bytes()
+
+
+@pytest.mark.parametrize("kind", [one.value for one in Format])
+def test_none_keeps_the_profile_alone(exiftool: str, picture: Picture, tmp_path: Path, kind: str) -> None:
+    """Nothing about camera, person, date or place."""
+    file, _ = staged(picture, tmp_path, Metadata.NONE, format=kind)
+    found = read(exiftool, file)
+    assert found["ICC_Profile:ProfileDescription"] == "wide"
+    content = file.read_bytes()
+    for word in (b"Canon", b"EOS R5", b"Ann Example", b"Berlin", b"2026:03:01"):
+        assert word not in content
+
+
+@pytest.mark.parametrize("kind", [one.value for one in Format])
+def test_a_size_that_metadata_tells_is_the_results(
+    exiftool: str, picture: Picture, tmp_path: Path, kind: str
+) -> None:
+    """Cropped, it is another than the camera's."""
+    file, _ = staged(picture, tmp_path, Metadata.KEEP, format=kind, crop=True)
+    found = read(exiftool, file)
+    assert (found["ExifIFD:ExifImageWidth"], found["ExifIFD:ExifImageHeight"]) == (20, 40)
+
+
+@pytest.mark.parametrize("kind", [one.value for one in Format])
+def test_a_picture_without_any_gets_none(exiftool: str, picture: Picture, tmp_path: Path, kind: str) -> None:
+    """And exiftool finds no fault with the file."""
+    bare = replace(picture, icc=None, exif=None, xmp=None)
+    file, _ = staged(bare, tmp_path, Metadata.KEEP, format=kind)
+    found = read(exiftool, file)
+    assert not any(name.startswith(("ExifIFD", "GPS", "XMP", "ICC")) for name in found)
+    # Deflate came with a supplement to TIFF 6.0, which exiftool does not count.
+    known = "Invalid value for IFD0 tag 0x0103 Compression" if kind == "tiff" else None
+    assert found.get("ExifTool:Warning") == known
