@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 KILL_AT = 24
 SOURCE = "sub/a.jpg"
-OLD = (b"old cutout", b"old second")
-NEW = (b"new cutout", b"new second")
+OLD = (b"old cutout", b"old second", b"old third")
+NEW = (b"new cutout", b"new second", b"new third")
 PLAN, DONE = "plan.json", "done"
 NOWHERE = Path("/nonexistent/file")
 NO_FILE = 1_000_000  # no descriptor is as large

@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cutoutd.errors import StorageError
-from cutoutd.jobs import Failure
+from cutoutd.jobs import Failure, Format, Rendition
 from cutoutd.publish.directories import Directories
 from cutoutd.publish.failures import FailureFacts
 from cutoutd.publish.faults import ResultLostError, TargetTakenError
@@ -64,6 +65,16 @@ def test_two_sources_of_one_name_get_two_results_and_two_sidecars(world: World) 
         world.sidecar(name)["source"]["path"] == source
         for (name,), source in zip(names, ["a.jpg", "a.tif", "A.JPG"], strict=True)
     )
+
+
+def test_two_renditions_of_one_source_never_get_one_name(world: World) -> None:
+    """Where `a.png` is another picture's, the first of `a.jpg` gets the very name that the second's suffix makes."""
+    world.publish("a.tif", OLD)
+    publication = world.results("a.jpg", (NEW, b"second"), job=2)
+    renditions = (Rendition(format=Format.PNG, suffix=""), Rendition(format=Format.PNG, suffix="-jpg"))
+    plan = world.plan(replace(publication, renditions=renditions))
+    world.publisher.carry_out(plan)
+    assert world.files() == {"a.png": OLD, "a-jpg.png": NEW, "a-jpg-jpg.png": b"second"}
 
 
 def test_a_new_version_replaces_our_own_result(world: World) -> None:

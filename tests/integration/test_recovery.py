@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _RENAME = ("?rename", "?renameat")
 _OTHERS = ("?mkdir", "?mkdirat", "write", "fsync", "?link", "linkat", "?unlink", "unlinkat", "?rmdir")
 _KILL = f"signal=SIGKILL:when={KILL_AT}"
-WANTED = {"sub/a.png": NEW[0], "sub/a_1.png": NEW[1]}
+NAMES = ("a.png", "a_1.png", "a_2.png")
+WANTED = {f"sub/{name}": content for name, content in zip(NAMES, NEW, strict=True)}
 
 
 @pytest.mark.parametrize(
@@ -64,13 +65,14 @@ def _check(root: Path, scenario: str) -> None:
             assert world.publisher.recover(plan).verdict is Verdict.FINISHED, root
         assert world.staged() == [], root
     else:
-        before = {"sub/a.png": OLD[0], "sub/a_1.png": OLD[1]} if scenario == "replace" else {}
+        before = {f"sub/{name}": content for name, content in zip(NAMES, OLD, strict=True)}
+        before = before if scenario == "replace" else {}
         assert world.files() == before, root
         world.publish(SOURCE, *NEW, job=3)
     assert world.files() == WANTED, root
     outputs = {output["path"]: output["sha256"] for output in world.sidecar("sub/a.png")["outputs"]}
     assert outputs == {name: digest(data) for name, data in WANTED.items()}, root
-    assert len(world.everything()) == 3, root
+    assert len(world.everything()) == len(NEW) + 1, root
     world.sweep()
     assert not any(path.name.startswith(".") for path in root.rglob("*")), root
     assert (root / DONE).exists() <= (root / PLAN).exists(), root
@@ -96,8 +98,8 @@ def test_a_result_that_is_gone_is_computed_again_and_published_once(tmp_path: Pa
     assert [one.path for one in recovery.standing] == ["a.png"]
     assert world.staged() == []
     world.published["a.jpg"] = recovery.standing
-    assert world.publish("a.jpg", b"computed otherwise", NEW[1], job=3) == ("a.png", "a_1.png")
-    assert world.files() == {"a.png": b"computed otherwise", "a_1.png": NEW[1]}
+    assert world.publish("a.jpg", b"computed otherwise", *NEW[1:], job=3) == NAMES
+    assert world.files() == {"a.png": b"computed otherwise", "a_1.png": NEW[1], "a_2.png": NEW[2]}
 
 
 @pytest.mark.parametrize("old", [(), OLD])
@@ -107,7 +109,7 @@ def test_a_torn_staged_file_never_gets_a_name(tmp_path: Path, old: tuple[bytes, 
     plan = _interrupted(world, old=old)
     world.publisher.staging.path("2-1.png").write_bytes(NEW[1][:3])
     assert world.publisher.recover(plan).verdict is Verdict.LOST
-    assert world.files() == {"a.png": NEW[0]} | ({"a_1.png": OLD[1]} if old else {})
+    assert world.files() == {"a.png": NEW[0]} | ({"a_1.png": OLD[1], "a_2.png": OLD[2]} if old else {})
 
 
 @pytest.mark.parametrize("old", [(), OLD])
@@ -118,10 +120,15 @@ def test_a_file_that_came_while_we_were_down_is_not_replaced(tmp_path: Path, old
     (world.output / "a_1.png").write_bytes(b"theirs")
     recovery = world.publisher.recover(plan)
     assert recovery.verdict is Verdict.LOST
-    assert world.publish("a.jpg", *NEW, job=3) == ("a.png", "a-jpg_1.png")
-    assert world.files() == {"a.png": NEW[0], "a_1.png": b"theirs", "a-jpg_1.png": NEW[1]}
+    assert world.publish("a.jpg", *NEW, job=3) == ("a.png", "a-jpg_1.png", "a_2.png")
+    assert world.files() == {
+        "a.png": NEW[0],
+        "a_1.png": b"theirs",
+        "a-jpg_1.png": NEW[1],
+        "a_2.png": NEW[2],
+    }
     world.sweep()
-    assert len(world.everything()) == 4
+    assert len(world.everything()) == 5
 
 
 def test_a_share_that_is_away_has_lost_nothing(tmp_path: Path) -> None:
@@ -133,4 +140,4 @@ def test_a_share_that_is_away_has_lost_nothing(tmp_path: Path) -> None:
         world.publisher.recover(plan)
     away.rename(world.output)
     assert world.publisher.recover(plan).verdict is Verdict.FINISHED
-    assert world.files() == {"a.png": NEW[0], "a_1.png": NEW[1]}
+    assert world.files() == dict(zip(NAMES, NEW, strict=True))
