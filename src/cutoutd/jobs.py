@@ -56,6 +56,12 @@ class Format(StrEnum):
         # VP8 bitstream, 14 bits; libjpeg's JPEG_MAX_DIMENSION; AV1 frame header, 16 bits; PNG and TIFF have 31 and 32.
         return {Format.WEBP: 16_383, Format.JPEG: 65_500, Format.AVIF: 65_535}.get(self, (1 << 31) - 1)
 
+    @property
+    def max_pixels(self) -> int | None:
+        """Width times height that its encoder can be trusted with; None: whatever the memory holds."""
+        # libaom takes 50 bytes a pixel, and crashes where it gets no more.
+        return 40_000_000 if self is Format.AVIF else None
+
 
 class Channels(StrEnum):
     """What a rendition shows."""

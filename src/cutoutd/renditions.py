@@ -41,6 +41,7 @@ _PIECE_BYTES: Final = 1 << 22
 _STREAMED: Final = {Format.PNG: png.write, Format.TIFF: tiff.write}
 """Formats that are written while their pixels are made; the others need the whole frame first."""
 
+_ENCODING_ADVICE: Final = "The original is untouched. Raise [pool] worker_memory_mb, or give this rendition a canvas or another format."
 _BACKGROUND_ADVICE: Final = (
     "Put it back, or name another one as the rendition's background; work goes on by itself."
 )
@@ -147,7 +148,12 @@ class _Encoder:
         self._tell(Step.CUT)  # no disk is waited for while a frame is made and encoded
         rendition = self._form.rendition
         frame = codecs.framed(strips, self.layout)
-        encoded = codecs.encode(frame, rendition.format, rendition.quality, self._extras)
+        try:
+            encoded = codecs.encode(frame, rendition.format, rendition.quality, self._extras)
+        except codecs.EncodingError as error:
+            raise LimitError(
+                f"its {form.named(rendition)} cannot be encoded ({error})", advice=_ENCODING_ADVICE
+            ) from error
         self.warnings = encoded.warnings
         for at in range(0, len(encoded.data), _PIECE_BYTES):
             self._tell(Step.WRITE)

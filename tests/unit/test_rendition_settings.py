@@ -170,6 +170,10 @@ def test_a_value_that_means_nothing_is_refused(key: str, value: object, message:
             'position: is "original", which only a subject with a scale',
         ),
         ({"canvas": "20000x20000"}, "canvas: has more pixels than [pool] max_pixels = 120_000_000 allows"),
+        (
+            {"format": "avif", "canvas": "8000x6000"},
+            "canvas: is too large: avif is made up to 40_000_000 pixels",
+        ),
         ({"format": "webp", "canvas": "16384x10"}, "canvas: is too large: webp holds 16_383 pixels a side"),
     ],
 )

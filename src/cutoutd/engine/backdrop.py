@@ -30,9 +30,8 @@ class Colour:
 
     def strip(self, top: int, bottom: int, width: int) -> NDArray[np.uint8]:
         """Rows of it: uint8 (bottom - top, width, 3), to be written to."""
-        rows = np.empty((bottom - top, width, 3), np.uint8)
-        rows[:] = self.rgb
-        return rows
+        row = np.tile(np.array(self.rgb, np.uint8), width)
+        return np.broadcast_to(row, (bottom - top, 3 * width)).copy().reshape(-1, width, 3)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -84,21 +83,21 @@ def over(
 
     Args:
         backdrop: uint8 (h, w, 3); written to.
-        cutout: uint8 (h, w, 4), straight alpha.
+        cutout: uint8 (h, w, 4), straight alpha, C-contiguous as the backdrop.
         shadow: float32 (h, w), how much of the backdrop's light is taken, 0..1.
 
     Returns:
         uint8 (h, w, 3): the cutout's own pixels, bit for bit, where it is opaque.
     """
-    if shadow is not None and (fallen := shadow > 0).any():
-        backdrop[fallen] = np.rint(backdrop[fallen] * (1 - shadow[fallen])[:, np.newaxis])
-    alpha = np.ascontiguousarray(cutout[..., 3])
-    cv2.copyTo(np.ascontiguousarray(cutout[..., :3]), (alpha == _OPAQUE).view(np.uint8), backdrop)
-    soft = (alpha - np.uint8(1)) < _OPAQUE - 1  # 0 wraps round to 255
-    if soft.any():
-        share = alpha[soft].astype(np.float32)[:, np.newaxis] / _OPAQUE
-        behind = backdrop[soft].astype(np.float32)
-        backdrop[soft] = np.rint(behind + (cutout[soft][:, :3] - behind) * share)
+    pixels, behind = cutout.reshape(-1, 4), backdrop.reshape(-1, 3)
+    if shadow is not None:
+        fallen = np.flatnonzero(shadow)
+        behind[fallen] = np.rint(behind[fallen] * (1 - shadow.ravel()[fallen])[:, np.newaxis])
+    alpha = np.asarray(cv2.extractChannel(cutout, 3), np.uint8)
+    cv2.copyTo(cv2.cvtColor(cutout, cv2.COLOR_RGBA2RGB), (alpha == _OPAQUE).view(np.uint8), backdrop)
+    soft = np.flatnonzero((alpha - np.uint8(1)) < _OPAQUE - 1)  # 0 wraps round to 255
+    seen, ground = pixels[soft].astype(np.float32), behind[soft].astype(np.float32)
+    behind[soft] = np.rint(ground + (seen[:, :3] - ground) * (seen[:, 3:] / _OPAQUE))
     return backdrop
 
 
@@ -106,24 +105,23 @@ def shaded(cutout: NDArray[np.uint8], shadow: NDArray[np.float32]) -> NDArray[np
     """A cutout with its shadow, and nothing behind them.
 
     Args:
-        cutout: uint8 (h, w, 4), straight alpha; written to.
+        cutout: uint8 (h, w, 4), straight alpha, C-contiguous; written to.
         shadow: float32 (h, w), 0..1.
 
     Returns:
         uint8 (h, w, 4), straight alpha: black where there is shadow alone.
     """
-    changed = (shadow > 0) & (cutout[..., 3] < _OPAQUE)
-    if not changed.any():
-        return cutout
-    pixels = cutout[changed].astype(np.float32)
+    changed = np.flatnonzero((shadow > 0) & (cutout[..., 3] < _OPAQUE))
+    every = cutout.reshape(-1, 4)
+    pixels = every[changed].astype(np.float32)
     own = pixels[:, 3] / _OPAQUE
-    together = own + shadow[changed] * (1 - own)
+    together = own + shadow.ravel()[changed] * (1 - own)
     # Premultiplied colours add up, and black adds nothing; what is left is divided by the new alpha.
     pixels[:, :3] *= (own / np.maximum(together, 1e-6))[:, np.newaxis]
     pixels[:, 3] = together * _OPAQUE
     rounded = np.rint(pixels)
     rounded[rounded[:, 3] == 0] = 0
-    cutout[changed] = rounded
+    every[changed] = rounded
     return cutout
 
 

@@ -40,6 +40,10 @@ _SMALL: Final = 8
 _NEAR: Final = 5
 
 
+class EncodingError(Exception):
+    """The encoder gave up, for want of memory most likely; it is no disk's fault."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Encoded:
     """A file in memory.
@@ -78,10 +82,13 @@ def encode(frame: NDArray[np.uint8], kind: Format, quality: int | None, extras: 
         extras: profile and metadata.
 
     Raises:
-        ValueError: JPEG is asked for transparency, or for anything it cannot hold.
-        OSError, MemoryError: from the encoder.
+        EncodingError: it cannot be encoded.
+        MemoryError: there is too little.
     """
-    return _ENCODERS[kind](frame, quality, extras)
+    try:
+        return _ENCODERS[kind](frame, quality, extras)
+    except (OSError, RuntimeError, ValueError) as error:  # what Pillow raises for its libraries
+        raise EncodingError(str(error)) from error
 
 
 def _webp(frame: NDArray[np.uint8], quality: int | None, extras: Extras) -> Encoded:

@@ -166,10 +166,10 @@ def form(rendition: Rendition, of: Subject, *, max_pixels: int) -> Form:
     _check(rendition, place, max_pixels)
     icc, convert, warnings = _colours(rendition, of.picture.icc)
     if place.factor > _MUCH:
-        warnings.append(f"{_named(rendition)}: the subject was enlarged {place.factor:.2f} times")
+        warnings.append(f"{named(rendition)}: the subject was enlarged {place.factor:.2f} times")
     if rendition.shadow and of.shadow is None:
         warnings.append(
-            f"{_named(rendition)}: it has no shadow, as the subject stands on nothing that can be seen"
+            f"{named(rendition)}: it has no shadow, as the subject stands on nothing that can be seen"
         )
     return Form(
         rendition=rendition, subject=of, place=place, icc=icc, warnings=tuple(warnings), convert=convert
@@ -190,30 +190,38 @@ def _colours(
         return (
             icc,
             None,
-            [f"{_named(rendition)}: its colours were not converted to sRGB: its profile is damaged"],
+            [f"{named(rendition)}: its colours were not converted to sRGB: its profile is damaged"],
         )
     if convert is None:
         return icc, None, []  # it is sRGB by another name
-    said = f"{_named(rendition)}: its colours were converted to sRGB, so its pixels are not the picture's own"
+    said = f"{named(rendition)}: its colours were converted to sRGB, so its pixels are not the picture's own"
     return profile.srgb(), convert, [said]
 
 
 def _check(rendition: Rendition, place: Placement, max_pixels: int) -> None:
     if place.width * place.height > max_pixels:
         raise LimitError(
-            f"its {_named(rendition)} would have {place.width * place.height / 1e6:.0f} megapixels "
+            f"its {named(rendition)} would have {place.width * place.height / 1e6:.0f} megapixels "
             f"({place.width} x {place.height}), more than the limit of {max_pixels / 1e6:.0f}",
+            advice=_ADVICE,
+        )
+    most = rendition.format.max_pixels
+    if most is not None and place.width * place.height > most:
+        raise LimitError(
+            f"its {named(rendition)} would have {place.width * place.height / 1e6:.0f} megapixels, "
+            f"and the format's encoder takes {most / 1e6:.0f}",
             advice=_ADVICE,
         )
     if max(place.width, place.height) > rendition.format.max_side:
         raise LimitError(
-            f"its {_named(rendition)} would have {place.width} x {place.height} pixels, and the format holds "
+            f"its {named(rendition)} would have {place.width} x {place.height} pixels, and the format holds "
             f"{rendition.format.max_side} a side",
             advice=_ADVICE,
         )
 
 
-def _named(rendition: Rendition) -> str:
+def named(rendition: Rendition) -> str:
+    """What a rendition is called in messages."""
     name = rendition.format.value.upper() if rendition.format.value != "webp" else "WebP"
     return f'{name} "{rendition.suffix}"' if rendition.suffix else name
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import cv2
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -95,10 +93,10 @@ def subject(alpha: NDArray[np.uint8], *, faintest: int = _SEEN) -> Box | None:
         alpha: uint8 (H, W).
         faintest: alpha up to which a pixel does not count.
     """
-    rows = cv2.reduce(alpha, 1, cv2.REDUCE_MAX)[:, 0] > faintest
+    rows = alpha.max(axis=1) > faintest
     if not rows.any():
         return None
-    columns = cv2.reduce(alpha, 0, cv2.REDUCE_MAX)[0] > faintest
+    columns = alpha.max(axis=0) > faintest
     down, across = rows.nonzero()[0], columns.nonzero()[0]
     return Box(left=int(across[0]), top=int(down[0]), right=int(across[-1]) + 1, bottom=int(down[-1]) + 1)
 

@@ -1,7 +1,7 @@
 """A cutout on its canvas, strip by strip: cropped, enlarged or reduced, with room around it.
 
-Colours are scaled in proportion to their alpha, so that what was cut away cannot shine through at an edge. It must
-not decide where anything goes (`cutoutd.engine.placement` does), nor lay anything behind it.
+Colours are scaled in proportion to their alpha, so that what was cut away cannot shine through at an edge. Areas are
+averaged by as large a whole factor as there is, which is fast; Lanczos does the rest, which is less than 2. It must not decide where anything goes (`cutoutd.engine.placement` does), nor lay anything behind it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -32,10 +33,6 @@ _FAINT: Final = 0.25
 
 _LANCZOS_REACH: Final = 3.0
 """Pixels to either side that Lanczos looks at, of the coarser of both grids."""
-
-_REDUCE_FROM: Final = 4.0
-_REDUCE_TO: Final = 2.0
-"""Above the one, areas are averaged by a whole factor first until no more than about the other is left for Lanczos."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +111,7 @@ def _scaled(
 ) -> NDArray[np.uint8]:
     height, width = alpha.shape
     wanted = placement.into_picture(Box(left=part.left, top=part.top, right=part.right, bottom=part.bottom))
-    by = int(1 / placement.factor / _REDUCE_TO) if 1 / placement.factor >= _REDUCE_FROM else 1
+    by = max(1, int(1 / placement.factor))
     reach = _LANCZOS_REACH * max(1.0, 1 / placement.factor) + by
     rows = _whole_cells(wanted.top - reach, wanted.bottom + reach, by, height)
     columns = _whole_cells(wanted.left - reach, wanted.right + reach, by, width)
@@ -125,24 +122,35 @@ def _scaled(
         bottom=(wanted.bottom - rows.start) / by,
     )
     size = part.right - part.left, part.bottom - part.top
-    share = alpha[rows, columns].astype(np.float32)
-    opacity = _resampled(share, by, box, size)
-    scaled = np.zeros((size[1], size[0], 4), np.uint8)
-    scaled[..., 3] = np.rint(np.clip(opacity, 0, _OPAQUE))
+    planes = _averaged(rgb[rows, columns], alpha[rows, columns], by)
+    red, green, blue, opacity = (_resampled(plane, box, size) for plane in planes)
+    alone = np.rint(np.clip(opacity, 0, _OPAQUE)).astype(np.uint8)
     # Lanczos overshoots beside an edge, in colour as in alpha: the true alpha takes it out again, a clipped one not.
     divisor = np.maximum(opacity, _FAINT)
-    for channel in range(3):
-        weighed = _resampled(rgb[rows, columns, channel] * share, by, box, size)
-        scaled[..., channel] = np.rint(np.clip(weighed / divisor, 0, _OPAQUE))
-    scaled[scaled[..., 3] == 0] = 0
-    return scaled
+    colours = [np.rint(np.clip(one / divisor, 0, _OPAQUE)).astype(np.uint8) for one in (red, green, blue)]
+    scaled = np.asarray(cv2.merge([*colours, alone]), np.uint8)
+    return np.asarray(cv2.copyTo(scaled, (alone > 0).view(np.uint8)), np.uint8)
 
 
-def _resampled(plane: NDArray[np.float32], by: int, box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
-    """A box of a plane at another size (width, height), after averaging ``by`` x ``by`` pixels."""
-    image = Image.fromarray(plane)
+def _averaged(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], by: int) -> list[NDArray[np.float32]]:
+    """Red, green and blue times alpha, and alpha, averaged over ``by`` x ``by`` pixels: float32 in 0..65025, 0..255."""
+    # What is left over at the right and at the bottom is filled up with its own last pixels.
+    down, across = -rgb.shape[0] % by, -rgb.shape[1] % by
+    if down or across:
+        rgb = np.asarray(cv2.copyMakeBorder(rgb, 0, down, 0, across, cv2.BORDER_REPLICATE), np.uint8)
+        alpha = np.asarray(cv2.copyMakeBorder(alpha, 0, down, 0, across, cv2.BORDER_REPLICATE), np.uint8)
+    weighed = cv2.multiply(rgb, cv2.merge([alpha, alpha, alpha]), dtype=cv2.CV_32F)
+    share = alpha.astype(np.float32)
     if by > 1:
-        image = image.reduce(by)
+        size = rgb.shape[1] // by, rgb.shape[0] // by
+        weighed = cv2.resize(weighed, size, interpolation=cv2.INTER_AREA)
+        share = np.asarray(cv2.resize(share, size, interpolation=cv2.INTER_AREA), np.float32)
+    return [*(np.asarray(one, np.float32) for one in cv2.split(weighed)), share]
+
+
+def _resampled(plane: NDArray[np.float32], box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
+    """A box of a plane at another size (width, height)."""
+    image = Image.fromarray(plane)
     # One direction after the other: Pillow would choose the order by the strip's size, and rounding shows it.
     narrow = image.resize(
         (size[0], image.height),

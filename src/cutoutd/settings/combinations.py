@@ -96,6 +96,11 @@ def _size(one: RenditionSettings, max_pixels: int | None) -> Iterator[tuple[str,
             "canvas",
             f"has more pixels than [pool] max_pixels = {max_pixels:_} allows; make it smaller, or raise the limit",
         )
+    elif one.format.max_pixels is not None and canvas[0] * canvas[1] > one.format.max_pixels:
+        yield (
+            "canvas",
+            f"is too large: {one.format.value} is made up to {one.format.max_pixels:_} pixels; make it smaller",
+        )
     elif max(canvas) > one.format.max_side:
         yield (
             "canvas",
