@@ -7,6 +7,7 @@ import io
 import pytest
 from PIL import Image
 
+from cutoutd.engine.formats import recognise
 from cutoutd.intake.sniff import HEAD_BYTES, Kind, kind, picture_format
 
 
@@ -37,7 +38,7 @@ def _ftyp(*brands: bytes) -> bytes:
 def test_a_real_picture_is_known_whatever_its_name(pillow_name: str, expected: str) -> None:
     """A PNG that is called .jpg is a picture, and so is one without an extension."""
     head = _picture(pillow_name)
-    assert picture_format(head) == expected
+    assert picture_format(head) == recognise(head) == expected
     assert kind(head, "IMG_0001") is Kind.PICTURE
     assert kind(head, "a/notes.txt") is Kind.PICTURE
 
@@ -51,11 +52,19 @@ def test_a_real_picture_is_known_whatever_its_name(pillow_name: str, expected: s
         (_ftyp(b"mif1", b"miaf", b"avif"), "AVIF"),
         (_ftyp(b"mif1", b"miaf"), "HEIC"),
         (b"\xff\x4f\xff\x51" + bytes(60), "JPEG 2000"),
+        (b"II\x2a\x00\x10\x00\x00\x00CR\x02\x00" + bytes(52), "CR2"),
+        (_ftyp(b"crx ", b"isom"), "CR3"),
+        (b"FUJIFILMCCD-RAW 0201FF383501", "RAF"),
+        (b"IIRO\x08\x00\x00\x00" + bytes(56), "ORF"),
+        (b"IIRS\x08\x00\x00\x00" + bytes(56), "ORF"),
+        (b"MMOR\x00\x00\x00\x08" + bytes(56), "ORF"),
+        (b"IIU\x00\x18\x00\x00\x00" + bytes(56), "RW2"),
     ],
 )
 def test_rarer_signatures_are_known(head: bytes, expected: str) -> None:
-    """Big-endian and big TIFF, HEIC by any of its brands, bare JPEG 2000 code streams."""
+    """Big-endian and big TIFF, HEIC by any of its brands, JPEG 2000 code streams, raw files; decoders say the same."""
     assert picture_format(head) == expected
+    assert recognise(head) == expected
 
 
 @pytest.mark.parametrize(
@@ -66,8 +75,8 @@ def test_rarer_signatures_are_known(head: bytes, expected: str) -> None:
         (b"this is text", "notes.jpg"),
         (b"%PDF-1.7", "catalogue.PNG"),
         (b"8BPS\x00\x01", "layers.tif"),
-        (_ftyp(b"crx ", b"isom"), "IMG_0001.CR3"),
-        (b"FUJIFILMCCD-RAW ", "DSCF0001.raf"),
+        (b"FOVb\x00\x00\x03\x00", "SDIM0001.X3F"),
+        (b"\xff\x0a\xfa\x1f", "new.jxl"),
         (bytes(64), "preallocated.heic"),
     ],
 )

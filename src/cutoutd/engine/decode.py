@@ -11,25 +11,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from PIL import ExifTags, MpoImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
-from cutoutd.engine import colour, metadata, samples
-from cutoutd.engine.exif import ORIENTATION, PREFIX, XMP
-from cutoutd.engine.formats import JPEG, open_picture
-from cutoutd.engine.jpeg import refuse_unfinished
+from cutoutd.engine import colour, formats
 from cutoutd.engine.orientation import upright
 from cutoutd.engine.picture import Picture
+from cutoutd.engine.pillow import PillowSource
 from cutoutd.errors import CutoutdError, LimitError, PictureError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
-    from PIL import ImageFile
 
     from cutoutd.engine.colour import Conversion
-    from cutoutd.engine.formats import Opened
     from cutoutd.engine.samples import Samples
+    from cutoutd.engine.source import Source
 
 MAX_METADATA_BYTES: Final = 2 << 20
 """Of EXIF and of XMP each: beyond the 64 KiB of a JPEG, within what is worth copying into every cutout."""
@@ -37,27 +34,11 @@ MAX_METADATA_BYTES: Final = 2 << 20
 STRIP_PIXELS: Final = 1 << 16
 """Pixels that are converted at a time: they stay in the cache, and nothing as large as the frame is copied."""
 
-_RAW_EXIF: Final = "Raw profile type exif"  # how ImageMagick keeps EXIF in a PNG
-_DESCRIPTIVE: Final = frozenset(
-    {
-        ExifTags.Base.ImageDescription,
-        ExifTags.Base.Make,
-        ExifTags.Base.Model,
-        ExifTags.Base.XResolution,
-        ExifTags.Base.YResolution,
-        ExifTags.Base.ResolutionUnit,
-        ExifTags.Base.Software,
-        ExifTags.Base.DateTime,
-        ExifTags.Base.Artist,
-        ExifTags.Base.Copyright,
-        ExifTags.IFD.Exif,
-        ExifTags.IFD.GPSInfo,
-    }
-)
-
 _OPAQUE: Final = 255
 _BAD_HEADER: Final = "it is damaged, ends too early, or is of a kind that is not supported"
 _REASON_CHARS: Final = 120
+_NO_MEMORY: Final = ("out of memory", "sufficient memory", "memory allocation", "cannot allocate")
+_EXPORT: Final = "The original is untouched. Export it as JPEG or PNG and put that in its place."
 _MEMORY_ADVICE: Final = (
     "The original is untouched. Raise [pool] worker_memory_mb, or export the picture smaller."
 )
@@ -88,7 +69,7 @@ def header(data: bytes) -> Header:
         LimitError: it is not of an allowed format.
     """
     with _plain_words(_BAD_HEADER):
-        return _header(open_picture(data))
+        return _header(_source(data))
 
 
 def decode(data: bytes, *, max_pixels: int) -> Picture:
@@ -103,16 +84,33 @@ def decode(data: bytes, *, max_pixels: int) -> Picture:
         LimitError: it is not of an allowed format, too large, or of samples that have no form in 8 bits.
     """
     with _plain_words(_BAD_HEADER):
-        opened = open_picture(data)
-        _check_size(_header(opened), max_pixels)
+        source = _source(data)
+        _check_size(_header(source), max_pixels)
     with _plain_words("its picture data is damaged or ends too early"):
-        if opened.format == JPEG:
-            refuse_unfinished(data)
-        return _decode(opened)
+        return _decode(source)
 
 
-def _header(opened: Opened) -> Header:
-    return Header(format=opened.format, width=opened.image.width, height=opened.image.height)
+def _source(data: bytes) -> Source:
+    """The reader of a file, chosen by its first bytes; those that few pictures need are imported here."""
+    name = formats.recognise(data)
+    if name in formats.BY_PILLOW:
+        return PillowSource(formats.open_picture(name, data))
+    if name == formats.HEIC:
+        from cutoutd.engine.heif import HeifSource  # noqa: PLC0415
+
+        return HeifSource(data)
+    try:
+        from cutoutd.engine.raw import RawSource  # noqa: PLC0415
+    except ModuleNotFoundError as error:  # an Intel Mac with a Python for which rawpy is not made
+        raise LimitError(
+            "it is a camera's raw file, and what reads those is not to be had for this system", advice=_EXPORT
+        ) from error
+    return RawSource(data, name)
+
+
+def _header(source: Source) -> Header:
+    width, height = source.size
+    return Header(format=source.format, width=width, height=height)
 
 
 def _check_size(found: Header, max_pixels: int) -> None:
@@ -123,70 +121,22 @@ def _check_size(found: Header, max_pixels: int) -> None:
         )
 
 
-def _decode(opened: Opened) -> Picture:
-    image = opened.image
-    notes = [*opened.warnings, *_pages(image)]
-    turned = _turned_by_pillow(image)
-    loaded = samples.load(opened)
-    converted = colour.conversion(loaded, image.info.get("icc_profile"))
-    exif = _exif(image, notes)
-    to_turn = metadata.orientation(exif)
-    kept_exif, kept_xmp = _bounded(exif, "EXIF data", notes), _bounded(_xmp(image), "XMP data", notes)
-    rgb, alpha = _assemble(loaded, converted)
+def _decode(source: Source) -> Picture:
+    found = source.load()
+    converted = colour.conversion(found.samples, found.icc)
+    notes = list(found.warnings)
+    exif, xmp = _bounded(found.exif, "EXIF data", notes), _bounded(found.xmp, "XMP data", notes)
+    rgb, alpha = _assemble(found.samples, converted)
     return Picture(
-        rgb=upright(rgb, to_turn),
-        alpha=None if alpha is None else upright(alpha, to_turn),
+        rgb=upright(rgb, found.to_turn),
+        alpha=None if alpha is None else upright(alpha, found.to_turn),
         icc=converted.icc,
-        exif=kept_exif,
-        xmp=kept_xmp,
-        format=opened.format,
-        orientation=turned if to_turn == 1 else to_turn,
-        warnings=(*notes, *loaded.warnings, *converted.warnings),
+        exif=exif,
+        xmp=xmp,
+        format=source.format,
+        orientation=found.turned if found.to_turn == 1 else found.to_turn,
+        warnings=(*notes, *found.samples.warnings, *converted.warnings),
     )
-
-
-def _pages(image: ImageFile.ImageFile) -> Iterator[str]:
-    if isinstance(image, MpoImagePlugin.MpoImageFile):
-        return  # its other pictures are previews, or the view of the second eye
-    if getattr(image, "is_animated", False):
-        yield "it has several pages or frames; the first one was taken"
-
-
-def _turned_by_pillow(image: ImageFile.ImageFile) -> int:
-    """The orientation of a TIFF, which Pillow itself applies and removes when it decodes one."""
-    found = image.tag_v2.get(ORIENTATION, 1) if isinstance(image, TiffImagePlugin.TiffImageFile) else 1
-    return found if found in range(1, 9) else 1
-
-
-def _exif(image: ImageFile.ImageFile, notes: list[str]) -> bytes | None:
-    """EXIF without its prefix; whatever is wrong with it, the picture is not lost over it."""
-    try:
-        return _stored_exif(image).removeprefix(PREFIX) or None
-    except Exception:  # noqa: BLE001 -- Pillow's parser raises a dozen kinds
-        notes.append("its EXIF data is damaged and was dropped")
-        return None
-
-
-def _stored_exif(image: ImageFile.ImageFile) -> bytes:
-    """EXIF as the format keeps it; empty where there is none."""
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        found = image.getexif()
-        for tag in set(found) - _DESCRIPTIVE:
-            del found[tag]  # the rest describes how this file stores its pixels
-        return found.tobytes() if found else b""
-    stored: bytes = image.info.get("exif", b"")
-    if not stored and _RAW_EXIF in image.info:
-        return bytes.fromhex("".join(str(image.info[_RAW_EXIF]).split("\n")[3:]))
-    return stored
-
-
-def _xmp(image: ImageFile.ImageFile) -> bytes | None:
-    found = (
-        image.tag_v2.get(XMP) if isinstance(image, TiffImagePlugin.TiffImageFile) else image.info.get("xmp")
-    )
-    if isinstance(found, str):
-        found = found.encode("utf-8", "surrogateescape")
-    return found if isinstance(found, bytes) else None
 
 
 def _bounded(found: bytes | None, name: str, notes: list[str]) -> bytes | None:
@@ -215,7 +165,7 @@ def _assemble(loaded: Samples, converted: Conversion) -> tuple[NDArray[np.uint8]
 
 @contextmanager
 def _plain_words(what: str) -> Iterator[None]:
-    """Turn whatever Pillow and its codecs raise into an error of ours; their warnings are found by our checks."""
+    """Turn whatever the decoders raise into an error of ours; their warnings are found by our checks."""
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore")
         try:
@@ -223,11 +173,20 @@ def _plain_words(what: str) -> Iterator[None]:
         except CutoutdError:
             raise
         except Exception as error:
-            if isinstance(error, MemoryError) or "out of memory" in str(error):
+            if _is_out_of_memory(error):
                 raise LimitError("there is not enough memory for it", advice=_MEMORY_ADVICE) from error
-            said = (
-                ""
-                if isinstance(error, UnidentifiedImageError)
-                else str(error).partition("\n")[0][:_REASON_CHARS]
-            )
+            said = "" if isinstance(error, UnidentifiedImageError) else _said(error)
             raise PictureError(f"{what} ({said})" if said else what) from error
+
+
+def _said(error: Exception) -> str:
+    """The first line of it; LibRaw speaks in bytes."""
+    first = error.args[0] if error.args else ""
+    text = first.decode("ascii", "replace") if isinstance(first, bytes) else str(error)
+    return text.partition("\n")[0][:_REASON_CHARS]
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """In Python's words, or one of the decoders'."""
+    said = _said(error).lower()
+    return isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY)

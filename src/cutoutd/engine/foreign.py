@@ -13,13 +13,8 @@ HEAD_BYTES: Final = 256
 
 # https://en.wikipedia.org/wiki/List_of_file_signatures; what people put into a folder of pictures besides.
 _KNOWN: Final = (
-    (re.compile(rb"II\x2a\x00....CR", re.DOTALL), "a camera's raw file (CR2)"),
-    (re.compile(rb"....ftypcrx ", re.DOTALL), "a camera's raw file (CR3)"),
-    (re.compile(rb"FUJIFILMCCD-RAW"), "a camera's raw file (RAF)"),
-    (re.compile(rb"IIRO|IIRS|MMOR"), "a camera's raw file (ORF)"),
-    (re.compile(rb"IIU\x00"), "a camera's raw file (RW2)"),
     (re.compile(rb"FOVb"), "a camera's raw file (X3F)"),
-    (re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL), "a HEIC picture"),
+    (re.compile(rb"\x00MRM"), "a camera's raw file (MRW)"),
     (re.compile(rb"....ftyp|RIFF....AVI |\x1a\x45\xdf\xa3", re.DOTALL), "a film"),
     (re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL "), "a JPEG XL picture"),
     (re.compile(rb"%PDF"), "a PDF document"),

@@ -1,8 +1,8 @@
 """Which picture formats are read, and opening one of them with nothing else within reach.
 
 Pillow knows some fifty formats, among them ones that start an interpreter (EPS) or hide others; here only the
-plugins of the allow-list are ever imported, and a file is given to the one its first bytes name. This module
-must not decode pixels.
+plugins of the allow-list are ever imported, and a file is given to the one its first bytes name. HEIC and cameras'
+raw files have readers of their own, which know no other formats either. This module must not decode pixels.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from PIL import (
 )
 
 from cutoutd.engine.foreign import HEAD_BYTES, seems_to_be
+from cutoutd.engine.rawtiff import raw_format
 from cutoutd.errors import LimitError, PictureError
 
 _MEBIBYTE: Final = 1 << 20
@@ -33,8 +34,11 @@ _MEBIBYTE: Final = 1 << 20
 TIFF: Final = "TIFF"
 JPEG: Final = "JPEG"
 PNG: Final = "PNG"
+AVIF: Final = "AVIF"
+HEIC: Final = "HEIC"
 
-# Magic number, and the plugin that gets the file; JPEG's own also finds MPO, whose first picture is a JPEG.
+# Magic number, and the plugin that gets the file; JPEG's own also finds MPO, whose first picture is a JPEG. Raw files
+# that are TIFFs by their first bytes are told by their tags.
 _ALLOWED: Final = (
     (JPEG, re.compile(rb"\xff\xd8\xff"), JpegImagePlugin.JpegImageFile),
     (PNG, re.compile(rb"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile),
@@ -45,20 +49,33 @@ _ALLOWED: Final = (
     ),
     ("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL), WebPImagePlugin.WebPImageFile),
     ("GIF", re.compile(rb"GIF8[79]a"), GifImagePlugin.GifImageFile),
-    ("AVIF", re.compile(rb"....ftyp(avi[fs]|m[is]f1.{4,64}?avif)", re.DOTALL), AvifImagePlugin.AvifImageFile),
     (
         "JPEG 2000",
         re.compile(rb"\x00{3}\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
         Jpeg2KImagePlugin.Jpeg2KImageFile,
     ),
     ("BMP", re.compile(rb"BM"), BmpImagePlugin.BmpImageFile),
+    (AVIF, None, AvifImagePlugin.AvifImageFile),
+)
+BY_PILLOW: Final = frozenset(name for name, _, _ in _ALLOWED)
+
+# Of an ISO media file (ISO/IEC 14496-12, 4.3): which of its brands make it which format; films have brands as well.
+_BRANDS: Final = (
+    (AVIF, frozenset({b"avif", b"avis"})),
+    (
+        HEIC,
+        frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"}),
+    ),
+    ("CR3", frozenset({b"crx "})),
+)
+_RAW: Final = (
+    ("CR2", re.compile(rb"II\x2a\x00....CR", re.DOTALL)),
+    ("RAF", re.compile(rb"FUJIFILMCCD-RAW ")),
+    ("ORF", re.compile(rb"IIR[OS]|MMOR")),
+    ("RW2", re.compile(rb"IIU\x00")),
 )
 
 _EXPORT: Final = "The original is untouched. Export it as JPEG or PNG and put that in its place."
-
-_DNG_VERSION: Final = 0xC612
-_SUBFILE_TYPE: Final = 0x00FE
-_REDUCED: Final = 1  # bit of the sub-file type: this page is a small version of another one
 
 _PNG_SIGNATURE_BYTES: Final = 8
 _PNG_FRAME_BYTES: Final = 12  # length, type and CRC around a chunk's data
@@ -86,8 +103,8 @@ class Opened:
         return _open(self.format, self.data)
 
 
-def open_picture(data: bytes) -> Opened:
-    """Read a picture's header.
+def recognise(data: bytes) -> str:
+    """The format a file begins like, one of `BY_PILLOW`, HEIC, or a camera's, such as ``CR2``.
 
     Args:
         data: the whole file.
@@ -95,25 +112,15 @@ def open_picture(data: bytes) -> Opened:
     Raises:
         PictureError: the file is empty, or of no known format.
         LimitError: it is something else than a picture of an allowed format.
-        Exception: Pillow's and the codecs' own, over a damaged header.
     """
-    name = _allowed_format(data)
-    try:
-        return _checked(Opened(format=name, data=data, image=_open(name, data)))
-    except ValueError as error:
-        if name != PNG or "MAX_TEXT" not in str(error):
-            raise
-    bare = _without_texts(data)
-    warning = "its texts, profile and metadata are unreasonably large and were left out"
-    return Opened(format=name, data=bare, image=_open(name, bare), warnings=(warning,))
-
-
-def _allowed_format(data: bytes) -> str:
     head = data[:HEAD_BYTES]
     if not head:
         raise PictureError("the file is empty")
-    for name, magic, _ in _ALLOWED:
-        if magic.match(head):
+    for name, magic in (*_RAW, *((name, magic) for name, magic, _ in _ALLOWED)):
+        if magic is not None and magic.match(head):
+            return (raw_format(data) or name) if name == TIFF else name
+    for name, brands in _BRANDS:
+        if _brands(head) & brands:
             return name
     if (foreign := seems_to_be(head)) is not None:
         raise LimitError(
@@ -122,6 +129,33 @@ def _allowed_format(data: bytes) -> str:
     if not any(head):
         raise PictureError("it begins with zeros only: nothing was written to it yet, or it is damaged")
     raise PictureError("its content is of no known picture format")
+
+
+def open_picture(name: str, data: bytes) -> Opened:
+    """Read the header of a picture that Pillow reads.
+
+    Args:
+        name: one of `BY_PILLOW`.
+        data: the whole file.
+
+    Raises:
+        Exception: Pillow's and the codecs' own, over a damaged header.
+    """
+    try:
+        return Opened(format=name, data=data, image=_open(name, data))
+    except ValueError as error:
+        if name != PNG or "MAX_TEXT" not in str(error):
+            raise
+    bare = _without_texts(data)
+    warning = "its texts, profile and metadata are unreasonably large and were left out"
+    return Opened(format=name, data=bare, image=_open(name, bare), warnings=(warning,))
+
+
+def _brands(head: bytes) -> set[bytes]:
+    if head[4:8] != b"ftyp":
+        return set()
+    box = head[: int.from_bytes(head[:4], "big")]
+    return {box[8:12], *(box[at : at + 4] for at in range(16, len(box), 4))}
 
 
 def _open(name: str, data: bytes) -> ImageFile.ImageFile:
@@ -143,18 +177,6 @@ def _confine_pillow() -> None:
     PngImagePlugin.MAX_TEXT_MEMORY = 16 * _MEBIBYTE
     TiffImagePlugin.READ_LIBTIFF = True  # Pillow's own reader takes uncompressed planes of 16 bits for noise
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # one worker, one thread
-
-
-def _checked(opened: Opened) -> Opened:
-    """Refuse what only wraps a picture: raw files are TIFFs whose first page is a preview of stamp size."""
-    image = opened.image
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        tags = image.tag_v2
-        if _DNG_VERSION in tags or int(tags.get(_SUBFILE_TYPE, 0)) & _REDUCED:
-            raise LimitError(
-                "it seems to be a camera's raw file, of which only a preview could be read", advice=_EXPORT
-            )
-    return opened
 
 
 def _without_texts(data: bytes) -> bytes:

@@ -12,7 +12,7 @@ from typing import Final
 HEAD_BYTES: Final = 64
 """How much of a file's start is looked at: an ISO media file lists its brands there."""
 
-# Of what can be cut, and of what a photographer would expect to be: raw files that are none by their bytes.
+# Of what can be cut, and of what a photographer would expect to be: rarer raw files, JPEG XL.
 _EXTENSIONS: Final = frozenset(
     (  # noqa: SIM905 -- a list would have one name a line
         "jpg jpeg jpe jfif png apng tif tiff webp bmp dib gif avif avifs heic heif heics heifs hif "
@@ -26,7 +26,11 @@ _EXTENSIONS: Final = frozenset(
 _MAGIC: Final = (
     ("JPEG", re.compile(rb"\xff\xd8\xff")),
     ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
+    ("CR2", re.compile(rb"II\x2a\x00....CR", re.DOTALL)),
     ("TIFF", re.compile(rb"II[\x2a\x2b]\x00|MM\x00[\x2a\x2b]")),
+    ("RAF", re.compile(rb"FUJIFILMCCD-RAW ")),
+    ("ORF", re.compile(rb"IIR[OS]|MMOR")),
+    ("RW2", re.compile(rb"IIU\x00")),
     ("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL)),
     ("GIF", re.compile(rb"GIF8[79]a")),
     ("BMP", re.compile(rb"BM.{4}\x00{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00{3}", re.DOTALL)),
@@ -36,6 +40,7 @@ _BRANDS: Final = (
     ("AVIF", frozenset({b"avif", b"avis"})),
     ("HEIC", frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"})),
     ("HEIC", frozenset({b"mif1", b"msf1"})),
+    ("CR3", frozenset({b"crx "})),
 )
 
 
@@ -61,7 +66,7 @@ def kind(first_bytes: bytes, name: str) -> Kind:
 
 
 def picture_format(first_bytes: bytes) -> str | None:
-    """The format a file begins like, or None; many cameras' raw files begin like TIFF.
+    """The format a file begins like, or None; the raw files of many cameras begin like a TIFF, and are one here.
 
     Args:
         first_bytes: the first ``HEAD_BYTES`` of the file, or all there are.
@@ -73,7 +78,7 @@ def picture_format(first_bytes: bytes) -> str | None:
 
 
 def _iso_media_format(first_bytes: bytes) -> str | None:
-    """AVIF and HEIC by their file type box (ISO/IEC 14496-12, 4.3); films have one as well."""
+    """AVIF, HEIC and CR3 by their file type box (ISO/IEC 14496-12, 4.3); films have one as well."""
     if first_bytes[4:8] != b"ftyp":
         return None
     box = first_bytes[: int.from_bytes(first_bytes[:4], "big")]

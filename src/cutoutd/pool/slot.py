@@ -30,6 +30,8 @@ _ENVIRONMENT: Final = {
     "ORT_DISABLE_TELEMETRY": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+_NOT_PASSED_ON: Final = ("CUTOUTD_", "LIBHEIF_")
+"""Settings are read once, by the supervisor; libheif would take plug-ins and limits from its own."""
 
 
 STALL_S: Final = {Step.READ: 20.0, Step.WRITE: 20.0, Step.SYNC: 60.0}
@@ -61,7 +63,7 @@ def spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
     Raises:
         OSError: no more descriptors, processes or memory.
     """
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_PASSED_ON)}
     return subprocess.Popen(  # noqa: S603 -- the command is this program's own
         command,
         stdin=subprocess.PIPE,

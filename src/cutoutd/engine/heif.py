@@ -1,0 +1,161 @@
+"""HEIC and HEIF, by libheif: pixels, profile and metadata of the primary picture.
+
+Imported when the first such file comes, which a worker may do behind its sandbox. It must not reach any decoder
+but the one for HEVC that the package brings: plug-ins are looked for in no directory, and Pillow is told of nothing.
+
+ISO/IEC 23008-12: the picture's own turns apply, and an orientation in its EXIF does not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+import pi_heif
+from PIL import Image
+
+from cutoutd.engine import codepoints, isomedia
+from cutoutd.engine.formats import HEIC
+from cutoutd.engine.orientation import upright
+from cutoutd.engine.samples import Samples
+from cutoutd.engine.source import Loaded
+from cutoutd.errors import LimitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Wide: TypeAlias = NDArray[np.integer[Any]]
+
+_OTHER_CODINGS: Final = {
+    b"av01": "AV1",
+    b"avc1": "AVC",
+    b"vvc1": "VVC",
+    b"jpeg": "JPEG",
+    b"j2k1": "JPEG 2000",
+    b"unci": "uncompressed",
+}
+_READ: Final = frozenset({b"hvc1", b"hev1"})
+_EXIF_PREFIX: Final = b"Exif\x00\x00"
+_ADVICE: Final = "The original is untouched. Export it as JPEG or PNG and put that in its place."
+
+
+class HeifSource:
+    """A HEIC file whose header was read.
+
+    Args:
+        data: the whole file.
+
+    Raises:
+        LimitError: its pictures are coded in another way than HEVC.
+        Exception: libheif's own, over a damaged file.
+    """
+
+    format = HEIC
+
+    def __init__(self, data: bytes) -> None:
+        _confine()
+        self._data = data
+        self._still = isomedia.still(data)
+        _refuse_other_coding(self._still)
+        file = pi_heif.HeifFile(data, convert_hdr_to_8bit=False)
+        self._image = file[file.primary_index]
+        self._several = len(file) > 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels; libheif gives them upright."""
+        width, height = self._image.size
+        return width, height
+
+    def load(self) -> Loaded:
+        """Decode.
+
+        Raises:
+            PictureError: a part of it is missing.
+            Exception: libheif's own, over damaged data.
+        """
+        isomedia.refuse_holes(self._data)
+        info = self._image.info
+        notes = ["it has several pictures; the primary one was taken"] if self._several else []
+        icc, nclx = info.get("icc_profile"), self._still.nclx
+        loaded, noted = _samples(self._image, None if icc else nclx)
+        beyond_white = not icc and codepoints.is_beyond_white(nclx)
+        exif = info.get("exif") or b""
+        return Loaded(
+            samples=loaded,
+            icc=icc or (None if beyond_white else codepoints.profile(nclx)),
+            exif=exif.removeprefix(_EXIF_PREFIX) or None,
+            xmp=(info.get("xmp") or b"").rstrip(b"\x00") or None,
+            turned=_as_orientation(self._still.turns),
+            warnings=(*notes, *noted),
+        )
+
+
+def _confine() -> None:
+    """Set the library's switches, which are global, to what this package relies on."""
+    pi_heif.options.DECODE_THREADS = 0  # none besides the one that libde265 starts
+    pi_heif.options.THUMBNAILS = False
+    pi_heif.options.DEPTH_IMAGES = False
+    pi_heif.options.AUX_IMAGES = False
+    pi_heif.options.DISABLE_SECURITY_LIMITS = False
+
+
+def _refuse_other_coding(still: isomedia.Still) -> None:
+    kinds = set(still.kinds.values())
+    others = [name for kind, name in _OTHER_CODINGS.items() if kind in kinds]
+    if others and not kinds & _READ:
+        names = " and ".join(others)
+        raise LimitError(f"it is a HEIF file whose picture is coded as {names}, not as HEVC", advice=_ADVICE)
+
+
+def _samples(image: pi_heif.HeifImage, nclx: isomedia.Nclx | None) -> tuple[Samples, tuple[str, ...]]:
+    """Its pixels in 8 bits, and what was changed for that."""
+    pixels = np.asarray(image)  # decodes
+    width, height = image.size
+    pixels = pixels[:height, :width]
+    mode = image.mode.partition(";")[0].replace("I", "L")
+    bits = int(image.info["bit_depth"]) if pixels.dtype != np.uint8 else 8
+    notes = () if bits == 8 else (f"its {bits}-bit samples were rounded to 8 bits",)  # noqa: PLR2004
+    narrow = _narrow(bits)
+    if nclx is not None and codepoints.is_beyond_white(nclx) and mode.startswith("RGB"):
+        notes = ("its HDR colours were brought into the range of sRGB",)
+        narrow = _into_srgb(nclx, bits)
+
+    def strip(top: int, bottom: int) -> Image.Image:
+        return Image.frombytes(mode, (width, bottom - top), narrow(pixels[top:bottom]).tobytes())
+
+    samples = Samples(mode=mode, width=width, height=height, transparent=mode[-1] in "Aa", strip=strip)
+    return samples, notes
+
+
+def _narrow(bits: int) -> Callable[[Wide], NDArray[np.uint8]]:
+    """To 8 bits, each to the nearest; libheif has put the samples into the upper bits of 16."""
+    if bits == 8:  # noqa: PLR2004
+        return lambda rows: rows.astype(np.uint8, copy=False)
+    nearest = np.rint(np.linspace(0, 255, 1 << bits)).astype(np.uint8)
+    return lambda rows: nearest[rows >> (16 - bits)]
+
+
+def _into_srgb(nclx: isomedia.Nclx, bits: int) -> Callable[[Wide], NDArray[np.uint8]]:
+    convert, narrow = codepoints.to_srgb(nclx, 1 << bits), _narrow(bits)
+
+    def rows_of(rows: Wide) -> NDArray[np.uint8]:
+        result = narrow(rows).copy()
+        result[..., :3] = convert(rows[..., :3] >> (16 - bits if bits > 8 else 0))  # noqa: PLR2004
+        return result
+
+    return rows_of
+
+
+def _as_orientation(turns: tuple[tuple[bytes, int], ...]) -> int:
+    """The EXIF orientation that does the same as these turns, one after the other."""
+    corners = np.arange(4, dtype=np.uint8).reshape(2, 2)
+    turned = corners
+    for kind, value in turns:
+        if kind == b"irot":
+            turned = np.rot90(turned, value)
+        else:
+            turned = np.flipud(turned) if value else np.fliplr(turned)
+    return next(one for one in range(1, 9) if np.array_equal(upright(corners, one), turned))

@@ -1,0 +1,134 @@
+"""The formats that Pillow reads: pixels, profile and metadata of an opened picture.
+
+It must not choose which formats those are; `cutoutd.engine.formats` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from PIL import ExifTags, MpoImagePlugin, TiffImagePlugin
+
+from cutoutd.engine import metadata, samples
+from cutoutd.engine.exif import ORIENTATION, PREFIX, XMP
+from cutoutd.engine.formats import AVIF, JPEG
+from cutoutd.engine.isomedia import refuse_holes
+from cutoutd.engine.jpeg import refuse_unfinished
+from cutoutd.engine.source import Loaded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from PIL import ImageFile
+
+    from cutoutd.engine.formats import Opened
+
+_RAW_EXIF: Final = "Raw profile type exif"  # how ImageMagick keeps EXIF in a PNG
+_DESCRIPTIVE: Final = frozenset(
+    {
+        ExifTags.Base.ImageDescription,
+        ExifTags.Base.Make,
+        ExifTags.Base.Model,
+        ExifTags.Base.XResolution,
+        ExifTags.Base.YResolution,
+        ExifTags.Base.ResolutionUnit,
+        ExifTags.Base.Software,
+        ExifTags.Base.DateTime,
+        ExifTags.Base.Artist,
+        ExifTags.Base.Copyright,
+        ExifTags.IFD.Exif,
+        ExifTags.IFD.GPSInfo,
+    }
+)
+
+
+class PillowSource:
+    """A picture that Pillow has opened.
+
+    Args:
+        opened: not loaded yet.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+
+    @property
+    def format(self) -> str:
+        """Its format, such as ``JPEG``."""
+        return self._opened.format
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, not yet upright."""
+        return self._opened.image.size
+
+    def load(self) -> Loaded:
+        """Decode.
+
+        Raises:
+            PictureError: it ends too early, or is damaged.
+            LimitError: its samples have no faithful form in 8 bits.
+            Exception: Pillow's and the codecs' own, over damaged data.
+        """
+        image = self._opened.image
+        if self.format == JPEG:
+            refuse_unfinished(self._opened.data)
+        elif self.format == AVIF:
+            refuse_holes(self._opened.data)
+        notes = [*self._opened.warnings, *_pages(image)]
+        turned = _turned_by_pillow(image)
+        loaded = samples.load(self._opened)
+        exif = _exif(image, notes)
+        return Loaded(
+            samples=loaded,
+            icc=image.info.get("icc_profile"),
+            exif=exif,
+            xmp=_xmp(image),
+            to_turn=metadata.orientation(exif),
+            turned=turned,
+            warnings=tuple(notes),
+        )
+
+
+def _pages(image: ImageFile.ImageFile) -> Iterator[str]:
+    if isinstance(image, MpoImagePlugin.MpoImageFile):
+        return  # its other pictures are previews, or the view of the second eye
+    if getattr(image, "is_animated", False):
+        yield "it has several pages or frames; the first one was taken"
+
+
+def _turned_by_pillow(image: ImageFile.ImageFile) -> int:
+    """The orientation of a TIFF, which Pillow itself applies and removes when it decodes one."""
+    found = image.tag_v2.get(ORIENTATION, 1) if isinstance(image, TiffImagePlugin.TiffImageFile) else 1
+    return found if found in range(1, 9) else 1
+
+
+def _exif(image: ImageFile.ImageFile, notes: list[str]) -> bytes | None:
+    """EXIF without its prefix; whatever is wrong with it, the picture is not lost over it."""
+    try:
+        return _stored_exif(image).removeprefix(PREFIX) or None
+    except Exception:  # noqa: BLE001 -- Pillow's parser raises a dozen kinds
+        notes.append("its EXIF data is damaged and was dropped")
+        return None
+
+
+def _stored_exif(image: ImageFile.ImageFile) -> bytes:
+    """EXIF as the format keeps it; empty where there is none."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        found = image.getexif()
+        for tag in set(found) - _DESCRIPTIVE:
+            del found[tag]  # the rest describes how this file stores its pixels
+        return found.tobytes() if found else b""
+    stored: bytes = image.info.get("exif", b"")
+    if not stored and _RAW_EXIF in image.info:
+        return bytes.fromhex("".join(str(image.info[_RAW_EXIF]).split("\n")[3:]))
+    return stored
+
+
+def _xmp(image: ImageFile.ImageFile) -> bytes | None:
+    found = (
+        image.tag_v2.get(XMP) if isinstance(image, TiffImagePlugin.TiffImageFile) else image.info.get("xmp")
+    )
+    if isinstance(found, str):
+        found = found.encode("utf-8", "surrogateescape")
+    return found if isinstance(found, bytes) else None
