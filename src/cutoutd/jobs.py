@@ -29,7 +29,7 @@ class JobState(StrEnum):
     GONE = "gone"  # removed, or replaced by a newer version, before its turn
     PARKED = "parked"  # its folder was taken out of the configuration
     UNCHANGED = "unchanged"  # the same bytes as what is published for it already
-    SKIPPED = "skipped"  # was there before the first start of a folder with existing = "skip"
+    SKIPPED = "skipped"  # was there before a first start with existing = "skip", or another recording of its shot is cut
 
 
 OPEN = frozenset({JobState.QUEUED, JobState.WORKING, JobState.UPLOADING, JobState.PUBLISHING, JobState.RETRY})

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.daemon.arrivals import BATCH, Arrivals
+from cutoutd.daemon.pairing import Pairing
 from cutoutd.intake import probe
 from cutoutd.intake.rules import Rules
 from cutoutd.jobs import JobState
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
+from cutoutd.settings.choices import RawPairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +34,12 @@ class Place:
     """A folder, its arrivals, and a clock that the files' times go by."""
 
     def __init__(
-        self, root: Path, clock: FakeClock, *, old_is_quiet: bool = False, rules: Rules | None = None
+        self,
+        root: Path,
+        clock: FakeClock,
+        *,
+        old_is_quiet: bool = False,
+        rules: Rules | None = None,
     ) -> None:
         self.root = root / "in"
         self.root.mkdir()
@@ -46,6 +53,18 @@ class Place:
             clock=clock,
             settle_s=SETTLE_S,
             old_is_quiet=old_is_quiet,
+            pairing=self.pairing(rules or Rules()),
+        )
+
+    def pairing(self, rules: Rules) -> Pairing:
+        """The rule by default, which says nothing of files without a partner."""
+        return Pairing(
+            FOLDER,
+            root=os.fspath(self.root),
+            rules=rules,
+            acceptance=self.journal.acceptance,
+            mode=RawPairs.JPEG,
+            wait_s=5.0,
         )
 
     def put(self, name: str, content: bytes = JPEG, *, age_s: float = 0.5) -> Path:
@@ -168,6 +187,7 @@ def test_a_whole_second_cannot_tell_a_later_write_apart(tmp_path: Path, clock: F
         clock=clock,
         settle_s=1.0,
         old_is_quiet=True,
+        pairing=place.pairing(Rules()),
     )
     short.scan()
     assert short.accept_the_quiet() == 1

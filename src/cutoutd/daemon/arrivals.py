@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.daemon.pairing import Cut, LeaveOut, Pairing, Wait
 from cutoutd.daemon.standing import HeldUp
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan, look
@@ -47,6 +48,7 @@ class Arrivals:
         clock: for quiet periods and ages.
         settle_s: the quiet time.
         old_is_quiet: take a file at once whose modification time lies longer back than the quiet time.
+        pairing: what becomes of the two recordings of one shot.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Arrivals:
         clock: Clock,
         settle_s: float,
         old_is_quiet: bool,
+        pairing: Pairing,
     ) -> None:
         self._folder = folder
         self._root = root
@@ -67,10 +70,12 @@ class Arrivals:
         self._clock = clock
         self._settle_s = settle_s
         self._old_is_quiet = old_is_quiet
+        self._pairing = pairing
         self._log = get(folder=folder)
         self._tracker = SettleTracker(settle_s)
         self._no_pictures: dict[str, tuple[int, int]] = {}
         self._unreadable: dict[str, str] = {}
+        self._waits_for: dict[str, str] = {}
 
     @property
     def settling(self) -> int:
@@ -85,12 +90,19 @@ class Arrivals:
     def held_up(self, limit: int) -> tuple[HeldUp, ...]:
         """Files that are not taken although they have been there for a while, and why; at most ``limit``."""
         patience_s = 2 * self._settle_s + 1
+        pair_patience_s = patience_s + self._pairing.wait_s
         waiting = self._tracker.waiting(self._clock.monotonic_s(), limit)
         return tuple(
-            HeldUp(path=file.path, why=self._unreadable.get(file.path, "still being written"))
+            HeldUp(path=file.path, why=self._why_waiting(file.path))
             for file in waiting
-            if file.held or file.waited_s > patience_s
+            if file.held
+            or file.waited_s > (pair_patience_s if self._pairing.may_wait(file.path) else patience_s)
         )
+
+    def _why_waiting(self, path: str) -> str:
+        if (partner := self._waits_for.get(path)) is not None:
+            return f"waits for the {partner.rpartition('.')[2]} of the same shot"
+        return self._unreadable.get(path, "still being written")
 
     def scan(self) -> None:
         """Look at everything.
@@ -154,14 +166,49 @@ class Arrivals:
         """
         accepted = 0
         while due := self._tracker.due(self._clock.monotonic_s(), limit=BATCH):
-            taken = [version for path in due if (version := self._settled_or_held_up(path)) is not None]
-            if taken:
-                self._acceptance.accept(self._folder, taken)
-                self._log.debug("files.accepted", count=len(taken))
-            for version in taken:
-                self._tracker.forget(version.path)
-            accepted += len(taken)
+            # What may wait for a partner comes last: that may be among the others.
+            alone, others = [], []
+            for path in due:
+                if not self._pairing.may_wait(path):
+                    alone.append(path)
+                elif not self._pairing.waits(path, self._tracker.quiet_s(path, self._clock.monotonic_s())):
+                    others.append(path)
+            accepted += self._accept(alone) + self._accept(others)
         return accepted
+
+    def _accept(self, due: list[str]) -> int:
+        """Have those accepted, or written down as left out, that have settled; returns how many are to be cut."""
+        cut: list[Version] = []
+        left_out: list[tuple[Version, str]] = []
+        for path in due:
+            version = self._settled_or_held_up(path)
+            self._waits_for.pop(path, None)
+            match self._decided(path) if version is not None else None, version:
+                case Cut(), Version() as taken:
+                    cut.append(taken)
+                case LeaveOut(partner=partner), Version() as spared:
+                    left_out.append((spared, partner))
+        done = []
+        if cut:
+            self._acceptance.accept(self._folder, cut)
+            self._log.debug("files.accepted", count=len(cut))
+        if left_out:
+            done = self._acceptance.leave_out(self._folder, left_out)
+            self._log.debug("files.left-out", count=len(done))
+        for version in (*cut, *done):
+            self._tracker.forget(version.path)
+        return len(cut)
+
+    def _decided(self, path: str) -> Cut | LeaveOut | Wait | None:
+        """What becomes of a settled file by its pair; None if it cannot be told now."""
+        try:
+            decision = self._pairing.decide(path)
+        except OSError as error:
+            self._hold_up(path, error)
+            return None
+        if isinstance(decision, Wait):
+            self._waits_for[path] = decision.partner
+        return decision
 
     def _walk(self) -> Iterable[Seen]:
         scan = Scan(self._root, self._rules)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon.adoption import Adoption
 from cutoutd.daemon.arrivals import Arrivals
+from cutoutd.daemon.pairing import Pairing
 from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.daemon.suspects import Suspects
 from cutoutd.errors import CutoutdError, JournalError, OutputError
@@ -249,6 +250,14 @@ class Watcher:
             clock=self._clock,
             settle_s=self._gate.settle_s,
             old_is_quiet=self._once,
+            pairing=Pairing(
+                self._folder.name,
+                root=self._root,
+                rules=self._rules,
+                acceptance=self._acceptance,
+                mode=self._folder.raw_pairs,
+                wait_s=self._folder.pair_wait_s,
+            ),
         )
         self._next_scan_s = self._earliest_scan_s = 0.0
         if self._gate.is_first_start or self._gate.took_over:

@@ -109,6 +109,11 @@ class SettleTracker:
             self._restart(path, file, now_s)
         return now_s >= file.quiet_at_s
 
+    def quiet_s(self, path: str, now_s: float) -> float:
+        """For how long a file has been left alone; 0 for unknown paths."""
+        file = self._files.get(path)
+        return 0.0 if file is None else now_s - file.changed_s
+
     def touch(self, path: str, now_s: float) -> None:
         """Restart a file's quiet period because something was heard of it; unknown paths are ignored."""
         file = self._files.get(path)

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from cutoutd.journal.store import Store
 
 _PAGE: Final = 2000
+_LOST: Final = (JobState.GONE, JobState.FAILED)
+
+PAIR: Final = "pair"
+"""In the detail of a version that was left out: the path, in hexadecimal digits, of the one that is cut instead."""
+
 _IN_HAND: Final = frozenset({JobState.WORKING, JobState.PUBLISHING})
 
 
@@ -52,6 +57,23 @@ class Adopted:
     detail: dict[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded:
+    """A source that may be a recording of the same shot as another.
+
+    Attributes:
+        path: of the source.
+        known: a version of it was accepted, and did not vanish before its turn.
+        stands: it was cut, or is to be, or was left out for yet another one: the shot is not lost.
+        left_out: it was not cut itself.
+    """
+
+    path: str
+    known: bool
+    stands: bool
+    left_out: bool
+
+
 class Acceptance:
     """The accepted versions, with the newest of each source held in memory: scans ask for every file."""
 
@@ -71,6 +93,54 @@ class Acceptance:
             return False
         return version.provisional or not known[2]
 
+    def recordings(self, folder: str, path: str) -> list[Recorded]:
+        """What is known of sources whose path differs in the extension only, this one included.
+
+        Args:
+            folder: the folder's name.
+            path: of one of them.
+        """
+        stem, dot, _ = os.fsencode(path).rpartition(b".")
+        if not dot:
+            return []
+        rows = self._store.rows(
+            "SELECT path, state, EXISTS (SELECT 1 FROM published AS p WHERE p.folder = j.folder AND p.path = j.path)"
+            " AS published FROM job AS j WHERE folder = ? AND path > ? AND path < ? AND newest = 1",
+            (folder, stem + b".", stem + b"/"),  # the next byte after a dot is a slash
+        )
+        return [
+            Recorded(
+                path=os.fsdecode(row["path"]),
+                known=row["state"] != JobState.GONE,
+                stands=bool(row["published"]) or row["state"] not in _LOST,
+                left_out=row["state"] == JobState.SKIPPED and not row["published"],
+            )
+            for row in rows
+        ]
+
+    def leave_out(self, folder: str, pairs: Iterable[tuple[Version, str]]) -> list[Version]:
+        """Write down versions that are not cut, since another recording of the same shot is; all in one transaction.
+
+        Args:
+            folder: the folder's name.
+            pairs: each version, and the source that is taken in its place.
+
+        Returns:
+            Those that were written down: where the other one has failed or vanished meanwhile, all is open again.
+        """
+        left_out = []
+        with self._store.transaction():
+            for version, partner in pairs:
+                if any(one.path == partner and one.stands for one in self.recordings(folder, partner)):
+                    detail = {
+                        "why": f"the {partner.rpartition('.')[2]} of the same shot is cut",
+                        PAIR: os.fsencode(partner).hex(),
+                    }
+                    self._insert(folder, version, JobState.SKIPPED, self._clock.now_us(), detail)
+                    left_out.append(version)
+        self._remember(folder, left_out)
+        return left_out
+
     def accept(
         self, folder: str, versions: Iterable[Version], *, state: JobState = JobState.QUEUED
     ) -> list[int]:
@@ -86,32 +156,9 @@ class Acceptance:
         """
         now = self._clock.now_us()
         accepted = list(versions)
-        finished = None if state is JobState.QUEUED else now
-        jobs = []
         with self._store.transaction():
-            for version in accepted:
-                path = os.fsencode(version.path)
-                self._retire(folder, path, now)
-                jobs.append(
-                    self._store.insert(
-                        "INSERT INTO job (folder, path, size, mtime_ns, provisional, state, accepted_us, finished_us)"
-                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                        (
-                            folder,
-                            path,
-                            version.size,
-                            version.mtime_ns,
-                            version.provisional,
-                            state,
-                            now,
-                            finished,
-                        ),
-                    )
-                )
-        known = self._known(folder)
-        with self._lock:
-            for version in accepted:
-                known[version.path] = (version.size, version.mtime_ns, version.provisional)
+            jobs = [self._insert(folder, version, state, now, {}) for version in accepted]
+        self._remember(folder, accepted)
         return jobs
 
     def forget(self, folder: str, version: Version) -> None:
@@ -202,6 +249,33 @@ class Acceptance:
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 (folder, path, result.rendition, result.review, os.fsencode(result.path), result.sha256),
             )
+
+    def _insert(
+        self, folder: str, version: Version, state: JobState, now_us: int, detail: dict[str, Any]
+    ) -> int:
+        path = os.fsencode(version.path)
+        self._retire(folder, path, now_us)
+        return self._store.insert(
+            "INSERT INTO job (folder, path, size, mtime_ns, provisional, state, accepted_us, finished_us, detail)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                folder,
+                path,
+                version.size,
+                version.mtime_ns,
+                version.provisional,
+                state,
+                now_us,
+                None if state is JobState.QUEUED else now_us,
+                json.dumps(detail),
+            ),
+        )
+
+    def _remember(self, folder: str, accepted: Iterable[Version]) -> None:
+        known = self._known(folder)
+        with self._lock:
+            for version in accepted:
+                known[version.path] = (version.size, version.mtime_ns, version.provisional)
 
     def _retire(self, folder: str, path: bytes, now_us: int) -> None:
         """The newest version of a source is so no longer; if it still waits, it is gone."""

@@ -15,6 +15,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.jobs import Job, JobState
+from cutoutd.journal.acceptance import PAIR
 from cutoutd.retry import ALONE_AFTER, MAX_DELAY_S, MAX_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -179,6 +180,8 @@ class Queue:
         if sha256 is not None:
             changes["sha256"] = sha256
         self._update(job, state, **changes)
+        if state in (JobState.GONE, JobState.FAILED):
+            self._take_other_recording(job)
 
     def count_open(self) -> int:
         """How many jobs are still to be done, over all folders."""
@@ -288,6 +291,22 @@ class Queue:
                 "UPDATE job SET state = 'queued', forced = 1, attempts = 0, interrupted = 0, tries = 0, "  # noqa: S608 -- a literal
                 f"not_before_us = 0, finished_us = NULL, detail = {_PLAN_OF_RETRY} WHERE newest = 1 AND {which}",
                 (job,) if job is not None else (),
+            )
+
+    def _take_other_recording(self, job: int) -> None:
+        """Queue what was left out because this one was to be cut, unless a version of it was."""
+        row = self._store.row(
+            "SELECT folder, path FROM job AS j WHERE id = ? AND NOT EXISTS ("
+            " SELECT 1 FROM published AS p WHERE p.folder = j.folder AND p.path = j.path)",
+            (job,),
+        )
+        stem, dot, _ = bytes(row["path"]).rpartition(b".") if row is not None else (b"", b"", b"")
+        if row is not None and dot:
+            self._store.write(
+                "UPDATE job SET state = 'queued', finished_us = NULL, detail = '{}' WHERE folder = ? AND path > ? "  # noqa: S608 -- a literal
+                f"AND path < ? AND newest = 1 AND state = 'skipped' AND json_extract(detail, '$.{PAIR}') = ?",
+                # Their paths differ in the extension only, and the next byte after a dot is a slash.
+                (row["folder"], stem + b".", stem + b"/", bytes(row["path"]).hex()),
             )
 
     def _update(self, job: int, state: JobState, **changes: Any) -> None:  # noqa: ANN401 -- column values

@@ -55,6 +55,14 @@ class Existing(StrEnum):
     SKIP = "skip"  # left alone until they change
 
 
+class RawPairs(StrEnum):
+    """Which recording of a shot is cut, where a camera wrote a raw file and a JPEG or HEIC of it."""
+
+    JPEG = "jpeg"  # the JPEG or HEIC
+    RAW = "raw"  # the raw file
+    BOTH = "both"  # each by itself
+
+
 class Watch(StrEnum):
     """How changes in a folder are noticed."""
 

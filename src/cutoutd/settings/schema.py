@@ -21,6 +21,7 @@ from cutoutd.settings.choices import (
     OnConflict,
     Order,
     Originals,
+    RawPairs,
     Route,
     Sandbox,
     Watch,
@@ -240,6 +241,17 @@ class Folder(_Table):
         default=Existing.CUT,
         strict=False,
         description="What becomes of pictures that are there at the first start.",
+    )
+    raw_pairs: RawPairs = Field(
+        default=RawPairs.JPEG,
+        strict=False,
+        description="Which is cut where a raw file and a JPEG or HEIC of one shot are there.",
+    )
+    pair_wait_s: float = Field(
+        default=5.0,
+        ge=0,
+        le=3600,
+        description="Seconds the other one of such a pair waits for the one that is to be cut.",
     )
     watch: Watch = Field(default=Watch.AUTO, strict=False, description="How changes are noticed.")
     settle_s: spelling.NumberOrAuto = Field(

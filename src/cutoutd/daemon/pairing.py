@@ -1,0 +1,111 @@
+"""What becomes of the two recordings of one shot: one of them is cut, and which, the folder's settings say.
+
+    the wanted one     is cut, unless the other one was taken before it
+    the other one      waits for the wanted one, and is cut only if that does not come
+
+What was taken once decides, so that nothing is cut again when a partner comes later. Should the one that was taken
+vanish or fail, the journal has the other one cut (`cutoutd.journal.queue`). Owned by the folder's watcher thread. It
+must not write anything down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cutoutd.intake.pairs import Recording, partners, recording
+from cutoutd.intake.scan import look
+from cutoutd.settings.choices import RawPairs
+
+if TYPE_CHECKING:
+    from cutoutd.intake.rules import Rules
+    from cutoutd.journal.acceptance import Acceptance, Recorded
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cut:
+    """It is to be cut."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeaveOut:
+    """It is not, as long as this one of the same shot is not lost."""
+
+    partner: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wait:
+    """For this one of the same shot, which is there and not taken yet."""
+
+    partner: str
+
+
+class Pairing:
+    """The rule of one folder.
+
+    Args:
+        folder: its name.
+        root: its input.
+        rules: which names it takes.
+        acceptance: the journal's memory of versions.
+        mode: which recording is wanted.
+        wait_s: how long the other one waits for it.
+    """
+
+    def __init__(
+        self, folder: str, *, root: str, rules: Rules, acceptance: Acceptance, mode: RawPairs, wait_s: float
+    ) -> None:
+        self._folder = folder
+        self._root = root
+        self._rules = rules
+        self._acceptance = acceptance
+        self._wanted = {RawPairs.JPEG: Recording.DEVELOPED, RawPairs.RAW: Recording.RAW}.get(mode)
+        self.wait_s = wait_s
+
+    def may_wait(self, path: str) -> bool:
+        """Whether it is the other recording of a shot, or could be."""
+        return self._wanted is not None and recording(path) not in (None, self._wanted)
+
+    def waits(self, path: str, quiet_s: float) -> bool:
+        """Whether it is too early to look at a file again: its partner was not taken, and may still come."""
+        if not self.may_wait(path) or quiet_s >= self.wait_s:
+            return False
+        return not _of_other_kind(self._recordings(path), recording(path))
+
+    def decide(self, path: str) -> Cut | LeaveOut | Wait:
+        """What becomes of a file that has settled, and has waited if it had to.
+
+        Args:
+            path: relative to the input.
+
+        Raises:
+            OSError: whether its partner is there cannot be told now.
+        """
+        kind = recording(path)
+        if self._wanted is None or kind is None:
+            return Cut()
+        found = self._recordings(path)
+        if any(one.path == path and one.stands and not one.left_out for one in found):
+            return Cut()  # an earlier version of it is the one that was taken
+        found = _of_other_kind(found, kind)
+        for one in found:
+            if one.stands and not (one.left_out and kind is self._wanted):
+                return LeaveOut(partner=one.path)
+        if kind is not self._wanted:
+            known = {one.path for one in found if one.known}
+            for other in partners(path):
+                if (
+                    other not in known
+                    and self._rules.takes_file(other)
+                    and look(self._root, other) is not None
+                ):
+                    return Wait(partner=other)
+        return Cut()
+
+    def _recordings(self, path: str) -> list[Recorded]:
+        return self._acceptance.recordings(self._folder, path)
+
+
+def _of_other_kind(found: list[Recorded], kind: Recording | None) -> list[Recorded]:
+    return [one for one in found if recording(one.path) not in (None, kind)]

@@ -1,0 +1,369 @@
+"""Two recordings of one shot: which is cut, in whatever order they come, and that none is cut twice or lost."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cutoutd.daemon.arrivals import Arrivals
+from cutoutd.daemon.pairing import Pairing
+from cutoutd.intake.pairs import Recording, partners, recording
+from cutoutd.intake.rules import Rules
+from cutoutd.jobs import JobState
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.reader import Reader
+from cutoutd.settings.choices import RawPairs
+from tests.conftest import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOLDER = "f"
+SETTLE_S = 1.0
+WAIT_S = 5.0
+JPEG = b"\xff\xd8\xff\xe0 and so on"
+RAW = b"II\x2a\x00\x10\x00\x00\x00CR\x02\x00 and so on"
+BAD = b"\xff\xd8\xff\xe0 that cannot be decoded"
+
+
+@dataclass
+class Shoot:
+    """A folder, its journal, and a worker that is told when to work."""
+
+    root: Path
+    mode: RawPairs = RawPairs.JPEG
+    rules: Rules = field(default_factory=Rules)
+    old_is_quiet: bool = False
+    clock: FakeClock = field(default_factory=FakeClock)
+    written: int = 0
+
+    def __post_init__(self) -> None:
+        self.journal = Journal(None, run="r", clock=self.clock)
+        self.restart()
+
+    def restart(self) -> None:
+        """A new watcher, which knows only what the journal does."""
+        self.journal.acceptance._newest.clear()  # noqa: SLF001 -- what a new process would not have
+        root = os.fspath(self.root)
+        pairing = Pairing(
+            FOLDER,
+            root=root,
+            rules=self.rules,
+            acceptance=self.journal.acceptance,
+            mode=self.mode,
+            wait_s=WAIT_S,
+        )
+        self.arrivals = Arrivals(
+            FOLDER,
+            root=root,
+            rules=self.rules,
+            acceptance=self.journal.acceptance,
+            clock=self.clock,
+            settle_s=SETTLE_S,
+            old_is_quiet=self.old_is_quiet,
+            pairing=pairing,
+        )
+
+    def put(self, name: str, content: bytes | None = None) -> None:
+        """A new file, or a new version of it."""
+        self.written += 1
+        path = self.root / name
+        path.parent.mkdir(exist_ok=True)
+        if content is None:
+            content = RAW if recording(name) is Recording.RAW else JPEG
+        path.write_bytes(content + b"." * self.written)
+        then_ns = self.clock.now_us() * 1000 + self.written
+        os.utime(path, ns=(then_ns, then_ns))
+        self.arrivals.look([name])
+
+    def remove(self, name: str) -> None:
+        """A file is taken away."""
+        (self.root / name).unlink(missing_ok=True)
+        self.arrivals.look([name])
+
+    def wait(self, seconds: float) -> None:
+        """Time passes, in looks of half a second."""
+        for _ in range(int(seconds * 2)):
+            self.clock.advance(0.5)
+            self.arrivals.accept_the_quiet()
+        self.arrivals.scan()
+        self.arrivals.accept_the_quiet()
+
+    def work(self) -> bool:
+        """Cut the next picture, or find it bad or gone; whether there was one."""
+        job = self.journal.queue.next_in(FOLDER, newest_first=False)
+        if job is None:
+            return False
+        self.journal.queue.claim(job)
+        path = self.root / job.path
+        if not path.exists() or path.stat().st_mtime_ns != job.mtime_ns:
+            self.journal.gone(job, "gone")
+            self.arrivals.look([job.path])
+        elif path.read_bytes().startswith(BAD):
+            self.journal.queue.finish(job.id, JobState.FAILED, detail={})
+        else:
+            self.journal.begin_publishing(job, sha256=str(job.id), claims=(), detail={})
+            self.journal.finish_publishing(job, JobState.DONE, sha256=str(job.id), published=(), detail={})
+        return True
+
+    def finish(self) -> None:
+        """All that can happen by itself happens."""
+        idle = 0
+        while idle < 3:
+            self.wait(WAIT_S + SETTLE_S + 1)
+            worked = [self.work() for _ in range(10)]
+            idle = 0 if any(worked) else idle + 1
+
+    @property
+    def states(self) -> dict[str, str]:
+        """Of the newest version of each source."""
+        rows = Reader(self.journal.store).jobs()
+        return {job.path: str(job.state) for job in sorted(rows, key=lambda job: job.id)}
+
+    def cut(self) -> set[str]:
+        """What was cut, in any version."""
+        return {job.path for job in Reader(self.journal.store).jobs() if job.state is JobState.DONE}
+
+
+@pytest.fixture
+def shoot(tmp_path: Path) -> Iterator[Shoot]:
+    """A folder of the test's own."""
+    made = Shoot(tmp_path)
+    yield made
+    made.journal.close()
+
+
+def shoot_of(tmp_path: Path, mode: RawPairs) -> Shoot:
+    """Another, with this setting."""
+    return Shoot(tmp_path, mode=mode)
+
+
+def test_partners_have_the_same_stem_in_the_same_directory() -> None:
+    """And an extension of the other kind, in capitals or not."""
+    assert recording("a/B.NEF") is Recording.RAW
+    assert recording("a/B.Jpg") is Recording.DEVELOPED
+    assert [recording(path) for path in ("nef", "a/b.tif", "a.nef.xmp", "")] == [None] * 4
+    assert {"a/B.NEF", "a/B.nef", "a/B.dng"} <= set(partners("a/B.JPG"))
+    assert all(path.startswith("a/B.") for path in partners("a/B.JPG"))
+    assert set(partners("B.CR3")) >= {"B.JPG", "B.heic"}
+    assert list(partners("a/b.tif")) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "done"), [("jpeg", {"a.JPG"}), ("raw", {"a.NEF"}), ("both", {"a.JPG", "a.NEF"})]
+)
+@pytest.mark.parametrize("order", [("a.JPG", "a.NEF"), ("a.NEF", "a.JPG")])
+@pytest.mark.parametrize("gap_s", [0.0, 3.0])
+def test_of_a_pair_the_wanted_one_is_cut(
+    tmp_path: Path, mode: str, done: set[str], order: tuple[str, str], gap_s: float
+) -> None:
+    """Whichever comes first, if the other comes in time."""
+    shoot = shoot_of(tmp_path, RawPairs(mode))
+    shoot.put(order[0])
+    shoot.wait(gap_s)
+    shoot.put(order[1])
+    shoot.finish()
+    assert shoot.cut() == done
+    if len(done) == 1:
+        assert sorted(shoot.states.values()) == ["done", "skipped"]
+
+
+@pytest.mark.parametrize("mode", ["jpeg", "raw"])
+@pytest.mark.parametrize("name", ["a.NEF", "a.JPG", "a.heic"])
+def test_a_file_without_a_partner_is_cut_after_its_wait(tmp_path: Path, mode: str, name: str) -> None:
+    """Nobody has to shoot in pairs."""
+    shoot = shoot_of(tmp_path, RawPairs(mode))
+    shoot.put(name)
+    shoot.wait(WAIT_S + SETTLE_S + 1)
+    assert shoot.states == {name: "queued"}
+
+
+def test_only_the_unwanted_one_waits(shoot: Shoot) -> None:
+    """A JPEG is taken as soon as it is quiet; a raw file some seconds later."""
+    shoot.put("a.JPG")
+    shoot.put("b.NEF")
+    shoot.wait(SETTLE_S + 0.5)
+    assert shoot.states == {"a.JPG": "queued"}
+    assert shoot.arrivals.held_up(10) == ()
+    shoot.wait(WAIT_S)
+    assert shoot.states == {"a.JPG": "queued", "b.NEF": "queued"}
+
+
+def test_a_partner_that_comes_too_late_is_left_out(shoot: Shoot) -> None:
+    """The shot is cut already; also after a restart, and when it is written anew."""
+    shoot.put("a.NEF")
+    shoot.finish()
+    shoot.restart()
+    shoot.put("a.JPG")
+    shoot.finish()
+    shoot.put("a.JPG")
+    shoot.finish()
+    assert shoot.states == {"a.NEF": "done", "a.JPG": "skipped"}
+    (left_out,) = [job for job in Reader(shoot.journal.store).jobs() if job.state is JobState.SKIPPED][:1]
+    assert left_out.detail["why"] == "the NEF of the same shot is cut"
+
+
+def test_a_new_version_of_the_one_that_is_cut_is_cut(shoot: Shoot) -> None:
+    """A pair does not freeze its JPEG."""
+    shoot.put("a.JPG")
+    shoot.put("a.NEF")
+    shoot.finish()
+    shoot.put("a.JPG")
+    shoot.finish()
+    done = [job.path for job in Reader(shoot.journal.store).jobs() if job.state is JobState.DONE]
+    assert done == ["a.JPG", "a.JPG"]
+
+
+def test_a_raw_file_that_was_taken_stays_the_one_when_it_is_written_anew(shoot: Shoot) -> None:
+    """Although the JPEG, which came too late, is there by now: else neither would be cut."""
+    shoot.put("a.NEF")
+    shoot.wait(7)
+    shoot.put("a.JPG")
+    shoot.wait(7)
+    shoot.put("a.NEF")
+    shoot.finish()
+    assert shoot.states == {"a.JPG": "skipped", "a.NEF": "done"}
+
+
+def test_the_same_stem_in_another_directory_is_another_shot(shoot: Shoot) -> None:
+    """Cards count from the beginning again."""
+    shoot.put("x/a.JPG")
+    shoot.put("y/a.NEF")
+    shoot.put("a.HEIC")
+    shoot.finish()
+    assert shoot.cut() == {"x/a.JPG", "y/a.NEF", "a.HEIC"}
+
+
+def test_the_raw_file_takes_the_place_of_a_jpeg_that_cannot_be_read(shoot: Shoot) -> None:
+    """The shot is not lost over a broken copy; and if the JPEG is mended later, that is cut no more."""
+    shoot.put("a.JPG", BAD)
+    shoot.put("a.NEF")
+    shoot.finish()
+    assert shoot.states == {"a.JPG": "failed", "a.NEF": "done"}
+    shoot.put("a.JPG")
+    shoot.finish()
+    assert shoot.cut() == {"a.NEF"}
+
+
+def test_the_raw_file_takes_the_place_of_a_jpeg_that_is_removed_before_its_turn(shoot: Shoot) -> None:
+    """Also after a restart, when only the journal knows why it was left out."""
+    shoot.put("a.JPG")
+    shoot.put("a.NEF")
+    shoot.wait(10)
+    assert shoot.states == {"a.JPG": "queued", "a.NEF": "skipped"}
+    shoot.restart()
+    shoot.remove("a.JPG")
+    shoot.finish()
+    assert shoot.states == {"a.JPG": "gone", "a.NEF": "done"}
+
+
+def test_a_raw_file_waits_for_a_jpeg_that_is_still_being_written(shoot: Shoot) -> None:
+    """For longer than it would for one that is not there, and says so."""
+    shoot.put("a.NEF")
+    for _ in range(20):
+        shoot.put("a.JPG")
+        shoot.wait(0.5)
+    assert shoot.states == {}
+    assert {one.path: one.why for one in shoot.arrivals.held_up(10)}[
+        "a.NEF"
+    ] == "waits for the JPG of the same shot"
+    shoot.finish()
+    assert shoot.cut() == {"a.JPG"}
+
+
+def test_a_jpeg_that_the_folder_does_not_take_is_no_partner(tmp_path: Path) -> None:
+    """Who excludes them wants the raw files."""
+    shoot = Shoot(tmp_path, rules=Rules(exclude=("*.JPG",)))
+    shoot.put("a.JPG")
+    shoot.put("a.NEF")
+    shoot.finish()
+    assert shoot.cut() == {"a.NEF"}
+
+
+def test_several_raw_files_of_one_shot_are_all_left_out(shoot: Shoot) -> None:
+    """A converted DNG beside its source is no reason to cut three."""
+    for name in ("a.DNG", "a.CR3", "a.JPG"):
+        shoot.put(name)
+    shoot.finish()
+    assert shoot.cut() == {"a.JPG"}
+
+
+def test_a_jpeg_whose_new_version_is_broken_was_cut_already(shoot: Shoot) -> None:
+    """Its failure is told; the raw file stays left out."""
+    shoot.put("a.JPG")
+    shoot.put("a.NEF")
+    shoot.finish()
+    shoot.put("a.JPG", BAD)
+    shoot.finish()
+    assert shoot.states == {"a.JPG": "failed", "a.NEF": "skipped"}
+
+
+def test_with_once_old_files_need_no_wait(tmp_path: Path) -> None:
+    """Both halves of a pair are there at the first look."""
+    shoot = Shoot(tmp_path, old_is_quiet=True)
+    for name in ("a.NEF", "a.JPG", "b.NEF"):
+        shoot.put(name)
+    shoot.clock.advance(60)
+    shoot.restart()
+    shoot.arrivals.scan()
+    shoot.arrivals.accept_the_quiet()
+    assert shoot.states == {"a.JPG": "queued", "b.NEF": "queued", "a.NEF": "skipped"}
+
+
+NAMES = ("a.JPG", "a.NEF", "s/a.DNG", "s/a.HEIC")
+STEPS = st.one_of(
+    st.tuples(st.just("put"), st.sampled_from(NAMES)),
+    st.tuples(st.just("bad"), st.sampled_from(NAMES)),
+    st.tuples(st.just("remove"), st.sampled_from(NAMES)),
+    st.tuples(st.just("wait"), st.sampled_from(["0.5", "1", "2", "4", "7"])),
+    st.tuples(st.just("work"), st.just("")),
+    st.tuples(st.just("restart"), st.just("")),
+)
+
+
+def carry_out(shoot: Shoot, step: tuple[str, str]) -> None:
+    """One of `STEPS`."""
+    match step:
+        case ("put", name):
+            shoot.put(name)
+        case ("bad", name):
+            shoot.put(name, BAD)
+        case ("remove", name):
+            shoot.remove(name)
+        case ("wait", seconds):
+            shoot.wait(float(seconds))
+        case ("work", _):
+            shoot.work()
+        case _:
+            shoot.restart()
+
+
+@given(st.sampled_from([RawPairs.JPEG, RawPairs.RAW]), st.lists(STEPS, max_size=14))
+@settings(max_examples=150)
+def test_whatever_happens_one_recording_of_a_shot_is_cut_and_no_shot_is_lost(
+    mode: RawPairs, steps: list[tuple[str, str]]
+) -> None:
+    """Any order of arrival, rewriting, removal, failure, work and restart."""
+    with TemporaryDirectory() as place:
+        shoot = Shoot(Path(place), mode=mode)
+        for step in steps:
+            carry_out(shoot, step)
+        shoot.finish()
+        for directory in ("", "s/"):
+            kinds = {
+                recording(path) for path in shoot.cut() if path.rpartition("/")[0] == directory.rstrip("/")
+            }
+            assert len(kinds) <= 1, shoot.states
+            there = [
+                path for path in (shoot.root / directory).glob("a.*") if not path.read_bytes().startswith(BAD)
+            ]
+            assert kinds or not there, shoot.states
+        assert shoot.arrivals.settling == 0
+        shoot.journal.close()
