@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from cutoutd.engine.isomedia import Nclx
 
+NARROWED: Final = "its HDR colours were brought into the range of sRGB"
+
 _BT2020: Final = 9
 _P3: Final = (11, 12)
 _LINEAR, _PQ, _HLG = 8, 16, 18

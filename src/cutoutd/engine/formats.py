@@ -34,6 +34,7 @@ _MEBIBYTE: Final = 1 << 20
 TIFF: Final = "TIFF"
 JPEG: Final = "JPEG"
 PNG: Final = "PNG"
+JPEG_2000: Final = "JPEG 2000"
 AVIF: Final = "AVIF"
 HEIC: Final = "HEIC"
 
@@ -50,7 +51,7 @@ _ALLOWED: Final = (
     ("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL), WebPImagePlugin.WebPImageFile),
     ("GIF", re.compile(rb"GIF8[79]a"), GifImagePlugin.GifImageFile),
     (
-        "JPEG 2000",
+        JPEG_2000,
         re.compile(rb"\x00{3}\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
         Jpeg2KImagePlugin.Jpeg2KImageFile,
     ),

@@ -120,7 +120,7 @@ def _samples(image: pi_heif.HeifImage, nclx: isomedia.Nclx | None) -> tuple[Samp
     notes = () if bits == 8 else (f"its {bits}-bit samples were rounded to 8 bits",)  # noqa: PLR2004
     narrow = _narrow(bits)
     if nclx is not None and codepoints.is_beyond_white(nclx) and mode.startswith("RGB"):
-        notes = ("its HDR colours were brought into the range of sRGB",)
+        notes = (codepoints.NARROWED,)
         narrow = _into_srgb(nclx, bits)
 
     def strip(top: int, bottom: int) -> Image.Image:
@@ -157,5 +157,5 @@ def _as_orientation(turns: tuple[tuple[bytes, int], ...]) -> int:
         if kind == b"irot":
             turned = np.rot90(turned, value)
         else:
-            turned = np.flipud(turned) if value else np.fliplr(turned)
+            turned = np.fliplr(turned) if value else np.flipud(turned)
     return next(one for one in range(1, 9) if np.array_equal(upright(corners, one), turned))

@@ -68,7 +68,7 @@ class Still:
 
     @property
     def turns(self) -> tuple[tuple[bytes, int], ...]:
-        """Turns (``irot``: quarters against the clock) and mirrorings (``imir``: 0 swaps left and right)."""
+        """Turns (``irot``: quarters against the clock) and mirrorings (``imir``: 0 swaps top and bottom)."""
         mask = {b"irot": 3, b"imir": 1}
         return tuple(
             (kind, content[0] & mask[kind]) for kind, content in self.properties if kind in mask and content

@@ -5,14 +5,15 @@ It must not choose which formats those are; `cutoutd.engine.formats` does.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from PIL import ExifTags, MpoImagePlugin, TiffImagePlugin
+import numpy as np
+from PIL import ExifTags, Image, MpoImagePlugin, TiffImagePlugin
 
-from cutoutd.engine import metadata, samples
+from cutoutd.engine import codepoints, isomedia, jpeg2000, metadata, samples
 from cutoutd.engine.exif import ORIENTATION, PREFIX, XMP
-from cutoutd.engine.formats import AVIF, JPEG
-from cutoutd.engine.isomedia import refuse_holes
+from cutoutd.engine.formats import AVIF, JPEG, JPEG_2000
 from cutoutd.engine.jpeg import refuse_unfinished
 from cutoutd.engine.source import Loaded
 
@@ -74,20 +75,42 @@ class PillowSource:
         if self.format == JPEG:
             refuse_unfinished(self._opened.data)
         elif self.format == AVIF:
-            refuse_holes(self._opened.data)
+            isomedia.refuse_holes(self._opened.data)
         notes = [*self._opened.warnings, *_pages(image)]
         turned = _turned_by_pillow(image)
-        loaded = samples.load(self._opened)
+        loaded = None
+        if self.format == JPEG_2000:
+            loaded = jpeg2000.deep_samples(self._opened.data, image.mode, image.size)
+        loaded = loaded or samples.load(self._opened)
+        icc = image.info.get("icc_profile")
+        if self.format == AVIF and not icc:
+            loaded, icc = _by_code_points(loaded, isomedia.still(self._opened.data).nclx)
         exif = _exif(image, notes)
         return Loaded(
             samples=loaded,
-            icc=image.info.get("icc_profile"),
+            icc=icc,
             exif=exif,
             xmp=_xmp(image),
             to_turn=metadata.orientation(exif),
             turned=turned,
             warnings=tuple(notes),
         )
+
+
+def _by_code_points(
+    loaded: samples.Samples, nclx: isomedia.Nclx | None
+) -> tuple[samples.Samples, bytes | None]:
+    """Where code points stand in for a profile: the samples that they mean, and the profile that says the same."""
+    if nclx is None or not codepoints.is_beyond_white(nclx) or not loaded.mode.startswith("RGB"):
+        return loaded, codepoints.profile(nclx)
+    convert = codepoints.to_srgb(nclx, 256)
+
+    def strip(top: int, bottom: int) -> Image.Image:
+        pixels = np.array(loaded.strip(top, bottom))
+        pixels[..., :3] = convert(pixels[..., :3])
+        return Image.fromarray(pixels)
+
+    return replace(loaded, strip=strip, warnings=(*loaded.warnings, codepoints.NARROWED)), None
 
 
 def _pages(image: ImageFile.ImageFile) -> Iterator[str]:

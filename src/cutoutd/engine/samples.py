@@ -42,7 +42,7 @@ _MIN_IS_WHITE: Final = 0
 _PLANAR_CONFIGURATION: Final = 284
 _SEPARATE: Final = 2
 
-_ROUNDED: Final = "its 16-bit samples were rounded to 8 bits"
+ROUNDED: Final = "its 16-bit samples were rounded to 8 bits"
 _CUT: Final = "its 16-bit samples were cut to 8 bits"
 _NO_KEY: Final = "its transparent colour was left out, as it names a 16-bit value"
 _HALF_STEP: Final = 128
@@ -146,7 +146,7 @@ def _grey_alpha_16(image: ImageFile.ImageFile) -> Samples:
         return Image.fromarray(_rounded(pairs[..., 0::2], pairs[..., 1::2]))
 
     return Samples(
-        mode="LA", width=image.width, height=image.height, transparent=True, strip=strip, warnings=(_ROUNDED,)
+        mode="LA", width=image.width, height=image.height, transparent=True, strip=strip, warnings=(ROUNDED,)
     )
 
 
@@ -173,7 +173,7 @@ def _colour_16(opened: Opened, low_raw_mode: str) -> Samples:
 
 
 def _rounding(image: ImageFile.ImageFile) -> tuple[str, ...]:
-    return (_ROUNDED, _NO_KEY) if "transparency" in image.info else (_ROUNDED,)
+    return (ROUNDED, _NO_KEY) if "transparency" in image.info else (ROUNDED,)
 
 
 def _with_raw_mode(args: Any, raw_mode: str) -> Any:  # noqa: ANN401 -- every codec has arguments of its own

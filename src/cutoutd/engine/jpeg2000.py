@@ -1,0 +1,67 @@
+"""JPEG 2000 with more than 8 bits a sample and colour: Pillow's reduction makes black of what is nearly white.
+
+It rounds up past the largest value. OpenCV's reader, of the same library, gives the samples as they are. This module
+must not be given anything but JPEG 2000, or OpenCV would look for other formats.
+
+ITU-T T.800, A.5.1 (the SIZ marker).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from cutoutd.engine.samples import ROUNDED, Samples
+from cutoutd.errors import PictureError
+
+_START: Final = b"\xff\x4f\xff\x51"
+_COUNT_AT: Final = 40
+_DEEP: Final = frozenset({"RGB", "RGBA"})
+_MOST: Final = 16
+
+
+def depth(data: bytes) -> int:
+    """Bits of the deepest sample; 8 where the header does not tell."""
+    at = data.find(_START)
+    try:
+        (count,) = struct.unpack_from(">H", data, at + _COUNT_AT)
+        return max((data[at + _COUNT_AT + 2 + 3 * n] & 0x7F) + 1 for n in range(count)) if at >= 0 else 8
+    except (struct.error, IndexError, ValueError):
+        return 8
+
+
+def deep_samples(data: bytes, mode: str, size: tuple[int, int]) -> Samples | None:
+    """The picture, to be read in strips of 8 bits; None if Pillow's reader is right for it.
+
+    Args:
+        data: the whole file, whose header was read.
+        mode: what Pillow makes of it.
+        size: width and height.
+
+    Raises:
+        PictureError: it is damaged.
+        Exception: OpenCV's own.
+    """
+    bits = depth(data)
+    if mode not in _DEEP or not 8 < bits <= _MOST:  # noqa: PLR2004 -- a byte
+        return None
+    wide = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    width, height = size
+    if wide is None or wide.shape != (height, width, len(mode)):
+        raise PictureError("its picture data is damaged, or of a kind that is not supported")
+    nearest = np.rint(np.minimum(np.arange(1 << _MOST) * 255 / ((1 << bits) - 1), 255)).astype(np.uint8)
+
+    def strip(top: int, bottom: int) -> Image.Image:
+        rows = nearest[wide[top:bottom]]
+        rgb = rows[..., 2::-1]  # OpenCV has blue first
+        return Image.fromarray(
+            np.ascontiguousarray(rgb) if len(mode) == rgb.shape[2] else np.dstack((rgb, rows[..., 3]))
+        )
+
+    return Samples(
+        mode=mode, width=width, height=height, transparent=mode == "RGBA", strip=strip, warnings=(ROUNDED,)
+    )
