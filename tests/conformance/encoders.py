@@ -7,6 +7,7 @@ made of the same list: a test compares them.
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -143,6 +144,19 @@ def write_dng(
     tifffile.imwrite(
         out, sensor, photometric=32803, extratags=tags, metadata=None, software="", compression=compression
     )
+
+
+def write_monochrome_dng(out: Path, sensor: NDArray[np.uint16]) -> None:
+    """A DNG of a sensor without colours; tifffile calls it an ordinary grey picture, and is corrected."""
+    tags = [
+        (271, "s", 0, "Maker", True),
+        (50706, "B", 4, (1, 4, 0, 0), True),
+        (50708, "s", 0, "Maker M", True),
+        (50717, "H", 1, 65535, True),
+    ]
+    tifffile.imwrite(out, sensor, photometric=1, extratags=tags, metadata=None)
+    grey, linear_raw = (struct.pack("<HHII", 262, 3, 1, value) for value in (1, 34892))
+    out.write_bytes(out.read_bytes().replace(grey, linear_raw))
 
 
 def write_nef(

@@ -322,6 +322,15 @@ def test_a_sony_file_is_known_by_its_maker(tmp_path: Path) -> None:
     assert picture.icc == profiles.profile(profiles.SRGB, "sRGB")
 
 
+def test_a_sensor_without_colours_gives_a_grey_picture(tmp_path: Path) -> None:
+    """Some cameras have no filters."""
+    light = codepoints.decoded(pixels()[..., 1])
+    encoders.write_monochrome_dng(tmp_path / "x.dng", np.rint(light * 65535).astype(np.uint16))
+    picture = decoded(tmp_path / "x.dng")
+    assert distance(picture.rgb, np.repeat(pixels()[..., 1:2], 3, axis=2)) < 8
+    assert np.ptp(picture.rgb, axis=2).max() == 0
+
+
 def test_a_raw_file_that_claims_too_many_pixels_is_refused_by_its_header(tmp_path: Path) -> None:
     """Nothing is reserved for it."""
     file = tmp_path / "x.dng"

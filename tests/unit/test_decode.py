@@ -106,6 +106,7 @@ def test_formats_that_pillow_could_read_are_out_of_reach() -> None:
     script = (  # in a process of its own, whose first use of Pillow is ours
         "from PIL import Image; from cutoutd.engine.decode import decode;"
         f"decode(bytes.fromhex('{png}'), max_pixels=100);"
+        "import cutoutd.engine.heif, cutoutd.engine.raw;"  # as the first HEIC and the first raw file do
         "Image.preinit(); Image.init(); print(*sorted(Image.OPEN))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

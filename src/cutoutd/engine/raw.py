@@ -138,9 +138,11 @@ def _samples(linear: NDArray[np.uint16], gain: float) -> Samples:
     light = np.linspace(0, gain, _LEVELS, dtype=np.float32)
     above = _KNEE + (1 - _KNEE) * (1 - np.exp(-(light - _KNEE) / (1 - _KNEE)))
     table = codepoints.encoded(np.where(light > _KNEE, above, light).astype(np.float32))
-    height, width = linear.shape[:2]
+    height, width, channels = linear.shape
+    if channels == 1:
+        linear = linear[..., 0]  # a sensor without colours
     return Samples(
-        mode="RGB",
+        mode="L" if channels == 1 else "RGB",
         width=width,
         height=height,
         transparent=False,

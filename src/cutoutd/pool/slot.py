@@ -27,6 +27,7 @@ _ENVIRONMENT: Final = {
     "MKL_NUM_THREADS": "1",
     "OPENCV_FOR_THREADS_NUM": "1",
     "VECLIB_MAXIMUM_THREADS": "1",
+    "OPENCV_LOG_LEVEL": "SILENT",  # what is wrong with a picture is in the report
     "ORT_DISABLE_TELEMETRY": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
 }

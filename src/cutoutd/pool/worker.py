@@ -81,7 +81,7 @@ def _get_ready(setup: wire.Setup, reports: BinaryIO) -> tuple[Engine, WorkerFact
     )
     _reach(reports, (*setup.read_roots, *setup.write_roots))
     layers = confine_worker(
-        read=(*setup.read_roots, *_own_code()),
+        read=(*setup.read_roots, *own_code()),
         write=setup.write_roots,
         memory_mb=setup.memory_mb,
         nice=setup.nice,
@@ -142,7 +142,7 @@ def _say(reports: BinaryIO, line: bytes) -> None:
     reports.flush()
 
 
-def _own_code() -> tuple[str, ...]:
+def own_code() -> tuple[str, ...]:
     """Python's own directories and the system's libraries: what is imported late is read from there."""
     python = (
         sysconfig.get_path("stdlib"),

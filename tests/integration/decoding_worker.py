@@ -1,0 +1,63 @@
+"""A worker that only decodes: the same decoders behind the same sandbox and limits, without model and results.
+
+It says ``unchanged`` of a file that it could decode, with a word about the picture as its sum, and what was wrong with
+any other.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+
+from cutoutd.engine import decode
+from cutoutd.errors import CutoutdError
+from cutoutd.failure import failure_of
+from cutoutd.jobs import Failure, Report, Unchanged
+from cutoutd.pool import wire
+from cutoutd.pool.worker import own_code
+from cutoutd.ports import WorkerFacts
+from cutoutd.sandbox.limits import die_with_parent
+from cutoutd.sandbox.worker import confine_worker
+
+
+def verdict(path: str, max_pixels: int) -> Report:
+    """As `cutoutd.pipeline` comes to it."""
+    try:
+        data = Path(path).read_bytes()
+        decode.header(data)
+        picture = decode.decode(data, max_pixels=max_pixels)
+    except CutoutdError as error:
+        return failure_of(error)
+    except Exception as error:  # noqa: BLE001 -- told, not raised: the campaign looks for these
+        return Failure(
+            code="Fault", title="", cause=f"{type(error).__name__}: {error}", advice="", permanent=True
+        )
+    if picture.rgb.ndim != 3 or picture.rgb.size == 0 or not picture.rgb.flags.c_contiguous:
+        return Failure(
+            code="Fault", title="", cause=f"a picture of {picture.rgb.shape}", advice="", permanent=True
+        )
+    return Unchanged(sha256=f"{picture.rgb.shape[1]}x{picture.rgb.shape[0]}")
+
+
+def main() -> None:
+    """Serve until the task pipe ends."""
+    tasks, reports = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    setup = wire.decode_setup(tasks.readline())
+    die_with_parent(setup.parent)
+    cv2.setNumThreads(1)
+    layers = confine_worker(
+        read=(*setup.read_roots, *own_code()), write=(), memory_mb=setup.memory_mb, nice=setup.nice
+    )
+    reports.write(wire.encode_ready(WorkerFacts(layers=layers, provider="cpu", onnxruntime="0")))
+    reports.flush()
+    for line in tasks:
+        task = wire.decode_task(line)
+        reports.write(wire.encode_report(task.job, verdict(task.source, setup.max_pixels)))
+        reports.flush()
+
+
+if __name__ == "__main__":
+    main()
