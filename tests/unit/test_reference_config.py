@@ -15,7 +15,9 @@ from cutoutd.settings.choices import Order, Originals, Watch
 from cutoutd.settings.dump import as_toml
 from cutoutd.settings.renditions import RenditionSettings
 from cutoutd.settings.schema import (
+    CommonHooks,
     Folder,
+    Hooks,
     HostedSettings,
     MatteSettings,
     ModelSettings,
@@ -119,6 +121,8 @@ def test_the_examples_do_what_they_are_for() -> None:
     "table",
     [
         Settings,
+        CommonHooks,
+        Hooks,
         Service,
         PoolSettings,
         ModelSettings,

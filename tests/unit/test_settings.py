@@ -162,7 +162,29 @@ def test_no_variable_reaches_a_folder() -> None:
         "CUTOUTD_POOL",
         "CUTOUTD_MODEL",
         "CUTOUTD_HOSTED",
+        "CUTOUTD_HOOKS",
     }
+
+
+def test_no_variable_sets_a_command(tmp_path: Path) -> None:
+    """Whoever can set one would have anything run as somebody else."""
+    assert {name for name in variables() if "HOOKS" in name} == {
+        "CUTOUTD_HOOKS__TIMEOUT_S",
+        "CUTOUTD_HOOKS__AT_ONCE",
+    }
+    with pytest.raises(ConfigurationError, match="a command cannot be set from outside"):
+        load.load(written(tmp_path, FOLDER), {"CUTOUTD_HOOKS__ON_DONE": "rm"})
+
+
+def test_a_command_is_a_list_and_its_program_a_path_or_a_name(tmp_path: Path) -> None:
+    """A relative path starts from the file's directory; a bare name is looked for as a shell would."""
+    text = '[hooks]\non_done = ["bin/tell", "a b", "~"]\non_failed = ["notify-send"]\n' + FOLDER
+    hooks = load.load(written(tmp_path, text), {}).hooks
+    assert hooks.on_done == (str(tmp_path / "bin/tell"), "a b", "~")
+    assert list(hooks.commands()) == [("on_done", hooks.on_done), ("on_failed", ("notify-send",))]
+    for wrong, said in (('"tell --loud"', "a command is a list"), ('[""]', "names no program"), ("[1]", "1")):
+        with pytest.raises(ConfigurationError, match=said):
+            load.load(written(tmp_path, f"[hooks]\non_done = {wrong}\n{FOLDER}"), {})
 
 
 def test_the_configuration_is_found_in_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

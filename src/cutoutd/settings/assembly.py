@@ -13,7 +13,15 @@ from pydantic import BaseModel, ValidationError
 from cutoutd.errors import ConfigurationError
 from cutoutd.settings import combinations, consistency, wording
 from cutoutd.settings.problem import Problem, of_folder, problems_of
-from cutoutd.settings.schema import Folder, HostedSettings, ModelSettings, PoolSettings, Service, Settings
+from cutoutd.settings.schema import (
+    CommonHooks,
+    Folder,
+    HostedSettings,
+    ModelSettings,
+    PoolSettings,
+    Service,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,6 +122,7 @@ def assemble(
     pool = assembly.section("pool", PoolSettings)
     model = assembly.section("model", ModelSettings)
     hosted = assembly.section("hosted", HostedSettings)
+    hooks = assembly.section("hooks", CommonHooks)
     folders = assembly.folders()
     assembly.problems.extend(
         consistency.problems(folders, service.state_dir if service is not None else None, hosted)
@@ -121,9 +130,11 @@ def assemble(
     assembly.problems.extend(combinations.problems(folders, pool.max_pixels if pool is not None else None))
     lines = [f"${name}: {text}" for name, text in overrides.problems.items()]
     lines += [_line(problem, overrides, origin) for problem in assembly.problems]
-    if lines or service is None or pool is None or model is None or hosted is None:
+    if lines or service is None or pool is None or model is None or hosted is None or hooks is None:
         raise _error(lines)
-    return Settings(service=service, pool=pool, model=model, hosted=hosted, folder=tuple(folders.values()))
+    return Settings(
+        service=service, pool=pool, model=model, hosted=hosted, hooks=hooks, folder=tuple(folders.values())
+    )
 
 
 def _line(problem: Problem, overrides: Overrides, origin: str) -> str:

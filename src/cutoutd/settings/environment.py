@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_origin
 
 from cutoutd.settings.schema import Folder, HostedSettings, Settings
 from cutoutd.settings.wording import item_type, nearest
@@ -84,6 +84,8 @@ def variables() -> dict[str, tuple[str, str, FieldInfo]]:
         for key, field in inner.model_fields.items():
             if inner is HostedSettings and key not in _HOSTED:
                 continue
+            if get_origin(field.annotation) is tuple:
+                continue  # a command: whoever sets variables could have anything run
             found[f"{PREFIX}{table}__{key}".upper()] = (table, key, field)
     return found
 
@@ -104,6 +106,11 @@ def _why_unknown(name: str) -> str:
         return (
             "a folder cannot be set from outside, so that nobody can change where its pictures go; remove the "
             "variable and write [[folder]] in the configuration file"
+        )
+    if bare.startswith("HOOKS__ON_"):
+        return (
+            "a command cannot be set from outside, so that nobody can have one run; remove the variable and write it in "
+            "[hooks] of the configuration file"
         )
     if bare.startswith("HOSTED"):
         return (

@@ -7,6 +7,7 @@ defaults stand in ``config/cutoutd.toml``, which users read; here stand those fo
 
 from __future__ import annotations
 
+from collections.abc import Iterator  # noqa: TC003 -- beside annotations that pydantic reads
 from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
@@ -200,6 +201,49 @@ class HostedSettings(_Table):
         return 1.0 if charges else 0.0
 
 
+class Hooks(_Table):
+    """``[folder.hooks]``: commands that are run when something happens in a folder."""
+
+    on_done: spelling.Command = Field(
+        default=(), strict=False, description="When a cutout has its name; the sidecar's path is added."
+    )
+    on_review: spelling.Command = Field(
+        default=(), strict=False, description="When a cutout went to review; the sidecar's path is added."
+    )
+    on_failed: spelling.Command = Field(
+        default=(),
+        strict=False,
+        description="When a picture was given up; the failure record's path is added.",
+    )
+    on_attention: spelling.Command = Field(
+        default=(), strict=False, description="When the folder needs its owner, and when it is well again."
+    )
+
+    def commands(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The events that have a command, each with it."""
+        for event in Hooks.model_fields:
+            command = getattr(self, event)
+            if command:
+                yield event, command
+
+
+class CommonHooks(Hooks):
+    """``[hooks]``: the same for all folders that have none of their own, and how they are run."""
+
+    timeout_s: float = Field(
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="Seconds after which a command is ended.",
+    )
+    at_once: int = Field(
+        default=2,
+        ge=1,
+        le=16,  # each is a process beside the workers
+        description="Commands that run at the same time; others wait.",
+    )
+
+
 class MatteSettings(_Table):
     """``[folder.matte]``: the edges of a folder's cutouts."""
 
@@ -296,6 +340,7 @@ class Folder(_Table):
     )
     group: str = Field(default="", description="Group of the files; empty: what the directory gives.")
     matte: MatteSettings = Field(default_factory=MatteSettings, description="The edges.")
+    hooks: Hooks = Field(default_factory=Hooks, description="Commands that are run for this folder.")
     rendition: Annotated[tuple[RenditionSettings, ...], spelling.Renditions] = Field(
         default=(RenditionSettings(),), strict=False, description="Forms of the cutout."
     )
@@ -341,6 +386,7 @@ class Settings(_Table):
     pool: PoolSettings = Field(default_factory=PoolSettings, description="The workers.")
     model: ModelSettings = Field(default_factory=ModelSettings, description="The model.")
     hosted: HostedSettings = Field(default_factory=HostedSettings, description="The hosted service.")
+    hooks: CommonHooks = Field(default_factory=CommonHooks, description="Commands that are run at an event.")
     folder: tuple[Folder, ...] = Field(default=(), description="The hot folders.")
 
     @property

@@ -98,6 +98,22 @@ def _mode(written: object) -> object:
     return written
 
 
+def _command(written: object, info: ValidationInfo) -> object:
+    """A program and its arguments; the program's path as any other, a bare name as it is, for PATH."""
+    if isinstance(written, str):
+        raise ValueError(  # noqa: TRY004 -- pydantic turns this kind into a message of ours
+            f"{_shown(written)} is one text; a command is a list, its program and then its arguments, such as "
+            '["notify-send", "cutoutd"]; there is no shell'
+        )
+    if not isinstance(written, list | tuple) or not all(isinstance(one, str) for one in written):
+        return written
+    if any("\0" in one for one in written) or (written and not written[0].strip()):
+        raise ValueError("names no program; the first text of a command is its program")
+    if written and "/" in written[0]:
+        return (str(places.absolute(written[0], info.context)), *written[1:])
+    return written
+
+
 Place = Annotated[Path, BeforeValidator(_place)]
 PlaceOrNone = Annotated[Path | None, BeforeValidator(_place_or_none)]
 StateDir = Annotated[Path, BeforeValidator(_state_dir)]
@@ -108,5 +124,6 @@ Name = Annotated[str, BeforeValidator(_name)]
 Suffix = Annotated[str, BeforeValidator(_suffix)]
 Pattern = Annotated[str, BeforeValidator(_pattern)]
 Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_patterns)]
+Command = Annotated[tuple[str, ...], BeforeValidator(_command)]
 Renditions = BeforeValidator(_renditions)  # of a tuple of tables, which the schema knows
 ModeText = Annotated[str, BeforeValidator(_mode)]
