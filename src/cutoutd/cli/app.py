@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cutoutd.cli import bench, check, cut, hosted, models, queue, run, service, status
+from cutoutd.cli import bench, check, cut, doctor, hosted, models, queue, run, service, status
 from cutoutd.cli.pipes import close_quietly
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
 
@@ -45,6 +45,7 @@ def build() -> typer.Typer:
     app.command("retry")(queue.retry)
     app.command("pause")(queue.pause)
     app.command("resume")(queue.resume)
+    app.command("doctor")(doctor.doctor)
     app.command("bench")(bench.bench)
     app.command("hosted")(hosted.hosted)
     app.command("audit")(hosted.audit)

@@ -51,6 +51,14 @@ class Reader:
         )
         return job_from_row(row) if row is not None else None
 
+    def newest_us(self) -> int | None:
+        """The latest time in the journal, by its last rows; None if it has none."""
+        row = self._store.row(
+            "SELECT MAX(MAX(accepted_us, COALESCE(finished_us, 0))) AS us "
+            "FROM (SELECT accepted_us, finished_us FROM job ORDER BY id DESC LIMIT 1000)"
+        )
+        return int(row["us"]) if row is not None and row["us"] is not None else None
+
     def job(self, job: int) -> Job | None:
         """One job."""
         row = self._store.row("SELECT * FROM job WHERE id = ?", (job,))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # One thread a worker: two one-thread workers give 1.5 times the throughput of one two-thread worker, and
 # a thread that numpy starts on import would exist before the sandbox does.
-_ENVIRONMENT: Final = {
+ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -69,7 +69,7 @@ def spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=environment | _ENVIRONMENT,
+        env=environment | ENVIRONMENT,
         bufsize=0,
         process_group=0,  # a Ctrl-C in the terminal is for the supervisor alone
     )

@@ -1,0 +1,126 @@
+"""`cutoutd doctor`: looks at everything, explains it, and says what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from cutoutd import logs
+from cutoutd.cli.queue import JsonOption, printable
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.clock import Clock
+from cutoutd.errors import ConfigurationError, UsageError
+from cutoutd.settings import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cutoutd.doctor.examination import Case
+    from cutoutd.doctor.finding import Finding
+
+_MARKS: Final = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
+_QUESTIONS: Final = {
+    "runs": "Where does the model run?",
+    "stored": "Where is it stored?",
+    "offline": "Does it work without a network?",
+    "workers": "What may the workers do?",
+}
+
+
+def doctor(
+    *,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
+) -> None:
+    """Look at everything, cut a picture with the network refused, and say what to do; exit code 1 if anything is wrong.
+
+    Nothing is changed, but for a file that is made and removed again where results go.
+    """
+    from cutoutd.doctor.examination import examine  # noqa: PLC0415 -- 0.1 s that only this command needs
+    from cutoutd.doctor.finding import SCHEMA, Level  # noqa: PLC0415
+
+    logs.configure(level="error", log_format="console")
+    findings = examine(_case(config, input_dir, output_dir))
+    healthy = not any(one.level is Level.PROBLEM for one in findings)
+    if as_json:
+        document = {"schema": SCHEMA, "healthy": healthy, "findings": [_as_json(one) for one in findings]}
+        print(json.dumps(document, indent=2))
+    else:
+        _print(findings)
+    raise typer.Exit(0 if healthy else 1)
+
+
+def _case(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> Case:
+    from cutoutd.doctor.examination import Case  # noqa: PLC0415 -- as above
+
+    complaint = advice = ""
+    file: Path | None = None
+    try:
+        file = load.find(config, os.environ) if input_dir is None else None
+        chosen = settings(config, input_dir, output_dir)
+    except UsageError as error:
+        if not isinstance(error, ConfigurationError) and (config or input_dir or output_dir):
+            raise  # the call itself makes no sense
+        complaint, advice = _complaint(error), error.advice
+        chosen = load.defaults({})
+    pair = (("--input", input_dir), ("--output", output_dir))
+    arguments = (
+        ["--config", os.fspath(file)]
+        if file is not None
+        else [
+            word
+            for option, path in pair
+            if path is not None
+            for word in (option, os.fspath(Path.cwd() / path))
+        ]
+    )
+    return Case(
+        settings=chosen,
+        complaint=complaint,
+        advice=advice,
+        arguments=arguments,
+        config=file,
+        environ=os.environ,
+        clock=Clock(),
+    )
+
+
+def _complaint(error: UsageError) -> str:
+    return f"{error.path}: {error.cause}" if error.path is not None else error.cause
+
+
+def _as_json(finding: Finding) -> dict[str, str]:
+    return {key: printable(value) for key, value in asdict(finding).items()}
+
+
+def _print(findings: Iterable[Finding]) -> None:
+    shown = list(findings)
+    for question, words in _QUESTIONS.items():
+        _section(words, [one for one in shown if one.question == question])
+    _section("This machine", [one for one in shown if not one.question and not one.subject])
+    for subject in dict.fromkeys(one.subject for one in shown if one.subject):
+        _section(f"Folder {printable(subject)}", [one for one in shown if one.subject == subject])
+    problems = sum(one.level == "problem" for one in shown)
+    notes = sum(one.level == "note" for one in shown)
+    if problems:
+        print(f"\n{problems} problem{'s' * (problems != 1)}; {notes} to know.")
+    else:
+        print(f"\nAll is well; {notes} to know." if notes else "\nAll is well.")
+
+
+def _section(title: str, findings: Iterable[Finding]) -> None:
+    lines = list(findings)
+    if not lines:
+        return
+    print(f"\n{title}")
+    for one in lines:
+        print(f"  {_MARKS[one.level]:<8} {one.check}: {printable(one.seen)}")
+        if one.advice:
+            print(f"           -> {printable(one.advice)}")

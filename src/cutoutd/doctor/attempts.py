@@ -1,0 +1,106 @@
+"""Locks itself in as a worker does, then tries what a worker must not be able to do, and says how each attempt ended.
+
+A process of its own, ``python -m cutoutd.doctor.attempts DIRECTORY``: it reads beneath ``input``, writes beneath
+``staging``, and has no business in ``outside``. It prints JSON documents: the layers in force, then each attempt with
+``done`` or the name of the error it met. It must not judge; `cutoutd.doctor.confinement` does.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import CutoutdError
+from cutoutd.sandbox.kernel import call
+from cutoutd.sandbox.limits import die_with_parent
+from cutoutd.sandbox.worker import confine_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DONE: Final = "done"
+
+MEMORY_MB: Final = 512
+_FAMILIES: Final = {"AF_UNIX": 1, "AF_INET": 2, "AF_INET6": 10, "AF_NETLINK": 16, "AF_PACKET": 17}
+_STREAM, _RAW = 1, 3
+_IO_URING_SETUP: Final = 425  # on every architecture
+_TRACE_ME: Final = 0
+
+MAY: Final = ("read a picture", "write a result")
+"""What a worker has to be able to do: without these the others would prove nothing."""
+
+
+def main(directory: Path) -> None:
+    """Be locked in, and try."""
+    attempts = _attempts(directory)
+    die_with_parent(os.getppid())
+    try:
+        layers = confine_worker(
+            read=[directory / "input"], write=[directory / "staging"], memory_mb=MEMORY_MB, required=False
+        )
+    except CutoutdError as error:
+        _say({"refused": str(error)})
+        return
+    _say({"layers": list(layers)})
+    for name, attempt in attempts.items():
+        _say({name: _outcome(attempt)})
+    # Last, since it would not come back.
+    _say({"start a program": _outcome(lambda: os.execv("/bin/true", ["true"]))})  # noqa: S606 -- that is what is tried
+
+
+def _attempts(directory: Path) -> dict[str, Callable[[], object]]:
+    picture, secret = directory / "input" / "picture", directory / "outside" / "secret"
+    return {
+        "read a picture": picture.read_bytes,
+        "write a result": lambda: (directory / "staging" / "result").write_bytes(b"x"),
+        **{f"open a socket ({family})": partial(_socket, number) for family, number in _FAMILIES.items()},
+        "use io_uring": lambda: _demand(call("syscall", _IO_URING_SETUP, 1, None), harmless=errno.EFAULT),
+        "look into another process": lambda: _demand(call("ptrace", _TRACE_ME, 0, None, None)),
+        "start a process": _fork,
+        "read a file outside its folders": secret.read_bytes,
+        "write a file outside its folders": lambda: (directory / "outside" / "new").write_bytes(b"x"),
+        "change an original": lambda: picture.open("r+b").close(),
+        "delete an original": picture.unlink,
+        "take more memory than allowed": lambda: bytearray(2 * MEMORY_MB << 20),
+    }
+
+
+def _socket(family: int) -> None:
+    descriptor = _demand(call("socket", family, _RAW if family in (16, 17) else _STREAM, 0))
+    os.close(descriptor)
+
+
+def _fork() -> None:
+    if os.fork() == 0:
+        os._exit(0)
+    os.wait()
+
+
+def _demand(result: int, *, harmless: int = 0) -> int:
+    """A call's result; ``harmless`` is the error of a call that the kernel would have carried out."""
+    if result < 0 and -result != harmless:
+        raise OSError(-result, os.strerror(-result))
+    return result
+
+
+def _outcome(attempt: Callable[[], object]) -> str:
+    try:
+        attempt()
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, "an error")
+    except MemoryError:
+        return "MemoryError"
+    return DONE
+
+
+def _say(document: dict[str, object]) -> None:
+    print(json.dumps(document), flush=True)  # noqa: T201 -- that is what it is for
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

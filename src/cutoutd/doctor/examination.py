@@ -1,0 +1,174 @@
+"""The whole examination: what is asked, in which order, and nothing that decides how it is.
+
+Looks at folders run beside each other, in processes of their own, while this process tries the offline path.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.daemon import machine as cores
+from cutoutd.doctor import confinement, folders, hooks, machine, state, trial, unit
+from cutoutd.doctor.finding import Finding, Level, Question, note, ok, problem
+from cutoutd.doctor.machine import Inotify
+from cutoutd.errors import CutoutdError
+from cutoutd.models import catalog
+from cutoutd.pool.slot import ENVIRONMENT
+from cutoutd.sandbox import survey
+from cutoutd.service import machine as services
+from cutoutd.settings.choices import Sandbox, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from cutoutd.clock import Clock
+    from cutoutd.ports import ModelSpec
+    from cutoutd.settings.schema import Folder, Settings
+
+_BESIDE: Final = 8
+"""So many folders are looked at beside each other."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """What is examined.
+
+    Attributes:
+        settings: the configuration; the defaults where there is none, or it is wrong.
+        complaint: why there is none, or what is wrong with it; empty if it is right.
+        advice: what to do about that.
+        arguments: of ``cutoutd run``, by which the configuration is named.
+        config: its file.
+        environ: the environment.
+        clock: the machine's.
+    """
+
+    settings: Settings
+    complaint: str
+    advice: str
+    arguments: Sequence[str]
+    config: Path | None
+    environ: Mapping[str, str]
+    clock: Clock
+
+
+def examine(case: Case) -> list[Finding]:
+    """Look at everything; takes the network from this process, for good."""
+    settings = case.settings
+    gaps = survey.gaps()
+    found = list(_configuration(case))
+    with ThreadPoolExecutor(_BESIDE) as beside:
+        looks = [(folder, beside.submit(folders.look, folder)) for folder in settings.folder]
+        known = state.look(
+            settings.service.state_dir,
+            [folder.name for folder in settings.folder],
+            min_free_mb=settings.service.min_free_disk_mb,
+            clock=case.clock,
+        )
+        found += _model_and_workers(case, gaps, known)
+        found += known.findings
+        found += _services(case, known)
+        found += _this_machine(case, known)
+        seen = [(folder, look.result()) for folder, look in looks]
+    found += _inotify(seen)
+    for folder, sights in seen:
+        live = known.live.get("folders", {}).get(folder.name, {})
+        found += folders.judge(
+            folder,
+            sights,
+            folders.Known(
+                remembered=known.remembered.get(folder.name),
+                live=live,
+                min_free_mb=settings.service.min_free_disk_mb,
+                platform=sys.platform,
+            ),
+        )
+    return found + list(hooks.judge(settings))
+
+
+def _configuration(case: Case) -> Iterator[Finding]:
+    if case.complaint:
+        yield problem("configuration", case.complaint, case.advice)
+    else:
+        count = len(case.settings.folder)
+        where = f"{case.config} is right" if case.config is not None else "two folders, without a file"
+        yield ok("configuration", f"{where}: {count} folder{'s' * (count != 1)}")
+
+
+def _model_and_workers(case: Case, gaps: Sequence[survey.Gap], known: state.State) -> Iterator[Finding]:
+    settings = case.settings
+    works = False
+    try:
+        model = catalog.find(settings.model.name)
+    except CutoutdError as error:
+        yield problem("model", error.cause, error.advice, question=Question.STORED)
+    else:
+        stored = _stored(model)
+        yield stored
+        if stored.level is Level.OK:
+            tried = trial.cut(settings, model, case.clock)
+            yield from trial.judge(tried, settings)
+            works = tried.facts is not None
+        else:  # a worker loads it before it is locked in
+            why = "not tried, since the model is not the one it should be"
+            yield note("offline-cut", why, question=Question.OFFLINE)
+    yield machine.telemetry(ENVIRONMENT, works=works)
+    yield from confinement.layers(gaps, required=settings.pool.sandbox is Sandbox.REQUIRED)
+    yield from confinement.tried(gaps)
+    if known.pid is not None:
+        yield from confinement.running(known.pid, gaps)
+
+
+def _stored(model: ModelSpec) -> Finding:
+    try:
+        catalog.verify(model)
+    except CutoutdError as error:
+        return problem("model", str(error), "Install cutoutd again.", question=Question.STORED)
+    return ok(
+        "model",
+        f"{model.name} is stored on this machine, in {model.file} ({model.bytes / 1e6:.1f} MB), whole: "
+        f"its SHA-256 is {model.sha256}; nothing is ever fetched",
+        question=Question.STORED,
+    )
+
+
+def _services(case: Case, known: state.State) -> Iterator[Finding]:
+    kind = services.kind()
+    installed = unit.find(
+        kind,
+        None if case.complaint else case.settings,
+        arguments=case.arguments,
+        config=case.config,
+        environ=case.environ,
+    )
+    lingers = services.lingers(services.account_of(os.geteuid()).name)
+    yield from unit.judge(installed, kind, running=known.pid is not None, lingers=lingers)
+
+
+def _this_machine(case: Case, known: state.State) -> Iterator[Finding]:
+    pool = case.settings.pool
+    yield machine.python()
+    yield from machine.packages(machine.requirements())
+    yield machine.sqlite()
+    yield machine.clock(case.clock.now_us(), known.newest_us, synchronised=machine.synchronised())
+    yield machine.memory(cores.worker_count(pool.workers), _physical_mb(), pool.worker_memory_mb)
+
+
+def _physical_mb() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+
+
+def _inotify(seen: Sequence[tuple[Folder, dict[str, Any]]]) -> Iterator[Finding]:
+    native = [
+        sights["input"]["directories"]
+        for folder, sights in seen
+        if sights.get("input", {}).get("watching") == "native" and folder.watch is not Watch.POLL
+    ]
+    if native:
+        need = Inotify(watches=sum(native), instances=len(native))
+        yield from machine.inotify(machine.inotify_limits(), machine.inotify_used(), need)

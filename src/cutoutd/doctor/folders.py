@@ -1,0 +1,271 @@
+"""What is seen of each hot folder, judged: reached, watched, written to, renamed in, large enough, the right one.
+
+It must not touch a folder itself, since any look at a share may hang: `cutoutd.doctor.places` does, in a process of
+its own that is left behind if it has to be.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.bounded import ask
+from cutoutd.doctor import finding, macos
+from cutoutd.doctor.finding import About
+from cutoutd.publish.rename import Strength
+from cutoutd.settings.choices import Originals, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from cutoutd.doctor.finding import Finding
+    from cutoutd.journal.folders import FolderMemory
+    from cutoutd.settings.schema import Folder
+
+LOOK_S: Final = 12.0
+"""For all directories of one folder; a share that needs longer is as good as away."""
+
+SKEW_S: Final = 3.0
+"""A share keeps whole seconds, or two."""
+
+_KEYS: Final = ("output", "sidecar_dir", "originals_dir")
+_DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_RENAMES: Final = {
+    Strength.KERNEL: "in one step of the kernel's that never replaces a file",
+    Strength.LINK: "by a second name that is refused if it is taken, which is as safe",
+    Strength.CHECKED: "by looking first",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What else is known of a folder.
+
+    Attributes:
+        remembered: by the journal; None before its first start.
+        live: how the running daemon says it stands; empty without one.
+        min_free_mb: below it nothing new is taken.
+        platform: as ``sys.platform`` has it.
+    """
+
+    remembered: FolderMemory | None
+    live: Mapping[str, Any]
+    min_free_mb: int
+    platform: str
+
+
+def look(folder: Folder, *, timeout_s: float = LOOK_S) -> dict[str, Any]:
+    """What a process of its own sees of a folder, as far as it comes."""
+    asked = {
+        "input": os.fspath(folder.input),
+        "recursive": folder.recursive,
+        **{key: os.fspath(place) for key in _KEYS if (place := getattr(folder, key)) is not None},
+    }
+    answer = ask("cutoutd.doctor.places", [json.dumps(asked)], timeout_s=timeout_s)
+    return answer.merged | ({} if answer.ended else {"stopped": answer.why})
+
+
+def judge(folder: Folder, seen: Mapping[str, Any], known: Known) -> Iterator[Finding]:
+    """What to think of it.
+
+    Args:
+        folder: its settings.
+        seen: by `look`.
+        known: of it.
+    """
+    if "stopped" in seen:
+        yield _stopped(folder, seen)
+    if (found := seen.get("input")) is not None:
+        yield from _input(folder, found, known)
+    for key in _KEYS:
+        if (place := seen.get(key)) is not None:
+            yield from _target(folder, key, place, known)
+    yield from _originals(folder, seen)
+    yield from _live(folder, known)
+
+
+def _stopped(folder: Folder, seen: Mapping[str, Any]) -> Finding:
+    where = {key: f"{key} {getattr(folder, key, '')}" for key in _KEYS}
+    at = where.get(seen.get("at", ""), f"the input {folder.input}")
+    return finding.problem(
+        "reach",
+        f"{at}: {seen['stopped']}",
+        "The disk or share does not answer: look at its connection and its server. Other folders go on meanwhile.",
+        subject=folder.name,
+    )
+
+
+def _input(folder: Folder, found: Mapping[str, Any], known: Known) -> Iterator[Finding]:
+    about = About(folder.name)
+    if "errno" in found:
+        seen, advice = f"the input {folder.input} cannot be read: {found['why']}", _advice(found["errno"])
+        consent = macos.consent(folder.input, found["errno"], known.platform)
+        yield about.problem("reach", seen, consent or advice)
+        return
+    yield about.ok("reach", f"the input {folder.input} can be read: {_count(found)}")
+    yield _watching(folder, found)
+    yield from _marker(folder, found, known)
+    if found.get("unreadable"):
+        yield about.note(
+            "permissions",
+            f"{found['unreadable']} of its directories cannot be read",
+            "What lies in them is not cut: let the user who runs cutoutd read them, or exclude them.",
+        )
+    yield from macos.about(folder, found, known.platform)
+
+
+def _count(found: Mapping[str, Any]) -> str:
+    atleast = "" if found.get("complete") else "at least "
+    return f"{atleast}{found['files']} files in {found['directories']} directories"
+
+
+def _watching(folder: Folder, found: Mapping[str, Any]) -> Finding:
+    about = About(folder.name)
+    if folder.watch is Watch.NATIVE and found["watching"] == "poll":
+        return about.problem(
+            "watch",
+            f'watch = "native", but it is on {found["fstype"]}: {found["reason"]}',
+            'Set watch = "auto", or files that others write are found by the full look alone, every '
+            f"{folder.rescan_interval_s:g} s.",
+        )
+    if found["watching"] == "native" and folder.watch is not Watch.POLL:
+        return about.ok("watch", f"{found['reason']}, so the system tells of new files at once")
+    why = 'watch = "poll"' if folder.watch is Watch.POLL else found["reason"]
+    seen = f"it is looked at every {folder.poll_interval_s:g} s ({found['fstype']}; {why})"
+    return about.ok("watch", seen) if folder.watch is Watch.POLL else about.note("watch", seen)
+
+
+def _marker(folder: Folder, found: Mapping[str, Any], known: Known) -> Iterator[Finding]:
+    about = About(folder.name)
+    remembered = known.remembered
+    if not found.get("writable"):
+        yield about.note(
+            "marker",
+            "the input cannot be written to",
+            "So it carries no marker: another machine that works on it, or another disk in its place, is harder to see.",
+        )
+    if remembered is None or remembered.input != os.fspath(folder.input):
+        yield about.ok("marker", "it was not worked on before with this journal")
+    elif found.get("marker") == remembered.marker or remembered.aside:
+        yield about.ok("marker", "it is the folder that the journal knows")
+    elif found.get("marker") is not None:
+        yield about.problem(
+            "marker",
+            "another folder is in its place: its marker is not the one that the journal knows",
+            "Another disk may be mounted here, or the folder was exchanged. Put the right one back; or, if this is meant, "
+            "give it another name in the configuration.",
+        )
+    else:
+        yield about.problem(
+            "marker",
+            "the marker that says which folder this is is missing",
+            "If a share is mounted here, it is away at the moment. If the folder was emptied, it goes on by itself.",
+        )
+
+
+def _target(folder: Folder, key: str, found: Mapping[str, Any], known: Known) -> Iterator[Finding]:
+    about = About(folder.name)
+    path = getattr(folder, key)
+    if found.get("missing"):
+        if found["writable"]:
+            yield about.note("permissions", f"{key} {path} is not there yet; it is made at the first start")
+        else:
+            yield about.problem(
+                "permissions",
+                f"{key} {path} is not there, and cannot be made in {found['above']}",
+                "Make it, for the user who runs cutoutd; or mount the share it lies on.",
+            )
+        return
+    if "errno" in found:
+        consent = macos.consent(path, found["errno"], known.platform)
+        yield about.problem(
+            "permissions",
+            f"{key} {path} cannot be written to: {found['why']}",
+            consent or _advice(found["errno"]),
+        )
+    else:
+        yield about.ok("permissions", f"{key} {path} can be written to ({found['fstype']})")
+        yield _rename(folder, key, found)
+        if abs(found["skew_s"]) > SKEW_S:
+            yield _skew(folder, key, found)
+    if "free_mb" in found:
+        yield _room(folder, key, found["free_mb"], known.min_free_mb)
+
+
+def _rename(folder: Folder, key: str, found: Mapping[str, Any]) -> Finding:
+    about = About(folder.name)
+    strength = Strength(found["rename"])
+    seen = f"{key}: results get their names {_RENAMES[strength]}"
+    if strength is Strength.CHECKED:
+        return about.note(
+            "rename",
+            seen,
+            f"{found['fstype']} knows no safer way: a file that another program puts under the very name in the very "
+            "instant would be replaced. Let no other program write cutouts' names there.",
+        )
+    return about.ok("rename", seen)
+
+
+def _skew(folder: Folder, key: str, found: Mapping[str, Any]) -> Finding:
+    about = About(folder.name)
+    seconds = found["skew_s"]
+    return about.note(
+        "clock",
+        f"{key}: the clock of its file server is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} this machine's",
+        "Nothing is lost by it, but times in sidecars and listings disagree: set both clocks by a time server.",
+    )
+
+
+def _room(folder: Folder, key: str, free_mb: int, min_free_mb: int) -> Finding:
+    about = About(folder.name)
+    seen = f"{key}: {free_mb / 1024:.1f} GiB are free"
+    if free_mb < min_free_mb:
+        return about.problem(
+            "disk",
+            f"{seen}, less than min_free_disk_mb = {min_free_mb}",
+            "Nothing new is taken. Free some space; work goes on by itself.",
+        )
+    if free_mb < 4 * min_free_mb:
+        return about.note("disk", seen, f"Below {min_free_mb} MiB nothing new is taken.")
+    return about.ok("disk", seen)
+
+
+def _originals(folder: Folder, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    source, target = seen.get("input", {}), seen.get("originals_dir", {})
+    if folder.originals is not Originals.KEEP and source.get("writable") is False:
+        yield finding.problem(
+            "permissions",
+            f'originals = "{folder.originals}", but nothing can be removed from the input',
+            "Let the user who runs cutoutd write there.",
+            subject=folder.name,
+        )
+    if "device" in source and target.get("device", source["device"]) != source["device"]:
+        yield finding.note(
+            "originals",
+            "originals_dir is on another disk than the input: originals are copied there, compared, and only then removed",
+            subject=folder.name,
+        )
+
+
+def _live(folder: Folder, known: Known) -> Iterator[Finding]:
+    about = About(folder.name)
+    watching, why = known.live.get("watching"), known.live.get("why", "")
+    if watching in ("native", "poll"):
+        yield about.ok("standing", f"the running daemon works on it{f' ({why})' if why else ''}")
+    elif watching in ("standing by", "paused"):
+        yield about.problem(
+            "standing", f"the running daemon does not work on it ({watching}): {why}", "See above."
+        )
+
+
+def _advice(number: int) -> str:
+    if number in _DENIED:
+        return (
+            "Let the user who runs cutoutd read it, and write where results go (`ls -ld` shows whose it is)."
+        )
+    if number == errno.ENOENT:
+        return "Make the directory, or mount the share it lies on; `input` and `output` name them in the configuration."
+    return "Look at the disk or share: its connection, its health, its server."

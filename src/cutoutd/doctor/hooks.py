@@ -1,0 +1,29 @@
+"""Whether the commands that are to be run at an event are there."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from cutoutd.doctor.finding import Finding, ok, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.settings.schema import Settings
+
+
+def judge(settings: Settings) -> Iterator[Finding]:
+    """Look for each command, as the daemon would."""
+    tables = [("", settings.hooks), *((folder.name, folder.hooks) for folder in settings.folder)]
+    for subject, hooks in tables:
+        for event, command in hooks.commands():
+            if shutil.which(command[0]) is None:
+                yield problem(
+                    "hooks",
+                    f"{event}: there is no program {command[0]!r} that can be run",
+                    "Give its whole path, and see that it is executable (`chmod +x`).",
+                    subject=subject,
+                )
+            else:
+                yield ok("hooks", f"{event} runs {command[0]}", subject=subject)

@@ -1,0 +1,275 @@
+"""What is seen of this machine and this installation: Python, packages, SQLite, clock, inotify's limits, telemetry.
+
+Each function takes what it judges, so that a test can hand it a machine that is not well. It must not look at a folder.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import re
+import sqlite3
+import sys
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.doctor.finding import Finding, Question, note, ok, problem
+from cutoutd.sandbox.kernel import call, is_linux
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+_NEEDED_PYTHON: Final = (3, 11)
+_SERIALIZED: Final = 3  # sqlite3.threadsafety, after PEP 249
+_NOT_SYNCHRONISED: Final = 5  # TIME_ERROR of adjtimex(2)
+_TIMEX_BYTES: Final = 512
+_NEWEST_YEAR: Final = 2100
+_OLDEST_YEAR: Final = 2026  # when this program was written
+_DAY_US: Final = 24 * 3600 * 1_000_000
+_ENOUGH: Final = 0.8
+
+_REQUIREMENT: Final = re.compile(r"([A-Za-z0-9._-]+)\s*(?:[^;]*?>=\s*([0-9.]+))?[^;]*(;.*)?")
+
+
+def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
+    """The interpreter.
+
+    Args:
+        version: its own.
+    """
+    text = ".".join(map(str, version))
+    library = " ".join(filter(None, platform.libc_ver()))
+    seen = f"Python {text} at {sys.executable} ({' '.join(filter(None, (platform.machine(), library)))})"
+    if version < _NEEDED_PYTHON:
+        return problem("python", seen, "cutoutd takes Python 3.11 or newer: install it with that one.")
+    return ok("python", seen)
+
+
+def packages(
+    requirements: Iterable[str], version_of: Callable[[str], str] = metadata.version
+) -> Iterator[Finding]:
+    """Whether all that cutoutd takes is installed, and new enough.
+
+    Args:
+        requirements: as the package's metadata has them.
+        version_of: gives a package's version, or raises PackageNotFoundError.
+    """
+    found: list[str] = []
+    wrong: list[str] = []
+    for requirement in requirements:
+        name, least, condition = _requirement(requirement)
+        if "extra ==" in condition:
+            continue
+        try:
+            version = version_of(name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{name} is missing")
+            continue
+        found.append(f"{name} {version}")
+        if least and _numbers(version) < _numbers(least):
+            wrong.append(f"{name} is {version}, and {least} is needed")
+    if wrong:
+        yield problem(
+            "packages", "; ".join(wrong), "Install cutoutd again, into an environment of its own (pipx)."
+        )
+    else:
+        yield ok("packages", ", ".join(found))
+    with suppress(metadata.PackageNotFoundError):
+        version_of("opencv-python")
+        yield note(
+            "packages",
+            "opencv-python is installed beside opencv-python-headless",
+            "Both write the same files, and whichever came last wins: uninstall opencv-python, then install the other again.",
+        )
+
+
+def requirements() -> list[str]:
+    """What this installation should have."""
+    try:
+        return metadata.requires("cutoutd") or []
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def _requirement(text: str) -> tuple[str, str, str]:
+    match = _REQUIREMENT.fullmatch(text.strip())
+    if match is None:
+        return text, "", ""
+    return match[1], match[2] or "", match[3] or ""
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def sqlite(
+    connect: Callable[[str], sqlite3.Connection] = sqlite3.connect, threadsafety: int = sqlite3.threadsafety
+) -> Finding:
+    """SQLite, which the journal is in.
+
+    Args:
+        connect: opens a database.
+        threadsafety: how the library was built.
+    """
+    seen = f"SQLite {sqlite3.sqlite_version}"
+    try:
+        with closing(connect(":memory:")) as connection:
+            connection.execute("SELECT json_valid('{}')").close()
+    except sqlite3.OperationalError as error:
+        return problem(
+            "sqlite",
+            f"{seen} lacks what the journal takes: {error}",
+            "Use a Python whose SQLite is 3.38 or newer.",
+        )
+    if threadsafety < _SERIALIZED:
+        return problem(
+            "sqlite",
+            f"{seen} was built without locks between threads",
+            "Use another Python; those of python.org and of distributions have them.",
+        )
+    return ok("sqlite", f"{seen}; the journal is a rollback journal, synced at each step")
+
+
+def clock(now_us: int, newest_us: int | None, *, synchronised: bool | None) -> Finding:
+    """Whether the time can be right.
+
+    Args:
+        now_us: UTC microseconds.
+        newest_us: the latest time in the journal; None: it has none.
+        synchronised: whether the kernel says that something keeps its clock right; None: it does not say.
+    """
+    now = datetime.fromtimestamp(now_us / 1_000_000, tz=UTC)
+    seen = f"it is {now:%Y-%m-%d %H:%M:%S} UTC"
+    advice = "Set the clock (`timedatectl set-ntp true`). Nothing is lost by a wrong one, but sidecars tell wrong times."
+    if not _OLDEST_YEAR <= now.year < _NEWEST_YEAR:
+        return problem("clock", f"{seen}, which cannot be", advice)
+    if newest_us is not None and newest_us > now_us + _DAY_US:
+        last = datetime.fromtimestamp(newest_us / 1_000_000, tz=UTC)
+        return problem("clock", f"{seen}, and the journal has something of {last:%Y-%m-%d %H:%M:%S}", advice)
+    if synchronised is False:
+        return note("clock", f"{seen}; the kernel says that nothing keeps its clock right", advice)
+    return ok("clock", f"{seen}{', kept right by a time server' if synchronised else ''}")
+
+
+def synchronised() -> bool | None:
+    """Whether the kernel says that something keeps its clock right (adjtimex(2), which is asked to change nothing)."""
+    if not is_linux():
+        return None
+    result = call("adjtimex", ctypes.create_string_buffer(_TIMEX_BYTES))
+    return None if result < 0 else result != _NOT_SYNCHRONISED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inotify:
+    """Watches and instances of inotify: what a user may have, or has."""
+
+    watches: int
+    instances: int
+
+
+def inotify_limits(proc: Path = Path("/proc")) -> Inotify | None:
+    """What this user may have; None where there is no inotify."""
+    watches = [
+        _number(proc / name) for name in ("sys/fs/inotify/max_user_watches", "sys/user/max_inotify_watches")
+    ]
+    instances = [
+        _number(proc / name)
+        for name in ("sys/fs/inotify/max_user_instances", "sys/user/max_inotify_instances")
+    ]
+    if watches[0] is None or instances[0] is None:
+        return None
+    return Inotify(
+        watches=min(one for one in watches if one is not None),
+        instances=min(one for one in instances if one is not None),
+    )
+
+
+def inotify_used(proc: Path = Path("/proc")) -> Inotify:
+    """What this user's other programs have, as far as they let us look; the daemon itself does not."""
+    watches = instances = 0
+    for directory in proc.glob("[0-9]*"):
+        with suppress(OSError):
+            if directory.stat().st_uid != os.geteuid():
+                continue
+            for link in (directory / "fd").iterdir():
+                if os.readlink(link) != "anon_inode:inotify":  # noqa: PTH115 -- it leads nowhere
+                    continue
+                instances += 1
+                watches += (directory / "fdinfo" / link.name).read_text(encoding="ascii").count("inotify wd:")
+    return Inotify(watches=watches, instances=instances)
+
+
+def inotify(limits: Inotify | None, used: Inotify, need: Inotify) -> Iterator[Finding]:
+    """Whether the limits are enough.
+
+    Args:
+        limits: what the user may have.
+        used: what others have.
+        need: what the folders that are watched natively take.
+    """
+    if limits is None:
+        return
+    for what in ("watches", "instances"):
+        limit, taken, wanted = (getattr(one, what) for one in (limits, used, need))
+        seen = f"the folders take {wanted} inotify {what}, other programs of yours have {taken}, the limit is {limit}"
+        advice = (
+            f"As root: `sysctl fs.inotify.max_user_{what}={max(2 * (taken + wanted), 8192 if what == 'watches' else 512)}`, "
+            "and the same line in /etc/sysctl.d/cutoutd.conf. Until then folders are looked at every few seconds instead."
+        )
+        if taken + wanted > limit:
+            yield problem("inotify", seen, advice)
+        elif taken + wanted > _ENOUGH * limit:
+            yield note("inotify", seen, advice)
+        else:
+            yield ok("inotify", seen)
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def telemetry(environment: Mapping[str, str], *, works: bool) -> Finding:
+    """Whether onnxruntime can tell its makers anything.
+
+    Args:
+        environment: what every worker is started with.
+        works: a worker came up, which it does only with telemetry off.
+    """
+    if environment.get("ORT_DISABLE_TELEMETRY") != "1":
+        return problem(
+            "telemetry",
+            "workers are not started with ORT_DISABLE_TELEMETRY=1",
+            "Please report this; the kernel still refuses every worker a socket.",
+            question=Question.OFFLINE,
+        )
+    tried = ", and does not load it otherwise (tried)" if works else ""
+    return ok(
+        "telemetry",
+        f"onnxruntime's telemetry is off: every worker gets ORT_DISABLE_TELEMETRY=1 before it loads that library{tried}; "
+        "cutoutd itself has none",
+        question=Question.OFFLINE,
+    )
+
+
+def memory(workers: int, physical_mb: int, worker_memory_mb: int) -> Finding:
+    """Whether so many workers fit.
+
+    Args:
+        workers: how many.
+        physical_mb: of the machine, MiB.
+        worker_memory_mb: the limit of each, MiB.
+    """
+    seen = f"{workers} workers, of at most {worker_memory_mb} MiB each; the machine has {physical_mb} MiB"
+    if workers * 600 > physical_mb:
+        return problem(
+            "memory", seen, "Set [pool] workers lower: each takes 600 MiB even for small pictures."
+        )
+    return ok("memory", seen)

@@ -1,0 +1,150 @@
+"""Looks at the directories of one hot folder, any of which may hang, and says step by step what it sees.
+
+A process of its own, ``python -m cutoutd.doctor.places`` with the folder's directories as JSON in its one argument. It
+changes nothing but a probe file of its own in directories that results go to, which it removes again. It must not
+judge; `cutoutd.doctor.folders` does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+import unicodedata
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.errors import StorageError
+from cutoutd.intake import filesystems, marker
+from cutoutd.publish import rename
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+CENSUS_S: Final = 4.0
+"""For counting what lies in the input; beyond it the figures are said to be incomplete."""
+
+_DATALESS: Final = 0x40000000  # SF_DATALESS of <sys/stat.h>: in the cloud, and not on the disk
+_PLACEHOLDER: Final = ".icloud"
+_MIB: Final = 1 << 20
+
+
+def main(asked: Mapping[str, Any]) -> None:
+    """Look at everything, the input first."""
+    _say({"at": "the input"})
+    _say({"input": _input(asked["input"], recursive=bool(asked["recursive"]))})
+    for key in ("output", "sidecar_dir", "originals_dir"):
+        if asked.get(key):
+            _say({"at": key})
+            _say({key: _target(Path(asked[key]))})
+    _say({"at": ""})
+
+
+def _input(path: str, *, recursive: bool) -> dict[str, Any]:
+    try:
+        status = os.stat(path)  # noqa: PTH116 -- beside the other calls on text
+        mode = filesystems.watch_mode(path)
+        with os.scandir(path) as entries:
+            next(entries, None)
+    except OSError as error:
+        return {"errno": error.errno, "why": error.strerror}
+    found: dict[str, Any] = {
+        "device": status.st_dev,
+        "fstype": mode.fstype,
+        "network": mode.network,
+        "watching": mode.watching.value,
+        "reason": mode.reason,
+        "writable": os.access(path, os.W_OK | os.X_OK),
+    }
+    with suppress(OSError, StorageError, ValueError):
+        found["marker"] = marker.find(path, network=mode.network).uuid
+    return found | _census(path, recursive=recursive)
+
+
+def _census(root: str, *, recursive: bool) -> dict[str, Any]:
+    """How many directories there are to be watched, and what is odd about the files."""
+    end_s = time.monotonic() + CENSUS_S
+    counts = {"directories": 1, "files": 0, "decomposed": 0, "placeholders": 0, "unreadable": 0}
+    waiting = [root]
+    while waiting:
+        below = waiting.pop()
+        if time.monotonic() > end_s:
+            return counts | {"complete": False}
+        try:
+            for entry in _entries(below):
+                if entry.is_dir(follow_symlinks=False):
+                    if recursive:
+                        counts["directories"] += 1
+                        waiting.append(entry.path)
+                else:
+                    _count(entry, counts)
+        except OSError:
+            counts["unreadable"] += 1
+    return counts | {"complete": True}
+
+
+def _entries(directory: str) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(directory) as entries:
+        yield from entries
+
+
+def _count(entry: os.DirEntry[str], counts: dict[str, int]) -> None:
+    counts["files"] += 1
+    counts["decomposed"] += not unicodedata.is_normalized("NFC", entry.name)
+    flags = getattr(entry.stat(follow_symlinks=False), "st_flags", 0) if sys.platform == "darwin" else 0
+    counts["placeholders"] += entry.name.endswith(_PLACEHOLDER) or bool(flags & _DATALESS)
+
+
+def _target(path: Path) -> dict[str, Any]:
+    """A directory that results, sidecars or originals go to."""
+    try:
+        if not path.exists():
+            above = next(one for one in path.parents if one.exists())
+            return {
+                "missing": True,
+                "above": os.fspath(above),
+                "writable": os.access(above, os.W_OK | os.X_OK),
+            }
+        mode = filesystems.watch_mode(os.fspath(path))
+        usage = shutil.disk_usage(path)
+        found: dict[str, Any] = {
+            "fstype": mode.fstype,
+            "network": mode.network,
+            "device": path.stat().st_dev,
+            "free_mb": usage.free // _MIB,
+        }
+    except OSError as error:
+        return {"errno": error.errno, "why": error.strerror}
+    try:
+        found["skew_s"] = _skew_s(path)
+        found["rename"] = rename.probe(path).value
+    except OSError as error:
+        return found | {"errno": error.errno, "why": error.strerror}
+    return found
+
+
+def _skew_s(directory: Path) -> float:
+    """How far the clock of whatever keeps this directory is ahead of ours."""
+    probe = directory / f".cutoutd-probe-{uuid.uuid4().hex}"
+    before = time.time()
+    try:
+        probe.touch(exist_ok=False)
+        stamped = probe.stat().st_mtime
+    finally:
+        with suppress(FileNotFoundError):
+            probe.unlink()
+    after = time.time()
+    # Within the time it took, and the whole seconds that some shares keep, there is no telling.
+    return stamped - after if stamped > after else min(0.0, stamped - int(before))
+
+
+def _say(document: dict[str, Any]) -> None:
+    print(json.dumps(document), flush=True)  # noqa: T201 -- that is what it is for
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

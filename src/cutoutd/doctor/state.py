@@ -1,0 +1,169 @@
+"""What is seen of the state directory: whose it is, where it lies, its journal, and the daemon that works on it.
+
+It only reads; the journal is opened as `cutoutd status` opens it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.clock import rfc3339
+from cutoutd.daemon import statusfile
+from cutoutd.doctor.finding import Finding, note, ok, problem
+from cutoutd.errors import CutoutdError
+from cutoutd.intake import filesystems
+from cutoutd.journal.folders import Folders
+from cutoutd.journal.reader import Reader
+from cutoutd.journal.rebuild import rebuilt
+from cutoutd.journal.state import check_owner, running, unreachable
+from cutoutd.journal.store import FILE_NAME, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from cutoutd.clock import Clock
+    from cutoutd.journal.folders import FolderMemory
+
+_MIB: Final = 1 << 20
+_OTHERS: Final = 0o077
+
+
+@dataclass(kw_only=True, slots=True)
+class State:
+    """What the state directory says.
+
+    Attributes:
+        findings: about it.
+        live: what the running daemon wrote last; empty without one.
+        remembered: the folders that the journal knows, by name.
+        newest_us: the latest time in the journal, UTC microseconds.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    live: Mapping[str, Any] = field(default_factory=dict)
+    remembered: dict[str, FolderMemory] = field(default_factory=dict)
+    newest_us: int | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The running daemon's process."""
+        return self.live.get("pid")
+
+
+def look(directory: Path, names: Sequence[str], *, min_free_mb: int, clock: Clock) -> State:
+    """Look at a state directory.
+
+    Args:
+        directory: the configuration's.
+        names: of the folders.
+        min_free_mb: below it nothing new is taken.
+        clock: for the folders' memory.
+    """
+    state = State()
+    try:
+        if not directory.exists():
+            seen = (
+                f"the state directory {directory} is not there yet: no daemon has run with this configuration"
+            )
+            state.findings.append(note("state", seen, "It is made by the first `cutoutd run`."))
+            return state
+        check_owner(directory)
+        state.findings += _place(directory, min_free_mb)
+        run = running(directory)
+    except PermissionError:
+        error = unreachable(directory)
+        state.findings.append(problem("state", f"{directory}: {error.cause}", error.advice))
+        return state
+    except CutoutdError as error:
+        state.findings.append(problem("state", f"{directory}: {error.cause}", error.advice))
+        return state
+    except OSError as error:
+        state.findings.append(
+            problem("state", f"{directory}: {error.strerror}", "Look at the disk it lies on.")
+        )
+        return state
+    live = statusfile.read(directory)
+    state.live = live if run is not None and live.get("run") == run else {}
+    state.findings.append(_daemon(state.live, running_now=run is not None))
+    _open_journal(directory, state, names, clock)
+    return state
+
+
+def _place(directory: Path, min_free_mb: int) -> list[Finding]:
+    findings = [ok("state", f"the state directory is {directory}, and yours")]
+    if directory.stat().st_mode & _OTHERS:
+        findings.append(
+            note(
+                "state",
+                f"other users may look into {directory}, where the names of all pictures are",
+                f"`chmod 700 {directory}`",
+            )
+        )
+    mode = filesystems.watch_mode(os.fspath(directory))
+    if mode.network:
+        findings.append(
+            problem(
+                "state",
+                f"the journal lies on {mode.fstype}, where locks and syncs cannot be relied on",
+                "Set [service] state_dir to a directory on a disk of this machine.",
+            )
+        )
+    free_mb = shutil.disk_usage(directory).free // _MIB
+    if free_mb < min_free_mb:
+        findings.append(
+            problem(
+                "disk",
+                f"{free_mb} MiB are free where the journal lies, less than min_free_disk_mb = {min_free_mb}",
+                "Nothing new is taken. Free some space; work goes on by itself.",
+            )
+        )
+    return findings
+
+
+def _daemon(live: Mapping[str, Any], *, running_now: bool) -> Finding:
+    if not running_now:
+        return note(
+            "running",
+            "no daemon runs with this configuration",
+            "`cutoutd run` starts one here; `cutoutd service install` starts one now and after every login.",
+        )
+    if not live:
+        return note("running", "a daemon is starting, or ends just now", "Ask again in a moment.")
+    paused = " It is paused: `cutoutd resume` has it go on." if live.get("paused") else ""
+    return ok(
+        "running", f"the daemon runs (process {live.get('pid')}, {live.get('workers')} workers).{paused}"
+    )
+
+
+def _open_journal(directory: Path, state: State, names: Sequence[str], clock: Clock) -> None:
+    path = directory / FILE_NAME
+    if not path.exists():
+        state.findings.append(note("journal", "there is no journal yet"))
+        return
+    try:
+        with closing(Store(path)) as store:
+            memory = Folders(store, clock)
+            for name in names:
+                if (known := memory.recall(name)) is not None:
+                    state.remembered[name] = known
+            state.newest_us = Reader(store).newest_us()
+            was = rebuilt(store)
+            count = sum(sum(states.values()) for states in Reader(store).counts().values())
+    except CutoutdError as error:
+        state.findings.append(problem("journal", error.cause, error.advice))
+        return
+    size = path.stat().st_size / _MIB
+    state.findings.append(ok("journal", f"the journal knows {count} pictures ({size:.1f} MiB)"))
+    if was is not None:
+        state.findings.append(
+            note(
+                "journal",
+                f"it was damaged and made anew at {rfc3339(was.at_us)}; the old one is {was.aside}",
+                "Nothing is cut again by that. `cutoutd resume` ends this notice.",
+            )
+        )

@@ -1,0 +1,218 @@
+"""A picture really cut, with the network refused: through the pool, a sandboxed worker and the model, as in the daemon.
+
+From the first trial on this process, too, cannot open a network socket, and neither can anything it starts. It must
+not touch a folder of anybody's: the picture and its result lie in a directory that is thrown away.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.daemon.assembly import setup_of
+from cutoutd.doctor.confinement import process
+from cutoutd.doctor.finding import Finding, Question, note, ok, problem
+from cutoutd.doctor.picture import SIDE, png
+from cutoutd.errors import CutoutdError
+from cutoutd.jobs import Cut, Task
+from cutoutd.pool.local import LocalPool
+from cutoutd.ports import Finished
+from cutoutd.sandbox.kernel import call, is_linux
+from cutoutd.sandbox.worker import confine_supervisor
+from cutoutd.settings.schema import Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.clock import Clock
+    from cutoutd.ports import ModelSpec, Pool, PoolEvent, WorkerFacts
+    from cutoutd.settings.schema import Settings
+
+TRIAL_S: Final = 90.0
+"""Starting a worker and cutting a small picture takes 2 s; a slow disk at boot may need much longer."""
+
+_AF_INET, _STREAM = 2, 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """How a trial ended.
+
+    Attributes:
+        why: it failed; empty if a picture was cut.
+        advice: what to do about that.
+        seconds: it took, the start of the worker included.
+        facts: what the worker said of itself, if it came up.
+        socket: what the kernel answered when this process asked for a network socket: ``refused``, ``given``, or
+            empty where that was not tried.
+        filtered: the kernel says that the worker's system calls are filtered; None: it does not say.
+    """
+
+    why: str = ""
+    advice: str = ""
+    seconds: float = 0.0
+    facts: WorkerFacts | None = None
+    socket: str = ""
+    filtered: bool | None = None
+
+
+def cut(settings: Settings, model: ModelSpec, clock: Clock) -> Trial:
+    """Cut a picture; it takes the network from this process, for good.
+
+    Args:
+        settings: pool and provider.
+        model: to be tried.
+        clock: its monotonic side.
+    """
+    begun_s = clock.monotonic_s()
+    try:
+        confine_supervisor()
+        answer = _ask_for_socket()
+        with tempfile.TemporaryDirectory(prefix="cutoutd-doctor-") as directory:
+            return _cut_in(Path(directory), settings, model, clock, begun_s=begun_s, answer=answer)
+    except CutoutdError as error:
+        return Trial(why=error.cause, advice=error.advice, seconds=clock.monotonic_s() - begun_s)
+    except OSError as error:
+        return Trial(
+            why=f"no place for temporary files: {error}",
+            advice="Make room in the temporary directory, or set TMPDIR to another one.",
+        )
+
+
+def _ask_for_socket() -> str:
+    if not is_linux():
+        return ""
+    result = call("socket", _AF_INET, _STREAM, 0)
+    if result >= 0:
+        os.close(result)
+        return "given"
+    return "refused" if result == -errno.EPERM else ""
+
+
+def _cut_in(
+    root: Path, settings: Settings, model: ModelSpec, clock: Clock, *, begun_s: float, answer: str
+) -> Trial:
+    source, staging = root / "in" / "disc.png", root / "staging"
+    source.parent.mkdir()
+    staging.mkdir()
+    source.write_bytes(png())
+    pool = LocalPool(
+        size=1,
+        setup=lambda: setup_of(settings, model, inputs=[source.parent], stagings=[staging]),
+        job_timeout_s=TRIAL_S,
+        clock=clock,
+    )
+    try:
+        event = _through(pool, _task(source, staging), clock, begun_s + TRIAL_S)
+        seen = [one for pid in pool.pids if (one := process(pid)) is not None]
+        filtered = all(one.filtered for one in seen) if seen else None
+    finally:
+        pool.close()
+    return Trial(
+        why=_fault(event, staging),
+        advice="Please report this." if event is not None else "Try again when the machine is less busy.",
+        seconds=clock.monotonic_s() - begun_s,
+        facts=pool.facts,
+        socket=answer,
+        filtered=filtered,
+    )
+
+
+def _task(source: Path, staging: Path) -> Task:
+    status = source.stat()
+    folder = Folder(name="doctor", input=source.parent, output=staging)
+    return Task(
+        job=1,
+        source=os.fspath(source),
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        staging=os.fspath(staging),
+        published_sha256=None,
+        recipe=folder.recipe(),
+    )
+
+
+def _through(pool: Pool, task: Task, clock: Clock, end_s: float) -> PoolEvent | None:
+    """Give the task to a worker, and wait for what it says; None if time is up."""
+    given = False
+    while (left_s := end_s - clock.monotonic_s()) > 0:
+        if pool.idle and not given:
+            pool.submit(task)
+            given = True
+        for event in pool.poll(min(left_s, 0.5)):
+            return event
+    return None
+
+
+def _fault(event: PoolEvent | None, staging: Path) -> str:
+    """What is wrong with the result; empty if it is a cutout."""
+    if event is None:
+        return f"no picture was cut within {TRIAL_S:g} s"
+    if not isinstance(event, Finished):
+        return event.why
+    report = event.report
+    if not isinstance(report, Cut):
+        return getattr(report, "cause", "") or f"the worker said {type(report).__name__}"
+    result = next(one for one in report.staged if one.rendition == 0)
+    content = (staging / result.name).read_bytes()
+    if hashlib.sha256(content).hexdigest() != result.sha256 or (result.width, result.height) != (SIDE, SIDE):
+        return "the result is not what the worker reported"
+    return ""
+
+
+def judge(trial: Trial, settings: Settings) -> Iterator[Finding]:
+    """What the trial says about where the model runs, and whether it does so without a network.
+
+    Args:
+        trial: as it ended.
+        settings: which provider was asked for.
+    """
+    yield _offline(trial)
+    facts = trial.facts
+    wanted = settings.model.provider
+    if facts is None:
+        yield problem(
+            "provider",
+            f"no worker came up on {wanted}: {trial.why}",
+            trial.advice,
+            question=Question.RUNS,
+        )
+        return
+    yield ok(
+        "provider",
+        f"the model runs on this machine, in processes of cutoutd's own, on {facts.provider} "
+        f"(onnxruntime {facts.onnxruntime}; asked for: {wanted})",
+        question=Question.RUNS,
+    )
+
+
+def _offline(trial: Trial) -> Finding:
+    check, question = "offline-cut", Question.OFFLINE
+    if trial.why:
+        return problem(check, f"a picture could not be cut: {trial.why}", trial.advice, question=question)
+    cut_in = f"a picture was cut in {trial.seconds:.1f} s"
+    if trial.socket == "given" or trial.filtered is False:
+        return problem(
+            check,
+            f"{cut_in}, but the kernel did not refuse the network",
+            "The filter of this process or of its worker is not in force. Please report this.",
+            question=question,
+        )
+    if trial.socket != "refused" or trial.filtered is None:
+        return note(
+            check,
+            f"{cut_in} without a network library in the process; this system cannot refuse it the network",
+            "To see for yourself, pull the cable and run this again.",
+            question=question,
+        )
+    return ok(
+        check,
+        f"{cut_in} while the kernel refused the network: to this process every socket but local ones (tried), "
+        "to the worker every socket (the kernel says that its filter is in force)",
+        question=question,
+    )

@@ -1,0 +1,89 @@
+"""`cutoutd doctor`: exit code, JSON, with the daemon up and down, and nothing changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cutoutd
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+    from tests.acceptance.conftest import Bench, Daemon
+
+
+def findings(said: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], dict[str, Any]]:
+    """By check and subject; of several, the worst."""
+    document = json.loads(said.stdout)
+    assert document["schema"] == "cutoutd.doctor/1"
+    assert document["healthy"] is (said.returncode == 0)
+    order = ("ok", "note", "problem")
+    return {
+        (one["check"], one["subject"]): one
+        for one in sorted(document["findings"], key=lambda one: order.index(one["level"]))
+    }
+
+
+def test_doctor_answers_the_four_questions_of_a_running_daemon(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """With what the kernel says of its workers; and leaves folders as they were."""
+    bench.drop("a.jpg")
+    daemon = start()
+    bench.wait_for(lambda: "a.png.json" in bench.results(), "the cutout")
+    before = sorted(bench.input.rglob("*")), bench.results()
+    said = bench.call("doctor", *bench.pair(), "--json")
+    assert said.returncode == 0, said.stdout + said.stderr
+    found = findings(said)
+    for check in (
+        "provider",
+        "model",
+        "offline-cut",
+        "telemetry",
+        "sandbox-tried",
+        "sandbox-running",
+        "running",
+    ):
+        assert found[check, ""]["level"] == "ok", found[check, ""]
+    assert {one["question"] for one in found.values()} == {"runs", "stored", "offline", "workers", ""}
+    folder = bench.input.name
+    assert found["standing", folder]["level"] == found["marker", folder]["level"] == "ok"
+    assert str(daemon.process.pid) in found["sandbox-running", ""]["seen"]
+    assert (sorted(bench.input.rglob("*")), bench.results()) == before
+
+
+def test_doctor_says_what_is_wrong_and_what_to_do_in_words(bench: Bench) -> None:
+    """An input that is not there, and an output that is a file: exit code 1."""
+    bench.input.rmdir()
+    bench.output.rmdir()
+    bench.output.write_text("")
+    said = bench.call("doctor", *bench.pair())
+    assert said.returncode == 1, said.stdout
+    assert "PROBLEM  reach" in said.stdout
+    assert "PROBLEM  permissions" in said.stdout
+    assert "-> Make the directory" in said.stdout
+
+
+def test_doctor_examines_the_rest_where_the_configuration_is_wrong(bench: Bench) -> None:
+    """And the model is altered: both are told, and no picture is cut with it."""
+    package = Path(cutoutd.__file__).parent
+    shutil.copytree(package, bench.root / "code" / "cutoutd", ignore=shutil.ignore_patterns("__pycache__"))
+    weights = bench.root / "code" / "cutoutd" / "weights"
+    if not weights.exists():
+        shutil.copytree(package.parents[1] / "models", weights)
+    (model,) = weights.glob("*.onnx")
+    model.write_bytes(model.read_bytes()[:-1])
+    bench.environment["PYTHONPATH"] = str(bench.root / "code")
+    config = bench.root / "c.toml"
+    config.write_text("[pool]\nworkerz = 2\n", encoding="utf-8")
+    said = bench.call("doctor", "--config", config, "--json")
+    assert said.returncode == 1, said.stderr
+    found = findings(said)
+    assert "workers" in found["configuration", ""]["seen"]
+    assert found["model", ""]["level"] == "problem"
+    assert "not tried" in found["offline-cut", ""]["seen"]
+    assert found["sandbox-tried", ""]["level"] in ("ok", "note")

@@ -1,0 +1,180 @@
+"""Doctor's looks at real places: a share that hangs or refuses, a folder that is whole, a process that is locked in."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.bounded import ask
+from cutoutd.clock import Clock
+from cutoutd.doctor import confinement, folders, machine, state, trial
+from cutoutd.doctor.finding import Level
+from cutoutd.errors import ModelError
+from cutoutd.intake import marker
+from cutoutd.journal.journal import Journal
+from cutoutd.models import catalog
+from cutoutd.sandbox import survey
+from cutoutd.settings.schema import Folder, ModelSettings, Settings
+from tests.integration.share import Share
+from tests.integration.tools import need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Iterator[Share]:
+    """A share in good health."""
+    share = Share(tmp_path)
+    share.attach()
+    for name in ("in", "out"):
+        (share.far / name).mkdir()
+    yield share
+    share.detach()
+
+
+def with_tests() -> dict[str, str]:
+    """An environment in which modules of these tests are found."""
+    return dict(os.environ) | {"PYTHONPATH": os.fspath(Path(__file__).parents[2])}
+
+
+def folder_on(root: Path) -> Folder:
+    """A hot folder there."""
+    return Folder(name="f", input=root / "in", output=root / "out")
+
+
+def test_a_folder_is_seen_as_it_is_and_left_as_it_was(tmp_path: Path) -> None:
+    """Sub-folders are counted; the probe is removed again."""
+    (tmp_path / "in" / "sub" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "a.jpg").write_bytes(b"x")
+    (tmp_path / "in" / "e\u0301.jpg").write_bytes(b"x")
+    (tmp_path / "in" / ".b.jpg.icloud").write_bytes(b"x")
+    (tmp_path / "out").mkdir()
+    uuid = marker.create(os.fspath(tmp_path / "in"), "0" * 8)
+    before = sorted(tmp_path.rglob("*"))
+    seen = folders.look(folder_on(tmp_path))
+    found, output = seen["input"], seen["output"]
+    assert (found["directories"], found["files"], found["complete"]) == (3, 4, True)
+    assert (found["decomposed"], found["placeholders"], found["marker"]) == (1, 1, uuid)
+    assert output["rename"] == "kernel"
+    assert abs(output["skew_s"]) < 1
+    assert output["free_mb"] > 0
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_places_that_are_not_there_are_told_apart(tmp_path: Path) -> None:
+    """No input; an output that can be made."""
+    seen = folders.look(folder_on(tmp_path))
+    assert seen["input"]["errno"] == errno.ENOENT
+    assert seen["output"] == {"missing": True, "above": os.fspath(tmp_path), "writable": True}
+
+
+def test_a_share_that_hangs_holds_nobody_up(share: Share) -> None:
+    """What was seen before it hung is told, and where it hangs."""
+    share.hang(only="/out")
+    begun = time.monotonic()
+    seen = folders.look(folder_on(share.mount), timeout_s=3.0)
+    assert time.monotonic() - begun < 6
+    assert seen["input"]["network"] is True
+    assert seen["at"] == "output"
+    assert "no answer within 3 s" in seen["stopped"]
+
+
+def test_a_share_is_polled_and_left_as_it_was(share: Share) -> None:
+    """As in the daemon; the probes went through the share and are gone."""
+    seen = folders.look(folder_on(share.mount))
+    assert seen["input"]["watching"] == "poll"
+    assert seen["output"]["rename"] in ("kernel", "link", "checked")
+    assert list((share.far / "out").iterdir()) == []
+
+
+def test_a_share_that_refuses_writing_is_said_so(share: Share) -> None:
+    """With the system's own word, and nothing left behind."""
+    share.fail(errno.EROFS, "create")
+    assert folders.look(folder_on(share.mount))["output"]["errno"] == errno.EROFS
+
+
+def test_a_module_that_is_not_there_is_an_answer_too() -> None:
+    """With what Python said last."""
+    answer = ask("cutoutd.no_such_module", [], timeout_s=20)
+    assert not answer.ended
+    assert "No module named" in answer.why
+
+
+def test_what_is_said_before_the_time_is_up_is_kept() -> None:
+    """A process that then says nothing more."""
+    answer = ask("tests.integration.says_one_thing_and_hangs", [], timeout_s=3, environment=with_tests())
+    assert answer.merged == {"first": 1}
+    assert "no answer" in answer.why
+
+
+def test_a_process_locked_in_as_workers_are_is_refused_all_of_it() -> None:
+    """On this very kernel."""
+    (found,) = confinement.tried(survey.gaps())
+    assert found.level is (Level.NOTE if survey.gaps() else Level.OK), found.seen
+
+
+def test_the_kernel_tells_of_a_process_without_a_filter() -> None:
+    """This one: it is not confined, and says so, or the check would find nothing."""
+    need("strace")  # the same machines, those with Linux
+    own = confinement.process(os.getpid())
+    assert own is not None
+    assert not own.filtered
+
+
+def test_watches_of_this_process_are_counted(tmp_path: Path) -> None:
+    """So that what other programs take is known."""
+    from watchdog.observers import Observer  # noqa: PLC0415 -- starts a thread
+
+    before = machine.inotify_used()
+    observer = Observer()
+    observer.schedule(_Deaf(), os.fspath(tmp_path))
+    observer.start()
+    try:
+        assert machine.inotify_used().instances > before.instances
+    finally:
+        observer.stop()
+        observer.join()
+
+
+class _Deaf:
+    """Hears nothing."""
+
+    def dispatch(self, _event: object) -> None:
+        """Let it pass."""
+
+
+def test_a_model_that_does_not_load_is_told_by_the_worker(tmp_path: Path) -> None:
+    """In a child, since a trial takes the network from its process for good."""
+    answer = ask(
+        "tests.integration.doctor_trial", [os.fspath(tmp_path)], timeout_s=60, environment=with_tests()
+    )
+    assert answer.ended, answer.why
+    assert answer.merged["good"] == ["", "refused", True]
+    assert "cuda" in answer.merged["cuda"]
+    assert answer.merged["broken"]
+    assert answer.merged["left"] == []
+
+
+def test_a_journal_is_read_for_what_it_knows(tmp_path: Path) -> None:
+    """While nobody writes it, and without changing it."""
+    tmp_path.chmod(0o700)
+    journal = Journal(tmp_path, run="r", clock=Clock())
+    journal.close()
+    found = state.look(tmp_path, ["f"], min_free_mb=0, clock=Clock())
+    assert {one.level for one in found.findings} == {Level.OK, Level.NOTE}
+    assert found.pid is None
+
+
+def test_a_provider_that_is_unknown_is_a_problem() -> None:
+    """The catalog's own error, before any worker is started."""
+    with pytest.raises(ModelError):
+        catalog.find("no-such-model")
+    tried = trial.Trial(why="x")
+    found = list(trial.judge(tried, Settings(model=ModelSettings(provider="cuda"))))
+    assert {one.level for one in found} == {Level.PROBLEM}

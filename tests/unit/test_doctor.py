@@ -1,0 +1,411 @@
+"""Doctor's judgement: each check is handed a machine that is not well, and says so."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.doctor import confinement, folders, hooks, machine, macos, state, trial, unit
+from cutoutd.doctor.attempts import DONE, MAY
+from cutoutd.doctor.finding import Finding, Level
+from cutoutd.doctor.folders import Known
+from cutoutd.doctor.machine import Inotify
+from cutoutd.doctor.trial import Trial
+from cutoutd.doctor.unit import Installed
+from cutoutd.journal.folders import FolderMemory
+from cutoutd.ports import WorkerFacts
+from cutoutd.sandbox.survey import Gap, Layer
+from cutoutd.service.machine import Kind
+from cutoutd.service.unit import MARK, Scope
+from cutoutd.settings.choices import Watch
+from cutoutd.settings.schema import CommonHooks, Folder, ModelSettings, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.conftest import FakeClock
+
+FOLDER = Folder(name="f", input=Path("/in"), output=Path("/out"))
+INPUT: dict[str, Any] = {
+    "device": 1,
+    "fstype": "ext4",
+    "network": False,
+    "watching": "native",
+    "reason": "ext4 is a local file system",
+    "writable": True,
+    "marker": "m",
+    "directories": 2,
+    "files": 3,
+    "decomposed": 0,
+    "placeholders": 0,
+    "unreadable": 0,
+    "complete": True,
+}
+OUTPUT: dict[str, Any] = {
+    "fstype": "ext4",
+    "network": False,
+    "device": 1,
+    "free_mb": 50_000,
+    "skew_s": 0.0,
+    "rename": "kernel",
+}
+MEMORY = FolderMemory(input="/in", marker="m", device=1, aside=False)
+KNOWN = Known(remembered=MEMORY, live={"watching": "native"}, min_free_mb=512, platform="linux")
+LANDLOCK = Gap(layer=Layer.LANDLOCK, why="an old kernel")
+SECCOMP = Gap(layer=Layer.SECCOMP, why="no filter")
+FACTS = WorkerFacts(layers=("seccomp-tsync",), provider="cpu", onnxruntime="1.20")
+GOOD = Trial(seconds=2.0, facts=FACTS, socket="refused", filtered=True)
+
+
+def levels(findings: Iterable[Finding], check: str) -> list[Level]:
+    """How the findings of one check are."""
+    return [one.level for one in findings if one.check == check]
+
+
+def judged(known: Known = KNOWN, folder: Folder = FOLDER, **seen: Any) -> list[Finding]:  # noqa: ANN401 -- JSON
+    """What is thought of a folder that is well but for what is given."""
+    return list(folders.judge(folder, {"input": INPUT, "output": OUTPUT, **seen}, known))
+
+
+def test_a_folder_that_is_well_has_no_problem() -> None:
+    """Else every other test here would prove nothing."""
+    assert {one.level for one in judged()} == {Level.OK}
+
+
+@pytest.mark.parametrize(
+    ("check", "level", "seen"),
+    [
+        ("reach", Level.PROBLEM, {"input": {"errno": errno.ENOENT, "why": "No such file"}}),
+        ("reach", Level.PROBLEM, {"stopped": "no answer within 12 s", "at": "output"}),
+        ("watch", Level.NOTE, {"input": INPUT | {"watching": "poll", "fstype": "cifs", "reason": "a share"}}),
+        ("marker", Level.PROBLEM, {"input": INPUT | {"marker": "another"}}),
+        ("marker", Level.PROBLEM, {"input": INPUT | {"marker": None}}),
+        ("marker", Level.NOTE, {"input": INPUT | {"writable": False}}),
+        ("permissions", Level.NOTE, {"input": INPUT | {"unreadable": 2}}),
+        (
+            "permissions",
+            Level.PROBLEM,
+            {"output": OUTPUT | {"errno": errno.EACCES, "why": "Permission denied"}},
+        ),
+        ("permissions", Level.NOTE, {"output": {"missing": True, "above": "/", "writable": True}}),
+        ("permissions", Level.PROBLEM, {"output": {"missing": True, "above": "/", "writable": False}}),
+        ("rename", Level.NOTE, {"output": OUTPUT | {"rename": "checked"}}),
+        ("clock", Level.NOTE, {"output": OUTPUT | {"skew_s": -90.0}}),
+        ("disk", Level.PROBLEM, {"output": OUTPUT | {"free_mb": 511}}),
+        ("disk", Level.NOTE, {"output": OUTPUT | {"free_mb": 600}}),
+    ],
+)
+def test_what_is_not_well_with_a_folder_is_said(check: str, level: Level, seen: dict[str, Any]) -> None:
+    """With what to do, where it is a problem."""
+    found = [one for one in judged(**seen) if one.check == check and one.level is level]
+    assert found
+    assert all(one.subject == "f" and (one.advice or level is Level.NOTE) for one in found)
+
+
+def test_events_that_are_insisted_on_where_none_come_are_a_problem() -> None:
+    """A share that is watched natively."""
+    share = INPUT | {"watching": "poll", "fstype": "nfs4", "reason": "others write to it"}
+    native = FOLDER.model_copy(update={"watch": Watch.NATIVE})
+    assert levels(judged(folder=native, input=share), "watch") == [Level.PROBLEM]
+
+
+def test_a_daemon_that_does_not_work_on_a_folder_is_a_problem() -> None:
+    """With its own reason."""
+    closed = replace(KNOWN, live={"watching": "standing by", "why": "the share is away"})
+    (found,) = [one for one in judged(closed) if one.check == "standing"]
+    assert (found.level, "the share is away" in found.seen) == (Level.PROBLEM, True)
+
+
+def test_originals_that_cannot_be_moved_are_a_problem_and_a_copy_is_said() -> None:
+    """The input is read-only; the place they go to is another disk."""
+    folder = Folder.model_validate(
+        {"name": "f", "input": "/in", "output": "/out", "originals": "move", "originals_dir": "/old"}
+    )
+    found = judged(folder=folder, input=INPUT | {"writable": False}, originals_dir=OUTPUT | {"device": 2})
+    assert Level.PROBLEM in levels(found, "permissions")
+    assert levels(found, "originals") == [Level.NOTE]
+
+
+@pytest.mark.parametrize("place", ["Desktop/in", "Documents", "Library/Mobile Documents/x"])
+def test_a_mac_that_keeps_programs_out_is_told_from_wrong_permissions(place: str) -> None:
+    """Only there, and only in the places that it guards."""
+    path = Path.home() / place
+    assert "Full Disk Access" in macos.consent(path, errno.EPERM, "darwin")
+    assert (
+        macos.consent(path, errno.EPERM, "linux") == macos.consent(Path("/srv"), errno.EPERM, "darwin") == ""
+    )
+    folder = Folder(name="f", input=path, output=Path("/out"))
+    refused = {"errno": errno.EPERM, "why": "Operation not permitted"}
+    known = replace(KNOWN, platform="darwin")
+    (found,) = [one for one in judged(known, folder, input=refused) if one.check == "reach"]
+    assert "Full Disk Access" in found.advice
+
+
+def test_on_a_mac_names_in_two_forms_and_files_in_the_cloud_are_said() -> None:
+    """And a volume that a service may be kept out of."""
+    folder = Folder(name="f", input=Path("/Volumes/card"), output=Path("/out"))
+    odd = INPUT | {"decomposed": 3, "placeholders": 2}
+    found = judged(replace(KNOWN, platform="darwin"), folder, input=odd)
+    assert {one.check for one in found if one.level is Level.NOTE} >= {"privacy", "names", "icloud"}
+    assert not {"privacy", "names", "icloud"} & {one.check for one in judged(input=odd)}
+
+
+def outcomes(**other: str) -> dict[str, Any]:
+    """What a process that is well locked in prints."""
+    refused = dict.fromkeys(("open a socket (AF_INET)", "start a program"), "EPERM")
+    return {"layers": ["seccomp-tsync"]} | dict.fromkeys(MAY, DONE) | refused | other
+
+
+def test_a_worker_that_is_locked_in_is_well() -> None:
+    """It can do its work, and nothing else."""
+    assert confinement.judge(outcomes(), ()).level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("said", "gaps", "level"),
+    [
+        (outcomes(**{"open a socket (AF_INET)": DONE}), (), Level.PROBLEM),
+        (outcomes(**{"open a socket (AF_INET)": DONE}), (SECCOMP,), Level.NOTE),
+        (outcomes(**{"write a result": "EACCES"}), (), Level.PROBLEM),
+        ({key: value for key, value in outcomes().items() if key != "start a program"}, (), Level.PROBLEM),
+        ({"refused": "the kernel said no"}, (), Level.PROBLEM),
+        ({}, (), Level.PROBLEM),
+    ],
+)
+def test_a_worker_that_is_not_locked_in_is_told(
+    said: dict[str, Any], gaps: tuple[Gap, ...], level: Level
+) -> None:
+    """As a problem, unless this system lacks what would refuse it."""
+    assert confinement.judge(said, gaps).level is level
+
+
+def test_a_layer_that_is_missing_is_a_problem_only_if_it_is_required() -> None:
+    """Otherwise work goes on behind the others."""
+    assert levels(confinement.layers((), required=True), "sandbox") == [Level.OK]
+    assert levels(confinement.layers((LANDLOCK,), required=False), "sandbox") == [Level.NOTE]
+    assert levels(confinement.layers((LANDLOCK,), required=True), "sandbox") == [Level.PROBLEM]
+
+
+def proc(root: Path, *pids: int, seccomp: str = "2") -> Path:
+    """What a kernel says of a daemon and its workers; the first is the daemon."""
+    for pid in pids:
+        task = root / str(pid) / "task" / str(pid)
+        task.mkdir(parents=True)
+        (root / str(pid) / "status").write_text(f"Name:\tpython\nNoNewPrivs:\t1\nSeccomp:\t{seccomp}\n")
+        (task / "children").write_text(" ".join(map(str, pids[1:])) if pid == pids[0] else "")
+    return root
+
+
+def test_the_kernel_is_asked_about_the_running_daemon(tmp_path: Path) -> None:
+    """A process without a filter is a problem, unless this system has none; one that is gone says nothing."""
+    check = "sandbox-running"
+    assert levels(confinement.running(7, (), proc(tmp_path / "a", 7, 8, 9)), check) == [Level.OK]
+    loose = proc(tmp_path / "b", 7, 8, seccomp="0")
+    assert levels(confinement.running(7, (), loose), check) == [Level.PROBLEM]
+    assert levels(confinement.running(7, (SECCOMP,), loose), check) == [Level.NOTE]
+    assert levels(confinement.running(99, (), loose), check) == [Level.NOTE]
+
+
+@pytest.mark.parametrize(
+    ("tried", "offline", "provider"),
+    [
+        (GOOD, Level.OK, Level.OK),
+        (replace(GOOD, socket="given"), Level.PROBLEM, Level.OK),
+        (replace(GOOD, filtered=False), Level.PROBLEM, Level.OK),
+        (replace(GOOD, socket="", filtered=None), Level.NOTE, Level.OK),
+        (replace(GOOD, why="it is cut short"), Level.PROBLEM, Level.OK),
+        (Trial(why="the provider cuda is not there"), Level.PROBLEM, Level.PROBLEM),
+    ],
+)
+def test_a_cut_counts_as_offline_only_if_the_kernel_refused_the_network(
+    tried: Trial, offline: Level, provider: Level
+) -> None:
+    """And a provider that was asked for must be the one in use."""
+    found = list(trial.judge(tried, Settings(model=ModelSettings(provider="cuda"))))
+    assert (levels(found, "offline-cut"), levels(found, "provider")) == ([offline], [provider])
+
+
+def test_a_provider_is_named_as_it_is() -> None:
+    """Not as it was asked for."""
+    assert any("on cpu" in one.seen for one in trial.judge(GOOD, Settings()))
+
+
+def test_an_old_python_is_a_problem() -> None:
+    """Though it could hardly come so far."""
+    assert machine.python((3, 10, 0)).level is Level.PROBLEM
+    assert machine.python().level is Level.OK
+
+
+def test_packages_that_are_missing_old_or_doubled_are_said() -> None:
+    """Extras are not asked for; conditions are cut off."""
+    installed = {"numpy": "2.1.0", "pillow": "11.3", "opencv-python-headless": "4.10.0.84"}
+
+    def version(name: str) -> str:
+        if name not in installed:
+            raise metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    wanted = ["numpy>=2.0", "pillow>=12.0", "isal<2,>=1.7", 'httpx>=0.27; extra == "hosted"', "numpy"]
+    (found,) = machine.packages(wanted, version)
+    assert found.level is Level.PROBLEM
+    assert "pillow is 11.3, and 12.0 is needed" in found.seen
+    assert "isal is missing" in found.seen
+    assert "httpx" not in found.seen
+    installed |= {"pillow": "12.0", "isal": "1.7", "opencv-python": "4.10"}
+    assert [one.level for one in machine.packages(wanted, version)] == [Level.OK, Level.NOTE]
+
+
+def test_every_requirement_of_this_installation_is_understood() -> None:
+    """One that is not would be told as missing."""
+    assert [one.level for one in machine.packages(machine.requirements())] == [Level.OK]
+
+
+def test_an_sqlite_that_lacks_what_the_journal_takes_is_a_problem() -> None:
+    """JSON, or locks between threads."""
+
+    def poor(_name: str) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("no such function: json_valid")
+
+    assert machine.sqlite(poor).level is Level.PROBLEM
+    assert machine.sqlite(threadsafety=1).level is Level.PROBLEM
+    assert machine.sqlite(threadsafety=3).level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("now_us", "newest_us", "synchronised", "level"),
+    [
+        (1_800_000_000_000_000, None, True, Level.OK),
+        (1_800_000_000_000_000, 1_799_999_999_000_000, None, Level.OK),
+        (1_800_000_000_000_000, None, False, Level.NOTE),
+        (1_800_000_000_000_000, 1_800_200_000_000_000, True, Level.PROBLEM),
+        (0, None, None, Level.PROBLEM),
+        (5_000_000_000_000_000, None, True, Level.PROBLEM),
+    ],
+)
+def test_a_clock_that_cannot_be_right_is_a_problem(
+    now_us: int,
+    newest_us: int | None,
+    synchronised: bool | None,  # noqa: FBT001 -- a table's column
+    level: Level,
+) -> None:
+    """By itself, or by what the journal has seen already."""
+    assert machine.clock(now_us, newest_us, synchronised=synchronised).level is level
+
+
+@pytest.mark.parametrize(
+    ("limits", "used", "need", "expected"),
+    [
+        (Inotify(watches=8192, instances=128), (10, 1), (5, 1), [Level.OK, Level.OK]),
+        (Inotify(watches=100, instances=128), (90, 1), (50, 1), [Level.PROBLEM, Level.OK]),
+        (Inotify(watches=100, instances=10), (70, 8), (15, 1), [Level.NOTE, Level.NOTE]),
+        (Inotify(watches=8192, instances=1), (0, 1), (5, 1), [Level.OK, Level.PROBLEM]),
+        (None, (0, 0), (5, 1), []),
+    ],
+)
+def test_limits_of_inotify_that_are_too_low_are_said(
+    limits: Inotify | None, used: tuple[int, int], need: tuple[int, int], expected: list[Level]
+) -> None:
+    """Before they are met, and with what others take."""
+    one, other = (Inotify(watches=pair[0], instances=pair[1]) for pair in (used, need))
+    assert [found.level for found in machine.inotify(limits, one, other)] == expected
+
+
+def test_the_lower_of_the_kernels_two_limits_counts(tmp_path: Path) -> None:
+    """A user namespace may have less than the machine."""
+    for name, text in (
+        ("sys/fs/inotify/max_user_watches", "8192"),
+        ("sys/fs/inotify/max_user_instances", "128"),
+        ("sys/user/max_inotify_watches", "3"),
+        ("sys/user/max_inotify_instances", "500"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert machine.inotify_limits(tmp_path) == Inotify(watches=3, instances=128)
+    assert machine.inotify_limits(tmp_path / "nowhere") is None
+
+
+def test_telemetry_that_is_not_switched_off_is_a_problem() -> None:
+    """By what workers are started with."""
+    assert machine.telemetry({}, works=True).level is Level.PROBLEM
+    assert machine.telemetry({"ORT_DISABLE_TELEMETRY": "1"}, works=True).level is Level.OK
+
+
+def test_more_workers_than_fit_are_a_problem() -> None:
+    """Each takes its memory for the model alone."""
+    assert machine.memory(8, 2000, 3072).level is Level.PROBLEM
+    assert machine.memory(2, 8000, 3072).level is Level.OK
+
+
+def installed(**other: Any) -> Installed:  # noqa: ANN401 -- its fields
+    """A service that is as it should be."""
+    given: dict[str, Any] = {"text": MARK, "active": True, "wanted": MARK, "scope": Scope.USER}
+    return Installed(file=Path("/unit"), **(given | other))
+
+
+@pytest.mark.parametrize(
+    ("services", "kind", "expected"),
+    [
+        ([installed()], Kind.SYSTEMD, [Level.OK]),
+        ([installed(active=False)], Kind.SYSTEMD, [Level.PROBLEM]),
+        ([installed(active=None)], Kind.LAUNCHD, [Level.NOTE]),
+        ([installed(wanted=f"{MARK} other")], Kind.SYSTEMD, [Level.NOTE]),
+        ([installed(text="mine")], Kind.SYSTEMD, [Level.NOTE]),
+        ([], Kind.SYSTEMD, [Level.NOTE]),
+        ([], Kind.OTHER, [Level.NOTE]),
+        ([installed(), installed(scope=Scope.SYSTEM)], Kind.SYSTEMD, [Level.OK, Level.OK, Level.NOTE]),
+    ],
+)
+def test_a_service_that_does_not_run_or_is_outdated_is_said(
+    services: list[Installed], kind: Kind, expected: list[Level]
+) -> None:
+    """One that another program made is left alone."""
+    assert [one.level for one in unit.judge(services, kind, running=False, lingers=True)] == expected
+
+
+def test_a_service_that_ends_with_the_login_is_said() -> None:
+    """A studio's machine is restarted by somebody who does not log in."""
+    found = list(unit.judge([installed()], Kind.SYSTEMD, running=True, lingers=False))
+    assert [one.level for one in found] == [Level.OK, Level.NOTE]
+    assert "enable-linger" in found[1].advice
+
+
+def test_a_hook_whose_program_is_not_there_is_a_problem() -> None:
+    """For all folders, and for one."""
+    settings = Settings(
+        hooks=CommonHooks(on_done=("sh",), on_attention=("no-such-program-anywhere", "x")), folder=(FOLDER,)
+    )
+    assert [one.level for one in hooks.judge(settings)] == [Level.OK, Level.PROBLEM]
+
+
+@pytest.mark.parametrize(
+    ("what", "check", "level"),
+    [
+        ("nothing", "state", Level.NOTE),
+        ("open to all", "state", Level.NOTE),
+        ("damaged", "journal", Level.PROBLEM),
+        ("a file", "state", Level.PROBLEM),
+        ("no room", "disk", Level.PROBLEM),
+    ],
+)
+def test_a_state_directory_that_is_not_well_is_said(
+    tmp_path: Path, clock: FakeClock, what: str, check: str, level: Level
+) -> None:
+    """And nothing is repaired by looking."""
+    directory = tmp_path / "state"
+    if what == "a file":
+        directory.write_text("")
+    elif what != "nothing":
+        directory.mkdir(mode=0o755 if what == "open to all" else 0o700)
+    if what == "damaged":
+        (directory / "journal.sqlite").write_bytes(b"this is no journal" * 100)
+    free = 1 << 40 if what == "no room" else 0
+    found = state.look(directory, ["f"], min_free_mb=free, clock=clock).findings
+    assert level in levels(found, check)
+    if what == "damaged":
+        assert (directory / "journal.sqlite").read_bytes().startswith(b"this is no journal")
