@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
 
 from cutoutd.bounded import ask
 from cutoutd.clock import Clock
@@ -129,8 +131,6 @@ def test_the_kernel_tells_of_a_process_without_a_filter() -> None:
 
 def test_watches_of_this_process_are_counted(tmp_path: Path) -> None:
     """So that what other programs take is known."""
-    from watchdog.observers import Observer  # noqa: PLC0415 -- starts a thread
-
     before = machine.inotify_used()
     observer = Observer()
     observer.schedule(_Deaf(), os.fspath(tmp_path))
@@ -142,10 +142,10 @@ def test_watches_of_this_process_are_counted(tmp_path: Path) -> None:
         observer.join()
 
 
-class _Deaf:
+class _Deaf(FileSystemEventHandler):
     """Hears nothing."""
 
-    def dispatch(self, _event: object) -> None:
+    def dispatch(self, event: FileSystemEvent) -> None:
         """Let it pass."""
 
 

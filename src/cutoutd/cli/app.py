@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cutoutd.cli import bench, check, cut, doctor, hosted, models, queue, run, service, status
+from cutoutd.cli import bench, check, cut, doctor, hosted, models, queue, review, run, service, status
 from cutoutd.cli.pipes import close_quietly
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
 
@@ -41,6 +41,7 @@ def build() -> typer.Typer:
     app.command("cut")(cut.cut)
     app.command("check")(check.check)
     app.command("status")(status.status)
+    app.command("metrics")(status.metrics)
     app.command("jobs")(queue.jobs)
     app.command("retry")(queue.retry)
     app.command("pause")(queue.pause)
@@ -49,6 +50,7 @@ def build() -> typer.Typer:
     app.command("bench")(bench.bench)
     app.command("hosted")(hosted.hosted)
     app.command("audit")(hosted.audit)
+    app.add_typer(review.build(), name="review")
     app.add_typer(models.build(), name="models")
     app.add_typer(service.build(), name="service")
     return app

@@ -1,130 +1,194 @@
-"""`cutoutd status`: is it running, and how does each folder stand?"""
+"""`cutoutd status` and `cutoutd metrics`: is it running, and how does each folder stand?"""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import typer
+
+from cutoutd.cli import board
 from cutoutd.cli.queue import JsonOption, open_journal, printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock, rfc3339
-from cutoutd.daemon import statusfile
-from cutoutd.daemon.standing import Watching
-from cutoutd.jobs import OPEN, JobState
-from cutoutd.journal.commands import Commands
-from cutoutd.journal.reader import Reader
-from cutoutd.journal.rebuild import rebuilt
-from cutoutd.journal.state import running
+from cutoutd.errors import UsageError
+from cutoutd.overview import metrics as openmetrics
+from cutoutd.overview.overview import SCHEMA, FolderView, Overview, look, room_of
 
 if TYPE_CHECKING:
-    from cutoutd.journal.store import Store
+    from collections.abc import Callable
+
     from cutoutd.settings.schema import Settings
 
-_RATE_WINDOW_S = 300
-_WATCHING = {
-    Watching.NATIVE: "watched: the system tells of new files at once",
-    Watching.POLL: "watched by looking again and again",
-}
+EVERY_S: Final = 2.0
+ROOM_EVERY_S: Final = 15.0
+"""How often a disk is asked for its room while somebody watches: it costs a process."""
 
 
 def status(
     *,
     as_json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it until Ctrl-C.")] = False,
+    every: Annotated[
+        float, typer.Option(min=0.5, max=3600.0, help="With --watch: seconds between two looks.")
+    ] = EVERY_S,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """Say whether the daemon runs, and how each folder stands."""
+    """Show whether cutoutd runs, and for each folder: watched or not and why, what waits, what was done."""
     chosen = settings(config, input_dir, output_dir)
-    found = _collect(chosen, open_journal(chosen.service.state_dir))
-    if as_json:
-        print(json.dumps(found, indent=2))
+    store = open_journal(chosen.service.state_dir)
+    outputs = [os.fspath(folder.output) for folder in chosen.folder]
+    clock = Clock()
+    if not watch:
+        _show_once(look(chosen, store, clock, room_of(outputs)), as_json=as_json)
         return
-    print(_headline(found))
-    if found["rebuilt"]:
-        print(
-            f"The journal was damaged and made anew at {found['rebuilt']['at']}; the old one is "
-            f"{found['rebuilt']['set_aside']} in {found['state_dir']}. `cutoutd resume` ends this notice."
-        )
-    for folder in found["folders"]:
-        _print_folder(folder)
+    room: dict[str, int | None] = {}
+    asked_s: float | None = None
+
+    def again() -> Overview:
+        nonlocal room, asked_s
+        if asked_s is None or clock.monotonic_s() - asked_s >= ROOM_EVERY_S:
+            room = room_of(outputs)
+            asked_s = clock.monotonic_s()
+        return look(chosen, store, clock, room)
+
+    try:
+        if as_json or not sys.stdout.isatty():
+            _print_on(again, every, as_json=as_json)
+        else:
+            _draw_on(again, every)
+    except KeyboardInterrupt:
+        return
 
 
-def _collect(chosen: Settings, store: Store) -> dict[str, Any]:
-    directory = chosen.service.state_dir
-    run = running(directory)
-    live = statusfile.read(directory)
-    if live.get("run") != run:
-        live = {}  # a dead daemon's
-    reader = Reader(store)
-    counts = reader.counts()
+def metrics(
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="A file, written whole; without it the figures are printed."),
+    ] = None,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: Annotated[
+        Path | None, typer.Option("--output-dir", help="With --input: where its cutouts go.")
+    ] = None,
+) -> None:
+    """Write figures for Prometheus (OpenMetrics): node_exporter's textfile collector reads them, no port is opened."""
+    chosen = settings(config, input_dir, output_dir)
+    text = openmetrics.render(_look_at_all(chosen))
+    if output is None:
+        print(text, end="")
+    else:
+        openmetrics.write(text, Path.cwd() / output)
+
+
+def _look_at_all(chosen: Settings) -> Overview:
+    """Also where no daemon has run yet: an alert wants to hear just that."""
+    outputs = [os.fspath(folder.output) for folder in chosen.folder]
+    try:
+        store = open_journal(chosen.service.state_dir)
+    except UsageError:
+        if chosen.service.state_dir.exists():
+            raise
+        store = None
+    return look(chosen, store, Clock(), room_of(outputs))
+
+
+def _show_once(overview: Overview, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(as_document(overview), indent=2))
+    elif sys.stdout.isatty():
+        from rich.console import Console  # noqa: PLC0415 -- 0.05 s that only a person at a terminal pays for
+
+        _rich(Console(highlight=False), overview)
+    else:
+        for line in board.lines(overview):
+            print(board.plain(line))
+
+
+def _print_on(again: Callable[[], Overview], every_s: float, *, as_json: bool) -> None:
+    """For a pipe: one text, or one line of JSON, after the other."""
+    while True:
+        overview = again()
+        if as_json:
+            print(json.dumps(as_document(overview)), flush=True)
+        else:
+            print("\n".join(map(board.plain, board.lines(overview))), end="\n\n", flush=True)
+        time.sleep(every_s)
+
+
+def _draw_on(again: Callable[[], Overview], every_s: float) -> None:
+    from rich.console import Console, Group  # noqa: PLC0415 -- as above
+    from rich.live import Live  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    with Live(
+        console=console, auto_refresh=False, screen=console.is_terminal, vertical_overflow="crop"
+    ) as live:
+        while True:
+            shown = [Text.assemble(*line) if line else Text() for line in board.lines(again())]
+            live.update(Group(*shown), refresh=True)
+            time.sleep(every_s)
+
+
+def _rich(console: Any, overview: Overview) -> None:  # noqa: ANN401 -- a Console, which is imported late
+    from rich.text import Text  # noqa: PLC0415 -- as above
+
+    for line in board.lines(overview):
+        console.print(Text.assemble(*line) if line else Text())
+
+
+def as_document(overview: Overview) -> dict[str, Any]:
+    """As JSON has it."""
     return {
-        "schema": "cutoutd.status/1",
-        "running": run is not None,
-        "pid": live.get("pid"),
-        "paused": Commands(store, Clock()).is_paused(),
-        "rebuilt": _rebuilt(store),
-        "workers": live.get("workers"),
-        "worker": live.get("worker"),
-        "state_dir": str(directory),
-        "folders": [
-            _folder(folder.name, live.get("folders", {}).get(folder.name, {}), counts, reader)
-            | {"input": printable(str(folder.input)), "output": printable(str(folder.output))}
-            for folder in chosen.folder
-        ],
+        "schema": SCHEMA,
+        "at": rfc3339(overview.at_us),
+        "running": overview.running,
+        "pid": overview.pid,
+        "paused": overview.paused,
+        "rebuilt": overview.rebuilt,
+        "workers": overview.workers,
+        "worker": overview.worker,
+        "state_dir": overview.state_dir,
+        "folders": [_folder_document(folder) for folder in overview.folders],
     }
 
 
-def _rebuilt(store: Store) -> dict[str, str] | None:
-    note = rebuilt(store)
-    if note is None:
-        return None
-    return {"at": rfc3339(note.at_us), "set_aside": note.aside, "why": note.cause}
-
-
-def _folder(
-    name: str, live: dict[str, Any], counts: dict[str, dict[JobState, int]], reader: Reader
-) -> dict[str, Any]:
-    states = counts.get(name, {})
-    last = reader.last_done(name)
-    recent = reader.done_since(name, Clock().now_us() - _RATE_WINDOW_S * 1_000_000)
+def _folder_document(folder: FolderView) -> dict[str, Any]:
+    last = folder.last
     return {
-        "name": name,
-        "watching": live.get("watching"),
-        "why": live.get("why", ""),
-        "note": live.get("note", ""),
-        "settling": live.get("settling", 0),
-        "held_up": live.get("held_up", []),
-        "queue": sum(states.get(state, 0) for state in OPEN),
-        "states": {state.value: count for state, count in sorted(states.items())},
-        "images_per_minute": round(recent / (_RATE_WINDOW_S / 60), 2),
+        "name": folder.name,
+        "watching": folder.watching,
+        "why": folder.why,
+        "note": folder.note,
+        "settling": folder.settling,
+        "held_up": folder.held_up,
+        "queue": folder.queue,
+        "waiting": folder.waiting,
+        "in_work": folder.at_work,
+        "done_today": folder.done_today,
+        "to_review": folder.review,
+        "failed": folder.failed,
+        "states": {state.value: count for state, count in sorted(folder.states.items())},
+        "images_per_minute": round(folder.per_minute, 2),
+        "median_s": None if folder.median_s is None else round(folder.median_s, 3),
+        "free_bytes": folder.free_bytes,
         "last": None
         if last is None
-        else {"job": last.id, "path": printable(last.path), "at": rfc3339(last.finished_us or 0)},
+        else {
+            "job": last.id,
+            "path": printable(last.path),
+            "at": rfc3339(last.finished_us or 0),
+            "state": last.state,
+            "outputs": [printable(str(output)) for output in last.detail.get("outputs", [])],
+        },
+        "input": printable(folder.input),
+        "output": printable(folder.output),
     }
-
-
-def _headline(found: dict[str, Any]) -> str:
-    if not found["running"]:
-        return "cutoutd does not run."
-    paused = ", paused: begins no new work until `cutoutd resume`" if found["paused"] else ""
-    return f"cutoutd runs (process {found['pid']}, {found['workers']} workers{paused})."
-
-
-def _print_folder(folder: dict[str, Any]) -> None:
-    states = folder["states"]
-    print(f"\n{folder['name']}: {folder['input']} -> {folder['output']}")
-    if folder["watching"]:
-        how = _WATCHING.get(folder["watching"], folder["watching"])
-        print(f"  {how}{': ' + printable(folder['why']) if folder['why'] else ''}")
-    if folder["note"]:
-        print(f"  note: {folder['note']}")
-    print(
-        f"  {folder['queue']} waiting or in work, {folder['settling']} arriving, {states.get('done', 0)} done, "
-        f"{states.get('review', 0)} to review, {states.get('failed', 0)} failed, "
-        f"{folder['images_per_minute']} a minute"
-    )
-    for file in folder["held_up"]:
-        print(f"  not taken yet: {printable(file['path'])} ({file['why']})")
-    if folder["last"]:
-        print(f"  last: {folder['last']['path']} at {folder['last']['at']}")

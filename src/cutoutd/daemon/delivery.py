@@ -9,17 +9,20 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from cutoutd.daemon.claims import SourceClaims
 from cutoutd.daemon.deeds import Deeds
 from cutoutd.daemon.disposals import Disposals
-from cutoutd.daemon.failures import FailureRecords
+from cutoutd.daemon.failures import INVENTED, FailureRecords
 from cutoutd.daemon.listener import Result
 from cutoutd.daemon.lull import Lull
+from cutoutd.daemon.reviews import DecidedReviews
+from cutoutd.daemon.sweeping import Sweeping
 from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
 from cutoutd.failure import failure_of
 from cutoutd.intake.tenancy import NotOwnerError
-from cutoutd.jobs import Failure, Format, JobState
+from cutoutd.jobs import Format, JobState
 from cutoutd.logs import get
 from cutoutd.publish.faults import ResultLostError, TargetTakenError, storage_faults
 from cutoutd.publish.plan import Plan, Publication, Verdict
@@ -31,30 +34,10 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.daemon.deeds import Deed
     from cutoutd.daemon.provenance import Provenance
-    from cutoutd.jobs import Cut, Job, Published
+    from cutoutd.jobs import Cut, Failure, Job, Published
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
-
-
-_INVENTED: Final = Failure(
-    code="Fault",
-    title="The picture could not be processed",
-    cause="the worker reported what cannot be so",
-    advice="The original is untouched. It may be a hostile file; `cutoutd retry` tries it again.",
-    permanent=True,
-)
-
-
-class _SourceClaims:
-    """`cutoutd.publish.targets.Claims` over the journal, for one source."""
-
-    def __init__(self, journal: Journal, job: Job) -> None:
-        self._journal = journal
-        self._job = job
-
-    def reserve(self, keys: Sequence[bytes]) -> bool:
-        return self._journal.names.reserve(self._job.folder, self._job.path, keys)
 
 
 class Delivery:
@@ -103,6 +86,17 @@ class Delivery:
             provenance=provenance,
             prove=self._prove_or_fail,
         )
+        self._reviews = DecidedReviews(
+            folder,
+            publisher.reviews,
+            journal=journal,
+            provenance=provenance,
+            publish=self._publish,
+            explain=self._explain,
+            wait=self._wait,
+            prove=self._prove_or_fail,
+        )
+        self._sweeping = Sweeping(folder.name, publisher, self._disposals, self._deeds)
         self.lull = Lull(folder.name, clock)
         self._log = get(folder=folder.name)
 
@@ -136,7 +130,7 @@ class Delivery:
         Args:
             sweep: leave nothing staged.
         """
-        self._deeds.stop(partial(self._sweep, frozenset({self._run_id})) if sweep else None)
+        self._deeds.stop(partial(self._sweeping.sweep, frozenset({self._run_id})) if sweep else None)
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread's end, but not for long; whether it has ended."""
@@ -153,11 +147,13 @@ class Delivery:
 
     def repair(self, job: Job) -> None:
         """Finish, or undo, what a run that died was giving its names."""
-        self._deeds.give(partial(self._repair, job))
+        plan, sha256 = Plan.from_json(job.detail["plan"]), job.sha256 or ""
+        review, model = bool(job.detail["review"]), str(job.detail.get("model", ""))
+        self._deeds.give(partial(self._repair_plan, job, plan, sha256=sha256, review=review, model=model))
 
     def sweep(self, dead: frozenset[str]) -> None:
         """Clear away what dead runs staged and no plan needs; after the repairs."""
-        self._deeds.give(partial(self._sweep, dead))
+        self._deeds.give(partial(self._sweeping.sweep, dead))
 
     def deliver(self, job: Job, cut: Cut) -> None:
         """Publish a cutout."""
@@ -178,15 +174,19 @@ class Delivery:
         """Give a job up, and leave the reason where its owner finds it."""
         self._deeds.give(partial(self._explain, job, failure))
 
+    def decide(self, job: Job) -> None:
+        """Carry out what a person decided about a doubtful cutout."""
+        self._deeds.give(partial(self._reviews.carry_out, job.id))
+
     def disbelieve(self, job: Job) -> None:
         """Give a job up whose worker said what no honest one would."""
-        self.explain(job, _INVENTED)
+        self.explain(job, INVENTED)
 
     def _deliver(self, job: Job, cut: Cut) -> None:
         wanted = [(number, one.format) for number, one in enumerate(self._folder.rendition)]
         reported = sorted((staged.rendition, staged.format) for staged in cut.staged)
         if reported not in (wanted, [(-1, Format.PNG), *wanted]):
-            self._explain(job, _INVENTED)  # the worker has read a hostile picture, and is not to be believed
+            self._explain(job, INVENTED)  # the worker has read a hostile picture, and is not to be believed
             return
         publication = Publication(
             facts=self._provenance.sidecar_facts(job, cut),
@@ -195,7 +195,10 @@ class Delivery:
             review=cut.review,
             earlier=self._journal.names.earlier(job.folder, job.path),
         )
-        claims = _SourceClaims(self._journal, job)
+        self._publish(job, cut, publication)
+
+    def _publish(self, job: Job, cut: Cut, publication: Publication) -> None:
+        claims = SourceClaims(self._journal, job)
         try:
             self._prove_or_fail()
             plan = self._publisher.plan(publication, claims, now_us=self._clock.now_us())
@@ -203,28 +206,33 @@ class Delivery:
             raise  # nothing is wrong with the result: planned again later
         except TemporaryError as error:
             self._journal.names.release(job.folder, job.path)
-            self._put_off(job, error)
+            if publication.document is None:
+                self._put_off(job, error)
+            else:  # it was cut long ago, and a person waits for it
+                self._wait(job, error, partial(self._reviews.carry_out, job.id))
             return
         self._journal.begin_publishing(
             job,
             sha256=cut.source.sha256,
             claims=plan.claims,
-            detail={"plan": plan.to_json(), "review": cut.review},
+            detail={"plan": plan.to_json(), "review": cut.review, "model": publication.model},
         )
-        self._deeds.attempt(partial(self._carry_out, job, cut, plan))
+        self._deeds.attempt(partial(self._carry_out, job, cut, publication, plan))
 
-    def _carry_out(self, job: Job, cut: Cut, plan: Plan) -> None:
+    def _carry_out(self, job: Job, cut: Cut, publication: Publication, plan: Plan) -> None:
         try:
             self._prove_or_fail()
             self._publisher.carry_out(plan)
         except NotOwnerError as error:
             self._abandon(job, plan, error)
         except TargetTakenError:
-            self.deliver(job, cut)  # a stranger's file took a name in between: plan anew
+            self._deeds.give(
+                partial(self._publish, job, cut, publication)
+            )  # a stranger's file took a name in between: plan anew
         except ResultLostError:
-            self._repair_plan(job, plan, sha256=cut.source.sha256, review=cut.review)
+            self._repair_plan(job, plan, sha256=cut.source.sha256, review=cut.review, model=publication.model)
         except TemporaryError as error:
-            self._wait(job, error, partial(self._carry_out, job, cut, plan))
+            self._wait(job, error, partial(self._carry_out, job, cut, publication, plan))
         else:
             self._deeds.attempt(
                 partial(
@@ -233,6 +241,7 @@ class Delivery:
                     JobState.REVIEW if cut.review else JobState.DONE,
                     sha256=cut.source.sha256,
                     published=plan.published,
+                    model=publication.model,
                     warnings=(*cut.warnings, *plan.warnings),
                     why="; ".join(cut.quality.reasons) if cut.review else "",
                     seconds=cut.timings_ms.get("total", 0.0) / 1000,
@@ -273,19 +282,25 @@ class Delivery:
         *,
         sha256: str,
         published: Sequence[Published],
+        model: str,
         warnings: Sequence[str] = (),
         why: str = "",
         seconds: float = 0.0,
     ) -> None:
         outputs = [str(self._folder.output / one.path) for one in published]
         disposable = state is JobState.DONE and self._disposals.wanted
-        self._failures.clear(job)  # before the commit mark: after it, nobody would come back for the record
+        # Before the commit mark: after it, nobody would come back for them.
+        self._failures.clear(job)
+        if state is JobState.DONE:
+            self._reviews.clear(job)
         self._journal.finish_publishing(
             job,
             state,
             sha256=sha256,
             published=published,
-            detail={"outputs": outputs, "warnings": list(warnings)} | ({"why": why} if why else {}),
+            detail={"outputs": outputs, "warnings": list(warnings), "model": model}
+            | ({"why": why} if why else {})
+            | ({"seconds": round(seconds, 3)} if seconds else {}),
             undisposed=disposable,
         )
         self.lull.worked()
@@ -314,7 +329,7 @@ class Delivery:
     def _leave(self, job: Job, sha256: str) -> None:
         """The bytes are those that are published: nothing to publish, but the original goes its way."""
         if job.forced or sha256 != self._journal.names.published_sha256(job.folder, job.path):
-            self._explain(job, _INVENTED)  # else a lie would move or delete an original that was never cut
+            self._explain(job, INVENTED)  # else a lie would move or delete an original that was never cut
             return
         disposable = self._disposals.wanted
         self._failures.clear(job)
@@ -355,37 +370,30 @@ class Delivery:
         self._log.warning("job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause)
         self._say(job, JobState.FAILED, failure.cause)
 
-    def _repair(self, job: Job) -> None:
-        plan = Plan.from_json(job.detail["plan"])
-        self._repair_plan(job, plan, sha256=job.sha256 or "", review=bool(job.detail["review"]))
-
-    def _repair_plan(self, job: Job, plan: Plan, *, sha256: str, review: bool) -> None:
+    def _repair_plan(self, job: Job, plan: Plan, *, sha256: str, review: bool, model: str) -> None:
         try:
             self._prove_or_fail()
             recovery = self._publisher.recover(plan)
         except TemporaryError as error:  # or it is not ours yet, or not any more
-            self._wait(job, error, partial(self._repair_plan, job, plan, sha256=sha256, review=review))
+            self._wait(
+                job, error, partial(self._repair_plan, job, plan, sha256=sha256, review=review, model=model)
+            )
             return
         if recovery.verdict is Verdict.FINISHED:
             state = JobState.REVIEW if review else JobState.DONE
             self._deeds.attempt(
-                partial(self._conclude, job, state, sha256=sha256, published=recovery.standing)
+                partial(
+                    self._conclude,
+                    job,
+                    state,
+                    sha256=sha256,
+                    published=recovery.standing,
+                    model=model,
+                )
             )
         else:
             self._journal.undo_publishing(job, standing=recovery.standing)
             self._log.info("job.undone", job=job.id, path=job.path)
-
-    def _sweep(self, dead: frozenset[str]) -> None:
-        self._disposals.sweep(dead)
-        if self._deeds.needs_staged:
-            return  # it may still need what is staged; the next start sweeps
-        try:
-            removed = self._publisher.sweep(dead)
-        except CutoutdError as error:
-            self._log.warning("staging.not-swept", why=str(error))
-        else:
-            if removed:
-                self._log.info("staging.swept", files=removed)
 
     def _say(self, job: Job, state: JobState, why: str) -> None:
         self._tell(Result(job=job.id, folder=job.folder, path=job.path, state=state, why=why))

@@ -7,7 +7,7 @@ are still owed, so that they are written even after a restart. It must not decid
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError, StorageError
 from cutoutd.jobs import Failure, JobState
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Job
     from cutoutd.journal.queue import Queue
     from cutoutd.publish.failures import Failures
+
+
+INVENTED: Final = Failure(
+    code="Fault",
+    title="The picture could not be processed",
+    cause="the worker reported what cannot be so",
+    advice="The original is untouched. It may be a hostile file; `cutoutd retry` tries it again.",
+    permanent=True,
+)
 
 
 class FailureRecords:

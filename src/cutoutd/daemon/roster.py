@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cutoutd.daemon.hotfolder import HotFolder
     from cutoutd.daemon.reload import Reloader
     from cutoutd.jobs import Job
+    from cutoutd.journal.decisions import Decision
     from cutoutd.journal.journal import Journal
     from cutoutd.settings.schema import Folder
 
@@ -162,12 +163,29 @@ class Roster:
             self._begin(free)
         for folder in [folder for folder in self._unseen if folder.intake.turns]:
             undisposed = self._journal.queue.undisposed(folder.folder.name)
+            decided = self._journal.decisions.pending(folder.folder.name)
             # Not before it was looked at: another machine may have the folder by now.
             for job in self._unseen.pop(folder):
                 folder.delivery.repair(job)
             folder.delivery.sweep(self._dead)
             for job in undisposed:
                 folder.delivery.dispose(job)
+            for job in decided:
+                folder.delivery.decide(job)
+
+    def decide(self, number: int, decision: Decision) -> None:
+        """Have carried out what a person decided about a job in review; a folder that is not there does it later.
+
+        Raises:
+            StorageError: the journal refuses just now; to be called again.
+        """
+        job = self._journal.decisions.decide(number, decision)
+        if job is None:
+            self._log.warning("review.not-there", job=number, decision=decision.value)
+            return
+        folder = self.active.get(job.folder)
+        if folder is not None and folder not in self._unseen:
+            folder.delivery.decide(job)
 
     def _begin(self, free: Iterable[Folder]) -> None:
         unfinished = self._journal.queue.recover()

@@ -17,6 +17,7 @@ from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.verdicts import Held, Verdicts
 from cutoutd.errors import StorageError
 from cutoutd.journal.commands import Verb
+from cutoutd.journal.decisions import Decision
 from cutoutd.logs import get
 from cutoutd.notify import ServiceManager
 from cutoutd.ports import Finished
@@ -296,6 +297,8 @@ class Supervisor:
             case Verb.RETRY:
                 job = None if command.argument == "failed" else int(command.argument)
                 self._listener.accepted(self._journal.queue.retry(job))
+            case Verb.ACCEPT | Verb.REJECT:
+                self._folders.decide(int(command.argument), Decision(command.verb.value))
 
     def _ready(self) -> set[str]:
         if self._paused:

@@ -25,6 +25,8 @@ class Verb(StrEnum):
     RETRY = "retry"  # argument: a job's id, or "failed"
     PAUSE = "pause"  # no new work is begun
     RESUME = "resume"
+    ACCEPT = "accept"  # argument: the id of a job in review
+    REJECT = "reject"  # argument: likewise
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

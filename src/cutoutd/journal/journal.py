@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cutoutd.jobs import JobState
 from cutoutd.journal.acceptance import Acceptance
 from cutoutd.journal.commands import Commands
+from cutoutd.journal.decisions import Decisions
 from cutoutd.journal.folders import Folders
 from cutoutd.journal.history import History
 from cutoutd.journal.names import Names
@@ -49,6 +50,7 @@ class Journal:
         self.names = Names(self.store)
         self.folders = Folders(self.store, clock)
         self.commands = Commands(self.store, clock)
+        self.decisions = Decisions(self.store)
         self.runs = Runs(self.store, clock, run)
 
     def begin_publishing(
@@ -89,6 +91,8 @@ class Journal:
         """
         with self.store.transaction():
             self.names.record_within(job.folder, job.path, source_sha256=sha256, published=published)
+            if state is JobState.DONE:
+                self.names.forget_doubtful_within(job.folder, job.path)
             self.queue.finish_within(job.id, state, detail=detail, sha256=sha256, undisposed=undisposed)
 
     def undo_publishing(self, job: Job, *, standing: Iterable[Published]) -> None:
@@ -96,6 +100,12 @@ class Journal:
         with self.store.transaction():
             self.names.record_within(job.folder, job.path, source_sha256=None, published=standing)
             self.queue.put_back_within(job.id)
+
+    def forget_doubtful(self, job: Job) -> None:
+        """A person rejected what is in review for a source: nothing of this version is published."""
+        with self.store.transaction():
+            self.names.forget_doubtful_within(job.folder, job.path)
+            self.names.forget_published_within(job.folder, job.path)
 
     def gone(self, job: Job, why: str) -> None:
         """The source vanished before its turn; it is accepted again should it come back."""

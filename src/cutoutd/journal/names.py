@@ -105,6 +105,16 @@ class Names:
                 (folder, os.fsencode(path), one.rendition, one.review, os.fsencode(one.path), one.sha256),
             )
 
+    def forget_doubtful_within(self, folder: str, path: str) -> None:
+        """Nothing is published as doubtful for a source any more, inside a transaction of the caller's."""
+        self._store.write(
+            "DELETE FROM output WHERE folder = ? AND path = ? AND review = 1", (folder, os.fsencode(path))
+        )
+
+    def forget_published_within(self, folder: str, path: str) -> None:
+        """The same bytes are to be cut again should they come, inside a transaction of the caller's."""
+        self._store.write("DELETE FROM published WHERE folder = ? AND path = ?", (folder, os.fsencode(path)))
+
     def _owner(self, key: bytes) -> tuple[str, str] | None:
         if key in self._pending:
             return self._pending[key]

@@ -276,7 +276,7 @@ class Queue:
                     )
 
     def retry(self, job: int | None) -> int:
-        """Queue a job again by a person's wish, whatever became of it; None: every failed one.
+        """Queue a job again by a person's wish, whatever became of it; None: every failed one that no person rejected.
 
         Returns:
             How many were queued; 0 if it is unknown, in work, or a newer version took its place.
@@ -284,7 +284,7 @@ class Queue:
         which = (
             "id = ? AND state NOT IN ('working', 'uploading', 'publishing', 'queued')"
             if job is not None
-            else "state = 'failed'"
+            else "state = 'failed' AND COALESCE(json_extract(detail, '$.failure.code'), '') <> 'Rejected'"
         )
         with self._store.transaction():
             return self._store.write(

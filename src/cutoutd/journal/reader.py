@@ -43,6 +43,15 @@ class Reader:
         )
         return int(row["n"]) if row is not None else 0
 
+    def seconds(self, folder: str, limit: int) -> list[float]:
+        """How long work on the last published pictures of a folder took, as far as that is known."""
+        rows = self._store.rows(
+            "SELECT json_extract(detail, '$.seconds') AS s FROM job WHERE state IN ('done', 'review') AND folder = ? "
+            "ORDER BY finished_us DESC LIMIT ?",
+            (folder, limit),
+        )
+        return [float(row["s"]) for row in rows if isinstance(row["s"], int | float)]
+
     def last_done(self, folder: str) -> Job | None:
         """The folder's last published job."""
         row = self._store.row(

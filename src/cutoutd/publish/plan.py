@@ -17,7 +17,7 @@ from cutoutd.jobs import Published
 from cutoutd.publish.naming import OVERLAY_SUFFIX, candidates, doubtful
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from cutoutd.jobs import Rendition, Staged
     from cutoutd.publish.sidecar import SidecarFacts
@@ -56,6 +56,8 @@ class Publication:
         renditions: of the recipe.
         review: the results are doubtful, and go to ``review/``.
         earlier: what is published for this source now, in its ordinary place and in ``review/``.
+        document: the sidecar these results had before, where they are not fresh from a worker; it is kept but for
+            names, times and warnings.
     """
 
     facts: SidecarFacts
@@ -63,6 +65,12 @@ class Publication:
     renditions: tuple[Rendition, ...]
     review: bool
     earlier: tuple[Published, ...]
+    document: Mapping[str, Any] | None = None
+
+    @property
+    def model(self) -> str:
+        """Name of the model that made them."""
+        return self.facts.model.name if self.document is None else str(self.document["model"]["name"])
 
     def names(self, result: Staged) -> Iterator[str]:
         """Names for one result, the best first: the one it has, where that still fits the configuration."""

@@ -22,12 +22,15 @@ from cutoutd.publish.directories import Directories
 from cutoutd.publish.failures import Failures
 from cutoutd.publish.faults import ResultLostError, TargetTakenError, storage_faults
 from cutoutd.publish.plan import Move, Plan, Publication, Recovery, Verdict
-from cutoutd.publish.sidecar import compose
+from cutoutd.publish.reviews import Reviews
+from cutoutd.publish.sidecar import amend, compose
 from cutoutd.publish.staging import Staging, sweep
 from cutoutd.publish.targets import Claims, Targets
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions, permit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cutoutd.jobs import Staged
     from cutoutd.publish.targets import Choice, Slot
     from cutoutd.settings.choices import OnConflict
@@ -73,6 +76,13 @@ class Publisher:
             staging=self.staging,
             directories=self._directories,
             permissions=permissions,
+        )
+        self.reviews = Reviews(
+            folder=folder,
+            output=output,
+            sidecars=self._sidecars,
+            staging=self.staging,
+            directories=self._directories,
         )
 
     def open(self) -> None:
@@ -148,8 +158,8 @@ class Publisher:
             kept = {result.name for _, result in chosen}
             sidecar = chosen[0][0].sidecar if chosen else None
             if sidecar is not None:
-                content = compose(
-                    publication.facts,
+                content = _sidecar(
+                    publication,
                     [(choice.path, result) for choice, result in chosen],
                     warnings=warnings,
                     publish_ms=(time.perf_counter() - started_s) * 1000,
@@ -298,3 +308,19 @@ class Publisher:
             sha256=written.sha256,
             replaces_sha256=slot.replaces_sha256,
         )
+
+
+def _sidecar(
+    publication: Publication,
+    outputs: Sequence[tuple[str, Staged]],
+    *,
+    warnings: Sequence[str],
+    publish_ms: float,
+    published_us: int,
+) -> bytes:
+    if publication.document is not None:
+        said = [*publication.facts.warnings, *warnings]
+        return amend(publication.document, outputs, warnings=said, published_us=published_us)
+    return compose(
+        publication.facts, outputs, warnings=warnings, publish_ms=publish_ms, published_us=published_us
+    )

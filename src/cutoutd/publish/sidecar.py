@@ -22,7 +22,7 @@ This module must not write files or look at a clock; it turns values into bytes 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cutoutd.publish.document import (
     encode,
@@ -170,6 +170,32 @@ def compose(
         "published_at": rfc3339(published_us),
     }
     return encode(document)
+
+
+def amend(
+    document: Mapping[str, Any],
+    outputs: Sequence[tuple[str, Staged]],
+    *,
+    warnings: Sequence[str],
+    published_us: int,
+) -> bytes:
+    """Write a sidecar of ours anew, for results that get other names.
+
+    Args:
+        document: as it was read.
+        outputs: path in the folder's output, and the result that goes there.
+        warnings: in addition to those it has.
+        published_us: UTC microseconds.
+    """
+    before = document.get("warnings")
+    return encode(
+        {
+            **document,
+            "outputs": [_output_fields(path, result) for path, result in outputs],
+            "warnings": [*(before if isinstance(before, list) else []), *warnings],
+            "published_at": rfc3339(published_us),
+        }
+    )
 
 
 def read_sidecar(path: Path) -> SidecarRecord | None:

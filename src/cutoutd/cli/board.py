@@ -1,0 +1,127 @@
+"""How an overview looks: lines for a person, with colours on a terminal, and without them everywhere else.
+
+It draws; what it shows was looked up elsewhere. Lines are wrapped to the terminal's width, and not at all where
+there is none.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.cli.queue import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.jobs import Job
+    from cutoutd.overview.overview import FolderView, Overview
+
+Part = tuple[str, str]
+"""A text, and its style in rich's words."""
+
+Line = tuple[Part, ...]
+
+_INDENT: Final = "  "
+_GOOD, _DOUBT, _BAD, _FAINT, _STRONG = "green", "yellow", "bold red", "dim", "bold"
+_GIB: Final = 1 << 30
+_STANDINGS: Final = {
+    "native": ("watching", _GOOD),
+    "poll": ("watching by looking again and again", _GOOD),
+    "starting": ("starting", _DOUBT),
+    "standing by": ("STANDING BY", _BAD),
+    "paused": ("PAUSED", _BAD),
+}
+
+
+def lines(overview: Overview) -> Iterator[Line]:
+    """All that there is to see."""
+    yield _headline(overview)
+    if overview.rebuilt is not None:
+        told = overview.rebuilt
+        aside = f"the old one is {told['set_aside']} in {overview.state_dir}"
+        said = f"The journal was damaged and made anew at {told['at']}; {aside}. `cutoutd resume` ends this notice."
+        yield ((said, _DOUBT),)
+    for folder in overview.folders:
+        yield ()
+        yield from _folder(folder, running=overview.running, at_us=overview.at_us)
+
+
+def plain(line: Line) -> str:
+    """A line without its styles."""
+    return "".join(text for text, _ in line)
+
+
+def _headline(overview: Overview) -> Line:
+    clock = (f"  {_time(overview.at_us)}", _FAINT)
+    if not overview.running:
+        return (("cutoutd does not run.", _BAD), clock)
+    if overview.pid is None:
+        return (("cutoutd is starting.", _DOUBT), clock)
+    who = f" (process {overview.pid}, {overview.workers} workers)"
+    if overview.paused:
+        return (("cutoutd is paused", _BAD), (f"{who}: `cutoutd resume` has it go on.", ""), clock)
+    return (("cutoutd runs", _GOOD), (f"{who}.", ""), clock)
+
+
+def _folder(folder: FolderView, *, running: bool, at_us: int) -> Iterator[Line]:
+    where = f"  {printable(folder.input)} -> {printable(folder.output)}"
+    yield ((printable(folder.name), _STRONG), (where, _FAINT))
+    if running:
+        words, style = _STANDINGS.get(folder.watching or "", ("not heard of yet", _DOUBT))
+        why = f": {printable(folder.why)}" if folder.why else ""
+        yield ((_INDENT, ""), (words, style), (why, ""))
+    if folder.note:
+        yield ((f"{_INDENT}note: {printable(folder.note)}", _DOUBT),)
+    yield _counts(folder)
+    yield _pace(folder)
+    for file in folder.held_up:
+        yield ((f"{_INDENT}not taken yet: {printable(file['path'])} ({printable(file['why'])})", _DOUBT),)
+    if folder.last is not None:
+        yield _last(folder.last, at_us)
+
+
+def _counts(folder: FolderView) -> Line:
+    counts = (
+        (folder.waiting, "waiting", ""),
+        (folder.at_work, "in work", ""),
+        (folder.settling, "arriving", ""),
+        (folder.done_today, "done today", ""),
+        (folder.review, "to review", _DOUBT if folder.review else ""),
+        (folder.failed, "failed", _BAD if folder.failed else ""),
+    )
+    parts: list[Part] = [(_INDENT, "")]
+    for number, (count, words, style) in enumerate(counts):
+        parts += [(", " if number else "", ""), (f"{count} {words}", style)]
+    return tuple(parts)
+
+
+def _pace(folder: FolderView) -> Line:
+    said = [f"{folder.per_minute:.1f} a minute"]
+    if folder.median_s is not None:
+        said.insert(0, f"{folder.median_s:.1f} s a picture")
+    if folder.free_bytes is not None:
+        said.append(f"{folder.free_bytes / _GIB:.1f} GiB free")
+    return ((f"{_INDENT}{', '.join(said)}", ""),)
+
+
+def _last(job: Job, at_us: int) -> Line:
+    outputs = job.detail.get("outputs") or []
+    name = printable(str(outputs[0]).rsplit("/", 1)[-1]) if outputs else printable(job.path)
+    finished = job.finished_us or 0
+    same_day = _day(finished) == _day(at_us)
+    when = _time(finished) if same_day else f"{_day(finished)} {_time(finished)}"
+    doubtful = ", to review" if job.state == "review" else ""
+    return ((f"{_INDENT}last: ", _FAINT), (name, ""), (f" at {when}{doubtful}", _FAINT))
+
+
+def _here(us: int) -> datetime:
+    return datetime.fromtimestamp(us / 1_000_000, tz=UTC).astimezone()
+
+
+def _time(us: int) -> str:
+    return f"{_here(us):%H:%M:%S}"
+
+
+def _day(us: int) -> str:
+    return f"{_here(us):%Y-%m-%d}"

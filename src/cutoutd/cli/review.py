@@ -1,0 +1,209 @@
+"""`cutoutd review`: the doubtful cutouts, and what a person decides about them, with the daemon up or down."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from cutoutd.cli.queue import JsonOption, open_journal, printable
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.clock import Clock, rfc3339
+from cutoutd.errors import UsageError
+from cutoutd.jobs import JobState
+from cutoutd.journal.commands import Commands, Verb
+from cutoutd.journal.names import Names
+from cutoutd.journal.reader import Reader
+from cutoutd.journal.state import running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from cutoutd.jobs import Job
+    from cutoutd.journal.store import Store
+    from cutoutd.settings.schema import Settings
+
+SCHEMA: Final = "cutoutd.review/1"
+
+ANSWER_S: Final = 20.0
+"""How long a running daemon is given to carry a decision out; it may be waiting for a share."""
+
+_LOOK_S: Final = 0.1
+
+JobsArgument = Annotated[
+    list[int] | None, typer.Argument(help="Jobs, as `cutoutd review list` numbers them.")
+]
+AllOption = Annotated[bool, typer.Option("--all", help="All that wait; with --folder, all of that folder.")]
+FolderOption = Annotated[str | None, typer.Option("--folder", help="Only this folder's.")]
+
+
+def build() -> typer.Typer:
+    """The sub-commands of `cutoutd review`."""
+    app = typer.Typer(
+        help="Doubtful cutouts: see them, publish them under their own names, or reject them.",
+        no_args_is_help=True,
+    )
+    app.command("list")(list_doubtful)
+    app.command("accept")(accept)
+    app.command("reject")(reject)
+    return app
+
+
+def list_doubtful(
+    *,
+    folder: FolderOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
+) -> None:
+    """List doubtful cutouts: why, where they lie, and the picture that shows what was cut away."""
+    chosen = settings(config, input_dir, output_dir)
+    store = open_journal(chosen.service.state_dir)
+    entries = [_entry(job, chosen, store) for job in _waiting(store, folder)]
+    if as_json:
+        print(json.dumps({"schema": SCHEMA, "jobs": entries}, indent=2))
+        return
+    for entry in entries:
+        print(f"{entry['job']:>6}  {entry['folder']}/{entry['path']}  ({entry['why'] or 'doubtful'})")
+        for label, paths in (("cutout", entry["outputs"]), ("overlay", entry["overlay"])):
+            for path in paths:
+                print(f"        {label:<8} {path}")
+        if entry["decision"]:
+            print(f"        decided: {entry['decision']}; it is carried out when the daemon runs")
+        if entry["refused"]:
+            print(f"        could not be accepted: {entry['refused']}")
+    if not entries:
+        print("Nothing waits for a decision.")
+
+
+def accept(
+    job: JobsArgument = None,
+    *,
+    everything: AllOption = False,
+    folder: FolderOption = None,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
+) -> None:
+    """Publish doubtful cutouts under their own names, as they lie in review/; nothing is cut again."""
+    _decide(
+        Verb.ACCEPT, job, everything=everything, folder=folder, chosen=settings(config, input_dir, output_dir)
+    )
+
+
+def reject(
+    job: JobsArgument = None,
+    *,
+    everything: AllOption = False,
+    folder: FolderOption = None,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
+) -> None:
+    """Remove doubtful cutouts; their pictures count as failed, and the originals stay as they are."""
+    _decide(
+        Verb.REJECT, job, everything=everything, folder=folder, chosen=settings(config, input_dir, output_dir)
+    )
+
+
+def _decide(
+    verb: Verb, jobs: list[int] | None, *, everything: bool, folder: str | None, chosen: Settings
+) -> None:
+    if bool(jobs) == everything:
+        raise UsageError("say which", advice="Give their numbers, or --all.")
+    directory = chosen.service.state_dir
+    store = open_journal(directory)
+    if everything:
+        numbers = [job.id for job in _waiting(store, folder)]
+    else:
+        numbers = [_in_review(store, number) for number in jobs or []]
+    if not numbers:
+        print("Nothing waits for a decision.")
+        return
+    commands = Commands(store, Clock())
+    for number in numbers:
+        commands.post(verb, str(number))
+    if running(directory) is None:
+        print("The daemon does not run; it will obey when it starts.")
+        return
+    raise typer.Exit(0 if _tell(store, numbers) else 1)
+
+
+def _tell(store: Store, numbers: Iterable[int]) -> bool:
+    """Say what became of each; whether all was done as decided."""
+    done = True
+    reader, commands = Reader(store), Commands(store, Clock())
+    end_s = time.monotonic() + ANSWER_S
+    for number in numbers:
+        while time.monotonic() < end_s and not _is_over(reader.job(number), commands):
+            time.sleep(_LOOK_S)
+        job = reader.job(number)
+        if job is None:
+            continue
+        name = f"{job.folder}/{printable(job.path)}"
+        if job.state is JobState.DONE:
+            outputs = ", ".join(printable(str(path)) for path in job.detail.get("outputs", []))
+            print(f"{name}: published as {outputs}")
+        elif job.state is JobState.FAILED:
+            print(f"{name}: rejected; what lay in review/ is removed, the original is untouched")
+        elif job.detail.get("refused"):
+            print(f"{name}: not accepted: {printable(job.detail['refused'])}")
+            done = False
+        else:
+            print(f"{name}: the daemon has not come to it yet; it will")
+    return done
+
+
+def _is_over(job: Job | None, commands: Commands) -> bool:
+    if job is None or job.state in (JobState.DONE, JobState.FAILED):
+        return True
+    if any(command.argument == str(job.id) for command in commands.pending()):
+        return False  # a refusal would be that of an earlier decision
+    return bool(job.detail.get("refused"))
+
+
+def _waiting(store: Store, folder: str | None) -> Iterator[Job]:
+    """Those whose newest version it is: an older one is nobody's to decide about any more."""
+    reader = Reader(store)
+    for job in reader.jobs(state=JobState.REVIEW, folder=folder):
+        if reader.newest(job) == job.id:
+            yield job
+
+
+def _in_review(store: Store, number: int) -> int:
+    reader = Reader(store)
+    job = reader.job(number)
+    if job is None:
+        raise UsageError(f"there is no job {number}", advice="`cutoutd review list` lists them.")
+    name = f"{job.folder}/{printable(job.path)}"
+    if job.state is not JobState.REVIEW:
+        raise UsageError(
+            f"job {number} ({name}) is {job.state}, and waits for no decision",
+            advice="`cutoutd review list` lists those that do.",
+        )
+    newest = reader.newest(job)
+    if newest != number:
+        raise UsageError(
+            f"job {number} is about an older version of {name}", advice=f"Its newest version is job {newest}."
+        )
+    return number
+
+
+def _entry(job: Job, chosen: Settings, store: Store) -> dict[str, Any]:
+    output = next((folder.output for folder in chosen.folder if folder.name == job.folder), Path())
+    shown = [one for one in Names(store).earlier(job.folder, job.path) if one.review]
+    return {
+        "job": job.id,
+        "folder": job.folder,
+        "path": printable(job.path),
+        "why": printable(str(job.detail.get("why", ""))),
+        "outputs": [printable(str(output / one.path)) for one in shown if one.rendition >= 0],
+        "overlay": [printable(str(output / one.path)) for one in shown if one.rendition < 0],
+        "decision": job.detail.get("decision", ""),
+        "refused": printable(job.detail.get("refused", "")),
+        "at": rfc3339(job.finished_us or job.accepted_us),
+    }

@@ -1,0 +1,23 @@
+"""Who has which name, over all folders, as one source sees it: `cutoutd.publish.targets.Claims` over the journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cutoutd.jobs import Job
+    from cutoutd.journal.journal import Journal
+
+
+class SourceClaims:
+    """The claims of one job's source."""
+
+    def __init__(self, journal: Journal, job: Job) -> None:
+        self._journal = journal
+        self._job = job
+
+    def reserve(self, keys: Sequence[bytes]) -> bool:
+        """Keep all of these names for the source; False, and none is kept, if another source has one."""
+        return self._journal.names.reserve(self._job.folder, self._job.path, keys)

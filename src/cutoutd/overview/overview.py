@@ -1,0 +1,191 @@
+"""One look at everything: what the journal knows, what the running daemon says, how much room is left.
+
+Values, and how they are put together; it must not print, and touches no folder itself.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.bounded import ask
+from cutoutd.clock import rfc3339
+from cutoutd.daemon import statusfile
+from cutoutd.jobs import OPEN, JobState
+from cutoutd.journal.commands import Commands
+from cutoutd.journal.reader import Reader
+from cutoutd.journal.rebuild import rebuilt
+from cutoutd.journal.state import running
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cutoutd.clock import Clock
+    from cutoutd.jobs import Job
+    from cutoutd.journal.store import Store
+    from cutoutd.settings.schema import Settings
+
+SCHEMA: Final = "cutoutd.status/1"
+
+RATE_WINDOW_S: Final = 300
+MEDIAN_OF: Final = 101
+"""So many of the last pictures: a median that follows a change of light or camera within a session."""
+
+ROOM_S: Final = 2.0
+"""For all outputs; one that does not answer costs the figure of those behind it."""
+
+_AT_WORK: Final = (JobState.WORKING, JobState.PUBLISHING)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FolderView:
+    """How one folder stands.
+
+    Attributes:
+        name, input, output: as configured.
+        watching, why, note, settling, held_up: as the running daemon says; empty without one.
+        states: how many sources are in each state.
+        done_today: published since midnight.
+        per_minute: published, over the last minutes.
+        median_s: of work on one of the last pictures; None before the first.
+        last: the last that was published.
+        free_bytes: where results go; None if it is not known.
+    """
+
+    name: str
+    input: str
+    output: str
+    watching: str | None
+    why: str
+    note: str
+    settling: int
+    held_up: Sequence[Mapping[str, str]]
+    states: Mapping[JobState, int]
+    done_today: int
+    per_minute: float
+    median_s: float | None
+    last: Job | None
+    free_bytes: int | None
+
+    @property
+    def at_work(self) -> int:
+        """Pictures that a worker has, or that get their names."""
+        return sum(self.states.get(state, 0) for state in _AT_WORK)
+
+    @property
+    def queue(self) -> int:
+        """Pictures that wait or are in work."""
+        return sum(self.states.get(state, 0) for state in OPEN)
+
+    @property
+    def waiting(self) -> int:
+        """Pictures that wait for their turn, or for another try."""
+        return self.queue - self.at_work
+
+    @property
+    def failed(self) -> int:
+        """Pictures that were given up."""
+        return self.states.get(JobState.FAILED, 0)
+
+    @property
+    def review(self) -> int:
+        """Cutouts that wait for a person."""
+        return self.states.get(JobState.REVIEW, 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overview:
+    """How everything stands.
+
+    Attributes:
+        at_us: when it was looked at, UTC microseconds.
+        running, pid, workers, worker: of the daemon.
+        paused: it begins no new work, by a person's wish.
+        rebuilt: the journal was made anew; when, from what, and why.
+        state_dir: of the journal.
+        folders: as configured.
+    """
+
+    at_us: int
+    running: bool
+    pid: int | None
+    workers: int | None
+    worker: Mapping[str, Any] | None
+    paused: bool
+    rebuilt: Mapping[str, str] | None
+    state_dir: str
+    folders: tuple[FolderView, ...]
+
+
+def room_of(places: Sequence[str], *, timeout_s: float = ROOM_S) -> dict[str, int | None]:
+    """Bytes that are free in directories, as far as they answer in time."""
+    distinct = list(dict.fromkeys(places))
+    said = ask("cutoutd.overview.room", distinct, timeout_s=timeout_s).merged if distinct else {}
+    return {place: said.get(str(number)) for number, place in enumerate(distinct)}
+
+
+def look(settings: Settings, store: Store | None, clock: Clock, room: Mapping[str, int | None]) -> Overview:
+    """Look once.
+
+    Args:
+        settings: which folders there are.
+        store: the journal; None: there is none yet.
+        clock: for today, and the rate.
+        room: by `room_of`, for the outputs.
+    """
+    directory = settings.service.state_dir
+    run = running(directory) if store is not None else None
+    live = statusfile.read(directory)
+    if run is None or live.get("run") != run:
+        live = {}  # a dead daemon's
+    reader = Reader(store) if store is not None else None
+    counts = reader.counts() if reader is not None else {}
+    midnight = midnight_us(clock.now_us())
+    folders = []
+    for folder in settings.folder:
+        said = live.get("folders", {}).get(folder.name, {})
+        since = clock.now_us() - RATE_WINDOW_S * 1_000_000
+        seconds = reader.seconds(folder.name, MEDIAN_OF) if reader is not None else []
+        folders.append(
+            FolderView(
+                name=folder.name,
+                input=os.fspath(folder.input),
+                output=os.fspath(folder.output),
+                watching=said.get("watching"),
+                why=said.get("why", ""),
+                note=said.get("note", ""),
+                settling=said.get("settling", 0),
+                held_up=said.get("held_up", []),
+                states=counts.get(folder.name, {}),
+                done_today=reader.done_since(folder.name, midnight) if reader is not None else 0,
+                per_minute=reader.done_since(folder.name, since) * 60 / RATE_WINDOW_S
+                if reader is not None
+                else 0.0,
+                median_s=statistics.median(seconds) if seconds else None,
+                last=reader.last_done(folder.name) if reader is not None else None,
+                free_bytes=room.get(os.fspath(folder.output)),
+            )
+        )
+    note = rebuilt(store) if store is not None else None
+    return Overview(
+        at_us=clock.now_us(),
+        running=run is not None,
+        pid=live.get("pid"),
+        workers=live.get("workers"),
+        worker=live.get("worker"),
+        paused=store is not None and Commands(store, clock).is_paused(),
+        rebuilt=None
+        if note is None
+        else {"at": rfc3339(note.at_us), "set_aside": note.aside, "why": note.cause},
+        state_dir=str(directory),
+        folders=tuple(folders),
+    )
+
+
+def midnight_us(now_us: int) -> int:
+    """When this day began, where this machine is, in UTC microseconds."""
+    here = datetime.fromtimestamp(now_us / 1_000_000, tz=UTC).astimezone()
+    return int(here.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1_000_000)

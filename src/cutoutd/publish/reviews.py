@@ -1,0 +1,185 @@
+"""Doubtful results under their names in ``review/``: looked at again once a person has decided about them.
+
+An accepted one is staged once more, from the bytes that the person saw and no others; what was decided is removed, as
+far as it still is as we left it. This module must not decide, and gives no names.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cutoutd.errors import PermanentError
+from cutoutd.jobs import Format, Quality, SourceFacts, Staged
+from cutoutd.publish.digest import examine, open_regular
+from cutoutd.publish.document import read
+from cutoutd.publish.faults import storage_faults
+from cutoutd.publish.naming import sidecar_name
+from cutoutd.publish.sidecar import SCHEMA, read_sidecar
+from cutoutd.publish.staging import result_name
+from cutoutd.publish.writing import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from cutoutd.jobs import Published
+    from cutoutd.publish.directories import Directories
+    from cutoutd.publish.staging import Staging
+    from cutoutd.publish.writing import Sink
+
+_COPY_BYTES = 1 << 20
+
+
+class NotAcceptableError(PermanentError):
+    """What lies in ``review/`` is not what was put there."""
+
+    title = "The cutout cannot be accepted"
+    advice = "`cutoutd retry` cuts the picture again. What was changed by hand is left as it is."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubtful:
+    """A doubtful result, read back.
+
+    Attributes:
+        document: its sidecar.
+        source, quality: as the sidecar has them.
+        staged: its renditions, staged anew; without the overlay.
+    """
+
+    document: Mapping[str, Any]
+    source: SourceFacts
+    quality: Quality
+    staged: tuple[Staged, ...]
+
+
+class Reviews:
+    """The doubtful results of one folder.
+
+    Args:
+        folder: its name.
+        output: its output folder, absolute.
+        sidecars: where sidecars lie, absolute.
+        staging: of this run.
+        directories: syncs.
+    """
+
+    def __init__(
+        self, *, folder: str, output: Path, sidecars: Path, staging: Staging, directories: Directories
+    ) -> None:
+        self._folder = folder
+        self._output = output
+        self._sidecars = sidecars
+        self._staging = staging
+        self._directories = directories
+
+    def take(self, job: int, source: str, sha256: str, shown: Sequence[Published]) -> Doubtful:
+        """Read a doubtful result back, and stage it anew.
+
+        Args:
+            job: the journal's id, for the staged names.
+            source: its path in the input.
+            sha256: of its bytes, as the journal has it.
+            shown: what was published as doubtful for it.
+
+        Raises:
+            NotAcceptableError: something of it is missing, or not as it was put there.
+            StorageError: the disk or share does not answer as it should.
+        """
+        with storage_faults(self._output):
+            document = self._document(source, sha256, shown)
+            if document is None:
+                raise NotAcceptableError("its sidecar is not there, or was changed")
+            try:
+                source_facts, quality = _source(document), _quality(document)
+                sizes = {
+                    str(one["path"]): (int(one["width"]), int(one["height"])) for one in document["outputs"]
+                }
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise NotAcceptableError("its sidecar cannot be understood") from error
+            wanted = sorted((one for one in shown if one.rendition >= 0), key=lambda one: one.rendition)
+            staged = tuple(
+                self._stage(job, number, one, sizes.get(one.path, (0, 0)))
+                for number, one in enumerate(wanted)
+            )
+        return Doubtful(document=document, source=source_facts, quality=quality, staged=staged)
+
+    def clear(self, source: str, shown: Sequence[Published]) -> None:
+        """Remove what was published as doubtful for a source, and its sidecar; what was changed since stays.
+
+        Raises:
+            StorageError: it cannot be removed.
+        """
+        with storage_faults(self._output):
+            places: dict[tuple[Path, Path], None] = {}
+            for one in shown:
+                sidecar = self._sidecars / sidecar_name(one.path)
+                record = read_sidecar(sidecar) if os.path.lexists(sidecar) else None
+                if record is not None and (record.folder, record.path) == (self._folder, source):
+                    sidecar.unlink(missing_ok=True)
+                    places[sidecar.parent, self._sidecars] = None
+                target = self._output / one.path
+                found = examine(target)
+                if found is not None and found.sha256 == one.sha256:
+                    target.unlink(missing_ok=True)
+                    places[target.parent, self._output] = None
+            self._directories.sync(places)
+
+    def _document(self, source: str, sha256: str, shown: Sequence[Published]) -> dict[str, Any] | None:
+        for one in shown:
+            path = self._sidecars / sidecar_name(one.path)
+            record = read_sidecar(path)
+            if record is not None and (record.folder, record.path, record.sha256) == (
+                self._folder,
+                source,
+                sha256,
+            ):
+                return read(path, SCHEMA)
+        return None
+
+    def _stage(self, job: int, number: int, one: Published, size: tuple[int, int]) -> Staged:
+        path = self._output / one.path
+        extension = Format(path.suffix.removeprefix("."))
+        file = open_regular(path) if os.path.lexists(path) else None
+        if file is None:
+            raise NotAcceptableError("it is not there any more", path=path)
+
+        def pour(sink: Sink) -> None:
+            file.seek(0)
+            while block := file.read(_COPY_BYTES):
+                sink.write(block)
+
+        name = result_name(job, number, extension)
+        with file:
+            written = write_whole(self._staging.path(name), pour)
+        if written.sha256 != one.sha256:
+            self._staging.discard(job)
+            raise NotAcceptableError("it was changed since it was put there", path=path)
+        return Staged(
+            name=name,
+            rendition=one.rendition,
+            bytes=written.bytes,
+            sha256=written.sha256,
+            width=size[0],
+            height=size[1],
+            format=extension,
+        )
+
+
+def _source(document: Mapping[str, Any]) -> SourceFacts:
+    source = document["source"]
+    return SourceFacts(
+        bytes=int(source["bytes"]),
+        sha256=str(source["sha256"]),
+        width=int(source["width"]),
+        height=int(source["height"]),
+        format=str(source["format"]),
+        orientation=int(source["orientation"]),
+    )
+
+
+def _quality(document: Mapping[str, Any]) -> Quality:
+    quality = document["quality"]
+    return Quality(score=float(quality["score"]), reasons=tuple(map(str, quality["reasons"])))

@@ -1,0 +1,84 @@
+"""`cutoutd review`: doubtful pictures are listed with their overlay, accepted and rejected, with the daemon up and down."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.acceptance.conftest import Bench, Daemon
+
+
+def drop_empty(bench: Bench, name: str, grey: int) -> Path:
+    """A picture without a subject: its cutout is doubtful for certain."""
+    path = bench.input / name
+    draft = bench.root / "draft.jpg"
+    Image.new("RGB", (240, 180), (grey, grey, grey)).save(draft, format="JPEG")
+    then = time.time() - 60
+    os.utime(draft, (then, then))
+    draft.rename(path)
+    return path
+
+
+def waiting(bench: Bench) -> list[dict[str, Any]]:
+    """What the command lists."""
+    listed = bench.call("review", "list", *bench.pair(), "--json")
+    assert listed.returncode == 0, listed.stderr
+    document = json.loads(listed.stdout)
+    assert document["schema"] == "cutoutd.review/1"
+    found: list[dict[str, Any]] = document["jobs"]
+    return found
+
+
+def test_doubtful_pictures_are_decided_about_with_the_daemon_up_and_down(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """One accepted by a running daemon, one rejected while none runs; the originals are untouched."""
+    kept = [drop_empty(bench, name, grey) for name, grey in (("a.jpg", 90), ("b.jpg", 120))]
+    before = [path.read_bytes() for path in kept]
+    daemon = start()
+    bench.wait_for(lambda: len([name for name in bench.results() if name.endswith(".json")]) == 2, "both")
+    bench.wait_for(lambda: len(waiting(bench)) == 2, "the journal")
+    first, second = sorted(waiting(bench), key=lambda one: str(one["path"]))
+    (overlay,), (cutout,) = first["overlay"], first["outputs"]
+    with Image.open(overlay) as picture:
+        assert picture.size == (240, 180)
+    seen = hashlib.sha256((bench.output / "review" / "a.png").read_bytes()).hexdigest()
+    assert cutout == str(bench.output / "review" / "a.png")
+    assert "subject" in first["why"]
+
+    accepted = bench.call("review", "accept", str(first["job"]), *bench.pair())
+    assert accepted.returncode == 0, accepted.stdout + accepted.stderr
+    assert f"published as {bench.output}/a.png" in accepted.stdout
+    assert hashlib.sha256((bench.output / "a.png").read_bytes()).hexdigest() == seen
+    assert bench.sidecar("a.png.json")["outputs"][0]["sha256"] == seen
+    assert [one["path"] for one in waiting(bench)] == ["b.jpg"]
+
+    daemon.end()
+    rejected = bench.call("review", "reject", str(second["job"]), *bench.pair())
+    assert (rejected.returncode, "will obey when it starts" in rejected.stdout) == (0, True)
+    assert bench.once().returncode == 1  # a rejected picture counts as failed
+    assert bench.results() == ["a.png", "a.png.json", "failed/b.jpg.error.json"]
+    assert "Nothing waits" in bench.call("review", "list", *bench.pair()).stdout
+    assert [path.read_bytes() for path in kept] == before
+
+
+def test_what_waits_for_no_decision_is_told_so(bench: Bench) -> None:
+    """A job that is done, and a call that names none: exit code 2, and nothing is posted."""
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    done, unnamed = (
+        bench.call("review", "accept", "1", *bench.pair()),
+        bench.call("review", "reject", *bench.pair()),
+    )
+    assert done.returncode == unnamed.returncode == 2
+    assert "is done" in done.stderr
+    assert "Nothing waits" in bench.call("review", "accept", "--all", *bench.pair()).stdout

@@ -1,0 +1,119 @@
+"""`cutoutd status --watch` on terminals of several kinds and into a pipe; `cutoutd metrics` into a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import time
+from fcntl import ioctl
+from termios import TIOCSWINSZ
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.conftest import bench_in
+
+if TYPE_CHECKING:
+    from tests.acceptance.conftest import Bench
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def on_terminal(bench: Bench, *, columns: int, seconds: float, **environment: str) -> str:
+    """What a terminal of a width is sent, until Ctrl-C."""
+    ours, theirs = pty.openpty()
+    ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(
+        bench.command("status", *bench.pair(), "--watch", "--every", "0.5"),
+        env={key: value for key, value in bench.environment.items() if key not in ("COLUMNS", "NO_COLOR")}
+        | {"TERM": "xterm-256color"}
+        | environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    said = b""
+    end = time.monotonic() + 30
+    shown_s: float | None = None
+    while time.monotonic() < end and (shown_s is None or time.monotonic() < shown_s + seconds):
+        if select.select([ours], [], [], 0.1)[0]:
+            said += os.read(ours, 65536)
+        if shown_s is None and b"done today" in said:
+            shown_s = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    while select.select([ours], [], [], 5)[0]:
+        try:
+            said += os.read(ours, 65536)
+        except OSError:  # the other end is gone
+            break
+    assert process.wait(20) == 0, said
+    os.close(ours)
+    return said.decode("utf-8", "replace")
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A bench on which one picture was cut."""
+    bench = bench_in(tmp_path_factory.mktemp("watch"))
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    return bench
+
+
+def test_a_person_can_watch_on_a_narrow_terminal_and_without_colours(cut: Bench) -> None:
+    """It is drawn anew in place, wrapped to the width, and leaves the screen as it was."""
+    said = on_terminal(cut, columns=38, seconds=1.2)
+    assert said.count("done today") >= 2
+    assert "\x1b[?1049h" in said
+    assert "\x1b[?1049l" in said
+    assert "\x1b[?25h" in said  # the cursor is back
+    bare = ESCAPES.sub("\n", said)
+    assert max(len(line) for line in re.split(r"[\r\n]+", bare)) <= 38
+    plain = on_terminal(cut, columns=80, seconds=0.1, NO_COLOR="1")
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)
+
+
+def test_a_pipe_gets_plain_text_or_a_line_of_json_at_each_look(cut: Bench) -> None:
+    """And whoever has read enough ends it without a word."""
+    for words, check in (([], "done today"), (["--json"], '"schema"')):
+        process = subprocess.Popen(
+            cut.command("status", *cut.pair(), "--watch", "--every", "0.5", *words),
+            env=cut.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        seen = 0
+        while seen < 2:
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            assert "\x1b" not in line
+            seen += check in line
+            if words:
+                assert json.loads(line)["folders"][0]["done_today"] == 1
+        process.stdout.close()
+        assert process.wait(20) == 0
+        assert process.stderr.read() == ""
+        process.stderr.close()
+
+
+def test_figures_are_written_to_a_file(cut: Bench) -> None:
+    """With the daemon down, and before one ever ran."""
+    pair = ["--input", str(cut.input), "--output-dir", str(cut.output)]
+    file = cut.root / "cutoutd.prom"
+    assert cut.call("metrics", *pair, "--output", file).returncode == 0
+    figures = file.read_text(encoding="utf-8")
+    assert "cutoutd_up 0" in figures
+    assert f'cutoutd_pictures{{folder="{cut.input.name}",state="done"}} 1' in figures
+    fresh = cut.call("metrics", "--input", cut.root / "new", "--output-dir", cut.root / "out")
+    assert (fresh.returncode, "cutoutd_up 0" in fresh.stdout) == (0, True), fresh.stderr

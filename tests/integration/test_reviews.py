@@ -1,0 +1,267 @@
+"""What a person decided about a doubtful result is carried out once, whole, and also after a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.errors import StorageError
+from cutoutd.intake.tenancy import NotOwnerError
+from cutoutd.jobs import JobState
+from cutoutd.journal.decisions import Decision
+from cutoutd.publish import reviews
+from tests.integration.parts import JPEG, NAME, digest, until
+from tests.integration.test_delivery import NEW, OLD, Desk, Power
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cutoutd.jobs import Job
+    from tests.conftest import FakeClock
+
+OVERLAY = b"what was cut away, veiled"
+DOUBTFUL = {"review/a.png": NEW, "review/a-overlay.png": OVERLAY}
+
+
+@pytest.fixture
+def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
+    """Makes deliveries that have begun, and ends them."""
+    made: list[Desk] = []
+
+    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
+        made.append(Desk(tmp_path, clock, **given))
+        made[-1].delivery.start()
+        return made[-1]
+
+    yield build
+    for desk in made:
+        desk.end()
+        desk.journal.close()
+
+
+def doubtful(desk: Desk, name: str = "a.jpg", source: bytes = JPEG) -> Job:
+    """A doubtful cutout with its overlay, published in review/."""
+    job = desk.begin(name, source)
+    cut = desk.cut(job, OVERLAY, NEW, source=source, review=True, rendition=-1)
+    desk.delivery.deliver(job, cut)
+    desk.settle()
+    assert desk.job(job).state is JobState.REVIEW
+    return job
+
+
+def decide(desk: Desk, job: Job, decision: Decision = Decision.ACCEPT) -> Job:
+    """A person's decision, carried out."""
+    decided = desk.journal.decisions.decide(job.id, decision)
+    assert decided is not None
+    desk.delivery.decide(decided)
+    desk.settle()
+    return desk.job(job)
+
+
+def sidecar(desk: Desk, name: str) -> dict[str, Any]:
+    """A sidecar of the output."""
+    content: dict[str, Any] = json.loads((desk.folder.output / name).read_bytes())
+    return content
+
+
+def test_an_accepted_result_gets_its_own_name_and_a_whole_sidecar(make: Callable[..., Desk]) -> None:
+    """The very bytes the person saw; review/ is empty, and the sidecar says who decided."""
+    desk = make()
+    job = doubtful(desk)
+    assert desk.files() == DOUBTFUL
+    before = next(path for path in (desk.folder.output / "review").glob("*.json"))
+    doubt = json.loads(before.read_bytes())
+    done = decide(desk, job)
+    assert done.state is JobState.DONE
+    assert desk.files() == {"a.png": NEW}
+    assert list((desk.folder.output / "review").iterdir()) == []
+    said = sidecar(desk, "a.png.json")
+    assert said["outputs"] == [
+        {"path": "a.png", "bytes": len(NEW), "sha256": digest(NEW), "width": 4, "height": 3, "format": "png"}
+    ]
+    for key in ("source", "model", "runtime", "settings_sha256", "quality", "accepted_at", "job"):
+        assert said[key] == doubt[key]
+    assert "a person accepted it" in said["warnings"][-1]
+    assert done.detail["model"] == doubt["model"]["name"]
+    assert [one.path for one in desk.journal.names.earlier(NAME, "a.jpg")] == ["a.png"]
+    assert [result.state for result in desk.results] == [JobState.REVIEW, JobState.DONE]
+    assert desk.staged() == []
+
+
+def test_an_accepted_result_sends_its_original_away_as_any_other(
+    make: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """Not before it has its name."""
+    desk = make(originals="move", originals_dir=str(tmp_path / "kept"))
+    job = doubtful(desk)
+    assert (desk.folder.input / "a.jpg").exists()
+    decide(desk, job)
+    assert (tmp_path / "kept" / "a.jpg").read_bytes() == JPEG
+    assert not (desk.folder.input / "a.jpg").exists()
+
+
+def test_an_accepted_result_never_takes_a_strangers_name(make: Callable[..., Desk]) -> None:
+    """It gets the next one, as any result."""
+    desk = make()
+    job = doubtful(desk)
+    (desk.folder.output / "a.png").write_bytes(b"theirs")
+    decide(desk, job)
+    assert desk.files() == {"a.png": b"theirs", "a-jpg.png": NEW}
+
+
+def test_an_accepted_result_takes_its_own_earlier_ones_place(make: Callable[..., Desk]) -> None:
+    """A good one of an earlier version is replaced, once."""
+    desk = make()
+    desk.deliver("a.jpg", OLD, source=JPEG + b"1")
+    job = doubtful(desk, source=JPEG + b"22")
+    assert desk.files() == {"a.png": OLD} | DOUBTFUL
+    decide(desk, job)
+    assert desk.files() == {"a.png": NEW}
+
+
+@pytest.mark.parametrize("how", ["changed", "removed", "sidecar changed", "sidecar removed", "a link"])
+def test_what_is_not_as_it_was_put_there_is_not_accepted(make: Callable[..., Desk], how: str) -> None:
+    """It stays where it is, the person is told why, and may decide anew."""
+    desk = make()
+    job = doubtful(desk)
+    target = desk.folder.output / "review" / "a.png"
+    (record,) = (desk.folder.output / "review").glob("*.json")
+    match how:
+        case "changed":
+            target.write_bytes(b"retouched")
+        case "removed":
+            target.unlink()
+        case "a link":
+            target.unlink()
+            target.symlink_to("/etc/hostname")
+        case "sidecar changed":
+            record.write_text(record.read_text().replace(digest(JPEG), "0" * 64))
+        case _:
+            record.unlink()
+    refused = decide(desk, job)
+    assert refused.state is JobState.REVIEW
+    assert refused.detail["refused"]
+    assert "decision" not in refused.detail
+    assert not (desk.folder.output / "a.png").exists()
+    assert desk.staged() == []
+    if how == "changed":
+        assert target.read_bytes() == b"retouched"
+    rejected = decide(desk, job, Decision.REJECT)
+    assert rejected.state is JobState.FAILED
+    assert os.path.lexists(target) is (how in ("changed", "a link"))
+
+
+def test_a_rejected_result_goes_and_its_original_stays(make: Callable[..., Desk]) -> None:
+    """It counts as failed, with the reason; `retry --failed` leaves it alone, its number does not."""
+    desk = make(originals="delete")
+    job = doubtful(desk)
+    rejected = decide(desk, job, Decision.REJECT)
+    assert rejected.state is JobState.FAILED
+    assert rejected.detail["failure"]["code"] == "Rejected"
+    assert "no subject" in rejected.detail["failure"]["cause"]
+    assert desk.files() == {}
+    assert (desk.folder.input / "a.jpg").read_bytes() == JPEG
+    assert sidecar(desk, "failed/a.jpg.error.json")["title"] == "Rejected in review"
+    assert desk.journal.names.published_sha256(NAME, "a.jpg") is None
+    assert desk.journal.queue.retry(None) == 0
+    assert desk.journal.queue.retry(job.id) == 1
+
+
+def test_a_decision_about_what_is_over_is_none(make: Callable[..., Desk]) -> None:
+    """A job that is done, or that a newer version took the place of; and one that was retried meanwhile."""
+    desk = make()
+    done = desk.deliver("b.jpg", NEW)
+    assert desk.journal.decisions.decide(done.id, Decision.ACCEPT) is None
+    job = doubtful(desk)
+    assert desk.journal.decisions.decide(job.id, Decision.ACCEPT) is not None
+    desk.journal.queue.retry(job.id)
+    desk.delivery.decide(job)
+    desk.settle()
+    assert desk.job(job).state is JobState.QUEUED
+    assert desk.files() == {"b.png": NEW} | DOUBTFUL
+    newer = doubtful(desk, source=JPEG + b"newer")
+    assert desk.journal.decisions.decide(job.id, Decision.REJECT) is None
+    assert desk.journal.decisions.decide(newer.id, Decision.REJECT) is not None
+
+
+@pytest.mark.parametrize("decision", [*Decision])
+@pytest.mark.parametrize("when", ["before", "amid", "after the names", "while clearing"])
+def test_a_crash_at_any_step_is_made_good_by_the_next_start(
+    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, decision: Decision, when: str
+) -> None:
+    """One result, or none; nothing is left in review/, nothing is staged."""
+    faults: list[Any] = []
+    desk = make(faults=faults)
+    job = doubtful(desk)
+    clear = reviews.Reviews.clear
+
+    def dies(self: reviews.Reviews, *arguments: Any) -> None:  # noqa: ANN401 -- as of clear
+        if when == "while clearing":
+            clear(self, *arguments)
+        raise Power
+
+    if when == "amid":
+        faults.append(Power())
+    if when in ("after the names", "while clearing") or (when == "amid" and decision is Decision.REJECT):
+        monkeypatch.setattr(reviews.Reviews, "clear", dies)
+    decided = desk.journal.decisions.decide(job.id, decision)
+    assert decided is not None
+    if when != "before":
+        desk.delivery.decide(decided)
+        until(lambda: desk.delivery.failure is not None, "the crash")
+    monkeypatch.setattr(reviews.Reviews, "clear", clear)
+    desk.journal.close()
+    again = make(run="run-2")
+    for unfinished in again.journal.queue.recover():
+        again.delivery.repair(unfinished)
+    again.delivery.sweep(frozenset({"run-1"}))
+    for waiting in again.journal.decisions.pending(NAME):
+        again.delivery.decide(waiting)
+    again.settle()
+    if decision is Decision.ACCEPT:
+        assert again.job(job).state is JobState.DONE
+        assert again.files() == {"a.png": NEW}
+        assert sidecar(again, "a.png.json")["outputs"][0]["sha256"] == digest(NEW)
+        assert again.job(job).detail["model"] == "m"
+    else:
+        assert again.job(job).state is JobState.FAILED
+        assert again.files() == {}
+    assert not list((again.folder.output / "review").glob("*"))
+    assert again.staged() == []
+
+
+def test_a_decision_waits_for_a_disk_that_refuses(make: Callable[..., Desk]) -> None:
+    """And is carried out when it is well again."""
+    faults: list[Any] = []
+    desk = make(faults=faults)
+    job = doubtful(desk)
+    faults += [StorageError("full"), StorageError("full")]
+    decide(desk, job)
+    assert desk.job(job).state is JobState.PUBLISHING
+    for _ in range(3):
+        desk.clock.advance(60)
+        desk.poke()
+        desk.settle()
+    until(lambda: desk.job(job).state is JobState.DONE, "the publication")
+    assert desk.files() == {"a.png": NEW}
+
+
+@pytest.mark.parametrize("decision", [*Decision])
+def test_a_machine_that_lost_the_folder_decides_nothing(
+    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, decision: Decision
+) -> None:
+    """The decision waits, and nothing of the doubtful result is lost."""
+    desk = make()
+    job = doubtful(desk)
+
+    def refuse() -> None:
+        raise NotOwnerError("another has it")
+
+    monkeypatch.setattr(desk.delivery, "_prove", refuse)
+    waiting = decide(desk, job, decision)
+    assert (waiting.state, waiting.detail["decision"]) == (JobState.REVIEW, decision)
+    assert desk.files() == DOUBTFUL

@@ -1,0 +1,214 @@
+"""Status for a person and figures for machines, from a journal and a status file of a test's own."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.cli import board
+from cutoutd.cli.status import as_document
+from cutoutd.daemon.standing import HeldUp, Standing, Watching
+from cutoutd.daemon.statusfile import StatusFile
+from cutoutd.errors import UsageError
+from cutoutd.jobs import JobState, Version
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.state import StateDirectory
+from cutoutd.overview import metrics
+from cutoutd.overview.overview import Overview, look, midnight_us, room_of
+from cutoutd.settings.schema import Folder, Service, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import FakeClock
+
+NASTY = 'shop "1\\2"'
+SAMPLE = re.compile(
+    r'[a-z_]+(\{[a-z]+="(?:[^"\\\n]|\\["\\n])*"(,[a-z]+="[^"]*")*\})? -?[0-9.]+(e[+-]?[0-9]+)?'
+)
+
+
+class Room:
+    """A state directory, its journal, and two folders."""
+
+    def __init__(self, root: Path, clock: FakeClock) -> None:
+        self.clock = clock
+        self.state = StateDirectory(root / "state")
+        self.journal = Journal(root / "state", run=self.state.run, clock=clock)
+        self.settings = Settings(
+            service=Service(state_dir=root / "state"),
+            folder=(
+                Folder(name="shop", input=root / "in", output=root / "out"),
+                Folder(name=NASTY, input=root / "in2", output=root / "out2"),
+            ),
+        )
+
+    def job(self, name: str, state: JobState = JobState.DONE, **detail: Any) -> None:  # noqa: ANN401 -- JSON
+        """A picture that ended so."""
+        (number,) = self.journal.acceptance.accept("shop", [Version(path=name, size=1, mtime_ns=1)])
+        if state is not JobState.QUEUED:
+            self.journal.queue.finish(number, state, detail=detail)
+
+    def show(self, standing: Standing) -> None:
+        """What the daemon says of the folder."""
+        file = StatusFile(self.settings.service.state_dir, self.state.run)
+        file.show({"shop": standing}, workers=2, facts=None, paused=False)
+
+    def look(self) -> Overview:
+        """All of it."""
+        room = {str(self.settings.folder[0].output): 5 << 30}
+        return look(self.settings, self.journal.store, self.clock, room)
+
+
+@pytest.fixture
+def room(tmp_path: Path, clock: FakeClock) -> Iterator[Room]:
+    """A room of the test's own, with a daemon that runs."""
+    room = Room(tmp_path, clock)
+    with room.state:
+        yield room
+    room.journal.close()
+
+
+def text(overview: Overview) -> str:
+    """As a pipe gets it."""
+    return "\n".join(map(board.plain, board.lines(overview)))
+
+
+def test_a_glance_tells_how_a_folder_stands(room: Room) -> None:
+    """Watching, waiting, done today, failed, in review, the time a picture takes, the last one, the room."""
+    for number, seconds in enumerate((1.0, 9.0, 2.0)):
+        room.job(f"{number}.jpg", outputs=[f"/out/{number}.png"], seconds=seconds)
+    room.job("bad.jpg", JobState.FAILED)
+    room.job("doubtful.jpg", JobState.REVIEW, seconds=3.0)
+    room.job("waits.jpg", JobState.QUEUED)
+    room.show(Standing(watching=Watching.NATIVE, settling=4))
+    said = text(room.look())
+    for part in (
+        "cutoutd runs (process",
+        "1 waiting, 0 in work, 4 arriving, 4 done today, 1 to review, 1 failed",
+        "2.5 s a picture",
+        "5.0 GiB free",
+        "  watching",
+    ):
+        assert part in said, said
+    assert "last: " in said
+
+
+def test_a_folder_that_stands_by_says_why(room: Room) -> None:
+    """And which file is waited for, on one line whatever its name."""
+    held = HeldUp(path="x\n\x1b[31m.jpg", why="still being written")
+    room.show(Standing(watching=Watching.STANDING_BY, why="the share is away", held_up=(held,)))
+    said = text(room.look())
+    assert "STANDING BY: the share is away" in said
+    assert "\x1b" not in said
+    assert "not taken yet: x\\n" in said
+
+
+def test_a_daemon_that_is_down_is_not_said_to_watch(room: Room, tmp_path: Path) -> None:
+    """What it wrote last is a dead one's word; the journal still counts."""
+    room.job("a.jpg")
+    room.show(Standing(watching=Watching.NATIVE))
+    other = Settings(service=Service(state_dir=tmp_path / "elsewhere"), folder=room.settings.folder)
+    down = look(other, room.journal.store, room.clock, {})
+    assert not down.running
+    assert "does not run" in text(down)
+    assert "watching" not in text(down)
+    assert "1 done today" in text(down)
+
+
+def test_today_begins_at_midnight_here(room: Room) -> None:
+    """What was done before it counts for yesterday."""
+    room.job("a.jpg")
+    assert room.look().folders[0].done_today == 1
+    room.clock.advance(24 * 3600)
+    assert room.look().folders[0].done_today == 0
+    begun = datetime.fromtimestamp(midnight_us(room.clock.now_us()) / 1e6, tz=UTC).astimezone()
+    assert (begun.hour, begun.minute, begun.second) == (0, 0, 0)
+
+
+def test_the_document_keeps_its_fields_and_has_more(room: Room) -> None:
+    """Of schema cutoutd.status/1; machines read it already."""
+    room.job("a.jpg", outputs=["/out/a.png"], seconds=1.5)
+    room.show(Standing(watching=Watching.POLL, why="as configured"))
+    document = json.loads(json.dumps(as_document(room.look())))
+    assert document["schema"] == "cutoutd.status/1"
+    assert {"running", "pid", "paused", "rebuilt", "workers", "worker", "state_dir", "folders"} <= set(
+        document
+    )
+    folder = document["folders"][0]
+    before = {
+        "name",
+        "watching",
+        "why",
+        "note",
+        "settling",
+        "held_up",
+        "queue",
+        "states",
+        "images_per_minute",
+        "last",
+    }
+    assert before | {"input", "output"} <= set(folder)
+    assert (folder["states"], folder["queue"], folder["median_s"]) == ({"done": 1}, 0, 1.5)
+    assert folder["free_bytes"] == 5 << 30
+    assert folder["last"]["outputs"] == ["/out/a.png"]
+
+
+def test_figures_are_well_formed_and_end_with_their_mark(room: Room) -> None:
+    """Each line is a comment or a sample; each family is declared once, before its samples; names are escaped."""
+    room.job("a.jpg", seconds=1.0)
+    room.show(Standing(watching=Watching.NATIVE))
+    rendered = metrics.render(room.look())
+    assert rendered.endswith("\n# EOF\n")
+    declared: set[str] = set()
+    for line in rendered.splitlines()[:-1]:
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            assert name not in declared
+            assert kind == "gauge"
+            declared.add(name)
+        elif not line.startswith("# HELP "):
+            assert SAMPLE.fullmatch(line), line
+            assert re.split(r"[{ ]", line)[0] in declared
+    assert 'cutoutd_pictures{folder="shop",state="done"} 1' in rendered
+    assert 'cutoutd_folder_open{folder="shop"} 1' in rendered
+    assert 'folder="shop \\"1\\\\2\\""' in rendered
+    assert "cutoutd_up 1" in rendered
+
+
+def test_figures_are_there_where_no_daemon_has_ever_run(room: Room) -> None:
+    """An alert wants to hear just that."""
+    nothing = look(room.settings, None, room.clock, {})
+    assert "cutoutd_up 0" in metrics.render(nothing)
+
+
+def test_a_file_of_figures_is_whole_and_readable_by_others(room: Room, tmp_path: Path) -> None:
+    """node_exporter is another user; a draft never has a name that it reads."""
+    path = tmp_path / "cutoutd.prom"
+    path.write_text("old")
+    metrics.write(metrics.render(room.look()), path)
+    assert path.read_text(encoding="utf-8").endswith("# EOF\n")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert [one.name for one in tmp_path.glob("*.prom*")] == [path.name]
+    with pytest.raises(UsageError):
+        metrics.write("", tmp_path / "nowhere" / "cutoutd.prom")
+
+
+def test_room_is_told_for_each_place_once_and_not_for_what_is_not_there(tmp_path: Path) -> None:
+    """Asked in a process of its own."""
+    found = room_of([str(tmp_path), str(tmp_path / "nowhere"), str(tmp_path)])
+    assert found[str(tmp_path)]
+    assert found[str(tmp_path / "nowhere")] is None
+
+
+def test_a_paused_daemon_says_how_it_goes_on(room: Room) -> None:
+    """In the first line."""
+    room.show(Standing(watching=Watching.NATIVE))
+    assert "`cutoutd resume`" in text(replace(room.look(), paused=True)).splitlines()[0]
