@@ -13,7 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon import workforce
+from cutoutd.daemon.alarm import Alarm
 from cutoutd.daemon.assembly import confine, obeying_signals, publisher_of, rules_of
+from cutoutd.daemon.attending import Attending
 from cutoutd.daemon.delivery import Delivery
 from cutoutd.daemon.gate import Gate
 from cutoutd.daemon.heartbeat import Heartbeat
@@ -29,6 +31,7 @@ from cutoutd.daemon.statusfile import StatusFile
 from cutoutd.daemon.supervisor import Once, Supervisor, Tally
 from cutoutd.daemon.watcher import Watcher
 from cutoutd.daemon.workforce import Workforce
+from cutoutd.errors import CutoutdError
 from cutoutd.intake.tenancy import Tenancy
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
@@ -110,27 +113,34 @@ def run(
         CutoutdError: a fault of the machine's or ours.
     """
     model = catalog.find(settings.model.name)
-    catalog.verify(model)
     patience = Patience(lasting=not once)
     with patience.until_done(partial(StateDirectory, settings.service.state_dir)) as state:
         # Before any thread: everything this process starts from here on is without a network.
         layers = confine(settings)
+        attending = Attending(listener, settings)
         get().info("daemon.started", pid=os.getpid(), state_dir=str(state.path), sandbox=layers)
-        opened = patience.until_done(partial(Journal, state.path, run=state.run, clock=clock))
-        with closing(opened) as journal:
-            daemon = Daemon(
-                settings,
-                model,
-                state=state,
-                journal=journal,
-                clock=clock,
-                listener=listener,
-                once=once,
-                manager=manager or ServiceManager(),
-                read_again=read_again,
-                uploads=uploads,
-            )
-            outcome = daemon.run(timeout_s)
+        try:
+            catalog.verify(model)
+            opened = patience.until_done(partial(Journal, state.path, run=state.run, clock=clock))
+            with closing(opened) as journal:
+                daemon = Daemon(
+                    settings,
+                    model,
+                    state=state,
+                    journal=journal,
+                    clock=clock,
+                    listener=attending,
+                    once=once,
+                    manager=manager or ServiceManager(),
+                    read_again=read_again,
+                    uploads=uploads,
+                )
+                outcome = daemon.run(timeout_s)
+        except CutoutdError as error:
+            attending.ended(error)
+            raise
+        finally:
+            attending.close(patient=once)
         get().info("daemon.stopped", **asdict(outcome.tally))
         return outcome
 
@@ -159,7 +169,7 @@ class Daemon:
         state: StateDirectory,
         journal: Journal,
         clock: Clock,
-        listener: Listener,
+        listener: Attending,
         once: bool,
         manager: ServiceManager,
         read_again: Callable[[], Settings] | None,
@@ -178,6 +188,7 @@ class Daemon:
         self._manager = manager
         self._reloads = read_again is not None
         self._reloader = Reloader(settings, read_again or (lambda: settings), self._wake)
+        listener.follow(lambda: self._reloader.settings)
         self._folders = self._roster(frozenset())
         self._post = (
             PostRoom(state.path, journal, clock, max_upload_px=settings.hosted.max_upload_px)
@@ -236,6 +247,12 @@ class Daemon:
             status=StatusFile(self._state.path, self._state.run),
             clock=self._clock,
             heartbeat=Heartbeat(self._manager, self._clock),
+            alarm=Alarm(
+                self._listener.alarm,
+                waiting=Reader(self._journal.store).waiting,
+                state_dir=self._state.path,
+                clock=self._clock,
+            ),
             once=Once(timeout_s=timeout_s) if self._once else None,
             post=self._post,
         )

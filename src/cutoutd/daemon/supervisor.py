@@ -24,6 +24,7 @@ from cutoutd.ports import Finished
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
+    from cutoutd.daemon.alarm import Alarm
     from cutoutd.daemon.listener import Listener, Result
     from cutoutd.daemon.postroom import PostRoom
     from cutoutd.daemon.roster import Roster
@@ -78,11 +79,12 @@ class Supervisor:
         status: the file for `cutoutd status`, if there is to be one.
         clock: for ages and deadlines.
         heartbeat: tells the service manager how things are.
+        alarm: notices what needs the owner.
         once: end when nothing is runnable.
         post: outbox and inbox; None: nothing is uploaded in this run.
     """
 
-    def __init__(  # noqa: PLR0913 -- it joins all the parts of a run
+    def __init__(  # noqa: PLR0913 -- the daemon is put together here, and each part is a keyword
         self,
         *,
         journal: Journal,
@@ -93,6 +95,7 @@ class Supervisor:
         status: StatusFile | None,
         clock: Clock,
         heartbeat: Heartbeat | None = None,
+        alarm: Alarm | None = None,
         once: Once | None = None,
         post: PostRoom | None = None,
     ) -> None:
@@ -101,6 +104,7 @@ class Supervisor:
         self._folders = folders
         self._results = results
         self._heartbeat = heartbeat or Heartbeat(ServiceManager(), clock)
+        self._alarm = alarm
         self._dispatcher = Dispatcher(journal.queue, {})
         self._listener = listener
         self._status = status
@@ -259,6 +263,8 @@ class Supervisor:
                 folder.delivery.hurry()
 
     def _show(self) -> None:
+        if self._alarm is not None:
+            self._alarm.look(self._folders.standings())
         if self._heartbeat.wants_status:
             folders = self._folders.standings().values()
             self._heartbeat.status(

@@ -35,6 +35,13 @@ class Reader:
             counts.setdefault(row["folder"], {})[JobState(row["state"])] = row["n"]
         return counts
 
+    def waiting(self) -> dict[str, int]:
+        """How many pictures wait in each folder."""
+        rows = self._store.rows(
+            "SELECT folder, COUNT(*) AS n FROM job WHERE state IN ('queued', 'retry') GROUP BY folder"
+        )
+        return {row["folder"]: int(row["n"]) for row in rows}
+
     def done_since(self, folder: str, since_us: int) -> int:
         """How many of a folder's jobs were published since a time: its rate."""
         row = self._store.row(

@@ -1,0 +1,162 @@
+"""Notices what needs the owner: a folder that stands by or is paused, a queue that grows, a hosted route that is paused.
+
+Told once when it has lasted for a while, and once when it has been over for a while: a share that comes and goes every
+few seconds is one alarm. It must not look at a folder; it is given how they stand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, Protocol
+
+from cutoutd.daemon.standing import Watching
+from cutoutd.egress import Places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from cutoutd.clock import Clock
+    from cutoutd.daemon.standing import Standing
+
+HOLD_S: Final = 10.0
+"""So long a thing must last, or be over, before it is told."""
+
+SAMPLE_S: Final = 300.0
+"""Between two looks at how many pictures wait."""
+
+GROWTHS: Final = 3
+"""So many looks in a row with more pictures than the last one are a queue that grows."""
+
+LEAST: Final = 50
+"""With fewer, a person sees for himself."""
+
+LOOK_S: Final = 5.0
+
+_KINDS: Final = {Watching.STANDING_BY: "standing-by", Watching.PAUSED: "paused"}
+
+Key = tuple[str, str]
+"""A folder's name, empty for all of them, and the kind of thing."""
+
+
+class Tell(Protocol):
+    """Is told of an alarm; must return at once."""
+
+    def __call__(self, folder: str, kind: str, message: str, *, over: bool) -> None:
+        """It has begun, or is over."""
+
+
+@dataclass(slots=True)
+class _Concern:
+    """One thing that is the case, or was a moment ago.
+
+    Attributes:
+        message: for a person.
+        since_s: when it began, or when it was over, in monotonic seconds.
+        told: it was told.
+        present: it is the case.
+    """
+
+    message: str
+    since_s: float
+    told: bool = False
+    present: bool = True
+
+
+class Alarm:
+    """Looks at how things stand, now and then.
+
+    Args:
+        tell: is told.
+        waiting: how many pictures wait in each folder.
+        state_dir: where a paused hosted route is marked.
+        clock: its monotonic side.
+    """
+
+    def __init__(
+        self, tell: Tell, *, waiting: Callable[[], Mapping[str, int]], state_dir: Path, clock: Clock
+    ) -> None:
+        self._tell = tell
+        self._queues = Queues(waiting, clock)
+        self._paused_mark = Places.under(state_dir).paused
+        self._clock = clock
+        self._concerns: dict[Key, _Concern] = {}
+        self._next_s = 0.0
+
+    def look(self, standings: Mapping[str, Standing]) -> None:
+        """Look, and tell what has lasted.
+
+        Args:
+            standings: of the folders.
+        """
+        now_s = self._clock.monotonic_s()
+        if now_s < self._next_s:
+            return
+        self._next_s = now_s + LOOK_S
+        found = dict(self._found(standings))
+        for key, message in found.items():
+            concern = self._concerns.setdefault(key, _Concern(message=message, since_s=now_s))
+            concern.message = message
+            if not concern.present:
+                concern.present, concern.since_s = True, now_s
+            if not concern.told and now_s - concern.since_s >= HOLD_S:
+                concern.told = True
+                self._tell(*key, message, over=False)
+        for key, concern in list(self._concerns.items()):
+            if key not in found:
+                self._is_over(key, concern, now_s)
+
+    def _is_over(self, key: Key, concern: _Concern, now_s: float) -> None:
+        if concern.present:
+            concern.present, concern.since_s = False, now_s
+        if not concern.told:
+            del self._concerns[key]  # it was nothing
+        elif now_s - concern.since_s >= HOLD_S:
+            del self._concerns[key]
+            self._tell(*key, f"it is over: {concern.message}", over=True)
+
+    def _found(self, standings: Mapping[str, Standing]) -> Iterator[tuple[Key, str]]:
+        for name, standing in standings.items():
+            kind = _KINDS.get(standing.watching)
+            if kind is not None:
+                yield (name, kind), f"{standing.watching}: {standing.why}"
+        yield from self._queues.growing()
+        if self._paused_mark.exists():
+            yield ("", "hosted-paused"), "the hosted route is paused: nothing is uploaded"
+
+
+class Queues:
+    """How many pictures wait, over the last quarter of an hour.
+
+    Args:
+        waiting: how many, by folder.
+        clock: its monotonic side.
+    """
+
+    def __init__(self, waiting: Callable[[], Mapping[str, int]], clock: Clock) -> None:
+        self._waiting = waiting
+        self._clock = clock
+        self._samples: dict[str, list[int]] = {}
+        self._alarmed: dict[str, int] = {}
+        self._next_s = 0.0
+
+    def growing(self) -> Iterator[tuple[Key, str]]:
+        """The queues that have grown at each look; until they are half as long again."""
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._next_s:
+            self._next_s = now_s + SAMPLE_S
+            self._sample(self._waiting())
+        for name, length in self._alarmed.items():
+            yield (name, "queue"), f"{length} pictures wait, and they become more"
+
+    def _sample(self, waiting: Mapping[str, int]) -> None:
+        for name in {*waiting, *self._samples}:
+            length = waiting.get(name, 0)
+            samples = [*self._samples.get(name, []), length][-GROWTHS - 1 :]
+            self._samples[name] = samples
+            grows = len(samples) > GROWTHS and all(before < after for before, after in pairwise(samples))
+            if grows and length >= LEAST:
+                self._alarmed[name] = length
+            elif length < self._alarmed.get(name, 0) / 2:
+                del self._alarmed[name]

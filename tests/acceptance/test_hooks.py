@@ -1,0 +1,123 @@
+"""Commands of the owner's, run by a real daemon: what they get, and what they can and cannot do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cutoutd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.acceptance.conftest import Bench, Daemon
+
+TELL = """
+import errno, json, os, socket, sys
+
+def tried(family):
+    try:
+        socket.socket(family, socket.SOCK_STREAM).close()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "done"
+
+with open("/proc/self/status") as file:
+    status = dict(line.split(":\\t", 1) for line in file.read().splitlines() if ":\\t" in line)
+said = {
+    "arguments": sys.argv[2:],
+    "event": os.environ["HOOK_EVENT"],
+    "state": os.environ["HOOK_STATE"],
+    "message": os.environ["HOOK_MESSAGE"],
+    "inet": tried(socket.AF_INET),
+    "inet6": tried(socket.AF_INET6),
+    "unix": tried(socket.AF_UNIX),
+    "privileges": status["NoNewPrivs"],
+}
+with open(sys.argv[1], "a") as file:
+    file.write(json.dumps(said) + "\\n")
+"""
+
+
+def configure(bench: Bench, **more: str) -> Path:
+    """A configuration whose every event is told, and where it is."""
+    command = json.dumps([sys.executable, "-c", TELL, os.fspath(bench.root / "told")])
+    events = "\n".join(
+        f"{event} = {command}" for event in ("on_done", "on_review", "on_failed", "on_attention")
+    )
+    config = bench.root / "c.toml"
+    config.write_text(
+        f"[hooks]\n{events}\n{more.get('hooks', '')}\n"
+        f'[[folder]]\nname = "shop"\ninput = "{bench.input}"\noutput = "{bench.output}"\nsettle_s = 0.2\n'
+        f"poll_interval_s = 0.5\nrescan_interval_s = 1\n",
+        encoding="utf-8",
+    )
+    return config
+
+
+def told(bench: Bench) -> list[dict[str, Any]]:
+    """What the commands wrote."""
+    file = bench.root / "told"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def test_a_command_hears_of_each_result_and_has_no_network(bench: Bench) -> None:
+    """A run of ``--once`` waits for it; the kernel refuses it every socket but local ones, and any new privilege."""
+    config = configure(bench)
+    bench.drop("a.jpg")
+    broken = bench.drop("broken.jpg")
+    then = broken.stat().st_mtime_ns
+    broken.write_bytes(broken.read_bytes()[:2000])
+    os.utime(broken, ns=(then, then))
+    run = bench.call("run", "--config", config, "--once")
+    found = {one["event"]: one for one in told(bench)}
+    assert set(found) == {"on_done", "on_failed"}, run.stderr
+    done, failed = found["on_done"], found["on_failed"]
+    assert done["arguments"] == [os.fspath(bench.output / "a.png.json")]
+    assert failed["arguments"] == [os.fspath(bench.output / "failed" / "broken.jpg.error.json")]
+    assert all(Path(one["arguments"][0]).is_file() for one in (done, failed))
+    assert {(one["inet"], one["inet6"], one["unix"]) for one in (done, failed)} == {
+        ("EPERM", "EPERM", "done")
+    }
+    assert done["privileges"] == "1"
+    assert failed["message"]
+
+
+def test_a_folder_that_goes_away_and_comes_back_is_told_once_each(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """After it has lasted; work goes on meanwhile and afterwards."""
+    config = configure(bench)
+    bench.drop("a.jpg")
+    start("--config", config)
+    bench.wait_for(lambda: any(one["event"] == "on_done" for one in told(bench)), "the cutout")
+    away = bench.root / "away"
+    bench.input.rename(away)
+    bench.wait_for(lambda: any(one["event"] == "on_attention" for one in told(bench)), "the alarm")
+    away.rename(bench.input)
+    bench.wait_for(lambda: sum(one["event"] == "on_attention" for one in told(bench)) == 2, "its end")
+    begun, over = (one for one in told(bench) if one["event"] == "on_attention")
+    assert (begun["state"], over["state"]) == ("begun", "over")
+    assert begun["arguments"][0].startswith("cutoutd: shop: standing by")
+    assert over["arguments"][0].startswith("cutoutd: shop: it is over")
+
+
+def test_an_altered_model_is_told_before_the_daemon_ends(bench: Bench) -> None:
+    """With exit code 4 as ever, by a command that has no network even so; a command that hangs delays it a little."""
+    package = Path(cutoutd.__file__).parent
+    shutil.copytree(package, bench.root / "code" / "cutoutd", ignore=shutil.ignore_patterns("__pycache__"))
+    weights = bench.root / "code" / "cutoutd" / "weights"
+    if not weights.exists():
+        shutil.copytree(package.parents[1] / "models", weights)
+    (model,) = weights.glob("*.onnx")
+    model.write_bytes(model.read_bytes()[:-1])
+    bench.environment["PYTHONPATH"] = str(bench.root / "code")
+    run = bench.call("run", "--config", configure(bench))
+    assert run.returncode == 4, run.stderr
+    (ended,) = told(bench)
+    assert "it has ended: Model missing or altered" in ended["arguments"][0]
+    assert ended["inet"] == "EPERM"

@@ -1,0 +1,243 @@
+"""Commands of the owner's: run with what they need, ended in time, and in nobody's way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from structlog.testing import capture_logs
+
+from cutoutd.daemon.attending import Attending
+from cutoutd.daemon.errands import QUEUED, Errand, Errands, run
+from cutoutd.daemon.listener import Result
+from cutoutd.errors import ModelError
+from cutoutd.jobs import JobState
+from cutoutd.settings.schema import CommonHooks, Folder, Hooks, Settings
+from tests.integration.parts import Heard, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WRITE = """
+import json, os, sys
+facts = {key: value for key, value in os.environ.items() if key.startswith("HOOK_")}
+with open(sys.argv[1], "a") as file:
+    file.write(json.dumps([sys.argv[2:], facts]) + "\\n")
+"""
+
+
+def errand(*command: str, timeout_s: float = 20.0) -> Errand:
+    """A command for a finished cutout."""
+    return Errand(event="on_done", command=command, facts={"HOOK_X": "y"}, timeout_s=timeout_s)
+
+
+def python(code: str, *arguments: str, timeout_s: float = 20.0) -> Errand:
+    """A command of Python's."""
+    return errand(sys.executable, "-c", code, *arguments, timeout_s=timeout_s)
+
+
+def lines(path: Path) -> list[tuple[list[str], dict[str, str]]]:
+    """What the command above has written."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return [(said[0], said[1]) for said in map(json.loads, text.splitlines())]
+
+
+def test_a_command_gets_its_arguments_and_facts_and_no_shell(tmp_path: Path) -> None:
+    """Whatever stands in them."""
+    out = tmp_path / "out"
+    nasty = f"$(touch {tmp_path}/pwned); `id` 'x' \n caf\udce9"
+    assert run(python(WRITE, os.fspath(out), nasty)) == ""
+    assert lines(out) == [([nasty], {"HOOK_X": "y"})]
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import sys; sys.exit('no such\\nplace')", "code 1: no such / place"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "signal 9"),
+        ("import sys; sys.stderr.write('x' * 10_000_000); sys.exit(3)", "code 3: xxx"),
+    ],
+)
+def test_a_command_that_fails_says_why(code: str, said: str) -> None:
+    """By the end of what it wrote, however much that was."""
+    why = run(python(code))
+    assert said in why
+    assert len(why) < 600
+
+
+def test_a_command_that_is_not_there_is_no_fault_of_ours(tmp_path: Path) -> None:
+    """Nor one that may not be run."""
+    assert "No such file" in run(errand("/no/such/program"))
+    file = tmp_path / "script"
+    file.write_text("#!/bin/sh\n")
+    assert "Permission denied" in run(errand(os.fspath(file)))
+
+
+def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path: Path) -> None:
+    """Its children too."""
+    mark = tmp_path / "pid"
+    code = (
+        "import os, sys, time\n"
+        "if os.fork() == 0:\n"
+        "    open(sys.argv[1], 'w').write(str(os.getpid()))\n"
+        "time.sleep(60)\n"
+    )
+    begun = time.monotonic()
+    assert "timeout_s = 1" in run(python(code, os.fspath(mark), timeout_s=1.0))
+    assert time.monotonic() - begun < 5
+
+    def is_gone() -> bool:
+        try:
+            text = Path(f"/proc/{mark.read_text()}/status").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return True
+        return "State:\tZ" in text
+
+    until(is_gone, "its child's end")
+
+
+def test_what_a_command_leaves_running_is_not_waited_for() -> None:
+    """As a desktop notification that stays on the screen; even if it holds the pipe."""
+    begun = time.monotonic()
+    code = "import os, time\nif os.fork() == 0:\n    time.sleep(4)\n"
+    assert run(python(code)) == ""
+    assert time.monotonic() - begun < 3
+
+
+def test_only_so_many_run_at_once_and_the_giver_never_waits(tmp_path: Path) -> None:
+    """What does not fit in the queue is dropped, and said once."""
+    code = "import os, sys, time\nopen(os.path.join(sys.argv[1], str(os.getpid())), 'w')\ntime.sleep(2)\n"
+    with capture_logs() as logged:
+        errands = Errands(2)
+        begun = time.monotonic()
+        for _ in range(QUEUED + 20):
+            errands.give(python(code, os.fspath(tmp_path)))
+        assert time.monotonic() - begun < 2
+    assert [one["event"] for one in logged].count("hook.dropped") == 1
+    until(lambda: len(list(tmp_path.iterdir())) == 2, "two of them")
+    time.sleep(0.2)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert not errands.end(0.0)
+
+
+def test_a_failure_is_said_once_until_it_works_again(tmp_path: Path) -> None:
+    """A disk that is full for a day must not fill the log as well."""
+    mark = tmp_path / "works"
+    code = "import os, sys; sys.exit(0 if os.path.exists(sys.argv[1]) else 'no')"
+    with capture_logs() as logged:
+        errands = Errands(1)
+        for number in range(7):
+            if number == 5:
+                until(lambda: errands.is_idle, "five failures")
+                mark.touch()
+            errands.give(python(code, os.fspath(mark)))
+            if number == 5:
+                until(lambda: errands.is_idle, "one that worked")
+                mark.unlink()
+        assert errands.end(20)
+    assert [one["event"] for one in logged].count("hook.failed") == 2
+
+
+class Office:
+    """A listener with commands, for two folders of which one has its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.common, self.own = root / "common", root / "own"
+        self.heard = Heard()
+
+        def write(to: Path) -> tuple[str, ...]:
+            return (sys.executable, "-c", WRITE, os.fspath(to))
+
+        common, own = write(self.common), write(self.own)
+        self.settings = Settings(
+            hooks=CommonHooks(
+                on_done=common, on_review=common, on_failed=common, on_attention=common, at_once=1
+            ),
+            folder=(
+                Folder(name="a", input=root / "a", output=root / "out"),
+                Folder(
+                    name="b",
+                    input=root / "b",
+                    output=root / "out",
+                    sidecar_dir=root / "s",
+                    hooks=Hooks(on_done=own),
+                ),
+            ),
+        )
+        self.attending = Attending(self.heard, self.settings)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    """An office of the test's own."""
+    office = Office(tmp_path)
+    yield office
+    office.attending.close(patient=True)
+
+
+def ended(folder: str, state: JobState, output: Path | None = None) -> Result:
+    """A job's end."""
+    outputs = (os.fspath(output),) if output is not None else ()
+    return Result(job=1, folder=folder, path="sub/x.jpg", state=state, outputs=outputs, why="because")
+
+
+def test_each_event_runs_its_command_with_the_path_of_what_was_written(
+    office: Office, tmp_path: Path
+) -> None:
+    """The folder's own where it has one; the listener behind it hears everything."""
+    out = tmp_path / "out"
+    for result in (
+        ended("a", JobState.DONE, out / "sub/x.png"),
+        ended("b", JobState.DONE, out / "sub/x-jpg.png"),
+        ended("a", JobState.REVIEW, out / "review/sub/x.png"),
+        ended("b", JobState.FAILED),
+        ended("a", JobState.UNCHANGED),
+        ended("gone from the configuration", JobState.DONE, out / "y.png"),
+    ):
+        office.attending.result(result)
+    office.attending.alarm("b", "standing-by", "standing by: away", over=False)
+    office.attending.ended(ModelError("it was altered"))
+    office.attending.close(patient=True)
+    common = lines(office.common)
+    assert [arguments for arguments, _ in common] == [
+        [os.fspath(out / "sub/x.png.json")],
+        [os.fspath(out / "review/sub/x.png.json")],
+        [os.fspath(out / "failed/sub/x.jpg.error.json")],
+        ["cutoutd: b: standing by: away"],
+        [f"cutoutd: it has ended: {ModelError.title}: it was altered. {ModelError.advice}"],
+    ]
+    ((own, facts),) = lines(office.own)
+    assert own == [os.fspath(tmp_path / "s/sub/x-jpg.png.json")]
+    assert facts == {
+        "HOOK_EVENT": "on_done",
+        "HOOK_FOLDER": "b",
+        "HOOK_SOURCE": os.fspath(tmp_path / "b/sub/x.jpg"),
+        "HOOK_OUTPUT": os.fspath(out / "sub/x-jpg.png"),
+        "HOOK_STATE": "done",
+        "HOOK_SIDECAR": own[0],
+        "HOOK_MESSAGE": "because",
+    }
+    assert [facts["HOOK_EVENT"] for _, facts in common][-2:] == ["on_attention", "on_attention"]
+    assert len(office.heard.results) == 6
+
+
+def test_commands_that_a_reload_changed_are_the_new_ones(office: Office, tmp_path: Path) -> None:
+    """From the next event on."""
+    office.attending.follow(lambda: Settings(folder=office.settings.folder))
+    office.attending.result(ended("a", JobState.DONE, tmp_path / "out/x.png"))
+    office.attending.close(patient=True)
+    assert lines(office.common) == []
+
+
+def test_signals_of_the_terminal_do_not_reach_a_command() -> None:
+    """It has a session of its own: a Ctrl-C is for the daemon, which lets it end."""
+    code = f"import os, sys; sys.exit(0 if os.getsid(0) == os.getpid() != {os.getsid(0)} else 'shared')"
+    assert run(python(code)) == ""
+    assert signal.getsignal(signal.SIGINT) is not None
