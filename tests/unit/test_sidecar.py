@@ -145,6 +145,7 @@ def test_a_sidecar_can_be_read_back(
         sha256="aa",
         outputs={output: "dd"},
         published_us=ACCEPTED_US + 1_500_000,
+        model="u2net-int8",
     )
 
 

@@ -44,6 +44,7 @@ def build() -> typer.Typer:
     app.command("metrics")(status.metrics)
     app.command("jobs")(queue.jobs)
     app.command("retry")(queue.retry)
+    app.command("export")(queue.export)
     app.command("pause")(queue.pause)
     app.command("resume")(queue.resume)
     app.command("doctor")(doctor.doctor)

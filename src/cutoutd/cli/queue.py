@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import base64
+import csv
 import json
 import os
-from typing import TYPE_CHECKING, Annotated, Any
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from cutoutd.cli.selection import Selection, reason_of, since
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.egress import Places
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands, Verb
+from cutoutd.journal.queue import BY_MODEL
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import check_owner, running, unreachable
 from cutoutd.journal.store import FILE_NAME, Store
@@ -23,6 +27,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.jobs import Job
+
+StatesOption = Annotated[
+    list[JobState] | None, typer.Option("--state", help="Only pictures in this state; may be given again.")
+]
+SinceOption = Annotated[
+    str | None, typer.Option("--since", help="Only what happened since then: 30m, 2h, 3d, today, 2026-11-24.")
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Only what has this text in its reason.")]
+ModelOption = Annotated[str, typer.Option("--model", help="Only what this model has cut.")]
+
+_COLUMNS: Final = (
+    "job",
+    "folder",
+    "path",
+    "state",
+    "reason",
+    "accepted_at",
+    "finished_at",
+    "seconds",
+    "model",
+    "bytes",
+    "sha256",
+    "attempts",
+    "outputs",
+)
+_FORMULA: Final = ("=", "+", "-", "@")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="For machines: one JSON document.")]
 
@@ -48,16 +78,19 @@ def open_journal(directory: Path) -> Store:
 
 def jobs(
     *,
-    state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
+    state: StatesOption = None,
     folder: Annotated[str | None, typer.Option(help="Only jobs of this folder.")] = None,
+    when: SinceOption = None,
+    reason: ReasonOption = "",
+    model: ModelOption = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """List the queue and its history."""
+    """List what waits, what was done and what failed, and why: one line for each picture."""
     reader = Reader(open_journal(settings(config, input_dir, output_dir).service.state_dir))
-    found = reader.jobs(state=state, folder=folder)
+    found = _selection(state, folder, when, reason, model).of(reader)
     if as_json:
         print(json.dumps({"schema": "cutoutd.jobs/1", "jobs": [_as_json(job) for job in found]}, indent=2))
         return
@@ -71,14 +104,20 @@ def jobs(
 def retry(
     job: Annotated[list[int] | None, typer.Argument(help="Jobs, as `cutoutd jobs` numbers them.")] = None,
     *,
-    failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="All that failed, but for those that you rejected.")
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="All that this model has cut, for example after another one was set."),
+    ] = None,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
     """Cut pictures again: failed ones, or any, for example after a setting was changed."""
-    if bool(job) == failed:
-        raise UsageError("say which jobs", advice="Give their numbers, or --failed.")
+    if bool(job) + failed + (model is not None) != 1:
+        raise UsageError("say which jobs", advice="Give their numbers, or --failed, or --model NAME.")
     directory = settings(config, input_dir, output_dir).service.state_dir
     store = open_journal(directory)
     for number in job or []:
@@ -96,10 +135,33 @@ def retry(
     if failed and not any(states.get(JobState.FAILED) for states in Reader(store).counts().values()):
         print("No picture has failed.")
         return
+    if model is not None and not any(Selection(model=model).of(Reader(store))):
+        print(f"No cutout is known to be of the model {model!r}.")
+        return
     commands = Commands(store, Clock())
-    for argument in [str(number) for number in job or []] or ["failed"]:
+    asked = "failed" if model is None else f"{BY_MODEL}{model}"
+    for argument in [str(number) for number in job or []] or [asked]:
         commands.post(Verb.RETRY, argument)
     _say_when(directory)
+
+
+def export(
+    *,
+    state: StatesOption = None,
+    folder: Annotated[str | None, typer.Option(help="Only jobs of this folder.")] = None,
+    when: SinceOption = None,
+    reason: ReasonOption = "",
+    model: ModelOption = "",
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
+) -> None:
+    """Print the journal as CSV, for a spreadsheet: one row for each version of a picture."""
+    reader = Reader(open_journal(settings(config, input_dir, output_dir).service.state_dir))
+    writer = csv.writer(sys.stdout)
+    writer.writerow(_COLUMNS)
+    for job in _selection(state, folder, when, reason, model).of(reader):
+        writer.writerow([_cell(value) for value in _row(job)])
 
 
 def pause(
@@ -146,6 +208,37 @@ def printable(path: str) -> str:
     """A path for people: what is not UTF-8 or would break the line is escaped."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def _selection(
+    states: list[JobState] | None, folder: str | None, when: str | None, reason: str, model: str
+) -> Selection:
+    since_us = since(when, Clock().now_us()) if when is not None else None
+    return Selection(states=states or (), folder=folder, since_us=since_us, reason=reason, model=model)
+
+
+def _row(job: Job) -> tuple[object, ...]:
+    return (
+        job.id,
+        job.folder,
+        job.path,
+        job.state.value,
+        reason_of(job),
+        rfc3339(job.accepted_us),
+        rfc3339(job.finished_us) if job.finished_us is not None else "",
+        job.detail.get("seconds", ""),
+        job.detail.get("model", ""),
+        job.size,
+        job.sha256 or "",
+        job.attempts,
+        " ".join(map(str, job.detail.get("outputs", []))),
+    )
+
+
+def _cell(value: object) -> str:
+    """A text that a spreadsheet takes for text: a name may begin like a formula."""
+    text = printable(str(value))
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _post(verb: Verb, directory: Path) -> None:

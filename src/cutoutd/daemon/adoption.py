@@ -118,4 +118,5 @@ def _outcome(record: Record) -> tuple[JobState, dict[str, Any]]:
     if record.failure is not None:
         return JobState.FAILED, {"failure": {**record.failure, "permanent": True, "delay_s": 0.0}}
     state = JobState.REVIEW if record.review else JobState.DONE
-    return state, {"outputs": list(record.outputs), "why": "adopted: its sidecar says so"}
+    known = {"model": record.model} if record.model else {}
+    return state, {"outputs": list(record.outputs), "why": "adopted: its sidecar says so"} | known

@@ -301,8 +301,7 @@ class Supervisor:
                 self._paused = command.verb is Verb.PAUSE
                 self._journal.commands.set_paused(paused=self._paused)
             case Verb.RETRY:
-                job = None if command.argument == "failed" else int(command.argument)
-                self._listener.accepted(self._journal.queue.retry(job))
+                self._listener.accepted(self._journal.queue.retry_asked(command.argument))
             case Verb.ACCEPT | Verb.REJECT:
                 self._folders.decide(int(command.argument), Decision(command.verb.value))
 

@@ -22,7 +22,7 @@ REBUILT: Final = "rebuilt"
 class Verb(StrEnum):
     """What can be asked."""
 
-    RETRY = "retry"  # argument: a job's id, or "failed"
+    RETRY = "retry"  # argument: a job's id, "failed", or "model:NAME"
     PAUSE = "pause"  # no new work is begun
     RESUME = "resume"
     ACCEPT = "accept"  # argument: the id of a job in review

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.jobs import Job, JobState
 from cutoutd.journal.acceptance import PAIR
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
     from cutoutd.journal.store import Store
+
+BY_MODEL: Final = "model:"
+"""Begins the argument of a command that names a model and means all that it cut."""
+
+_AFRESH: Final = (
+    "state = 'queued', forced = 1, attempts = 0, interrupted = 0, tries = 0, not_before_us = 0, "
+    "finished_us = NULL"
+)
 
 _QUARANTINED = {
     "code": "Lost",
@@ -288,10 +296,19 @@ class Queue:
         )
         with self._store.transaction():
             return self._store.write(
-                "UPDATE job SET state = 'queued', forced = 1, attempts = 0, interrupted = 0, tries = 0, "  # noqa: S608 -- a literal
-                f"not_before_us = 0, finished_us = NULL, detail = {_PLAN_OF_RETRY} WHERE newest = 1 AND {which}",
+                f"UPDATE job SET {_AFRESH}, detail = {_PLAN_OF_RETRY} WHERE newest = 1 AND {which}",  # noqa: S608 -- a literal
                 (job,) if job is not None else (),
             )
+
+    def retry_asked(self, argument: str) -> int:
+        """Queue again what a command names: a job's number, ``failed``, or ``model:NAME``.
+
+        Returns:
+            How many were queued.
+        """
+        if argument.startswith(BY_MODEL):
+            return self._retry_model(argument.removeprefix(BY_MODEL))
+        return self.retry(None if argument == "failed" else int(argument))
 
     def _take_other_recording(self, job: int) -> None:
         """Queue what was left out because this one was to be cut, unless a version of it was."""
@@ -307,6 +324,15 @@ class Queue:
                 f"AND path < ? AND newest = 1 AND state = 'skipped' AND json_extract(detail, '$.{PAIR}') = ?",
                 # Their paths differ in the extension only, and the next byte after a dot is a slash.
                 (row["folder"], stem + b".", stem + b"/", bytes(row["path"]).hex()),
+            )
+
+    def _retry_model(self, name: str) -> int:
+        """Queue again every picture whose published cutout a model made."""
+        with self._store.transaction():
+            return self._store.write(
+                f"UPDATE job SET {_AFRESH}, detail = '{{}}' WHERE newest = 1 AND state IN ('done', 'review') "  # noqa: S608 -- a literal
+                "AND json_extract(detail, '$.model') = ?",
+                (name,),
             )
 
     def _update(self, job: int, state: JobState, **changes: Any) -> None:  # noqa: ANN401 -- column values

@@ -54,6 +54,7 @@ class Record:
         claims: keys of these names and their sidecar's.
         outputs: absolute paths of the results, for people.
         review: the results are doubtful.
+        model: name of the model that cut it; empty where that is not known.
         failure: code, title, cause and advice; None where the picture was cut.
     """
 
@@ -66,6 +67,7 @@ class Record:
     claims: tuple[bytes, ...] = ()
     outputs: tuple[str, ...] = ()
     review: bool = False
+    model: str = ""
     failure: Mapping[str, str] | None = None
 
 
@@ -143,6 +145,7 @@ class Records:
             claims=tuple(claim_on(root / path) for root, path in names),
             outputs=tuple(str(self._output / one.path) for one in published),
             review=all(path.startswith(f"{REVIEW}/") for path in said.outputs),
+            model=said.model,
         )
 
     def _result(self, source: str, path: str, sha256: str) -> Published | None:

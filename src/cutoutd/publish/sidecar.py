@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "cutoutd.sidecar/1"
 
+_MAX_MODEL = 64  # characters of a model's name
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelFacts:
@@ -108,6 +110,7 @@ class SidecarRecord:
         bytes, mtime_ns, sha256: the version of the source.
         outputs: path in the folder's output, and SHA-256.
         published_us: UTC microseconds; 0 if it does not say so in a way that can be read.
+        model: name of the model; empty if it does not say so.
     """
 
     job: int
@@ -118,6 +121,7 @@ class SidecarRecord:
     sha256: str
     outputs: Mapping[str, str]
     published_us: int
+    model: str = ""
 
 
 def compose(
@@ -218,9 +222,15 @@ def read_sidecar(path: Path) -> SidecarRecord | None:
             sha256=str(source["sha256"]),
             outputs={true_path(output): str(output["sha256"]) for output in document["outputs"]},
             published_us=microseconds(document.get("published_at")),
+            model=_model(document),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
+
+
+def _model(document: Mapping[str, Any]) -> str:
+    model = document.get("model")
+    return str(model.get("name", ""))[:_MAX_MODEL] if isinstance(model, dict) else ""
 
 
 def _output_fields(path: str, result: Staged) -> dict[str, object]:

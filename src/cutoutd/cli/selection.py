@@ -1,0 +1,90 @@
+"""Which jobs a person means: by state, folder, time, reason and model."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import UsageError
+from cutoutd.overview.overview import midnight_us
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from cutoutd.jobs import Job, JobState
+    from cutoutd.journal.reader import Reader
+
+_AGO: Final = re.compile(r"(\d+)\s*(m|min|h|d|w)")
+_SECONDS: Final = {"m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """What a job must be to be meant; what is empty or None is not asked for.
+
+    Attributes:
+        states: one of these.
+        folder: its folder.
+        since_us: it ended, or was accepted if it has not ended, at this time or later; UTC microseconds.
+        reason: text in the reason of a failure or a doubt, in any case of letters.
+        model: name of the model that cut it.
+    """
+
+    states: Collection[JobState] = ()
+    folder: str | None = None
+    since_us: int | None = None
+    reason: str = ""
+    model: str = ""
+
+    def of(self, reader: Reader) -> Iterator[Job]:
+        """The jobs that are meant, oldest first."""
+        only = next(iter(self.states)) if len(self.states) == 1 else None
+        for job in reader.jobs(state=only, folder=self.folder):
+            if self._means(job):
+                yield job
+
+    def _means(self, job: Job) -> bool:
+        if self.states and job.state not in self.states:
+            return False
+        if self.since_us is not None and (job.finished_us or job.accepted_us) < self.since_us:
+            return False
+        if self.model and job.detail.get("model") != self.model:
+            return False
+        return self.reason.casefold() in reason_of(job).casefold()
+
+
+def reason_of(job: Job) -> str:
+    """Why a job failed or is doubtful, with the title and code of the error."""
+    failure = job.detail.get("failure") or {}
+    words = (failure.get("cause"), failure.get("title"), failure.get("code"), job.detail.get("why"))
+    return "; ".join(str(word) for word in words if word)
+
+
+def since(text: str, now_us: int) -> int:
+    """A time as a person writes it: ``30m``, ``2h``, ``3d``, ``1w``, ``today``, or a date with or without a time.
+
+    Args:
+        text: as written.
+        now_us: UTC microseconds.
+
+    Returns:
+        UTC microseconds.
+
+    Raises:
+        UsageError: it is no time.
+    """
+    written = text.strip().lower()
+    if written == "today":
+        return midnight_us(now_us)
+    if (match := _AGO.fullmatch(written)) is not None:
+        return now_us - int(match[1]) * _SECONDS[match[2]] * 1_000_000
+    try:
+        when = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is no time", advice="Write 30m, 2h, 3d, 1w, today, or a date such as 2026-11-24."
+        ) from None
+    here = when.astimezone() if when.tzinfo is None else when
+    return int(here.astimezone(UTC).timestamp() * 1_000_000)

@@ -1,0 +1,126 @@
+"""Which jobs a person means, in lists, in exports, and in `retry --model`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.cli import app
+from cutoutd.cli.selection import Selection, since
+from cutoutd.clock import Clock
+from cutoutd.errors import UsageError
+from cutoutd.jobs import JobState, Version
+from cutoutd.journal.commands import Commands
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.reader import Reader
+from tests.integration.parts import states
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import FakeClock
+
+FAILURE = {"code": "Picture", "title": "Not a usable picture", "cause": "it is cut short"}
+HOUR_US = 3600 * 1_000_000
+
+
+@pytest.fixture
+def journal(tmp_path: Path, clock: FakeClock) -> Journal:
+    """Four pictures with different fates, an hour apart, in two folders."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    journal = Journal(tmp_path / "state", run="r", clock=clock)
+    fates: tuple[tuple[str, str, JobState, dict[str, Any]], ...] = (
+        ("a", "old.jpg", JobState.DONE, {"model": "old", "outputs": ["/out/old.png"], "seconds": 1.5}),
+        ("a", "bad.jpg", JobState.FAILED, {"failure": FAILURE}),
+        ("b", "=1+1.jpg", JobState.DONE, {"model": "new"}),
+        ("b", "doubt.jpg", JobState.REVIEW, {"model": "old", "why": "no subject"}),
+    )
+    for folder, path, state, detail in fates:
+        (job,) = journal.acceptance.accept(folder, [Version(path=path, size=1, mtime_ns=1)])
+        journal.queue.finish(job, state, detail=detail)
+        clock.advance(3600)
+    return journal
+
+
+def paths(journal: Journal, **asked: Any) -> list[str]:  # noqa: ANN401 -- of a Selection
+    """Which are meant."""
+    return [job.path for job in Selection(**asked).of(Reader(journal.store))]
+
+
+def test_jobs_are_chosen_by_what_they_are(journal: Journal, clock: FakeClock) -> None:
+    """Each condition alone, and several together."""
+    assert len(paths(journal)) == 4
+    assert paths(journal, states=[JobState.FAILED]) == ["bad.jpg"]
+    assert paths(journal, states=[JobState.FAILED, JobState.REVIEW]) == ["bad.jpg", "doubt.jpg"]
+    assert paths(journal, folder="b") == ["=1+1.jpg", "doubt.jpg"]
+    assert paths(journal, reason="CUT SHORT") == ["bad.jpg"]
+    assert paths(journal, reason="no subject") == ["doubt.jpg"]
+    assert paths(journal, model="old") == ["old.jpg", "doubt.jpg"]
+    assert paths(journal, since_us=clock.now_us() - 2 * HOUR_US) == ["=1+1.jpg", "doubt.jpg"]
+    assert paths(journal, model="old", folder="b") == ["doubt.jpg"]
+
+
+def test_a_time_is_understood_as_people_write_it() -> None:
+    """And nothing else is taken for one."""
+    now = 1_800_000_000_000_000
+    assert since("2h", now) == now - 2 * HOUR_US
+    assert since("30m", now) == since("30 min", now) == now - HOUR_US // 2
+    assert since(" 1W", now) == now - 7 * 24 * HOUR_US
+    assert now - 24 * HOUR_US < since("today", now) <= now
+    here = datetime.fromisoformat("2026-11-24T10:00:00").astimezone(UTC)
+    assert since("2026-11-24 10:00", now) == int(here.timestamp()) * 1_000_000
+    assert since("2026-11-24T10:00:00Z", now) == 1_795_514_400_000_000
+    for wrong in ("yesterday", "2", "-2h", ""):
+        with pytest.raises(UsageError):
+            since(wrong, now)
+
+
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    """One of our commands, in this process."""
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f'[service]\nstate_dir = "{tmp_path}/state"\n'
+        '[[folder]]\nname = "a"\ninput = "/in"\noutput = "/out"\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(sys, "argv", ["cutoutd", words[0], "--config", str(config), *words[1:]])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == 0
+
+
+def test_the_export_is_a_table_that_a_spreadsheet_takes_for_text(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name that begins like a formula included."""
+    journal.close()
+    run(tmp_path, monkeypatch, "export")
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["path"] for row in rows] == ["old.jpg", "bad.jpg", "'=1+1.jpg", "doubt.jpg"]
+    assert (rows[0]["seconds"], rows[0]["model"], rows[0]["outputs"]) == ("1.5", "old", "/out/old.png")
+    assert "cut short" in rows[1]["reason"]
+    run(tmp_path, monkeypatch, "export", "--state", "failed", "--state", "review", "--reason", "subject")
+    assert [row["path"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))] == ["doubt.jpg"]
+
+
+def test_all_that_a_model_has_cut_is_cut_again(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As one command, obeyed when the daemon comes to it; nothing of another model, and no failure."""
+    run(tmp_path, monkeypatch, "retry", "--model", "old")
+    run(tmp_path, monkeypatch, "retry", "--model", "unheard-of")
+    assert "No cutout is known" in capsys.readouterr().out
+    (command,) = Commands(journal.store, Clock()).pending()
+    assert journal.queue.retry_asked(command.argument) == 2
+    assert states(journal) == {
+        "old.jpg": JobState.QUEUED,
+        "bad.jpg": JobState.FAILED,
+        "=1+1.jpg": JobState.DONE,
+        "doubt.jpg": JobState.QUEUED,
+    }
+    journal.close()
