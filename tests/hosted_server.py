@@ -144,6 +144,7 @@ class HostedServer:
         megapixels_per_minute: more get 429, as remove.bg does it; 0: any number.
         retry_after: what a 429 says, as it is written.
         tls: files of a certificate and its key; None: plain http.
+        port: to listen on; 0: one of the system's choice.
 
     Attributes:
         seen: every request, in order of arrival.
@@ -163,6 +164,7 @@ class HostedServer:
         megapixels_per_minute: float = 0,
         retry_after: str = "1",
         tls: tuple[str, str] | None = None,
+        port: int = 0,
     ) -> None:
         self.cut = cut
         self.key = key
@@ -182,7 +184,7 @@ class HostedServer:
         self._megapixels: deque[tuple[float, float]] = deque()
         self._closing = threading.Event()
         handler = type("Handler", (_Handler,), {"service": self})
-        self._server = _Server(("127.0.0.1", 0), handler)
+        self._server = _Server(("127.0.0.1", port), handler)
         if tls is not None:
             import ssl  # noqa: PLC0415 -- one test wants it
 
@@ -377,7 +379,11 @@ class _Handler(BaseHTTPRequestHandler):
         if not service.takes(width * height / 1e6):
             self._error(seen, 429, "Rate limit exceeded", {"Retry-After": service.retry_after})
             return
-        rgb, alpha = service.cut(seen.picture)
+        try:
+            rgb, alpha = service.cut(seen.picture)
+        except ValueError:
+            self._error(seen, 500, "It does not work with this picture", {})
+            return
         if behaviour is Behaviour.OTHER_PICTURE:
             rgb, alpha = rgb[: height // 2], alpha[: height // 2]
         content, media = _result(seen, rgb, alpha, is_opaque=behaviour is Behaviour.OPAQUE)

@@ -142,13 +142,19 @@ class Course:
             self._charged += sending.charged
 
     def _is_to_blame(self, _: RetryCallState) -> bool:
-        others_are_cut = self.office.route.successes > self._successes
-        return self._faults >= (FAULTS if others_are_cut else MAX_FAULTS)
+        return self._faults >= (FAULTS if self._others_are_cut else MAX_FAULTS)
+
+    @property
+    def _others_are_cut(self) -> bool:
+        return self.office.route.successes > self._successes
 
     def _tell_route(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
         if isinstance(error, TryAgainError):
-            self.office.route.troubled(str(error), state.upcoming_sleep, offline=error.is_offline)
+            if error.is_fault and self._others_are_cut:
+                self.office.route.left()  # this one waits, and nobody for it
+            else:
+                self.office.route.troubled(str(error), state.upcoming_sleep, offline=error.is_offline)
             self.office.log(
                 "upload.put_off", self.request, why=str(error), seconds=round(state.upcoming_sleep, 1)
             )

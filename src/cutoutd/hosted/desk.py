@@ -33,6 +33,7 @@ class Desk:
         self._waiting: dict[str, Request] = {}
         self._in_hand: dict[str, Request] = {}
         self._is_paused = False
+        self._refusals: dict[str, str] = {}
 
     def unknown(self, ids: Iterable[str]) -> list[str]:
         """Those of the requests in the outbox that are not here yet."""
@@ -85,17 +86,25 @@ class Desk:
                 Counter(one.folder for one in self._in_hand.values()),
             )
 
+    def refusals(self) -> dict[str, str]:
+        """Why a folder's requests may not be paid for now, where they may not."""
+        with self._changed:
+            return dict(self._refusals)
+
     def _choose(self) -> Request | None:
         view = self._office.route.view()
         if self._is_paused or (view.standing is Standing.PAUSED and view.wait_s):
             return None
+        self._refusals = {}
         # A folder is asked once: what one of its pictures may not cost, the next may not either.
         blocked: set[tuple[str, float]] = set()
         for request in self._waiting.values():
             cost = self._office.price(request)
             if (request.folder, cost) in blocked:
                 continue
-            if not self._office.budget.refusal(request.folder, cost):
+            why = self._office.budget.refusal(request.folder, cost)
+            if not why:
                 return request
             blocked.add((request.folder, cost))
+            self._refusals[request.folder] = why
         return None

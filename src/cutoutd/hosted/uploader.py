@@ -161,7 +161,14 @@ class Uploader:
         now_s = office.clock.monotonic_s()
         view = office.route.view()
         waiting, in_hand = self._desk.counts()
-        state = (view.standing, view.why, self._was_paused, tuple(waiting.items()), tuple(in_hand.items()))
+        state = (
+            view.standing,
+            view.why,
+            self._was_paused,
+            tuple(waiting.items()),
+            tuple(in_hand.items()),
+            tuple(self._desk.refusals().items()),
+        )
         if not force and (now_s < self._status_due_s or state == self._told):
             return
         self._told, self._status_due_s = state, now_s + _STATUS_S
@@ -194,12 +201,11 @@ class Uploader:
             )
 
     def _folder(self, spent: Spent, waiting: int, in_hand: int, name: str) -> dict[str, Any]:
-        hosted = self._office.settings.hosted
         return {
             "uploads": spent.uploads,
             "bytes": spent.bytes,
             "credits": spent.credits,
             "in_flight": in_hand,
             "waiting": waiting,
-            "why": self._office.budget.refusal(name, hosted.expected_credits) if waiting else "",
+            "why": self._desk.refusals().get(name, ""),
         }

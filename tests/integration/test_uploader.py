@@ -1,0 +1,561 @@
+"""The uploader against a service that does everything a service can do: a real process, real sockets on loopback."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from cutoutd import egress
+from cutoutd.egress import Body, Outcome
+from cutoutd.hosted.ledger import FILE_NAME
+from tests.hosted_server import Alpha, Behaviour, HostedServer, Rgb
+from tests.integration.uploading import HEIGHT, KEY, LARGE, WIDTH, Station, large, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cutoutd.egress import Reply
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[HostedServer]:
+    """A service that wants the key."""
+    with HostedServer(key=KEY, retry_after="1") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def station(server: HostedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
+    """An uploader for many tests: none of what they do may wear it out."""
+    with Station(tmp_path_factory.mktemp("uploader"), server.url) as station:
+        yield station.start()
+        assert station.stop() == 0
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[tuple[Station, HostedServer]]:
+    """An uploader that is not started yet, and a service, of the test's own."""
+    with HostedServer(key=KEY) as server, Station(tmp_path, server.url) as station:
+        yield station, server
+
+
+_numbers = iter(range(1, 100_000))
+
+
+def test_a_picture_is_cut(station: Station, server: HostedServer) -> None:
+    """And its reply says what was sent, when, where to, and for what."""
+    request = station.request(picture(next(_numbers)))
+    reply = station.reply(request)
+    assert (reply.outcome, reply.body, reply.credits, reply.repeated) == (
+        Outcome.OK,
+        Body.CUTOUT,
+        0.25,
+        False,
+    )
+    assert (reply.bytes, reply.sha256, reply.host) == (
+        request.bytes,
+        request.sha256,
+        f"127.0.0.1:{server.port}",
+    )
+    assert reply.at
+    with Image.open(io.BytesIO(station.body(reply))) as cutout:
+        assert (cutout.mode, cutout.size) == ("RGBA", (WIDTH, HEIGHT))
+    assert list(station.places.outbox.glob(f"{request.id}*")) == []
+    (row,) = station.rows(request)
+    assert (row["end"], row["bytes"], row["credits"], row["status"]) == ("ok", request.bytes, 0.25, 200)
+    assert (row["folder"], row["job"], row["why"]) == ("tagged", 7, "the folder's route is hosted")
+
+
+def test_no_more_is_said_than_the_contract_needs(station: Station, server: HostedServer) -> None:
+    """Neither a name, nor a path, nor who asks with what."""
+    request = station.request(picture(next(_numbers)))
+    station.reply(request)
+    seen = next(one for one in server.seen if one.file_name.startswith(request.id))
+    assert seen.fields == {"size": "preview", "format": "png", "file:image_file": request.file}
+    assert set(seen.headers) == {
+        "host",
+        "user-agent",
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-type",
+        "content-length",
+        "x-api-key",
+    }
+    assert seen.headers["user-agent"] == "cutoutd"
+
+
+def test_the_ledger_knows_before_the_first_byte_leaves(station: Station, server: HostedServer) -> None:
+    """When the headers arrive, the row is there and open."""
+    ends: list[str] = []
+    server.on_headers = lambda _: ends.append(station.rows()[-1]["end"])
+    try:
+        station.reply(station.request(picture(next(_numbers))))
+    finally:
+        server.on_headers = lambda _: None
+    assert ends == ["under way"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "outcome", "said", "credits_"),
+    [
+        (
+            Behaviour.BAD_PICTURE,
+            Outcome.FAILED,
+            "Could not identify foreground in image: as the test wants",
+            None,
+        ),
+        (Behaviour.SILENCE, Outcome.UNKNOWN, "no answer came in time", None),
+        (Behaviour.RESET_LATE, Outcome.UNKNOWN, "the connection", None),
+        (
+            Behaviour.GATEWAY,
+            Outcome.UNKNOWN,
+            "a web page titled Be right back; what stands behind it may",
+            None,
+        ),
+        (Behaviour.SHORT, Outcome.UNKNOWN, "the answer broke off", 0.25),
+        (Behaviour.TORN, Outcome.UNKNOWN, "its end is missing", 0.25),
+        (Behaviour.PAGE_200, Outcome.UNKNOWN, "a web page came", None),
+        (Behaviour.ENDLESS_ANSWER, Outcome.UNKNOWN, "the answer is longer than", 0.25),
+    ],
+)
+def test_an_end_without_a_picture_has_a_reason(
+    station: Station,
+    server: HostedServer,
+    behaviour: Behaviour,
+    outcome: Outcome,
+    said: str,
+    credits_: float | None,
+) -> None:
+    """It is not sent again by itself, nor is the same picture under another request, until a person says so."""
+    content = picture(next(_numbers))
+    before = len(server.seen)
+    server.next(behaviour)
+    reply = station.reply(first := station.request(content))
+    assert (reply.outcome, reply.credits, reply.body) == (outcome, credits_, None)
+    assert said in reply.cause
+    assert reply.advice
+    (row,) = station.rows(first)
+    assert (row["end"], row["bytes"]) == (outcome.value, first.bytes)
+    if outcome is Outcome.UNKNOWN:
+        repeated = station.reply(station.request(content))
+        assert (repeated.outcome, repeated.bytes) == (Outcome.UNKNOWN, 0)
+        assert len(server.seen) == before + 1
+        assert row["counted"] == (0.25 if credits_ is None else credits_)
+        assert station.reply(station.request(content, again=True)).outcome is Outcome.OK
+        assert len(server.seen) == before + 2
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status"),
+    [
+        (Behaviour.TOO_MANY, 429),
+        (Behaviour.FAULT, 500),
+        (Behaviour.PAGE_503, 503),
+        (Behaviour.RESET_EARLY, None),
+    ],
+)
+def test_a_passing_fault_is_waited_out(
+    station: Station, server: HostedServer, behaviour: Behaviour, status: int | None
+) -> None:
+    """Each attempt is in the ledger, and charges nothing until the one that works."""
+    server.next(behaviour)
+    request = station.request(large(next(_numbers)))
+    assert station.reply(request).outcome is Outcome.OK
+    refused, worked = station.rows(request)
+    assert (refused["end"], refused["status"], refused["counted"]) == ("refused", status, 0)
+    assert worked["end"] == "ok"
+    if behaviour is Behaviour.RESET_EARLY:
+        assert refused["bytes"] < request.bytes
+
+
+def test_retry_after_is_obeyed(station: Station, server: HostedServer) -> None:
+    """To the second."""
+    server.next(Behaviour.TOO_MANY)
+    before = len(server.seen)
+    station.reply(station.request(picture(next(_numbers))))
+    first, second = server.seen[before:]
+    assert 1.0 <= second.at_s - first.at_s < 3.0
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        (Behaviour.NO_CREDITS, "402: Insufficient credits"),
+        (Behaviour.BAD_KEY, "403: API Key invalid: [key]"),
+        (Behaviour.NO_KEY, "401: Invalid API key"),
+        (Behaviour.NOT_FOUND, "404: Not found"),
+        (
+            Behaviour.REDIRECT,
+            "302: Found: as the test wants. It sends us elsewhere, where nobody is followed",
+        ),
+    ],
+)
+def test_what_takes_a_person_closes_the_route(
+    station: Station, server: HostedServer, behaviour: Behaviour, said: str
+) -> None:
+    """Nothing is lost, nothing is tried over and over, and it goes on when they say so."""
+    before = len(server.seen)
+    server.next(behaviour)
+    first = station.request(picture(next(_numbers)))
+    told = station.wait_for_route("paused")
+    second = station.request(picture(next(_numbers)))
+    time.sleep(0.5)
+    assert said in told["why"]
+    assert station.is_waiting(first)
+    assert station.is_waiting(second)
+    assert len(server.seen) == before + 1
+    station.pause()
+    time.sleep(0.5)
+    station.resume()
+    assert {station.reply(first).outcome, station.reply(second).outcome} == {Outcome.OK}
+    station.wait_for_route("open")
+
+
+def test_one_picture_that_makes_the_service_fail_holds_up_no_other(
+    station: Station, server: HostedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While others are cut, the picture is to blame, and fails with the service's words."""
+    poison = picture(next(_numbers))
+    cut = server.cut
+
+    def failing(content: bytes) -> tuple[Rgb, Alpha]:
+        if content == poison:
+            raise ValueError(content)
+        return cut(content)
+
+    monkeypatch.setattr(server, "cut", failing)
+    bad = station.request(poison)
+    good = [station.request(picture(next(_numbers))) for _ in range(3)]
+    assert {station.reply(one).outcome for one in good} == {Outcome.OK}
+    reply = station.reply(bad, timeout_s=60)
+    assert reply.outcome is Outcome.FAILED
+    assert "It does not work with this picture: as the test wants (5 times over this picture)" in reply.cause
+
+
+def test_the_same_picture_is_never_paid_twice(station: Station, server: HostedServer) -> None:
+    """By content: another request for it is answered from what was kept, and nothing is sent."""
+    content = picture(next(_numbers))
+    first = station.reply(station.request(content))
+    before, charged = len(server.seen), server.charged
+    second = station.reply(station.request(content))
+    assert (second.outcome, second.repeated, second.credits, second.bytes) == (Outcome.OK, True, 0.0, 0)
+    assert station.body(second) == station.body(first)
+    assert (len(server.seen), server.charged) == (before, charged)
+
+
+def test_what_is_not_tagged_is_refused_by_the_uploader_itself(station: Station, server: HostedServer) -> None:
+    """Whatever lies in its outbox, and whoever put it there."""
+    before = len(server.seen)
+    replies = [
+        station.reply(station.request(picture(next(_numbers)), folder="other")),
+        station.reply(station.request(picture(next(_numbers)), sha256="0" * 64)),
+        station.reply(station.request(picture(next(_numbers)), bytes=9)),
+    ]
+    assert {reply.outcome for reply in replies} == {Outcome.FAILED}
+    assert [reply.bytes for reply in replies] == [0, 0, 0]
+    assert "is not tagged" in replies[0].cause
+    assert "not the one that was announced" in replies[1].cause
+    assert len(server.seen) == before
+
+
+def test_a_link_in_the_outbox_is_not_followed(station: Station, server: HostedServer, tmp_path: Path) -> None:
+    """A worker that went bad cannot have another file sent."""
+    secret = tmp_path / "secret.jpg"
+    secret.write_bytes(content := picture(next(_numbers)))
+    before = len(server.seen)
+    station.pause()
+    time.sleep(0.5)
+    request = station.request(content)
+    (station.places.outbox / request.file).unlink()
+    (station.places.outbox / request.file).symlink_to(secret)
+    station.resume()
+    assert "cannot be read" in station.reply(request).cause
+    assert len(server.seen) == before
+
+
+@pytest.mark.parametrize("how", ["removed", "paused"])
+def test_an_upload_in_flight_stops_before_its_next_byte(
+    station: Station, server: HostedServer, how: str
+) -> None:
+    """What is on its way already is what the kernel holds; what had left is in the ledger."""
+    server.next(Behaviour.SLOW_TO_TAKE)
+    before = len(server.seen)
+    request = station.request(large(next(_numbers)))
+    server.wait_for(before + 1)
+    if how == "removed":
+        (station.places.outbox / f"{request.id}.json").unlink()
+        reply: Reply | None = station.reply(request)
+        assert reply is not None
+        assert reply.outcome is Outcome.WITHDRAWN
+        assert 0 < reply.bytes < request.bytes
+    else:
+        station.pause()
+        time.sleep(1.0)
+        assert station.is_waiting(request)
+    (row,) = station.rows(request)
+    assert (row["end"], row["counted"]) == ("withdrawn", 0)
+    assert row["bytes"] < LARGE
+    time.sleep(0.3)
+    assert not server.seen[before].is_whole
+    if how == "paused":
+        station.resume()
+        assert station.reply(request).outcome is Outcome.OK
+
+
+def test_nothing_is_sent_while_paused(station: Station, server: HostedServer) -> None:
+    """And what waits is sent afterwards."""
+    station.pause()
+    station.wait_for_route("paused")
+    before = len(server.seen)
+    request = station.request(picture(next(_numbers)))
+    time.sleep(0.6)
+    assert len(server.seen) == before
+    station.resume()
+    assert station.reply(request).outcome is Outcome.OK
+
+
+def test_the_key_is_nowhere_but_in_its_header(station: Station, server: HostedServer) -> None:
+    """Not in logs, replies, ledger, status, what is kept, titles or environment; though a service quoted it."""
+    assert any(one.headers["x-api-key"] == KEY for one in server.seen)
+    assert station.process is not None
+    listed = subprocess.run(["ps", "axeww"], capture_output=True, check=True).stdout
+    assert str(station.process.pid).encode() in listed
+    if os.geteuid():  # root may look into any process
+        assert KEY.encode() not in listed
+    places = [station.log, *(path for path in station.state.rglob("*") if path.is_file())]
+    assert len(places) > 10
+    assert [str(path) for path in places if KEY.encode() in path.read_bytes()] == []
+    assert b"[key]" in b"".join(path.read_bytes() for path in places)
+
+
+def test_every_upload_is_logged(station: Station) -> None:
+    """Its beginning and its end, as many as the ledger has."""
+    rows = station.rows()
+    log = station.log.read_text()
+    assert log.count('"event": "upload.begun"') == len(rows) > 10
+    assert log.count('"event": "upload.ended"') == sum(row["end"] != "under way" for row in rows)
+
+
+def test_audit_runs_beside_the_uploader(station: Station) -> None:
+    """Without an HTTP client, and adds up."""
+    done = subprocess.run(
+        station.command("audit", "--by", "folder", "--csv"), capture_output=True, text=True, check=True
+    )
+    heading, line = done.stdout.splitlines()
+    assert heading == "folder,uploads,bytes,credits,unknown"
+    name, uploads, sent, *_ = line.split(",")
+    assert (name, int(uploads)) == ("tagged", len(station.rows()))
+    assert int(sent) == sum(row["bytes"] for row in station.rows())
+
+
+def test_a_second_uploader_on_the_same_state_is_refused(station: Station) -> None:
+    """Both would send the same."""
+    done = subprocess.run(
+        station.command("hosted"),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "CUTOUTD_API_KEY": KEY},
+    )
+    assert (done.returncode, "an uploader works here" in done.stderr) == (3, True)
+
+
+def test_killed_after_sending_it_is_unknown(own: tuple[Station, HostedServer]) -> None:
+    """The next run says so, sends nothing by itself, and sends it when a person wants that (fault 52)."""
+    station, server = own
+    server.next(Behaviour.SILENCE)
+    station.start()
+    content = picture(1)
+    request = station.request(content)
+    server.wait_for(1)
+    time.sleep(0.2)
+    station.kill()
+    assert station.rows(request)[0]["end"] == "under way"
+    station.start()
+    reply = station.reply(request)
+    assert (reply.outcome, reply.bytes) == (Outcome.UNKNOWN, request.bytes)
+    assert "was ended or lost power" in reply.cause
+    assert len(server.seen) == 1
+    assert station.rows(request)[0]["counted"] == 0.25
+    assert station.reply(station.request(content, again=True)).outcome is Outcome.OK
+    assert len(server.seen) == 2
+
+
+def test_killed_between_ledger_and_inbox_the_reply_is_given_and_not_paid_again(
+    own: tuple[Station, HostedServer],
+) -> None:
+    """As if its own reply had never been written: the request still lies there at the next start."""
+    station, server = own
+    station.start()
+    request = station.request(content := picture(1))
+    first = station.reply(request)
+    station.kill()
+    for path in station.places.inbox.iterdir():
+        path.unlink()
+    (station.places.outbox / request.file).write_bytes(content)
+    egress.put(station.places.outbox, request)
+    station.start()
+    second = station.reply(request)
+    assert (second.outcome, second.repeated, second.credits, second.at) == (Outcome.OK, False, 0.25, first.at)
+    assert len(server.seen) == 1
+
+
+def test_asked_to_end_it_stops_sending_and_still_takes_what_was_paid(
+    own: tuple[Station, HostedServer],
+) -> None:
+    """What is on its way out stays for the next run; what the service has whole is waited for."""
+    station, server = own
+    server.delay_s = 0.5
+    station.start()
+    paid = station.request(picture(1))
+    server.wait_for(1)
+    server.next(Behaviour.SLOW_TO_TAKE)
+    stopped = station.request(large(2))
+    server.wait_for(2)
+    assert station.stop() == 0
+    assert station.reply(paid).outcome is Outcome.OK
+    assert station.is_waiting(stopped)
+    assert station.rows(stopped)[0]["end"] == "withdrawn"
+    station.start()
+    assert station.reply(stopped).outcome is Outcome.OK
+
+
+def test_it_ends_with_the_process_that_started_it(own: tuple[Station, HostedServer]) -> None:
+    """However that ended."""
+    station, _ = own
+    parent = subprocess.Popen(["sleep", "60"])
+    try:
+        # Not its parent at all: the same as one that has gone.
+        with pytest.raises(AssertionError, match=r"hosted\.orphaned"):
+            station.start(parent=parent.pid)
+    finally:
+        parent.kill()
+        parent.wait()
+
+
+def test_without_a_network_it_waits_and_goes_on(tmp_path: Path) -> None:
+    """Nothing is written down, since nothing left."""
+    with HostedServer() as server:
+        port = server.port
+    with Station(tmp_path, f"http://127.0.0.1:{port}") as station:
+        station.start()
+        request = station.request(picture(1))
+        told = station.wait_for_route("offline")
+        assert "cannot be reached" in told["why"]
+        assert station.is_waiting(request)
+        assert station.rows() == []
+        with HostedServer(port=port) as server:
+            assert station.reply(request).outcome is Outcome.OK
+            assert len(server.seen) == 1
+
+
+def test_budgets_are_kept_with_what_is_under_way(tmp_path: Path) -> None:
+    """Of all folders together and of each; one folder's end holds up no other."""
+    folders = {
+        "small": 'route = "hosted"\nmax_credits_per_day = 0.5',
+        "large": 'route = "local-then-hosted"',
+    }
+    hosted = {"max_credits_per_day": "1.25", "concurrency": "8"}
+    with (
+        HostedServer(delay_s=0.3) as server,
+        Station(tmp_path, server.url, hosted=hosted, folders=folders) as station,
+    ):
+        small = [station.request(picture(n), folder="small") for n in range(4)]
+        station.start()
+        time.sleep(1.5)
+        assert sum(not station.is_waiting(one) for one in small) == 2
+        assert '"small" allows 0.5 credits a day, 0.5 are spent' in station.told()["folders"]["small"]["why"]
+        large_ = [station.request(picture(9 + n), folder="large") for n in range(6)]
+        time.sleep(1.5)
+        assert sum(not station.is_waiting(one) for one in large_) == 3
+        assert server.charged == 1.25
+        assert "[hosted] allows 1.25 credits a day" in station.told()["folders"]["large"]["why"]
+        station.kill()
+        station.start()
+        time.sleep(0.5)
+        assert server.charged == 1.25
+
+
+def test_a_service_that_charges_nothing_needs_no_budget(tmp_path: Path) -> None:
+    """Rembg's contract: the matte alone, without a key."""
+    hosted = {"provider": '"rembg"', "max_credits_per_day": "0"}
+    with HostedServer() as server, Station(tmp_path, server.url, hosted=hosted) as station:
+        reply = station.start(key="").reply(station.request(picture(1)))
+        assert (reply.outcome, reply.body, reply.credits) == (Outcome.OK, Body.ALPHA, None)
+        with Image.open(io.BytesIO(station.body(reply))) as matte:
+            assert (matte.mode, matte.size) == ("L", (WIDTH, HEIGHT))
+        assert server.seen[0].path == "/api/remove"
+        assert set(server.seen[0].fields) == {"om", "file:file"}
+        assert "x-api-key" not in server.seen[0].headers
+        server.next(Behaviour.BAD_PICTURE)
+        assert "Could not identify" in station.reply(station.request(picture(2))).cause
+
+
+def test_withoutbg_of_ones_own(tmp_path: Path) -> None:
+    """The raw picture goes out, and the matte comes back."""
+    hosted = {"provider": '"withoutbg"', "max_credits_per_day": "0"}
+    with HostedServer() as server, Station(tmp_path, server.url, hosted=hosted) as station:
+        content = picture(1)
+        server.next(Behaviour.PAGE_503)  # until it is ready
+        reply = station.start(key="").reply(station.request(content))
+        assert (reply.outcome, reply.body) == (Outcome.OK, Body.ALPHA)
+        assert server.seen[1].path == "/v1/remove-background?output=matte"
+        assert server.seen[1].picture == content
+
+
+def test_two_hundred_small_pictures_in_half_a_minute(tmp_path: Path) -> None:
+    """With a service that answers in 1 s and allows 8 at once: never more, and over 8 connections."""
+    hosted = {"concurrency": "8", "timeout_s": "30.0"}
+    with (
+        HostedServer(delay_s=1.0, at_once=8) as server,
+        Station(tmp_path, server.url, hosted=hosted) as station,
+    ):
+        requests = [station.request(picture(n)) for n in range(200)]
+        station.start()
+        begun_s = time.monotonic()
+        while len(list(station.places.inbox.glob("*.json"))) < len(requests):
+            assert time.monotonic() - begun_s < 30
+            time.sleep(0.1)
+        assert {station.reply(one).outcome for one in requests} == {Outcome.OK}
+        assert {one.status for one in server.seen} == {200}
+        assert (server.most_at_once, server.connections) == (8, 8)
+
+
+def test_the_service_s_rate_is_kept_ahead_of_time(tmp_path: Path) -> None:
+    """It never has to refuse: what does not fit into the minute waits."""
+    hosted = {"megapixels_per_minute": "10", "concurrency": "4"}
+    with (
+        HostedServer(megapixels_per_minute=10) as server,
+        Station(tmp_path, server.url, hosted=hosted) as station,
+    ):
+        station.start()
+        requests = [
+            station.request(picture(n, width=2000, height=1500), width=2000, height=1500) for n in range(5)
+        ]
+        time.sleep(3)
+        assert sum(not station.is_waiting(one) for one in requests) == 3
+        assert {one.status for one in server.seen} == {200}
+
+
+def test_a_damaged_ledger_stops_everything(own: tuple[Station, HostedServer]) -> None:
+    """Without it nobody would know what was paid."""
+    station, server = own
+    (station.places.root / FILE_NAME).write_bytes(b"not a ledger" * 100)
+    station.request(picture(1))
+    done = subprocess.run(
+        station.command("hosted"),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "CUTOUTD_API_KEY": KEY},
+    )
+    assert (done.returncode, "ledger of uploads is damaged" in done.stderr) == (5, True)
+    assert server.seen == []

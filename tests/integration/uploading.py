@@ -1,0 +1,202 @@
+"""An uploader as a process of its own over a state directory of the test's, and the supervisor's side of its boxes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from PIL import Image
+
+from cutoutd import egress
+from cutoutd.egress import ParcelError, Places, Reply, Request
+from cutoutd.hosted import status
+from cutoutd.hosted.audit import uploads
+from cutoutd.hosted.ledger import FILE_NAME, Ledger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+KEY: Final = "k3y-that-nobody-may-see"
+PATIENCE_S: Final = 20.0
+WIDTH, HEIGHT = 64, 48
+LARGE: Final = 3 << 20
+"""Bytes of a picture that takes many pieces."""
+
+
+def picture(number: int, *, width: int = WIDTH, height: int = HEIGHT) -> bytes:
+    """A JPEG unlike that of any other number."""
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), (number % 256, number // 256 % 256, 99)).save(file, "JPEG")
+    return file.getvalue() + number.to_bytes(4, "big")
+
+
+def large(number: int) -> bytes:
+    """One that takes a while to be sent: what comes after its end is not looked at."""
+    return picture(number) + os.urandom(LARGE)
+
+
+class Station:
+    """A configuration, its boxes, and its uploader.
+
+    Args:
+        directory: for all of it.
+        base_url: of the service.
+        hosted: further keys of ``[hosted]``, as TOML has them.
+        folders: the keys of each folder by its name; one that is tagged, unless given.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        base_url: str,
+        *,
+        hosted: dict[str, str] | None = None,
+        folders: dict[str, str] | None = None,
+    ) -> None:
+        self.directory = directory
+        self.state = directory / "state"
+        self.places = Places.under(self.state)
+        self.places.make()
+        self.config = directory / "cutoutd.toml"
+        self.log = directory / "log"
+        keys = {
+            "enabled": "true",
+            "base_url": f'"{base_url}"',
+            "max_credits_per_day": "1000",
+            "timeout_s": "1.0",
+            "megapixels_per_minute": "0",
+        } | (hosted or {})
+        lines = ["[service]", f'state_dir = "{self.state}"', 'log_format = "json"', "[hosted]"]
+        lines += [f"{key} = {value}" for key, value in keys.items()]
+        for name, text in (folders or {"tagged": 'route = "hosted"'}).items():
+            place = directory / name
+            (place / "in").mkdir(parents=True)
+            lines += [
+                "[[folder]]",
+                f'name = "{name}"',
+                f'input = "{place}/in"',
+                f'output = "{place}/out"',
+                text,
+            ]
+        self.config.write_text("\n".join(lines), encoding="utf-8")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(
+        self, *, key: str = KEY, environ: dict[str, str] | None = None, parent: int | None = None
+    ) -> Self:
+        """Start the uploader, and wait until it works."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command("hosted", *(() if parent is None else ("--parent", str(parent)))),
+                env={**os.environ, **({"CUTOUTD_API_KEY": key} if key else {}), **(environ or {})},
+                stderr=log,
+                stdout=subprocess.DEVNULL,
+            )
+        end_s = time.monotonic() + PATIENCE_S
+        while status.read(self.places.root).get("pid") != self.process.pid:
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < end_s, self.log.read_text()
+            time.sleep(0.02)
+        return self
+
+    def command(self, verb: str, *arguments: str) -> list[str]:
+        """A command line over this configuration."""
+        return [sys.executable, "-m", "cutoutd", verb, "--config", str(self.config), *arguments]
+
+    def stop(self) -> int:
+        """Ask it to end; returns its exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(PATIENCE_S)
+
+    def kill(self) -> None:
+        """End it without a word."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(PATIENCE_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
+    def request(
+        self, content: bytes, *, folder: str = "tagged", again: bool = False, **other: Any
+    ) -> Request:
+        """Put a picture and its request into the outbox."""
+        id_ = egress.new_id()
+        (self.places.outbox / f"{id_}.jpg").write_bytes(content)
+        fields = {
+            "id": id_,
+            "folder": folder,
+            "job": 7,
+            "why": "the folder's route is hosted",
+            "file": f"{id_}.jpg",
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "width": WIDTH,
+            "height": HEIGHT,
+            "source_sha256": "5" * 64,
+            "again": again,
+        }
+        request = Request(**(fields | other))
+        egress.put(self.places.outbox, request)
+        return request
+
+    def reply(self, request: Request, *, timeout_s: float = PATIENCE_S) -> Reply:
+        """Wait for a request's reply; what it names stays in the inbox."""
+        path = self.places.inbox / f"{request.id}.json"
+        end_s = time.monotonic() + timeout_s
+        while time.monotonic() < end_s:
+            with suppress(FileNotFoundError, ParcelError):
+                return egress.read_reply(path)
+            assert self.process is None or self.process.poll() is None, self.log.read_text()
+            time.sleep(0.02)
+        raise AssertionError(f"no reply: {status.read(self.places.root)}\n{self.log.read_text()}")
+
+    def is_waiting(self, request: Request) -> bool:
+        """Whether a request still lies in the outbox, without a reply."""
+        return (self.places.outbox / f"{request.id}.json").exists() and not (
+            self.places.inbox / f"{request.id}.json"
+        ).exists()
+
+    def body(self, reply: Reply) -> bytes:
+        """What a reply names."""
+        return (self.places.inbox / reply.file).read_bytes()
+
+    def told(self) -> dict[str, Any]:
+        """What the uploader says of itself."""
+        return status.read(self.places.root)
+
+    def wait_for_route(self, standing: str) -> dict[str, Any]:
+        """Wait until the route stands so."""
+        end_s = time.monotonic() + PATIENCE_S
+        while self.told().get("route") != standing:
+            assert time.monotonic() < end_s, f"{self.told()}\n{self.log.read_text()}"
+            time.sleep(0.02)
+        return self.told()
+
+    def rows(self, request: Request | None = None) -> list[dict[str, Any]]:
+        """What the ledger says, of one request or of all."""
+        with Ledger(self.places.root / FILE_NAME) as ledger:
+            return [row for row in uploads(ledger) if request is None or row["request"] == request.id]
+
+    def pause(self) -> None:
+        """As `cutoutd pause --hosted` does it."""
+        self.places.paused.touch()
+
+    def resume(self) -> None:
+        """As `cutoutd resume --hosted` does it."""
+        self.places.paused.unlink()
