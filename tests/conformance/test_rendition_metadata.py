@@ -64,10 +64,8 @@ def picture(exiftool: str, tmp_path_factory: pytest.TempPathFactory) -> Picture:
     return decode.decode(file.read_bytes(), max_pixels=10_000)
 
 
-def staged(
-    picture: Picture, directory: Path, policy: Metadata, **written: object
-) -> tuple[Path, tuple[str, ...]]:
-    """One rendition of it, and what was said."""
+def staged(picture: Picture, directory: Path, policy: Metadata, **written: object) -> Path:
+    """One rendition of it."""
     given: dict[str, Any] = {"background": "white"} if written["format"] == "jpeg" else {}
     wanted = RenditionSettings.model_validate(given | written).rendition()
     recipe = Recipe(renditions=(wanted,), refine=True, decontaminate=True, metadata=policy, review_below=0.0)
@@ -83,31 +81,47 @@ def staged(
     alpha = np.zeros(picture.rgb.shape[:2], np.uint8)
     alpha[10:50, 10:30] = 255
     stage = renditions.stage(task, picture, alpha, review=False, max_pixels=100_000, tell=lambda _: None)
-    return directory / stage.staged[0].name, stage.warnings
+    assert stage.warnings == ()
+    return directory / stage.staged[0].name
 
 
-def read(exiftool: str, file: Path) -> dict[str, Any]:
-    """All that exiftool finds, by group and name; it must find no fault."""
-    done = subprocess.run(
-        [exiftool, "-json", "-G1", "-a", "-validate", "-warning", "-error", "-all", str(file)],
-        capture_output=True,
-        check=True,
-    )
-    (found,) = json.loads(done.stdout)
-    assert isinstance(found, dict)
+Findings = dict[str, tuple[bytes, dict[str, Any]]]
+"""A file's bytes, and all that exiftool finds in it by group and name, by ``case format``."""
+
+
+@pytest.fixture(scope="module")
+def findings(exiftool: str, picture: Picture, tmp_path_factory: pytest.TempPathFactory) -> Findings:
+    """Every format under every policy, cropped, and without anything to keep: read in one call."""
+    bare = replace(picture, icc=None, exif=None, xmp=None)
+    cases: dict[str, tuple[Picture, Metadata, bool]] = {
+        "keep": (picture, Metadata.KEEP, False),
+        "no-location": (picture, Metadata.NO_LOCATION, False),
+        "none": (picture, Metadata.NONE, False),
+        "cropped": (picture, Metadata.KEEP, True),
+        "bare": (bare, Metadata.KEEP, False),
+    }
+    files = {
+        f"{case} {kind.value}": staged(
+            source, tmp_path_factory.mktemp("staged"), policy, format=kind.value, crop=crop
+        )
+        for case, (source, policy, crop) in cases.items()
+        for kind in Format
+    }
+    options = ("-json", "-G1", "-a", "-validate", "-warning", "-error", "-all")
+    done = subprocess.run([exiftool, *options, *map(str, files.values())], capture_output=True, check=True)
     return {
-        name: value
-        for name, value in found.items()
-        if not name.startswith("System:") and name != "SourceFile"
+        name: (files[name].read_bytes(), found)
+        for name, found in zip(files, json.loads(done.stdout), strict=True)
     }
 
 
-@pytest.mark.parametrize("kind", [one.value for one in Format])
-def test_keep_keeps_all_of_it(exiftool: str, picture: Picture, tmp_path: Path, kind: str) -> None:
+KINDS = [one.value for one in Format]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_keep_keeps_all_of_it(findings: Findings, kind: str) -> None:
     """Camera, exposure, author and place, in EXIF and in XMP; and the profile."""
-    file, warnings = staged(picture, tmp_path, Metadata.KEEP, format=kind)
-    found = read(exiftool, file)
-    assert warnings == ()
+    _, found = findings[f"keep {kind}"]
     assert (found["IFD0:Make"], found["IFD0:Model"], found["IFD0:Artist"]) == (
         "Canon",
         "EOS R5",
@@ -123,46 +137,37 @@ def test_keep_keeps_all_of_it(exiftool: str, picture: Picture, tmp_path: Path, k
     assert found.get("IFD0:Orientation", "Horizontal (normal)") == "Horizontal (normal)"
 
 
-@pytest.mark.parametrize("kind", [one.value for one in Format])
-def test_no_location_keeps_the_camera_and_not_the_place(
-    exiftool: str, picture: Picture, tmp_path: Path, kind: str
-) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_location_keeps_the_camera_and_not_the_place(findings: Findings, kind: str) -> None:
     """Not even in the bytes that no reader shows."""
-    file, _ = staged(picture, tmp_path, Metadata.NO_LOCATION, format=kind)
-    found = read(exiftool, file)
+    content, found = findings[f"no-location {kind}"]
     assert (found["IFD0:Make"], found["IFD0:Artist"]) == ("Canon", "Ann Example")
     assert found["ICC_Profile:ProfileDescription"] == "wide"
-    assert not any(place in f"{name}={value}" for name, value in found.items() for place in PLACES)
-    assert b"Berlin" not in file.read_bytes()
+    shown = {f"{name}={value}" for name, value in found.items() if not name.startswith(("System", "Source"))}
+    assert not any(place in one for one in shown for place in PLACES)
+    assert b"Berlin" not in content
 
 
-@pytest.mark.parametrize("kind", [one.value for one in Format])
-def test_none_keeps_the_profile_alone(exiftool: str, picture: Picture, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_none_keeps_the_profile_alone(findings: Findings, kind: str) -> None:
     """Nothing about camera, person, date or place."""
-    file, _ = staged(picture, tmp_path, Metadata.NONE, format=kind)
-    found = read(exiftool, file)
+    content, found = findings[f"none {kind}"]
     assert found["ICC_Profile:ProfileDescription"] == "wide"
-    content = file.read_bytes()
     for word in (b"Canon", b"EOS R5", b"Ann Example", b"Berlin", b"2026:03:01"):
         assert word not in content
 
 
-@pytest.mark.parametrize("kind", [one.value for one in Format])
-def test_a_size_that_metadata_tells_is_the_results(
-    exiftool: str, picture: Picture, tmp_path: Path, kind: str
-) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_size_that_metadata_tells_is_the_results(findings: Findings, kind: str) -> None:
     """Cropped, it is another than the camera's."""
-    file, _ = staged(picture, tmp_path, Metadata.KEEP, format=kind, crop=True)
-    found = read(exiftool, file)
+    _, found = findings[f"cropped {kind}"]
     assert (found["ExifIFD:ExifImageWidth"], found["ExifIFD:ExifImageHeight"]) == (20, 40)
 
 
-@pytest.mark.parametrize("kind", [one.value for one in Format])
-def test_a_picture_without_any_gets_none(exiftool: str, picture: Picture, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_without_any_gets_none(findings: Findings, kind: str) -> None:
     """And exiftool finds no fault with the file."""
-    bare = replace(picture, icc=None, exif=None, xmp=None)
-    file, _ = staged(bare, tmp_path, Metadata.KEEP, format=kind)
-    found = read(exiftool, file)
+    _, found = findings[f"bare {kind}"]
     assert not any(name.startswith(("ExifIFD", "GPS", "XMP", "ICC")) for name in found)
     # Deflate came with a supplement to TIFF 6.0, which exiftool does not count.
     known = "Invalid value for IFD0 tag 0x0103 Compression" if kind == "tiff" else None

@@ -1,0 +1,123 @@
+"""Several forms of each cutout, by the real daemon: together or not at all, and with a picture behind them."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.acceptance.conftest import Bench, Daemon
+
+FORMS = """
+    [[folder.rendition]]
+    format = "jpeg"
+    canvas = "200x200"
+    background = "paper.png"
+    scale = "80%"
+    [[folder.rendition]]
+    suffix = "_cut"
+    crop = true
+    [[folder.rendition]]
+    format = "tiff"
+"""
+WANTED = ["a.jpg", "a.jpg.json", "a.tif", "a_cut.png"]
+
+
+def configured(bench: Bench, forms: str = FORMS, more: str = "") -> Path:
+    """The configuration of one folder."""
+    config = bench.root / "c.toml"
+    config.write_text(
+        f'[pool]\nworkers = 1\n[[folder]]\nname = "x"\ninput = "{bench.input}"\noutput = "{bench.output}"\n'
+        f"settle_s = 0.2\npoll_interval_s = 0.2\nrescan_interval_s = 1\n{more}\n{forms}",
+        encoding="utf-8",
+    )
+    return config
+
+
+def paper(bench: Bench, colour: tuple[int, int, int]) -> None:
+    """Put a background picture in place, as a program that saves it does: under another name first."""
+    draft = bench.root / "draft.png"
+    Image.new("RGB", (40, 30), colour).save(draft)
+    draft.rename(bench.root / "paper.png")
+
+
+def corner(bench: Bench, name: str) -> list[int]:
+    """The colour of a result's corner."""
+    with Image.open(bench.output / name) as image:
+        corner: list[int] = np.asarray(image)[2, 2].tolist()
+        return corner
+
+
+def test_all_forms_of_a_cutout_appear_with_one_sidecar(bench: Bench) -> None:
+    """Which lists them; and a second run, even without the journal, finds them done."""
+    paper(bench, (250, 10, 20))
+    config = configured(bench)
+    bench.drop("a.png")
+    done = bench.call("run", "--config", config, "--once")
+    assert done.returncode == 0, done.stderr
+    assert bench.results() == WANTED
+    sidecar = bench.sidecar("a.jpg.json")
+    assert [(one["path"], one["format"]) for one in sidecar["outputs"]] == [
+        ("a.jpg", "jpeg"),
+        ("a_cut.png", "png"),
+        ("a.tif", "tiff"),
+    ]
+    assert np.abs(np.array(corner(bench, "a.jpg")) - (250, 10, 20)).max() < 12
+    shutil.rmtree(bench.root / "state")
+    assert "0 cut" in bench.call("run", "--config", config, "--once").stdout
+    assert bench.results() == WANTED
+
+
+def test_a_background_is_looked_at_anew_for_each_picture(bench: Bench, start: Callable[..., Daemon]) -> None:
+    """Replaced by another file: shown, and told by the digest. Gone: the folder stands by until it is back."""
+    paper(bench, (250, 10, 20))
+    start("--config", configured(bench))
+    bench.drop("a.png")
+    bench.wait_for(lambda: "a.jpg.json" in bench.results(), "the first cutout")
+    paper(bench, (10, 20, 250))
+    bench.drop("b.png", 1)
+    bench.wait_for(lambda: "b.jpg.json" in bench.results(), "the cutout before another background")
+    assert corner(bench, "a.jpg")[0] > 200
+    assert corner(bench, "b.jpg")[2] > 200
+    digests = [bench.sidecar(f"{name}.jpg.json")["settings_sha256"] for name in "ab"]
+    assert digests[0] != digests[1]
+    (bench.root / "paper.png").unlink()
+    status = bench.command("status", "--config", str(bench.root / "c.toml"))
+    bench.wait_for(
+        lambda: "the background picture" in bench.call_any(status).stdout, "its absence in the status"
+    )
+    bench.drop("c.png", 2)
+    paper(bench, (250, 10, 20))
+    bench.wait_for(lambda: "c.jpg.json" in bench.results(), "the cutout once it is back")
+    assert bench.sidecar("c.jpg.json")["settings_sha256"] == digests[0]
+
+
+def test_check_finds_a_background_that_is_not_there(bench: Bench) -> None:
+    """Or is no picture; and a colour that was misspelt."""
+    config = configured(bench)
+    said = bench.call("check", "--config", config)
+    assert said.returncode == 2
+    assert "[[folder.rendition]] number 1 of 'x', background: there is no picture" in said.stderr
+    assert 'a colour such as "white"' in said.stderr
+    (bench.root / "paper.png").write_text("not a picture", encoding="utf-8")
+    assert "is no picture" in bench.call("check", "--config", config).stderr
+    paper(bench, (1, 2, 3))
+    assert bench.call("check", "--config", config).returncode == 0
+
+
+def test_a_doubtful_cutout_goes_to_review_in_all_its_forms(bench: Bench) -> None:
+    """Together with one overlay; and what comes instead lies in its ordinary place."""
+    paper(bench, (250, 10, 20))
+    config = configured(bench, more="review_below = 1.0")
+    (bench.input / "a.png").parent.mkdir(exist_ok=True)
+    noise = np.random.default_rng(1).integers(0, 255, (90, 120, 3), np.uint8)
+    Image.fromarray(noise).save(bench.root / "draft.png")
+    (bench.root / "draft.png").rename(bench.input / "a.png")
+    bench.call("run", "--config", config, "--once", "--timeout", "20")
+    assert bench.results() == sorted([*(f"review/{name}" for name in WANTED), "review/a-overlay.png"])
