@@ -133,12 +133,17 @@ class Station:
             self.kill()
 
     def request(
-        self, content: bytes, *, folder: str = "tagged", again: bool = False, **other: Any
+        self,
+        content: bytes,
+        *,
+        folder: str = "tagged",
+        again: bool = False,
+        **other: Any,  # noqa: ANN401 -- any field of a request
     ) -> Request:
         """Put a picture and its request into the outbox."""
         id_ = egress.new_id()
         (self.places.outbox / f"{id_}.jpg").write_bytes(content)
-        fields = {
+        fields: dict[str, Any] = {
             "id": id_,
             "folder": folder,
             "job": 7,

@@ -141,7 +141,7 @@ def _through(pool: Pool, task: Task, clock: Clock, end_s: float) -> PoolEvent | 
     """Give the task to a worker, and wait for what it says; None if time is up."""
     given = False
     while (left_s := end_s - clock.monotonic_s()) > 0:
-        if pool.idle and not given:
+        if not given and pool.takes(tagged=False):
             pool.submit(task)
             given = True
         for event in pool.poll(min(left_s, 0.5)):
