@@ -15,7 +15,8 @@ import pytest
 from cutoutd.clock import Clock
 from cutoutd.jobs import Format, Metadata, Recipe, Rendition, Task
 from cutoutd.pool import local, wire
-from cutoutd.pool.local import BIND_S, MAX_FAILED_STARTS, LocalPool, WorkersFailError
+from cutoutd.pool.giving_up import MAX_FAILED_RESTARTS, MAX_FAILED_STARTS, WorkersFailError
+from cutoutd.pool.local import BIND_S, LocalPool
 from cutoutd.pool.slot import MAX_STEPS, STALL_S
 from cutoutd.pool.slot import PATIENCE_S as PATIENCE_S_OF_A_SLOT
 from cutoutd.ports import Finished, Lost, ModelSpec, Step
@@ -221,7 +222,7 @@ def test_workers_that_begin_to_die_later_get_more_time_but_not_for_ever(
     pool.submit(task(1, "crash"))
     pool.submit(task(2, "crash"))
     assert sorted(event.job for event in events_of(pool, 2)) == [1, 2]
-    with pytest.raises(WorkersFailError, match=f"{local.MAX_FAILED_RESTARTS} starts in a row failed"):
+    with pytest.raises(WorkersFailError, match=f"{MAX_FAILED_RESTARTS} starts in a row failed"):
         until(pool, lambda: False)
     assert not pool.is_sound
 

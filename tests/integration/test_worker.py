@@ -14,7 +14,8 @@ from cutoutd.clock import Clock
 from cutoutd.errors import ModelError, SandboxError
 from cutoutd.models import catalog
 from cutoutd.pool import local, wire
-from cutoutd.pool.local import WORKER, LocalPool, WorkersFailError
+from cutoutd.pool.giving_up import WorkersFailError
+from cutoutd.pool.local import WORKER, LocalPool
 from cutoutd.sandbox import survey
 from tests.integration.parts import until
 from tests.integration.tools import need

@@ -15,7 +15,7 @@ from cutoutd.daemon.hotfolder import ThreadDiedError
 from cutoutd.errors import CutoutdError, SourceGoneError, StorageError, from_os_error
 from cutoutd.intake.watch import UnwatchableError
 from cutoutd.journal.store import JournalDamagedError
-from cutoutd.pool.local import WorkersFailError
+from cutoutd.pool.giving_up import WorkersFailError
 from cutoutd.publish.faults import ResultLostError, TargetTakenError
 
 OWN: list[type[CutoutdError]] = [

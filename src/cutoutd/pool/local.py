@@ -12,10 +12,11 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.errors import CutoutdError, ModelError, SandboxError
+from cutoutd.errors import ModelError, SandboxError
 from cutoutd.jobs import Failure
 from cutoutd.logs import get
 from cutoutd.pool import wire
+from cutoutd.pool.giving_up import MAX_FAILED_RESTARTS, MAX_FAILED_STARTS, MAX_PAUSE_S, WorkersFailError
 from cutoutd.pool.slot import PATIENCE_S, Slot, SlotState, spawn
 from cutoutd.ports import Finished, Lost, WorkerFacts
 
@@ -38,25 +39,6 @@ BIND_S: Final = 5.0
 
 # -P: a module that lies in the current directory must never be imported.
 WORKER: Final = (sys.executable, "-P", "-m", "cutoutd.pool.worker")
-
-MAX_FAILED_STARTS: Final = 4
-"""So many starts in a row without any success before, and it would never work."""
-
-MAX_FAILED_RESTARTS: Final = 9
-"""So many, once workers did work: with the pauses in between, two minutes for an upgrade to come to its end."""
-
-MAX_PAUSE_S: Final = 60.0
-"""Between two starts that fail, each pause is twice the one before, but no longer than this."""
-
-
-class WorkersFailError(CutoutdError):
-    """No worker comes up."""
-
-    title = "No worker can be started"
-    advice = (
-        "Nothing is lost: what waits stays queued. See the lines above in the log; memory may be short, or "
-        "the installation incomplete: `cutoutd models verify` checks the model."
-    )
 
 
 class LocalPool:
