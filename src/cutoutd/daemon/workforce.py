@@ -76,10 +76,21 @@ class Workforce:
             return self._pool(self._size, self._setup, spare)
         ordinary, tagged = self._shares()
         return Partition(
-            ordinary=self._pool(ordinary, lambda: self._setup_for(tagged=False), spare),
-            tagged=self._pool(tagged, lambda: self._setup_for(tagged=True), spare),
+            ordinary=self._pool(ordinary, lambda: self.setup_for(tagged=False), spare),
+            tagged=self._pool(tagged, lambda: self.setup_for(tagged=True), spare),
             shares=self._shares,
         )
+
+    def setup_for(self, *, tagged: bool) -> wire.Setup:
+        """What a new worker of one kind is told.
+
+        Args:
+            tagged: it is for folders that may be uploaded from.
+        """
+        there = [folder for folder in self._there() if folder.is_tagged is tagged]
+        if not tagged or self._places is None:
+            return self._told(there, (), ())
+        return self._told(there, (self._places.inbox,), (self._places.outbox,))
 
     @property
     def _size(self) -> int:
@@ -108,12 +119,6 @@ class Workforce:
 
     def _setup(self) -> wire.Setup:
         return self._told(self._there(), (), ())
-
-    def _setup_for(self, *, tagged: bool) -> wire.Setup:
-        there = [folder for folder in self._there() if folder.is_tagged is tagged]
-        if not tagged or self._places is None:
-            return self._told(there, (), ())
-        return self._told(there, (self._places.inbox,), (self._places.outbox,))
 
     def _there(self) -> list[HotFolder]:
         # What does not answer would hold a new worker up before it has begun.
