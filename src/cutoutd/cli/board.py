@@ -7,12 +7,13 @@ there is none.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.cli.queue import printable
+from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from cutoutd.jobs import Job
     from cutoutd.overview.overview import FolderView, Overview
@@ -45,6 +46,33 @@ def lines(overview: Overview) -> Iterator[Line]:
     for folder in overview.folders:
         yield ()
         yield from _folder(folder, running=overview.running, at_us=overview.at_us)
+
+
+def hosted(said: Mapping[str, Any]) -> Iterator[Line]:
+    """The way out, where a folder is tagged: whether it is open, and what left today.
+
+    Args:
+        said: the uploader's own status; empty if none runs.
+    """
+    yield ()
+    if not said:
+        yield (("Hosted route: ", _STRONG), ("the uploader does not run; nothing leaves.", _DOUBT))
+        return
+    is_open = said.get("route") == "open"
+    why = "" if is_open else f": {printable(str(said.get('why', '')))}"
+    standing = "open" if is_open else str(said.get("route", "closed")).upper()
+    yield (
+        ("Hosted route: ", _STRONG),
+        (standing, _GOOD if is_open else _BAD),
+        (f" to {printable(str(said.get('host', '')))}{why}", ""),
+    )
+    today = said.get("today") or {}
+    now = f"{said.get('in_flight', 0)} on their way, {said.get('waiting', 0)} waiting"
+    sent = f"{today.get('uploads', 0)} uploads, {today.get('bytes', 0) / 1e6:.1f} MB"
+    yield ((f"{_INDENT}{now}; today {sent}, {today.get('credits', 0):g} credits", ""),)
+    for name, folder in (said.get("folders") or {}).items():
+        if folder.get("why"):
+            yield ((f"{_INDENT}{printable(str(name))}: {printable(str(folder['why']))}", _DOUBT),)
 
 
 def plain(line: Line) -> str:
@@ -82,14 +110,17 @@ def _folder(folder: FolderView, *, running: bool, at_us: int) -> Iterator[Line]:
 
 
 def _counts(folder: FolderView) -> Line:
-    counts = (
+    unanswered = folder.states.get(JobState.UNKNOWN, 0)
+    counts: list[tuple[int, str, str]] = [
         (folder.waiting, "waiting", ""),
         (folder.at_work, "in work", ""),
         (folder.settling, "arriving", ""),
         (folder.done_today, "done today", ""),
         (folder.review, "to review", _DOUBT if folder.review else ""),
         (folder.failed, "failed", _BAD if folder.failed else ""),
-    )
+    ]
+    if unanswered:
+        counts.append((unanswered, "without an answer, perhaps billed", _BAD))
     parts: list[Part] = [(_INDENT, "")]
     for number, (count, words, style) in enumerate(counts):
         parts += [(", " if number else "", ""), (f"{count} {words}", style)]

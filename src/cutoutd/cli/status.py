@@ -15,12 +15,14 @@ from cutoutd.cli import board
 from cutoutd.cli.queue import JsonOption, open_journal, printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock, rfc3339
+from cutoutd.egress import Places
 from cutoutd.errors import UsageError
+from cutoutd.hosted import status as uploader
 from cutoutd.overview import metrics as openmetrics
 from cutoutd.overview.overview import SCHEMA, FolderView, Overview, look, room_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from cutoutd.settings.schema import Settings
 
@@ -46,7 +48,7 @@ def status(
     outputs = [os.fspath(folder.output) for folder in chosen.folder]
     clock = Clock()
     if not watch:
-        _show_once(look(chosen, store, clock, room_of(outputs)), as_json=as_json)
+        _show_once(chosen, look(chosen, store, clock, room_of(outputs)), as_json=as_json)
         return
     room: dict[str, int | None] = {}
     asked_s: float | None = None
@@ -60,9 +62,9 @@ def status(
 
     try:
         if as_json or not sys.stdout.isatty():
-            _print_on(again, every, as_json=as_json)
+            _print_on(chosen, again, every, as_json=as_json)
         else:
-            _draw_on(again, every)
+            _draw_on(lambda: _lines(chosen, again()), every)
     except KeyboardInterrupt:
         return
 
@@ -100,30 +102,30 @@ def _look_at_all(chosen: Settings) -> Overview:
     return look(chosen, store, Clock(), room_of(outputs))
 
 
-def _show_once(overview: Overview, *, as_json: bool) -> None:
+def _show_once(chosen: Settings, overview: Overview, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(as_document(overview), indent=2))
+        print(json.dumps(as_document(overview, _hosted(chosen)), indent=2))
     elif sys.stdout.isatty():
         from rich.console import Console  # noqa: PLC0415 -- 0.05 s that only a person at a terminal pays for
 
-        _rich(Console(highlight=False), overview)
+        _rich(Console(highlight=False), _lines(chosen, overview))
     else:
-        for line in board.lines(overview):
+        for line in _lines(chosen, overview):
             print(board.plain(line))
 
 
-def _print_on(again: Callable[[], Overview], every_s: float, *, as_json: bool) -> None:
+def _print_on(chosen: Settings, again: Callable[[], Overview], every_s: float, *, as_json: bool) -> None:
     """For a pipe: one text, or one line of JSON, after the other."""
     while True:
         overview = again()
         if as_json:
-            print(json.dumps(as_document(overview)), flush=True)
+            print(json.dumps(as_document(overview, _hosted(chosen))), flush=True)
         else:
-            print("\n".join(map(board.plain, board.lines(overview))), end="\n\n", flush=True)
+            print("\n".join(map(board.plain, _lines(chosen, overview))), end="\n\n", flush=True)
         time.sleep(every_s)
 
 
-def _draw_on(again: Callable[[], Overview], every_s: float) -> None:
+def _draw_on(lines: Callable[[], Iterable[board.Line]], every_s: float) -> None:
     from rich.console import Console, Group  # noqa: PLC0415 -- as above
     from rich.live import Live  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -133,19 +135,30 @@ def _draw_on(again: Callable[[], Overview], every_s: float) -> None:
         console=console, auto_refresh=False, screen=console.is_terminal, vertical_overflow="crop"
     ) as live:
         while True:
-            shown = [Text.assemble(*line) if line else Text() for line in board.lines(again())]
+            shown = [Text.assemble(*line) if line else Text() for line in lines()]
             live.update(Group(*shown), refresh=True)
             time.sleep(every_s)
 
 
-def _rich(console: Any, overview: Overview) -> None:  # noqa: ANN401 -- a Console, which is imported late
+def _rich(console: Any, lines: Iterable[board.Line]) -> None:  # noqa: ANN401 -- a Console, which is imported late
     from rich.text import Text  # noqa: PLC0415 -- as above
 
-    for line in board.lines(overview):
+    for line in lines:
         console.print(Text.assemble(*line) if line else Text())
 
 
-def as_document(overview: Overview) -> dict[str, Any]:
+def _lines(chosen: Settings, overview: Overview) -> Iterator[board.Line]:
+    yield from board.lines(overview)
+    if (hosted := _hosted(chosen)) is not None:
+        yield from board.hosted(hosted)
+
+
+def _hosted(chosen: Settings) -> dict[str, Any] | None:
+    """What the uploader says of itself; None where no folder is tagged."""
+    return uploader.read(Places.under(chosen.service.state_dir).root) if chosen.tagged else None
+
+
+def as_document(overview: Overview, hosted: dict[str, Any] | None = None) -> dict[str, Any]:
     """As JSON has it."""
     return {
         "schema": SCHEMA,
@@ -157,6 +170,7 @@ def as_document(overview: Overview) -> dict[str, Any]:
         "workers": overview.workers,
         "worker": overview.worker,
         "state_dir": overview.state_dir,
+        "hosted": hosted,
         "folders": [_folder_document(folder) for folder in overview.folders],
     }
 
