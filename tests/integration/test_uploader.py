@@ -257,7 +257,7 @@ def test_what_is_not_tagged_is_refused_by_the_uploader_itself(station: Station, 
     replies = [
         station.reply(station.request(picture(next(_numbers)), folder="other")),
         station.reply(station.request(picture(next(_numbers)), sha256="0" * 64)),
-        station.reply(station.request(picture(next(_numbers)), bytes=9)),
+        station.reply(station.request(picture(next(_numbers)), announced=9)),
     ]
     assert {reply.outcome for reply in replies} == {Outcome.FAILED}
     assert [reply.bytes for reply in replies] == [0, 0, 0]

@@ -138,25 +138,27 @@ class Station:
         *,
         folder: str = "tagged",
         again: bool = False,
-        **other: Any,  # noqa: ANN401 -- any field of a request
+        sha256: str = "",
+        announced: int = 0,
+        width: int = WIDTH,
+        height: int = HEIGHT,
     ) -> Request:
         """Put a picture and its request into the outbox."""
         id_ = egress.new_id()
         (self.places.outbox / f"{id_}.jpg").write_bytes(content)
-        fields: dict[str, Any] = {
-            "id": id_,
-            "folder": folder,
-            "job": 7,
-            "why": "the folder's route is hosted",
-            "file": f"{id_}.jpg",
-            "bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "width": WIDTH,
-            "height": HEIGHT,
-            "source_sha256": "5" * 64,
-            "again": again,
-        }
-        request = Request(**(fields | other))
+        request = Request(
+            id=id_,
+            folder=folder,
+            job=7,
+            why="the folder's route is hosted",
+            file=f"{id_}.jpg",
+            bytes=announced or len(content),
+            sha256=sha256 or hashlib.sha256(content).hexdigest(),
+            width=width,
+            height=height,
+            source_sha256="5" * 64,
+            again=again,
+        )
         egress.put(self.places.outbox, request)
         return request
 

@@ -191,7 +191,11 @@ def resume(
     """Go on after `cutoutd pause`."""
     directory = settings(config, input_dir, output_dir).service.state_dir
     if hosted:
-        Places.under(directory).paused.unlink(missing_ok=True)
+        open_journal(directory)
+        places = Places.under(directory)
+        places.make()
+        places.resumed.touch()  # also what the service itself has stopped: credits were bought, or the key is right now
+        places.paused.unlink(missing_ok=True)
     else:
         _post(Verb.RESUME, directory)
 

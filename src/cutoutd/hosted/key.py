@@ -80,23 +80,26 @@ def _content(file: Path) -> str:
         raise ConfigurationError(
             f"the service's key cannot be read ({error.strerror})", path=file, advice=_ADVICE
         ) from error
-    with os.fdopen(descriptor, "rb") as opened:
-        state = os.fstat(descriptor)
-        if not stat.S_ISREG(state.st_mode):
-            raise ConfigurationError("the service's key is to be in a file", path=file, advice=_ADVICE)
-        if state.st_uid not in (os.geteuid(), 0):
-            raise ConfigurationError(
-                f"the service's key lies in a file of another user (id {state.st_uid})",
-                path=file,
-                advice=_ADVICE,
-            )
-        # A service manager's credential is root's, and readable through a group of one.
-        open_to = stat.S_IRWXO | (0 if state.st_uid == 0 != os.geteuid() else stat.S_IRWXG)
-        if state.st_mode & open_to:
-            raise ConfigurationError(
-                f"others can read the service's key (mode {stat.S_IMODE(state.st_mode):04o})",
-                path=file,
-                advice=_ADVICE,
-            )
-        content = opened.read(_MAX_CHARACTERS + 2)
+    try:
+        _check(os.fstat(descriptor), file)
+        content = os.read(descriptor, _MAX_CHARACTERS + 2)
+    finally:
+        os.close(descriptor)
     return content.decode("ascii", "replace").removesuffix("\n").removesuffix("\r")
+
+
+def _check(state: os.stat_result, file: Path) -> None:
+    if not stat.S_ISREG(state.st_mode):
+        raise ConfigurationError("the service's key is to be in a file", path=file, advice=_ADVICE)
+    if state.st_uid not in (os.geteuid(), 0):
+        raise ConfigurationError(
+            f"the service's key lies in a file of another user (id {state.st_uid})", path=file, advice=_ADVICE
+        )
+    # A service manager's credential is root's, and readable through a group of one.
+    open_to = stat.S_IRWXO | (0 if state.st_uid == 0 != os.geteuid() else stat.S_IRWXG)
+    if state.st_mode & open_to:
+        raise ConfigurationError(
+            f"others can read the service's key (mode {stat.S_IMODE(state.st_mode):04o})",
+            path=file,
+            advice=_ADVICE,
+        )

@@ -1,0 +1,216 @@
+"""The providers' contracts: what is asked, what it costs, and what an answer means."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cutoutd.egress import Body
+from cutoutd.hosted import verdict
+from cutoutd.hosted.courier import Answer
+from cutoutd.hosted.key import Key
+from cutoutd.hosted.provider import Upload, words
+from cutoutd.hosted.providers import provider_of
+from cutoutd.hosted.rembg import Rembg
+from cutoutd.hosted.removebg import RemoveBg
+from cutoutd.hosted.verdict import Meaning
+from cutoutd.hosted.withoutbg import WithoutBg
+from cutoutd.settings.choices import HostedProvider
+from cutoutd.settings.schema import HostedSettings
+
+if TYPE_CHECKING:
+    from cutoutd.hosted.provider import Provider
+
+KEY = Key("s3cret")
+NOW_US = 1_700_000_000_000_000
+REMOVEBG = RemoveBg(key=KEY, full_price=1.0)
+REMBG = Rembg(full_price=0.0)
+CLOUD = WithoutBg(key=KEY, is_cloud=True, full_price=1.0)
+OWN = WithoutBg(key=None, is_cloud=False, full_price=0.0)
+
+
+def upload(width: int, height: int = 1) -> Upload:
+    """A picture of this size."""
+    return Upload(name="0a.jpg", bytes=10, width=width, height=height)
+
+
+def answer(status: int, content: bytes = b"", **headers: str) -> Answer:
+    """An answer; in the names of headers, _ stands for -."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(status=status, headers=named, content=content, bytes=len(content))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options", "price", "body"),
+    [
+        (1, "size=preview format=png", 0.25, Body.CUTOUT),
+        (250_000, "size=preview format=png", 0.25, Body.CUTOUT),
+        (250_001, "size=full format=png", 1.0, Body.CUTOUT),
+        (10_000_000, "size=full format=png", 1.0, Body.CUTOUT),
+        (10_000_001, "size=full format=zip", 1.0, Body.PARTS),
+        (25_000_001, "size=50MP format=zip", 1.0, Body.PARTS),
+    ],
+)
+def test_remove_bg_is_asked_by_pixels(pixels: int, options: str, price: float, body: Body) -> None:
+    """In full size always, as a PNG as long as it makes one, and for the least."""
+    question = REMOVEBG.question(upload(pixels), "b")
+    assert (question.options, question.body, REMOVEBG.price(upload(pixels))) == (options, body, price)
+    assert question.path == "/v1.0/removebg"
+
+
+@pytest.mark.parametrize("provider", [REMOVEBG, REMBG, CLOUD, OWN], ids=lambda one: type(one).__name__)
+@given(size=st.integers(1, 10_000))
+def test_the_length_is_known_before_anything_is_sent(provider: Provider, size: int) -> None:
+    """To the byte, whatever stands around the picture."""
+    question = provider.question(upload(4, 4), "boundary")
+    content = b"x" * size
+    middle = base64.b64encode(content) if question.is_base64 else content
+    assert question.length(size) == len(question.head + middle + question.tail)
+
+
+@pytest.mark.parametrize("provider", [REMOVEBG, CLOUD], ids=lambda one: type(one).__name__)
+def test_a_question_does_not_show_the_key(provider: Provider) -> None:
+    """Wherever it may be printed."""
+    question = provider.question(upload(4, 4), "boundary")
+    assert "s3cret" in question.headers.values()
+    assert "s3cret" not in repr(question)
+    assert "s3cret" not in repr(provider)
+
+
+def test_the_cloud_of_withoutbg_speaks_base64() -> None:
+    """Both ways; the matte is taken out of its JSON and not looked at."""
+    question = CLOUD.question(upload(4, 4), "boundary")
+    body = question.head + base64.b64encode(b"jpeg") + question.tail
+    assert json.loads(body) == {"image_base64": base64.b64encode(b"jpeg").decode()}
+    assert question.unwrap is not None
+    text = base64.b64encode(b"matte").decode()
+    assert question.unwrap(json.dumps({"alpha_base64": text}).encode()) == b"matte"
+    assert question.unwrap(json.dumps({"alpha_base64": f"data:image/png;base64,{text}"}).encode()) == b"matte"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b'{"alpha_base64": 7}', b'{"alpha_base64": "*"}', b"[" * 9999]
+)
+def test_json_without_a_matte_is_none(content: bytes) -> None:
+    """Whatever it is."""
+    unwrap = CLOUD.question(upload(4, 4), "b").unwrap
+    assert unwrap is not None
+    with pytest.raises(ValueError, match="alpha_base64"):
+        unwrap(content)
+
+
+@pytest.mark.parametrize(
+    ("provider", "content", "said"),
+    [
+        (REMOVEBG, b'{"errors": [{"title": "No", "detail": "why"}]}', "No: why"),
+        (REMOVEBG, b'{"errors": [{"title": "No", "code": "x"}]}', "No"),
+        (REMOVEBG, b'{"errors": "no"}', ""),
+        (REMBG, b'{"detail": [{"msg": "field required"}]}', "field required"),
+        (REMBG, b'{"error": "bad"}', "bad"),
+        (OWN, b'{"detail": "not ready"}', "not ready"),
+        (OWN, b"<html>", ""),
+    ],
+)
+def test_a_complaint_is_given_in_the_providers_words(provider: Provider, content: bytes, said: str) -> None:
+    """Each has a form of its own."""
+    assert provider.complaint(content) == said
+
+
+@given(st.binary(max_size=200))
+def test_no_complaint_breaks_a_line(content: bytes) -> None:
+    """A service is a stranger, and its words go into logs."""
+    for provider in (REMOVEBG, REMBG, OWN):
+        found = verdict.judge(answer(400, content), provider, NOW_US)
+        assert found.cause.isprintable()
+        assert len(found.cause) < 400
+    assert words("a\n\x1b[2Jb").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning", "is_fault"),
+    [
+        (200, Meaning.PICTURE, False),
+        (204, Meaning.CLOSED, False),
+        (301, Meaning.CLOSED, False),
+        (400, Meaning.REFUSED, False),
+        (401, Meaning.CLOSED, False),
+        (402, Meaning.CLOSED, False),
+        (403, Meaning.CLOSED, False),
+        (404, Meaning.CLOSED, False),
+        (408, Meaning.LATER, False),
+        (413, Meaning.REFUSED, False),
+        (422, Meaning.REFUSED, False),
+        (429, Meaning.LATER, False),
+        (500, Meaning.LATER, True),
+        (502, Meaning.LATER, True),
+        (503, Meaning.LATER, True),
+        (504, Meaning.UNCLEAR, False),
+    ],
+)
+def test_what_a_status_means(status: int, meaning: Meaning, is_fault: bool) -> None:  # noqa: FBT001 -- cases
+    """The picture's fault, the account's, the moment's, or nobody knows."""
+    found = verdict.judge(answer(status), REMOVEBG, NOW_US)
+    assert (found.meaning, found.is_fault) == (meaning, is_fault)
+    assert bool(found.cause) is (meaning is not Meaning.PICTURE) or meaning is Meaning.PICTURE
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("7", 7.0),
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("99999999", 3600.0),
+        ("inf", 3600.0),
+        ("nan", None),
+        ("soon", None),
+        ("", None),
+        ("Tue, 14 Nov 2023 22:13:30 GMT", 10.0),
+        ("Mon, 01 Jan 1990 00:00:00 GMT", 0.0),
+    ],
+)
+def test_retry_after_in_both_forms(written: str, seconds: float | None) -> None:
+    """Seconds or a date; never for ever, and nonsense is as if it were not there."""
+    assert verdict.retry_after_s(answer(429, retry_after=written), NOW_US) == seconds
+
+
+@pytest.mark.parametrize(
+    ("written", "credits_"),
+    [("1", 1.0), ("0.25", 0.25), ("-1", None), ("nan", None), ("1e99", None), ("x", None)],
+)
+def test_credits_are_what_the_header_says_if_it_makes_sense(written: str, credits_: float | None) -> None:
+    """A negative charge would make room in the budget."""
+    assert verdict.credits_of(answer(200, x_credits_charged=written)) == credits_
+
+
+def test_the_services_own_count_is_listened_to() -> None:
+    """If less is left than this takes, it is waited for; a clock that differs does no harm."""
+
+    def held(remaining: str, reset: str) -> float:
+        return verdict.exhausted_s(
+            answer(200, x_ratelimit_remaining=remaining, x_ratelimit_reset=reset), 10.0, NOW_US
+        )
+
+    assert held("5", str(NOW_US // 1_000_000 + 30)) == 30.0
+    assert held("50", str(NOW_US // 1_000_000 + 30)) == 0.0
+    assert held("5", str(NOW_US // 1_000_000 - 30)) == 0.0
+    assert held("x", "y") == 0.0
+    assert verdict.exhausted_s(answer(200), 10.0, NOW_US) == 0.0
+
+
+def test_the_provider_is_the_one_that_is_configured() -> None:
+    """And withoutBG's two contracts go by where it is."""
+    names = {one: provider_of(HostedSettings(provider=one), None).name for one in HostedProvider}
+    assert names == {one: one.value for one in HostedProvider}
+    cloud = provider_of(HostedSettings(provider=HostedProvider.WITHOUTBG), KEY)
+    own = provider_of(
+        HostedSettings(provider=HostedProvider.WITHOUTBG, base_url="http://127.0.0.1:8000"), None
+    )
+    assert isinstance(cloud, WithoutBg)
+    assert isinstance(own, WithoutBg)
+    assert (cloud.is_cloud, own.is_cloud) == (True, False)
