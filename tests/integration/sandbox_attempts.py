@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd.errors import CutoutdError
 from cutoutd.sandbox import calls, capabilities, landlock, limits, seccomp
+from cutoutd.sandbox.uploader import confine_uploader
 from cutoutd.sandbox.worker import confine_supervisor, confine_worker
 from tests.integration.ways_out import (
     COMPAT,
@@ -263,6 +264,8 @@ def confine(how: str, directory: Path) -> Iterable[str]:  # noqa: PLR0911 -- a t
             return confine_worker(read=read, write=write, memory_mb=MEMORY_MB, nice=5)
         case "supervisor":
             return confine_supervisor()
+        case "uploader":
+            return confine_uploader(root=directory / "staging", port=int(os.environ["SERVICE_PORT"]))
         case "worker over Landlock 1":
             # As on Linux 5.13: asking the kernel for less is all that it takes.
             landlock.abi = lambda: 1

@@ -61,6 +61,7 @@ class Station:
         hosted: dict[str, str] | None = None,
         folders: dict[str, str] | None = None,
     ) -> None:
+        directory.mkdir(exist_ok=True)
         self.directory = directory
         self.state = directory / "state"
         self.places = Places.under(self.state)

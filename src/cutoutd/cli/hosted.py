@@ -18,6 +18,8 @@ from cutoutd.egress import Places, requests
 from cutoutd.errors import UsageError
 from cutoutd.hosted.audit import By, as_csv, as_json, totals, uploads
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
+from cutoutd.hosted.provider import upload_of
+from cutoutd.hosted.providers import provider_of
 
 if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
@@ -90,7 +92,7 @@ def _foretell(chosen: Settings) -> None:
         most = f"at most {count * price:g} credits" if price else "no credits"
         print(f"{folder.name}: {count} pictures are there; if all of them were sent: {most}")
     waiting = list(requests(Places.under(chosen.service.state_dir)))
-    sent = sum(one.bytes for one in waiting)
-    print(
-        f"in the outbox: {len(waiting)} pictures, {sent / 1e6:.1f} MB, at most {len(waiting) * price:g} credits"
-    )
+    provider = provider_of(chosen.hosted, None)
+    size = sum(one.bytes for one in waiting) / 1e6
+    cost = sum(provider.price(upload_of(one)) for one in waiting)
+    print(f"in the outbox: {len(waiting)} pictures, {size:.1f} MB, at most {cost:g} credits")

@@ -17,7 +17,8 @@ from cutoutd.hosted.cargo import AlteredError, Cargo
 from cutoutd.hosted.courier import Courier
 from cutoutd.hosted.known import known_reply
 from cutoutd.hosted.leave import Reason, StoppedError
-from cutoutd.hosted.office import NOT_TAGGED, UNTOUCHED, inadmissible, upload_of
+from cutoutd.hosted.office import NOT_TAGGED, UNTOUCHED, inadmissible
+from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.sending import PostponedError, Sending, TryAgainError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd import logs
 from cutoutd.egress import Body, Outcome, Reply, Request
 from cutoutd.hosted.leave import Ending, Leave
-from cutoutd.hosted.provider import Upload
+from cutoutd.hosted.provider import upload_of
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
@@ -110,11 +110,6 @@ class Office:
         """One line about a request; what is not known is left out."""
         known = {name: value for name, value in said.items() if value not in (None, "")}
         logs.get(folder=request.folder, job=request.job, request=request.id).info(event, **known)
-
-
-def upload_of(request: Request) -> Upload:
-    """A request's picture, as a contract sees it."""
-    return Upload(name=request.file, bytes=request.bytes, width=request.width, height=request.height)
 
 
 def inadmissible(request: Request, settings: Settings) -> str:

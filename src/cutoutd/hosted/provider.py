@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from cutoutd.egress import Body
+    from cutoutd.egress import Body, Request
 
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 PNG_END: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
@@ -98,6 +98,11 @@ class Provider(Protocol):
     def complaint(self, content: bytes) -> str:
         """What an answer that is an error says, in the provider's own words; empty if nothing can be made of it."""
         ...
+
+
+def upload_of(request: Request) -> Upload:
+    """A request's picture, as a contract sees it."""
+    return Upload(name=request.file, bytes=request.bytes, width=request.width, height=request.height)
 
 
 def multipart(

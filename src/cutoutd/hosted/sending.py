@@ -16,7 +16,8 @@ from cutoutd.hosted.courier import Courier, UnansweredError, UnsentError, Untrus
 from cutoutd.hosted.known import key_of
 from cutoutd.hosted.leave import Reason, StoppedError
 from cutoutd.hosted.ledger import Closing, End, Entry, LedgerError
-from cutoutd.hosted.office import UNKNOWN, UNTOUCHED, upload_of
+from cutoutd.hosted.office import UNKNOWN, UNTOUCHED
+from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.verdict import Meaning, Verdict
 
 if TYPE_CHECKING:

@@ -1,0 +1,164 @@
+"""Whom the uploader talks to: the service alone, if it can prove who it is, whatever the environment says."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.egress import Outcome
+from cutoutd.hosted.cargo import Cargo
+from cutoutd.hosted.courier import Courier, UntrustedError
+from cutoutd.hosted.provider import Upload
+from cutoutd.hosted.removebg import RemoveBg
+from cutoutd.settings.schema import HostedSettings
+from tests.hosted_server import HostedServer
+from tests.integration.tools import need
+from tests.integration.uploading import Station, picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_service_that_cannot_prove_who_it_is_gets_nothing(tmp_path: Path) -> None:
+    """Not even the request's headers; and a person is told."""
+    need("openssl")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-keyout",
+            str(key),
+            "-out",
+            str(certificate),
+            "-days",
+            "2",
+            "-subj",
+            "/CN=127.0.0.1",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        ],
+        check=True,
+        capture_output=True,
+    )
+    with (
+        HostedServer(tls=(str(certificate), str(key))) as server,
+        Station(tmp_path / "station", server.url) as station,
+    ):
+        environ = {"SSL_CERT_FILE": str(certificate)}  # what others would believe
+        request = station.start(environ=environ).request(picture(1))
+        assert "cannot prove that it is who it says" in station.wait_for_route("paused")["why"]
+        assert station.is_waiting(request)
+        assert station.rows() == []
+        assert server.seen == []
+
+
+def test_no_proxy_and_no_password_is_picked_up(tmp_path: Path) -> None:
+    """From the environment or the home directory; a picture would go where nobody wrote."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".netrc").write_text("machine 127.0.0.1 login someone password s3cret\n")
+    (home / ".netrc").chmod(0o600)
+    with (
+        HostedServer() as proxy,
+        HostedServer() as server,
+        Station(tmp_path / "station", server.url) as station,
+    ):
+        names = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+        environ = {**dict.fromkeys(names, proxy.url), "NO_PROXY": "", "no_proxy": "", "HOME": str(home)}
+        environ["NETRC"] = str(home / ".netrc")
+        reply = station.start(environ=environ).reply(station.request(picture(1)))
+        assert reply.outcome is Outcome.OK
+        assert (proxy.connections, len(server.seen)) == (0, 1)
+        assert "authorization" not in server.seen[0].headers
+
+
+def test_a_name_for_this_machine_is_called_by_its_number(tmp_path: Path) -> None:
+    """Unencrypted, the name is looked up first; the service is still asked for by its name."""
+    with HostedServer() as server, Station(tmp_path, f"http://localhost:{server.port}") as station:
+        assert station.start().reply(station.request(picture(1))).outcome is Outcome.OK
+        assert server.seen[0].headers["host"] == f"localhost:{server.port}"
+
+
+@pytest.mark.parametrize(
+    ("number", "is_private_allowed"),
+    [("198.41.0.4", True), ("10.1.2.3", False), ("2001:503:ba3e::2:30", True)],
+)
+def test_a_name_that_leads_away_gets_nothing_unencrypted(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: str,
+    is_private_allowed: bool,  # noqa: FBT001 -- cases
+) -> None:
+    """However near it sounds, and though one of its addresses is near."""
+
+    def found(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [(0, 0, 0, "", (one, 80)) for one in ("127.0.0.1", number)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    hosted = HostedSettings(base_url="http://gpu-box", allow_private_http=is_private_allowed)
+    courier = Courier(hosted)
+    question = RemoveBg(key=None, full_price=1.0).question(Upload(name="a", bytes=1, width=1, height=1), "b")
+    with pytest.raises(UntrustedError, match="where pictures may not go unencrypted"):
+        courier.ask(
+            question,
+            object.__new__(Cargo),
+            announced=1,
+            into=tmp_path / "x",
+            at_most=1,
+            begin=lambda: pytest.fail("nothing may begin"),
+            may_go_on=lambda: None,
+        )
+    courier.close()
+
+
+def test_a_key_that_others_can_read_ends_it_at_once(tmp_path: Path) -> None:
+    """Before anything is sent, with the file and what to do."""
+    key = tmp_path / "key"
+    key.write_text("s3cret")
+    key.chmod(0o644)
+    with HostedServer() as server:
+        station = Station(tmp_path / "station", server.url, hosted={"api_key_file": f'"{key}"'})
+        ended = subprocess.run(
+            station.command("hosted"), capture_output=True, text=True, check=False, env=os.environ
+        )
+        assert ended.returncode == 2
+        assert f"{key}: others can read the service's key (mode 0644)" in ended.stderr
+        assert "s3cret" not in ended.stderr
+        assert server.seen == []
+
+
+def test_without_a_tagged_folder_there_is_no_uploader(tmp_path: Path) -> None:
+    """And nothing is made on the disk."""
+    station = Station(tmp_path, "http://127.0.0.1:9", folders={"plain": 'route = "local"'})
+    ended = subprocess.run(station.command("hosted"), capture_output=True, text=True, check=False)
+    assert (ended.returncode, "no folder is tagged" in ended.stderr) == (2, True)
+    assert not (station.places.root / "ledger.sqlite").exists()
+
+
+def test_a_dry_run_says_what_it_would_cost_and_sends_nothing(tmp_path: Path) -> None:
+    """What lies in the folders, and what waits in the outbox."""
+    with HostedServer() as server:
+        station = Station(tmp_path, server.url)
+        (tmp_path / "tagged" / "in" / "a.jpg").write_bytes(picture(1))
+        station.request(picture(2))
+        ended = subprocess.run(
+            station.command("hosted", "--dry-run"), capture_output=True, text=True, check=True
+        )
+        assert f"PICTURES LEAVE THIS MACHINE: every picture is sent to {server.url}" in ended.stdout
+        assert "tagged: 1 pictures are there; if all of them were sent: at most 1 credits" in ended.stdout
+        assert "in the outbox: 1 pictures, 0.0 MB, at most 0.25 credits" in ended.stdout
+        assert server.connections == 0
+        checked = subprocess.run(station.command("check"), capture_output=True, text=True, check=True)
+        assert "# tagged: PICTURES LEAVE THIS MACHINE" in checked.stdout
+        assert server.connections == 0

@@ -1,0 +1,176 @@
+"""The uploader's sandbox against real attempts to leave it: it calls out, and that is all it can do."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.sandbox import seccomp, survey
+from tests.hosted_server import HostedServer
+from tests.integration.test_sandbox import ATTEMPTS, ROOT, needs_landlock, needs_seccomp
+from tests.integration.uploading import KEY, Station, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's")
+
+ALLOWED = {
+    # Calling out over IP, and asking the kernel which addresses there are.
+    "inet",
+    "inet6",
+    "netlink",
+    "inet by raw call",
+    "inet by raw call, dirty upper half",
+    # Its own directory.
+    "write in staging",
+    "make a directory in staging",
+    "rename in staging",
+    "rename between directories of staging",
+    "remove from staging",
+    # Finding addresses; see `cutoutd.sandbox.uploader`.
+    "read /etc/passwd",
+    # Being a process at all.
+    "more memory",
+    "some memory",
+    "signal itself",
+    "signal itself by thread",
+    "processors of its own",
+    "read a limit",
+    "start a thread",
+    "import late",
+    "random bytes",
+    "write to /dev/null",
+    "read its own state",
+}
+REACHES_THE_KERNEL = {  # calls it needs, tried with nonsense
+    "raw connect": "EBADF",
+    "raw bind": "EBADF",
+    "raw shutdown": "EBADF",
+    "raw getsockopt": "EBADF",
+    "raw setsockopt": "EBADF",
+    "raw getsockname": "EBADF",
+    "raw getpeername": "EBADF",
+    "raw sendto": "EFAULT",
+    "raw recvfrom": "EFAULT",
+    "raw sendmsg": "EINVAL",
+    "raw recvmsg": "EINVAL",
+    "raw sendmmsg": "EINVAL",
+    "raw recvmmsg": "EINVAL",
+    "raw link": "EFAULT",
+    "raw linkat": "EINVAL",
+}
+REFUSALS = {"EPERM", "EACCES", "EXDEV", "ENOSYS", "EMFILE", "ValueError"}
+
+CONNECT = """
+import os, socket, sys
+from pathlib import Path
+from cutoutd.sandbox.uploader import confine_uploader
+confine_uploader(root=Path(sys.argv[1]), port=int(sys.argv[2]))
+for port in sys.argv[2:]:
+    try:
+        socket.create_connection(("127.0.0.1", int(port)), 5).close()
+        print("reached")
+    except PermissionError as error:
+        print(error.strerror)
+"""
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """How each attempt ended in a confined process."""
+    directory = tmp_path_factory.mktemp("uploader")
+    for name in ("input", "staging", "outside"):
+        (directory / name).mkdir()
+    (directory / "input" / "photo.jpg").write_bytes(b"photo")
+    (directory / "outside" / "secret").write_bytes(b"secret")
+    ended = subprocess.run(
+        [sys.executable, "-m", ATTEMPTS, "uploader", str(directory)],
+        cwd=ROOT,
+        env={**os.environ, "SERVICE_PORT": "443"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    report: dict[str, Any] = json.loads(ended.stdout)
+    assert survey.gaps_between(survey.UPLOADER, report["layers"]) == ()
+    found: dict[str, str] = report["outcomes"]
+    return found
+
+
+@needs_landlock
+@needs_seccomp
+def test_all_that_is_not_needed_is_refused(outcomes: dict[str, str]) -> None:
+    """Hot folders, other programs, other processes, and every socket that does not call out over IP."""
+    done = {name for name, outcome in outcomes.items() if outcome == "done"}
+    assert done == ALLOWED
+    others = {name: outcome for name, outcome in outcomes.items() if name not in ALLOWED}
+    odd = {name: outcome for name, outcome in others.items() if outcome not in REFUSALS}
+    assert odd == {name: code for name, code in REACHES_THE_KERNEL.items() if name in outcomes}
+    for name in (
+        "unix",
+        "packet",
+        "vsock",
+        "execve",
+        "fork",
+        "ptrace",
+        "io_uring",
+        "read the input",
+        "tcp bind",
+    ):
+        assert outcomes[name] in {"EPERM", "EACCES"}
+
+
+@needs_landlock
+def test_of_tcp_only_the_service_s_port_is_reached(tmp_path: Path) -> None:
+    """Another program of this machine, such as a database, is out of reach."""
+    with socket.create_server(("127.0.0.1", 0)) as service, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = [str(one.getsockname()[1]) for one in (service, other)]
+        ended = subprocess.run(
+            [sys.executable, "-c", CONNECT, str(tmp_path), *ports], capture_output=True, text=True, check=True
+        )
+    assert ended.stdout.splitlines() == ["reached", "Permission denied"]
+
+
+@pytest.fixture
+def at_work(tmp_path: Path) -> Iterator[Station]:
+    """An uploader that has sent a picture."""
+    with HostedServer(key=KEY) as server, Station(tmp_path, server.url) as station:
+        station.start()
+        station.reply(station.request(picture(1)))
+        yield station
+
+
+def test_the_uploader_itself_is_confined(at_work: Station) -> None:
+    """As the kernel sees it, in all of its threads, and as it says itself."""
+    assert at_work.process is not None
+    tasks = Path(f"/proc/{at_work.process.pid}/task")
+    states = [(task / "status").read_text() for task in tasks.iterdir()]
+    assert len(states) > 4
+    for state in states:
+        assert "NoNewPrivs:\t1" in state
+        assert ("Seccomp:\t2" in state) is seccomp.supported()
+    assert survey.gaps_between(survey.UPLOADER, at_work.told()["sandbox"]) == ()
+
+
+def test_it_holds_nothing_but_its_own(at_work: Station) -> None:
+    """No descriptor into a hot folder, an output or the journal is open in it."""
+    assert at_work.process is not None
+    opened = []
+    for entry in Path(f"/proc/{at_work.process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            opened.append(os.readlink(entry))  # noqa: PTH115 -- a pipe has no path
+    inside = [name for name in opened if name.startswith(str(at_work.directory))]
+    root = str(at_work.places.root)
+    assert [name for name in inside if not name.startswith(root) and name != str(at_work.log)] == []
+    assert any(name.startswith(root) for name in inside)
