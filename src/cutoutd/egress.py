@@ -6,6 +6,7 @@ beside it that is whole and synced before the file has its name. It must not tou
     STATE/hosted/outbox/ID.json, ID.jpg     written for tagged folders only; taken away by the uploader with its reply
     STATE/hosted/inbox/ID.json, ID.body     written by the uploader; taken away by the supervisor once it is done with it
     STATE/hosted/paused                     while it is there, nothing leaves
+    STATE/hosted/resumed                    a person says: try again; taken away by the uploader
     STATE/hosted/replies/, ledger.sqlite, status.json    the uploader's own
 
 Removing a request withdraws it: its upload stops before the next byte.
@@ -149,6 +150,11 @@ class Places:
     def paused(self) -> Path:
         """While it is there, nothing leaves."""
         return self.root / "paused"
+
+    @property
+    def resumed(self) -> Path:
+        """A person says that what the service refused may be tried again."""
+        return self.root / "resumed"
 
     def make(self) -> None:
         """Make what is missing, for the owner's eyes only.
