@@ -241,6 +241,18 @@ def take_away(directory: Path, id_: str) -> None:
         (directory / f"{id_}.{suffix}").unlink(missing_ok=True)
 
 
+def clear(places: Places) -> None:
+    """Throw away what waits to leave, and what came back: in this run nothing does either.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    for directory in (places.outbox, places.inbox):
+        if directory.is_dir():
+            for path in sorted(directory.iterdir()):
+                path.unlink(missing_ok=True)
+
+
 def _parcels(directory: Path) -> list[Path]:
     try:
         names = os.listdir(directory)  # noqa: PTH208 -- names alone are wanted

@@ -209,6 +209,29 @@ def test_a_pause_of_the_hosted_route_holds_nothing_else_up(shop: Shop, start: Ca
     assert daemon.end() == 0
 
 
+def test_a_tag_that_is_removed_stops_an_upload_before_its_next_byte(
+    shop: Shop, start: Callable[..., Daemon]
+) -> None:
+    """The picture is cut here then."""
+    shop.configure("hosted")
+    rng = np.random.default_rng(3)
+    grain = rng.integers(-60, 60, (1200, 1600, 3))
+    large = np.clip(np.asarray(picture(1, width=1600, height=1200), np.int16) + grain, 0, 255)
+    shop.drop("shop", "a.jpg", Image.fromarray(large.astype(np.uint8)))
+    shop.server.next(Behaviour.SLOW_TO_TAKE)
+    daemon = start("--config", shop.config)
+    shop.server.wait_for(1, timeout_s=60)
+    shop.configure("local")
+    daemon.process.send_signal(signal.SIGHUP)
+    shop.bench.wait_for((shop.bench.root / "shop-out/a.png.json").exists, "the local cutout")
+    assert daemon.end() == 0
+    assert not shop.server.seen[0].is_whole
+    assert len(shop.server.seen) == 1
+    sidecar = shop.sidecar("shop", "a.png")
+    assert sidecar["model"]["name"] == "u2net-int8"
+    assert sidecar["egress"]["withdrawn"]  # some bytes had left, and that is said
+
+
 def test_with_local_only_nothing_leaves(shop: Shop) -> None:
     """A folder that knows another way goes it; one that does not is refused, and says so."""
     shop.configure("local-then-hosted", "escalate_below = 1")

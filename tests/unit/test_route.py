@@ -43,7 +43,7 @@ def folder(route: Route, **given_: Any) -> Folder:  # noqa: ANN401 -- any key of
 @given(plan=PLANS, hosted=STANDS)
 def test_a_picture_without_a_tag_is_cut_here_whatever_its_row_says(plan: Plan, hosted: Hosted) -> None:
     """A row can be old, damaged or forged; the configuration alone decides."""
-    assert way_of(folder(Route.LOCAL), plan, hosted) == (Way.CUT, Plan())
+    assert way_of(folder(Route.LOCAL), plan, hosted) == (Way.CUT, Plan(egress=plan.egress))
 
 
 @given(plan=PLANS, hosted=STANDS)

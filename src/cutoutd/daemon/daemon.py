@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from cutoutd import egress
 from cutoutd.daemon import workforce
 from cutoutd.daemon.alarm import Alarm
 from cutoutd.daemon.assembly import confine, obeying_signals, publisher_of, rules_of
@@ -31,6 +32,7 @@ from cutoutd.daemon.statusfile import StatusFile
 from cutoutd.daemon.supervisor import Once, Supervisor, Tally
 from cutoutd.daemon.watcher import Watcher
 from cutoutd.daemon.workforce import Workforce
+from cutoutd.egress import Places
 from cutoutd.errors import CutoutdError
 from cutoutd.intake.tenancy import Tenancy
 from cutoutd.journal.journal import Journal
@@ -237,6 +239,9 @@ class Daemon:
     def _start_supervisor(self, timeout_s: float | None, spares: list[subprocess.Popen[bytes]]) -> Supervisor:
         if self._post is not None:
             self._post.open()
+        else:
+            with suppress(OSError):  # pictures of a folder that was tagged once must not lie there
+                egress.clear(Places.under(self._state.path))
         self._pool = self._workforce.pool(spares)
         self._supervisor = supervisor = Supervisor(
             journal=self._journal,

@@ -91,15 +91,13 @@ class Escalation:
         for job in uploading:
             hot = folders.get(job.folder)
             if hot is None or hot.folder.route is Route.LOCAL:
-                self._post.withdraw(job)
-                self._journal.queue.plan(job.id, {})
+                egress = self._post.withdraw(job)
+                self._journal.queue.plan(job.id, Plan(egress=egress).detail())
         for job in self._post.reconcile(self._journal.queue.uploading(), self._journal.queue.answered()):
             self._journal.queue.plan(job.id, Plan.of(job.detail).detail())
 
     def address(self, job: Job, folder: HotFolder) -> Job:
         """Write the way that a job is to go into it, which stands in its detail from then on."""
-        if folder.folder.route is Route.LOCAL:
-            return job
         _, plan = way_of(folder.folder, Plan.of(job.detail), self._hosted(folder))
         return replace(job, detail=plan.detail())
 
@@ -185,6 +183,8 @@ class Escalation:
         for job, reply in self._post.answers():
             self._answer(job, reply, folders)
             self._post.taken(reply.id)
+            if reply.outcome is not Outcome.OK:
+                self._post.throw_away(reply)
             self._asked_s.pop(job.id, None)
         self._give_up_waiting(folders, self._clock.monotonic_s())
 
@@ -233,9 +233,9 @@ class Escalation:
             is_late = now_s - asked_s > PATIENCE_S
             why = self._post.closed_to(job.folder) or ("the hosted service took too long" if is_late else "")
             if why:
-                self._post.withdraw(job)
+                egress = self._post.withdraw(job)
                 self._asked_s.pop(job.id, None)
-                self._settle(job, Plan.of(job.detail), why, None)
+                self._settle(job, Plan.of(job.detail), why, egress)
 
     def _hosted(self, folder: HotFolder) -> Hosted:
         if self._post is None:

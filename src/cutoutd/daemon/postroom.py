@@ -60,6 +60,7 @@ class PostRoom:
         self._exports: dict[int, str] = {}
         self._sent: dict[str, Job] = {}
         self._refused: dict[str, str] = {}
+        self._answered: set[str] = set()
         self._seen_ns = -1
         self._comes_back = False
         self.closed = ""
@@ -165,21 +166,41 @@ class PostRoom:
             job = self._sent.get(reply.id)
             if job is not None:
                 yield job, reply
+            elif reply.id not in self._answered:
+                self._take_away(self.places.inbox, reply.id)  # of an upload that was withdrawn too late
         self._seen_ns = changed_ns
 
     def taken(self, id_: str) -> None:
         """The answer is written down in the journal."""
         self._sent.pop(id_, None)
+        self._answered.add(id_)
 
     def throw_away(self, reply: Reply) -> None:
         """A reply is needed no more."""
+        self._answered.discard(reply.id)
         self._take_away(self.places.inbox, reply.id)
 
-    def withdraw(self, job: Job) -> None:
-        """Stop its upload before the next byte."""
+    def withdraw(self, job: Job) -> dict[str, Any]:
+        """Stop its upload before the next byte.
+
+        Returns:
+            What the sidecar is to say of it: how much had left by then, only the ledger knows.
+        """
         id_ = str(job.detail.get("parcel", ""))
         self._sent.pop(id_, None)
         self._take_away(self.places.outbox, id_)
+        status = self._status()
+        return {
+            "provider": str(status.get("provider", "")),
+            "host": str(status.get("host", "")),
+            "bytes": None,
+            "sha256": None,
+            "at": None,
+            "credits": None,
+            "why": str(job.detail.get("why", "")),
+            "repeated": False,
+            "withdrawn": True,
+        }
 
     def reconcile(self, uploading: Collection[Job], answered: Collection[Job]) -> list[Job]:
         """Take over what an earlier run had sent, and throw away what has no job.
@@ -198,7 +219,8 @@ class PostRoom:
         there |= {reply.id for reply in egress.replies(self.places)}
         ids = {str(job.detail.get("parcel", "")): job for job in uploading}
         self._sent = {id_: job for id_, job in ids.items() if id_ in there}
-        kept = {*self._sent, *self._exports.values(), *(job.detail["reply"]["id"] for job in answered)}
+        self._answered = {str(job.detail["reply"]["id"]) for job in answered}
+        kept = {*self._sent, *self._exports.values(), *self._answered}
         try:
             for directory in (self.places.outbox, self.places.inbox):
                 for path in sorted(directory.iterdir()):

@@ -105,6 +105,7 @@ def _hosted_model(reply: Reply) -> ModelFacts:
 def _route(plan: Plan) -> str:
     if plan.reply is not None:
         return Route.HOSTED.value
+    # It was cut here, but not before it had been on its way out.
     return Route.LOCAL.value if plan.egress is None else Route.LOCAL_THEN_HOSTED.value
 
 

@@ -97,7 +97,7 @@ def way_of(folder: Folder, plan: Plan, hosted: Hosted) -> tuple[Way, Plan]:
         hosted: how the way out stands.
     """
     if folder.route is Route.LOCAL:
-        return Way.CUT, Plan()
+        return Way.CUT, Plan(egress=plan.egress)
     if plan.reply is not None:
         return Way.COMPOSE, plan
     if folder.route is Route.HOSTED:

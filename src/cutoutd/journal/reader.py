@@ -106,7 +106,8 @@ class Reader:
         """What a folder still has to do."""
         rows = self._store.rows(
             "SELECT * FROM job WHERE folder = ? "
-            "AND state IN ('queued', 'working', 'uploading', 'publishing', 'retry', 'unknown') ORDER BY id",
+            "AND (state IN ('queued', 'working', 'uploading', 'publishing', 'retry') "
+            "OR (state = 'unknown' AND newest = 1)) ORDER BY id",
             (folder,),
         )
         return [job_from_row(row) for row in rows]
