@@ -157,9 +157,13 @@ def kills(root: Path, times: int) -> Figures:
         place.begin(pictures)
         killed = 0
         while killed < times:
+            before = len(server.seen)
             process = place.start()
+            end_s = time.monotonic() + 60
+            while len(server.seen) == before and process.poll() is None and time.monotonic() < end_s:
+                time.sleep(0.01)
             try:
-                process.wait(rng.uniform(1.0, 6.0))
+                process.wait(rng.uniform(0.0, 2.0))
             except subprocess.TimeoutExpired:
                 place.kill(process)
                 killed += 1

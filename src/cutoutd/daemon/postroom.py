@@ -31,6 +31,9 @@ MAX_WAITING: Final = 32
 START_S: Final = 30.0
 """So long after our own start the uploader may still be on its way up, or an earlier run's be on its way out."""
 
+OFFLINE_S: Final = 20.0
+"""Without a connection for longer, `run --once` waits no more."""
+
 MAX_COPY_PIXELS: Final = 50_000_000
 MAX_COPY_BYTES: Final = 12_000_000
 """What remove.bg takes, the narrowest of the services."""
@@ -63,6 +66,7 @@ class PostRoom:
         self._answered: set[str] = set()
         self._seen_ns = -1
         self._comes_back = False
+        self._offline_since_s: float | None = None
         self.closed = ""
 
     def open(self) -> None:
@@ -247,6 +251,16 @@ class PostRoom:
         for name, folder in folders.items() if isinstance(folders, dict) else ():
             if isinstance(folder, dict) and folder.get("why"):
                 self._refused[str(name)] = str(folder["why"])
+
+    def _may_come_back(self, route: object) -> bool:
+        """Whether a closed way out is likely to open by itself before long."""
+        if route != "offline":
+            self._offline_since_s = None
+            return route == "waiting"  # the service has asked for a little time
+        now_s = self._clock.monotonic_s()
+        if self._offline_since_s is None:
+            self._offline_since_s = now_s
+        return now_s - self._offline_since_s < OFFLINE_S
 
     def _status(self) -> dict[str, Any]:
         try:
