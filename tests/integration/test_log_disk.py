@@ -47,3 +47,24 @@ def test_a_log_on_a_full_disk_goes_on_when_there_is_room_and_says_what_is_missin
     assert events == ["before", *["meanwhile"] * meanwhile, "log.dropped", "after"]
     assert lost == LOST - meanwhile > 0
     assert len(said) - len(whole) <= 1
+
+
+def test_a_log_that_is_copied_and_cut_goes_on_at_its_new_end(tmp_path: Path) -> None:
+    """As logrotate does it with ``copytruncate``: nothing torn, no hole."""
+    log = tmp_path / "log"
+    with log.open("a", encoding="utf-8") as stream:
+        logs.configure(level="info", log_format="json", stream=stream)
+        try:
+            for number in range(3):
+                logs.get().info("event", number=number)
+            flush()
+            (tmp_path / "log.1").write_bytes(log.read_bytes())
+            log.write_bytes(b"")
+            logs.get().info("event", number=3)
+            flush()
+        finally:
+            structlog.reset_defaults()
+    lines = [
+        json.loads(line) for part in ("log.1", "log") for line in (tmp_path / part).read_text().splitlines()
+    ]
+    assert [line["number"] for line in lines] == [0, 1, 2, 3]

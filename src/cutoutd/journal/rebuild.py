@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.errors import JournalError
 from cutoutd.journal.commands import PAUSED, REBUILT
 from cutoutd.journal.folders import FIRST_RUN
-from cutoutd.journal.store import JournalDamagedError, Store, make, sync_names
+from cutoutd.journal.store import JournalDamagedError, JournalOlderError, Store, make, sync_names
 from cutoutd.journal.upgrade import upgrade
 from cutoutd.logs import get
 
@@ -55,9 +55,12 @@ def open_or_rebuild(path: Path, clock: Clock) -> Store:
         JournalNewerError: it is whole, but a newer cutoutd's.
         JournalError: the disk refuses.
     """
-    upgrade(path)
     try:
-        return Store(path, create=True)
+        try:
+            return Store(path, create=True)
+        except JournalOlderError:
+            upgrade(path, clock)
+            return Store(path, create=True)
     except JournalDamagedError as damage:
         aside = _replace(path, cause=damage.cause, now_us=clock.now_us())
         get().error("journal.rebuilt", why=damage.cause, set_aside=str(aside))

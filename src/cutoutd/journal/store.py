@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.errors import CutoutdError, JournalError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 SCHEMA_VERSION = 2
@@ -60,10 +60,10 @@ class JournalNewerError(UsageError):
 
 
 class JournalOlderError(UsageError):
-    """The journal is whole, but of an earlier program; only a daemon's start brings it to today's form."""
+    """The journal is an earlier version's: the daemon takes it over at its start, see `cutoutd.journal.upgrade`."""
 
     title = "The journal is an earlier cutoutd's"
-    advice = "Start the daemon: it keeps a copy and brings the journal to today's form."
+    advice = "Start the daemon: it takes the journal over, and keeps the earlier file beside it."
 
 
 class Store:
@@ -104,8 +104,10 @@ class Store:
                 raise JournalNewerError(
                     f"its schema has version {version}, this cutoutd knows {SCHEMA_VERSION}", path=self.path
                 )
-            if 0 < version < SCHEMA_VERSION and not check:
-                raise JournalOlderError(f"its schema has version {version}", path=self.path)
+            if 0 < version < SCHEMA_VERSION:
+                raise JournalOlderError(
+                    f"its schema has version {version}, this cutoutd has {SCHEMA_VERSION}", path=self.path
+                )
             if version != SCHEMA_VERSION or (check and _tables(self._connection) != _known_tables()):
                 raise JournalDamagedError("its tables are not those of a journal", path=self.path)
             if check and (found := _fault(self._connection)):
@@ -180,12 +182,17 @@ class Store:
             self._connection.close()
 
 
-def make(path: Path, facts: Mapping[str, str] | None = None) -> None:
+def make(
+    path: Path,
+    facts: Mapping[str, str] | None = None,
+    fill: Callable[[sqlite3.Connection], None] | None = None,
+) -> None:
     """Make a new journal, under its name only once it is whole; whatever had the name is replaced.
 
     Args:
         path: the file.
         facts: what it knows from the beginning.
+        fill: puts more into it, before it has its name.
 
     Raises:
         JournalError: the disk refuses.
@@ -199,6 +206,8 @@ def make(path: Path, facts: Mapping[str, str] | None = None) -> None:
             connection.execute("PRAGMA synchronous = FULL")
             connection.executescript(_script())
             connection.executemany("INSERT INTO fact (name, value) VALUES (?, ?)", (facts or {}).items())
+            if fill is not None:
+                fill(connection)
         draft.replace(path)
         sync_names(path.parent)
     except (OSError, sqlite3.OperationalError) as error:
@@ -235,10 +244,13 @@ def _connect(path: Path | None, *, create: bool = False) -> sqlite3.Connection:
     return connection
 
 
+def _schema() -> str:
+    return resources.files("cutoutd.journal").joinpath("schema.sql").read_text(encoding="utf-8")
+
+
 @cache
 def _script() -> str:
-    schema = resources.files("cutoutd.journal").joinpath("schema.sql").read_text(encoding="utf-8")
-    return f"BEGIN IMMEDIATE;{schema}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"
+    return f"BEGIN IMMEDIATE;{_schema()}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"
 
 
 @cache

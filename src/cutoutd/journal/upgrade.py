@@ -1,85 +1,108 @@
-"""A journal of an earlier cutoutd: copied into today's tables, and the old file kept beside the new one.
+"""A journal of an earlier version, taken over: a new file of today's schema with all its rows, the earlier one kept.
 
-Only whole journals are brought here; what is damaged is `cutoutd.journal.rebuild`'s. It must not look at a folder.
+Rows go over by the names of tables and columns, so a later schema may add tables, columns with a default, states and
+indices without a word here; what it renames would have to be said. Until the one rename at the end, the earlier file
+has the name, so a crash in between repeats it all. It must not look at a hot folder.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import JournalError
-from cutoutd.journal.store import SCHEMA_VERSION, make, sync_names
+from cutoutd.journal.store import JournalDamagedError, make, sync_names
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-OLDEST: Final = 1
-"""The first schema that was ever in use."""
+    from cutoutd.clock import Clock
+
+_NAMES: Final = 100  # kept within one second
 
 
-def upgrade(path: Path) -> None:
-    """Bring a journal to today's schema, if it has an earlier one; else leave it as it is.
+def upgrade(path: Path, clock: Clock) -> Path:
+    """Take over the journal that lies there.
 
-    The rename of the new file is the one step that counts: a crash before it leaves the old one in force.
-
-    Args:
-        path: the file; it may be missing or no journal at all.
+    Returns:
+        Where the earlier file lies now.
 
     Raises:
-        JournalError: the disk refuses; the old file is as it was.
+        JournalDamagedError: it is not whole, or its rows do not fit.
+        JournalError: the disk refuses.
     """
+    version = _checked_version(path)
+    kept = _free_name(path, version, clock.now_us())
     try:
-        version = _version(path)
-        if version is None or not OLDEST <= version < SCHEMA_VERSION:
-            return
-        backup = path.with_name(f"{path.stem}-schema-{version}{path.suffix}")
-        draft = path.with_name(f"{path.stem}-upgrade{path.suffix}")
-        make(draft)
-        _copy(path, draft)
-        backup.unlink(missing_ok=True)  # of an upgrade that a crash cut short
-        _keep(path, backup)
-        draft.replace(path)
-        sync_names(path.parent)
-    except sqlite3.OperationalError as error:
-        raise JournalError(f"the journal cannot be brought to today's form: {error}", path=path) from error
-    except sqlite3.DatabaseError:
-        return  # damaged: opening it says so
-    except OSError as error:
-        raise JournalError(
-            f"the journal cannot be brought to today's form: {error.strerror}", path=path
-        ) from error
-    get().info("journal.upgraded", schema=SCHEMA_VERSION, earlier=version, backup=str(backup))
-
-
-def _keep(path: Path, backup: Path) -> None:
-    try:
-        os.link(path, backup)
+        os.link(path, kept)
     except OSError:  # a file system without hard links
-        shutil.copyfile(path, backup)
+        try:
+            _copy(path, kept)
+        except (OSError, sqlite3.Error) as error:
+            kept.unlink(missing_ok=True)
+            raise JournalError(f"the earlier journal cannot be kept: {error}", path=path) from error
+    try:
+        sync_names(path.parent)
+        make(path, fill=lambda connection: _pour(kept, connection))
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise JournalDamagedError(f"it cannot be taken over: {error}", path=path) from error
+    get().info("journal.upgraded", version=version, kept=str(kept))
+    return kept
 
 
-def _version(path: Path) -> int | None:
-    if not path.is_file() or path.stat().st_size == 0:
-        return None
-    # Not read-only: what a crash left half done is undone at the first look.
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
-        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+def _checked_version(path: Path) -> int:
+    """Its version; also plays back what a crash left undone, so that the file alone is the whole journal."""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        raise JournalDamagedError(f"SQLite says: {error}", path=path) from error
+    if found != "ok":
+        raise JournalDamagedError(f"SQLite finds: {found}", path=path)
+    return version
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Fill the tables of the new file; columns the old one lacks keep their defaults."""
-    with closing(sqlite3.connect(target, isolation_level=None)) as connection:
-        connection.execute("PRAGMA synchronous = EXTRA")
-        connection.execute("ATTACH ? AS earlier", (os.fspath(source),))
+def _copy(path: Path, kept: Path) -> None:
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(kept)) as target:
+        source.backup(target)
+
+
+def _pour(earlier: Path, connection: sqlite3.Connection) -> None:
+    """Copy every row of every table that both have, in one transaction."""
+    connection.execute("ATTACH DATABASE ? AS earlier", (os.fspath(earlier),))
+    try:
         connection.execute("BEGIN IMMEDIATE")
-        tables = connection.execute("SELECT name FROM earlier.sqlite_master WHERE type = 'table'").fetchall()
-        for (table,) in tables:
-            described = connection.execute("SELECT name FROM pragma_table_info(?, 'earlier')", (table,))
-            columns = ", ".join(str(row[0]) for row in described)
-            connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM earlier.{table}")  # noqa: S608 -- names of our own schema
+        for table in sorted(_tables(connection, "main") & _tables(connection, "earlier")):
+            shared = _columns(connection, "main", table) & _columns(connection, "earlier", table)
+            names = ", ".join(sorted(shared))
+            connection.execute(
+                f"INSERT OR REPLACE INTO main.{table} ({names}) SELECT {names} FROM earlier.{table}"  # noqa: S608 -- a schema's names
+            )
         connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("DETACH DATABASE earlier")
+
+
+def _tables(connection: sqlite3.Connection, schema: str) -> set[str]:
+    rows = connection.execute(f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table'")  # noqa: S608 -- ours
+    return {str(row[0]) for row in rows}
+
+
+def _columns(connection: sqlite3.Connection, schema: str, table: str) -> set[str]:
+    return {str(row[1]) for row in connection.execute(f"PRAGMA {schema}.table_info({table})")}
+
+
+def _free_name(path: Path, version: int, now_us: int) -> Path:
+    at = datetime.fromtimestamp(now_us // 1_000_000, tz=UTC).strftime("%Y%m%dT%H%M%SZ")
+    names = (
+        path.with_name(f"{path.stem}-v{version}-{at}{number or ''}{path.suffix}") for number in range(_NAMES)
+    )
+    return next(name for name in names if not os.path.lexists(name))

@@ -1,0 +1,164 @@
+"""A journal of the present version under a later one: taken over whole, kept beside it, and repeated after a crash."""
+
+# ruff: noqa: SLF001 -- a later program's schema can only come in where it is read
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.intake.marker import create
+from cutoutd.jobs import JobState, Published, Version
+from cutoutd.journal import store as store_module
+from cutoutd.journal import upgrade as upgrade_module
+from cutoutd.journal.commands import Verb
+from cutoutd.journal.folders import FolderMemory
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.reader import Reader
+from cutoutd.journal.rebuild import rebuilt
+from cutoutd.journal.store import FILE_NAME, JournalOlderError, Store
+from tests.integration.parts import states
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import FakeClock
+
+TODAY = store_module.SCHEMA_VERSION
+ODD = os.fsdecode(b"caf\xe9\n.jpg")
+LATER = {
+    "'unknown')": "'unknown', 'lent')",
+    "undisposed    INTEGER": "egress TEXT NOT NULL DEFAULT 'none',\n    undisposed    INTEGER",
+    "CREATE TABLE run (": "CREATE TABLE upload (id INTEGER PRIMARY KEY);\nCREATE TABLE run (",
+}
+
+
+@pytest.fixture
+def earlier(tmp_path: Path, clock: FakeClock) -> Path:
+    """A state directory with something in every table."""
+    journal = Journal(tmp_path, run="r" * 32, clock=clock)
+    journal.runs.begin()
+    done, _ = journal.acceptance.accept(
+        "shop", [Version(path=ODD, size=1, mtime_ns=2), Version(path="b.jpg", size=1, mtime_ns=2)]
+    )
+    job = Reader(journal.store).job(done)
+    assert job is not None
+    published = (Published(rendition=0, path="x.png", sha256="a" * 64, review=False),)
+    journal.begin_publishing(job, sha256="s", claims=[b"/out/x.png"], detail={"plan": "{}"})
+    journal.finish_publishing(job, JobState.DONE, sha256="s", published=published, detail={"model": "m"})
+    (tmp_path / "in").mkdir()
+    mark = create(os.fspath(tmp_path / "in"), "0" * 8)
+    journal.folders.remember("shop", FolderMemory(input="/in", marker=mark, device=1, aside=False))
+    journal.commands.post(Verb.RETRY, "2")
+    journal.commands.set_paused(paused=True)
+    journal.close()
+    return tmp_path
+
+
+@pytest.fixture
+def later(earlier: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # noqa: ARG001 -- made before
+    """The program of a later day: another state, another column, another table."""
+    schema = store_module._schema()
+    for before, after in LATER.items():
+        assert before in schema
+        schema = schema.replace(before, after)
+    monkeypatch.setattr(store_module, "_schema", lambda: schema)
+    monkeypatch.setattr(store_module, "SCHEMA_VERSION", store_module.SCHEMA_VERSION + 1)
+    for cached in (store_module._script, store_module._known_tables):
+        cached.cache_clear()
+    yield
+    for cached in (store_module._script, store_module._known_tables):
+        cached.cache_clear()
+
+
+def rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """All rows of the tables that a journal of today has, by the columns of today."""
+    with closing(sqlite3.connect(path)) as connection:
+        tables = ("folder", "job", "name", "output", "published", "command", "run", "fact")
+        return {
+            table: [
+                tuple(value for key, value in zip(row.keys(), row, strict=True) if key != "egress")
+                for row in _all(connection, table)
+            ]
+            for table in tables
+        }
+
+
+def _all(connection: sqlite3.Connection, table: str) -> list[sqlite3.Row]:
+    connection.row_factory = sqlite3.Row
+    return connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608 -- names of ours
+
+
+def kept(directory: Path) -> list[Path]:
+    """Earlier journals that lie there."""
+    return sorted(directory.glob(f"journal-v{TODAY}-*.sqlite"))
+
+
+@pytest.mark.usefixtures("later")
+def test_an_earlier_journal_is_taken_over_whole_and_kept(earlier: Path, clock: FakeClock) -> None:
+    """Every row of every table, names that are no text included; nothing counts as damaged, nothing is forgotten."""
+    before = rows(earlier / FILE_NAME)
+    assert all(before.values())
+    journal = Journal(earlier, run="n" * 32, clock=clock)
+    assert rebuilt(journal.store) is None
+    assert states(journal) == {ODD: JobState.DONE, "b.jpg": JobState.QUEUED}
+    assert journal.names.published_sha256("shop", ODD) == "s"
+    assert journal.commands.is_paused()
+    assert journal.store.row("SELECT DISTINCT egress FROM job")["egress"] == "none"  # type: ignore[index]
+    assert journal.acceptance.is_known("shop", Version(path=ODD, size=1, mtime_ns=2))
+    journal.close()
+    (copy,) = kept(earlier)
+    assert rows(earlier / FILE_NAME) == rows(copy) == before
+    Journal(earlier, run="n" * 32, clock=clock).close()
+    assert len(kept(earlier)) == 1
+
+
+@pytest.mark.usefixtures("later")
+def test_a_command_before_the_first_start_says_what_to_do(earlier: Path) -> None:
+    """It takes nothing over itself: a daemon of the earlier version may be running."""
+    with pytest.raises(JournalOlderError, match="Start the daemon"):
+        Store(earlier / FILE_NAME)
+    assert kept(earlier) == []
+
+
+@pytest.mark.usefixtures("later")
+@pytest.mark.parametrize("where", ["_pour", "make"])
+def test_a_crash_amid_an_upgrade_leaves_the_earlier_journal(
+    earlier: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """And the next start does it all."""
+    before = rows(earlier / FILE_NAME)
+    real = getattr(upgrade_module, where)
+
+    def dies(*arguments: object, **more: object) -> None:
+        if where == "_pour":
+            real(*arguments, **more)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(upgrade_module, where, dies)
+        with pytest.raises(KeyboardInterrupt):
+            Journal(earlier, run="n" * 32, clock=clock)
+    assert rows(earlier / FILE_NAME) == before
+    Journal(earlier, run="n" * 32, clock=clock).close()
+    assert rows(earlier / FILE_NAME) == before
+
+
+@pytest.mark.usefixtures("later")
+def test_an_earlier_journal_that_is_damaged_is_set_aside_like_any_other(
+    earlier: Path, clock: FakeClock
+) -> None:
+    """Its content is not to be trusted."""
+    path = earlier / FILE_NAME
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    path.write_bytes(content)
+    journal = Journal(earlier, run="n" * 32, clock=clock)
+    assert rebuilt(journal.store) is not None
+    journal.close()
+    assert list(earlier.glob("journal-damaged-*"))
