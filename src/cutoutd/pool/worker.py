@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import sysconfig
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -20,6 +19,7 @@ from cutoutd.jobs import Failure
 from cutoutd.pool import wire
 from cutoutd.ports import Step, WorkerFacts
 from cutoutd.sandbox.limits import die_with_parent
+from cutoutd.sandbox.roots import own_code
 from cutoutd.sandbox.worker import confine_worker
 
 if TYPE_CHECKING:
@@ -140,16 +140,6 @@ def _reach(reports: BinaryIO, roots: tuple[str, ...]) -> None:
 def _say(reports: BinaryIO, line: bytes) -> None:
     reports.write(line)
     reports.flush()
-
-
-def own_code() -> tuple[str, ...]:
-    """Python's own directories and the system's libraries: what is imported late is read from there."""
-    python = (
-        sysconfig.get_path("stdlib"),
-        sysconfig.get_path("platstdlib"),
-        *filter(os.path.isdir, sys.path),
-    )
-    return tuple(dict.fromkeys((*python, "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")))
 
 
 if __name__ == "__main__":

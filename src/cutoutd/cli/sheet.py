@@ -1,0 +1,127 @@
+"""`cutoutd sheet`: a contact sheet of a folder, before and after, as one HTML file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cutoutd.cli.queue import SinceOption, open_journal, printable
+from cutoutd.cli.selection import Selection, since
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.clock import Clock
+from cutoutd.errors import UsageError
+from cutoutd.jobs import JobState
+from cutoutd.journal.names import Names
+from cutoutd.journal.reader import Reader
+from cutoutd.settings.choices import Sandbox
+from cutoutd.sheet import page
+from cutoutd.sheet.thumbnails import Thumbnails
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.jobs import Job
+    from cutoutd.journal.store import Store
+    from cutoutd.settings.schema import Folder, Settings
+
+_SHOWN: Final = (JobState.DONE, JobState.UNCHANGED, JobState.REVIEW, JobState.FAILED)
+
+
+def sheet(
+    folder: Annotated[str, typer.Argument(help="The folder's name, as `cutoutd status` shows it.")],
+    *,
+    to: Annotated[
+        Path | None, typer.Option("--to", "-t", help="The file; by default FOLDER.html here.")
+    ] = None,
+    when: SinceOption = None,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
+) -> None:
+    """Make a contact sheet of a shoot: one HTML file with each picture before and after, for any browser."""
+    chosen = settings(config, input_dir, output_dir)
+    known = next((one for one in chosen.folder if one.name == folder), None)
+    if known is None:
+        names = ", ".join(one.name for one in chosen.folder)
+        raise UsageError(f"there is no folder {folder!r}", advice=f"Name one of: {names}.")
+    store = open_journal(chosen.service.state_dir)
+    since_us = since(when, Clock().now_us()) if when is not None else None
+    meant = Selection(states=_SHOWN, folder=folder, since_us=since_us)
+    reader = Reader(store)
+    jobs = [job.id for job in meant.of(reader) if reader.newest(job) == job.id]
+    path = Path.cwd() / (to or f"{folder}.html")
+    words = f"{len(jobs)} pictures{f' since {when}' if when is not None else ''}"
+    count = _write(path, page.render(folder, words, _entries(jobs, known, chosen, store)))
+    print(f"{printable(str(path))}: {len(jobs)} pictures, {count / (1 << 20):.1f} MiB")
+
+
+def _entries(jobs: list[int], folder: Folder, chosen: Settings, store: Store) -> Iterator[page.Entry]:
+    reader = Reader(store)
+    places = (folder.input, folder.output, folder.originals_dir)
+    roots = [os.fspath(place) for place in places if place is not None]
+    required = chosen.pool.sandbox is Sandbox.REQUIRED
+    with Thumbnails(roots, chosen.pool, required=required) as thumbnails:
+        for number in jobs:
+            job = reader.job(number)
+            if job is not None:
+                yield _entry(job, folder, Names(store), thumbnails)
+
+
+def _entry(job: Job, folder: Folder, names: Names, thumbnails: Thumbnails) -> page.Entry:
+    before, before_note = b"", ""
+    for place in (folder.input, folder.originals_dir):  # any look at them may hang, so it is not ours
+        if place is not None and not before:
+            before, before_note = thumbnails.of(os.fspath(place / job.path))
+    after, after_note = b"", "no cutout"
+    doubtful = job.state is JobState.REVIEW
+    results = [
+        one for one in names.earlier(job.folder, job.path) if one.review is doubtful and one.rendition >= 0
+    ]
+    if results and job.state is not JobState.FAILED:
+        first = min(results, key=lambda one: one.rendition)
+        after, after_note = thumbnails.of(os.fspath(folder.output / first.path))
+    seconds = job.detail.get("seconds")
+    took = f"{seconds:.1f} s" if isinstance(seconds, int | float) else ""
+    reason = str((job.detail.get("failure") or {}).get("cause") or job.detail.get("why", ""))
+    note = reason if job.state in (JobState.FAILED, JobState.REVIEW) else took
+    return page.Entry(
+        name=printable(job.path),
+        state=job.state.value,
+        note=printable(note),
+        before=before,
+        after=after,
+        before_note=before_note,
+        after_note=after_note,
+    )
+
+
+def _write(path: Path, pieces: Iterator[str]) -> int:
+    """Write a file as its pieces come, whole or not at all; returns its size in bytes."""
+    try:
+        descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.writelines(pieces)
+                size = file.tell()
+            Path(draft).chmod(0o666 & ~_umask())
+            Path(draft).replace(path)
+        except BaseException:
+            with suppress(OSError):
+                Path(draft).unlink()
+            raise
+    except OSError as error:
+        raise UsageError(
+            f"it cannot be written ({error.strerror})", path=path, advice="Name another file with --to."
+        ) from error
+    return size
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""`cutoutd sheet`: a contact sheet of a shoot, before and after, as one file."""

@@ -1,0 +1,153 @@
+"""Small pictures, asked of a process that is locked in: one that crashes, hangs or lies costs one picture its preview.
+
+It must not decode anything itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.errors import CutoutdError
+from cutoutd.pool.slot import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from cutoutd.settings.schema import PoolSettings
+
+ANSWER_S: Final = 30.0
+START_S: Final = 30.0
+MAX_BYTES: Final = 1 << 20
+"""Of an answer; an honest one has some 20 KiB."""
+
+COMMAND: Final = (sys.executable, "-P", "-m", "cutoutd.sheet.thumbnailer")
+
+_WEBP: Final = b"RIFF"
+
+
+class ThumbnailsFailError(CutoutdError):
+    """The process does not come up."""
+
+    title = "No preview can be made"
+    advice = "`cutoutd doctor` says what is wrong with this installation."
+
+
+class Thumbnails:
+    """Asks for small pictures, one after the other.
+
+    Args:
+        roots: directories that the pictures lie beneath.
+        pool: limits of what may be decoded.
+        required: whether each layer of the sandbox must be there.
+        command: what makes them.
+    """
+
+    def __init__(
+        self, roots: Sequence[str], pool: PoolSettings, *, required: bool, command: Sequence[str] = COMMAND
+    ) -> None:
+        self._command = command
+        self._setup = {
+            "parent": os.getpid(),
+            "roots": list(roots),
+            "max_pixels": pool.max_pixels,
+            "max_file_bytes": pool.max_file_mb << 20,
+            "memory_mb": pool.worker_memory_mb,
+            "required": required,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._unread = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def of(self, path: str) -> tuple[bytes, str]:
+        """A small WebP of a picture; or nothing, and why.
+
+        Args:
+            path: absolute.
+
+        Raises:
+            ThumbnailsFailError: the process does not come up at all.
+        """
+        if self._process is None:
+            self._start()
+        said = self._ask({"path": path}, ANSWER_S)
+        if said is None:
+            self._end()  # it is in no state that could be relied on
+            return b"", "it could not be decoded"
+        try:
+            picture = base64.b64decode(str(said.get("webp", "")), validate=True)
+        except binascii.Error:
+            picture = b""
+        if picture.startswith(_WEBP):
+            return picture, ""
+        return b"", str(said.get("why", "it could not be decoded"))
+
+    def _start(self) -> None:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
+        self._unread = b""
+        self._process = subprocess.Popen(  # noqa: S603 -- the command is this program's own
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment | ENVIRONMENT,
+            bufsize=0,
+            start_new_session=True,
+        )
+        if self._ask(self._setup, START_S) is None:
+            self._end()
+            raise ThumbnailsFailError("the process that makes them did not come up")
+
+    def _ask(self, document: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:
+        process = self._process
+        assert process is not None  # noqa: S101 -- started before
+        assert process.stdin is not None  # noqa: S101 -- PIPE was asked for
+        try:
+            process.stdin.write(json.dumps(document).encode("ascii") + b"\n")
+            line = self._line(process, time.monotonic() + timeout_s)
+            said = json.loads(line) if line is not None else None
+        except (OSError, ValueError):
+            return None
+        return said if isinstance(said, dict) else None
+
+    def _line(self, process: subprocess.Popen[bytes], end_s: float) -> bytes | None:
+        assert process.stdout is not None  # noqa: S101 -- PIPE was asked for
+        descriptor = process.stdout.fileno()
+        while b"\n" not in self._unread:
+            left_s = end_s - time.monotonic()
+            if left_s <= 0 or not select.select([descriptor], [], [], left_s)[0]:
+                return None
+            data = os.read(descriptor, 65536)
+            if not data or len(self._unread) > MAX_BYTES:
+                return None
+            self._unread += data
+        line, self._unread = self._unread.split(b"\n", 1)
+        return line
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+        with suppress(subprocess.TimeoutExpired):  # stuck on a share: the kernel ends it with us
+            process.wait(1.0)

@@ -1,0 +1,217 @@
+"""The contact sheet: whole, without anything loaded from elsewhere, whatever names and pictures come."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+import sys
+from html import escape
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from cutoutd.cli import app
+from cutoutd.clock import Clock
+from cutoutd.jobs import JobState, Published, Version
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.reader import Reader
+from cutoutd.sandbox import survey
+from cutoutd.settings.schema import PoolSettings
+from cutoutd.sheet import page
+from cutoutd.sheet.page import Entry
+from cutoutd.sheet.thumbnailer import SIDE
+from cutoutd.sheet.thumbnails import Thumbnails, ThumbnailsFailError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HOSTILE = '"><script>alert(1)</script><img src=http:x onerror=alert(1)>&.jpg'
+HANGS = """
+import json, sys, time
+sys.stdin.readline()
+print(json.dumps({"layers": []}), flush=True)
+for line in sys.stdin:
+    if "hang" in line: time.sleep(60)
+    if "die" in line: sys.exit(1)
+    if "flood" in line: sys.stdout.write("x" * 3_000_000); sys.stdout.flush()
+    print("[]" if "lie" in line else json.dumps({"why": "seen"}), flush=True)
+"""
+
+
+class Strict(HTMLParser):
+    """Reads a page, and remembers every tag with its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """Remember it."""
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data: str) -> None:
+        """Remember it."""
+        self.text += data
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A directory with a picture, a cutout, and what is neither."""
+    Image.new("RGB", (900, 600), (200, 60, 40)).save(tmp_path / "a.jpg")
+    cutout = Image.new("RGBA", (600, 900), (10, 200, 30, 0))
+    cutout.paste((10, 200, 30, 255), (200, 300, 400, 600))
+    cutout.save(tmp_path / "a.png")
+    (tmp_path / "torn.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:900])
+    (tmp_path / "link.jpg").symlink_to("/etc/passwd")
+    os.mkfifo(tmp_path / "fifo.jpg")
+    return tmp_path
+
+
+@pytest.fixture
+def thumbnails(pictures: Path) -> Iterator[Thumbnails]:
+    """The real process, locked in."""
+    with Thumbnails([os.fspath(pictures)], PoolSettings(), required=not survey.gaps()) as thumbnails:
+        yield thumbnails
+
+
+def test_small_pictures_are_small_and_keep_transparency(thumbnails: Thumbnails, pictures: Path) -> None:
+    """In their own proportions."""
+    before, why = thumbnails.of(os.fspath(pictures / "a.jpg"))
+    assert why == ""
+    with Image.open(io.BytesIO(before)) as small:
+        assert (small.format, small.size) == ("WEBP", (SIDE, round(SIDE * 2 / 3)))
+    after, _ = thumbnails.of(os.fspath(pictures / "a.png"))
+    with Image.open(io.BytesIO(after)) as small:
+        assert small.mode == "RGBA"
+        assert small.getpixel((5, 5))[3] == 0  # type: ignore[index]
+        assert small.getpixel((small.width // 2, small.height // 2))[3] == 255  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", ["torn.jpg", "link.jpg", "fifo.jpg", "nowhere.jpg", "../../etc/hostname"])
+def test_what_is_no_picture_has_no_preview_and_a_reason(
+    thumbnails: Thumbnails, pictures: Path, name: str
+) -> None:
+    """And the next one has: the process goes on."""
+    nothing, why = thumbnails.of(os.fspath(pictures / name))
+    assert (nothing, bool(why)) == (b"", True)
+    assert thumbnails.of(os.fspath(pictures / "a.jpg"))[0]
+
+
+def test_the_process_may_not_read_elsewhere(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A good picture outside the folders is refused by the kernel, where it can."""
+    if survey.gaps():
+        pytest.skip("this system lacks a layer")
+    outside = tmp_path_factory.mktemp("outside") / "b.jpg"
+    outside.write_bytes((pictures / "a.jpg").read_bytes())
+    with Thumbnails([os.fspath(pictures)], PoolSettings(), required=True) as thumbnails:
+        assert thumbnails.of(os.fspath(outside)) == (b"", "it is no file that can be read")
+
+
+@pytest.mark.parametrize("how", ["hang", "die", "lie", "flood"])
+def test_a_process_that_hangs_dies_or_lies_costs_one_preview(
+    monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A fresh one makes the next."""
+    monkeypatch.setattr("cutoutd.sheet.thumbnails.ANSWER_S", 1.0)
+    with Thumbnails([], PoolSettings(), required=False, command=(sys.executable, "-c", HANGS)) as thumbnails:
+        assert thumbnails.of(f"/{how}")[0] == b""
+        assert thumbnails.of("/good") == (b"", "seen")
+
+
+def test_a_process_that_does_not_come_up_is_said_so() -> None:
+    """Instead of a sheet full of holes."""
+    command = (sys.executable, "-c", "raise SystemExit(1)")
+    with (
+        Thumbnails([], PoolSettings(), required=False, command=command) as thumbnails,
+        pytest.raises(ThumbnailsFailError),
+    ):
+        thumbnails.of("/x")
+
+
+def test_hostile_names_are_text_and_nothing_else(tmp_path: Path) -> None:
+    """No tag but ours, no source but data, and a policy that says so."""
+    entry = Entry(name=HOSTILE, state="failed", note=HOSTILE, before=b"RIFFx", after=b"", after_note=HOSTILE)
+    text = "".join(page.render(HOSTILE, HOSTILE, [entry] * 3))
+    read = Strict(text)
+    assert {tag for tag, _ in read.tags} <= {
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "h1",
+        "p",
+        "main",
+        "figure",
+        "div",
+        "img",
+        "figcaption",
+        "br",
+        "span",
+    }
+    assert read.text.count(HOSTILE) >= 3 * 2 + 2
+    for tag, attributes in read.tags:
+        assert not any(name.startswith("on") for name in attributes)
+        if tag == "img":
+            assert (attributes["src"] or "").startswith("data:image/webp;base64,")
+    assert "default-src 'none'" in text
+    assert not re.search(r"(?:src|href)=.?https?:|url\(", text.replace(escape(HOSTILE), ""))
+    assert tmp_path.exists()
+
+
+def test_a_sheet_shows_each_newest_picture_of_the_folder(
+    pictures: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Before and after; failed ones with their reason; whole, or not at all."""
+    state = tmp_path_factory.mktemp("state")
+    (pictures / "out").mkdir()
+    (pictures / "a.png").rename(pictures / "out" / "a.png")
+    journal = Journal(state, run="r", clock=Clock())
+    good, bad, _ = journal.acceptance.accept(
+        "shop", [Version(path=name, size=1, mtime_ns=1) for name in ("a.jpg", "torn.jpg", "waits.jpg")]
+    )
+    job = Reader(journal.store).job(good)
+    assert job is not None
+    published = (Published(rendition=0, path="a.png", sha256="s", review=False),)
+    journal.finish_publishing(job, JobState.DONE, sha256="s", published=published, detail={"seconds": 1.25})
+    journal.queue.finish(bad, JobState.FAILED, detail={"failure": {"cause": "it is cut short"}})
+    journal.close()
+    config = pictures / "c.toml"
+    config.write_text(
+        f'[service]\nstate_dir = "{state}"\n[[folder]]\nname = "shop"\ninput = "{pictures}"\noutput = "{pictures}/out"\n'
+    )
+    target = pictures / "sheet.html"
+    monkeypatch.setattr(
+        sys, "argv", ["cutoutd", "sheet", "shop", "--config", str(config), "--to", str(target)]
+    )
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == 0
+    assert "2 pictures" in capsys.readouterr().out
+    read = Strict(target.read_text(encoding="utf-8"))
+    images = [attributes["src"] or "" for tag, attributes in read.tags if tag == "img"]
+    assert len(images) == 2
+    for source in images:
+        with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as small:
+            small.load()
+    assert "it is cut short" in read.text
+    assert "1.2 s" in read.text
+    assert "waits.jpg" not in read.text
+    assert target.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
