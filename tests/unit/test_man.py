@@ -1,0 +1,76 @@
+"""The manual page says what the commands say, and shells complete them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMAND = Path(sys.executable).with_name("cutoutd")
+# As a person types it: the shell's own function is called, with a word begun.
+BASH = """
+source <(_CUTOUTD_COMPLETE=source_bash {command})
+COMP_WORDS=(cutoutd {word}); COMP_CWORD=1
+_cutoutd_completion {command}
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+ZSH = """
+autoload -Uz compinit && compinit -u -d {dump}
+_describe() {{ printf '%s\\n' $_typer_options $1 ${{(P)1}} ; }}
+compadd() {{ printf '%s\\n' "$@"; }}
+_arguments() {{ printf '%s\\n' "$@"; }}
+words=(cutoutd {word}); CURRENT=2
+eval "$(_CUTOUTD_COMPLETE=source_zsh {command} | sed 's/^compdef.*//')"
+_cutoutd_completion
+"""
+
+
+def test_the_manual_page_is_that_of_the_commands() -> None:
+    """``python man/make.py`` makes it anew."""
+    spec = importlib.util.spec_from_file_location("make", ROOT / "man" / "make.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "man" / "cutoutd.1").read_text(encoding="utf-8") == module.render()
+
+
+def test_the_manual_page_is_understood_without_a_warning() -> None:
+    """By groff, where there is one."""
+    if shutil.which("groff") is None:
+        pytest.skip("groff is not installed")
+    page = ROOT / "man" / "cutoutd.1"
+    made = subprocess.run(
+        ["groff", "-man", "-ww", "-Tutf8", page], capture_output=True, text=True, check=True
+    )
+    assert made.stderr == ""
+    assert "User Commands" in made.stdout
+
+
+def completed(shell: str, script: str, tmp_path: Path, word: str) -> str:
+    """What a shell offers for a word that was begun."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    done = subprocess.run(
+        [shell, "-c", script.format(command=COMMAND, word=word, dump=tmp_path / "dump")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HOME": str(tmp_path), "PATH": f"{COMMAND.parent}:{os.environ['PATH']}"},
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize(("shell", "script"), [("bash", BASH), ("zsh", ZSH)])
+def test_shells_complete_the_commands(tmp_path: Path, shell: str, script: str) -> None:
+    """Those that begin with what was typed, and no others."""
+    offered = completed(shell, script, tmp_path, "re")
+    for command in ("retry", "resume", "review"):
+        assert command in offered, offered
+    assert "doctor" not in offered
