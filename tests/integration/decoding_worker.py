@@ -16,9 +16,9 @@ from cutoutd.errors import CutoutdError
 from cutoutd.failure import failure_of
 from cutoutd.jobs import Failure, Report, Unchanged
 from cutoutd.pool import wire
-from cutoutd.sandbox.roots import own_code
 from cutoutd.ports import WorkerFacts
 from cutoutd.sandbox.limits import die_with_parent
+from cutoutd.sandbox.roots import own_code
 from cutoutd.sandbox.worker import confine_worker
 
 

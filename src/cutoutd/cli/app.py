@@ -12,7 +12,21 @@ from typing import Annotated
 
 import typer
 
-from cutoutd.cli import bench, check, cut, doctor, hosted, models, queue, review, run, service, sheet, status
+from cutoutd.cli import (
+    bench,
+    check,
+    cut,
+    doctor,
+    hosted,
+    models,
+    queue,
+    replay,
+    review,
+    run,
+    service,
+    sheet,
+    status,
+)
 from cutoutd.cli.pipes import close_quietly
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
 
@@ -45,6 +59,7 @@ def build() -> typer.Typer:
     app.command("jobs")(queue.jobs)
     app.command("retry")(queue.retry)
     app.command("export")(queue.export)
+    app.command("replay")(replay.replay)
     app.command("sheet")(sheet.sheet)
     app.command("pause")(queue.pause)
     app.command("resume")(queue.resume)

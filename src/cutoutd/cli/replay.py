@@ -1,0 +1,45 @@
+"""`cutoutd replay`: is a cutout what its sidecar says, to the byte?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cutoutd import logs
+from cutoutd.cli.queue import JsonOption, printable
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.clock import Clock
+
+
+def replay(
+    sidecar: Annotated[Path, typer.Argument(help="The .json file beside a cutout.")],
+    *,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
+) -> None:
+    """Cut a picture again as its sidecar says, and tell whether the result is the same; nothing is published."""
+    from cutoutd.replay import replay as cut_again  # noqa: PLC0415 -- only this command needs it, and it takes 0.1 s
+
+    chosen = settings(config, input_dir, output_dir)
+    logs.configure(level="error", log_format="console")
+    found = cut_again(Path.cwd() / sidecar, chosen, Clock())
+    if as_json:
+        document = {
+            "schema": "cutoutd.replay/1",
+            "identical": found.identical,
+            "source": printable(found.source),
+            "outputs": [{"path": printable(path), "identical": same} for path, same in found.outputs.items()],
+            "differences": list(found.differences),
+        }
+        print(json.dumps(document, indent=2))
+    else:
+        for path, same in found.outputs.items():
+            print(f"{printable(path)}: {'identical' if same else 'DIFFERENT'}")
+        for difference in found.differences:
+            print(f"  {difference}")
+    raise typer.Exit(0 if found.identical else 1)

@@ -1,0 +1,220 @@
+"""`cutoutd replay`: a picture cut again as its sidecar says, to see whether the result is the same to the byte.
+
+The result goes to a directory that is thrown away; nothing that is published is touched. It must not decide what a
+difference means: versions of libraries, the processor, or a hand that retouched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.daemon.assembly import confine, setup_of
+from cutoutd.errors import CutoutdError, UsageError
+from cutoutd.jobs import Cut, Failure, Task
+from cutoutd.models import catalog
+from cutoutd.pool.local import LocalPool
+from cutoutd.ports import Finished
+from cutoutd.publish.digest import examine
+from cutoutd.publish.document import read, true_path
+from cutoutd.publish.sidecar import SCHEMA
+from cutoutd.settings.digest import settings_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cutoutd.clock import Clock
+    from cutoutd.ports import ModelSpec, PoolEvent, WorkerFacts
+    from cutoutd.settings.schema import Folder, Settings
+
+START_S: Final = 60.0
+
+
+class ReplayError(CutoutdError):
+    """The picture could not be cut again."""
+
+    title = "The picture could not be cut again"
+    advice = "`cutoutd doctor` says whether this installation can cut at all."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replay:
+    """What came of it.
+
+    Attributes:
+        source: absolute path of the original.
+        outputs: for each result of the sidecar, by its path: whether the same bytes were made.
+        differences: what is not as it was, in words: versions, provider.
+    """
+
+    source: str
+    outputs: Mapping[str, bool]
+    differences: tuple[str, ...]
+
+    @property
+    def identical(self) -> bool:
+        """Every result is the same, to the byte."""
+        return all(self.outputs.values())
+
+
+def replay(sidecar: Path, settings: Settings, clock: Clock) -> Replay:
+    """Cut again what a sidecar describes.
+
+    Args:
+        sidecar: its path.
+        settings: with the folder it names.
+        clock: its monotonic side.
+
+    Raises:
+        UsageError: input, model or settings are not those of then; says which.
+        ReplayError: it could not be cut.
+    """
+    said = _read(sidecar)
+    folder = next((one for one in settings.folder if one.name == said["folder"]), None)
+    if folder is None:
+        raise UsageError(
+            f"its folder {said['folder']!r} is not in this configuration",
+            path=sidecar,
+            advice="Name the configuration it was made with: --config, or --input and --output.",
+        )
+    source = _source(folder, said)
+    model = _model(said)
+    if settings_sha256(folder, model.name) != said["settings_sha256"]:
+        raise UsageError(
+            f"the folder {folder.name!r} has other settings now than when it was made",
+            path=sidecar,
+            advice="Rendition, refine, decontaminate, metadata and review_below must be those of then.",
+        )
+    confine(settings)
+    cut, facts = _cut(source, folder, model, settings, clock)
+    made = {staged.sha256 for staged in cut.staged}
+    return Replay(
+        source=os.fspath(source),
+        outputs={true_path(one): one["sha256"] in made for one in said["outputs"]},
+        differences=tuple(_differences(said, facts)),
+    )
+
+
+def _read(sidecar: Path) -> dict[str, Any]:
+    try:
+        document = read(sidecar, SCHEMA)
+    except OSError as error:
+        raise UsageError(f"it cannot be read ({error.strerror})", path=sidecar) from error
+    needed = ("folder", "source", "outputs", "model", "settings_sha256", "runtime")
+    if document is None or not all(key in document for key in needed):
+        raise UsageError(
+            "this is no sidecar of cutoutd's",
+            path=sidecar,
+            advice="Name the .json file that lies beside a cutout.",
+        )
+    if document.get("egress"):
+        raise UsageError("it was cut by a hosted service, and cannot be cut again here", path=sidecar)
+    return document
+
+
+def _source(folder: Folder, said: Mapping[str, Any]) -> Path:
+    """The original, where its bytes still are those of then."""
+    path = true_path(said["source"])
+    if Path(path).is_absolute() or ".." in Path(path).parts:
+        raise UsageError("the sidecar names a source outside its folder")
+    found = False
+    for place in (folder.input, folder.originals_dir):
+        there = examine(place / path) if place is not None else None
+        if place is not None and there is not None:
+            found = True
+            if there.sha256 == said["source"]["sha256"]:
+                return place / path
+    if found:
+        raise UsageError("the original was changed since", path=folder.input / path)
+    raise UsageError("the original is not there any more", path=folder.input / path)
+
+
+def _model(said: Mapping[str, Any]) -> ModelSpec:
+    model = catalog.find(str(said["model"]["name"]))
+    catalog.verify(model)
+    if model.sha256 != said["model"]["sha256"]:
+        raise UsageError(f"the model {model.name} is another one now than when it was made")
+    return model
+
+
+def _cut(
+    source: Path, folder: Folder, model: ModelSpec, settings: Settings, clock: Clock
+) -> tuple[Cut, WorkerFacts | None]:
+    with tempfile.TemporaryDirectory(prefix="cutoutd-replay-") as directory:
+        pool = LocalPool(
+            size=1,
+            setup=lambda: setup_of(settings, model, inputs=[source.parent], stagings=[Path(directory)]),
+            job_timeout_s=settings.pool.job_timeout_s,
+            clock=clock,
+        )
+        try:
+            report = _report(_event(pool, _task(source, Path(directory), folder), settings, clock))
+            _check(report, Path(directory))
+        finally:
+            pool.close()
+    return report, pool.facts
+
+
+def _task(source: Path, staging: Path, folder: Folder) -> Task:
+    status = source.stat()
+    return Task(
+        job=1,
+        source=os.fspath(source),
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        staging=os.fspath(staging),
+        published_sha256=None,
+        recipe=folder.recipe(),
+        alone=True,
+    )
+
+
+def _event(pool: LocalPool, task: Task, settings: Settings, clock: Clock) -> PoolEvent | None:
+    end_s = clock.monotonic_s() + START_S + settings.pool.job_timeout_s
+    given = False
+    while clock.monotonic_s() < end_s:
+        if pool.idle and not given:
+            pool.submit(task)
+            given = True
+        for event in pool.poll(0.5):
+            return event
+    return None
+
+
+def _report(event: PoolEvent | None) -> Cut:
+    if isinstance(event, Finished) and isinstance(event.report, Cut):
+        return event.report
+    if isinstance(event, Finished) and isinstance(event.report, Failure):
+        raise ReplayError(event.report.cause, advice=event.report.advice)
+    if event is None:
+        raise ReplayError("no worker came to its end in time")
+    raise ReplayError(getattr(event, "why", "the worker said what cannot be so"))
+
+
+def _check(cut: Cut, staging: Path) -> None:
+    """See that the results are as the worker reports, who has read a picture of anybody's."""
+    for staged in cut.staged:
+        content = (staging / Path(staged.name).name).read_bytes()
+        if hashlib.sha256(content).hexdigest() != staged.sha256:
+            raise ReplayError("the worker reported what cannot be so")
+
+
+def _differences(said: Mapping[str, Any], facts: WorkerFacts | None) -> list[str]:
+    now = {
+        "cutoutd": version("cutoutd"),
+        "onnxruntime": facts.onnxruntime if facts is not None else "",
+        "python": platform.python_version(),
+    }
+    then = {**said["runtime"], "provider": said["model"].get("provider", "")}
+    now["provider"] = facts.provider if facts is not None else ""
+    return [
+        f"{name} was {then.get(name)}, and is {value}"
+        for name, value in now.items()
+        if then.get(name) != value
+    ]
