@@ -55,7 +55,8 @@ def ask(
         timeout_s: after which it is killed.
         environment: of the process; None: this one's.
     """
-    _left_behind[:] = [process for process in _left_behind if process.poll() is None]
+    for stuck in [process for process in _left_behind if process.poll() is not None]:
+        _left_behind.remove(stuck)
     try:
         process = subprocess.Popen(  # noqa: S603 -- a module of this program's own
             (sys.executable, "-P", "-m", module, *arguments),

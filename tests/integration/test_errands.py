@@ -200,6 +200,7 @@ def test_each_event_runs_its_command_with_the_path_of_what_was_written(
         ended("b", JobState.FAILED),
         ended("a", JobState.UNCHANGED),
         ended("gone from the configuration", JobState.DONE, out / "y.png"),
+        ended("a", JobState.DONE, tmp_path / "its output before a reload" / "z.png"),
     ):
         office.attending.result(result)
     office.attending.alarm("b", "standing-by", "standing by: away", over=False)
@@ -210,6 +211,7 @@ def test_each_event_runs_its_command_with_the_path_of_what_was_written(
         [os.fspath(out / "sub/x.png.json")],
         [os.fspath(out / "review/sub/x.png.json")],
         [os.fspath(out / "failed/sub/x.jpg.error.json")],
+        [],
         ["cutoutd: b: standing by: away"],
         [f"cutoutd: it has ended: {ModelError.title}: it was altered. {ModelError.advice}"],
     ]
@@ -225,7 +227,7 @@ def test_each_event_runs_its_command_with_the_path_of_what_was_written(
         "HOOK_MESSAGE": "because",
     }
     assert [facts["HOOK_EVENT"] for _, facts in common][-2:] == ["on_attention", "on_attention"]
-    assert len(office.heard.results) == 6
+    assert len(office.heard.results) == 7
 
 
 def test_commands_that_a_reload_changed_are_the_new_ones(office: Office, tmp_path: Path) -> None:

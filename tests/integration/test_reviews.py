@@ -92,6 +92,34 @@ def test_an_accepted_result_gets_its_own_name_and_a_whole_sidecar(make: Callable
     assert desk.staged() == []
 
 
+def test_an_accepted_result_has_all_its_renditions_and_its_sidecar_elsewhere(
+    make: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """Where the folder keeps sidecars apart; nothing of the doubtful ones is left there either."""
+    (tmp_path / "said").mkdir()
+    desk = make(rendition=[{}, {"suffix": "_2"}], sidecar_dir=str(tmp_path / "said"))
+    job = desk.begin()
+    desk.delivery.deliver(job, desk.cut(job, OVERLAY, NEW, OLD, review=True, rendition=-1))
+    desk.settle()
+    decide(desk, job)
+    assert desk.files() == {"a.png": NEW, "a_2.png": OLD}
+    (said,) = (path for path in (tmp_path / "said").rglob("*.json"))
+    assert said.name == "a.png.json"
+    assert [one["path"] for one in json.loads(said.read_bytes())["outputs"]] == ["a.png", "a_2.png"]
+
+
+def test_renditions_that_were_changed_since_are_not_mixed_up(make: Callable[..., Desk]) -> None:
+    """The doubtful result waits, and may be cut again or rejected."""
+    desk = make()
+    job = doubtful(desk)
+    desk.end()
+    desk.journal.close()
+    again = make(run="run-2", rendition=[{}, {"suffix": "_2"}])
+    refused = decide(again, job)
+    assert "renditions" in refused.detail["refused"]
+    assert again.files() == DOUBTFUL
+
+
 def test_an_accepted_result_sends_its_original_away_as_any_other(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:

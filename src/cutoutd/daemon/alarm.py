@@ -6,6 +6,7 @@ few seconds is one alarm. It must not look at a folder; it is given how they sta
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Protocol
@@ -122,7 +123,7 @@ class Alarm:
             if kind is not None:
                 yield (name, kind), f"{standing.watching}: {standing.why}"
         yield from self._queues.growing()
-        if self._paused_mark.exists():
+        if os.path.exists(self._paused_mark):  # noqa: PTH110 -- Path.exists raises where a disk fails
             yield ("", "hosted-paused"), "the hosted route is paused: nothing is uploaded"
 
 

@@ -132,5 +132,8 @@ def _record(folder: Folder, result: Result) -> str:
         return os.fspath(folder.output / failure_names(folder.name, result.path)[0])
     if not result.outputs:
         return ""
-    first = Path(result.outputs[0]).relative_to(folder.output)
+    first = Path(result.outputs[0])
+    if not first.is_relative_to(folder.output):
+        return ""  # a reload has given the folder another output meanwhile
+    first = first.relative_to(folder.output)
     return os.fspath((folder.sidecar_dir or folder.output) / sidecar_name(first.as_posix()))
