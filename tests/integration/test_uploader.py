@@ -212,8 +212,6 @@ def test_what_takes_a_person_closes_the_route(
     assert station.is_waiting(first)
     assert station.is_waiting(second)
     assert len(server.seen) == before + 1
-    station.pause()
-    time.sleep(0.5)
     station.resume()
     assert {station.reply(first).outcome, station.reply(second).outcome} == {Outcome.OK}
     station.wait_for_route("open")
@@ -325,6 +323,7 @@ def test_nothing_is_sent_while_paused(station: Station, server: HostedServer) ->
 def test_the_key_is_nowhere_but_in_its_header(station: Station, server: HostedServer) -> None:
     """Not in logs, replies, ledger, status, what is kept, titles or environment; though a service quoted it."""
     assert any(one.headers["x-api-key"] == KEY for one in server.seen)
+    assert station.reply(station.request(picture(next(_numbers)))).outcome is Outcome.OK
     assert station.process is not None
     listed = subprocess.run(["ps", "axeww"], capture_output=True, check=True).stdout
     assert str(station.process.pid).encode() in listed
@@ -559,3 +558,14 @@ def test_a_damaged_ledger_stops_everything(own: tuple[Station, HostedServer]) ->
     )
     assert (done.returncode, "ledger of uploads is damaged" in done.stderr) == (5, True)
     assert server.seen == []
+
+
+def test_the_same_picture_twice_at_once_is_paid_once(own: tuple[Station, HostedServer]) -> None:
+    """The second waits for what comes of the first."""
+    station, server = own
+    server.delay_s = 0.5
+    requests = [station.request(picture(1)) for _ in range(3)]
+    replies = [station.start().reply(requests[0]), *map(station.reply, requests[1:])]
+    assert [reply.outcome for reply in replies] == [Outcome.OK] * 3
+    assert sorted(reply.repeated for reply in replies) == [False, True, True]
+    assert (len(server.seen), server.charged) == (1, 0.25)

@@ -202,9 +202,9 @@ class Station:
             return [row for row in uploads(ledger) if request is None or row["request"] == request.id]
 
     def pause(self) -> None:
-        """As `cutoutd pause --hosted` does it."""
-        self.places.paused.touch()
+        """Let nothing leave."""
+        subprocess.run(self.command("pause", "--hosted"), check=True, capture_output=True)
 
     def resume(self) -> None:
-        """As `cutoutd resume --hosted` does it."""
-        self.places.paused.unlink()
+        """Let it go on, and what the service refused be tried again."""
+        subprocess.run(self.command("resume", "--hosted"), check=True, capture_output=True)

@@ -234,3 +234,13 @@ def test_nothing_larger_than_allowed_leaves() -> None:
     assert not inadmissible(request("a", width=100, height=1), chosen)
     assert "no more than 100 pixels" in inadmissible(request("a", width=1, height=101), chosen)
     assert "not its own" in inadmissible(request("a", file=f"{'1' * 32}.jpg"), chosen)
+
+
+def test_a_success_does_not_end_a_wait_that_was_asked_for_meanwhile(clock: FakeClock) -> None:
+    """One upload was let in before another got its 429 with Retry-After."""
+    asked = route(clock)
+    assert (asked.enter(1.0), asked.enter(1.0)) == (0.0, 0.0)
+    asked.troubled("429", 30.0)
+    asked.succeeded()
+    assert asked.enter(1.0) == 30.0
+    assert asked.view().standing is Standing.WAITING

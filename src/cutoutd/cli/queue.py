@@ -14,6 +14,7 @@ import typer
 from cutoutd.cli.selection import Selection, reason_of, since
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock, rfc3339
+from cutoutd.durable import sync_directory
 from cutoutd.egress import Places
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState
@@ -54,6 +55,9 @@ _COLUMNS: Final = (
 )
 _FORMULA: Final = ("=", "+", "-", "@")
 
+HostedOption = Annotated[
+    bool, typer.Option("--hosted", help="Only uploads to the hosted service, at once: also those under way.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="For machines: one JSON document.")]
 
 
@@ -166,46 +170,38 @@ def export(
 
 def pause(
     *,
-    hosted: Annotated[
-        bool, typer.Option("--hosted", help="Uploads alone: those under way stop at once, nothing else does.")
-    ] = False,
+    hosted: HostedOption = False,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
     """Begin no new work until `cutoutd resume`; pictures are still noticed."""
     directory = settings(config, input_dir, output_dir).service.state_dir
-    if hosted:
-        _close_the_way_out(directory)
-    else:
+    if not hosted:
         _post(Verb.PAUSE, directory)
+        return
+    places = _places(directory)
+    places.paused.touch(mode=0o600)
+    sync_directory(places.root)
+    print("Nothing leaves this machine until `cutoutd resume --hosted`.")
 
 
 def resume(
     *,
-    hosted: Annotated[bool, typer.Option("--hosted", help="After `cutoutd pause --hosted`.")] = False,
+    hosted: HostedOption = False,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
     """Go on after `cutoutd pause`."""
     directory = settings(config, input_dir, output_dir).service.state_dir
-    if hosted:
-        open_journal(directory)
-        places = Places.under(directory)
-        places.make()
-        places.resumed.touch()  # also what the service itself has stopped: credits were bought, or the key is right now
-        places.paused.unlink(missing_ok=True)
-    else:
+    if not hosted:
         _post(Verb.RESUME, directory)
-
-
-def _close_the_way_out(directory: Path) -> None:
-    """A file, and not a row of the journal: the uploader sees it at once, and cannot open the journal."""
-    open_journal(directory)
-    places = Places.under(directory)
-    places.make()
-    places.paused.touch()
+        return
+    places = _places(directory)
+    places.resumed.touch(mode=0o600)  # what the service refused is tried again as well
+    places.paused.unlink(missing_ok=True)
+    sync_directory(places.root)
 
 
 def printable(path: str) -> str:
@@ -243,6 +239,21 @@ def _cell(value: object) -> str:
     """A text that a spreadsheet takes for text: a name may begin like a formula."""
     text = printable(str(value))
     return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _places(directory: Path) -> Places:
+    """The boxes of a state directory, made if they are missing.
+
+    Raises:
+        UsageError: it is another user's.
+    """
+    places = Places.under(directory)
+    try:
+        places.make()
+        check_owner(directory)
+    except PermissionError as error:
+        raise unreachable(directory) from error
+    return places
 
 
 def _post(verb: Verb, directory: Path) -> None:

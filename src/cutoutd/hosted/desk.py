@@ -98,7 +98,11 @@ class Desk:
         self._refusals = {}
         # A folder is asked once: what one of its pictures may not cost, the next may not either.
         blocked: set[tuple[str, float]] = set()
+        # The same picture twice at once would be paid twice: the second waits for what comes of the first.
+        in_hand = {one.sha256 for one in self._in_hand.values()}
         for request in self._waiting.values():
+            if request.sha256 in in_hand:
+                continue
             cost = self._office.price(request)
             if (request.folder, cost) in blocked:
                 continue

@@ -158,7 +158,7 @@ class Ledger:
                 advice="Nothing to do.",
             )
         with self._refusals():
-            mode = "rwc" if create else "ro"
+            mode = "rwc" if create else "rw"  # a reader too has to undo what a killed run left half written
             self._connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}",
                 uri=True,

@@ -109,10 +109,12 @@ class Route:
             return 0.0
 
     def succeeded(self) -> None:
-        """The service answered as it should."""
+        """The service answered as it should; a wait that it has asked for meanwhile is kept all the same."""
         with self._lock:
             self.successes += 1
-            self._standing, self._why, self._not_before_s, self._probing = Standing.OPEN, "", 0.0, False
+            self._probing = False
+            if self._clock.monotonic_s() >= self._not_before_s:
+                self._standing, self._why = Standing.OPEN, ""
 
     def left(self) -> None:
         """The picture was not sent after all, or its end says nothing about the route."""

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from cutoutd.hosted.provider import Question
     from cutoutd.hosted.route import Slot
 
-_LEDGER_WAIT_S: Final = 5.0
+_DISK_WAIT_S: Final = 5.0
+_CLOSE_AGAIN_S: Final = 1.0
 _BYTES_A_PIXEL: Final = 8
 _OTHER_BYTES: Final = 4 << 20
 """An answer's most: an uncompressed picture of 16 bits a colour, and what stands around it."""
@@ -88,6 +89,7 @@ class Sending:
     slot: Slot
     row: int | None = None
     charged: float = 0.0
+    _is_closed: bool = False
     _began_us: int = 0
     _began_s: float = 0.0
 
@@ -125,8 +127,11 @@ class Sending:
             office.route.close(str(error))
             raise PostponedError from error
         except LedgerError as error:
-            office.route.troubled(str(error), _LEDGER_WAIT_S)
+            office.route.troubled(str(error), _DISK_WAIT_S)
             raise PostponedError from error
+        except OSError as error:
+            office.route.left()
+            return self._unkept(error)
         except (StoppedError, AlteredError) as stop:
             office.route.left()
             return self._stopped(stop)
@@ -157,10 +162,25 @@ class Sending:
         )
 
     def _close(self, closing: Closing) -> None:
-        """Write the end down, if there was a beginning."""
+        """Write the end down, if there was a beginning.
+
+        As long as the disk refuses, nothing else is done with the request: it would be sent a second time.
+
+        Raises:
+            LedgerError: it refused until the uploader was to end; the next start takes it for unknown.
+        """
         if self.row is None:
             return
-        self.office.ledger.close(self.row, closing)
+        while True:
+            try:
+                self.office.ledger.close(self.row, closing)
+                break
+            except LedgerError as error:
+                self.office.route.troubled(str(error), _DISK_WAIT_S)
+                if self.office.ending.is_set():
+                    raise
+                self.office.ending.wait(_CLOSE_AGAIN_S)
+        self._is_closed = True
         self.office.log(
             "upload.ended",
             self.request,
@@ -171,6 +191,18 @@ class Sending:
             ms=closing.took_ms,
             why=closing.cause,
         )
+
+    def _unkept(self, error: OSError) -> Reply:
+        """The disk refused: if the picture was sent, what came of it is lost, and may have been billed."""
+        cause = f"the disk refused: {error.strerror or error}"
+        if self.row is None or self._is_closed:
+            raise error
+        if self.cargo.is_complete:
+            return self._unknown(
+                f"the picture was sent, but {cause}", Closing(end=End.UNKNOWN, sent=self.cargo.sent)
+            )
+        self._close(Closing(end=End.REFUSED, sent=self.cargo.sent, cause=cause))
+        raise error
 
     def _stopped(self, stop: StoppedError | AlteredError) -> Reply:
         self._close(Closing(end=End.WITHDRAWN, sent=self.cargo.sent, cause=str(stop)))

@@ -100,11 +100,12 @@ class Uploader:
             office.ending.set()
             return
         paused = os.path.lexists(office.places.paused)
-        if self._was_paused and not paused:
-            office.route.reopen()  # a person says: go on
         self._was_paused = paused
         self._desk.pause(paused=paused)
         try:
+            if os.path.lexists(office.places.resumed):
+                office.places.resumed.unlink()
+                office.route.reopen()
             self._know_the_day()
             names = os.listdir(office.places.outbox)  # noqa: PTH208 -- names alone are wanted
         except (OSError, LedgerError) as error:

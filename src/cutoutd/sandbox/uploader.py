@@ -5,16 +5,13 @@ It must not be put up before the client has read its authorities and the key is 
 
 from __future__ import annotations
 
-import os
-import sys
-import sysconfig
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.sandbox import capabilities, landlock, limits, seccomp, survey
+from cutoutd.sandbox.roots import own_code
 from cutoutd.sandbox.survey import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 _MEMORY_MB: Final = 4096
@@ -63,13 +60,3 @@ def confine_uploader(*, root: Path, port: int, required: bool = False) -> tuple[
     if required:
         survey.refuse(survey.gaps_between(survey.UPLOADER, layers))
     return tuple(map(str, layers))
-
-
-def own_code() -> Sequence[str]:
-    """Python's own directories and the system's libraries: what is imported late is read from there."""
-    python = (
-        sysconfig.get_path("stdlib"),
-        sysconfig.get_path("platstdlib"),
-        *filter(os.path.isdir, sys.path),
-    )
-    return tuple(dict.fromkeys((*python, "/lib", "/lib64", "/usr/lib", "/usr/lib64")))

@@ -1,0 +1,167 @@
+"""The uploader's disk refuses at the worst moment: a picture that may have been paid for is not sent again."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd import egress
+from cutoutd.clock import Clock
+from cutoutd.egress import Outcome, Places, Request
+from cutoutd.hosted.budget import Budget
+from cutoutd.hosted.courier import Courier
+from cutoutd.hosted.course import Course
+from cutoutd.hosted.leave import Ending
+from cutoutd.hosted.ledger import Closing, Ledger, LedgerError
+from cutoutd.hosted.office import Office
+from cutoutd.hosted.providers import provider_of
+from cutoutd.hosted.replies import Replies
+from cutoutd.hosted.route import Route
+from cutoutd.settings.assembly import assemble
+from cutoutd.settings.environment import Overrides
+from tests.hosted_server import HostedServer
+from tests.integration.uploading import HEIGHT, WIDTH, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class FullReplies(Replies):
+    """No room for what comes back."""
+
+    def settled(self, draft: Path) -> tuple[str, int]:
+        """Refuse."""
+        raise OSError(errno.ENOSPC, "No space left on device", str(draft))
+
+
+class FullInbox(Replies):
+    """No room where the supervisor looks."""
+
+    def pass_on(self, key: str, id_: str) -> None:
+        """Refuse."""
+        raise OSError(errno.ENOSPC, "No space left on device", f"{key}{id_}")
+
+
+class StuckLedger(Ledger):
+    """Cannot be written to for a while."""
+
+    refusals = 2
+
+    def close(self, row: int, closing: Closing) -> None:
+        """Refuse, and then not."""
+        if self.refusals:
+            self.refusals -= 1
+            raise LedgerError("SQLite says: database or disk is full")
+        super().close(row, closing)
+
+
+@pytest.fixture
+def server() -> Iterator[HostedServer]:
+    """A service."""
+    with HostedServer() as server:
+        yield server
+
+
+def office(
+    directory: Path, server: HostedServer, *, replies: type[Replies] = Replies, ledger: type[Ledger] = Ledger
+) -> Office:
+    """All that uploads share, with one part that refuses."""
+    places = Places.under(directory)
+    places.make()
+    folder = {"name": "a", "input": "/in", "output": "/out", "route": "hosted"}
+    hosted = {"enabled": True, "base_url": server.url, "max_credits_per_day": 9}
+    document = {"hosted": hosted, "folder": [folder]}
+    settings = assemble(document, Overrides(values={}, problems={}), origin="", base=None)
+    clock = Clock()
+    return Office(
+        settings=settings,
+        places=places,
+        ledger=ledger(places.root / "ledger.sqlite", create=True),
+        budget=Budget(settings),
+        route=Route(clock, megapixels_per_minute=0, at_once=1),
+        courier=Courier(settings.hosted),
+        provider=provider_of(settings.hosted, None),
+        replies=replies(places, 30),
+        clock=clock,
+        key=None,
+        ending=Ending(),
+    )
+
+
+def close(office_: Office) -> None:
+    """Close what is open."""
+    office_.courier.close()
+    office_.ledger.__exit__(None, None, None)
+
+
+def request(places: Places) -> Request:
+    """A picture in the outbox: the same one each time."""
+    content, id_ = picture(1), egress.new_id()
+    (places.outbox / f"{id_}.jpg").write_bytes(content)
+    made = Request(
+        id=id_,
+        folder="a",
+        job=1,
+        why="",
+        file=f"{id_}.jpg",
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        width=WIDTH,
+        height=HEIGHT,
+        source_sha256="0" * 64,
+    )
+    egress.put(places.outbox, made)
+    return made
+
+
+def test_an_answer_that_cannot_be_kept_is_unknown(tmp_path: Path, server: HostedServer) -> None:
+    """It was paid for, and is not there: a person decides, and is told why."""
+    shared = office(tmp_path, server, replies=FullReplies)
+    first, second = request(shared.places), request(shared.places)
+    assert Course(office=shared, request=first).run()
+    assert Course(office=shared, request=second).run()
+    replies = [egress.read_reply(shared.places.inbox / f"{one.id}.json") for one in (first, second)]
+    assert [reply.outcome for reply in replies] == [Outcome.UNKNOWN, Outcome.UNKNOWN]
+    assert "but the disk refused: No space left on device" in replies[0].cause
+    assert len(server.seen) == 1
+    close(shared)
+
+
+def test_a_kept_answer_waits_until_the_inbox_takes_it(tmp_path: Path, server: HostedServer) -> None:
+    """Paid once, and given once there is room."""
+    shared = office(tmp_path, server, replies=FullInbox)
+    only = request(shared.places)
+    with pytest.raises(OSError, match="No space left"):
+        Course(office=shared, request=only).run()
+    close(shared)
+    again = office(tmp_path, server)
+    assert Course(office=again, request=only).run()
+    reply = egress.read_reply(again.places.inbox / f"{only.id}.json")
+    assert (reply.outcome, reply.repeated, reply.credits) == (Outcome.OK, False, 0.25)
+    assert len(server.seen) == 1
+    close(again)
+
+
+def test_an_end_that_cannot_be_written_down_is_waited_for(tmp_path: Path, server: HostedServer) -> None:
+    """Nothing else happens to the picture meanwhile: it would be sent a second time."""
+    shared = office(tmp_path, server, ledger=StuckLedger)
+    only = request(shared.places)
+    assert Course(office=shared, request=only).run()
+    assert egress.read_reply(shared.places.inbox / f"{only.id}.json").outcome is Outcome.OK
+    assert len(server.seen) == 1
+    close(shared)
+
+
+def test_an_end_that_is_never_written_down_is_unknown(tmp_path: Path, server: HostedServer) -> None:
+    """The uploader was to end meanwhile; the next run knows only that something was sent."""
+    shared = office(tmp_path, server, ledger=StuckLedger)
+    server.on_headers = lambda _: shared.ending.set()
+    only = request(shared.places)
+    assert not Course(office=shared, request=only).run()
+    assert (shared.places.outbox / f"{only.id}.json").exists()
+    shared.ledger.close_left_open("killed")
+    close(shared)
