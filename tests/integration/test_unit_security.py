@@ -10,6 +10,7 @@ import pytest
 
 from cutoutd.service import systemd
 from cutoutd.service.systemd import Manager
+from cutoutd.service.unit import fill, template
 from tests.integration.tools import need
 from tests.unit.unit_examples import SYSTEM
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AT_MOST = 0.5
+AT_MOST_WITH_NETWORK = 1.5
 
 
 def score(unit: str, directory: Path) -> float:
@@ -59,3 +61,40 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
         ["systemd-analyze", "verify", str(path)], check=False, capture_output=True, text=True
     )
     assert [line for line in said.stderr.splitlines() if "cutoutd.service" in line] == []
+
+
+def uploader_unit() -> str:
+    """The uploader's unit, for the same example."""
+    state, *folders = SYSTEM.state_dir, "/mnt/share/incoming", "/data/cutouts"
+    config = "/etc/cutoutd/cutoutd.toml"
+    return fill(
+        template("systemd/cutoutd-hosted.service.in"),
+        {
+            "EXEC_START": f"{SYSTEM.command[0]} -P -m cutoutd hosted --config {config}",
+            "OWNER": [f"User={SYSTEM.owner}"],
+            "CREDENTIAL": ["LoadCredential=key:/etc/cutoutd/remove-bg.key"],
+            "STATE_DIR": str(state),
+            "READ_ONLY": [f"BindReadOnlyPaths={config}"],
+            "INACCESSIBLE": [f"InaccessiblePaths=-{folder}" for folder in folders],
+        },
+    )
+
+
+def test_the_uploader_s_unit_is_exposed_by_its_network_alone(tmp_path: Path) -> None:
+    """It cannot do without that; all else is closed."""
+    unit = uploader_unit()
+    assert score(unit, tmp_path) <= AT_MOST_WITH_NETWORK
+    assert score(unit.replace("\nProtectSystem=strict\n", "\n"), tmp_path) > score(unit, tmp_path)
+    closed = unit.replace("\nSocketBindDeny=any\n", "\nPrivateNetwork=yes\nIPAddressDeny=any\n")
+    assert score(closed, tmp_path) < score(unit, tmp_path)
+
+
+def test_systemd_understands_every_line_of_the_uploader_s(tmp_path: Path) -> None:
+    """It would pass over what it does not."""
+    need("systemd-analyze")
+    path = tmp_path / "cutoutd-hosted.service"
+    path.write_text(uploader_unit().replace(SYSTEM.command[0], "/bin/true"))
+    said = subprocess.run(
+        ["systemd-analyze", "verify", str(path)], check=False, capture_output=True, text=True
+    )
+    assert [line for line in said.stderr.splitlines() if "cutoutd-hosted.service" in line] == []
