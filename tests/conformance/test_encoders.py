@@ -344,6 +344,23 @@ def test_a_raw_file_that_claims_too_many_pixels_is_refused_by_its_header(tmp_pat
         decode(bytes(data), max_pixels=120_000_000)
 
 
+@pytest.mark.parametrize("name", ["HEIC", "AVIF", "JPEG 2000"])
+def test_a_picture_that_claims_too_many_pixels_is_refused_by_its_header(
+    name: str, sources: Path, tmp_path: Path
+) -> None:
+    """In the newer formats too: the size is read before anything is decoded."""
+    data = made(of_kind(name), sources, tmp_path).read_bytes()
+    honest, lie = (struct.pack(">II", width, height) for width, height in ((WIDTH, HEIGHT), (12_000, 12_000)))
+    claimed = (
+        data.replace(honest, lie)
+        if name != "JPEG 2000"
+        else data.replace(struct.pack(">II", HEIGHT, WIDTH), lie).replace(honest, lie)
+    )
+    assert claimed != data
+    with pytest.raises(LimitError, match="144 megapixels"):
+        decode(claimed, max_pixels=120_000_000)
+
+
 @pytest.mark.parametrize("name", ["HEIC", "DNG", "AVIF", "JPEG 2000", "HEIC, 10 bits", "NEF (layout of)"])
 def test_the_newer_formats_cut_anywhere_never_give_half_a_picture(
     name: str, sources: Path, tmp_path: Path

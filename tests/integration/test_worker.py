@@ -93,6 +93,24 @@ def test_a_worker_that_replaces_a_dead_one_has_cut_a_picture_before_it_is_ready(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it takes /proc")
+def test_a_worker_does_not_learn_where_its_supervisor_would_load_plug_ins_from(
+    start: Callable[..., LocalPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor to do without libheif's own limits."""
+    for name in ("LIBHEIF_PLUGIN_PATH", "LIBHEIF_SECURITY_LIMITS", "CUTOUTD_POOL__WORKERS"):
+        monkeypatch.setenv(name, "off")
+    pool = start()
+    (pid,) = pool.pids
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except PermissionError:
+        pytest.skip("its memory is closed to this user, and so is its environment")
+    assert b"OMP_NUM_THREADS=1" in environment
+    assert b"LIBHEIF" not in environment
+    assert b"CUTOUTD" not in environment
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it takes /proc")
 def test_a_worker_has_no_descriptor_but_its_pipes(start: Callable[..., LocalPool], tmp_path: Path) -> None:
     """Not even one that its supervisor would leave to any child."""
     secret = os.open(tmp_path / "secret", os.O_CREAT | os.O_RDONLY)
