@@ -35,6 +35,7 @@ TIFF: Final = "TIFF"
 JPEG: Final = "JPEG"
 PNG: Final = "PNG"
 JPEG_2000: Final = "JPEG 2000"
+WEBP: Final = "WebP"
 AVIF: Final = "AVIF"
 HEIC: Final = "HEIC"
 
@@ -48,7 +49,7 @@ _ALLOWED: Final = (
         re.compile(rb"II[\x2a\x2b]\x00(?!....CR)|MM\x00[\x2a\x2b]", re.DOTALL),
         TiffImagePlugin.TiffImageFile,
     ),
-    ("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL), WebPImagePlugin.WebPImageFile),
+    (WEBP, re.compile(rb"RIFF....WEBP", re.DOTALL), WebPImagePlugin.WebPImageFile),
     ("GIF", re.compile(rb"GIF8[79]a"), GifImagePlugin.GifImageFile),
     (
         JPEG_2000,

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import ExifTags, Image, MpoImagePlugin, TiffImagePlugin
 
-from cutoutd.engine import codepoints, isomedia, jpeg2000, metadata, samples
+from cutoutd.engine import chunks, codepoints, formats, isomedia, jpeg2000, metadata, samples
 from cutoutd.engine.exif import ORIENTATION, PREFIX, XMP
-from cutoutd.engine.formats import AVIF, JPEG, JPEG_2000
 from cutoutd.engine.jpeg import refuse_unfinished
 from cutoutd.engine.source import Loaded
 
@@ -72,18 +71,15 @@ class PillowSource:
             Exception: Pillow's and the codecs' own, over damaged data.
         """
         image = self._opened.image
-        if self.format == JPEG:
-            refuse_unfinished(self._opened.data)
-        elif self.format == AVIF:
-            isomedia.refuse_holes(self._opened.data)
+        self._refuse_unfinished()
         notes = [*self._opened.warnings, *_pages(image)]
         turned = _turned_by_pillow(image)
         loaded = None
-        if self.format == JPEG_2000:
+        if self.format == formats.JPEG_2000:
             loaded = jpeg2000.deep_samples(self._opened.data, image.mode, image.size)
         loaded = loaded or samples.load(self._opened)
         icc = image.info.get("icc_profile")
-        if self.format == AVIF and not icc:
+        if self.format == formats.AVIF and not icc:
             loaded, icc = _by_code_points(loaded, isomedia.still(self._opened.data).nclx)
         exif = _exif(image, notes)
         return Loaded(
@@ -95,6 +91,19 @@ class PillowSource:
             turned=turned,
             warnings=tuple(notes),
         )
+
+    def _refuse_unfinished(self) -> None:
+        """What the decoders would take for a picture."""
+        data = self._opened.data
+        match self.format:
+            case formats.JPEG:
+                refuse_unfinished(data)
+            case formats.PNG:
+                chunks.refuse_damaged_png(data)
+            case formats.WEBP:
+                chunks.refuse_unfinished_webp(data, self._opened.image.width * self._opened.image.height)
+            case formats.AVIF:
+                isomedia.refuse_holes(data)
 
 
 def _by_code_points(

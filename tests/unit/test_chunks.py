@@ -1,0 +1,69 @@
+"""PNG and WebP whose picture data is not all there are refused, and whole ones never are."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cutoutd.engine.decode import decode
+from cutoutd.errors import PictureError
+
+MANY = 20_000_000
+
+
+def noisy(width: int = 640, height: int = 480) -> Image.Image:
+    """A picture with detail everywhere."""
+    y, x = np.mgrid[0:height, 0:width]
+    noise = np.random.default_rng(5).normal(0, 10, (height, width, 3))
+    return Image.fromarray(np.clip(np.dstack((x / 3, y / 2, (x + y) / 5)) + noise, 0, 255).astype(np.uint8))
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    """As a file of that kind."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("PNG", {}),
+        ("WEBP", {"quality": 90}),
+        ("WEBP", {"lossless": True}),
+        ("AVIF", {}),
+        ("JPEG2000", {}),
+        ("GIF", {}),
+    ],
+)
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_file_whose_rest_was_never_written_is_refused(
+    kind: str, options: dict[str, object], share: float
+) -> None:
+    """A copy that reserved the whole file before it wrote leaves zeros."""
+    data = encoded(noisy(), kind, **options)
+    at = int(len(data) * share)
+    with pytest.raises(PictureError):
+        decode(data[:at] + bytes(len(data) - at), max_pixels=MANY)
+
+
+def test_a_png_with_one_wrong_bit_in_its_picture_is_refused() -> None:
+    """Its checksum tells, and Pillow does not ask for it."""
+    data = bytearray(encoded(noisy(), "PNG"))
+    data[-40] ^= 1
+    with pytest.raises(PictureError):
+        decode(bytes(data), max_pixels=MANY)
+
+
+@pytest.mark.parametrize("colour", ["black", "white"])
+@pytest.mark.parametrize(("quality", "method"), [(100, 0), (80, 2)])
+def test_an_even_webp_whose_data_are_zeros_by_right_passes(colour: str, quality: int, method: int) -> None:
+    """The fastest encoding of an even area ends in thousands of them."""
+    image = Image.new("RGB", (2400, 2400), colour)
+    image.paste(noisy(100, 100), (1000, 0))
+    data = encoded(image, "WEBP", quality=quality, method=method)
+    assert method or data.endswith(bytes(8192))
+    assert decode(data, max_pixels=MANY).rgb.shape == (2400, 2400, 3)
