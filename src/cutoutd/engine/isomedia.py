@@ -102,6 +102,7 @@ def refuse_holes(data: bytes) -> None:
         PictureError: it was not written to its end, or is damaged.
     """
     found = still(data)
+    left = 2 * len(data)
     for item, spans in found.spans.items():
         hole = _HOLES.get(found.kinds.get(item, b""))
         if hole is None:
@@ -109,6 +110,9 @@ def refuse_holes(data: bytes) -> None:
         for begin, end in spans:
             if end > len(data):
                 raise PictureError("its picture data ends too early")
+            left -= end - begin
+            if left < 0:
+                raise PictureError("it is damaged: the parts of its picture data lie over each other")
             if data.find(hole, begin, end) >= 0:
                 raise PictureError(
                     "a part of its picture data is zeros: it was not written whole, or is damaged"
@@ -155,6 +159,7 @@ def _locations(found: Still, data: bytes, at: int, stop: int) -> None:
     wide = version == 2  # noqa: PLR2004
     count = struct.unpack_from(">I" if wide else ">H", data, at)[0]
     at += 4 if wide else 2
+    room = MAX_BOXES
     for _ in range(min(count, MAX_BOXES)):
         item = struct.unpack_from(">I" if wide else ">H", data, at)[0]
         at += 4 if wide else 2
@@ -168,7 +173,8 @@ def _locations(found: Still, data: bytes, at: int, stop: int) -> None:
         at += 2
         spans = found.spans.setdefault(item, [])
         for _ in range(extents):
-            if at >= stop:
+            room -= 1  # an extent may take no bytes at all
+            if at >= stop or room < 0:
                 raise struct.error
             at += index_size if version else 0
             offset, at = _number(data, at, offset_size)
