@@ -16,7 +16,8 @@ from cutoutd.daemon.arrivals import Arrivals
 from cutoutd.daemon.pairing import Pairing
 from cutoutd.intake.pairs import Recording, partners, recording
 from cutoutd.intake.rules import Rules
-from cutoutd.jobs import JobState
+from cutoutd.jobs import JobState, Version
+from cutoutd.journal.acceptance import Adopted
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.settings.choices import RawPairs
@@ -303,6 +304,26 @@ def test_a_jpeg_whose_new_version_is_broken_was_cut_already(shoot: Shoot) -> Non
     shoot.put("a.JPG", BAD)
     shoot.finish()
     assert shoot.states == {"a.JPG": "failed", "a.NEF": "skipped"}
+
+
+def test_a_jpeg_that_was_moved_away_once_cut_still_stands_for_its_shot(shoot: Shoot) -> None:
+    """Of which a new journal knows by its sidecar alone."""
+    version = Version(path="a.JPG", size=1, mtime_ns=1)
+    moved = Adopted(
+        version=version,
+        stands=False,
+        latest=True,
+        state=JobState.DONE,
+        sha256="s",
+        at_us=1,
+        published=(),
+        claims=(),
+        detail={},
+    )
+    shoot.journal.acceptance.adopt(FOLDER, [moved])
+    shoot.put("a.NEF")
+    shoot.finish()
+    assert shoot.states == {"a.NEF": "skipped"}
 
 
 def test_with_once_old_files_need_no_wait(tmp_path: Path) -> None:

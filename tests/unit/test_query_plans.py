@@ -39,6 +39,13 @@ def _finish(journal: Journal) -> None:
     journal.queue.put_back(job.id)
 
 
+def _leave_out(journal: Journal) -> None:
+    pair = [Version(path=path, size=1, mtime_ns=1) for path in ("a.jpg", "a.nef")]
+    (job,) = journal.acceptance.accept("f", pair[:1])
+    assert journal.acceptance.leave_out("f", [(pair[1], "a.jpg")]) == pair[1:]
+    journal.queue.finish(job, JobState.FAILED, detail={})
+
+
 HOT: dict[str, Callable[[Journal], Any]] = {
     "a job's whole way": _finish,
     "the newest first": lambda journal: journal.queue.next_in("f", newest_first=True),
@@ -47,6 +54,7 @@ HOT: dict[str, Callable[[Journal], Any]] = {
     "the versions known": lambda journal: journal.acceptance.is_known(
         "f", Version(path="b", size=1, mtime_ns=1)
     ),
+    "one of two recordings of a shot": _leave_out,
     "the rate": lambda journal: Reader(journal.store).done_since("f", 5),
     "the last one": lambda journal: Reader(journal.store).last_done("f"),
     "history": lambda journal: journal.history.trim("f", 5, 500),

@@ -103,19 +103,29 @@ class Acceptance:
         stem, dot, _ = os.fsencode(path).rpartition(b".")
         if not dot:
             return []
-        rows = self._store.rows(
-            "SELECT path, state, EXISTS (SELECT 1 FROM published AS p WHERE p.folder = j.folder AND p.path = j.path)"
-            " AS published FROM job AS j WHERE folder = ? AND path > ? AND path < ? AND newest = 1",
-            (folder, stem + b".", stem + b"/"),  # the next byte after a dot is a slash
-        )
+        between = (folder, stem + b".", stem + b"/")  # the next byte after a dot is a slash
+        published = {
+            row["path"]
+            for row in self._store.rows(
+                "SELECT path FROM published WHERE folder = ? AND path > ? AND path < ?", between
+            )
+        }
+        states = {
+            row["path"]: row["state"]
+            for row in self._store.rows(
+                "SELECT path, state FROM job WHERE folder = ? AND path > ? AND path < ? AND newest = 1",
+                between,
+            )
+        }
+        # What a sidecar alone told of has no row: its original was moved away before this journal was made.
         return [
             Recorded(
-                path=os.fsdecode(row["path"]),
-                known=row["state"] != JobState.GONE,
-                stands=bool(row["published"]) or row["state"] not in _LOST,
-                left_out=row["state"] == JobState.SKIPPED and not row["published"],
+                path=os.fsdecode(one),
+                known=states.get(one, JobState.GONE) != JobState.GONE,
+                stands=one in published or states[one] not in _LOST,
+                left_out=one not in published and states[one] == JobState.SKIPPED,
             )
-            for row in rows
+            for one in sorted(published | states.keys())
         ]
 
     def leave_out(self, folder: str, pairs: Iterable[tuple[Version, str]]) -> list[Version]:
