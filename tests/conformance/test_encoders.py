@@ -391,6 +391,18 @@ def test_a_heic_whose_middle_was_never_written_is_refused(name: str, sources: Pa
             decode(data[:at] + bytes(len(data) - at), max_pixels=1_000_000)
 
 
+@pytest.mark.parametrize("what", [b"Exif", b"mime", b"application/rdf+xml"])
+def test_a_heic_whose_contents_have_no_readable_names_is_refused(tmp_path: Path, what: bytes) -> None:
+    """The binding crashes over them, and would take its worker with it."""
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    encoders.write_heic(tmp_path / "x.heic", pixels(), exif=exif.tobytes(), xmp=b"<x:xmpmeta/>")
+    data = (tmp_path / "x.heic").read_bytes()
+    at = data.index(what, data.index(b"iinf"))
+    with pytest.raises(PictureError, match="list of contents"):
+        decode(data[:at] + b"\xff" + data[at + 1 :], max_pixels=1_000_000)
+
+
 def test_a_heif_file_that_is_not_coded_as_hevc_says_so(sources: Path, tmp_path: Path) -> None:
     """Whatever its brand is."""
     need("avifenc")

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from PIL import Image
+
 from cutoutd.clock import Clock
 from cutoutd.jobs import Failure, Metadata, Recipe, Report, Task
 from cutoutd.pool import wire
@@ -82,6 +84,16 @@ def seeds(directory: Path) -> dict[str, bytes]:
         file = sources / f"{number}{kind.suffix}"
         kind.make(sources, file)
         found[f"{number:02}{kind.suffix}"] = file.read_bytes()
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    told = {
+        "exif": exif.tobytes(),
+        "xmp": b"<x:xmpmeta/>",
+        "color_primaries": 12,
+        "transfer_characteristics": 13,
+    }
+    encoders.write_heic(sources / "told.heic", encoders.pixels(), **told)
+    found["told.heic"] = (sources / "told.heic").read_bytes()
     found |= dict(_like_other_cameras(sources))
     return found
 

@@ -19,7 +19,7 @@ from cutoutd.engine.formats import HEIC
 from cutoutd.engine.orientation import upright
 from cutoutd.engine.samples import Samples
 from cutoutd.engine.source import Loaded
-from cutoutd.errors import LimitError
+from cutoutd.errors import LimitError, PictureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +48,7 @@ class HeifSource:
         data: the whole file.
 
     Raises:
+        PictureError: its list of contents is damaged.
         LimitError: its pictures are coded in another way than HEVC.
         Exception: libheif's own, over a damaged file.
     """
@@ -58,6 +59,8 @@ class HeifSource:
         _confine()
         self._data = data
         self._still = isomedia.still(data)
+        if self._still.garbled:  # pi-heif crashes over it
+            raise PictureError("its list of contents is damaged")
         _refuse_other_coding(self._still)
         file = pi_heif.HeifFile(data, convert_hdr_to_8bit=False)
         self._image = file[file.primary_index]

@@ -47,12 +47,14 @@ class Still:
 
     Attributes:
         primary: the number of the picture that is meant to be seen.
+        garbled: the name or type of an item is no text.
         kinds: each item's type by its number, such as ``hvc1`` or ``grid``.
         spans: where the data of each item lies.
         properties: of the primary picture, in the order in which they apply.
     """
 
     primary: int = 0
+    garbled: bool = False
     kinds: dict[int, bytes] = field(default_factory=dict)
     spans: dict[int, list[Span]] = field(default_factory=dict)
     properties: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -144,11 +146,20 @@ def _primary(found: Still, data: bytes, at: int, _: int) -> None:
 
 def _infos(found: Still, data: bytes, at: int, stop: int) -> None:
     at += _FULL + (4 if data[at] else 2)
-    for _, (begin, _) in _boxes(data, at, stop):
+    for _, (begin, end) in _boxes(data, at, stop):
         version = data[begin]
         if version >= 2:  # noqa: PLR2004 -- those of before are not used for pictures
             item, _, kind = struct.unpack_from(">HH4s" if version == 2 else ">IH4s", data, begin + _FULL)  # noqa: PLR2004
             found.kinds[item] = kind
+            found.garbled |= not _is_text(data[begin + _FULL : end].partition(kind)[2]) or not _is_text(kind)
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _locations(found: Still, data: bytes, at: int, stop: int) -> None:
