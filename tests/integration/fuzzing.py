@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import struct
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from PIL import Image
 
 from cutoutd.clock import Clock
+from cutoutd.engine import profiles
 from cutoutd.jobs import Failure, Metadata, Recipe, Report, Task
 from cutoutd.pool import wire
 from cutoutd.pool.local import LocalPool
@@ -84,18 +86,33 @@ def seeds(directory: Path) -> dict[str, bytes]:
         file = sources / f"{number}{kind.suffix}"
         kind.make(sources, file)
         found[f"{number:02}{kind.suffix}"] = file.read_bytes()
-    exif = Image.Exif()
-    exif[0x010F] = "Maker"
-    told = {
-        "exif": exif.tobytes(),
-        "xmp": b"<x:xmpmeta/>",
-        "color_primaries": 12,
-        "transfer_characteristics": 13,
-    }
-    encoders.write_heic(sources / "told.heic", encoders.pixels(), **told)
-    found["told.heic"] = (sources / "told.heic").read_bytes()
+    found |= dict(_with_metadata(sources))
     found |= dict(_like_other_cameras(sources))
     return found
+
+
+def _with_metadata(directory: Path) -> Iterator[tuple[str, bytes]]:
+    """Files with EXIF, XMP and a profile, and one with a second picture behind the first."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "Maker", 6
+    told = {"exif": exif.tobytes(), "xmp": b"<x:xmpmeta/>"}
+    encoders.write_heic(directory / "told.heic", encoders.pixels(), **told, color_primaries=12)
+    yield "told.heic", (directory / "told.heic").read_bytes()
+    image = Image.fromarray(encoders.pixels())
+    icc = profiles.profile(profiles.DISPLAY_P3, "Display P3")
+    for kind, suffix in (
+        ("JPEG", "jpg"),
+        ("PNG", "png"),
+        ("TIFF", "tif"),
+        ("WEBP", "webp"),
+        ("AVIF", "avif"),
+    ):
+        file = io.BytesIO()
+        image.save(file, kind, icc_profile=icc, **told)
+        yield f"told.{suffix}", file.getvalue()
+    file = io.BytesIO()
+    image.save(file, "MPO", save_all=True, append_images=[image])
+    yield "two.mpo", file.getvalue()
 
 
 def _like_other_cameras(directory: Path) -> Iterator[tuple[str, bytes]]:
