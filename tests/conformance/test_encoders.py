@@ -391,6 +391,32 @@ def test_a_heic_whose_middle_was_never_written_is_refused(name: str, sources: Pa
             decode(data[:at] + bytes(len(data) - at), max_pixels=1_000_000)
 
 
+def test_white_of_16_bits_is_not_made_black(sources: Path, tmp_path: Path) -> None:
+    """In JPEG 2000 with colours, with transparency too; grey with transparency is refused rather than read wrongly."""
+    need("opj_compress")
+    need(CONVERT)
+    deep = np.full((HEIGHT, WIDTH, 4), 65535, np.uint16)
+    deep[:, :50, :3] = 65400
+    for channels in (3, 4):
+        cv2.imwrite(str(tmp_path / "x.png"), deep[..., :channels])
+        run(tmp_path, "opj_compress", "-i", "x.png", "-o", "x.jp2")
+        assert decoded(tmp_path / "x.jp2").rgb.min() >= 254
+    grey = [
+        "-grayscale",
+        "Rec601Luma",
+        "-depth",
+        "16",
+        "-define",
+        "png:color-type=4",
+        "-define",
+        "png:bit-depth=16",
+    ]
+    run(sources, CONVERT, "clear.png", *grey, str(tmp_path / "grey.png"))
+    run(tmp_path, "opj_compress", "-i", "grey.png", "-o", "grey.jp2")
+    with pytest.raises(LimitError, match="16 bits"):
+        decoded(tmp_path / "grey.jp2")
+
+
 @pytest.mark.parametrize("what", [b"Exif", b"mime", b"application/rdf+xml"])
 def test_a_heic_whose_contents_have_no_readable_names_is_refused(tmp_path: Path, what: bytes) -> None:
     """The binding crashes over them, and would take its worker with it."""

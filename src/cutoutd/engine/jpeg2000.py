@@ -16,11 +16,12 @@ import numpy as np
 from PIL import Image
 
 from cutoutd.engine.samples import ROUNDED, Samples
-from cutoutd.errors import PictureError
+from cutoutd.errors import LimitError, PictureError
 
 _START: Final = b"\xff\x4f\xff\x51"
 _COUNT_AT: Final = 40
 _DEEP: Final = frozenset({"RGB", "RGBA"})
+_GREY_ALPHA: Final = "LA"  # OpenCV does not read it
 _MOST: Final = 16
 
 
@@ -44,9 +45,12 @@ def deep_samples(data: bytes, mode: str, size: tuple[int, int]) -> Samples | Non
 
     Raises:
         PictureError: it is damaged.
+        LimitError: neither reader is right for it.
         Exception: OpenCV's own.
     """
     bits = depth(data)
+    if mode == _GREY_ALPHA and bits > 8:  # noqa: PLR2004 -- a byte
+        raise LimitError(f"its samples have {bits} bits, which with grey and transparency is not supported")
     if mode not in _DEEP or not 8 < bits <= _MOST:  # noqa: PLR2004 -- a byte
         return None
     wide = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
