@@ -16,7 +16,7 @@ from cutoutd.errors import CutoutdError
 from cutoutd.failure import failure_of
 from cutoutd.jobs import Failure, Report, Unchanged
 from cutoutd.pool import wire
-from cutoutd.ports import WorkerFacts
+from cutoutd.ports import Step, WorkerFacts
 from cutoutd.sandbox.limits import die_with_parent
 from cutoutd.sandbox.roots import own_code
 from cutoutd.sandbox.worker import confine_worker
@@ -55,6 +55,8 @@ def main() -> None:
     reports.flush()
     for line in tasks:
         task = wire.decode_task(line)
+        reports.write(wire.encode_progress(task.job, Step.CUT))
+        reports.flush()
         reports.write(wire.encode_report(task.job, verdict(task.source, setup.max_pixels)))
         reports.flush()
 
