@@ -24,7 +24,7 @@ _SIDE: Final = 480
 """Pixels of the longer side it is painted at: it is soft, and has no detail to lose."""
 
 _SOLID: Final = 128
-_TOUCHES: Final = 0.15
+_TOUCHES: Final = 0.25
 """Share of the subject's height above its lowest point up to which something stands on the ground, less and less."""
 
 _CUT_OFF: Final = 0.2

@@ -1,0 +1,182 @@
+"""The pictures and figures of docs/renditions.md: each setting of a rendition shown, and what each format costs.
+
+    python -m bench.forms [--pictures docs/renditions] [--cost]
+
+Every picture is cut by the program's own pipeline, with its own model, from scikit-image's cup and motorcycle. It is no
+part of the package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+
+SUBJECTS: Final = ("coffee.png", "motorcycle_left.png")
+FORMS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
+    "default": (0, {}),
+    "alpha": (0, {"channels": "alpha"}),
+    "white": (0, {"background": "white"}),
+    "colour": (0, {"background": "#d9e4ec"}),
+    "picture": (0, {"background": "brick.png"}),
+    "crop": (0, {"crop": True}),
+    "margin": (0, {"crop": True, "margin": "10%"}),
+    "margin-sides": (0, {"crop": True, "margin": "5% 30% 5% 5%"}),
+    "canvas": (0, {"canvas": "400x400"}),
+    "canvas-crop": (0, {"canvas": "400x400", "crop": True}),
+    "scale": (0, {"canvas": "400x400", "background": "white", "scale": "85%"}),
+    "scale-small": (0, {"canvas": "400x400", "background": "white", "scale": "50%"}),
+    "position": (0, {"canvas": "400x400", "background": "white", "scale": "50%", "position": "0% 100%"}),
+    "position-original": (0, {"scale": "40%", "position": "original", "background": "white"}),
+    "shadow-none": (1, {"canvas": "480x360", "background": "#ececec", "scale": "85%"}),
+    "shadow-40": (1, {"canvas": "480x360", "background": "#ececec", "scale": "85%", "shadow": 40}),
+    "shadow-80": (1, {"canvas": "480x360", "background": "#ececec", "scale": "85%", "shadow": 80}),
+    "shadow-transparent": (1, {"canvas": "480x360", "scale": "85%", "shadow": 60}),
+}
+COSTS: Final[dict[str, dict[str, Any]]] = {
+    "PNG": {},
+    "TIFF": {"format": "tiff"},
+    "WebP, nothing lost": {"format": "webp"},
+    "WebP, quality 80": {"format": "webp", "quality": 80},
+    "AVIF": {"format": "avif"},
+    "JPEG, white": {"format": "jpeg", "background": "white"},
+    "JPEG, white, 2000x2000, 85 %": {
+        "format": "jpeg",
+        "background": "white",
+        "canvas": "2000x2000",
+        "scale": "85%",
+    },
+    "PNG, mask alone": {"channels": "alpha"},
+    "PNG, with a shadow": {"shadow": 40},
+}
+SHOWN: Final = 300
+_SQUARE: Final = 10
+_COLOURS: Final = 96
+
+
+def main() -> None:
+    """Make the pictures, or measure."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=Path, help="directory to put the pictures into")
+    parser.add_argument("--cost", action="store_true", help="measure the formats on a 12-megapixel photo")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        if chosen.pictures is not None:
+            draw(chosen.pictures, Path(directory))
+        if chosen.cost:
+            measure(Path(directory))
+
+
+def draw(target: Path, scratch: Path) -> None:
+    """Each setting as a small picture, what is transparent on a checkerboard."""
+    target.mkdir(parents=True, exist_ok=True)
+    pictures = samples()
+    for number, name in enumerate(SUBJECTS):
+        source = Image.open(pictures / name).convert("RGB")
+        save(source, target / f"source-{number + 1}.png")
+    for name, (number, form) in FORMS.items():
+        written = {
+            key: str(pictures / value) if str(value).endswith(".png") else value
+            for key, value in form.items()
+        }
+        staged, _ = cut(pictures / SUBJECTS[number], [written], scratch)
+        save(on_checkerboard(Image.open(staged[0])), target / f"{name}.png")
+
+
+def measure(scratch: Path, rounds: int = 3) -> None:
+    """Time and size of each form of one 12-megapixel cutout, the medians of a few rounds, one thread."""
+    rng = np.random.default_rng(0)
+    small = Image.open(samples() / SUBJECTS[0]).convert("RGB")
+    large = np.asarray(small.resize((4000, 3000), Image.Resampling.LANCZOS), np.float32)
+    photo = scratch / "photo.jpg"
+    noisy = np.clip(large + rng.normal(0, 3, large.shape), 0, 255).astype(np.uint8)
+    Image.fromarray(noisy).save(photo, quality=92)
+    print("| form | encode, s | whole cut, s | MB |")
+    print("| --- | --- | --- | --- |")
+    for name, form in COSTS.items():
+        runs = [cut(photo, [form], scratch) for _ in range(rounds)]
+        encode, total = (
+            statistics.median(timings[step] for _, timings in runs) / 1000 for step in ("encode", "total")
+        )
+        size = runs[0][0][0].stat().st_size / 1e6
+        print(f"| {name} | {encode:.2f} | {total:.2f} | {size:.2f} |", flush=True)
+
+
+def cut(source: Path, forms: list[dict[str, Any]], scratch: Path) -> tuple[list[Path], dict[str, float]]:
+    """What a worker does, in this process; the staged files, and where the time went."""
+    from cutoutd import pipeline  # noqa: PLC0415 -- after the environment was set
+    from cutoutd.jobs import Cut, Metadata, Recipe, Task  # noqa: PLC0415
+    from cutoutd.settings.renditions import RenditionSettings  # noqa: PLC0415
+
+    status = source.stat()
+    renditions = tuple(RenditionSettings.model_validate(form).rendition() for form in forms)
+    task = Task(
+        job=1,
+        source=str(source),
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        staging=str(scratch),
+        published_sha256=None,
+        recipe=Recipe(
+            renditions=renditions, refine=True, decontaminate=True, metadata=Metadata.NONE, review_below=0.0
+        ),
+    )
+    report = pipeline.run(task, _engine())
+    if not isinstance(report, Cut):
+        sys.exit(f"{source}: {report}")
+    return [scratch / one.name for one in report.staged if one.rendition >= 0], report.timings_ms
+
+
+def _engine() -> Any:  # noqa: ANN401 -- its class is imported late
+    import cv2  # noqa: PLC0415
+
+    from cutoutd import pipeline  # noqa: PLC0415
+    from cutoutd.models import catalog  # noqa: PLC0415
+
+    if not _ENGINES:
+        cv2.setNumThreads(1)
+        model = catalog.find("u2net-int8")
+        _ENGINES.append(
+            pipeline.Engine(model, provider="cpu", max_pixels=120_000_000, max_file_bytes=1 << 29)
+        )
+    return _ENGINES[0]
+
+
+_ENGINES: Final[list[Any]] = []
+
+
+def samples() -> Path:
+    """Where scikit-image keeps pictures that are free to use."""
+    import skimage.data  # noqa: PLC0415 -- nothing else needs it
+
+    return Path(skimage.data.__file__).parent
+
+
+def on_checkerboard(image: Image.Image) -> Image.Image:
+    """A picture with what is transparent made visible."""
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    y, x = np.mgrid[0 : image.height, 0 : image.width] // _SQUARE
+    board = np.where((y + x) % 2, 205, 255).astype(np.uint8)
+    ground = Image.fromarray(np.dstack((board, board, board))).convert("RGBA")
+    ground.alpha_composite(image)
+    return ground.convert("RGB")
+
+
+def save(image: Image.Image, path: Path) -> None:
+    """Small enough for a page, with few enough colours for a repository."""
+    image.thumbnail((SHOWN, SHOWN), Image.Resampling.LANCZOS)
+    few = image.quantize(_COLOURS, dither=Image.Dither.FLOYDSTEINBERG)
+    few.save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
