@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Report, Task
 
 
+class Scale(StrEnum):
+    """What a model's input is divided by, before mean and deviation."""
+
+    MAXIMUM = "max"  # the largest value of the reduced picture itself, as U2-Net and IS-Net were trained
+    BYTE = "255"  # the largest value there can be
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSpec:
     """A model as the catalog describes it.
@@ -28,6 +35,10 @@ class ModelSpec:
         input_size: side of the square the model sees, pixels.
         mean, std: per channel (R, G, B), applied after scaling to 0..1.
         licence, source: where the weights come from and under which terms.
+        scale: what its input is divided by.
+        output: which of its outputs is the matte.
+        logits: its output is no share yet, and goes through a sigmoid.
+        min_max: a matte with a subject is stretched to the whole of 0..1.
     """
 
     name: str
@@ -39,6 +50,10 @@ class ModelSpec:
     std: tuple[float, float, float]
     licence: str
     source: str
+    scale: Scale = Scale.MAXIMUM
+    output: int = 0
+    logits: bool = False
+    min_max: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

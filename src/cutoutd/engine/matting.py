@@ -1,4 +1,4 @@
-"""Where the subject is: a picture's matte, by U2-Net on onnxruntime.
+"""Where the subject is: a picture's matte, by a model such as U2-Net on onnxruntime.
 
 It must not judge the matte (`cutoutd.engine.quality` does) nor enlarge it (`cutoutd.engine.refine` does).
 
@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from cutoutd.errors import ModelError
+from cutoutd.ports import Scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,6 +44,15 @@ _REDUCE_TO: Final = 2
 """Averaging goes on until the sides are at least so many times the model's: Lanczos then sees enough of them."""
 
 _TINY: Final = 1e-6
+_FAR: Final = 60.0
+"""Logits beyond it are 0 or 1 in any case, and would overflow."""
+
+_KINDS: Final[dict[str, type[np.float32 | np.float16]]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+}
+_OTHER_OUTPUT: Final = "Say with --output which of its outputs is the matte, counting from 0."
+_PLANES: Final = ("pictures", "colours", "rows", "columns")
 
 
 class MatteModel:
@@ -55,9 +65,10 @@ class MatteModel:
     Attributes:
         provider: short name of what the model really runs on.
         onnxruntime: version.
+        stretches: whether its mattes are to be stretched to the whole of 0..1.
 
     Raises:
-        ModelError: the named provider is not there, or the model does not load on it.
+        ModelError: the named provider is not there, the model does not load on it, or is of another kind.
         RuntimeError: onnxruntime's telemetry was not switched off before.
     """
 
@@ -67,9 +78,12 @@ class MatteModel:
         self.provider = _choose(provider, available)
         self.onnxruntime: str = runtime.__version__
         self._session = _load(runtime, spec, self.provider)
-        self._input: str = self._session.get_inputs()[0].name
-        self._output: str = self._session.get_outputs()[0].name
+        self._input, self._kind = _input_of(self._session, spec)
+        self._output = _output_of(self._session, spec)
         self._size = spec.input_size
+        self._scale = spec.scale
+        self._logits = spec.logits
+        self.stretches = spec.min_max
         self._mean = np.array(spec.mean, np.float32)
         self._std = np.array(spec.std, np.float32)
 
@@ -80,15 +94,31 @@ class MatteModel:
             rgb: uint8 (H, W, 3), of any size and shape.
 
         Returns:
-            float32 (input_size, input_size) in 0..1, as the model gives it: where there is no subject,
+            float32 (h, w) in 0..1, as the model gives it, of its own size: where there is no subject,
             it stays near 0 all over.
+
+        Raises:
+            ModelError: what it gives is no matte.
         """
+        return np.clip(self.output(rgb), 0.0, 1.0)
+
+    def output(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """As `predict`, before what lies outside 0..1 is cut off."""
         small = square(rgb, self._size).astype(np.float32)
-        small /= max(float(small.max()), _TINY)  # U2-Net was trained on pictures scaled by their maximum
+        small /= max(float(small.max()), _TINY) if self._scale is Scale.MAXIMUM else 255.0
         planes = ((small - self._mean) / self._std).transpose(2, 0, 1)[np.newaxis]
-        outputs: list[Any] = self._session.run([self._output], {self._input: np.ascontiguousarray(planes)})
-        raw: NDArray[np.float32] = outputs[0].reshape(self._size, self._size)
-        return np.clip(raw, 0.0, 1.0)
+        outputs: list[Any] = self._session.run(
+            [self._output], {self._input: np.ascontiguousarray(planes, self._kind)}
+        )
+        raw = np.asarray(outputs[0], np.float32)
+        if raw.size == 0 or raw.ndim < 2 or raw.size != raw.shape[-1] * raw.shape[-2]:  # noqa: PLR2004 -- a plane
+            raise ModelError(
+                f"its output has the shape {raw.shape}, which is no single plane", advice=_OTHER_OUTPUT
+            )
+        raw = raw.reshape(raw.shape[-2:])
+        if self._logits:
+            raw = np.asarray(1 / (1 + np.exp(-np.clip(raw, -_FAR, _FAR))), np.float32)
+        return raw
 
 
 def normalise(raw: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -189,3 +219,40 @@ def _load(runtime: Any, spec: ModelSpec, provider: str) -> Any:  # noqa: ANN401 
     if full not in session.get_providers():  # onnxruntime goes back to the CPU without raising
         raise ModelError(f"the provider {provider!r} is installed but does not work here", path=spec.file)
     return session
+
+
+def _input_of(session: Any, spec: ModelSpec) -> tuple[str, type[np.float32 | np.float16]]:  # noqa: ANN401 -- see above
+    """Name and type of the model's input, which must be able to take a square picture of the size that was said."""
+    inputs = session.get_inputs()
+    kind = _KINDS.get(inputs[0].type) if len(inputs) == 1 else None
+    if kind is None:
+        said = ", ".join(f"{one.name}: {one.type}" for one in inputs)
+        raise ModelError(
+            f"it does not take one picture in float32 or float16 ({said})", path=spec.file, advice=""
+        )
+    wanted = (1, 3, spec.input_size, spec.input_size)
+    shape = inputs[0].shape
+    # What is no number there may be of any size.
+    fits = len(shape) == len(wanted) and all(
+        not isinstance(side, int) or side == want for side, want in zip(shape, wanted, strict=True)
+    )
+    if not fits:
+        listed = ", ".join(f"{name} {side}" for name, side in zip(_PLANES, shape, strict=False))
+        raise ModelError(
+            f"it takes {listed}, not {wanted}",
+            path=spec.file,
+            advice="Say with --size how many pixels it takes.",
+        )
+    return inputs[0].name, kind
+
+
+def _output_of(session: Any, spec: ModelSpec) -> str:  # noqa: ANN401 -- see above
+    outputs = session.get_outputs()
+    if not 0 <= spec.output < len(outputs):
+        raise ModelError(
+            f"it has {len(outputs)} outputs, and none of number {spec.output}",
+            path=spec.file,
+            advice=_OTHER_OUTPUT,
+        )
+    name: str = outputs[spec.output].name
+    return name

@@ -1,18 +1,25 @@
 """The catalog of models: where each one's file is, what it expects, and whether it is the one it should be.
 
-It must not load a model; `cutoutd.engine` does.
+The package brings one, and models of one's own have another, which `cutoutd.models.addition` writes. It must not load a
+model; `cutoutd.engine` does.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cutoutd.errors import ModelError
-from cutoutd.ports import ModelSpec
+from cutoutd.ports import ModelSpec, Scale
+from cutoutd.settings import places
 
-_CATALOG = "catalog.toml"
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CATALOG = "catalog.toml"
 _PACKAGE = Path(__file__).resolve().parents[1]
 # In an installed package the weights lie beside the code; in a checkout, where they are made.
 _HOMES = (_PACKAGE / "weights", _PACKAGE.parents[1] / "models")
@@ -25,19 +32,38 @@ def home() -> Path:
         ModelError: there is none.
     """
     for directory in _HOMES:
-        if (directory / _CATALOG).is_file():
+        if (directory / CATALOG).is_file():
             return directory
-    raise ModelError("the catalog of models is not there", path=_HOMES[0] / _CATALOG)
+    raise ModelError("the catalog of models is not there", path=_HOMES[0] / CATALOG)
 
 
 def read() -> tuple[ModelSpec, ...]:
-    """All models of the catalog.
+    """All models: the package's, then one's own.
 
     Raises:
-        ModelError: the catalog is not there or not readable.
+        ModelError: a catalog is not there or not readable.
     """
-    directory = home()
-    path = directory / _CATALOG
+    packaged = _read(home())
+    known = {model.name for model in packaged}
+    own = [
+        model
+        for directory in places.model_dirs()
+        if is_there(directory / CATALOG)
+        for model in _read(directory)
+    ]
+    # A name means the same to everybody: what the package brings cannot be replaced, nor the user's by the machine's.
+    return (*packaged, *_new(own, known))
+
+
+def _new(models: list[ModelSpec], known: set[str]) -> Iterator[ModelSpec]:
+    for model in models:
+        if model.name not in known:
+            known.add(model.name)
+            yield model
+
+
+def _read(directory: Path) -> tuple[ModelSpec, ...]:
+    path = directory / CATALOG
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))["model"]
         return tuple(
@@ -51,11 +77,25 @@ def read() -> tuple[ModelSpec, ...]:
                 std=tuple(entry["std"]),
                 licence=entry["licence"],
                 source=entry["source"],
+                scale=Scale(entry.get("scale", Scale.MAXIMUM)),
+                output=entry.get("output", 0),
+                logits=entry.get("logits", False),
+                min_max=entry.get("min_max", True),
             )
             for entry in entries
         )
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+    except (
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:  # no UTF-8, no TOML or no such scale are ValueErrors
         raise ModelError(f"the catalog of models cannot be read ({error})", path=path) from error
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file is there, as far as this user may see."""
+    return os.path.exists(path)  # noqa: PTH110 -- Path.exists raises where a directory may not be entered
 
 
 def find(name: str) -> ModelSpec:
@@ -69,7 +109,10 @@ def find(name: str) -> ModelSpec:
         if model.name == name:
             return model
     known = ", ".join(model.name for model in models)
-    raise ModelError(f"there is no model called {name!r}", advice=f"Set [model] name to one of: {known}.")
+    raise ModelError(
+        f"there is no model called {name!r}",
+        advice=f"Set [model] name to one of: {known}; or add one of your own with `cutoutd models add FILE.onnx`.",
+    )
 
 
 def verify(model: ModelSpec) -> None:

@@ -108,6 +108,7 @@ class Slot:
         self.retired = False
         self.complaint = ""
         self.rehearses = setup.rehearse
+        self.model = setup.model.name
         self.roots = (*setup.read_roots, *setup.write_roots)
         self._send(wire.encode_setup(setup))
 

@@ -30,7 +30,7 @@ from cutoutd.jobs import (
     Task,
     Unchanged,
 )
-from cutoutd.ports import ModelSpec, Step, WorkerFacts
+from cutoutd.ports import ModelSpec, Scale, Step, WorkerFacts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,7 +112,7 @@ def decode_setup(line: bytes) -> Setup:
 
     fields: dict[str, Any] = _tuples(_load(line)["setup"])
     model: dict[str, Any] = _tuples(fields.pop("model"))
-    model["file"] = Path(model["file"])
+    model["file"], model["scale"] = Path(model["file"]), Scale(model["scale"])
     return Setup(**fields, model=ModelSpec(**model))
 
 

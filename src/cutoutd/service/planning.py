@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from cutoutd.service.machine import Account
     from cutoutd.settings.schema import Folder, Settings
 
-_KEPT: Final = ("XDG_STATE_HOME",)
-"""Decides where the journal lies; a service manager need not know what the shell does."""
+_KEPT: Final = ("XDG_STATE_HOME", "XDG_DATA_HOME")
+"""Decide where the journal and models of one's own lie; a service manager need not know what the shell does."""
 
 
 def unit_for(

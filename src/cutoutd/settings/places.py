@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from platformdirs import user_config_path, user_state_path
+from platformdirs import user_config_path, user_data_path, user_state_path
 
 APP: Final = "cutoutd"
 FILE_NAME: Final = "cutoutd.toml"
@@ -21,6 +21,11 @@ SYSTEM_STATE: Final = Path("/var/lib/cutoutd")
 def state_dir() -> Path:
     """Where the journal lies by default: ``~/.local/state/cutoutd`` on Linux."""
     return user_state_path(APP)
+
+
+def model_dirs() -> tuple[Path, ...]:
+    """Where models of one's own lie: the user's, and the machine's, which a system service finds as well."""
+    return (user_data_path(APP) / "models", SYSTEM_STATE / "models")
 
 
 def configuration_files() -> tuple[Path, ...]:

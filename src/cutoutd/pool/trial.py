@@ -1,0 +1,201 @@
+"""Tries a model: in a process of its own, locked in before it reads a byte of the file, which may be hostile.
+
+Two halves. `try_model` starts ``python -P -m cutoutd.pool.trial`` and believes what it says no more than it must; `main`
+is that process. It must not touch any other file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.errors import CutoutdError, ModelError
+from cutoutd.pool import wire
+from cutoutd.pool.slot import ENVIRONMENT
+from cutoutd.sandbox.limits import die_with_parent
+from cutoutd.sandbox.roots import own_code
+from cutoutd.sandbox.worker import confine_worker
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cutoutd.ports import ModelSpec
+
+TIMEOUT_S: Final = 300.0
+_HEIGHT, _WIDTH = 360, 480
+_OUTSIDE: Final = 0.05
+"""By so much an output that is a share may leave 0..1 through rounding."""
+
+_INSIDE: Final = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """What came of it.
+
+    Attributes:
+        provider: what the model really ran on.
+        seconds: of one inference, the second one.
+        low, high: least and greatest value of its output.
+        overlap: intersection over union of what it takes for the subject of our picture, and what is.
+    """
+
+    provider: str
+    seconds: float
+    low: float
+    high: float
+    overlap: float
+
+
+def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> Trial:
+    """Run a model on a picture of ours: a red ball on pale ground.
+
+    Args:
+        model: with its file.
+        provider: execution provider by name, or ``auto``.
+        memory_mb: address space it may take.
+
+    Raises:
+        ModelError: it does not load or run, or its process died over it.
+    """
+    setup = wire.Setup(
+        parent=os.getpid(),
+        model=model,
+        provider=provider,
+        read_roots=(os.fspath(model.file),),
+        write_roots=(),
+        memory_mb=memory_mb,
+        nice=0,
+        max_pixels=_HEIGHT * _WIDTH,
+        max_file_bytes=0,
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "cutoutd.pool.trial"],
+            input=wire.encode_setup(setup),
+            capture_output=True,
+            env=environment | ENVIRONMENT,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(f"it took longer than {TIMEOUT_S:.0f} s", path=model.file, advice="") from error
+    said = _said(done.stdout)
+    if "refused" in said:
+        raise ModelError(str(said["refused"]), path=model.file, advice=str(said.get("advice", "")))
+    try:
+        figures = {key: _number(said[key]) for key in ("seconds", "low", "high", "overlap")}
+        return Trial(provider=str(said["provider"]), **figures)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"its process ended with {done.returncode} and gave no result", path=model.file, advice=_DIED
+        ) from error
+
+
+_DIED: Final = "The file may be damaged, or need more memory: try a larger --memory-mb."
+
+
+def _said(output: bytes) -> dict[str, Any]:
+    if len(output) > wire.MAX_LINE_BYTES:
+        return {}
+    try:
+        message = json.loads(output)
+    except ValueError:
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def _number(value: object) -> float:
+    number = float(str(value))
+    if not math.isfinite(number):
+        raise ValueError(f"{value} is no number")
+    return number
+
+
+def main() -> int:
+    """Be the process that tries."""
+    setup = wire.decode_setup(sys.stdin.buffer.readline())
+    die_with_parent(setup.parent)
+    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # a library that prints must not disturb it
+    try:
+        message = asdict(_tried(setup))
+    except CutoutdError as error:
+        message = {"refused": error.cause, "advice": error.advice}
+    except Exception as error:  # noqa: BLE001 -- onnxruntime raises whatever it likes, and the parent is to hear of it
+        message = {"refused": f"it does not run ({error})"}
+    answer.write(json.dumps(message))
+    answer.close()
+    return 0
+
+
+def _tried(setup: wire.Setup) -> Trial:
+    # Ours, so before the door closes: what they read at their import is not reached afterwards.
+    import numpy as np  # noqa: PLC0415
+    import onnxruntime  # noqa: F401, PLC0415
+
+    from cutoutd.engine.matting import MatteModel  # noqa: PLC0415
+
+    confine_worker(
+        read=(*setup.read_roots, *own_code()), write=(), memory_mb=setup.memory_mb, nice=setup.nice
+    )
+    model = MatteModel(setup.model, provider=setup.provider)
+    picture, ball = _picture()
+    model.output(picture)
+    begun_s = time.perf_counter()
+    raw = model.output(picture)
+    seconds = time.perf_counter() - begun_s
+    if not np.isfinite(raw).all():
+        raise ModelError("its output has values that are no numbers", advice="")
+    low, high = float(raw.min()), float(raw.max())
+    if not -_OUTSIDE <= low <= high <= 1 + _OUTSIDE:
+        raise ModelError(f"its output goes from {low:.3g} to {high:.3g}", advice=_NO_SHARE)
+    return Trial(
+        provider=model.provider,
+        seconds=seconds,
+        low=low,
+        high=high,
+        overlap=_overlap(raw, ball, stretched=model.stretches),
+    )
+
+
+_NO_SHARE: Final = (
+    "That is no share from 0 to 1: say --logits, so that it goes through a sigmoid, or take another --output."
+)
+
+
+def _overlap(raw: NDArray[np.float32], ball: NDArray[np.bool_], *, stretched: bool) -> float:
+    import cv2  # noqa: PLC0415 -- as in `_tried`
+    import numpy as np  # noqa: PLC0415
+
+    from cutoutd.engine.matting import normalise  # noqa: PLC0415
+
+    matte = normalise(np.clip(raw, 0, 1)) if stretched else raw
+    seen = cv2.resize(matte, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_LINEAR) > _INSIDE
+    union = int((seen | ball).sum())
+    return int((seen & ball).sum()) / max(1, union)
+
+
+def _picture() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A shaded red ball on pale ground, uint8 (H, W, 3); and where it is."""
+    import numpy as np  # noqa: PLC0415 -- as in `_tried`
+
+    y, x = np.mgrid[0:_HEIGHT, 0:_WIDTH].astype(np.float32)
+    away = np.hypot(x - _WIDTH / 2, y - _HEIGHT / 2) / (0.33 * _HEIGHT)
+    light = np.clip(1.2 - np.hypot(x - _WIDTH * 0.43, y - _HEIGHT * 0.4) / (0.6 * _HEIGHT), 0.2, 1.0)
+    ball = np.array([190, 40, 30], np.float32) * light[..., np.newaxis]
+    ground = np.array([205, 210, 215], np.float32) - 30 * (y / _HEIGHT)[..., np.newaxis]
+    inside = np.clip((1 - away) * 0.33 * _HEIGHT, 0, 1)[..., np.newaxis]
+    return (ball * inside + ground * (1 - inside)).astype(np.uint8), away < 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Small real models, built here: each takes red for the subject, in the forms in which models come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIDE = 64
+_REDNESS = np.array([30, -30, 0], np.float32)
+_BIAS = -2.0
+
+
+def save(
+    file: Path,
+    *,
+    half: bool = False,
+    dynamic: bool = False,
+    logits: bool = False,
+    outputs: int = 1,
+    poisoned: float | None = None,
+) -> Path:
+    """Write one model.
+
+    Args:
+        file: where to.
+        half: of 16 bits a number.
+        dynamic: its input may be of any size.
+        logits: without the sigmoid.
+        outputs: the last one is the matte; those before it are its opposite.
+        poisoned: a number that is added to everything.
+    """
+    kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
+    number = np.float16 if half else np.float32
+    sides: tuple[str | int, ...] = ("h", "w") if dynamic else (SIDE, SIDE)
+    count: str | int = "n" if dynamic else 1
+    shape: list[str | int | None] = [count, 3, *sides]
+    out_shape: list[str | int | None] = [count, 1, *sides]
+    weights = numpy_helper.from_array(_REDNESS.reshape(1, 3, 1, 1).astype(number), "weights")
+    bias = numpy_helper.from_array(np.array([_BIAS + (poisoned or 0.0)], number), "bias")
+    nodes = [helper.make_node("Conv", ["picture", "weights", "bias"], ["raw"])]
+    last = "raw"
+    if not logits:
+        nodes.append(helper.make_node("Sigmoid", ["raw"], ["share"]))
+        last = "share"
+    names = [f"matte{number_}" for number_ in range(outputs)]
+    nodes += [helper.make_node("Neg", [last], [name]) for name in names[:-1]]
+    nodes.append(helper.make_node("Identity", [last], [names[-1]]))
+    graph = helper.make_graph(
+        nodes,
+        "redness",
+        [helper.make_tensor_value_info("picture", kind, shape)],
+        [helper.make_tensor_value_info(name, kind, out_shape) for name in names],
+        [weights, bias],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(file))
+    return file
+
+
+def save_reaching_out(file: Path, elsewhere: str) -> Path:
+    """One whose weights are said to lie in another file, wherever that is."""
+    save(file)
+    model = onnx.load(str(file))
+    weights = model.graph.initializer[0]
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", elsewhere), ("offset", "0"), ("length", "12")):
+        entry = weights.external_data.add()
+        entry.key, entry.value = key, value
+    file.write_bytes(model.SerializeToString())
+    return file
+
+
+def save_ravenous(file: Path) -> Path:
+    """One that asks for 400 GB."""
+    size = numpy_helper.from_array(np.array([100_000_000_000], np.int64), "size")
+    nodes = [
+        helper.make_node("ConstantOfShape", ["size"], ["much"]),
+        helper.make_node("ReduceSum", ["much"], ["sum"]),
+        helper.make_node("Add", ["picture", "sum"], ["matte"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "ravenous",
+        [helper.make_tensor_value_info("picture", TensorProto.FLOAT, [1, 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("matte", TensorProto.FLOAT, [1, 3, SIDE, SIDE])],
+        [size],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(file))
+    return file

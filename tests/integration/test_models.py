@@ -1,0 +1,203 @@
+"""Models of one's own, small real ones: tried behind the sandbox, described, kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from cutoutd.engine.matting import MatteModel
+from cutoutd.errors import ModelError, UsageError
+from cutoutd.models import catalog
+from cutoutd.models.addition import Addition
+from cutoutd.pool import trial
+from cutoutd.ports import ModelSpec, Scale
+from tests.integration import small_models
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MEMORY_MB = 3072
+SPEC = ModelSpec(
+    name="redness",
+    file=Path("/nowhere"),
+    sha256="",
+    bytes=0,
+    input_size=small_models.SIDE,
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    licence="MIT",
+    source="here",
+    scale=Scale.BYTE,
+    min_max=False,
+)
+
+
+@pytest.fixture(autouse=True)
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory for models of this test's own."""
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return tmp_path / "data" / "cutoutd" / "models"
+
+
+def red_and_grey() -> np.ndarray:
+    """Half a picture red, the other half grey; uint8 (80, 100, 3)."""
+    rgb = np.full((80, 100, 3), 128, np.uint8)
+    rgb[:, :50] = (200, 30, 20)
+    return rgb
+
+
+FORMS: list[tuple[dict[str, bool | int], dict[str, bool | int]]] = [
+    ({}, {}),
+    ({"half": True}, {}),
+    ({"dynamic": True}, {"input_size": 96}),
+    ({"logits": True}, {"logits": True}),
+    ({"outputs": 3}, {"output": 2}),
+    (
+        {"half": True, "dynamic": True, "logits": True, "outputs": 2},
+        {"logits": True, "output": 1, "input_size": 48},
+    ),
+]
+
+
+@pytest.mark.parametrize(("form", "described"), FORMS)
+def test_a_model_in_any_form_finds_what_is_red(
+    tmp_path: Path, form: dict[str, bool], described: dict[str, int]
+) -> None:
+    """16 or 32 bits, of fixed size or any, with its sigmoid or without, and whichever output it is."""
+    file = small_models.save(tmp_path / "m.onnx", **form)
+    model = MatteModel(replace(SPEC, file=file, **described), provider="cpu")  # type: ignore[arg-type]
+    matte = model.predict(red_and_grey())
+    side = described.get("input_size", small_models.SIDE)
+    assert matte.shape == (side, side)
+    assert matte.dtype == np.dtype(np.float32)
+    assert matte[:, : side // 2 - 3].min() > 0.95
+    assert matte[:, side // 2 + 3 :].max() < 0.2
+
+
+@pytest.mark.parametrize(("form", "described"), FORMS[::5])
+def test_a_model_is_tried_behind_the_sandbox(
+    tmp_path: Path, form: dict[str, bool], described: dict[str, int]
+) -> None:
+    """It sees the ball of our picture, and its time is measured."""
+    file = small_models.save(tmp_path / "m.onnx", **form)
+    found = trial.try_model(
+        replace(SPEC, file=file, **described),  # type: ignore[arg-type]
+        provider="auto",
+        memory_mb=MEMORY_MB,
+    )
+    assert found.overlap > 0.9
+    assert found.provider == "cpu"
+    assert 0 < found.seconds < 10
+    assert 0 <= found.low < found.high <= 1
+
+
+@pytest.mark.parametrize(
+    ("make", "described", "message"),
+    [
+        (lambda file: file.write_bytes(b"no model"), {}, "does not load"),
+        (lambda file: file.write_bytes(b""), {}, "does not load"),
+        (lambda file: small_models.save(file, logits=True), {}, "its output goes from -"),
+        (lambda file: small_models.save(file, outputs=2), {}, "its output goes from -"),
+        (small_models.save, {"output": 1}, "it has 1 outputs, and none of number 1"),
+        (
+            small_models.save,
+            {"input_size": 320},
+            "it takes pictures 1, colours 3, rows 64",
+        ),
+        (
+            lambda file: small_models.save(file, logits=True, poisoned=float("nan")),
+            {"logits": True},
+            "values that are no numbers",
+        ),
+        (lambda file: small_models.save_reaching_out(file, "/etc/passwd"), {}, "does not load"),
+        (lambda file: small_models.save_reaching_out(file, "../weights"), {}, "does not load"),
+        (small_models.save_ravenous, {}, "does not"),
+    ],
+    ids=["text", "empty", "logits", "output", "outputs", "size", "nan", "passwd", "parent", "ravenous"],
+)
+def test_a_model_that_is_none_or_wrongly_described_is_refused_with_a_reason(
+    tmp_path: Path, make: Callable[[Path], object], described: dict[str, int], message: str
+) -> None:
+    """Damaged, hostile, or of another kind than was said; none of them is this process's harm."""
+    file = tmp_path / "m.onnx"
+    make(file)
+    (tmp_path.parent / "weights").write_bytes(bytes(12))
+    with pytest.raises(ModelError, match=message):
+        trial.try_model(replace(SPEC, file=file, **described), provider="cpu", memory_mb=MEMORY_MB)  # type: ignore[arg-type]
+
+
+def test_a_model_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or takes too long for a trial."""
+    monkeypatch.setattr(trial, "TIMEOUT_S", 0.01)
+    with pytest.raises(ModelError, match="longer than"):
+        trial.try_model(
+            replace(SPEC, file=small_models.save(tmp_path / "m.onnx")), provider="cpu", memory_mb=MEMORY_MB
+        )
+
+
+def test_a_named_provider_that_is_not_there_stops_with_advice(tmp_path: Path) -> None:
+    """It never falls back in silence."""
+    file = small_models.save(tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="rocm") as caught:
+        MatteModel(replace(SPEC, file=file), provider="rocm")
+    assert "Set [model] provider to one of: auto, cpu" in caught.value.advice
+
+
+def test_a_model_that_is_kept_is_found_by_its_name(tmp_path: Path, own: Path) -> None:
+    """As it was described, whole, after those of the package; nothing else is left behind."""
+    file = small_models.save(tmp_path / "m.onnx", logits=True)
+    described = replace(SPEC, logits=True, licence='of "mine"\n', source="a \u00e9 b")
+    with Addition(file, described, own) as addition:
+        assert addition.model.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+        kept = addition.keep()
+    assert catalog.find("redness") == kept
+    assert kept == replace(
+        described, file=own / "redness.onnx", sha256=addition.model.sha256, bytes=file.stat().st_size
+    )
+    catalog.verify(kept)
+    assert sorted(path.name for path in own.iterdir()) == ["catalog.toml", "redness.onnx"]
+    with Addition(file, replace(SPEC, name="other"), own) as addition:
+        addition.keep()
+    assert [model.name for model in catalog.read()] == ["u2net-int8", "redness", "other"]
+
+
+def test_a_model_that_is_not_kept_leaves_nothing(tmp_path: Path, own: Path) -> None:
+    """Neither a file nor an entry."""
+    file = small_models.save(tmp_path / "m.onnx")
+    with pytest.raises(ModelError), Addition(file, SPEC, own):
+        raise ModelError("it was no good")
+    assert list(own.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["u2net-int8", "", "A b", "../up", "a/b", ".hidden"])
+def test_a_name_that_is_taken_or_none_is_refused(tmp_path: Path, own: Path, name: str) -> None:
+    """The package's model cannot be replaced, and a name is no path."""
+    file = small_models.save(tmp_path / "m.onnx")
+    with pytest.raises(UsageError):
+        Addition(file, replace(SPEC, name=name), own)
+    assert not own.exists()
+
+
+def test_a_name_of_the_packages_in_ones_own_catalog_means_the_packages(tmp_path: Path, own: Path) -> None:
+    """Whoever writes there cannot change what the default is."""
+    own.mkdir(parents=True)
+    entry = (catalog.home() / "catalog.toml").read_text(encoding="utf-8")
+    (own / "catalog.toml").write_text(entry, encoding="utf-8")
+    assert os.fspath(catalog.find("u2net-int8").file).startswith(os.fspath(catalog.home()))
+    assert tmp_path in own.parents
+
+
+def test_an_own_catalog_that_cannot_be_read_is_named(own: Path) -> None:
+    """Not passed over: a folder's model may be in it."""
+    own.mkdir(parents=True)
+    (own / "catalog.toml").write_text("[[model]\n", encoding="utf-8")
+    with pytest.raises(ModelError, match="cannot be read") as caught:
+        catalog.read()
+    assert caught.value.path == own / "catalog.toml"
