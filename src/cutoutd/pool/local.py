@@ -231,10 +231,17 @@ class LocalPool:
             return []
         if isinstance(message, WorkerFacts):
             slot.rest()
+            say = self._log.info if self.facts is None else self._log.debug  # the first says what really runs
             self.facts = message
             self._failed_starts = 0
             self._is_sound = self._is_sound or slot.rehearses
-            self._log.debug("worker.ready", pid=slot.pid, sandbox=message.layers, provider=message.provider)
+            say(
+                "worker.ready",
+                pid=slot.pid,
+                sandbox=message.layers,
+                model=slot.model,
+                provider=message.provider,
+            )
             return []
         if isinstance(message, Failure):
             self._turn_away(slot, message)
