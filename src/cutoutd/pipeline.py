@@ -233,7 +233,8 @@ def _found(task: Task, picture: Picture, engine: Engine) -> _Found:
             raise
         raise InferenceError(whole(f"{type(error).__name__}: {error}")) from error
     # Stretching a matte without a subject would make a random mask of it.
-    matte = matting.normalise(found.raw) if found.verdict.score > 0 else found.raw
+    is_stretched = engine.model.stretches and found.verdict.score > 0
+    matte = matting.normalise(found.raw) if is_stretched else found.raw
     return _Found(region=found.region, matte=matte, verdict=found.verdict)
 
 
