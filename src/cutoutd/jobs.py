@@ -122,6 +122,7 @@ class Rendition:
     Attributes:
         format: the kind of file.
         suffix: stands between the original's name and the extension.
+        directory: sub-folder of the output, with ``/`` between parts; empty: the output itself.
         quality: 1 to 100; None: as good as the format can, or for those that always lose something, as is usual.
         channels: the subject, or its matte alone.
         colour: of the background, sRGB; None: there is none of one colour.
@@ -136,6 +137,7 @@ class Rendition:
 
     format: Format
     suffix: str
+    directory: str = ""
     quality: int | None = None
     channels: Channels = Channels.RGBA
     colour: tuple[int, int, int] | None = None

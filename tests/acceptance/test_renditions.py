@@ -22,11 +22,12 @@ FORMS = """
     scale = "80%"
     [[folder.rendition]]
     suffix = "_cut"
+    directory = "shop/cut"
     crop = true
     [[folder.rendition]]
     format = "tiff"
 """
-WANTED = ["a.jpg", "a.jpg.json", "a.tif", "a_cut.png"]
+WANTED = ["a.jpg", "a.jpg.json", "a.tif", "shop/cut/a_cut.png"]
 
 
 def configured(bench: Bench, forms: str = FORMS, more: str = "") -> Path:
@@ -65,7 +66,7 @@ def test_all_forms_of_a_cutout_appear_with_one_sidecar(bench: Bench) -> None:
     sidecar = bench.sidecar("a.jpg.json")
     assert [(one["path"], one["format"]) for one in sidecar["outputs"]] == [
         ("a.jpg", "jpeg"),
-        ("a_cut.png", "png"),
+        ("shop/cut/a_cut.png", "png"),
         ("a.tif", "tiff"),
     ]
     assert np.abs(np.array(corner(bench, "a.jpg")) - (250, 10, 20)).max() < 12

@@ -15,10 +15,10 @@ from cutoutd.publish.naming import (
     NAME_MAX_BYTES,
     candidates,
     claim_key,
-    doubtful,
     failure_names,
     fitted,
     numbered,
+    placed,
     sidecar_name,
     split_name,
 )
@@ -130,7 +130,8 @@ def test_every_derived_name_fits_its_file_system_and_survives_as_bytes(source: s
     derived = [
         *outputs,
         *map(sidecar_name, outputs),
-        *_first(doubtful(source), 2, suffix=suffix),
+        *_first(placed(source, directory="", review=True), 2, suffix=suffix),
+        *_first(placed(source, directory="web/small", review=True), 2, suffix=suffix),
         *failure_names("folder", source),
         *itertools.islice(numbered(source), 3),
     ]

@@ -119,6 +119,15 @@ def test_a_position_is_a_share_of_the_free_room(written: str, position: tuple[fl
     ("key", "value", "message"),
     [
         (
+            "directory",
+            "../web",
+            '"../web" is not possible; it takes a folder inside the output, such as "web"',
+        ),
+        ("directory", "/web", "it takes a folder inside the output"),
+        ("directory", "web/", "it takes a folder inside the output"),
+        ("directory", "Review/web", "none of those that cutoutd itself makes there"),
+        ("directory", 3, "it takes a folder inside the output"),
+        (
             "canvas",
             "2000",
             '"2000" is not possible; it takes width and height in pixels, such as "2000x2000"',
@@ -213,6 +222,20 @@ def test_two_renditions_may_not_have_one_name(one: str, other: str) -> None:
     said = refused({"suffix": one}, {"suffix": other})
     assert 'number 2 of "a" suffix: gives the same file name as number 1; write another one' in said
     assert len(assembled({"suffix": one}, {"suffix": other, "format": "webp"}).folder) == 1
+
+
+def test_two_renditions_of_one_name_may_lie_in_two_directories() -> None:
+    """Which do not change how they look, so the digest is the same."""
+    folder = assembled({}, {"directory": "web"}, {"directory": "web/small"}).folder[0]
+    assert [one.directory for one in folder.recipe().renditions] == ["", "web", "web/small"]
+    assert "number 2" in refused({"directory": "Web"}, {"directory": "web"})
+    here, there = (settings_sha256(assembled(one).folder[0], "m") for one in ({}, {"directory": "web"}))
+    assert here == there
+
+
+def test_more_renditions_than_a_sidecar_is_read_back_with_are_refused() -> None:
+    """Twenty are plenty."""
+    assert "20 are the most" in refused(*({"suffix": str(number)} for number in range(21)))
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,8 @@ def cast(alpha: NDArray[np.uint8], found: Box) -> Shadow | None:
 def reach(shadow: Shadow, found: Box) -> Box:
     """The box of a subject together with what can be seen of its shadow; the part above its feet is not counted."""
     seen = shadow.mask > 0.02  # noqa: PLR2004 -- five of 255, before the strength that is asked for
+    if not seen.any():
+        return found
     rows, columns = np.nonzero(seen.any(axis=1))[0], np.nonzero(seen.any(axis=0))[0]
     across = shadow.box.width / shadow.mask.shape[1]
     down = shadow.box.height / shadow.mask.shape[0]

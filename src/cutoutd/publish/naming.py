@@ -51,9 +51,15 @@ def candidates(source: str, *, suffix: str, extension: str) -> Iterator[str]:
         yield parent + fitted(f"{stem}-{number}{suffix}", tail)
 
 
-def doubtful(source: str) -> str:
-    """Where a source would lie if its results belong into ``review/``."""
-    return f"{REVIEW}/{source}"
+def placed(source: str, *, directory: str, review: bool) -> str:
+    """Where a source would lie for its results to go where they belong.
+
+    Args:
+        source: path of the picture in its input folder.
+        directory: of the rendition, or empty.
+        review: the result is doubtful.
+    """
+    return "/".join(part for part in (REVIEW if review else "", directory, source) if part)
 
 
 def sidecar_name(output: str) -> str:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from cutoutd.jobs import Published
-from cutoutd.publish.naming import OVERLAY_SUFFIX, candidates, doubtful
+from cutoutd.publish.naming import OVERLAY_SUFFIX, candidates, placed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,7 +76,8 @@ class Publication:
         """Names for one result, the best first: the one it has, where that still fits the configuration."""
         is_overlay = result.rendition < 0
         suffix = OVERLAY_SUFFIX if is_overlay else self.renditions[result.rendition].suffix
-        path = doubtful(self.facts.path) if self.review else self.facts.path
+        directory = "" if is_overlay else self.renditions[result.rendition].directory
+        path = placed(self.facts.path, directory=directory, review=self.review)
         today = partial(candidates, path, suffix=suffix, extension=result.format.extension)
         place = (result.rendition, self.review)
         for one in self.earlier:

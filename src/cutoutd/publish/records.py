@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.jobs import Format, Published
+from cutoutd.jobs import Format, Published, Rendition
 from cutoutd.publish.failures import read_failure
-from cutoutd.publish.naming import OVERLAY_SUFFIX, REVIEW, candidates, doubtful, sidecar_name
+from cutoutd.publish.naming import OVERLAY_SUFFIX, REVIEW, candidates, placed, sidecar_name
 from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.publish.targets import claim_on
@@ -25,7 +25,6 @@ from cutoutd.publish.targets import claim_on
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cutoutd.jobs import Rendition
     from cutoutd.publish.failures import FailureRecord
     from cutoutd.publish.sidecar import SidecarRecord
 
@@ -33,6 +32,8 @@ MAX_OUTPUTS: Final = 64  # of one sidecar; a folder has a few renditions
 MAX_PATH: Final = 4000  # characters, as a scan of the input has it
 KNOWN_NAMES: Final = 100  # candidates among which an output's name is looked for
 MAX_WORDS: Final = 2000  # characters of a failure's texts
+
+_OVERLAY: Final = Rendition(format=Format.PNG, suffix=OVERLAY_SUFFIX)
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _FAILURE: Final = ".error.json"
@@ -153,13 +154,12 @@ class Records:
         if not _SHA256.fullmatch(sha256):
             return None
         for review in (False, True):
-            place = doubtful(source) if review else source
-            suffixes = [
-                (index, one.suffix, one.format.extension) for index, one in enumerate(self._renditions)
-            ]
-            overlays = [(-1, OVERLAY_SUFFIX, Format.PNG.extension)] if review else []
-            for index, suffix, extension in (*suffixes, *overlays):
-                names = candidates(place, suffix=suffix, extension=extension)
+            forms = list(enumerate(self._renditions))
+            if review:
+                forms.append((-1, _OVERLAY))
+            for index, one in forms:
+                place = placed(source, directory=one.directory, review=review)
+                names = candidates(place, suffix=one.suffix, extension=one.format.extension)
                 if path in itertools.islice(names, KNOWN_NAMES):
                     return Published(rendition=index, path=path, sha256=sha256, review=review)
         return None

@@ -29,17 +29,21 @@ def problems(folders: Mapping[int, Folder], max_pixels: int | None) -> Iterator[
         max_pixels: of a picture; None if that is wrong.
     """
     for folder in folders.values():
-        names: dict[tuple[str, str], int] = {}
+        names: dict[tuple[str, str, str], int] = {}
         for number, one in enumerate(folder.rendition, 1):
             table = f'[[folder.rendition]] number {number} of "{folder.name}"'
             for key, text in (*_of_one(one), *_size(one, max_pixels)):
                 yield Problem(table=table, key=key, text=text)
             # Some file systems do not tell "-A" from "-a", nor an accent from a letter that has it.
-            name = one.format.value, unicodedata.normalize("NFD", one.suffix).casefold()
+            name = one.format.value, _folded(one.directory), _folded(one.suffix)
             if name in names:
                 text = f'gives the same file name as number {names[name]}; write another one, such as "-{number}"'
                 yield Problem(table=table, key="suffix", text=text)
             names.setdefault(name, number)
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFD", text).casefold()
 
 
 def _of_one(one: RenditionSettings) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 _ALWAYS = frozenset({"format", "suffix"})
+_NEVER = frozenset({"directory"})  # moves results, and changes none
 _DEFAULTS = {field.name: field.default for field in fields(Rendition) if field.name not in _ALWAYS}
 
 
@@ -55,7 +56,7 @@ def _decisive(rendition: Rendition) -> dict[str, Any]:
     chosen = {
         name: value
         for name, value in asdict(rendition).items()
-        if name in _ALWAYS or getattr(rendition, name) != _DEFAULTS[name]
+        if name in _ALWAYS or (name not in _NEVER and getattr(rendition, name) != _DEFAULTS[name])
     }
     return chosen | ({"picture": True} if rendition.picture is not None else {})
 

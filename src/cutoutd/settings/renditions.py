@@ -19,6 +19,10 @@ MAX_SUFFIX: Final = 64
 """Characters, which leaves most of a file's name to the picture's own."""
 
 
+MAX_DIRECTORY: Final = 200
+"""Characters, which every file system takes."""
+
+
 def _canvas(written: object) -> object:
     found = measures.canvas(written)
     return "" if found is None else f"{found[0]}x{found[1]}"
@@ -64,6 +68,9 @@ class RenditionSettings(Table):
         default="",
         max_length=MAX_SUFFIX,
         description="Stands between the original's name and the extension.",
+    )
+    directory: spelling.Directory = Field(
+        default="", max_length=MAX_DIRECTORY, description="Folder inside the output that it goes to."
     )
     quality: spelling.WholeOrAuto = Field(
         default=None,
@@ -116,6 +123,7 @@ class RenditionSettings(Table):
         return Rendition(
             format=self.format,
             suffix=self.suffix,
+            directory=self.directory,
             quality=self.quality,
             channels=self.channels,
             colour=measures.colour(self.background),

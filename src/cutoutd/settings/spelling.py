@@ -71,6 +71,25 @@ def _patterns(written: object) -> object:
     return written
 
 
+MAX_RENDITIONS: Final = 20
+"""Of a folder: a sidecar is read back with up to 64 results, and a worker is told of all of them in one line."""
+
+_OURS: Final = frozenset({"review", "failed", ".cutoutd-staging"})
+
+
+def _directory(written: object) -> object:
+    if written == "":
+        return written
+    parts = written.split("/") if isinstance(written, str) else []
+    whole = all(part not in ("", ".", "..") and part.isprintable() for part in parts)
+    if not parts or not whole or parts[0].casefold() in _OURS:
+        raise ValueError(
+            f'{json.dumps(written, ensure_ascii=False)} is not possible; it takes a folder inside the output, such as "web" or '
+            f'"shop/white", but none of those that cutoutd itself makes there ({", ".join(sorted(_OURS))})'
+        )
+    return written
+
+
 def _renditions(written: object) -> object:
     if written in ([], ()):
         raise ValueError("is empty, so nothing would be made; leave it out for one transparent PNG")
@@ -78,6 +97,8 @@ def _renditions(written: object) -> object:
         raise ValueError(
             "is a list of tables; write [[folder.rendition]], with two pairs of brackets, on a line of its own"
         )
+    if len(written) > MAX_RENDITIONS:
+        raise ValueError(f"has {len(written)} tables, and {MAX_RENDITIONS} are the most; use another folder")
     return written
 
 
@@ -122,6 +143,7 @@ BaseUrl = Annotated[str, BeforeValidator(_base_url)]
 WholeOrAuto = Annotated[int | None, BeforeValidator(_number_or_auto)]
 Name = Annotated[str, BeforeValidator(_name)]
 Suffix = Annotated[str, BeforeValidator(_suffix)]
+Directory = Annotated[str, BeforeValidator(_directory)]
 Pattern = Annotated[str, BeforeValidator(_pattern)]
 Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_patterns)]
 Command = Annotated[tuple[str, ...], BeforeValidator(_command)]
