@@ -10,9 +10,8 @@ import pytest
 
 from cutoutd.service import systemd
 from cutoutd.service.systemd import Manager
-from cutoutd.service.unit import fill, template
 from tests.integration.tools import need
-from tests.unit.unit_examples import SYSTEM
+from tests.unit.unit_examples import HOSTED, SYSTEM
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,19 +64,7 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
 
 def uploader_unit() -> str:
     """The uploader's unit, for the same example."""
-    state, *folders = SYSTEM.state_dir, "/mnt/share/incoming", "/data/cutouts"
-    config = "/etc/cutoutd/cutoutd.toml"
-    return fill(
-        template("systemd/cutoutd-hosted.service.in"),
-        {
-            "EXEC_START": f"{SYSTEM.command[0]} -P -m cutoutd hosted --config {config}",
-            "OWNER": [f"User={SYSTEM.owner}"],
-            "CREDENTIAL": ["LoadCredential=key:/etc/cutoutd/remove-bg.key"],
-            "STATE_DIR": str(state),
-            "READ_ONLY": [f"BindReadOnlyPaths={config}"],
-            "INACCESSIBLE": [f"InaccessiblePaths=-{folder}" for folder in folders],
-        },
-    )
+    return systemd.render_uploader(HOSTED, Manager(version=252))
 
 
 def test_the_uploader_s_unit_is_exposed_by_its_network_alone(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ CONFIG = "/etc/cutoutd/cutoutd.toml"
 PHOTOS = "/srv/photos"
 FOLDER = '[[folder]]\nname = "{name}"\ninput = "{input}"\noutput = "{output}"\nsettle_s = 0.2\npoll_interval_s = 0.5\n'
 SHARE = FOLDER + 'watch = "poll"\n'  # as every share is; a bind mount of a local disk is not seen to be one
+ROOT = Path(__file__).parents[2]
 JOBS = """
 import json, sqlite3
 journal = sqlite3.connect("file:/var/lib/cutoutd/journal.sqlite?mode=ro", uri=True, timeout=20)
@@ -380,6 +381,42 @@ def test_the_service_of_an_ordinary_user_cuts_and_has_no_network(service: Servic
     assert [line.split(":")[0].strip() for line in links] == ["lo"]
     assert "Seccomp:\t2" in box.path(f"/proc/{inside}/status").read_text()
     assert "The service is gone" in box.call(*python, "uninstall", user=True)
+
+
+def test_the_uploader_is_a_service_of_its_own_that_sees_its_boxes_alone(service: Service) -> None:
+    """The daemon has no network, the uploader no pictures: a tagged folder is cut by the two together."""
+    box = service.box
+    server = (
+        f"import sys, time; sys.path.insert(0, {str(ROOT)!r}); from tests.hosted_server import HostedServer\n"
+        "with HostedServer(port=7000): time.sleep(600)"
+    )
+    box.call("systemd-run", "--unit=server", sys.executable, "-c", server)
+    for place in ("shop", "shop-out"):
+        box.call("install", "-d", "-o", "4711", "-g", "4711", f"{PHOTOS}/{place}")
+    tagged = FOLDER.format(name="shop", input=f"{PHOTOS}/shop", output=f"{PHOTOS}/shop-out")
+    service.configure(
+        f'{tagged}route = "hosted"\n',
+        '[hosted]\nenabled = true\nbase_url = "http://127.0.0.1:7000"\nmax_credits_per_day = 10\n',
+    )
+    said = service.cutoutd("service", "install", "--system")
+    assert "cutoutd-hosted.service" in said
+    service.wait_ready()
+    service.drop("tagged.jpg", f"{PHOTOS}/shop")
+    service.drop("untagged.jpg")
+    until(lambda: service.cut("tagged", f"{PHOTOS}/shop-out"), f"a hosted cutout\n{box.journal()}")
+    until(lambda: service.cut("untagged"), "a local cutout")
+    sidecars = [
+        json.loads(box.path(f"{PHOTOS}/{name}").read_text())
+        for name in ("shop-out/tagged.png.json", "out/untagged.png.json")
+    ]
+    assert [sidecar["route"] for sidecar in sidecars] == ["hosted", "local"]
+    (uploader,) = box.pids("cutoutd-hosted.service")
+    view = Path(f"/proc/{uploader}/root")
+    assert os.listdir(view / "var/lib/cutoutd") == ["hosted"]  # noqa: PTH208 -- names alone are wanted
+    assert not list((view / "srv").iterdir())
+    service.configure(share=True)
+    assert "Removing" in service.cutoutd("service", "install", "--system")
+    assert not box.path("/etc/systemd/system/cutoutd-hosted.service").exists()
 
 
 def test_it_goes_without_a_trace_but_the_work(service: Service) -> None:

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.service import launchd, systemd
 from cutoutd.service.directories import writable
 from cutoutd.service.systemd import Manager
-from cutoutd.service.unit import Scope, Unit
+from cutoutd.service.unit import Scope, Unit, Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,27 @@ SYSTEM: Final = _unit(
     "/home/shop",
     "/mnt/share/incoming",
     "/srv/photos/cutouts",
+)
+HOSTED: Final = replace(
+    SYSTEM,
+    uploader=Uploader(
+        command=(
+            "/opt/cutoutd/bin/python",
+            "-P",
+            "-m",
+            "cutoutd",
+            "hosted",
+            "--config",
+            "/etc/cutoutd/cutoutd.toml",
+        ),
+        sees=(
+            Path("/opt/cutoutd"),
+            Path("/usr"),
+            Path("/etc/cutoutd/cutoutd.toml"),
+            Path("/etc/cutoutd/remove-bg.key"),
+        ),
+        hidden=(Path("/mnt/share/incoming"), Path("/srv/photos/cutouts")),
+    ),
 )
 USER: Final = _unit(
     Scope.USER,
@@ -78,6 +100,7 @@ def examples() -> Mapping[str, str]:
     """Their texts, by their names in the tree."""
     return {
         "systemd/cutoutd.service": systemd.render(SYSTEM, _NEW),
+        "systemd/cutoutd-hosted.service": systemd.render_uploader(HOSTED, _NEW),
         "systemd/user/cutoutd.service": systemd.render(USER, _NEW),
         "launchd/cutoutd-agent.plist": launchd.render(AGENT),
         "launchd/cutoutd-daemon.plist": launchd.render(DAEMON),

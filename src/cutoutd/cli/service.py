@@ -16,7 +16,7 @@ from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.errors import UsageError
 from cutoutd.service import installation, launchd, machine, planning, systemd
 from cutoutd.service.machine import Kind
-from cutoutd.service.unit import Scope, Unit
+from cutoutd.service.unit import UPLOADER, Scope, Unit
 from cutoutd.settings import environment, load
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class _Service:
     unit: Unit
     text: str
     notes: tuple[str, ...]
+    uploader: str | None = None  # text of its unit, where a folder is tagged
 
 
 def install(
@@ -67,6 +68,12 @@ def install(
         raise UsageError("this folder is not there", path=input_dir, advice="Make it, or name another one.")
     service = _service(kind, scope, run_as, config, input_dir, output_dir)
     where = installation.place(kind, scope, os.environ)
+    beside = installation.place(kind, scope, os.environ, UPLOADER)
+    if service.uploader is not None:
+        # First, so that the daemon does not find its way out closed.
+        installation.install(service.unit, service.uploader, beside, _say)
+    elif kind is Kind.SYSTEMD:
+        installation.uninstall(beside, _say)
     installation.install(service.unit, service.text, where, _say)
     for note in service.notes:
         _say(f"Note: {note}")
@@ -83,6 +90,8 @@ def uninstall(*, system: SystemOption = False) -> None:
         raise UsageError("there is neither systemd nor launchd here, so nothing is installed")
     _check_privileges(scope)
     where = installation.place(kind, scope, os.environ)
+    if kind is Kind.SYSTEMD:
+        installation.uninstall(installation.place(kind, scope, os.environ, UPLOADER), _say)
     if installation.uninstall(where, _say):
         _say("The service is gone. Pictures, cutouts, configuration and journal are untouched.")
     else:
@@ -102,7 +111,13 @@ def show(
     kind = _kind(config, input_dir, output_dir)
     service = _service(kind, scope, run_as, config, input_dir, output_dir)
     print(service.text, end="")
-    for note in (f"It belongs into {installation.place(kind, scope, os.environ).file}", *service.notes):
+    notes = [f"It belongs into {installation.place(kind, scope, os.environ).file}", *service.notes]
+    if service.uploader is not None:
+        print(f"\n{service.uploader}", end="")
+        notes.append(
+            f"The second one belongs into {installation.place(kind, scope, os.environ, UPLOADER).file}"
+        )
+    for note in notes:
         print(f"cutoutd: {note}", file=sys.stderr)
 
 
@@ -123,6 +138,7 @@ def _service(
         config=file,
         environ=os.environ,
         run_as=run_as,
+        uploader_apart=kind is Kind.SYSTEMD,
     )
     notes = [*planning.cautions(unit, chosen), *_ignored_variables()]
     if kind is Kind.LAUNCHD:
@@ -134,7 +150,12 @@ def _service(
             f"{why}, so the service gets no view of files of its own. The network stays closed to it by its own "
             "filter and systemd's; with --system it gets the rest"
         )
-    return _Service(unit=unit, text=systemd.render(unit, manager), notes=tuple(notes))
+    return _Service(
+        unit=unit,
+        text=systemd.render(unit, manager),
+        notes=tuple(notes),
+        uploader=systemd.render_uploader(unit, manager) if unit.uploader is not None else None,
+    )
 
 
 def _arguments(file: Path | None, input_dir: Path | None, output_dir: Path | None) -> list[str]:

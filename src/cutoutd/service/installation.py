@@ -66,20 +66,21 @@ class Place:
     see: str
 
 
-def place(kind: Kind, scope: Scope, environ: Mapping[str, str]) -> Place:
+def place(kind: Kind, scope: Scope, environ: Mapping[str, str], name: str = NAME) -> Place:
     """Where a service of this machine belongs.
 
     Args:
         kind: what starts services here; not OTHER.
         scope: whose it is.
         environ: for the directories of a user.
+        name: the unit's; launchd has only one.
     """
     if kind is Kind.LAUNCHD:
         return _launchd(scope)
     is_user = scope is Scope.USER
     tool = ("systemctl", "--user") if is_user else ("systemctl",)
     config = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    unit = f"{NAME}.service"
+    unit = f"{name}.service"
     reload = Call(words=(*tool, "daemon-reload"))
     return Place(
         file=(config / "systemd/user" if is_user else Path("/etc/systemd/system")) / unit,
@@ -87,7 +88,7 @@ def place(kind: Kind, scope: Scope, environ: Mapping[str, str]) -> Place:
         refresh=(reload, Call(words=(*tool, "enable", unit)), Call(words=(*tool, "restart", unit))),
         end=(Call(words=(*tool, "disable", "--now", unit), may_fail=True),),
         after=(reload, Call(words=(*tool, "reset-failed", unit), may_fail=True)),
-        see=" ".join((*tool, "status", NAME)),
+        see=" ".join((*tool, "status", name)),
     )
 
 
@@ -183,14 +184,17 @@ def _write(file: Path, text: str) -> None:
 
 def _make_state_dir(unit: Unit, say: Callable[[str], None]) -> None:
     """The unit is bound to it, so it must be there, and its owner's alone."""
-    directory = unit.state_dir
-    if directory.is_dir():
-        return
-    say(f"Making {directory}, for the journal")
-    directory.mkdir(parents=True, mode=0o700)
-    account = account_named(unit.owner)
-    if unit.scope is Scope.SYSTEM and account is not None:
-        os.chown(directory, account.uid, -1)
+    wanted = [(unit.state_dir, "for the journal")]
+    if unit.uploader is not None:
+        wanted.append((unit.state_dir / "hosted", "which is all that the uploader will see"))
+    for directory, what in wanted:
+        if directory.is_dir():
+            continue
+        say(f"Making {directory}, {what}")
+        directory.mkdir(parents=True, mode=0o700)
+        account = account_named(unit.owner)
+        if unit.scope is Scope.SYSTEM and account is not None:
+            os.chown(directory, account.uid, -1)
 
 
 def _call(calls: tuple[Call, ...], say: Callable[[str], None]) -> None:

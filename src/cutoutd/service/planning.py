@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import UsageError
 from cutoutd.service import directories, machine
-from cutoutd.service.unit import Scope, Unit
+from cutoutd.service.unit import Scope, Unit, Uploader
 from cutoutd.settings import document, places
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from cutoutd.service.machine import Account
     from cutoutd.settings.schema import Folder, Settings
+
+_PROGRAM: Final = (sys.executable, "-P", "-m", "cutoutd")
 
 _KEPT: Final = ("XDG_STATE_HOME", "XDG_DATA_HOME")
 """Decide where the journal and models of one's own lie; a service manager need not know what the shell does."""
@@ -33,6 +35,7 @@ def unit_for(
     config: Path | None,
     environ: Mapping[str, str],
     run_as: str | None = None,
+    uploader_apart: bool = True,
 ) -> Unit:
     """The service for a configuration.
 
@@ -43,6 +46,7 @@ def unit_for(
         config: the file, if there is one.
         environ: the environment of the command.
         run_as: for the system's scope: the user's name; None: the folders' owner.
+        uploader_apart: where a folder is tagged, the uploader is a service of its own.
 
     Raises:
         UsageError: it cannot be; says what would be right.
@@ -54,9 +58,11 @@ def unit_for(
         owner = machine.account_of(os.geteuid())
     written = [place for folder in settings.folder for place in _places(folder)]
     backgrounds = [picture for folder in settings.folder for picture in folder.backgrounds]
+    # Under systemd the daemon has no network, and so cannot have an uploader beside it; launchd takes none away.
+    apart = bool(settings.tagged) and uploader_apart
     return Unit(
         scope=scope,
-        command=(sys.executable, "-P", "-m", "cutoutd", "run", *arguments),
+        command=(*_PROGRAM, "run", *arguments, *(["--uploader-apart"] if apart else [])),
         owner=owner.name,
         home=owner.home,
         state_dir=settings.service.state_dir,
@@ -66,6 +72,16 @@ def unit_for(
         if scope is Scope.SYSTEM
         else {name: environ[name] for name in _KEPT if name in environ},
         chowns=any(folder.group for folder in settings.folder),
+        uploader=_uploader(settings, arguments, config, written) if apart else None,
+    )
+
+
+def _uploader(
+    settings: Settings, arguments: Sequence[str], config: Path | None, folders: Sequence[Path]
+) -> Uploader:
+    files = [place for place in (config, settings.hosted.api_key_file) if place is not None]
+    return Uploader(
+        command=(*_PROGRAM, "hosted", *arguments), sees=(*_own_code(), *files), hidden=tuple(folders)
     )
 
 

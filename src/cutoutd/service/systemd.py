@@ -20,12 +20,15 @@ _STEPS_SINCE: Final = 254
 _HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
 _TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 -- names to compare with
 
+_ALWAYS_SEEN: Final = (Path("/usr"), Path("/etc"), Path("/opt"), Path("/bin"), Path("/lib"))
+
 _NEED_NAMESPACES: Final = frozenset(
     {
-        "CapabilityBoundingSet", "DevicePolicy", "IPAddressDeny", "PrivateDevices", "PrivateIPC", "PrivateMounts",
+        "BindPaths", "BindReadOnlyPaths", "CapabilityBoundingSet", "DevicePolicy", "InaccessiblePaths", "IPAddressDeny", "PrivateDevices", "PrivateIPC", "PrivateMounts",
         "PrivateNetwork", "PrivateTmp", "PrivateUsers", "ProcSubset", "ProtectClock", "ProtectControlGroups",
         "ProtectHome", "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables",
         "ProtectProc", "ProtectSystem", "ReadWritePaths",
+        "SocketBindDeny", "TemporaryFileSystem",
     }
 )  # fmt: skip
 """What a user's service manager can do only where users may make namespaces; else the unit would not start."""
@@ -74,6 +77,41 @@ def render(unit: Unit, manager: Manager) -> str:
         },
     )
     return text if has_namespaces(unit, manager) else _without_namespaces(text)
+
+
+def render_uploader(unit: Unit, manager: Manager) -> str:
+    """The text of ``cutoutd-hosted.service``.
+
+    Args:
+        unit: with an uploader.
+        manager: what systemd can do.
+
+    Raises:
+        UsageError: a path cannot stand in a unit.
+    """
+    assert unit.uploader is not None  # noqa: S101 -- the caller has seen it
+    is_user = unit.scope is Scope.USER
+    sees = [place for place in dict.fromkeys(unit.uploader.sees) if not _any_below((place,), _ALWAYS_SEEN)]
+    # What lies in a directory that is bound needs no line of its own.
+    sees = [place for place in sees if not any(other in place.parents for other in sees)]
+    text = fill(
+        template("systemd/cutoutd-hosted.service.in"),
+        {
+            "USER_FLAG": " --user" if is_user else "",
+            "EXEC_START": " ".join(_word(part, dollar=True) for part in unit.uploader.command),
+            "OWNER": [] if is_user else [f"User={unit.owner}"],
+            "ENVIRONMENT": [
+                f"Environment={_word(f'{name}={value}')}" for name, value in unit.environment.items()
+            ],
+            "STATE_DIR": _word(str(unit.state_dir)),
+            "BOXES": _word(str(unit.state_dir / "hosted")),
+            "READ_ONLY": [f"BindReadOnlyPaths={_word(f'-{place}')}" for place in sees],
+            "INACCESSIBLE": [f"InaccessiblePaths={_word(f'-{place}')}" for place in unit.uploader.hidden],
+            "CAPABILITIES": ["CapabilityBoundingSet=", *([] if is_user else ["AmbientCapabilities="])],
+            "WANTED_BY": "default.target" if is_user else "multi-user.target",
+        },
+    )
+    return text if is_user is False or manager.namespaces else _without_namespaces(text)
 
 
 def has_namespaces(unit: Unit, manager: Manager) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 NAME: Final = "cutoutd"
+UPLOADER: Final = "cutoutd-hosted"
 MARK: Final = "Made by `cutoutd service install`"
 """Stands in whatever we make: a file without it is somebody else's, and is left alone."""
 
@@ -32,6 +33,21 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Uploader:
+    """What the uploader's own service is made from, where a folder is tagged.
+
+    Attributes:
+        command: what is started, in full.
+        sees: files and directories it must see: interpreter, configuration, key.
+        hidden: the folders of pictures, which it must not see.
+    """
+
+    command: tuple[str, ...]
+    sees: tuple[Path, ...]
+    hidden: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
     """All that decides what the service manager is told.
 
@@ -45,6 +61,7 @@ class Unit:
         write: directories it must be able to write in, from which it is kept from nothing below.
         environment: variables that it needs to find the same places as the command line.
         chowns: a folder has `group`, so it gives files to groups.
+        uploader: beside it, as a service of its own; None: no folder is tagged.
     """
 
     scope: Scope
@@ -56,6 +73,7 @@ class Unit:
     write: tuple[Path, ...]
     environment: Mapping[str, str]
     chowns: bool = False
+    uploader: Uploader | None = None
 
 
 def template(name: str) -> str:
