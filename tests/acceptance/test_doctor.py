@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cutoutd
+from tests.integration.share import Share
 
 if TYPE_CHECKING:
     import subprocess
@@ -87,3 +88,23 @@ def test_doctor_examines_the_rest_where_the_configuration_is_wrong(bench: Bench)
     assert found["model", ""]["level"] == "problem"
     assert "not tried" in found["offline-cut", ""]["seen"]
     assert found["sandbox-tried", ""]["level"] in ("ok", "note")
+
+
+def test_a_share_that_hangs_holds_neither_doctor_nor_status_up(bench: Bench, tmp_path: Path) -> None:
+    """Not even where it is named on the command line, whose library would look at it."""
+    bench.drop("a.jpg")
+    share = Share(tmp_path)
+    share.attach()
+    try:
+        for name in ("in", "out"):
+            (share.far / name).mkdir()
+        pair = ["--input", str(share.mount / "in"), "--output", str(share.mount / "out")]
+        assert bench.call("run", *pair, "--once").returncode == 0
+        share.hang()
+        said = bench.call("doctor", *pair, "--json")
+        assert said.returncode == 1, said.stderr
+        assert "no answer" in findings(said)["reach", "in"]["seen"]
+        status = bench.call("status", *pair, "--json")
+        assert json.loads(status.stdout)["folders"][0]["free_bytes"] is None
+    finally:
+        share.detach()

@@ -57,8 +57,11 @@ def test_a_folder_is_seen_as_it_is_and_left_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "in" / "e\u0301.jpg").write_bytes(b"x")
     (tmp_path / "in" / ".b.jpg.icloud").write_bytes(b"x")
     (tmp_path / "out").mkdir()
+    left = tmp_path / "out" / ".cutoutd-probe-0"
+    left.touch()
+    os.utime(left, (0, 0))
     uuid = marker.create(os.fspath(tmp_path / "in"), "0" * 8)
-    before = sorted(tmp_path.rglob("*"))
+    before = sorted(path for path in tmp_path.rglob("*") if path != left)
     seen = folders.look(folder_on(tmp_path))
     found, output = seen["input"], seen["output"]
     assert (found["directories"], found["files"], found["complete"]) == (3, 4, True)

@@ -78,7 +78,7 @@ def metrics(
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: Annotated[
-        Path | None, typer.Option("--output-dir", help="With --input: where its cutouts go.")
+        Path | None, typer.Option("--output-dir", parser=Path, help="With --input: where its cutouts go.")
     ] = None,
 ) -> None:
     """Write figures for Prometheus (OpenMetrics): node_exporter's textfile collector reads them, no port is opened."""

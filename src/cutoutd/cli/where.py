@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration file.")]
+# With a parser of ours: Typer's own looks at the path, and would hang where a share hangs.
 InputOption = Annotated[
-    Path | None, typer.Option("--input", help="A folder to watch, without a configuration file.")
+    Path | None, typer.Option("--input", parser=Path, help="A folder to watch, without a configuration file.")
 ]
-OutputOption = Annotated[Path | None, typer.Option("--output", help="Where its cutouts go.")]
+OutputOption = Annotated[Path | None, typer.Option("--output", parser=Path, help="Where its cutouts go.")]
 
 
 def settings(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> Settings:

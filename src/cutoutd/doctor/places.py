@@ -31,6 +31,8 @@ CENSUS_S: Final = 4.0
 _DATALESS: Final = 0x40000000  # SF_DATALESS of <sys/stat.h>: in the cloud, and not on the disk
 _PLACEHOLDER: Final = ".icloud"
 _MIB: Final = 1 << 20
+_PROBE: Final = ".cutoutd-probe-"
+_STALE_S: Final = 600.0
 
 
 def main(asked: Mapping[str, Any]) -> None:
@@ -120,6 +122,7 @@ def _target(path: Path) -> dict[str, Any]:
     except OSError as error:
         return {"errno": error.errno, "why": error.strerror}
     try:
+        _clear_away(path)
         found["skew_s"] = _skew_s(path)
         found["rename"] = rename.probe(path).value
     except OSError as error:
@@ -127,9 +130,17 @@ def _target(path: Path) -> dict[str, Any]:
     return found
 
 
+def _clear_away(directory: Path) -> None:
+    """Remove what an earlier look had to leave, because it was ended while the share did not answer."""
+    for left in directory.glob(f"{_PROBE}*"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.lstat().st_mtime > _STALE_S:
+                left.unlink()
+
+
 def _skew_s(directory: Path) -> float:
     """How far the clock of whatever keeps this directory is ahead of ours."""
-    probe = directory / f".cutoutd-probe-{uuid.uuid4().hex}"
+    probe = directory / f"{_PROBE}{uuid.uuid4().hex}"
     before = time.time()
     try:
         probe.touch(exist_ok=False)
