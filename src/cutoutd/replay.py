@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.daemon.assembly import confine, setup_of
 from cutoutd.errors import CutoutdError, UsageError
-from cutoutd.jobs import Cut, Failure, Task
+from cutoutd.jobs import Cut, Failure
 from cutoutd.models import catalog
 from cutoutd.pool.local import LocalPool
+from cutoutd.pool.single import task_for, through
 from cutoutd.ports import Finished
 from cutoutd.publish.digest import examine
 from cutoutd.publish.document import read, true_path
@@ -154,37 +155,13 @@ def _cut(
             clock=clock,
         )
         try:
-            report = _report(_event(pool, _task(source, Path(directory), folder), settings, clock))
+            task = task_for(source, Path(directory), folder.recipe())
+            end_s = clock.monotonic_s() + START_S + settings.pool.job_timeout_s
+            report = _report(through(pool, task, clock, end_s))
             _check(report, Path(directory))
         finally:
             pool.close()
     return report, pool.facts
-
-
-def _task(source: Path, staging: Path, folder: Folder) -> Task:
-    status = source.stat()
-    return Task(
-        job=1,
-        source=os.fspath(source),
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        staging=os.fspath(staging),
-        published_sha256=None,
-        recipe=folder.recipe(),
-        alone=True,
-    )
-
-
-def _event(pool: LocalPool, task: Task, settings: Settings, clock: Clock) -> PoolEvent | None:
-    end_s = clock.monotonic_s() + START_S + settings.pool.job_timeout_s
-    given = False
-    while clock.monotonic_s() < end_s:
-        if pool.idle and not given:
-            pool.submit(task)
-            given = True
-        for event in pool.poll(0.5):
-            return event
-    return None
 
 
 def _report(event: PoolEvent | None) -> Cut:

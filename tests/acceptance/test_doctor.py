@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cutoutd
+from tests.acceptance.conftest import alter_model
 from tests.integration.share import Share
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.acceptance.conftest import Bench, Daemon
 
@@ -71,14 +70,7 @@ def test_doctor_says_what_is_wrong_and_what_to_do_in_words(bench: Bench) -> None
 
 def test_doctor_examines_the_rest_where_the_configuration_is_wrong(bench: Bench) -> None:
     """And the model is altered: both are told, and no picture is cut with it."""
-    package = Path(cutoutd.__file__).parent
-    shutil.copytree(package, bench.root / "code" / "cutoutd", ignore=shutil.ignore_patterns("__pycache__"))
-    weights = bench.root / "code" / "cutoutd" / "weights"
-    if not weights.exists():
-        shutil.copytree(package.parents[1] / "models", weights)
-    (model,) = weights.glob("*.onnx")
-    model.write_bytes(model.read_bytes()[:-1])
-    bench.environment["PYTHONPATH"] = str(bench.root / "code")
+    alter_model(bench)
     config = bench.root / "c.toml"
     config.write_text("[pool]\nworkerz = 2\n", encoding="utf-8")
     said = bench.call("doctor", "--config", config, "--json")

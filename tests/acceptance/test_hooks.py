@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cutoutd
+from tests.acceptance.conftest import alter_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,14 +107,7 @@ def test_a_folder_that_goes_away_and_comes_back_is_told_once_each(
 
 def test_an_altered_model_is_told_before_the_daemon_ends(bench: Bench) -> None:
     """With exit code 4 as ever, by a command that has no network even so; a command that hangs delays it a little."""
-    package = Path(cutoutd.__file__).parent
-    shutil.copytree(package, bench.root / "code" / "cutoutd", ignore=shutil.ignore_patterns("__pycache__"))
-    weights = bench.root / "code" / "cutoutd" / "weights"
-    if not weights.exists():
-        shutil.copytree(package.parents[1] / "models", weights)
-    (model,) = weights.glob("*.onnx")
-    model.write_bytes(model.read_bytes()[:-1])
-    bench.environment["PYTHONPATH"] = str(bench.root / "code")
+    alter_model(bench)
     run = bench.call("run", "--config", configure(bench))
     assert run.returncode == 4, run.stderr
     (ended,) = told(bench)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -21,6 +19,7 @@ from cutoutd.journal.reader import Reader
 from cutoutd.settings.choices import Sandbox
 from cutoutd.sheet import page
 from cutoutd.sheet.thumbnails import Thumbnails
+from cutoutd.whole import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +55,7 @@ def sheet(
     jobs = [job.id for job in meant.of(reader) if reader.newest(job) == job.id]
     path = Path.cwd() / (to or f"{folder}.html")
     words = f"{len(jobs)} pictures{f' since {when}' if when is not None else ''}"
-    count = _write(path, page.render(folder, words, _entries(jobs, known, chosen, store)))
+    count = write_text(path, page.render(folder, words, _entries(jobs, known, chosen, store)))
     print(f"{printable(str(path))}: {len(jobs)} pictures, {count / (1 << 20):.1f} MiB")
 
 
@@ -98,30 +97,3 @@ def _entry(job: Job, folder: Folder, names: Names, thumbnails: Thumbnails) -> pa
         before_note=before_note,
         after_note=after_note,
     )
-
-
-def _write(path: Path, pieces: Iterator[str]) -> int:
-    """Write a file as its pieces come, whole or not at all; returns its size in bytes."""
-    try:
-        descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.writelines(pieces)
-                size = file.tell()
-            Path(draft).chmod(0o666 & ~_umask())
-            Path(draft).replace(path)
-        except BaseException:
-            with suppress(OSError):
-                Path(draft).unlink()
-            raise
-    except OSError as error:
-        raise UsageError(
-            f"it cannot be written ({error.strerror})", path=path, advice="Name another file with --to."
-        ) from error
-    return size
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

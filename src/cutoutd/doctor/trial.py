@@ -19,8 +19,9 @@ from cutoutd.doctor.confinement import process
 from cutoutd.doctor.finding import Finding, Question, note, ok, problem
 from cutoutd.doctor.picture import SIDE, png
 from cutoutd.errors import CutoutdError
-from cutoutd.jobs import Cut, Task
+from cutoutd.jobs import Cut
 from cutoutd.pool.local import LocalPool
+from cutoutd.pool.single import task_for, through
 from cutoutd.ports import Finished
 from cutoutd.sandbox.kernel import call, is_linux
 from cutoutd.sandbox.worker import confine_supervisor
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cutoutd.clock import Clock
-    from cutoutd.ports import ModelSpec, Pool, PoolEvent, WorkerFacts
+    from cutoutd.ports import ModelSpec, PoolEvent, WorkerFacts
     from cutoutd.settings.schema import Settings
 
 TRIAL_S: Final = 90.0
@@ -108,7 +109,8 @@ def _cut_in(
         clock=clock,
     )
     try:
-        event = _through(pool, _task(source, staging), clock, begun_s + TRIAL_S)
+        recipe = Folder(name="doctor", input=source.parent, output=staging).recipe()
+        event = through(pool, task_for(source, staging, recipe), clock, begun_s + TRIAL_S)
         seen = [one for pid in pool.pids if (one := process(pid)) is not None]
         filtered = all(one.filtered for one in seen) if seen else None
     finally:
@@ -121,32 +123,6 @@ def _cut_in(
         socket=answer,
         filtered=filtered,
     )
-
-
-def _task(source: Path, staging: Path) -> Task:
-    status = source.stat()
-    folder = Folder(name="doctor", input=source.parent, output=staging)
-    return Task(
-        job=1,
-        source=os.fspath(source),
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        staging=os.fspath(staging),
-        published_sha256=None,
-        recipe=folder.recipe(),
-    )
-
-
-def _through(pool: Pool, task: Task, clock: Clock, end_s: float) -> PoolEvent | None:
-    """Give the task to a worker, and wait for what it says; None if time is up."""
-    given = False
-    while (left_s := end_s - clock.monotonic_s()) > 0:
-        if not given and pool.takes(tagged=False):
-            pool.submit(task)
-            given = True
-        for event in pool.poll(min(left_s, 0.5)):
-            return event
-    return None
 
 
 def _fault(event: PoolEvent | None, staging: Path) -> str:

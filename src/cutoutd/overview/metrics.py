@@ -6,17 +6,14 @@ node_exporter's textfile collector reads it from a file, so no port is opened. A
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState
+from cutoutd.whole import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from cutoutd.overview.overview import FolderView, Overview
 
@@ -83,23 +80,7 @@ def write(text: str, path: Path) -> None:
     Raises:
         UsageError: it cannot be written.
     """
-    try:
-        descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                os.fchmod(descriptor, _READABLE)
-            Path(draft).replace(path)
-        except BaseException:
-            with suppress(OSError):
-                Path(draft).unlink()
-            raise
-    except OSError as error:
-        raise UsageError(
-            f"the metrics cannot be written ({error.strerror})",
-            path=path,
-            advice="Name a file in a directory that you may write in.",
-        ) from error
+    write_text(path, [text], mode=_READABLE)
 
 
 def _states(folders: Iterable[FolderView]) -> list[tuple[str, float]]:
