@@ -134,7 +134,7 @@ def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
 ) -> None:
     """Add a model of your own: it is run on a picture, locked in, and then copied beside the others."""
     from cutoutd.models.addition import Addition  # noqa: PLC0415 -- see `_seconds`
-    from cutoutd.pool.trial import try_model  # noqa: PLC0415
+    from cutoutd.pool.trial import UnusableModelError, try_model  # noqa: PLC0415
 
     usual = _USUAL[family]
     described = ModelSpec(
@@ -154,9 +154,12 @@ def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     )
     user, machine = places.model_dirs()
     with Addition(file, described, machine if system else user) as addition:
-        trial = try_model(addition.model, provider=provider, memory_mb=memory_mb)
+        try:
+            trial = try_model(addition.model, provider=provider, memory_mb=memory_mb)
+        except UnusableModelError as error:  # of the copy, which nobody knows
+            raise UnusableModelError(error.cause, path=file, advice=error.advice) from error
         if trial.overlap < _AGREES and not anyway:
-            raise ModelError(
+            raise UnusableModelError(
                 f"it runs, but what it takes for the subject of the trial picture is {trial.overlap:.0%} of what it should be",
                 path=file,
                 advice="Check --family, --size, --mean, --std, --scale, --logits and --output; or add it --anyway.",

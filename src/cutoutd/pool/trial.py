@@ -36,6 +36,12 @@ _OUTSIDE: Final = 0.05
 _INSIDE: Final = 0.5
 
 
+class UnusableModelError(ModelError):
+    """It was tried, and does not work here or as it was described."""
+
+    title = "The model cannot be used"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
     """What came of it.
@@ -63,7 +69,7 @@ def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> Trial:
         memory_mb: address space it may take.
 
     Raises:
-        ModelError: it does not load or run, or its process died over it.
+        UnusableModelError: it does not load or run, or its process died over it.
     """
     setup = wire.Setup(
         parent=os.getpid(),
@@ -87,15 +93,17 @@ def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> Trial:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ModelError(f"it took longer than {TIMEOUT_S:.0f} s", path=model.file, advice="") from error
+        raise UnusableModelError(
+            f"it took longer than {TIMEOUT_S:.0f} s", path=model.file, advice=""
+        ) from error
     said = _said(done.stdout)
     if "refused" in said:
-        raise ModelError(str(said["refused"]), path=model.file, advice=str(said.get("advice", "")))
+        raise UnusableModelError(str(said["refused"]), path=model.file, advice=str(said.get("advice", "")))
     try:
         figures = {key: _number(said[key]) for key in ("seconds", "low", "high", "overlap")}
         return Trial(provider=str(said["provider"]), **figures)
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(
+        raise UnusableModelError(
             f"its process ended with {done.returncode} and gave no result", path=model.file, advice=_DIED
         ) from error
 
