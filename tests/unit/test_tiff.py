@@ -74,6 +74,21 @@ def test_what_an_exif_block_says_of_another_file_is_written_anew() -> None:
     assert image.size == (6, 5)
 
 
+def test_a_value_that_lies_outside_its_block_does_not_make_the_picture_unreadable() -> None:
+    """In other formats a reader passes such metadata over; a TIFF's first directory is the picture's own."""
+    exif = Image.Exif()
+    exif[0x010F] = "A maker with a long name"
+    exif[0x013B] = "Ann Example"
+    block = bytearray(exif.tobytes().removeprefix(b"Exif\x00\x00"))
+    where = block.index(b"\x0f\x01\x02\x00" if block[:2] == b"II" else b"\x01\x0f\x00\x02") + 8
+    block[where : where + 4] = b"\x7f\x7f\x7f\x7f"
+    data = written(np.full((5, 6, 3), 9, np.uint8), 2, Extras(exif=bytes(block)))
+    image = Image.open(io.BytesIO(data))
+    assert np.asarray(image).max() == 9
+    assert dict(image.getexif())[0x013B] == "Ann Example"
+    assert 0x010F not in image.getexif()
+
+
 def test_a_block_that_is_no_exif_is_left_out() -> None:
     """The pixels are not."""
     image = Image.open(io.BytesIO(written(np.full((3, 3), 9, np.uint8), 3, Extras(exif=b"no exif at all"))))

@@ -119,10 +119,21 @@ class ExifBlock:
             else:
                 self.remove(camera, tag)
 
-    def entries(self) -> Iterator[tuple[int, bytes]]:
-        """Tag and bytes of each entry of the first directory, as they stand there."""
+    def sound_entries(self) -> Iterator[tuple[int, bytes]]:
+        """Tag and bytes of each entry of the first directory whose value is there, as they stand in it."""
         for entry in self._entries(self.root):
+            is_there = entry.value_bytes > 0 and entry.value_at + entry.value_bytes <= len(self._data)
+            if not is_there or entry.at + _ENTRY_BYTES > len(self._data):
+                continue
+            if entry.tag in (EXIF_IFD, GPS_IFD) and not self._is_inside(self._first(entry)):
+                continue
             yield entry.tag, bytes(self._data[entry.at : entry.at + _ENTRY_BYTES])
+
+    def _is_inside(self, ifd: int) -> bool:
+        """Whether a directory that should begin there ends before the block does."""
+        if ifd + 2 > len(self._data):
+            return False
+        return ifd + 2 + self._number("H", ifd) * _ENTRY_BYTES <= len(self._data)
 
     @property
     def order(self) -> str:

@@ -46,7 +46,7 @@ _RGBA_CHANNELS: Final = 4
 
 # What says how a picture is stored, and not what it shows: these are written anew, or are true of another file only.
 _STRUCTURE: Final = frozenset(
-    {254, 255, *range(256, 267), 273, 277, 278, 279, 280, 281, 284, *range(288, 293), 301, 317}
+    {0, 254, 255, *range(256, 267), 273, 277, 278, 279, 280, 281, 284, *range(288, 293), 301, 317}
     | {*range(320, 348), *range(512, 533), 347, 400, _XMP, _ICC, 0x8649}
 )
 
@@ -126,7 +126,7 @@ def _head(exif: bytes | None) -> tuple[bytearray, str, list[tuple[int, bytes]]]:
     if exif:
         try:
             block = ExifBlock(exif)
-            kept = [(tag, entry) for tag, entry in block.entries() if tag not in _STRUCTURE]
+            kept = [(tag, entry) for tag, entry in block.sound_entries() if tag not in _STRUCTURE]
             return bytearray(bytes(block)), block.order, kept
         except MalformedError:
             pass  # it has been looked at before; what is no EXIF now is not kept
