@@ -7,6 +7,8 @@ picture where it can be seen.
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +39,8 @@ OVERLAY: Final = -1
 
 _PIECE_BYTES: Final = 1 << 22
 """Written at a time, so that progress on a slow share can be told from none."""
+
+_MAX_BACKGROUND_BYTES: Final = 512 << 20
 
 _STREAMED: Final = {Format.PNG: png.write, Format.TIFF: tiff.write}
 """Formats that are written while their pixels are made; the others need the whole frame first."""
@@ -179,7 +183,7 @@ def _background(one: Form, max_pixels: int, tell: Callable[[Step], None]) -> _Ba
     path = Path(one.rendition.picture)
     tell(Step.READ)
     try:
-        data = path.read_bytes()
+        data = _plain_file(path)
         tell(Step.CUT)
         picture = decode.decode(data, max_pixels=max_pixels)
     except OSError as error:
@@ -191,6 +195,20 @@ def _background(one: Form, max_pixels: int, tell: Callable[[Step], None]) -> _Ba
             f"the background picture cannot be used: {error.cause}", path=path, advice=_BACKGROUND_ADVICE
         ) from error
     return _Background(backdrop=form.behind(one, picture), sha256=hashlib.sha256(data).hexdigest())
+
+
+def _plain_file(path: Path) -> bytes:
+    """The bytes of a regular file, which is no FIFO that nobody writes to, and no larger than a picture is.
+
+    Raises:
+        OSError: it cannot be read.
+        LimitError: it is something else, or too large.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BACKGROUND_BYTES:
+            raise LimitError("it is no file, or larger than 512 MB")
+        return file.read(_MAX_BACKGROUND_BYTES)
 
 
 def _overlay(task: Task, picture: Picture, alpha: NDArray[np.uint8], tell: Callable[[Step], None]) -> Staged:

@@ -169,6 +169,13 @@ def test_a_background_that_cannot_be_used_is_no_fault_of_the_picture(
     assert staging.names == []
 
 
+def test_a_background_that_is_a_pipe_holds_up_nobody(staging: Staging, tmp_path: Path) -> None:
+    """Nobody may ever write to it."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="it is no file"):
+        staging.stage({"background": str(tmp_path / "pipe")})
+
+
 def test_a_colour_profile_is_kept_or_converted(staging: Staging) -> None:
     """Converted pixels are said to be that; a background's colour means the same in both."""
     wide = wide_profile()

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -83,20 +85,23 @@ def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> Trial:
         max_file_bytes=0,
     )
     environment = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "cutoutd.pool.trial"],
-            input=wire.encode_setup(setup),
-            capture_output=True,
-            env=environment | ENVIRONMENT,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UnusableModelError(
-            f"it took longer than {TIMEOUT_S:.0f} s", path=model.file, advice=""
-        ) from error
-    said = _said(done.stdout)
+    with tempfile.TemporaryFile() as answer:  # not a pipe: the process can be kept from writing without end
+        try:
+            done = subprocess.run(
+                [sys.executable, "-P", "-m", "cutoutd.pool.trial"],
+                input=wire.encode_setup(setup),
+                stdout=answer,
+                stderr=subprocess.DEVNULL,
+                env=environment | ENVIRONMENT,
+                timeout=TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise UnusableModelError(
+                f"it took longer than {TIMEOUT_S:.0f} s", path=model.file, advice=""
+            ) from error
+        answer.seek(0)
+        said = _said(answer.read(wire.MAX_LINE_BYTES))
     if "refused" in said:
         raise UnusableModelError(str(said["refused"]), path=model.file, advice=str(said.get("advice", "")))
     try:
@@ -112,8 +117,6 @@ _DIED: Final = "The file may be damaged, or need more memory: try a larger --mem
 
 
 def _said(output: bytes) -> dict[str, Any]:
-    if len(output) > wire.MAX_LINE_BYTES:
-        return {}
     try:
         message = json.loads(output)
     except ValueError:
@@ -132,6 +135,7 @@ def main() -> int:
     """Be the process that tries."""
     setup = wire.decode_setup(sys.stdin.buffer.readline())
     die_with_parent(setup.parent)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (wire.MAX_LINE_BYTES, wire.MAX_LINE_BYTES))
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # a library that prints must not disturb it
     try:
