@@ -17,6 +17,7 @@ from cutoutd.hosted.removebg import RemoveBg
 from cutoutd.settings.schema import HostedSettings
 from tests.hosted_server import HostedServer
 from tests.integration.tools import need
+from tests.integration.uploader_parts import answer, close, office, request
 from tests.integration.uploading import Station, picture
 
 if TYPE_CHECKING:
@@ -56,38 +57,38 @@ def test_a_service_that_cannot_prove_who_it_is_gets_nothing(tmp_path: Path) -> N
         Station(tmp_path / "station", server.url) as station,
     ):
         environ = {"SSL_CERT_FILE": str(certificate)}  # what others would believe
-        request = station.start(environ=environ).request(picture(1))
+        waiting = station.start(environ=environ).request(picture(1))
         assert "cannot prove that it is who it says" in station.wait_for_route("paused")["why"]
-        assert station.is_waiting(request)
+        assert station.is_waiting(waiting)
         assert station.rows() == []
         assert server.seen == []
 
 
-def test_no_proxy_and_no_password_is_picked_up(tmp_path: Path) -> None:
+def test_no_proxy_and_no_password_is_picked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the environment or the home directory; a picture would go where nobody wrote."""
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / ".netrc").write_text("machine 127.0.0.1 login someone password s3cret\n")
-    (home / ".netrc").chmod(0o600)
-    with (
-        HostedServer() as proxy,
-        HostedServer() as server,
-        Station(tmp_path / "station", server.url) as station,
-    ):
-        names = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-        environ = {**dict.fromkeys(names, proxy.url), "NO_PROXY": "", "no_proxy": "", "HOME": str(home)}
-        environ["NETRC"] = str(home / ".netrc")
-        reply = station.start(environ=environ).reply(station.request(picture(1)))
-        assert reply.outcome is Outcome.OK
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login someone password s3cret\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    with HostedServer() as proxy, HostedServer() as server:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+        shared = office(tmp_path, server)
+        assert answer(shared, request(shared.places)).outcome is Outcome.OK
         assert (proxy.connections, len(server.seen)) == (0, 1)
         assert "authorization" not in server.seen[0].headers
+        close(shared)
 
 
 def test_a_name_for_this_machine_is_called_by_its_number(tmp_path: Path) -> None:
     """Unencrypted, the name is looked up first; the service is still asked for by its name."""
-    with HostedServer() as server, Station(tmp_path, f"http://localhost:{server.port}") as station:
-        assert station.start().reply(station.request(picture(1))).outcome is Outcome.OK
+    with HostedServer() as server:
+        shared = office(tmp_path, server, base_url=f"http://localhost:{server.port}")
+        assert answer(shared, request(shared.places)).outcome is Outcome.OK
         assert server.seen[0].headers["host"] == f"localhost:{server.port}"
+        close(shared)
 
 
 @pytest.mark.parametrize(

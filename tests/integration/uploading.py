@@ -90,13 +90,11 @@ class Station:
         self.config.write_text("\n".join(lines), encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(
-        self, *, key: str = KEY, environ: dict[str, str] | None = None, parent: int | None = None
-    ) -> Self:
+    def start(self, *, key: str = KEY, environ: dict[str, str] | None = None) -> Self:
         """Start the uploader, and wait until it works."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command("hosted", *(() if parent is None else ("--parent", str(parent)))),
+                self.command("hosted"),
                 env={**os.environ, **({"CUTOUTD_API_KEY": key} if key else {}), **(environ or {})},
                 stderr=log,
                 stdout=subprocess.DEVNULL,
@@ -202,9 +200,10 @@ class Station:
             return [row for row in uploads(ledger) if request is None or row["request"] == request.id]
 
     def pause(self) -> None:
-        """Let nothing leave."""
-        subprocess.run(self.command("pause", "--hosted"), check=True, capture_output=True)
+        """As `cutoutd pause --hosted` does it."""
+        self.places.paused.touch()
 
     def resume(self) -> None:
-        """Let it go on, and what the service refused be tried again."""
-        subprocess.run(self.command("resume", "--hosted"), check=True, capture_output=True)
+        """As `cutoutd resume --hosted` does it."""
+        self.places.resumed.touch()
+        self.places.paused.unlink(missing_ok=True)

@@ -1,0 +1,117 @@
+"""Whole exchanges by each contract, against a service that checks what it is sent and really cuts."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from cutoutd.egress import Body, Outcome
+from cutoutd.hosted.key import Key
+from cutoutd.hosted.withoutbg import WithoutBg
+from tests.hosted_server import Behaviour, HostedServer, engine_cut
+from tests.integration.uploader_parts import answer, close, office, request
+from tests.integration.uploading import HEIGHT, KEY, WIDTH, picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def ball(width: int, height: int) -> bytes:
+    """A red ball on a pale ground."""
+    image = Image.new("RGB", (width, height), (214, 220, 216))
+    inset = width // 4, height // 4
+    ImageDraw.Draw(image).ellipse((*inset, width - inset[0], height - inset[1]), fill=(180, 40, 30))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=92)
+    return file.getvalue()
+
+
+def test_a_picture_is_really_cut(tmp_path: Path) -> None:
+    """With our own engine behind the service: the ball is there, and the ground is not."""
+    with HostedServer(cut=engine_cut()) as server:
+        shared = office(tmp_path, server)
+        reply = answer(shared, request(shared.places, ball(640, 480), width=640, height=480))
+        assert (reply.outcome, reply.body, reply.credits) == (Outcome.OK, Body.CUTOUT, 1.0)
+        with Image.open(shared.places.inbox / reply.file) as cutout:
+            alpha = np.asarray(cutout)[..., 3]
+        assert (alpha[240, 320], alpha[5, 5], alpha[475, 635]) == (255, 0, 0)
+        close(shared)
+
+
+def test_above_ten_megapixels_it_is_asked_for_in_two_parts(tmp_path: Path) -> None:
+    """A transparent PNG would be reduced."""
+    with HostedServer() as server:
+        shared = office(tmp_path, server)
+        width, height = 4000, 2501
+        content = picture(1, width=width, height=height)
+        reply = answer(shared, request(shared.places, content, width=width, height=height))
+        assert (reply.outcome, reply.body) == (Outcome.OK, Body.PARTS)
+        assert server.seen[0].fields["format"] == "zip"
+        with zipfile.ZipFile(shared.places.inbox / reply.file) as parts:
+            assert sorted(parts.namelist()) == ["alpha.png", "color.jpg"]
+        close(shared)
+
+
+def test_a_service_that_charges_nothing_needs_no_budget(tmp_path: Path) -> None:
+    """Rembg's contract: the matte alone, without a key, and nothing is kept, since nothing was paid."""
+    with HostedServer() as server:
+        shared = office(tmp_path, server, provider="rembg", max_credits_per_day=0)
+        reply = answer(shared, request(shared.places))
+        assert (reply.outcome, reply.body, reply.credits) == (Outcome.OK, Body.ALPHA, None)
+        with Image.open(shared.places.inbox / reply.file) as matte:
+            assert (matte.mode, matte.size) == ("L", (WIDTH, HEIGHT))
+        assert server.seen[0].path == "/api/remove"
+        assert set(server.seen[0].fields) == {"om", "file:file"}
+        assert "x-api-key" not in server.seen[0].headers
+        assert list((shared.places.root / "replies").iterdir()) == []
+        server.next(Behaviour.BAD_PICTURE)
+        assert "Could not identify" in answer(shared, request(shared.places, picture(2))).cause
+        close(shared)
+
+
+def test_withoutbg_of_ones_own(tmp_path: Path) -> None:
+    """The raw picture goes out, and the matte comes back; it is waited for until it is ready."""
+    with HostedServer() as server:
+        shared = office(tmp_path, server, provider="withoutbg", max_credits_per_day=0)
+        content = picture(1)
+        server.next(Behaviour.PAGE_503)
+        reply = answer(shared, request(shared.places, content))
+        assert (reply.outcome, reply.body) == (Outcome.OK, Body.ALPHA)
+        assert server.seen[1].path == "/v1/remove-background?output=matte"
+        assert server.seen[1].picture == content
+        close(shared)
+
+
+def test_the_cloud_of_withoutbg(tmp_path: Path) -> None:
+    """Base64 in JSON both ways; what is handed on is the matte itself."""
+    with HostedServer(key=KEY) as server:
+        provider = WithoutBg(key=Key(KEY), is_cloud=True, full_price=1.0)
+        shared = office(tmp_path, server, contract=provider)
+        content = picture(1)
+        reply = answer(shared, request(shared.places, content))
+        assert (reply.outcome, reply.body, server.seen[0].picture) == (Outcome.OK, Body.ALPHA, content)
+        with Image.open(shared.places.inbox / reply.file) as matte:
+            assert (matte.mode, matte.size) == ("L", (WIDTH, HEIGHT))
+        server.next(Behaviour.BAD_PICTURE)
+        assert "400: Could not identify" in answer(shared, request(shared.places, picture(2))).cause
+        server.next(Behaviour.PAGE_200)
+        reply = answer(shared, request(shared.places, picture(3)))
+        assert (reply.outcome, "there is no alpha_base64 in it" in reply.cause) == (Outcome.UNKNOWN, True)
+        close(shared)
+
+
+@pytest.mark.parametrize("behaviour", [Behaviour.OTHER_PICTURE, Behaviour.OPAQUE, Behaviour.BOMB])
+def test_what_is_in_a_picture_is_not_the_uploaders_to_see(tmp_path: Path, behaviour: Behaviour) -> None:
+    """It hands on the raw bytes of a wrong, an opaque or a monstrous one, and does not open them."""
+    with HostedServer() as server:
+        shared = office(tmp_path, server)
+        server.next(behaviour)
+        reply = answer(shared, request(shared.places))
+        assert reply.outcome is Outcome.OK
+        assert (shared.places.inbox / reply.file).read_bytes().startswith(b"\x89PNG")
+        close(shared)

@@ -1,0 +1,92 @@
+"""The uploader's parts put together in the test's own process, for tests that want one of them otherwise."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from cutoutd import egress
+from cutoutd.clock import Clock
+from cutoutd.egress import Places, Reply, Request
+from cutoutd.hosted.budget import Budget
+from cutoutd.hosted.courier import Courier
+from cutoutd.hosted.course import Course
+from cutoutd.hosted.leave import Ending
+from cutoutd.hosted.ledger import Ledger
+from cutoutd.hosted.office import Office
+from cutoutd.hosted.providers import provider_of
+from cutoutd.hosted.replies import Replies
+from cutoutd.hosted.route import Route
+from cutoutd.settings.assembly import assemble
+from cutoutd.settings.environment import Overrides
+from tests.integration.uploading import HEIGHT, WIDTH, picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cutoutd.hosted.provider import Provider
+    from tests.hosted_server import HostedServer
+
+
+def office(
+    directory: Path,
+    server: HostedServer,
+    *,
+    replies: type[Replies] = Replies,
+    ledger: type[Ledger] = Ledger,
+    contract: Provider | None = None,
+    **hosted: object,
+) -> Office:
+    """All that uploads share, in this process and not confined, with parts of the test's own."""
+    places = Places.under(directory)
+    places.make()
+    folder = {"name": "a", "input": "/in", "output": "/out", "route": "hosted"}
+    keys = {"enabled": True, "base_url": server.url, "max_credits_per_day": 9, **hosted}
+    document = {"hosted": keys, "folder": [folder]}
+    settings = assemble(document, Overrides(values={}, problems={}), origin="", base=None)
+    clock = Clock()
+    return Office(
+        settings=settings,
+        places=places,
+        ledger=ledger(places.root / "ledger.sqlite", create=True),
+        budget=Budget(settings),
+        route=Route(clock, megapixels_per_minute=0, at_once=1),
+        courier=Courier(settings.hosted),
+        provider=contract or provider_of(settings.hosted, None),
+        replies=replies(places, 30),
+        clock=clock,
+        key=None,
+        ending=Ending(),
+    )
+
+
+def close(office_: Office) -> None:
+    """Close what is open."""
+    office_.courier.close()
+    office_.ledger.__exit__(None, None, None)
+
+
+def request(places: Places, content: bytes = b"", *, width: int = WIDTH, height: int = HEIGHT) -> Request:
+    """A picture in the outbox: the same one each time, unless one is given."""
+    content, id_ = content or picture(1), egress.new_id()
+    (places.outbox / f"{id_}.jpg").write_bytes(content)
+    made = Request(
+        id=id_,
+        folder="a",
+        job=1,
+        why="",
+        file=f"{id_}.jpg",
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        width=width,
+        height=height,
+        source_sha256="0" * 64,
+    )
+    egress.put(places.outbox, made)
+    return made
+
+
+def answer(office_: Office, request_: Request) -> Reply:
+    """Take a request through its course; returns its reply."""
+    assert Course(office=office_, request=request_).run()
+    return egress.read_reply(office_.places.inbox / f"{request_.id}.json")
