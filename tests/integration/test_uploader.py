@@ -485,19 +485,15 @@ def test_budgets_are_kept_with_what_is_under_way(tmp_path: Path) -> None:
         assert "[hosted] allows 1.25 credits a day" in station.told()["folders"]["large"]["why"]
 
 
-def test_small_pictures_at_the_rate_of_two_hundred_in_half_a_minute(tmp_path: Path) -> None:
-    """With a service that answers in 1 s and allows 8 at once: never more, and over 8 connections."""
+def test_a_service_s_places_are_filled_and_never_more(tmp_path: Path) -> None:
+    """One that answers in 0.5 s and allows 8 at once; how fast that is over many is measured in torture/uploads.py."""
     hosted = {"concurrency": "8", "timeout_s": "30.0"}
     with (
-        HostedServer(delay_s=1.0, at_once=8) as server,
+        HostedServer(delay_s=0.5, at_once=8) as server,
         Station(tmp_path, server.url, hosted=hosted) as station,
     ):
-        requests = [station.request(picture(n)) for n in range(64)]
+        requests = [station.request(picture(n)) for n in range(32)]
         station.start()
-        begun_s = time.monotonic()
-        while len(list(station.places.inbox.glob("*.json"))) < len(requests):
-            assert time.monotonic() - begun_s < len(requests) * 30 / 200
-            time.sleep(0.1)
         assert {station.reply(one).outcome for one in requests} == {Outcome.OK}
         assert {one.status for one in server.seen} == {200}
         assert (server.most_at_once, server.connections) == (8, 8)

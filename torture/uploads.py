@@ -1,0 +1,127 @@
+"""Kills the uploader at random moments, many times, and measures how fast it is when nobody does.
+
+    python -m torture.uploads [ROUNDS] [SEED]
+
+A picture that was sent whole must not be sent again by itself, every one gets its reply, and what the ledger says left is
+at least what the service got.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+from tests.hosted_server import HostedServer
+from tests.integration.uploading import KEY, Station, picture
+
+from cutoutd import egress
+from cutoutd.egress import Outcome, Reply
+from torture.figures import Figures, note, report
+
+PROMISE: Final = "killed at any moment: no picture sent whole twice, no reply lost, every byte in the ledger"
+ROUNDS: Final = 20
+PICTURES: Final = 40
+MOST_S: Final = 0.9
+SMALL: Final = 200
+IN_S: Final = 30.0
+
+
+class Campaign:
+    """Counts, and what went wrong."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.counts: dict[str, Any] = {"seed": seed, "kills": 0, "pictures": 0, "unknown": 0}
+        self.violations: list[str] = []
+
+    def round(self, directory: Path) -> None:
+        """One configuration, killed until all its pictures have their reply."""
+        with (
+            HostedServer(key=KEY, delay_s=0.15) as server,
+            Station(directory, server.url, hosted={"concurrency": "4"}) as station,
+        ):
+            requests = [station.request(picture(number)) for number in range(PICTURES)]
+            replies: dict[str, Reply] = {}
+            while len(replies) < len(requests):
+                station.start()
+                end_s = time.monotonic() + self.random.uniform(0.0, MOST_S)
+                while time.monotonic() < end_s:
+                    time.sleep(0.01)
+                station.kill()
+                self.counts["kills"] += 1
+                self.collect(station, replies)
+            rows = station.rows()
+            self.counts["pictures"] += len(requests)
+            self.counts["unknown"] += sum(one.outcome is Outcome.UNKNOWN for one in replies.values())
+            self.judge(server, rows)
+
+    def collect(self, station: Station, replies: dict[str, Reply]) -> None:
+        """Look into the inbox: a reply that was there says the same later."""
+        for reply in egress.replies(station.places):
+            earlier = replies.setdefault(reply.id, reply)
+            if earlier.outcome is not reply.outcome:
+                self.violations.append(f"first {earlier.outcome}, then {reply.outcome}")
+            if reply.outcome is Outcome.OK and not station.body(reply).startswith(b"\x89PNG"):
+                self.violations.append("a reply without its picture")
+
+    def judge(self, server: HostedServer, rows: list[dict[str, Any]]) -> None:
+        """Compare what the service saw with what the ledger says."""
+        whole = Counter(one.picture for one in server.seen if one.picture)
+        if twice := sum(count > 1 for count in whole.values()):
+            self.violations.append(f"{twice} pictures were sent whole more than once")
+        if len(rows) < len(server.seen):
+            self.violations.append(f"{len(server.seen)} requests came, and the ledger has {len(rows)}")
+        got = sum(len(one.picture) for one in server.seen)
+        if sum(row["bytes"] for row in rows) < got:
+            self.violations.append("more bytes came than the ledger says")
+
+    def rate(self, directory: Path) -> None:
+        """How long small pictures take with a service that answers in 1 s and allows 8 at once."""
+        with (
+            HostedServer(key=KEY, delay_s=1.0, at_once=8) as server,
+            Station(directory, server.url, hosted={"concurrency": "8", "timeout_s": "30.0"}) as station,
+        ):
+            for number in range(SMALL):
+                station.request(picture(number))
+            station.start()
+            begun_s = time.monotonic()
+            while len(list(station.places.inbox.glob("*.json"))) < SMALL:
+                time.sleep(0.05)
+                if time.monotonic() > begun_s + 2 * IN_S:
+                    break
+            took_s = time.monotonic() - begun_s
+            self.counts["small pictures"] = SMALL
+            self.counts["in, s"] = round(took_s, 1)
+            self.counts["connections"] = server.connections
+            if took_s > IN_S or {one.status for one in server.seen} != {200}:
+                self.violations.append(f"{SMALL} pictures took {took_s:.1f} s, or were refused")
+
+
+def main(arguments: list[str]) -> int:
+    """Run, and print the figures."""
+    rounds = int(arguments[0]) if arguments else ROUNDS
+    campaign = Campaign(int(arguments[1]) if len(arguments) > 1 else 1)
+    root = Path(tempfile.mkdtemp(prefix="torture-uploads-"))
+    for number in range(rounds):
+        note(f"round {number + 1} of {rounds}: {campaign.counts}")
+        campaign.round(root / str(number))
+    campaign.rate(root / "rate")
+    shutil.rmtree(root, ignore_errors=True)
+    return report(
+        Figures(
+            campaign="uploads",
+            promise=PROMISE,
+            counts=campaign.counts,
+            violations=tuple(campaign.violations),
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
