@@ -16,7 +16,7 @@ from cutoutd.hosted.provider import Upload
 from cutoutd.hosted.removebg import RemoveBg
 from cutoutd.settings.schema import HostedSettings
 from tests.hosted_server import HostedServer
-from tests.integration.tools import need
+from tests.integration.tools import give_up, need
 from tests.integration.uploader_parts import answer, close, office, request
 from tests.integration.uploading import Station, picture
 
@@ -137,6 +137,17 @@ def test_a_key_that_others_can_read_ends_it_at_once(tmp_path: Path) -> None:
         assert f"{key}: others can read the service's key (mode 0644)" in ended.stderr
         assert "s3cret" not in ended.stderr
         assert server.seen == []
+
+
+def test_another_users_state_directory_is_left_alone(tmp_path: Path) -> None:
+    """What is made there would be unreadable to its owner."""
+    if os.geteuid():
+        give_up("only root can give a directory away")
+    station = Station(tmp_path, "http://127.0.0.1:9")
+    os.chown(station.state, 65534, -1)
+    ended = subprocess.run(station.command("hosted"), capture_output=True, text=True, check=False)
+    assert (ended.returncode, "belongs to user id 65534" in ended.stderr) == (2, True)
+    assert not (station.places.root / "ledger.sqlite").exists()
 
 
 def test_without_a_tagged_folder_there_is_no_uploader(tmp_path: Path) -> None:

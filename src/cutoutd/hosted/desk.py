@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cutoutd.hosted.office import Office
 
 _LOOK_S: Final = 0.25
+_IDLE_S: Final = 5.0
 
 
 class Desk:
@@ -67,7 +68,8 @@ class Desk:
                     del self._waiting[request.id]
                     self._in_hand[request.id] = request
                     return request
-                self._changed.wait(_LOOK_S)
+                # Nothing waits: somebody says so when that changes. What waits for money or for the route is asked.
+                self._changed.wait(_LOOK_S if self._waiting else _IDLE_S)
             return None
 
     def done(self, request: Request, *, finished: bool) -> None:
@@ -77,6 +79,11 @@ class Desk:
             if not finished:
                 self._waiting[request.id] = request
             self._changed.notify()
+
+    def close(self) -> None:
+        """Let nobody wait any longer: the uploader is to end."""
+        with self._changed:
+            self._changed.notify_all()
 
     def counts(self) -> tuple[Counter[str], Counter[str]]:
         """How many requests wait, and how many are in hand, by folder."""

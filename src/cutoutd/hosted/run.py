@@ -101,6 +101,13 @@ def _held(places: Places) -> Iterator[None]:
     """The directories, for this process alone."""
     try:
         places.make()
+        owner = places.root.parent.stat().st_uid
+        if owner != os.geteuid():  # files made there would be unreadable to them
+            raise UsageError(
+                f"this state directory belongs to user id {owner}, and you are {os.geteuid()}",
+                path=places.root.parent,
+                advice="Run the command as the user the daemon runs as.",
+            )
         descriptor = os.open(places.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StorageError(f"the system says: {error.strerror}", path=places.root) from error
@@ -122,5 +129,6 @@ def _end_on_signals(ending: Ending) -> None:
             os._exit(128 + number)  # what has no answer is unknown; the next start says so
         ending.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    # SIGHUP: the terminal it was started from is closed.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, end)

@@ -1,6 +1,12 @@
 """What the uploader says of itself, for `cutoutd status` and whoever else looks: STATE/hosted/status.json.
 
-It must not import the HTTP client: reading it takes none.
+    schema, pid (null once it has ended), at, provider, host, sandbox (active layers)
+    route          open | waiting | offline | paused; why: in words; wait_s: until it is tried again
+    in_flight, waiting          requests in hand, and in the outbox
+    today          uploads, bytes, credits, of the day in UTC, without those under way
+    folders        by name: uploads, bytes, credits, in_flight, waiting, why (its money is used up)
+
+It is written at most once a second, and when something has changed. It must not import the HTTP client: reading it takes none.
 """
 
 from __future__ import annotations

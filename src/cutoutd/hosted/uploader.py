@@ -85,6 +85,7 @@ class Uploader:
             self._look()
             self._office.ending.wait(LOOK_S)
         self._office.ending.set()
+        self._desk.close()
         deadline_s = self._office.clock.monotonic_s() + DRAIN_S
         for thread in self._threads:
             thread.join(max(0.0, deadline_s - self._office.clock.monotonic_s()))
