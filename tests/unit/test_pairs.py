@@ -253,6 +253,18 @@ def test_the_raw_file_takes_the_place_of_a_jpeg_that_cannot_be_read(shoot: Shoot
     assert shoot.cut() == {"a.NEF"}
 
 
+def test_a_jpeg_that_failed_is_not_waited_for_under_another_spelling(shoot: Shoot) -> None:
+    """A share or disk that does not tell capitals apart has it under both names; here a link does."""
+    shoot.put("a.JPG", BAD)
+    shoot.finish()
+    (shoot.root / "a.jpg").hardlink_to(shoot.root / "a.JPG")
+    shoot.put("a.NEF")
+    for _ in range(30):
+        shoot.clock.advance(1)
+        shoot.arrivals.accept_the_quiet()
+    assert shoot.states == {"a.JPG": "failed", "a.NEF": "queued"}
+
+
 def test_the_raw_file_takes_the_place_of_a_jpeg_that_is_removed_before_its_turn(shoot: Shoot) -> None:
     """Also after a restart, when only the journal knows why it was left out."""
     shoot.put("a.JPG")

@@ -93,10 +93,11 @@ class Pairing:
             if one.stands and not (one.left_out and kind is self._wanted):
                 return LeaveOut(partner=one.path)
         if kind is not self._wanted:
-            known = {one.path for one in found if one.known}
+            # Where the file system does not tell capitals from small letters, a partner is there under both names.
+            known = {one.path.casefold() for one in found if one.known}
             for other in partners(path):
                 if (
-                    other not in known
+                    other.casefold() not in known
                     and self._rules.takes_file(other)
                     and look(self._root, other) is not None
                 ):
