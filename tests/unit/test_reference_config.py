@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.jobs import Channels, Format, Profile
 from cutoutd.settings import load
 from cutoutd.settings.choices import Order, Originals, Watch
 from cutoutd.settings.dump import as_toml
@@ -115,6 +116,22 @@ def test_the_examples_do_what_they_are_for() -> None:
     assert (share.watch, share.file_mode) == (Watch.POLL, 0o664)
     assert shop.originals is Originals.MOVE
     assert shop.review_below > 0
+
+
+@pytest.mark.usefixtures("home")
+def test_the_examples_with_several_renditions_make_what_they_promise() -> None:
+    """A white square and a transparent cutout at once; TIFFs with the camera's own profile."""
+    square, cutout = load.load(CONFIG / "examples" / "marketplace.toml", {}).folder[0].recipe().renditions
+    assert (square.format, square.canvas, square.colour, square.scale) == (
+        Format.JPEG,
+        (2000, 2000),
+        (255, 255, 255),
+        0.85,
+    )
+    assert (cutout.format, cutout.is_transparent, cutout.canvas) == (Format.PNG, True, None)
+    layout, mask, _ = load.load(CONFIG / "examples" / "designer.toml", {}).folder[0].recipe().renditions
+    assert (layout.format, layout.profile, layout.is_transparent) == (Format.TIFF, Profile.KEEP, True)
+    assert mask.channels is Channels.ALPHA
 
 
 @pytest.mark.parametrize(
