@@ -88,7 +88,11 @@ def _foretell(chosen: Settings) -> None:
         print(line)
     price = chosen.hosted.expected_credits
     for folder in chosen.tagged:
-        count = pictures_in(folder)
+        try:
+            count = pictures_in(folder)
+        except OSError as error:
+            print(f"{folder.name}: {printable(str(folder.input))} cannot be read now ({error.strerror})")
+            continue
         most = f"at most {count * price:g} credits" if price else "no credits"
         print(f"{folder.name}: {count} pictures are there; if all of them were sent: {most}")
     waiting = list(requests(Places.under(chosen.service.state_dir)))
