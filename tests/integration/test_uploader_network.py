@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 from typing import TYPE_CHECKING
@@ -24,44 +25,41 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_service_that_cannot_prove_who_it_is_gets_nothing(tmp_path: Path) -> None:
-    """Not even the request's headers; and a person is told."""
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A certificate for this machine that no authority has signed, and its key."""
     need("openssl")
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-keyout",
-            str(key),
-            "-out",
-            str(certificate),
-            "-days",
-            "2",
-            "-subj",
-            "/CN=127.0.0.1",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-        ],
-        check=True,
-        capture_output=True,
-    )
-    with (
-        HostedServer(tls=(str(certificate), str(key))) as server,
-        Station(tmp_path / "station", server.url) as station,
-    ):
-        environ = {"SSL_CERT_FILE": str(certificate)}  # what others would believe
+    directory = tmp_path_factory.mktemp("papers")
+    certificate, key = str(directory / "cert.pem"), str(directory / "key.pem")
+    options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
+    command = ["openssl", *options.split(), "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return certificate, key
+
+
+def test_a_service_that_cannot_prove_who_it_is_gets_nothing(tmp_path: Path, papers: tuple[str, str]) -> None:
+    """Not even the request's headers; and a person is told."""
+    with HostedServer(tls=papers) as server, Station(tmp_path, server.url) as station:
+        environ = {"SSL_CERT_FILE": papers[0]}  # what others would believe
         waiting = station.start(environ=environ).request(picture(1))
         assert "cannot prove that it is who it says" in station.wait_for_route("paused")["why"]
         assert station.is_waiting(waiting)
         assert station.rows() == []
         assert server.seen == []
+
+
+def test_a_service_that_can_is_talked_to_encrypted(tmp_path: Path, papers: tuple[str, str]) -> None:
+    """From inside the sandbox; the client is given another list of authorities from outside."""
+    patch = tmp_path / "patch"
+    patch.mkdir()
+    shutil.copy(papers[0], patch / "authorities.pem")  # Python's own path is what it may read
+    code = f"import certifi\ncertifi.where = lambda: {str(patch / 'authorities.pem')!r}\n"
+    (patch / "sitecustomize.py").write_text(code)
+    with HostedServer(tls=papers) as server, Station(tmp_path / "station", server.url) as station:
+        environ = {"PYTHONPATH": str(patch)}
+        sent = station.start(environ=environ).request(picture(1))
+        assert station.reply(sent).outcome is Outcome.OK
+        assert server.seen[0].is_whole
 
 
 def test_no_proxy_and_no_password_is_picked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
