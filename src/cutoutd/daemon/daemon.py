@@ -59,7 +59,11 @@ if TYPE_CHECKING:
 FIRST_LOOK_S: Final = 2.0
 """How long the start waits for every folder: one that hangs gets its workers later."""
 
-JOIN_S: Final = 2.0
+JOIN_S: Final = 10.0
+"""How long the end waits for a folder that answers, to leave nothing staged; a busy disk may need seconds."""
+
+HANGING_JOIN_S: Final = 2.0
+"""And for one that does not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -355,8 +359,9 @@ class Daemon:
             self._pool.close()
         for folder in self._folders.everyone:
             folder.stop()
-        end_s = self._clock.monotonic_s() + JOIN_S
+        begun_s = self._clock.monotonic_s()
         for folder in self._folders.everyone:
+            end_s = begun_s + (JOIN_S if folder.is_there else HANGING_JOIN_S)
             folder.join(max(0.0, end_s - self._clock.monotonic_s()))
 
     def _outcome(self, tally: Tally) -> Outcome:
