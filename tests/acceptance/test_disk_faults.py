@@ -147,7 +147,7 @@ def pauses_and_resumes(site: Site, place: str, word: str, names: list[str]) -> N
         site.drop(f"{name}.jpg")
     site.wait_for_pause(word)
     assert str(site.at[place]) in site.standing()["why"]
-    assert "paused" in site.status()
+    assert "PAUSED" in site.status()
     assert load(site) < BUSY
     assert site.done() == before
     assert site.untouched()

@@ -70,7 +70,7 @@ def test_poison_costs_two_attempts_of_one_file_and_the_others_are_cut(bench: Ben
         }
     )
     drop_plain(bench, "crash.jpg", 61, 60, "RGB")
-    drop_plain(bench, "huge.png", 7_000, 7_000, "RGBA")
+    drop_plain(bench, "huge.png", 10_000, 10_000, "RGBA")
     for number in range(4):
         bench.drop(f"good-{number}.jpg", number)
     run = subprocess.run(
