@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +45,9 @@ KINDS: tuple[tuple[str, tuple[str, ...], Kept], ...] = (
     ("move", ('originals = "move"',), Kept.MOVE),
     ("delete", ('originals = "delete"',), Kept.DELETE),
 )
+
+
+_BLAMED = "SELECT 1 FROM job WHERE attempts > 0 AND state NOT IN ('done', 'review', 'failed')"
 
 
 @dataclass(slots=True)
@@ -155,11 +158,17 @@ class Lane:
 
     def _kill_a_worker(self, running: Running) -> None:
         workers = [pid for pid in session(running.pid) if pid != running.pid]
-        if workers:
+        # Twice over one picture would be the picture's fault, as far as anybody can tell.
+        if workers and not self._has_been_blamed():
             with suppress(ProcessLookupError):
                 os.kill(self.chance.choice(workers), signal.SIGKILL)
             with self.findings.lock:
                 self.findings.workers += 1
+
+    def _has_been_blamed(self) -> bool:
+        with suppress(sqlite3.Error), closing(sqlite3.connect(self.site.state / "journal.sqlite")) as journal:
+            return bool(journal.execute(_BLAMED).fetchone())
+        return True
 
     def check(self) -> None:
         """Let it come to rest, and look."""

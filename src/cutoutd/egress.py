@@ -7,6 +7,7 @@ beside it that is whole and synced before the file has its name. It must not tou
     STATE/hosted/inbox/ID.json, ID.body     written by the uploader; taken away by the supervisor once it is done with it
     STATE/hosted/paused                     while it is there, nothing leaves
     STATE/hosted/resumed                    a person says: try again; taken away by the uploader
+    STATE/hosted/renewed                    the configuration is another one now; taken away by the uploader, which begins anew
     STATE/hosted/replies/, ledger.sqlite, status.json    the uploader's own
 
 Removing a request withdraws it: its upload stops before the next byte.
@@ -155,6 +156,11 @@ class Places:
     def resumed(self) -> Path:
         """A person says that what the service refused may be tried again."""
         return self.root / "resumed"
+
+    @property
+    def renewed(self) -> Path:
+        """The supervisor says that another configuration is in force; the uploader read its own at its start."""
+        return self.root / "renewed"
 
     def make(self) -> None:
         """Make what is missing, for the owner's eyes only.

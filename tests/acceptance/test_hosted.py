@@ -232,6 +232,21 @@ def test_a_tag_that_is_removed_stops_an_upload_before_its_next_byte(
     assert sidecar["egress"]["withdrawn"]  # some bytes had left, and that is said
 
 
+def test_a_folder_that_a_reload_tags_is_uploaded_from(shop: Shop, start: Callable[..., Daemon]) -> None:
+    """The uploader reads the configuration anew as well; until then it would refuse what it does not know."""
+    shop.configure("hosted")
+    daemon = start("--config", shop.config)
+    shop.bench.wait_for((shop.bench.root / "own-state/hosted/status.json").exists, "the uploader")
+    text = shop.config.read_text("utf-8")
+    shop.config.write_text(text.replace('route = "local"', 'route = "hosted"'), encoding="utf-8")
+    daemon.process.send_signal(signal.SIGHUP)
+    shop.bench.wait_for(lambda: b"hosted.begins-anew" in (shop.bench.root / "log").read_bytes(), "the reload")
+    shop.drop("private", "b.jpg", picture(2))
+    shop.bench.wait_for((shop.bench.root / "private-out/b.png.json").exists, "the hosted cutout")
+    assert shop.sidecar("private", "b.png")["route"] == "hosted"
+    assert daemon.end() == 0
+
+
 def test_with_local_only_nothing_leaves(shop: Shop) -> None:
     """A folder that knows another way goes it; one that does not is refused, and says so."""
     shop.configure("local-then-hosted", "escalate_below = 1")

@@ -39,9 +39,12 @@ def kept(command: Sequence[str]) -> Iterator[None]:
     Args:
         command: the uploader; it is told by ``--parent`` whose end is its own.
     """
+    from cutoutd.settings.environment import KEY_VARIABLE  # noqa: PLC0415 -- the keeper itself is to stay small
+
     me = [sys.executable, "-P", "-m", "cutoutd.cli.keeper", str(os.getpid()), *command]
     # A process group of its own: a Ctrl-C in the terminal is for the supervisor, which ends it when it has ended.
     keeper = subprocess.Popen(me, stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603 -- our own program
+    os.environ.pop(KEY_VARIABLE, None)  # the uploader has it; neither workers nor the owner's hooks are to
     try:
         yield
     finally:

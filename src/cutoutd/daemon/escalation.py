@@ -96,6 +96,11 @@ class Escalation:
         for job in self._post.reconcile(self._journal.queue.uploading(), self._journal.queue.answered()):
             self._journal.queue.plan(job.id, Plan.of(job.detail).detail())
 
+    def renew(self) -> None:
+        """Another configuration is in force."""
+        if self._post is not None:
+            self._post.renew()
+
     def address(self, job: Job, folder: HotFolder) -> Job:
         """Write the way that a job is to go into it, which stands in its detail from then on."""
         _, plan = way_of(folder.folder, Plan.of(job.detail), self._hosted(folder))

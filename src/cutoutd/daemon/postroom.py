@@ -97,6 +97,20 @@ class PostRoom:
         """Why nothing of a folder can be uploaded just now; empty while it can."""
         return self.closed or self._refused.get(folder, "")
 
+    def renew(self) -> None:
+        """Have the uploader read the configuration anew; until it has, it refuses what it does not know to be tagged.
+
+        Raises:
+            JournalError: the disk refuses.
+        """
+        try:
+            self.places.renewed.touch(mode=0o600)
+        except OSError as error:
+            raise JournalError(
+                f"the uploader cannot be told: {error.strerror}", path=self.places.root
+            ) from error
+        self._awaited_until_s = self._clock.monotonic_s() + START_S
+
     def look(self, *, rebuilt: bool) -> None:
         """See how the way out stands.
 

@@ -174,6 +174,7 @@ class Supervisor:
             self._pool.recycle()  # they were bound to the old folders and limits
             self._next_tick_s = 0.0
             self._has_begun = False
+            self._escalation.renew()
         dispatched = self._stop_at_s is None and self._dispatch()
         return self._once and not dispatched and self._is_exhausted()
 

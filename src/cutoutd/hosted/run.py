@@ -73,6 +73,7 @@ def run(settings: Settings, *, clock: Clock, environ: MutableMapping[str, str], 
         # Only now: a thread that is there earlier would not be confined by every kernel.
         logs.configure(level=settings.service.log_level, log_format=settings.service.log_format)
         _end_on_signals(ending)
+        places.renewed.unlink(missing_ok=True)  # what it told of was read just now
         left_open = ledger.close_left_open(_KILLED)
         if left_open:
             logs.get().warning("hosted.unknown", uploads=left_open, why=_KILLED)

@@ -100,6 +100,10 @@ class Uploader:
             self._log.warning("hosted.orphaned")
             office.ending.set()
             return
+        if self._is_outdated():
+            self._log.info("hosted.begins-anew")
+            office.ending.set()  # whoever started it starts it again, and it reads the configuration then
+            return
         paused = os.path.lexists(office.places.paused)
         self._was_paused = paused
         self._desk.pause(paused=paused)
@@ -122,6 +126,14 @@ class Uploader:
             if removed := office.replies.trim(office.clock.now_us() / 1e6):
                 self._log.info("hosted.forgot", replies=removed)
         self._tell()
+
+    def _is_outdated(self) -> bool:
+        """Whether the supervisor has another configuration by now than was read here."""
+        try:
+            self._office.places.renewed.unlink()
+        except OSError:
+            return False
+        return True
 
     def _read(self, ids: list[str]) -> list[Request]:
         """The new requests, the oldest first; what is none is passed over until it is one."""
