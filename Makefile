@@ -42,7 +42,7 @@ lint: env
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 # All campaigns, or some: make torture CAMPAIGNS="kills lostwrites"
 torture: env

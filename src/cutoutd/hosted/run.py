@@ -30,6 +30,7 @@ from cutoutd.settings.environment import KEY_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
+    from pathlib import Path
 
     from cutoutd.clock import Clock
     from cutoutd.settings.schema import Settings
@@ -97,18 +98,30 @@ def run(settings: Settings, *, clock: Clock, environ: MutableMapping[str, str], 
         Uploader(office, layers=layers, parent=parent).run()
 
 
+def _check_owner(root: Path) -> None:
+    """Leave another user's alone: files made there would be unreadable to them.
+
+    Under a service manager the directory above is an empty one of its own, so what is there counts, the nearest first.
+
+    Raises:
+        UsageError: it is another user's.
+        OSError: it cannot be looked at.
+    """
+    there = next((place for place in (root, root.parent) if place.exists()), None)
+    if there is not None and (owner := there.stat().st_uid) != os.geteuid():
+        raise UsageError(
+            f"this state directory belongs to user id {owner}, and you are {os.geteuid()}",
+            path=there,
+            advice="Run the command as the user the daemon runs as.",
+        )
+
+
 @contextmanager
 def _held(places: Places) -> Iterator[None]:
     """The directories, for this process alone."""
     try:
+        _check_owner(places.root)
         places.make()
-        owner = places.root.parent.stat().st_uid
-        if owner != os.geteuid():  # files made there would be unreadable to them
-            raise UsageError(
-                f"this state directory belongs to user id {owner}, and you are {os.geteuid()}",
-                path=places.root.parent,
-                advice="Run the command as the user the daemon runs as.",
-            )
         descriptor = os.open(places.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StorageError(f"the system says: {error.strerror}", path=places.root) from error
