@@ -15,6 +15,7 @@ from cutoutd import egress
 from cutoutd.egress import Body, Outcome
 from cutoutd.hosted.ledger import FILE_NAME
 from tests.hosted_server import Alpha, Behaviour, HostedServer, Rgb
+from tests.integration.parts import until
 from tests.integration.uploading import HEIGHT, KEY, LARGE, PATIENCE_S, WIDTH, Station, large, picture
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def test_a_picture_is_cut(station: Station, server: HostedServer) -> None:
     assert reply.at
     with Image.open(io.BytesIO(station.body(reply))) as cutout:
         assert (cutout.mode, cutout.size) == ("RGBA", (WIDTH, HEIGHT))
-    assert list(station.places.outbox.glob(f"{request.id}*")) == []
+    until(lambda: not list(station.places.outbox.glob(f"{request.id}*")), "the request to be taken away")
     (row,) = station.rows(request)
     assert (row["end"], row["bytes"], row["credits"], row["status"]) == ("ok", request.bytes, 0.25, 200)
     assert (row["folder"], row["job"], row["why"]) == ("tagged", 7, "the folder's route is hosted")

@@ -101,19 +101,21 @@ def run(settings: Settings, *, clock: Clock, environ: MutableMapping[str, str], 
 def _check_owner(root: Path) -> None:
     """Leave another user's alone: files made there would be unreadable to them.
 
-    Under a service manager the directory above is an empty one of its own, so what is there counts, the nearest first.
+    Under a service manager the directory above is an empty one of root's, in which ours alone is bound.
 
     Raises:
         UsageError: it is another user's.
         OSError: it cannot be looked at.
     """
-    there = next((place for place in (root, root.parent) if place.exists()), None)
-    if there is not None and (owner := there.stat().st_uid) != os.geteuid():
-        raise UsageError(
-            f"this state directory belongs to user id {owner}, and you are {os.geteuid()}",
-            path=there,
-            advice="Run the command as the user the daemon runs as.",
-        )
+    me = os.geteuid()
+    is_bound = root.exists() and root.stat().st_uid == me
+    for place, allowed in ((root, (me,)), (root.parent, (me, 0) if is_bound else (me,))):
+        if place.exists() and (owner := place.stat().st_uid) not in allowed:
+            raise UsageError(
+                f"this state directory belongs to user id {owner}, and you are {me}",
+                path=place,
+                advice="Run the command as the user the daemon runs as.",
+            )
 
 
 @contextmanager
