@@ -1,0 +1,89 @@
+"""What one way cannot do, the other may: the hosted route's decisions over a real journal and real boxes."""
+
+from __future__ import annotations
+
+from collections import deque
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from cutoutd.daemon.escalation import Escalation
+from cutoutd.daemon.postroom import PostRoom
+from cutoutd.daemon.route import Plan
+from cutoutd.jobs import Failure
+from tests.integration.hall import Hall
+from tests.integration.parts import folder_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cutoutd.daemon.hotfolder import HotFolder
+    from tests.conftest import FakeClock
+
+
+@pytest.fixture
+def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
+    """A journal with jobs in it."""
+    made = Hall(tmp_path, clock)
+    yield made
+    made.end()
+
+
+def escalation_of(hall: Hall) -> Escalation:
+    """With boxes of its own."""
+    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0)
+    post.open()
+    made = Escalation(hall.journal, post, deque(), hall.clock, workers=1)
+    made.begin({})
+    return made
+
+
+def failure(code: str) -> Failure:
+    """A lasting one."""
+    return Failure(code=code, title="t", cause="it does not run", advice="a", permanent=True)
+
+
+@pytest.mark.parametrize(
+    ("route", "code", "rescued"),
+    [
+        ("local-then-hosted", "Inference", True),
+        ("local-then-hosted", "Picture", False),
+        ("hosted", "Inference", False),
+        ("local", "Inference", False),
+    ],
+)
+def test_a_model_that_does_not_run_here_sends_the_picture_on(
+    hall: Hall,
+    tmp_path: Path,
+    route: str,
+    code: str,
+    rescued: bool,  # noqa: FBT001 -- a case
+) -> None:
+    """And says why; a broken picture is broken everywhere, and without a tag nothing is sent on."""
+    (number,) = hall.accept("a.jpg")
+    escalation = escalation_of(hall)
+    hot = cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route=route)))
+    assert escalation.rescues(hall.job(number), hot, failure(code)) is rescued
+    plan = Plan.of(hall.job(number).detail)
+    assert ("does not run" in plan.why) is rescued
+
+
+def test_a_reply_that_is_no_matte_leaves_the_local_result(hall: Hall, tmp_path: Path) -> None:
+    """What was sent for it stays known."""
+    (number,) = hall.accept("a.jpg")
+    escalation = escalation_of(hall)
+    reply = {
+        "id": "0" * 32, "outcome": "ok", "body": "alpha", "file": f"{'0' * 32}.body", "bytes": 9,
+        "provider": "removebg", "host": "h", "sha256": "a" * 64, "at": "", "credits": 1.0,
+        "repeated": False, "cause": "", "advice": "",
+    }  # fmt: skip
+    hall.journal.queue.plan(number, {"reply": reply, "why": "its score"})
+    hot = cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route="local-then-hosted")))
+    assert escalation.rescues(hall.job(number), hot, failure("Reply"))
+    plan = Plan.of(hall.job(number).detail)
+    assert plan.reply is None
+    assert plan.settled == "it does not run"
+    assert plan.egress is not None
+    assert plan.egress["bytes"] == 9
