@@ -90,13 +90,15 @@ def over(
         uint8 (h, w, 3): the cutout's own pixels, bit for bit, where it is opaque.
     """
     pixels, behind = cutout.reshape(-1, 4), backdrop.reshape(-1, 3)
-    if shadow is not None:
-        fallen = np.flatnonzero(shadow)
-        behind[fallen] = np.rint(behind[fallen] * (1 - shadow.ravel()[fallen])[:, np.newaxis])
     alpha = np.asarray(cv2.extractChannel(cutout, 3), np.uint8)
-    cv2.copyTo(cv2.cvtColor(cutout, cv2.COLOR_RGBA2RGB), (alpha == _OPAQUE).view(np.uint8), backdrop)
     soft = np.flatnonzero((alpha - np.uint8(1)) < _OPAQUE - 1)  # 0 wraps round to 255
     seen, ground = pixels[soft].astype(np.float32), behind[soft].astype(np.float32)
+    if shadow is not None:
+        light = 1 - shadow.ravel()
+        fallen = np.flatnonzero(shadow)
+        behind[fallen] = np.rint(behind[fallen] * light[fallen, np.newaxis])
+        ground *= light[soft, np.newaxis]  # of what is soft, from the unrounded
+    cv2.copyTo(cv2.cvtColor(cutout, cv2.COLOR_RGBA2RGB), (alpha == _OPAQUE).view(np.uint8), backdrop)
     behind[soft] = np.rint(ground + (seen[:, :3] - ground) * (seen[:, 3:] / _OPAQUE))
     return backdrop
 
