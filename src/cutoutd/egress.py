@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "cutoutd.parcel/1"
 
+STATUS_SCHEMA: Final = "cutoutd.hosted/1"
+_MAX_STATUS_BYTES: Final = 1 << 20
+
 MAX_BYTES: Final = 64 << 10
 """Of a parcel's JSON; an honest one has less than 4 KiB."""
 
@@ -158,6 +161,11 @@ class Places:
         return self.root / "resumed"
 
     @property
+    def status(self) -> Path:
+        """What the uploader says of itself; see `cutoutd.hosted.status`."""
+        return self.root / "status.json"
+
+    @property
     def renewed(self) -> Path:
         """The supervisor says that another configuration is in force; the uploader read its own at its start."""
         return self.root / "renewed"
@@ -247,6 +255,18 @@ def take_away(directory: Path, id_: str) -> None:
         (directory / f"{id_}.{suffix}").unlink(missing_ok=True)
 
 
+def uploader_status(places: Places) -> dict[str, Any]:
+    """What a living uploader says of itself; empty if none lives."""
+    try:
+        with places.status.open("rb") as file:
+            found = json.loads(file.read(_MAX_STATUS_BYTES))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict) or found.get("schema") != STATUS_SCHEMA or not _lives(found.get("pid")):
+        return {}
+    return found
+
+
 def clear(places: Places) -> None:
     """Throw away what waits to leave, and what came back: in this run nothing does either.
 
@@ -288,3 +308,15 @@ def _checked(kind: type[_P], fields: dict[str, Any], path: Path) -> _P:
     except ValidationError as error:
         raise ParcelError(f"{path}: {error.errors()[0]['msg']}") from error
     return parcel
+
+
+def _lives(pid: object) -> bool:
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True

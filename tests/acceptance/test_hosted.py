@@ -162,6 +162,16 @@ def test_a_service_without_credits_stops_its_own_folder_alone(shop: Shop) -> Non
     assert shop.states() == {"a.jpg": "done", "b.jpg": "done"}
 
 
+def test_a_service_that_asks_for_a_little_time_gets_it(shop: Shop) -> None:
+    """`--once` does not end over a 429 that says when to come again."""
+    shop.server.retry_after = "3"
+    shop.configure("hosted")
+    shop.drop("shop", "a.jpg", picture(1))
+    shop.server.next(Behaviour.TOO_MANY)
+    assert shop.once() == 0
+    assert [seen.status for seen in shop.server.seen] == [429, 200]
+
+
 def test_what_may_have_been_billed_waits_for_a_person(shop: Shop, start: Callable[..., Daemon]) -> None:
     """Killed while the service works on it: it is unknown, never sent again by itself, and `retry` sends it."""
     shop.configure("hosted")

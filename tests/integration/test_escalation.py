@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from cutoutd import egress
 from cutoutd.daemon.escalation import Escalation
 from cutoutd.daemon.postroom import PostRoom
 from cutoutd.daemon.route import Plan
+from cutoutd.egress import Outcome, Reply
 from cutoutd.jobs import Failure
 from tests.integration.hall import Hall
 from tests.integration.parts import folder_in
@@ -87,3 +90,26 @@ def test_a_reply_that_is_no_matte_leaves_the_local_result(hall: Hall, tmp_path: 
     assert plan.settled == "it does not run"
     assert plan.egress is not None
     assert plan.egress["bytes"] == 9
+
+
+def test_an_answer_in_the_same_tick_of_the_file_system_s_clock_is_not_missed(
+    hall: Hall, tmp_path: Path
+) -> None:
+    """A directory's time is no finer than some milliseconds, and two answers may come in one."""
+    first, second = hall.accept("a.jpg", "b.jpg")
+    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0)
+    post.open()
+    ids = []
+    for number in (first, second):
+        ids.append(str(number) * 32)
+        hall.journal.queue.upload(number, {"parcel": ids[-1]})
+        egress.put(post.places.inbox, Reply(id=ids[-1], outcome=Outcome.WITHDRAWN))
+    post.reconcile(hall.journal.queue.uploading(), [])
+    hidden = tmp_path / "hidden"
+    (post.places.inbox / f"{ids[1]}.json").rename(hidden)
+    now_ns = hall.clock.now_us() * 1000
+    os.utime(post.places.inbox, ns=(now_ns, now_ns))
+    assert [job.id for job, _ in post.answers()] == [first]
+    hidden.rename(post.places.inbox / f"{ids[1]}.json")
+    os.utime(post.places.inbox, ns=(now_ns, now_ns))
+    assert second in [job.id for job, _ in post.answers()]

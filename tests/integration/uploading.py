@@ -16,7 +16,6 @@ from PIL import Image
 
 from cutoutd import egress
 from cutoutd.egress import ParcelError, Places, Reply, Request
-from cutoutd.hosted import status
 from cutoutd.hosted.audit import uploads
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 
@@ -100,7 +99,7 @@ class Station:
                 stdout=subprocess.DEVNULL,
             )
         end_s = time.monotonic() + PATIENCE_S
-        while status.read(self.places.root).get("pid") != self.process.pid:
+        while egress.uploader_status(self.places).get("pid") != self.process.pid:
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < end_s, self.log.read_text()
             time.sleep(0.02)
@@ -170,7 +169,7 @@ class Station:
                 return egress.read_reply(path)
             assert self.process is None or self.process.poll() is None, self.log.read_text()
             time.sleep(0.02)
-        raise AssertionError(f"no reply: {status.read(self.places.root)}\n{self.log.read_text()}")
+        raise AssertionError(f"no reply: {egress.uploader_status(self.places)}\n{self.log.read_text()}")
 
     def is_waiting(self, request: Request) -> bool:
         """Whether a request still lies in the outbox, without a reply."""
@@ -184,7 +183,7 @@ class Station:
 
     def told(self) -> dict[str, Any]:
         """What the uploader says of itself."""
-        return status.read(self.places.root)
+        return egress.uploader_status(self.places)
 
     def wait_for_route(self, standing: str) -> dict[str, Any]:
         """Wait until the route stands so."""

@@ -15,9 +15,8 @@ from cutoutd.cli import board
 from cutoutd.cli.queue import JsonOption, open_journal, printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock, rfc3339
-from cutoutd.egress import Places
+from cutoutd.egress import Places, uploader_status
 from cutoutd.errors import UsageError
-from cutoutd.hosted import status as uploader
 from cutoutd.overview import metrics as openmetrics
 from cutoutd.overview.overview import SCHEMA, FolderView, Overview, look, room_of
 
@@ -155,7 +154,7 @@ def _lines(chosen: Settings, overview: Overview) -> Iterator[board.Line]:
 
 def _hosted(chosen: Settings) -> dict[str, Any] | None:
     """What the uploader says of itself; None where no folder is tagged."""
-    return uploader.read(Places.under(chosen.service.state_dir).root) if chosen.tagged else None
+    return uploader_status(Places.under(chosen.service.state_dir)) if chosen.tagged else None
 
 
 def as_document(overview: Overview, hosted: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -101,16 +101,15 @@ class Escalation:
         if self._post is not None:
             self._post.renew()
 
-    def address(self, job: Job, folder: HotFolder) -> Job:
-        """Write the way that a job is to go into it, which stands in its detail from then on."""
-        _, plan = way_of(folder.folder, Plan.of(job.detail), self._hosted(folder))
-        return replace(job, detail=plan.detail())
+    def address(self, job: Job, folder: HotFolder, task: Task) -> tuple[Job, Task]:
+        """Make a task go the way its job is to go, which stands in the job's detail from then on."""
+        way, plan = way_of(folder.folder, Plan.of(job.detail), self._hosted(folder))
+        job = replace(job, detail=plan.detail())
+        return job, self._sent_on_its_way(job, folder, task, way, plan)
 
-    def task(self, job: Job, folder: HotFolder, task: Task) -> Task:
-        """Make a task of an addressed job go its way."""
+    def _sent_on_its_way(self, job: Job, folder: HotFolder, task: Task, way: Way, plan: Plan) -> Task:
         if folder.folder.route is Route.LOCAL or self._post is None:
             return task
-        way, plan = way_of(folder.folder, Plan.of(job.detail), self._hosted(folder))
         task = replace(task, tagged=True)
         if way is Way.EXPORT:
             return replace(task, export=self._post.export(job))

@@ -6,7 +6,6 @@ decides nothing about a job.
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +32,9 @@ START_S: Final = 30.0
 
 OFFLINE_S: Final = 20.0
 """Without a connection for longer, `run --once` waits no more."""
+
+TICK_NS: Final = 2_000_000_000
+"""Of the coarsest file system's times."""
 
 MAX_COPY_PIXELS: Final = 50_000_000
 MAX_COPY_BYTES: Final = 12_000_000
@@ -186,7 +188,9 @@ class PostRoom:
                 yield job, reply
             elif reply.id not in self._answered:
                 self._take_away(self.places.inbox, reply.id)  # of an upload that was withdrawn too late
-        self._seen_ns = changed_ns
+        # A directory's time moves in ticks: what comes in the one that was just looked at would not be told by it.
+        is_over = self._clock.now_us() * 1000 - changed_ns > TICK_NS
+        self._seen_ns = changed_ns if is_over else -1
 
     def taken(self, id_: str) -> None:
         """The answer is written down in the journal."""
@@ -207,7 +211,7 @@ class PostRoom:
         id_ = str(job.detail.get("parcel", ""))
         self._sent.pop(id_, None)
         self._take_away(self.places.outbox, id_)
-        status = self._status()
+        status = egress.uploader_status(self.places)
         return {
             "provider": str(status.get("provider", "")),
             "host": str(status.get("host", "")),
@@ -252,15 +256,15 @@ class PostRoom:
         return [job for id_, job in ids.items() if id_ not in self._sent]
 
     def _ask_the_uploader(self) -> None:
-        status = self._status()
+        status = egress.uploader_status(self.places)
         self._refused = {}
-        if not _lives(status.get("pid")):
+        if not status:
             is_awaited = self._clock.monotonic_s() < self._awaited_until_s
             self.closed = "" if is_awaited else "the uploader does not run"
             return
-        self.closed = (
-            "" if status.get("route") == "open" else str(status.get("why") or "the hosted route is closed")
-        )
+        route = status.get("route")
+        self._comes_back = self._may_come_back(route)
+        self.closed = "" if route == "open" else str(status.get("why") or "the hosted route is closed")
         folders = status.get("folders")
         for name, folder in folders.items() if isinstance(folders, dict) else ():
             if isinstance(folder, dict) and folder.get("why"):
@@ -276,13 +280,6 @@ class PostRoom:
             self._offline_since_s = now_s
         return now_s - self._offline_since_s < OFFLINE_S
 
-    def _status(self) -> dict[str, Any]:
-        try:
-            found = json.loads((self.places.root / "status.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
-
     def _take_away(self, directory: Path, id_: str) -> None:
         if not id_:
             return
@@ -290,15 +287,3 @@ class PostRoom:
             egress.take_away(directory, id_)
         except OSError as error:
             self._log.warning("parcel.not-removed", why=str(error))
-
-
-def _lives(pid: object) -> bool:
-    if not isinstance(pid, int) or pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # another user's: the uploader may have a service of its own
-    return True

@@ -332,9 +332,8 @@ class Supervisor:
             if job is None:
                 break
             folder = active[job.folder]
-            job = self._escalation.address(job, folder)
             # Before the claim: it reads the journal, which may refuse.
-            task = self._escalation.task(job, folder, folder.task(job))
+            job, task = self._escalation.address(job, folder, folder.task(job))
             self._claim(job)
             self._in_hand[job.id] = Held(job=job, folder=folder)
             self._pool.submit(task)

@@ -193,7 +193,7 @@ class Uploader:
                 for name in sorted({folder.name for folder in office.settings.tagged} | set(today))
             }
             status.write(
-                office.places.root,
+                office.places,
                 {
                     "pid": None if ended else os.getpid(),
                     "at": rfc3339(office.clock.now_us()),
