@@ -203,6 +203,40 @@ def test_a_claim_whose_maker_died_over_it_holds_nobody_up_for_ever(folder: Path,
     assert names(folder) == [marker.NAME, f"{marker.NAME}.term-2"]
 
 
+def test_a_run_that_dies_over_its_claim_leaves_none_without_its_word(
+    folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody could tell whose it was, and the next run would have to wait for nobody."""
+    first, _ = pair(folder, clock)
+
+    def die(*_: object) -> int:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", die)
+        with pytest.raises(SystemExit):
+            first.attends()
+    first.start()
+    assert first.attends()
+    assert names(folder) == [marker.NAME, f"{marker.NAME}.term-1"]
+
+
+def test_a_folder_without_second_names_for_a_file_is_claimed_by_one_too(
+    folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As FAT is."""
+    first, second = pair(folder, clock)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert first.attends()
+    assert not second.attends()
+    assert first.may_publish()
+    assert names(folder) == [marker.NAME, f"{marker.NAME}.term-1"]
+
+
 def test_a_claim_that_a_power_cut_has_brought_back_goes_with_the_next(folder: Path, clock: FakeClock) -> None:
     """Its removal was not on the disk yet when the marker was."""
     first, _ = pair(folder, clock)

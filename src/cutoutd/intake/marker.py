@@ -216,8 +216,38 @@ def inscribe(directory: int, root: str, uuid: str, owner: Owner) -> None:
         _replace(directory, owner.run, said, name=_take_name)
 
 
+def claim(directory: int, name: str, run: str) -> None:
+    """Make a file beside the marker that holds who made it, unless another has; read afterwards whose it is.
+
+    A second name for a file that is written already, so no crash leaves it without its word. Where the file
+    system has no second names it is made empty and written then, since nothing else there is one machine's alone.
+
+    Args:
+        directory: descriptor of the root.
+        name: of the file.
+        run: to write.
+
+    Raises:
+        FileExistsError: another has; shares may use any other word for it.
+        OSError: it cannot be written.
+    """
+    new = f"{name}.{run}{_NEW}"
+    try:
+        _write(directory, new, run.encode())
+        os.link(new, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return  # another machine has tidied ours away, and is about to claim for itself
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _write(directory, name, run.encode())
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(new, dir_fd=directory)
+
+
 def tidy(root: str) -> None:
-    """Remove what a crash within ``create`` may have left; to be called once when a folder is found healthy.
+    """Remove what a crash within the above may have left; to be called once when a folder is found healthy.
 
     Raises:
         OSError: the root cannot be listed, or written to although there is something to remove.

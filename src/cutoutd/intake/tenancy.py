@@ -243,21 +243,13 @@ def _name(term: int) -> str:
 
 def _claim(directory: int, term: int, run: str) -> bool:
     """Claim a term; whether nobody else had."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(_name(term), flags, 0o666, dir_fd=directory)
+        marker.claim(directory, _name(term), run)
     except OSError:
         # SFTP has one word for every refusal.
         if _claimant(directory, term) is not None:
             return False
         raise
-    try:
-        os.write(descriptor, run.encode())
-        os.fsync(
-            descriptor
-        )  # emptied by a power cut, nobody could tell whose it was, and all would have to wait
-    finally:
-        os.close(descriptor)
     return _claimant(directory, term) == run
 
 
