@@ -66,6 +66,8 @@ bench: env $(PEER)/u2net.onnx
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python -m bench.matte
 	$(BIN)/python -m bench.speed --rembg $(PEER) $(if $(PHOTO),--photo $(PHOTO))
+	$(BIN)/python -m bench.latency $(if $(PHOTO),--photo $(PHOTO))
+	$(BIN)/python -m bench.growth $(if $(PHOTO),--photo $(PHOTO))
 
 clean:
 	rm -rf $(VENV) $(PEER) .mypy_cache .ruff_cache .pytest_cache dist

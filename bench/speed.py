@@ -71,12 +71,7 @@ def main() -> None:
 def make_photos(photo: Path | None, directory: Path, count: int) -> None:
     """Photos of 12 megapixels: one picture enlarged, each with camera noise of its own."""
     directory.mkdir()
-    if photo is None:
-        from skimage.data import astronaut  # noqa: PLC0415 -- only where no photo is given
-
-        source = Image.fromarray(astronaut())
-    else:
-        source = Image.open(photo).convert("RGB")
+    source = astronaut() if photo is None else Image.open(photo).convert("RGB")
     large = np.asarray(source.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS), np.float32)
     for seed in range(count):
         noise = np.random.default_rng(seed).normal(0.0, NOISE_SIGMA, large.shape)
@@ -85,6 +80,13 @@ def make_photos(photo: Path | None, directory: Path, count: int) -> None:
         Image.fromarray(noisy).save(path, quality=QUALITY)
         then = time.time() - 60
         os.utime(path, (then, then))
+
+
+def astronaut() -> Image.Image:
+    """The photo that is free to use and always there."""
+    from skimage import data  # noqa: PLC0415 -- only where no photo is given
+
+    return Image.fromarray(data.astronaut())
 
 
 def run_cutoutd(root: Path) -> Timing:

@@ -1,0 +1,169 @@
+"""How cost grows with the picture: `cutoutd cut` on one photo at 1 to 100 megapixels, one at a time.
+
+    python -m bench.growth [--photo FILE] [--plot FILE.svg]
+
+Steps are medians by the sidecars; the peak is the worker's own, as the kernel counts it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bench.speed import NOISE_SIGMA, QUALITY, astronaut
+
+MEGAPIXELS = (1, 3, 12, 24, 50, 100)
+STEPS = ("decode", "infer", "refine", "encode")
+COLOURS = {"decode": "#7aa6c2", "infer": "#c9b458", "refine": "#c2706b", "encode": "#6aa37f"}
+
+# Of the plot, in its own units.
+BASE_Y, TOP_Y, LEFT_X, RIGHT_X = 300.0, 50.0, 70.0, 710.0
+BAR_SHARE = 0.6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What a picture of one size took: milliseconds by step and in all, and the worker's peak in MiB."""
+
+    megapixels: int
+    steps_ms: dict[str, float]
+    total_ms: float
+    peak_mib: float
+
+
+def main() -> None:
+    """Measure, print the table, draw the plot."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photo", type=Path, help="what the pictures are made of; an astronaut by default")
+    parser.add_argument("--plot", type=Path, help="SVG file to draw the result into")
+    parser.add_argument("--rounds", type=int, default=3, help="runs for each size")
+    chosen = parser.parse_args()
+    costs = []
+    print(
+        "| megapixels | "
+        + " | ".join(f"{step} ms" for step in STEPS)
+        + " | total ms | peak MiB of the worker |"
+    )
+    print("| --- " * (len(STEPS) + 3) + "|")
+    with tempfile.TemporaryDirectory() as directory:
+        for megapixels in MEGAPIXELS:
+            picture = Path(directory, f"{megapixels}.jpg")
+            make_photo(chosen.photo, picture, megapixels)
+            cost = median([measured(picture, megapixels) for _ in range(chosen.rounds)])
+            costs.append(cost)
+            steps = " | ".join(f"{cost.steps_ms[step]:.0f}" for step in STEPS)
+            print(f"| {cost.megapixels} | {steps} | {cost.total_ms:.0f} | {cost.peak_mib:.0f} |", flush=True)
+    if chosen.plot is not None:
+        chosen.plot.write_text(plot(costs), encoding="utf-8")
+
+
+def make_photo(photo: Path | None, path: Path, megapixels: int) -> None:
+    """A JPEG of 4:3 with camera noise; noise is drawn in strips, since a frame of it would need gigabytes."""
+    width = round(math.sqrt(megapixels * 1e6 * 4 / 3))
+    source = astronaut() if photo is None else Image.open(photo).convert("RGB")
+    frame = np.array(source.resize((width, width * 3 // 4), Image.Resampling.LANCZOS))
+    random = np.random.default_rng(megapixels)
+    for top in range(0, len(frame), 256):
+        strip = frame[top : top + 256]
+        noise = random.standard_normal(strip.shape, np.float32) * np.float32(NOISE_SIGMA)
+        strip[:] = np.clip(strip + noise, 0, 255).astype(np.uint8)
+    Image.fromarray(frame).save(path, quality=QUALITY)
+
+
+def measured(picture: Path, megapixels: int) -> Cost:
+    """Cut one picture by a command of its own, in a process whose only child it is: so its peak is known."""
+    with tempfile.TemporaryDirectory() as directory:
+        out = Path(directory, "out")
+        command = [sys.executable, "-P", "-m", "cutoutd", "cut", str(picture), "--output", str(out)]
+        environment = os.environ | {"XDG_STATE_HOME": directory, "XDG_CONFIG_HOME": directory}
+        run = subprocess.run(
+            [sys.executable, "-c", _PEAK, *command],
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if run.returncode != 0:
+            sys.exit(f"{' '.join(command)} ended with {run.returncode}:\n{run.stderr[-2000:]}")
+        timings = json.loads(next(out.glob("*.json")).read_text(encoding="utf-8"))["timings_ms"]
+    return Cost(
+        megapixels=megapixels,
+        steps_ms={step: timings[step] for step in STEPS},
+        total_ms=timings["total"],
+        peak_mib=int(run.stdout.split()[-1]) / 1024,
+    )
+
+
+_PEAK = """
+import resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(done.returncode)
+"""
+"""The largest resident process below the command is its worker, which alone holds the picture; in KiB."""
+
+
+def median(costs: list[Cost]) -> Cost:
+    """Each figure's median; the peak's maximum."""
+    return Cost(
+        megapixels=costs[0].megapixels,
+        steps_ms={step: statistics.median(cost.steps_ms[step] for cost in costs) for step in STEPS},
+        total_ms=statistics.median(cost.total_ms for cost in costs),
+        peak_mib=max(cost.peak_mib for cost in costs),
+    )
+
+
+def plot(costs: list[Cost]) -> str:
+    """A bar for each size, of its steps, as SVG."""
+    most = max(cost.total_ms for cost in costs)
+    scale_ms = 500 * math.ceil(most / 500)
+    per_ms = (BASE_Y - TOP_Y) / scale_ms
+    lines = [
+        (
+            '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 360" font-family="system-ui, sans-serif" '
+            'font-size="13" fill="#223">'
+        ),
+        '<rect width="760" height="360" fill="#fcfcfa"/>',
+    ]
+    for mark in range(0, scale_ms + 1, 500):
+        y = BASE_Y - mark * per_ms
+        lines.append(
+            f'<path d="M{LEFT_X:.0f} {y:.1f}H{RIGHT_X:.0f}" stroke="#dde"/>'
+            f'<text x="{LEFT_X - 8:.0f}" y="{y + 4:.1f}" text-anchor="end">{mark}</text>'
+        )
+    pitch = (RIGHT_X - LEFT_X) / len(costs)
+    for i, cost in enumerate(costs):
+        x, y = LEFT_X + pitch * (i + (1 - BAR_SHARE) / 2), BASE_Y
+        for step in STEPS:
+            height = cost.steps_ms[step] * per_ms
+            y -= height
+            lines.append(
+                f'<rect x="{x:.1f}" y="{y:.1f}" width="{pitch * BAR_SHARE:.1f}" height="{height:.1f}" '
+                f'fill="{COLOURS[step]}"/>'
+            )
+        middle = x + pitch * BAR_SHARE / 2
+        lines.append(f'<text x="{middle:.1f}" y="320" text-anchor="middle">{cost.megapixels} MP</text>')
+    for i, step in enumerate(STEPS):
+        lines.append(
+            f'<rect x="{LEFT_X + 100 * i:.0f}" y="335" width="12" height="12" fill="{COLOURS[step]}"/>'
+            f'<text x="{LEFT_X + 18 + 100 * i:.0f}" y="346">{step}</text>'
+        )
+    lines.append(f'<text x="{LEFT_X:.0f}" y="30">milliseconds for one picture, by its size</text></svg>\n')
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""How long one waits: for the first cutout of a command, and for a picture dropped into an idle daemon.
+
+python -m bench.latency [--photo FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from bench.speed import astronaut, make_photos
+
+COMMAND = [sys.executable, "-P", "-m", "cutoutd", "run"]
+SMALL_PX = 800
+PATIENCE_S = 60.0
+REST_S = 3.0
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photo", type=Path, help="what the pictures are made of; an astronaut by default")
+    parser.add_argument("--rounds", type=int, default=7)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        small = root / "small.jpg"
+        photo = astronaut() if chosen.photo is None else Image.open(chosen.photo).convert("RGB")
+        photo.thumbnail((SMALL_PX, SMALL_PX))
+        photo.save(small)
+        firsts = [first_cutout(small, root / f"first{i}") for i in range(chosen.rounds)]
+        show("start of `run --once` to its first cutout, one small picture", firsts)
+        make_photos(chosen.photo, root / "photos", chosen.rounds)
+        taken, dropped = into_idle_daemon(sorted((root / "photos").iterdir()), root / "idle")
+        show("12 megapixels dropped into an idle daemon, from being taken", taken)
+        show("                                          from being dropped", dropped)
+
+
+def show(what: str, seconds: list[float]) -> None:
+    """One line: median and worst."""
+    print(f"{what}: median {statistics.median(seconds):.2f} s, worst {max(seconds):.2f} s")
+
+
+def first_cutout(picture: Path, root: Path) -> float:
+    """Seconds from the command's start to the cutout's name in the output."""
+    arguments, environment = _prepared(root)
+    old = root / "in" / picture.name
+    old.write_bytes(picture.read_bytes())
+    then = time.time() - 60
+    os.utime(old, (then, then))
+    begun = time.monotonic()
+    with subprocess.Popen(
+        [*COMMAND, "--once", *arguments], env=environment, stderr=subprocess.DEVNULL
+    ) as run:
+        waited = _until_there(root / "out" / f"{picture.stem}.png", begun)
+        run.wait()
+    return waited
+
+
+def into_idle_daemon(pictures: list[Path], root: Path) -> tuple[list[float], list[float]]:
+    """Seconds to each publication, from being taken by a worker (by the log) and from the drop."""
+    arguments, environment = _prepared(root)
+    log = root / "log"
+    dropped = []
+    with (
+        log.open("wb") as sink,
+        subprocess.Popen([*COMMAND, *arguments], env=environment, stderr=sink) as run,
+    ):
+        try:
+            while b"worker.ready" not in log.read_bytes():
+                time.sleep(0.1)
+            for picture in pictures:
+                time.sleep(REST_S)
+                begun = time.monotonic()
+                picture.rename(root / "in" / picture.name)
+                dropped.append(_until_there(root / "out" / f"{picture.stem}.png", begun))
+        finally:
+            run.send_signal(signal.SIGTERM)
+            run.wait()
+    events = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    return [event["seconds"] for event in events if event["event"] == "job.published"], dropped
+
+
+def _prepared(root: Path) -> tuple[list[str], dict[str, str]]:
+    (root / "in").mkdir(parents=True)
+    (root / "out").mkdir()
+    environment = os.environ | {
+        "XDG_STATE_HOME": str(root / "state"),
+        "XDG_CONFIG_HOME": str(root / "config"),
+    }
+    return ["--input", str(root / "in"), "--output", str(root / "out")], environment
+
+
+def _until_there(path: Path, begun: float) -> float:
+    while not path.exists():
+        if time.monotonic() - begun > PATIENCE_S:
+            sys.exit(f"{path} did not appear within {PATIENCE_S:.0f} s")
+        time.sleep(0.002)
+    return time.monotonic() - begun
+
+
+if __name__ == "__main__":
+    main()
