@@ -55,6 +55,7 @@ COSTS: Final[dict[str, dict[str, Any]]] = {
     },
     "PNG, mask alone": {"channels": "alpha"},
     "PNG, with a shadow": {"shadow": 40},
+    "TIFF, 16 bits": {"format": "tiff", "bits": 16},
 }
 SHOWN: Final = 300
 _SQUARE: Final = 10

@@ -124,6 +124,7 @@ class Rendition:
         suffix: stands between the original's name and the extension.
         directory: sub-folder of the output, with ``/`` between parts; empty: the output itself.
         quality: 1 to 100; None: as good as the format can, or for those that always lose something, as is usual.
+        bits: of a channel, 8 or 16.
         channels: the subject, or its matte alone.
         colour: of the background, sRGB; None: there is none of one colour.
         picture: absolute path of the background; None: it is no picture.
@@ -139,6 +140,7 @@ class Rendition:
     suffix: str
     directory: str = ""
     quality: int | None = None
+    bits: int = 8
     channels: Channels = Channels.RGBA
     colour: tuple[int, int, int] | None = None
     picture: str | None = None
@@ -148,6 +150,11 @@ class Rendition:
     position: tuple[float, float] | None = None
     shadow: int = 0
     profile: Profile = Profile.KEEP
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether it has 16 bits a channel."""
+        return self.bits == 16  # noqa: PLR2004 -- the other is 8
 
     @property
     def is_transparent(self) -> bool:

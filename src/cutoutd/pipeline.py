@@ -171,7 +171,8 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
         header = decode.header(data)
         if ROOMY_PIXELS < header.pixels <= engine.max_pixels and not task.alone:
             return NeedsRoom(pixels=header.pixels)
-        picture = decode.decode(data, max_pixels=engine.max_pixels)
+        deep = any(one.is_deep for one in task.recipe.renditions) and task.export is None
+        picture = decode.decode(data, max_pixels=engine.max_pixels, deep=deep)
         del data  # as large as the file; not needed while the rest is in memory
     facts = SourceFacts(
         bytes=task.size,
@@ -190,6 +191,8 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
         if task.recipe.decontaminate:
             part = found.region.slices
             foreground.decontaminate(picture.rgb[part], alpha[part])
+            if picture.deep is not None:
+                foreground.decontaminate(picture.deep[part], alpha[part])
     verdict = found.verdict
     review = verdict.score == 0.0 or verdict.score < task.recipe.review_below
     with watch.step("encode"), storage_faults(Path(task.staging)):

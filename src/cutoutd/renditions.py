@@ -12,7 +12,7 @@ import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from cutoutd.engine import codecs, decode, form, metadata, overlay, png, tiff
 from cutoutd.errors import LimitError, OutputError, PictureError
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from cutoutd.engine.picture import Picture
     from cutoutd.jobs import Task
     from cutoutd.publish.writing import Sink
+
+    _Strip = TypeVar("_Strip")
 
 OVERLAY: Final = -1
 """In a rendition's place: the picture that shows a doubtful matte over its source."""
@@ -137,7 +139,9 @@ class _Encoder:
         self._behind = behind
         self._extras = extras
         self._tell = tell
-        self.layout = png.Layout(width=one.place.width, height=one.place.height, channels=one.channels)
+        self.layout = png.Layout(
+            width=one.place.width, height=one.place.height, channels=one.channels, bits=one.rendition.bits
+        )
         self.warnings: tuple[str, ...] = ()
 
     def write(self, sink: Sink) -> None:
@@ -151,7 +155,7 @@ class _Encoder:
             return
         self._tell(Step.CUT)  # no disk is waited for while a frame is made and encoded
         rendition = self._form.rendition
-        frame = codecs.framed(strips, self.layout)
+        frame = codecs.framed(cast("Iterator[NDArray[np.uint8]]", strips), self.layout)
         try:
             encoded = codecs.encode(frame, rendition.format, rendition.quality, self._extras)
         except codecs.EncodingError as error:
@@ -218,7 +222,7 @@ def _overlay(task: Task, picture: Picture, alpha: NDArray[np.uint8], tell: Calla
     return _write(task, OVERLAY, small, lambda sink: png.write(sink, _told([veiled], tell), small, extras))
 
 
-def _told(strips: Iterable[NDArray[np.uint8]], tell: Callable[[Step], None]) -> Iterator[NDArray[np.uint8]]:
+def _told(strips: Iterable[_Strip], tell: Callable[[Step], None]) -> Iterator[_Strip]:
     """The strips of a result; it is told when one is asked for, and when the last was taken."""
     for strip in strips:
         tell(Step.WRITE)

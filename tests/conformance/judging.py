@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def decoded(file: Path) -> Picture:
     """The picture, whatever its size."""
-    return decode(file.read_bytes(), max_pixels=1_000_000)
+    return decode(file.read_bytes(), max_pixels=1_000_000, deep=True)
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:

@@ -53,7 +53,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 def decoded(data: bytes) -> Picture:
     """The picture, whatever its size."""
-    return decode(data, max_pixels=1_000_000)
+    return decode(data, max_pixels=1_000_000, deep=True)
 
 
 def distance(one: Rgb, other: Rgb) -> float:
@@ -249,7 +249,10 @@ def test_16_bit_png_is_rounded_not_cut(channels: int, colour_type: int) -> None:
     if channels in (2, 4):
         assert picture.alpha is not None
         assert np.array_equal(picture.alpha, nearest[..., -1])
-    assert any("rounded" in warning for warning in picture.warnings)
+    assert "rounded" in picture.rounded
+    assert picture.deep is not None
+    wanted = wide.reshape(256, 256, channels)[..., : colour.shape[2]]
+    assert np.array_equal(picture.deep, np.broadcast_to(wanted, (256, 256, 3)))
 
 
 @pytest.mark.parametrize("compression", ["none", "lzw"])
@@ -267,6 +270,9 @@ def test_16_bit_tiff_is_rounded_not_cut(channels: int, compression: str) -> None
     if channels == 4:
         assert picture.alpha is not None
         assert np.array_equal(picture.alpha, nearest[..., 3])
+    deep = wide if channels == 1 else wide[..., 2::-1]
+    assert picture.deep is not None
+    assert np.array_equal(picture.deep, np.broadcast_to(deep, (HEIGHT, WIDTH, 3)))
 
 
 def test_an_interlaced_png() -> None:
@@ -305,7 +311,8 @@ def test_16_bit_planes_are_not_taken_for_noise() -> None:
     picture = decoded(planar_tiff(wide))
     nearest = np.rint(wide / 257).astype(np.int16).transpose(1, 2, 0)
     assert np.abs(picture.rgb - nearest).max() <= 1
-    assert any("cut" in warning for warning in picture.warnings)
+    assert "cut" in picture.rounded
+    assert picture.deep is None
 
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])

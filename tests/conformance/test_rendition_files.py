@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from cutoutd.engine import codecs, compose, tiff
@@ -56,6 +57,25 @@ def test_libtiff_reads_every_pixel(tmp_path: Path, channels: int) -> None:
         assert np.array_equal(np.asarray(image), pixels)
     said = subprocess.run([tool("tiffinfo"), str(file)], capture_output=True, text=True, check=True).stdout
     assert ("unassoc-alpha" in said) == (channels == 4)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_libtiff_reads_every_pixel_of_16_bits(tmp_path: Path, channels: int, order: str) -> None:
+    """In either byte order, which is that of the EXIF in it."""
+    pixels = np.random.default_rng(9).integers(0, 1 << 16, (90, 70, channels), np.uint16)
+    exif = {"<": b"II\x2a\x00\x08\x00\x00\x00", ">": b"MM\x00\x2a\x00\x00\x00\x08"}[order] + bytes(6)
+    out = io.BytesIO()
+    layout = Layout(width=70, height=90, channels=channels, bits=16)
+    tiff.write(out, np.array_split(np.squeeze(pixels), 3), layout, Extras(exif=exif))
+    assert out.getvalue().startswith(exif[:4])
+    file, plain = tmp_path / "a.tif", tmp_path / "plain.tif"
+    file.write_bytes(out.getvalue())
+    done = subprocess.run(
+        [tool("tiffcp"), "-c", "none", "-L", str(file), str(plain)], capture_output=True, check=True
+    )
+    assert done.stderr == b""
+    assert np.array_equal(tifffile.imread(plain).reshape(pixels.shape), pixels)
 
 
 def test_dwebp_reads_every_pixel(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -52,7 +53,11 @@ class Staging:
         directory.mkdir()
 
     def stage(
-        self, *written: dict[str, Any], icc: bytes | None = None, review: bool = False
+        self,
+        *written: dict[str, Any],
+        icc: bytes | None = None,
+        review: bool = False,
+        deep: NDArray[np.uint16] | None = None,
     ) -> renditions.Stage:
         """Stage these renditions of the subject."""
         wanted = tuple(
@@ -74,7 +79,7 @@ class Staging:
         picture, alpha = subject()
         return renditions.stage(
             task,
-            replace(picture, icc=icc),
+            replace(picture, icc=icc, deep=deep, rounded="" if deep is None else "it was rounded"),
             alpha,
             review=review,
             max_pixels=MAX_PIXELS,
@@ -251,3 +256,75 @@ def test_a_doubtful_cutout_gets_one_overlay(staging: Staging) -> None:
     stage = staging.stage({}, {"format": "webp"}, review=True)
     assert [one.rendition for one in stage.staged] == [0, 1, renditions.OVERLAY]
     assert stage.staged[-1].format is Format.PNG
+
+
+def deep_colours() -> NDArray[np.uint16]:
+    """The subject's colours in 16 bits: each between two of 8."""
+    between = np.random.default_rng(10).integers(-120, 121, (HEIGHT, WIDTH, 3), np.int32)
+    colours: NDArray[np.uint16] = np.clip(subject()[0].rgb.astype(np.int32) * 257 + between, 0, 65535).astype(
+        np.uint16
+    )
+    return colours
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_sixteen_bits_are_the_sources_own(staging: Staging, kind: str) -> None:
+    """Where it is opaque, bit for bit; what cannot be seen is zero; the matte is spread over the whole range."""
+    stage = staging.stage({"format": kind, "bits": 16}, {"format": kind, "bits": 8}, deep=deep_colours())
+    alpha = subject()[1]
+    found = wide_pixels(staging, stage, 0)
+    assert found.dtype == np.uint16
+    assert np.array_equal(found[..., 3], alpha.astype(np.uint16) * 257)
+    assert np.array_equal(found[alpha > 0][:, :3], deep_colours()[alpha > 0])
+    assert not found[alpha == 0].any()
+    assert wide_pixels(staging, stage, 1).dtype == np.uint8
+    assert stage.warnings == ("it was rounded",)
+
+
+def test_nothing_was_rounded_where_all_renditions_are_deep(staging: Staging) -> None:
+    """So nobody is told that it was."""
+    assert staging.stage({"bits": 16}, {"format": "tiff", "bits": 16}, deep=deep_colours()).warnings == ()
+
+
+def test_a_picture_of_8_bits_is_widened_and_says_so(staging: Staging) -> None:
+    """White stays white; the mask alone is as good as it ever was, and needs no word."""
+    stage = staging.stage({"bits": 16}, {"bits": 16, "channels": "alpha"})
+    picture, alpha = subject()
+    found = wide_pixels(staging, stage, 0)
+    assert np.array_equal(found, compose.rgba(picture.rgb, alpha).astype(np.uint16) * 257)
+    assert np.array_equal(wide_pixels(staging, stage, 1), alpha.astype(np.uint16) * 257)
+    assert len(stage.warnings) == 1
+    assert "no more than the 8" in stage.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"crop": True, "margin": "10%"},
+        {"canvas": "150x150", "scale": "85%"},
+        {"canvas": "400x300"},
+        {"background": "#d9e4ec"},
+        {"shadow": 60},
+        {"shadow": 60, "background": "white", "canvas": "150x150"},
+    ],
+)
+def test_every_form_has_one_of_16_bits(staging: Staging, written: dict[str, Any]) -> None:
+    """It differs from that of 8 bits by rounding alone: of alpha, and where that is small of colours, by more."""
+    colours = subject()[0].rgb.astype(np.uint16) * np.uint16(257)
+    stage = staging.stage(written | {"bits": 16}, written, deep=colours)
+    deep, plain = (wide_pixels(staging, stage, number) for number in range(2))
+    assert deep.shape == plain.shape
+    difference = np.abs(deep / 257 - plain)
+    if deep.shape[2] == 4:
+        assert difference[..., 3].max() <= 0.51
+        difference = difference[plain[..., 3] > 8]
+    assert difference.max() <= 1.2
+
+
+def wide_pixels(staging: Staging, stage: renditions.Stage, number: int) -> NDArray[Any]:
+    """What a PNG or TIFF shows, with all of its bits, red first."""
+    found = cv2.imread(os.fspath(staging.directory / stage.staged[number].name), cv2.IMREAD_UNCHANGED)
+    assert found is not None
+    if found.ndim == 2:
+        return found
+    return found[..., [2, 1, 0, 3][: found.shape[2]]]

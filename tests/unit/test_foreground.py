@@ -55,6 +55,19 @@ def test_in_place_gives_what_the_copy_gives() -> None:
     assert (rgb == expected).all()
 
 
+def test_sixteen_bits_give_the_same_more_finely() -> None:
+    """Each value is the one of 8 bits but for its rounding, and values between two of those occur."""
+    rgb, alpha, _ = _scene()
+    deep = rgb.astype(np.uint16) * 257
+    before = deep.copy()
+    decontaminate(deep, alpha)
+    decontaminate(rgb, alpha)
+    assert np.abs(deep / 257 - rgb).max() <= 1
+    kept = (alpha == 255) | (alpha == 0)
+    assert (deep[kept] == before[kept]).all()
+    assert (deep[~kept] % 257 != 0).any()
+
+
 def test_the_picture_given_is_not_changed() -> None:
     """A caller that asked for a copy keeps its original."""
     rgb, alpha, _ = _scene()

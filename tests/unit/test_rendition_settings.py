@@ -148,6 +148,7 @@ def test_a_position_is_a_share_of_the_free_room(written: str, position: tuple[fl
         ("shadow", 101, "it takes a whole number from 0 to 100"),
         ("shadow", True, "true is not possible; it takes a whole number"),
         ("quality", 0, 'it takes a whole number from 1 to 100, or "auto"'),
+        ("bits", 12, "12 is not possible; it takes 8 or 16"),
         ("format", "gif", 'it takes one of "png", "webp", "tiff", "avif", "jpeg"'),
         ("channels", "rgb", 'it takes one of "rgba", "alpha"'),
         ("profile", "none", 'it takes one of "keep", "srgb"'),
@@ -169,6 +170,9 @@ def test_a_value_that_means_nothing_is_refused(key: str, value: object, message:
         ({"channels": "alpha", "shadow": 20}, 'shadow: has no place beside channels = "alpha"'),
         ({"format": "png", "quality": 90}, "quality: is of no use: png loses nothing"),
         ({"format": "tiff", "quality": 90}, "quality: is of no use: tiff loses nothing"),
+        ({"format": "webp", "bits": 16}, "bits: is 16, and webp has 8 here"),
+        ({"format": "jpeg", "background": "white", "bits": 16}, "bits: is 16, and jpeg has 8 here"),
+        ({"bits": 16, "profile": "srgb"}, 'profile: is "srgb", and colours are converted in 8 bits'),
         ({"margin": "5%"}, "margin: is the room that crop leaves, and crop is false"),
         ({"crop": True, "scale": "80%"}, "scale: says how large the subject is"),
         ({"crop": True, "scale": "80%", "canvas": "100x100"}, "scale: says how large the subject is"),
@@ -202,6 +206,8 @@ def test_what_does_not_go_together_is_refused(written: dict[str, Any], message: 
         {"crop": True, "margin": "5% 30px", "canvas": "500x500", "position": "50% 100%"},
         {"scale": "80%", "position": "original"},
         {"shadow": 50, "background": "/x.jpg"},
+        {"bits": 16, "format": "tiff", "crop": True},
+        {"bits": 16, "channels": "alpha"},
     ],
 )
 def test_what_goes_together_is_taken_and_written_out_as_it_is(
@@ -243,6 +249,7 @@ def test_more_renditions_than_a_sidecar_is_read_back_with_are_refused() -> None:
     [
         {"format": "webp"},
         {"format": "webp", "quality": 80},
+        {"bits": 16},
         {"channels": "alpha"},
         {"background": "white"},
         {"background": "/x.jpg"},

@@ -160,8 +160,8 @@ def test_what_is_unknown_is_refused_with_a_suggestion(tmp_path: Path, text: str,
             '[folder.matte] of "to-cut" refin: there is no such key; did you mean "refine"?',
         ),
         (
-            "[[folder.rendition]]\nbits = 16",
-            '[[folder.rendition]] number 1 of "to-cut" bits: there is no such key',
+            "[[folder.rendition]]\ndepth = 16",
+            '[[folder.rendition]] number 1 of "to-cut" depth: there is no such key',
         ),
     ],
 )

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Final, cast
 import cv2
 import numpy as np
 
+from cutoutd.engine import compose
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_OPAQUE: Final = 255
+    from cutoutd.engine.picture import Sample
+
 _WHITE: Final = 255
 
 
@@ -77,50 +80,52 @@ def filling(
 
 
 def over(
-    backdrop: NDArray[np.uint8], cutout: NDArray[np.uint8], shadow: NDArray[np.float32] | None
-) -> NDArray[np.uint8]:
+    backdrop: NDArray[Sample], cutout: NDArray[Sample], shadow: NDArray[np.float32] | None
+) -> NDArray[Sample]:
     """A cutout before a backdrop.
 
     Args:
-        backdrop: uint8 (h, w, 3); written to.
-        cutout: uint8 (h, w, 4), straight alpha, C-contiguous as the backdrop.
+        backdrop: uint8 or uint16 (h, w, 3); written to.
+        cutout: the same type, (h, w, 4), straight alpha, C-contiguous as the backdrop.
         shadow: float32 (h, w), how much of the backdrop's light is taken, 0..1.
 
     Returns:
-        uint8 (h, w, 3): the cutout's own pixels, bit for bit, where it is opaque.
+        The backdrop: the cutout's own pixels, bit for bit, where it is opaque.
     """
     pixels, behind = cutout.reshape(-1, 4), backdrop.reshape(-1, 3)
-    alpha = np.asarray(cv2.extractChannel(cutout, 3), np.uint8)
-    soft = np.flatnonzero((alpha - np.uint8(1)) < _OPAQUE - 1)  # 0 wraps round to 255
+    alpha = cast("NDArray[Sample]", cv2.extractChannel(cutout, 3))
+    opaque = compose.white(alpha.dtype)
+    soft = np.flatnonzero((alpha - alpha.dtype.type(1)) < opaque - 1)  # 0 wraps round to the largest value
     seen, ground = pixels[soft].astype(np.float32), behind[soft].astype(np.float32)
     if shadow is not None:
         light = 1 - shadow.ravel()
         fallen = np.flatnonzero(shadow)
         behind[fallen] = np.rint(behind[fallen] * light[fallen, np.newaxis])
         ground *= light[soft, np.newaxis]  # of what is soft, from the unrounded
-    cv2.copyTo(cv2.cvtColor(cutout, cv2.COLOR_RGBA2RGB), (alpha == _OPAQUE).view(np.uint8), backdrop)
-    behind[soft] = np.rint(ground + (seen[:, :3] - ground) * (seen[:, 3:] / _OPAQUE))
+    cv2.copyTo(cv2.cvtColor(cutout, cv2.COLOR_RGBA2RGB), (alpha == opaque).view(np.uint8), backdrop)
+    behind[soft] = np.rint(ground + (seen[:, :3] - ground) * (seen[:, 3:] / opaque))
     return backdrop
 
 
-def shaded(cutout: NDArray[np.uint8], shadow: NDArray[np.float32]) -> NDArray[np.uint8]:
+def shaded(cutout: NDArray[Sample], shadow: NDArray[np.float32]) -> NDArray[Sample]:
     """A cutout with its shadow, and nothing behind them.
 
     Args:
-        cutout: uint8 (h, w, 4), straight alpha, C-contiguous; written to.
+        cutout: uint8 or uint16 (h, w, 4), straight alpha, C-contiguous; written to.
         shadow: float32 (h, w), 0..1.
 
     Returns:
-        uint8 (h, w, 4), straight alpha: black where there is shadow alone.
+        The cutout: black where there is shadow alone.
     """
-    changed = np.flatnonzero((shadow > 0) & (cutout[..., 3] < _OPAQUE))
+    opaque = compose.white(cutout.dtype)
+    changed = np.flatnonzero((shadow > 0) & (cutout[..., 3] < opaque))
     every = cutout.reshape(-1, 4)
     pixels = every[changed].astype(np.float32)
-    own = pixels[:, 3] / _OPAQUE
+    own = pixels[:, 3] / opaque
     together = own + shadow.ravel()[changed] * (1 - own)
     # Premultiplied colours add up, and black adds nothing; what is left is divided by the new alpha.
     pixels[:, :3] *= (own / np.maximum(together, 1e-6))[:, np.newaxis]
-    pixels[:, 3] = together * _OPAQUE
+    pixels[:, 3] = together * opaque
     rounded = np.rint(pixels)
     rounded[rounded[:, 3] == 0] = 0
     every[changed] = rounded

@@ -78,6 +78,11 @@ def encoded(linear: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(_CURVE[steps], np.uint8)
 
 
+def encoded_deep(linear: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """As `encoded`, in 16 bits: slower, for tables."""
+    return np.asarray(np.rint(_signal(np.clip(linear, 0, 1)) * 65535), np.uint16)
+
+
 def decoded(values: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The linear light of sRGB values, 1 at white."""
     return _INVERSE[values]
@@ -115,9 +120,11 @@ _STEPS: Final = 1 << 14
 
 
 def _curve() -> NDArray[np.uint8]:
-    linear = np.linspace(0, 1, _STEPS)
-    signal = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)  # noqa: PLR2004
-    return np.asarray(np.rint(signal * 255), np.uint8)
+    return np.asarray(np.rint(_signal(np.linspace(0, 1, _STEPS)) * 255), np.uint8)
+
+
+def _signal(linear: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)  # noqa: PLR2004
 
 
 def _inverse() -> NDArray[np.float32]:

@@ -50,11 +50,13 @@ class Conversion:
             transparent.
         icc: the profile the result is in; None for sRGB.
         warnings: what was changed or dropped.
+        is_plain: values stay what they are; grey ones are only repeated.
     """
 
     pixels: Callable[[Image.Image], NDArray[np.uint8]]
     icc: bytes | None
     warnings: tuple[str, ...]
+    is_plain: bool = True
 
 
 def conversion(samples: Samples, icc: bytes | None) -> Conversion:
@@ -81,7 +83,10 @@ def conversion(samples: Samples, icc: bytes | None) -> Conversion:
         return Conversion(pixels=plain, icc=None, warnings=tuple(warnings))
     warnings.append(f"its {name} colours were converted to sRGB")
     return Conversion(
-        pixels=_through(transform, alpha=samples.transparent), icc=None, warnings=tuple(warnings)
+        pixels=_through(transform, alpha=samples.transparent),
+        icc=None,
+        warnings=tuple(warnings),
+        is_plain=False,
     )
 
 

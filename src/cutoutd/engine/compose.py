@@ -6,7 +6,7 @@ keeps nothing of what was cut away.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import cv2
 import numpy as np
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cutoutd.engine.picture import Sample
+
 STRIP_BYTES: Final = 1 << 20
 """Of RGBA made at a time: small enough for the cache, large enough that Python's part does not show."""
 
@@ -23,19 +25,19 @@ _OPAQUE: Final = 255
 _GREY: Final = 128
 
 
-def strips(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+def strips(rgb: NDArray[Sample], alpha: NDArray[np.uint8]) -> Iterator[NDArray[Sample]]:
     """The cutout, from top to bottom.
 
     Args:
-        rgb: uint8 (H, W, 3), the source, in its soft pixels perhaps with the subject's own colour
+        rgb: uint8 or uint16 (H, W, 3), the source, in its soft pixels perhaps with the subject's own colour
             (`cutoutd.engine.foreground.decontaminate`).
         alpha: uint8 (H, W), straight.
 
     Yields:
-        uint8 (rows, W, 4): the colour as given where alpha is above 0, zeros where it is 0.
+        The same type, (rows, W, 4): the colour as given where alpha is above 0, zeros where it is 0.
     """
     height, width = alpha.shape
-    rows = max(1, STRIP_BYTES // (4 * width))
+    rows = max(1, STRIP_BYTES // (4 * rgb.itemsize * width))
     for top in range(0, height, rows):
         part = slice(top, min(height, top + rows))
         yield rgba(rgb[part], alpha[part])
@@ -52,6 +54,18 @@ def multiplied(alpha: NDArray[np.uint8], existing: NDArray[np.uint8]) -> NDArray
         uint8 (H, W), the nearest value to ``alpha * existing / 255``.
     """
     return cast("NDArray[np.uint8]", cv2.multiply(alpha, existing, scale=1 / _OPAQUE))
+
+
+def widened(levels: NDArray[np.uint8], kind: np.dtype[Sample]) -> NDArray[Sample]:
+    """Values of 8 bits as those of 8 or 16: white stays white."""
+    if kind == np.uint8:
+        return levels.view(kind)
+    return levels.astype(kind) * kind.type(white(kind) // _OPAQUE)
+
+
+def white(kind: np.dtype[Any]) -> int:
+    """The largest value of uint8 or uint16."""
+    return 255 if kind == np.uint8 else 65535
 
 
 def over_grey(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -76,25 +90,24 @@ def over_grey(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.ui
     return seen
 
 
-def rgba(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def rgba(rgb: NDArray[Sample], alpha: NDArray[np.uint8]) -> NDArray[Sample]:
     """One strip of it, or any other part.
 
     Args:
-        rgb: uint8 (h, w, 3).
+        rgb: uint8 or uint16 (h, w, 3).
         alpha: uint8 (h, w), straight.
 
     Returns:
-        uint8 (h, w, 4): the colour as given where alpha is above 0, zeros where it is 0.
+        The same type, (h, w, 4): the colour as given where alpha is above 0, zeros where it is 0.
     """
-    joined = np.zeros((*alpha.shape, 4), np.uint8)
+    joined = np.zeros((*alpha.shape, 4), rgb.dtype)
     visible = cv2.threshold(alpha, 0, _OPAQUE, cv2.THRESH_BINARY)[1]
     columns = cv2.reduce(visible, 0, cv2.REDUCE_MAX)[0].nonzero()[0]
     if columns.size == 0:
         return joined
-    span = slice(
-        int(columns[0]), int(columns[-1]) + 1
-    )  # the rest of the strip stays zero without being touched
+    # The rest of the strip stays zero without being touched.
+    span: slice[int, int, None] = slice(int(columns[0]), int(columns[-1]) + 1)
     mask = visible[:, span]
-    out = cv2.merge([*cv2.split(rgb[:, span]), alpha[:, span]])
+    out = cv2.merge([*cv2.split(rgb[:, span]), widened(alpha[:, span], rgb.dtype)])
     joined[:, span] = cv2.bitwise_and(out, out, mask=mask)
     return joined

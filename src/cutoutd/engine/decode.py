@@ -1,4 +1,4 @@
-"""Bytes in, an upright 8-bit RGB picture out, or an error that a photographer understands.
+"""Bytes in, an upright RGB picture out, or an error that a photographer understands.
 
 It must not touch files, and must never return part of a picture: data that ends too early is an error.
 """
@@ -72,12 +72,13 @@ def header(data: bytes) -> Header:
         return _header(_source(data))
 
 
-def decode(data: bytes, *, max_pixels: int) -> Picture:
+def decode(data: bytes, *, max_pixels: int, deep: bool = False) -> Picture:
     """Decode a picture, turn it upright and bring it to 8-bit RGB.
 
     Args:
         data: the whole file.
         max_pixels: width times height above which it is refused by its header.
+        deep: where the file has more than 8 bits a channel, give all of them as well.
 
     Raises:
         PictureError: it is no picture, is damaged, or ends too early.
@@ -87,7 +88,7 @@ def decode(data: bytes, *, max_pixels: int) -> Picture:
         source = _source(data)
         _check_size(_header(source), max_pixels)
     with _plain_words("its picture data is damaged or ends too early"):
-        return _decode(source)
+        return _decode(source, deep=deep)
 
 
 def _source(data: bytes) -> Source:
@@ -121,12 +122,13 @@ def _check_size(found: Header, max_pixels: int) -> None:
         )
 
 
-def _decode(source: Source) -> Picture:
+def _decode(source: Source, *, deep: bool) -> Picture:
     found = source.load()
     converted = colour.conversion(found.samples, found.icc)
     notes = list(found.warnings)
     exif, xmp = _bounded(found.exif, "EXIF data", notes), _bounded(found.xmp, "XMP data", notes)
     rgb, alpha = _assemble(found.samples, converted)
+    wide = _assemble_deep(found.samples) if deep and converted.is_plain else None
     return Picture(
         rgb=upright(rgb, found.to_turn),
         alpha=None if alpha is None else upright(alpha, found.to_turn),
@@ -136,6 +138,8 @@ def _decode(source: Source) -> Picture:
         format=source.format,
         orientation=found.turned if found.to_turn == 1 else found.to_turn,
         warnings=(*notes, *found.samples.warnings, *converted.warnings),
+        deep=None if wide is None else upright(wide, found.to_turn),
+        rounded=found.samples.rounded,
     )
 
 
@@ -161,6 +165,21 @@ def _assemble(loaded: Samples, converted: Conversion) -> tuple[NDArray[np.uint8]
     if alpha is not None and alpha.min() == _OPAQUE:
         return rgb, None
     return rgb, alpha
+
+
+def _assemble_deep(loaded: Samples) -> NDArray[np.uint16] | None:
+    """All strips as RGB in 16 bits, where the file has so many."""
+    if loaded.wide is None:
+        return None
+    rgb = np.empty((loaded.height, loaded.width, 3), np.uint16)
+    rows = max(1, STRIP_PIXELS // loaded.width)
+    for top in range(0, loaded.height, rows):
+        bottom = min(loaded.height, top + rows)
+        pixels = loaded.wide(top, bottom)
+        is_grey = loaded.mode.startswith("L")
+        grey = pixels if pixels.ndim == 2 else pixels[..., 0]  # noqa: PLR2004 -- rows and columns
+        rgb[top:bottom] = grey[..., np.newaxis] if is_grey else pixels[..., :3]
+    return rgb
 
 
 @contextmanager

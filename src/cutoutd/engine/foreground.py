@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cutoutd.engine.guided import Plane
+    from cutoutd.engine.picture import Sample
 
 # Colours of subject and background vary slowly: their averages are taken on a reduced copy, of this many pixels.
 _WORK_PIXELS = 120_000
@@ -49,7 +50,7 @@ def estimate(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uin
     return foreground
 
 
-def decontaminate(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> None:
+def decontaminate(rgb: NDArray[Sample], alpha: NDArray[np.uint8]) -> None:
     """Do as `estimate`, in place: only tiles with soft pixels are read or written, so an opaque picture costs nothing.
 
     The method is blur fusion (Forte, Approximate Fast Foreground Colour Estimation, 2021) repeated at shrinking radii:
@@ -57,17 +58,17 @@ def decontaminate(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> None:
     share of what the compositing equation leaves unexplained. The last share is taken at full resolution.
 
     Args:
-        rgb: uint8 (H, W, 3), changed.
+        rgb: uint8 or uint16 (H, W, 3), changed.
         alpha: uint8 (H, W).
 
     Raises:
-        ValueError: the two are not of one size, or not uint8.
+        ValueError: the two are not of one size, or of another type.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.shape[:2] != alpha.shape:  # noqa: PLR2004 - three colours
         raise ValueError(
             f"a picture (H, W, 3) and its alpha (H, W) are needed, not {rgb.shape} and {alpha.shape}"
         )
-    if rgb.dtype != np.uint8 or alpha.dtype != np.uint8:
+    if rgb.dtype not in (np.uint8, np.uint16) or alpha.dtype != np.uint8:
         raise ValueError(f"uint8 is needed, not {rgb.dtype} and {alpha.dtype}")
     shape = (alpha.shape[0], alpha.shape[1])
     soft_tiles = [tile for tile in tiles(shape) if _soft(alpha[tile]).any()]
@@ -87,12 +88,13 @@ def _soft(alpha: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return soft
 
 
-def _fuse(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> tuple[Plane, Plane]:
+def _fuse(rgb: NDArray[Sample], alpha: NDArray[np.uint8]) -> tuple[Plane, Plane]:
     """Return the colours of subject and background at working size, float32 (h, w, 3) in 0..255 each."""
     height, width = alpha.shape
     factor = max(1, round(math.sqrt(height * width / _WORK_PIXELS)))
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
     picture = reduced(rgb, size).astype(np.float32)
+    picture *= np.float32(_OPAQUE / np.iinfo(rgb.dtype).max)
     weight = reduced(alpha, size).astype(np.float32) * np.float32(1 / 255)
     subject = ground = picture
     for share in _SHARES:
@@ -124,18 +126,20 @@ def _balance(picture: Plane, weight: Plane, subject: Plane, ground: Plane) -> tu
 
 
 def _explain(
-    rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], subject: Plane, ground: Plane
-) -> NDArray[np.uint8]:
+    rgb: NDArray[Sample], alpha: NDArray[np.uint8], subject: Plane, ground: Plane
+) -> NDArray[Sample]:
     """The subject's half of `_balance`, at full resolution, with as few passes over the tile as it takes."""
     share = _SHARE_BY_ALPHA[alpha]
     gain = _GAIN_BY_ALPHA[alpha]
     colour = subject - ground
     colour *= cv2.merge((share, share, share))
     colour += ground
-    np.subtract(rgb, colour, out=colour)
+    levels = np.float32(np.iinfo(rgb.dtype).max / _OPAQUE)
+    np.subtract(rgb if levels == 1 else rgb / levels, colour, out=colour)
     colour *= cv2.merge((gain, gain, gain))
     colour += subject
     np.clip(colour, 0, _OPAQUE, out=colour)
+    if levels != 1:
+        colour *= levels
     colour += np.float32(0.5)
-    rounded: NDArray[np.uint8] = colour.astype(np.uint8)
-    return rounded
+    return colour.astype(rgb.dtype)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from cutoutd.engine import backdrop, compose, placement, profile, scaling, shadow
 from cutoutd.errors import LimitError
 from cutoutd.jobs import Channels, Profile
@@ -16,11 +18,10 @@ from cutoutd.jobs import Channels, Profile
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from cutoutd.engine.backdrop import Backdrop
-    from cutoutd.engine.picture import Picture
+    from cutoutd.engine.picture import Picture, Sample
     from cutoutd.engine.placement import Box, Placement
     from cutoutd.engine.shadow import Shadow
     from cutoutd.jobs import Rendition
@@ -102,17 +103,25 @@ class Form:
             return 1
         return 4 if self.rendition.is_transparent else 3
 
-    def strips(self, behind: Backdrop | None) -> Iterator[NDArray[np.uint8]]:
+    def strips(self, behind: Backdrop | None) -> Iterator[NDArray[np.uint8] | NDArray[np.uint16]]:
         """The pixels, from top to bottom.
 
         Args:
             behind: the background, if it has one; a scene of the canvas's size.
 
         Yields:
-            uint8 (rows, width, channels); (rows, width) for one channel.
+            uint8, or uint16 of a deep rendition, (rows, width, channels); (rows, width) for one channel.
         """
+        picture = self.subject.picture
+        if not self.rendition.is_deep:
+            return self._strips(picture.rgb, behind)
+        if picture.deep is None:
+            return self._strips(compose.widened(picture.rgb, np.dtype(np.uint16)), behind)
+        return self._strips(picture.deep, behind)
+
+    def _strips(self, rgb: NDArray[Sample], behind: Backdrop | None) -> Iterator[NDArray[Sample]]:
         top = 0
-        for strip in self._placed():
+        for strip in self._placed(rgb):
             bottom = top + len(strip)
             if self.rendition.channels is Channels.ALPHA:
                 yield strip[..., 3]
@@ -120,8 +129,8 @@ class Form:
                 yield self._dressed(strip, behind, top, bottom)
             top = bottom
 
-    def _placed(self) -> Iterator[NDArray[np.uint8]]:
-        rgb, alpha = self.subject.picture.rgb, self.subject.alpha
+    def _placed(self, rgb: NDArray[Sample]) -> Iterator[NDArray[Sample]]:
+        alpha = self.subject.alpha
         if self.is_whole:
             return compose.strips(rgb, alpha)
         box = placement.subject(alpha, faintest=0) or self.subject.frame
@@ -134,17 +143,18 @@ class Form:
         return self.place == placement.Placement(width=width, height=height, factor=1, left=0, top=0)
 
     def _dressed(
-        self, strip: NDArray[np.uint8], behind: Backdrop | None, top: int, bottom: int
-    ) -> NDArray[np.uint8]:
-        if self.convert is not None and strip[..., 3].any():
-            strip[..., :3] = self.convert(strip[..., :3])
+        self, strip: NDArray[Sample], behind: Backdrop | None, top: int, bottom: int
+    ) -> NDArray[Sample]:
+        if self.convert is not None and strip[..., 3].any():  # never deep
+            strip[..., :3] = self.convert(np.asarray(strip[..., :3], np.uint8))
             strip[strip[..., 3] == 0] = 0
         fallen = None
         if self.rendition.shadow and self.subject.shadow is not None:
             fallen = self.subject.shadow.strip(self.place, top, bottom)
             fallen *= self.rendition.shadow / _PERCENT
         if behind is not None:
-            return backdrop.over(behind.strip(top, bottom, self.place.width), strip, fallen)
+            ground = compose.widened(behind.strip(top, bottom, self.place.width), strip.dtype)
+            return backdrop.over(ground, strip, fallen)
         return strip if fallen is None else backdrop.shaded(strip, fallen)
 
 
@@ -165,6 +175,7 @@ def form(rendition: Rendition, of: Subject, *, max_pixels: int) -> Form:
     place = placement.place(rendition, of.frame, of.found, shown=shown)
     _check(rendition, place, max_pixels)
     icc, convert, warnings = _colours(rendition, of.picture.icc)
+    warnings += _depth(rendition, of.picture)
     if place.factor > _MUCH:
         warnings.append(f"{named(rendition)}: the subject was enlarged {place.factor:.2f} times")
     if rendition.shadow and of.shadow is None:
@@ -174,6 +185,13 @@ def form(rendition: Rendition, of: Subject, *, max_pixels: int) -> Form:
     return Form(
         rendition=rendition, subject=of, place=place, icc=icc, warnings=tuple(warnings), convert=convert
     )
+
+
+def _depth(rendition: Rendition, picture: Picture) -> Iterator[str]:
+    if not rendition.is_deep and picture.rounded:
+        yield picture.rounded
+    if rendition.is_deep and rendition.channels is Channels.RGBA and picture.deep is None:
+        yield f"{named(rendition)}: it has 16 bits a channel, and its colours no more than the 8 that were to be had"
 
 
 def _colours(

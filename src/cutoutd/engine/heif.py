@@ -120,16 +120,31 @@ def _samples(image: pi_heif.HeifImage, nclx: isomedia.Nclx | None) -> tuple[Samp
     pixels = pixels[:height, :width]
     mode = image.mode.partition(";")[0].replace("I", "L")
     bits = int(image.info["bit_depth"]) if pixels.dtype != np.uint8 else 8
-    notes = () if bits == 8 else (f"its {bits}-bit samples were rounded to 8 bits",)  # noqa: PLR2004
+    notes: tuple[str, ...] = ()
+    is_deep = bits > 8  # noqa: PLR2004
+    rounded = f"its {bits}-bit samples were rounded to 8 bits" if is_deep else ""
     narrow = _narrow(bits)
     if nclx is not None and codepoints.is_beyond_white(nclx) and mode.startswith("RGB"):
-        notes = (codepoints.NARROWED,)
+        notes, rounded, is_deep = (codepoints.NARROWED,), "", False
         narrow = _into_srgb(nclx, bits)
 
     def strip(top: int, bottom: int) -> Image.Image:
         return Image.frombytes(mode, (width, bottom - top), narrow(pixels[top:bottom]).tobytes())
 
-    samples = Samples(mode=mode, width=width, height=height, transparent=mode[-1] in "Aa", strip=strip)
+    widest = np.rint(np.linspace(0, 65535, 1 << bits)).astype(np.uint16)
+
+    def wide(top: int, bottom: int) -> NDArray[np.uint16]:
+        return np.asarray(widest[pixels[top:bottom] >> (16 - bits)], np.uint16)
+
+    samples = Samples(
+        mode=mode,
+        width=width,
+        height=height,
+        transparent=mode[-1] in "Aa",
+        strip=strip,
+        rounded=rounded,
+        wide=wide if is_deep and mode[-1] != "a" else None,
+    )
     return samples, notes
 
 

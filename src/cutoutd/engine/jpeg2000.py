@@ -9,7 +9,7 @@ ITU-T T.800, A.5.1 (the SIZ marker).
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
@@ -17,6 +17,9 @@ from PIL import Image
 
 from cutoutd.engine.samples import ROUNDED, Samples
 from cutoutd.errors import LimitError, PictureError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _START: Final = b"\xff\x4f\xff\x51"
 _COUNT_AT: Final = 40
@@ -53,19 +56,26 @@ def deep_samples(data: bytes, mode: str, size: tuple[int, int]) -> Samples | Non
         raise LimitError(f"its samples have {bits} bits, which with grey and transparency is not supported")
     if mode not in _DEEP or not 8 < bits <= _MOST:  # noqa: PLR2004 -- a byte
         return None
-    wide = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     width, height = size
-    if wide is None or wide.shape != (height, width, len(mode)):
+    if stored is None or stored.shape != (height, width, len(mode)):
         raise PictureError("its picture data is damaged, or of a kind that is not supported")
-    nearest = np.rint(np.minimum(np.arange(1 << _MOST) * 255 / ((1 << bits) - 1), 255)).astype(np.uint8)
+    share = np.minimum(np.arange(1 << _MOST) / ((1 << bits) - 1), 1)
+    order = [2, 1, 0, 3][: len(mode)]  # OpenCV has blue first
 
     def strip(top: int, bottom: int) -> Image.Image:
-        rows = nearest[wide[top:bottom]]
-        rgb = rows[..., 2::-1]  # OpenCV has blue first
-        return Image.fromarray(
-            np.ascontiguousarray(rgb) if len(mode) == rgb.shape[2] else np.dstack((rgb, rows[..., 3]))
-        )
+        return Image.fromarray(np.ascontiguousarray(nearest[stored[top:bottom]][..., order]))
 
+    def wide(top: int, bottom: int) -> NDArray[np.uint16]:
+        return np.asarray(widest[stored[top:bottom]][..., order], np.uint16)
+
+    nearest, widest = np.rint(share * 255).astype(np.uint8), np.rint(share * 65535).astype(np.uint16)
     return Samples(
-        mode=mode, width=width, height=height, transparent=mode == "RGBA", strip=strip, warnings=(ROUNDED,)
+        mode=mode,
+        width=width,
+        height=height,
+        transparent=mode == "RGBA",
+        strip=strip,
+        rounded=ROUNDED,
+        wide=wide,
     )

@@ -12,8 +12,9 @@ import cv2
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from numpy.typing import NDArray
+
+    from cutoutd.engine.picture import Sample
 
 _ANTI_DIAGONAL: Final = -1  # cv2.flip's code for both axes
 
@@ -28,15 +29,15 @@ _TURNS: Final[dict[int, Callable[[Any], Any]]] = {
 }
 
 
-def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def upright(pixels: NDArray[Sample], orientation: int) -> NDArray[Sample]:
     """The pixels as they are to be seen.
 
     Args:
-        pixels: uint8 (H, W) or (H, W, C).
+        pixels: uint8 or uint16 (H, W) or (H, W, C).
         orientation: 1 to 8; anything else counts as 1.
 
     Returns:
-        uint8 with H and W swapped for 5 to 8, C-contiguous; the same array where nothing is to be done.
+        The same type with H and W swapped for 5 to 8, C-contiguous; the same array where nothing is to be done.
     """
     turn = _TURNS.get(orientation)
-    return pixels if turn is None else cast("NDArray[np.uint8]", turn(pixels))
+    return pixels if turn is None else cast("NDArray[Sample]", turn(pixels))

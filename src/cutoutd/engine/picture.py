@@ -1,4 +1,4 @@
-"""A decoded picture, upright and in 8-bit RGB: what every later step works on.
+"""A decoded picture, upright and in RGB: what every later step works on.
 
 A value only: this module must not decode, convert or look into metadata.
 """
@@ -6,11 +6,15 @@ A value only: this module must not decode, convert or look into metadata.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+
+Sample = TypeVar("Sample", np.uint8, np.uint16)
+"""One value of a pixel: most steps do not care which of the two it is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)  # arrays have no single truth value to compare by
@@ -20,6 +24,8 @@ class Picture:
     Attributes:
         rgb: uint8 (H, W, 3), C-contiguous, with the EXIF orientation applied.
         alpha: uint8 (H, W), straight, where the source had transparency of its own; else None.
+        deep: uint16 (H, W, 3), the same in 16 bits, where that was asked for and the source has more than 8; else None.
+        rounded: what was lost to bring it to 8 bits, in words for the user; empty: nothing.
         icc: ICC profile that ``rgb`` is in; None where the source had none (then sRGB is meant).
         exif: TIFF structure without the six-byte ``Exif`` prefix, its orientation still as in the file; or None.
         xmp: UTF-8 packet, or None.
@@ -36,3 +42,5 @@ class Picture:
     format: str
     orientation: int
     warnings: tuple[str, ...]
+    deep: NDArray[np.uint16] | None = None
+    rounded: str = ""

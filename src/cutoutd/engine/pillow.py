@@ -119,7 +119,7 @@ def _by_code_points(
         pixels[..., :3] = convert(pixels[..., :3])
         return Image.fromarray(pixels)
 
-    return replace(loaded, strip=strip, warnings=(*loaded.warnings, codepoints.NARROWED)), None
+    return replace(loaded, strip=strip, wide=None, warnings=(*loaded.warnings, codepoints.NARROWED)), None
 
 
 def _pages(image: ImageFile.ImageFile) -> Iterator[str]:

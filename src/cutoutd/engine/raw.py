@@ -137,7 +137,8 @@ def _gain(linear: NDArray[np.uint16], preview: NDArray[np.uint8] | None) -> floa
 def _samples(linear: NDArray[np.uint16], gain: float) -> Samples:
     light = np.linspace(0, gain, _LEVELS, dtype=np.float32)
     above = _KNEE + (1 - _KNEE) * (1 - np.exp(-(light - _KNEE) / (1 - _KNEE)))
-    table = codepoints.encoded(np.where(light > _KNEE, above, light).astype(np.float32))
+    curve = np.where(light > _KNEE, above, light).astype(np.float32)
+    table, deep_table = codepoints.encoded(curve), codepoints.encoded_deep(curve)
     height, width, channels = linear.shape
     if channels == 1:
         linear = linear[..., 0]  # a sensor without colours
@@ -147,4 +148,5 @@ def _samples(linear: NDArray[np.uint16], gain: float) -> Samples:
         height=height,
         transparent=False,
         strip=lambda top, bottom: Image.fromarray(table[linear[top:bottom]]),
+        wide=lambda top, bottom: deep_table[linear[top:bottom]],
     )

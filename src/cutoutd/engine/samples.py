@@ -58,7 +58,10 @@ class Samples:
         width, height: pixels.
         transparent: a strip converted to RGBA has an alpha that means something.
         strip: rows from the first to before the second, as an image of that mode.
-        warnings: what was lost.
+        warnings: what was lost besides.
+        rounded: what was lost to bring its samples to 8 bits; empty: nothing.
+        wide: rows from the first to before the second in 16 bits, uint16 (rows, width) grey or (rows, width, channels)
+            of the mode; None where the file has no more than 8, or they cannot be had.
     """
 
     mode: str
@@ -67,6 +70,8 @@ class Samples:
     transparent: bool
     strip: Callable[[int, int], Image.Image]
     warnings: tuple[str, ...] = ()
+    rounded: str = ""
+    wide: Callable[[int, int], NDArray[np.uint16]] | None = None
 
 
 def load(opened: Opened) -> Samples:
@@ -95,7 +100,7 @@ def load(opened: Opened) -> Samples:
         height=image.height,
         transparent=image.has_transparency_data,
         strip=lambda top, bottom: image.crop((0, top, image.width, bottom)),
-        warnings=(_CUT,) if ";16" in raw_mode else (),
+        rounded=_CUT if ";16" in raw_mode else "",
     )
 
 
@@ -122,9 +127,16 @@ def _grey_16(image: ImageFile.ImageFile, raw_mode: str) -> Samples:
     )
 
     def strip(top: int, bottom: int) -> Image.Image:
-        wide = np.asarray(image.crop((0, top, image.width, bottom))).astype(np.uint32)
-        grey = ((wide * 255 + top_value // 2) // top_value).astype(np.uint8)
+        grey = spread(top, bottom, 255).astype(np.uint8)
         return Image.fromarray(~grey if inverted else grey)
+
+    def wide(top: int, bottom: int) -> NDArray[np.uint16]:
+        grey = spread(top, bottom, 65535).astype(np.uint16)
+        return ~grey if inverted else grey
+
+    def spread(top: int, bottom: int, white: int) -> NDArray[np.uint32]:
+        stored = np.asarray(image.crop((0, top, image.width, bottom))).astype(np.uint32)
+        return (stored * white + top_value // 2) // top_value
 
     return Samples(
         mode="L",
@@ -132,7 +144,9 @@ def _grey_16(image: ImageFile.ImageFile, raw_mode: str) -> Samples:
         height=image.height,
         transparent=False,
         strip=strip,
-        warnings=_rounding(image),
+        warnings=_key(image),
+        rounded=ROUNDED,
+        wide=wide,
     )
 
 
@@ -145,8 +159,18 @@ def _grey_alpha_16(image: ImageFile.ImageFile) -> Samples:
         pairs = np.asarray(image.crop((0, top, image.width, bottom)))
         return Image.fromarray(_rounded(pairs[..., 0::2], pairs[..., 1::2]))
 
+    def wide(top: int, bottom: int) -> NDArray[np.uint16]:
+        pairs = np.asarray(image.crop((0, top, image.width, bottom)))
+        return _joined(pairs[..., 0::2], pairs[..., 1::2])
+
     return Samples(
-        mode="LA", width=image.width, height=image.height, transparent=True, strip=strip, warnings=(ROUNDED,)
+        mode="LA",
+        width=image.width,
+        height=image.height,
+        transparent=True,
+        strip=strip,
+        rounded=ROUNDED,
+        wide=wide,
     )
 
 
@@ -162,22 +186,32 @@ def _colour_16(opened: Opened, low_raw_mode: str) -> Samples:
         nearest = _rounded(np.asarray(high.crop(box)), np.asarray(low.crop(box)))
         return Image.frombytes(mode, (high.width, bottom - top), nearest.tobytes())
 
+    def wide(top: int, bottom: int) -> NDArray[np.uint16]:
+        box = (0, top, high.width, bottom)
+        return _joined(np.asarray(high.crop(box)), np.asarray(low.crop(box)))
+
     return Samples(
         mode=mode,
         width=high.width,
         height=high.height,
         transparent=high.mode == "RGBA",
         strip=strip,
-        warnings=_rounding(high),
+        warnings=_key(high),
+        rounded=ROUNDED,
+        wide=wide if mode.startswith("RGB") else None,
     )
 
 
-def _rounding(image: ImageFile.ImageFile) -> tuple[str, ...]:
-    return (ROUNDED, _NO_KEY) if "transparency" in image.info else (ROUNDED,)
+def _key(image: ImageFile.ImageFile) -> tuple[str, ...]:
+    return (_NO_KEY,) if "transparency" in image.info else ()
 
 
 def _with_raw_mode(args: Any, raw_mode: str) -> Any:  # noqa: ANN401 -- every codec has arguments of its own
     return (raw_mode, *args[1:]) if isinstance(args, tuple) else raw_mode
+
+
+def _joined(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    return np.left_shift(high, 8, dtype=np.uint16) | low
 
 
 def _rounded(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cutoutd.engine.picture import Sample
     from cutoutd.engine.placement import Placement
 
 _BAND_PIXELS: Final = 1 << 21
@@ -46,21 +47,21 @@ class _Span:
 
 
 def strips(
-    rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], placement: Placement, *, visible: Box
-) -> Iterator[NDArray[np.uint8]]:
+    rgb: NDArray[Sample], alpha: NDArray[np.uint8], placement: Placement, *, visible: Box
+) -> Iterator[NDArray[Sample]]:
     """The canvas, from top to bottom.
 
     Args:
-        rgb: uint8 (H, W, 3).
+        rgb: uint8 or uint16 (H, W, 3).
         alpha: uint8 (H, W), straight.
         placement: of the picture on the canvas.
         visible: of the picture; outside it alpha is 0.
 
     Yields:
-        uint8 (rows, width, 4), straight alpha, zeros where it is 0.
+        The same type, (rows, width, 4), straight alpha, zeros where it is 0.
     """
     span = _span(placement, visible, alpha.shape)
-    rows = max(1, compose.STRIP_BYTES // (4 * placement.width))
+    rows = max(1, compose.STRIP_BYTES // (4 * rgb.itemsize * placement.width))
     if not placement.keeps_pixels:
         reach = (
             1 + 2 * _LANCZOS_REACH / rows
@@ -68,7 +69,7 @@ def strips(
         rows = max(1, min(rows, int(_BAND_PIXELS / (alpha.shape[1] * reach))))
     for top in range(0, placement.height, rows):
         bottom = min(placement.height, top + rows)
-        strip = np.zeros((bottom - top, placement.width, 4), np.uint8)
+        strip = np.zeros((bottom - top, placement.width, 4), rgb.dtype)
         first, last = max(top, span.top), min(bottom, span.bottom)
         if first < last and span.left < span.right:
             part = _Span(left=span.left, top=first, right=span.right, bottom=last)
@@ -99,16 +100,16 @@ def _down(side: float) -> int:
 
 
 def _copied(
-    rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], placement: Placement, part: _Span
-) -> NDArray[np.uint8]:
+    rgb: NDArray[Sample], alpha: NDArray[np.uint8], placement: Placement, part: _Span
+) -> NDArray[Sample]:
     rows = slice(part.top - int(placement.top), part.bottom - int(placement.top))
     columns = slice(part.left - int(placement.left), part.right - int(placement.left))
     return compose.rgba(rgb[rows, columns], alpha[rows, columns])
 
 
 def _scaled(
-    rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], placement: Placement, part: _Span
-) -> NDArray[np.uint8]:
+    rgb: NDArray[Sample], alpha: NDArray[np.uint8], placement: Placement, part: _Span
+) -> NDArray[Sample]:
     height, width = alpha.shape
     wanted = placement.into_picture(Box(left=part.left, top=part.top, right=part.right, bottom=part.bottom))
     by = max(1, int(1 / placement.factor))
@@ -124,28 +125,45 @@ def _scaled(
     size = part.right - part.left, part.bottom - part.top
     planes = _averaged(rgb[rows, columns], alpha[rows, columns], by)
     red, green, blue, opacity = (_resampled(plane, box, size) for plane in planes)
-    alone = np.rint(np.clip(opacity, 0, _OPAQUE)).astype(np.uint8)
+    kind = rgb.dtype
+    alone = _rounded(np.clip(opacity, 0, _OPAQUE) * np.float32(compose.white(kind) // _OPAQUE), kind)
     # Lanczos overshoots beside an edge, in colour as in alpha: the true alpha takes it out again, a clipped one not.
     divisor = np.maximum(opacity, _FAINT)
-    colours = [np.rint(np.clip(one / divisor, 0, _OPAQUE)).astype(np.uint8) for one in (red, green, blue)]
-    scaled = np.asarray(cv2.merge([*colours, alone]), np.uint8)
-    return np.asarray(cv2.copyTo(scaled, (alone > 0).view(np.uint8)), np.uint8)
+    scaled = cv2.merge(
+        [
+            _rounded(red / divisor, kind),
+            _rounded(green / divisor, kind),
+            _rounded(blue / divisor, kind),
+            alone,
+        ]
+    )
+    return cast("NDArray[Sample]", cv2.copyTo(scaled, (alone > 0).view(np.uint8)))
 
 
-def _averaged(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], by: int) -> list[NDArray[np.float32]]:
-    """Red, green and blue times alpha, and alpha, averaged over ``by`` x ``by`` pixels: float32 in 0..65025, 0..255."""
+def _averaged(rgb: NDArray[Sample], alpha: NDArray[np.uint8], by: int) -> list[NDArray[np.float32]]:
+    """Red, green and blue times alpha, and alpha, averaged over ``by`` x ``by`` pixels.
+
+    All float32: colours in 0..255 times the largest value of their type, alpha in 0..255.
+    """
     # What is left over at the right and at the bottom is filled up with its own last pixels.
     down, across = -rgb.shape[0] % by, -rgb.shape[1] % by
     if down or across:
-        rgb = np.asarray(cv2.copyMakeBorder(rgb, 0, down, 0, across, cv2.BORDER_REPLICATE), np.uint8)
+        rgb = cast("NDArray[Sample]", cv2.copyMakeBorder(rgb, 0, down, 0, across, cv2.BORDER_REPLICATE))
         alpha = np.asarray(cv2.copyMakeBorder(alpha, 0, down, 0, across, cv2.BORDER_REPLICATE), np.uint8)
-    weighed = cv2.multiply(rgb, cv2.merge([alpha, alpha, alpha]), dtype=cv2.CV_32F)
-    share = alpha.astype(np.float32)
-    if by > 1:
-        size = rgb.shape[1] // by, rgb.shape[0] // by
-        weighed = cv2.resize(weighed, size, interpolation=cv2.INTER_AREA)
-        share = np.asarray(cv2.resize(share, size, interpolation=cv2.INTER_AREA), np.float32)
-    return [*(np.asarray(one, np.float32) for one in cv2.split(weighed)), share]
+    planes = [*cv2.split(cv2.multiply(rgb, cv2.merge([alpha, alpha, alpha]), dtype=cv2.CV_32F)), alpha]
+    size = rgb.shape[1] // by, rgb.shape[0] // by
+    return [_reduced(np.asarray(plane, np.float32), size) for plane in planes]
+
+
+def _rounded(plane: NDArray[np.floating[Any]], kind: np.dtype[Sample]) -> NDArray[Sample]:
+    levels: NDArray[Sample] = np.rint(np.clip(plane, 0, compose.white(kind))).astype(kind)
+    return levels
+
+
+def _reduced(plane: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    if plane.shape == size[::-1]:
+        return plane
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _resampled(plane: NDArray[np.float32], box: Box, size: tuple[int, int]) -> NDArray[np.float32]:

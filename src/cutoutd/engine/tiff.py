@@ -65,14 +65,16 @@ class _Field:
     value: bytes
 
 
-def write(sink: Sink, strips: Iterable[NDArray[np.uint8]], layout: Layout, extras: Extras) -> None:
+def write(
+    sink: Sink, strips: Iterable[NDArray[np.uint8] | NDArray[np.uint16]], layout: Layout, extras: Extras
+) -> None:
     """Write a whole TIFF; the compressed strips are held in memory until all of them are there.
 
     Args:
         sink: gets the bytes in order.
-        strips: from top to bottom, each uint8 (rows, width, channels), or (rows, width) for one channel; of as many
-            rows each but for the last.
-        layout: of all strips together; 1, 3 or 4 channels of 8 bits.
+        strips: from top to bottom, each (rows, width, channels), or (rows, width) for one channel, uint8 or uint16 as
+            the layout says; of as many rows each but for the last.
+        layout: of all strips together; 1, 3 or 4 channels.
         extras: profile and metadata.
 
     Raises:
@@ -80,8 +82,8 @@ def write(sink: Sink, strips: Iterable[NDArray[np.uint8]], layout: Layout, extra
         TooLargeError: the file would be too large for the format.
         OSError: from the sink.
     """
-    rows, packed = _packed(strips, layout)
     head, order, kept = _head(extras.exif)
+    rows, packed = _packed(strips, layout, order)
     fields = [*_structure(layout, order, rows, packed), *_extras(extras)]
     if not any(tag == _X_RESOLUTION for tag, _ in kept):
         one = struct.pack(f"{order}II", 72, 1)
@@ -95,25 +97,31 @@ def write(sink: Sink, strips: Iterable[NDArray[np.uint8]], layout: Layout, extra
         sink.write(piece)
 
 
-def _packed(strips: Iterable[NDArray[np.uint8]], layout: Layout) -> tuple[int, list[bytes]]:
+def _packed(
+    strips: Iterable[NDArray[np.uint8] | NDArray[np.uint16]], layout: Layout, order: str
+) -> tuple[int, list[bytes]]:
     """Rows of a strip, and all strips compressed."""
-    if layout.channels not in (1, 3, _RGBA_CHANNELS) or layout.bits != 8:  # noqa: PLR2004 -- bits of a byte
+    if layout.channels not in (1, 3, _RGBA_CHANNELS) or layout.bits not in (8, 16):
         raise ValueError(f"no TIFF is written in the layout {layout}")
+    kind = np.dtype(f"{order}u{layout.bits // 8}")
     rows, seen, packed = 0, 0, []
     for strip in strips:
         if len(strip) == 0:
             continue
-        if (rows and seen % rows) or strip[:1].size != layout.width * layout.channels:
-            raise ValueError(f"a strip of {strip.shape} does not fit the layout {layout}")
+        fits = strip.itemsize == kind.itemsize and strip[:1].size == layout.width * layout.channels
+        if (rows and seen % rows) or not fits:
+            raise ValueError(f"a strip of {strip.dtype} {strip.shape} does not fit the layout {layout}")
         rows = rows or len(strip)
         seen += len(strip)
-        packed.append(isal_zlib.compress(_differences(strip, layout), _LEVEL))
+        packed.append(isal_zlib.compress(_differences(strip, layout).astype(kind, copy=False), _LEVEL))
     if seen != layout.height:
         raise ValueError(f"the strips have {seen} rows, not {layout.height}")
     return rows, packed
 
 
-def _differences(strip: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint8]:
+def _differences(
+    strip: NDArray[np.uint8] | NDArray[np.uint16], layout: Layout
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Each sample less the same of the pixel to the left."""
     pixels = strip.reshape(len(strip), layout.width, layout.channels)
     left = pixels.copy()

@@ -5,7 +5,7 @@ Only here do working pixels and full-resolution pixels meet. It computes nothing
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
@@ -16,26 +16,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cutoutd.engine.guided import Plane
+    from cutoutd.engine.picture import Sample
 
 _SIDE_PX = 128  # smaller tiles fit an edge more closely but cost more each; 64 was slower over all
 
 
-def reduced(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def reduced(picture: NDArray[Sample], size: tuple[int, int]) -> NDArray[Sample]:
     """Reduce a picture by area averages: by halves first, which is six times as fast as at one go.
 
     Args:
-        picture: uint8 (H, W) or (H, W, 3).
+        picture: uint8 or uint16 (H, W) or (H, W, 3).
         size: (width, height) wanted, no larger than the picture.
 
     Returns:
-        uint8, of that size.
+        The same type, of that size.
     """
     while all(
         side % 2 == 0 and side >= 4 * wanted for side, wanted in zip(picture.shape, size[::-1], strict=False)
     ):
         half = (picture.shape[1] // 2, picture.shape[0] // 2)
-        picture = np.asarray(cv2.resize(picture, half, interpolation=cv2.INTER_AREA), np.uint8)
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        picture = cast("NDArray[Sample]", cv2.resize(picture, half, interpolation=cv2.INTER_AREA))
+    return cast("NDArray[Sample]", cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
 
 
 def tiles(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:

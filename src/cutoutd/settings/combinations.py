@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
-from cutoutd.jobs import Channels, Format
+from cutoutd.jobs import Channels, Format, Profile
 from cutoutd.settings import measures
 from cutoutd.settings.problem import Problem
 
@@ -49,10 +49,23 @@ def _folded(text: str) -> str:
 def _of_one(one: RenditionSettings) -> Iterator[tuple[str, str]]:
     yield from _colours(one)
     yield from _places(one)
+    yield from _depth(one)
     if one.quality is not None and one.format in _LOSSLESS:
         yield (
             "quality",
             f"is of no use: {one.format.value} loses nothing; leave it out, or choose another format",
+        )
+
+
+def _depth(one: RenditionSettings) -> Iterator[tuple[str, str]]:
+    if one.bits == 8:  # noqa: PLR2004 -- the other is 16
+        return
+    if one.format not in _LOSSLESS:
+        yield "bits", f"is 16, and {one.format.value} has 8 here; leave it out, or choose png or tiff"
+    if one.profile is Profile.SRGB:
+        yield (
+            "profile",
+            'is "srgb", and colours are converted in 8 bits; write "keep", or leave bits = 16 out',
         )
 
 

@@ -7,7 +7,7 @@ A key is checked here as far as it can be told alone; which of them go together 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
@@ -78,6 +78,7 @@ class RenditionSettings(Table):
         le=100,
         description="What may be lost for a smaller file; None: nothing or, where some is always lost, little.",
     )
+    bits: Literal[8, 16] = Field(default=8, description="Of each channel.")
     channels: Channels = Field(
         default=Channels.RGBA, strict=False, description="The subject, or its matte alone."
     )
@@ -125,6 +126,7 @@ class RenditionSettings(Table):
             suffix=self.suffix,
             directory=self.directory,
             quality=self.quality,
+            bits=self.bits,
             channels=self.channels,
             colour=measures.colour(self.background),
             picture=None if picture is None else str(picture),

@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -36,6 +36,8 @@ def takes(field: FieldInfo, *, quoted: bool = True) -> str:
     kind = _kind(field)
     if get_origin(kind) is tuple:
         return 'a list of texts such as ["*.jpg", "*.png"]'
+    if get_origin(kind) is Literal:
+        return " or ".join(str(one) for one in get_args(kind))
     if issubclass(kind, BaseModel):
         return "a table"
     if issubclass(kind, StrEnum):
@@ -61,7 +63,8 @@ def shown(value: object) -> str:
 
 def stands_bare(field: FieldInfo) -> bool:
     """Whether nothing that a key takes stands in quotes: it is a number or a truth value."""
-    return _kind(field) in (int, float, bool) and field.default is not None
+    kind = _kind(field)
+    return get_origin(kind) is Literal or (kind in (int, float, bool) and field.default is not None)
 
 
 def unknown_key(key: str, table: type[BaseModel]) -> str:
