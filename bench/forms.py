@@ -146,7 +146,7 @@ def _engine() -> Any:  # noqa: ANN401 -- its class is imported late
         cv2.setNumThreads(1)
         model = catalog.find("u2net-int8")
         _ENGINES.append(
-            pipeline.Engine(model, provider="cpu", max_pixels=120_000_000, max_file_bytes=1 << 29)
+            pipeline.Engine([model], provider="cpu", max_pixels=120_000_000, max_file_bytes=1 << 29)
         )
     return _ENGINES[0]
 

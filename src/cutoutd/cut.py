@@ -214,7 +214,7 @@ class _Call:
     def _setup(self, folders: Iterable[HotFolder]) -> Callable[[], wire.Setup]:
         inputs = [folder.folder.input for folder in folders]
         stagings = [folder.staging for folder in folders]
-        return lambda: setup_of(self._settings, self._model, inputs=inputs, stagings=stagings)
+        return lambda: setup_of(self._settings, [self._model], inputs=inputs, stagings=stagings)
 
     def _wake(self) -> None:
         if self._pool is not None:

@@ -217,6 +217,7 @@ class Task:
         published_sha256: of the version published now, or None; the same bytes are not cut again.
         alone: no other worker is busy, so the memory of all is there for it.
         tagged: its folder may be uploaded from, and has workers of its own for that.
+        model: name of one that its workers have; empty: their first.
         export, received: it concerns a hosted route; at most one of them is given.
     """
 
@@ -229,6 +230,7 @@ class Task:
     recipe: Recipe
     alone: bool = False
     tagged: bool = False
+    model: str = ""
     export: Export | None = None
     received: Received | None = None
 

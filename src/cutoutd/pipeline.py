@@ -49,7 +49,7 @@ from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.writing import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from io import RawIOBase
 
     from numpy.typing import NDArray
@@ -69,23 +69,37 @@ CHUNK_BYTES: Final = 1 << 22
 
 
 class Engine:
-    """What a worker keeps from one job to the next: the model and the limits.
+    """What a worker keeps from one job to the next: models and limits.
 
     Args:
-        model: of the catalog.
+        models: of the catalog, at least one.
         provider: execution provider by name, or ``auto``.
         max_pixels: of a picture.
         max_file_bytes: of a picture's file.
 
+    Attributes:
+        usual: the first model, for tasks that name none.
+
     Raises:
-        ModelError: the model's file is missing or altered, or it does not run.
+        ModelError: a model's file is missing or altered, or it does not run.
     """
 
-    def __init__(self, model: ModelSpec, *, provider: str, max_pixels: int, max_file_bytes: int) -> None:
-        catalog.verify(model)
-        self.model = matting.MatteModel(model, provider=provider)
+    def __init__(
+        self, models: Sequence[ModelSpec], *, provider: str, max_pixels: int, max_file_bytes: int
+    ) -> None:
+        self._models = {model.name: _loaded(model, provider) for model in models}
+        self.usual = next(iter(self._models.values()))
         self.max_pixels = max_pixels
         self.max_file_bytes = max_file_bytes
+
+    def model(self, name: str) -> matting.MatteModel:
+        """The model of a name; the usual one for none."""
+        return self._models[name] if name else self.usual
+
+
+def _loaded(model: ModelSpec, provider: str) -> matting.MatteModel:
+    catalog.verify(model)
+    return matting.MatteModel(model, provider=provider)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -228,15 +242,16 @@ def _found(task: Task, picture: Picture, engine: Engine) -> _Found:
         height, width = picture.rgb.shape[:2]
         region = look.Region(top=0, bottom=height, left=0, right=width)
         return _Found(region=region, matte=matte, verdict=quality.assess(matte))
+    model = engine.model(task.model)
     seen = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
     try:
-        found = look.look(seen, engine.model.predict)
+        found = look.look(seen, model.predict)
     except Exception as error:
         if _is_out_of_memory(error) or not type(error).__module__.startswith("onnxruntime"):
             raise
         raise InferenceError(whole(f"{type(error).__name__}: {error}")) from error
     # Stretching a matte without a subject would make a random mask of it.
-    is_stretched = engine.model.stretches and found.verdict.score > 0
+    is_stretched = model.stretches and found.verdict.score > 0
     matte = matting.normalise(found.raw) if is_stretched else found.raw
     return _Found(region=found.region, matte=matte, verdict=found.verdict)
 

@@ -150,7 +150,7 @@ def _cut(
     with tempfile.TemporaryDirectory(prefix="cutoutd-replay-") as directory:
         pool = LocalPool(
             size=1,
-            setup=lambda: setup_of(settings, model, inputs=[source.parent], stagings=[Path(directory)]),
+            setup=lambda: setup_of(settings, [model], inputs=[source.parent], stagings=[Path(directory)]),
             job_timeout_s=settings.pool.job_timeout_s,
             clock=clock,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +12,9 @@ from PIL import Image
 from tests.integration import small_models
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import Bench
+    from collections.abc import Callable
+
+    from tests.acceptance.conftest import Bench, Daemon
 
 DESCRIBED = (
     "--size",
@@ -51,3 +55,55 @@ def test_a_model_of_ones_own_cuts(bench: Bench) -> None:
         alpha = np.asarray(image)[..., 3]
     assert alpha[135, 180] == 255
     assert alpha[5, 5] < 64
+
+
+FOLDER = """
+[[folder]]
+name = "{name}"
+input = "{root}/{name}"
+output = "{root}/{name}-out"
+settle_s = 0.2
+model = "{model}"
+"""
+
+
+def test_each_folder_may_have_a_model_of_its_own(bench: Bench, start: Callable[..., Daemon]) -> None:
+    """Each sidecar names the one that cut; one that is not there is refused, and another taken over without a restart."""
+    bench.environment["XDG_DATA_HOME"] = str(bench.root / "data")
+    file = small_models.save(bench.root / "Mine.onnx", half=True, dynamic=True, logits=True)
+    added = bench.call("models", "add", file, "--name", "redness", *DESCRIBED)
+    assert added.returncode == 0, added.stderr
+    config, log = bench.root / "c.toml", bench.root / "log"
+
+    def write(*models: str) -> None:
+        folders = [
+            FOLDER.format(name=name, root=bench.root, model=model)
+            for name, model in zip("ab", models, strict=True)
+        ]
+        config.write_text("[pool]\nworkers = 1\n" + "".join(folders))
+
+    def cut_by(folder: str, name: str) -> str:
+        bench.drop(f"{name}.jpg").rename(bench.root / folder / f"{name}.jpg")
+        sidecar = bench.root / f"{folder}-out" / f"{name}.png.json"
+        bench.wait_for(sidecar.exists, f"{name} of {folder}")
+        model: str = json.loads(sidecar.read_text())["model"]["name"]
+        return model
+
+    for name in "ab":
+        (bench.root / name).mkdir()
+    write("redness", "none-such")
+    assert bench.call("check", "--config", config).returncode == 4
+    write("redness", "")
+    assert bench.call("check", "--config", config).returncode == 0
+    daemon = start("--config", config)
+    assert (cut_by("a", "one"), cut_by("b", "two")) == ("redness", "u2net-int8")
+    assert '"model": "redness, u2net-int8"' in log.read_text()
+    write("redness", "none-such")
+    daemon.process.send_signal(signal.SIGHUP)
+    bench.wait_for(lambda: "reload.refused" in log.read_text(), "the refusal")
+    assert "none-such" in log.read_text()
+    write("redness", "redness")
+    daemon.process.send_signal(signal.SIGHUP)
+    bench.wait_for(lambda: "reload.done" in log.read_text(), "the reload")
+    assert cut_by("b", "three") == "redness"
+    assert daemon.end() == 0

@@ -21,10 +21,10 @@ def main(root: Path) -> None:
     tempfile.tempdir = os.fspath(root)
     logs.configure(level="error", log_format="console")
     model = catalog.find("u2net-int8")
-    good = trial.cut(Settings(), model, Clock())
-    cuda = trial.cut(Settings(model=ModelSettings(provider="cuda")), model, Clock())
+    good = trial.cut(Settings(), [model], Clock())
+    cuda = trial.cut(Settings(model=ModelSettings(provider="cuda")), [model], Clock())
     torn = Path(__file__)  # a file that is there, and is no model
-    broken = trial.cut(Settings(), replace(model, file=torn), Clock())
+    broken = trial.cut(Settings(), [replace(model, file=torn)], Clock())
     print(  # noqa: T201 -- that is what it is for
         json.dumps(
             {

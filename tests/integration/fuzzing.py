@@ -236,7 +236,7 @@ def run(
     place.mkdir()
     setup = wire.Setup(
         parent=os.getpid(),
-        model=MODEL,
+        models=(MODEL,),
         provider="cpu",
         read_roots=(os.fspath(place),),
         write_roots=(),

@@ -31,7 +31,7 @@ def pool() -> Iterator[LocalPool]:
     """One slot."""
     setup = wire.Setup(
         parent=os.getpid(),
-        model=MODEL,
+        models=(MODEL,),
         provider="auto",
         read_roots=(),
         write_roots=(),

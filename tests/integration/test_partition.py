@@ -22,6 +22,7 @@ from tests.integration.test_sandbox import landlock_version
 
 if TYPE_CHECKING:
     from cutoutd.daemon.hotfolder import HotFolder
+    from cutoutd.models.shelf import Shelf
     from cutoutd.pool import wire
 
 ROOT = Path(__file__).parents[2]
@@ -84,7 +85,7 @@ def setups(settings: Settings, places: Places) -> tuple[wire.Setup, wire.Setup]:
     """What the two kinds of workers are told: for untagged folders, and for tagged ones."""
     there = [There(folder) for folder in settings.folder]
     force = Workforce(
-        MODEL,
+        cast("Shelf", dict.fromkeys(settings.models, MODEL)),
         settings=lambda: settings,
         folders=lambda: cast("list[HotFolder]", there),
         clock=Clock(),

@@ -54,7 +54,7 @@ def engine() -> Iterator[Engine]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
         yield Engine(
-            catalog.find("u2net-int8"), provider="cpu", max_pixels=MAX_PIXELS, max_file_bytes=MAX_BYTES
+            [catalog.find("u2net-int8")], provider="cpu", max_pixels=MAX_PIXELS, max_file_bytes=MAX_BYTES
         )
 
 
@@ -356,4 +356,4 @@ def test_an_altered_model_is_not_loaded(tmp_path: Path) -> None:
     altered = tmp_path / "altered.onnx"
     altered.write_bytes(b"not the model")
     with pytest.raises(ModelError, match="not the one of the catalog"):
-        Engine(replace(model, file=altered), provider="cpu", max_pixels=1, max_file_bytes=1)
+        Engine([replace(model, file=altered)], provider="cpu", max_pixels=1, max_file_bytes=1)

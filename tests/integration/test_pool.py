@@ -56,7 +56,7 @@ def setup(provider: str = "auto", roots: tuple[str, ...] = ("/in",)) -> wire.Set
     )
     return wire.Setup(
         parent=os.getpid(),
-        model=model,
+        models=(model,),
         provider=provider,
         read_roots=roots,
         write_roots=(),

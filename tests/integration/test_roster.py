@@ -15,6 +15,7 @@ from cutoutd.daemon.reload import Reloader
 from cutoutd.daemon.roster import Roster
 from cutoutd.errors import ConfigurationError
 from cutoutd.jobs import JobState, Version
+from cutoutd.models.shelf import Shelf
 from cutoutd.notify import ServiceManager
 from cutoutd.settings.schema import Folder, PoolSettings, Settings
 from tests.integration.hall import Hall, Watched
@@ -35,7 +36,7 @@ class Halls(Hall):
         super().__init__(root, clock)
         self.made: list[HotFolder] = []
         self.next: Settings | ConfigurationError = self.settings("a", "b")
-        self.reloader = Reloader(self.settings("a", "b"), self._read, self.workers.wake)
+        self.reloader = Reloader(self.settings("a", "b"), self._read, self.workers.wake, Shelf())
         self.roster = Roster(self.journal, self._make, reloader=self.reloader)
         self.intakes: dict[str, Watched] = {}
         self.gate = threading.Event()
@@ -240,9 +241,11 @@ def test_a_folder_that_shares_its_output_leaves_the_others_staged_results(hall: 
 
 
 def test_a_wrong_configuration_changes_nothing(hall: Halls) -> None:
-    """And the next right one does."""
+    """Nor does one whose model is not there; and the next right one does."""
     jobs: list[int] = []
     hall.run(
+        lambda: hall.reload(hall.settings("c", model="none-such")),
+        lambda: hall.reloader._thread is None,  # noqa: SLF001 -- it was read and refused
         lambda: hall.reload(ConfigurationError("no such key")),
         lambda: hall.reloader._thread is None,  # noqa: SLF001 -- it was read and refused
         lambda: jobs.append(hall.drop("a", "1.jpg")),

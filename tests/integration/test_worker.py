@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 SETUP = wire.Setup(
     parent=os.getpid(),
-    model=catalog.find("u2net-int8"),
+    models=(catalog.find("u2net-int8"),),
     provider="auto",
     read_roots=(),
     write_roots=(),
@@ -69,7 +69,7 @@ def test_a_model_that_was_changed_meanwhile_is_refused(
     other = tmp_path / "model.onnx"
     other.write_bytes(b"another model")
     with pytest.raises(ModelError, match=r"model\.onnx.*not the one of the catalog"):
-        start(replace(SETUP, model=replace(SETUP.model, file=other)))
+        start(replace(SETUP, models=(replace(SETUP.models[0], file=other),)))
 
 
 def test_too_little_memory_for_the_model_is_said_in_the_worker_s_own_words(

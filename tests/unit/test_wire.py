@@ -98,7 +98,7 @@ def test_a_setup_arrives_as_it_was_sent(root: str) -> None:
     """Frozen values, with their paths."""
     setup = wire.Setup(
         parent=12,
-        model=MODEL,
+        models=(MODEL,),
         provider="auto",
         read_roots=(root, "/other"),
         write_roots=(),

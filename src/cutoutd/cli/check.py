@@ -25,7 +25,8 @@ def check(
     """Validate the configuration, print it as it comes out, and count the pictures that wait."""
     chosen = settings(config, input_dir, output_dir)
     require_extra(chosen)
-    catalog.find(chosen.model.name)
+    for name in chosen.models:
+        catalog.find(name)
     rules = {folder.name: rules_of(folder) for folder in chosen.folder}
     for folder in chosen.folder:
         permissions_of(folder)

@@ -24,7 +24,7 @@ from cutoutd.sandbox.worker import confine_supervisor
 from cutoutd.settings.choices import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from cutoutd.ports import ModelSpec
     from cutoutd.settings.schema import Folder, Settings
@@ -95,7 +95,7 @@ def publisher_of(folder: Folder, *, name: str, run: str) -> Publisher:
 
 def setup_of(
     settings: Settings,
-    model: ModelSpec,
+    models: Sequence[ModelSpec],
     *,
     inputs: Iterable[os.PathLike[str]],
     stagings: Iterable[os.PathLike[str]],
@@ -104,14 +104,14 @@ def setup_of(
 
     Args:
         settings: the whole configuration.
-        model: to load.
+        models: to load; the first is for tasks that name none.
         inputs: directories it may read beneath, and single files it may read.
         stagings: directories it may write beneath.
     """
     pool = settings.pool
     return wire.Setup(
         parent=os.getpid(),
-        model=model,
+        models=tuple(models),
         provider=settings.model.provider,
         read_roots=tuple(map(os.fspath, inputs)),
         write_roots=tuple(map(os.fspath, stagings)),

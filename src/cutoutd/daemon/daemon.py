@@ -39,7 +39,7 @@ from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
-from cutoutd.models import catalog
+from cutoutd.models.shelf import Shelf
 from cutoutd.notify import ServiceManager
 from cutoutd.settings.digest import settings_sha256
 
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Job
     from cutoutd.pool.local import LocalPool
     from cutoutd.pool.partition import Partition
-    from cutoutd.ports import ModelSpec
     from cutoutd.settings.schema import Folder, Settings
 
 FIRST_LOOK_S: Final = 2.0
@@ -118,7 +117,7 @@ def run(
         SandboxError: a layer of the sandbox is missing, and all are required.
         CutoutdError: a fault of the machine's or ours.
     """
-    model = catalog.find(settings.model.name)
+    shelf = Shelf()
     patience = Patience(lasting=not once)
     with patience.until_done(partial(StateDirectory, settings.service.state_dir)) as state:
         # Before any thread: everything this process starts from here on is without a network.
@@ -126,12 +125,12 @@ def run(
         attending = Attending(listener, settings)
         get().info("daemon.started", pid=os.getpid(), state_dir=str(state.path), sandbox=layers)
         try:
-            catalog.verify(model)
+            shelf.stock(settings.models)
             opened = patience.until_done(partial(Journal, state.path, run=state.run, clock=clock))
             with closing(opened) as journal:
                 daemon = Daemon(
                     settings,
-                    model,
+                    shelf,
                     state=state,
                     journal=journal,
                     clock=clock,
@@ -156,7 +155,7 @@ class Daemon:
 
     Args:
         settings: the whole configuration.
-        model: the model in use.
+        shelf: has the models of all folders.
         state: the state directory, held.
         journal: open.
         clock: the machine's.
@@ -170,7 +169,7 @@ class Daemon:
     def __init__(  # noqa: PLR0913 -- all that a run is made of
         self,
         settings: Settings,
-        model: ModelSpec,
+        shelf: Shelf,
         *,
         state: StateDirectory,
         journal: Journal,
@@ -181,7 +180,7 @@ class Daemon:
         read_again: Callable[[], Settings] | None,
         uploads: bool,
     ) -> None:
-        self._model = model
+        self._shelf = shelf
         self._state = state
         self._journal = journal
         self._clock = clock
@@ -193,7 +192,7 @@ class Daemon:
         self._results: deque[Result] = deque()
         self._manager = manager
         self._reloads = read_again is not None
-        self._reloader = Reloader(settings, read_again or (lambda: settings), self._wake)
+        self._reloader = Reloader(settings, read_again or (lambda: settings), self._wake, shelf)
         listener.follow(lambda: self._reloader.settings)
         self._folders = self._roster(frozenset())
         self._post = (
@@ -202,7 +201,7 @@ class Daemon:
             else None
         )
         self._workforce = Workforce(
-            model,
+            shelf,
             settings=lambda: self._reloader.settings,
             folders=self._active,
             clock=clock,
@@ -337,9 +336,10 @@ class Daemon:
 
     def _provenance(self, folder: Folder) -> Provenance:
         # One for each, since a folder may come back with other settings while the run goes on.
+        model = self._shelf.get(self._reloader.settings.model_of(folder))
         return Provenance(
-            model=self._model,
-            settings_sha256={folder.name: settings_sha256(folder, self._model.name)},
+            model=model,
+            settings_sha256={folder.name: settings_sha256(folder, model.name)},
             worker=lambda: self._pool.facts if self._pool is not None else None,
             clock=self._clock,
         )

@@ -327,4 +327,5 @@ class HotFolder:
             published_sha256=published,
             recipe=self.folder.recipe(),
             alone=job.alone,
+            model=self.folder.model,
         )

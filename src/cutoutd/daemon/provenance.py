@@ -28,7 +28,7 @@ class Provenance:
     """Fills in what the worker's report does not say.
 
     Args:
-        model: the model in use.
+        model: that cuts the folder's pictures.
         settings_sha256: for each folder by name, of the settings that decide what a cutout looks like.
         worker: what the workers say of themselves.
         clock: for the time a job was given up.

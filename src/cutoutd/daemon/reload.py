@@ -17,6 +17,7 @@ from cutoutd.errors import ConfigurationError, CutoutdError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from cutoutd.models.shelf import Shelf
     from cutoutd.settings.schema import Settings
 
 _AT_ONCE: Final = frozenset({"max_pixels", "max_file_mb", "worker_memory_mb", "nice"})
@@ -37,15 +38,19 @@ class Reloader:
         settings: those in force.
         read: reads the configuration as it was read at the start.
         wake: called when there is something to see to.
+        shelf: has the models of all folders.
 
     Attributes:
         settings: those in force; `adopt` replaces them.
     """
 
-    def __init__(self, settings: Settings, read: Callable[[], Settings], wake: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, read: Callable[[], Settings], wake: Callable[[], None], shelf: Shelf
+    ) -> None:
         self.settings = settings
         self._read = read
         self._wake = wake
+        self._shelf = shelf
         self._asked = False
         self._thread: threading.Thread | None = None
         self._answer: Settings | Refusal | BaseException | None = None
@@ -85,6 +90,7 @@ class Reloader:
         try:
             new = self._read()
             check(self.settings, new)
+            self._shelf.stock(new.models)
             self._answer = new
         except CutoutdError as error:
             self._answer = Refusal(why=str(error))

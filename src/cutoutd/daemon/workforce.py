@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.daemon.hotfolder import HotFolder
     from cutoutd.egress import Places
+    from cutoutd.models.shelf import Shelf
     from cutoutd.pool import wire
-    from cutoutd.ports import ModelSpec
     from cutoutd.settings.schema import Settings
 
 
@@ -44,7 +44,7 @@ class Workforce:
     """Makes the pool of a run.
 
     Args:
-        model: the model in use.
+        shelf: has the models of all folders.
         settings: gives those in force.
         folders: gives the folders there are.
         clock: for deadlines.
@@ -53,14 +53,14 @@ class Workforce:
 
     def __init__(
         self,
-        model: ModelSpec,
+        shelf: Shelf,
         *,
         settings: Callable[[], Settings],
         folders: Callable[[], Iterable[HotFolder]],
         clock: Clock,
         places: Places | None,
     ) -> None:
-        self._model = model
+        self._shelf = shelf
         self._settings = settings
         self._folders = folders
         self._clock = clock
@@ -125,9 +125,10 @@ class Workforce:
         return [folder for folder in self._folders() if folder.is_there]
 
     def _told(self, there: list[HotFolder], inbox: tuple[Path, ...], outbox: tuple[Path, ...]) -> wire.Setup:
+        settings = self._settings()
         return setup_of(
-            self._settings(),
-            self._model,
+            settings,
+            [self._shelf.get(name) for name in settings.models],
             inputs=[*(place for folder in there for place in folder.sources), *inbox],
             stagings=[*(folder.staging for folder in there), *outbox],
         )

@@ -104,14 +104,14 @@ def _model_and_workers(case: Case, gaps: Sequence[survey.Gap], known: state.Stat
     settings = case.settings
     works = False
     try:
-        model = catalog.find(settings.model.name)
+        models = [catalog.find(name) for name in settings.models]
     except CutoutdError as error:
         yield problem("model", error.cause, error.advice, question=Question.STORED)
     else:
-        stored = _stored(model)
-        yield stored
-        if stored.level is Level.OK:
-            tried = trial.cut(settings, model, case.clock)
+        stored = [_stored(model) for model in models]
+        yield from stored
+        if all(one.level is Level.OK for one in stored):
+            tried = trial.cut(settings, models, case.clock)
             yield from trial.judge(tried, settings)
             works = tried.facts is not None
         else:  # a worker loads it before it is locked in

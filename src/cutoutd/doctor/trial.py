@@ -28,7 +28,7 @@ from cutoutd.sandbox.worker import confine_supervisor
 from cutoutd.settings.schema import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from cutoutd.clock import Clock
     from cutoutd.ports import ModelSpec, PoolEvent, WorkerFacts
@@ -62,12 +62,12 @@ class Trial:
     filtered: bool | None = None
 
 
-def cut(settings: Settings, model: ModelSpec, clock: Clock) -> Trial:
+def cut(settings: Settings, models: Sequence[ModelSpec], clock: Clock) -> Trial:
     """Cut a picture; it takes the network from this process, for good.
 
     Args:
         settings: pool and provider.
-        model: to be tried.
+        models: all are loaded, and the first is tried.
         clock: its monotonic side.
     """
     begun_s = clock.monotonic_s()
@@ -75,7 +75,7 @@ def cut(settings: Settings, model: ModelSpec, clock: Clock) -> Trial:
         confine_supervisor()
         answer = _ask_for_socket()
         with tempfile.TemporaryDirectory(prefix="cutoutd-doctor-") as directory:
-            return _cut_in(Path(directory), settings, model, clock, begun_s=begun_s, answer=answer)
+            return _cut_in(Path(directory), settings, models, clock, begun_s=begun_s, answer=answer)
     except CutoutdError as error:
         return Trial(why=error.cause, advice=error.advice, seconds=clock.monotonic_s() - begun_s)
     except OSError as error:
@@ -96,7 +96,7 @@ def _ask_for_socket() -> str:
 
 
 def _cut_in(
-    root: Path, settings: Settings, model: ModelSpec, clock: Clock, *, begun_s: float, answer: str
+    root: Path, settings: Settings, models: Sequence[ModelSpec], clock: Clock, *, begun_s: float, answer: str
 ) -> Trial:
     source, staging = root / "in" / "disc.png", root / "staging"
     source.parent.mkdir()
@@ -104,7 +104,7 @@ def _cut_in(
     source.write_bytes(png())
     pool = LocalPool(
         size=1,
-        setup=lambda: setup_of(settings, model, inputs=[source.parent], stagings=[staging]),
+        setup=lambda: setup_of(settings, models, inputs=[source.parent], stagings=[staging]),
         job_timeout_s=TRIAL_S,
         clock=clock,
     )

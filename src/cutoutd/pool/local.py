@@ -239,7 +239,7 @@ class LocalPool:
                 "worker.ready",
                 pid=slot.pid,
                 sandbox=message.layers,
-                model=slot.model,
+                model=", ".join(slot.models),
                 provider=message.provider,
             )
             return []

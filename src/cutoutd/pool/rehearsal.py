@@ -27,7 +27,7 @@ def rehearse(engine: Engine) -> None:
         Exception: whatever is wrong here; or the process dies of it.
     """
     picture = decode.decode(_jpeg(), max_pixels=engine.max_pixels)
-    alpha = refine.refine(picture.rgb, engine.model.predict(picture.rgb))
+    alpha = refine.refine(picture.rgb, engine.usual.predict(picture.rgb))
     layout = png.Layout(width=_SIDE, height=_SIDE, channels=4)
     png.write(io.BytesIO(), compose.strips(picture.rgb, alpha), layout, png.Extras())
 

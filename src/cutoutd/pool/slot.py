@@ -108,7 +108,7 @@ class Slot:
         self.retired = False
         self.complaint = ""
         self.rehearses = setup.rehearse
-        self.model = setup.model.name
+        self.models = tuple(model.name for model in setup.models)
         self.roots = (*setup.read_roots, *setup.write_roots)
         self._send(wire.encode_setup(setup))
 

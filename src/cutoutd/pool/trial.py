@@ -75,7 +75,7 @@ def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> Trial:
     """
     setup = wire.Setup(
         parent=os.getpid(),
-        model=model,
+        models=(model,),
         provider=provider,
         read_roots=(os.fspath(model.file),),
         write_roots=(),
@@ -159,7 +159,7 @@ def _tried(setup: wire.Setup) -> Trial:
     confine_worker(
         read=(*setup.read_roots, *own_code()), write=(), memory_mb=setup.memory_mb, nice=setup.nice
     )
-    model = MatteModel(setup.model, provider=setup.provider)
+    model = MatteModel(setup.models[0], provider=setup.provider)
     picture, ball = _picture()
     model.output(picture)
     begun_s = time.perf_counter()

@@ -76,7 +76,7 @@ class Setup:
 
     Attributes:
         parent: the supervisor's process id.
-        model: the model to load.
+        models: to load; the first is for tasks that name none.
         provider: execution provider by name, or ``auto``.
         read_roots: directories it may read beneath, and single files it may read.
         write_roots: directories it may write beneath.
@@ -89,7 +89,7 @@ class Setup:
     """
 
     parent: int
-    model: ModelSpec
+    models: tuple[ModelSpec, ...]
     provider: str
     read_roots: tuple[str, ...]
     write_roots: tuple[str, ...]
@@ -111,9 +111,11 @@ def decode_setup(line: bytes) -> Setup:
     from pathlib import Path  # noqa: PLC0415 -- only the worker needs it at run time
 
     fields: dict[str, Any] = _tuples(_load(line)["setup"])
-    model: dict[str, Any] = _tuples(fields.pop("model"))
-    model["file"], model["scale"] = Path(model["file"]), Scale(model["scale"])
-    return Setup(**fields, model=ModelSpec(**model))
+    models = tuple(
+        ModelSpec(**(one | {"file": Path(one["file"]), "scale": Scale(one["scale"])}))
+        for one in map(_tuples, fields.pop("models"))
+    )
+    return Setup(**fields, models=models)
 
 
 def encode_task(task: Task) -> bytes:

@@ -1,4 +1,4 @@
-"""A worker process: loads the model, locks itself in, then cuts one picture after the other.
+"""A worker process: loads its models, locks itself in, then cuts one picture after the other.
 
 Started by `cutoutd.pool.slot` as ``python -P -m cutoutd.pool.worker`` with a task pipe as its standard
 input and a report pipe as its standard output. It must not touch the network, the journal, or any name
@@ -74,7 +74,7 @@ def _get_ready(setup: wire.Setup, reports: BinaryIO) -> tuple[Engine, WorkerFact
 
     cv2.setNumThreads(1)  # one thread a worker; and a thread of OpenCV's would escape the sandbox
     engine = pipeline.Engine(
-        setup.model,
+        setup.models,
         provider=setup.provider,
         max_pixels=setup.max_pixels,
         max_file_bytes=setup.max_file_bytes,
@@ -90,7 +90,7 @@ def _get_ready(setup: wire.Setup, reports: BinaryIO) -> tuple[Engine, WorkerFact
     if setup.rehearse:
         rehearse(engine)
     return engine, WorkerFacts(
-        layers=layers, provider=engine.model.provider, onnxruntime=engine.model.onnxruntime
+        layers=layers, provider=engine.usual.provider, onnxruntime=engine.usual.onnxruntime
     )
 
 

@@ -276,6 +276,11 @@ class Folder(_Table):
         le=1_000_000,
         description="Credits this folder may spend in a day (UTC); None: what all may together.",
     )
+    model: str = Field(
+        default="",
+        max_length=MAX_NAME,
+        description="Name of its model in the catalog; empty: that of [model].",
+    )
     recursive: bool = Field(default=True, description="Sub-directories are watched and mirrored.")
     include: spelling.Patterns = Field(
         default=("*",), strict=False, description="A file must match one of these patterns."
@@ -388,6 +393,15 @@ class Settings(_Table):
     hosted: HostedSettings = Field(default_factory=HostedSettings, description="The hosted service.")
     hooks: CommonHooks = Field(default_factory=CommonHooks, description="Commands that are run at an event.")
     folder: tuple[Folder, ...] = Field(default=(), description="The hot folders.")
+
+    def model_of(self, folder: Folder) -> str:
+        """Name of the model that cuts a folder's pictures."""
+        return folder.model or self.model.name
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of all models that folders need, each once; that of [model] where there is no folder."""
+        return tuple(dict.fromkeys(map(self.model_of, self.folder))) or (self.model.name,)
 
     @property
     def tagged(self) -> tuple[Folder, ...]:
