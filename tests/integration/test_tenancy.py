@@ -221,6 +221,14 @@ def test_a_run_that_dies_over_its_claim_leaves_none_without_its_word(
     assert names(folder) == [marker.NAME, f"{marker.NAME}.term-1"]
 
 
+def test_what_an_unfinished_claim_left_goes_with_the_next(folder: Path, clock: FakeClock) -> None:
+    """A kill leaves it, or a power cut that undoes its removal."""
+    first, _ = pair(folder, clock)
+    (folder / f"{marker.NAME}.term-1.0123456789abcdef.new").write_text("0123456789abcdef")
+    assert first.attends()
+    assert names(folder) == [marker.NAME, f"{marker.NAME}.term-1"]
+
+
 def test_a_folder_without_second_names_for_a_file_is_claimed_by_one_too(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -253,8 +253,13 @@ def tidy(root: str) -> None:
         OSError: the root cannot be listed, or written to although there is something to remove.
     """
     for path in Path(root).iterdir():
-        if path.name.startswith(f"{NAME}.") and path.name.endswith(_NEW):
+        if is_draft(path.name):
             path.unlink(missing_ok=True)
+
+
+def is_draft(name: str) -> bool:
+    """Whether a file is one of those that the above write aside and give their name later."""
+    return name.startswith(f"{NAME}.") and name.endswith(_NEW)
 
 
 @contextmanager

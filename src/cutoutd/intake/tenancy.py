@@ -277,12 +277,14 @@ def _claimants(directory: int, owner: Owner | None) -> tuple[str, ...]:
 
 
 def _drop_before(directory: int, term: int) -> None:
-    """End all earlier terms: also those whose removal a power cut has undone."""
+    """End all earlier terms, and what claims left half done: also where a power cut has undone their removal."""
     prefix = _name(0)[:-1]
     for name in os.listdir(directory):
         number = name.removeprefix(prefix)
-        if name.startswith(prefix) and number.isascii() and number.isdigit() and int(number) < term:
-            _drop(directory, int(number))
+        is_term = name.startswith(prefix) and number.isascii() and number.isdigit()
+        if marker.is_draft(name) or (is_term and int(number) < term):
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=directory)
 
 
 def _drop(directory: int, term: int) -> None:
