@@ -230,7 +230,10 @@ def _strays(site: Site, documents: Mapping[Path, dict[str, Any]]) -> list[str]:
         known |= {site.output / output["path"] for output in document.get("outputs", ())}
     wrong = [f"left over: {path}" for path in _files(site.output, site.sidecars) if path not in known]
     roots = [root for root in (site.output, site.sidecars, site.originals) if root is not None]
-    wrong += [f"left over: {root / _STAGING}" for root in dict.fromkeys(roots) if (root / _STAGING).exists()]
+    for staging in dict.fromkeys(root / _STAGING for root in roots):
+        if staging.exists():
+            held = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*"))
+            wrong.append(f"left over: {staging} with {held}")
     wrong += [
         f"left over: {path}"
         for path in site.input.rglob(".cutoutd*")
