@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -649,3 +650,23 @@ def test_what_rests_need_not_wait_any_longer_when_its_share_is_back(hall: Hall) 
     supervisor.run()
     assert hall.job(job).state is JobState.DONE
     assert hall.clock.monotonic_s() - begun_s < StorageError.delay_s
+
+
+def test_a_last_look_that_makes_the_staging_directory_anew_leaves_none(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was under way when the end came, and comes to its own end while the delivery waits for it."""
+    still_looking = [True]
+
+    def join(timeout_s: float) -> None:
+        assert timeout_s > 0
+        if still_looking:
+            still_looking.clear()
+            time.sleep(0.2)  # by now all that was given is done
+            hall.staging.mkdir(parents=True, exist_ok=True)
+
+    monkeypatch.setattr(hall.intake, "join", join)
+    hall.hot.stop()
+    assert hall.hot.delivery.join(20.0)
+    assert not still_looking
+    assert not hall.staging.parent.exists()

@@ -124,13 +124,19 @@ class Delivery:
         """Begin."""
         self._deeds.start()
 
-    def stop(self, *, sweep: bool = True) -> None:
+    def stop(self, *, sweep: bool = True, after: Callable[[], object] = lambda: None) -> None:
         """End once what was given is done; to be called when no worker has a picture of this folder.
 
         Args:
             sweep: leave nothing staged.
+            after: what has to come before that, in the delivery's thread.
         """
-        self._deeds.stop(partial(self._sweeping.sweep, frozenset({self._run_id})) if sweep else None)
+
+        def last() -> None:
+            after()
+            self._sweeping.sweep(frozenset({self._run_id}))
+
+        self._deeds.stop(last if sweep else None)
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread's end, but not for long; whether it has ended."""

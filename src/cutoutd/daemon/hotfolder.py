@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -34,6 +35,8 @@ BACKLOG_PER_WORKER: Final = 2
 HANGS_AFTER_S: Final = 30.0
 """A look that takes longer is no look any more; even 100,000 files on a slow share take less."""
 
+LAST_LOOK_S: Final = 5.0
+"""How long the end of a folder waits for a look that is under way."""
 
 _FIRST_GUESS_S: Final = 1.5
 _WEIGHT_OF_LAST: Final = 0.2
@@ -172,7 +175,15 @@ class HotFolder:
     def stop(self) -> None:
         """End both threads soon."""
         self.intake.stop()
-        self.delivery.stop()
+        self.stop_delivery()
+
+    def stop_delivery(self, *, sweep: bool = True) -> None:
+        """End the delivery's thread soon, once the intake's has been told to end.
+
+        Args:
+            sweep: leave nothing staged. That waits for the intake, whose last look may make the directory anew.
+        """
+        self.delivery.stop(sweep=sweep, after=partial(self.intake.join, LAST_LOOK_S))
 
     def join(self, timeout_s: float) -> None:
         """Wait for both, but not for long: one that hangs on a share is left behind."""
