@@ -43,7 +43,7 @@ FAULTS = {
 }
 _SEEN = "fsync,fdatasync,openat,close"
 _CALL = re.compile(r"(\d+) +(fsync|fdatasync|close)\((\d+)<([^>]*)>.*?(EIO|$)", re.MULTILINE)
-_ROLLED_BACK_BY_SQLITE = "journal.sqlite"
+_ROLLED_BACK_BY_SQLITE = ("journal.sqlite", "journal.sqlite.new")
 
 
 @dataclass(slots=True)

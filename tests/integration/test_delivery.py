@@ -275,6 +275,41 @@ def test_a_record_that_could_not_be_written_follows(make: Callable[..., Desk]) -
     assert not record.exists()
 
 
+@pytest.mark.parametrize("originals", ["keep", "delete"])
+def test_a_record_that_could_not_be_removed_follows(
+    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, originals: str
+) -> None:
+    """As soon as it can be, or after the next start; and not if the source has failed anew by then."""
+    desk = make(originals=originals)
+    record = desk.folder.output / "failed" / "a.jpg.error.json"
+    desk.delivery.explain(desk.begin(), FAILURE)
+    desk.settle()
+
+    def refuse(_: str) -> bool:
+        raise StorageError("it is not allowed", path=record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.publisher.failures, "clear", refuse)
+        desk.deliver("a.jpg", NEW, source=JPEG * 2)
+        assert record.exists()
+        (owed,) = desk.journal.queue.undisposed(NAME)
+        assert owed.state is JobState.DONE
+        assert (desk.folder.input / "a.jpg").exists()
+    desk.clock.advance(StorageError.delay_s + 1)
+    desk.poke()
+    until(lambda: not desk.journal.queue.undisposed(NAME), "the end of the record")
+    assert not record.exists()
+    assert (desk.folder.input / "a.jpg").exists() == (originals == "keep")
+    desk.delivery.explain(desk.begin(content=JPEG * 3), FAILURE)
+    desk.settle()
+    assert record.exists()
+    desk.end()
+    again = make(run="run-2", originals=originals)
+    again.delivery.dispose(owed)
+    again.settle()
+    assert record.exists()
+
+
 def test_the_record_of_a_failure_that_is_over_goes_before_the_commit_mark(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:

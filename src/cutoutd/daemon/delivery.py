@@ -11,6 +11,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cutoutd.daemon.aftermath import Aftermath
 from cutoutd.daemon.claims import SourceClaims
 from cutoutd.daemon.deeds import Deeds
 from cutoutd.daemon.disposals import Disposals
@@ -86,6 +87,7 @@ class Delivery:
             provenance=provenance,
             prove=self._prove_or_fail,
         )
+        self._aftermath = Aftermath(self._failures, self._disposals, journal.queue, self._deeds)
         self._reviews = DecidedReviews(
             folder,
             publisher.reviews,
@@ -170,11 +172,8 @@ class Delivery:
         self._deeds.give(partial(self._leave, job, sha256))
 
     def dispose(self, job: Job) -> None:
-        """Move or delete an original, or write the record of a failure, that an earlier run could not."""
-        if job.state is JobState.FAILED:
-            self._deeds.give(partial(self._failures.leave_owed, job))
-        else:
-            self._deeds.give(partial(self._disposals.add, job, job.sha256 or ""))
+        """Do what an earlier run could not about a job that is over."""
+        self._deeds.give(partial(self._aftermath.resume, job))
 
     def explain(self, job: Job, failure: Failure) -> None:
         """Give a job up, and leave the reason where its owner finds it."""
@@ -294,11 +293,9 @@ class Delivery:
         seconds: float = 0.0,
     ) -> None:
         outputs = [str(self._folder.output / one.path) for one in published]
-        disposable = state is JobState.DONE and self._disposals.wanted
-        # Before the commit mark: after it, nobody would come back for them.
-        self._failures.clear(job)
+        owed = self._aftermath.is_owed(job, state)
         if state is JobState.DONE:
-            self._reviews.clear(job)
+            self._reviews.clear(job)  # before the commit mark: after it, nobody would come back for them
         self._journal.finish_publishing(
             job,
             state,
@@ -307,7 +304,7 @@ class Delivery:
             detail={"outputs": outputs, "warnings": list(warnings), "model": model}
             | ({"why": why} if why else {})
             | ({"seconds": round(seconds, 3)} if seconds else {}),
-            undisposed=disposable,
+            undisposed=owed,
         )
         self.lull.worked()
         self._log.info(
@@ -318,8 +315,8 @@ class Delivery:
             outputs=outputs,
             seconds=round(seconds, 3),
         )
-        if disposable:
-            self._disposals.add(job, sha256)
+        if owed:
+            self._aftermath.settle(job, state, sha256)
         self._tell(
             Result(
                 job=job.id,
@@ -337,13 +334,10 @@ class Delivery:
         if job.forced or sha256 != self._journal.names.published_sha256(job.folder, job.path):
             self._explain(job, INVENTED)  # else a lie would move or delete an original that was never cut
             return
-        disposable = self._disposals.wanted
-        self._failures.clear(job)
-        self._journal.queue.finish(
-            job.id, JobState.UNCHANGED, detail={}, sha256=sha256, undisposed=disposable
-        )
-        if disposable:
-            self._disposals.add(job, sha256)
+        owed = self._aftermath.is_owed(job, JobState.UNCHANGED)
+        self._journal.queue.finish(job.id, JobState.UNCHANGED, detail={}, sha256=sha256, undisposed=owed)
+        if owed:
+            self._aftermath.settle(job, JobState.UNCHANGED, sha256)
         self._say(job, JobState.UNCHANGED, "")
 
     def _put_off(self, job: Job, error: TemporaryError) -> None:

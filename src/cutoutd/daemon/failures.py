@@ -77,12 +77,19 @@ class FailureRecords:
         """Leave the record that an earlier run could not."""
         self._leave_if_owed(job, Failure(**job.detail["failure"]))
 
-    def clear(self, job: Job) -> None:
-        """An earlier failure of the same source is over; that it is cannot be undone by a full disk."""
+    def clear(self, job: Job) -> bool:
+        """An earlier failure of the same source is over; whether its record is gone.
+
+        That it is over cannot be undone by a disk that refuses, so that is no error.
+        """
+        if self._queue.has_failed(job.folder, job.path):
+            return True  # a version that came after it; the record is that one's
         try:
             self._records.clear(job.path)
         except CutoutdError as error:
             self._log.warning("failure.not-cleared", job=job.id, path=job.path, why=str(error))
+            return False
+        return True
 
     def _leave_if_owed(self, job: Job, failure: Failure) -> None:
         owed = {one.id for one in self._queue.undisposed(job.folder) if one.state is JobState.FAILED}
