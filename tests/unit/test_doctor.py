@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from dataclasses import replace
 from importlib import metadata
@@ -18,6 +19,7 @@ from cutoutd.doctor.folders import Known
 from cutoutd.doctor.machine import Inotify
 from cutoutd.doctor.trial import Trial
 from cutoutd.doctor.unit import Installed
+from cutoutd.intake import filesystems
 from cutoutd.journal.folders import FolderMemory
 from cutoutd.ports import WorkerFacts
 from cutoutd.sandbox.survey import Gap, Layer
@@ -391,13 +393,23 @@ def test_a_hook_whose_program_is_not_there_is_a_problem() -> None:
         ("damaged", "journal", Level.PROBLEM),
         ("a file", "state", Level.PROBLEM),
         ("no room", "disk", Level.PROBLEM),
+        ("another user's", "state", Level.PROBLEM),
+        ("on a share", "state", Level.PROBLEM),
     ],
 )
 def test_a_state_directory_that_is_not_well_is_said(
-    tmp_path: Path, clock: FakeClock, what: str, check: str, level: Level
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, what: str, check: str, level: Level
 ) -> None:
     """And nothing is repaired by looking."""
     directory = tmp_path / "state"
+    if what == "another user's":
+        mine = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
+    if what == "on a share":
+        share = filesystems.Mode(
+            watching=filesystems.Watching.POLL, reason="a share", fstype="nfs4", network=True
+        )
+        monkeypatch.setattr(filesystems, "watch_mode", lambda _: share)
     if what == "a file":
         directory.write_text("")
     elif what != "nothing":
