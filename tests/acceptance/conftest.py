@@ -111,8 +111,13 @@ class Bench:
             time.sleep(0.05)
 
 
-def bench_in(root: Path) -> Bench:
-    """Folders of its own for a test, or for another machine of one."""
+def bench_in(root: Path, *, workers: int | None = 1) -> Bench:
+    """Folders of its own for a test, or for another machine of one.
+
+    Args:
+        root: where they are made.
+        workers: processes that cut, each of which takes a second to start; None: as many as anybody gets.
+    """
     for name in ("to-cut", "cutouts"):
         (root / name).mkdir(parents=True)
     environment = {
@@ -121,6 +126,8 @@ def bench_in(root: Path) -> Bench:
         if not key.startswith("CUTOUTD_") and key not in ("CI", "ORT_DISABLE_TELEMETRY")
     }
     environment |= {"XDG_STATE_HOME": str(root / "state"), "XDG_CONFIG_HOME": str(root / "config")}
+    if workers is not None:
+        environment["CUTOUTD_POOL__WORKERS"] = str(workers)
     return Bench(root=root, input=root / "to-cut", output=root / "cutouts", environment=environment)
 
 
@@ -144,9 +151,10 @@ def signals_as_usual() -> None:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
     """Folders of this test's own."""
-    return bench_in(tmp_path)
+    is_about_workers = request.node.get_closest_marker("about_workers") is not None
+    return bench_in(tmp_path, workers=None if is_about_workers else 1)
 
 
 class Daemon:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench, Daemon
 
+pytestmark = pytest.mark.about_workers
+
 PICTURES = 6
 KILLS = 6
 

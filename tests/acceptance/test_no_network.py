@@ -5,10 +5,14 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.acceptance.traced import run_once
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench
+
+pytestmark = pytest.mark.about_workers
 
 # Loaded by every Python of the tree, workers included, before any code of ours.
 GUARD = textwrap.dedent(

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from PIL import Image
 
 import cutoutd
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.acceptance.conftest import Bench, Daemon
+
+pytestmark = pytest.mark.about_workers
 
 # Loaded by each worker before any code of ours: a decoder that crashes over pictures of one width.
 FAULTY_DECODER = textwrap.dedent(
