@@ -116,7 +116,8 @@ class Form:
         if not self.rendition.is_deep:
             return self._strips(picture.rgb, behind)
         if picture.deep is None:
-            return self._strips(compose.widened(picture.rgb, np.dtype(np.uint16)), behind)
+            wide = np.dtype(np.uint16)
+            return (compose.widened(strip, wide) for strip in self._strips(picture.rgb, behind))
         return self._strips(picture.deep, behind)
 
     def _strips(self, rgb: NDArray[Sample], behind: Backdrop | None) -> Iterator[NDArray[Sample]]:
