@@ -217,7 +217,7 @@ class Task:
         published_sha256: of the version published now, or None; the same bytes are not cut again.
         alone: no other worker is busy, so the memory of all is there for it.
         tagged: its folder may be uploaded from, and has workers of its own for that.
-        model: name of one that its workers have; empty: their first.
+        model: name of one that its workers have; empty: the first of them.
         export, received: it concerns a hosted route; at most one of them is given.
     """
 

@@ -83,10 +83,15 @@ def test_each_folder_may_have_a_model_of_its_own(bench: Bench, start: Callable[.
         config.write_text("[pool]\nworkers = 1\n" + "".join(folders))
 
     def cut_by(folder: str, name: str) -> str:
-        bench.drop(f"{name}.jpg").rename(bench.root / folder / f"{name}.jpg")
-        sidecar = bench.root / f"{folder}-out" / f"{name}.png.json"
-        bench.wait_for(sidecar.exists, f"{name} of {folder}")
+        """What the sidecar says, and the cutout of a blue ball shows: this model sees it, or only what is red."""
+        bench.drop(f"{name}.jpg", hue=1).rename(bench.root / folder / f"{name}.jpg")
+        output = bench.root / f"{folder}-out"
+        sidecars = output / f"{name}.png.json", output / "review" / f"{name}.png.json"
+        bench.wait_for(lambda: any(one.exists() for one in sidecars), f"{name} of {folder}")
+        (sidecar,) = (one for one in sidecars if one.exists())
         model: str = json.loads(sidecar.read_text())["model"]["name"]
+        with Image.open(sidecar.with_suffix("")) as image:
+            assert (np.asarray(image)[135, 180, 3] > 128) == (model == "u2net-int8")
         return model
 
     for name in "ab":

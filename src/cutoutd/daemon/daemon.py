@@ -319,6 +319,7 @@ class Daemon:
             delivery=delivery,
             publisher=publisher,
             names=self._journal.names,
+            model=self._reloader.settings.model_of(folder),
             keeper=Keeper(folder.name, tenancy, lost=watcher.check_again),
         )
 

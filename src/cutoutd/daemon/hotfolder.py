@@ -132,6 +132,7 @@ class HotFolder:
         delivery: its publishing side.
         publisher: knows the staging directory.
         names: the journal's, for what is published now.
+        model: that cuts its pictures, by name; empty: the only one there is.
         keeper: keeps the hold on the folder alive, where others may want it.
     """
 
@@ -143,12 +144,14 @@ class HotFolder:
         delivery: Delivery,
         publisher: Publisher,
         names: Names,
+        model: str = "",
         keeper: Keeper | None = None,
     ) -> None:
         self.folder = folder
         self.intake = intake
         self.delivery = delivery
         self._names = names
+        self._model = model
         self._roots: tuple[tuple[int, int], ...] = ()
         self._keeper = keeper
         self._awaited = 0
@@ -338,5 +341,5 @@ class HotFolder:
             published_sha256=published,
             recipe=self.folder.recipe(),
             alone=job.alone,
-            model=self.folder.model,
+            model=self._model,
         )
