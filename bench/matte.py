@@ -2,8 +2,9 @@
 
     python -m bench.matte [--photos DIR] [--seed N] [--model FILE] [--sample PICTURE ALPHA [FOREGROUND]]
 
-Coarse mattes are of four sorts: `exact` (the true alpha averaged to the model's grid), `exact/8` (to a grid eight times
-coarser), `shaken` (blurred and moved a little) and `model` (what the model says of the composite, where it found the
+Coarse mattes are of five sorts: `exact` (the true alpha averaged to the model's grid), `exact/8` (to a grid eight times
+coarser), `half` (to half the picture's size, where that is finer than the working copy: as of a model with a larger grid),
+`shaken` (blurred and moved a little) and `model` (what the model says of the composite, where it found the
 subject at all). It changes nothing and publishes nothing.
 """
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from bench.composites import Composite, Gray, Rgb
 
+FINE_PIXELS = 1_000_000  # of a picture: half of its sides is more than the working copy has
 _FOUND_IOU = 0.85  # below it the model took something else for the subject, which no refinement mends
 _WORSE_BY, _WORSE_BY_AT_LEAST = 1.05, 0.002
 
@@ -109,6 +111,9 @@ def _coarse_mattes(
     yield "exact", reduced(alpha, GRID)
     yield "exact/8", reduced(alpha, GRID // 8)
     yield "shaken", shaken(alpha, GRID, rng)
+    if alpha.size > FINE_PIXELS:
+        half = alpha.shape[1] // 2, alpha.shape[0] // 2
+        yield "half", np.asarray(cv2.resize(alpha, half, interpolation=cv2.INTER_AREA), np.float32)
     if model is not None:
         matte = model.matte(composite.rgb)
         if score(enlarged(matte, alpha), alpha).iou > _FOUND_IOU:

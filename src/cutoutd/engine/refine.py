@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from cutoutd.engine import joint
 from cutoutd.engine.candidates import candidates, fit, new_guide
 from cutoutd.engine.evidence import evidence_of, is_exact, overall_of
 from cutoutd.engine.guided import ColourGuide, sum_of_products
@@ -42,7 +43,8 @@ def refine(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> NDArray[np.uin
     pixel, what to believe. The result is expressed as local linear functions of colour, and these are applied to the
     full-resolution picture, in tiles that have open pixels. Time and memory grow with the edge, not with the frame.
 
-    A matte finer than the working copy, or one of the picture's size that shows no trace of a network, is taken as it is.
+    A matte finer than the working copy is believed, and only enlarged by the picture's colours; one of the picture's size
+    that shows no trace of a network is taken as it is.
 
     Args:
         rgb: uint8 (H, W, 3).
@@ -57,14 +59,18 @@ def refine(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> NDArray[np.uin
     _check(rgb, matte)
     shape = (rgb.shape[0], rgb.shape[1])
     small = sketch(rgb, matte)
-    if small.finer or (matte.shape == shape and is_exact(small)):
-        return _as_given(matte, shape)
+    if matte.shape == shape and is_exact(small):
+        return joint.resized(matte, shape)
+    if small.finer:
+        return joint.enlarge(rgb, matte)
     alpha = _sure(matte, shape)
     if (small.hold >= 1).all():
         return alpha
     field = _field(small)
     for tile in _open_tiles(small, shape):
-        alpha[tile] = _apply(rgb[tile], enlarged(field, tile, shape, small=small.whole, origin=small.origin))
+        alpha[tile] = joint.apply(
+            rgb[tile], enlarged(field, tile, shape, small=small.whole, origin=small.origin)
+        )
     return alpha
 
 
@@ -73,13 +79,6 @@ def _check(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> None:
         raise ValueError(f"a picture is uint8 (H, W, 3), not {rgb.dtype} {rgb.shape}")
     if matte.ndim != 2 or matte.dtype != np.float32 or matte.size == 0:  # noqa: PLR2004 - rows and columns
         raise ValueError(f"a matte is float32 (h, w), not {matte.dtype} {matte.shape}")
-
-
-def _as_given(matte: Plane, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Enlarge or reduce a matte without looking at the picture."""
-    rounded = np.asarray(cv2.convertScaleAbs(matte, alpha=_WHITE), np.uint8)
-    method = cv2.INTER_AREA if matte.shape[0] > shape[0] else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(rounded, (shape[1], shape[0]), interpolation=method), np.uint8)
 
 
 def _sure(matte: Plane, shape: tuple[int, int]) -> NDArray[np.uint8]:
@@ -105,12 +104,9 @@ def _field(small: Sketch) -> Plane:
     detail = ColourGuide(small.rgb, _DETAIL_RADIUS, _DETAIL_EPS)
     slopes = [slope * led for slope in fit(detail, alpha).slopes]
     offset = alpha - sum_of_products(slopes, detail.planes)
-    # The guide's colours are 0..1 less one half, the picture's 0..255; so is the alpha wanted.
-    offset -= np.float32(0.5) * (slopes[0] + slopes[1] + slopes[2])
     stretch = np.float32(_STRETCH) * led
-    gain = 1 / (1 - 2 * stretch)
-    offset = (offset - stretch) * (gain * np.float32(_WHITE))
-    return np.dstack([*(slope * gain for slope in slopes), offset])
+    gain = np.asarray(1 / (1 - 2 * stretch), np.float32)
+    return joint.field_of([slope * gain for slope in slopes], (offset - stretch) * gain)
 
 
 def _open_tiles(small: Sketch, shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
@@ -121,11 +117,3 @@ def _open_tiles(small: Sketch, shape: tuple[int, int]) -> Iterator[tuple[slice, 
     for tile in tiles(shape):
         if is_open[sources(tile, shape, small.whole)].any():
             yield tile
-
-
-def _apply(rgb: NDArray[np.uint8], linear: Plane) -> NDArray[np.uint8]:
-    """Evaluate the field at the colours of one tile."""
-    alpha = linear[..., 3].copy()
-    for channel in range(3):
-        alpha += linear[..., channel] * rgb[..., channel]
-    return np.asarray(np.clip(alpha, 0, _WHITE) + np.float32(0.5), np.uint8)

@@ -39,12 +39,12 @@ def reduced(picture: NDArray[Sample], size: tuple[int, int]) -> NDArray[Sample]:
     return cast("NDArray[Sample]", cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
 
 
-def tiles(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
-    """Cut a frame of (height, width) pixels into tiles, row by row; the last ones are smaller."""
+def tiles(shape: tuple[int, int], side: int = _SIDE_PX) -> Iterator[tuple[slice, slice]]:
+    """Cut a frame of (height, width) pixels into square tiles, row by row; the last ones are smaller."""
     height, width = shape
-    for top in range(0, height, _SIDE_PX):
-        for left in range(0, width, _SIDE_PX):
-            yield slice(top, min(top + _SIDE_PX, height)), slice(left, min(left + _SIDE_PX, width))
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            yield slice(top, min(top + side, height)), slice(left, min(left + side, width))
 
 
 def sources(tile: tuple[slice, slice], shape: tuple[int, int], small: tuple[int, int]) -> tuple[slice, slice]:

@@ -1,0 +1,108 @@
+"""Enlarging by the picture's colours: alpha as local linear functions of colour, applied at full resolution.
+
+What a matte is to be is decided elsewhere; here it only becomes larger. A matte that is fine enough to be believed as it
+is, as of a model that sees 1024 pixels, is enlarged by this alone (He and Sun, Fast Guided Filter, 2015): windows as
+narrow as they can be, at the matte's own resolution, and only where it is undecided.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from cutoutd.engine.guided import ColourGuide, sum_of_products
+from cutoutd.engine.tiles import enlarged, reduced, tiles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from cutoutd.engine.guided import Plane
+
+_WHITE = 255
+_RADIUS = 1
+# Half of what follows a colour edge most closely on average: then no picture of 37 came out worse by more than .0003.
+_EPS = 3e-3
+_SIDE = 256  # matte pixels of a tile
+_MARGIN = 4  # matte pixels around it: windows of windows, and one to interpolate from
+_LEVEL = 1 / _WHITE
+
+
+def enlarge(rgb: NDArray[np.uint8], matte: Plane) -> NDArray[np.uint8]:
+    """Enlarge a fine matte; one that is no smaller than its picture is only resized.
+
+    Args:
+        rgb: uint8 (H, W, 3).
+        matte: float32 (h, w) in 0..1.
+
+    Returns:
+        The alpha, uint8 (H, W).
+    """
+    shape = (rgb.shape[0], rgb.shape[1])
+    alpha = resized(matte, shape)
+    height, width = matte.shape
+    if height >= shape[0] or width >= shape[1]:
+        return alpha
+    small = reduced(rgb, (width, height))
+    for tile in tiles((height, width), _SIDE):
+        around = _with_margin(tile, (height, width))
+        part = matte[around]
+        if float(part.max()) - float(part.min()) < _LEVEL:
+            continue
+        guide = ColourGuide(small[around].astype(np.float32) * np.float32(_LEVEL), _RADIUS, _EPS)
+        slopes = guide.fit(part)[:3]
+        field = field_of(slopes, part - sum_of_products(slopes, guide.planes))
+        full = _enlarged_tile(tile, (height, width), shape)
+        origin = (around[0].start, around[1].start)
+        alpha[full] = apply(rgb[full], enlarged(field, full, shape, small=(height, width), origin=origin))
+    return alpha
+
+
+def resized(matte: Plane, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Enlarge or reduce a matte without looking at the picture: float32 (h, w) in 0..1 to uint8 (H, W)."""
+    rounded = np.asarray(cv2.convertScaleAbs(matte, alpha=_WHITE), np.uint8)
+    method = cv2.INTER_AREA if matte.shape[0] > shape[0] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(rounded, (shape[1], shape[0]), interpolation=method), np.uint8)
+
+
+def field_of(slopes: Sequence[Plane], offset: Plane) -> Plane:
+    """Join slopes and offset of a fit, for colours in 0..1 less one half, to what `apply` takes.
+
+    Args:
+        slopes: three float32 (h, w), alpha by red, green and blue.
+        offset: float32 (h, w).
+
+    Returns:
+        float32 (h, w, 4): the same three and the offset, for colours in 0..255, which give an alpha in 0..255.
+    """
+    moved = offset - np.float32(0.5) * (slopes[0] + slopes[1] + slopes[2])
+    return np.dstack([*slopes, moved * np.float32(_WHITE)])
+
+
+def apply(rgb: NDArray[np.uint8], field: Plane) -> NDArray[np.uint8]:
+    """Evaluate a field at the colours of one tile: uint8 (h, w, 3) and float32 (h, w, 4) to uint8 (h, w)."""
+    alpha = field[..., 3].copy()
+    for channel in range(3):
+        alpha += field[..., channel] * rgb[..., channel]
+    return np.asarray(np.clip(alpha, 0, _WHITE) + np.float32(0.5), np.uint8)
+
+
+def _with_margin(tile: tuple[slice, slice], shape: tuple[int, int]) -> tuple[slice, slice]:
+    rows, columns = (
+        slice(max(0, part.start - _MARGIN), min(side, part.stop + _MARGIN))
+        for part, side in zip(tile, shape, strict=True)
+    )
+    return rows, columns
+
+
+def _enlarged_tile(
+    tile: tuple[slice, slice], small: tuple[int, int], shape: tuple[int, int]
+) -> tuple[slice, slice]:
+    rows, columns = (
+        slice(part.start * outer // inner, part.stop * outer // inner)
+        for part, inner, outer in zip(tile, small, shape, strict=True)
+    )
+    return rows, columns
