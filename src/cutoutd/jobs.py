@@ -37,7 +37,7 @@ OPEN = frozenset({JobState.QUEUED, JobState.WORKING, JobState.UPLOADING, JobStat
 
 
 class Format(StrEnum):
-    """What a rendition can be written as; 8 bits a channel, alpha straight."""
+    """What a rendition can be written as; alpha straight."""
 
     PNG = "png"  # nothing lost
     WEBP = "webp"  # nothing lost, or smaller

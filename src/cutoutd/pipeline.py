@@ -92,6 +92,11 @@ class Engine:
         self.max_pixels = max_pixels
         self.max_file_bytes = max_file_bytes
 
+    @property
+    def models(self) -> tuple[matting.MatteModel, ...]:
+        """All models, at least one."""
+        return tuple(self._models.values())
+
     def model(self, name: str) -> matting.MatteModel:
         """The model of a name; the usual one for none."""
         return self._models[name] if name else self.usual

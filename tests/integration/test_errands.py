@@ -18,7 +18,8 @@ from cutoutd.daemon.errands import QUEUED, Errand, Errands, run
 from cutoutd.daemon.listener import Result
 from cutoutd.errors import ModelError
 from cutoutd.jobs import JobState
-from cutoutd.settings.schema import CommonHooks, Folder, Hooks, Settings
+from cutoutd.settings.hooks import CommonHooks, Hooks
+from cutoutd.settings.schema import Folder, Settings
 from tests.integration.parts import Heard, until
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -219,6 +219,45 @@ def test_a_run_that_dies_over_its_claim_leaves_none_without_its_word(
     first.start()
     assert first.attends()
     assert names(folder) == [marker.NAME, f"{marker.NAME}.term-1"]
+
+
+def test_a_claim_that_the_share_denies_though_it_took_it_stands(
+    folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS repeats a call whose answer was lost, and says that the name is taken: by ourselves."""
+    first, second = pair(folder, clock)
+    link = os.link
+
+    def link_twice(*names: str, **given: Any) -> None:  # noqa: ANN401 -- as os.link
+        link(*names, **given)
+        link(*names, **given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", link_twice)
+        assert first.attends()
+    assert not second.attends()
+    assert names(folder) == [marker.NAME, f"{marker.NAME}.term-1"]
+
+
+def test_a_claim_stands_though_its_draft_cannot_be_removed(
+    folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes with the next claim, or the next start."""
+    first, _ = pair(folder, clock)
+    unlink = os.unlink
+
+    def refuse(path: str, **given: Any) -> None:  # noqa: ANN401 -- as os.unlink
+        if str(path).endswith(".new"):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        unlink(path, **given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        assert first.attends()
+    first.tenancy.release()
+    first.start()
+    assert first.attends()
+    assert names(folder) == [marker.NAME, f"{marker.NAME}.term-2"]
 
 
 def test_what_an_unfinished_claim_left_goes_with_the_next(folder: Path, clock: FakeClock) -> None:

@@ -26,7 +26,8 @@ from cutoutd.sandbox.survey import Gap, Layer
 from cutoutd.service.machine import Kind
 from cutoutd.service.unit import MARK, Scope
 from cutoutd.settings.choices import Watch
-from cutoutd.settings.schema import CommonHooks, Folder, ModelSettings, Settings
+from cutoutd.settings.hooks import CommonHooks
+from cutoutd.settings.schema import Folder, ModelSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

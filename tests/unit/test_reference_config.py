@@ -14,11 +14,10 @@ from cutoutd.jobs import Channels, Format, Profile
 from cutoutd.settings import load
 from cutoutd.settings.choices import Order, Originals, Watch
 from cutoutd.settings.dump import as_toml
+from cutoutd.settings.hooks import CommonHooks, Hooks
 from cutoutd.settings.renditions import RenditionSettings
 from cutoutd.settings.schema import (
-    CommonHooks,
     Folder,
-    Hooks,
     HostedSettings,
     MatteSettings,
     ModelSettings,

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from cutoutd.daemon.listener import Listener, Result
     from cutoutd.errors import CutoutdError
-    from cutoutd.settings.schema import Folder, Hooks, Settings
+    from cutoutd.settings.hooks import Hooks
+    from cutoutd.settings.schema import Folder, Settings
 
 _EVENTS: Final = {
     JobState.DONE: "on_done",

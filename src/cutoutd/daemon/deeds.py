@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,7 @@ class Deeds:
         self._resting: list[_Resting] = []
         self._given = 0
         self._finished = 0
-        self._last: Deed | None = None
+        self._last: Sequence[Callable[[], object]] = ()
         self.busy_since_s: float | None = None
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"deliver {folder}", daemon=True)
@@ -79,8 +79,8 @@ class Deeds:
         """Begin."""
         self._thread.start()
 
-    def stop(self, last: Deed | None) -> None:
-        """End once what was given is done, and ``last`` after all of it."""
+    def stop(self, last: Sequence[Callable[[], object]]) -> None:
+        """End once what was given is done, and ``last`` after all of it, one after the other."""
         self._last = last
         self._work.put(None)
 
@@ -124,8 +124,8 @@ class Deeds:
                 self._finished += 1
                 self.busy_since_s = None
                 self._wake()
-            if self._last is not None:
-                self._last()
+            for last in self._last:
+                last()
         except BaseException as error:  # noqa: BLE001 -- a side thread's death must be heard: the supervisor raises it
             self.failure = error
             self._wake()

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cutoutd.daemon.aftermath import Aftermath
 from cutoutd.daemon.claims import SourceClaims
 from cutoutd.daemon.deeds import Deeds
 from cutoutd.daemon.disposals import Disposals
@@ -87,7 +86,6 @@ class Delivery:
             provenance=provenance,
             prove=self._prove_or_fail,
         )
-        self._aftermath = Aftermath(self._failures, self._disposals, journal.queue, self._deeds)
         self._reviews = DecidedReviews(
             folder,
             publisher.reviews,
@@ -126,19 +124,12 @@ class Delivery:
         """Begin."""
         self._deeds.start()
 
-    def stop(self, *, sweep: bool = True, after: Callable[[], object] = lambda: None) -> None:
+    def stop(self, *, sweep: bool = True, first: Callable[[], object] = lambda: None) -> None:
         """End once what was given is done; to be called when no worker has a picture of this folder.
 
-        Args:
-            sweep: leave nothing staged.
-            after: what has to come before that, in the delivery's thread.
+        With ``sweep`` nothing stays staged; ``first`` is done before that, in the delivery's thread.
         """
-
-        def last() -> None:
-            after()
-            self._sweeping.sweep(frozenset({self._run_id}))
-
-        self._deeds.stop(last if sweep else None)
+        self._deeds.stop((first, partial(self._sweeping.sweep, frozenset({self._run_id}))) if sweep else ())
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread's end, but not for long; whether it has ended."""
@@ -162,6 +153,7 @@ class Delivery:
     def sweep(self, dead: frozenset[str]) -> None:
         """Clear away what dead runs staged and no plan needs; after the repairs."""
         self._deeds.give(partial(self._sweeping.sweep, dead))
+        self._deeds.give(self._failures.sweep)
 
     def deliver(self, job: Job, cut: Cut) -> None:
         """Publish a cutout."""
@@ -172,8 +164,11 @@ class Delivery:
         self._deeds.give(partial(self._leave, job, sha256))
 
     def dispose(self, job: Job) -> None:
-        """Do what an earlier run could not about a job that is over."""
-        self._deeds.give(partial(self._aftermath.resume, job))
+        """Move or delete an original, or write the record of a failure, that an earlier run could not."""
+        if job.state is JobState.FAILED:
+            self._deeds.give(partial(self._failures.leave_owed, job))
+        else:
+            self._deeds.give(partial(self._disposals.add, job, job.sha256 or ""))
 
     def explain(self, job: Job, failure: Failure) -> None:
         """Give a job up, and leave the reason where its owner finds it."""
@@ -293,9 +288,11 @@ class Delivery:
         seconds: float = 0.0,
     ) -> None:
         outputs = [str(self._folder.output / one.path) for one in published]
-        owed = self._aftermath.is_owed(job, state)
+        disposable = state is JobState.DONE and self._disposals.wanted
+        # Before the commit mark: after it, nobody would come back for them.
+        self._failures.clear(job)
         if state is JobState.DONE:
-            self._reviews.clear(job)  # before the commit mark: after it, nobody would come back for them
+            self._reviews.clear(job)
         self._journal.finish_publishing(
             job,
             state,
@@ -304,7 +301,7 @@ class Delivery:
             detail={"outputs": outputs, "warnings": list(warnings), "model": model}
             | ({"why": why} if why else {})
             | ({"seconds": round(seconds, 3)} if seconds else {}),
-            undisposed=owed,
+            undisposed=disposable,
         )
         self.lull.worked()
         self._log.info(
@@ -315,8 +312,8 @@ class Delivery:
             outputs=outputs,
             seconds=round(seconds, 3),
         )
-        if owed:
-            self._aftermath.settle(job, state, sha256)
+        if disposable:
+            self._disposals.add(job, sha256)
         self._tell(
             Result(
                 job=job.id,
@@ -334,10 +331,13 @@ class Delivery:
         if job.forced or sha256 != self._journal.names.published_sha256(job.folder, job.path):
             self._explain(job, INVENTED)  # else a lie would move or delete an original that was never cut
             return
-        owed = self._aftermath.is_owed(job, JobState.UNCHANGED)
-        self._journal.queue.finish(job.id, JobState.UNCHANGED, detail={}, sha256=sha256, undisposed=owed)
-        if owed:
-            self._aftermath.settle(job, JobState.UNCHANGED, sha256)
+        disposable = self._disposals.wanted
+        self._failures.clear(job)
+        self._journal.queue.finish(
+            job.id, JobState.UNCHANGED, detail={}, sha256=sha256, undisposed=disposable
+        )
+        if disposable:
+            self._disposals.add(job, sha256)
         self._say(job, JobState.UNCHANGED, "")
 
     def _put_off(self, job: Job, error: TemporaryError) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cutoutd.journal.queue import Queue
     from cutoutd.publish.failures import Failures
 
+_LONGEST_S: Final = 3600.0
 
 INVENTED: Final = Failure(
     code="Fault",
@@ -59,6 +60,8 @@ class FailureRecords:
         self._deeds = deeds
         self._provenance = provenance
         self._prove = prove
+        self._sweeps = False
+        self._patience_s = StorageError.delay_s
         self._log = get(folder=folder)
 
     def leave(self, job: Job, failure: Failure) -> bool:
@@ -77,19 +80,37 @@ class FailureRecords:
         """Leave the record that an earlier run could not."""
         self._leave_if_owed(job, Failure(**job.detail["failure"]))
 
-    def clear(self, job: Job) -> bool:
-        """An earlier failure of the same source is over; whether its record is gone.
-
-        That it is over cannot be undone by a disk that refuses, so that is no error.
-        """
-        if self._queue.has_failed(job.folder, job.path):
-            return True  # a version that came after it; the record is that one's
+    def clear(self, job: Job) -> None:
+        """An earlier failure of the same source is over; that it is cannot be undone by a disk that refuses."""
         try:
             self._records.clear(job.path)
         except CutoutdError as error:
             self._log.warning("failure.not-cleared", job=job.id, path=job.path, why=str(error))
-            return False
-        return True
+            self._sweep_later()
+
+    def sweep(self) -> None:
+        """Remove the records of failures that are over, which could not be removed when they were."""
+        try:
+            self._prove()
+            for record in self._records.present():
+                if self._queue.is_over(record.folder, record.path, after_us=record.at_us):
+                    self._records.clear(record.path)
+        except CutoutdError as error:
+            self._log.warning("failures.not-swept", why=str(error))
+            self._sweep_later()
+        else:
+            self._patience_s = StorageError.delay_s
+
+    def _sweep_later(self) -> None:
+        """Once for all of them, and ever more rarely: nothing waits for it."""
+        if not self._sweeps:
+            self._sweeps = True
+            self._deeds.rest(self._sweep_again, self._patience_s, needs_staged=False)
+            self._patience_s = min(2 * self._patience_s, _LONGEST_S)
+
+    def _sweep_again(self) -> None:
+        self._sweeps = False
+        self.sweep()
 
     def _leave_if_owed(self, job: Job, failure: Failure) -> None:
         owed = {one.id for one in self._queue.undisposed(job.folder) if one.state is JobState.FAILED}

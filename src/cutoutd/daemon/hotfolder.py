@@ -132,7 +132,7 @@ class HotFolder:
         delivery: its publishing side.
         publisher: knows the staging directory.
         names: the journal's, for what is published now.
-        model: that cuts its pictures, by name; empty: the only one there is.
+        model: that cuts its pictures, by name; empty: the first that workers have.
         keeper: keeps the hold on the folder alive, where others may want it.
     """
 
@@ -186,7 +186,7 @@ class HotFolder:
         Args:
             sweep: leave nothing staged. That waits for the intake, whose last look may make the directory anew.
         """
-        self.delivery.stop(sweep=sweep, after=partial(self.intake.join, LAST_LOOK_S))
+        self.delivery.stop(sweep=sweep, first=partial(self.intake.join, LAST_LOOK_S))
 
     def join(self, timeout_s: float) -> None:
         """Wait for both, but not for long: one that hangs on a share is left behind."""

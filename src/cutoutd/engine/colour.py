@@ -80,7 +80,7 @@ def conversion(samples: Samples, icc: bytes | None) -> Conversion:
         warnings.append(
             f"its {name} colours were converted to sRGB by rule of thumb, as it has no usable profile"
         )
-        return Conversion(pixels=plain, icc=None, warnings=tuple(warnings))
+        return Conversion(pixels=plain, icc=None, warnings=tuple(warnings), is_plain=False)
     warnings.append(f"its {name} colours were converted to sRGB")
     return Conversion(
         pixels=_through(transform, alpha=samples.transparent),

@@ -73,7 +73,7 @@ def header(data: bytes) -> Header:
 
 
 def decode(data: bytes, *, max_pixels: int, deep: bool = False) -> Picture:
-    """Decode a picture, turn it upright and bring it to 8-bit RGB.
+    """Decode a picture, turn it upright and bring it to RGB, of 8 bits in any case.
 
     Args:
         data: the whole file.

@@ -69,7 +69,9 @@ def decontaminate(rgb: NDArray[Sample], alpha: NDArray[np.uint8]) -> None:
             f"a picture (H, W, 3) and its alpha (H, W) are needed, not {rgb.shape} and {alpha.shape}"
         )
     if rgb.dtype not in (np.uint8, np.uint16) or alpha.dtype != np.uint8:
-        raise ValueError(f"uint8 is needed, not {rgb.dtype} and {alpha.dtype}")
+        raise ValueError(
+            f"a picture of uint8 or uint16 and an alpha of uint8 are needed, not {rgb.dtype} and {alpha.dtype}"
+        )
     shape = (alpha.shape[0], alpha.shape[1])
     soft_tiles = [tile for tile in tiles(shape) if _soft(alpha[tile]).any()]
     if not soft_tiles:

@@ -16,7 +16,7 @@ from cutoutd.engine.guided import ColourGuide, sum_of_products
 from cutoutd.engine.tiles import enlarged, reduced, tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
 
 _WHITE = 255
 _RADIUS = 1
-# Half of what follows a colour edge most closely on average: then no picture of 37 came out worse by more than .0003.
-_EPS = 3e-3
+# Variance of colour below which a window counts as flat. Less follows edges more closely still, and does more harm where they
+# are soft and the matte was right: with this, none of 160 held-out mattes came out worse by more than .0005 in the band.
+_EPS = 1e-3
 _SIDE = 256  # matte pixels of a tile
 _MARGIN = 4  # matte pixels around it: windows of windows, and one to interpolate from
 _LEVEL = 1 / _WHITE
 
 
 def enlarge(rgb: NDArray[np.uint8], matte: Plane) -> NDArray[np.uint8]:
-    """Enlarge a fine matte; one that is no smaller than its picture is only resized.
+    """Enlarge a fine matte; one that is not smaller than its picture in both directions is only resized.
 
     Args:
         rgb: uint8 (H, W, 3).
@@ -55,9 +56,10 @@ def enlarge(rgb: NDArray[np.uint8], matte: Plane) -> NDArray[np.uint8]:
         guide = ColourGuide(small[around].astype(np.float32) * np.float32(_LEVEL), _RADIUS, _EPS)
         slopes = guide.fit(part)[:3]
         field = field_of(slopes, part - sum_of_products(slopes, guide.planes))
-        full = _enlarged_tile(tile, (height, width), shape)
         origin = (around[0].start, around[1].start)
-        alpha[full] = apply(rgb[full], enlarged(field, full, shape, small=(height, width), origin=origin))
+        # A field of floats as large as what a tile becomes would be as large as the picture, if that is much larger.
+        for full in _parts(_enlarged_tile(tile, (height, width), shape)):
+            alpha[full] = apply(rgb[full], enlarged(field, full, shape, small=(height, width), origin=origin))
     return alpha
 
 
@@ -96,6 +98,16 @@ def _with_margin(tile: tuple[slice, slice], shape: tuple[int, int]) -> tuple[sli
         for part, side in zip(tile, shape, strict=True)
     )
     return rows, columns
+
+
+def _parts(tile: tuple[slice, slice]) -> Iterator[tuple[slice, slice]]:
+    """Cut a tile of the full frame into tiles of the usual side."""
+    rows, columns = tile
+    for down, across in tiles((rows.stop - rows.start, columns.stop - columns.start)):
+        yield (
+            slice(rows.start + down.start, rows.start + down.stop),
+            slice(columns.start + across.start, columns.start + across.stop),
+        )
 
 
 def _enlarged_tile(

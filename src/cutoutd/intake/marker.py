@@ -219,8 +219,8 @@ def inscribe(directory: int, root: str, uuid: str, owner: Owner) -> None:
 def claim(directory: int, name: str, run: str) -> None:
     """Make a file beside the marker that holds who made it, unless another has; read afterwards whose it is.
 
-    A second name for a file that is written already, so no crash leaves it without its word. Where the file
-    system has no second names it is made empty and written then, since nothing else there is one machine's alone.
+    It is a second name for a file that is written already, so that no crash leaves it without its word. Where the file
+    system has no second names it is made empty and then written: making it is all that only one machine can do there.
 
     Args:
         directory: descriptor of the root.
@@ -232,8 +232,8 @@ def claim(directory: int, name: str, run: str) -> None:
         OSError: it cannot be written.
     """
     new = f"{name}.{run}{_NEW}"
+    _write(directory, new, run.encode())
     try:
-        _write(directory, new, run.encode())
         os.link(new, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         return  # another machine has tidied ours away, and is about to claim for itself
@@ -242,7 +242,7 @@ def claim(directory: int, name: str, run: str) -> None:
             raise
         _write(directory, name, run.encode())
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # whoever claims next removes it
             os.unlink(new, dir_fd=directory)
 
 

@@ -246,10 +246,11 @@ def _claim(directory: int, term: int, run: str) -> bool:
     try:
         marker.claim(directory, _name(term), run)
     except OSError:
-        # SFTP has one word for every refusal.
-        if _claimant(directory, term) is not None:
-            return False
-        raise
+        # SFTP has one word for every refusal, and NFS may say of a call that it repeated what is true of the first.
+        claimant = _claimant(directory, term)
+        if claimant is None:
+            raise
+        return claimant == run
     return _claimant(directory, term) == run
 
 
@@ -282,9 +283,11 @@ def _drop_before(directory: int, term: int) -> None:
     for name in os.listdir(directory):
         number = name.removeprefix(prefix)
         is_term = name.startswith(prefix) and number.isascii() and number.isdigit()
-        if marker.is_draft(name) or (is_term and int(number) < term):
-            with suppress(FileNotFoundError):
+        if marker.is_draft(name):
+            with suppress(OSError):  # it harms nobody
                 os.unlink(name, dir_fd=directory)
+        elif is_term and int(number) < term:
+            _drop(directory, int(number))
 
 
 def _drop(directory: int, term: int) -> None:

@@ -200,29 +200,24 @@ class Queue:
         return int(row["n"]) if row is not None else 0
 
     def undisposed(self, folder: str) -> list[Job]:
-        """Jobs of a folder about which something is left to do.
-
-        Their originals are to be moved or deleted, their failures to be written down, or the records of earlier ones
-        to be removed.
-        """
+        """Jobs of a folder whose originals are still to be moved or deleted, or whose failures to be written down."""
         rows = self._store.rows(
             "SELECT * FROM job WHERE folder = ? AND undisposed = 1 AND (state <> 'failed' OR newest = 1) ORDER BY id",
             (folder,),
         )
         return [job_from_row(row) for row in rows]
 
-    def has_failed(self, folder: str, path: str) -> bool:
-        """Whether the newest version of a source was given up."""
-        return (
-            self._store.row(
-                "SELECT 1 FROM job WHERE folder = ? AND path = ? AND newest = 1 AND state = 'failed'",
-                (folder, os.fsencode(path)),
-            )
-            is not None
+    def is_over(self, folder: str, path: str, *, after_us: int) -> bool:
+        """Whether the newest version of a source came to a result after a moment, UTC microseconds."""
+        found = self._store.row(
+            "SELECT 1 FROM job WHERE folder = ? AND path = ? AND newest = 1 "
+            "AND state IN ('done', 'unchanged', 'review') AND finished_us > ?",
+            (folder, os.fsencode(path), after_us),
         )
+        return found is not None
 
     def disposed(self, job: int) -> None:
-        """Its original was moved or deleted, or is not what was cut any more; or its record is written or removed."""
+        """Its original was moved or deleted, or is not what was cut any more; or the record of its failure is written."""
         with self._store.transaction():
             self._store.write("UPDATE job SET undisposed = 0 WHERE id = ?", (job,))
 

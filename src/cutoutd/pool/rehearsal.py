@@ -21,13 +21,14 @@ _SIDE = 64
 
 
 def rehearse(engine: Engine) -> None:
-    """Take a small JPEG through decoder, model, refinement and encoder.
+    """Take a small JPEG through decoder, models, refinement and encoder.
 
     Raises:
         Exception: whatever is wrong here; or the process dies of it.
     """
     picture = decode.decode(_jpeg(), max_pixels=engine.max_pixels)
-    alpha = refine.refine(picture.rgb, engine.usual.predict(picture.rgb))
+    for model in engine.models:
+        alpha = refine.refine(picture.rgb, model.predict(picture.rgb))
     layout = png.Layout(width=_SIDE, height=_SIDE, channels=4)
     png.write(io.BytesIO(), compose.strips(picture.rgb, alpha), layout, png.Extras())
 

@@ -6,6 +6,7 @@ attempts, at. It is there as long as the failure stands. This module must not to
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,12 @@ from cutoutd.publish.document import (
     true_path,
 )
 from cutoutd.publish.faults import TargetTakenError, storage_faults
-from cutoutd.publish.naming import failure_names
+from cutoutd.publish.naming import FAILED, RECORD_SUFFIX, failure_names
 from cutoutd.publish.rename import rename_new, replace
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from cutoutd.jobs import Failure
@@ -177,6 +178,19 @@ class Failures:
                 replace(self._staging.path(name), target)
             self._directories.sync([(target.parent, self._output)])
         return path
+
+    def present(self) -> Iterator[FailureRecord]:
+        """The folder's records that are there, but for those that cannot be read.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should.
+        """
+        with storage_faults(self._output):
+            for path in sorted((self._output / FAILED).rglob(f"*{RECORD_SUFFIX}")):
+                with suppress(PermissionError):
+                    record = read_failure(path)
+                    if record is not None and record.folder == self._folder:
+                        yield record
 
     def clear(self, source: str) -> bool:
         """Remove the record of a source that is no longer failed; whether there was one.

@@ -22,6 +22,7 @@ KEPT_BYTES = 200  # of a name that is too long
 EXTENSION_MAX = 8  # characters after a last dot that still read as a kind of file
 
 REVIEW = "review"  # sub-folder of the output for doubtful results
+RECORD_SUFFIX = ".error.json"  # of a failure's record
 FAILED = "failed"  # sub-folder of the output for what could not be cut
 OVERLAY_SUFFIX = "-overlay"  # of the picture that shows a doubtful matte over its source
 
@@ -76,7 +77,7 @@ def failure_names(folder: str, source: str) -> tuple[str, str]:
     """
     parent, name = _split(source)
     mark = _digits(f"{folder}\0{source}")
-    plain, own = (fitted(head, ".error.json") for head in (name, f"{name}~{mark}"))
+    plain, own = (fitted(head, RECORD_SUFFIX) for head in (name, f"{name}~{mark}"))
     return f"{FAILED}/{parent}{plain}", f"{FAILED}/{parent}{own}"
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.jobs import Format, Published, Rendition
 from cutoutd.publish.failures import read_failure
-from cutoutd.publish.naming import OVERLAY_SUFFIX, REVIEW, candidates, placed, sidecar_name
+from cutoutd.publish.naming import OVERLAY_SUFFIX, RECORD_SUFFIX, REVIEW, candidates, placed, sidecar_name
 from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.publish.targets import claim_on
@@ -36,7 +36,6 @@ MAX_WORDS: Final = 2000  # characters of a failure's texts
 _OVERLAY: Final = Rendition(format=Format.PNG, suffix=OVERLAY_SUFFIX)
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_FAILURE: Final = ".error.json"
 _NOT_TO_BE_READ: Final = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
 )
@@ -104,7 +103,7 @@ class Records:
 
     def _read(self, path: Path) -> Record | None:
         try:
-            if path.name.endswith(_FAILURE):
+            if path.name.endswith(RECORD_SUFFIX):
                 failed = read_failure(path)
                 return None if failed is None else self._of_failure(failed)
             cut = read_sidecar(path)

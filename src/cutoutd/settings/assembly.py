@@ -12,9 +12,9 @@ from pydantic import BaseModel, ValidationError
 
 from cutoutd.errors import ConfigurationError
 from cutoutd.settings import combinations, consistency, wording
+from cutoutd.settings.hooks import CommonHooks
 from cutoutd.settings.problem import Problem, of_folder, problems_of
 from cutoutd.settings.schema import (
-    CommonHooks,
     Folder,
     HostedSettings,
     ModelSettings,

@@ -7,7 +7,6 @@ defaults stand in ``config/cutoutd.toml``, which users read; here stand those fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator  # noqa: TC003 -- beside annotations that pydantic reads
 from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
@@ -27,6 +26,7 @@ from cutoutd.settings.choices import (
     Sandbox,
     Watch,
 )
+from cutoutd.settings.hooks import CommonHooks, Hooks
 from cutoutd.settings.renditions import RenditionSettings
 from cutoutd.settings.table import Table as _Table
 
@@ -199,49 +199,6 @@ class HostedSettings(_Table):
             self.provider is HostedProvider.WITHOUTBG and is_usual
         )
         return 1.0 if charges else 0.0
-
-
-class Hooks(_Table):
-    """``[folder.hooks]``: commands that are run when something happens in a folder."""
-
-    on_done: spelling.Command = Field(
-        default=(), strict=False, description="When a cutout has its name; the sidecar's path is added."
-    )
-    on_review: spelling.Command = Field(
-        default=(), strict=False, description="When a cutout went to review; the sidecar's path is added."
-    )
-    on_failed: spelling.Command = Field(
-        default=(),
-        strict=False,
-        description="When a picture was given up; the failure record's path is added.",
-    )
-    on_attention: spelling.Command = Field(
-        default=(), strict=False, description="When the folder needs its owner, and when it is well again."
-    )
-
-    def commands(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """The events that have a command, each with it."""
-        for event in Hooks.model_fields:
-            command = getattr(self, event)
-            if command:
-                yield event, command
-
-
-class CommonHooks(Hooks):
-    """``[hooks]``: the same for all folders that have none of their own, and how they are run."""
-
-    timeout_s: float = Field(
-        default=30.0,
-        ge=1,
-        le=3600,
-        description="Seconds after which a command is ended.",
-    )
-    at_once: int = Field(
-        default=2,
-        ge=1,
-        le=16,  # each is a process beside the workers
-        description="Commands that run at the same time; others wait.",
-    )
 
 
 class MatteSettings(_Table):
