@@ -1,5 +1,7 @@
 """How long one waits: for the first cutout of a command, and for a picture dropped into an idle daemon.
 
+"Taken" is when a worker begins with it; from then on the sidecar counts, up to the cutout's name.
+
 python -m bench.latency [--photo FILE]
 """
 
@@ -79,7 +81,10 @@ def into_idle_daemon(pictures: list[Path], root: Path) -> tuple[list[float], lis
         subprocess.Popen([*COMMAND, *arguments], env=environment, stderr=sink) as run,
     ):
         try:
+            begun = time.monotonic()
             while b"worker.ready" not in log.read_bytes():
+                if run.poll() is not None or time.monotonic() - begun > PATIENCE_S:
+                    sys.exit(f"the daemon did not start: {log.read_text(encoding='utf-8')[-2000:]}")
                 time.sleep(0.1)
             for picture in pictures:
                 time.sleep(REST_S)
@@ -89,8 +94,9 @@ def into_idle_daemon(pictures: list[Path], root: Path) -> tuple[list[float], lis
         finally:
             run.send_signal(signal.SIGTERM)
             run.wait()
-    events = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    return [event["seconds"] for event in events if event["event"] == "job.published"], dropped
+    sidecars = [root / "out" / f"{picture.stem}.png.json" for picture in pictures]
+    timings = [json.loads(path.read_text(encoding="utf-8"))["timings_ms"] for path in sidecars]
+    return [one["total"] / 1000 for one in timings], dropped
 
 
 def _prepared(root: Path) -> tuple[list[str], dict[str, str]]:

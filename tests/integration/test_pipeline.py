@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from cutoutd import pipeline
@@ -158,6 +159,45 @@ def test_every_rendition_is_staged(engine: Engine, drop: Callable[..., Task]) ->
     assert isinstance(report, Cut)
     assert [(one.name, one.rendition) for one in report.staged] == [("7-0.png", 0), ("7-1.png", 1)]
     assert staged(task) == ["7-0.png", "7-1.png"]
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_sixteen_bits_go_all_the_way(engine: Engine, drop: Callable[..., Task], orientation: int) -> None:
+    """From a turned TIFF with transparency of its own to one of 16 bits: the subject's samples are the file's."""
+    deep = ball().astype(np.uint16) * 257 + np.random.default_rng(1).integers(
+        0, 100, (HEIGHT, WIDTH, 3), np.uint16
+    )
+    own = np.full((HEIGHT, WIDTH), 65535, np.uint16)
+    own[: HEIGHT // 2] = 30000
+    file = io.BytesIO()
+    tifffile.imwrite(
+        file,
+        np.dstack((deep, own)),
+        photometric="rgb",
+        extrasamples=["unassalpha"],
+        extratags=[(274, "H", 1, orientation, True)],
+        metadata=None,
+    )
+    wanted = tuple(
+        Rendition(format=kind, suffix=suffix, bits=bits)
+        for kind, suffix, bits in ((Format.TIFF, "", 16), (Format.PNG, "-8", 8))
+    )
+    task = drop(file.getvalue(), name="a.tif", recipe=replace(RECIPE, renditions=wanted))
+    report = run(task, engine)
+    assert isinstance(report, Cut)
+    cutout = tifffile.imread(Path(task.staging, "7-0.tif"))
+    upright = np.rot90(deep, -1) if orientation == 6 else deep
+    assert cutout.dtype == np.uint16
+    assert cutout.shape == (*upright.shape[:2], 4)
+    solid = cutout[..., 3] == 65535
+    assert 0.05 < solid.mean() < 0.5
+    assert np.array_equal(cutout[solid][:, :3], upright[solid])
+    assert not cutout[cutout[..., 3] == 0].any()
+    seen_through = np.rot90(own, -1) == 30000 if orientation == 6 else own == 30000
+    assert 110 * 257 < cutout[seen_through][:, 3].max() <= 118 * 257
+    plain = np.asarray(Image.open(Path(task.staging, "7-1.png")))
+    assert np.abs(cutout / 257 - plain)[plain[..., 3] > 20].max() < 1.5
+    assert report.warnings == ("its 16-bit samples were rounded to 8 bits",)
 
 
 def test_a_picture_without_a_subject_goes_to_review_with_an_overlay(

@@ -202,7 +202,8 @@ class Queue:
     def undisposed(self, folder: str) -> list[Job]:
         """Jobs of a folder whose originals are still to be moved or deleted, or whose failures to be written down."""
         rows = self._store.rows(
-            "SELECT * FROM job WHERE folder = ? AND undisposed = 1 AND (state <> 'failed' OR newest = 1) ORDER BY id",
+            "SELECT * FROM job WHERE folder = ? AND undisposed = 1 "
+            "AND (state IN ('done', 'unchanged') OR (state = 'failed' AND newest = 1)) ORDER BY id",
             (folder,),
         )
         return [job_from_row(row) for row in rows]
