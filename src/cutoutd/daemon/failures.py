@@ -55,6 +55,7 @@ class FailureRecords:
         provenance: Provenance,
         prove: Callable[[], None],
     ) -> None:
+        self._folder = folder
         self._records = records
         self._queue = queue
         self._deeds = deeds
@@ -92,14 +93,17 @@ class FailureRecords:
         """Remove the records of failures that are over, which could not be removed when they were."""
         try:
             self._prove()
-            for record in self._records.present():
-                if self._queue.is_over(record.folder, record.path, after_us=record.at_us):
+            for record in self._records.present(partial(self._is_over, after_us=0)):
+                if self._is_over(record.path, after_us=record.at_us):
                     self._records.clear(record.path)
         except CutoutdError as error:
             self._log.warning("failures.not-swept", why=str(error))
             self._sweep_later()
         else:
             self._patience_s = StorageError.delay_s
+
+    def _is_over(self, path: str, *, after_us: int) -> bool:
+        return self._queue.is_over(self._folder, path, after_us=after_us)
 
     def _sweep_later(self) -> None:
         """Once for all of them, and ever more rarely: nothing waits for it."""

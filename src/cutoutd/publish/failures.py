@@ -23,12 +23,12 @@ from cutoutd.publish.document import (
     true_path,
 )
 from cutoutd.publish.faults import TargetTakenError, storage_faults
-from cutoutd.publish.naming import FAILED, RECORD_SUFFIX, failure_names
+from cutoutd.publish.naming import FAILED, MARK, RECORD_SUFFIX, failure_names
 from cutoutd.publish.rename import rename_new, replace
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from cutoutd.jobs import Failure
@@ -179,14 +179,22 @@ class Failures:
             self._directories.sync([(target.parent, self._output)])
         return path
 
-    def present(self) -> Iterator[FailureRecord]:
+    def present(self, may_concern: Callable[[str], bool]) -> Iterator[FailureRecord]:
         """The folder's records that are there, but for those that cannot be read.
+
+        Args:
+            may_concern: whether a record of this source would be of interest; others are not read, as far as their
+                names tell.
 
         Raises:
             StorageError: the disk or share does not answer as it should.
         """
+        root = self._output / FAILED
         with storage_faults(self._output):
-            for path in sorted((self._output / FAILED).rglob(f"*{RECORD_SUFFIX}")):
+            for path in sorted(root.rglob(f"*{RECORD_SUFFIX}")):
+                source = path.relative_to(root).as_posix().removesuffix(RECORD_SUFFIX)
+                if MARK not in path.name and not may_concern(source):
+                    continue
                 with suppress(PermissionError):
                     record = read_failure(path)
                     if record is not None and record.folder == self._folder:

@@ -22,6 +22,7 @@ KEPT_BYTES = 200  # of a name that is too long
 EXTENSION_MAX = 8  # characters after a last dot that still read as a kind of file
 
 REVIEW = "review"  # sub-folder of the output for doubtful results
+MARK = "~"  # stands before the digits that tell sources apart whose names would be the same, or are cut short
 RECORD_SUFFIX = ".error.json"  # of a failure's record
 FAILED = "failed"  # sub-folder of the output for what could not be cut
 OVERLAY_SUFFIX = "-overlay"  # of the picture that shows a doubtful matte over its source
@@ -77,7 +78,7 @@ def failure_names(folder: str, source: str) -> tuple[str, str]:
     """
     parent, name = _split(source)
     mark = _digits(f"{folder}\0{source}")
-    plain, own = (fitted(head, RECORD_SUFFIX) for head in (name, f"{name}~{mark}"))
+    plain, own = (fitted(head, RECORD_SUFFIX) for head in (name, f"{name}{MARK}{mark}"))
     return f"{FAILED}/{parent}{plain}", f"{FAILED}/{parent}{own}"
 
 
@@ -133,7 +134,7 @@ def fitted(head: str, tail: str) -> str:
     # A character is one to four bytes, a byte that is no text is one surrogate: neither is ever split.
     ends = itertools.accumulate(len(os.fsencode(character)) for character in head)
     kept = sum(end <= KEPT_BYTES for end in ends)
-    return f"{head[:kept]}~{_digits(name)}{tail}"
+    return f"{head[:kept]}{MARK}{_digits(name)}{tail}"
 
 
 def _split(path: str) -> tuple[str, str]:
