@@ -169,7 +169,8 @@ def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
         f"{added.name}: {added.bytes / 1e6:.1f} MB, {trial.seconds:.2f} s a look on {trial.provider}, "
         f"{trial.overlap:.0%} agreement on the trial picture"
     )
-    print(f'To use it, set name = "{added.name}" in [model], and restart.')
+    print(f'To use it, set name = "{added.name}" in [model], and restart;')
+    print(f'or, for one folder, model = "{added.name}" in its [[folder]], and reload.')
 
 
 def _three(written: str, option: str) -> tuple[float, float, float] | None:
