@@ -109,6 +109,7 @@ def stage(
         for number, one in enumerate(forms):
             background = _background(one, max_pixels, tell)
             encoder = _Encoder(one, background.backdrop, _extras(one, kept), tell)
+            tell(Step.WRITE)  # making the file may wait for the disk or share, before its first byte
             written = _write(task, number, encoder.layout, encoder.write, one.rendition.format)
             staged.append(replace(written, background_sha256=background.sha256))
             warnings += encoder.warnings
@@ -217,6 +218,7 @@ def _plain_file(path: Path) -> bytes:
 
 def _overlay(task: Task, picture: Picture, alpha: NDArray[np.uint8], tell: Callable[[Step], None]) -> Staged:
     veiled = overlay.overlay(picture.rgb, alpha)
+    tell(Step.WRITE)
     small = png.Layout(width=veiled.shape[1], height=veiled.shape[0], channels=3)
     extras = png.Extras(icc=picture.icc)
     return _write(task, OVERLAY, small, lambda sink: png.write(sink, _told([veiled], tell), small, extras))

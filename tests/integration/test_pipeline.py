@@ -30,6 +30,7 @@ from cutoutd.jobs import (
 )
 from cutoutd.models import catalog
 from cutoutd.pipeline import Engine, run
+from cutoutd.ports import Step
 from cutoutd.renditions import OVERLAY
 
 if TYPE_CHECKING:
@@ -159,6 +160,17 @@ def test_every_rendition_is_staged(engine: Engine, drop: Callable[..., Task]) ->
     assert isinstance(report, Cut)
     assert [(one.name, one.rendition) for one in report.staged] == [("7-0.png", 0), ("7-1.png", 1)]
     assert staged(task) == ["7-0.png", "7-1.png"]
+
+
+def test_a_disk_is_waited_for_from_before_its_file_is_made(engine: Engine, drop: Callable[..., Task]) -> None:
+    """A share may hang at that already, and the supervisor must see that it is the share's fault."""
+    task = drop(encoded(ball()))
+    seen: list[tuple[Step, list[str]]] = []
+    run(task, engine, lambda step: seen.append((step, staged(task))))
+    assert next(there for step, there in seen if step is Step.WRITE) == []
+    steps = [step for step, _ in seen]
+    assert steps[0] is Step.READ
+    assert steps[-1] is Step.SYNC
 
 
 @pytest.mark.parametrize("orientation", [1, 6])

@@ -248,7 +248,7 @@ def test_all_or_none_is_staged(staging: Staging, monkeypatch: pytest.MonkeyPatch
 def test_a_long_encoding_is_no_disk_that_hangs(staging: Staging) -> None:
     """While a frame is encoded, the worker says that it computes."""
     staging.stage({"format": "avif"})
-    assert staging.told == [Step.CUT, Step.WRITE, Step.SYNC]
+    assert staging.told == [Step.WRITE, Step.CUT, Step.WRITE, Step.SYNC]
 
 
 def test_a_doubtful_cutout_gets_one_overlay(staging: Staging) -> None:
