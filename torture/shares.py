@@ -123,7 +123,7 @@ def hangs(campaign: Campaign, site: Site, operations: str) -> None:
 def silence(campaign: Campaign, site: Site, number: signal.Signals) -> None:
     """The owner falls silent; the other machine takes over, and the first finds out when it comes back."""
     bench = site.bench
-    other = bench_in(bench.root / "other")
+    other = bench_in(bench.root / "other", workers=None)
     other_config = site.config_of(other)
     first, second = Daemon(bench, "--config", site.config), None
     try:
@@ -167,7 +167,7 @@ def main(arguments: list[str]) -> int:
     for number, (name, step) in enumerate(steps):
         note(name)
         place = root / str(number)
-        bench = bench_in(place)
+        bench = bench_in(place, workers=None)
         share = Share(place)
         share.attach()
         try:

@@ -257,7 +257,7 @@ def test_two_machines_on_one_share_cut_each_picture_once(
 ) -> None:
     """The second says whom it waits for, and goes on at once when the first has ended in order."""
     site = Site(bench, share)
-    other_bench = bench_in(tmp_path / "other")
+    other_bench = bench_in(tmp_path / "other", workers=None)
     other_config = site.config_of(other_bench)
     first = start("--config", site.config)
     site.put("a.jpg")
