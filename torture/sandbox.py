@@ -79,7 +79,7 @@ def drop(bench: Bench, name: str, width: int, number: int = 0, *, age_s: float =
 
 def network(root: Path, count: int) -> tuple[dict[str, int], list[str]]:
     """Cut so many pictures under strace in an empty network namespace."""
-    bench = bench_in(root, workers=None)
+    bench = bench_in(root)
     for number in range(count):
         drop(bench, f"{number}.jpg", 64, number)
     traced = run_once(bench, timeout_s=PATIENCE_S)
@@ -103,7 +103,7 @@ def network(root: Path, count: int) -> tuple[dict[str, int], list[str]]:
 
 def poison(root: Path) -> tuple[dict[str, int], list[str]]:
     """99 good pictures behind one that crashes its worker, one that hangs, and one that eats its memory."""
-    bench = bench_in(root, workers=None)
+    bench = bench_in(root)
     guard = root / "guard"
     guard.mkdir()
     (guard / "sitecustomize.py").write_text(FAULTY_DECODER, encoding="utf-8")
