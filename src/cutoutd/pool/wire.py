@@ -47,6 +47,9 @@ _REPORTS: Final[dict[str, type[Report]]] = {
     "needs-room": NeedsRoom,
     "failure": Failure,
 }
+# Patterns made anew for each job would stay in memory by the hundred.
+_RESULT: Final = re.compile(r"([0-9]+)-[0-9a-z]+\.[0-9a-z]+", re.ASCII)
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _ADAPTERS: Final[dict[type[Any], TypeAdapter[Any]]] = {}
 _KINDS: Final = {kind: name for name, kind in _REPORTS.items()}
 
@@ -214,12 +217,12 @@ def _whole(number: object) -> int:
 
 def _check_names(job: int, report: Cut) -> None:
     # The supervisor renames what is named here: nothing but this job's own staged files may be.
-    own = re.compile(rf"{job}-[0-9a-z]+\.[0-9a-z]+")
     if len({staged.name for staged in report.staged}) != len(report.staged):
         raise WireError(f"job {job} reports one result twice")
     for staged in report.staged:
         sums = (staged.sha256, staged.background_sha256 or staged.sha256)
-        if not own.fullmatch(staged.name) or not all(re.fullmatch(r"[0-9a-f]{64}", one) for one in sums):
+        named = _RESULT.fullmatch(staged.name)
+        if named is None or named[1] != str(job) or not all(map(_SHA256.fullmatch, sums)):
             raise WireError(f"job {job} reports a result of another name")
 
 
