@@ -28,6 +28,8 @@ from tests.integration.tools import need
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MANY = 12
+
 
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
@@ -133,16 +135,22 @@ def test_the_kernel_tells_of_a_process_without_a_filter() -> None:
 
 
 def test_watches_of_this_process_are_counted(tmp_path: Path) -> None:
-    """So that what other programs take is known."""
+    """So that what other programs take is known; they come and go meanwhile, so many are made."""
     before = machine.inotify_used()
-    observer = Observer()
-    observer.schedule(_Deaf(), os.fspath(tmp_path))
-    observer.start()
+    observers = [Observer() for _ in range(MANY)]
+    for number, observer in enumerate(observers):
+        (tmp_path / str(number)).mkdir()
+        observer.schedule(_Deaf(), os.fspath(tmp_path / str(number)))
+        observer.start()
     try:
-        assert machine.inotify_used().instances > before.instances
+        now = machine.inotify_used()
+        assert now.instances > before.instances + MANY // 2
+        assert now.watches > before.watches + MANY // 2
     finally:
-        observer.stop()
-        observer.join()
+        for observer in observers:
+            observer.stop()
+        for observer in observers:
+            observer.join()
 
 
 class _Deaf(FileSystemEventHandler):
