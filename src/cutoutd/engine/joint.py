@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _WHITE = 255
 _RADIUS = 1
 # Variance of colour below which a window counts as flat. Less follows edges more closely still, and does more harm where they
-# are soft and the matte was right: with this, none of 160 held-out mattes came out worse by more than .0005 in the band.
+# are soft and the matte was right: with this, none of 160 mattes it was chosen on came out worse by more than .0005 in the band.
 _EPS = 1e-3
 _SIDE = 256  # matte pixels of a tile
 _MARGIN = 4  # matte pixels around it: windows of windows, and one to interpolate from
