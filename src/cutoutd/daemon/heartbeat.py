@@ -87,14 +87,20 @@ class Heartbeat:
     def ended(self, state: JobState) -> None:
         """A job has ended; for the rate."""
         if state in (JobState.DONE, JobState.REVIEW):
-            self._ends_s.append(self._clock.monotonic_s())
+            now_s = self._clock.monotonic_s()
+            self._ends_s.append(now_s)
+            self._drop_ends(now_s)  # here as well: without a service manager nobody asks for the rate
+
+    def _drop_ends(self, now_s: float) -> None:
+        """Forget the ends that no rate counts any more."""
+        while self._ends_s and self._ends_s[0] < now_s - RATE_WINDOW_S:
+            self._ends_s.popleft()
 
     def status(self, *, folders: int, standing_by: int, queue: int, paused: bool) -> None:
         """Say how things stand, in a line."""
         now_s = self._clock.monotonic_s()
         self._next_status_s = now_s + STATUS_EVERY_S
-        while self._ends_s and self._ends_s[0] < now_s - RATE_WINDOW_S:
-            self._ends_s.popleft()
+        self._drop_ends(now_s)
         parts = [
             f"{queue} waiting, {len(self._ends_s)} in the last minute",
             f"{folders} folder{'s' * (folders != 1)}",

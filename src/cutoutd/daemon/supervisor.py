@@ -14,6 +14,7 @@ from cutoutd.daemon.ages import Ages
 from cutoutd.daemon.dispatcher import Dispatcher
 from cutoutd.daemon.escalation import Escalation
 from cutoutd.daemon.heartbeat import Heartbeat
+from cutoutd.daemon.tidying import Tidying
 from cutoutd.daemon.verdicts import Held, Verdicts
 from cutoutd.errors import StorageError
 from cutoutd.journal.commands import Verb
@@ -140,6 +141,7 @@ class Supervisor:
             ModelError: the model does not load.
             CutoutdError: the workers do not start, or a folder's thread died.
         """
+        tidying = Tidying(self._clock)
         try:
             while not self._is_over():
                 self._unheard.extend(self._pool.poll(TICK_S))
@@ -151,6 +153,7 @@ class Supervisor:
                     # Nothing was lost by it: what is not written down yet is still in our hands.
                     self._note_refusal(error)
                 self._beat()
+                tidying.look()
             for folder in self._folders.everyone:
                 folder.check_alive()
         finally:

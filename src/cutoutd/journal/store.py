@@ -36,6 +36,9 @@ _BUSY_TIMEOUT_S = 5.0
 CHECK_S: Final = 3.0
 """How long the daemon looks for damage at its start: 100,000 jobs take a tenth of that, and it must be ready soon."""
 
+# SQLite's own 2 MB would fill in the course of days, and look like a leak; the system caches the file as well.
+_CACHE_KIB: Final = 512
+
 _CHECK_STEPS: Final = 10_000  # of SQLite's own machine between two looks at the clock
 
 # SQLITE_CORRUPT and SQLITE_NOTADB: https://www.sqlite.org/rescode.html
@@ -97,6 +100,9 @@ class Store:
         with self._refusals():
             self._connection.execute("PRAGMA journal_mode = DELETE")
             self._connection.execute("PRAGMA synchronous = EXTRA")
+            self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            # A transaction larger than the cache would be written out before its end, with two more syncs.
+            self._connection.execute("PRAGMA cache_spill = OFF")
             if self.path is None:
                 self._connection.executescript(_script())
             version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
