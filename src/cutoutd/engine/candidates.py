@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from cutoutd.engine.guided import ColourGuide, Plane, box, squared_length, sum_of_products
+from cutoutd.engine.guided import ColourGuide, Plane, box, product, squared_length, sum_of_products, thrice
 
 if TYPE_CHECKING:
     from cutoutd.engine.sketch import Sketch
@@ -79,12 +79,14 @@ def candidates(sketch: Sketch, guide: ColourGuide) -> Candidates:
     """Form the opinions on a sketch, of which `guide` is the picture."""
     projected, contrast, miss = _projection(sketch)
     given = fit(guide, sketch.coarse)
-    near = _iterate(sketch, guide, sketch.coarse, sketch.near_hold, _NEAR_ROUNDS, _where_slopes_are_wild)
+    near = _iterate(sketch, guide, given, sketch.near_hold, _NEAR_ROUNDS, _where_slopes_are_wild)
     return Candidates(
         given=given,
-        faithful=_iterate(sketch, guide, sketch.coarse, sketch.near_hold, _FAITHFUL_ROUNDS, _entirely),
+        faithful=_iterate(sketch, guide, given, sketch.near_hold, _FAITHFUL_ROUNDS, _entirely),
         near=near,
-        free=_iterate(sketch, guide, near.alpha, sketch.hold, _FREE_ROUNDS, _where_slopes_are_wild),
+        free=_iterate(
+            sketch, guide, fit(guide, near.alpha), sketch.hold, _FREE_ROUNDS, _where_slopes_are_wild
+        ),
         projected=projected,
         contrast=contrast,
         miss=miss,
@@ -107,12 +109,13 @@ def steepness(slopes: list[Plane]) -> Plane:
     return np.asarray(np.sqrt(sum_of_products(slopes, slopes)), np.float32)
 
 
-def _iterate(sketch: Sketch, guide: ColourGuide, start: Plane, hold: Plane, rounds: int, pull: _Pull) -> Fit:
-    """Explain, correct by what the matte's own grid would have seen otherwise, hold what is sure; repeat."""
+def _iterate(sketch: Sketch, guide: ColourGuide, start: Fit, hold: Plane, rounds: int, pull: _Pull) -> Fit:
+    """Correct what colours explain by what the matte's own grid would have seen otherwise, hold what is sure; repeat."""
     sight = max(_FINEST_SIGHT, _SIGHT_CELLS * sketch.cell)
-    now = Fit(alpha=start, slopes=[], explained=start)
-    for _ in range(rounds):
-        now = fit(guide, now.alpha)
+    now = start
+    for done in range(rounds):
+        if done > 0:
+            now = fit(guide, now.alpha)
         missed = sketch.coarse - _blurred(now.explained, sight)
         alpha = np.clip(now.explained + pull(now.slopes) * missed, 0, 1)
         alpha += hold * (sketch.target - alpha)
@@ -147,8 +150,8 @@ def _projection(sketch: Sketch) -> tuple[Plane, Plane, Plane]:
     line = subject - ground
     length2 = squared_length(line) + np.float32(2e-3)
     offset = sketch.rgb - ground
-    projected = np.clip(np.einsum("ijk,ijk->ij", offset, line) / length2, 0, 1)
-    rest = offset - projected[..., None] * line
+    projected = np.clip(product(offset, line) / length2, 0, 1)
+    rest = offset - thrice(projected) * line
     miss = np.sqrt(squared_length(rest) / length2 + np.float32(1e-8))
     return projected, np.sqrt(length2), np.minimum(miss, 3)
 
@@ -156,6 +159,6 @@ def _projection(sketch: Sketch) -> tuple[Plane, Plane, Plane]:
 def _mean_colour(sketch: Sketch, weight: Plane) -> Plane:
     radius = 3 * sketch.radius
     floor = np.float32(1e-4)  # where no pure colour is near, the mean of all serves
-    total = box(sketch.rgb * (weight + floor)[..., None], radius)
-    total /= (box(weight, radius) + floor)[..., None]
+    total = box(sketch.rgb * thrice(weight + floor), radius)
+    total /= thrice(box(weight, radius) + floor)
     return total

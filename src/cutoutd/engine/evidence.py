@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from cutoutd.engine.candidates import steepness
-from cutoutd.engine.guided import Plane, box, squared_length
+from cutoutd.engine.guided import Plane, box, squared_length, thrice
 
 if TYPE_CHECKING:
     from cutoutd.engine.candidates import Candidates, Fit
@@ -84,8 +84,8 @@ def overall_of(evidence: list[Plane], sketch: Sketch) -> Plane:
     """
     is_open = 1 - sketch.hold
     total = float(is_open.sum()) + 1e-3
-    means = [float((evidence[i] * is_open).sum()) / total for i in _MEANS]
-    sizes = [float((np.abs(evidence[i]) * is_open).sum()) / total for i in _MEAN_SIZES]
+    means = [float(np.vdot(evidence[i], is_open)) / total for i in _MEANS]
+    sizes = [float(np.vdot(np.abs(evidence[i]), is_open)) / total for i in _MEAN_SIZES]
     tails = [math.log(share + 0.02) for share in _tails(sketch.judged)]
     return np.array([*means, *sizes, math.log(sketch.cell), *tails], np.float32)
 
@@ -104,7 +104,9 @@ def _tails(matte: Plane) -> list[float]:
 
 
 def _root(square: Plane) -> Plane:
-    return np.sqrt(np.maximum(square, 0) + np.float32(1e-8))
+    root = np.maximum(square, 0)
+    root += np.float32(1e-8)
+    return np.sqrt(root, out=root)
 
 
 def _distance(one: Plane, other: Plane, radius: int) -> Plane:
@@ -141,8 +143,8 @@ def _sharpness(alpha: Plane, cell: float, radius: int) -> Plane:
 def _composed(sketch: Sketch, alpha: Plane, radius: int) -> tuple[Plane, Plane]:
     """Part the colours by an alpha; return what putting them together again misses, and how far they are apart."""
     share, rest = alpha * alpha + np.float32(1e-4), (1 - alpha) ** 2 + np.float32(1e-4)
-    subject = box(sketch.rgb * share[..., None], radius) / box(share, radius)[..., None]
-    ground = box(sketch.rgb * rest[..., None], radius) / box(rest, radius)[..., None]
+    subject = box(sketch.rgb * thrice(share), radius) / thrice(box(share, radius))
+    ground = box(sketch.rgb * thrice(rest), radius) / thrice(box(rest, radius))
     line = subject - ground
-    missed = sketch.rgb - ground - alpha[..., None] * line
+    missed = sketch.rgb - ground - thrice(alpha) * line
     return _root(box(squared_length(missed), _NEAR)), _root(squared_length(line))

@@ -26,14 +26,41 @@ def box(plane: Plane, radius: int) -> Plane:
 def sum_of_products(left: Sequence[Plane], right: Sequence[Plane]) -> Plane:
     """Return the sum of the products of two equally long, non-empty rows of planes."""
     total = left[0] * right[0]
+    term = np.empty_like(total)
     for a, b in zip(left[1:], right[1:], strict=True):
-        total += a * b
+        total += np.multiply(a, b, out=term)
     return total
+
+
+def thrice(plane: Plane) -> Plane:
+    """Return a plane for each of three colours, float32 (H, W) to (H, W, 3): numpy is twenty times slower at broadcasting it."""
+    return np.asarray(cv2.merge((plane, plane, plane)), np.float32)
+
+
+def with_fourth(colours: Plane) -> Plane:
+    """Add a channel that means nothing, float32 (H, W, 3) to (H, W, 4): OpenCV interpolates four in less time than three."""
+    return np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2RGBA), np.float32)
+
+
+def without_fourth(colours: Plane) -> Plane:
+    """Drop it again."""
+    return np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGBA2RGB), np.float32)
 
 
 def squared_length(vectors: Plane) -> Plane:
     """Return the squared length of the vectors of a plane, float32 (H, W, k) to (H, W)."""
-    return np.asarray(np.einsum("ijk,ijk->ij", vectors, vectors), np.float32)
+    return product(vectors, vectors)
+
+
+def rounded(levels: Plane) -> NDArray[np.uint8]:
+    """Round levels to the nearest of 0..255, float32 to uint8 of any shape; the levels are not kept."""
+    np.maximum(levels, 0, out=levels)
+    return np.asarray(cv2.convertScaleAbs(levels), np.uint8)  # what is above 255 becomes 255
+
+
+def product(left: Plane, right: Plane | NDArray[np.uint8]) -> Plane:
+    """Return the scalar product of the vectors of two planes, float32 (H, W, k) to (H, W): ten times as fast as einsum."""
+    return np.asarray(cv2.transform(left * right, np.ones((1, left.shape[2]), np.float32)), np.float32)
 
 
 class ColourGuide:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from cutoutd.engine.guided import ColourGuide, sum_of_products
+from cutoutd.engine.guided import ColourGuide, product, rounded, sum_of_products
 from cutoutd.engine.tiles import enlarged, reduced, tiles
 
 if TYPE_CHECKING:
@@ -78,18 +78,16 @@ def field_of(slopes: Sequence[Plane], offset: Plane) -> Plane:
         offset: float32 (h, w).
 
     Returns:
-        float32 (h, w, 4): the same three and the offset, for colours in 0..255, which give an alpha in 0..255.
+        float32 (h, w, 4): the same three and the offset, for colours in 0..255 and a fourth that is always 255, which
+        give an alpha in 0..255.
     """
     moved = offset - np.float32(0.5) * (slopes[0] + slopes[1] + slopes[2])
-    return np.dstack([*slopes, moved * np.float32(_WHITE)])
+    return np.dstack([*slopes, moved])
 
 
 def apply(rgb: NDArray[np.uint8], field: Plane) -> NDArray[np.uint8]:
     """Evaluate a field at the colours of one tile: uint8 (h, w, 3) and float32 (h, w, 4) to uint8 (h, w)."""
-    alpha = field[..., 3].copy()
-    for channel in range(3):
-        alpha += field[..., channel] * rgb[..., channel]
-    return np.asarray(np.clip(alpha, 0, _WHITE) + np.float32(0.5), np.uint8)
+    return rounded(product(field, np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA), np.uint8)))
 
 
 def _with_margin(tile: tuple[slice, slice], shape: tuple[int, int]) -> tuple[slice, slice]:

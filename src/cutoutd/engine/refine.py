@@ -16,11 +16,11 @@ from cutoutd.engine.candidates import candidates, fit, new_guide
 from cutoutd.engine.evidence import evidence_of, is_exact, overall_of
 from cutoutd.engine.guided import ColourGuide, sum_of_products
 from cutoutd.engine.sketch import sketch
-from cutoutd.engine.tiles import enlarged, sources, tiles
+from cutoutd.engine.tiles import destinations, enlarged, inside, part_of, sources, tiles
 from cutoutd.engine.trust import weigh
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -92,14 +92,13 @@ def _field(small: Sketch) -> Plane:
     guide = new_guide(small)
     opinions = candidates(small, guide)
     evidence = evidence_of(small, guide, opinions)
-    is_open = small.hold < 1
-    shares = weigh(np.stack([piece[is_open] for piece in evidence], axis=1), overall_of(evidence, small))
-    voices = [voice[is_open] for voice in opinions.voices]
+    where = np.flatnonzero(small.hold < 1)
+    shares = weigh(_at(where, evidence), overall_of(evidence, small))
     alpha = small.target.copy()
-    alpha[is_open] = sum_of_products([shares[:, i] for i in range(len(voices))], voices)
+    alpha.put(where, sum_of_products(list(shares), list(_at(where, opinions.voices))))
     alpha += small.hold * (small.target - alpha)
     given = np.zeros_like(alpha)
-    given[is_open] = shares[:, 0]
+    given.put(where, shares[0])
     led = (1 - small.hold) * (1 - given)
     detail = ColourGuide(small.rgb, _DETAIL_RADIUS, _DETAIL_EPS)
     slopes = [slope * led for slope in fit(detail, alpha).slopes]
@@ -109,11 +108,22 @@ def _field(small: Sketch) -> Plane:
     return joint.field_of([slope * gain for slope in slopes], (offset - stretch) * gain)
 
 
+def _at(where: NDArray[np.intp], planes: Sequence[Plane]) -> Plane:
+    """Take the pixels of the given numbers out of k planes, float32 (k, n)."""
+    taken = np.empty((len(planes), where.size), np.float32)
+    for row, plane in zip(taken, planes, strict=True):
+        plane.take(
+            where, out=row, mode="clip"
+        )  # numpy copies the result once more if it has to look for bad numbers
+    return taken
+
+
 def _open_tiles(small: Sketch, shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
-    """Give the tiles of the full frame that have an open pixel, or one next to it."""
-    is_open = np.zeros(small.whole, np.bool_)
+    """Give what depends on open pixels of each tile of the full frame that does."""
+    is_open = np.zeros(small.whole, np.uint8)
     top, left = small.origin
     is_open[top : top + small.hold.shape[0], left : left + small.hold.shape[1]] = small.hold < 1
     for tile in tiles(shape):
-        if is_open[sources(tile, shape, small.whole)].any():
-            yield tile
+        around = sources(tile, shape, small.whole)
+        if (part := part_of(around, is_open[around])) is not None:
+            yield inside(tile, destinations(part, shape, small.whole))

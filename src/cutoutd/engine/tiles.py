@@ -47,6 +47,23 @@ def tiles(shape: tuple[int, int], side: int = _SIDE_PX) -> Iterator[tuple[slice,
             yield slice(top, min(top + side, height)), slice(left, min(left + side, width))
 
 
+def part_of(tile: tuple[slice, slice], wanted: NDArray[np.uint8]) -> tuple[slice, slice] | None:
+    """Return the smallest part of a tile that holds all that is wanted of it; None if that is nothing.
+
+    Args:
+        tile: rows and columns of the full frame.
+        wanted: uint8, the tile's height and width, 0 where a pixel is not wanted.
+    """
+    left, top, width, height = cv2.boundingRect(wanted)
+    if width == 0:
+        return None
+    rows, columns = tile
+    return (
+        slice(rows.start + top, rows.start + top + height),
+        slice(columns.start + left, columns.start + left + width),
+    )
+
+
 def sources(tile: tuple[slice, slice], shape: tuple[int, int], small: tuple[int, int]) -> tuple[slice, slice]:
     """Return the pixels of a small frame that a tile of the full one is interpolated from, and one more around."""
     first, second = (
@@ -54,6 +71,26 @@ def sources(tile: tuple[slice, slice], shape: tuple[int, int], small: tuple[int,
         for part, outer, inner in zip(tile, shape, small, strict=True)
     )
     return first, second
+
+
+def destinations(
+    part: tuple[slice, slice], shape: tuple[int, int], small: tuple[int, int]
+) -> tuple[slice, slice]:
+    """Return the pixels of the full frame that are interpolated from a part of a small one, and a few more around."""
+    first, second = (
+        slice(max(0, (one.start - 1) * outer // inner), min(outer, -(-(one.stop + 1) * outer // inner)))
+        for one, outer, inner in zip(part, shape, small, strict=True)
+    )
+    return first, second
+
+
+def inside(tile: tuple[slice, slice], part: tuple[slice, slice]) -> tuple[slice, slice]:
+    """Return what of a part lies in a tile."""
+    rows, columns = (
+        slice(max(one.start, other.start), max(one.start, other.start, min(one.stop, other.stop)))
+        for one, other in zip(tile, part, strict=True)
+    )
+    return rows, columns
 
 
 def enlarged(

@@ -16,6 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from cutoutd.engine.guided import Plane
 
+_PIXELS_AT_A_TIME = 8192  # all layers of so many fit in the cache
 _LIMIT = 5.0  # in standard deviations of the training set: beyond it the network has seen nothing
 
 
@@ -40,21 +41,34 @@ def weigh(evidence: Plane, overall: Plane) -> Plane:
     """Weigh the five candidates.
 
     Args:
-        evidence: float32 (n, k), of n pixels.
+        evidence: float32 (k, n), k pieces on each of n pixels.
         overall: float32 (m,), of the picture.
 
     Returns:
-        float32 (n, 5), the shares of given, faithful, near, free and projected; each row sums to 1.
+        float32 (5, n), the shares of given, faithful, near, free and projected; those of a pixel sum to 1.
     """
     net = network()
-    split = evidence.shape[1]
-    low, high = np.float32(-_LIMIT), np.float32(_LIMIT)
-    values = np.clip((evidence - net.mean[:split]) * net.scale[:split], low, high)
-    common = np.clip((overall - net.mean[split:]) * net.scale[split:], low, high)
+    split = evidence.shape[0]
     (first, bias), *rest = net.layers
-    values = values @ first[:split] + (common @ first[split:] + bias)
-    for weight, bias in rest:
-        values = np.maximum(values, 0) @ weight + bias
-    values = np.exp(values - values.max(axis=1, keepdims=True))
-    values /= values.sum(axis=1, keepdims=True)
-    return np.asarray(values, np.float32)
+    common = _standard(overall.copy(), net.mean[split:], net.scale[split:])
+    layers = [(first[:split], common @ first[split:] + bias), *rest]
+    shares = np.empty((len(layers[-1][1]), evidence.shape[1]), np.float32)
+    for begin in range(0, evidence.shape[1], _PIXELS_AT_A_TIME):
+        part = slice(begin, begin + _PIXELS_AT_A_TIME)
+        values = _standard(evidence[:, part].copy(), net.mean[:split, None], net.scale[:split, None])
+        for number, (weight, bias) in enumerate(layers):
+            if number > 0:
+                np.maximum(values, 0, out=values)
+            values = weight.T @ values
+            values += bias[:, None]
+        values -= values.max(axis=0)
+        np.exp(values, out=values)
+        np.divide(values, values.sum(axis=0), out=shares[:, part])
+    return shares
+
+
+def _standard(values: Plane, mean: Plane, scale: Plane) -> Plane:
+    """Bring values to the mean and deviation of the training set, in place."""
+    values -= mean
+    values *= scale
+    return np.clip(values, np.float32(-_LIMIT), np.float32(_LIMIT), out=values)

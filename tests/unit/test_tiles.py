@@ -1,0 +1,60 @@
+"""Which pixels of the full frame and of the small one belong together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cutoutd.engine.tiles import destinations, enlarged, inside, part_of, sources, tiles
+
+
+@pytest.mark.parametrize("shape", [(300, 401), (97, 1000), (1000, 97), (128, 128)])
+@pytest.mark.parametrize("small", [(31, 44), (30, 40), (97, 97)])
+def test_what_is_interpolated_from_a_pixel_lies_in_its_destinations(
+    shape: tuple[int, int], small: tuple[int, int]
+) -> None:
+    """At corners, at edges, and in the middle; and they are not the whole frame."""
+    frame = (slice(0, shape[0]), slice(0, shape[1]))
+    for y, x in ((0, 0), (small[0] - 1, small[1] - 1), (small[0] // 2, small[1] // 3), (1, small[1] - 2)):
+        plane = np.zeros(small, np.float32)
+        plane[y, x] = 1
+        touched = enlarged(plane, frame, shape, small=small) > 0
+        part = destinations((slice(y, y + 1), slice(x, x + 1)), shape, small)
+        assert touched.any()
+        touched[part] = False
+        assert not touched.any()
+        reach = [one.stop - one.start for one in part]
+        assert all(
+            side <= 4 * full / inner + 2 for side, full, inner in zip(reach, shape, small, strict=True)
+        )
+
+
+def test_parts_of_all_tiles_hold_all_that_is_wanted_and_little_else() -> None:
+    """Each to the pixel; a tile with nothing in it has none."""
+    rng = np.random.default_rng(7)
+    wanted = (rng.random((300, 500)) < 0.0001).astype(np.uint8)
+    left = wanted.copy()
+    for tile in tiles(wanted.shape):
+        part = part_of(tile, wanted[tile])
+        if part is None:
+            assert not wanted[tile].any()
+            continue
+        assert inside(tile, part) == part
+        edges = (wanted[part][0], wanted[part][-1], wanted[part][:, 0], wanted[part][:, -1])
+        assert all(edge.any() for edge in edges)
+        left[part] = 0
+    assert not left.any()
+
+
+def test_a_tile_depends_on_its_sources_alone() -> None:
+    """Whatever lies elsewhere in the small frame."""
+    rng = np.random.default_rng(8)
+    shape, small = (300, 401), (31, 44)
+    plane = rng.random(small, np.float32)
+    for tile in tiles(shape):
+        other = rng.random(small, np.float32)
+        around = sources(tile, shape, small)
+        other[around] = plane[around]
+        assert np.array_equal(
+            enlarged(plane, tile, shape, small=small), enlarged(other, tile, shape, small=small)
+        )
