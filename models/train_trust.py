@@ -28,6 +28,7 @@ from bench.scores import score
 from cutoutd.engine.candidates import candidates, new_guide
 from cutoutd.engine.evidence import evidence_of, overall_of
 from cutoutd.engine.sketch import sketch
+from cutoutd.engine.tiles import Halves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -139,7 +140,7 @@ def _coarse(
 def _cut(
     rgb: NDArray[np.uint8], truth: Plane, matte: Plane, sort: str, rng: np.random.Generator
 ) -> Iterator[Sample]:
-    small = sketch(rgb, matte)
+    small = sketch(Halves(rgb), matte)
     guide = new_guide(small)
     opinions = candidates(small, guide)
     evidence = evidence_of(small, guide, opinions)

@@ -32,6 +32,7 @@ from cutoutd.engine import (
     reply,
     upload,
 )
+from cutoutd.engine.tiles import Halves
 from cutoutd.errors import (
     CutoutdError,
     InferenceError,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cutoutd.engine.picture import Picture
-    from cutoutd.jobs import Export, Quality, Received, Report, Task
+    from cutoutd.jobs import Export, Quality, Received, Recipe, Report, Task
     from cutoutd.ports import ModelSpec
 
 ROOMY_PIXELS: Final = 50_000_000
@@ -206,12 +207,7 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
     with watch.step("infer"):
         found = _found(task, picture, engine)
     with watch.step("refine"):
-        alpha = _alpha(picture, found, refined=task.recipe.refine)
-        if task.recipe.decontaminate:
-            part = found.region.slices
-            foreground.decontaminate(picture.rgb[part], alpha[part])
-            if picture.deep is not None:
-                foreground.decontaminate(picture.deep[part], alpha[part])
+        alpha = _finish(picture, found, task.recipe)
     verdict = found.verdict
     review = verdict.score == 0.0 or verdict.score < task.recipe.review_below
     with watch.step("encode"), storage_faults(Path(task.staging)):
@@ -279,13 +275,23 @@ def _received(received: Received, max_pixels: int) -> NDArray[np.float32]:
     )
 
 
-def _alpha(picture: Picture, found: _Found, *, refined: bool) -> NDArray[np.uint8]:
-    """The matte at full size, under the transparency that the source had already."""
-    matte = found.matte
-    part = picture.rgb[found.region.slices]
-    fine = refine.refine(part, matte) if refined else enlarge.enlarge(matte, part.shape[0], part.shape[1])
+def _finish(picture: Picture, found: _Found, recipe: Recipe) -> NDArray[np.uint8]:
+    """The matte at full size, under the transparency that the source had already; and its soft pixels' own colours."""
+    matte, where = found.matte, found.region.slices
+    part = picture.rgb[where]
+    halves = Halves(part)
+    if recipe.refine:
+        fine = refine.refine(part, matte, halves=halves)
+    else:
+        fine = enlarge.enlarge(matte, part.shape[0], part.shape[1])
     alpha = _placed(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1])
-    return alpha if picture.alpha is None else compose.multiplied(alpha, picture.alpha)
+    if picture.alpha is not None:
+        alpha = compose.multiplied(alpha, picture.alpha)
+    if recipe.decontaminate:
+        foreground.decontaminate(part, alpha[where], halves=halves)
+        if picture.deep is not None:
+            foreground.decontaminate(picture.deep[where], alpha[where])
+    return alpha
 
 
 def _placed(fine: NDArray[np.uint8], region: look.Region, height: int, width: int) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from cutoutd.engine.guided import box, rounded, thrice, with_fourth, without_fourth
-from cutoutd.engine.tiles import enlarged, part_of, reduced, tiles
+from cutoutd.engine.tiles import Halves, enlarged, part_of, reduced, tiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,9 @@ def estimate(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uin
     return foreground
 
 
-def decontaminate(rgb: NDArray[Sample], alpha: NDArray[np.uint8]) -> None:
+def decontaminate(
+    rgb: NDArray[Sample], alpha: NDArray[np.uint8], *, halves: Halves[Sample] | None = None
+) -> None:
     """Do as `estimate`, in place: only tiles with soft pixels are read or written, so an opaque picture costs nothing.
 
     The method is blur fusion (Forte, Approximate Fast Foreground Colour Estimation, 2021) repeated at shrinking radii:
@@ -60,6 +62,7 @@ def decontaminate(rgb: NDArray[Sample], alpha: NDArray[np.uint8]) -> None:
     Args:
         rgb: uint8 or uint16 (H, W, 3), changed.
         alpha: uint8 (H, W).
+        halves: of this very picture, as it is now.
 
     Raises:
         ValueError: the two are not of one size, or of another type.
@@ -76,7 +79,7 @@ def decontaminate(rgb: NDArray[Sample], alpha: NDArray[np.uint8]) -> None:
     parts = [part for tile in tiles(shape) if (part := part_of(tile, _soft(alpha[tile]))) is not None]
     if not parts:
         return
-    subject, ground = _fuse(rgb, alpha)
+    subject, ground = _fuse(halves or Halves(rgb), alpha)
     small = (subject.shape[0], subject.shape[1])
     for part in parts:
         near_subject, near_ground = (
@@ -92,7 +95,7 @@ def _soft(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return soft.view(np.uint8)
 
 
-def _fuse(rgb: NDArray[Sample], alpha: NDArray[np.uint8]) -> tuple[Plane, Plane]:
+def _fuse(rgb: Halves[Sample], alpha: NDArray[np.uint8]) -> tuple[Plane, Plane]:
     """Return the colours of subject and background at working size, float32 (h, w, 4) in 0..255 each.
 
     The fourth channel means nothing: OpenCV interpolates four in less time than three.
@@ -100,8 +103,9 @@ def _fuse(rgb: NDArray[Sample], alpha: NDArray[np.uint8]) -> tuple[Plane, Plane]
     height, width = alpha.shape
     factor = max(1, round(math.sqrt(height * width / _WORK_PIXELS)))
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
-    picture = reduced(rgb, size).astype(np.float32)
-    picture *= np.float32(_OPAQUE / np.iinfo(rgb.dtype).max)
+    small = rgb.reduced(size)
+    picture = small.astype(np.float32)
+    picture *= np.float32(_OPAQUE / np.iinfo(small.dtype).max)
     weight = reduced(alpha, size).astype(np.float32) * np.float32(1 / 255)
     by_subject, by_ground = weight * weight, (1 - weight) ** 2
     share = thrice(weight)

@@ -16,7 +16,7 @@ from cutoutd.engine.candidates import candidates, fit, new_guide
 from cutoutd.engine.evidence import evidence_of, is_exact, overall_of
 from cutoutd.engine.guided import ColourGuide, sum_of_products
 from cutoutd.engine.sketch import sketch
-from cutoutd.engine.tiles import destinations, enlarged, inside, part_of, sources, tiles
+from cutoutd.engine.tiles import Halves, destinations, enlarged, inside, part_of, sources, tiles
 from cutoutd.engine.trust import weigh
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ _DETAIL_RADIUS = 1
 _DETAIL_EPS = 1e-3
 
 
-def refine(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> NDArray[np.uint8]:
+def refine(
+    rgb: NDArray[np.uint8], matte: NDArray[np.float32], *, halves: Halves[np.uint8] | None = None
+) -> NDArray[np.uint8]:
     """Enlarge a matte to its picture, its edge led by the picture's colours where they are the better guide.
 
     The method: on a copy of fixed size the matte is explained by colours (iterated guided filter, sure pixels held),
@@ -49,6 +51,7 @@ def refine(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> NDArray[np.uin
     Args:
         rgb: uint8 (H, W, 3).
         matte: float32 (h, w) in 0..1: the same frame, at any size.
+        halves: of this very picture, for who needs them again.
 
     Returns:
         The alpha, uint8 (H, W).
@@ -58,7 +61,7 @@ def refine(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> NDArray[np.uin
     """
     _check(rgb, matte)
     shape = (rgb.shape[0], rgb.shape[1])
-    small = sketch(rgb, matte)
+    small = sketch(halves or Halves(rgb), matte)
     if matte.shape == shape and is_exact(small):
         return joint.resized(matte, shape)
     if small.finer:

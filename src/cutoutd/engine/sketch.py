@@ -13,10 +13,9 @@ import cv2
 import numpy as np
 
 from cutoutd.engine.guided import Plane, box
-from cutoutd.engine.tiles import reduced
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from cutoutd.engine.tiles import Halves
 
 # Colours explain an edge as well at this size as at the full one, at a cost that does not grow with the picture.
 _WORK_PIXELS = 150_000
@@ -64,17 +63,17 @@ class Sketch:
     finer: bool
 
 
-def sketch(rgb: NDArray[np.uint8], matte: Plane) -> Sketch:
+def sketch(rgb: Halves[np.uint8], matte: Plane) -> Sketch:
     """Reduce a picture and its matte to working size and cut out the part that has open pixels.
 
     Args:
-        rgb: uint8 (H, W, 3).
+        rgb: of a picture of uint8 (H, W, 3).
         matte: float32 (h, w) in 0..1.
 
     Returns:
         The sketch; all of it where nothing is open.
     """
-    height, width = rgb.shape[:2]
+    height, width = rgb.shape
     factor = max(1, round(math.sqrt(height * width / _WORK_PIXELS)))
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
     finer = matte.shape[0] > size[1] and matte.shape[1] > size[0]
@@ -87,7 +86,7 @@ def sketch(rgb: NDArray[np.uint8], matte: Plane) -> Sketch:
     part = _open_part(hold, radius * _REACH_WINDOWS)
     judged = coarse if finer else matte
     return Sketch(
-        rgb=reduced(rgb, size)[part].astype(np.float32) * np.float32(1 / 255),
+        rgb=rgb.reduced(size)[part].astype(np.float32) * np.float32(1 / 255),
         coarse=coarse[part].copy(),
         hold=hold[part].copy(),
         near_hold=near_hold[part].copy(),
