@@ -101,13 +101,13 @@ def rgba(rgb: NDArray[Sample], alpha: NDArray[np.uint8]) -> NDArray[Sample]:
         The same type, (h, w, 4): the colour as given where alpha is above 0, zeros where it is 0.
     """
     joined = np.zeros((*alpha.shape, 4), rgb.dtype)
-    visible = cv2.threshold(alpha, 0, _OPAQUE, cv2.THRESH_BINARY)[1]
-    columns = cv2.reduce(visible, 0, cv2.REDUCE_MAX)[0].nonzero()[0]
+    columns = cv2.reduce(alpha, 0, cv2.REDUCE_MAX)[0].nonzero()[0]
     if columns.size == 0:
         return joined
     # The rest of the strip stays zero without being touched.
     span: slice[int, int, None] = slice(int(columns[0]), int(columns[-1]) + 1)
-    mask = visible[:, span]
-    out = cv2.merge([*cv2.split(rgb[:, span]), widened(alpha[:, span], rgb.dtype)])
-    joined[:, span] = cv2.bitwise_and(out, out, mask=mask)
+    seen = alpha[:, span]
+    pixels = cv2.cvtColor(rgb[:, span], cv2.COLOR_RGB2RGBA)
+    cv2.mixChannels([widened(seen, rgb.dtype)], [pixels], [0, 3])
+    cv2.copyTo(pixels, seen, joined[:, span])
     return joined

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cutoutd.engine.guided import Plane
 
-_SIDE_PX = 128  # smaller tiles fit an edge more closely but cost more each; 64 was slower over all
+_SIDE_PX = 192  # smaller tiles fit an edge more closely but cost more each: 128 was 6 % slower over all, 64 a quarter
 
 
 class Halves(Generic[Sample]):
