@@ -90,9 +90,7 @@ def decontaminate(
 
 
 def _soft(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    # One comparison for both ends: 0 wraps round to 255, 255 becomes 254.
-    soft: NDArray[np.bool_] = (alpha - np.uint8(1)) < _OPAQUE - 1
-    return soft.view(np.uint8)
+    return np.asarray(cv2.inRange(alpha, 1, _OPAQUE - 1), np.uint8)
 
 
 def _fuse(rgb: Halves[Sample], alpha: NDArray[np.uint8]) -> tuple[Plane, Plane]:
