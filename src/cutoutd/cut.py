@@ -75,6 +75,9 @@ class NamedFiles:
         """It was looked at when it was named."""
         return True
 
+    def wait_for_last_look(self, timeout_s: float) -> None:
+        """It is looked at no more."""
+
     def look_at(self, path: str) -> None:
         """A file that is gone stays gone."""
 

@@ -145,6 +145,9 @@ class Watched:
     def join(self, timeout_s: float) -> None:
         """Nothing to wait for."""
 
+    def wait_for_last_look(self, timeout_s: float) -> None:
+        """Nothing looks."""
+
     def wait_for_first_look(self, timeout_s: float) -> bool:  # noqa: ARG002 -- an Intake's
         """It was looked at."""
         return True

@@ -548,3 +548,31 @@ def test_a_scan_that_a_share_held_up_does_not_put_the_next_one_off(
     until(lambda: intake.watcher.turning_since_s is None, "the end of the look")
     (share.far / "late.jpg").write_bytes(JPEG)
     intake.accepts("late.jpg")
+
+
+def test_the_last_look_can_be_waited_for_by_one_thread_and_the_end_by_another(
+    make: Callable[..., Intake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a look hangs, and after it."""
+    intake = make()
+    check = intake.gate.check
+    entered, may_go_on = threading.Event(), threading.Event()
+
+    def slowly(*, thoroughly: bool) -> tuple[Watching, str] | None:
+        entered.set()
+        assert may_go_on.wait(20.0)
+        return check(thoroughly=thoroughly)
+
+    monkeypatch.setattr(intake.gate, "check", slowly)
+    intake.watcher.start()
+    assert entered.wait(20.0)
+    intake.watcher.stop()
+    other = threading.Thread(target=intake.watcher.wait_for_last_look, args=(20.0,))
+    other.start()
+    intake.watcher.join(0.1)
+    assert other.is_alive()
+    may_go_on.set()
+    other.join(10.0)
+    intake.watcher.join(10.0)
+    assert not other.is_alive()
+    assert intake.watcher.has_ended

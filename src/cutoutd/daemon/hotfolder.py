@@ -93,6 +93,9 @@ class Intake(Protocol):
     def wait_for_first_look(self, timeout_s: float) -> bool:
         """Whether the folder was looked at within a time."""
 
+    def wait_for_last_look(self, timeout_s: float) -> None:
+        """Wait until it looks at nothing any more, but not for long; from any thread, which `join` is not."""
+
     @property
     def turns(self) -> int:
         """How many looks were finished."""
@@ -186,7 +189,7 @@ class HotFolder:
         Args:
             sweep: leave nothing staged. That waits for the intake, whose last look may make the directory anew.
         """
-        self.delivery.stop(sweep=sweep, first=partial(self.intake.join, LAST_LOOK_S))
+        self.delivery.stop(sweep=sweep, first=partial(self.intake.wait_for_last_look, LAST_LOOK_S))
 
     def join(self, timeout_s: float) -> None:
         """Wait for both, but not for long: one that hangs on a share is left behind."""

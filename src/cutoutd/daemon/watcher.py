@@ -115,6 +115,7 @@ class Watcher:
         self._looked = threading.Event()
         self.standing = Standing()
         self.failure: BaseException | None = None
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch {folder.name}", daemon=True)
 
     @property
@@ -144,6 +145,13 @@ class Watcher:
     def join(self, timeout_s: float) -> None:
         """Wait for the thread's end, but not for long."""
         self._thread.join(timeout_s)
+
+    def wait_for_last_look(self, timeout_s: float) -> None:
+        """Wait until it looks at nothing any more, but not for long; from any thread.
+
+        Before Python 3.13 a thread that two others join can raise an AssertionError in one of them.
+        """
+        self._over.wait(timeout_s)
 
     @property
     def has_ended(self) -> bool:
@@ -205,6 +213,7 @@ class Watcher:
             self._wake_supervisor()
         finally:
             self._looked.set()
+            self._over.set()
             self._disarm()
 
     def _turn(self, *, recheck: bool) -> None:
