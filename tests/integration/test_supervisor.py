@@ -658,14 +658,14 @@ def test_a_last_look_that_makes_the_staging_directory_anew_leaves_none(
     """It was under way when the end came, and comes to its own end while the delivery waits for it."""
     still_looking = [True]
 
-    def join(timeout_s: float) -> None:
+    def wait(timeout_s: float) -> None:
         assert timeout_s > 0
         if still_looking:
             still_looking.clear()
             time.sleep(0.2)  # by now all that was given is done
             hall.staging.mkdir(parents=True, exist_ok=True)
 
-    monkeypatch.setattr(hall.intake, "join", join)
+    monkeypatch.setattr(hall.intake, "wait_for_last_look", wait)
     hall.hot.stop()
     assert hall.hot.delivery.join(20.0)
     assert not still_looking
