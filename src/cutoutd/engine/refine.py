@@ -119,9 +119,8 @@ def _at(where: NDArray[np.intp], planes: Sequence[Plane]) -> Plane:
     """Take the pixels of the given numbers out of k planes, float32 (k, n)."""
     taken = np.empty((len(planes), where.size), np.float32)
     for row, plane in zip(taken, planes, strict=True):
-        plane.take(
-            where, out=row, mode="clip"
-        )  # numpy copies the result once more if it has to look for bad numbers
+        # Without a mode numpy looks for bad numbers, and copies the result once more for it.
+        plane.take(where, out=row, mode="clip")
     return taken
 
 
