@@ -385,9 +385,10 @@ intake.put("polled.jpg")
 intake.accepts("polled.jpg")
 limit.write_text("128")
 until(lambda: intake.watching == "native", "the events")
-print(json.dumps([refused.watching, refused.why, intake.watcher.standing.why]))
+after = intake.watcher.standing
 intake.watcher.stop()
 intake.watcher.join(20.0)
+print(json.dumps([refused.watching, refused.why, after.why]))  # the thread's log goes there too: one at a time
 """
 
 
