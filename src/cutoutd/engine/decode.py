@@ -152,6 +152,8 @@ def _bounded(found: bytes | None, name: str, notes: list[str]) -> bytes | None:
 
 def _assemble(loaded: Samples, converted: Conversion) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """All strips as RGB, and the alpha where there is one that is not opaque throughout."""
+    if loaded.rgb is not None and converted.is_plain:
+        return loaded.rgb, None
     shape = (loaded.height, loaded.width)
     rgb = np.empty((*shape, 3), np.uint8)
     alpha = np.empty(shape, np.uint8) if loaded.transparent else None

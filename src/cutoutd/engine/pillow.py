@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import ExifTags, Image, MpoImagePlugin, TiffImagePlugin
 
-from cutoutd.engine import chunks, codepoints, formats, isomedia, jpeg2000, metadata, samples
+from cutoutd.engine import chunks, codepoints, formats, isomedia, jpeg2000, metadata, samples, turbojpeg
 from cutoutd.engine.exif import ORIENTATION, PREFIX, XMP
 from cutoutd.engine.jpeg import refuse_unfinished
 from cutoutd.engine.source import Loaded
@@ -77,6 +77,8 @@ class PillowSource:
         loaded = None
         if self.format == formats.JPEG_2000:
             loaded = jpeg2000.deep_samples(self._opened.data, image.mode, image.size)
+        elif self.format == formats.JPEG and image.mode == "RGB":
+            loaded = turbojpeg.samples(self._opened.data, image.size)
         loaded = loaded or samples.load(self._opened)
         icc = image.info.get("icc_profile")
         if self.format == formats.AVIF and not icc:

@@ -62,6 +62,7 @@ class Samples:
         rounded: what was lost to bring its samples to 8 bits; empty: nothing.
         wide: rows from the first to before the second in 16 bits, uint16 (rows, width) grey or (rows, width, channels)
             of the mode; None where the file has no more than 8, or they cannot be had.
+        rgb: all of it, uint8 (height, width, 3), where a decoder gives it so and the mode is RGB; None elsewhere.
     """
 
     mode: str
@@ -72,6 +73,7 @@ class Samples:
     warnings: tuple[str, ...] = ()
     rounded: str = ""
     wide: Callable[[int, int], NDArray[np.uint16]] | None = None
+    rgb: NDArray[np.uint8] | None = None
 
 
 def load(opened: Opened) -> Samples:

@@ -1,0 +1,119 @@
+"""A JPEG that goes straight into an array is what Pillow makes of it, and libjpeg's complaints are heard."""
+
+from __future__ import annotations
+
+import io
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from cutoutd.engine import turbojpeg
+from cutoutd.engine.decode import decode
+from cutoutd.errors import PictureError
+
+SIDES = (96, 64)
+END = b"\xff\xd9"
+
+
+def noise(width: int, height: int, seed: int = 4) -> Image.Image:
+    """A picture with detail everywhere."""
+    values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(values)
+
+
+def encoded(picture: Image.Image, **options: object) -> bytes:
+    """As a JPEG."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", **({"quality": 90} | options))
+    return buffer.getvalue()
+
+
+def by_pillow(data: bytes) -> np.ndarray:
+    """What the other way makes of it."""
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    width=st.integers(1, 70),
+    height=st.integers(1, 70),
+    quality=st.integers(1, 100),
+    subsampling=st.integers(0, 2),
+    progressive=st.booleans(),
+    as_rgb=st.booleans(),
+    restarts=st.integers(0, 2),
+)
+def test_the_values_are_pillows(
+    *, width: int, height: int, quality: int, subsampling: int, progressive: bool, as_rgb: bool, restarts: int
+) -> None:
+    """Bit for bit, at any size, quality and subsampling, with components that are YCbCr or RGB."""
+    data = encoded(
+        noise(width, height),
+        quality=quality,
+        subsampling=0 if as_rgb else subsampling,
+        progressive=progressive,
+        keep_rgb=as_rgb,
+        restart_marker_rows=restarts,
+    )
+    found = turbojpeg.samples(data, (width, height))
+    assert found is not None
+    assert found.rgb is not None
+    assert np.array_equal(found.rgb, by_pillow(data))
+    assert np.array_equal(np.asarray(found.strip(0, height)), found.rgb)
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_other_components_are_left_to_pillow(mode: str) -> None:
+    """They are no RGB, and may have a profile of their own."""
+    data = encoded(noise(*SIDES).convert(mode))
+    assert np.array_equal(
+        decode(data, max_pixels=10**6).rgb, np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    )
+
+
+def test_a_size_that_is_not_the_headers_is_left_to_pillow() -> None:
+    """Whichever of the two is wrong."""
+    assert turbojpeg.samples(encoded(noise(*SIDES)), (SIDES[1], SIDES[0])) is None
+
+
+def test_bytes_too_many_are_named_and_cost_nothing() -> None:
+    """Some cameras leave them; after a changed bit there are nearly always some."""
+    whole = encoded(noise(*SIDES))
+    more = whole.removesuffix(END) + b"\x12" * 9 + END
+    picture = decode(more, max_pixels=10**6)
+    assert picture.warnings == (turbojpeg.MORE_THAN_WHOLE,)
+    assert np.array_equal(picture.rgb, by_pillow(whole))
+
+
+def test_a_missing_end_is_judged_by_pillow() -> None:
+    """As ever: it knows whether the last pixels are there."""
+    whole = encoded(noise(*SIDES))
+    assert turbojpeg.samples(whole.removesuffix(END), SIDES) is None
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_changed_bits_that_show_are_mostly_noticed(*, progressive: bool) -> None:
+    """By an error where libjpeg makes something up, by a warning where it has bytes left."""
+    whole = encoded(noise(*SIDES), progressive=progressive)
+    begin = whole.index(b"\xff\xda") + 16
+    clean = by_pillow(whole).astype(np.int16)
+    places = random.Random(9)  # noqa: S311 -- places, not secrets
+    shown = noticed = 0
+    for _ in range(150):
+        at = places.randrange(begin, len(whole) - len(END))
+        changed = bytearray(whole)
+        changed[at] ^= 1 << places.randrange(8)
+        try:
+            picture = decode(bytes(changed), max_pixels=10**6)
+        except PictureError:
+            shown, noticed = shown + 1, noticed + 1
+            continue
+        if (np.abs(picture.rgb - clean) > 8).mean() > 0.1:
+            shown, noticed = shown + 1, noticed + bool(picture.warnings)
+    assert shown > 20
+    assert noticed >= 0.6 * shown
