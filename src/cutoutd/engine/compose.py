@@ -101,7 +101,7 @@ def rgba(rgb: NDArray[Sample], alpha: NDArray[np.uint8]) -> NDArray[Sample]:
         The same type, (h, w, 4): the colour as given where alpha is above 0, zeros where it is 0.
     """
     joined = np.zeros((*alpha.shape, 4), rgb.dtype)
-    columns = cv2.reduce(alpha, 0, cv2.REDUCE_MAX)[0].nonzero()[0]
+    columns = alpha.max(axis=0).nonzero()[0]
     if columns.size == 0:
         return joined
     # The rest of the strip stays zero without being touched.

@@ -34,7 +34,7 @@ def sum_of_products(left: Sequence[Plane], right: Sequence[Plane]) -> Plane:
 
 def thrice(plane: Plane) -> Plane:
     """Return a plane for each of three colours, float32 (H, W) to (H, W, 3): numpy is twenty times slower at broadcasting it."""
-    return np.asarray(cv2.merge((plane, plane, plane)), np.float32)
+    return np.asarray(cv2.cvtColor(plane, cv2.COLOR_GRAY2RGB), np.float32)
 
 
 def with_fourth(colours: Plane) -> Plane:
@@ -54,13 +54,22 @@ def squared_length(vectors: Plane) -> Plane:
 
 def rounded(levels: Plane) -> NDArray[np.uint8]:
     """Round levels to the nearest of 0..255, float32 to uint8 of any shape; the levels are not kept."""
-    np.maximum(levels, 0, out=levels)
+    cv2.threshold(levels, 0, 0, cv2.THRESH_TOZERO, dst=levels)
     return np.asarray(cv2.convertScaleAbs(levels), np.uint8)  # what is above 255 becomes 255
 
 
-def product(left: Plane, right: Plane | NDArray[np.uint8]) -> Plane:
-    """Return the scalar product of the vectors of two planes, float32 (H, W, k) to (H, W): ten times as fast as einsum."""
-    return np.asarray(cv2.transform(left * right, np.ones((1, left.shape[2]), np.float32)), np.float32)
+def product(left: Plane, right: Plane) -> Plane:
+    """Return the scalar product of the vectors of two planes, float32 (H, W, k) to (H, W)."""
+    return summed(left * right)
+
+
+def summed(vectors: Plane) -> Plane:
+    """Return the sum of each vector of a plane, float32 (H, W, k) to (H, W), k at least 2: twice as fast as OpenCV, ten times as einsum."""
+    components = vectors.reshape(-1, vectors.shape[2])
+    total: Plane = components[:, 0] + components[:, 1]
+    for i in range(2, components.shape[1]):
+        total += components[:, i]
+    return total.reshape(vectors.shape[:2])
 
 
 class ColourGuide:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from cutoutd.engine.guided import ColourGuide, product, rounded, sum_of_products
+from cutoutd.engine.guided import ColourGuide, rounded, sum_of_products, summed
 from cutoutd.engine.tiles import enlarged, reduced, tiles
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ def field_of(slopes: Sequence[Plane], offset: Plane) -> Plane:
 
 def apply(rgb: NDArray[np.uint8], field: Plane) -> NDArray[np.uint8]:
     """Evaluate a field at the colours of one tile: uint8 (h, w, 3) and float32 (h, w, 4) to uint8 (h, w)."""
-    return rounded(product(field, np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA), np.uint8)))
+    terms = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA), np.uint8).astype(np.float32)
+    terms *= field
+    return rounded(summed(terms))
 
 
 def _with_margin(tile: tuple[slice, slice], shape: tuple[int, int]) -> tuple[slice, slice]:
