@@ -39,8 +39,11 @@ def samples(data: bytes, size: tuple[int, int]) -> Samples | None:
     Raises:
         PictureError: a part of its picture data is damaged.
     """
+    width, height = size
     notes: tuple[str, ...] = ()
     try:
+        if simplejpeg.decode_jpeg_header(data)[:2] != (height, width):
+            return None  # the limit of pixels was kept by a size that is not libjpeg's
         rgb = _decoded(data)
     except ValueError as error:
         if _MADE_UP.search(str(error)):
@@ -48,9 +51,6 @@ def samples(data: bytes, size: tuple[int, int]) -> Samples | None:
         if not _TOO_MANY.search(str(error)):
             return None
         rgb, notes = _decoded(data, strict=False), (MORE_THAN_WHOLE,)
-    width, height = size
-    if rgb.shape != (height, width, 3):
-        return None
     return Samples(
         mode="RGB",
         width=width,
