@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from cutoutd.engine.tiles import destinations, enlarged, inside, part_of, sources, tiles
+from cutoutd.engine.tiles import Halves, destinations, enlarged, inside, part_of, sources, tiles
 
 
 @pytest.mark.parametrize("shape", [(300, 401), (97, 1000), (1000, 97), (128, 128)])
@@ -58,3 +59,18 @@ def test_a_tile_depends_on_its_sources_alone() -> None:
         assert np.array_equal(
             enlarged(plane, tile, shape, small=small), enlarged(other, tile, shape, small=small)
         )
+
+
+@pytest.mark.parametrize("shape", [(1600, 2000), (1601, 2001), (1999, 1603), (1750, 2501), (641, 3333)])
+@pytest.mark.parametrize("size", [(200, 160), (333, 97), (1999, 640)])
+def test_a_picture_of_any_size_is_reduced_to_where_it_was(
+    shape: tuple[int, int], size: tuple[int, int]
+) -> None:
+    """By halves or not: nothing moves by more than a sixth of a small pixel, so that edges stay where they are."""
+    size = (min(size[0], shape[1]), min(size[1], shape[0]))
+    down, across = np.indices(shape)
+    for place, full, small in ((down, shape[0], size[1]), (across, shape[1], size[0])):
+        ramp = (place * (65535 / full)).astype(np.uint16)
+        straight = cv2.resize(ramp, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        moved = np.abs(Halves(ramp).reduced(size) - straight) / (65535 / small)
+        assert moved.max() < 1 / 6 + 0.02
