@@ -190,6 +190,12 @@ KINDS: Final = (
         ".jpg",
         "cjpeg -quality 95 -restart 1 -outfile OUT opaque.ppm",
     ),
+    _kind(
+        "JPEG, sampled four to one", "JPEG", ".jpg", "cjpeg -quality 97 -sample 1x4 -outfile OUT opaque.ppm"
+    ),
+    _kind(
+        "JPEG, sampled three to one", "JPEG", ".jpg", "cjpeg -quality 97 -sample 3x1 -outfile OUT opaque.ppm"
+    ),
     _kind("JPEG, progressive", "JPEG", ".jpg", "cjpeg -quality 97 -progressive -outfile OUT opaque.ppm"),
     _kind("JPEG, arithmetic coding", "JPEG", ".jpg", "cjpeg -quality 97 -arithmetic -outfile OUT opaque.ppm"),
     _kind("JPEG, grey", "JPEG", ".jpg", "cjpeg -quality 97 -grayscale -outfile OUT opaque.ppm", grey=True),

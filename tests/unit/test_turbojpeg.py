@@ -76,10 +76,19 @@ def test_other_components_are_left_to_pillow(mode: str) -> None:
     )
 
 
-def test_a_size_that_is_not_the_headers_is_left_to_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "size", [(SIDES[1], SIDES[0]), (1, 1), (95, 64), (97, 64), (2 * SIDES[0], 2 * SIDES[1])]
+)
+def test_a_size_that_is_not_the_headers_is_left_to_pillow(size: tuple[int, int]) -> None:
     """Whichever of the two is wrong: what was let through as small is not unpacked as large."""
-    monkeypatch.setattr(turbojpeg, "_decoded", pytest.fail)
-    assert turbojpeg.samples(encoded(noise(*SIDES)), (SIDES[1], SIDES[0])) is None
+    assert turbojpeg.samples(encoded(noise(*SIDES)), size) is None
+
+
+def test_a_size_whose_bytes_overflow_is_left_to_pillow() -> None:
+    """65,500 pixels each way are more bytes than 32 bits count; the header alone says so."""
+    data = encoded(noise(*SIDES))
+    at = data.index(b"\xff\xc0") + 5
+    assert turbojpeg.samples(data[:at] + b"\xff\xdc\xff\xdc" + data[at + 4 :], SIDES) is None
 
 
 def test_bytes_too_many_are_named_and_cost_nothing() -> None:

@@ -1,4 +1,4 @@
-"""The colours of a JPEG straight into an array: Pillow's own way there holds and copies the picture two times more.
+"""The colours of a JPEG straight into an array: Pillow's own way there holds the picture twice, and copies it twice.
 
 Both use the same library, libjpeg-turbo, and give the same values; through simplejpeg it takes two thirds of the time.
 What libjpeg says about damage, and Pillow does not pass on, is heard here. It must not look at metadata.
@@ -7,17 +7,14 @@ What libjpeg says about damage, and Pillow does not pass on, is heard here. It m
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+import numpy as np
 import simplejpeg
 from PIL import Image
 
 from cutoutd.engine.samples import Samples
 from cutoutd.errors import PictureError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 MORE_THAN_WHOLE: Final = "its picture data goes on after its last pixel: a part of it may be damaged"
 
@@ -40,17 +37,20 @@ def samples(data: bytes, size: tuple[int, int]) -> Samples | None:
         PictureError: a part of its picture data is damaged.
     """
     width, height = size
+    # Of the size that was let through: a file that libjpeg finds to be larger is an error, and takes no more memory than this.
+    rgb = np.empty((height, width, 3), np.uint8)
     notes: tuple[str, ...] = ()
     try:
-        if simplejpeg.decode_jpeg_header(data)[:2] != (height, width):
-            return None  # the limit of pixels was kept by a size that is not libjpeg's
-        rgb = _decoded(data)
+        found = simplejpeg.decode_jpeg(data, "RGB", buffer=rgb)
     except ValueError as error:
         if _MADE_UP.search(str(error)):
             raise PictureError(f"its picture data is damaged ({error})") from error
         if not _TOO_MANY.search(str(error)):
             return None
-        rgb, notes = _decoded(data, strict=False), (MORE_THAN_WHOLE,)
+        found = simplejpeg.decode_jpeg(data, "RGB", buffer=rgb, strict=False)
+        notes = (MORE_THAN_WHOLE,)
+    if found.shape != rgb.shape:
+        return None
     return Samples(
         mode="RGB",
         width=width,
@@ -60,9 +60,3 @@ def samples(data: bytes, size: tuple[int, int]) -> Samples | None:
         warnings=notes,
         rgb=rgb,
     )
-
-
-def _decoded(data: bytes, *, strict: bool = True) -> NDArray[np.uint8]:
-    """Decode; without ``strict``, what libjpeg only warns of is no error."""
-    rgb: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB", strict=strict)
-    return rgb
