@@ -63,7 +63,7 @@ def main() -> None:
         for megapixels in MEGAPIXELS:
             picture = Path(directory, f"{megapixels}.jpg")
             make_photo(chosen.photo, picture, megapixels)
-            shutil.copy(picture, Path(directory, f"{megapixels}-before.jpg"))
+            shutil.copy(picture, Path(directory, f"{megapixels}-twin.jpg"))
             cost = median([measured(picture, megapixels) for _ in range(chosen.rounds)])
             costs.append(cost)
             steps = " | ".join(f"{cost.steps_ms[step]:.0f}" for step in STEPS)
@@ -91,7 +91,7 @@ def measured(picture: Path, megapixels: int) -> Cost:
     The second time counts: a worker that cuts its first picture gets its memory from the system, which on a virtual
     machine may have to get it from the host.
     """
-    before = picture.with_stem(f"{picture.stem}-before")
+    twin = picture.with_stem(f"{picture.stem}-twin")
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory, "out")
         command = [
@@ -100,7 +100,7 @@ def measured(picture: Path, megapixels: int) -> Cost:
             "-m",
             "cutoutd",
             "cut",
-            str(before),
+            str(twin),
             str(picture),
             "--output",
             str(out),

@@ -61,8 +61,10 @@ def test_a_tile_depends_on_its_sources_alone() -> None:
         )
 
 
-@pytest.mark.parametrize("shape", [(1600, 2000), (1601, 2001), (1999, 1603), (1750, 2501), (641, 3333)])
-@pytest.mark.parametrize("size", [(200, 160), (333, 97), (1999, 640)])
+@pytest.mark.parametrize(
+    "shape", [(1600, 2000), (1601, 2001), (1999, 1603), (1750, 2501), (641, 3333), (895, 895), (3597, 6495)]
+)
+@pytest.mark.parametrize("size", [(200, 160), (333, 97), (1999, 640), (9, 9), (541, 300)])
 def test_a_picture_of_any_size_is_reduced_to_where_it_was(
     shape: tuple[int, int], size: tuple[int, int]
 ) -> None:

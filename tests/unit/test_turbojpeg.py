@@ -13,7 +13,7 @@ from PIL import Image
 
 from cutoutd.engine import turbojpeg
 from cutoutd.engine.decode import decode
-from cutoutd.errors import PictureError
+from cutoutd.errors import LimitError, PictureError
 
 SIDES = (96, 64)
 END = b"\xff\xd9"
@@ -96,8 +96,29 @@ def test_bytes_too_many_are_named_and_cost_nothing() -> None:
     whole = encoded(noise(*SIDES))
     more = whole.removesuffix(END) + b"\x12" * 9 + END
     picture = decode(more, max_pixels=10**6)
-    assert picture.warnings == (turbojpeg.MORE_THAN_WHOLE,)
+    assert picture.warnings == (turbojpeg.LEFT_OVER,)
     assert np.array_equal(picture.rgb, by_pillow(whole))
+
+
+@pytest.mark.parametrize("marker", [b"\xff\xdb", b"\xff\xc0", b"\xff\xc4", b"\xff\xda"])
+def test_bytes_between_segments_of_the_header_do_no_harm(marker: bytes) -> None:
+    """Some programs leave them; of the picture itself nothing is missing."""
+    whole = encoded(noise(*SIDES))
+    at = whole.index(marker)
+    picture = decode(whole[:at] + b"\x00" + whole[at:], max_pixels=10**6)
+    assert picture.warnings == ()
+    assert np.array_equal(picture.rgb, by_pillow(whole))
+
+
+def test_a_decoder_without_memory_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not that the picture is damaged."""
+
+    def refuse(*_: object, **__: object) -> np.ndarray:
+        raise ValueError("Insufficient memory (case 4)")
+
+    monkeypatch.setattr("simplejpeg.decode_jpeg", refuse)
+    with pytest.raises(LimitError, match="memory"):
+        decode(encoded(noise(*SIDES)), max_pixels=10**6)
 
 
 def test_a_missing_end_is_judged_by_pillow() -> None:

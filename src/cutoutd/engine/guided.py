@@ -18,9 +18,12 @@ Plane = NDArray[np.float32]
 
 
 def box(plane: Plane, radius: int) -> Plane:
-    """Return the mean over a square of side 2 radius + 1 pixels, reflected at the border; any shape is kept."""
-    side = 2 * radius + 1
-    return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
+    """Return the mean over a square of side 2 radius + 1 pixels, reflected at the border; any shape is kept.
+
+    Where the plane is narrower than the radius, the window is: one that is mostly reflections costs much and says no more.
+    """
+    height, width = (min(2 * radius, 2 * side - 2) + 1 for side in plane.shape[:2])
+    return np.asarray(cv2.blur(plane, (width, height), borderType=cv2.BORDER_REFLECT), np.float32)
 
 
 def sum_of_products(left: Sequence[Plane], right: Sequence[Plane]) -> Plane:
@@ -53,7 +56,7 @@ def squared_length(vectors: Plane) -> Plane:
 
 
 def rounded(levels: Plane) -> NDArray[np.uint8]:
-    """Round levels to the nearest of 0..255, float32 to uint8 of any shape; the levels are not kept."""
+    """Round levels to the nearest of 0..255, float32 with contiguous rows to uint8; the levels are not kept."""
     cv2.threshold(levels, 0, 0, cv2.THRESH_TOZERO, dst=levels)
     return np.asarray(cv2.convertScaleAbs(levels), np.uint8)  # what is above 255 becomes 255
 

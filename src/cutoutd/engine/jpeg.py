@@ -1,9 +1,9 @@
-"""Whether a JPEG's picture data is all there: libjpeg makes grey or noise of what is not, without a word.
+"""Whether a JPEG's picture data is all there: libjpeg makes grey or noise of what is not, often without a word.
 
 A program that reserves the whole file before it writes (a download, a copy to a share), in order or not, leaves
 such a file behind while it works, and for good when it is interrupted; so does a disk that loses a block. What
 is found: data that ends in zeros, a run of zeros that no picture can hold, markers where none may be, and restart
-markers that are missing. A changed bit is not found: only decoding could tell, and mostly not even that.
+markers that are missing. A changed bit is not found: only decoding can tell, and not always (`cutoutd.engine.turbojpeg`).
 This module must not decode.
 
 ITU-T T.81, annex B: the scan's own bytes 0xFF are followed by 0x00, so that every other pair is a marker.

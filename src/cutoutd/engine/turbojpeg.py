@@ -7,7 +7,7 @@ What libjpeg says about damage, and Pillow does not pass on, is heard here. It m
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import simplejpeg
@@ -16,14 +16,19 @@ from PIL import Image
 from cutoutd.engine.samples import Samples
 from cutoutd.errors import PictureError
 
-MORE_THAN_WHOLE: Final = "its picture data goes on after its last pixel: a part of it may be damaged"
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-# Words of libjpeg's jerror.h. After each of the first it makes a part of the picture up. Bytes too many are the one trace of
-# most changed bits; but some cameras leave a few in good pictures. Its other words are about the headers.
+LEFT_OVER: Final = "its picture data has bytes that belong to no pixel: a part of it may be damaged"
+
+# Words of libjpeg's jerror.h, of which it says the first one only. After each of these it makes a part of the picture up.
+# Bytes too many are the one trace of most changed bits; but some cameras leave a few in good pictures. Its other words are
+# about headers, the end, or the order of scans.
 _MADE_UP: Final = re.compile(
     r"bad (?:Huffman|arithmetic) code|premature end of data segment|marker \S+ instead of RST"
 )
 _TOO_MANY: Final = re.compile(r"\d+ extraneous bytes before marker")
+_MOST_BYTES: Final = (1 << 31) - 1  # simplejpeg counts in 32 bits
 
 
 def samples(data: bytes, size: tuple[int, int]) -> Samples | None:
@@ -37,19 +42,18 @@ def samples(data: bytes, size: tuple[int, int]) -> Samples | None:
         PictureError: a part of its picture data is damaged.
     """
     width, height = size
+    if height * width * 3 > _MOST_BYTES:
+        return None
     # Of the size that was let through: a file that libjpeg finds to be larger is an error, and takes no more memory than this.
     rgb = np.empty((height, width, 3), np.uint8)
+    said = _decode(data, rgb)
     notes: tuple[str, ...] = ()
-    try:
-        found = simplejpeg.decode_jpeg(data, "RGB", buffer=rgb)
-    except ValueError as error:
-        if _MADE_UP.search(str(error)):
-            raise PictureError(f"its picture data is damaged ({error})") from error
-        if not _TOO_MANY.search(str(error)):
-            return None
-        found = simplejpeg.decode_jpeg(data, "RGB", buffer=rgb, strict=False)
-        notes = (MORE_THAN_WHOLE,)
-    if found.shape != rgb.shape:
+    if _MADE_UP.search(said):
+        raise PictureError(f"its picture data is damaged ({said})")
+    if _TOO_MANY.search(said):
+        # Between two segments of the header they are nobody's loss, and an error to simplejpeg all the same.
+        said, notes = _decode(data, rgb, strict=False), (LEFT_OVER,)
+    if said:
         return None
     return Samples(
         mode="RGB",
@@ -60,3 +64,18 @@ def samples(data: bytes, size: tuple[int, int]) -> Samples | None:
         warnings=notes,
         rgb=rgb,
     )
+
+
+def _decode(data: bytes, into: NDArray[np.uint8], *, strict: bool = True) -> str:
+    """Decode; return what libjpeg had to say against it, which without ``strict`` are errors only.
+
+    Raises:
+        MemoryError: there is not enough for the decoder.
+    """
+    try:
+        found = simplejpeg.decode_jpeg(data, "RGB", buffer=into, strict=strict)
+    except ValueError as error:
+        if "memory" in str(error):
+            raise MemoryError(str(error)) from error
+        return str(error) or "an error"
+    return "" if found.shape == into.shape else "another size"
