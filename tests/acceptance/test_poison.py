@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.about_workers
 
-# Loaded by each worker before any code of ours: a decoder that crashes over pictures of one width.
+# Loaded by each worker before any code of ours: a decoder, of all but JPEGs, that crashes over pictures of one width.
 FAULTY_DECODER = textwrap.dedent(
     """
     import sys
@@ -72,7 +72,7 @@ def test_poison_costs_two_attempts_of_one_file_and_the_others_are_cut(bench: Ben
             "CUTOUTD_POOL__NICE": "0",
         }
     )
-    drop_plain(bench, "crash.jpg", 61, 60, "RGB")
+    drop_plain(bench, "crash.png", 61, 60, "RGB")
     drop_plain(bench, "huge.png", 10_000, 10_000, "RGBA")
     for number in range(4):
         bench.drop(f"good-{number}.jpg", number)
@@ -88,14 +88,14 @@ def test_poison_costs_two_attempts_of_one_file_and_the_others_are_cut(bench: Ben
     states = {str(job["path"]): job for job in bench.jobs()}
     good = {name: job["state"] for name, job in states.items() if name.startswith("good")}
     assert good == {f"good-{number}.jpg": "done" for number in range(4)}
-    crash, huge = (bench.sidecar(f"failed/{name}.error.json") for name in ("crash.jpg", "huge.png"))
+    crash, huge = (bench.sidecar(f"failed/{name}.error.json") for name in ("crash.png", "huge.png"))
     assert "SIGSEGV" in crash["cause"]
     assert "worker_memory_mb" in huge["advice"]
     # Two deaths for the one, and none for the other, which was only too large.
     assert (crash["attempts"], huge["attempts"]) == (2, 1)
     lost = [line["job"] for line in events(run.stderr, "worker.lost")]
     assert lost == [crash["job"]] * 2
-    assert all((bench.input / name).is_file() for name in ("crash.jpg", "huge.png"))
+    assert all((bench.input / name).is_file() for name in ("crash.png", "huge.png"))
 
 
 def own_installation(bench: Bench) -> Path:
