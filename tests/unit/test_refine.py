@@ -178,3 +178,10 @@ def test_arguments_are_not_changed() -> None:
     refine(scene.rgb, matte)
     assert (scene.rgb == rgb).all()
     assert (matte == before).all()
+
+
+@pytest.mark.parametrize("side", [1, 2])
+def test_a_picture_of_one_row_takes_no_more_memory_than_another(side: int) -> None:
+    """A matte of a pixel or two says little about 65,535; windows as wide as that need not be as high."""
+    rgb = np.random.default_rng(3).integers(0, 256, (1, 65_535, 3), dtype=np.uint8)
+    assert refine(rgb, np.full((side, side), 0.5, np.float32)).shape == rgb.shape[:2]
