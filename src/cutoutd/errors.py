@@ -26,6 +26,8 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, ClassVar
 
+from cutoutd.errnos import NO_PLACE, NOT_THERE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -178,11 +180,6 @@ class SourceGoneError(CutoutdError):
     advice = "Nothing to do: if it comes back, or a newer version is there, that is cut."
 
 
-# Removed; or a link or a directory has its name now, which we do not follow or read.
-_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR})
-
-# For a result these mean that the place it goes to is not as it should be.
-_NO_PLACE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EEXIST})
 _NO_PLACE_ADVICE = (
     "See that the output folder is there and that no file stands where a sub-folder belongs; "
     "work goes on by itself."
@@ -211,7 +208,7 @@ def from_os_error(error: OSError, path: Path | None) -> CutoutdError:
         error: the failure.
         path: the file it happened to.
     """
-    if error.errno in _NOT_THERE:
+    if error.errno in NOT_THERE:
         return SourceGoneError(f"no longer there ({_said(error)})", path=path)
     return StorageError(
         f"the system says: {_said(error)}", path=path, advice=_ADVICE_BY_ERRNO.get(error.errno or 0)
@@ -225,7 +222,7 @@ def from_output_error(error: OSError, path: Path) -> OutputError:
         error: the failure.
         path: the file or directory it happened to.
     """
-    if error.errno in _NO_PLACE:
+    if error.errno in NO_PLACE:
         return OutputError(
             f"the place for results is not as it should be ({_said(error)})",
             path=path,

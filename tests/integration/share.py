@@ -34,14 +34,16 @@ class Share:
         root: a directory of the test's own, for mount point, far side and orders.
         name: of this mount, if there are several of one far side.
         far: the far side, if another mount has it too.
+        names: which names it refuses: one of ``RULES``; empty: none.
     """
 
-    def __init__(self, root: Path, name: str = "share", far: Path | None = None) -> None:
+    def __init__(self, root: Path, name: str = "share", far: Path | None = None, names: str = "") -> None:
         if not os.access("/dev/fuse", os.R_OK | os.W_OK) or shutil.which("fusermount3") is None:
             give_up("FUSE is not there or not allowed")
         self.mount = root / name
         self.far = far or root / f"{name}-far"
         self._orders = root / f"{name}-orders"
+        self._names = names
         for directory in (self.mount, self.far):
             directory.mkdir(exist_ok=True)
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,7 +51,7 @@ class Share:
     def attach(self) -> None:
         """Mount it, in good health."""
         self.heal()
-        arguments = (str(self.far), str(self.mount), str(self._orders))
+        arguments = (str(self.far), str(self.mount), str(self._orders), self._names)
         self._process = subprocess.Popen([sys.executable, "-m", "tests.integration.share", *arguments])
         self._wait_until(mounted=True)
 
@@ -101,7 +103,44 @@ def applies(order: list[str], operation: str, path: str) -> bool:
     return operation in operations.split(",") and only in path and not nothing_is_there
 
 
-def serve(far: str, mount: str, orders: str) -> None:  # noqa: C901 -- one method an operation
+def windows(name: str) -> int:
+    """What a share of a Windows server says to a new name; 0: it takes it."""
+    device = name.split(".", maxsplit=1)[0].rstrip().upper() in {
+        "CON",
+        "NUL",
+        "AUX",
+        "PRN",
+        "COM1",
+        "COM\xb9",
+        "LPT9",
+    }
+    refused = device or name.endswith((".", " ")) or any(one in '<>:"|?*\\' or one < " " for one in name)
+    return errno.EINVAL if refused else 0
+
+
+def ascii_only(name: str) -> int:
+    """What a disk with an old character set says."""
+    return 0 if name.isascii() else errno.EILSEQ
+
+
+def short(name: str) -> int:
+    """What eCryptfs says: it needs a part of each name for itself."""
+    return errno.ENAMETOOLONG if len(os.fsencode(name)) > 143 else 0
+
+
+RULES: Final = {"": lambda _: 0, "windows": windows, "ascii": ascii_only, "short": short}
+
+
+def folded(far: str, path: str) -> str:
+    """A path as the far side has it, where case makes no difference."""
+    there = ""
+    for part in path.strip("/").split("/"):
+        names = os.listdir(f"{far}{there}") if Path(f"{far}{there}").is_dir() else []
+        there += "/" + next((name for name in names if name.casefold() == part.casefold()), part)
+    return there
+
+
+def serve(far: str, mount: str, orders: str, names: str = "") -> None:  # noqa: C901 -- one method an operation
     """Be the file system until it is unmounted."""
     from mfusepy import FUSE, FuseOSError, Operations  # noqa: PLC0415 -- loads libfuse, which others do without
 
@@ -111,12 +150,19 @@ def serve(far: str, mount: str, orders: str) -> None:  # noqa: C901 -- one metho
         """An operation that does as the orders say."""
 
         def obey(self: object, path: str, *rest: object) -> Any:  # noqa: ANN401 -- whatever it gives
-            while (order := Path(orders).read_text().split(" ")) and applies(order, operation, path):
+            paths = f"{path} {rest[0]}" if operation == "rename" else path
+            while (order := Path(orders).read_text().split(" ")) and applies(order, operation, paths):
                 if order[0] != "hang":
                     if order[0] == "empty" and operation == "readdir":
                         return [".", ".."]
                     raise FuseOSError(errno.ENOENT if order[0] == "empty" else int(order[0]))
                 time.sleep(0.02)
+            made = {"create": path, "mkdir": path, "rename": rest[0] if rest else ""}.get(operation, "")
+            if made and (number := RULES[names](str(made).rpartition("/")[2])):
+                raise FuseOSError(number)
+            if names == "windows":
+                path = folded(far, path)
+                rest = (folded(far, str(rest[0])), *rest[1:]) if operation == "rename" else rest
             return real(self, path, *rest)
 
         return obey

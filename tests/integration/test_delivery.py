@@ -13,7 +13,7 @@ import pytest
 
 from cutoutd.daemon.assembly import publisher_of
 from cutoutd.daemon.delivery import Delivery
-from cutoutd.errors import OutputError, PictureError, StorageError
+from cutoutd.errors import PictureError, StorageError
 from cutoutd.jobs import Failure, JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
@@ -356,23 +356,24 @@ def test_the_record_of_a_failure_that_is_over_goes_before_the_commit_mark(
     assert there == [False]
 
 
-def test_a_result_without_a_place_is_computed_again_later(make: Callable[..., Desk]) -> None:
-    """Nothing was planned, so nothing stays staged; it rests ever longer."""
+def test_a_file_in_place_of_a_sub_folder_costs_what_belongs_there_alone(make: Callable[..., Desk]) -> None:
+    """Once the folder rested for good: now those pictures fail with the reason, and the others are published."""
     desk = make()
     (desk.folder.output / "sub").write_bytes(b"theirs")
-    job = desk.begin("sub/a.jpg")
-    desk.delivery.deliver(job, desk.cut(job, NEW))
-    desk.settle()
-    resting = desk.job(job)
-    assert (resting.state, resting.tries) == (JobState.RETRY, 1)
-    assert resting.detail["failure"]["code"] == "Output"
-    assert resting.not_before_us == desk.clock.now_us() + int(OutputError.delay_s * 1_000_000)
-    assert (desk.results[0].state, desk.staged()) == (JobState.RETRY, [])
+    refused = [desk.deliver(f"sub/{name}.jpg", NEW) for name in "ab"]
+    good = desk.deliver("c.jpg", NEW)
+    for job in refused:
+        failed = desk.job(job)
+        assert (failed.state, failed.detail["failure"]["code"]) == (JobState.FAILED, "NameRefused")
+        assert (desk.folder.output / "failed" / f"{job.path}.error.json").exists()
+    assert (desk.job(good).state, desk.delivery.lull.why) == (JobState.DONE, "")
+    assert desk.files() == {"sub": b"theirs", "c.png": NEW}
+    assert desk.staged() == []
     (desk.folder.output / "sub").unlink()
-    desk.clock.advance(StorageError.delay_s + 1)
-    desk.journal.queue.wake_rested()
-    desk.deliver("sub/a.jpg", NEW)
-    assert desk.files() == {"sub/a.png": NEW}
+    desk.journal.queue.retry(None)
+    for job in refused:
+        desk.deliver(job.path, NEW)
+    assert desk.files() == {"sub/a.png": NEW, "sub/b.png": NEW, "c.png": NEW}
 
 
 def test_a_plan_that_is_written_down_is_carried_out_however_long_it_takes(make: Callable[..., Desk]) -> None:

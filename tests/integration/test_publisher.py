@@ -16,7 +16,7 @@ from cutoutd.errors import StorageError
 from cutoutd.jobs import Failure, Format, Rendition
 from cutoutd.publish.directories import Directories
 from cutoutd.publish.failures import FailureFacts
-from cutoutd.publish.faults import ResultLostError, TargetTakenError
+from cutoutd.publish.faults import NameRefusedError, ResultLostError, TargetTakenError
 from cutoutd.publish.originals import Originals, Outcome, delete_original
 from cutoutd.publish.staging import STAGING_NAME, Staging, sweep
 from cutoutd.publish.writing import Permissions, Sink, write_whole
@@ -317,10 +317,10 @@ def test_an_output_folder_that_is_not_there_is_not_made(world: World) -> None:
 
 
 def test_a_file_in_place_of_a_sub_folder_is_reported(world: World) -> None:
-    """With the advice to look at it; work goes on when it is gone."""
+    """With the advice to free the place; work goes on when it is gone."""
     plan = world.plan(world.results("sub/a.jpg", [NEW]))
     (world.output / "sub").write_bytes(THEIRS)
-    with pytest.raises(StorageError, match="sub-folder"):
+    with pytest.raises(NameRefusedError, match="sub-folder"):
         world.publisher.carry_out(plan)
     (world.output / "sub").unlink()
     world.publisher.carry_out(plan)
@@ -371,7 +371,7 @@ def test_a_failure_leaves_a_record_until_it_is_over(world: World) -> None:
 
 
 def test_a_record_spares_files_that_are_not_its_own(world: World) -> None:
-    """It has a second name, and beyond that it is refused."""
+    """It has other names of its own, and beyond those it is refused."""
     target = world.output / "failed" / "a.jpg.error.json"
     target.parent.mkdir()
     target.write_bytes(THEIRS)
@@ -381,10 +381,14 @@ def test_a_record_spares_files_that_are_not_its_own(world: World) -> None:
     assert failures.publish(_failure("a.jpg")) == own
     assert failures.clear("a.jpg")
     (world.output / own).write_bytes(THEIRS)
-    with pytest.raises(StorageError, match="both"):
+    last = failures.publish(_failure("a.jpg"))
+    assert failures.clear("a.jpg")
+    (world.output / last).write_bytes(THEIRS)
+    with pytest.raises(NameRefusedError, match="all of them"):
         failures.publish(_failure("a.jpg"))
     assert not failures.clear("a.jpg")
-    assert world.everything() == {"failed/a.jpg.error.json": THEIRS, own: THEIRS}
+    assert world.everything() == {"failed/a.jpg.error.json": THEIRS, own: THEIRS, last: THEIRS}
+    assert world.staged() == []
 
 
 def test_a_sweep_takes_only_what_no_plan_needs_from_dead_runs(tmp_path: Path) -> None:

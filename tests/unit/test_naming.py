@@ -191,7 +191,8 @@ def test_claims_tell_other_bytes_apart() -> None:
 
 def test_a_failure_has_a_second_name_that_only_its_source_can_have() -> None:
     """`A.jpg` and `a.jpg` meet where case makes no difference."""
-    plain, own = failure_names("shop", "sub/A.jpg")
+    plain, own, last = failure_names("shop", "sub/A.jpg")
+    assert last.startswith("failed/picture~")  # no sub-folder, in case a file has its name
     assert plain == "failed/sub/A.jpg.error.json"
     assert own.startswith("failed/sub/A.jpg~")
     assert own != failure_names("shop", "sub/a.jpg")[1].replace("a.jpg", "A.jpg")

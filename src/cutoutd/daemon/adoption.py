@@ -7,11 +7,11 @@ the folder's own thread, since any look at a share may hang. It must not open so
 
 from __future__ import annotations
 
-import errno
 import os
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd.errnos import IMPOSSIBLE_NAME
 from cutoutd.intake.scan import look
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.acceptance import Adopted
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 BATCH: Final = 500
 """So many share one transaction."""
-
-_NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EINVAL})  # of what no file there could be called
 
 
 class Adoption:
@@ -101,7 +99,7 @@ class Adoption:
         try:
             seen = look(self._root, record.path)
         except OSError as error:
-            if error.errno in _NO_NAME:
+            if error.errno in IMPOSSIBLE_NAME:
                 return False
             raise
         return seen is not None and (seen.size, seen.mtime_ns) == (record.size, record.mtime_ns)

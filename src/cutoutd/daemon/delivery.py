@@ -6,27 +6,33 @@ It must not touch pictures: what it renames, workers have staged.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from cutoutd.daemon.claims import SourceClaims
 from cutoutd.daemon.deeds import Deeds
 from cutoutd.daemon.disposals import Disposals
+from cutoutd.daemon.endings import Endings
 from cutoutd.daemon.failures import INVENTED, FailureRecords
 from cutoutd.daemon.listener import Result
 from cutoutd.daemon.lull import Lull
 from cutoutd.daemon.reviews import DecidedReviews
 from cutoutd.daemon.sweeping import Sweeping
-from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
+from cutoutd.daemon.waits import Waits
+from cutoutd.errors import CutoutdError, JournalError, TemporaryError
 from cutoutd.failure import failure_of
 from cutoutd.intake.tenancy import NotOwnerError
 from cutoutd.jobs import Format, JobState
 from cutoutd.logs import get
-from cutoutd.publish.faults import ResultLostError, TargetTakenError, storage_faults
+from cutoutd.publish.faults import (
+    NameRefusedError,
+    ResultLostError,
+    TargetTakenError,
+    storage_faults,
+)
+from cutoutd.publish.naming import forms
 from cutoutd.publish.plan import Plan, Publication, Verdict
-from cutoutd.retry import Again, after_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,18 +92,29 @@ class Delivery:
             provenance=provenance,
             prove=self._prove_or_fail,
         )
+        self.lull = Lull(folder.name, clock)
+        self._waits = Waits(folder.name, self.lull)
+        self._endings = Endings(
+            folder.name,
+            journal=journal,
+            publisher=publisher,
+            failures=self._failures,
+            waits=self._waits,
+            lull=self.lull,
+            tell=tell,
+            prove=self._prove_or_fail,
+        )
         self._reviews = DecidedReviews(
             folder,
             publisher.reviews,
             journal=journal,
             provenance=provenance,
             publish=self._publish,
-            explain=self._explain,
+            explain=self._endings.explain,
             wait=self._wait,
             prove=self._prove_or_fail,
         )
         self._sweeping = Sweeping(folder.name, publisher, self._disposals, self._deeds)
-        self.lull = Lull(folder.name, clock)
         self._log = get(folder=folder.name)
 
     @property
@@ -172,7 +189,7 @@ class Delivery:
 
     def explain(self, job: Job, failure: Failure) -> None:
         """Give a job up, and leave the reason where its owner finds it."""
-        self._deeds.give(partial(self._explain, job, failure))
+        self._deeds.give(partial(self._endings.explain, job, failure))
 
     def decide(self, job: Job) -> None:
         """Carry out what a person decided about a doubtful cutout."""
@@ -186,7 +203,9 @@ class Delivery:
         wanted = [(number, one.format) for number, one in enumerate(self._folder.rendition)]
         reported = sorted((staged.rendition, staged.format) for staged in cut.staged)
         if reported not in (wanted, [(-1, Format.PNG), *wanted]):
-            self._explain(job, INVENTED)  # the worker has read a hostile picture, and is not to be believed
+            self._endings.explain(
+                job, INVENTED
+            )  # the worker has read a hostile picture, and is not to be believed
             return
         publication = Publication(
             facts=self._provenance.sidecar_facts(job, cut),
@@ -194,6 +213,7 @@ class Delivery:
             renditions=self._folder.recipe().renditions,
             review=cut.review,
             earlier=self._journal.names.earlier(job.folder, job.path),
+            forms=forms(portable=self._folder.has_portable_names),
         )
         self._publish(job, cut, publication)
 
@@ -204,10 +224,17 @@ class Delivery:
             plan = self._publisher.plan(publication, claims, now_us=self._clock.now_us())
         except JournalError:
             raise  # nothing is wrong with the result: planned again later
+        except NameRefusedError as error:
+            self._journal.names.release(job.folder, job.path)
+            if publication.document is None:
+                self._endings.explain(job, failure_of(error))
+            else:  # what a person accepted stays in review, where it is safe
+                self._reviews.refuse(job, error)
+            return
         except TemporaryError as error:
             self._journal.names.release(job.folder, job.path)
             if publication.document is None:
-                self._put_off(job, error)
+                self._endings.put_off(job, error)
             else:  # it was cut long ago, and a person waits for it
                 self._wait(job, error, partial(self._reviews.carry_out, job.id))
             return
@@ -223,7 +250,7 @@ class Delivery:
         try:
             self._prove_or_fail()
             self._publisher.carry_out(plan)
-        except NotOwnerError as error:
+        except (NotOwnerError, NameRefusedError) as error:
             self._abandon(job, plan, error)
         except TargetTakenError:
             self._deeds.give(
@@ -232,7 +259,10 @@ class Delivery:
         except ResultLostError:
             self._repair_plan(job, plan, sha256=cut.source.sha256, review=cut.review, model=publication.model)
         except TemporaryError as error:
-            self._wait(job, error, partial(self._carry_out, job, cut, publication, plan))
+            if self._waits.is_in_vain(job, error):
+                self._abandon(job, plan, error)
+            else:
+                self._wait(job, error, partial(self._carry_out, job, cut, publication, plan))
         else:
             self._deeds.attempt(
                 partial(
@@ -258,21 +288,23 @@ class Delivery:
         with storage_faults(self._folder.input):
             self._prove()
 
-    def _abandon(self, job: Job, plan: Plan, error: NotOwnerError) -> None:
-        """Another machine has the folder: what is planned is its to do, and done once only."""
-        self._log.warning("job.left-to-another", job=job.id, path=job.path, why=str(error))
+    def _abandon(self, job: Job, plan: Plan, error: CutoutdError) -> None:
+        """Another machine has the folder, and does it once only; or the output refuses this picture's names alone."""
         try:
             standing = self._publisher.abandon(plan)
         except TemporaryError as refusal:
             self._wait(job, refusal, partial(self._abandon, job, plan, error))
             return
-        self._journal.undo_publishing(job, standing=standing)
+        if isinstance(error, NotOwnerError):
+            self._log.warning("job.left-to-another", job=job.id, path=job.path, why=str(error))
+            self._journal.undo_publishing(job, standing=standing)
+        else:
+            self._journal.keep_standing(job, standing=standing)
+            self._endings.explain(job, replace(failure_of(error), permanent=True))
 
     def _wait(self, job: Job, error: TemporaryError, deed: Deed) -> None:
         """A plan that is written down is carried out, however long the disk or share takes to come back."""
-        self._log.warning("job.half-published", job=job.id, path=job.path, why=str(error))
-        if isinstance(error, StorageError):
-            self.lull.refused(str(error))
+        self._waits.add(job, error)
         self._deeds.rest(deed, error.delay_s)
 
     def _conclude(
@@ -287,6 +319,7 @@ class Delivery:
         why: str = "",
         seconds: float = 0.0,
     ) -> None:
+        self._waits.forget(job)
         outputs = [str(self._folder.output / one.path) for one in published]
         disposable = state is JobState.DONE and self._disposals.wanted
         # Before the commit mark: after it, nobody would come back for them.
@@ -329,7 +362,9 @@ class Delivery:
     def _leave(self, job: Job, sha256: str) -> None:
         """The bytes are those that are published: nothing to publish, but the original goes its way."""
         if job.forced or sha256 != self._journal.names.published_sha256(job.folder, job.path):
-            self._explain(job, INVENTED)  # else a lie would move or delete an original that was never cut
+            self._endings.explain(
+                job, INVENTED
+            )  # else a lie would move or delete an original that was never cut
             return
         disposable = self._disposals.wanted
         self._failures.clear(job)
@@ -338,37 +373,7 @@ class Delivery:
         )
         if disposable:
             self._disposals.add(job, sha256)
-        self._say(job, JobState.UNCHANGED, "")
-
-    def _put_off(self, job: Job, error: TemporaryError) -> None:
-        """The disk or share refuses: what is staged is thrown away, and made again when it is better."""
-        failure = failure_of(error)
-        decision = after_failure(failure, tries=job.tries, age_s=0.0, patient=True)
-        delay_s = decision.delay_s if isinstance(decision, Again) else error.delay_s
-        self._journal.queue.rest(job.id, delay_s, detail={"failure": asdict(failure)})
-        if isinstance(error, StorageError):
-            self.lull.refused(str(error))
-        self._log.warning("job.put-off", job=job.id, path=job.path, why=str(error), delay_s=delay_s)
-        try:
-            self._publisher.discard(job.id)
-        except CutoutdError:
-            return  # the sweep of the next start finds it
-        finally:
-            self._say(job, JobState.RETRY, error.cause)
-
-    def _explain(self, job: Job, failure: Failure) -> None:
-        try:
-            self._prove_or_fail()
-        except TemporaryError as error:
-            self._put_off(job, error)  # whether it fails is for whoever has the folder to see
-            return
-        with suppress(CutoutdError):  # the sweep of the next start finds it
-            self._publisher.discard(job.id)
-        owed = not self._failures.leave(job, failure)
-        detail = {"failure": asdict(failure)}
-        self._journal.queue.finish(job.id, JobState.FAILED, detail=detail, undisposed=owed)
-        self._log.warning("job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause)
-        self._say(job, JobState.FAILED, failure.cause)
+        self._endings.say(job, JobState.UNCHANGED, "")
 
     def _repair_plan(self, job: Job, plan: Plan, *, sha256: str, review: bool, model: str) -> None:
         try:
@@ -394,6 +399,3 @@ class Delivery:
         else:
             self._journal.undo_publishing(job, standing=recovery.standing)
             self._log.info("job.undone", job=job.id, path=job.path)
-
-    def _say(self, job: Job, state: JobState, why: str) -> None:
-        self._tell(Result(job=job.id, folder=job.folder, path=job.path, state=state, why=why))

@@ -61,20 +61,26 @@ class FailureRecords:
         self._deeds = deeds
         self._provenance = provenance
         self._prove = prove
+        self._owed: dict[int, int] = {}  # jobs whose records were refused, and how often
         self._sweeps = False
         self._patience_s = StorageError.delay_s
         self._log = get(folder=folder)
 
     def leave(self, job: Job, failure: Failure) -> bool:
-        """Leave a record; where that is refused, once more later. Whether it is there."""
+        """Leave a record; where that is refused, again later, and ever more rarely. Whether it is there."""
         try:
             self._prove()
             self._records.publish(self._provenance.failure_facts(job, failure))
         except CutoutdError as error:
-            self._log.warning("failure.not-written", job=job.id, path=job.path, why=str(error))
+            tries = self._owed.get(job.id, 0)
+            self._owed[job.id] = tries + 1
+            if tries == 0:
+                self._log.warning("failure.not-written", job=job.id, path=job.path, why=str(error))
             again = partial(self._leave_if_owed, job, failure)
-            self._deeds.rest(again, StorageError.delay_s, needs_staged=False)
+            delay_s = min(_LONGEST_S, StorageError.delay_s * 2.0 ** min(tries, 16))
+            self._deeds.rest(again, delay_s, needs_staged=False)
             return False
+        self._owed.pop(job.id, None)
         return True
 
     def leave_owed(self, job: Job) -> None:

@@ -5,7 +5,6 @@ Lives in the folder's own thread, since any look at a share may hang. It decides
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import uuid
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd.daemon.standing import Watching
 from cutoutd.durable import make_directory
+from cutoutd.errnos import READ_ONLY
 from cutoutd.intake import filesystems, marker
 from cutoutd.journal.folders import FolderMemory
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 _MIB = 1 << 20
-_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 class Gate:
@@ -147,7 +146,7 @@ class Gate:
                 name = marker.create(root, name)
                 aside = False
             except OSError as error:
-                if error.errno not in _READ_ONLY:
+                if error.errno not in READ_ONLY:
                     raise
                 aside = True  # the journal's memory has to do
         self._seen = FolderMemory(input=root, marker=name, device=found.device, aside=aside)

@@ -14,6 +14,7 @@ from cutoutd.failure import whole
 from cutoutd.jobs import Cut, Failure
 from cutoutd.journal.decisions import Decision
 from cutoutd.logs import get
+from cutoutd.publish.naming import forms
 from cutoutd.publish.plan import Publication
 from cutoutd.publish.reviews import NotAcceptableError
 
@@ -86,8 +87,12 @@ class DecidedReviews:
         try:
             self._accept(job)
         except NotAcceptableError as error:
-            self._journal.decisions.refuse(job.id, whole(str(error)))
-            self._log.warning("review.not-accepted", job=job.id, path=job.path, why=str(error))
+            self.refuse(job, error)
+
+    def refuse(self, job: Job, error: CutoutdError) -> None:
+        """A decision cannot be carried out: the result stays in review, and the person is told why."""
+        self._journal.decisions.refuse(job.id, whole(str(error)))
+        self._log.warning("review.not-accepted", job=job.id, path=job.path, why=str(error))
 
     def clear(self, job: Job) -> None:
         """A source has a good result now: nothing of it waits in ``review/`` any more."""
@@ -123,6 +128,7 @@ class DecidedReviews:
             review=False,
             earlier=self._journal.names.earlier(job.folder, job.path),
             document=doubtful.document,
+            forms=forms(portable=self._folder.has_portable_names),
         )
         self._publish(job, cut, publication)
 

@@ -6,12 +6,13 @@ full disk, which is just what a reader wants to be told of, over the old one.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from cutoutd.errnos import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,6 @@ FILE_NAME = "status.json"
 
 _ROOM = " " * 4096
 """At the end of the file, so that a longer one fits in its place where the disk gives no more."""
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class StatusFile:
@@ -70,7 +70,7 @@ class StatusFile:
         except OSError as error:
             with suppress(OSError):
                 draft.unlink()
-            if error.errno not in _FULL:
+            if error.errno not in FULL:
                 raise
             with self._path.open("r+b", buffering=0) as file:
                 size = file.seek(0, os.SEEK_END)

@@ -14,8 +14,9 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 
+from cutoutd.errnos import NO_WAY
 from cutoutd.intake import sniff
-from cutoutd.intake.descent import NO_WAY, parent_of
+from cutoutd.intake.descent import parent_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

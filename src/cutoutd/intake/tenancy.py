@@ -9,7 +9,6 @@ It must not decide whose turn it is (`cutoutd.intake.ownership` does), and start
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 from contextlib import suppress
@@ -17,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.clock import rfc3339
+from cutoutd.errnos import READ_ONLY
 from cutoutd.errors import TemporaryError
 from cutoutd.intake import marker
 from cutoutd.intake.ownership import BEAT_S, LEASE_S, Found, Owner, Succession, Verdict
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.clock import Clock
-
-READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-"""What says that nothing can be written into an input, by us."""
 
 _BEGINS: Final = "another machine begins to work on this folder"
 _UNSEEN: Final = "the input is read-only, so it cannot be seen whether another machine works on it too"

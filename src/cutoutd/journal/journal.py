@@ -101,6 +101,11 @@ class Journal:
             self.names.record_within(job.folder, job.path, source_sha256=None, published=standing)
             self.queue.put_back_within(job.id)
 
+    def keep_standing(self, job: Job, *, standing: Iterable[Published]) -> None:
+        """A plan is given up in the middle: what has its name already stays the source's."""
+        with self.store.transaction():
+            self.names.record_within(job.folder, job.path, source_sha256=None, published=standing)
+
     def forget_doubtful(self, job: Job) -> None:
         """A person rejected what is in review for a source: nothing of this version is published."""
         with self.store.transaction():

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from cutoutd.errors import StorageError
 from cutoutd.publish.digest import examine
 from cutoutd.publish.document import (
     encode,
@@ -22,7 +22,7 @@ from cutoutd.publish.document import (
     rfc3339_ns,
     true_path,
 )
-from cutoutd.publish.faults import TargetTakenError, storage_faults
+from cutoutd.publish.faults import NameRefusedError, TargetTakenError, storage_faults
 from cutoutd.publish.naming import FAILED, MARK, RECORD_SUFFIX, failure_names
 from cutoutd.publish.rename import rename_new, replace
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from cutoutd.jobs import Failure
     from cutoutd.publish.directories import Directories
+    from cutoutd.publish.refusals import Refusals
     from cutoutd.publish.staging import Staging
 
 SCHEMA = "cutoutd.error/1"
@@ -135,7 +136,9 @@ class Failures:
         output: its output folder, absolute.
         staging: of this run, in the output folder.
         directories: of this folder.
+        refusals: tell an error of a name from one of the disk.
         permissions: whom records belong to.
+        portable: no record gets a name that Windows refuses.
     """
 
     def __init__(
@@ -145,13 +148,17 @@ class Failures:
         output: Path,
         staging: Staging,
         directories: Directories,
+        refusals: Refusals,
         permissions: Permissions = DEFAULT_PERMISSIONS,
+        portable: bool = False,
     ) -> None:
         self._folder = folder
         self._output = output
         self._staging = staging
         self._directories = directories
+        self._refusals = refusals
         self._permissions = permissions
+        self._portable = portable
 
     def publish(self, facts: FailureFacts) -> str:
         """Leave a failure's record, in place of an older one of the same source.
@@ -160,24 +167,44 @@ class Failures:
             Its path in the output folder.
 
         Raises:
-            StorageError: it cannot be written, or both its names are a stranger's.
+            NameRefusedError: the disk takes none of its names, or they all are a stranger's.
+            StorageError: it cannot be written.
             TargetTakenError: a stranger's file took its name in this instant; call again.
         """
-        name = f"{facts.job}.error.json"
+        staged = self._staging.path(f"{facts.job}.error.json")
+        refused: NameRefusedError | None = None
         with storage_faults(self._output):
-            path, is_new = self._choose(facts.path)
-            target = self._output / path
-            self._staging.write(name, compose_failure(facts), self._permissions)
-            self._directories.make(target.parent, self._output)
-            if is_new:
+            self._staging.write(staged.name, compose_failure(facts), self._permissions)
+            for path in self._names(facts.path):
                 try:
-                    rename_new(self._staging.path(name), target)
-                except FileExistsError:
-                    raise TargetTakenError("another file took the name", path=target) from None
-            else:
-                replace(self._staging.path(name), target)
-            self._directories.sync([(target.parent, self._output)])
-        return path
+                    give = partial(self._give_name, staged, self._output / path, facts.path)
+                    if self._refusals.attempt(give, self._output / path):
+                        return path
+                except NameRefusedError as error:
+                    refused = error
+            staged.unlink(missing_ok=True)
+        raise refused or NameRefusedError(
+            "the failure's record has no name: other files have all of them", path=self._output / path
+        )
+
+    def _names(self, source: str) -> tuple[str, ...]:
+        return failure_names(self._folder, source, portable=self._portable)
+
+    def _give_name(self, staged: Path, target: Path, source: str) -> bool:
+        """Give a record its name; False if a stranger's file has it."""
+        is_new = examine(target) is None
+        if not is_new and not self._belongs(target, source):
+            return False
+        self._directories.make(target.parent, self._output)
+        if is_new:
+            try:
+                rename_new(staged, target)
+            except FileExistsError:
+                raise TargetTakenError("another file took the name", path=target) from None
+        else:
+            replace(staged, target)
+        self._directories.sync([(target.parent, self._output)])
+        return True
 
     def present(self, may_concern: Callable[[str], bool]) -> Iterator[FailureRecord]:
         """The folder's records that are there, but for those that cannot be read.
@@ -208,7 +235,7 @@ class Failures:
         """
         cleared = False
         with storage_faults(self._output):
-            for path in failure_names(self._folder, source):
+            for path in failure_names(self._folder, source):  # whatever the setting was when it was written
                 target = self._output / path
                 if self._belongs(target, source):
                     target.unlink(missing_ok=True)
@@ -216,18 +243,14 @@ class Failures:
                     cleared = True
         return cleared
 
-    def _choose(self, source: str) -> tuple[str, bool]:
-        """The record's path in the output, and whether nothing has that name yet."""
-        for path in failure_names(self._folder, source):
-            target = self._output / path
-            if examine(target) is None:
-                return path, True
-            if self._belongs(target, source):
-                return path, False
-        raise StorageError("the failure's record has no name: other files have both", path=target)
-
     def _belongs(self, target: Path, source: str) -> bool:
-        document = read(target, SCHEMA)
+        """Whether a record of this source has the name; none has one that the disk does not take."""
+        try:
+            document = read(target, SCHEMA)
+        except OSError as error:
+            if self._refusals.is_of_name(error):
+                return False
+            raise
         try:
             return (
                 document is not None

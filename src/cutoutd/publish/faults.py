@@ -5,11 +5,13 @@ This module must not decide what is tried again: the daemon does, by the family 
 
 from __future__ import annotations
 
+import errno
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cutoutd.errors import TemporaryError, from_output_error
+from cutoutd.errnos import DENIED, IMPOSSIBLE_NAME, READ_ONLY
+from cutoutd.errors import PermanentError, TemporaryError, from_output_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +33,41 @@ class ResultLostError(TemporaryError):
     delay_s = 0.0
 
 
+class NameRefusedError(PermanentError):
+    """The output takes other names, but not this one, in no form of it; the picture fails alone."""
+
+    title = "The output refuses the name"
+    advice = "The original is untouched. Rename it, or free the place; `cutoutd retry` tries it again."
+
+
+class TargetHeldError(TemporaryError):
+    """The file that a result is to replace cannot be replaced now, while the disk takes others."""
+
+    title = "The earlier result is held"
+    advice = "Close it in other programs, or allow that it is replaced; it is tried again by itself."
+    delay_s = 10.0
+
+
+def name_refused(error: OSError, path: Path) -> NameRefusedError:
+    """Say in words why a name cannot be given, where plain ones can.
+
+    Args:
+        error: the system call's failure.
+        path: the file that was to have the name.
+    """
+    said = error.strerror or str(error)
+    if error.errno in IMPOSSIBLE_NAME:
+        return NameRefusedError(f"the disk or share takes no file of this name ({said})", path=path)
+    if error.errno in READ_ONLY:
+        kind = "permission was refused" if error.errno in DENIED else "it is read-only"
+        return NameRefusedError(f"{kind} there, while the folder itself can be written ({said})", path=path)
+    if error.errno == errno.EXDEV:
+        return NameRefusedError(
+            f"its sub-folder is on another disk than the output folder ({said})", path=path
+        )
+    return NameRefusedError(f"something else stands where it or its sub-folder belongs ({said})", path=path)
+
+
 @contextmanager
 def storage_faults(where: Path) -> Iterator[None]:
     """Turn an OSError from writing results into the error tree.
@@ -44,5 +81,7 @@ def storage_faults(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        path = Path(error.filename) if isinstance(error.filename, str) else where
+        # Of a rename the second is the one that a person knows: the first lies in a staging directory.
+        name = error.filename2 or error.filename
+        path = Path(name) if isinstance(name, str) else where
         raise from_output_error(error, path) from error

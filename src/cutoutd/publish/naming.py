@@ -1,7 +1,7 @@
 """Which name a result gets: stem, suffix and extension, what follows when that is contested, and how long it may be.
 
 Pure: this module must not touch files, and must not know who has which name; it only says in which
-order names are to be tried, and what makes two of them the same.
+order names are to be tried, which forms a name has for disks that refuse it, and what makes two of them the same.
 
 All paths are relative to a folder, with ``/`` between parts, as text that ``os.fsdecode`` gave (PEP 383).
 """
@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import re
 import unicodedata
+from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,7 +27,73 @@ REVIEW = "review"  # sub-folder of the output for doubtful results
 MARK = "~"  # stands before the digits that tell sources apart whose names would be the same, or are cut short
 RECORD_SUFFIX = ".error.json"  # of a failure's record
 FAILED = "failed"  # sub-folder of the output for what could not be cut
+SAFE_BYTES = (
+    100  # of one part in the safe form: eCryptfs takes 143, and a sidecar's name is longer than its cutout's
+)
+
+# What Windows, and so SMB, NTFS and exFAT, refuse: "Naming Files, Paths, and Namespaces" in Microsoft's documentation.
+# Bytes that are no UTF-8, which os.fsdecode gives as surrogates, have no name there at all.
+_NOT_PORTABLE = re.compile('[<>:"|?*\\\\\x00-\x1f\x7f\ud800-\udfff]')
+_ENDS = re.compile("[. ]+$")  # left out silently there, so that two names become one
+_DEVICES = re.compile(
+    r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|COM[0-9\xb9\xb2\xb3]|LPT[0-9\xb9\xb2\xb3]) *(?=\.|$)", re.IGNORECASE
+)
+_NOT_SAFE = re.compile(r"[^A-Za-z0-9._ +~@=,()-]")
 OVERLAY_SUFFIX = "-overlay"  # of the picture that shows a doubtful matte over its source
+
+
+class Form(Enum):
+    """How far a name may be from its source's: the later ones are for disks that refuse the earlier ones."""
+
+    PLAIN = "plain"  # as the source's
+    PORTABLE = "portable"  # without what Windows refuses
+    SAFE = "safe"  # letters, digits and few signs, and short
+
+
+def forms(*, portable: bool) -> tuple[Form, ...]:
+    """The forms that names may have, the first where nothing refuses it.
+
+    Args:
+        portable: none may be one that Windows refuses.
+    """
+    return (Form.PORTABLE, Form.SAFE) if portable else tuple(Form)
+
+
+def formed(path: str, form: Form) -> str:
+    """A path in a form; a name that has it already is left as it is.
+
+    Args:
+        path: with ``/`` between parts.
+        form: the form.
+    """
+    if form is Form.PLAIN:
+        return path
+    shape = _portable if form is Form.PORTABLE else _safe
+    return "/".join(shape(part) for part in path.split("/"))
+
+
+def is_usual(name: str) -> bool:
+    """Whether every file system takes this part of a path, so that it need not be tried."""
+    return _safe(name) == name
+
+
+def _portable(name: str) -> str:
+    name = _NOT_PORTABLE.sub("_", name)
+    name = _ENDS.sub(lambda end: "_" * len(end[0]), name)
+    device = _DEVICES.match(name)
+    return name if device is None else f"{device[0].rstrip()}_{name[device.end() :]}"
+
+
+def _safe(name: str) -> str:
+    """Altered names get digits of the whole one's hash, as few letters are left to tell them apart."""
+    plain = _portable(name)
+    letters = "".join(one for one in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(one))
+    shaped = _NOT_SAFE.sub("_", letters)
+    if shaped == plain and len(shaped) <= SAFE_BYTES:
+        return shaped
+    stem, kind = split_name(shaped)
+    tail = f".{kind}" if kind else ""
+    return f"{stem[: SAFE_BYTES - len(tail) - 9].rstrip('. ')}{MARK}{_digits(name)}{tail}"
 
 
 def candidates(source: str, *, suffix: str, extension: str) -> Iterator[str]:
@@ -70,16 +138,25 @@ def sidecar_name(output: str) -> str:
     return parent + fitted(name, ".json")
 
 
-def failure_names(folder: str, source: str) -> tuple[str, str]:
-    """The two names a failure's record may have: the plain one, and one that only this source can have.
+def failure_names(folder: str, source: str, *, portable: bool = False) -> tuple[str, ...]:
+    """The names a failure's record may have, the best first: the plain one, and those that only this source can have.
 
-    The second is for an output folder where the first is taken, by a stranger's file or, where letters'
-    case makes no difference, by another source's record.
+    The others are for an output folder where the first is taken, by a stranger's file or, where letters'
+    case makes no difference, by another source's record, and for one that refuses it. They all have ``MARK``. The last
+    has no sub-folder, in case a file stands in its place.
+
+    Args:
+        folder: the folder's name.
+        source: path of the picture in its input folder.
+        portable: none may be one that Windows refuses.
     """
     parent, name = _split(source)
     mark = _digits(f"{folder}\0{source}")
-    plain, own = (fitted(head, RECORD_SUFFIX) for head in (name, f"{name}{MARK}{mark}"))
-    return f"{FAILED}/{parent}{plain}", f"{FAILED}/{parent}{own}"
+    plain, own = (parent + fitted(head, RECORD_SUFFIX) for head in (name, f"{name}{MARK}{mark}"))
+    allowed = forms(portable=portable)
+    firsts = [plain] if formed(plain, allowed[0]) == plain else []
+    names = [*firsts, *(formed(own, form) for form in allowed), f"picture{MARK}{mark}{RECORD_SUFFIX}"]
+    return tuple(f"{FAILED}/{one}" for one in dict.fromkeys(names))
 
 
 def numbered(source: str) -> Iterator[str]:

@@ -10,14 +10,13 @@ import itertools
 import json
 from dataclasses import asdict, dataclass
 from enum import Enum
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from cutoutd.jobs import Published
-from cutoutd.publish.naming import OVERLAY_SUFFIX, candidates, placed
+from cutoutd.publish.naming import OVERLAY_SUFFIX, Form, candidates, formed, placed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from cutoutd.jobs import Rendition, Staged
     from cutoutd.publish.sidecar import SidecarFacts
@@ -58,6 +57,7 @@ class Publication:
         earlier: what is published for this source now, in its ordinary place and in ``review/``.
         document: the sidecar these results had before, where they are not fresh from a worker; it is kept but for
             names, times and warnings.
+        forms: that its names may have; each further one is for a disk that refuses the one before.
     """
 
     facts: SidecarFacts
@@ -66,24 +66,51 @@ class Publication:
     review: bool
     earlier: tuple[Published, ...]
     document: Mapping[str, Any] | None = None
+    forms: tuple[Form, ...] = tuple(Form)
 
     @property
     def model(self) -> str:
         """Name of the model that made them."""
         return self.facts.model.name if self.document is None else str(self.document["model"]["name"])
 
-    def names(self, result: Staged) -> Iterator[str]:
-        """Names for one result, the best first: the one it has, where that still fits the configuration."""
+    def names(self, result: Staged) -> Iterator[Iterable[str]]:
+        """Names for one result, the best first: the one it has, where that still fits the configuration.
+
+        Yields:
+            Names of one form. Where a disk refuses one of them, it would refuse the others of that form as well.
+        """
+        place = (result.rendition, self.review)
+        for one in self.earlier:
+            if (one.rendition, one.review) == place and self._fits(one.path, result):
+                yield (one.path,)
+        firsts: set[str] = set()
+        for form in self.forms:
+            first = next(self._candidates(result, form))
+            if first not in firsts:
+                firsts.add(first)
+                yield self._candidates(result, form)
+
+    def plain_name(self, result: Staged) -> str:
+        """The best name of all for one result, whatever the disk takes."""
+        return next(self._candidates(result, Form.PLAIN))
+
+    def form_of(self, path: str, result: Staged) -> Form | None:
+        """The form of a name; None if the result could not have got it by today's settings."""
+        return next((form for form in Form if self._is_candidate(path, result, form)), None)
+
+    def _fits(self, path: str, result: Staged) -> bool:
+        return any(self._is_candidate(path, result, form) for form in self.forms)
+
+    def _is_candidate(self, path: str, result: Staged, form: Form) -> bool:
+        return path in itertools.islice(self._candidates(result, form), _KNOWN_NAMES)
+
+    def _candidates(self, result: Staged, form: Form) -> Iterator[str]:
         is_overlay = result.rendition < 0
         suffix = OVERLAY_SUFFIX if is_overlay else self.renditions[result.rendition].suffix
         directory = "" if is_overlay else self.renditions[result.rendition].directory
         path = placed(self.facts.path, directory=directory, review=self.review)
-        today = partial(candidates, path, suffix=suffix, extension=result.format.extension)
-        place = (result.rendition, self.review)
-        for one in self.earlier:
-            if (one.rendition, one.review) == place and one.path in itertools.islice(today(), _KNOWN_NAMES):
-                yield one.path
-        yield from today()
+        for name in candidates(path, suffix=suffix, extension=result.format.extension):
+            yield formed(name, form)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,15 +13,25 @@ This module must not know the journal, and keeps nothing in memory that the plan
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.errnos import HELD
 from cutoutd.jobs import Published
 from cutoutd.publish import moves
 from cutoutd.publish.directories import Directories
 from cutoutd.publish.failures import Failures
-from cutoutd.publish.faults import ResultLostError, TargetTakenError, storage_faults
+from cutoutd.publish.faults import (
+    NameRefusedError,
+    ResultLostError,
+    TargetHeldError,
+    TargetTakenError,
+    storage_faults,
+)
+from cutoutd.publish.naming import Form
 from cutoutd.publish.plan import Move, Plan, Publication, Recovery, Verdict
+from cutoutd.publish.refusals import Refusals
 from cutoutd.publish.reviews import Reviews
 from cutoutd.publish.sidecar import amend, compose
 from cutoutd.publish.staging import Staging, sweep
@@ -29,7 +39,7 @@ from cutoutd.publish.targets import Claims, Targets
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions, permit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cutoutd.jobs import Staged
     from cutoutd.publish.targets import Choice, Slot
@@ -48,6 +58,7 @@ class Publisher:
         sidecar_dir: where sidecars go instead of beside the results, absolute; it must exist. None: beside.
         on_conflict: what to do about files that are not ours.
         permissions: whom results belong to.
+        portable: the records of failures get names that Windows takes.
         run: the id of this run of the daemon.
     """
 
@@ -60,6 +71,7 @@ class Publisher:
         on_conflict: OnConflict,
         run: str,
         permissions: Permissions = DEFAULT_PERMISSIONS,
+        portable: bool = False,
     ) -> None:
         self._folder = folder
         self._output = output
@@ -70,12 +82,18 @@ class Publisher:
         self.staging = Staging(output, run)
         # Beside where it goes, because a rename does not leave a file system.
         self._sidecar_staging = Staging(sidecar_dir, run) if sidecar_dir else self.staging
+        self._refusals = Refusals(output, self.staging)
+        self._sidecar_refusals = (
+            Refusals(sidecar_dir, self._sidecar_staging) if sidecar_dir else self._refusals
+        )
         self.failures = Failures(
             folder=folder,
             output=output,
             staging=self.staging,
             directories=self._directories,
+            refusals=self._refusals,
             permissions=permissions,
+            portable=portable,
         )
         self.reviews = Reviews(
             folder=folder,
@@ -148,6 +166,7 @@ class Publisher:
             now_us: UTC microseconds, for ``published_at``.
 
         Raises:
+            NameRefusedError: the disk takes no name for a result, while it takes others.
             ResultLostError: a staged result is not there, or not as it was reported.
             StorageError: the disk or share does not answer as it should.
         """
@@ -190,6 +209,8 @@ class Publisher:
         It may be called again after an error or a crash: what has its name already counts as done.
 
         Raises:
+            NameRefusedError: the disk does not take a name, or its sub-folder, while it takes others.
+            TargetHeldError: what is to be replaced cannot be just now. Call again later.
             TargetTakenError: a file that is not ours has come to stand under a name. Plan again.
             ResultLostError: a result is neither staged nor under its name. Compute again.
             StorageError: the disk or share does not answer as it should. Call again later.
@@ -203,12 +224,37 @@ class Publisher:
                     # cut could keep it and lose them.
                     self._directories.sync(unsynced)
                     unsynced.clear()
-                self._directories.make(*place)
-                moves.carry_out(move)
+                self._carry_out(move)
                 unsynced[place] = None
             self._directories.sync(unsynced)
             for path in plan.unused:
                 Path(path).unlink(missing_ok=True)
+
+    def _holds(self, question: Callable[[Move], bool], move: Move) -> bool:
+        """The answer to a question about a move; where no file can have such a name, there is none."""
+        try:
+            return question(move)
+        except OSError as error:
+            if self._refusals_of(move).is_of_name(error):
+                return False
+            raise
+
+    def _refusals_of(self, move: Move) -> Refusals:
+        return self._refusals if move.root == str(self._output) else self._sidecar_refusals
+
+    def _carry_out(self, move: Move) -> None:
+        refusals = self._refusals_of(move)
+        try:
+            refusals.attempt(partial(self._give_name, move), Path(move.target))
+        except NameRefusedError as error:
+            cause = error.__cause__
+            if move.replaces_sha256 is not None and isinstance(cause, OSError) and cause.errno in HELD:
+                raise TargetHeldError(f"it cannot be replaced ({cause.strerror})", path=error.path) from cause
+            raise
+
+    def _give_name(self, move: Move) -> None:
+        self._directories.make(Path(move.target).parent, Path(move.root))
+        moves.carry_out(move)
 
     def recover(self, plan: Plan) -> Recovery:
         """Finish a plan that was written down by a run that died.
@@ -219,10 +265,10 @@ class Publisher:
         with storage_faults(self._output):
             for move in plan.moves:  # a share that is away has lost nothing
                 self._directories.make(Path(move.root), Path(move.root))
-            if all(moves.can_be_finished(move) for move in plan.moves):
+            if all(self._holds(moves.can_be_finished, move) for move in plan.moves):
                 try:
                     self.carry_out(plan)
-                except (TargetTakenError, ResultLostError):
+                except (TargetTakenError, ResultLostError, NameRefusedError):
                     pass  # as if it had been found so at first
                 else:
                     return Recovery(verdict=Verdict.FINISHED, standing=plan.published)
@@ -240,10 +286,19 @@ class Publisher:
         with storage_faults(self._output):
             for path in plan.staged:
                 Path(path).unlink(missing_ok=True)
+        return self.standing(plan)
+
+    def standing(self, plan: Plan) -> tuple[Published, ...]:
+        """What of a plan has its name already.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should. Call again later.
+        """
+        with storage_faults(self._output):
             return tuple(
                 published
                 for published, move in zip(plan.published, plan.moves, strict=False)  # the sidecar is extra
-                if moves.stands(move)
+                if self._holds(moves.stands, move)
             )
 
     def _choose(
@@ -258,6 +313,7 @@ class Publisher:
             sidecars=self._sidecars,
             on_conflict=self._on_conflict,
             claims=claims,
+            refusals=(self._refusals, self._sidecar_refusals),
         )
         chosen: list[tuple[Choice, Staged]] = []
         warnings = []
@@ -270,12 +326,13 @@ class Publisher:
             )
             if choice is None:
                 warnings.append(
-                    f"nothing was published as {next(publication.names(result))}: "
+                    f"nothing was published as {publication.plain_name(result)}: "
                     'the name is taken by a file that is not ours, and on_conflict = "skip"'
                 )
                 continue
             if not chosen and choice.sidecar is None:
                 warnings.append(f"{choice.path} has no sidecar: its name is taken by a file that is not ours")
+            warnings += _of_form(publication, choice.path, result)
             chosen.append((choice, result))
         return chosen, warnings
 
@@ -308,6 +365,13 @@ class Publisher:
             sha256=written.sha256,
             replaces_sha256=slot.replaces_sha256,
         )
+
+
+def _of_form(publication: Publication, path: str, result: Staged) -> list[str]:
+    """A warning, where a name is in another form than its source's."""
+    if publication.form_of(path, result) is Form.PLAIN:
+        return []
+    return [f"the name {publication.plain_name(result)} became {path}, which more systems take"]
 
 
 def _sidecar(

@@ -7,7 +7,6 @@ look at a source, or at a result: whether they are as the record says is for oth
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 import re
@@ -15,9 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.errnos import DENIED, IMPOSSIBLE_NAME, NO_WAY
 from cutoutd.jobs import Format, Published, Rendition
 from cutoutd.publish.failures import read_failure
-from cutoutd.publish.naming import OVERLAY_SUFFIX, RECORD_SUFFIX, REVIEW, candidates, placed, sidecar_name
+from cutoutd.publish.naming import (
+    OVERLAY_SUFFIX,
+    RECORD_SUFFIX,
+    REVIEW,
+    Form,
+    candidates,
+    formed,
+    placed,
+    sidecar_name,
+)
 from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.publish.targets import claim_on
@@ -36,9 +45,7 @@ MAX_WORDS: Final = 2000  # characters of a failure's texts
 _OVERLAY: Final = Rendition(format=Format.PNG, suffix=OVERLAY_SUFFIX)
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_NOT_TO_BE_READ: Final = frozenset(
-    {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
-)
+_NOT_TO_BE_READ: Final = NO_WAY | DENIED | IMPOSSIBLE_NAME
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,7 +166,8 @@ class Records:
             for index, one in forms:
                 place = placed(source, directory=one.directory, review=review)
                 names = candidates(place, suffix=one.suffix, extension=one.format.extension)
-                if path in itertools.islice(names, KNOWN_NAMES):
+                known = tuple(itertools.islice(names, KNOWN_NAMES))
+                if path in known or any(path == formed(name, form) for form in Form for name in known):
                     return Published(rendition=index, path=path, sha256=sha256, review=review)
         return None
 

@@ -16,6 +16,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from cutoutd.errnos import UNKNOWN_WAY
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -33,12 +35,6 @@ _AT_FDCWD = -100  # fcntl.h
 _RENAME_NOREPLACE = 1  # linux/fs.h
 _RENAME_EXCL = 4  # sys/stdio.h of macOS
 
-# What a file system, an older kernel or a container's filter says when it does not know the way. EPERM may also
-# be meant; then the next way fails with it too. sshfs: EINVAL; FUSE without links and FAT: EPERM [tried].
-_UNKNOWN_WAY = frozenset(
-    {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK},
-)
-
 
 def rename_new(source: Path, target: Path) -> Strength:
     """Rename a file to a name that nothing has, by the strongest way the file system knows.
@@ -55,7 +51,7 @@ def rename_new(source: Path, target: Path) -> Strength:
             if attempt(source, target):
                 return strength
         except OSError as error:
-            if error.errno not in _UNKNOWN_WAY:
+            if error.errno not in UNKNOWN_WAY:
                 raise
     _checked(source, target)
     return Strength.CHECKED
@@ -73,7 +69,7 @@ def add_name(source: Path, target: Path) -> None:
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError as error:
-        if error.errno not in _UNKNOWN_WAY:
+        if error.errno not in UNKNOWN_WAY:
             raise
         rename_new(source, target)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from cutoutd.publish.digest import examine
+from cutoutd.publish.faults import NameRefusedError
 from cutoutd.publish.naming import claim_key, sidecar_name
 from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.settings.choices import OnConflict
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.publish.digest import Found
+    from cutoutd.publish.refusals import Refusals
 
 
 class Claims(Protocol):
@@ -78,6 +81,7 @@ class Targets:
         sidecars: the folder for sidecars, absolute; the output folder if they lie beside the results.
         on_conflict: what to do about files that are not ours.
         claims: who has which name.
+        refusals: tell an error of a name from one of the disk, in the output and in the folder for sidecars.
     """
 
     def __init__(
@@ -89,61 +93,97 @@ class Targets:
         sidecars: Path,
         on_conflict: OnConflict,
         claims: Claims,
+        refusals: tuple[Refusals, Refusals],
     ) -> None:
         self._source = (folder, source)
         self._output = output
         self._sidecars = sidecars
         self._on_conflict = on_conflict
         self._claims = claims
+        self._refusals = refusals
         self._given: set[bytes] = set()
         self._recorded: dict[
             str, str
         ] = {}  # path in the output and SHA-256, from our sidecars that were seen
 
     def choose(
-        self, paths: Iterable[str], *, sha256: str, earlier: Collection[str], with_sidecar: bool
+        self, names: Iterable[Iterable[str]], *, sha256: str, earlier: Collection[str], with_sidecar: bool
     ) -> Choice | None:
         """Take the first of these names that the result may have; None if it is to be skipped.
 
         Args:
-            paths: in the folder's output, the best first.
+            names: paths in the folder's output, the best first, in groups: of one that the disk refuses, the rest is
+                not tried.
             sha256: of the result. A file with these very bytes is the result itself, from a plan that was
                 carried out in part; it stays where it is, lest it be published twice.
             earlier: SHA-256 of what was published for the source before.
             with_sidecar: the sidecar's name must be free or ours as well.
 
         Raises:
+            NameRefusedError: the disk takes none of them.
             OSError: the disk or share does not answer as it should.
         """
-        for path in paths:
-            target, beside = self._output / path, self._sidecars / sidecar_name(path)
-            keys = (claim_on(target), claim_on(beside)) if with_sidecar else (claim_on(target),)
-            # A later result of the same source may not have it either: of a.jpg, the suffix "-jpg" gives the very
-            # name that the other rendition gets where a.png is another picture's.
-            if not self._given.isdisjoint(keys) or not self._claims.reserve(keys):
-                continue
-            sidecar = self._look_at_sidecar(beside) if with_sidecar else None
-            slot = self._look_at_output(path, {*earlier, sha256})
-            slots = [slot, sidecar] if sidecar is not None else [slot]
-            can_be_replaced = self._on_conflict is OnConflict.OVERWRITE and all(one.is_file for one in slots)
-            if can_be_replaced or all(one.ours for one in slots):
-                self._given.update(keys)
-                return Choice(path=path, slot=slot, sidecar=sidecar, claims=keys)
-            if slot.replaces_sha256 == sha256:
-                self._given.update(keys[:1])
-                return Choice(path=path, slot=slot, sidecar=None, claims=keys[:1])
-            if self._on_conflict is OnConflict.SKIP:
-                return None
+        refused: NameRefusedError | None = None
+        for paths in names:
+            for path in paths:
+                keys = self._keys(path, with_sidecar=with_sidecar)
+                # A later result of the same source may not have it either: of a.jpg, the suffix "-jpg" gives the very
+                # name that the other rendition gets where a.png is another picture's.
+                if not self._given.isdisjoint(keys) or not self._claims.reserve(keys):
+                    continue
+                try:
+                    slot, sidecar = self._look_at(path, {*earlier, sha256}, with_sidecar=with_sidecar)
+                except NameRefusedError as error:
+                    refused = error
+                    break
+                slots = [slot, sidecar] if sidecar is not None else [slot]
+                can_be_replaced = self._on_conflict is OnConflict.OVERWRITE and all(
+                    one.is_file for one in slots
+                )
+                if can_be_replaced or all(one.ours for one in slots):
+                    self._given.update(keys)
+                    return Choice(path=path, slot=slot, sidecar=sidecar, claims=keys)
+                if slot.replaces_sha256 == sha256:
+                    self._given.update(keys[:1])
+                    return Choice(path=path, slot=slot, sidecar=None, claims=keys[:1])
+                if self._on_conflict is OnConflict.SKIP:
+                    return None
+        if refused is not None:
+            raise refused
         return None
+
+    def _keys(self, path: str, *, with_sidecar: bool) -> tuple[bytes, ...]:
+        key = claim_on(self._output / path)
+        return (key, claim_on(self._sidecars / sidecar_name(path))) if with_sidecar else (key,)
+
+    def _look_at(self, path: str, ours: Collection[str], *, with_sidecar: bool) -> tuple[Slot, Slot | None]:
+        """What has a name, and its sidecar's, now.
+
+        Raises:
+            NameRefusedError: the disk does not take one of them.
+            OSError: the disk or share does not answer as it should.
+        """
+        for_output, for_sidecar = self._refusals
+        sidecar = None
+        if with_sidecar:
+            beside = sidecar_name(path)
+            sidecar = for_sidecar.attempt(partial(self._look_at_sidecar, beside), self._sidecars / beside)
+        slot = for_output.attempt(partial(self._look_at_output, path, ours), self._output / path)
+        return slot, sidecar
 
     def _look_at_output(self, path: str, ours: Collection[str]) -> Slot:
         target = self._output / path
         found = examine(target)
+        if found is None:
+            self._refusals[0].try_name(path)
         is_ours = found is not None and found.sha256 in {*ours, self._recorded.get(path, "")}
         return _slot(target, found, is_ours=is_ours)
 
-    def _look_at_sidecar(self, target: Path) -> Slot:
+    def _look_at_sidecar(self, path: str) -> Slot:
+        target = self._sidecars / path
         found = examine(target)
+        if found is None:
+            self._refusals[1].try_name(path)
         record = read_sidecar(target) if found is not None else None
         is_ours = record is not None and (record.folder, record.path) == self._source
         if record is not None and is_ours:

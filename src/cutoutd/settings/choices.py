@@ -78,6 +78,13 @@ class Order(StrEnum):
     NEWEST = "newest"  # the last one, for somebody who waits for it
 
 
+class Names(StrEnum):
+    """How close the names of results keep to those of their sources."""
+
+    AUTO = "auto"  # the source's own, and another one only where the output refuses it
+    PORTABLE = "portable"  # without what Windows refuses, wherever the output is
+
+
 class OnConflict(StrEnum):
     """What happens when a file that is not ours has a cutout's name."""
 

@@ -18,6 +18,7 @@ from cutoutd.settings.choices import (
     HostedProvider,
     LogFormat,
     LogLevel,
+    Names,
     OnConflict,
     Order,
     Originals,
@@ -284,6 +285,11 @@ class Folder(_Table):
         strict=False,
         description="When a file that is not ours has a cutout's name.",
     )
+    names: Names = Field(
+        default=Names.AUTO,
+        strict=False,
+        description="How close names keep to the sources' where another system refuses them.",
+    )
     originals: Originals = Field(
         default=Originals.KEEP, strict=False, description="What becomes of an original that is done."
     )
@@ -316,6 +322,11 @@ class Folder(_Table):
     def file_mode(self) -> int | None:
         """Permission bits of the files, or None for 0666 less the umask."""
         return int(self.mode, 8) if self.mode else None
+
+    @property
+    def has_portable_names(self) -> bool:
+        """Whether no result may have a name that Windows refuses."""
+        return self.names is Names.PORTABLE
 
     @property
     def subtrees(self) -> tuple[str, ...]:

@@ -1,0 +1,343 @@
+"""Names that the output refuses: each costs its own picture at most, and mostly gets a safe form."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.daemon import waits
+from cutoutd.errors import StorageError
+from cutoutd.jobs import JobState, Version
+from cutoutd.journal.decisions import Decision
+from cutoutd.journal.reader import Reader
+from cutoutd.publish.records import Records
+from tests.integration.parts import JPEG, NAME
+from tests.integration.share import Share
+from tests.integration.test_delivery import FAILURE, NEW, Desk
+from tests.integration.tools import need
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cutoutd.jobs import Job
+    from tests.conftest import FakeClock
+
+BAD = [
+    "a 10:30.jpg",
+    "what?.jpg",
+    "CON.jpg",
+    "com1.tar.jpg",
+    "<b>.jpg",
+    'say "hi".jpg',
+    "back\\slash.jpg",
+    "tab\t.jpg",
+]
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[[str], Share]]:
+    """Mounts shares that refuse names, and unmounts them at the end."""
+    shares: list[Share] = []
+
+    def attach(names: str) -> Share:
+        shares.append(Share(tmp_path, f"share-{len(shares)}", names=names))
+        shares[-1].attach()
+        return shares[-1]
+
+    yield attach
+    for share in shares:
+        share.detach()
+
+
+@pytest.fixture
+def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
+    """Makes deliveries that have begun, and ends them."""
+    made: list[Desk] = []
+
+    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
+        made.append(Desk(tmp_path, clock, **given))
+        made[-1].delivery.start()
+        return made[-1]
+
+    yield build
+    for desk in made:
+        desk.end()
+        desk.journal.close()
+
+
+def sidecar_of(desk: Desk, source: str) -> dict[str, Any]:
+    """The sidecar that speaks of a source."""
+    for path in desk.folder.output.rglob("*.json"):
+        document: dict[str, Any] = json.loads(path.read_bytes())
+        if document.get("source", {}).get("path") == source:
+            return document
+    raise AssertionError(source)
+
+
+def test_names_that_windows_refuses_are_published_in_a_portable_form(
+    mount: Callable[[str], Share], make: Callable[..., Desk]
+) -> None:
+    """Twenty of them before ten good ones: none waits, and each sidecar says what its name would have been."""
+    desk = make(output=str(mount("windows").mount / "out"))
+    bad = [desk.deliver(name, NEW + name.encode()) for name in BAD]
+    bad += [desk.deliver(f"12:{number}.jpg", NEW) for number in range(12)]
+    good = [desk.deliver(f"good {number}.jpg", NEW) for number in range(10)]
+    assert {desk.job(job).state for job in (*bad, *good)} == {JobState.DONE}
+    assert desk.delivery.lull.why == ""
+    assert {"a 10_30.png", "what_.png", "CON_.png", "com1_.tar.png", "_b_.png", "back_slash.png"} <= set(
+        desk.files()
+    )
+    said = sidecar_of(desk, "a 10:30.jpg")
+    assert said["outputs"][0]["path"] == "a 10_30.png"
+    assert any("a 10:30.png" in warning for warning in said["warnings"])
+    assert sidecar_of(desk, "good 1.jpg")["warnings"] == []
+    assert desk.staged() == []
+
+
+def test_sources_whose_portable_names_meet_get_a_result_each(
+    mount: Callable[[str], Share], make: Callable[..., Desk]
+) -> None:
+    """By case, by a replaced sign, by a directory's end: none replaces another's."""
+    desk = make(output=str(mount("windows").mount / "out"))
+    sources = ["a:b.jpg", "a?b.jpg", "A_B.jpg", "d:/x.jpg", "d?/x.jpg", "D_/X.jpg", "e./x.jpg", "e/x.jpg"]
+    jobs = [desk.deliver(source, NEW + source.encode()) for source in sources]
+    assert {desk.job(job).state for job in jobs} == {JobState.DONE}
+    assert sorted(desk.files().values()) == sorted(NEW + source.encode() for source in sources)
+
+
+def test_a_later_version_replaces_the_result_that_has_a_portable_name(
+    mount: Callable[[str], Share], make: Callable[..., Desk]
+) -> None:
+    """It keeps its name, in the mirrored directory as well."""
+    desk = make(output=str(mount("windows").mount / "out"))
+    desk.deliver("10:30/a?.jpg", b"first")
+    desk.deliver("10:30/a?.jpg", b"second", source=JPEG * 2)
+    assert desk.files() == {"10_30/a_.png": b"second"}
+
+
+@pytest.mark.parametrize("rule", ["ascii", "short"])
+def test_a_name_that_a_disk_refuses_in_its_portable_form_gets_a_safe_one(
+    mount: Callable[[str], Share], make: Callable[..., Desk], rule: str
+) -> None:
+    """Old character sets and disks with short names: letters and digits, with a hash where some were lost."""
+    desk = make(output=str(mount(rule).mount / "out"))
+    sources = {
+        "ascii": [f"\u65e5\u672c/{letter}.jpg" for letter in "\u00e9\u65e5\u672c"],
+        "short": [f"{'d' * 150}/{letter * 150}.jpg" for letter in "ab"],
+    }[rule]
+    jobs = [desk.deliver(source, NEW + source.encode()) for source in sources]
+    assert {desk.job(job).state for job in jobs} == {JobState.DONE}
+    assert sorted(desk.files().values()) == sorted(NEW + source.encode() for source in sources)
+
+
+def test_portable_names_are_used_wherever_the_output_is(make: Callable[..., Desk]) -> None:
+    """`names = "portable"`: on any disk, in directories as well, for results, review and failures."""
+    desk = make(names="portable")
+    desk.deliver("aux/a 10:30.jpg", NEW)
+    desk.deliver("end. /b?.jpg", NEW, review=True)
+    job = desk.begin("aux/c|.jpg")
+    desk.delivery.explain(job, FAILURE)
+    desk.settle()
+    assert set(desk.files()) == {"aux_/a 10_30.png", "review/end__/b_.png"}
+    (record,) = (desk.folder.output / "failed").rglob("*.json")
+    assert record.relative_to(desk.folder.output).as_posix().startswith("failed/aux_/c_.jpg~")
+    assert "a 10:30" in sidecar_of(desk, "aux/a 10:30.jpg")["warnings"][0]
+
+
+def test_what_was_published_under_another_form_is_adopted(
+    mount: Callable[[str], Share], make: Callable[..., Desk]
+) -> None:
+    """A new journal knows it again by its sidecar, and nothing is cut twice."""
+    desk = make(output=str(mount("windows").mount / "out"))
+    desk.deliver("10:30/a?.jpg", NEW)
+    records = Records(
+        NAME, output=desk.folder.output, sidecar_dir=None, renditions=desk.folder.recipe().renditions
+    )
+    assert [(one.path, [result.path for result in one.published]) for one in records] == [
+        ("10:30/a?.jpg", ["10_30/a_.png"])
+    ]
+
+
+def test_a_failures_record_whose_name_is_refused_is_left_under_another(
+    mount: Callable[[str], Share], make: Callable[..., Desk]
+) -> None:
+    """And it goes when the picture is cut at last."""
+    desk = make(output=str(mount("windows").mount / "out"))
+    job = desk.begin("10:30/a?.jpg")
+    desk.delivery.explain(job, FAILURE)
+    desk.settle()
+    (record,) = (desk.folder.output / "failed").rglob("*.json")
+    assert json.loads(record.read_bytes())["source"]["path"] == "10:30/a?.jpg"
+    assert desk.journal.queue.undisposed(NAME) == []
+    desk.deliver("10:30/a?.jpg", NEW, source=JPEG * 2)
+    assert not record.exists()
+
+
+def test_a_doubtful_result_with_a_refused_name_is_reviewed_and_accepted(
+    mount: Callable[[str], Share], make: Callable[..., Desk]
+) -> None:
+    """Its name in `review/` and its name afterwards are both safe."""
+    desk = make(output=str(mount("windows").mount / "out"))
+    job = desk.deliver("10:30/a?.jpg", NEW, review=True)
+    assert set(desk.files()) == {"review/10_30/a_.png"}
+    decided = desk.journal.decisions.decide(job.id, Decision.ACCEPT)
+    assert decided is not None
+    desk.delivery.decide(decided)
+    desk.settle()
+    assert set(desk.files()) == {"10_30/a_.png"}
+
+
+@pytest.mark.parametrize("in_the_way", ["file", "broken-link", "link-in-a-ring"])
+def test_what_stands_where_a_directory_is_mirrored_costs_its_pictures_alone(
+    make: Callable[..., Desk], in_the_way: str
+) -> None:
+    """They fail with the reason; the folder does not rest."""
+    desk = make()
+    place = desk.folder.output / "shoot"
+    if in_the_way == "file":
+        place.write_bytes(b"theirs")
+    else:
+        place.symlink_to(place if in_the_way == "link-in-a-ring" else "nowhere")
+    refused = [desk.deliver(f"shoot/{number}.jpg", NEW) for number in range(3)]
+    good = desk.deliver("good.jpg", NEW)
+    assert {desk.job(job).state for job in refused} == {JobState.FAILED}
+    assert (desk.job(good).state, desk.delivery.lull.why) == (JobState.DONE, "")
+    assert {job.detail["failure"]["code"] for job in map(desk.job, refused)} == {"NameRefused"}
+
+
+@pytest.mark.parametrize("reserved", ["review", "failed"])
+def test_a_file_under_the_name_of_a_folder_of_ours_costs_what_goes_there_alone(
+    make: Callable[..., Desk], reserved: str
+) -> None:
+    """Doubtful ones fail; a failure without a place for its record is in the journal."""
+    desk = make()
+    (desk.folder.output / reserved).write_bytes(b"theirs")
+    job = desk.deliver("a.jpg", NEW, review=True) if reserved == "review" else desk.begin("a.jpg")
+    if reserved == "failed":
+        desk.delivery.explain(job, FAILURE)
+        desk.settle()
+    good = desk.deliver("good.jpg", NEW)
+    assert desk.job(job).state is JobState.FAILED
+    assert (desk.job(good).state, desk.delivery.lull.why) == (JobState.DONE, "")
+
+
+def test_a_path_that_is_too_long_on_the_output_side_is_shortened_or_fails_alone(
+    make: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """4,096 bytes with the output's own: shortened where that helps; a record is left where there is room for it."""
+    deep = tmp_path / "o" / "/".join(["o" * 200] * 8)
+    deep.mkdir(parents=True)
+    desk = make(output=str(deep / "out"))
+    shortened = _deliver_unseen(desk, "/".join(["i" * 200] * 12) + "/a.jpg")
+    refused = _deliver_unseen(desk, "/".join(["i" * 60] * 40) + "/a.jpg")
+    good = desk.deliver("good.jpg", NEW)
+    assert [desk.job(job).state for job in (shortened, refused, good)] == [
+        JobState.DONE,
+        JobState.FAILED,
+        JobState.DONE,
+    ]
+    assert desk.delivery.lull.why == ""
+    assert len(list((desk.folder.output / "failed").glob("picture~*.json"))) == 1
+
+
+def _deliver_unseen(desk: Desk, source: str) -> Job:
+    """The way of a picture that is not on the disk any more."""
+    desk.journal.acceptance.accept(NAME, [Version(path=source, size=len(JPEG), mtime_ns=1)])
+    job = next(job for job in Reader(desk.journal.store).jobs() if job.path == source)
+    desk.journal.queue.claim(job)
+    desk.delivery.deliver(job, desk.cut(job, NEW))
+    desk.settle()
+    return job
+
+
+def test_a_directory_that_may_not_be_written_costs_its_pictures_alone(make: Callable[..., Desk]) -> None:
+    """Its own attribute forbids it, to root as well, while plain names work beside it."""
+    need("chattr")
+    desk = make()
+    closed = desk.folder.output / "closed"
+    closed.mkdir()
+    if subprocess.run(["chattr", "+i", closed], check=False, capture_output=True).returncode:
+        pytest.skip("this file system has no such attribute")
+    try:
+        refused = desk.deliver("closed/a.jpg", NEW)
+        good = desk.deliver("good.jpg", NEW)
+    finally:
+        subprocess.run(["chattr", "-i", closed], check=True)
+    assert desk.job(refused).state is JobState.FAILED
+    assert (desk.job(good).state, desk.delivery.lull.why) == (JobState.DONE, "")
+
+
+def test_a_disk_that_refuses_plain_names_too_is_no_fault_of_a_name(
+    mount: Callable[[str], Share], make: Callable[..., Desk]
+) -> None:
+    """The folder rests, and the result gets its name when the disk is well again."""
+    share = mount("windows")
+    desk = make(output=str(share.mount / "out"))
+    job = desk.begin("a:.jpg")
+    cut = desk.cut(job, NEW)
+    share.fail(22, "create,rename,mkdir")
+    desk.delivery.deliver(job, cut)
+    desk.settle()
+    assert desk.job(job).state is JobState.RETRY
+    assert desk.delivery.lull.why != ""
+    share.heal()
+    desk.clock.advance(60)
+    desk.journal.queue.wake_rested()
+    again = desk.deliver("a:.jpg", NEW)
+    assert (desk.job(again).state, set(desk.files())) == (JobState.DONE, {"a_.png"})
+
+
+def test_a_retried_deed_does_not_lengthen_a_folders_rest(make: Callable[..., Desk]) -> None:
+    """One plan that is refused time after time: the folder rested once for it, and goes on after that."""
+    desk = make(faults=[StorageError("it does not answer") for _ in range(40)])
+    desk.deliver("a.jpg", NEW)
+    for _ in range(20):
+        desk.clock.advance(StorageError.delay_s + 1)
+        desk.poke()
+        desk.settle()
+    assert not desk.delivery.lull.holds
+
+
+def test_a_result_that_another_program_holds_waits_alone(
+    mount: Callable[[str], Share], make: Callable[..., Desk]
+) -> None:
+    """As an image editor does on a share of Windows: EACCES over that file alone; the others are published."""
+    share = mount("windows")
+    desk = make(output=str(share.mount / "out"))
+    desk.deliver("a.jpg", b"first")
+    share.fail(13, "rename", only="/out/a.png")
+    job = desk.begin("a.jpg", JPEG * 2)
+    desk.delivery.deliver(job, desk.cut(job, b"second", source=JPEG * 2))
+    desk.settle()
+    good = desk.deliver("good.jpg", NEW)
+    assert (desk.job(job).state, desk.job(good).state) == (JobState.PUBLISHING, JobState.DONE)
+    assert desk.delivery.lull.why == ""
+    share.heal()
+    desk.clock.advance(11)
+    desk.poke()
+    desk.settle()
+    assert (desk.job(job).state, desk.files()["a.png"]) == (JobState.DONE, b"second")
+
+
+def test_a_result_that_stays_held_fails_alone_in_the_end(
+    mount: Callable[[str], Share], make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The earlier version stays as it is, and nothing stays staged."""
+    monkeypatch.setattr(waits, "HELD_TRIES", 3)
+    share = mount("windows")
+    desk = make(output=str(share.mount / "out"))
+    desk.deliver("a.jpg", b"first")
+    share.fail(13, "rename", only="/out/a.png")
+    job = desk.begin("a.jpg", JPEG * 2)
+    desk.delivery.deliver(job, desk.cut(job, b"second", source=JPEG * 2))
+    for _ in range(4):
+        desk.settle()
+        desk.clock.advance(11)
+        desk.poke()
+    desk.settle()
+    assert (desk.job(job).state, desk.job(job).detail["failure"]["code"]) == (JobState.FAILED, "TargetHeld")
+    assert (desk.files(), desk.staged()) == ({"a.png": b"first"}, [])
