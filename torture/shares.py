@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.acceptance.conftest import Daemon, bench_in
+from tests.acceptance.test_idle import written
 from tests.acceptance.test_shares import POLL_S, Site, hang_and_come_back, one_cycle
 from tests.integration.share import Share
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 CYCLES: Final = 50
 SOON_S: Final = 50.0
 LATE_S: Final = 100.0
+IDLE_S: Final = 60.0
 PROMISE: Final = "a share costs its own folder alone; 0 lost, 0 cut again; one owner at a time"
 HANGS: Final = ("read", "open", "getattr,readdir", "write", "fsync", "create", "rename")
 
@@ -120,6 +122,35 @@ def hangs(campaign: Campaign, site: Site, operations: str) -> None:
                 daemon.end(signal.SIGKILL)
 
 
+def idle(campaign: Campaign, site: Site) -> None:
+    """Nothing to do and nobody else there: nothing is written."""
+    daemon = Daemon(site.bench, "--config", site.config)
+    try:
+        site.put("a.jpg")
+        site.bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
+        time.sleep(5.0)
+        roots = (site.share.far, site.bench.input, site.bench.output, site.bench.root / "state-dir")
+        before, used_s = written(*roots), cpu_s(daemon.process.pid)
+        time.sleep(IDLE_S)
+        after = written(*roots)
+        changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+        campaign.counts["files written while idle"] = len(changed)
+        campaign.counts["supervisor's share of a core while idle, %"] = round(
+            100 * (cpu_s(daemon.process.pid) - used_s) / IDLE_S, 2
+        )
+        campaign.check(f"written while idle: {changed}", held=not changed)
+        campaign.check("the daemon did not end in order", held=daemon.end() == 0)
+    finally:
+        if daemon.process.poll() is None:
+            daemon.end(signal.SIGKILL)
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of a core that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def silence(campaign: Campaign, site: Site, number: signal.Signals) -> None:
     """The owner falls silent; the other machine takes over, and the first finds out when it comes back."""
     bench = site.bench
@@ -160,6 +191,7 @@ def main(arguments: list[str]) -> int:
     campaign = Campaign()
     root = Path(tempfile.mkdtemp(prefix="torture-shares-"))
     steps: list[tuple[str, Callable[[Site], None]]] = [
+        ("idle", partial(idle, campaign)),
         ("cycles", partial(cycles, campaign, count=count)),
         *((f"hang in {one}", partial(hangs, campaign, operations=one)) for one in HANGS),
         *((f"silence by {one.name}", partial(silence, campaign, number=one)) for one in SILENCES),

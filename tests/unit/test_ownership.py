@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cutoutd.intake.ownership import (
-    BEAT_S,
+    HEARTBEAT_S,
     LEASE_S,
     MAX_GAP_S,
     SILENCE_S,
@@ -34,7 +34,7 @@ def judged(found: Found) -> Verdict:
 
 def test_the_times_leave_room_for_each_other() -> None:
     """Three beats may fail before a lease ends, and that ends well before a successor loses patience."""
-    assert 3 * BEAT_S < LEASE_S < SILENCE_S - BEAT_S
+    assert 3 * HEARTBEAT_S < LEASE_S < SILENCE_S - HEARTBEAT_S
 
 
 @pytest.mark.parametrize(

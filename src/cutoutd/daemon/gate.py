@@ -46,6 +46,7 @@ class Gate:
         is_first_start: the journal did not know this folder before.
         first_run_us: when it began nevertheless, if a journal that was lost knew it.
         note: what its owner should know although it is open.
+        waits_for_owner: another machine works on it, so that it is to be looked at often enough to notice its end.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Gate:
         self._seen: FolderMemory | None = None
         self.mode: Mode | None = None
         self.note = ""
+        self.waits_for_owner = False
         self.roots: tuple[tuple[int, int], ...] = ()
 
     @property
@@ -100,6 +102,7 @@ class Gate:
         root = os.fspath(self._folder.input)
         status = os.stat(root)  # noqa: PTH116 -- also says that it is there at all
         mode = filesystems.watch_mode(root)
+        self.waits_for_owner = False
         closed = self._compare(root, marker.find(root, network=mode.network)) or self._hold(root)
         if closed is not None:
             return closed
@@ -170,6 +173,7 @@ class Gate:
         else:
             tenure = self._tenancy.attend(root, seen.marker)
         self.note = tenure.note if tenure.ours else ""
+        self.waits_for_owner = not tenure.ours
         return None if tenure.ours else (Watching.STANDING_BY, tenure.note)
 
     def _check_room(self) -> tuple[Watching, str] | None:

@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from cutoutd.errors import CutoutdError
-from cutoutd.intake.ownership import BEAT_S
+from cutoutd.intake.ownership import HEARTBEAT_S
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Keeper:
-    """The sign of life of one folder.
+    """Looks after the hold on one folder, and answers machines that ask.
 
     Args:
         folder: its name.
@@ -67,7 +67,7 @@ class Keeper:
             self._lost()
 
     def _keep(self) -> None:
-        while not self._ended.wait(BEAT_S):
+        while not self._ended.wait(HEARTBEAT_S):
             try:
                 kept = self._tenancy.renew()
             except (OSError, CutoutdError) as error:

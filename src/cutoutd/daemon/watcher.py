@@ -20,6 +20,7 @@ from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.daemon.suspects import Suspects
 from cutoutd.errors import CutoutdError, JournalError, OutputError
 from cutoutd.intake import filesystems
+from cutoutd.intake.ownership import HEARTBEAT_S
 from cutoutd.intake.watch import UnwatchableError, Watch
 from cutoutd.logs import get
 from cutoutd.settings.choices import Existing
@@ -322,7 +323,10 @@ class Watcher:
         self._arrivals = None
         self._arm_again_s = None
         self._suspects.clear()
-        self._next_scan_s = self._clock.monotonic_s() + self._folder.poll_interval_s
+        interval_s = self._folder.poll_interval_s
+        if self._gate.waits_for_owner:
+            interval_s = min(interval_s, HEARTBEAT_S)
+        self._next_scan_s = self._clock.monotonic_s() + interval_s
         self._earliest_scan_s = self._next_scan_s
         self.standing = replace(self.standing, settling=0, held_up=())
         self._stand(watching, why)

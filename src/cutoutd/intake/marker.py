@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import StorageError
+from cutoutd.intake.beside import DRAFT, NO_LINKS, open_to_read, write_new
 from cutoutd.intake.ownership import owner_from_json
 
 if TYPE_CHECKING:
@@ -25,15 +26,13 @@ if TYPE_CHECKING:
 
 NAME: Final = ".cutoutd-folder"
 SCHEMA: Final = "cutoutd.folder/1"
+HELD_SCHEMA: Final = "cutoutd.folder/2"
+"""While an owner holds the folder that writes nothing unless it is asked: an earlier version, which would take the
+folder from it after a minute, does not know this schema and stands by."""
 
 _MAX_BYTES: Final = 4096
 _BYTES: Final = 1024
 """A marker always has this size: it is renewed in place, and where a size is cached none is read in part."""
-
-_NEW: Final = ".new"
-_NO_LINKS: Final = frozenset(
-    {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EMLINK}
-)
 
 
 class Action(Enum):
@@ -134,8 +133,10 @@ class Marker:
 
 def text(uuid: str, owner: Owner | None = None) -> str:
     """What the marker of this UUID holds."""
-    said = {"schema": SCHEMA, "uuid": uuid} | ({"owner": owner.to_json()} if owner is not None else {})
-    return json.dumps(said)
+    if owner is None:
+        return json.dumps({"schema": SCHEMA, "uuid": uuid})
+    schema = HELD_SCHEMA if owner.is_silent else SCHEMA
+    return json.dumps({"schema": schema, "uuid": uuid, "owner": owner.to_json()})
 
 
 def find(root: str, *, network: bool) -> Found:
@@ -216,36 +217,6 @@ def inscribe(directory: int, root: str, uuid: str, owner: Owner) -> None:
         _replace(directory, owner.run, said, name=_take_name)
 
 
-def claim(directory: int, name: str, run: str) -> None:
-    """Make a file beside the marker that holds who made it, unless another has; read afterwards whose it is.
-
-    It is a second name for a file that is written already, so that no crash leaves it without its word. Where the file
-    system has no second names it is made empty and then written: making it is all that only one machine can do there.
-
-    Args:
-        directory: descriptor of the root.
-        name: of the file.
-        run: to write.
-
-    Raises:
-        FileExistsError: another has; shares may use any other word for it.
-        OSError: it cannot be written.
-    """
-    new = f"{name}.{run}{_NEW}"
-    _write(directory, new, run.encode())
-    try:
-        os.link(new, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return  # another machine has tidied ours away, and is about to claim for itself
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        _write(directory, name, run.encode())
-    finally:
-        with suppress(OSError):  # whoever claims next removes it
-            os.unlink(new, dir_fd=directory)
-
-
 def tidy(root: str) -> None:
     """Remove what a crash within the above may have left; to be called once when a folder is found healthy.
 
@@ -259,7 +230,7 @@ def tidy(root: str) -> None:
 
 def is_draft(name: str) -> bool:
     """Whether a file is one of those that the above write aside and give their name later."""
-    return name.startswith(f"{NAME}.") and name.endswith(_NEW)
+    return name.startswith(f"{NAME}.") and name.endswith(DRAFT)
 
 
 @contextmanager
@@ -284,9 +255,7 @@ def read_in(directory: int, root: str) -> Marker | None:
         OSError: the marker cannot be read.
     """
     try:
-        descriptor = os.open(
-            NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
-        )
+        descriptor = open_to_read(directory, NAME)
     except FileNotFoundError:
         return None
     try:
@@ -298,7 +267,11 @@ def read_in(directory: int, root: str) -> Marker | None:
         held = json.loads(raw)
     except ValueError:
         held = None
-    if isinstance(held, dict) and held.get("schema") == SCHEMA and isinstance(held.get("uuid"), str):
+    if (
+        isinstance(held, dict)
+        and held.get("schema") in (SCHEMA, HELD_SCHEMA)
+        and isinstance(held.get("uuid"), str)
+    ):
         return Marker(uuid=held["uuid"], owner=owner_from_json(held.get("owner")))
     raise StorageError(
         "this is not a marker of ours, or a damaged one",
@@ -328,24 +301,14 @@ def _overwrite(directory: int, said: bytes) -> bool:
 
 
 def _replace(directory: int, mark: str, said: bytes, *, name: Callable[[int, str], None]) -> None:
-    new = f"{NAME}.{mark}{_NEW}"
+    new = f"{NAME}.{mark}{DRAFT}"
     try:
-        _write(directory, new, said)
+        write_new(directory, new, said)
         name(directory, new)
     finally:
         with suppress(FileNotFoundError):
             os.unlink(new, dir_fd=directory)
     _sync(directory)
-
-
-def _write(directory: int, name: str, said: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(name, flags, 0o666, dir_fd=directory)
-    try:
-        os.write(descriptor, said)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _give_name(directory: int, new: str) -> None:
@@ -355,7 +318,7 @@ def _give_name(directory: int, new: str) -> None:
     except (FileExistsError, FileNotFoundError):
         return  # another machine was first, and may have tidied ours away
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in NO_LINKS:
             raise
         # A file system without hard links: two that begin at the same moment can only read afterwards
         # what has become of it.

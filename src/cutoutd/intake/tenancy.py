@@ -1,8 +1,9 @@
 """This machine's hold on one folder: claims it, keeps it alive, proves it before a publication, gives it up.
 
 A term is claimed by creating ``.cutoutd-folder.term-N``, which the file system lets only one machine do, and
-lost when a successor, with the next term's claim in hand, removes it. The marker says to all who the owner is
-and carries its beat, but a beat written late, by a machine that slept over it, gives nobody a right.
+lost when a successor, with the next term's claim in hand, removes it. The marker says to all who the owner is and
+which challenge it answered last, but an answer written late, by a machine that slept over it, gives nobody a right.
+Nothing is written while nobody asks: that the hold stands is read.
 
 It must not decide whose turn it is (`cutoutd.intake.ownership` does), and starts no thread.
 """
@@ -18,8 +19,8 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.clock import rfc3339
 from cutoutd.errnos import READ_ONLY
 from cutoutd.errors import TemporaryError
-from cutoutd.intake import marker
-from cutoutd.intake.ownership import BEAT_S, LEASE_S, Found, Owner, Succession, Verdict
+from cutoutd.intake import beside, challenge, marker
+from cutoutd.intake.ownership import LEASE_S, Found, Owner, Succession, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
 
 _BEGINS: Final = "another machine begins to work on this folder"
 _UNSEEN: Final = "the input is read-only, so it cannot be seen whether another machine works on it too"
+_CANNOT_ASK: Final = (
+    "; the input is read-only here, so this machine cannot ask whether it still does: if it never comes back, remove "
+    f"{marker.NAME} where the folder can be written to"
+)
+_FORGOTTEN_S: Final = 120.0
+"""A machine that stands by asks every few seconds: one whose answered challenge lies for so long is gone."""
+
 _MAX_HOST: Final = 64
 _MAX_RUN: Final = 64
 
@@ -72,6 +80,9 @@ class Tenancy:
         self._lock = threading.Lock()
         self._owner: Owner | None = None
         self._renewed_s = 0.0
+        self._left: str | None = None
+        self._unasked = ""
+        self._answered: tuple[str, float] | None = None
         self._place: tuple[str, str] | None = None
         self._read_only = False
         self.inherited = False
@@ -100,7 +111,7 @@ class Tenancy:
             if there is None or there.uuid != uuid:
                 self._owner = None
                 raise NotOwnerError("the folder's marker has changed")
-            if self._owner is not None and self._keep(directory, root, uuid, begun_s):
+            if self._owner is not None and self._keep(directory, root, there, begun_s):
                 return Tenure(ours=True)
             if not may_claim:
                 return Tenure(ours=False, note="it has to be claimed anew")
@@ -154,42 +165,71 @@ class Tenancy:
         """
         with self._lock:
             owner, place, self._owner = self._owner, self._place, None
-            if owner is None or place is None:
+            left, self._left = self._left, None
+            if place is None or (owner is None and left is None):
                 return
             root, uuid = place
             with marker.opened(root) as directory:
-                if _claimant(directory, owner.term) == self._run:
+                if left is not None:
+                    with suppress(OSError):  # the owner answers it, and removes it in the end
+                        challenge.remove(directory, left)
+                if owner is not None and _claimant(directory, owner.term) == self._run:
                     marker.inscribe(directory, root, uuid, replace(owner, released=True))
                     _drop(directory, owner.term)
+                    with suppress(OSError):  # nobody is left to answer it
+                        challenge.remove(directory)
 
-    def _keep(self, directory: int, root: str, uuid: str, begun_s: float) -> bool:
-        """Renew the hold; False if it has ended."""
+    def _keep(self, directory: int, root: str, there: marker.Marker, begun_s: float) -> bool:
+        """See that the hold stands, and answer who asks; False if it has ended."""
         owner = self._owner
         assert owner is not None  # noqa: S101 -- the caller has looked
-        if begun_s - self._renewed_s >= LEASE_S or _claimant(directory, owner.term) != self._run:
+        overslept = begun_s - self._renewed_s >= LEASE_S
+        succeeded = _claimant(directory, owner.term) != self._run or _is_later(directory, there.owner, owner)
+        if overslept or succeeded:
+            if not overslept:
+                self._succession.expect_late_answers()
             self._owner = None
             return False
-        if begun_s - self._renewed_s < BEAT_S / 2:
-            return True
-        owner = replace(owner, beat=owner.beat + 1)
-        try:
-            marker.inscribe(directory, root, uuid, owner)
-        except OSError as error:
-            if error.errno not in READ_ONLY:
-                raise
-            self._owner = None  # the share may be another machine's to write to
-            return False
+        asked = challenge.standing(directory)
+        # Somebody asks, or the marker is not as we wrote it: a sync service or a machine that woke up has written.
+        if asked not in (None, owner.answered) or there.owner != owner:
+            owner = replace(owner, beat=owner.beat + 1, answered=asked or owner.answered)
+            try:
+                marker.inscribe(directory, root, there.uuid, owner)
+            except OSError as error:
+                if error.errno not in READ_ONLY:
+                    raise
+                self._owner = None  # the share may be another machine's to write to
+                return False
         self._owner, self._renewed_s = owner, begun_s
+        self._tidy(directory, asked)
         return self.is_held  # not if writing it took so long that others may have lost patience
+
+    def _tidy(self, directory: int, asked: str | None) -> None:
+        """Remove a challenge whose machine has gone without a word."""
+        now_s = self._clock.monotonic_s()
+        if asked is None:
+            self._answered = None
+        elif self._answered is None or self._answered[0] != asked:
+            self._answered = (asked, now_s)
+        elif now_s - self._answered[1] >= _FORGOTTEN_S:
+            self._answered = None
+            with suppress(OSError):  # it harms nobody
+                challenge.remove(directory, asked)
 
     def _seek(self, directory: int, root: str, uuid: str, owner: Owner | None, begun_s: float) -> Tenure:
         """Claim the folder if it is our turn."""
-        found = Found(owner=owner, claimants=_claimants(directory, owner))
+        found = Found(
+            owner=owner, claimants=_claimants(directory, owner), challenge=challenge.standing(directory)
+        )
         slept = owner is not None and owner.run == self._run and _claimant(directory, owner.term) == self._run
         verdict = self._succession.judge(found, self._clock.monotonic_s(), own_claim_stands=slept)
         self._read_only = False
         if verdict is Verdict.WAIT:
-            return Tenure(ours=False, note=_who(owner))
+            return Tenure(ours=False, note=_who(owner) + self._unasked)
+        if verdict is Verdict.ASK:
+            self._ask(directory)
+            return Tenure(ours=False, note=_who(owner) + self._unasked)
         try:
             claimed = _claim(directory, found.next_term, self._run)
         except OSError as error:
@@ -199,6 +239,15 @@ class Tenancy:
         if not claimed or not self._succeed(directory, root, uuid, found, begun_s):
             return Tenure(ours=False, note=_BEGINS)
         return Tenure(ours=True)
+
+    def _ask(self, directory: int) -> None:
+        """Leave a challenge; the next looks see whether it is answered."""
+        try:
+            self._left, self._unasked = challenge.leave(directory, self._run, _host()), ""
+        except OSError as error:
+            if error.errno not in READ_ONLY:
+                raise
+            self._unasked = _CANNOT_ASK
 
     def _succeed(self, directory: int, root: str, uuid: str, found: Found, begun_s: float) -> bool:
         """With the term's claim in hand: see that all is as it was, end earlier terms, and say who we are."""
@@ -210,20 +259,32 @@ class Tenancy:
         _drop_before(directory, term)
         settled = self._succession.knew_as_much(before)
         owner = Owner(
-            host=os.uname().nodename[:_MAX_HOST],
+            host=_host(),
             run=self._run,
             term=term,
             beat=0,
             since=rfc3339(self._clock.now_us()),
             settled=settled,
             released=False,
+            answered="",
         )
         marker.inscribe(directory, root, uuid, owner)
         if _claimant(directory, term) != self._run:
             return False
-        self._owner, self._renewed_s = owner, begun_s
+        with suppress(OSError):  # then it is answered at the next look
+            challenge.remove(directory)
+        self._owner, self._renewed_s, self._left = owner, begun_s, None
         self.inherited = self.inherited or not settled
         return self.is_held
+
+
+def _host() -> str:
+    return os.uname().nodename[:_MAX_HOST]
+
+
+def _is_later(directory: int, there: Owner | None, owner: Owner) -> bool:
+    """Whether a successor is at work although our claim is still there, as where a sync service brought it back."""
+    return there is not None and there.term > owner.term and _claimant(directory, there.term) == there.run
 
 
 def _who(owner: Owner | None) -> str:
@@ -241,7 +302,7 @@ def _name(term: int) -> str:
 def _claim(directory: int, term: int, run: str) -> bool:
     """Claim a term; whether nobody else had."""
     try:
-        marker.claim(directory, _name(term), run)
+        beside.claim(directory, _name(term), run)
     except OSError:
         # SFTP has one word for every refusal, and NFS may say of a call that it repeated what is true of the first.
         claimant = _claimant(directory, term)
@@ -254,9 +315,7 @@ def _claim(directory: int, term: int, run: str) -> bool:
 def _claimant(directory: int, term: int) -> str | None:
     """The run that has claimed a term, or None; read, since a share may answer a mere look from its memory."""
     try:
-        descriptor = os.open(
-            _name(term), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
-        )
+        descriptor = beside.open_to_read(directory, _name(term))
     except FileNotFoundError:
         return None
     try:

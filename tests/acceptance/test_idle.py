@@ -1,0 +1,84 @@
+"""A daemon with nothing to do writes nothing, so that disks sleep and a sync service has nothing to send."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from cutoutd.intake import challenge, marker
+from cutoutd.intake.ownership import HEARTBEAT_S
+from tests.acceptance.conftest import Daemon, bench_in
+from tests.acceptance.test_shares import POLL_S, Site
+from tests.integration.share import Share
+from tests.integration.test_tenancy import names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.acceptance.conftest import Bench
+
+QUIET_S = 2.5 * HEARTBEAT_S
+
+
+def written(*roots: Path) -> dict[str, tuple[int, ...]]:
+    """Everything below some directories, with all that a write of any kind changes."""
+    paths = [path for root in roots for path in (root, *root.rglob("*"))]
+    return {
+        str(path): (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        for path in paths
+        for status in [path.lstat()]
+    }
+
+
+def test_an_idle_folder_is_not_written_to(bench: Bench, start: Callable[..., Daemon]) -> None:
+    """Neither input nor output nor the state directory, through two heartbeats and scans."""
+    config = bench.root / "cutoutd.toml"
+    config.write_text(
+        f'[[folder]]\nname = "a"\ninput = "{bench.input}"\noutput = "{bench.output}"\n'
+        'watch = "poll"\npoll_interval_s = 1\n'
+    )
+    bench.drop("a.jpg")
+    daemon = start("--config", config)
+    bench.wait_for(lambda: "a.png.json" in bench.results(), "the cutout")
+    time.sleep(2.0)  # what follows a cutout is over when nothing was written for so long
+    before = written(bench.input, bench.output, bench.root / "state")
+    time.sleep(QUIET_S)  # time itself is what is tried
+    assert written(bench.input, bench.output, bench.root / "state") == before
+    bench.drop("b.jpg", 1)
+    bench.wait_for(lambda: "b.png.json" in bench.results(), "the next cutout")
+    assert daemon.end() == 0
+    assert names(bench.input) == [marker.NAME, "a.jpg", "b.jpg"]
+
+
+def test_an_owner_that_scans_seldom_answers_a_challenge_soon(
+    bench: Bench, start: Callable[..., Daemon], tmp_path: Path
+) -> None:
+    """An hour between two scans of a share; whoever asks has an answer within a few heartbeats."""
+    share = Share(tmp_path)
+    share.attach()
+    try:
+        site = Site(bench, share)
+        usual = site.config.read_text()
+        site.config.write_text(usual.replace(f"poll_interval_s = {POLL_S}", "poll_interval_s = 3600"))
+        assert site.config.read_text() != usual
+        site.put("a.jpg")
+        first = start("--config", site.config)
+        bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
+        other = bench_in(tmp_path / "other", workers=None)
+        second = Daemon(other, "--config", site.config_of(other))
+        try:
+
+            def has_answered() -> bool:
+                said = json.loads((share.far / "in" / marker.NAME).read_text())
+                return bool(said["owner"]["answered"])
+
+            bench.wait_for(has_answered, "the answer")
+            assert second.end() == 0
+            assert challenge.NAME not in names(share.far / "in")
+        finally:
+            second.end()
+        assert first.end() == 0
+    finally:
+        share.detach()
