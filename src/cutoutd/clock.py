@@ -6,7 +6,10 @@ Nothing here sleeps. A wall clock may jump; whatever must not notice takes ``mon
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock:
@@ -28,10 +31,23 @@ class Clock:
         return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 
 
+def moment(us: int) -> datetime:
+    """UTC microseconds as a date; what is outside the years 1 to 9999 becomes their end."""
+    try:
+        return _EPOCH + timedelta(microseconds=us)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) if us > 0 else datetime.min.replace(tzinfo=UTC)
+
+
+def local(us: int) -> datetime:
+    """As `moment`, in this machine's time zone; in UTC where that has no such date."""
+    when = moment(us)
+    try:
+        return when.astimezone()
+    except (OverflowError, ValueError, OSError):
+        return when
+
+
 def rfc3339(us: int) -> str:
     """UTC microseconds as text with ``Z``, as every JSON of ours has it."""
-    return (
-        datetime.fromtimestamp(us / 1_000_000, tz=UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
+    return moment(us).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,7 +11,8 @@
     │   │   └── LimitError      a whole picture, but one we refuse: too large, or a format not allowed
     │   ├── LostError           the worker died over it
     │   ├── InferenceError      the model does not run on it
-    │   └── ReplyError          a hosted service sent back what is no matte of it
+    │   ├── ReplyError          a hosted service sent back what is no matte of it
+    │   └── UnforeseenError     an exception that nobody foresaw: a fault of ours
     ├── TemporaryError          may pass by itself; has a delay
     │   └── StorageError        a share or disk does not answer as it should
     │       ├── OutputError     the one that results go to: none of the folder's can be written
@@ -42,6 +43,8 @@ class CutoutdError(Exception):
     """
 
     title: ClassVar[str] = "Something went wrong"
+    ends_daemon: ClassVar[bool] = False
+    """It concerns the whole run, and not one file, command or record: the daemon ends."""
     advice: str = "Please report this with the log around it."
 
     def __init__(self, cause: str, *, path: Path | None = None, advice: str | None = None) -> None:
@@ -79,6 +82,7 @@ class SandboxError(UsageError):
     """This system lacks a layer of the sandbox, and the configuration demands all of them."""
 
     title = "The sandbox is not complete"
+    ends_daemon = True
     advice = (
         'Provide what is missing, or set [pool] sandbox = "auto" to work behind the layers that are there.'
     )
@@ -95,6 +99,7 @@ class ModelError(CutoutdError):
     """The model's file is missing, altered, or does not run."""
 
     title = "Model missing or altered"
+    ends_daemon = True
     advice = "Install cutoutd again, or see `cutoutd models verify`."
 
 
@@ -141,6 +146,16 @@ class ReplyError(PermanentError):
 
     title = "The hosted service sent back something unusable"
     advice = "The original is untouched. `cutoutd retry` asks the service again, which may cost again."
+
+
+class UnforeseenError(PermanentError):
+    """An exception that nobody foresaw; see `cutoutd.containment`."""
+
+    title = "A fault of cutoutd's own"
+    advice = (
+        "The original is untouched. Please report this with the line about it in the log; "
+        "`cutoutd retry` tries it again."
+    )
 
 
 class TemporaryError(CutoutdError):

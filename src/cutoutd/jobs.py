@@ -50,6 +50,11 @@ class Format(StrEnum):
         """Of a file's name, without the dot: the common one."""
         return {Format.JPEG: "jpg", Format.TIFF: "tif"}.get(self, self.value)
 
+    @classmethod
+    def of_extension(cls, extension: str) -> Format | None:
+        """The format whose files have this extension, without the dot; None if there is none."""
+        return next((one for one in cls if one.extension == extension.lower()), None)
+
     @property
     def max_side(self) -> int:
         """Pixels of width or height that the format, or its encoder, can hold."""
@@ -343,6 +348,11 @@ class Failure:
 
 
 Report = Cut | Exported | Unchanged | NeedsRoom | Failure
+
+
+def answers(task: Task, report: Report) -> bool:
+    """Whether a report is of a kind that its task can come to; any other is a lie of its worker's."""
+    return isinstance(report, Unchanged | NeedsRoom | Failure | (Cut if task.export is None else Exported))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -125,6 +125,7 @@ class Watched:
     def __init__(self) -> None:
         self.standing = Standing(watching=Watching.NATIVE, scanned=True)
         self.failure: BaseException | None = None
+        self.starts = 0
         self.has_settled = True
         self.roots: tuple[tuple[int, int], ...] = ()
         self.looked_at: list[str] = []
@@ -137,7 +138,9 @@ class Watched:
         self.recoveries = 0
 
     def start(self) -> None:
-        """Nothing to start."""
+        """Live, also after a death."""
+        self.failure = None
+        self.starts += 1
 
     def stop(self) -> None:
         """Nothing to stop."""

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import shutil
-import sqlite3
 import sys
 import threading
 import time
@@ -345,16 +344,26 @@ def test_one_look_at_a_folder_that_is_away_is_over(make: Callable[..., Intake]) 
     assert intake.watcher.has_settled
 
 
-def test_the_death_of_the_thread_is_reported(make: Callable[..., Intake]) -> None:
-    """The supervisor is woken to raise it; silence would lose files."""
+def test_the_death_of_the_thread_is_reported_and_a_new_start_looks_at_everything(
+    make: Callable[..., Intake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor is woken to start it again; silence would lose files."""
     intake = make(watch="poll")
     intake.begin()
-    intake.journal.store.close()
+
+    def explode(_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Gate, "check", explode)
     intake.woken.clear()
     intake.put("a.jpg")
     until(lambda: intake.watcher.failure is not None, "the thread to die")
-    assert isinstance(intake.watcher.failure, sqlite3.ProgrammingError)
+    assert isinstance(intake.watcher.failure, ZeroDivisionError)
     until(intake.woken.is_set, "the supervisor to be woken")
+    monkeypatch.undo()
+    intake.watcher.start()
+    until(lambda: states(intake.journal) == {"a.jpg": JobState.QUEUED}, "the picture")
+    assert intake.watcher.failure is None
 
 
 def test_a_stop_ends_the_thread_soon(make: Callable[..., Intake]) -> None:

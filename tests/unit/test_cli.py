@@ -15,7 +15,6 @@ from cutoutd.cli import app, check
 from cutoutd.cli.queue import open_journal, printable
 from cutoutd.cli.where import settings
 from cutoutd.clock import Clock
-from cutoutd.daemon.hotfolder import ThreadDiedError
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
@@ -51,7 +50,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (errors.StorageError, 5),
         (errors.PictureError, 5),
         (errors.SourceGoneError, 5),
-        (ThreadDiedError, 5),
         (JournalDamagedError, 5),
         (WorkersFailError, 5),
     ],

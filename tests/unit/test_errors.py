@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from cutoutd import errors
-from cutoutd.daemon.hotfolder import ThreadDiedError
 from cutoutd.errors import CutoutdError, SourceGoneError, StorageError, from_os_error
 from cutoutd.intake.watch import UnwatchableError
 from cutoutd.journal.store import JournalDamagedError
@@ -24,7 +23,6 @@ OWN: list[type[CutoutdError]] = [
     if issubclass(kind, CutoutdError) and kind.__module__ == errors.__name__
 ]
 ELSEWHERE: list[type[CutoutdError]] = [
-    ThreadDiedError,
     UnwatchableError,
     JournalDamagedError,
     WorkersFailError,
@@ -80,6 +78,7 @@ def test_the_name_of_a_kind_is_stable_and_unique() -> None:
         "Picture",
         "Limit",
         "Lost",
+        "Unforeseen",
         "Temporary",
         "Storage",
         "Output",

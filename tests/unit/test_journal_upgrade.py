@@ -18,21 +18,32 @@ from cutoutd.journal.store import FILE_NAME, SCHEMA_VERSION, JournalOlderError, 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock
 
-_SCHEMA_1 = Path(__file__).with_name("journal_schema_1.sql").read_text(encoding="utf-8")
+_SCHEMAS = {
+    version: Path(__file__).with_name(f"journal_schema_{version}.sql").read_text(encoding="utf-8")
+    for version in (1, 2)
+}
 _NAMES = (b"a.jpg", b"sub/b.tif", b"not-utf8-\xff.png")
 
 
+@pytest.fixture(params=sorted(_SCHEMAS))
+def version(request: pytest.FixtureRequest) -> int:
+    """Of an earlier schema."""
+    assert isinstance(request.param, int)
+    return request.param
+
+
 @pytest.fixture
-def earlier(tmp_path: Path) -> Path:
-    """A journal of schema 1 with three jobs, a name and a fact."""
+def earlier(tmp_path: Path, version: int) -> Path:
+    """A journal of an earlier schema with three jobs, a name, a command and a fact."""
     path = tmp_path / FILE_NAME
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(f"BEGIN;{_SCHEMA_1}PRAGMA user_version = 1;COMMIT;")
+        connection.executescript(f"BEGIN;{_SCHEMAS[version]}PRAGMA user_version = {version};COMMIT;")
         connection.executemany(
             "INSERT INTO job (folder, path, size, mtime_ns, state, accepted_us) VALUES ('f', ?, 1, 2, ?, 3)",
             zip(_NAMES, ("done", "queued", "failed"), strict=True),
         )
         connection.execute("INSERT INTO name VALUES (x'00ff', 'f', x'61')")
+        connection.execute("INSERT INTO command (verb, argument, posted_us) VALUES ('retry', '3', 4)")
         connection.execute("INSERT INTO fact VALUES ('paused', '1')")
         connection.commit()
     return path
@@ -46,17 +57,22 @@ def test_all_rows_are_there_afterwards(earlier: Path, clock: FakeClock) -> None:
         assert [os.fsencode(job.path) for job in jobs] == list(_NAMES)
         assert [job.state for job in jobs] == [JobState.DONE, JobState.QUEUED, JobState.FAILED]
         assert journal.commands.is_paused()
+        (command,) = journal.commands.pending()
+        assert (command.verb, command.argument) == ("retry", "3")
+        journal.commands.refuse(command, "no such job")
+        assert journal.commands.pending() == []
+        assert journal.commands.answer(command.id) == "no such job"
         journal.queue.upload(jobs[1].id, {"parcel": "x"})
         assert [job.id for job in journal.queue.uploading()] == [jobs[1].id]
     finally:
         journal.close()
 
 
-def test_the_earlier_file_is_kept(earlier: Path, clock: FakeClock) -> None:
+def test_the_earlier_file_is_kept(earlier: Path, version: int, clock: FakeClock) -> None:
     """As it was, under a name that says its version."""
     before = earlier.read_bytes()
     Journal(earlier.parent, run="r", clock=clock).close()
-    (kept,) = earlier.parent.glob("journal-v1-*.sqlite")
+    (kept,) = earlier.parent.glob(f"journal-v{version}-*.sqlite")
     assert kept.read_bytes() == before
     with closing(sqlite3.connect(earlier)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION

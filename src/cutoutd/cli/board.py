@@ -6,10 +6,10 @@ there is none.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.cli.queue import printable
+from cutoutd.clock import local
 from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:
@@ -146,13 +146,9 @@ def _last(job: Job, at_us: int) -> Line:
     return ((f"{_INDENT}last: ", _FAINT), (name, ""), (f" at {when}{doubtful}", _FAINT))
 
 
-def _here(us: int) -> datetime:
-    return datetime.fromtimestamp(us / 1_000_000, tz=UTC).astimezone()
-
-
 def _time(us: int) -> str:
-    return f"{_here(us):%H:%M:%S}"
+    return f"{local(us):%H:%M:%S}"
 
 
 def _day(us: int) -> str:
-    return f"{_here(us):%Y-%m-%d}"
+    return f"{local(us):%Y-%m-%d}"

@@ -86,5 +86,8 @@ def since(text: str, now_us: int) -> int:
         raise UsageError(
             f"{text!r} is no time", advice="Write 30m, 2h, 3d, 1w, today, or a date such as 2026-11-24."
         ) from None
-    here = when.astimezone() if when.tzinfo is None else when
-    return int(here.astimezone(UTC).timestamp() * 1_000_000)
+    try:
+        here = when.astimezone() if when.tzinfo is None else when
+        return int(here.astimezone(UTC).timestamp() * 1_000_000)
+    except (OverflowError, ValueError, OSError):  # a date near the ends of the calendar
+        return int(when.replace(tzinfo=UTC).timestamp() * 1_000_000)

@@ -8,9 +8,11 @@ the folder's own thread, since any look at a share may hang. It must not open so
 from __future__ import annotations
 
 import os
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd.containment import is_expected, one_by_one, report
 from cutoutd.errnos import IMPOSSIBLE_NAME
 from cutoutd.intake.scan import look
 from cutoutd.jobs import JobState, Version
@@ -71,12 +73,39 @@ class Adoption:
         self._published.clear()
         adopted = 0
         while batch := list(islice(records, BATCH)):
-            taken = [one for record in batch if (one := self._weigh(record)) is not None]
-            adopted += self._acceptance.adopt(folder.name, taken)
+            taken: list[Adopted] = []
+            one_by_one(batch, partial(self._take, taken), self._pass_over)
+            adopted += self._adopt(taken)
             if not proceeding():
                 return
         if adopted:
             self._log.info("folder.adopted", pictures=adopted)
+
+    def _take(self, taken: list[Adopted], record: Record) -> None:
+        one = self._weigh(record)
+        if one is not None:
+            taken.append(one)
+
+    def _adopt(self, taken: list[Adopted]) -> int:
+        """Have all taken over; where one of them cannot be, all but that one."""
+        try:
+            return self._acceptance.adopt(self._folder.name, taken)
+        except Exception as error:
+            if is_expected(error):
+                raise
+        counts: list[int] = []
+        one_by_one(
+            taken,
+            lambda one: counts.append(self._acceptance.adopt(self._folder.name, [one])),
+            lambda one, error: report(self._log, error, over="a record", path=one.version.path),
+        )
+        return sum(counts)
+
+    def _pass_over(self, record: Record, error: Exception) -> None:
+        """A record over which we fail says nothing: its source is cut."""
+        if isinstance(error, OSError):
+            raise error
+        report(self._log, error, over="a record", path=record.path)
 
     def _weigh(self, record: Record) -> Adopted | None:
         """What a record counts for, given those that were read before it: of two, the later one."""

@@ -2,16 +2,19 @@
 
     look -> known already? -> waits until it is quiet -> looked at once more, probed -> accepted
 
-Owned by the folder's watcher thread. It must not decide when to look, nor decode anything.
+Owned by the folder's watcher thread. A fault of ours over one file holds up that file alone. It must not decide when to
+look, nor decode anything.
 """
 
 from __future__ import annotations
 
 import os
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from cutoutd.containment import is_expected, report, unforeseen
 from cutoutd.daemon.pairing import Cut, LeaveOut, Pairing, Wait
 from cutoutd.daemon.standing import HeldUp
 from cutoutd.intake.probe import open_probe
@@ -22,12 +25,15 @@ from cutoutd.jobs import JobState, Version
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from cutoutd.clock import Clock
     from cutoutd.intake.rules import Rules
     from cutoutd.intake.scan import Seen
     from cutoutd.journal.acceptance import Acceptance
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 
 BATCH: Final = 500
 """So many acceptances share one transaction."""
@@ -115,7 +121,7 @@ class Arrivals:
             if no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
                 self._no_pictures[seen.path] = no_pictures[seen.path]
             else:
-                self._observe(seen)
+                self._over_one(seen.path, partial(self._observe, seen))
 
     def skip_all(self, before_us: int | None = None) -> None:
         """Write down what is there, and not known, as not to be cut.
@@ -144,18 +150,21 @@ class Arrivals:
             OSError: the folder cannot be read.
         """
         for path in paths:
-            if not self._rules.takes_file(path):
-                continue
-            try:
-                seen = look(self._root, path)
-            except OSError as error:
-                self._hold_up(path, error)
-                continue
-            if seen is None:
-                self._tracker.forget(path)
-            else:
-                self._observe(seen)
-                self._tracker.touch(path, self._clock.monotonic_s())
+            self._over_one(path, partial(self._look_at, path))
+
+    def _look_at(self, path: str) -> None:
+        if not self._rules.takes_file(path):
+            return
+        try:
+            seen = look(self._root, path)
+        except OSError as error:
+            self._hold_up(path, error)
+            return
+        if seen is None:
+            self._tracker.forget(path)
+        else:
+            self._observe(seen)
+            self._tracker.touch(path, self._clock.monotonic_s())
 
     def accept_the_quiet(self) -> int:
         """Have those accepted whose quiet time is over; returns how many.
@@ -181,23 +190,61 @@ class Arrivals:
         cut: list[Version] = []
         left_out: list[tuple[Version, str]] = []
         for path in due:
-            version = self._settled_or_held_up(path)
+            version = self._over_one(path, partial(self._settled_or_held_up, path))
             self._waits_for.pop(path, None)
-            match self._decided(path) if version is not None else None, version:
+            decided = self._over_one(path, partial(self._decided, path)) if version is not None else None
+            match decided, version:
                 case Cut(), Version() as taken:
                     cut.append(taken)
                 case LeaveOut(partner=partner), Version() as spared:
                     left_out.append((spared, partner))
-        done = []
+        done: list[Version] = []
         if cut:
-            self._acceptance.accept(self._folder, cut)
+            cut = self._written(cut, self._accept_all, _path_of)
             self._log.debug("files.accepted", count=len(cut))
         if left_out:
-            done = self._acceptance.leave_out(self._folder, left_out)
+            done = self._written(
+                left_out, partial(self._acceptance.leave_out, self._folder), _path_of_left_out
+            )
             self._log.debug("files.left-out", count=len(done))
         for version in (*cut, *done):
             self._tracker.forget(version.path)
         return len(cut)
+
+    def _accept_all(self, versions: list[Version]) -> list[Version]:
+        self._acceptance.accept(self._folder, versions)
+        return versions
+
+    def _written(
+        self,
+        items: list[Item],
+        write: Callable[[list[Item]], list[Version]],
+        path_of: Callable[[Item], str],
+    ) -> list[Version]:
+        """Write all down at once; one by one, where a fault of ours over one of them keeps the others from it."""
+        try:
+            return write(items)
+        except Exception as error:
+            if is_expected(error) or isinstance(error, OSError):
+                raise
+        done = [self._over_one(path_of(item), partial(write, [item])) or [] for item in items]
+        return [version for versions in done for version in versions]
+
+    def _over_one(self, path: str, deed: Callable[[], Value]) -> Value | None:
+        """Do something about one file; a fault of ours over it holds up this file alone."""
+        try:
+            return deed()
+        except Exception as error:
+            if is_expected(error) or isinstance(error, OSError):
+                raise
+            why = unforeseen(error).cause
+            if self._unreadable.get(path) != why:
+                report(self._log, error, over="a file", path=path)
+                self._unreadable[path] = why
+            now_s = self._clock.monotonic_s()
+            self._tracker.observe(path, 0, 0, now_s)
+            self._tracker.hold(path, now_s)
+            return None
 
     def _decided(self, path: str) -> Cut | LeaveOut | Wait | None:
         """What becomes of a settled file by its pair; None if it cannot be told now."""
@@ -286,3 +333,11 @@ class Arrivals:
         else:
             return self._version(seen)
         return None
+
+
+def _path_of(version: Version) -> str:
+    return version.path
+
+
+def _path_of_left_out(pair: tuple[Version, str]) -> str:
+    return pair[0].path

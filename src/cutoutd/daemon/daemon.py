@@ -273,7 +273,7 @@ class Daemon:
         return self._folders.active.values()
 
     def _roster(self, dead: frozenset[str]) -> Roster:
-        return Roster(self._journal, self._hot_folder, dead=dead, reloader=self._reloader)
+        return Roster(self._journal, self._hot_folder, dead=dead, reloader=self._reloader, clock=self._clock)
 
     def _take_over(self) -> frozenset[str]:
         """Take over what dead runs had in hand, and say which they were; may be called again."""
@@ -373,7 +373,7 @@ class Daemon:
             held_up={name: folder.standing.held_up for name, folder in self._folders.active.items()},
             closed={
                 name: standing.why
-                for name, folder in self._folders.active.items()
-                if not (standing := folder.shown).is_open
+                for name, standing in self._folders.standings().items()
+                if not standing.is_open
             },
         )

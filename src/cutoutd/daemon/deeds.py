@@ -1,16 +1,19 @@
 """The deeds of one folder's delivery: done in order by a thread of their own, and again later where a disk refused.
 
-It knows nothing of pictures or names. A deed can be done again from its beginning at any time.
+It knows nothing of pictures or names. A deed can be done again from its beginning at any time. One that fails by a fault
+of ours is logged and not done again; what becomes of its job is for whoever gave it to see to.
 """
 
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from cutoutd.containment import is_expected, report
+from cutoutd.daemon.threads import SupervisedThread
 from cutoutd.errors import StorageError
 from cutoutd.logs import get
 
@@ -44,7 +47,6 @@ class Deeds:
 
     Attributes:
         busy_since_s: when the deed under way was begun, in monotonic seconds; None: there is none.
-        failure: why the thread died, if it did.
     """
 
     def __init__(self, folder: str, clock: Clock, wake: Callable[[], None]) -> None:
@@ -56,9 +58,10 @@ class Deeds:
         self._given = 0
         self._finished = 0
         self._last: Sequence[Callable[[], object]] = ()
+        self._under_way = False
+        self._wants_end = False
         self.busy_since_s: float | None = None
-        self.failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=f"deliver {folder}", daemon=True)
+        self._thread = SupervisedThread(f"deliver {folder}", self._run, wake)
 
     @property
     def backlog(self) -> int:
@@ -71,12 +74,17 @@ class Deeds:
         return any(resting.needs_staged for resting in self._resting)
 
     @property
+    def failure(self) -> BaseException | None:
+        """Why the thread died, if it did."""
+        return self._thread.failure
+
+    @property
     def has_ended(self) -> bool:
         """Its thread is gone."""
-        return not self._thread.is_alive()
+        return self._thread.has_ended
 
     def start(self) -> None:
-        """Begin."""
+        """Begin; or go on after a death, without the deed that was under way."""
         self._thread.start()
 
     def stop(self, last: Sequence[Callable[[], object]]) -> None:
@@ -116,19 +124,30 @@ class Deeds:
         self._resting.append(_Resting(until_s=until_s, deed=deed, needs_staged=needs_staged))
 
     def _run(self) -> None:
+        if self._under_way:
+            self._is_over()
+        while not self._wants_end and (deed := self._next()) is not None:
+            self._under_way, self.busy_since_s = True, self._clock.monotonic_s()
+            self._contained(partial(self.attempt, deed))
+            # Not after a death: the folder must not look idle before that is known.
+            self._is_over()
+        self._wants_end = True
+        for last in self._last:
+            self._contained(last)
+
+    def _contained(self, deed: Callable[[], object]) -> None:
+        """Do something, and log what nobody foresaw."""
         try:
-            while (deed := self._next()) is not None:
-                self.busy_since_s = self._clock.monotonic_s()
-                self.attempt(deed)
-                # Not after an error that is not caught: the folder must not look idle before its death is known.
-                self._finished += 1
-                self.busy_since_s = None
-                self._wake()
-            for last in self._last:
-                last()
-        except BaseException as error:  # noqa: BLE001 -- a side thread's death must be heard: the supervisor raises it
-            self.failure = error
-            self._wake()
+            deed()
+        except Exception as error:
+            if is_expected(error):
+                raise
+            report(self._log, error, over="a step of the delivery")
+
+    def _is_over(self) -> None:
+        self._finished += 1
+        self._under_way, self.busy_since_s = False, None
+        self._wake()
 
     def _next(self) -> Deed | None:
         """The next deed: one whose rest is over, or the next that is given."""

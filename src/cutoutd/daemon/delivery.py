@@ -15,6 +15,7 @@ from cutoutd.daemon.deeds import Deeds
 from cutoutd.daemon.disposals import Disposals
 from cutoutd.daemon.endings import Endings
 from cutoutd.daemon.failures import INVENTED, FailureRecords
+from cutoutd.daemon.faulted import FaultedJobs
 from cutoutd.daemon.listener import Result
 from cutoutd.daemon.lull import Lull
 from cutoutd.daemon.reviews import DecidedReviews
@@ -114,6 +115,7 @@ class Delivery:
             wait=self._wait,
             prove=self._prove_or_fail,
         )
+        self._faulted = FaultedJobs(folder.name, journal, publisher, self._deeds, self._endings.explain)
         self._sweeping = Sweeping(folder.name, publisher, self._disposals, self._deeds)
         self._log = get(folder=folder.name)
 
@@ -163,9 +165,7 @@ class Delivery:
 
     def repair(self, job: Job) -> None:
         """Finish, or undo, what a run that died was giving its names."""
-        plan, sha256 = Plan.from_json(job.detail["plan"]), job.sha256 or ""
-        review, model = bool(job.detail["review"]), str(job.detail.get("model", ""))
-        self._deeds.give(partial(self._repair_plan, job, plan, sha256=sha256, review=review, model=model))
+        self._faulted.give(job, partial(self._repair, job))
 
     def sweep(self, dead: frozenset[str]) -> None:
         """Clear away what dead runs staged and no plan needs; after the repairs."""
@@ -174,26 +174,26 @@ class Delivery:
 
     def deliver(self, job: Job, cut: Cut) -> None:
         """Publish a cutout."""
-        self._deeds.give(partial(self._deliver, job, cut))
+        self._faulted.give(job, partial(self._deliver, job, cut))
 
     def leave(self, job: Job, sha256: str) -> None:
         """The source's bytes are those that are published already."""
-        self._deeds.give(partial(self._leave, job, sha256))
+        self._faulted.give(job, partial(self._leave, job, sha256))
 
     def dispose(self, job: Job) -> None:
         """Move or delete an original, or write the record of a failure, that an earlier run could not."""
         if job.state is JobState.FAILED:
-            self._deeds.give(partial(self._failures.leave_owed, job))
+            self._faulted.give(job, partial(self._failures.leave_owed, job))
         else:
-            self._deeds.give(partial(self._disposals.add, job, job.sha256 or ""))
+            self._faulted.give(job, partial(self._disposals.add, job, job.sha256 or ""))
 
     def explain(self, job: Job, failure: Failure) -> None:
         """Give a job up, and leave the reason where its owner finds it."""
-        self._deeds.give(partial(self._endings.explain, job, failure))
+        self._faulted.give(job, partial(self._endings.explain, job, failure))
 
     def decide(self, job: Job) -> None:
         """Carry out what a person decided about a doubtful cutout."""
-        self._deeds.give(partial(self._reviews.carry_out, job.id))
+        self._faulted.give(job, partial(self._reviews.carry_out, job.id))
 
     def disbelieve(self, job: Job) -> None:
         """Give a job up whose worker said what no honest one would."""
@@ -244,7 +244,7 @@ class Delivery:
             claims=plan.claims,
             detail={"plan": plan.to_json(), "review": cut.review, "model": publication.model},
         )
-        self._deeds.attempt(partial(self._carry_out, job, cut, publication, plan))
+        self._faulted.attempt(job, partial(self._carry_out, job, cut, publication, plan))
 
     def _carry_out(self, job: Job, cut: Cut, publication: Publication, plan: Plan) -> None:
         try:
@@ -253,9 +253,8 @@ class Delivery:
         except (NotOwnerError, NameRefusedError) as error:
             self._abandon(job, plan, error)
         except TargetTakenError:
-            self._deeds.give(
-                partial(self._publish, job, cut, publication)
-            )  # a stranger's file took a name in between: plan anew
+            # A stranger's file took a name in between: plan anew.
+            self._faulted.give(job, partial(self._publish, job, cut, publication))
         except ResultLostError:
             self._repair_plan(job, plan, sha256=cut.source.sha256, review=cut.review, model=publication.model)
         except TemporaryError as error:
@@ -264,7 +263,8 @@ class Delivery:
             else:
                 self._wait(job, error, partial(self._carry_out, job, cut, publication, plan))
         else:
-            self._deeds.attempt(
+            self._faulted.attempt(
+                job,
                 partial(
                     self._conclude,
                     job,
@@ -275,7 +275,7 @@ class Delivery:
                     warnings=(*cut.warnings, *plan.warnings),
                     why="; ".join(cut.quality.reasons) if cut.review else "",
                     seconds=cut.timings_ms.get("total", 0.0) / 1000,
-                )
+                ),
             )
 
     def _prove_or_fail(self) -> None:
@@ -305,7 +305,7 @@ class Delivery:
     def _wait(self, job: Job, error: TemporaryError, deed: Deed) -> None:
         """A plan that is written down is carried out, however long the disk or share takes to come back."""
         self._waits.add(job, error)
-        self._deeds.rest(deed, error.delay_s)
+        self._faulted.rest(job, deed, error.delay_s)
 
     def _conclude(
         self,
@@ -375,6 +375,15 @@ class Delivery:
             self._disposals.add(job, sha256)
         self._endings.say(job, JobState.UNCHANGED, "")
 
+    def _repair(self, job: Job) -> None:
+        self._repair_plan(
+            job,
+            Plan.from_json(job.detail["plan"]),
+            sha256=job.sha256 or "",
+            review=bool(job.detail["review"]),
+            model=str(job.detail.get("model", "")),
+        )
+
     def _repair_plan(self, job: Job, plan: Plan, *, sha256: str, review: bool, model: str) -> None:
         try:
             self._prove_or_fail()
@@ -386,7 +395,8 @@ class Delivery:
             return
         if recovery.verdict is Verdict.FINISHED:
             state = JobState.REVIEW if review else JobState.DONE
-            self._deeds.attempt(
+            self._faulted.attempt(
+                job,
                 partial(
                     self._conclude,
                     job,
@@ -394,7 +404,7 @@ class Delivery:
                     sha256=sha256,
                     published=recovery.standing,
                     model=model,
-                )
+                ),
             )
         else:
             self._journal.undo_publishing(job, standing=recovery.standing)

@@ -5,7 +5,12 @@ It must not wait or work; it looks into the journal and says which job comes nex
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
+
+from cutoutd.clock import Clock
+from cutoutd.containment import Guard
+from cutoutd.logs import get
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -20,10 +25,12 @@ class Dispatcher:
     Args:
         queue: the journal's jobs.
         newest_first: for each folder by name, whether its newest file comes first.
+        clock: its monotonic side, for pauses; the machine's by default.
     """
 
-    def __init__(self, queue: Queue, newest_first: Mapping[str, bool]) -> None:
+    def __init__(self, queue: Queue, newest_first: Mapping[str, bool], clock: Clock | None = None) -> None:
         self._queue = queue
+        self._guard = Guard(get(), clock or Clock())
         self._newest_first = newest_first
         self._turn = list(newest_first)
 
@@ -47,9 +54,13 @@ class Dispatcher:
         for name in list(self._turn):
             if name not in ready:
                 continue
-            job = self._queue.next_in(
-                name, newest_first=self._newest_first[name], answered_only=name in answered_only
+            look = partial(
+                self._queue.next_in,
+                name,
+                newest_first=self._newest_first[name],
+                answered_only=name in answered_only,
             )
+            job = self._guard.run(f"the queue of {name}", look, None)
             if job is None:
                 continue
             if job.alone and not pool_is_empty:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.containment import is_expected, report
 from cutoutd.errors import CutoutdError, TemporaryError
 from cutoutd.logs import get
 from cutoutd.publish.originals import Disposal, Outcome, delete_original
@@ -79,6 +80,13 @@ class Disposals:
             except TemporaryError as error:
                 self._rest(job, error)
                 return
+            except Exception as error:
+                if is_expected(error):
+                    raise
+                # It stays where it is; the journal has it, and the next start tries again.
+                report(self._log, error, over="an original", job=job.id, path=job.path)
+                self._waiting.popleft()
+                continue
             self._waiting.popleft()
             self._refusals = 0
             self._log.info("original.disposed", job=job.id, path=job.path, outcome=disposal.outcome.value)

@@ -11,10 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from cutoutd.daemon.revival import Revival
 from cutoutd.daemon.standing import Standing, Watching
-from cutoutd.errors import CutoutdError
 from cutoutd.jobs import Cut, Exported, Failure, Task
-from cutoutd.journal.store import JournalDamagedError
 from cutoutd.ports import Step
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from cutoutd.daemon.delivery import Delivery
     from cutoutd.daemon.keeper import Keeper
+    from cutoutd.daemon.revival import Part
     from cutoutd.jobs import Job, Report
     from cutoutd.journal.names import Names
     from cutoutd.ports import Lost
@@ -50,12 +50,6 @@ _DEEDS: Final = {
     Step.WRITE: "writing the result of",
     Step.SYNC: "syncing the result of",
 }
-
-
-class ThreadDiedError(CutoutdError):
-    """A folder's thread ended by a fault of ours; going on without it would lose files silently."""
-
-    title = "A part of the daemon failed"
 
 
 class Intake(Protocol):
@@ -157,6 +151,9 @@ class HotFolder:
         self._model = model
         self._roots: tuple[tuple[int, int], ...] = ()
         self._keeper = keeper
+        self._turns_awaited = 0
+        parts: dict[str, Part] = {"watcher": intake, "delivery": delivery}
+        self._revival = Revival(folder.name, parts if keeper is None else parts | {"keeper": keeper})
         self._awaited = 0
         self._left_behind: set[int] = set()
         self._waiting: frozenset[int] = frozenset()
@@ -212,9 +209,10 @@ class HotFolder:
     def standing(self) -> Standing:
         """How it stands, as its intake sees it, unless that hangs itself."""
         standing = self.intake.standing
-        if not self._trouble:
+        trouble = self._failed or self._trouble
+        if not trouble:
             return standing
-        return replace(standing, watching=Watching.STANDING_BY, why=self._trouble)
+        return replace(standing, watching=Watching.STANDING_BY, why=trouble)
 
     @property
     def is_there(self) -> bool:
@@ -304,20 +302,31 @@ class HotFolder:
             and delivery.backlog < BACKLOG_PER_WORKER * workers
         )
 
-    def check_alive(self) -> None:
-        """See that both threads live.
+    def look_after_threads(self, now_s: float) -> None:
+        """Start those of its threads again that have died, after a pause in which it stands by.
+
+        Args:
+            now_s: monotonic seconds.
 
         Raises:
-            ThreadDiedError: one does not.
-            JournalDamagedError: one met damage.
+            CutoutdError: one met what concerns the whole run, such as damage to the journal.
         """
-        failure = self.intake.failure or self.delivery.failure
-        if isinstance(failure, JournalDamagedError):
-            raise failure  # not the folder's
-        if failure is None and self._keeper is not None:
-            failure = self._keeper.failure
-        if failure is not None:
-            raise ThreadDiedError(f"folder {self.folder.name!r}: {failure!r}") from failure
+        if self._revival.look(now_s):
+            self._turns_awaited = self.intake.turns + 1
+
+    @property
+    def has_settled(self) -> bool:
+        """All that can be taken now has been taken; or nothing will be, since a thread dies time after time."""
+        if self._failed:
+            return self._revival.has_given_up
+        return self.intake.has_settled and not self.is_examined
+
+    @property
+    def _failed(self) -> str:
+        """Why it stands by after one of its threads has died; empty once it was looked at again."""
+        if self._revival.why or self.intake.turns >= self._turns_awaited:
+            return self._revival.why
+        return "one of its threads failed by a fault of ours, and was started again"
 
     def wants_new_workers(self) -> bool:
         """Whether input or staging directory are others than when this was last asked.

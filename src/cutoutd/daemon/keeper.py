@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from cutoutd.daemon.threads import SupervisedThread
 from cutoutd.errors import CutoutdError
 from cutoutd.intake.ownership import HEARTBEAT_S
 from cutoutd.logs import get
@@ -34,11 +35,15 @@ class Keeper:
         self._log = get(folder=folder)
         self._ended = threading.Event()
         self._release = False
-        self.failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=f"keep {folder}", daemon=True)
+        self._thread = SupervisedThread(f"keep {folder}", self._keep, lost)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why its thread died, if it did."""
+        return self._thread.failure
 
     def start(self) -> None:
-        """Begin."""
+        """Begin, also after a death."""
         self._thread.start()
 
     def stop(self, *, release: bool) -> None:
@@ -57,14 +62,7 @@ class Keeper:
     @property
     def has_ended(self) -> bool:
         """Its thread is gone."""
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
-        try:
-            self._keep()
-        except BaseException as error:  # noqa: BLE001 -- a side thread's death must be heard: the supervisor raises it
-            self.failure = error
-            self._lost()
+        return self._thread.has_ended
 
     def _keep(self) -> None:
         while not self._ended.wait(HEARTBEAT_S):

@@ -11,8 +11,10 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.containment import report, unforeseen
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
 from cutoutd.errors import ConfigurationError, CutoutdError
+from cutoutd.logs import get
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,7 +55,7 @@ class Reloader:
         self._shelf = shelf
         self._asked = False
         self._thread: threading.Thread | None = None
-        self._answer: Settings | Refusal | BaseException | None = None
+        self._answer: Settings | Refusal | None = None
 
     def ask(self) -> None:
         """Read anew soon; safe in a signal handler."""
@@ -64,16 +66,14 @@ class Reloader:
         """Begin to read if that was asked for; whether it has just begun."""
         if not self._asked or self._thread is not None:
             return False
-        self._asked = False
         self._answer = None
-        self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="reload", daemon=True)
+        thread.start()
+        self._asked, self._thread = False, thread
         return True
 
     def answer(self) -> Settings | Refusal | None:
         """What came of it, until `adopt` or `drop`; None: nothing was asked, or it is still being read."""
-        if isinstance(self._answer, BaseException):
-            raise self._answer
         return self._answer
 
     def adopt(self, settings: Settings) -> None:
@@ -94,8 +94,9 @@ class Reloader:
             self._answer = new
         except CutoutdError as error:
             self._answer = Refusal(why=str(error))
-        except BaseException as error:  # noqa: BLE001 -- a fault of ours: the supervisor raises it
-            self._answer = error
+        except Exception as error:  # noqa: BLE001 -- the one edge of this thread
+            report(get(), error, over="a reload")
+            self._answer = Refusal(why=str(unforeseen(error)))
         self._wake()
 
 

@@ -8,10 +8,14 @@ must not touch a folder itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
+from cutoutd.clock import Clock
+from cutoutd.containment import Guard
 from cutoutd.daemon.reload import Refusal
-from cutoutd.daemon.standing import Standing
+from cutoutd.daemon.standing import Standing, Watching
+from cutoutd.errors import UsageError
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
@@ -26,6 +30,13 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 
+_LEAVING: Final = Standing(why="what is in work under the earlier settings is finished first")
+_FAILED: Final = Standing(
+    watching=Watching.STANDING_BY,
+    why="it cannot be begun by a fault of ours; please report the line in the log. It is tried again",
+)
+
+
 class Roster:
     """The hot folders.
 
@@ -34,6 +45,7 @@ class Roster:
         make: puts a hot folder together; raises StorageError where the journal refuses, and is called again.
         dead: ids of the runs that have ended, whose staged files may go.
         reloader: reads the configuration anew, where that may be asked for.
+        clock: its monotonic side, for pauses; the machine's by default.
 
     Attributes:
         active: those whose jobs may be begun, by name.
@@ -46,12 +58,15 @@ class Roster:
         *,
         dead: frozenset[str] = frozenset(),
         reloader: Reloader | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._journal = journal
         self._make = make
         self._dead = dead
         self._reloader = reloader
         self._log = get()
+        self._has_begun = False
+        self._guard = Guard(self._log, clock or Clock())
         self.active: dict[str, HotFolder] = {}
         self._waiting: dict[str, Folder] = {}
         self._leaving: list[HotFolder] = []
@@ -72,13 +87,17 @@ class Roster:
 
     @property
     def is_settled(self) -> bool:
-        """Nobody is about to begin or to leave."""
-        return not (self._waiting or self._leaving or self._unseen)
+        """Nobody is about to begin or to leave, but for those that fail to begin."""
+        return not (self._waiting.keys() - self._failed or self._leaving or self._unseen)
+
+    @property
+    def _failed(self) -> set[str]:
+        return {name for name in self._waiting if self._guard.has_failed(f"the folder {name}")}
 
     def standings(self) -> dict[str, Standing]:
         """How each configured folder stands."""
-        why = "what is in work under the earlier settings is finished first"
-        return {name: Standing(why=why) for name in self._waiting} | {
+        failed = self._failed
+        return {name: _FAILED if name in failed else _LEAVING for name in self._waiting} | {
             name: folder.shown for name, folder in self.active.items()
         }
 
@@ -162,39 +181,57 @@ class Roster:
         if free:
             self._begin(free)
         for folder in [folder for folder in self._unseen if folder.intake.turns]:
-            undisposed = self._journal.queue.undisposed(folder.folder.name)
-            decided = self._journal.decisions.pending(folder.folder.name)
-            # Not before it was looked at: another machine may have the folder by now.
-            for job in self._unseen.pop(folder):
-                folder.delivery.repair(job)
-            folder.delivery.sweep(self._dead)
-            for job in undisposed:
-                folder.delivery.dispose(job)
-            for job in decided:
-                folder.delivery.decide(job)
+            self._guard.run(f"what {folder.folder.name} left", partial(self._take_up, folder), None)
 
-    def decide(self, number: int, decision: Decision) -> None:
+    def _take_up(self, folder: HotFolder) -> None:
+        """Have finished what earlier runs left; not before it was looked at: another machine may have it by now."""
+        undisposed = self._journal.queue.undisposed(folder.folder.name)
+        decided = self._journal.decisions.pending(folder.folder.name)
+        for job in self._unseen.pop(folder):
+            folder.delivery.repair(job)
+        folder.delivery.sweep(self._dead)
+        for job in undisposed:
+            folder.delivery.dispose(job)
+        for job in decided:
+            folder.delivery.decide(job)
+
+    def decide(self, number: int, decision: Decision) -> bool:
         """Have carried out what a person decided about a job in review; a folder that is not there does it later.
+
+        Returns:
+            Whether the job waits for a decision.
 
         Raises:
             StorageError: the journal refuses just now; to be called again.
         """
         job = self._journal.decisions.decide(number, decision)
         if job is None:
-            self._log.warning("review.not-there", job=number, decision=decision.value)
-            return
+            return False
         folder = self.active.get(job.folder)
         if folder is not None and folder not in self._unseen:
             folder.delivery.decide(job)
+        return True
 
     def _begin(self, free: Iterable[Folder]) -> None:
         unfinished = self._journal.queue.recover()
         for settings in free:
-            folder = self._make(settings)
-            folder.start()
+            folder = self._guard.run(
+                f"the folder {settings.name}",
+                partial(self._start, settings),
+                None,
+                passes=() if self._has_begun else (UsageError,),
+            )
+            if folder is None:
+                continue  # it waits, and is tried again
             del self._waiting[settings.name]
             self.active[settings.name] = folder
             self._unseen[folder] = [job for job in unfinished if job.folder == settings.name]
+        self._has_begun = True
+
+    def _start(self, settings: Folder) -> HotFolder:
+        folder = self._make(settings)
+        folder.start()
+        return folder
 
     def _has_left(self, folder: HotFolder) -> bool:
         if folder not in self._stopped and folder.delivery.is_idle:

@@ -1,24 +1,27 @@
 """The supervisor: gives jobs to workers, results to the folders' deliveries, and obeys people.
 
 One loop in the main thread. It must not touch a hot folder or an output itself, since any call on a
-share may hang: watchers and deliveries do, each in a thread of its folder.
+share may hang: watchers and deliveries do, each in a thread of its folder. A fault of ours over one report, one
+command or one part of a turn costs that alone.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.containment import Guard, is_expected, one_by_one, report, unforeseen
 from cutoutd.daemon.ages import Ages
+from cutoutd.daemon.commands import CommandHandler
 from cutoutd.daemon.dispatcher import Dispatcher
 from cutoutd.daemon.escalation import Escalation
 from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.tidying import Tidying
 from cutoutd.daemon.verdicts import Held, Verdicts
-from cutoutd.errors import StorageError
-from cutoutd.journal.commands import Verb
-from cutoutd.journal.decisions import Decision
+from cutoutd.errors import CutoutdError, StorageError
+from cutoutd.failure import failure_of
 from cutoutd.logs import get
 from cutoutd.notify import ServiceManager
 from cutoutd.ports import Finished
@@ -26,12 +29,12 @@ from cutoutd.ports import Finished
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.daemon.alarm import Alarm
+    from cutoutd.daemon.hotfolder import HotFolder
     from cutoutd.daemon.listener import Listener, Result
     from cutoutd.daemon.postroom import PostRoom
     from cutoutd.daemon.roster import Roster
     from cutoutd.daemon.statusfile import StatusFile
     from cutoutd.jobs import Job, JobState
-    from cutoutd.journal.commands import Command
     from cutoutd.journal.journal import Journal
     from cutoutd.ports import Pool, PoolEvent
 
@@ -106,7 +109,8 @@ class Supervisor:
         self._results = results
         self._heartbeat = heartbeat or Heartbeat(ServiceManager(), clock)
         self._alarm = alarm
-        self._dispatcher = Dispatcher(journal.queue, {})
+        self._dispatcher = Dispatcher(journal.queue, {}, clock)
+        self._commands = CommandHandler(journal, folders, listener)
         self._listener = listener
         self._status = status
         self._clock = clock
@@ -114,6 +118,7 @@ class Supervisor:
         limit_s = once.timeout_s if once is not None else None
         self._end_s = None if limit_s is None else clock.monotonic_s() + limit_s
         self._log = get()
+        self._guard = Guard(self._log, clock)
         self._ages = Ages(clock)
         self._in_hand: dict[int, Held] = {}
         self._escalation = Escalation(journal, post, results, clock, workers=pool.size)
@@ -123,8 +128,6 @@ class Supervisor:
         self._unheard: deque[PoolEvent] = deque()
         self._refused = ""
         self._doubtful: int | None = None
-        self._paused = journal.commands.is_paused()
-        self._data_version = -1
         self._next_tick_s = 0.0
         self.tally = Tally()
 
@@ -139,26 +142,37 @@ class Supervisor:
 
         Raises:
             ModelError: the model does not load.
-            CutoutdError: the workers do not start, or a folder's thread died.
+            CutoutdError: the workers do not start, or the journal is damaged.
         """
         tidying = Tidying(self._clock)
         try:
             while not self._is_over():
                 self._unheard.extend(self._pool.poll(TICK_S))
-                try:
-                    if self._turn():
-                        break
-                    self._refused = ""
-                except StorageError as error:
-                    # Nothing was lost by it: what is not written down yet is still in our hands.
-                    self._note_refusal(error)
-                self._beat()
+                if self._guarded_turn():
+                    break
                 tidying.look()
-            for folder in self._folders.everyone:
-                folder.check_alive()
+            self._look_after_threads()
+        except BaseException as error:
+            # Whatever is in hand may be to blame: the next start counts it, and in the end lets it be.
+            if not (isinstance(error, CutoutdError) and error.ends_daemon):
+                self._in_hand.clear()
+            raise
         finally:
             self._put_back_what_is_left()
             self._announce()
+
+    def _guarded_turn(self) -> bool:
+        """As `_turn`, whatever goes wrong in it."""
+        try:
+            is_over = self._guard.run("a turn of the main loop", self._turn, False)
+            self._refused = ""
+        except StorageError as error:
+            # Nothing was lost by it: what is not written down yet is still in our hands.
+            self._note_refusal(error)
+            is_over = False
+        if not self._guard.has_failed("a turn of the main loop"):
+            self._beat()  # else the service manager starts us anew
+        return is_over
 
     def _turn(self) -> bool:
         """Do what there is to do; whether, with ``once``, that was all.
@@ -173,13 +187,17 @@ class Supervisor:
             self._verdicts.give_another_chance()
         self._tick()
         self._announce()
-        if self._stop_at_s is None and self._folders.reconfigure(self._heartbeat):
+        if self._stop_at_s is None:
+            self._guard.run("a reload", self._reconfigure, None)
+        dispatched = self._stop_at_s is None and self._guard.run("the dispatcher", self._dispatch, False)
+        return self._once and not dispatched and self._is_exhausted()
+
+    def _reconfigure(self) -> None:
+        if self._folders.reconfigure(self._heartbeat):
             self._pool.recycle()  # they were bound to the old folders and limits
             self._next_tick_s = 0.0
             self._has_begun = False
             self._escalation.renew()
-        dispatched = self._stop_at_s is None and self._dispatch()
-        return self._once and not dispatched and self._is_exhausted()
 
     def _beat(self) -> None:
         if self._pool.facts is not None:
@@ -209,7 +227,7 @@ class Supervisor:
         folders = self._folders.everyone
         return (
             self._folders.is_settled
-            and all(folder.intake.has_settled and not folder.is_examined for folder in folders)
+            and all(folder.has_settled for folder in folders)
             and not self._in_hand
             and not self._verdicts.mourned
             and not self._results
@@ -241,17 +259,30 @@ class Supervisor:
         self._next_tick_s = now_s + TICK_S
         if (jump_s := self._ages.look()) != 0.0:
             self._log.warning("clock.jumped", seconds=round(jump_s, 1))
+        self._look_after_threads()
+        for part, deed in (
+            ("the watch over the folders", partial(self._watch_over_folders, now_s)),
+            ("the hosted route", self._look_at_hosted_route),
+            ("the folders", self._tend),
+            ("the commands", self._commands.look),
+            ("what rests", self._journal.queue.wake_rested),
+            ("the status", self._show),
+        ):
+            self._guard.run(part, deed, None)
+
+    def _look_after_threads(self) -> None:
+        now_s = self._clock.monotonic_s()
         for folder in self._folders.everyone:
-            folder.check_alive()
-        self._watch_over_folders(now_s)
+            folder.look_after_threads(now_s)
+
+    def _look_at_hosted_route(self) -> None:
         if not self._has_begun:
             self._escalation.begin(self._folders.active)
             self._has_begun = True
         self._escalation.look(self._folders.active)
+
+    def _tend(self) -> None:
         self._folders.tend({held.folder for held in (*self._in_hand.values(), *self._verdicts.mourned)})
-        self._obey()
-        self._journal.queue.wake_rested()
-        self._show()
 
     def _watch_over_folders(self, now_s: float) -> None:
         """Hold back what a share would hold up, and let go on what was held up."""
@@ -275,7 +306,7 @@ class Supervisor:
                 folders=len(folders),
                 standing_by=sum(not standing.is_open for standing in folders),
                 queue=self._journal.queue.count_open(),
-                paused=self._paused,
+                paused=self._commands.paused,
             )
         if self._status is None:
             return
@@ -284,33 +315,13 @@ class Supervisor:
                 self._folders.standings(),
                 workers=self._pool.size,
                 facts=self._pool.facts,
-                paused=self._paused,
+                paused=self._commands.paused,
             )
         except OSError as error:
             self._log.debug("status.not-written", why=str(error))  # tried again at the next tick
 
-    def _obey(self) -> None:
-        version = self._journal.store.data_version()
-        if version == self._data_version:
-            return
-        self._data_version = version
-        for command in self._journal.commands.pending():
-            self._carry_out(command)
-            self._journal.commands.done(command)
-            self._log.info("command.done", verb=command.verb, argument=command.argument)
-
-    def _carry_out(self, command: Command) -> None:
-        match command.verb:
-            case Verb.PAUSE | Verb.RESUME:
-                self._paused = command.verb is Verb.PAUSE
-                self._journal.commands.set_paused(paused=self._paused)
-            case Verb.RETRY:
-                self._listener.accepted(self._journal.queue.retry_asked(command.argument))
-            case Verb.ACCEPT | Verb.REJECT:
-                self._folders.decide(int(command.argument), Decision(command.verb.value))
-
     def _ready(self) -> set[str]:
-        if self._paused:
+        if self._commands.paused:
             return set()
         return {name for name, folder in self._folders.active.items() if folder.may_work(self._pool.size)}
 
@@ -334,16 +345,26 @@ class Supervisor:
             )
             if job is None:
                 break
-            folder = active[job.folder]
-            # Before the claim: it reads the journal, which may refuse.
-            job, task = self._escalation.address(job, folder, folder.task(job))
-            self._claim(job)
-            self._in_hand[job.id] = Held(job=job, folder=folder)
-            self._pool.submit(task)
+            self._begin(job, active[job.folder])
             begun = True
             if job.alone:
                 break
         return begun
+
+    def _begin(self, job: Job, folder: HotFolder) -> None:
+        """Give a job to a worker; it fails where that does by a fault of ours."""
+        try:
+            # Before the claim: it reads the journal, which may refuse.
+            job, task = self._escalation.address(job, folder, folder.task(job))
+            self._claim(job)
+            self._in_hand[job.id] = Held(job=job, folder=folder, task=task)
+            self._pool.submit(task)
+        except Exception as error:
+            if is_expected(error):
+                raise
+            report(self._log, error, over="a job", job=job.id, folder=job.folder, path=job.path)
+            self._verdicts.give_up(job, folder, failure_of(unforeseen(error)))
+            self._in_hand.pop(job.id, None)
 
     def _claim(self, job: Job) -> None:
         """Write down who has it; where that is refused, nobody knows whether it was written."""
@@ -352,17 +373,32 @@ class Supervisor:
         self._doubtful = None
 
     def _hear(self, event: PoolEvent) -> None:
-        held = self._in_hand[event.job]
-        if isinstance(event, Finished):
-            self._verdicts.take(held, event.report)
-        else:
-            self._verdicts.mourn(held, event)
-        self._escalation.over(held.job)
+        held = self._in_hand.get(event.job)
+        if held is None:
+            self._log.warning("job.not-in-hand", job=event.job)
+            return
+        try:
+            if isinstance(event, Finished):
+                self._verdicts.take(held, event.report)
+            else:
+                self._verdicts.mourn(held, event)
+        except Exception as error:
+            if is_expected(error):
+                raise
+            job = held.job
+            report(self._log, error, over="a report", job=job.id, folder=job.folder, path=job.path)
+            held.folder.delivery.disbelieve(job)
+        self._guard.run("its parcels", partial(self._escalation.over, held.job), None)
         del self._in_hand[event.job]
 
     def _announce(self) -> None:
         while self._results:
-            result = self._results.popleft()
-            self.tally.add(result.state)
-            self._heartbeat.ended(result.state)
-            self._listener.result(result)
+            one_by_one([self._results.popleft()], self._tell, self._not_told)
+
+    def _tell(self, result: Result) -> None:
+        self.tally.add(result.state)
+        self._heartbeat.ended(result.state)
+        self._listener.result(result)
+
+    def _not_told(self, result: Result, error: Exception) -> None:
+        report(self._log, error, over="what is told of a job", job=result.job, path=result.path)

@@ -6,14 +6,14 @@ given to the folder's own threads. Whether a failure is tried again is `cutoutd.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from cutoutd import retry
 from cutoutd.daemon.listener import Result
 from cutoutd.errors import LostError, StorageError
 from cutoutd.failure import failure_of
-from cutoutd.jobs import Cut, Exported, Failure, JobState, NeedsRoom, Unchanged
+from cutoutd.jobs import Cut, Exported, Failure, JobState, NeedsRoom, Unchanged, answers
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cutoutd.daemon.ages import Ages
     from cutoutd.daemon.escalation import Escalation
     from cutoutd.daemon.hotfolder import HotFolder
-    from cutoutd.jobs import Job, Report
+    from cutoutd.jobs import Job, Report, Task
     from cutoutd.journal.journal import Journal
     from cutoutd.ports import Lost
 
@@ -33,6 +33,7 @@ class Held:
 
     job: Job
     folder: HotFolder
+    task: Task
 
 
 class Verdicts:
@@ -70,6 +71,14 @@ class Verdicts:
     def take(self, held: Held, report: Report) -> None:
         """A worker has reported."""
         job, folder = held.job, held.folder
+        if not answers(held.task, report):
+            self._log.warning("worker.lied", job=job.id, folder=job.folder, said=type(report).__name__)
+            folder.delivery.lull.undecided()
+            folder.delivery.disbelieve(job)
+            return
+        self._take(job, folder, report)
+
+    def _take(self, job: Job, folder: HotFolder, report: Report) -> None:
         folder.heard(report)
         if not (isinstance(report, Failure) and report.code == "SourceGone"):
             self._doubted.discard(job.id)
@@ -145,6 +154,13 @@ class Verdicts:
                 code=error.code, title=error.title, cause=error.cause, advice=error.advice, permanent=True
             ),
         )
+
+    def give_up(self, job: Job, folder: HotFolder, failure: Failure) -> None:
+        """A job that could not even be begun fails at once, else it would be the next one again."""
+        detail = {"failure": asdict(failure)}
+        self._journal.queue.finish(job.id, JobState.FAILED, detail=detail, undisposed=True)
+        folder.delivery.dispose(replace(job, state=JobState.FAILED, detail=detail))  # its record
+        self._say(job, JobState.FAILED, failure.cause)
 
     def give_another_chance(self) -> None:
         """Queue again what workers died over: a new one has shown that it was not the machine's fault."""

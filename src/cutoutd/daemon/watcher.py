@@ -18,6 +18,7 @@ from cutoutd.daemon.arrivals import Arrivals
 from cutoutd.daemon.pairing import Pairing
 from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.daemon.suspects import Suspects
+from cutoutd.daemon.threads import SupervisedThread
 from cutoutd.errors import CutoutdError, JournalError, OutputError
 from cutoutd.intake import filesystems
 from cutoutd.intake.ownership import HEARTBEAT_S
@@ -115,9 +116,8 @@ class Watcher:
         self._turning_since_s: float | None = None
         self._looked = threading.Event()
         self.standing = Standing()
-        self.failure: BaseException | None = None
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"watch {folder.name}", daemon=True)
+        self._thread = SupervisedThread(f"watch {folder.name}", self._run, wake)
 
     @property
     def has_settled(self) -> bool:
@@ -134,8 +134,16 @@ class Watcher:
         # A directory made anew often gets the number of the one that was deleted, and a sandbox is bound to that.
         return (*self._gate.roots, (0, self._bindings)) if self._gate.roots else ()
 
+    @property
+    def failure(self) -> BaseException | None:
+        """Why its thread died, if it did."""
+        return self._thread.failure
+
     def start(self) -> None:
-        """Begin."""
+        """Begin; after a death with a look at everything, as if the folder had been away."""
+        self._arrivals = None
+        self._next_scan_s = 0.0
+        self._over.clear()
         self._thread.start()
 
     def stop(self) -> None:
@@ -157,7 +165,7 @@ class Watcher:
     @property
     def has_ended(self) -> bool:
         """Its thread is gone."""
-        return not self._thread.is_alive()
+        return self._thread.has_ended
 
     def wait_for_first_look(self, timeout_s: float) -> bool:
         """Whether the folder was looked at, healthy or not, within a time."""
@@ -209,10 +217,8 @@ class Watcher:
                 self._asked.wait(self._pause_s())
                 self._turning_since_s = self._clock.monotonic_s()
                 self._asked.clear()
-        except BaseException as error:  # noqa: BLE001 -- a side thread's death must be heard: the supervisor raises it
-            self.failure = error
-            self._wake_supervisor()
         finally:
+            self._turning_since_s = None
             self._looked.set()
             self._over.set()
             self._disarm()
@@ -394,5 +400,11 @@ class Watcher:
 
 
 def _standing_after(error: CutoutdError) -> Watching:
-    """An output that refuses pauses a folder; with any other error the folder itself is not as it should be."""
+    """An output that refuses pauses a folder; with any other error the folder itself is not as it should be.
+
+    Raises:
+        CutoutdError: it concerns the whole run.
+    """
+    if error.ends_daemon:
+        raise error
     return Watching.PAUSED if isinstance(error, OutputError) else Watching.STANDING_BY

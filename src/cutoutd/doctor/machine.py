@@ -13,11 +13,11 @@ import sqlite3
 import sys
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.clock import moment
 from cutoutd.doctor.finding import Finding, Question, note, ok, problem
 from cutoutd.sandbox.kernel import call, is_linux
 
@@ -143,13 +143,13 @@ def clock(now_us: int, newest_us: int | None, *, synchronised: bool | None) -> F
         newest_us: the latest time in the journal; None: it has none.
         synchronised: whether the kernel says that something keeps its clock right; None: it does not say.
     """
-    now = datetime.fromtimestamp(now_us / 1_000_000, tz=UTC)
+    now = moment(now_us)
     seen = f"it is {now:%Y-%m-%d %H:%M:%S} UTC"
     advice = "Set the clock (`timedatectl set-ntp true`). Nothing is lost by a wrong one, but sidecars tell wrong times."
     if not _OLDEST_YEAR <= now.year < _NEWEST_YEAR:
         return problem("clock", f"{seen}, which cannot be", advice)
     if newest_us is not None and newest_us > now_us + _DAY_US:
-        last = datetime.fromtimestamp(newest_us / 1_000_000, tz=UTC)
+        last = moment(newest_us)
         return problem("clock", f"{seen}, and the journal has something of {last:%Y-%m-%d %H:%M:%S}", advice)
     if synchronised is False:
         return note("clock", f"{seen}; the kernel says that nothing keeps its clock right", advice)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.jobs import JobState
+from cutoutd.journal.integers import restored, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -211,7 +212,8 @@ class Acceptance:
         self._own(folder, path, one, latest=one.latest and not overtaken)
         if not one.stands or overtaken:
             return False
-        if newest is None or (newest["size"], newest["mtime_ns"]) != (one.version.size, one.version.mtime_ns):
+        known = None if newest is None else (newest["size"], restored(newest["mtime_ns"]))
+        if newest is None or known != (one.version.size, one.version.mtime_ns):
             if newest is not None and newest["state"] in _IN_HAND:
                 return False
             self._retire(folder, path, self._clock.now_us())
@@ -222,7 +224,7 @@ class Acceptance:
                     folder,
                     path,
                     one.version.size,
-                    one.version.mtime_ns,
+                    stored(one.version.mtime_ns),
                     one.state,
                     at_us,
                     at_us,
@@ -272,7 +274,7 @@ class Acceptance:
                 folder,
                 path,
                 version.size,
-                version.mtime_ns,
+                stored(version.mtime_ns),
                 version.provisional,
                 state,
                 now_us,
@@ -314,7 +316,11 @@ class Acceptance:
             (folder, after, _PAGE),
         ):
             known |= {
-                os.fsdecode(row["path"]): (row["size"], row["mtime_ns"], bool(row["provisional"]))
+                os.fsdecode(row["path"]): (
+                    row["size"],
+                    restored(row["mtime_ns"]),
+                    bool(row["provisional"]),
+                )
                 for row in rows
                 if row["state"] != JobState.GONE
             }

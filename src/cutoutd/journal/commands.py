@@ -19,6 +19,10 @@ REBUILT: Final = "rebuilt"
 """The fact that the journal had to be made anew; see `cutoutd.journal.rebuild`. A person's `resume` ends it."""
 
 
+KEPT_REFUSALS: Final = 100
+"""So many requests that could not be carried out stay in the journal."""
+
+
 class Verb(StrEnum):
     """What can be asked."""
 
@@ -31,10 +35,14 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """One request."""
+    """One request.
+
+    Attributes:
+        verb: one of `Verb`, unless another version of the program posted it.
+    """
 
     id: int
-    verb: Verb
+    verb: str
     argument: str
 
 
@@ -45,10 +53,10 @@ class Commands:
         self._store = store
         self._clock = clock
 
-    def post(self, verb: Verb, argument: str = "") -> None:
-        """Ask for something."""
+    def post(self, verb: Verb, argument: str = "") -> int:
+        """Ask for something; returns the request's id."""
         with self._store.transaction():
-            self._store.write(
+            return self._store.insert(
                 "INSERT INTO command (verb, argument, posted_us) VALUES (?, ?, ?)",
                 (verb, argument, self._clock.now_us()),
             )
@@ -56,9 +64,28 @@ class Commands:
     def pending(self) -> list[Command]:
         """What was asked and not carried out, oldest first."""
         return [
-            Command(id=row["id"], verb=Verb(row["verb"]), argument=row["argument"])
-            for row in self._store.rows("SELECT id, verb, argument FROM command ORDER BY id")
+            Command(id=row["id"], verb=str(row["verb"]), argument=str(row["argument"]))
+            for row in self._store.rows(
+                "SELECT id, verb, argument FROM command WHERE refused IS NULL ORDER BY id"
+            )
         ]
+
+    def refuse(self, command: Command, why: str) -> None:
+        """It cannot be carried out; the last ones are kept for whoever asked."""
+        with self._store.transaction():
+            self._store.write("UPDATE command SET refused = ? WHERE id = ?", (why, command.id))
+            self._store.write(
+                "DELETE FROM command WHERE refused IS NOT NULL AND id NOT IN "
+                "(SELECT id FROM command WHERE refused IS NOT NULL ORDER BY id DESC LIMIT ?)",
+                (KEPT_REFUSALS,),
+            )
+
+    def answer(self, request: int) -> str | None:
+        """Why a request was refused, empty if it was carried out; None: it was not seen to yet."""
+        row = self._store.row("SELECT refused FROM command WHERE id = ?", (request,))
+        if row is None:
+            return ""
+        return None if row["refused"] is None else str(row["refused"])
 
     def done(self, command: Command) -> None:
         """It was carried out."""

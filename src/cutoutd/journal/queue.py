@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.jobs import Job, JobState
 from cutoutd.journal.acceptance import PAIR
+from cutoutd.journal.integers import restored
 from cutoutd.retry import ALONE_AFTER, MAX_DELAY_S, MAX_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def job_from_row(row: sqlite3.Row) -> Job:
         folder=row["folder"],
         path=os.fsdecode(row["path"]),
         size=row["size"],
-        mtime_ns=row["mtime_ns"],
+        mtime_ns=restored(row["mtime_ns"]),
         state=JobState(row["state"]),
         forced=bool(row["forced"]),
         attempts=row["attempts"],
@@ -67,8 +68,14 @@ def job_from_row(row: sqlite3.Row) -> Job:
         not_before_us=row["not_before_us"],
         finished_us=row["finished_us"],
         sha256=row["sha256"],
-        detail=json.loads(row["detail"]),
+        detail=_detail(row["detail"]),
     )
+
+
+def _detail(text: str) -> dict[str, Any]:
+    """What a row remembers; nothing, where it was edited by hand into what is no object."""
+    detail = json.loads(text)
+    return detail if isinstance(detail, dict) else {}
 
 
 class Queue:

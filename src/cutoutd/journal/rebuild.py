@@ -11,9 +11,9 @@ import os
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.clock import moment
 from cutoutd.errors import JournalError
 from cutoutd.journal.commands import PAUSED, REBUILT
 from cutoutd.journal.folders import FIRST_RUN
@@ -96,7 +96,7 @@ def _replace(path: Path, *, cause: str, now_us: int) -> Path:
 
 
 def _free_name(path: Path, now_us: int) -> Path:
-    at = datetime.fromtimestamp(now_us // 1_000_000, tz=UTC).strftime("%Y%m%dT%H%M%SZ")
+    at = f"{moment(now_us):%Y%m%dT%H%M%SZ}"
     names = (
         path.with_name(f"{path.stem}-damaged-{at}{number or ''}{path.suffix}") for number in range(_NAMES)
     )

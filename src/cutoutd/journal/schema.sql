@@ -79,7 +79,8 @@ CREATE TABLE command (
     id        INTEGER PRIMARY KEY,
     verb      TEXT    NOT NULL,
     argument  TEXT    NOT NULL DEFAULT '',
-    posted_us INTEGER NOT NULL
+    posted_us INTEGER NOT NULL,
+    refused   TEXT                 -- why it cannot be carried out; it is not tried again
 );
 
 CREATE TABLE run (

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 FILE_NAME = "journal.sqlite"
 
 # Another connection of ours holds its lock for milliseconds; a person's SQLite shell may hold it longer.
@@ -49,6 +49,7 @@ class JournalDamagedError(CutoutdError):
     """The journal cannot be read as one."""
 
     title = "The journal is damaged"
+    ends_daemon = True
     advice = (
         "Start the daemon again: it sets this file aside and makes a new one from the folders and their "
         "sidecars. What has its sidecar is not cut again."

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.clock import moment
 from cutoutd.errors import JournalError
 from cutoutd.journal.store import JournalDamagedError, make, sync_names
 from cutoutd.logs import get
@@ -101,7 +101,7 @@ def _columns(connection: sqlite3.Connection, schema: str, table: str) -> set[str
 
 
 def _free_name(path: Path, version: int, now_us: int) -> Path:
-    at = datetime.fromtimestamp(now_us // 1_000_000, tz=UTC).strftime("%Y%m%dT%H%M%SZ")
+    at = f"{moment(now_us):%Y%m%dT%H%M%SZ}"
     names = (
         path.with_name(f"{path.stem}-v{version}-{at}{number or ''}{path.suffix}") for number in range(_NAMES)
     )

@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 import statistics
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.bounded import ask
-from cutoutd.clock import rfc3339
+from cutoutd.clock import local, rfc3339
 from cutoutd.daemon import statusfile
 from cutoutd.jobs import OPEN, JobState
 from cutoutd.journal.commands import Commands
@@ -187,5 +186,5 @@ def look(settings: Settings, store: Store | None, clock: Clock, room: Mapping[st
 
 def midnight_us(now_us: int) -> int:
     """When this day began, where this machine is, in UTC microseconds."""
-    here = datetime.fromtimestamp(now_us / 1_000_000, tz=UTC).astimezone()
+    here = local(now_us)
     return int(here.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1_000_000)

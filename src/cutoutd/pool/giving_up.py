@@ -23,6 +23,7 @@ class WorkersFailError(CutoutdError):
     """No worker comes up."""
 
     title = "No worker can be started"
+    ends_daemon = True
     advice = (
         "Nothing is lost: what waits stays queued. See the lines above in the log; memory may be short, or "
         "the installation incomplete: `cutoutd models verify` checks the model."

@@ -26,6 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 _EARLIEST_S = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _SECOND
 _LATEST_S = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _SECOND
+_FRACTION = re.compile("[0-9]{0,9}")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -89,6 +90,22 @@ def rfc3339_ns(ns: int, *, digits: int = 9) -> str:
     return f"{whole.replace(tzinfo=None).isoformat()}.{rest // 10 ** (9 - digits):0{digits}d}Z"
 
 
+def time_fields(name: str, ns: int) -> dict[str, object]:
+    """A file's time as fields of a document: as text, and as a number where no date is so early or so late."""
+    text = rfc3339_ns(ns)
+    return {name: text} if nanoseconds(text) == ns else {name: text, f"{name}_ns": ns}
+
+
+def true_ns(fields: Mapping[str, Any], name: str) -> int:
+    """The time that ``time_fields`` was given.
+
+    Raises:
+        KeyError, TypeError, ValueError, OverflowError: these are not its fields.
+    """
+    number = fields.get(f"{name}_ns")
+    return int(number) if number is not None else nanoseconds(fields[name])
+
+
 def microseconds(text: object) -> int:
     """The inverse of ``rfc3339``; 0 for what is no such time."""
     try:
@@ -104,5 +121,7 @@ def nanoseconds(text: str) -> int:
         ValueError: the text is not such a time.
     """
     seconds, _, fraction = text.removesuffix("Z").partition(".")
+    if not _FRACTION.fullmatch(fraction):
+        raise ValueError(f"not a fraction of a second: {fraction[:20]!r}")
     whole = datetime.fromisoformat(seconds).replace(tzinfo=UTC)
     return (whole - _EPOCH) // _SECOND * 1_000_000_000 + int(fraction.ljust(9, "0"))

@@ -1,6 +1,6 @@
 """What a picture that could not be cut leaves in the output folder: ``failed/IMG_0001.jpg.error.json``.
 
-Schema ``cutoutd.error/1``: schema, job, folder, source {path, [path_bytes], bytes, mtime, [sha256]}, code, title, cause, advice,
+Schema ``cutoutd.error/1``: schema, job, folder, source {path, [path_bytes], bytes, mtime, [mtime_ns], [sha256]}, code, title, cause, advice,
 attempts, at. It is there as long as the failure stands. This module must not touch the original.
 """
 
@@ -15,11 +15,11 @@ from cutoutd.publish.digest import examine
 from cutoutd.publish.document import (
     encode,
     microseconds,
-    nanoseconds,
     path_fields,
     read,
     rfc3339,
-    rfc3339_ns,
+    time_fields,
+    true_ns,
     true_path,
 )
 from cutoutd.publish.faults import NameRefusedError, TargetTakenError, storage_faults
@@ -73,7 +73,7 @@ def compose_failure(facts: FailureFacts) -> bytes:
         "source": {
             **path_fields(facts.path),
             "bytes": facts.bytes,
-            "mtime": rfc3339_ns(facts.mtime_ns),
+            **time_fields("mtime", facts.mtime_ns),
             **known,
         },
         "code": failure.code,
@@ -120,7 +120,7 @@ def read_failure(path: Path) -> FailureRecord | None:
             folder=str(document["folder"]),
             path=true_path(source),
             bytes=int(source["bytes"]),
-            mtime_ns=nanoseconds(source["mtime"]),
+            mtime_ns=true_ns(source, "mtime"),
             failure={key: str(document[key]) for key in ("code", "title", "cause", "advice")},
             at_us=microseconds(document.get("at")),
         )

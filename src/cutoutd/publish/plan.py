@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cutoutd.jobs import Published
 from cutoutd.publish.naming import OVERLAY_SUFFIX, Form, candidates, formed, placed
+from cutoutd.publish.sidecar import model_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -71,7 +72,7 @@ class Publication:
     @property
     def model(self) -> str:
         """Name of the model that made them."""
-        return self.facts.model.name if self.document is None else str(self.document["model"]["name"])
+        return self.facts.model.name if self.document is None else model_name(self.document)
 
     def names(self, result: Staged) -> Iterator[Iterable[str]]:
         """Names for one result, the best first: the one it has, where that still fits the configuration.

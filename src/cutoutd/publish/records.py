@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.containment import is_expected, report
 from cutoutd.errnos import DENIED, IMPOSSIBLE_NAME, NO_WAY
 from cutoutd.jobs import Format, Published, Rendition
+from cutoutd.logs import get
 from cutoutd.publish.failures import read_failure
 from cutoutd.publish.naming import (
     OVERLAY_SUFFIX,
@@ -119,6 +121,11 @@ class Records:
             if error.errno in _NOT_TO_BE_READ:
                 return None
             raise
+        except Exception as error:
+            if is_expected(error):
+                raise
+            report(get(folder=self._folder), error, over="a record", path=str(path))
+            return None
 
     def _of_failure(self, said: FailureRecord) -> Record | None:
         if said.folder != self._folder or not _is_path(said.path):

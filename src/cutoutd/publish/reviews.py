@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cutoutd.errors import PermanentError
 from cutoutd.jobs import Format, Quality, SourceFacts, Staged
 from cutoutd.publish.digest import examine, open_regular
-from cutoutd.publish.document import read
+from cutoutd.publish.document import read, true_path
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.naming import sidecar_name
 from cutoutd.publish.sidecar import SCHEMA, read_sidecar
@@ -95,9 +95,9 @@ class Reviews:
             try:
                 source_facts, quality = _source(document), _quality(document)
                 sizes = {
-                    str(one["path"]): (int(one["width"]), int(one["height"])) for one in document["outputs"]
+                    true_path(one): (int(one["width"]), int(one["height"])) for one in document["outputs"]
                 }
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
+            except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
                 raise NotAcceptableError("its sidecar cannot be understood") from error
             wanted = sorted((one for one in shown if one.rendition >= 0), key=lambda one: one.rendition)
             staged = tuple(
@@ -141,7 +141,9 @@ class Reviews:
 
     def _stage(self, job: int, number: int, one: Published, size: tuple[int, int]) -> Staged:
         path = self._output / one.path
-        extension = Format(path.suffix.removeprefix("."))
+        extension = Format.of_extension(path.suffix.removeprefix("."))
+        if extension is None:
+            raise NotAcceptableError("its name is that of no format", path=path)
         file = open_regular(path) if os.path.lexists(path) else None
         if file is None:
             raise NotAcceptableError("it is not there any more", path=path)

@@ -3,7 +3,7 @@
 Schema ``cutoutd.sidecar/1``, fields in this order (docs/sidecar.md explains each)::
 
     schema, job, folder, route
-    source           {path, [path_bytes], bytes, sha256, mtime, width, height, format, orientation}
+    source           {path, [path_bytes], bytes, sha256, mtime, [mtime_ns], width, height, format, orientation}
     outputs          [{path, [path_bytes], bytes, sha256, width, height, format}]
     model            {name, sha256, provider}
     settings_sha256
@@ -27,11 +27,11 @@ from typing import TYPE_CHECKING, Any
 from cutoutd.publish.document import (
     encode,
     microseconds,
-    nanoseconds,
     path_fields,
     read,
     rfc3339,
-    rfc3339_ns,
+    time_fields,
+    true_ns,
     true_path,
 )
 
@@ -154,7 +154,7 @@ def compose(
             **path_fields(facts.path),
             "bytes": source.bytes,
             "sha256": source.sha256,
-            "mtime": rfc3339_ns(facts.mtime_ns),
+            **time_fields("mtime", facts.mtime_ns),
             "width": source.width,
             "height": source.height,
             "format": source.format,
@@ -218,17 +218,18 @@ def read_sidecar(path: Path) -> SidecarRecord | None:
             folder=str(document["folder"]),
             path=true_path(source),
             bytes=int(source["bytes"]),
-            mtime_ns=nanoseconds(source["mtime"]),
+            mtime_ns=true_ns(source, "mtime"),
             sha256=str(source["sha256"]),
             outputs={true_path(output): str(output["sha256"]) for output in document["outputs"]},
             published_us=microseconds(document.get("published_at")),
-            model=_model(document),
+            model=model_name(document),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
 
 
-def _model(document: Mapping[str, Any]) -> str:
+def model_name(document: Mapping[str, Any]) -> str:
+    """Name of the model that a sidecar names; empty where it was edited by hand, and names none."""
     model = document.get("model")
     return str(model.get("name", ""))[:_MAX_MODEL] if isinstance(model, dict) else ""
 

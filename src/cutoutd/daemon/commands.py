@@ -1,0 +1,107 @@
+"""Carries out what people ask by commands, in the order they asked; main thread alone.
+
+A command that cannot be carried out is answered with the reason, marked, and not tried again, at the next start neither.
+It must not touch a folder: what concerns one is given to its own threads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.containment import is_expected, report, unforeseen
+from cutoutd.journal.commands import Verb
+from cutoutd.journal.decisions import Decision
+from cutoutd.journal.queue import BY_MODEL
+from cutoutd.logs import get
+
+if TYPE_CHECKING:
+    from cutoutd.daemon.listener import Listener
+    from cutoutd.daemon.roster import Roster
+    from cutoutd.journal.commands import Command
+    from cutoutd.journal.journal import Journal
+
+_MOST_DIGITS: Final = 18
+"""Of a job's number: more do not fit into the journal."""
+
+
+class CommandHandler:
+    """The commands of one run.
+
+    Args:
+        journal: holds the commands, and the jobs they are about.
+        folders: the hot folders.
+        listener: is told how many more pictures wait.
+
+    Attributes:
+        paused: no new work is to be begun.
+    """
+
+    def __init__(self, journal: Journal, folders: Roster, listener: Listener) -> None:
+        self._journal = journal
+        self._folders = folders
+        self._listener = listener
+        self._data_version = -1
+        self._log = get()
+        self.paused = journal.commands.is_paused()
+
+    def look(self) -> None:
+        """Carry out what was asked since the last look.
+
+        Raises:
+            StorageError: the journal refuses just now; to be called again.
+        """
+        version = self._journal.store.data_version()
+        if version == self._data_version:
+            return
+        for command in self._journal.commands.pending():
+            self._see_to(command)
+        self._data_version = version  # not before: what a full disk has put off is still to be done
+
+    def _see_to(self, command: Command) -> None:
+        try:
+            why = self._carry_out(command)
+        except Exception as error:
+            if is_expected(error):
+                raise
+            report(self._log, error, over="a command", verb=command.verb, argument=command.argument)
+            why = unforeseen(error).cause
+        if why:
+            self._journal.commands.refuse(command, why)
+            self._log.warning("command.refused", verb=command.verb, argument=command.argument, why=why)
+        else:
+            self._journal.commands.done(command)
+            self._log.info("command.done", verb=command.verb, argument=command.argument)
+
+    def _carry_out(self, command: Command) -> str:
+        """Do it, or say why it cannot be done."""
+        match command.verb:
+            case Verb.PAUSE | Verb.RESUME:
+                self.paused = command.verb == Verb.PAUSE
+                self._journal.commands.set_paused(paused=self.paused)
+                return ""
+            case Verb.RETRY:
+                return self._retry(command.argument)
+            case Verb.ACCEPT | Verb.REJECT:
+                return self._decide(command.argument, Decision(command.verb))
+        return f"this cutoutd knows no command {command.verb!r}"
+
+    def _retry(self, argument: str) -> str:
+        named = argument == "failed" or argument.startswith(BY_MODEL)
+        if not named and not _is_number(argument):
+            return f"{argument!r} is no job's number"
+        queued = self._journal.queue.retry_asked(argument)
+        self._listener.accepted(queued)
+        if queued or named:
+            return ""
+        return f"job {argument} is not there, or in work already, or about an older version"
+
+    def _decide(self, argument: str, decision: Decision) -> str:
+        if not _is_number(argument):
+            return f"{argument!r} is no job's number"
+        return (
+            "" if self._folders.decide(int(argument), decision) else f"job {argument} waits for no decision"
+        )
+
+
+def _is_number(argument: str) -> bool:
+    return argument.isascii() and argument.isdigit() and len(argument) <= _MOST_DIGITS
