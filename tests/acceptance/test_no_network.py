@@ -19,7 +19,7 @@ GUARD = textwrap.dedent(
     """
     import sys
 
-    FORBIDDEN = ("http.client", "urllib.request", "httpx", "requests", "urllib3", "aiohttp")
+    FORBIDDEN = ("http.client", "urllib.request", "httpcore", "httpx", "requests", "urllib3", "aiohttp")
     AF_UNIX = 1
 
 

@@ -85,7 +85,6 @@ def test_no_more_is_said_than_the_contract_needs(station: Station, server: Hoste
         "user-agent",
         "accept",
         "accept-encoding",
-        "connection",
         "content-type",
         "content-length",
         "x-api-key",

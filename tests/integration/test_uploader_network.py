@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.clock import Clock
 from cutoutd.egress import Outcome
 from cutoutd.hosted.cargo import Cargo
 from cutoutd.hosted.courier import Courier, UntrustedError
@@ -106,7 +107,7 @@ def test_a_name_that_leads_away_gets_nothing_unencrypted(
 
     monkeypatch.setattr(socket, "getaddrinfo", found)
     hosted = HostedSettings(base_url="http://gpu-box", allow_private_http=is_private_allowed)
-    courier = Courier(hosted)
+    courier = Courier(hosted, Clock())
     question = RemoveBg(key=None, full_price=1.0).question(Upload(name="a", bytes=1, width=1, height=1), "b")
     with pytest.raises(UntrustedError, match="where pictures may not go unencrypted"):
         courier.ask(

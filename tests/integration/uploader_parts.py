@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cutoutd import egress
 from cutoutd.clock import Clock
@@ -25,16 +25,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.hosted.provider import Provider
-    from tests.hosted_server import HostedServer
+
+
+class Service(Protocol):
+    """Whatever listens somewhere."""
+
+    @property
+    def url(self) -> str:
+        """Its base address."""
+        ...
 
 
 def office(
     directory: Path,
-    server: HostedServer,
+    server: Service,
     *,
     replies: type[Replies] = Replies,
     ledger: type[Ledger] = Ledger,
     contract: Provider | None = None,
+    clock: Clock | None = None,
     **hosted: object,
 ) -> Office:
     """All that uploads share, in this process and not confined, with parts of the test's own."""
@@ -44,14 +53,14 @@ def office(
     keys = {"enabled": True, "base_url": server.url, "max_credits_per_day": 9, **hosted}
     document = {"hosted": keys, "folder": [folder]}
     settings = assemble(document, Overrides(values={}, problems={}), origin="", base=None)
-    clock = Clock()
+    clock = clock or Clock()
     return Office(
         settings=settings,
         places=places,
         ledger=ledger(places.root / "ledger.sqlite", create=True),
         budget=Budget(settings),
         route=Route(clock, megapixels_per_minute=0, at_once=1),
-        courier=Courier(settings.hosted),
+        courier=Courier(settings.hosted, clock),
         provider=contract or provider_of(settings.hosted, None),
         replies=replies(places, 30),
         clock=clock,

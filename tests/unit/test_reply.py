@@ -69,9 +69,68 @@ def test_the_matte_is_taken_out_of_every_form(data: bytes, body: Body) -> None:
     assert np.array_equal(np.round(taken(data, body) * 255).astype(np.uint8), ALPHA)
 
 
-def test_another_size_of_the_same_shape_will_do() -> None:
-    """Services cap what they give back; the edge is refined here anyway."""
-    assert taken(cutout(32, 24), Body.CUTOUT).shape == (24, 32)
+def test_a_cutout_that_a_documented_limit_has_reduced_will_do() -> None:
+    """remove.bg reduces what is above a size; the edge is refined here anyway."""
+    data = cutout(1000, 666)
+    matte = reply.matte(data, Body.CUTOUT, width=4001, height=2667, max_pixels=1_000_000)
+    assert matte.shape == (666, 1000)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "columns", "rows"),
+    [
+        (320, 240, 1, 1),
+        (320, 240, 167, 480),
+        (320, 240, 240, 320),
+        (320, 240, 160, 120),
+        (320, 240, 321, 240),
+        (320, 240, 640, 480),
+        (1200, 900, 1000, 748),
+        (1200, 900, 10, 7),
+        (0, 0, 320, 240),
+        (320, 0, 320, 240),
+        (0, 240, 320, 240),
+        (-320, -240, 320, 240),
+    ],
+)
+@pytest.mark.parametrize("body", [Body.CUTOUT, Body.ALPHA])
+def test_a_reply_of_another_shape_than_the_copy_is_refused(
+    width: int, height: int, columns: int, rows: int, body: Body
+) -> None:
+    """Nothing is as good as another: neither 0, nor one pixel, nor a shape that is nearly right."""
+    data = cutout(columns, rows)
+    with pytest.raises(ReplyError, match=r"came back for one of|size of what was uploaded is not known"):
+        reply.matte(data, body, width=width, height=height, max_pixels=1_000_000)
+
+
+def test_a_matte_has_the_size_of_the_copy_to_the_pixel() -> None:
+    """No service whose answer is a matte documents that it reduces anything."""
+    with pytest.raises(ReplyError, match="1000 x 750"):
+        reply.matte(cutout(1000, 750), Body.ALPHA, width=2000, height=1500, max_pixels=1_000_000)
+
+
+def turned() -> bytes:
+    """The right size, and a mark that it is to be turned around."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    draft = io.BytesIO()
+    Image.open(io.BytesIO(cutout())).save(draft, format="PNG", exif=exif)
+    return draft.getvalue()
+
+
+def animation() -> bytes:
+    """Two pictures of the right size."""
+    frames = [Image.new("RGBA", (WIDTH, HEIGHT), (9, 9, 9, value)) for value in (0, 255)]
+    draft = io.BytesIO()
+    frames[0].save(draft, format="PNG", save_all=True, append_images=frames[1:])
+    return draft.getvalue()
+
+
+def in_webp() -> bytes:
+    """A cutout of the right size in another format."""
+    draft = io.BytesIO()
+    Image.open(io.BytesIO(cutout())).save(draft, format="WEBP", lossless=True)
+    return draft.getvalue()
 
 
 def bomb() -> bytes:
@@ -101,6 +160,9 @@ WRONG: dict[str, tuple[Callable[[], bytes], Body, str]] = {
         Body.ALPHA,
         "colour picture",
     ),
+    "turned": (turned, Body.CUTOUT, "marked as turned"),
+    "an animation": (animation, Body.CUTOUT, "an animation"),
+    "another format": (in_webp, Body.CUTOUT, "WebP file"),
     "no archive": (cutout, Body.PARTS, "no archive"),
     "an archive without the part": (lambda: archive("beta.png"), Body.PARTS, "no archive"),
     "a broken part": (lambda: archive(content=b"x"), Body.PARTS, "no picture"),

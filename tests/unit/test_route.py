@@ -28,6 +28,8 @@ REPLY = Reply(
 PLANS = st.builds(
     Plan,
     reply=st.sampled_from([None, REPLY]),
+    width=st.sampled_from([0, 320]),
+    height=st.sampled_from([0, 240]),
     why=st.sampled_from(["", "its quality score here is 0.10, under 0.5"]),
     settled=st.sampled_from(["", "the hosted service took too long"]),
     again=st.booleans(),
@@ -50,7 +52,7 @@ def test_a_picture_without_a_tag_is_cut_here_whatever_its_row_says(plan: Plan, h
 def test_a_tagged_one_is_never_cut_here_against_its_owners_wish(plan: Plan, hosted: Hosted) -> None:
     """Who asked for the service gets it, later if need be."""
     way, _ = way_of(folder(Route.HOSTED), plan, hosted)
-    assert way is (Way.EXPORT if plan.reply is None else Way.COMPOSE)
+    assert way is (Way.COMPOSE if plan.reply and plan.width and plan.height else Way.EXPORT)
 
 
 @given(plan=PLANS, backlog_s=st.floats(0, 1e6))
@@ -58,7 +60,7 @@ def test_nothing_is_sent_while_the_way_is_closed(plan: Plan, backlog_s: float) -
     """Over local-then-hosted an outage costs quality, never a file, and never a wait."""
     tagged = folder(Route.LOCAL_THEN_HOSTED, escalate_backlog_s=10)
     way, _ = way_of(tagged, plan, Hosted(closed="offline", backlog_s=backlog_s))
-    assert way is (Way.CUT if plan.reply is None else Way.COMPOSE)
+    assert way is (Way.COMPOSE if plan.reply and plan.width and plan.height else Way.CUT)
 
 
 def test_the_local_result_comes_first() -> None:

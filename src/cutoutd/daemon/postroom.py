@@ -7,6 +7,7 @@ decides nothing about a job.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import egress
@@ -152,7 +153,9 @@ class PostRoom:
         """
         id_ = self._exports[job.id]
         plan = plan.but(width=copy.width, height=copy.height)
-        self._journal.queue.upload(job.id, plan.detail() | {"parcel": id_})
+        # The answer is checked by the copy's size, which is known from here on alone.
+        job = replace(job, detail=plan.detail() | {"parcel": id_})
+        self._journal.queue.upload(job.id, job.detail)
         request = Request(
             id=id_,
             folder=job.folder,

@@ -98,8 +98,10 @@ def way_of(folder: Folder, plan: Plan, hosted: Hosted) -> tuple[Way, Plan]:
     """
     if folder.route is Route.LOCAL:
         return Way.CUT, Plan(egress=plan.egress)
-    if plan.reply is not None:
+    if plan.reply is not None and plan.width and plan.height:
         return Way.COMPOSE, plan
+    # Without the copy's size a reply cannot be checked: the copy is made again, and the uploader repeats its reply.
+    plan = plan.but(reply=None)
     if folder.route is Route.HOSTED:
         return Way.EXPORT, plan.but(why=plan.why or 'the folder\'s route is "hosted"')
     return _local_first(folder, plan, hosted)

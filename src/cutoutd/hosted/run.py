@@ -70,7 +70,7 @@ def run(settings: Settings, *, clock: Clock, environ: MutableMapping[str, str], 
             port=settings.hosted.address.port,
             required=settings.pool.sandbox is Sandbox.REQUIRED,
         )
-        courier = Courier(settings.hosted)
+        courier = Courier(settings.hosted, clock)
         # Only now: a thread that is there earlier would not be confined by every kernel.
         logs.configure(level=settings.service.log_level, log_format=settings.service.log_format)
         _end_on_signals(ending)

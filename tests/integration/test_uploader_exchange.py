@@ -1,0 +1,307 @@
+"""One deadline over a whole exchange, and bounds on what comes: a service that says something now and then is late too."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.clock import Clock
+from cutoutd.egress import Outcome
+from cutoutd.hosted.exchange import Exchange
+from tests.hosted_server import HostedServer
+from tests.integration.uploader_parts import answer, close, office, request
+from tests.integration.uploading import picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cutoutd.egress import Reply, Request
+    from cutoutd.hosted.office import Office
+    from tests.integration.uploader_parts import Service
+
+TIMEOUT_S = 0.4
+"""Of the settings: the whole exchange may take five times as long."""
+
+LATE_S = 6.0
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n"
+
+
+class Wire:
+    """A service that is nothing but a socket, for as long as the object is open.
+
+    Args:
+        behave: what it does with each connection; it may block, and errors of the connection end it.
+    """
+
+    def __init__(self, behave: Callable[[socket.socket], None]) -> None:
+        self.behave = behave
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.accepted = 0
+
+    def serve(self) -> None:
+        """Take connections until the listener is closed."""
+        with suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                self.accepted += 1
+                threading.Thread(target=self._one, args=(connection,), daemon=True).start()
+
+    def _one(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            self.behave(connection)
+
+
+@contextmanager
+def wire(behave: Callable[[socket.socket], None]) -> Iterator[Wire]:
+    """The service, while the body runs."""
+    made = Wire(behave)
+    threading.Thread(target=made.serve, daemon=True).start()
+    try:
+        yield made
+    finally:
+        made.listener.close()
+
+
+def take(connection: socket.socket) -> None:
+    """Read a whole request."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = next(
+        int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+    )
+    while len(body) < length:
+        piece = connection.recv(65536)
+        if not piece:
+            raise ConnectionError
+        body += piece
+
+
+def drip(connection: socket.socket, start: bytes, drop: bytes) -> None:
+    """Take the request, begin, and go on for ever, each time well within a time-out."""
+    take(connection)
+    connection.sendall(start)
+    while True:
+        time.sleep(TIMEOUT_S / 8)
+        connection.sendall(drop)
+
+
+def trickled_headers(connection: socket.socket) -> None:
+    """A header without an end."""
+    drip(connection, b"HTTP/1.1 200 OK\r\nX-Wait: ", b"a")
+
+
+def interim_answers(connection: socket.socket) -> None:
+    """1xx for ever."""
+    drip(connection, b"", b"HTTP/1.1 102 Processing\r\n\r\n")
+
+
+def slow_body(connection: socket.socket) -> None:
+    """A picture that comes byte by byte."""
+    drip(connection, HEAD + b"Content-Length: 100000\r\n\r\n\x89PNG\r\n\x1a\n", b"x")
+
+
+def slow_chunks(connection: socket.socket) -> None:
+    """The same in chunks."""
+    drip(connection, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n")
+
+
+def slow_trailers(connection: socket.socket) -> None:
+    """All is there but the end of what may follow it."""
+    drip(connection, HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-More: ", b"a")
+
+
+def flood_of_interim_answers(connection: socket.socket) -> None:
+    """As many 1xx as go."""
+    take(connection)
+    while True:
+        connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n" * 1000)
+
+
+def asked(tmp_path: Path, server: Service) -> tuple[Reply, float]:
+    """The reply to one picture, and how long it took."""
+    shared = office(tmp_path, server, timeout_s=TIMEOUT_S)
+    begun_s = time.monotonic()
+    reply = answer(shared, request(shared.places))
+    close(shared)
+    return reply, time.monotonic() - begun_s
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [trickled_headers, interim_answers, slow_body, slow_chunks, slow_trailers, flood_of_interim_answers],
+)
+def test_an_answer_that_never_ends_is_given_up_at_one_deadline(
+    tmp_path: Path, behave: Callable[[socket.socket], None]
+) -> None:
+    """It was sent, so it may have been billed; and the place is free for another."""
+    with wire(behave) as server:
+        reply, took_s = asked(tmp_path, server)
+    assert reply.outcome is Outcome.UNKNOWN
+    assert took_s < LATE_S
+
+
+def test_a_service_that_takes_an_upload_drop_by_drop_does_not_hold_it_for_ever(tmp_path: Path) -> None:
+    """Each write succeeds in time; together they take too long, and nothing was sent whole."""
+    done = threading.Event()
+
+    def sip(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        while not done.wait(0.02) and connection.recv(512):
+            pass
+
+    with wire(sip) as server:
+        # The clock runs a hundred times as fast: a slow line has its time, more than a test would wait for.
+        shared = office(tmp_path, server, timeout_s=100 * TIMEOUT_S, clock=_Fast())
+        content = picture(1) + os.urandom(1 << 20)
+        made = request(shared.places, content)
+        begun_s = time.monotonic()
+        runner = threading.Thread(target=answer_quietly, args=(shared, made), daemon=True)
+        runner.start()
+        while server.accepted < 2 and time.monotonic() < begun_s + 30:
+            time.sleep(0.05)  # the second connection: the first was given up
+        assert server.accepted >= 2
+        shared.ending.set()
+        runner.join(10)
+        done.set()
+        with shared.ledger as ledger:
+            ends = [row["outcome"] for row in ledger.all()]
+        assert ends[0] == "refused"
+    shared.courier.close()
+
+
+class _Fast(Clock):
+    """Steady seconds that go by in a hundredth of their time."""
+
+    def monotonic_s(self) -> float:
+        return time.monotonic() * 100
+
+
+def answer_quietly(shared: Office, made: Request) -> None:
+    """Its course; how it ends is seen in the ledger."""
+    with suppress(AssertionError):
+        answer(shared, made)
+
+
+def packed(times: int) -> bytes:
+    """A quarter of a gigabyte of nothing, in few bytes."""
+    data = gzip.compress(b"\0" * (1 << 22))
+    for _ in range(times - 1):
+        data = gzip.compress(data)
+    return data
+
+
+@pytest.mark.parametrize(
+    "encoding", ["gzip", "gzip, gzip, gzip", "deflate", "br", "zstd", "compress", "x-none"]
+)
+def test_an_answer_that_says_it_is_packed_is_refused_as_it_is(tmp_path: Path, encoding: str) -> None:
+    """Nothing is unpacked, whatever it says; it was sent, so it may have been billed."""
+    body = packed(encoding.count("gzip") or 1)
+
+    def behave(connection: socket.socket) -> None:
+        take(connection)
+        connection.sendall(
+            HEAD + f"Content-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        )
+
+    with wire(behave) as server:
+        reply, _ = asked(tmp_path, server)
+    assert reply.outcome is Outcome.UNKNOWN
+    assert "is encoded" in reply.cause
+    assert encoding[:4] in reply.cause
+
+
+def test_an_error_that_says_it_is_packed_still_means_what_its_number_says(tmp_path: Path) -> None:
+    """Its words are not looked at."""
+    body = packed(3)
+
+    def behave(connection: socket.socket) -> None:
+        take(connection)
+        head = f"HTTP/1.1 400 No\r\nContent-Encoding: gzip, gzip, gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body)
+
+    with wire(behave) as server:
+        reply, _ = asked(tmp_path, server)
+    assert (reply.outcome, reply.cause) == (Outcome.FAILED, "removebg says 400")
+
+
+def test_a_look_up_that_gives_no_answer_ends_at_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The C library knows none; nothing was sent."""
+    released = threading.Event()
+
+    def hang(*_: object, **__: object) -> list[object]:
+        released.wait(30)
+        return []
+
+    with HostedServer() as server:
+        shared = office(tmp_path, server, timeout_s=TIMEOUT_S, base_url=f"http://localhost:{server.port}")
+        monkeypatch.setattr(socket, "getaddrinfo", hang)
+        made = request(shared.places)
+        runner = threading.Thread(target=answer_quietly, args=(shared, made), daemon=True)
+        runner.start()
+        end_s = time.monotonic() + 15
+        while "cannot be found" not in shared.route.view().why and time.monotonic() < end_s:
+            time.sleep(0.05)
+        assert "localhost cannot be found" in shared.route.view().why
+        shared.ending.set()
+        runner.join(15)
+        released.set()
+        assert server.seen == []
+    close(shared)
+
+
+def test_time_in_which_we_did_not_run_does_not_count() -> None:
+    """A stopped process has waited for nothing when it goes on: its exchange has its time still."""
+    code = (
+        "import socket, sys, time\n"
+        "from cutoutd.clock import Clock\n"
+        "from cutoutd.hosted.exchange import Exchange\n"
+        "import select\n"
+        "one, other = socket.socketpair()\n"
+        "exchange = Exchange(Clock(), limit_s=2.0)\n"
+        "print('waits', flush=True)\n"
+        "exchange.wait(one.fileno(), select.POLLIN, 0.6)\n"
+        "print(exchange.ran_s() < 1.9, flush=True)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waits\n"
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(3)  # longer than all of its time
+    process.send_signal(signal.SIGCONT)
+    said, _ = process.communicate(timeout=20)
+    assert said == "True\n"
+
+
+def test_an_exchange_counts_running_time_alone() -> None:
+    """By a clock that leaps: a second of a leap counts at most."""
+    leaping = _Leaping()
+    exchange = Exchange(leaping, limit_s=10.0)
+    for _ in range(3):
+        leaping.now_s += 3600.0
+        exchange.check()
+    assert exchange.ran_s() == pytest.approx(3.0)
+
+
+class _Leaping(Clock):
+    """A clock that the test moves."""
+
+    now_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
