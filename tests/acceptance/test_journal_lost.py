@@ -152,3 +152,40 @@ def test_times_of_any_kind_are_accepted_once(bench: Bench, start: Callable[..., 
         file.write(content)
     bench.wait_for(lambda: (bench.output / "even.png").read_bytes() != first, "the new version")
     assert [name for name in bench.results() if "draft" not in name] == wanted
+
+
+def _unlink(state: Path) -> None:
+    (state / "journal.sqlite").unlink()
+
+
+def _rename(state: Path) -> None:
+    state.rename(state.with_name("elsewhere"))
+
+
+def _replace(state: Path) -> None:
+    shutil.copytree(state, state.with_name("copy"))
+    _rename(state)
+    state.with_name("copy").rename(state)
+
+
+def _unlock(state: Path) -> None:
+    (state / "lock").unlink()
+
+
+@pytest.mark.parametrize("harm", [_unlink, _rename, _replace, _unlock])
+def test_a_journal_that_is_taken_away_under_the_daemon_ends_it(
+    bench: Bench, start: Callable[..., Daemon], harm: Callable[[Path], None]
+) -> None:
+    """It cut nothing from then on, and said that work goes on by itself; the next start knows all by the sidecars."""
+    bench.drop("a.jpg")
+    daemon = start()
+    bench.wait_for(lambda: "a.png.json" in bench.results(), "the first")
+    harm(journal_of(bench).parent)
+    bench.drop("b.jpg")
+    assert daemon.process.wait(30) == EXIT_FAULT
+    assert "removed, replaced or moved" in (bench.root / "log").read_text()
+    first = (bench.output / "a.png").stat().st_ino
+    again = bench.once()
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert bench.results() == ["a.png", "a.png.json", "b.png", "b.png.json"]
+    assert (bench.output / "a.png").stat().st_ino == first

@@ -5,16 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cutoutd.clock import Clock
 from cutoutd.daemon.assembly import publisher_of
-from cutoutd.daemon.gate import Gate
+from cutoutd.daemon.gate import LET_GO_S, Gate
 from cutoutd.daemon.standing import Watching
+from cutoutd.errors import JournalError
 from cutoutd.intake import filesystems, marker
 from cutoutd.intake.tenancy import Tenancy
+from cutoutd.journal import store
 from cutoutd.journal.folders import FolderMemory
 from cutoutd.journal.journal import Journal
 from cutoutd.publish.staging import STAGING_NAME
@@ -252,3 +256,41 @@ def test_the_quiet_time_goes_by_the_file_system(
     fixed = gate_of(folder_in(tmp_path, settle_s=0.3), journal)
     fixed.mode = filesystems.mode_of(fstype)
     assert fixed.settle_s == 0.3
+
+
+@pytest.fixture
+def locked(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
+    """A journal that another program holds, and to which nothing could be written."""
+    monkeypatch.setattr(store, "_BUSY_TIMEOUT_S", 0.05)
+    (tmp_path / "state").mkdir()
+    opened = Journal(tmp_path / "state", run="run-1", clock=clock)
+    with closing(sqlite3.connect(tmp_path / "state" / store.FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(JournalError):
+            opened.commands.pause()
+        yield opened
+    opened.close()
+
+
+def test_a_folder_is_not_held_while_nothing_can_be_written_down(tmp_path: Path, locked: Journal) -> None:
+    """Another machine, whose journal works, may begin at once."""
+    folder = folder_in(tmp_path)
+    uuid = marker.create(os.fspath(folder.input), OTHER)
+    with pytest.raises(JournalError):
+        gate_of(folder, locked).check()
+    other = Tenancy(run="another", is_dead=lambda _: False, clock=Clock())
+    assert other.attend(os.fspath(folder.input), uuid).ours
+
+
+def test_a_folder_is_let_go_of_when_the_journal_refuses_for_long(tmp_path: Path, journal: Journal) -> None:
+    """A lock that passes changes nothing; after half a minute another machine may begin at once."""
+    folder = folder_in(tmp_path)
+    uuid = open_once(folder, journal)
+    gate = gate_of(folder, journal)
+    assert gate.check() is None
+    other = Tenancy(run="another", is_dead=lambda _: False, clock=Clock())
+    gate.journal_refuses(100.0)
+    gate.journal_refuses(100.0 + LET_GO_S - 1)
+    assert not other.attend(os.fspath(folder.input), uuid).ours
+    gate.journal_refuses(100.0 + LET_GO_S)
+    assert other.attend(os.fspath(folder.input), uuid).ours

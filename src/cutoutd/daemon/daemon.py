@@ -127,6 +127,7 @@ def run(
         try:
             shelf.stock(settings.models)
             opened = patience.until_done(partial(Journal, state.path, run=state.run, clock=clock))
+            opened.store.guard(state.lock)
             with closing(opened) as journal:
                 daemon = Daemon(
                     settings,

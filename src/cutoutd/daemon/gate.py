@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon.standing import Watching
 from cutoutd.durable import make_directory
 from cutoutd.errnos import READ_ONLY
+from cutoutd.errors import CutoutdError
 from cutoutd.intake import filesystems, marker
 from cutoutd.journal.folders import FolderMemory
+from cutoutd.logs import get
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from cutoutd.journal.folders import Folders
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
+
+LET_GO_S: Final = 30.0
+"""A machine whose journal refuses for longer leaves its folders to others; a lock passes sooner."""
 
 _MIB = 1 << 20
 
@@ -71,6 +76,8 @@ class Gate:
         self.is_first_start = self._recalled is None
         self.first_run_us = memory.first_run_us(folder.name) if self.is_first_start else None
         self._seen: FolderMemory | None = None
+        self._refused_since_s: float | None = None
+        self._log = get(folder=folder.name)
         self.mode: Mode | None = None
         self.note = ""
         self.waits_for_owner = False
@@ -166,7 +173,8 @@ class Gate:
         self._tenancy.settle()
 
     def _hold(self, root: str) -> tuple[Watching, str] | None:
-        """See that this machine is the one that works on the folder."""
+        """See that this machine is the one that works on the folder, and can write down what it does there."""
+        self._memory.see_that_journal_can_be_written()
         seen = self._seen
         if seen is None or seen.aside:
             tenure = self._tenancy.forgo()
@@ -175,6 +183,24 @@ class Gate:
         self.note = tenure.note if tenure.ours else ""
         self.waits_for_owner = not tenure.ours
         return None if tenure.ours else (Watching.STANDING_BY, tenure.note)
+
+    def journal_refuses(self, now_s: float) -> None:
+        """Whoever cannot write down what it does must not keep the folder from other machines for ever.
+
+        Args:
+            now_s: monotonic seconds.
+        """
+        if self._refused_since_s is None:
+            self._refused_since_s = now_s
+        if now_s - self._refused_since_s >= LET_GO_S:
+            try:
+                self._tenancy.release()
+            except (OSError, CutoutdError) as error:
+                self._log.debug("owner.not-released", why=str(error))
+
+    def journal_is_well(self) -> None:
+        """It takes what is written down."""
+        self._refused_since_s = None
 
     def _check_room(self) -> tuple[Watching, str] | None:
         for place in (self._folder.output, self._state_dir):

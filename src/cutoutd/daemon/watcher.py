@@ -248,10 +248,12 @@ class Watcher:
             if not self._stopping:  # an adoption that was broken off would have the rest cut again
                 self._notice(arrivals)
             self._stand(*self._open_as)
+            self._gate.journal_is_well()
         except JournalError as error:
             # No fault of the folder's: what was seen of it is kept, and taken when it can be written down.
             self._rests_until_s = now_s + self._folder.poll_interval_s
             self._stand(Watching.PAUSED, str(error))
+            self._gate.journal_refuses(now_s)
         except OSError as error:
             self._close(Watching.STANDING_BY, f"it does not answer as it should: {error.strerror or error}")
         except CutoutdError as error:

@@ -53,6 +53,14 @@ class Folders:
             aside=bool(row["aside"]),
         )
 
+    def see_that_journal_can_be_written(self) -> None:
+        """Before a folder is held: what is found there could not be written down otherwise.
+
+        Raises:
+            JournalError: it cannot be.
+        """
+        self._store.see_that_it_can_be_written()
+
     def first_run_us(self, name: str) -> int | None:
         """When a folder that is not known any more was healthy for the first time, from a journal that was lost."""
         row = self._store.row("SELECT value FROM fact WHERE name = ?", (f"{FIRST_RUN}{name}",))

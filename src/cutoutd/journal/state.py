@@ -107,6 +107,11 @@ class StateDirectory:
             os.close(self._descriptor)
             raise _refused(path, error) from error
 
+    @property
+    def lock(self) -> Path:
+        """The file that is locked: without its name, another process could hold the directory as well."""
+        return self.path / _LOCK_FILE
+
     def _lock(self) -> None:
         for attempt in range(_LOCK_ATTEMPTS):
             try:

@@ -43,6 +43,7 @@ _CHECK_STEPS: Final = 10_000  # of SQLite's own machine between two looks at the
 
 # SQLITE_CORRUPT and SQLITE_NOTADB: https://www.sqlite.org/rescode.html
 _DAMAGE: Final = frozenset({11, 26})
+_MOVED: Final = 1032  # SQLITE_READONLY_DBMOVED: what is written now, no later start would find
 
 
 class JournalDamagedError(CutoutdError):
@@ -88,8 +89,12 @@ class Store:
         self.path = path
         self._lock = threading.RLock()
         self._damage: JournalDamagedError | None = None
+        self._was_refused = False
         if path is not None and create and not os.path.lexists(path):
             make(path)
+        self._there: dict[Path, tuple[int, int] | None] = {}
+        if path is not None:
+            self.guard(path)
         self._connection = _connect(path)
         try:
             self._prepare(check=create)
@@ -133,6 +138,7 @@ class Store:
             try:
                 yield
                 self._connection.execute("COMMIT")
+                self._was_refused = False
             except BaseException:
                 # After some faults SQLite has rolled back by itself.
                 if self._connection.in_transaction:
@@ -148,6 +154,7 @@ class Store:
         """
         if self._damage is not None:
             raise self._damage
+        self._see_that_it_is_there()
         try:
             yield
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
@@ -155,8 +162,46 @@ class Store:
                 self._damage = JournalDamagedError(f"SQLite says: {error}", path=self.path)
                 raise self._damage from error
             if isinstance(error, sqlite3.OperationalError):
+                self._was_refused = True
                 raise JournalError(f"the journal cannot be used: {error}", path=self.path) from error
             raise
+
+    def guard(self, path: Path) -> None:
+        """Take it for damage if this file is removed, replaced or moved from now on.
+
+        Args:
+            path: the journal itself, or a file beside it that it is worth nothing without.
+        """
+        self._there[path] = _identity(path)
+
+    def _see_that_it_is_there(self) -> None:
+        """A file that lost its name, or a directory that did, keeps what is written for nobody.
+
+        SQLite itself says so only at a write, and where the directory was renamed not at all: it finds no place for its
+        rollback file then, which looks like a full disk.
+        """
+        for path, identity in self._there.items():
+            try:
+                is_there = _identity(path) == identity
+            except OSError as error:
+                self._was_refused = True
+                raise JournalError(f"it cannot be looked at: {error.strerror}", path=path) from error
+            if not is_there:
+                self._damage = JournalDamagedError(
+                    "it was removed, replaced or moved while it was in use", path=path
+                )
+                raise self._damage
+
+    def see_that_it_can_be_written(self) -> None:
+        """Write something down, if what was to be written last was refused.
+
+        Raises:
+            JournalError: it is still refused.
+            JournalDamagedError: the file is no journal any more.
+        """
+        if self._was_refused:
+            with self.transaction():
+                self.write("INSERT OR REPLACE INTO fact (name, value) VALUES ('written', '')")
 
     def write(self, sql: str, arguments: Sequence[Any] = ()) -> int:
         """Run one statement inside a transaction of the caller's; returns the rows it changed."""
@@ -251,6 +296,18 @@ def _connect(path: Path | None, *, create: bool = False) -> sqlite3.Connection:
     return connection
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of the file that has the name; None: nothing has it.
+
+    No descriptor of our own is opened for it: closing one would end SQLite's locks on the file.
+    """
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
+
+
 def _schema() -> str:
     return resources.files("cutoutd.journal").joinpath("schema.sql").read_text(encoding="utf-8")
 
@@ -277,8 +334,8 @@ def _is_damage(error: Exception) -> bool:
     if isinstance(error, UnicodeDecodeError):
         return True  # even SQLite's own words quote what is there
     # The low byte is the kind, the others say more of it. Text that is none has no code at all.
-    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-    return code in _DAMAGE or str(error).startswith("Could not decode to UTF-8")
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    return code == _MOVED or code & 0xFF in _DAMAGE or str(error).startswith("Could not decode to UTF-8")
 
 
 def _fault(connection: sqlite3.Connection) -> str:
