@@ -265,9 +265,9 @@ def locked(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "state").mkdir()
     opened = Journal(tmp_path / "state", run="run-1", clock=clock)
     with closing(sqlite3.connect(tmp_path / "state" / store.FILE_NAME, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+        other.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalError):
-            opened.commands.pause()
+            opened.runs.begin()
         yield opened
     opened.close()
 
