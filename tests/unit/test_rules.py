@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutoutd.intake import junk
 from cutoutd.intake.rules import Rules
 
 _NAMES = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=20)
@@ -34,6 +36,39 @@ _NAMES = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=2
         "Library.photoslibrary/originals/IMG_0001.jpg",
         ".cutoutd-folder",
         ".cutoutd-staging/run/1.png",
+        "$Recycle.Bin/S-1-5-21/$RABCDEF.jpg",
+        "System Volume Information/x.jpg",
+        "FOUND.000/FILE0000.jpg",
+        "a/lost+found/#12345.jpg",
+        "Network Trash Folder/x.jpg",
+        ".Trash-1000/files/x.jpg",
+        "shoot/__MACOSX/x.jpg",
+        "#snapshot/GMT+01_2026-01-01/x.jpg",
+        ".snapshot/hourly.0/x.jpg",
+        "~snapshot/hourly.0/x.jpg",
+        ".zfs/snapshot/auto/x.jpg",
+        "@Recycle/x.jpg",
+        "@recently-snapshot/x.jpg",
+        ".Recycle.Bin/x.jpg",
+        "x.jpg@SynoEAStream",
+        "x.jpg_original",
+        "x.jpg_exiftool_tmp",
+        "MVI_0001.THM",
+        "x.jpg~",
+        "x.jpg.bak",
+        "x.jpg.filepart",
+        "x.jpg.a1b2c3d4.partial",
+        "x.jpg.download",
+        "Unconfirmed.opdownload",
+        "x.jpg.aria2",
+        "x.jpg.!UT",
+        "x.sync-conflict-20260101-101010-ABCDEFG.jpg",
+        "x (Anna's conflicted copy 2026-01-01).jpg",
+        "x (conflicted copy 2026-01-01 101010).jpg",
+        ".x.jpg.Ab12Cd",
+        ".pending-1700000000-x.jpg",
+        "mipmaps-0a1b.d/3/1.jpg",
+        "M4ROOT/THMBNL/C0001T01.JPG",
     ],
 )
 def test_junk_is_not_taken(path: str) -> None:
@@ -49,6 +84,15 @@ def test_junk_is_not_taken(path: str) -> None:
         "x.tmp.jpg",
         "a~.jpg",
         "CaptureOne",
+        "lost+found",
+        "photos.bak/x.jpg",
+        "backup.old/x.jpg",
+        "scans_original/x.jpg",
+        "recycle/x.jpg",
+        "my original.jpg",
+        "x_original.jpg",
+        "thm.jpg",
+        "conflict.jpg",
         "line\nbreak.jpg",
         "\udcff.jpg",
         "🦊.tif",
@@ -63,6 +107,65 @@ def test_ordinary_names_are_taken(path: str) -> None:
 def test_junk_directories_are_not_entered(path: str) -> None:
     """Nothing below them is of interest."""
     assert not Rules().enters_directory(path)
+
+
+def test_a_wildcard_never_asks_for_junk() -> None:
+    """What matches everything was not meant for the bin."""
+    rules = Rules(include=("*", "**", "*.jpg", "*.bak*", "*ecycle*/**", "??M"))
+    for path in ("x.jpg.bak", "a/@Recycle/x.jpg", "a.THM", ".x.jpg"):
+        assert not rules.takes_file(path), path
+    assert not rules.enters_directory("a/@Recycle")
+
+
+def test_junk_that_is_named_exactly_is_taken() -> None:
+    """By the table's own pattern, or a file by its own name; other junk stays out."""
+    rules = Rules(include=("*", "*.thm", "CaptureOne/", "poster.bak", "a/cover.jpg~"))
+    assert rules.takes_file("b/MVI_0001.THM")
+    assert rules.takes_file("CaptureOne/x.jpg")
+    assert rules.enters_directory("shoot/captureone")
+    assert rules.takes_file("b/Poster.BAK")
+    assert rules.takes_file("a/cover.jpg~")
+    assert not rules.takes_file("b/cover.jpg~")
+    assert not rules.takes_file("b/other.bak")
+    assert not rules.takes_file("@Recycle/poster.bak")
+    assert not rules.takes_file("CaptureOne/.x.jpg")
+
+
+@pytest.mark.parametrize("include", [".*", ".cutoutd-staging", ".cutoutd-*", "**"])
+def test_our_own_files_cannot_be_asked_for(include: str) -> None:
+    """Staged results would be cut again and again."""
+    rules = Rules(include=("*", include))
+    assert not rules.enters_directory(".cutoutd-staging")
+    assert not rules.takes_file(".cutoutd-staging/run/1-0.png")
+    assert not rules.takes_file(".cutoutd-folder")
+
+
+def test_every_row_of_the_table_works_and_says_where_it_is_from() -> None:
+    """Each name leaves out what it is for, in any case, and nothing of the other kind."""
+    for row in junk.TABLE:
+        assert row.whose
+        assert row.source
+        for name in row.names:
+            example = name.replace("*", "x").replace("?", "7")
+            for spelled in (example, example.upper(), example.lower()):
+                assert Rules().enters_directory(f"a/{spelled}") is (row.what is junk.What.FILE), spelled
+                assert Rules().takes_file(f"a/{spelled}") is (row.what is junk.What.DIRECTORY), spelled
+
+
+def test_the_page_about_it_lists_the_whole_table() -> None:
+    """In its order, so that nothing is left out without a word."""
+    page = Path("docs/left-out.md").read_text(encoding="utf-8")
+    assert page.endswith(junk_page())
+
+
+def junk_page() -> str:
+    """The table as the page has it."""
+    kinds = {junk.What.DIRECTORY: "directories", junk.What.FILE: "files", junk.What.EITHER: "both"}
+    lines = ["| names | what | whose | source |", "| --- | --- | --- | --- |"]
+    for row in junk.TABLE:
+        names = " ".join(f"`{name}`" for name in row.names).replace("\r", "\\r")
+        lines.append(f"| {names} | {kinds[row.what]} | {row.whose} | {row.source} |")
+    return "\n".join(lines) + "\n"
 
 
 def test_sub_directories_are_entered_only_if_recursive() -> None:

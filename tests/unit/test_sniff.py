@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cutoutd.engine.formats import recognise
-from cutoutd.intake.sniff import HEAD_BYTES, Kind, kind, picture_format
+from cutoutd.intake.sniff import HEAD_BYTES, Kind, has_picture_extension, kind, picture_format
 
 
 def _picture(format_name: str) -> bytes:
@@ -107,3 +107,23 @@ def test_brands_are_read_from_the_type_box_alone() -> None:
     """Bytes after the box are not its brands."""
     head = _ftyp(b"isom")[:16] + b"\x00\x00\x00\x10freeheicheic"
     assert picture_format(head) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("a/x.JPG", True),
+        ("x.heif", True),
+        ("x.y.CR3", True),
+        ("x", False),
+        ("jpg", False),
+        (".jpg", False),
+        ("a.jpg/x", False),
+        ("x.jpg.txt", False),
+        ("x.psd", False),
+        ("x.jpg ", False),
+    ],
+)
+def test_a_name_ends_like_a_pictures_or_not(name: str, *, is_one: bool) -> None:
+    """What does not is never moved or deleted, whatever is in it."""
+    assert has_picture_extension(name) is is_one

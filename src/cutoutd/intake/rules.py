@@ -9,29 +9,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from cutoutd.intake import junk
 
-JUNK: Final = (
-    ".*",  # hidden, which includes our own marker and staging directory
-    "._*",  # macOS: resource forks on foreign file systems
-    ".DS_Store",
-    ".syncthing.*",
-    ".@__thumb",  # QNAP: thumbnails
-    "@eaDir",  # Synology: thumbnails
-    "#recycle",  # Synology: the bin
-    "Thumbs.db",
-    "~*",
-    "*.part",
-    "*.crdownload",
-    "*.tmp",
-    "CaptureOne/",
-    "*.lrdata",
-    "*.photoslibrary",
-)
-"""What is never a picture of the user's: unfinished downloads, and what programs keep for themselves."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 _IN_BRACKETS: Final = re.compile(r"\[(!?)(\]?[^]/]+|\])\]")
+_WILDCARDS: Final = frozenset("*?[")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,9 +27,12 @@ class Rules:
     all below it. ``*`` and ``?`` stay within a part, ``**`` does not, ``[abc]`` is any of these characters,
     a ``/`` at the end asks for a directory. Case does not matter.
 
+    Junk (`cutoutd.intake.junk`) is left out unless ``include`` names it exactly: by the very pattern of the table
+    (``*.thm``, ``@eaDir``), or a file by its own name without a wildcard (``poster.bak``). A ``*`` never asks for it.
+
     Attributes:
         include: a file must match one of these.
-        exclude: and none of these, nor the junk that is always left out.
+        exclude: and none of these, nor junk.
         recursive: whether sub-directories are entered.
         subtrees: directories that are left out as they are written, such as an output inside the input.
 
@@ -59,6 +46,8 @@ class Rules:
     subtrees: tuple[str, ...] = ()
     _wanted: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
     _refused: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _junk: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _named: frozenset[str] = field(init=False, repr=False, compare=False)
     _below: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -67,7 +56,9 @@ class Rules:
         everything = any(pattern in {"*", "**"} for pattern in self.include)
         # The only way to set a derived field of a frozen dataclass.
         object.__setattr__(self, "_wanted", None if everything else _compile(self.include))
-        object.__setattr__(self, "_refused", _compile((*JUNK, *self.exclude)))
+        object.__setattr__(self, "_refused", _compile((*junk.OURS, *self.exclude)))
+        object.__setattr__(self, "_junk", _compile_junk(self.include))
+        object.__setattr__(self, "_named", frozenset(_named_exactly(self.include)))
         object.__setattr__(self, "_below", tuple(f"{subtree.strip('/')}/" for subtree in self.subtrees))
 
     def takes_file(self, path: str) -> bool:
@@ -76,6 +67,8 @@ class Rules:
             return False
         if self._refused.match(path) or path.startswith(self._below):
             return False
+        if self._junk.match(path) and not self._is_asked_for(path):
+            return False
         return self._wanted is None or self._wanted.match(path) is not None
 
     def enters_directory(self, path: str) -> bool:
@@ -83,7 +76,40 @@ class Rules:
         if not self.recursive:
             return False
         as_directory = f"{path}/"
-        return not (self._refused.match(as_directory) or as_directory.startswith(self._below))
+        return not (
+            self._refused.match(as_directory)
+            or self._junk.match(as_directory)
+            or as_directory.startswith(self._below)
+        )
+
+    def _is_asked_for(self, path: str) -> bool:
+        """Whether a file that is junk by its name is named exactly; where it lies must be no junk."""
+        directory, slash, name = path.rpartition("/")
+        if slash and self._junk.match(f"{directory}/"):
+            return False
+        return name.lower() in self._named or path.lower() in self._named
+
+
+def _named_exactly(include: Iterable[str]) -> Iterator[str]:
+    """The patterns that are a name or path and nothing else, in lower case."""
+    for pattern in include:
+        if not _WILDCARDS.intersection(pattern) and not pattern.endswith("/"):
+            yield pattern.strip("/").lower()
+
+
+def _compile_junk(include: Iterable[str]) -> re.Pattern[str]:
+    """The names of junk: of directories anywhere in a path, of files at its end."""
+    asked = frozenset(pattern.strip("/").lower() for pattern in include)
+    directories, files = junk.patterns(asked)
+    below = "|".join(map(_translate_name, directories))
+    last = "|".join(map(_translate_name, files))
+    choices = [f"(?:{below})/"] * bool(below) + [rf"(?:{last})\Z"] * bool(last)
+    return re.compile(rf"(?:[^/]*/)*?(?:{'|'.join(choices) or '(?!)'})", re.IGNORECASE | re.DOTALL)
+
+
+def _translate_name(pattern: str) -> str:
+    """A pattern of the junk's table, which has no brackets."""
+    return "".join({"*": "[^/]*", "?": "[^/]"}.get(c, re.escape(c)) for c in pattern)
 
 
 def _compile(patterns: Iterable[str]) -> re.Pattern[str]:

@@ -61,8 +61,13 @@ def kind(first_bytes: bytes, name: str) -> Kind:
     """
     if picture_format(first_bytes) is not None:
         return Kind.PICTURE
-    _, dot, extension = name.rpartition(".")
-    return Kind.NAMED_LIKE_ONE if dot and extension.lower() in _EXTENSIONS else Kind.OTHER
+    return Kind.NAMED_LIKE_ONE if has_picture_extension(name) else Kind.OTHER
+
+
+def has_picture_extension(name: str) -> bool:
+    """Whether a name or path ends like a picture's. What does not may be cut, but is never moved or deleted after."""
+    stem, dot, extension = name.rpartition("/")[2].rpartition(".")
+    return bool(stem and dot) and extension.lower() in _EXTENSIONS
 
 
 def picture_format(first_bytes: bytes) -> str | None:
