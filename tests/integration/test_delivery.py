@@ -570,6 +570,20 @@ def test_an_original_is_deleted_once_its_cutout_is_done(make: Callable[..., Desk
 
 
 @pytest.mark.parametrize("originals", ["move", "delete"])
+@pytest.mark.parametrize("name", ["a", "a.jpg.txt", "a.dat"])
+def test_an_original_whose_name_is_no_pictures_stays(
+    make: Callable[..., Desk], tmp_path: Path, originals: str, name: str
+) -> None:
+    """Whatever is in it, it may be some program's own; it is cut, and not looked at again."""
+    place = {"originals_dir": str(tmp_path / "originals")} if originals == "move" else {}
+    desk = make(originals=originals, **place)
+    job = desk.deliver(name, NEW)
+    assert desk.job(job).state is JobState.DONE
+    assert (desk.folder.input / name).read_bytes() == JPEG
+    assert not desk.journal.queue.undisposed(desk.folder.name)
+
+
+@pytest.mark.parametrize("originals", ["move", "delete"])
 def test_an_original_that_changed_meanwhile_is_left_alone(
     make: Callable[..., Desk], tmp_path: Path, originals: str
 ) -> None:

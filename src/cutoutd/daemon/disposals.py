@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.containment import is_expected, report
 from cutoutd.errors import CutoutdError, TemporaryError
+from cutoutd.intake.sniff import has_picture_extension
 from cutoutd.logs import get
 from cutoutd.publish.originals import Disposal, Outcome, delete_original
 from cutoutd.publish.originals import Originals as KeptOriginals
@@ -65,6 +66,11 @@ class Disposals:
             job: done.
             sha256: of the source as it was cut.
         """
+        if not has_picture_extension(job.path):
+            # Some program's own file that happens to begin like a picture: nobody expects it to go.
+            self._queue.disposed(job.id)
+            self._log.info("original.kept", job=job.id, path=job.path, why="its name is not a picture's")
+            return
         self._waiting.append((job, sha256))
         if not self._is_resting:
             self.go_on()

@@ -128,7 +128,7 @@ TABLE: Final = (
         _F,
         "*.filepart|*.!ut|*.!qb|*.!bt|*.bc!|*.aria2|*.aria2__temp|*.fdmdownload|*.dtapart|*.xltd|*.td|*.jc!|*.incomplete|"
         "*.unfinished|*.downloading|*.uploading|*.upload|*.ytdl|*.pureftpd-upload.*|*.lftp-pget-status",
-        "WinSCP, uTorrent, qBittorrent, BitComet, aria2, Free Download Manager, DownThemAll, Thunder, FlashGet, FTP servers"
+        "WinSCP, uTorrent, qBittorrent, BitComet, aria2, Free Download Manager, DownThemAll, Thunder, FlashGet, FTP servers: "
         "not whole yet, or what is known about it",
         "winscp.net: transfer to temporary filename; aria2c(1); each program's own behaviour",
     ),
