@@ -99,12 +99,14 @@ class Version:
         size: bytes.
         mtime_ns: modification time as the file system gives it.
         provisional: the stat was too close to a coarse modification time to tell a later write apart.
+        stamp: of inode and time of the last change of any kind; None where these are not stable.
     """
 
     path: str
     size: int
     mtime_ns: int
     provisional: bool = False
+    stamp: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -360,6 +362,7 @@ class Job:
     """A journal row: one version of a source on its way.
 
     Attributes:
+        generation: of the source, among those that had its path one after the other.
         forced: a person asked for it, so it is cut even if its bytes are known.
         attempts: times a worker died over it while the supervisor lived.
         interrupted: times the supervisor itself died while it was in work.
@@ -383,6 +386,7 @@ class Job:
     not_before_us: int
     finished_us: int | None
     sha256: str | None
+    generation: int = 0
     detail: dict[str, Any] = field(default_factory=dict)
 
     @property

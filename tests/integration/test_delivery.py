@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from cutoutd.daemon.assembly import publisher_of
 from cutoutd.daemon.delivery import Delivery
 from cutoutd.errors import PictureError, StorageError
 from cutoutd.jobs import Failure, JobState, Version
+from cutoutd.journal.acceptance import Acceptance
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME
@@ -707,3 +709,66 @@ def test_a_rendition_that_nobody_asked_for_does_not_end_the_daemon(
     job = desk.deliver("a.jpg", NEW, rendition=rendition)
     assert desk.job(job).state is not JobState.DONE
     assert desk.files() == {}
+
+
+@pytest.mark.parametrize("originals", ["delete", "move"])
+def test_another_shot_under_a_used_camera_name_is_another_picture(
+    make: Callable[..., Desk], tmp_path: Path, originals: str
+) -> None:
+    """Its original was put away, so the first one's cutout stays, and so do the third one's and the fourth's."""
+    desk = make(originals=originals, originals_dir=str(tmp_path / "originals") if originals == "move" else "")
+    shots = [JPEG + bytes([number]) for number in range(4)]
+    for number, shot in enumerate(shots):
+        desk.deliver("DSC_9999.jpg", b"cutout %d" % number, source=shot)
+        assert not (desk.folder.input / "DSC_9999.jpg").exists()
+    names = ["DSC_9999.png", "DSC_9999-jpg.png", "DSC_9999-jpg-2.png", "DSC_9999-jpg-3.png"]
+    assert [(desk.folder.output / name).read_bytes() for name in names] == [
+        b"cutout %d" % number for number in range(4)
+    ]
+    said = [json.loads((desk.folder.output / f"{name}.json").read_text()) for name in names]
+    assert [one["source"]["sha256"] for one in said] == [digest(shot) for shot in shots]
+
+
+def test_the_same_bytes_under_a_used_name_are_known_and_the_next_version_is_theirs(
+    make: Callable[..., Desk],
+) -> None:
+    """A card that is read in twice costs a look, and puts the original away once more."""
+    desk = make(originals="delete")
+    desk.deliver("a.jpg", OLD)
+    job = desk.begin("a.jpg")
+    assert job.generation == 1
+    desk.delivery.leave(job, digest(JPEG))
+    desk.settle()
+    assert not (desk.folder.input / "a.jpg").exists()
+    assert {one.generation for one in Reader(desk.journal.store).jobs()} == {0}
+    assert [path.name for path in desk.folder.output.glob("*.png")] == ["a.png"]
+
+
+def test_a_source_that_the_journal_has_forgotten_still_has_its_result(make: Callable[..., Desk]) -> None:
+    """History is kept for a while only; the sidecar tells of which shot the result is."""
+    desk = make(originals="delete")
+    desk.deliver("a.jpg", OLD)
+    desk.journal.history.forget(NAME, ["a.jpg"])
+    desk.deliver("a.jpg", NEW, source=JPEG + b"another shot")
+    assert (desk.folder.output / "a.png").read_bytes() == OLD
+    assert (desk.folder.output / "a-jpg.png").read_bytes() == NEW
+
+
+def test_an_original_that_was_replaced_by_its_like_is_cut(make: Callable[..., Desk]) -> None:
+    """Same size, same time, other bytes: it is not removed, and the next look accepts it."""
+    desk = make(originals="delete")
+    job = desk.begin("a.jpg")
+    path = desk.folder.input / "a.jpg"
+    status = path.stat()
+    path.write_bytes(JPEG[::-1])
+    os.utime(path, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    desk.delivery.deliver(job, desk.cut(job, OLD))
+    desk.settle()
+    assert path.read_bytes() == JPEG[::-1]
+    assert not desk.journal.acceptance.is_known(NAME, job.version)
+    afresh = Acceptance(desk.journal.store, desk.clock)
+    assert not afresh.is_known(NAME, job.version)
+    (again,) = desk.journal.acceptance.accept(NAME, [job.version])
+    job_again = Reader(desk.journal.store).job(again)
+    assert job_again is not None
+    assert job_again.generation == 0

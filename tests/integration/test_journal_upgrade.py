@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,10 +26,10 @@ from tests.integration.parts import states
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.conftest import FakeClock
 
+VERSION_2 = Path(__file__).with_name("journal-v2.sql")
 TODAY = store_module.SCHEMA_VERSION
 ODD = os.fsdecode(b"caf\xe9\n.jpg")
 LATER = {
@@ -162,3 +163,29 @@ def test_an_earlier_journal_that_is_damaged_is_set_aside_like_any_other(
     assert rebuilt(journal.store) is not None
     journal.close()
     assert list(earlier.glob("journal-damaged-*"))
+
+
+def test_a_journal_of_version_2_is_taken_over_with_all_that_it_knows(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    """Every source becomes the first of its path, and keeps its names, its results and its version."""
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
+        old.executescript(VERSION_2.read_text(encoding="utf-8"))
+        old.execute("PRAGMA user_version = 2")
+        old.execute(
+            "INSERT INTO job (folder, path, size, mtime_ns, state, accepted_us, finished_us, sha256)"
+            " VALUES ('shop', ?, 1, 2, 'done', 3, 4, 's')",
+            (os.fsencode(ODD),),
+        )
+        old.execute("INSERT INTO name VALUES (?, 'shop', ?)", (b"/out/x.png", os.fsencode(ODD)))
+        old.execute("INSERT INTO output VALUES ('shop', ?, 0, 0, ?, 'o')", (os.fsencode(ODD), b"x.png"))
+        old.execute("INSERT INTO published VALUES ('shop', ?, 's')", (os.fsencode(ODD),))
+        old.commit()
+    journal = Journal(tmp_path, run="n" * 32, clock=clock)
+    assert journal.acceptance.is_known("shop", Version(path=ODD, size=1, mtime_ns=2))
+    assert journal.names.published_sha256("shop", ODD) == "s"
+    assert [one.path for one in journal.names.earlier("shop", ODD)] == ["x.png"]
+    assert journal.names.reserve("shop", ODD, [b"/out/x.png"])
+    assert not journal.names.reserve("shop", ODD, [b"/out/x.png"], generation=1)
+    assert {job.generation for job in Reader(journal.store).jobs()} == {0}
+    journal.close()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.daemon.absences import SAVE_S
 from cutoutd.daemon.arrivals import BATCH, Arrivals
 from cutoutd.daemon.pairing import Pairing
 from cutoutd.intake import probe
 from cutoutd.intake.rules import Rules
-from cutoutd.jobs import JobState
+from cutoutd.intake.scan import Scan
+from cutoutd.jobs import JobState, Version
+from cutoutd.journal.acceptance import Acceptance
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.settings.choices import RawPairs
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from cutoutd.intake.scan import Seen
     from tests.conftest import FakeClock
 
 JPEG = b"\xff\xd8\xff\xe0 and so on"
@@ -407,3 +412,88 @@ def test_a_folder_that_is_away_is_no_empty_folder(place: Place) -> None:
     with pytest.raises(FileNotFoundError):
         place.arrivals.scan()
     assert place.arrivals.settling == 1
+
+
+def generations(place: Place) -> list[tuple[str, int]]:
+    """Which source each accepted version is of."""
+    return [(job.path, job.generation) for job in Reader(place.journal.store).jobs()]
+
+
+def test_a_file_that_is_overwritten_is_a_later_version_of_its_source(place: Place) -> None:
+    """Whatever time has passed."""
+    place.put("a.jpg")
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
+    place.clock.advance(3600)
+    place.put("a.jpg", JPEG + b"later")
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
+    assert generations(place) == [("a.jpg", 0), ("a.jpg", 0)]
+
+
+@pytest.mark.parametrize(("away_s", "generation"), [(0.5, 0), (SAVE_S + 1, 1), (86_400.0, 1)])
+@pytest.mark.parametrize("how", ["scan", "event"])
+def test_a_file_that_comes_to_the_path_of_a_vanished_one_is_another_picture(
+    place: Place, away_s: float, generation: int, how: str
+) -> None:
+    """A camera's counter starts again; a save by delete-and-create is quicker."""
+    path = place.put("a.jpg")
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
+    path.unlink()
+    if how == "scan":
+        place.after(1)
+    else:
+        place.arrivals.look(["a.jpg"])
+        place.arrivals.accept_the_quiet()
+    place.clock.advance(away_s)
+    place.put("a.jpg", JPEG + b"another shot")
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
+    assert generations(place) == [("a.jpg", 0), ("a.jpg", generation)]
+
+
+def test_the_same_file_that_comes_back_is_the_same_picture(place: Place) -> None:
+    """A share that was empty for an hour, a card that was put in again: the next version is still its own."""
+    path = place.put("a.jpg")
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
+    path.rename(place.root.parent / "aside.jpg")
+    place.after(1)
+    (place.root.parent / "aside.jpg").rename(path)
+    assert [place.after(3600), place.after(60)] == [0, 0]
+    place.put("a.jpg", JPEG + b"later")
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
+    assert generations(place) == [("a.jpg", 0), ("a.jpg", 0)]
+
+
+def test_what_cannot_be_listed_or_is_left_out_is_not_missing(place: Place) -> None:
+    """A directory without permission says nothing of its files, nor does a pattern that passes them over."""
+    place.put("sub/a.jpg")
+    place.put("b.jpg")
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 2
+    with pytest.MonkeyPatch.context() as patched:
+        excluding = Rules(exclude=("b.jpg",))
+        patched.setattr(place.arrivals, "_rules", excluding)
+        patched.setattr(place.arrivals._absences, "_rules", excluding)  # noqa: SLF001 -- as after a reload
+        real = Scan._list  # noqa: SLF001 -- root may list everything
+
+        def refusing(scan: Scan, directory: str, directories: list[str]) -> Iterator[Seen]:
+            if directory == "sub":
+                raise PermissionError(errno.EACCES, "no")
+            return real(scan, directory, directories)
+
+        patched.setattr(Scan, "_list", refusing)
+        place.after(60)
+    assert [place.journal.acceptance.missing_us(FOLDER, path) for path in ("sub/a.jpg", "b.jpg")] == [
+        None
+    ] * 2
+
+
+def test_that_a_source_vanished_is_remembered_after_a_restart(place: Place, tmp_path: Path) -> None:
+    """The next daemon knows it, too."""
+    del tmp_path
+    path = place.put("a.jpg")
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
+    path.unlink()
+    place.after(1)
+    place.clock.advance(60)
+    afresh = Acceptance(place.journal.store, place.clock)
+    assert afresh.missing_us(FOLDER, "a.jpg") is not None
+    afresh.accept(FOLDER, [Version(path="a.jpg", size=1, mtime_ns=1)])
+    assert generations(place) == [("a.jpg", 0), ("a.jpg", 1)]

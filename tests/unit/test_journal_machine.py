@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cutoutd.jobs import JobState, Published, Version
-from cutoutd.journal.acceptance import Adopted
+from cutoutd.journal.adopted import Adopted
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.rebuild import rebuilt

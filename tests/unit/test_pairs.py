@@ -17,7 +17,7 @@ from cutoutd.daemon.pairing import Pairing
 from cutoutd.intake.pairs import Recording, partners, recording
 from cutoutd.intake.rules import Rules
 from cutoutd.jobs import JobState, Version
-from cutoutd.journal.acceptance import Adopted
+from cutoutd.journal.adopted import Adopted
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.settings.choices import RawPairs

@@ -195,7 +195,7 @@ def _in_review(store: Store, number: int) -> int:
 
 def _entry(job: Job, chosen: Settings, store: Store) -> dict[str, Any]:
     output = next((folder.output for folder in chosen.folder if folder.name == job.folder), Path())
-    shown = [one for one in Names(store).earlier(job.folder, job.path) if one.review]
+    shown = [one for one in Names(store).earlier(job.folder, job.path, job.generation) if one.review]
     return {
         "job": job.id,
         "folder": job.folder,

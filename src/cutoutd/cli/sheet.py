@@ -79,7 +79,9 @@ def _entry(job: Job, folder: Folder, names: Names, thumbnails: Thumbnails) -> pa
     after, after_note = b"", "no cutout"
     doubtful = job.state is JobState.REVIEW
     results = [
-        one for one in names.earlier(job.folder, job.path) if one.review is doubtful and one.rendition >= 0
+        one
+        for one in names.earlier(job.folder, job.path, job.generation)
+        if one.review is doubtful and one.rendition >= 0
     ]
     if results and job.state is not JobState.FAILED:
         first = min(results, key=lambda one: one.rendition)

@@ -16,14 +16,16 @@ from cutoutd.containment import is_expected, one_by_one, report
 from cutoutd.errnos import IMPOSSIBLE_NAME
 from cutoutd.intake.scan import look
 from cutoutd.jobs import JobState, Version
-from cutoutd.journal.acceptance import Adopted
+from cutoutd.journal.adopted import Adopted
 from cutoutd.logs import get
 from cutoutd.publish.records import Records
+from cutoutd.settings.choices import Originals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.intake.rules import Rules
+    from cutoutd.intake.scan import Seen
     from cutoutd.journal.acceptance import Acceptance
     from cutoutd.publish.records import Record
     from cutoutd.settings.schema import Folder
@@ -112,10 +114,14 @@ class Adoption:
         if not self._rules.takes_file(record.path):
             return None
         state, detail = _outcome(record)
+        there = self._there(record)
+        is_this = there is not None and (there.size, there.mtime_ns) == (record.size, record.mtime_ns)
         return Adopted(
             version=Version(path=record.path, size=record.size, mtime_ns=record.mtime_ns),
-            stands=self._is_there(record) and _is_later(record, self._ended),
+            stands=is_this and _is_later(record, self._ended),
             latest=record.failure is None and _is_later(record, self._published),
+            # Where originals are put away, what lies in the place of one is another picture.
+            gone=there is None or (not is_this and self._folder.originals is not Originals.KEEP),
             state=state,
             sha256=record.sha256,
             at_us=record.at_us,
@@ -124,14 +130,13 @@ class Adoption:
             detail=detail,
         )
 
-    def _is_there(self, record: Record) -> bool:
+    def _there(self, record: Record) -> Seen | None:
         try:
-            seen = look(self._root, record.path)
+            return look(self._root, record.path)
         except OSError as error:
             if error.errno in IMPOSSIBLE_NAME:
-                return False
+                return None
             raise
-        return seen is not None and (seen.size, seen.mtime_ns) == (record.size, record.mtime_ns)
 
 
 def _is_later(record: Record, times: dict[str, int]) -> bool:

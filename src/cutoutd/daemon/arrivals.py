@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from cutoutd.containment import is_expected, report, unforeseen
+from cutoutd.daemon.absences import Absences
 from cutoutd.daemon.pairing import Cut, LeaveOut, Pairing, Wait
 from cutoutd.daemon.standing import HeldUp
 from cutoutd.intake.probe import open_probe
@@ -82,6 +83,7 @@ class Arrivals:
         self._no_pictures: dict[str, tuple[int, int]] = {}
         self._unreadable: dict[str, str] = {}
         self._waits_for: dict[str, str] = {}
+        self._absences = Absences(folder, rules=rules, acceptance=acceptance, clock=clock)
 
     @property
     def settling(self) -> int:
@@ -117,11 +119,15 @@ class Arrivals:
             OSError: the folder cannot be read.
         """
         no_pictures, self._no_pictures = self._no_pictures, {}
-        for seen in self._walk():
+        self._acceptance.begin_scan(self._folder)
+        scan = Scan(self._root, self._rules)
+        for seen in self._through(scan):
             if no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
                 self._no_pictures[seen.path] = no_pictures[seen.path]
+                self._acceptance.saw(self._folder, seen.path)
             else:
                 self._over_one(seen.path, partial(self._observe, seen))
+        self._absences.scanned(scan)
 
     def skip_all(self, before_us: int | None = None) -> None:
         """Write down what is there, and not known, as not to be cut.
@@ -162,6 +168,7 @@ class Arrivals:
             return
         if seen is None:
             self._tracker.forget(path)
+            self._absences.missed(path)
         else:
             self._observe(seen)
             self._tracker.touch(path, self._clock.monotonic_s())
@@ -173,6 +180,7 @@ class Arrivals:
             OSError: the folder cannot be read.
             StorageError: the journal cannot be written.
         """
+        self._absences.write()
         accepted = 0
         while due := self._tracker.due(self._clock.monotonic_s(), limit=BATCH):
             # What may wait for a partner comes last: that may be among the others.
@@ -258,7 +266,9 @@ class Arrivals:
         return decision
 
     def _walk(self) -> Iterable[Seen]:
-        scan = Scan(self._root, self._rules)
+        return self._through(Scan(self._root, self._rules))
+
+    def _through(self, scan: Scan) -> Iterable[Seen]:
         yield from scan
         for path, error in scan.errors:
             self._log.warning("scan.unreadable", path=path, why=os.strerror(error.errno or 0))
@@ -267,8 +277,11 @@ class Arrivals:
         if self._no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
             return
         if self._acceptance.is_known(self._folder, self._version(seen)):
+            self._absences.came_back(seen.path, same=True)
             self._tracker.forget(seen.path)
             return
+        if seen.path not in self._tracker:
+            self._absences.came_back(seen.path, same=False)
         age_s = (self._clock.now_us() * 1000 - seen.mtime_ns) / 1e9
         self._tracker.observe(
             seen.path,

@@ -20,4 +20,5 @@ class SourceClaims:
 
     def reserve(self, keys: Sequence[bytes]) -> bool:
         """Keep all of these names for the source; False, and none is kept, if another source has one."""
-        return self._journal.names.reserve(self._job.folder, self._job.path, keys)
+        job = self._job
+        return self._journal.names.reserve(job.folder, job.path, keys, generation=job.generation)

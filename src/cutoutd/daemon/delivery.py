@@ -84,7 +84,7 @@ class Delivery:
         self._prove = prove
         self._run_id = run
         self._deeds = Deeds(folder.name, clock, wake)
-        self._disposals = Disposals(folder, journal.queue, self._deeds, run, prove=self._prove_or_fail)
+        self._disposals = Disposals(folder, journal, self._deeds, run, prove=self._prove_or_fail)
         self._failures = FailureRecords(
             folder.name,
             publisher.failures,
@@ -212,7 +212,8 @@ class Delivery:
             staged=cut.staged,
             renditions=self._folder.recipe().renditions,
             review=cut.review,
-            earlier=self._journal.names.earlier(job.folder, job.path),
+            earlier=self._journal.names.earlier(job.folder, job.path, job.generation),
+            known=self._journal.names.known(job),
             forms=forms(portable=self._folder.has_portable_names),
         )
         self._publish(job, cut, publication)
@@ -361,18 +362,18 @@ class Delivery:
 
     def _leave(self, job: Job, sha256: str) -> None:
         """The bytes are those that are published: nothing to publish, but the original goes its way."""
-        if job.forced or sha256 != self._journal.names.published_sha256(job.folder, job.path):
-            self._endings.explain(
-                job, INVENTED
-            )  # else a lie would move or delete an original that was never cut
+        published = self._journal.names.last_published(job.folder, job.path)
+        if job.forced or published is None or sha256 != published.sha256:
+            # Else a lie would move or delete an original that was never cut.
+            self._endings.explain(job, INVENTED)
             return
         disposable = self._disposals.wanted
         self._failures.clear(job)
-        self._journal.queue.finish(
-            job.id, JobState.UNCHANGED, detail={}, sha256=sha256, undisposed=disposable
+        self._journal.leave_unchanged(
+            job, sha256=sha256, generation=published.generation, undisposed=disposable
         )
         if disposable:
-            self._disposals.add(job, sha256)
+            self._disposals.add(replace(job, generation=published.generation), sha256)
         self._endings.say(job, JobState.UNCHANGED, "")
 
     def _repair(self, job: Job) -> None:

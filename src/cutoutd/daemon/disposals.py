@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cutoutd.daemon.deeds import Deeds
     from cutoutd.jobs import Job
-    from cutoutd.journal.queue import Queue
+    from cutoutd.journal.journal import Journal
     from cutoutd.settings.schema import Folder
 
 FIRST_S: Final = 15.0
@@ -35,18 +35,18 @@ class Disposals:
 
     Args:
         folder: its settings.
-        queue: the journal's jobs.
+        journal: knows which wait, and what is at their paths afterwards.
         deeds: of the folder's delivery, among which one that is refused rests.
         run: id of this run.
         prove: raises a TemporaryError where this machine may not touch the folder's originals.
     """
 
     def __init__(
-        self, folder: Folder, queue: Queue, deeds: Deeds, run: str, *, prove: Callable[[], None]
+        self, folder: Folder, journal: Journal, deeds: Deeds, run: str, *, prove: Callable[[], None]
     ) -> None:
         self._folder = folder
         self._prove = prove
-        self._queue = queue
+        self._journal = journal
         self._deeds = deeds
         self._kept = KeptOriginals(folder.originals_dir, run) if folder.originals_dir is not None else None
         self._log = get(folder=folder.name)
@@ -68,7 +68,7 @@ class Disposals:
         """
         if not has_picture_extension(job.path):
             # Some program's own file that happens to begin like a picture: nobody expects it to go.
-            self._queue.disposed(job.id)
+            self._journal.queue.disposed(job.id)
             self._log.info("original.kept", job=job.id, path=job.path, why="its name is not a picture's")
             return
         self._waiting.append((job, sha256))
@@ -82,7 +82,7 @@ class Disposals:
             job, sha256 = self._waiting[0]
             try:
                 disposal = self._dispose(job, sha256)
-                self._queue.disposed(job.id)
+                self._note(job, disposal.outcome)
             except TemporaryError as error:
                 self._rest(job, error)
                 return
@@ -118,6 +118,17 @@ class Disposals:
             "original.stays", job=job.id, path=job.path, why=str(error), waiting=len(self._waiting)
         )
 
+    def _note(self, job: Job, outcome: Outcome) -> None:
+        match outcome:
+            case Outcome.MOVED | Outcome.DELETED:
+                self._journal.removed_original(job)
+            case Outcome.GONE:
+                self._journal.missed_original(job)
+            case Outcome.CHANGED:
+                self._journal.doubt_original(job)
+            case Outcome.KEPT:
+                self._journal.queue.disposed(job.id)
+
     def _dispose(self, job: Job, sha256: str) -> Disposal:
         self._prove()
         source = self._folder.input / job.path
@@ -127,4 +138,4 @@ class Disposals:
             case Originals.DELETE:
                 return delete_original(source, sha256)
             case _:
-                return Disposal(outcome=Outcome.GONE)  # the folder says "keep" by now
+                return Disposal(outcome=Outcome.KEPT)  # the folder says "keep" by now

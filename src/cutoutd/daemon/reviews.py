@@ -126,7 +126,8 @@ class DecidedReviews:
             staged=cut.staged,
             renditions=renditions,
             review=False,
-            earlier=self._journal.names.earlier(job.folder, job.path),
+            earlier=self._journal.names.earlier(job.folder, job.path, job.generation),
+            known=self._journal.names.known(job),
             document=doubtful.document,
             forms=forms(portable=self._folder.has_portable_names),
         )
@@ -148,4 +149,6 @@ class DecidedReviews:
         )
 
     def _shown(self, job: Job) -> tuple[Published, ...]:
-        return tuple(one for one in self._journal.names.earlier(job.folder, job.path) if one.review)
+        return tuple(
+            one for one in self._journal.names.earlier(job.folder, job.path, job.generation) if one.review
+        )

@@ -26,6 +26,7 @@ _EVENTS: Final = Mask(
     | InotifyConstants.IN_CLOSE_WRITE
     | InotifyConstants.IN_MOVE
     | InotifyConstants.IN_ATTRIB
+    | InotifyConstants.IN_DELETE
     | InotifyConstants.IN_DELETE_SELF
     | InotifyConstants.IN_MOVE_SELF
     | InotifyConstants.IN_ONLYDIR
@@ -110,11 +111,13 @@ class Listener(InotifyFD):
         """Pass an event on, unless a scan is due anyway; ask for a scan where events were lost."""
         if event.is_ignored and event.wd == self._root_watch:
             self.trouble = "the folder was removed or unmounted"
-        # Half of a file's renaming is enough: the new name. The old one would hold up all later events for
-        # half a second, in which watchdog waits for the other half.
         of_a_file = not (event.is_directory or event.is_ignored or event.is_queue_overflow)
-        if of_a_file and (event.is_moved_from or not self._inbox.admit()):
+        if of_a_file and not self._inbox.admit():
             return
+        if of_a_file and event.is_moved_from:
+            # As a name that is gone. As half of a renaming it would hold up all later events for half a second,
+            # in which watchdog waits for the other half.
+            event = InotifyEvent(event.wd, Mask(InotifyConstants.IN_DELETE), 0, event.name)
         try:
             super().handle_event(event)
         finally:

@@ -21,6 +21,7 @@ from watchdog.events import (
     FileAttribEvent,
     FileClosedEvent,
     FileCreatedEvent,
+    FileDeletedEvent,
     FileModifiedEvent,
     FileMovedEvent,
     FileSystemEvent,
@@ -54,6 +55,7 @@ _EVENTS: Final[list[type[FileSystemEvent]]] = [
     FileAttribEvent,
     FileClosedEvent,
     FileCreatedEvent,
+    FileDeletedEvent,
     FileModifiedEvent,
     FileMovedEvent,
 ]
@@ -142,11 +144,9 @@ class Watch(FileSystemEventHandler):
 
     def dispatch(self, event: FileSystemEvent) -> None:
         """Turn an event into a hint; called by watchdog."""
-        if isinstance(event, DirDeletedEvent):
-            # Of a directory that was moved away nothing need be known; of the root, everything.
-            if self._relative(event.src_path) == "":
-                self._root_deleted = True
-                self._inbox.everything()
+        if isinstance(event, DirDeletedEvent) and self._relative(event.src_path) == "":
+            self._root_deleted = True
+            self._inbox.everything()
             return
         for name in (event.src_path, event.dest_path):
             path = self._relative(name)

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.jobs import JobState
+from cutoutd.journal.adopted import take_over
 from cutoutd.journal.integers import restored, stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from cutoutd.clock import Clock
-    from cutoutd.jobs import Published, Version
+    from cutoutd.jobs import Version
+    from cutoutd.journal.adopted import Adopted
     from cutoutd.journal.store import Store
 
 _PAGE: Final = 2000
@@ -28,34 +30,7 @@ _LOST: Final = (JobState.GONE, JobState.FAILED)
 PAIR: Final = "pair"
 """In the detail of a version that was left out: the path, in hexadecimal digits, of the one that is cut instead."""
 
-_IN_HAND: Final = frozenset({JobState.WORKING, JobState.PUBLISHING})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Adopted:
-    """What a sidecar or failure record says was done, as far as it was found to be so.
-
-    Attributes:
-        version: of the source.
-        stands: this version lies there now.
-        latest: it is the last publication of its source that is known of.
-        state: DONE, REVIEW or FAILED.
-        sha256: of the source's bytes; None in a failure.
-        at_us: when it was published or given up.
-        published: results under their names.
-        claims: keys of the names that are the source's from then on.
-        detail: for the row.
-    """
-
-    version: Version
-    stands: bool
-    latest: bool
-    state: JobState
-    sha256: str | None
-    at_us: int
-    published: tuple[Published, ...]
-    claims: tuple[bytes, ...]
-    detail: dict[str, Any]
+_WAITS: Final = frozenset({JobState.QUEUED, JobState.RETRY, JobState.PARKED})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,14 +50,39 @@ class Recorded:
     left_out: bool
 
 
+@dataclass(kw_only=True, slots=True)
+class _Known:
+    """The newest version of a source, as it is held in memory.
+
+    Attributes:
+        size, mtime_ns, provisional, stamp: as in `Version`.
+        scan: number of the last scan that came by it.
+        missing_us: since when it was not there, UTC microseconds.
+        is_open: it vanished before its turn, so should it come back, it is accepted again.
+    """
+
+    size: int
+    mtime_ns: int
+    provisional: bool
+    stamp: int | None
+    scan: int = 0
+    missing_us: int | None = None
+    is_open: bool = False
+
+
 class Acceptance:
     """The accepted versions, with the newest of each source held in memory: scans ask for every file."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._newest: dict[str, dict[str, tuple[int, int, bool]]] = {}
+        self._newest: dict[str, dict[str, _Known]] = {}
+        self._scans: dict[str, int] = {}
         self._lock = threading.Lock()
+
+    def now_us(self) -> int:
+        """UTC microseconds."""
+        return self._clock.now_us()
 
     def is_known(self, folder: str, version: Version) -> bool:
         """Whether this very version was accepted, and by a stat that could be trusted.
@@ -90,9 +90,68 @@ class Acceptance:
         A provisional acceptance is confirmed by a second one that is not: the worker compares the bytes.
         """
         known = self._known(folder).get(version.path)
-        if known is None or known[:2] != (version.size, version.mtime_ns):
+        if known is None:
             return False
-        return version.provisional or not known[2]
+        known.scan = self._scans.get(folder, 0)
+        if known.is_open or (known.size, known.mtime_ns) != (version.size, version.mtime_ns):
+            return False
+        return version.provisional or not known.provisional
+
+    def begin_scan(self, folder: str) -> None:
+        """From now on it is noted which sources a scan comes by; `unseen` has the others."""
+        self._scans[folder] = self._scans.get(folder, 0) + 1
+
+    def saw(self, folder: str, path: str) -> None:
+        """A scan came by a source, whatever it looks like now."""
+        known = self._known(folder).get(path)
+        if known is not None:
+            known.scan = self._scans.get(folder, 0)
+
+    def unseen(self, folder: str) -> list[str]:
+        """Sources that the last scan did not come by, and that are not known to be missing."""
+        number = self._scans.get(folder, 0)
+        return [
+            path
+            for path, known in self._known(folder).items()
+            if known.scan != number and known.missing_us is None
+        ]
+
+    def has(self, folder: str, path: str) -> bool:
+        """Whether a source is known, and not known to be missing."""
+        known = self._known(folder).get(path)
+        return known is not None and known.missing_us is None
+
+    def missing_us(self, folder: str, path: str) -> int | None:
+        """Since when a source is known to be missing, UTC microseconds."""
+        known = self._known(folder).get(path)
+        return None if known is None else known.missing_us
+
+    def note_places(self, folder: str, places: Mapping[str, int | None]) -> None:
+        """Write down since when sources are missing, UTC microseconds, or that they are there again.
+
+        Once a source is missing, a file that is accepted at its path is another source.
+        """
+        if not places:
+            return
+        with self._store.transaction():
+            for path, missing_us in places.items():
+                self._store.write(
+                    "UPDATE job SET missing_us = ? WHERE folder = ? AND path = ? AND newest = 1",
+                    (missing_us, folder, os.fsencode(path)),
+                )
+        known = self._known(folder)
+        with self._lock:
+            for path, missing_us in places.items():
+                if path in known:
+                    known[path].missing_us = missing_us
+
+    def doubt(self, folder: str, version: Version) -> None:
+        """The bytes of a version may be others than those that were read: it is accepted again when it is looked at."""
+        known = self._known(folder)
+        with self._lock:
+            one = known.get(version.path)
+            if one is not None and (one.size, one.mtime_ns) == (version.size, version.mtime_ns):
+                one.provisional = True
 
     def recordings(self, folder: str, path: str) -> list[Recorded]:
         """What is known of sources whose path differs in the extension only, this one included.
@@ -176,8 +235,9 @@ class Acceptance:
         """A version vanished before its turn: should it come back, it is accepted again."""
         known = self._known(folder)
         with self._lock:
-            if known.get(version.path, ())[:2] == (version.size, version.mtime_ns):
-                del known[version.path]
+            one = known.get(version.path)
+            if one is not None and (one.size, one.mtime_ns) == (version.size, version.mtime_ns):
+                one.is_open = True
 
     def drop(self, folder: str, paths: Iterable[str]) -> None:
         """Sources whose rows were removed."""
@@ -195,86 +255,29 @@ class Acceptance:
             How many versions count as ended by it that did not before.
         """
         with self._store.transaction():
-            count = sum(self._adopt(folder, one) for one in adopted)
+            count = sum(
+                take_over(self._store, folder, one, now_us=self._clock.now_us(), retire=self._retire)
+                for one in adopted
+            )
         with self._lock:
             self._newest.pop(folder, None)  # read anew when it is asked for
         return count
-
-    def _adopt(self, folder: str, one: Adopted) -> bool:
-        path = os.fsencode(one.version.path)
-        newest = self._store.row(
-            "SELECT id, size, mtime_ns, state, forced, finished_us FROM job "
-            "WHERE folder = ? AND path = ? AND newest = 1",
-            (folder, path),
-        )
-        at_us = min(one.at_us, self._clock.now_us())  # another machine's clock, or anybody's word
-        overtaken = newest is not None and (newest["finished_us"] or 0) >= at_us > 0
-        self._own(folder, path, one, latest=one.latest and not overtaken)
-        if not one.stands or overtaken:
-            return False
-        known = None if newest is None else (newest["size"], restored(newest["mtime_ns"]))
-        if newest is None or known != (one.version.size, one.version.mtime_ns):
-            if newest is not None and newest["state"] in _IN_HAND:
-                return False
-            self._retire(folder, path, self._clock.now_us())
-            self._store.insert(
-                "INSERT INTO job (folder, path, size, mtime_ns, state, accepted_us, finished_us, sha256, detail)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    folder,
-                    path,
-                    one.version.size,
-                    stored(one.version.mtime_ns),
-                    one.state,
-                    at_us,
-                    at_us,
-                    one.sha256,
-                    json.dumps(one.detail),
-                ),
-            )
-            return True
-        # What a person has asked for is done even so.
-        if newest["state"] in _IN_HAND or newest["forced"]:
-            return False
-        self._store.write(
-            "UPDATE job SET state = ?, finished_us = ?, sha256 = ?, detail = ? WHERE id = ?",
-            (one.state, at_us, one.sha256, json.dumps(one.detail), newest["id"]),
-        )
-        return newest["finished_us"] is None
-
-    def _own(self, folder: str, path: bytes, one: Adopted, *, latest: bool) -> None:
-        """Names and results of a source; of a publication that is not the last, only what no other one says."""
-        for key in one.claims:
-            self._store.write(
-                "INSERT OR IGNORE INTO name (key, folder, path) VALUES (?, ?, ?)", (key, folder, path)
-            )
-        if one.sha256 is None:
-            return
-        verb = "REPLACE" if latest else "IGNORE"
-        self._store.write(
-            f"INSERT OR {verb} INTO published (folder, path, sha256) VALUES (?, ?, ?)",  # noqa: S608 -- a literal
-            (folder, path, one.sha256),
-        )
-        for result in one.published:
-            self._store.write(
-                f"INSERT OR {verb} INTO output (folder, path, rendition, review, target, sha256)"  # noqa: S608 -- a literal
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (folder, path, result.rendition, result.review, os.fsencode(result.path), result.sha256),
-            )
 
     def _insert(
         self, folder: str, version: Version, state: JobState, now_us: int, detail: dict[str, Any]
     ) -> int:
         path = os.fsencode(version.path)
-        self._retire(folder, path, now_us)
+        generation = self._retire(folder, path, now_us)
         return self._store.insert(
-            "INSERT INTO job (folder, path, size, mtime_ns, provisional, state, accepted_us, finished_us, detail)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO job (folder, path, generation, size, mtime_ns, stamp, provisional, state, accepted_us,"
+            " finished_us, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 folder,
                 path,
+                generation,
                 version.size,
                 stored(version.mtime_ns),
+                version.stamp,
                 version.provisional,
                 state,
                 now_us,
@@ -284,45 +287,70 @@ class Acceptance:
         )
 
     def _remember(self, folder: str, accepted: Iterable[Version]) -> None:
-        known = self._known(folder)
+        known, scan = self._known(folder), self._scans.get(folder, 0)
         with self._lock:
             for version in accepted:
-                known[version.path] = (version.size, version.mtime_ns, version.provisional)
+                known[version.path] = _Known(
+                    size=version.size,
+                    mtime_ns=version.mtime_ns,
+                    provisional=version.provisional,
+                    stamp=version.stamp,
+                    scan=scan,
+                )
 
-    def _retire(self, folder: str, path: bytes, now_us: int) -> None:
-        """The newest version of a source is so no longer; if it still waits, it is gone."""
-        self._store.write(
-            "UPDATE job SET state = 'gone', finished_us = ?, detail = ? "
-            "WHERE folder = ? AND path = ? AND newest = 1 AND state IN ('queued', 'retry', 'parked')",
-            (now_us, '{"why": "replaced by a newer version"}', folder, path),
-        )
-        self._store.write(
-            "UPDATE job SET newest = 0 WHERE folder = ? AND path = ? AND newest = 1", (folder, path)
-        )
+    def _retire(self, folder: str, path: bytes, now_us: int) -> int:
+        """The newest version of a source is so no longer; if it still waits, it is gone.
 
-    def _known(self, folder: str) -> dict[str, tuple[int, int, bool]]:
+        Returns:
+            The generation of the version that takes its place: the same, unless the source was gone before.
+        """
+        newest = self._store.row(
+            "SELECT id, generation, missing_us, state FROM job WHERE folder = ? AND path = ? AND newest = 1",
+            (folder, path),
+        )
+        published = self._store.row(
+            "SELECT generation, gone FROM published WHERE folder = ? AND path = ? "
+            "ORDER BY generation DESC LIMIT 1",
+            (folder, path),
+        )
+        generation, gone = (published["generation"], published["gone"]) if published is not None else (0, 0)
+        if newest is not None:
+            if newest["generation"] > generation:
+                generation, gone = newest["generation"], 0
+            gone = gone or newest["missing_us"] is not None
+            if newest["state"] in _WAITS:
+                self._store.write(
+                    "UPDATE job SET state = 'gone', finished_us = ?, detail = ? WHERE id = ?",
+                    (now_us, '{"why": "replaced by a newer version"}', newest["id"]),
+                )
+            self._store.write("UPDATE job SET newest = 0 WHERE id = ?", (newest["id"],))
+        return int(generation) + 1 if gone else int(generation)
+
+    def _known(self, folder: str) -> dict[str, _Known]:
         with self._lock:
             if folder not in self._newest:
                 self._newest[folder] = self._read(folder)
             return self._newest[folder]
 
-    def _read(self, folder: str) -> dict[str, tuple[int, int, bool]]:
+    def _read(self, folder: str) -> dict[str, _Known]:
         """In pages: the rows of 100,000 sources at once would take more memory than what is kept of them."""
-        known: dict[str, tuple[int, int, bool]] = {}
+        known: dict[str, _Known] = {}
         after = b""
         while rows := self._store.rows(
-            "SELECT path, size, mtime_ns, provisional, state FROM job "
+            "SELECT path, size, mtime_ns, provisional, stamp, missing_us, state FROM job "
             "WHERE folder = ? AND newest = 1 AND path > ? ORDER BY path LIMIT ?",
             (folder, after, _PAGE),
         ):
             known |= {
-                os.fsdecode(row["path"]): (
-                    row["size"],
-                    restored(row["mtime_ns"]),
-                    bool(row["provisional"]),
+                os.fsdecode(row["path"]): _Known(
+                    size=row["size"],
+                    mtime_ns=restored(row["mtime_ns"]),
+                    provisional=bool(row["provisional"]),
+                    stamp=row["stamp"],
+                    missing_us=row["missing_us"],
+                    is_open=row["state"] == JobState.GONE,
                 )
                 for row in rows
-                if row["state"] != JobState.GONE
             }
             after = rows[-1]["path"]
         return known

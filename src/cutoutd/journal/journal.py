@@ -65,7 +65,7 @@ class Journal:
             detail: the plan, and what is needed to finish after a crash.
         """
         with self.store.transaction():
-            self.names.keep_within(job.folder, job.path, claims)
+            self.names.keep_within(job.folder, job.path, claims, generation=job.generation)
             self.queue.publish_within(job.id, sha256=sha256, detail=detail)
         self.names.release(job.folder, job.path)
 
@@ -90,15 +90,27 @@ class Journal:
             undisposed: whether the original is still to be moved or deleted.
         """
         with self.store.transaction():
-            self.names.record_within(job.folder, job.path, source_sha256=sha256, published=published)
+            self.names.record_within(
+                job.folder,
+                job.path,
+                generation=job.generation,
+                source_sha256=sha256,
+                published=published,
+            )
             if state is JobState.DONE:
-                self.names.forget_doubtful_within(job.folder, job.path)
+                self.names.forget_doubtful_within(job.folder, job.path, generation=job.generation)
             self.queue.finish_within(job.id, state, detail=detail, sha256=sha256, undisposed=undisposed)
 
     def undo_publishing(self, job: Job, *, standing: Iterable[Published]) -> None:
         """A crash lost a result: compute the job again, knowing what has its name already."""
         with self.store.transaction():
-            self.names.record_within(job.folder, job.path, source_sha256=None, published=standing)
+            self.names.record_within(
+                job.folder,
+                job.path,
+                generation=job.generation,
+                source_sha256=None,
+                published=standing,
+            )
             self.queue.put_back_within(job.id)
 
     def keep_standing(self, job: Job, *, standing: Iterable[Published]) -> None:
@@ -109,8 +121,43 @@ class Journal:
     def forget_doubtful(self, job: Job) -> None:
         """A person rejected what is in review for a source: nothing of this version is published."""
         with self.store.transaction():
-            self.names.forget_doubtful_within(job.folder, job.path)
-            self.names.forget_published_within(job.folder, job.path)
+            self.names.forget_doubtful_within(job.folder, job.path, generation=job.generation)
+            self.names.forget_published_within(job.folder, job.path, generation=job.generation)
+
+    def leave_unchanged(self, job: Job, *, sha256: str, generation: int, undisposed: bool) -> None:
+        """The job's bytes are published already.
+
+        Args:
+            job: the job.
+            sha256: of the source's bytes.
+            generation: of the source for which they are: another than the job's where that was gone and came back.
+            undisposed: whether the original is still to be moved or deleted.
+        """
+        with self.store.transaction():
+            self.queue.finish_within(
+                job.id, JobState.UNCHANGED, detail={}, sha256=sha256, undisposed=undisposed
+            )
+            if generation != job.generation:
+                self.queue.join_within(job.id, generation)
+                self.names.note_back_within(job.folder, job.path, generation=generation)
+
+    def removed_original(self, job: Job) -> None:
+        """We have moved or deleted the original of a job: what comes to its path is another picture."""
+        with self.store.transaction():
+            self.queue.disposed_within(job.id)
+            self.names.note_gone_within(job.folder, job.path, generation=job.generation)
+
+    def missed_original(self, job: Job) -> None:
+        """Somebody else has taken the original of a job away before we could."""
+        self.acceptance.note_places(job.folder, {job.path: self.acceptance.now_us()})
+        self.queue.disposed(job.id)
+
+    def doubt_original(self, job: Job) -> None:
+        """The original of a job is not what was cut, although it may look like it: it is to be read again."""
+        with self.store.transaction():
+            self.queue.disposed_within(job.id)
+            self.queue.doubt_within(job.id)
+        self.acceptance.doubt(job.folder, job.version)
 
     def gone(self, job: Job, why: str) -> None:
         """The source vanished before its turn; it is accepted again should it come back."""

@@ -1,13 +1,15 @@
 """Which names belong to which source, and what we published for it.
 
 A name belongs to a source from before its first publication on, over all folders; a later version of
-the same source takes its place. It must not look at the files themselves.
+the same source takes its place. A source is known by its folder, its path and its generation: once it is gone,
+another file at its path is another source. It must not look at the files themselves.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cutoutd.jobs import Published
@@ -15,7 +17,21 @@ from cutoutd.jobs import Published
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from cutoutd.jobs import Job
     from cutoutd.journal.store import Store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LastPublished:
+    """A publication.
+
+    Attributes:
+        sha256: of the source's bytes, hex.
+        generation: of the source.
+    """
+
+    sha256: str
+    generation: int
 
 
 class Names:
@@ -25,43 +41,49 @@ class Names:
         self._store = store
         self._lock = threading.Lock()
         # Reserved by a plan that is being made and is not written down yet.
-        self._pending: dict[bytes, tuple[str, str]] = {}
+        self._pending: dict[bytes, tuple[str, str, int]] = {}
 
-    def reserve(self, folder: str, path: str, keys: Sequence[bytes]) -> bool:
+    def reserve(self, folder: str, path: str, keys: Sequence[bytes], *, generation: int = 0) -> bool:
         """Keep names for a source until its plan is written down; all of them or none.
 
         Args:
             folder: the source's folder,
             path: and its path there.
             keys: absolute paths, NFC and casefolded.
+            generation: of the source.
 
         Returns:
             False if another source has one of them.
         """
         with self._lock:
-            if any(self._owner(key) not in (None, (folder, path)) for key in keys):
+            source = (folder, path, generation)
+            if any(self._owner(key) not in (None, source) for key in keys):
                 return False
-            self._pending.update(dict.fromkeys(keys, (folder, path)))
+            self._pending.update(dict.fromkeys(keys, source))
             return True
 
-    def keep_within(self, folder: str, path: str, keys: Iterable[bytes]) -> None:
+    def keep_within(self, folder: str, path: str, keys: Iterable[bytes], *, generation: int = 0) -> None:
         """Write the names of a plan down, inside the transaction that writes down the plan."""
         for key in keys:
             self._store.write(
-                "INSERT INTO name (key, folder, path) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING",
-                (key, folder, os.fsencode(path)),
+                "INSERT INTO name (key, folder, path, generation) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (key) DO NOTHING",
+                (key, folder, os.fsencode(path), generation),
             )
 
     def release(self, folder: str, path: str) -> None:
         """The source's plan is written down, or given up."""
         with self._lock:
-            self._pending = {key: owner for key, owner in self._pending.items() if owner != (folder, path)}
+            self._pending = {
+                key: owner for key, owner in self._pending.items() if owner[:2] != (folder, path)
+            }
 
-    def earlier(self, folder: str, path: str) -> tuple[Published, ...]:
+    def earlier(self, folder: str, path: str, generation: int = 0) -> tuple[Published, ...]:
         """What is published for a source."""
         rows = self._store.rows(
-            "SELECT rendition, review, target, sha256 FROM output WHERE folder = ? AND path = ?",
-            (folder, os.fsencode(path)),
+            "SELECT rendition, review, target, sha256 FROM output "
+            "WHERE folder = ? AND path = ? AND generation = ?",
+            (folder, os.fsencode(path), generation),
         )
         return tuple(
             Published(
@@ -74,49 +96,97 @@ class Names:
         )
 
     def published_sha256(self, folder: str, path: str) -> str | None:
-        """SHA-256 of the source's bytes whose cutout is published now."""
+        """SHA-256 of the bytes at this path whose cutout is published now."""
+        last = self.last_published(folder, path)
+        return None if last is None else last.sha256
+
+    def last_published(self, folder: str, path: str) -> LastPublished | None:
+        """The last publication of any source that had this path."""
         row = self._store.row(
-            "SELECT sha256 FROM published WHERE folder = ? AND path = ?", (folder, os.fsencode(path))
+            "SELECT sha256, generation FROM published WHERE folder = ? AND path = ? "
+            "ORDER BY generation DESC LIMIT 1",
+            (folder, os.fsencode(path)),
         )
-        return str(row["sha256"]) if row is not None else None
+        return LastPublished(sha256=row["sha256"], generation=row["generation"]) if row is not None else None
+
+    def known(self, job: Job) -> frozenset[str]:
+        """SHA-256 of the published bytes of a job's own source; empty if nothing is published for it."""
+        row = self._store.row(
+            "SELECT sha256 FROM published WHERE folder = ? AND path = ? AND generation = ?",
+            (job.folder, os.fsencode(job.path), job.generation),
+        )
+        return frozenset((str(row["sha256"]),) if row is not None else ())
 
     def record_within(
-        self, folder: str, path: str, *, source_sha256: str | None, published: Iterable[Published]
+        self,
+        folder: str,
+        path: str,
+        *,
+        generation: int = 0,
+        source_sha256: str | None,
+        published: Iterable[Published],
     ) -> None:
         """Remember what has its name, inside a transaction of the caller's.
 
         Args:
             folder: the source's folder,
             path: and its path there.
+            generation: of the source.
             source_sha256: of its bytes, if the publication is complete.
             published: the results that have their names.
         """
         if source_sha256 is not None:
             self._store.write(
-                "INSERT INTO published (folder, path, sha256) VALUES (?, ?, ?) "
-                "ON CONFLICT (folder, path) DO UPDATE SET sha256 = excluded.sha256",
-                (folder, os.fsencode(path), source_sha256),
+                "INSERT INTO published (folder, path, generation, sha256) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (folder, path, generation) DO UPDATE SET sha256 = excluded.sha256, gone = 0",
+                (folder, os.fsencode(path), generation, source_sha256),
             )
         for one in published:
             self._store.write(
-                "INSERT INTO output (folder, path, rendition, review, target, sha256) VALUES (?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (folder, path, rendition, review) DO UPDATE SET "
-                "target = excluded.target, sha256 = excluded.sha256",
-                (folder, os.fsencode(path), one.rendition, one.review, os.fsencode(one.path), one.sha256),
+                "INSERT INTO output (folder, path, generation, rendition, review, target, sha256) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (folder, path, generation, rendition, review) "
+                "DO UPDATE SET target = excluded.target, sha256 = excluded.sha256",
+                (
+                    folder,
+                    os.fsencode(path),
+                    generation,
+                    one.rendition,
+                    one.review,
+                    os.fsencode(one.path),
+                    one.sha256,
+                ),
             )
 
-    def forget_doubtful_within(self, folder: str, path: str) -> None:
+    def forget_doubtful_within(self, folder: str, path: str, *, generation: int = 0) -> None:
         """Nothing is published as doubtful for a source any more, inside a transaction of the caller's."""
         self._store.write(
-            "DELETE FROM output WHERE folder = ? AND path = ? AND review = 1", (folder, os.fsencode(path))
+            "DELETE FROM output WHERE folder = ? AND path = ? AND generation = ? AND review = 1",
+            (folder, os.fsencode(path), generation),
         )
 
-    def forget_published_within(self, folder: str, path: str) -> None:
+    def forget_published_within(self, folder: str, path: str, *, generation: int = 0) -> None:
         """The same bytes are to be cut again should they come, inside a transaction of the caller's."""
-        self._store.write("DELETE FROM published WHERE folder = ? AND path = ?", (folder, os.fsencode(path)))
+        self._store.write(
+            "DELETE FROM published WHERE folder = ? AND path = ? AND generation = ?",
+            (folder, os.fsencode(path), generation),
+        )
 
-    def _owner(self, key: bytes) -> tuple[str, str] | None:
+    def note_gone_within(self, folder: str, path: str, *, generation: int) -> None:
+        """The source is no more, by our own doing: what comes to its path is another one."""
+        self._store.write(
+            "UPDATE published SET gone = 1 WHERE folder = ? AND path = ? AND generation = ?",
+            (folder, os.fsencode(path), generation),
+        )
+
+    def note_back_within(self, folder: str, path: str, *, generation: int) -> None:
+        """The very bytes of a source that was gone lie at its path again."""
+        self._store.write(
+            "UPDATE published SET gone = 0 WHERE folder = ? AND path = ? AND generation = ?",
+            (folder, os.fsencode(path), generation),
+        )
+
+    def _owner(self, key: bytes) -> tuple[str, str, int] | None:
         if key in self._pending:
             return self._pending[key]
-        row = self._store.row("SELECT folder, path FROM name WHERE key = ?", (key,))
-        return (row["folder"], os.fsdecode(row["path"])) if row is not None else None
+        row = self._store.row("SELECT folder, path, generation FROM name WHERE key = ?", (key,))
+        return (row["folder"], os.fsdecode(row["path"]), row["generation"]) if row is not None else None

@@ -56,6 +56,7 @@ def job_from_row(row: sqlite3.Row) -> Job:
         id=row["id"],
         folder=row["folder"],
         path=os.fsdecode(row["path"]),
+        generation=row["generation"],
         size=row["size"],
         mtime_ns=restored(row["mtime_ns"]),
         state=JobState(row["state"]),
@@ -227,7 +228,19 @@ class Queue:
     def disposed(self, job: int) -> None:
         """Its original was moved or deleted, or is not what was cut any more; or the record of its failure is written."""
         with self._store.transaction():
-            self._store.write("UPDATE job SET undisposed = 0 WHERE id = ?", (job,))
+            self.disposed_within(job)
+
+    def disposed_within(self, job: int) -> None:
+        """As `disposed`, inside a transaction of the caller's."""
+        self._store.write("UPDATE job SET undisposed = 0 WHERE id = ?", (job,))
+
+    def doubt_within(self, job: int) -> None:
+        """The next look at its source accepts it again, and a worker compares the bytes."""
+        self._store.write("UPDATE job SET provisional = 1 WHERE id = ?", (job,))
+
+    def join_within(self, job: int, generation: int) -> None:
+        """Its source is one that was at this path before."""
+        self._store.write("UPDATE job SET generation = ? WHERE id = ?", (generation, job))
 
     def rest(self, job: int, delay_s: float, *, detail: dict[str, Any]) -> None:
         """A passing fault: another try after ``delay_s``."""

@@ -14,8 +14,10 @@ CREATE TABLE job (
     id            INTEGER PRIMARY KEY,
     folder        TEXT    NOT NULL,
     path          BLOB    NOT NULL,
+    generation    INTEGER NOT NULL DEFAULT 0,  -- which of the sources that had this path, one after the other
     size          INTEGER NOT NULL,
     mtime_ns      INTEGER NOT NULL,
+    stamp         INTEGER,                     -- of inode and change time, where these are stable
     provisional   INTEGER NOT NULL DEFAULT 0,
     newest        INTEGER NOT NULL DEFAULT 1,
     forced        INTEGER NOT NULL DEFAULT 0,  -- asked for by `retry`: cut even if the bytes are known
@@ -32,7 +34,7 @@ CREATE TABLE job (
     finished_us   INTEGER,
     sha256        TEXT,                        -- of the source's bytes, once a worker has read them
     undisposed    INTEGER NOT NULL DEFAULT 0,  -- the original is still to be moved or deleted
-    missing_us    INTEGER,                     -- since when the source of an old row was not there, looked at in health
+    missing_us    INTEGER,                     -- since when the source was not there, looked for in a healthy folder
     detail        TEXT    NOT NULL DEFAULT '{}' CHECK (json_valid(detail))
 );
 CREATE UNIQUE INDEX job_newest ON job (folder, path) WHERE newest = 1;
@@ -46,32 +48,38 @@ CREATE INDEX job_state ON job (state, folder, newest);
 CREATE INDEX job_published ON job (folder, finished_us) WHERE state IN ('done', 'review');
 CREATE INDEX job_older ON job (folder, path) WHERE newest = 0;
 CREATE INDEX job_past ON job (folder, finished_us) WHERE newest = 0;
+CREATE INDEX job_missing ON job (folder, size) WHERE newest = 1 AND missing_us IS NOT NULL;
 
 -- Who has which name: a name belongs to one source over all folders, from before its first publication on.
+-- A source is a folder, a path, and a generation: once it is gone, a new file at its path is another source.
 CREATE TABLE name (
-    key    BLOB PRIMARY KEY,       -- the absolute path, NFC and casefolded
-    folder TEXT NOT NULL,
-    path   BLOB NOT NULL
+    key        BLOB PRIMARY KEY,   -- the absolute path, NFC and casefolded
+    folder     TEXT NOT NULL,
+    path       BLOB NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX name_source ON name (folder, path);
 
 -- What we published for a source, and so may replace.
 CREATE TABLE output (
-    folder    TEXT    NOT NULL,
-    path      BLOB    NOT NULL,
-    rendition INTEGER NOT NULL,
-    review    INTEGER NOT NULL,
-    target    BLOB    NOT NULL,    -- in the folder's output
-    sha256    TEXT    NOT NULL,
-    PRIMARY KEY (folder, path, rendition, review)
+    folder     TEXT    NOT NULL,
+    path       BLOB    NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 0,
+    rendition  INTEGER NOT NULL,
+    review     INTEGER NOT NULL,
+    target     BLOB    NOT NULL,   -- in the folder's output
+    sha256     TEXT    NOT NULL,
+    PRIMARY KEY (folder, path, generation, rendition, review)
 ) WITHOUT ROWID;
 
 -- The version that is published now.
 CREATE TABLE published (
-    folder TEXT NOT NULL,
-    path   BLOB NOT NULL,
-    sha256 TEXT NOT NULL,
-    PRIMARY KEY (folder, path)
+    folder     TEXT    NOT NULL,
+    path       BLOB    NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 0,
+    sha256     TEXT    NOT NULL,
+    gone       INTEGER NOT NULL DEFAULT 0, -- the original was moved or deleted by us, or was not there to be adopted
+    PRIMARY KEY (folder, path, generation)
 ) WITHOUT ROWID;
 
 -- What people ask of the daemon, running or not: it reads these when the file's data_version changes.

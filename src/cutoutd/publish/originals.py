@@ -37,6 +37,7 @@ class Outcome(Enum):
     DELETED = "deleted"  # it was removed
     CHANGED = "changed"  # it is not what was cut any more, and was left alone
     GONE = "gone"  # somebody else took it away
+    KEPT = "kept"  # it stays where it is
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -58,6 +58,7 @@ class Publication:
         earlier: what is published for this source now, in its ordinary place and in ``review/``.
         document: the sidecar these results had before, where they are not fresh from a worker; it is kept but for
             names, times and warnings.
+        known: SHA-256 of the source's bytes that are published; None: it is not known which they are.
         forms: that its names may have; each further one is for a disk that refuses the one before.
     """
 
@@ -67,6 +68,7 @@ class Publication:
     review: bool
     earlier: tuple[Published, ...]
     document: Mapping[str, Any] | None = None
+    known: frozenset[str] | None = None
     forms: tuple[Form, ...] = tuple(Form)
 
     @property

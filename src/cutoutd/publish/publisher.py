@@ -314,6 +314,7 @@ class Publisher:
             on_conflict=self._on_conflict,
             claims=claims,
             refusals=(self._refusals, self._sidecar_refusals),
+            known=None if publication.known is None else {*publication.known, facts.source.sha256},
         )
         chosen: list[tuple[Choice, Staged]] = []
         warnings = []

@@ -82,6 +82,8 @@ class Targets:
         on_conflict: what to do about files that are not ours.
         claims: who has which name.
         refusals: tell an error of a name from one of the disk, in the output and in the folder for sidecars.
+        known: SHA-256 of the source's own bytes, as they are now and as they are published: a sidecar that tells of
+            others is that of an earlier source of this path. None: this is not known, and the path alone counts.
     """
 
     def __init__(
@@ -94,8 +96,10 @@ class Targets:
         on_conflict: OnConflict,
         claims: Claims,
         refusals: tuple[Refusals, Refusals],
+        known: Collection[str] | None,
     ) -> None:
         self._source = (folder, source)
+        self._known = known
         self._output = output
         self._sidecars = sidecars
         self._on_conflict = on_conflict
@@ -167,7 +171,8 @@ class Targets:
         sidecar = None
         if with_sidecar:
             beside = sidecar_name(path)
-            sidecar = for_sidecar.attempt(partial(self._look_at_sidecar, beside), self._sidecars / beside)
+            look = partial(self._look_at_sidecar, beside, frozenset(ours))
+            sidecar = for_sidecar.attempt(look, self._sidecars / beside)
         slot = for_output.attempt(partial(self._look_at_output, path, ours), self._output / path)
         return slot, sidecar
 
@@ -179,13 +184,21 @@ class Targets:
         is_ours = found is not None and found.sha256 in {*ours, self._recorded.get(path, "")}
         return _slot(target, found, is_ours=is_ours)
 
-    def _look_at_sidecar(self, path: str) -> Slot:
+    def _look_at_sidecar(self, path: str, earlier: frozenset[str]) -> Slot:
         target = self._sidecars / path
         found = examine(target)
         if found is None:
             self._refusals[1].try_name(path)
         record = read_sidecar(target) if found is not None else None
-        is_ours = record is not None and (record.folder, record.path) == self._source
+        is_ours = (
+            record is not None
+            and (record.folder, record.path) == self._source
+            and (
+                self._known is None
+                or record.sha256 in self._known
+                or not earlier.isdisjoint(record.outputs.values())
+            )
+        )
         if record is not None and is_ours:
             self._recorded |= record.outputs
         return _slot(target, found, is_ours=is_ours)
