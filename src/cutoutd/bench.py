@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from cutoutd.cut import cut
 from cutoutd.publish import document
 from cutoutd.publish.sidecar import SCHEMA
+from cutoutd.tree import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +79,9 @@ def measure(files: Sequence[Path], settings: Settings, *, clock: Clock, listener
         tally = cut(files, output, settings, clock=clock, listener=listener)
         wall_s, cpu_s = clock.monotonic_s() - begun_s, _cpu_s() - cpu_s
         sidecars = [
-            sidecar for path in output.rglob("*.json") if (sidecar := document.read(path, SCHEMA)) is not None
+            sidecar
+            for path in output.rglob("*.json")
+            if (sidecar := document.read(Entry.at(path), SCHEMA)) is not None
         ]
     steps = {step for sidecar in sidecars for step in sidecar["timings_ms"]}
     return Figures(

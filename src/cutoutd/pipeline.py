@@ -48,6 +48,7 @@ from cutoutd.models import catalog
 from cutoutd.ports import Step
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.writing import write_whole
+from cutoutd.tree import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -230,7 +231,7 @@ def _export(export: Export, picture: Picture, facts: SourceFacts) -> Exported:
     )
     path = Path(export.file)
     with storage_faults(path.parent):
-        written = write_whole(path, copy.data)
+        written = write_whole(Entry.at(path), copy.data)
     return Exported(
         source=facts, bytes=written.bytes, sha256=written.sha256, width=copy.width, height=copy.height
     )

@@ -20,6 +20,7 @@ from cutoutd.jobs import Format, Staged
 from cutoutd.ports import Step
 from cutoutd.publish.staging import result_name
 from cutoutd.publish.writing import write_whole
+from cutoutd.tree import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -241,7 +242,7 @@ def _write(
 ) -> Staged:
     number = rendition if rendition != OVERLAY else len(task.recipe.renditions)
     name = result_name(task.job, number, kind.extension)
-    written = write_whole(Path(task.staging, name), encode)
+    written = write_whole(Entry.at(Path(task.staging, name)), encode)
     return Staged(
         name=name,
         rendition=rendition,

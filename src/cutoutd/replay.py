@@ -26,6 +26,7 @@ from cutoutd.publish.digest import examine
 from cutoutd.publish.document import read, true_path
 from cutoutd.publish.sidecar import SCHEMA
 from cutoutd.settings.digest import settings_sha256
+from cutoutd.tree import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,7 +105,7 @@ def replay(sidecar: Path, settings: Settings, clock: Clock) -> Replay:
 
 def _read(sidecar: Path) -> dict[str, Any]:
     try:
-        document = read(sidecar, SCHEMA)
+        document = read(Entry.at(sidecar), SCHEMA)
     except OSError as error:
         raise UsageError(f"it cannot be read ({error.strerror})", path=sidecar) from error
     needed = ("folder", "source", "outputs", "model", "settings_sha256", "runtime")
@@ -126,7 +127,7 @@ def _source(folder: Folder, said: Mapping[str, Any]) -> Path:
         raise UsageError("the sidecar names a source outside its folder")
     found = False
     for place in (folder.input, folder.originals_dir):
-        there = examine(place / path) if place is not None else None
+        there = examine(Entry.at(place / path)) if place is not None else None
         if place is not None and there is not None:
             found = True
             if there.sha256 == said["source"]["sha256"]:

@@ -14,6 +14,7 @@ from cutoutd.ports import ModelSpec
 from cutoutd.publish.staging import result_name
 from cutoutd.publish.writing import write_whole
 from cutoutd.settings.schema import Folder
+from cutoutd.tree import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +111,7 @@ def cut_of(
     staged = []
     for number, content in enumerate(contents):
         name = result_name(job, number, Format.PNG)
-        written = write_whole(staging / name, content)
+        written = write_whole(Entry.at(staging / name), content)
         staged.append(
             Staged(
                 name=name,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from cutoutd.publish import moves
 from cutoutd.publish.plan import Plan
 from cutoutd.publish.rename import rename_new
+from cutoutd.tree import Entry
 from tests.integration.publishing import World
 
 if TYPE_CHECKING:
@@ -28,17 +29,17 @@ OLD = (b"old cutout", b"old second", b"old third")
 NEW = (b"new cutout", b"new second", b"new third")
 PLAN, DONE = "plan.json", "done"
 NOWHERE = Path("/nonexistent/file")
+ROOT = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
 NO_FILE = 1_000_000  # no descriptor is as large
 
 EMPTY_CALLS: dict[str, Callable[[], object]] = {
-    "mkdir": NOWHERE.mkdir,
+    "mkdir": lambda: os.mkdir("nonexistent", dir_fd=ROOT),
     "write": lambda: os.write(NO_FILE, b""),
     "fsync": lambda: os.fsync(NO_FILE),
     "rename": lambda: NOWHERE.rename(NOWHERE),
-    "rename_new": lambda: rename_new(NOWHERE, NOWHERE),
+    "rename_new": lambda: rename_new(Entry.at(NOWHERE), Entry.at(NOWHERE)),
     "link": lambda: os.link(NOWHERE, NOWHERE, follow_symlinks=False),
-    "unlink": NOWHERE.unlink,
-    "rmdir": NOWHERE.rmdir,
+    "unlink or rmdir": lambda: os.unlink("nonexistent", dir_fd=ROOT),
 }
 
 

@@ -21,6 +21,7 @@ from cutoutd.publish.originals import Originals, Outcome, delete_original
 from cutoutd.publish.staging import STAGING_NAME, Staging, sweep
 from cutoutd.publish.writing import Permissions, Sink, write_whole
 from cutoutd.settings.choices import OnConflict
+from cutoutd.tree import Entry, Tree
 from tests.integration.publishing import World, digest
 
 if TYPE_CHECKING:
@@ -427,11 +428,12 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
     path = tmp_path / "1-0.png"
     with pytest.raises(MemoryError):
-        write_whole(path, fail)
+        write_whole(Entry.at(path), fail)
     assert not path.exists()
     path.write_bytes(b"leftover of a dead worker")
     written = write_whole(
-        path, lambda sink: [sink.write(part) for part in (b"ne", bytearray(b"w "), memoryview(b"cutout"))]
+        Entry.at(path),
+        lambda sink: [sink.write(part) for part in (b"ne", bytearray(b"w "), memoryview(b"cutout"))],
     )
     assert (written.bytes, written.sha256) == (len(NEW), digest(NEW))
     assert path.read_bytes() == NEW
@@ -441,21 +443,20 @@ def test_sub_folders_are_synced_up_to_their_folder_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Made again after they were removed, they are synced again; the folder itself is never made."""
-    synced: list[Path] = []
-    monkeypatch.setattr("cutoutd.publish.directories.sync_directory", synced.append)
-    directories = Directories()
-    deep = tmp_path / "a" / "b"
-    for expected in ([deep, deep.parent, tmp_path], [deep]):
-        directories.make(deep, tmp_path)
-        directories.sync([(deep, tmp_path), (deep, tmp_path)])
+    synced: list[str] = []
+    monkeypatch.setattr(Tree, "sync", lambda _tree, directory: synced.append(directory))
+    directories, tree = Directories(), Tree(tmp_path)
+    for expected in (["a/b", "a", ""], ["a/b"]):
+        directories.make(tree, "a/b")
+        directories.sync([(tree, "a/b"), (tree, "a/b")])
         assert synced == expected
         synced.clear()
     shutil.rmtree(tmp_path / "a")
-    directories.make(deep, tmp_path)
-    directories.sync([(deep, tmp_path)])
-    assert synced == [deep, deep.parent, tmp_path]
+    directories.make(tree, "a/b")
+    directories.sync([(tree, "a/b")])
+    assert synced == ["a/b", "a", ""]
     with pytest.raises(FileNotFoundError):
-        directories.make(tmp_path / "gone" / "a", tmp_path / "gone")
+        directories.make(Tree(tmp_path / "gone"), "a")
 
 
 def _original(tmp_path: Path, content: bytes = NEW) -> Path:
@@ -467,12 +468,12 @@ def _original(tmp_path: Path, content: bytes = NEW) -> Path:
 
 def test_an_original_is_deleted_only_if_it_is_what_was_cut(tmp_path: Path) -> None:
     """A newer version that came meanwhile is left for its own turn."""
-    source = _original(tmp_path, THEIRS)
-    assert delete_original(source, digest(NEW)).outcome is Outcome.CHANGED
+    source, inputs = _original(tmp_path, THEIRS), Tree(tmp_path / "in")
+    assert delete_original(inputs, "sub/a.tif", digest(NEW)).outcome is Outcome.CHANGED
     assert source.read_bytes() == THEIRS
-    assert delete_original(source, digest(THEIRS)).outcome is Outcome.DELETED
+    assert delete_original(inputs, "sub/a.tif", digest(THEIRS)).outcome is Outcome.DELETED
     assert not source.exists()
-    assert delete_original(source, digest(THEIRS)).outcome is Outcome.GONE
+    assert delete_original(inputs, "sub/a.tif", digest(THEIRS)).outcome is Outcome.GONE
 
 
 @pytest.fixture(params=["same file system", "another"])
@@ -495,7 +496,7 @@ def test_originals_are_moved_without_replacing_any(tmp_path: Path, originals: Pa
     for number, content in enumerate((OLD, NEW)):
         source = _original(tmp_path, content)
         os.utime(source, ns=(1, 10**18 + number))
-        disposal = put_away.move(source, digest(content), path="sub/a.tif", job=number)
+        disposal = put_away.move(Tree(tmp_path / "in"), "sub/a.tif", digest(content), job=number)
         assert disposal.outcome is Outcome.MOVED
         assert not source.exists()
     assert (originals / "sub" / "a.tif").read_bytes() == OLD
@@ -510,7 +511,7 @@ def test_an_original_moved_before_a_crash_is_not_moved_twice(tmp_path: Path, ori
     source = _original(tmp_path)
     (originals / "sub").mkdir()
     (originals / "sub" / "a.tif").write_bytes(NEW)
-    disposal = Originals(originals, "run").move(source, digest(NEW), path="sub/a.tif", job=1)
+    disposal = Originals(originals, "run").move(Tree(tmp_path / "in"), "sub/a.tif", digest(NEW), job=1)
     assert (disposal.outcome, disposal.to) == (Outcome.MOVED, originals / "sub" / "a.tif")
     assert not source.exists()
     assert len(list((originals / "sub").iterdir())) == 1
@@ -526,9 +527,9 @@ def test_an_original_has_its_new_name_on_the_disk_before_it_loses_the_old(
     def watch(directory: Path) -> None:
         synced.append((directory, source.exists()))
 
-    for module in ("directories", "originals"):
-        monkeypatch.setattr(f"cutoutd.publish.{module}.sync_directory", watch)
-    Originals(originals, "run").move(source, digest(NEW), path="sub/a.tif", job=1)
+    monkeypatch.setattr(Tree, "sync", lambda tree, directory: watch(tree.root / directory))
+    monkeypatch.setattr(Entry, "sync_directory", lambda entry: watch(entry.path.parent))
+    Originals(originals, "run").move(Tree(tmp_path / "in"), "sub/a.tif", digest(NEW), job=1)
     assert synced == [(originals / "sub", True), (originals, True), (source.parent, False)]
 
 
@@ -551,8 +552,9 @@ def test_a_sidecar_elsewhere_is_named_after_its_results_are_on_the_disk(
     plan = world.plan(world.results("a.jpg", [NEW]))
     synced: list[tuple[Path, bool]] = []
     monkeypatch.setattr(
-        "cutoutd.publish.directories.sync_directory",
-        lambda path: synced.append((path, (world.sidecars / "a.png.json").exists())),
+        Tree,
+        "sync",
+        lambda tree, below: synced.append((tree.root / below, (world.sidecars / "a.png.json").exists())),
     )
     world.publisher.carry_out(plan)
     assert synced == [(world.output, False), (world.sidecars, True)]
@@ -561,7 +563,7 @@ def test_a_sidecar_elsewhere_is_named_after_its_results_are_on_the_disk(
 def test_an_original_that_changed_is_not_moved(tmp_path: Path, originals: Path) -> None:
     """It is left for its own turn."""
     source = _original(tmp_path, THEIRS)
-    disposal = Originals(originals, "run").move(source, digest(NEW), path="sub/a.tif", job=1)
+    disposal = Originals(originals, "run").move(Tree(tmp_path / "in"), "sub/a.tif", digest(NEW), job=1)
     assert disposal.outcome is Outcome.CHANGED
     assert source.read_bytes() == THEIRS
     assert list(originals.iterdir()) == []

@@ -10,6 +10,7 @@ import pytest
 
 from cutoutd.publish import rename
 from cutoutd.publish.rename import Strength, probe, rename_new, replace
+from cutoutd.tree import Entry
 from tests.integration import strace
 from tests.integration.publishing import World, digest
 from tests.integration.publishing_faulty import CONTENTS
@@ -32,7 +33,7 @@ def test_a_file_gets_a_name_that_is_free(tmp_path: Path, way: Strength) -> None:
     """And loses its old one; also where the name is no text."""
     source, target = tmp_path / "source", tmp_path / os.fsdecode(b"caf\xe9\n.png")
     source.write_bytes(b"x")
-    assert rename_new(source, target) is way
+    assert rename_new(Entry.at(source), Entry.at(target)) is way
     assert target.read_bytes() == b"x"
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
@@ -53,7 +54,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path, way: Strength, kind: st
             target.hardlink_to(source)
     before = target.lstat()
     with pytest.raises(FileExistsError):
-        rename_new(source, target)
+        rename_new(Entry.at(source), Entry.at(target))
     assert (target.lstat().st_ino, source.read_bytes()) == (before.st_ino, b"x"), way
 
 
@@ -61,10 +62,10 @@ def test_what_is_not_there_is_said_to_be_missing(tmp_path: Path, way: Strength) 
     """The source, or the directory it is to go to."""
     source = tmp_path / "source"
     with pytest.raises(FileNotFoundError):
-        rename_new(source, tmp_path / "target")
+        rename_new(Entry.at(source), Entry.at(tmp_path / "target"))
     source.write_bytes(b"x")
     with pytest.raises(FileNotFoundError):
-        rename_new(source, tmp_path / "missing" / "target")
+        rename_new(Entry.at(source), Entry.at(tmp_path / "missing" / "target"))
     assert source.exists(), way
 
 
@@ -76,7 +77,7 @@ def test_another_file_system_is_refused_with_the_systems_own_word(tmp_path: Path
     source = tmp_path / "source"
     source.write_bytes(b"x")
     with pytest.raises(OSError, match="cross-device"):
-        rename_new(source, shm / f"cutoutd-{os.getpid()}")
+        rename_new(Entry.at(source), Entry.at(shm / f"cutoutd-{os.getpid()}"))
     assert source.exists(), way
 
 
@@ -91,7 +92,7 @@ def test_replacing_takes_the_place_of_a_file(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(b"new")
     target.write_bytes(b"old")
-    replace(source, target)
+    replace(Entry.at(source), Entry.at(target))
     assert (target.read_bytes(), source.exists()) == (b"new", False)
 
 

@@ -57,6 +57,7 @@ OUTPUT: dict[str, Any] = {
     "free_mb": 50_000,
     "skew_s": 0.0,
     "rename": "kernel",
+    "exchange": True,
 }
 MEMORY = FolderMemory(input="/in", marker="m", device=1, aside=False)
 KNOWN = Known(remembered=MEMORY, live={"watching": "native"}, min_free_mb=512, platform="linux")
@@ -99,6 +100,7 @@ def test_a_folder_that_is_well_has_no_problem() -> None:
         ("permissions", Level.NOTE, {"output": {"missing": True, "above": "/", "writable": True}}),
         ("permissions", Level.PROBLEM, {"output": {"missing": True, "above": "/", "writable": False}}),
         ("rename", Level.NOTE, {"output": OUTPUT | {"rename": "checked"}}),
+        ("replace", Level.NOTE, {"output": OUTPUT | {"exchange": False}}),
         ("clock", Level.NOTE, {"output": OUTPUT | {"skew_s": -90.0}}),
         ("disk", Level.PROBLEM, {"output": OUTPUT | {"free_mb": 511}}),
         ("disk", Level.NOTE, {"output": OUTPUT | {"free_mb": 600}}),

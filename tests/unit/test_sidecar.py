@@ -21,6 +21,7 @@ from cutoutd.publish.sidecar import (
     compose,
     read_sidecar,
 )
+from cutoutd.tree import Entry
 
 ACCEPTED_US = 1_700_000_000_000_000
 MTIME_NS = 1_699_999_999_123_456_789
@@ -136,7 +137,7 @@ def test_a_sidecar_can_be_read_back(
     """The identity of the source is in it to the nanosecond, so that a lost journal can be made again."""
     path = tmp_path_factory.getbasetemp() / "sidecar.json"
     path.write_bytes(_compose(_facts(source, mtime_ns=mtime_ns), output))
-    assert read_sidecar(path) == SidecarRecord(
+    assert read_sidecar(Entry.at(path)) == SidecarRecord(
         job=7,
         folder="shop",
         path=source,
@@ -167,14 +168,18 @@ def test_what_is_no_sidecar_of_ours_is_not_taken_for_one(tmp_path: Path, content
     """Whatever a user has under such a name."""
     path = tmp_path / "a.png.json"
     path.write_bytes(content)
-    assert read_sidecar(path) is None
+    assert read_sidecar(Entry.at(path)) is None
 
 
 def test_a_sidecar_is_not_read_through_a_link(tmp_path: Path) -> None:
     """Nor from a directory, nor where nothing is."""
     (tmp_path / "real").write_bytes(_compose(_facts()))
     (tmp_path / "link").symlink_to("real")
-    assert [read_sidecar(tmp_path / name) for name in ("link", ".", "missing")] == [None, None, None]
+    assert [read_sidecar(Entry.at(tmp_path / name)) for name in ("link", ".", "missing")] == [
+        None,
+        None,
+        None,
+    ]
 
 
 def _compose_failure(path: str, sha256: str | None = None) -> bytes:

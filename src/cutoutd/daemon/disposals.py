@@ -13,9 +13,10 @@ from cutoutd.containment import is_expected, report
 from cutoutd.errors import CutoutdError, TemporaryError
 from cutoutd.intake.sniff import has_picture_extension
 from cutoutd.logs import get
-from cutoutd.publish.originals import Disposal, Outcome, delete_original
 from cutoutd.publish.originals import Originals as KeptOriginals
+from cutoutd.publish.originals import Outcome, delete_original, keep_original
 from cutoutd.settings.choices import Originals
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from cutoutd.daemon.deeds import Deeds
     from cutoutd.jobs import Job
     from cutoutd.journal.journal import Journal
+    from cutoutd.publish.originals import Disposal
     from cutoutd.settings.schema import Folder
 
 FIRST_S: Final = 15.0
@@ -45,6 +47,7 @@ class Disposals:
         self, folder: Folder, journal: Journal, deeds: Deeds, run: str, *, prove: Callable[[], None]
     ) -> None:
         self._folder = folder
+        self._input = Tree(folder.input)
         self._prove = prove
         self._journal = journal
         self._deeds = deeds
@@ -131,11 +134,10 @@ class Disposals:
 
     def _dispose(self, job: Job, sha256: str) -> Disposal:
         self._prove()
-        source = self._folder.input / job.path
         match self._folder.originals:
             case Originals.MOVE if self._kept is not None:
-                return self._kept.move(source, sha256, path=job.path, job=job.id)
+                return self._kept.move(self._input, job.path, sha256, job=job.id)
             case Originals.DELETE:
-                return delete_original(source, sha256)
+                return delete_original(self._input, job.path, sha256)
             case _:
-                return Disposal(outcome=Outcome.KEPT)  # the folder says "keep" by now
+                return keep_original(self._input, job.path)  # the folder says "keep" by now

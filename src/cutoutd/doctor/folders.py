@@ -189,6 +189,8 @@ def _target(folder: Folder, key: str, found: Mapping[str, Any], known: Known) ->
     else:
         yield about.ok("permissions", f"{key} {path} can be written to ({found['fstype']})")
         yield _rename(folder, key, found)
+        if key == "output":
+            yield _replacement(folder, found)
         if abs(found["skew_s"]) > SKEW_S:
             yield _skew(folder, key, found)
     if "free_mb" in found:
@@ -207,6 +209,21 @@ def _rename(folder: Folder, key: str, found: Mapping[str, Any]) -> Finding:
             "instant would be replaced. Let no other program write cutouts' names there.",
         )
     return about.ok("rename", seen)
+
+
+def _replacement(folder: Folder, found: Mapping[str, Any]) -> Finding:
+    about = About(folder.name)
+    if found["exchange"]:
+        return about.ok(
+            "replace",
+            "output: a newer result is swapped with the one it replaces, which is looked at again then",
+        )
+    return about.note(
+        "replace",
+        "output: a newer result replaces the one before by looking first",
+        f"{found['fstype']} knows no swap of two files: a retouched cutout that another program saves under the very name "
+        "in the very instant would be replaced. Let other programs save under names of their own there.",
+    )
 
 
 def _skew(folder: Folder, key: str, found: Mapping[str, Any]) -> Finding:

@@ -125,6 +125,7 @@ def _target(path: Path) -> dict[str, Any]:
         _clear_away(path)
         found["skew_s"] = _skew_s(path)
         found["rename"] = rename.probe(path).value
+        found["exchange"] = rename.can_exchange(path)
     except OSError as error:
         return found | {"errno": error.errno, "why": error.strerror}
     return found

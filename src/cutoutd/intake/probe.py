@@ -6,17 +6,14 @@ cannot hang on a FIFO or be led out by a link.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import signal
 import stat
-import sys
-from contextlib import suppress
 from dataclasses import dataclass
 
+from cutoutd.descent import parent_of
 from cutoutd.errnos import NO_WAY
 from cutoutd.intake import sniff
-from cutoutd.intake.descent import parent_of
+from cutoutd.writers import is_open_for_writing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,31 +73,7 @@ def _probe(directory: int, name: str) -> Probe | None:
         kind = sniff.kind(head, name)
         whole_head = len(head) == sniff.HEAD_BYTES
         # No one waits for what is no picture: a log that is open all day would be asked after for ever.
-        held = not (kind is sniff.Kind.OTHER and whole_head) and _is_open_for_writing(descriptor)
+        held = not (kind is sniff.Kind.OTHER and whole_head) and is_open_for_writing(descriptor)
         return Probe(kind=kind, size=status.st_size, mtime_ns=status.st_mtime_ns, held=held)
     finally:
         os.close(descriptor)
-
-
-def _is_open_for_writing(descriptor: int) -> bool:
-    """Whether a read lease is refused because there is a writer (fcntl(2), "Leases").
-
-    A lease asks for a file of one's own or CAP_LEASE, and for a file system that knows leases; where one of
-    these is missing nothing is known, and the quiet period has to do. A writer who opens the file in the
-    microseconds between the two calls waits for the second one, unless it opens without blocking: then it
-    is refused with EWOULDBLOCK and has to try again.
-    """
-    if sys.platform != "linux":
-        return False
-    try:
-        # Such a writer makes the kernel send us a signal, by default SIGIO, which would end the process.
-        # SIGURG is ignored unless someone asks for it, in every thread, with nothing to set up.
-        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    with suppress(OSError):  # the kernel has taken it back: we were stopped for longer than it waits
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False

@@ -12,8 +12,8 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.descent import open_directory, parent_of
 from cutoutd.errnos import NO_WAY
-from cutoutd.intake.descent import open_directory, parent_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

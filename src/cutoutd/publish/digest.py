@@ -15,7 +15,7 @@ from io import FileIO
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from cutoutd.tree import Entry
 
 _NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO})
 
@@ -31,29 +31,30 @@ class Found:
     sha256: str | None
 
 
-def examine(path: Path) -> Found | None:
+def examine(entry: Entry) -> Found | None:
     """Look at what has this name, without following a link; None if nothing has it.
 
     The file is compared with the name's once more at the end, so that a rename that follows at once acts on
-    the bytes that were hashed, but for the microseconds between two system calls.
+    the bytes that were hashed, but for the microseconds between two system calls; `cutoutd.publish.verified` looks
+    once more after it.
 
     Raises:
         OSError: the disk or share does not answer as it should.
     """
     try:
-        file = open_regular(path)
+        file = open_regular(entry)
         if file is None:
             return Found(sha256=None)
         with file:
             before = os.fstat(file.fileno())
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        unchanged = same_state(before, path.lstat())
+        unchanged = same_state(before, entry.lstat())
     except FileNotFoundError:
         return None
     return Found(sha256=digest if unchanged else None)
 
 
-def open_regular(path: Path) -> FileIO | None:
+def open_regular(entry: Entry) -> FileIO | None:
     """Open a regular file for reading; None for anything else, and for a file that refuses to be read.
 
     Raises:
@@ -61,10 +62,10 @@ def open_regular(path: Path) -> FileIO | None:
         OSError: the disk or share does not answer as it should.
     """
     # A look before the open: opening a device may do something already.
-    if not stat.S_ISREG(path.lstat().st_mode):
+    if not stat.S_ISREG(entry.lstat().st_mode):
         return None
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = entry.open(os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         if error.errno in _NOT_OURS:
             return None

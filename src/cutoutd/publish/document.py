@@ -18,7 +18,8 @@ from cutoutd.publish.digest import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+    from cutoutd.tree import Entry
 
 MAX_BYTES = 1 << 20  # a larger file is none of ours, and is not read
 
@@ -37,14 +38,14 @@ def encode(document: Mapping[str, object]) -> bytes:
     return (_SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text) + "\n").encode()
 
 
-def read(path: Path, schema: str) -> dict[str, Any] | None:
+def read(entry: Entry, schema: str) -> dict[str, Any] | None:
     """The document in a file; None if nothing is there, or it is not of this schema.
 
     Raises:
         OSError: the disk or share does not answer as it should.
     """
     try:
-        file = open_regular(path)
+        file = open_regular(entry)
     except FileNotFoundError:
         return None
     if file is None:

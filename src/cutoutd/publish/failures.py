@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cutoutd.publish.digest import examine
+from cutoutd.errnos import NO_WAY
 from cutoutd.publish.document import (
     encode,
     microseconds,
@@ -24,8 +24,10 @@ from cutoutd.publish.document import (
 )
 from cutoutd.publish.faults import NameRefusedError, TargetTakenError, storage_faults
 from cutoutd.publish.naming import FAILED, MARK, RECORD_SUFFIX, failure_names
-from cutoutd.publish.rename import rename_new, replace
+from cutoutd.publish.rename import rename_new
+from cutoutd.publish.verified import Removal, remove, replace
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from cutoutd.publish.directories import Directories
     from cutoutd.publish.refusals import Refusals
     from cutoutd.publish.staging import Staging
+    from cutoutd.tree import Entry
 
 SCHEMA = "cutoutd.error/1"
 
@@ -105,13 +108,13 @@ class FailureRecord:
     at_us: int
 
 
-def read_failure(path: Path) -> FailureRecord | None:
+def read_failure(entry: Entry) -> FailureRecord | None:
     """Read a failure's record back; None if none is there, or it does not say which version failed.
 
     Raises:
         OSError: the disk or share does not answer as it should.
     """
-    document = read(path, SCHEMA)
+    document = read(entry, SCHEMA)
     if document is None:
         return None
     try:
@@ -154,6 +157,7 @@ class Failures:
     ) -> None:
         self._folder = folder
         self._output = output
+        self._tree = Tree(output)
         self._staging = staging
         self._directories = directories
         self._refusals = refusals
@@ -171,18 +175,18 @@ class Failures:
             StorageError: it cannot be written.
             TargetTakenError: a stranger's file took its name in this instant; call again.
         """
-        staged = self._staging.path(f"{facts.job}.error.json")
+        name = f"{facts.job}.error.json"
         refused: NameRefusedError | None = None
         with storage_faults(self._output):
-            self._staging.write(staged.name, compose_failure(facts), self._permissions)
+            self._staging.write(name, compose_failure(facts), self._permissions)
             for path in self._names(facts.path):
                 try:
-                    give = partial(self._give_name, staged, self._output / path, facts.path)
+                    give = partial(self._give_name, name, path, facts.path)
                     if self._refusals.attempt(give, self._output / path):
                         return path
                 except NameRefusedError as error:
                     refused = error
-            staged.unlink(missing_ok=True)
+            self._staging.remove(name)
         raise refused or NameRefusedError(
             "the failure's record has no name: other files have all of them", path=self._output / path
         )
@@ -190,20 +194,25 @@ class Failures:
     def _names(self, source: str) -> tuple[str, ...]:
         return failure_names(self._folder, source, portable=self._portable)
 
-    def _give_name(self, staged: Path, target: Path, source: str) -> bool:
+    def _give_name(self, name: str, path: str, source: str) -> bool:
         """Give a record its name; False if a stranger's file has it."""
-        is_new = examine(target) is None
-        if not is_new and not self._belongs(target, source):
-            return False
-        self._directories.make(target.parent, self._output)
-        if is_new:
+        directory, _, _ = path.rpartition("/")
+        is_ours = partial(self._belongs, source=source)
+        with self._tree.find(path) as target:
+            is_new = target is None or not target.exists()
+            if not is_new and target is not None and not is_ours(target):
+                return False
+        self._directories.make(self._tree, directory)
+        with self._staging.entry(name) as staged, self._tree.entry(path) as target:
             try:
-                rename_new(staged, target)
+                if is_new:
+                    rename_new(staged, target)
+                is_named = is_new or replace(staged, target, is_ours)
             except FileExistsError:
-                raise TargetTakenError("another file took the name", path=target) from None
-        else:
-            replace(staged, target)
-        self._directories.sync([(target.parent, self._output)])
+                is_named = False
+            if not is_named:
+                raise TargetTakenError("another file took the name", path=target.path)
+        self._directories.sync([(self._tree, directory)])
         return True
 
     def present(self, may_concern: Callable[[str], bool]) -> Iterator[FailureRecord]:
@@ -216,14 +225,13 @@ class Failures:
         Raises:
             StorageError: the disk or share does not answer as it should.
         """
-        root = self._output / FAILED
         with storage_faults(self._output):
-            for path in sorted(root.rglob(f"*{RECORD_SUFFIX}")):
-                source = path.relative_to(root).as_posix().removesuffix(RECORD_SUFFIX)
-                if MARK not in path.name and not may_concern(source):
+            for path in _records_below(self._tree, FAILED):
+                source = path.removeprefix(f"{FAILED}/").removesuffix(RECORD_SUFFIX)
+                if MARK not in path.rpartition("/")[2] and not may_concern(source):
                     continue
-                with suppress(PermissionError):
-                    record = read_failure(path)
+                with suppress(PermissionError), self._tree.find(path) as entry:
+                    record = read_failure(entry) if entry is not None else None
                     if record is not None and record.folder == self._folder:
                         yield record
 
@@ -236,17 +244,25 @@ class Failures:
         cleared = False
         with storage_faults(self._output):
             for path in failure_names(self._folder, source):  # whatever the setting was when it was written
-                target = self._output / path
-                if self._belongs(target, source):
-                    target.unlink(missing_ok=True)
-                    self._directories.sync([(target.parent, self._output)])
+                if self._clear(path, source):
+                    self._directories.sync([(self._tree, path.rpartition("/")[0])])
                     cleared = True
         return cleared
 
-    def _belongs(self, target: Path, source: str) -> bool:
+    def _clear(self, path: str, source: str) -> bool:
+        try:
+            with self._tree.find(path) as entry:
+                is_ours = partial(self._belongs, source=source)
+                return entry is not None and remove(entry, is_ours) is Removal.REMOVED
+        except OSError as error:
+            if self._refusals.is_of_name(error):
+                return False  # no record has a name that the disk does not take
+            raise
+
+    def _belongs(self, entry: Entry, source: str) -> bool:
         """Whether a record of this source has the name; none has one that the disk does not take."""
         try:
-            document = read(target, SCHEMA)
+            document = read(entry, SCHEMA)
         except OSError as error:
             if self._refusals.is_of_name(error):
                 return False
@@ -259,3 +275,20 @@ class Failures:
             )
         except (KeyError, TypeError, ValueError):
             return False
+
+
+def _records_below(tree: Tree, root: str) -> Iterator[str]:
+    """Paths of what is named like a record; what is not there, or may not be read, is passed over."""
+    waiting = [root]
+    while waiting:
+        below = waiting.pop()
+        try:
+            directories, others = tree.list(below)
+        except OSError as error:
+            if error.errno not in NO_WAY and not isinstance(error, PermissionError):
+                raise
+            if not tree.root.is_dir():
+                raise
+            continue
+        waiting += [f"{below}/{name}" for name in reversed(directories)]
+        yield from (f"{below}/{name}" for name in others if name.endswith(RECORD_SUFFIX))

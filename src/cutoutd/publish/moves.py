@@ -1,19 +1,30 @@
 """One move of a plan: the rename, and what the disk says of it after a crash.
 
 This module must not rely on anything but names and hashes: the process that planned the move may be gone.
+
+A file that is to be replaced is swapped with the new one in one step, and what came out under the staged name is looked
+at: if another program saved something there a moment before, that gets its name back. Where the file system knows no
+swap, the look is before the rename alone.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cutoutd.publish.digest import examine
 from cutoutd.publish.faults import ResultLostError, TargetTakenError
-from cutoutd.publish.rename import rename_new, replace
+from cutoutd.publish.rename import exchange, rename_new, replace
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cutoutd.publish.plan import Move
+    from cutoutd.tree import Entry
 
 
 def carry_out(move: Move) -> None:
@@ -24,45 +35,123 @@ def carry_out(move: Move) -> None:
         ResultLostError: the file is neither staged nor under its name.
         OSError: the disk or share does not answer as it should.
     """
-    staged, target = Path(move.staged), Path(move.target)
-    try:
-        if _renamed(move, staged, target):
+    with _names(move) as (staged, target):
+        if target is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), move.target)  # it went away
+        if staged is not None and _is_done(move, staged, target):
             return
-    except FileExistsError:
-        pass  # by a stranger, or by us before a crash: the hash tells
-    except FileNotFoundError:
-        if staged.exists():
-            raise  # the target's directory went away
-    if stands(move):
-        staged.unlink(missing_ok=True)
-    elif staged.exists():
-        raise TargetTakenError("a file that is not ours has the name", path=target)
-    else:
-        raise ResultLostError("the result is neither staged nor under its name", path=target)
+        if _has(target, move.sha256):
+            if staged is not None:
+                staged.unlink(missing_ok=True)
+        elif staged is not None and staged.exists():
+            raise TargetTakenError("a file that is not ours has the name", path=target.path)
+        else:
+            raise ResultLostError("the result is neither staged nor under its name", path=target.path)
 
 
 def stands(move: Move) -> bool:
     """Whether the file has its name."""
-    return _has(Path(move.target), move.sha256)
+    with _names(move) as (_, target):
+        return _has(target, move.sha256)
 
 
 def can_be_finished(move: Move) -> bool:
     """Whether the file is there, whole, under either of its names."""
-    return _has(Path(move.staged), move.sha256) or stands(move)
+    with _names(move) as (staged, target):
+        return _has(staged, move.sha256) or _has(target, move.sha256)
 
 
-def _renamed(move: Move, staged: Path, target: Path) -> bool:
+def abandon(move: Move) -> None:
+    """Throw away what is staged; what an interrupted swap has left there, and is not ours, gets its name back.
+
+    Raises:
+        OSError: the disk or share does not answer as it should.
+    """
+    with _names(move) as (staged, target):
+        if staged is None:
+            return
+        if target is not None and _replaces_others(move) and _has(target, move.sha256):
+            with suppress(TargetTakenError, ResultLostError):
+                _drop_swapped(move, staged, target)
+        staged.unlink(missing_ok=True)
+
+
+@contextmanager
+def _names(move: Move) -> Iterator[tuple[Entry | None, Entry | None]]:
+    """The staged name and the one it gets; None for one whose directory is not there."""
+    tree = Tree(Path(move.root))
+    with (
+        tree.find(tree.relative(move.staged)) as staged,
+        tree.find(tree.relative(move.target)) as target,
+    ):
+        yield staged, target
+
+
+def _is_done(move: Move, staged: Entry, target: Entry) -> bool:
     """Rename, unless what has the name is not what the plan says may go."""
-    present = None if move.replaces_sha256 is None else examine(target)
+    try:
+        if _replaces_others(move):
+            return _replace(move, staged, target)
+        if move.replaces_sha256 is None or examine(target) is None:
+            rename_new(staged, target)
+            return True
+    except FileExistsError:
+        pass  # by a stranger, or by us before a crash: the hash tells
+    except FileNotFoundError:
+        if staged.exists():
+            raise  # the target's directory went away, or what is to be replaced did in this instant
+    return False
+
+
+def _replaces_others(move: Move) -> bool:
+    """Whether other bytes than its own are to go for it."""
+    return move.replaces_sha256 not in (None, move.sha256)
+
+
+def _replace(move: Move, staged: Entry, target: Entry) -> bool:
+    present = examine(target)
     if present is None:
+        if not _has(staged, move.sha256):
+            return False  # it was swapped before a crash, and the new one was removed since
         rename_new(staged, target)
         return True
-    if present.sha256 != move.replaces_sha256 or move.sha256 == move.replaces_sha256:
-        return False
-    replace(staged, target)
+    if present.sha256 != move.sha256:
+        if present.sha256 != move.replaces_sha256:
+            return False
+        if not exchange(staged, target):
+            replace(staged, target)
+            return True
+    _drop_swapped(move, staged, target)
     return True
 
 
-def _has(path: Path, sha256: str) -> bool:
-    found = examine(path)
+def _drop_swapped(move: Move, staged: Entry, target: Entry) -> None:
+    """The new file has its name, and what had it is staged: it goes if it is what the plan says.
+
+    Raises:
+        TargetTakenError: it is not, and has its name back.
+        ResultLostError: so it is, and the new one is gone.
+    """
+    if _is_known(move, staged):
+        staged.unlink(missing_ok=True)
+        return
+    if not staged.exists():
+        return
+    # Another program saved it between our look and the swap.
+    if exchange(staged, target) and not _has(staged, move.sha256):
+        # And once more meanwhile, in place of ours: the later one stays, as it would have without us.
+        exchange(staged, target)
+        staged.unlink(missing_ok=True)
+        raise ResultLostError("another program has replaced the result", path=target.path)
+    raise TargetTakenError("a file that is not ours has the name", path=target.path)
+
+
+def _is_known(move: Move, staged: Entry) -> bool:
+    """Whether what is staged is the move's own file, or what that replaces."""
+    found = examine(staged)
+    return found is not None and found.sha256 in (move.sha256, move.replaces_sha256)
+
+
+def _has(entry: Entry | None, sha256: str) -> bool:
+    found = examine(entry) if entry is not None else None
     return found is not None and found.sha256 == sha256

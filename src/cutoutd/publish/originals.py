@@ -1,31 +1,41 @@
 """What becomes of an original once its cutout is published: it is moved away or deleted, if its bytes are those cut.
 
-This module must not be called before the journal says done. It never replaces a file, and removes nothing but
-what was cut.
+It is reached from the folder's input by directories alone, never through a link, and held open from the look at its
+bytes until it has lost its name. This module must not be called before the journal says done. It never replaces a file,
+and removes nothing but what was cut.
 """
 
 from __future__ import annotations
 
 import errno
-import shutil
+import hashlib
+import os
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cutoutd.durable import sync_directory
-from cutoutd.publish.digest import examine
+from cutoutd.durable import sync
+from cutoutd.errnos import NO_WAY
+from cutoutd.publish.attributes import copy_attributes
+from cutoutd.publish.digest import examine, open_regular, same_state
 from cutoutd.publish.directories import Directories
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.naming import numbered
 from cutoutd.publish.rename import add_name, rename_new
 from cutoutd.publish.staging import Staging, sweep
+from cutoutd.publish.verified import Removal, private, put_back, remove, restore
 from cutoutd.publish.writing import write_whole
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import FileIO
     from pathlib import Path
 
     from cutoutd.publish.writing import Sink
+    from cutoutd.tree import Entry
 
 _COPY_BYTES = 1 << 20
 
@@ -36,8 +46,8 @@ class Outcome(Enum):
     MOVED = "moved"  # it lies in the folder for originals
     DELETED = "deleted"  # it was removed
     CHANGED = "changed"  # it is not what was cut any more, and was left alone
-    GONE = "gone"  # somebody else took it away
-    KEPT = "kept"  # it stays where it is
+    GONE = "gone"  # somebody else took it away, or a link stands in the way to it
+    KEPT = "kept"  # it stays: the folder keeps originals by now
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,22 +62,69 @@ class Disposal:
     to: Path | None = None
 
 
-def delete_original(source: Path, sha256: str) -> Disposal:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Original:
+    """The file that was cut, held open, so that nothing else can be taken for it.
+
+    Attributes:
+        entry: where it was found.
+        file: open for reading.
+        seen: its state when its bytes were hashed.
+        sha256: of them, hex.
+    """
+
+    entry: Entry
+    file: FileIO
+    seen: os.stat_result
+    sha256: str
+
+    def is_at(self, entry: Entry) -> bool:
+        """Whether a name stands for it, or for a file with the same bytes."""
+        try:
+            if same_state(self.seen, entry.lstat()):
+                return True
+        except FileNotFoundError:
+            return False
+        found = examine(entry)
+        return found is not None and found.sha256 == self.sha256
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Nobody has written to it since its bytes were hashed."""
+        return same_state(self.seen, os.fstat(self.file.fileno()))
+
+
+def keep_original(inputs: Tree, path: str) -> Disposal:
+    """Leave an original where it is; one whose removal was interrupted gets its name back.
+
+    Raises:
+        StorageError: the disk or share does not answer as it should.
+    """
+    with storage_faults(inputs.root), _inside(inputs, path) as entry:
+        if entry is not None and put_back(entry):
+            entry.sync_directory()
+    return Disposal(outcome=Outcome.KEPT)
+
+
+def delete_original(inputs: Tree, path: str, sha256: str) -> Disposal:
     """Delete an original, if it still is what was cut.
 
     Args:
-        source: absolute path.
+        inputs: the folder's input.
+        path: of the original in it.
         sha256: of the version that was cut, hex.
 
     Raises:
-        StorageError: it cannot be read or deleted.
+        StorageError: it cannot be read or deleted, or is open for writing.
     """
-    with storage_faults(source):
-        unfit = _unfit(source, sha256)
-        if unfit is None:
-            source.unlink(missing_ok=True)
-            sync_directory(source.parent)  # nobody would delete it again if a power cut brought it back
-    return unfit or Disposal(outcome=Outcome.DELETED)
+    with storage_faults(inputs.root), _inside(inputs, path) as entry:
+        if entry is None:
+            return Disposal(outcome=Outcome.GONE)
+        with _held(entry, sha256) as original:
+            if isinstance(original, Disposal):
+                return original
+            outcome = _remove(original, entry)
+    return Disposal(outcome=Outcome.DELETED if outcome is Removal.REMOVED else _LEFT[outcome])
 
 
 class Originals:
@@ -80,49 +137,33 @@ class Originals:
 
     def __init__(self, directory: Path, run: str) -> None:
         self._directory = directory
+        self._tree = Tree(directory)
         self._staging = Staging(directory, run)
         self._directories = Directories()
 
-    def move(self, source: Path, sha256: str, *, path: str, job: int) -> Disposal:
+    def move(self, inputs: Tree, path: str, sha256: str, *, job: int) -> Disposal:
         """Move an original there, if it still is what was cut.
 
         Sub-folders are mirrored. A taken name is followed by ``a-2.jpg`` and so on; a file there with the very
         same bytes is taken for this one, moved before a crash. Across file systems it is copied, synced, and
-        only then removed.
+        only then removed; the copy keeps owner, mode, times and extended attributes as far as this user may give them.
 
         Args:
-            source: absolute path.
+            inputs: the folder's input.
+            path: of the original in it, with ``/`` between parts.
             sha256: of the version that was cut, hex.
-            path: of the source in its input folder, with ``/`` between parts.
             job: the journal's id.
 
         Raises:
-            StorageError: it cannot be read, moved or copied; the original is still there.
+            StorageError: it cannot be read, moved or copied, or is open for writing; the original is still there.
         """
-        with storage_faults(self._directory):
-            unfit = _unfit(source, sha256)
-            if unfit is not None:
-                return unfit
-            parent = (self._directory / path).parent
-            self._directories.make(parent, self._directory)
-            target = self._free_or_same(path, sha256)
-            if examine(target) is None:
-                try:
-                    add_name(source, target)
-                except OSError as error:
-                    if error.errno != errno.EXDEV:
-                        raise
-                    if not self._copy(source, target, sha256, job):
-                        return Disposal(outcome=Outcome.CHANGED)
-            # On the disk under its new name before it loses the old one, where it still has that.
-            self._directories.sync([(parent, self._directory)])
-            disposal = delete_original(source, sha256)
-            if disposal.outcome is Outcome.GONE:
-                sync_directory(source.parent)
-            elif disposal.outcome is Outcome.CHANGED and target.samefile(source):
-                target.unlink()  # written to while it had both names: it is another version under both
-                return disposal
-        return Disposal(outcome=Outcome.MOVED, to=target)
+        with storage_faults(self._directory), _inside(inputs, path) as entry:
+            if entry is None:
+                return Disposal(outcome=Outcome.GONE)
+            with _held(entry, sha256) as original:
+                if isinstance(original, Disposal):
+                    return original
+                return self._move(original, entry, path, job)
 
     def sweep(self, dead: frozenset[str]) -> tuple[Path, ...]:
         """Remove what dead runs left of copies, and the staging directory if nothing is left in it.
@@ -141,38 +182,137 @@ class Originals:
             self._staging.close()
         return removed
 
-    def _free_or_same(self, path: str, sha256: str) -> Path:
-        targets = (self._directory / name for name in numbered(path))
-        return next(
-            target for target in targets if (found := examine(target)) is None or found.sha256 == sha256
-        )
+    def _move(self, original: _Original, entry: Entry, path: str, job: int) -> Disposal:
+        directory, _, _ = path.rpartition("/")
+        self._directories.make(self._tree, directory)
+        with self._free_or_same(path, original.sha256) as (name, target):
+            if not target.exists() and not self._put(original, target, job):
+                return Disposal(outcome=Outcome.CHANGED)
+            # On the disk under its new name before it loses the old one, where it still has that.
+            self._directories.sync([(self._tree, directory)])
+            left = _remove(original, entry)
+            if left is Removal.GONE:
+                entry.sync_directory()
+            elif left is Removal.KEPT and _is_same(entry, target):
+                target.unlink()  # written to while it had both names: it is another version under both
+                return Disposal(outcome=Outcome.CHANGED)
+        return Disposal(outcome=Outcome.MOVED, to=self._directory / name)
 
-    def _copy(self, source: Path, target: Path, sha256: str, job: int) -> bool:
-        """Copy to another file system; False, and no copy, if the bytes are not those any more."""
-        self._staging.open()
-        staged = self._staging.path(f"{job}.original")
+    def _put(self, original: _Original, target: Entry, job: int) -> bool:
+        """Give an original its name there; False, and it has none, if it is not what was cut any more."""
         try:
-            written = write_whole(staged, partial(_pour, source))
-            if written.sha256 != sha256:
+            if add_name(original.entry, target):
+                if original.is_at(target):
+                    return True
+                target.unlink()  # another version came to stand under the first name: it has that still
                 return False
-            shutil.copystat(source, staged)
-            rename_new(staged, target)
-        finally:
-            staged.unlink(missing_ok=True)
+            rename_new(original.entry, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            return self._copy(original, target, job)
+        if original.is_at(target):
+            return True
+        restore(target, original.entry)
+        return False
+
+    @contextmanager
+    def _free_or_same(self, path: str, sha256: str) -> Iterator[tuple[str, Entry]]:
+        """The first name that nothing has, or that these very bytes have."""
+        for name in numbered(path):
+            with self._tree.entry(name) as target:
+                found = examine(target)
+                if found is None or found.sha256 == sha256:
+                    yield name, target
+                    return
+
+    def _copy(self, original: _Original, target: Entry, job: int) -> bool:
+        """Copy it, by the descriptor that is held; False, and no copy, if its bytes are not those any more."""
+        self._staging.open()
+        with self._staging.entry(f"{job}.original") as staged:
+            try:
+                written = write_whole(staged, partial(_pour, original.file))
+                if written.sha256 != original.sha256:
+                    return False
+                descriptor = staged.open(os.O_RDWR)
+                try:
+                    copy_attributes(original.file.fileno(), descriptor)
+                    sync(descriptor)
+                finally:
+                    os.close(descriptor)
+                rename_new(staged, target)
+            finally:
+                staged.unlink(missing_ok=True)
         return True
 
 
-def _pour(source: Path, sink: Sink) -> None:
-    with source.open("rb") as file:
-        while block := file.read(_COPY_BYTES):
-            sink.write(block)
+_LEFT = {Removal.GONE: Outcome.GONE, Removal.KEPT: Outcome.CHANGED}
 
 
-def _unfit(source: Path, sha256: str) -> Disposal | None:
-    """Why an original is to be left alone; None if it is what was cut."""
-    found = examine(source)
-    if found is None:
+def _remove(original: _Original, entry: Entry) -> Removal:
+    """Remove what was cut, durably.
+
+    Raises:
+        OSError: it cannot be removed, or somebody has it open for writing.
+    """
+    removal = remove(entry, original.is_at)
+    if removal is Removal.HELD:
+        raise OSError(errno.EBUSY, "another program has it open for writing", os.fspath(entry.path))
+    if removal is Removal.REMOVED:
+        entry.sync_directory()  # nobody would remove it again if a power cut brought it back
+    return removal
+
+
+@contextmanager
+def _inside(inputs: Tree, path: str) -> Iterator[Entry | None]:
+    """Reach an original; None if there is no way to it inside the input."""
+    with ExitStack() as stack:
+        entry = None
+        try:
+            entry = stack.enter_context(inputs.entry(path))
+        except OSError as error:
+            if error.errno not in NO_WAY or not inputs.root.is_dir():
+                raise
+        yield entry
+
+
+@contextmanager
+def _held(entry: Entry, sha256: str) -> Iterator[_Original | Disposal]:
+    """Open an original that is to go, wherever an interrupted removal has left it; or why it is to be left alone."""
+    with ExitStack() as stack:
+        found = _open(private(entry), sha256, stack)
+        if isinstance(found, Disposal):
+            if put_back(entry):  # another version, that was never cut
+                entry.sync_directory()
+            found = _open(entry, sha256, stack)
+        yield found
+
+
+def _open(entry: Entry, sha256: str, stack: ExitStack) -> _Original | Disposal:
+    try:
+        file = open_regular(entry)
+    except FileNotFoundError:
         return Disposal(outcome=Outcome.GONE)
-    if found.sha256 != sha256:
+    if file is None:
         return Disposal(outcome=Outcome.CHANGED)
-    return None
+    stack.enter_context(file)
+    seen = os.fstat(file.fileno())
+    found = hashlib.file_digest(file, "sha256").hexdigest()
+    original = _Original(entry=entry, file=file, seen=seen, sha256=sha256)
+    if found != sha256 or not original.is_unchanged:
+        return Disposal(outcome=Outcome.CHANGED)
+    return original
+
+
+def _pour(file: FileIO, sink: Sink) -> None:
+    file.seek(0)
+    while block := file.read(_COPY_BYTES):
+        sink.write(block)
+
+
+def _is_same(one: Entry, other: Entry) -> bool:
+    """Whether two names stand for one file."""
+    try:
+        return os.path.samestat(one.lstat(), other.lstat())
+    except FileNotFoundError:
+        return False

@@ -12,6 +12,8 @@ This module must not know the journal, and keeps nothing in memory that the plan
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from functools import partial
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.errnos import HELD
 from cutoutd.jobs import Published
 from cutoutd.publish import moves
+from cutoutd.publish.digest import open_regular
 from cutoutd.publish.directories import Directories
 from cutoutd.publish.failures import Failures
 from cutoutd.publish.faults import (
@@ -37,6 +40,7 @@ from cutoutd.publish.sidecar import amend, compose
 from cutoutd.publish.staging import Staging, sweep
 from cutoutd.publish.targets import Claims, Targets
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions, permit
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,6 +79,7 @@ class Publisher:
     ) -> None:
         self._folder = folder
         self._output = output
+        self._tree = Tree(output)
         self._sidecars = sidecar_dir or output
         self._on_conflict = on_conflict
         self._permissions = permissions
@@ -122,7 +127,7 @@ class Publisher:
         with storage_faults(self._output):
             for staging in {self.staging, self._sidecar_staging}:
                 staging.write(_TRIAL, b"\0")
-                staging.path(_TRIAL).unlink(missing_ok=True)
+                staging.remove(_TRIAL)
 
     def close(self) -> None:
         """Remove the staging directories, unless something is left in them."""
@@ -216,9 +221,10 @@ class Publisher:
             StorageError: the disk or share does not answer as it should. Call again later.
         """
         with storage_faults(self._output):
-            unsynced: dict[tuple[Path, Path], None] = {}
+            unsynced: dict[tuple[Tree, str], None] = {}
             for move in plan.moves:
-                place = Path(move.target).parent, Path(move.root)
+                tree = Tree(Path(move.root))
+                place = tree, tree.relative(Path(move.target).parent)
                 if unsynced and place not in unsynced:
                     # The sidecar says that the results are there: where it goes to another directory, a power
                     # cut could keep it and lose them.
@@ -227,8 +233,7 @@ class Publisher:
                 self._carry_out(move)
                 unsynced[place] = None
             self._directories.sync(unsynced)
-            for path in plan.unused:
-                Path(path).unlink(missing_ok=True)
+            self._remove_unused(plan)
 
     def _holds(self, question: Callable[[Move], bool], move: Move) -> bool:
         """The answer to a question about a move; where no file can have such a name, there is none."""
@@ -253,7 +258,8 @@ class Publisher:
             raise
 
     def _give_name(self, move: Move) -> None:
-        self._directories.make(Path(move.target).parent, Path(move.root))
+        tree = Tree(Path(move.root))
+        self._directories.make(tree, tree.relative(Path(move.target).parent))
         moves.carry_out(move)
 
     def recover(self, plan: Plan) -> Recovery:
@@ -264,7 +270,7 @@ class Publisher:
         """
         with storage_faults(self._output):
             for move in plan.moves:  # a share that is away has lost nothing
-                self._directories.make(Path(move.root), Path(move.root))
+                self._directories.make(Tree(Path(move.root)), "")
             if all(self._holds(moves.can_be_finished, move) for move in plan.moves):
                 try:
                     self.carry_out(plan)
@@ -284,8 +290,9 @@ class Publisher:
             StorageError: the disk or share does not answer as it should. Call again later.
         """
         with storage_faults(self._output):
-            for path in plan.staged:
-                Path(path).unlink(missing_ok=True)
+            for move in plan.moves:
+                moves.abandon(move)
+            self._remove_unused(plan)
         return self.standing(plan)
 
     def standing(self, plan: Plan) -> tuple[Published, ...]:
@@ -300,6 +307,12 @@ class Publisher:
                 for published, move in zip(plan.published, plan.moves, strict=False)  # the sidecar is extra
                 if self._holds(moves.stands, move)
             )
+
+    def _remove_unused(self, plan: Plan) -> None:
+        for path in plan.unused:
+            with self._tree.find(self._tree.relative(path)) as entry:
+                if entry is not None:
+                    entry.unlink(missing_ok=True)
 
     def _choose(
         self, publication: Publication, claims: Claims
@@ -340,12 +353,8 @@ class Publisher:
     def _move(self, slot: Slot, result: Staged) -> Move:
         path = self.staging.path(result.name)
         # One that has its name already is not staged any more.
-        if slot.replaces_sha256 != result.sha256 and (
-            not path.is_file() or path.stat().st_size != result.bytes
-        ):
+        if not self._is_as_reported(result) and slot.replaces_sha256 != result.sha256:
             raise ResultLostError("the staged result is not there as it was reported", path=path)
-        if path.is_file():
-            permit(path, self._permissions)  # a worker's sandbox does not let it
         return Move(
             staged=str(path),
             target=str(slot.target),
@@ -354,6 +363,25 @@ class Publisher:
             sha256=result.sha256,
             replaces_sha256=slot.replaces_sha256,
         )
+
+    def _is_as_reported(self, result: Staged) -> bool:
+        """Open a staged result once, look at it, hash it, and give it to whom it belongs; whether it is the one."""
+        with self.staging.find(result.name) as entry:
+            try:
+                file = open_regular(entry) if entry is not None else None
+            except FileNotFoundError:
+                return False
+            if file is None:
+                return False
+            with file:
+                status = os.fstat(file.fileno())
+                # Another name of it could change it later; a size that was not reported may be without end.
+                if status.st_nlink != 1 or status.st_size != result.bytes:
+                    return False
+                if hashlib.file_digest(file, "sha256").hexdigest() != result.sha256:
+                    return False
+                permit(file.fileno(), self._permissions)  # a worker's sandbox does not let it
+        return True
 
     def _sidecar_move(self, job: int, slot: Slot, content: bytes) -> Move:
         name = f"{job}.json"

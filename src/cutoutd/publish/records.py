@@ -11,7 +11,6 @@ import itertools
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.containment import is_expected, report
@@ -32,9 +31,11 @@ from cutoutd.publish.naming import (
 from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.publish.targets import claim_on
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from cutoutd.publish.failures import FailureRecord
     from cutoutd.publish.sidecar import SidecarRecord
@@ -105,18 +106,20 @@ class Records:
             OSError: the disk or share does not answer as it should.
         """
         for root in dict.fromkeys((self._output, self._sidecars)):
-            for path in _json_files(root):
-                record = self._read(path)
+            tree = Tree(root)
+            for path in _json_files(tree):
+                record = self._read(tree, path)
                 if record is not None:
                     yield record
 
-    def _read(self, path: Path) -> Record | None:
+    def _read(self, tree: Tree, path: str) -> Record | None:
         try:
-            if path.name.endswith(RECORD_SUFFIX):
-                failed = read_failure(path)
-                return None if failed is None else self._of_failure(failed)
-            cut = read_sidecar(path)
-            return None if cut is None else self._of_sidecar(cut)
+            with tree.entry(path) as entry:
+                if path.endswith(RECORD_SUFFIX):
+                    failed = read_failure(entry)
+                    return None if failed is None else self._of_failure(failed)
+                cut = read_sidecar(entry)
+                return None if cut is None else self._of_sidecar(cut)
         except OSError as error:
             if error.errno in _NOT_TO_BE_READ:
                 return None
@@ -179,22 +182,22 @@ class Records:
         return None
 
 
-def _json_files(root: Path) -> Iterator[Path]:
+def _json_files(tree: Tree) -> Iterator[str]:
     """What is named like a record; no link is followed, and what may not be read is passed over."""
-    directories = [os.fspath(root)]
-    while directories:
-        below = directories.pop()
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
         try:
-            with os.scandir(below) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        if entry.name != STAGING_NAME and len(entry.path) <= MAX_PATH:
-                            directories.append(entry.path)
-                    elif entry.name.endswith(".json"):
-                        yield Path(entry.path)
+            directories, others = tree.list(below)
         except OSError as error:
             if error.errno not in _NOT_TO_BE_READ:
                 raise
+            continue
+        prefix = f"{below}/" if below else ""
+        waiting += [
+            prefix + name for name in directories if name != STAGING_NAME and len(prefix + name) <= MAX_PATH
+        ]
+        yield from (prefix + name for name in others if name.endswith(".json"))
 
 
 def _is_path(path: str) -> bool:

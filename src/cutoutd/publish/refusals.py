@@ -15,6 +15,8 @@ from uuid import uuid4
 from cutoutd.errnos import OF_THE_DISK
 from cutoutd.publish.faults import name_refused
 from cutoutd.publish.naming import is_usual
+from cutoutd.publish.rename import replace
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,11 +54,8 @@ class Refusals:
         for part in path.split("/"):
             if is_usual(part) or part in self._taken:
                 continue
-            trial = self._staging.path(part)
-            with suppress(FileExistsError):
-                os.close(
-                    os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-                )
+            with self._staging.entry(part) as trial, suppress(FileExistsError):
+                os.close(trial.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
                 trial.unlink()
             while len(self._taken) >= _REMEMBERED:
                 self._taken.pop(next(iter(self._taken)))
@@ -98,13 +97,13 @@ class Refusals:
     def takes_plain_names(self) -> bool:
         """Write a byte, rename it into the folder, and remove it; whether that works."""
         name = f".cutoutd-probe-{uuid4().hex}"
-        staged, target = self._staging.path(name), self._root / name
         try:
             self._staging.write(name, b"\0")
-            staged.rename(target)
-            target.unlink()
+            with self._staging.entry(name) as staged, Tree(self._root).entry(name) as target:
+                replace(staged, target)
+                target.unlink()
         except OSError:
             with suppress(OSError):
-                staged.unlink(missing_ok=True)
+                self._staging.remove(name)
             return False
         return True

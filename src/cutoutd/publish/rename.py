@@ -1,4 +1,4 @@
-"""Giving a file its name in one step, and never at the cost of a file that has it already.
+"""Giving a file its name in one step, never at the cost of a file that has it already; and swapping two files' names.
 
 This module must not read or write contents, and must not decide which name: both are settled before.
 """
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from cutoutd.errnos import UNKNOWN_WAY
+from cutoutd.tree import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,12 +32,13 @@ class Strength(StrEnum):
     CHECKED = "checked"  # looked first: a file that appears in that instant is lost
 
 
-_AT_FDCWD = -100  # fcntl.h
-_RENAME_NOREPLACE = 1  # linux/fs.h
-_RENAME_EXCL = 4  # sys/stdio.h of macOS
+_IS_MAC = sys.platform == "darwin"
+_AT_FDCWD = -2 if _IS_MAC else -100  # fcntl.h
+# linux/fs.h: RENAME_NOREPLACE, RENAME_EXCHANGE; sys/stdio.h of macOS: RENAME_EXCL, RENAME_SWAP.
+_NO_REPLACE, _EXCHANGE = (4, 2) if _IS_MAC else (1, 2)
 
 
-def rename_new(source: Path, target: Path) -> Strength:
+def rename_new(source: Entry, target: Entry) -> Strength:
     """Rename a file to a name that nothing has, by the strongest way the file system knows.
 
     Killed between the two steps of ``Strength.LINK``, both names stay, for the same file.
@@ -57,8 +59,8 @@ def rename_new(source: Path, target: Path) -> Strength:
     return Strength.CHECKED
 
 
-def add_name(source: Path, target: Path) -> None:
-    """Give a file a second name that nothing has, or rename it where the file system knows no links.
+def add_name(source: Entry, target: Entry) -> bool:
+    """Give a file a second name that nothing has; False where the file system knows no links.
 
     With both names until the new one is on the disk, no moment's power cut can leave it without any.
 
@@ -67,20 +69,37 @@ def add_name(source: Path, target: Path) -> None:
         OSError: any other reason of the system, such as EXDEV.
     """
     try:
-        os.link(source, target, follow_symlinks=False)
+        _link(source, target)
     except OSError as error:
         if error.errno not in UNKNOWN_WAY:
             raise
-        rename_new(source, target)
+        return False
+    return True
 
 
-def replace(source: Path, target: Path) -> None:
+def replace(source: Entry, target: Entry) -> None:
     """Rename a file to a name whose file is to go, in one step.
 
     Raises:
         OSError: as rename(2) gives it.
     """
-    source.replace(target)
+    with target.named():
+        os.rename(source.name, target.name, src_dir_fd=source.directory, dst_dir_fd=target.directory)
+
+
+def exchange(one: Entry, other: Entry) -> bool:
+    """Swap what two names stand for, in one step; False, and nothing is changed, where that is not known.
+
+    Raises:
+        FileNotFoundError: nothing has one of the names.
+        OSError: any other reason of the system.
+    """
+    try:
+        return _call(one, other, _EXCHANGE)
+    except OSError as error:
+        if error.errno not in UNKNOWN_WAY:
+            raise
+        return False
 
 
 def probe(directory: Path) -> Strength:
@@ -89,59 +108,92 @@ def probe(directory: Path) -> Strength:
     Raises:
         OSError: the directory cannot be written to.
     """
-    source, target = (directory / f".cutoutd-probe-{uuid4().hex}" for _ in range(2))
-    try:
-        source.touch(exist_ok=False)
+    with _two_probes(directory) as (source, target):
         return rename_new(source, target)
+
+
+def can_exchange(directory: Path) -> bool:
+    """Find out whether two names can be swapped in a directory, with files of our own that are removed again.
+
+    Raises:
+        OSError: the directory cannot be written to.
+    """
+    with _two_probes(directory) as (source, target):
+        os.close(target.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        return exchange(source, target)
+
+
+@contextmanager
+def _two_probes(directory: Path) -> Iterator[tuple[Entry, Entry]]:
+    """Two names, of which the first has an empty file."""
+    source, target = (Entry.at(directory / f".cutoutd-probe-{uuid4().hex}") for _ in range(2))
+    try:
+        os.close(source.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        yield source, target
     finally:
-        for path in (source, target):
-            with suppress(FileNotFoundError):
-                path.unlink()
+        for entry in (source, target):
+            entry.unlink(missing_ok=True)
 
 
-def _by_kernel(source: Path, target: Path) -> bool:
+def _by_kernel(source: Entry, target: Entry) -> bool:
+    return _call(source, target, _NO_REPLACE)
+
+
+def _call(source: Entry, target: Entry, flags: int) -> bool:
+    """Rename by the kernel's call with flags; False where there is none."""
     call = _kernel_call()
     if call is None:
         return False
-    if call(os.fsencode(source), os.fsencode(target)) != 0:
+    directories = [_AT_FDCWD if one.directory is None else one.directory for one in (source, target)]
+    if call(directories[0], os.fsencode(source.name), directories[1], os.fsencode(target.name), flags) != 0:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), os.fspath(source), None, os.fspath(target))
+        raise OSError(number, os.strerror(number), os.fspath(source.path), None, os.fspath(target.path))
     return True
 
 
 @functools.cache
-def _kernel_call() -> Callable[[bytes, bytes], int] | None:
-    """The C library's function, as one of two paths; None where there is none."""
+def _kernel_call() -> Callable[[int, bytes, int, bytes, int], int] | None:
+    """The C library's function, renameat2 or macOS's renameatx_np; None where there is none."""
     library = ctypes.CDLL(None, use_errno=True)
     try:
-        if sys.platform == "darwin":
-            exclusive = library.renamex_np
-            exclusive.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint)
-            return lambda source, target: int(exclusive(source, target, _RENAME_EXCL))
-        call = library.renameat2
+        call = library.renameatx_np if _IS_MAC else library.renameat2
     except AttributeError:
         return None
     call.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
-    return lambda source, target: int(call(_AT_FDCWD, source, _AT_FDCWD, target, _RENAME_NOREPLACE))
+    call.restype = ctypes.c_int
+    return call
 
 
-def _by_link(source: Path, target: Path) -> bool:
-    os.link(source, target, follow_symlinks=False)
+def _by_link(source: Entry, target: Entry) -> bool:
+    _link(source, target)
     source.unlink()
     return True
 
 
-def _checked(source: Path, target: Path) -> None:
-    with _locked(target.parent):
-        if os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target))
-        source.rename(target)
+def _link(source: Entry, target: Entry) -> None:
+    with target.named():
+        os.link(
+            source.name,
+            target.name,
+            src_dir_fd=source.directory,
+            dst_dir_fd=target.directory,
+            follow_symlinks=False,
+        )
+
+
+def _checked(source: Entry, target: Entry) -> None:
+    with _locked(target):
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target.path))
+        replace(source, target)
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep other processes of ours out of a directory, where the file system has locks."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _locked(target: Entry) -> Iterator[None]:
+    """Keep other processes of ours out of a name's directory, where the file system has locks."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    within = "." if target.directory is not None else target.path.parent
+    descriptor = os.open(within, flags, dir_fd=target.directory)
     try:
         # Without locks this way is as weak as its strength says, and still the only one.
         with suppress(OSError):

@@ -6,8 +6,8 @@ far as it still is as we left it. This module must not decide, and gives no name
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.errors import PermanentError
@@ -18,7 +18,9 @@ from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.naming import sidecar_name
 from cutoutd.publish.sidecar import SCHEMA, read_sidecar
 from cutoutd.publish.staging import result_name
+from cutoutd.publish.verified import Removal, remove
 from cutoutd.publish.writing import write_whole
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from cutoutd.publish.directories import Directories
     from cutoutd.publish.staging import Staging
     from cutoutd.publish.writing import Sink
+    from cutoutd.tree import Entry
 
 _COPY_BYTES = 1 << 20
 
@@ -71,7 +74,8 @@ class Reviews:
     ) -> None:
         self._folder = folder
         self._output = output
-        self._sidecars = sidecars
+        self._tree = Tree(output)
+        self._sidecars = Tree(sidecars)
         self._staging = staging
         self._directories = directories
 
@@ -113,30 +117,33 @@ class Reviews:
             StorageError: it cannot be removed.
         """
         with storage_faults(self._output):
-            places: dict[tuple[Path, Path], None] = {}
+            places: dict[tuple[Tree, str], None] = {}
             for one in shown:
-                sidecar = self._sidecars / sidecar_name(one.path)
-                record = read_sidecar(sidecar) if os.path.lexists(sidecar) else None
-                if record is not None and (record.folder, record.path) == (self._folder, source):
-                    sidecar.unlink(missing_ok=True)
-                    places[sidecar.parent, self._sidecars] = None
-                target = self._output / one.path
-                found = examine(target)
-                if found is not None and found.sha256 == one.sha256:
-                    target.unlink(missing_ok=True)
-                    places[target.parent, self._output] = None
+                is_sidecar = partial(self._is_sidecar, source=source)
+                is_result = partial(_has, sha256=one.sha256)
+                for tree, path, is_ours in (
+                    (self._sidecars, sidecar_name(one.path), is_sidecar),
+                    (self._tree, one.path, is_result),
+                ):
+                    with tree.find(path) as entry:
+                        if entry is not None and remove(entry, is_ours) is Removal.REMOVED:
+                            places[tree, path.rpartition("/")[0]] = None
             self._directories.sync(places)
+
+    def _is_sidecar(self, entry: Entry, *, source: str) -> bool:
+        record = read_sidecar(entry)
+        return record is not None and (record.folder, record.path) == (self._folder, source)
 
     def _document(self, source: str, sha256: str, shown: Sequence[Published]) -> dict[str, Any] | None:
         for one in shown:
-            path = self._sidecars / sidecar_name(one.path)
-            record = read_sidecar(path)
-            if record is not None and (record.folder, record.path, record.sha256) == (
-                self._folder,
-                source,
-                sha256,
-            ):
-                return read(path, SCHEMA)
+            with self._sidecars.find(sidecar_name(one.path)) as entry:
+                record = read_sidecar(entry) if entry is not None else None
+                if (
+                    entry is not None
+                    and record is not None
+                    and (record.folder, record.path, record.sha256) == (self._folder, source, sha256)
+                ):
+                    return read(entry, SCHEMA)
         return None
 
     def _stage(self, job: int, number: int, one: Published, size: tuple[int, int]) -> Staged:
@@ -144,7 +151,8 @@ class Reviews:
         extension = Format.of_extension(path.suffix.removeprefix("."))
         if extension is None:
             raise NotAcceptableError("its name is that of no format", path=path)
-        file = open_regular(path) if os.path.lexists(path) else None
+        with self._tree.find(one.path) as entry:
+            file = open_regular(entry) if entry is not None and entry.exists() else None
         if file is None:
             raise NotAcceptableError("it is not there any more", path=path)
 
@@ -154,8 +162,8 @@ class Reviews:
                 sink.write(block)
 
         name = result_name(job, number, extension)
-        with file:
-            written = write_whole(self._staging.path(name), pour)
+        with file, self._staging.entry(name) as staged:
+            written = write_whole(staged, pour)
         if written.sha256 != one.sha256:
             self._staging.discard(job)
             raise NotAcceptableError("it was changed since it was put there", path=path)
@@ -168,6 +176,11 @@ class Reviews:
             height=size[1],
             format=extension,
         )
+
+
+def _has(entry: Entry, *, sha256: str) -> bool:
+    found = examine(entry)
+    return found is not None and found.sha256 == sha256
 
 
 def _source(document: Mapping[str, Any]) -> SourceFacts:

@@ -37,9 +37,9 @@ from cutoutd.publish.document import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from cutoutd.jobs import Quality, SourceFacts, Staged
+    from cutoutd.tree import Entry
 
 SCHEMA = "cutoutd.sidecar/1"
 
@@ -202,13 +202,13 @@ def amend(
     )
 
 
-def read_sidecar(path: Path) -> SidecarRecord | None:
+def read_sidecar(entry: Entry) -> SidecarRecord | None:
     """Read a sidecar back; None if none is there, or it is not one of ours or altered beyond use.
 
     Raises:
         OSError: the disk or share does not answer as it should.
     """
-    document = read(path, SCHEMA)
+    document = read(entry, SCHEMA)
     if document is None:
         return None
     try:

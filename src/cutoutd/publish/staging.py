@@ -7,15 +7,19 @@ are dead or which files a plan still needs: both are told to it.
 
 from __future__ import annotations
 
+import os
 import shutil
-from contextlib import suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions, Written, write_whole
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
+
+    from cutoutd.tree import Entry
 
 STAGING_NAME = ".cutoutd-staging"
 _PRIVATE = 0o700  # until a result has its name it is nobody else's business
@@ -35,20 +39,42 @@ class Staging:
     """
 
     def __init__(self, root: Path, run: str) -> None:
+        self.tree = Tree(root)
         self.directory = root / STAGING_NAME / run
+        self._below = f"{STAGING_NAME}/{run}"
 
     def open(self) -> None:
         """Make the directory; the root itself is never made, as it may be a share that is not there now.
 
         Raises:
+            NotADirectoryError: a link or a file stands in its place.
             OSError: the root is not there or cannot be written to.
         """
-        for directory in (self.directory.parent, self.directory):
-            directory.mkdir(mode=_PRIVATE, exist_ok=True)
+        self.tree.make(self._below, mode=_PRIVATE)
 
     def path(self, name: str) -> Path:
         """Where a staged file of this name lies."""
         return self.directory / name
+
+    @contextmanager
+    def entry(self, name: str) -> Iterator[Entry]:
+        """Reach a staged file.
+
+        Raises:
+            OSError: the directory cannot be opened.
+        """
+        with self.tree.entry(f"{self._below}/{name}") as entry:
+            yield entry
+
+    @contextmanager
+    def find(self, name: str) -> Iterator[Entry | None]:
+        """Reach a staged file; None if the directory is not there.
+
+        Raises:
+            OSError: the directory cannot be opened.
+        """
+        with self.tree.find(f"{self._below}/{name}") as entry:
+            yield entry
 
     def write(self, name: str, content: bytes, permissions: Permissions = DEFAULT_PERMISSIONS) -> Written:
         """Stage a file of ours; see ``write_whole``.
@@ -56,7 +82,18 @@ class Staging:
         Raises:
             OSError: the disk refused it; nothing is left.
         """
-        return write_whole(self.path(name), content, permissions)
+        with self.entry(name) as entry:
+            return write_whole(entry, content, permissions)
+
+    def remove(self, name: str) -> None:
+        """Remove a staged file, if it is there.
+
+        Raises:
+            OSError: the disk or share does not answer as it should.
+        """
+        with self.find(name) as entry:
+            if entry is not None:
+                entry.unlink(missing_ok=True)
 
     def discard(self, job: int) -> None:
         """Remove whatever one job has staged.
@@ -64,15 +101,18 @@ class Staging:
         Raises:
             OSError: the disk or share does not answer as it should.
         """
-        for pattern in (f"{job}-*", f"{job}.*"):
-            for path in self.directory.glob(pattern):
-                path.unlink(missing_ok=True)
+        try:
+            _, names = self.tree.list(self._below)
+        except FileNotFoundError:
+            return
+        for name in names:
+            if name.startswith((f"{job}-", f"{job}.")):
+                self.remove(name)
 
     def close(self) -> None:
         """Remove the directory if nothing is left in it, and its parent if no other run has one."""
-        for directory in (self.directory, self.directory.parent):
-            with suppress(OSError):
-                directory.rmdir()
+        for directory in (self._below, STAGING_NAME):
+            self.tree.remove_directory(directory)
 
 
 def sweep(root: Path, *, is_dead: Callable[[str], bool], needed: Collection[str]) -> tuple[Path, ...]:
@@ -91,23 +131,31 @@ def sweep(root: Path, *, is_dead: Callable[[str], bool], needed: Collection[str]
     Raises:
         OSError: the disk or share does not answer as it should.
     """
-    staging = root / STAGING_NAME
-    if not staging.is_dir():
+    tree = Tree(root)
+    try:
+        runs, _ = tree.list(STAGING_NAME)
+    except FileNotFoundError:
         return ()
+    except NotADirectoryError:
+        return ()  # a link or a file: nothing of ours is there
     removed: list[Path] = []
-    for run in sorted(staging.iterdir()):
-        if run.is_symlink() or not run.is_dir() or not is_dead(run.name):
-            continue
-        for path in sorted(run.iterdir()):
-            if str(path) in needed:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-            removed.append(path)
-        with suppress(OSError):  # a file that is still needed keeps it
-            run.rmdir()
-    with suppress(OSError):
-        staging.rmdir()
+    for run in runs:
+        if is_dead(run):
+            removed += _clear(tree, f"{STAGING_NAME}/{run}", needed)
+    tree.remove_directory(STAGING_NAME)
     return tuple(removed)
+
+
+def _clear(tree: Tree, run: str, needed: Collection[str]) -> Iterator[Path]:
+    directories, others = tree.list(run)
+    for name in sorted((*directories, *others)):
+        path = tree.root / run / name
+        if os.fspath(path) in needed:
+            continue
+        with tree.entry(f"{run}/{name}") as entry:
+            if name in directories:
+                shutil.rmtree(name, dir_fd=entry.directory)
+            else:
+                entry.unlink(missing_ok=True)
+        yield path
+    tree.remove_directory(run)  # a file that is still needed keeps it

@@ -16,6 +16,7 @@ from cutoutd.publish.faults import NameRefusedError
 from cutoutd.publish.naming import claim_key, sidecar_name
 from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.settings.choices import OnConflict
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -178,7 +179,8 @@ class Targets:
 
     def _look_at_output(self, path: str, ours: Collection[str]) -> Slot:
         target = self._output / path
-        found = examine(target)
+        with Tree(self._output).find(path) as entry:
+            found = examine(entry) if entry is not None else None
         if found is None:
             self._refusals[0].try_name(path)
         is_ours = found is not None and found.sha256 in {*ours, self._recorded.get(path, "")}
@@ -186,10 +188,11 @@ class Targets:
 
     def _look_at_sidecar(self, path: str, earlier: frozenset[str]) -> Slot:
         target = self._sidecars / path
-        found = examine(target)
+        with Tree(self._sidecars).find(path) as entry:
+            found = examine(entry) if entry is not None else None
+            record = read_sidecar(entry) if entry is not None and found is not None else None
         if found is None:
             self._refusals[1].try_name(path)
-        record = read_sidecar(target) if found is not None else None
         is_ours = (
             record is not None
             and (record.folder, record.path) == self._source

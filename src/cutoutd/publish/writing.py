@@ -18,7 +18,8 @@ from cutoutd.durable import sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from cutoutd.tree import Entry
 
 BUFFER_BYTES = 1 << 18  # an encoder writes small rows; one system call takes many of them
 
@@ -79,7 +80,7 @@ class _UnsyncedError(OSError):
 
 
 def write_whole(
-    path: Path,
+    entry: Entry,
     content: bytes | Callable[[Sink], object],
     permissions: Permissions = DEFAULT_PERMISSIONS,
 ) -> Written:
@@ -89,7 +90,7 @@ def write_whole(
     that name, from a worker that died over it, is replaced.
 
     Args:
-        path: in a staging directory of ours.
+        entry: in a staging directory of ours.
         content: the bytes, or a function that writes them into the sink it gets. It may be called twice.
         permissions: whom the file will belong to.
 
@@ -97,12 +98,12 @@ def write_whole(
         OSError: from the disk, or from ``content``; the file is gone then.
     """
     try:
-        return _write_fresh(path, content, permissions)
+        return _write_fresh(entry, content, permissions)
     except _UnsyncedError:
-        return _write_fresh(path, content, permissions)
+        return _write_fresh(entry, content, permissions)
 
 
-def permit(path: Path, permissions: Permissions) -> None:
+def permit(descriptor: int, permissions: Permissions) -> None:
     """Give a whole file to whom it is to belong to, durably; nothing is done for the default.
 
     Raises:
@@ -110,17 +111,15 @@ def permit(path: Path, permissions: Permissions) -> None:
     """
     if permissions == DEFAULT_PERMISSIONS:
         return
-    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        _permit(descriptor, permissions)
-        sync(descriptor)
-    finally:
-        os.close(descriptor)
+    _permit(descriptor, permissions)
+    sync(descriptor)
 
 
-def _write_fresh(path: Path, content: bytes | Callable[[Sink], object], permissions: Permissions) -> Written:
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+def _write_fresh(
+    entry: Entry, content: bytes | Callable[[Sink], object], permissions: Permissions
+) -> Written:
+    entry.unlink(missing_ok=True)
+    descriptor = entry.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         with os.fdopen(descriptor, "wb", buffering=BUFFER_BYTES) as file:
             sink = Sink(file)
@@ -133,12 +132,12 @@ def _write_fresh(path: Path, content: bytes | Callable[[Sink], object], permissi
             try:
                 sync(descriptor)
             except OSError as error:
-                raise _UnsyncedError(error.errno, error.strerror, os.fspath(path)) from error
+                raise _UnsyncedError(error.errno, error.strerror, os.fspath(entry.path)) from error
     except BaseException as error:
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = os.fspath(path)  # a write that fails does not say where
+            error.filename = os.fspath(entry.path)  # a write that fails does not say where
         with suppress(OSError):
-            path.unlink()
+            entry.unlink()
         raise
     return sink.written
 

@@ -18,6 +18,7 @@ from cutoutd.publish.digest import open_regular
 from cutoutd.sandbox.limits import die_with_parent
 from cutoutd.sandbox.roots import own_code
 from cutoutd.sandbox.worker import confine_worker
+from cutoutd.tree import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,7 +50,7 @@ def _answer(
     asked: Mapping[str, Any], shrink: Callable[[bytes], bytes], max_file_bytes: int
 ) -> dict[str, str]:
     try:
-        file = open_regular(Path(asked["path"]))
+        file = open_regular(Entry.at(Path(asked["path"])))
         if file is None:
             return {"why": "it is no file that can be read"}
         with file:
