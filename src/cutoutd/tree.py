@@ -24,6 +24,9 @@ from cutoutd.durable import NO_DIRECTORY_SYNC, sync
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_LONGEST: Final = os.pathconf("/", "PC_PATH_MAX")
+"""Bytes of an absolute path, and one more. Descriptors lead further down, but no program could open a file there."""
+
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -158,6 +161,9 @@ class Tree:
             OSError: its directory cannot be opened; one of ``errnos.NO_WAY`` if there is none in the tree.
         """
         directory, _, _ = path.rpartition("/")
+        whole = os.fspath(self.root / path)
+        if len(os.fsencode(whole)) >= _LONGEST:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), whole)
         with ExitStack() as stack:
             with self._named(directory):
                 descriptor, name = stack.enter_context(parent_of(os.fspath(self.root), path))
