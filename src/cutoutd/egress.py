@@ -7,7 +7,7 @@ beside it that is whole and synced before the file has its name. It must not tou
     STATE/hosted/inbox/ID.json, ID.body     written by the uploader; taken away by the supervisor once it is done with it
     STATE/hosted/paused                     while it is there, nothing leaves
     STATE/hosted/resumed                    a person says: try again; taken away by the uploader
-    STATE/hosted/renewed                    the configuration is another one now; taken away by the uploader, which begins anew
+    STATE/hosted/announced                  by which configuration the supervisor works; an uploader with another one begins anew
     STATE/hosted/replies/, ledger.sqlite, status.json    the uploader's own
 
 Removing a request withdraws it: its upload stops before the next byte.
@@ -34,6 +34,8 @@ SCHEMA: Final = "cutoutd.parcel/1"
 
 STATUS_SCHEMA: Final = "cutoutd.hosted/1"
 _MAX_STATUS_BYTES: Final = 1 << 20
+
+_MAX_ANNOUNCEMENT: Final = 200
 
 MAX_BYTES: Final = 64 << 10
 """Of a parcel's JSON; an honest one has less than 4 KiB."""
@@ -77,6 +79,8 @@ class Request:
         width, height: of the upload, pixels.
         source_sha256: of the original it was made from.
         again: a person asked for it, though it may have been billed before.
+        settings: `uploads_sha256` of the supervisor's configuration; an uploader that goes by another one refuses
+            nothing for good.
     """
 
     id: str
@@ -90,6 +94,7 @@ class Request:
     height: int
     source_sha256: str
     again: bool = False
+    settings: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,9 +171,9 @@ class Places:
         return self.root / "status.json"
 
     @property
-    def renewed(self) -> Path:
-        """The supervisor says that another configuration is in force; the uploader read its own at its start."""
-        return self.root / "renewed"
+    def announced(self) -> Path:
+        """The supervisor says by which configuration it works; the uploader read its own at its start."""
+        return self.root / "announced"
 
     def make(self) -> None:
         """Make what is missing, for the owner's eyes only.
@@ -203,6 +208,30 @@ def put(directory: Path, parcel: Request | Reply) -> None:
         os.close(descriptor)
     draft.replace(path)
     sync_directory(directory)
+
+
+def announce(places: Places, settings: str) -> None:
+    """Say by which configuration the supervisor works from now on.
+
+    Args:
+        places: the directories.
+        settings: its `uploads_sha256`.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    draft = places.announced.with_suffix(".new")
+    draft.write_text(f"{settings} {new_id()}\n", encoding="ascii")  # no two announcements are alike
+    draft.replace(places.announced)
+
+
+def announcement(places: Places) -> str:
+    """The last announcement, for comparison with a later one; its first word is the configuration's number."""
+    try:
+        with places.announced.open("rb") as file:
+            return file.read(_MAX_ANNOUNCEMENT).decode("ascii", "replace")
+    except OSError:
+        return ""
 
 
 def requests(places: Places) -> Iterator[Request]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,9 +14,9 @@ from tests.acceptance.shop import opened
 from tests.hosted_server import Behaviour
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from tests.acceptance.conftest import Bench
+    from tests.acceptance.conftest import Bench, Daemon
     from tests.acceptance.shop import Shop
 
 
@@ -37,3 +39,35 @@ def test_a_reply_of_another_shape_is_not_published(shop: Shop) -> None:
     assert not (output / "a.png").exists()
     error = json.loads((output / "failed/a.jpg.error.json").read_text("utf-8"))
     assert "a picture of 360 x 135 came back for one of 360 x 270" in error["cause"]
+
+
+def test_an_edit_without_a_reload_and_then_a_storm_of_reloads_fails_nothing(
+    shop: Shop, start: Callable[..., Daemon]
+) -> None:
+    """The uploader reads a newer configuration than the daemon, and then the daemon reads two in turn, many times."""
+    shop.configure("hosted")
+    text = shop.config.read_text("utf-8")
+    both = text.replace('route = "local"', 'route = "hosted"')
+    daemon = start("--config", shop.config)
+    status = shop.bench.root / "own-state/hosted/status.json"
+    shop.bench.wait_for(status.exists, "the uploader")
+    # Only the uploader reads this one, in which no folder that the daemon uploads from is tagged.
+    shop.config.write_text(both.replace('name = "shop"', 'name = "else"'), encoding="utf-8")
+    before = json.loads(status.read_text("ascii"))["pid"]
+    os.kill(before, signal.SIGTERM)
+    shop.bench.wait_for(
+        lambda: json.loads(status.read_text("ascii"))["pid"] not in (None, before), "another uploader"
+    )
+    for number in range(6):
+        shop.drop("shop", f"{number}.jpg", picture(number))
+    outbox = shop.bench.root / "own-state/hosted/outbox"
+    shop.bench.wait_for(lambda: len(list(outbox.glob("*.json"))) == 6, "six requests")
+    for number in range(12):
+        shop.config.write_text(text if number % 2 else both, encoding="utf-8")
+        daemon.process.send_signal(signal.SIGHUP)
+        shop.bench.wait_for(
+            lambda: (shop.bench.root / "log").read_bytes().count(b"configuration.reloaded") > number,  # noqa: B023 -- called at once
+            "a reload",
+        )
+    shop.bench.wait_for(lambda: set(shop.states().values()) == {"done"}, "all cutouts")
+    assert daemon.end() == 0

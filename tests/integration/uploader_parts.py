@@ -18,6 +18,7 @@ from cutoutd.hosted.providers import provider_of
 from cutoutd.hosted.replies import Replies
 from cutoutd.hosted.route import Route
 from cutoutd.settings.assembly import assemble
+from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.environment import Overrides
 from tests.integration.uploading import HEIGHT, WIDTH, picture
 
@@ -56,6 +57,7 @@ def office(
     clock = clock or Clock()
     return Office(
         settings=settings,
+        configuration=uploads_sha256(settings),
         places=places,
         ledger=ledger(places.root / "ledger.sqlite", create=True),
         budget=Budget(settings),

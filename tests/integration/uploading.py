@@ -18,6 +18,8 @@ from cutoutd import egress
 from cutoutd.egress import ParcelError, Places, Reply, Request
 from cutoutd.hosted.audit import uploads
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
+from cutoutd.settings.digest import uploads_sha256
+from cutoutd.settings.load import load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,6 +138,7 @@ class Station:
         *,
         folder: str = "tagged",
         again: bool = False,
+        settings: str = "",
         sha256: str = "",
         announced: int = 0,
         width: int = WIDTH,
@@ -156,6 +159,7 @@ class Station:
             height=height,
             source_sha256="5" * 64,
             again=again,
+            settings=settings or self.settings(),
         )
         egress.put(self.places.outbox, request)
         return request
@@ -170,6 +174,10 @@ class Station:
             assert self.process is None or self.process.poll() is None, self.log.read_text()
             time.sleep(0.02)
         raise AssertionError(f"no reply: {egress.uploader_status(self.places)}\n{self.log.read_text()}")
+
+    def settings(self) -> str:
+        """The number of the configuration as it is now."""
+        return uploads_sha256(load(self.config, {}))
 
     def is_waiting(self, request: Request) -> bool:
         """Whether a request still lies in the outbox, without a reply."""

@@ -14,7 +14,7 @@ from cutoutd.cli.pipes import told_if_anyone_listens
 from cutoutd.cli.queue import JsonOption, printable
 from cutoutd.cli.where import ConfigOption, settings
 from cutoutd.clock import Clock
-from cutoutd.egress import Places, requests
+from cutoutd.egress import Places, announcement, requests
 from cutoutd.errors import UsageError
 from cutoutd.hosted.audit import By, as_csv, as_json, totals, uploads
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
@@ -41,7 +41,10 @@ def hosted(
     require_extra(chosen)
     from cutoutd.hosted import run  # noqa: PLC0415 -- the one command that loads an HTTP client
 
-    run.run(chosen, clock=Clock(), environ=os.environ, parent=parent)
+    # What the supervisor says of a newer configuration after this moment was not read below.
+    announced = announcement(Places.under(chosen.service.state_dir))
+    chosen = settings(config, None, None)
+    run.run(chosen, announced=announced, clock=Clock(), environ=os.environ, parent=parent)
 
 
 def audit(

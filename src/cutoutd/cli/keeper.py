@@ -28,8 +28,9 @@ END_S: Final = 5.0
 """How long an uploader that was asked to end may take; what it was sending is told to be unknown."""
 
 _HOPELESS: Final = frozenset({2})
-"""Exit codes that no other start would change: wrong configuration. That one runs already passes: an earlier run's
-uploader waits for a last answer."""
+"""Exit codes of a first start that no other start would change: wrong configuration. That one runs already passes: an
+earlier run's uploader waits for a last answer. Once an uploader has worked, a configuration that is being edited passes
+too."""
 
 
 @contextmanager
@@ -64,12 +65,15 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda _, __: asked.set())
     die_with_parent(parent)
     pause_s = FIRST_PAUSE_S
+    has_worked = False
     while not asked.is_set():
         begun_s = time.monotonic()
         code = _run(command, asked)
-        if code in _HOPELESS:
+        if code in _HOPELESS and not has_worked:
             return code
-        if time.monotonic() - begun_s > LASTED_S:
+        # It ends by itself, and well, to read another configuration.
+        if code == 0 or time.monotonic() - begun_s > LASTED_S:
+            has_worked = True
             pause_s = FIRST_PAUSE_S
         asked.wait(pause_s)
         pause_s = min(MAX_PAUSE_S, 2 * pause_s)

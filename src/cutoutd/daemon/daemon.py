@@ -41,7 +41,7 @@ from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
 from cutoutd.models.shelf import Shelf
 from cutoutd.notify import ServiceManager
-from cutoutd.settings.digest import settings_sha256
+from cutoutd.settings.digest import settings_sha256, uploads_sha256
 
 if TYPE_CHECKING:
     import subprocess
@@ -197,7 +197,13 @@ class Daemon:
         listener.follow(lambda: self._reloader.settings)
         self._folders = self._roster(frozenset())
         self._post = (
-            PostRoom(state.path, journal, clock, max_upload_px=settings.hosted.max_upload_px)
+            PostRoom(
+                state.path,
+                journal,
+                clock,
+                max_upload_px=settings.hosted.max_upload_px,
+                in_force=lambda: uploads_sha256(self._reloader.settings),
+            )
             if uploads and settings.tagged
             else None
         )

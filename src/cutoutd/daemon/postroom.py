@@ -17,7 +17,7 @@ from cutoutd.jobs import Export
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from cutoutd.clock import Clock
@@ -50,18 +50,28 @@ class PostRoom:
         journal: knows which jobs wait for an answer.
         clock: its monotonic side.
         max_upload_px: pixels of a copy's longer side; 0: as many as the services take.
+        in_force: gives the `uploads_sha256` of the configuration in force.
 
     Attributes:
         places: the directories.
         closed: why nothing can be uploaded just now; empty while it can.
     """
 
-    def __init__(self, state_dir: Path, journal: Journal, clock: Clock, *, max_upload_px: int) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        journal: Journal,
+        clock: Clock,
+        *,
+        max_upload_px: int,
+        in_force: Callable[[], str],
+    ) -> None:
         self.places = Places.under(state_dir)
         self._journal = journal
         self._clock = clock
         self._awaited_until_s = clock.monotonic_s() + START_S
         self._max_side = max_upload_px or MAX_COPY_PIXELS
+        self._in_force = in_force
         self._log = get()
         self._exports: dict[int, str] = {}
         self._sent: dict[str, Job] = {}
@@ -73,13 +83,14 @@ class PostRoom:
         self.closed = ""
 
     def open(self) -> None:
-        """Make the directories.
+        """Make the directories, and say by which configuration we work.
 
         Raises:
             JournalError: the disk refuses.
         """
         try:
             self.places.make()
+            egress.announce(self.places, self._in_force())
         except OSError as error:
             raise JournalError(
                 f"the outbox cannot be made: {error.strerror}", path=self.places.root
@@ -101,13 +112,13 @@ class PostRoom:
         return self.closed or self._refused.get(folder, "")
 
     def renew(self) -> None:
-        """Have the uploader read the configuration anew; until it has, it refuses what it does not know to be tagged.
+        """Have the uploader read the configuration anew; until it has, what it does not know to be tagged waits.
 
         Raises:
             JournalError: the disk refuses.
         """
         try:
-            self.places.renewed.touch(mode=0o600)
+            egress.announce(self.places, self._in_force())
         except OSError as error:
             raise JournalError(
                 f"the uploader cannot be told: {error.strerror}", path=self.places.root
@@ -168,6 +179,7 @@ class PostRoom:
             height=copy.height,
             source_sha256=copy.source.sha256,
             again=plan.again,
+            settings=self._in_force(),
         )
         try:
             egress.put(self.places.outbox, request)
@@ -240,7 +252,8 @@ class PostRoom:
         Raises:
             JournalError: the disk refuses.
         """
-        there = {request.id for request in egress.requests(self.places)}
+        waiting = {request.id: request for request in egress.requests(self.places)}
+        there = set(waiting)
         there |= {reply.id for reply in egress.replies(self.places)}
         ids = {str(job.detail.get("parcel", "")): job for job in uploading}
         self._sent = {id_: job for id_, job in ids.items() if id_ in there}
@@ -251,6 +264,10 @@ class PostRoom:
                 for path in sorted(directory.iterdir()):
                     if path.stem not in kept:
                         path.unlink(missing_ok=True)
+            settings = self._in_force()
+            for id_ in self._sent:
+                if id_ in waiting and waiting[id_].settings != settings:
+                    egress.put(self.places.outbox, replace(waiting[id_], settings=settings))
         except OSError as error:
             raise JournalError(
                 f"outbox and inbox cannot be tidied: {error.strerror}", path=self.places.root

@@ -79,6 +79,8 @@ class Course:
 
     def _settled(self) -> Reply | None:
         """The reply to a request that is not sent: it may not be, or it was before."""
+        if self.office.is_later(self.request):
+            raise PostponedError
         why = inadmissible(self.request, self.office.settings)
         if why:
             self.office.log("upload.inadmissible", self.request, why=why)

@@ -39,6 +39,7 @@ class Office:
 
     Attributes:
         settings: whose folders are tagged, and for what.
+        configuration: their `uploads_sha256`.
         places: outbox and inbox.
         ledger, budget, route, courier, provider, replies: see there.
         clock: wall and steady time.
@@ -47,6 +48,7 @@ class Office:
     """
 
     settings: Settings
+    configuration: str
     places: Places
     ledger: Ledger
     budget: Budget
@@ -66,6 +68,13 @@ class Office:
     def scrubbed(self, said: str) -> str:
         """Words of a stranger's, without our key."""
         return self.key.scrubbed(said) if self.key is not None else said
+
+    def is_later(self, request: Request) -> bool:
+        """Whether a request waits since the supervisor that made it goes by another configuration.
+
+        Which of the two is newer does not matter: one of both processes reads the other's before long.
+        """
+        return request.settings != self.configuration and bool(inadmissible(request, self.settings))
 
     def leave(self, request: Request) -> Leave:
         """A request's leave to be sent."""

@@ -26,6 +26,7 @@ from cutoutd.hosted.route import Route
 from cutoutd.hosted.uploader import Uploader
 from cutoutd.sandbox.uploader import confine_uploader
 from cutoutd.settings.choices import Sandbox
+from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.environment import KEY_VARIABLE
 
 if TYPE_CHECKING:
@@ -39,11 +40,19 @@ _KILLED: Final = "cutoutd was ended or lost power before the service had answere
 _PRIVATE_UMASK: Final = 0o077
 
 
-def run(settings: Settings, *, clock: Clock, environ: MutableMapping[str, str], parent: int | None) -> None:
+def run(
+    settings: Settings,
+    *,
+    announced: str,
+    clock: Clock,
+    environ: MutableMapping[str, str],
+    parent: int | None,
+) -> None:
     """Be the uploader, until a signal or the parent's end.
 
     Args:
         settings: with at least one tagged folder.
+        announced: the supervisor's last announcement before they were read.
         clock: wall and steady time.
         environ: the process's own; the key is taken out of it.
         parent: the process whose end is ours; None for none.
@@ -74,12 +83,12 @@ def run(settings: Settings, *, clock: Clock, environ: MutableMapping[str, str], 
         # Only now: a thread that is there earlier would not be confined by every kernel.
         logs.configure(level=settings.service.log_level, log_format=settings.service.log_format)
         _end_on_signals(ending)
-        places.renewed.unlink(missing_ok=True)  # what it told of was read just now
         left_open = ledger.close_left_open(_KILLED)
         if left_open:
             logs.get().warning("hosted.unknown", uploads=left_open, why=_KILLED)
         office = Office(
             settings=settings,
+            configuration=uploads_sha256(settings),
             places=places,
             ledger=ledger,
             budget=Budget(settings),
@@ -95,7 +104,7 @@ def run(settings: Settings, *, clock: Clock, environ: MutableMapping[str, str], 
             key=key,
             ending=ending,
         )
-        Uploader(office, layers=layers, parent=parent).run()
+        Uploader(office, announced=announced, layers=layers, parent=parent).run()
 
 
 def _check_owner(root: Path) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import threading
 from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import egress, logs
@@ -18,6 +19,7 @@ from cutoutd.errors import CutoutdError
 from cutoutd.hosted import status
 from cutoutd.hosted.course import Course
 from cutoutd.hosted.desk import Desk
+from cutoutd.hosted.later import Later
 from cutoutd.hosted.ledger import LedgerError, Spent, day_of
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 LOOK_S: Final = 0.2
 DRAIN_S: Final = 15.0
 """What was sent whole when the end is asked for may still be answered for so long; its answer was paid for."""
+
+_LASTS_S: Final = 3.0
+"""After its start the uploader does not begin anew for so long, whatever configurations are announced."""
 
 _TRIM_S: Final = 3600.0
 _STATUS_S: Final = 1.0
@@ -45,12 +50,18 @@ class Uploader:
 
     Args:
         office: what all uploads share.
+        announced: the supervisor's last announcement before our configuration was read.
         layers: of the sandbox, for its status.
         parent: the process that started it, whose end is its own; None for none.
     """
 
-    def __init__(self, office: Office, *, layers: tuple[str, ...], parent: int | None) -> None:
+    def __init__(
+        self, office: Office, *, announced: str, layers: tuple[str, ...], parent: int | None
+    ) -> None:
         self._office = office
+        self._announced = announced
+        self._later = Later(office)
+        self._begun_s = office.clock.monotonic_s()
         self._layers = layers
         self._parent = parent
         self._desk = Desk(office)
@@ -118,6 +129,7 @@ class Uploader:
             return
         ids = {found[1] for name in names if (found := _PARCEL.fullmatch(name))}
         self._desk.keep_only(ids)
+        self._later.keep_only(ids)
         for request in self._read(self._desk.unknown(sorted(ids))):
             self._desk.offer(request)
         now_s = office.clock.monotonic_s()
@@ -128,12 +140,18 @@ class Uploader:
         self._tell()
 
     def _is_outdated(self) -> bool:
-        """Whether the supervisor has another configuration by now than was read here."""
-        try:
-            self._office.places.renewed.unlink()
-        except OSError:
+        """Whether the supervisor has another configuration by now than was read here.
+
+        Who reloads it again and again has this process begin anew now and then, and not each time: pictures that both
+        configurations admit go on meanwhile.
+        """
+        if self._office.clock.monotonic_s() < self._begun_s + _LASTS_S:
             return False
-        return True
+        now = egress.announcement(self._office.places)
+        if now == self._announced:
+            return False
+        self._announced = now
+        return not now.startswith(self._office.configuration)
 
     def _read(self, ids: list[str]) -> list[Request]:
         """The new requests, the oldest first; what is none is passed over until it is one."""
@@ -141,7 +159,12 @@ class Uploader:
         for id_ in ids:
             path = self._office.places.outbox / f"{id_}.json"
             with suppress(OSError, ParcelError):
-                found.append((path.stat().st_mtime_ns, id_, egress.read_request(path)))
+                changed_ns = path.stat().st_mtime_ns
+                if self._later.holds(id_, changed_ns):
+                    continue
+                request = egress.read_request(path)
+                if not self._later.takes(request, changed_ns):
+                    found.append((changed_ns, id_, request))
         return [request for _, _, request in sorted(found, key=lambda one: one[:2])]
 
     def _know_the_day(self) -> None:
@@ -175,13 +198,15 @@ class Uploader:
         now_s = office.clock.monotonic_s()
         view = office.route.view()
         waiting, in_hand = self._desk.counts()
+        waiting.update(self._later.counts())
+        refusals = self._desk.refusals() | self._later.refusals()
         state = (
             view.standing,
             view.why,
             self._was_paused,
             tuple(waiting.items()),
             tuple(in_hand.items()),
-            tuple(self._desk.refusals().items()),
+            tuple(refusals.items()),
         )
         if not force and (now_s < self._status_due_s or state == self._told):
             return
@@ -189,8 +214,15 @@ class Uploader:
         with suppress(LedgerError):
             today = office.ledger.day(office.clock.now_us())
             folders = {
-                name: self._folder(today.get(name, Spent()), waiting[name], in_hand[name], name)
-                for name in sorted({folder.name for folder in office.settings.tagged} | set(today))
+                name: {
+                    **asdict(today.get(name, Spent())),
+                    "in_flight": in_hand[name],
+                    "waiting": waiting[name],
+                    "why": refusals.get(name, ""),
+                }
+                for name in sorted(
+                    {folder.name for folder in office.settings.tagged} | set(today) | set(waiting)
+                )
             }
             status.write(
                 office.places,
@@ -213,13 +245,3 @@ class Uploader:
                     "sandbox": list(self._layers),
                 },
             )
-
-    def _folder(self, spent: Spent, waiting: int, in_hand: int, name: str) -> dict[str, Any]:
-        return {
-            "uploads": spent.uploads,
-            "bytes": spent.bytes,
-            "credits": spent.credits,
-            "in_flight": in_hand,
-            "waiting": waiting,
-            "why": self._desk.refusals().get(name, ""),
-        }

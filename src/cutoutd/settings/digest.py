@@ -1,4 +1,4 @@
-"""A number for the settings that decide what a cutout looks like, as sidecars carry it."""
+"""Numbers for settings: for those that decide what a cutout looks like, as sidecars carry it, and for those of uploads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cutoutd.jobs import Rendition
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cutoutd.settings.schema import Folder
+    from cutoutd.settings.schema import Folder, Settings
 
 _ALWAYS = frozenset({"format", "suffix"})
 _NEVER = frozenset({"directory"})  # moves results, and changes none
@@ -50,6 +50,13 @@ def with_backgrounds(settings: str, backgrounds: Iterable[str | None]) -> str:
     """
     used = list(backgrounds)
     return _sha256(json.dumps([settings, used])) if any(used) else settings
+
+
+def uploads_sha256(settings: Settings) -> str:
+    """SHA-256 (hex) over all that the uploader goes by: two processes with the same number admit the same requests."""
+    folders = sorted([folder.name, folder.max_credits_per_day] for folder in settings.tagged)
+    hosted = settings.hosted.model_dump(mode="json")
+    return _sha256(json.dumps([hosted, folders], sort_keys=True, separators=(",", ":")))
 
 
 def _decisive(rendition: Rendition) -> dict[str, Any]:

@@ -1,0 +1,106 @@
+"""Uploader and supervisor with configurations of different age: what one does not know waits, and nothing fails over it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd import egress
+from cutoutd.egress import Outcome
+from tests.hosted_server import HostedServer
+from tests.integration.uploading import PATIENCE_S, Station, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+OTHER = "0" * 64
+"""The number of a configuration that this uploader has not read."""
+
+
+@pytest.fixture
+def server() -> Iterator[HostedServer]:
+    """A service."""
+    with HostedServer() as made:
+        yield made
+
+
+@pytest.fixture
+def station(tmp_path: Path, server: HostedServer) -> Iterator[Station]:
+    """Two folders, the second of which is not tagged yet."""
+    folders = {"tagged": 'route = "hosted"', "other": 'route = "local"'}
+    with Station(tmp_path, server.url, folders=folders) as made:
+        yield made
+
+
+def tag_the_other(station: Station) -> None:
+    """In the file, as its owner would."""
+    text = station.config.read_text("utf-8")
+    station.config.write_text(text.replace('route = "local"', 'route = "hosted"'), encoding="utf-8")
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for it."""
+    end_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end_s, f"no {what}"
+        time.sleep(0.02)
+
+
+def test_what_a_newer_configuration_tags_waits_until_the_uploader_reads_it(
+    station: Station, server: HostedServer
+) -> None:
+    """Twelve pictures of a folder that it does not know yet: none fails, and all are sent after it began anew."""
+    station.start()
+    tag_the_other(station)
+    waiting = [station.request(picture(number), folder="other") for number in range(12)]
+    known = station.request(picture(99))
+    assert station.reply(known).outcome is Outcome.OK  # it has looked into the outbox
+    assert all(station.is_waiting(request) for request in waiting)
+    assert len(server.seen) == 1
+    egress.announce(station.places, station.settings())
+    assert station.process is not None
+    assert station.process.wait(PATIENCE_S) == 0
+    station.start()
+    assert {station.reply(request).outcome for request in waiting} == {Outcome.OK}
+
+
+def test_what_an_older_configuration_tagged_waits_until_the_supervisor_has_read_the_newer(
+    station: Station, server: HostedServer
+) -> None:
+    """The uploader is the newer of the two: the folder is said to wait, and the stamped request is answered."""
+    station.start()
+    request = station.request(picture(1), folder="other", settings=OTHER)
+    until(lambda: station.told().get("waiting") == 1, "request that waits")
+    assert station.is_waiting(request)
+    assert server.seen == []
+    until(lambda: "different configurations" in station.told()["folders"]["other"]["why"], "reason")
+    # The supervisor has read the same configuration, and asks all the same: then it is wrong, and told so.
+    egress.put(station.places.outbox, replace(request, settings=station.settings()))
+    assert station.reply(request).outcome is Outcome.FAILED
+
+
+def test_a_request_of_an_older_configuration_is_sent_where_both_allow_it(station: Station) -> None:
+    """A difference that is not about it holds nothing up."""
+    station.start()
+    assert station.reply(station.request(picture(1), settings=OTHER)).outcome is Outcome.OK
+
+
+def test_an_announcement_of_the_same_configuration_changes_nothing(station: Station) -> None:
+    """However often it is made; one of another begins anew, but not again and again within moments."""
+    station.start()
+    assert station.process is not None
+    begun_s = time.monotonic()
+    for _ in range(20):
+        egress.announce(station.places, station.settings())
+        time.sleep(0.05)
+    assert station.process.poll() is None
+    while station.process.poll() is None:
+        egress.announce(station.places, OTHER)
+        time.sleep(0.05)
+        assert time.monotonic() < begun_s + PATIENCE_S
+    assert time.monotonic() > begun_s + 2.0
+    assert station.process.returncode == 0
