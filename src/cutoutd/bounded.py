@@ -12,6 +12,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd.clock import Countdown
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -19,6 +21,7 @@ MAX_BYTES: Final = 1 << 20
 """Of an answer; an honest one has a few KiB."""
 
 _DEATH_S: Final = 0.5
+_LOOK_S: Final = 0.5
 
 _left_behind: list[subprocess.Popen[bytes]] = []
 """Stuck in the kernel; each is reaped when another question is asked after its share has answered."""
@@ -69,7 +72,7 @@ def ask(
     except OSError as error:
         return Answer(documents=(), ended=False, why=f"no process could be started: {error.strerror}")
     try:
-        said, complaint = process.communicate(timeout=timeout_s)
+        said, complaint = _hear(process, Countdown(timeout_s, step_s=_LOOK_S))
     except subprocess.TimeoutExpired as expired:
         process.kill()
         try:
@@ -87,6 +90,21 @@ def ask(
         last = complaint.decode("utf-8", "replace").strip().splitlines()[-1:]
         why = " ".join((f"it ended with code {process.returncode}", *last))
     return Answer(documents=_documents(said), ended=process.returncode == 0, why=why)
+
+
+def _hear(process: subprocess.Popen[bytes], left: Countdown) -> tuple[bytes, bytes]:
+    """All that a process says.
+
+    Raises:
+        TimeoutExpired: its time is over; with what it said until then.
+    """
+    while True:
+        left_s = left.left_s()
+        try:
+            return process.communicate(timeout=max(0.0, min(left_s, _LOOK_S)))
+        except subprocess.TimeoutExpired:
+            if left_s <= 0:
+                raise
 
 
 def _documents(said: bytes) -> tuple[dict[str, Any], ...]:

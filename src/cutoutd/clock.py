@@ -1,13 +1,26 @@
 """Time, as a value that is passed in: wall time for records, monotonic time for deadlines.
 
-Nothing here sleeps. A wall clock may jump; whatever must not notice takes ``monotonic_s``.
+A wall clock may jump; whatever must not notice takes ``monotonic_s``. A process may be stopped, by SIGSTOP, a frozen
+container or a closed lid; whoever is waited for meanwhile must not be blamed for that, so deadlines take a `RunningClock`
+or a `Countdown`.
 """
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TICK_S: Final = 1.0
+"""Between two looks at a running clock: a wake-up a second is not to be seen in any figure of an idle daemon."""
+
+STOPPED_S: Final = 2.5
+"""A thread that was not run for longer was stopped with its process; no deadline is short enough to miss less."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -23,12 +36,89 @@ class Clock:
         """Seconds that never jump, for deadlines and quiet periods."""
         return time.monotonic()
 
+    def elapsed_s(self) -> float:
+        """As ``monotonic_s``, and time in which this process was stopped counts."""
+        return self.monotonic_s()
+
+    def ticking(self) -> AbstractContextManager[object]:
+        """Notice stops of this process while this is open; a plain clock knows none."""
+        return nullcontext()
+
     def lived_s(self) -> float:
         """As ``monotonic_s``, but a machine's own sleep counts: what others may have waited through meanwhile."""
         boottime = getattr(
             time, "CLOCK_BOOTTIME", None
         )  # where it is missing, the other counts sleep as well
         return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+
+
+class RunningClock(Clock):
+    """Clocks of a process that may be stopped: ``monotonic_s`` leaves out the time in which it did not run.
+
+    A thread looks at the clock every second while it is ``ticking``. Whoever looks first after a stop sees the gap, so no
+    deadline is ever compared with a time that has it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ticking = 0
+        self._seen_s = time.monotonic()
+        self._stopped_s = 0.0
+
+    def monotonic_s(self) -> float:
+        """Seconds in which this process ran, for deadlines and quiet periods."""
+        with self._lock:
+            now_s = time.monotonic()
+            gap_s = now_s - self._seen_s
+            if self._ticking and gap_s > STOPPED_S:
+                self._stopped_s += gap_s - TICK_S
+            self._seen_s = now_s
+            return now_s - self._stopped_s
+
+    def elapsed_s(self) -> float:
+        """As ``monotonic_s``, and time in which this process was stopped counts."""
+        return time.monotonic()
+
+    @contextmanager
+    def ticking(self) -> Iterator[None]:
+        """Notice stops of this process while this is open."""
+        ended = threading.Event()
+        self.monotonic_s()
+        with self._lock:
+            self._ticking += 1
+        thread = threading.Thread(target=self._tick, args=(ended,), name="clock", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            with self._lock:
+                self._ticking -= 1
+
+    def _tick(self, ended: threading.Event) -> None:
+        while not ended.wait(TICK_S):
+            self.monotonic_s()
+
+
+class Countdown:
+    """What is left of a time limit, for a loop that looks at it often; a stop of the process costs one step of it.
+
+    Args:
+        limit_s: seconds.
+        step_s: the longest that the loop ever waits between two looks.
+    """
+
+    def __init__(self, limit_s: float, *, step_s: float) -> None:
+        self._left_s = limit_s
+        self._most_s = step_s + TICK_S
+        self._seen_s = time.monotonic()
+
+    def left_s(self) -> float:
+        """Seconds; 0 or less: it is over."""
+        now_s = time.monotonic()
+        self._left_s -= min(now_s - self._seen_s, self._most_s)
+        self._seen_s = now_s
+        return self._left_s
 
 
 def moment(us: int) -> datetime:

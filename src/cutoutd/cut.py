@@ -124,7 +124,7 @@ def cut(
     model = catalog.find(settings.model.name)
     catalog.verify(model)
     confine(settings)
-    with closing(Journal(None, run=uuid.uuid4().hex, clock=clock)) as journal:
+    with clock.ticking(), closing(Journal(None, run=uuid.uuid4().hex, clock=clock)) as journal:
         call = _Call(output, settings, model, journal=journal, clock=clock, listener=listener)
         return call.cut(files)
 

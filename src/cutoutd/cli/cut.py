@@ -10,7 +10,7 @@ import typer
 
 from cutoutd.cli.listeners import listener_for
 from cutoutd.cli.where import ConfigOption
-from cutoutd.clock import Clock
+from cutoutd.clock import RunningClock
 from cutoutd.errors import UsageError
 from cutoutd.settings import load
 
@@ -28,7 +28,7 @@ def cut(
     found = load.find(config, os.environ)
     settings = load.load(found, os.environ) if found is not None else load.defaults(os.environ)
     with listener_for("finishing", level="info") as listener:
-        tally = cut_files(pictures, Path.cwd() / output, settings, clock=Clock(), listener=listener)
+        tally = cut_files(pictures, Path.cwd() / output, settings, clock=RunningClock(), listener=listener)
     print(f"{tally.done} cut, {tally.review} to review, {tally.failed} failed")
     raise typer.Exit(0 if tally.done + tally.review == len(pictures) else 1)
 

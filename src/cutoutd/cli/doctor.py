@@ -13,7 +13,7 @@ import typer
 from cutoutd import logs
 from cutoutd.cli.queue import JsonOption, printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
-from cutoutd.clock import Clock
+from cutoutd.clock import RunningClock
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.settings import load
 
@@ -88,7 +88,7 @@ def _case(config: Path | None, input_dir: Path | None, output_dir: Path | None) 
         arguments=arguments,
         config=file,
         environ=os.environ,
-        clock=Clock(),
+        clock=RunningClock(),
     )
 
 

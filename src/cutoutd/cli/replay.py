@@ -11,7 +11,7 @@ import typer
 from cutoutd import logs
 from cutoutd.cli.queue import JsonOption, printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
-from cutoutd.clock import Clock
+from cutoutd.clock import RunningClock
 
 
 def replay(
@@ -27,7 +27,7 @@ def replay(
 
     chosen = settings(config, input_dir, output_dir)
     logs.configure(level="error", log_format="console")
-    found = cut_again(Path.cwd() / sidecar, chosen, Clock())
+    found = cut_again(Path.cwd() / sidecar, chosen, RunningClock())
     if as_json:
         document = {
             "schema": "cutoutd.replay/1",

@@ -17,7 +17,7 @@ from cutoutd.cli.listeners import listener_for
 from cutoutd.cli.pipes import told_if_anyone_listens
 from cutoutd.cli.queue import printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
-from cutoutd.clock import Clock
+from cutoutd.clock import RunningClock
 from cutoutd.errors import UsageError
 from cutoutd.notify import ServiceManager
 from cutoutd.settings.choices import Route
@@ -73,7 +73,7 @@ def run(
     ):
         outcome = daemon.run(
             chosen,
-            clock=Clock(),
+            clock=RunningClock(),
             listener=listener,
             once=once,
             timeout_s=timeout,

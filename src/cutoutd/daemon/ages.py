@@ -47,4 +47,4 @@ class Ages:
         return max(0.0, (self._clock.now_us() - then_us) / 1e6)
 
     def _offset(self) -> float:
-        return self._clock.now_us() / 1e6 - self._clock.monotonic_s()
+        return self._clock.now_us() / 1e6 - self._clock.elapsed_s()

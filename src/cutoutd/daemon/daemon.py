@@ -128,7 +128,7 @@ def run(
             shelf.stock(settings.models)
             opened = patience.until_done(partial(Journal, state.path, run=state.run, clock=clock))
             opened.store.guard(state.lock)
-            with closing(opened) as journal:
+            with clock.ticking(), closing(opened) as journal:
                 daemon = Daemon(
                     settings,
                     shelf,

@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.clock import Countdown
 from cutoutd.failure import whole
 from cutoutd.logs import get
 
@@ -90,8 +91,8 @@ class Errands:
 
     def end(self, limit_s: float) -> bool:
         """Wait until all are run, but not for longer, and run no more; whether they are."""
-        end_s = time.monotonic() + limit_s
-        while self._queue.unfinished_tasks and time.monotonic() < end_s:
+        left = Countdown(limit_s, step_s=_LOOK_S)
+        while self._queue.unfinished_tasks and left.left_s() > 0:
             time.sleep(0.02)
         self._has_ended = True
         return not self._queue.unfinished_tasks
@@ -133,7 +134,7 @@ def run(errand: Errand) -> str:
     except (OSError, ValueError) as error:
         return f"it cannot be started: {getattr(error, 'strerror', None) or error}"
     with process:
-        said, in_time = _listen(process, time.monotonic() + errand.timeout_s)
+        said, in_time = _listen(process, Countdown(errand.timeout_s, step_s=_LOOK_S))
         if not in_time:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -146,12 +147,12 @@ def run(errand: Errand) -> str:
     return f"it ended with {how}{f': {reason}' if reason else ''}"
 
 
-def _listen(process: subprocess.Popen[bytes], end_s: float) -> tuple[bytes, bool]:
+def _listen(process: subprocess.Popen[bytes], left: Countdown) -> tuple[bytes, bool]:
     """The end of what it says, and whether it ended in time; what it leaves running behind it is not waited for."""
     assert process.stderr is not None  # noqa: S101 -- PIPE was asked for
     descriptor, said, is_open = process.stderr.fileno(), b"", True
     while process.poll() is None:
-        left_s = end_s - time.monotonic()
+        left_s = left.left_s()
         if left_s <= 0:
             return said, False
         if not is_open:

@@ -52,10 +52,11 @@ def through(pool: Pool, task: Task, clock: Clock, end_s: float) -> PoolEvent | N
         CutoutdError: as from `cutoutd.ports.Pool.poll`.
     """
     given = False
-    while (left_s := end_s - clock.monotonic_s()) > 0:
-        if not given and pool.takes(tagged=False):
-            pool.submit(task)
-            given = True
-        for event in pool.poll(min(left_s, _TURN_S)):
-            return event
+    with clock.ticking():
+        while (left_s := end_s - clock.monotonic_s()) > 0:
+            if not given and pool.takes(tagged=False):
+                pool.submit(task)
+                given = True
+            for event in pool.poll(min(left_s, _TURN_S)):
+                return event
     return None

@@ -1,0 +1,79 @@
+"""A program that waits for others, each within seconds, and is stopped meanwhile; run as a module.
+
+It says what became of each. What it waits for comes when a file is there, which is after it was stopped for longer
+than any of its deadlines.
+"""
+
+# ruff: noqa: T201 -- it is a program, and speaks to the test by its output
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from cutoutd import bounded
+from cutoutd.clock import RunningClock
+from cutoutd.daemon.errands import Errand, run
+from cutoutd.pool import slot
+from cutoutd.pool.local import LocalPool
+from cutoutd.ports import Finished, Step
+from tests.integration.test_pool import OBEDIENT, setup, task
+
+LIMIT_S = 3.0
+WAIT = "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.01)\n"
+
+
+def cut(pool: LocalPool) -> bool:
+    """A worker has a job, and says nothing of its progress: two deadlines at once."""
+    while not (events := pool.poll(60.0)):
+        pass
+    return isinstance(events[0], Finished)
+
+
+def hook(file: str) -> bool:
+    """A command of the owner's has its time limit."""
+    command = (sys.executable, "-c", WAIT, file)
+    return not run(Errand(event="on_done", command=command, facts={}, timeout_s=LIMIT_S))
+
+
+def question(file: str) -> bool:
+    """A question that may hang is asked."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return bounded.ask("tests.integration.stopped", [file], timeout_s=LIMIT_S, environment=environment).ended
+
+
+def main(file: str) -> None:
+    """Wait for all of them at the same time."""
+    slot.STALL_S[Step.READ] = LIMIT_S
+    found: dict[str, bool] = {}
+    threads = [
+        threading.Thread(target=lambda one=one: found.__setitem__(one.__name__, one(file)))
+        for one in (hook, question)
+    ]
+    clock = RunningClock()
+    pool = LocalPool(size=1, setup=setup, job_timeout_s=LIMIT_S, clock=clock, command=OBEDIENT)
+    with clock.ticking():
+        while not pool.idle:
+            pool.poll(1.0)
+        for thread in threads:
+            thread.start()
+        pool.submit(task(1, f"wait:{file}"))
+        time.sleep(0.5)  # all are under way by now
+        print("given", flush=True)
+        found["cut"] = cut(pool)
+    pool.close()
+    for thread in threads:
+        thread.join()
+    print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 2:
+        while not Path(sys.argv[1]).exists():
+            time.sleep(0.01)
+    else:
+        main(sys.argv[2])
