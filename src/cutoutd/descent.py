@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,12 +17,29 @@ if TYPE_CHECKING:
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def open_directory(root: str, directory: str) -> int:
+class Boundary(Protocol):
+    """What inside a root belongs to somebody else; `cutoutd.intake.boundary` has it. Each raises an OSError over it."""
+
+    def check_root(self, directory: int) -> None:
+        """See that an open directory is the root that is meant."""
+
+    def check_directory(self, directory: int, path: str) -> None:
+        """See that an open directory inside the root, at this relative path, belongs to the folder."""
+
+    def check_path(self, path: str) -> None:
+        """See that a relative path belongs to the folder, as far as its text tells."""
+
+
+def open_directory(
+    root: str, directory: str, boundary: Boundary | None = None, *, is_known_above: bool = False
+) -> int:
     """Open a directory of a folder; the caller closes it.
 
     Args:
         root: the folder's input; may itself be a link, since its owner named it.
         directory: relative to the root; empty for the root itself.
+        boundary: what inside the root belongs to somebody else; None: nothing.
+        is_known_above: all directories above it were found to be the folder's own just now.
 
     Returns:
         A descriptor.
@@ -35,10 +52,14 @@ def open_directory(root: str, directory: str) -> int:
         raise FileNotFoundError(errno.ENOENT, "not a path inside the folder", directory)
     here = os.open(root, _DIRECTORY)
     try:
-        for part in parts:
+        if boundary is not None:
+            boundary.check_root(here)
+        for number, part in enumerate(parts, 1):
             below = os.open(part, _DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
             os.close(here)
             here = below
+            if boundary is not None and (number == len(parts) or not is_known_above):
+                boundary.check_directory(here, "/".join(parts[:number]))
     except OSError:
         os.close(here)
         raise
@@ -46,12 +67,13 @@ def open_directory(root: str, directory: str) -> int:
 
 
 @contextmanager
-def parent_of(root: str, path: str) -> Iterator[tuple[int, str]]:
+def parent_of(root: str, path: str, boundary: Boundary | None = None) -> Iterator[tuple[int, str]]:
     """Open the directory a file is in.
 
     Args:
         root: the folder's input; may itself be a link, since its owner named it.
         path: of the file, relative to the root.
+        boundary: what inside the root belongs to somebody else; None: nothing.
 
     Yields:
         A descriptor of the directory, and the file's name in it.
@@ -62,7 +84,9 @@ def parent_of(root: str, path: str) -> Iterator[tuple[int, str]]:
     directory, _, name = path.rpartition("/")
     if name in {"", ".", ".."}:
         raise FileNotFoundError(errno.ENOENT, "not a path inside the folder", path)
-    descriptor = open_directory(root, directory)
+    if boundary is not None:
+        boundary.check_path(path)
+    descriptor = open_directory(root, directory, boundary)
     try:
         yield descriptor, name
     finally:

@@ -226,6 +226,10 @@ class Task:
         tagged: its folder may be uploaded from, and has workers of its own for that.
         model: name of one that its workers have; empty: the first of them.
         export, received: it concerns a hosted route; at most one of them is given.
+        root: the folder's input, from which the source is reached without following a link; empty: it is opened as
+            it is named.
+        marker: UUID of the folder's marker; a directory with another one belongs to somebody else. Empty: unknown.
+        apart: device and inode of directories that belong to somebody else.
     """
 
     job: int
@@ -240,6 +244,9 @@ class Task:
     model: str = ""
     export: Export | None = None
     received: Received | None = None
+    root: str = ""
+    marker: str = ""
+    apart: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

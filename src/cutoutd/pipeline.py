@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from cutoutd import renditions
+from cutoutd.descent import parent_of
 from cutoutd.egress import Body
 from cutoutd.engine import (
     compose,
@@ -43,6 +44,7 @@ from cutoutd.errors import (
     from_os_error,
 )
 from cutoutd.failure import failure_of, whole
+from cutoutd.intake.boundary import Boundary
 from cutoutd.jobs import Cut, Exported, Failure, NeedsRoom, SourceFacts, Unchanged
 from cutoutd.models import catalog
 from cutoutd.ports import Step
@@ -65,6 +67,8 @@ ROOMY_PIXELS: Final = 50_000_000
 
 MAX_REPLY_BYTES: Final = 256 << 20
 """Of a hosted service's reply: more than the largest picture it may send."""
+
+_PLAINLY: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 CHUNK_BYTES: Final = 1 << 22
 """A source is read in pieces, so that progress on a slow share can be told from none."""
@@ -314,7 +318,7 @@ def _read(task: Task, max_bytes: int, tell: Callable[[Step], None]) -> bytes:
     """
     path = Path(task.source)
     try:
-        with open(path, "rb", buffering=0, opener=_open_plainly) as file:
+        with open(path, "rb", buffering=0, opener=_opener(task)) as file:
             descriptor = file.fileno()
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode) or (before.st_size, before.st_mtime_ns) != (
@@ -343,6 +347,22 @@ def _all_of(file: RawIOBase, size: int, tell: Callable[[Step], None]) -> bytes:
     return bytes(view[:at])
 
 
+def _opener(task: Task) -> Callable[[str, int], int]:
+    """How a source is opened: from its folder's input down, so that no link and no mount leads to another folder's."""
+    if not task.root:
+        return _open_plainly
+    below = Path(task.source).relative_to(task.root).as_posix()
+    boundary = Boundary(
+        ids=dict.fromkeys(task.apart, "it belongs to another folder"), uuid=task.marker or None
+    )
+
+    def open_inside(_: str, __: int) -> int:
+        with parent_of(task.root, below, boundary) as (directory, name):
+            return os.open(name, _PLAINLY, dir_fd=directory)
+
+    return open_inside
+
+
 def _open_plainly(path: str, _: int) -> int:
     """Open a file without following a link in its place, and without waiting for a FIFO's writer."""
-    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    return os.open(path, _PLAINLY)

@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from cutoutd.clock import Clock
 from cutoutd.daemon.assembly import publisher_of
 from cutoutd.daemon.gate import LET_GO_S, Gate
+from cutoutd.daemon.overlaps import Overlaps
 from cutoutd.daemon.standing import Watching
 from cutoutd.errors import JournalError
 from cutoutd.intake import filesystems, marker
@@ -26,7 +28,6 @@ from tests.integration.parts import NAME, folder_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from cutoutd.settings.schema import Folder
     from tests.conftest import FakeClock
@@ -51,6 +52,7 @@ def gate_of(folder: Folder, journal: Journal, *, min_free_mb: int = 0, state_dir
         min_free_mb=min_free_mb,
         state_dir=state_dir or folder.input,
         tenancy=Tenancy(run="run-1", is_dead=journal.runs.is_dead, clock=Clock()),
+        overlaps=Overlaps(Path("/no-state"), "run-1"),
     )
 
 

@@ -9,6 +9,7 @@ import shutil
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from cutoutd.clock import Clock
 from cutoutd.daemon.assembly import publisher_of, rules_of
 from cutoutd.daemon.gate import Gate
+from cutoutd.daemon.overlaps import Overlaps
 from cutoutd.daemon.standing import HeldUp, Watching
 from cutoutd.daemon.watcher import Watcher
 from cutoutd.intake import filesystems, marker
@@ -28,7 +30,6 @@ from tests.integration.share import Share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 FOR_EVER_S = 3600.0
 OTHER = "22222222-2222-4222-8222-222222222222"
@@ -52,6 +53,7 @@ class Intake:
             min_free_mb=min_free_mb,
             state_dir=root,
             tenancy=Tenancy(run="run-1", is_dead=self.journal.runs.is_dead, clock=Clock()),
+            overlaps=Overlaps(Path("/no-state"), "run-1"),
         )
         self.watcher = Watcher(
             self.folder,

@@ -242,7 +242,24 @@ def folders(*tables: str) -> str:
         ),
         (
             folders('input = "/x"; output = "/o"; originals = "move"; originals_dir = "/o"'),
-            'originals_dir: /o is the output of "a", where an original could take a cutout\'s name',
+            "originals_dir: /o is the folder's own output (/o), where an original could take a cutout's name",
+        ),
+        (
+            folders(
+                'input = "/x"; output = "/o"; originals = "move"; originals_dir = "/o/d"; on_conflict = "overwrite"'
+            ),
+            "originals_dir: /o/d lies inside the folder's own output (/o), where a cutout could replace an original",
+        ),
+        (
+            folders(
+                'input = "/x"; output = "/o"; originals = "move"; originals_dir = "/p/d"',
+                'input = "/y"; output = "/p"; on_conflict = "overwrite"',
+            ),
+            'originals_dir: /p/d lies inside the output of "b" (/p), where a cutout could replace an original',
+        ),
+        (
+            '[service]\nstate_dir = "/s"\n' + folders('input = "/x"; output = "/s/hosted/outbox"'),
+            'FILE: [service] state_dir: /s contains the output of "a" (/s/hosted/outbox)',
         ),
         (
             '[service]\nstate_dir = "/x/state"\n' + folders('input = "/x"; output = "/o"'),

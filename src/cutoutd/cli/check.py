@@ -9,6 +9,8 @@ from cutoutd.cli.departure import require_extra, what_leaves
 from cutoutd.cli.queue import printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
+from cutoutd.doctor import overlaps
+from cutoutd.errors import ConfigurationError
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan
 from cutoutd.intake.sniff import Kind
@@ -31,8 +33,16 @@ def check(
     for folder in chosen.folder:
         permissions_of(folder)
         check_backgrounds(folder)
+    survey = overlaps.ask(chosen)
+    if survey.closed:
+        found = [f'[[folder]] "{name}" {why}' for name, why in survey.closed.items()]
+        raise ConfigurationError("; and ".join(found))
     print(dump.as_toml(chosen))
     print("\n".join(f"# {line}" for line in what_leaves(chosen)))
+    for name in survey.silent:
+        print(
+            f"# {name}: a disk or share does not answer, so it was not seen whether its places are others' too"
+        )
     for folder in chosen.folder:
         print(
             f"# {folder.name}: {_waiting(os.fspath(folder.input), Scan(os.fspath(folder.input), rules[folder.name]))}"

@@ -40,9 +40,9 @@ class Absences:
             self._unwritten[path] = self._clock.now_us()
 
     def scanned(self, scan: Scan) -> None:
-        """A scan is over; what it did not come by is missing, but of what it could not read it says nothing."""
+        """A scan is over; what it did not come by is missing, but of what it could not read or enter it says nothing."""
         now_us = self._clock.now_us()
-        unread = [path for path, _ in scan.errors]
+        unread = [*(path for path, _ in scan.errors), *scan.apart]
         for path in self._acceptance.unseen(self._folder):
             if self._rules.takes_file(path) and not any(_is_below(path, one) for one in unread):
                 self._unwritten[path] = now_us

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from cutoutd.clock import Clock
+    from cutoutd.intake.boundary import Boundary
     from cutoutd.intake.rules import Rules
     from cutoutd.intake.scan import Seen
     from cutoutd.journal.acceptance import Acceptance
@@ -38,6 +39,9 @@ Value = TypeVar("Value")
 
 BATCH: Final = 500
 """So many acceptances share one transaction."""
+
+_NAMED: Final = 3
+"""So many directories that are not entered are named in a folder's note."""
 
 _COARSE_NS: Final = 1_000_000_000
 _PROVISIONAL_NS: Final = 2_000_000_000
@@ -56,6 +60,7 @@ class Arrivals:
         settle_s: the quiet time.
         old_is_quiet: take a file at once whose modification time lies longer back than the quiet time.
         pairing: what becomes of the two recordings of one shot.
+        boundary: gives what inside the input belongs to somebody else.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class Arrivals:
         settle_s: float,
         old_is_quiet: bool,
         pairing: Pairing,
+        boundary: Callable[[], Boundary | None] = lambda: None,
     ) -> None:
         self._folder = folder
         self._root = root
@@ -78,12 +84,21 @@ class Arrivals:
         self._settle_s = settle_s
         self._old_is_quiet = old_is_quiet
         self._pairing = pairing
+        self._boundary = boundary
         self._log = get(folder=folder)
         self._tracker = SettleTracker(settle_s)
         self._no_pictures: dict[str, tuple[int, int]] = {}
         self._unreadable: dict[str, str] = {}
         self._waits_for: dict[str, str] = {}
         self._absences = Absences(folder, rules=rules, acceptance=acceptance, clock=clock)
+        self._apart: dict[str, str] = {}
+
+    @property
+    def note(self) -> str:
+        """What the folder's owner should know of what lies in the input and is not looked at; empty: nothing."""
+        named = [f"{path} ({why})" for path, why in list(self._apart.items())[:_NAMED]]
+        more = f" and {len(self._apart) - _NAMED} more" if len(self._apart) > _NAMED else ""
+        return f"not entered: {', '.join(named)}{more}" if named else ""
 
     @property
     def settling(self) -> int:
@@ -120,7 +135,7 @@ class Arrivals:
         """
         no_pictures, self._no_pictures = self._no_pictures, {}
         self._acceptance.begin_scan(self._folder)
-        scan = Scan(self._root, self._rules)
+        scan = Scan(self._root, self._rules, self._boundary())
         for seen in self._through(scan):
             if no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
                 self._no_pictures[seen.path] = no_pictures[seen.path]
@@ -162,7 +177,7 @@ class Arrivals:
         if not self._rules.takes_file(path):
             return
         try:
-            seen = look(self._root, path)
+            seen = look(self._root, path, self._boundary())
         except OSError as error:
             self._hold_up(path, error)
             return
@@ -266,10 +281,14 @@ class Arrivals:
         return decision
 
     def _walk(self) -> Iterable[Seen]:
-        return self._through(Scan(self._root, self._rules))
+        return self._through(Scan(self._root, self._rules, self._boundary()))
 
     def _through(self, scan: Scan) -> Iterable[Seen]:
         yield from scan
+        for path, why in scan.apart.items():
+            if self._apart.get(path) != why:
+                self._log.warning("scan.apart", path=path, why=why)
+        self._apart = scan.apart
         for path, error in scan.errors:
             self._log.warning("scan.unreadable", path=path, why=os.strerror(error.errno or 0))
 
@@ -329,13 +348,13 @@ class Arrivals:
     def _settled(self, path: str) -> Version | None:
         """A file whose quiet time is over, looked at once more; None if it is not to be taken now."""
         now_s = self._clock.monotonic_s()
-        seen = look(self._root, path)
+        seen = look(self._root, path, self._boundary())
         if seen is None:
             self._tracker.forget(path)
             return None
         if not self._tracker.observe(path, seen.size, seen.mtime_ns, now_s):
             return None
-        probe = open_probe(self._root, path)
+        probe = open_probe(self._root, path, self._boundary())
         if probe is None:
             self._tracker.forget(path)
         elif probe.held:

@@ -22,6 +22,7 @@ from cutoutd.daemon.gate import Gate
 from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.hotfolder import HotFolder
 from cutoutd.daemon.keeper import Keeper
+from cutoutd.daemon.overlaps import Overlaps
 from cutoutd.daemon.patience import Patience
 from cutoutd.daemon.postroom import PostRoom
 from cutoutd.daemon.provenance import Provenance
@@ -195,6 +196,7 @@ class Daemon:
         self._reloads = read_again is not None
         self._reloader = Reloader(settings, read_again or (lambda: settings), self._wake, shelf)
         listener.follow(lambda: self._reloader.settings)
+        self._overlaps = Overlaps(state.path, state.run, self._check_again)
         self._folders = self._roster(frozenset())
         self._post = (
             PostRoom(
@@ -280,7 +282,21 @@ class Daemon:
         return self._folders.active.values()
 
     def _roster(self, dead: frozenset[str]) -> Roster:
-        return Roster(self._journal, self._hot_folder, dead=dead, reloader=self._reloader, clock=self._clock)
+        return Roster(
+            self._journal,
+            self._hot_folder,
+            dead=dead,
+            reloader=self._reloader,
+            clock=self._clock,
+            configured=self._overlaps.configure,
+        )
+
+    def _check_again(self, name: str) -> None:
+        """A folder was found to give way to another; from that one's thread."""
+        folder = self._folders.active.get(name)
+        if folder is not None:
+            folder.intake.check_again()
+        self._wake()
 
     def _take_over(self) -> frozenset[str]:
         """Take over what dead runs had in hand, and say which they were; may be called again."""
@@ -297,6 +313,7 @@ class Daemon:
             min_free_mb=self._reloader.settings.service.min_free_disk_mb,
             state_dir=self._state.path,
             tenancy=tenancy,
+            overlaps=self._overlaps,
         )
         watcher = Watcher(
             folder,
@@ -327,6 +344,7 @@ class Daemon:
             publisher=publisher,
             names=self._journal.names,
             model=self._reloader.settings.model_of(folder),
+            overlaps=self._overlaps,
             keeper=Keeper(folder.name, tenancy, lost=watcher.check_again),
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon.standing import Watching
@@ -21,6 +22,8 @@ from cutoutd.logs import get
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cutoutd.daemon.overlaps import Overlaps
+    from cutoutd.intake.boundary import Boundary
     from cutoutd.intake.filesystems import Mode
     from cutoutd.intake.tenancy import Tenancy
     from cutoutd.journal.folders import Folders
@@ -43,6 +46,7 @@ class Gate:
         min_free_mb: free space below which nothing new is taken.
         state_dir: its disk must have room as well.
         tenancy: this machine's hold on the folder.
+        overlaps: the places of all folders.
 
     Attributes:
         mode: how the folder can be watched; valid once ``check`` found it open.
@@ -63,6 +67,7 @@ class Gate:
         min_free_mb: int,
         state_dir: Path,
         tenancy: Tenancy,
+        overlaps: Overlaps,
     ) -> None:
         self._folder = folder
         self._memory = memory
@@ -70,6 +75,7 @@ class Gate:
         self._min_free_mb = min_free_mb
         self._state_dir = state_dir
         self._tenancy = tenancy
+        self._overlaps = overlaps
         self._recalled = memory.recall(folder.name)
         if self._recalled is not None and self._recalled.input != os.fspath(folder.input):
             self._recalled = None  # the folder was moved in the configuration: another folder of that name
@@ -110,7 +116,9 @@ class Gate:
         status = os.stat(root)  # noqa: PTH116 -- also says that it is there at all
         mode = filesystems.watch_mode(root)
         self.waits_for_owner = False
-        closed = self._compare(root, marker.find(root, network=mode.network)) or self._hold(root)
+        # Before anything is written there: the place may be another folder's.
+        closed = self.look_around() or self._compare(root, marker.find(root, network=mode.network))
+        closed = closed or self._hold(root)
         if closed is not None:
             return closed
         for place in (self._folder.output, self._folder.sidecar_dir, self._folder.originals_dir):
@@ -118,6 +126,9 @@ class Gate:
                 # Later on, a place whose parent is missing too is more probably a share that is away.
                 make_directory(place, parents=self.is_first_start)
         self._publisher.open()
+        closed = self.look_around()  # with the directories that were just made
+        if closed is not None:
+            return closed
         if thoroughly:
             self._publisher.try_writing()
         self.mode = mode
@@ -125,6 +136,20 @@ class Gate:
         backgrounds, missing = self._backgrounds()
         self.roots = ((status.st_dev, status.st_ino), (staging.st_dev, staging.st_ino), *backgrounds)
         return missing or self._check_room()
+
+    def look_around(self) -> tuple[Watching, str] | None:
+        """See how the folder's places lie to those of all others; None if it may be worked on, else why not."""
+        look = self._overlaps.look(self._folder, uuid=None if self._seen is None else self._seen.marker)
+        if not look.why:
+            return None
+        with suppress(OSError, CutoutdError):  # those who may work on it must not wait for us
+            self._tenancy.release()
+        return Watching.STANDING_BY, look.why
+
+    @property
+    def boundary(self) -> Boundary:
+        """What inside the input belongs to somebody else, as it was last found."""
+        return self._overlaps.boundary(self._folder.name)
 
     def _backgrounds(self) -> tuple[list[tuple[int, int]], tuple[Watching, str] | None]:
         """Identity of each picture that goes behind its subjects, and what is to be said of one that is not there."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from cutoutd.daemon.delivery import Delivery
     from cutoutd.daemon.keeper import Keeper
+    from cutoutd.daemon.overlaps import Overlaps
     from cutoutd.daemon.revival import Part
     from cutoutd.jobs import Job, Report
     from cutoutd.journal.names import Names
@@ -131,6 +132,7 @@ class HotFolder:
         names: the journal's, for what is published now.
         model: that cuts its pictures, by name; empty: the first that workers have.
         keeper: keeps the hold on the folder alive, where others may want it.
+        overlaps: knows which folders must give way to others; None: there are no others.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class HotFolder:
         names: Names,
         model: str = "",
         keeper: Keeper | None = None,
+        overlaps: Overlaps | None = None,
     ) -> None:
         self.folder = folder
         self.intake = intake
@@ -154,6 +157,8 @@ class HotFolder:
         self._turns_awaited = 0
         parts: dict[str, Part] = {"watcher": intake, "delivery": delivery}
         self._revival = Revival(folder.name, parts if keeper is None else parts | {"keeper": keeper})
+        self._overlaps = overlaps
+        self._gives_way = False
         self._awaited = 0
         self._left_behind: set[int] = set()
         self._waiting: frozenset[int] = frozenset()
@@ -209,10 +214,12 @@ class HotFolder:
     def standing(self) -> Standing:
         """How it stands, as its intake sees it, unless that hangs itself."""
         standing = self.intake.standing
-        trouble = self._failed or self._trouble
-        if not trouble:
-            return standing
-        return replace(standing, watching=Watching.STANDING_BY, why=trouble)
+        why = self._failed or self._why_closed or self._trouble
+        return replace(standing, watching=Watching.STANDING_BY, why=why) if why else standing
+
+    @property
+    def _why_closed(self) -> str:
+        return self._overlaps.why_closed(self.folder.name) if self._overlaps is not None else ""
 
     @property
     def is_there(self) -> bool:
@@ -331,8 +338,13 @@ class HotFolder:
     def wants_new_workers(self) -> bool:
         """Whether input or staging directory are others than when this was last asked.
 
-        A sandbox is bound to directories, not to their names: a share that came back is out of its reach.
+        A sandbox is bound to directories, not to their names: a share that came back is out of its reach. And what
+        workers may read of a folder that has to give way to another, they must not read any more.
         """
+        gave_way, self._gives_way = self._gives_way, bool(self._why_closed)
+        if self._gives_way:
+            self._roots = ()
+            return not gave_way
         standing = self.standing
         if standing.watching is Watching.PAUSED:
             return False  # it is there, and will be when there is room again
@@ -343,6 +355,7 @@ class HotFolder:
     def task(self, job: Job) -> Task:
         """A job as a worker gets it."""
         self.delivery.lull.tries()
+        boundary = self._overlaps.boundary(self.folder.name) if self._overlaps is not None else None
         published = None if job.forced else self._names.published_sha256(job.folder, job.path)
         return Task(
             job=job.id,
@@ -354,4 +367,7 @@ class HotFolder:
             recipe=self.folder.recipe(),
             alone=job.alone,
             model=self._model,
+            root=os.fspath(self.folder.input) if boundary is not None else "",
+            marker=(boundary.uuid or "") if boundary is not None else "",
+            apart=tuple(boundary.ids) if boundary is not None else (),
         )

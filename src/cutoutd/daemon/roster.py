@@ -46,6 +46,7 @@ class Roster:
         dead: ids of the runs that have ended, whose staged files may go.
         reloader: reads the configuration anew, where that may be asked for.
         clock: its monotonic side, for pauses; the machine's by default.
+        configured: is told which folders there are, before any of them begins.
 
     Attributes:
         active: those whose jobs may be begun, by name.
@@ -59,11 +60,13 @@ class Roster:
         dead: frozenset[str] = frozenset(),
         reloader: Reloader | None = None,
         clock: Clock | None = None,
+        configured: Callable[[Iterable[Folder]], None] = lambda _: None,
     ) -> None:
         self._journal = journal
         self._make = make
         self._dead = dead
         self._reloader = reloader
+        self._configured = configured
         self._log = get()
         self._has_begun = False
         self._guard = Guard(self._log, clock or Clock())
@@ -116,6 +119,7 @@ class Roster:
         by_name = {folder.name: folder for folder in wanted}
         known = {name: folder.folder for name, folder in self.active.items()} | self._waiting
         self._journal.queue.park(set(by_name))  # the one step that can fail comes first
+        self._configured(by_name.values())
         for name, folder in list(self.active.items()):
             if by_name.get(name) != folder.folder:
                 del self.active[name]

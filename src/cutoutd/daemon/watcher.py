@@ -234,14 +234,11 @@ class Watcher:
             self._log.warning("watch.broken", why=broken)
             self._arrivals = None
         try:
-            if self._arrivals is None or recheck or now_s >= self._next_scan_s:
-                self._doubts_output = self._suspects.hear() or self._doubts_output
-                closed = self._gate.check(thoroughly=self._doubts_output)
-                if closed is not None:
-                    self._close(*closed)
-                    return
-                self._doubts_output = False
-                self.standing = replace(self.standing, note=self._gate.note)
+            is_due = self._arrivals is None or recheck or now_s >= self._next_scan_s
+            closed = self._check() if is_due else self._gate.look_around()
+            if closed is not None:
+                self._close(*closed)
+                return
             arrivals = self._arrivals or self._open()
             self._arm_again(now_s)
             self._try_suspects(now_s)
@@ -258,6 +255,12 @@ class Watcher:
             self._close(Watching.STANDING_BY, f"it does not answer as it should: {error.strerror or error}")
         except CutoutdError as error:
             self._close(_standing_after(error), str(error))
+
+    def _check(self) -> tuple[Watching, str] | None:
+        self._doubts_output = self._suspects.hear() or self._doubts_output
+        closed = self._gate.check(thoroughly=self._doubts_output)
+        self._doubts_output = self._doubts_output and closed is not None
+        return closed
 
     def _open(self) -> Arrivals:
         self._arrivals = Arrivals(
@@ -276,6 +279,7 @@ class Watcher:
                 mode=self._folder.raw_pairs,
                 wait_s=self._folder.pair_wait_s,
             ),
+            boundary=lambda: self._gate.boundary,
         )
         self._next_scan_s = self._earliest_scan_s = 0.0
         if self._gate.is_first_start or self._gate.took_over:
@@ -365,7 +369,12 @@ class Watcher:
         if accepted:
             self._listener.accepted(accepted)
         shown = arrivals.settling if self._once else SHOWN
-        self.standing = replace(self.standing, settling=arrivals.settling, held_up=arrivals.held_up(shown))
+        self.standing = replace(
+            self.standing,
+            note="; ".join(filter(None, (self._gate.note, arrivals.note))),
+            settling=arrivals.settling,
+            held_up=arrivals.held_up(shown),
+        )
 
     def _scan(self, arrivals: Arrivals) -> None:
         begun_s, cost_s = time.perf_counter(), time.thread_time()

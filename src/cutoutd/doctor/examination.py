@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.daemon import machine as cores
-from cutoutd.doctor import confinement, folders, hooks, machine, state, trial, unit
+from cutoutd.doctor import confinement, folders, hooks, machine, overlaps, state, trial, unit
 from cutoutd.doctor.finding import Finding, Level, Question, note, ok, problem
 from cutoutd.doctor.machine import Inotify
 from cutoutd.errors import CutoutdError
@@ -64,6 +64,7 @@ def examine(case: Case) -> list[Finding]:
     found = list(_configuration(case))
     with ThreadPoolExecutor(_BESIDE) as beside:
         looks = [(folder, beside.submit(folders.look, folder)) for folder in settings.folder]
+        looking = beside.submit(overlaps.ask, settings)
         known = state.look(
             settings.service.state_dir,
             [folder.name for folder in settings.folder],
@@ -75,7 +76,17 @@ def examine(case: Case) -> list[Finding]:
         found += _services(case, known)
         found += _this_machine(case, known)
         seen = [(folder, look.result()) for folder, look in looks]
+        overlapping = looking.result()
     found += _inotify(seen)
+    found += [
+        problem(
+            "overlap",
+            f"it must not be worked on: {why}",
+            "Correct its places in the configuration; until then it stands by, and nothing of it is cut or sent.",
+            subject=name,
+        )
+        for name, why in overlapping.closed.items()
+    ]
     for folder, sights in seen:
         live = known.live.get("folders", {}).get(folder.name, {})
         found += folders.judge(

@@ -14,6 +14,7 @@ import struct
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -69,10 +70,25 @@ class Mode:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mount:
-    """A line of mountinfo."""
+    """A line of mountinfo.
+
+    Attributes:
+        point: where it is mounted.
+        fstype: the file system's type.
+        number: of the mount.
+        device: of the file system, "major:minor".
+        root: the directory of the file system that is mounted, from the file system's own root.
+        source: what is mounted, as it was named.
+        options: of the file system.
+    """
 
     point: str
     fstype: str
+    number: int = 0
+    device: str = ""
+    root: str = "/"
+    source: str = ""
+    options: str = ""
 
 
 def watch_mode(path: str) -> Mode:
@@ -110,16 +126,43 @@ def mode_of(fstype: str | None, *, local: bool | None = None) -> Mode:
     return Mode(watching=Watching.POLL, reason=reason, fstype=name, network=True)
 
 
+def mounts() -> tuple[Mount, ...]:
+    """All mounts of this process's namespace; none on a system that has no ``/proc``.
+
+    It asks the kernel alone, so no share can hold it up.
+    """
+    try:
+        return parse_mountinfo(_MOUNTINFO.read_bytes())
+    except OSError:
+        return ()
+
+
+@lru_cache(maxsize=4)
 def parse_mountinfo(text: bytes) -> tuple[Mount, ...]:
     """The mounts listed in ``/proc/self/mountinfo`` (proc(5)), in its order; odd lines are left out."""
     mounts = []
     for line in text.splitlines():
         before, dash, after = line.partition(b" - ")
         fields = before.split(b" ")
-        if dash and len(fields) > _POINT_FIELD:
-            point = _OCTAL.sub(lambda match: bytes([int(match[1], 8) & 0xFF]), fields[_POINT_FIELD])
-            mounts.append(Mount(point=os.fsdecode(point), fstype=os.fsdecode(after.split(b" ")[0])))
+        if not dash or len(fields) <= _POINT_FIELD:
+            continue
+        fstype, source, options = (_unescaped(part) for part in (*after.split(b" ", 2), b"", b"")[:3])
+        mounts.append(
+            Mount(
+                point=_unescaped(fields[_POINT_FIELD]),
+                fstype=fstype,
+                number=int(fields[0]) if fields[0].isdigit() else 0,
+                device=_unescaped(fields[2]),
+                root=_unescaped(fields[3]),
+                source=source,
+                options=options,
+            )
+        )
     return tuple(mounts)
+
+
+def _unescaped(field: bytes) -> str:
+    return os.fsdecode(_OCTAL.sub(lambda match: bytes([int(match[1], 8) & 0xFF]), field))
 
 
 def mount_of(path: str, mounts: tuple[Mount, ...]) -> Mount | None:

@@ -9,11 +9,15 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cutoutd.descent import parent_of
 from cutoutd.errnos import NO_WAY
 from cutoutd.intake import sniff
 from cutoutd.writers import is_open_for_writing
+
+if TYPE_CHECKING:
+    from cutoutd.intake.boundary import Boundary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,12 +37,13 @@ class Probe:
     held: bool
 
 
-def open_probe(root: str, path: str) -> Probe | None:
+def open_probe(root: str, path: str, boundary: Boundary | None = None) -> Probe | None:
     """Open a file, look at its first bytes, ask whether it is open for writing, and close it.
 
     Args:
         root: the folder's input.
         path: of the file, relative to the root.
+        boundary: what inside the root belongs to somebody else; None: nothing.
 
     Returns:
         What was found, or None if there is no regular file that is really inside the root.
@@ -47,7 +52,7 @@ def open_probe(root: str, path: str) -> Probe | None:
         OSError: it cannot be told now, such as EACCES, EIO or ESTALE.
     """
     try:
-        with parent_of(root, path) as (directory, name):
+        with parent_of(root, path, boundary) as (directory, name):
             return _probe(directory, name)
     except OSError as error:
         if error.errno in NO_WAY:

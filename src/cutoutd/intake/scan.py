@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.descent import open_directory, parent_of
 from cutoutd.errnos import NO_WAY
+from cutoutd.intake.boundary import ApartError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cutoutd.intake.boundary import Boundary
     from cutoutd.intake.rules import Rules
 
 MAX_PATH: Final = 4000
@@ -47,15 +49,19 @@ class Scan:
     Args:
         root: the folder's input.
         rules: what it takes.
+        boundary: what inside the root belongs to somebody else, and is not entered; None: nothing.
 
     Attributes:
         errors: what could not be read, as (path relative to the root, reason).
+        apart: what was not entered, and whose it is.
     """
 
-    def __init__(self, root: str, rules: Rules) -> None:
+    def __init__(self, root: str, rules: Rules, boundary: Boundary | None = None) -> None:
         self._root = root
         self._rules = rules
+        self._boundary = boundary
         self.errors: list[tuple[str, OSError]] = []
+        self.apart: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Seen]:
         """Walk.
@@ -75,7 +81,7 @@ class Scan:
     def _list(self, directory: str, directories: list[str]) -> Iterator[Seen]:
         """The files of one directory; its sub-directories are added to ``directories``."""
         prefix = f"{directory}/" if directory else ""
-        descriptor = open_directory(self._root, directory)
+        descriptor = open_directory(self._root, directory, self._boundary, is_known_above=True)
         try:
             with os.scandir(descriptor) as entries:  # each entry is stat-ed by this very descriptor
                 for entry in entries:
@@ -90,6 +96,8 @@ class Scan:
             if entry.is_dir(follow_symlinks=False):
                 self._enter(path, directories)
             elif self._rules.takes_file(path):
+                if self._boundary is not None:
+                    self._boundary.check_path(path)
                 return _seen(path, entry.stat(follow_symlinks=False))
         except OSError as error:
             self._note(path, error)
@@ -103,16 +111,19 @@ class Scan:
         directories.append(path)
 
     def _note(self, path: str, error: OSError) -> None:
-        if error.errno not in NO_WAY:
+        if isinstance(error, ApartError):
+            self.apart[path] = error.strerror or ""
+        elif error.errno not in NO_WAY:
             self.errors.append((path, error))
 
 
-def look(root: str, path: str) -> Seen | None:
+def look(root: str, path: str, boundary: Boundary | None = None) -> Seen | None:
     """Look at one file without opening it.
 
     Args:
         root: the folder's input.
         path: of the file, relative to the root.
+        boundary: what inside the root belongs to somebody else; None: nothing.
 
     Returns:
         What it looks like, or None if there is no regular file that is really inside the root.
@@ -121,7 +132,7 @@ def look(root: str, path: str) -> Seen | None:
         OSError: it cannot be told, such as EACCES, EIO or ESTALE.
     """
     try:
-        with parent_of(root, path) as (directory, name):
+        with parent_of(root, path, boundary) as (directory, name):
             return _seen(path, os.stat(name, dir_fd=directory, follow_symlinks=False))
     except OSError as error:
         if error.errno in NO_WAY:

@@ -133,8 +133,10 @@ def decode_task(line: bytes) -> Task:
     renditions = tuple(_rendition(entry) for entry in recipe.pop("renditions"))
     metadata = Metadata(recipe.pop("metadata"))
     export, received = fields.pop("export"), fields.pop("received")
+    apart = tuple((device, inode) for device, inode in fields.pop("apart"))
     return Task(
         **fields,
+        apart=apart,
         recipe=Recipe(**recipe, renditions=renditions, metadata=metadata),
         export=None if export is None else Export(**export),
         received=None if received is None else Received(**received),

@@ -9,7 +9,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from cutoutd.settings.address import Reach
-from cutoutd.settings.choices import Originals
+from cutoutd.settings.choices import OnConflict, Originals
+from cutoutd.settings.overlap import Arrangement, Relation, overlaps
 from cutoutd.settings.problem import Problem, of_folder
 
 if TYPE_CHECKING:
@@ -40,15 +41,17 @@ def problems(
                 'there, or write route = "local"'
             )
             yield Problem(table=title, key="route", text=text)
-        for other in folders.values():
-            yield from _results_against_input(folder, other, title)
         if state_dir is not None:
             yield from _state_against(folder, state_dir)
+    places = [arrangement(number, folder) for number, folder in folders.items()]
+    for overlap in overlaps(places, _relation):
+        title = of_folder(overlap.folder.name, overlap.folder.number)
+        text = f"{overlap.text()}; choose directories apart from each other"
+        yield Problem(table=title, key=overlap.key, text=text)
     for (one, first), (two, second) in combinations(folders.items(), 2):
         if first.name == second.name:
             text = f'"{second.name}" is the name of folder number {one} too; names are unique'
             yield Problem(table=of_folder(None, two), key="name", text=text)
-        yield from _inputs(first, second, of_folder(second.name, two))
 
 
 def _hosted(hosted: HostedSettings) -> Iterator[Problem]:
@@ -75,59 +78,34 @@ def _within(folder: Folder, title: str) -> Iterator[Problem]:
         )
 
 
-def _results_against_input(folder: Folder, other: Folder, title: str) -> Iterator[Problem]:
-    """What comes out of one folder must not go into another, nor into itself."""
-    own = folder is other
-    whose = "the folder's own input" if own else f'the input of "{other.name}"'
-    for key, place in _results(folder):
-        relation = _relation(place, other.input)
-        if relation is None:
-            continue
-        # The one is left out of the scan; the other holds sidecars, which nobody takes for pictures.
-        if (relation == "lies inside" and own and key == "output") or (
-            relation == "contains" and key == "sidecar_dir"
-        ):
-            continue
-        text = f"{place} {relation} {whose} ({other.input}), so results could be taken for new pictures"
-        yield Problem(table=title, key=key, text=f"{text}; choose a directory apart from it")
-    if folder.originals_dir is not None and folder.originals_dir == other.output:
-        text = (
-            f'{other.output} is the output of "{other.name}", where an original could take a cutout\'s name'
-        )
-        yield Problem(table=title, key="originals_dir", text=f"{text}; choose another directory")
+def arrangement(number: int, folder: Folder) -> Arrangement[Path]:
+    """The places of a folder, as they are written.
 
-
-def _results(folder: Folder) -> Iterator[tuple[str, Path]]:
-    for key, place in (
-        ("output", folder.output),
-        ("originals_dir", folder.originals_dir),
-        ("sidecar_dir", folder.sidecar_dir),
-    ):
-        if place is not None:
-            yield key, place
-
-
-def _inputs(first: Folder, second: Folder, title: str) -> Iterator[Problem]:
-    """A picture belongs to one folder."""
-    relation = _relation(second.input, first.input)
-    if relation is None:
-        return
-    text = f'{second.input} {relation} the input of "{first.name}" ({first.input}), so pictures would be cut twice'
-    yield Problem(table=title, key="input", text=f"{text}; choose directories apart from each other")
+    Args:
+        number: of the folder in the configuration.
+        folder: its settings.
+    """
+    return Arrangement(
+        number=number,
+        name=folder.name,
+        tagged=folder.is_tagged,
+        overwrites=folder.on_conflict is OnConflict.OVERWRITE,
+        places=folder.places,
+    )
 
 
 def _state_against(folder: Folder, state_dir: Path) -> Iterator[Problem]:
-    for key, place in (("input", folder.input), ("output", folder.output)):
+    for key, place in folder.places.items():
         relation = _relation(state_dir, place)
-        if relation in {"is", "lies inside"}:
+        if relation is not None and (relation is not Relation.INSIDE or key in ("input", "output")):
             text = f'{state_dir} {relation} the {key} of "{folder.name}" ({place}); choose a directory apart from it'
             yield Problem(table="[service]", key="state_dir", text=text)
 
 
-def _relation(one: Path, other: Path) -> str | None:
-    """How one directory lies to another, in the words of a message; None if they have nothing in common."""
+def _relation(one: Path, other: Path) -> Relation | None:
+    """How one directory lies to another by their text; None if they have nothing in common."""
     if one == other:
-        return "is"
+        return Relation.IS
     if one.is_relative_to(other):
-        return "lies inside"
-    return "contains" if other.is_relative_to(one) else None
+        return Relation.INSIDE
+    return Relation.CONTAINS if other.is_relative_to(one) else None

@@ -336,6 +336,12 @@ class Folder(_Table):
         return ()
 
     @property
+    def places(self) -> dict[str, Path]:
+        """Its directories by their keys, without those that it does not have."""
+        named = {key: getattr(self, key) for key in ("input", "output", "originals_dir", "sidecar_dir")}
+        return {key: place for key, place in named.items() if place is not None}
+
+    @property
     def backgrounds(self) -> tuple[Path, ...]:
         """Pictures that its renditions show behind the subject; each once."""
         pictures = [one.background_picture for one in self.rendition]

@@ -1,0 +1,318 @@
+"""Where a directory really is, so that two names of one place are known for what they are.
+
+Links are resolved, and what mounts make of a path is undone: each location has the device and inode of the directory
+and of all above it, and its addresses, which are the same under every mount that shows it. It must not decide what may
+lie where, and touches no network share but those that the caller allows, since any of them may hang.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import deque
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import CutoutdError
+from cutoutd.intake import filesystems, marker
+from cutoutd.settings.overlap import Relation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.intake.filesystems import Mount
+
+DirectoryId = tuple[int, int]
+"""Device and inode."""
+
+Address = tuple[str, str]
+"""A name space, such as a file system's device, and a path in it from the root."""
+
+_MAX_LINKS: Final = 40  # as the kernel has it
+_BY_PATH: Final = "path"
+_DIRECTORIES_OF: Final = ("lowerdir", "upperdir", "lowerdir+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Location:
+    """Where a directory is, or would be.
+
+    Attributes:
+        path: as it was given.
+        real: without links, as far as it is there.
+        own: its identity; None if it is not there, or does not answer.
+        above: identities of the directories above it.
+        addresses: of it, on all file systems that are known to show it.
+        mounted: what is mounted somewhere inside it: the place relative to it, and the addresses.
+        unstable: it is on a share, where identities may change while the directory stays the same.
+        marker: the UUID of its marker, where it is on a share.
+        markers: UUIDs of the markers above it, on shares.
+        staged: this run stages results in it or above it, on a share.
+        answered: whether all of the way to it was looked at.
+        shares: mount points of the shares that it is on.
+    """
+
+    path: Path
+    real: str
+    own: DirectoryId | None = None
+    above: frozenset[DirectoryId] = frozenset()
+    addresses: frozenset[Address] = frozenset()
+    mounted: tuple[tuple[str, frozenset[Address]], ...] = ()
+    unstable: bool = False
+    marker: str | None = None
+    markers: frozenset[str] = frozenset()
+    staged: bool = False
+    answered: bool = True
+    shares: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        """As its owner wrote it, and where that is if links lead elsewhere."""
+        written = os.fspath(self.path)
+        return written if written == self.real else f"{written}, that is {self.real}"
+
+
+def relation(one: Location, other: Location) -> Relation | None:
+    """How one directory lies to another; None if they have nothing in common."""
+    if _is_same(one, other):
+        return Relation.IS
+    if _lies_inside(one, other):
+        return Relation.INSIDE
+    if _lies_inside(other, one):
+        return Relation.CONTAINS
+    return Relation.SHARES if _shares(one, other) or _shares(other, one) else None
+
+
+def inside(place: Location, root: Location) -> Iterator[str]:
+    """Under which relative paths a place, or a part of it, is seen inside a directory.
+
+    Args:
+        place: that is looked for.
+        root: the directory.
+    """
+    for address in place.addresses:
+        for above in root.addresses:
+            if (below := _below(address, above)) is not None and below:
+                yield below
+    for point, addresses in root.mounted:
+        for mounted in addresses:
+            for address in place.addresses:
+                if _below(mounted, address) is not None:
+                    yield point
+                elif below := _below(address, mounted):
+                    yield f"{point}/{below}"
+
+
+class Mounts:
+    """All mounts of this process's namespace, ready to be asked."""
+
+    def __init__(self, mounts: tuple[Mount, ...]) -> None:
+        self.points = {mount.point: mount for mount in mounts}  # of several on one point the last is on top
+        self.by_number = {mount.number: mount for mount in mounts}
+        self.shares = frozenset(
+            point for point, mount in self.points.items() if filesystems.mode_of(mount.fstype).network
+        )
+        points = [mount.point for mount in mounts]
+        # Where one mount hides another, the text of a path does not tell which it is on.
+        self.overlap = len(points) != len(self.points) or any(
+            later != "/" and earlier.startswith(f"{later}/")
+            for number, later in enumerate(points)
+            for earlier in points[:number]
+        )
+        self.addresses = {
+            point: frozenset(_addresses(mount, point)) for point, mount in self.points.items() if point != "/"
+        }
+
+    def point_of(self, path: str) -> str | None:
+        """The mount point a path without links is under."""
+        while path not in self.points:
+            if path == "/":
+                return None
+            path = path.rpartition("/")[0] or "/"
+        return path
+
+
+@lru_cache(maxsize=2)
+def _ready(mounts: tuple[Mount, ...]) -> Mounts:
+    return Mounts(mounts)
+
+
+def mounts() -> Mounts:
+    """As they are now; asks the kernel alone, so no share can hold it up."""
+    return _ready(filesystems.mounts())
+
+
+def locate(
+    path: Path, mounts: Mounts, *, reachable: frozenset[str] | None = None, sign: str = ""
+) -> Location:
+    """Find out where a directory is.
+
+    Args:
+        path: absolute; nothing need be there.
+        mounts: all there are.
+        reachable: mount points of the shares that may be looked at, what lies on others is taken as it is written;
+            None: all of them.
+        sign: name of a file by which directories of this run are known on shares, relative to them.
+    """
+    barred = frozenset() if reachable is None else mounts.shares - reachable - {"/"}
+    real, answered = _resolve(os.fspath(path), barred)
+    levels = [real, *map(os.fspath, Path(real).parents)]
+    on = {level: mounts.point_of(level) for level in levels}
+    ids = {
+        level: found
+        for level in levels
+        if on[level] not in barred and (found := _identity(level)) is not None
+    }
+    shared = [level for level in ids if on[level] in mounts.shares]
+    marked = {level: uuid for level in shared if (uuid := _marker(level)) is not None}
+    mount = _mount_of(real, mounts, on[real], is_there=real in ids)
+    prefix = real.rstrip("/") + "/"
+    return Location(
+        path=path,
+        real=real,
+        own=ids.get(real),
+        above=frozenset(found for level, found in ids.items() if level != real),
+        addresses=frozenset(_addresses(mount, real)),
+        mounted=tuple(
+            (point[len(prefix) :], addresses)
+            for point, addresses in mounts.addresses.items()
+            if point.startswith(prefix)
+        ),
+        unstable=on[real] in mounts.shares,
+        marker=marked.get(real),
+        markers=frozenset(uuid for level, uuid in marked.items() if level != real),
+        staged=bool(sign) and any(os.path.lexists(f"{level}/{sign}") for level in shared),
+        answered=answered,
+        shares=frozenset(point for point in on.values() if point in mounts.shares),
+    )
+
+
+def _is_same(one: Location, other: Location) -> bool:
+    if one.own is not None and one.own == other.own:
+        return True
+    if not one.addresses.isdisjoint(other.addresses):
+        return True
+    # The same share mounted twice: a marker is in one directory, unless somebody copied it.
+    return one.unstable and other.unstable and one.marker is not None and one.marker == other.marker
+
+
+def _lies_inside(one: Location, other: Location) -> bool:
+    if other.own is not None and other.own in one.above:
+        return True
+    if any(_below(address, above) for address in one.addresses for above in other.addresses):
+        return True
+    return one.unstable and other.unstable and other.marker is not None and other.marker in one.markers
+
+
+def _shares(one: Location, other: Location) -> bool:
+    return any(
+        _below(mounted, address) is not None or _below(address, mounted) is not None
+        for _, addresses in one.mounted
+        for mounted in addresses
+        for address in other.addresses
+    )
+
+
+def _below(one: Address, other: Address) -> str | None:
+    """The way from one address down to another: empty if they are the same, None if there is no such way."""
+    if one[0] != other[0]:
+        return None
+    if one[1] == other[1]:
+        return ""
+    prefix = other[1].rstrip("/") + "/"
+    return one[1][len(prefix) :] if one[1].startswith(prefix) else None
+
+
+def _resolve(path: str, barred: frozenset[str]) -> tuple[str, bool]:
+    """A path without links, and whether nothing kept us from looking at all of it."""
+    waiting = deque(path.split("/"))
+    here, links = "", 0
+    while waiting:
+        part = waiting.popleft()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            here = here.rpartition("/")[0]
+            continue
+        here = f"{here}/{part}"
+        if here in barred:
+            return os.path.normpath("/".join((here, *waiting))), False
+        try:
+            if not stat.S_ISLNK(os.lstat(here).st_mode):
+                continue
+            target = os.readlink(here)  # noqa: PTH115 -- text, as it is written
+        except OSError:
+            continue  # what is not there is no link; what lies below it is not there either
+        links += 1
+        if links > _MAX_LINKS:
+            return os.path.normpath("/".join((here, *waiting))), True
+        here = "" if target.startswith("/") else here.rpartition("/")[0]
+        waiting.extendleft(reversed(target.split("/")))
+    return here or "/", True
+
+
+def _identity(level: str) -> DirectoryId | None:
+    try:
+        status = os.lstat(level)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _marker(level: str) -> str | None:
+    try:
+        return marker.read(level)
+    except (OSError, CutoutdError):
+        return None
+
+
+def _mount_of(real: str, mounts: Mounts, point: str | None, *, is_there: bool) -> Mount | None:
+    """The mount a path is on: by the kernel's own number, where the path is there, since mounts may hide others."""
+    number = _mount_number(real) if mounts.overlap and is_there and point is not None else None
+    by_point = mounts.points.get(point) if point is not None else None
+    return by_point if number is None else mounts.by_number.get(number, by_point)
+
+
+def _mount_number(real: str) -> int | None:
+    """As proc(5) says of ``/proc/PID/fdinfo``; None where there is no such thing."""
+    flag = getattr(os, "O_PATH", None)
+    if flag is None:
+        return None
+    try:
+        descriptor = os.open(real, flag | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            said = Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii")
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return None
+    lines = (line.partition(":") for line in said.splitlines())
+    return next((int(value) for key, _, value in lines if key == "mnt_id"), None)
+
+
+def _addresses(mount: Mount | None, real: str) -> Iterator[Address]:
+    """All names under which a path may be known elsewhere."""
+    yield _BY_PATH, real
+    if mount is None or not (real == mount.point or real.startswith(mount.point.rstrip("/") + "/")):
+        return
+    below = real[len(mount.point.rstrip("/")) :]
+    inner = mount.root.rstrip("/") + below
+    if mount.device:
+        yield mount.device, inner or "/"
+    source = mount.source.rstrip("/")
+    if source.startswith("//") or (":" in source and not source.startswith("/")):
+        yield "share", source + inner  # a server's; two mounts of it may look like two devices
+    for directory in _shown(mount):
+        yield _BY_PATH, os.path.normpath(directory + inner)
+
+
+def _shown(mount: Mount) -> Iterator[str]:
+    """Directories that another file system only shows, such as overlay and what FUSE makes of them."""
+    if mount.fstype == "overlay":
+        for option in mount.options.split(","):
+            key, _, value = option.partition("=")
+            if key in _DIRECTORIES_OF:
+                yield from filter(None, value.split(":"))
+    elif mount.fstype.partition(".")[0] == "fuse" and mount.source.startswith("/"):
+        yield from (one for one in mount.source.split(":") if one.startswith("/") and one != "/")

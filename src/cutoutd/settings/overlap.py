@@ -1,0 +1,160 @@
+"""Which places of which folders must not overlap, and whose folder has to give way.
+
+The rules are the same for paths as they are written and for directories as they are found on the disk; how two places
+lie to each other is told by the caller. It must not touch a disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+P = TypeVar("P")
+
+
+class Relation(StrEnum):
+    """How one directory lies to another, in the words of a message."""
+
+    IS = "is"
+    INSIDE = "lies inside"
+    CONTAINS = "contains"
+    SHARES = "shares a directory with"  # a mount inside the one shows a part of the other
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arrangement(Generic[P]):
+    """The places of one folder.
+
+    Attributes:
+        number: in the configuration.
+        name: of the folder.
+        tagged: its pictures may leave this machine.
+        overwrites: its results may replace files that are not ours.
+        places: by their keys in the configuration: ``input``, ``output``, ``originals_dir``, ``sidecar_dir``.
+    """
+
+    number: int
+    name: str
+    tagged: bool
+    overwrites: bool
+    places: Mapping[str, P]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overlap(Generic[P]):
+    """Two places that must not overlap, and do.
+
+    Attributes:
+        folder: that has to give way.
+        key: of its place.
+        relation: of its place to the other.
+        other: the folder that the other place belongs to.
+        other_key: of the other place.
+        consequence: what would come of it.
+    """
+
+    folder: Arrangement[P]
+    key: str
+    relation: Relation
+    other: Arrangement[P]
+    other_key: str
+    consequence: str
+
+    def text(self) -> str:
+        """What is wrong, for people; without the folder and the key."""
+        place, other = self.folder.places[self.key], self.other.places[self.other_key]
+        whose = (
+            f"the folder's own {self.other_key}"
+            if self.folder.number == self.other.number
+            else f'the {self.other_key} of "{self.other.name}"'
+        )
+        return f"{place} {self.relation} {whose} ({other}), {self.consequence}"
+
+
+_TAKEN = "so results could be taken for new pictures"
+_TWICE = "so pictures would be cut twice"
+_LEAVES = "so pictures of a folder that is not tagged could leave this machine"
+_REPLACED = "where a cutout could replace an original"
+_TAKES_NAME = "where an original could take a cutout's name"
+
+
+def overlaps(
+    folders: Sequence[Arrangement[P]],
+    relation: Callable[[P, P], Relation | None],
+    *,
+    about: str | None = None,
+) -> Iterator[Overlap[P]]:
+    """All that must not be.
+
+    Args:
+        folders: in the order of the configuration.
+        relation: how the first place lies to the second.
+        about: name of the folder that matters; None: all of them.
+    """
+    for folder in folders:
+        for other in folders:
+            if about is None or about in (folder.name, other.name):
+                yield from _results_against_input(folder, other, relation)
+                yield from _originals_against_output(folder, other, relation)
+    for number, first in enumerate(folders):
+        for second in folders[number + 1 :]:
+            if about is None or about in (first.name, second.name):
+                yield from _inputs(first, second, relation)
+
+
+def _results_against_input(
+    folder: Arrangement[P], other: Arrangement[P], relation: Callable[[P, P], Relation | None]
+) -> Iterator[Overlap[P]]:
+    """What comes out of one folder must not go into another, nor into itself."""
+    own = folder.number == other.number
+    for key in ("output", "originals_dir", "sidecar_dir"):
+        if key not in folder.places:
+            continue
+        found = relation(folder.places[key], other.places["input"])
+        # The one is left out of the scan; the other holds sidecars, which nobody takes for pictures.
+        kept_apart = own and key == "output" and found in (Relation.INSIDE, Relation.SHARES)
+        if found is None or kept_apart or (found is Relation.CONTAINS and key == "sidecar_dir"):
+            continue
+        yield Overlap(
+            folder=folder, key=key, relation=found, other=other, other_key="input", consequence=_TAKEN
+        )
+
+
+def _originals_against_output(
+    folder: Arrangement[P], other: Arrangement[P], relation: Callable[[P, P], Relation | None]
+) -> Iterator[Overlap[P]]:
+    """No cutout may replace an original that was moved."""
+    if "originals_dir" not in folder.places:
+        return
+    found = relation(folder.places["originals_dir"], other.places["output"])
+    if found is Relation.IS or (found is not None and other.overwrites):
+        yield Overlap(
+            folder=folder,
+            key="originals_dir",
+            relation=found,
+            other=other,
+            other_key="output",
+            consequence=_REPLACED if other.overwrites else _TAKES_NAME,
+        )
+
+
+def _inputs(
+    first: Arrangement[P], second: Arrangement[P], relation: Callable[[P, P], Relation | None]
+) -> Iterator[Overlap[P]]:
+    """A picture belongs to one folder; of one that is tagged and one that is not, it belongs to the one that is not."""
+    giving_way, other = (first, second) if first.tagged and not second.tagged else (second, first)
+    found = relation(giving_way.places["input"], other.places["input"])
+    if found is not None:
+        leaves = giving_way.tagged and not other.tagged
+        yield Overlap(
+            folder=giving_way,
+            key="input",
+            relation=found,
+            other=other,
+            other_key="input",
+            consequence=_LEAVES if leaves else _TWICE,
+        )
