@@ -7,6 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from cutoutd.errors import OutputError
+
+if TYPE_CHECKING:
+    from cutoutd.errors import CutoutdError
 
 
 class Watching(StrEnum):
@@ -58,3 +64,14 @@ class Standing:
     def is_open(self) -> bool:
         """Whether the folder's jobs may be worked on."""
         return self.watching in (Watching.NATIVE, Watching.POLL)
+
+
+def standing_after(error: CutoutdError) -> Watching:
+    """An output that refuses pauses a folder; with any other error the folder itself is not as it should be.
+
+    Raises:
+        CutoutdError: it concerns the whole run.
+    """
+    if error.ends_daemon:
+        raise error
+    return Watching.PAUSED if isinstance(error, OutputError) else Watching.STANDING_BY

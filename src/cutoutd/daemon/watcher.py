@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.daemon.adoption import Adoption
 from cutoutd.daemon.arrivals import Arrivals
 from cutoutd.daemon.pairing import Pairing
-from cutoutd.daemon.standing import Standing, Watching
+from cutoutd.daemon.scanpauses import ScanPauses
+from cutoutd.daemon.standing import Standing, Watching, standing_after
 from cutoutd.daemon.suspects import Suspects
 from cutoutd.daemon.threads import SupervisedThread
-from cutoutd.errors import CutoutdError, JournalError, OutputError
+from cutoutd.errors import CutoutdError, JournalError
 from cutoutd.intake import filesystems
 from cutoutd.intake.ownership import HEARTBEAT_S
 from cutoutd.intake.watch import UnwatchableError, Watch
@@ -37,12 +38,6 @@ if TYPE_CHECKING:
     from cutoutd.intake.rules import Rules
     from cutoutd.journal.acceptance import Acceptance
     from cutoutd.settings.schema import Folder
-
-SCAN_SHARE: Final = 200
-"""A scan is repeated no sooner than after so many times its own duration: half a percent of a core."""
-
-BURST_SHARE: Final = 10
-"""And one that events ask for no sooner than after so many times."""
 
 REARM_S: Final = 300.0
 """Events that the system refused are asked for again after this: somebody may have raised its limits."""
@@ -100,7 +95,7 @@ class Watcher:
         self._earliest_scan_s = 0.0
         self._rests_until_s = 0.0
         self._open_as: tuple[Watching, str] = (Watching.STARTING, "")
-        self._last_scan_s: float | None = None
+        self._pauses = ScanPauses()
         self._asked = threading.Event()
         self._stopping = False
         self._requests: deque[str] = deque()
@@ -225,10 +220,9 @@ class Watcher:
 
     def _turn(self, *, recheck: bool) -> None:
         now_s = self._clock.monotonic_s()
-        if self._arrivals is None and now_s < self._next_scan_s and not recheck:
+        is_early = self._arrivals is None and now_s < self._next_scan_s and not recheck
+        if is_early or now_s < self._rests_until_s:
             return  # closed; whatever woke us, it is not time to look again
-        if now_s < self._rests_until_s:
-            return
         broken = self._watch.healthy() if self._watch is not None else None
         if broken is not None:
             self._log.warning("watch.broken", why=broken)
@@ -242,9 +236,9 @@ class Watcher:
             arrivals = self._arrivals or self._open()
             self._arm_again(now_s)
             self._try_suspects(now_s)
-            if not self._stopping:  # an adoption that was broken off would have the rest cut again
-                self._notice(arrivals)
-            self._stand(*self._open_as)
+            # An adoption that was broken off would have the rest cut again.
+            if self._stopping or self._notice(arrivals):
+                self._stand(*self._open_as)
             self._gate.journal_is_well()
         except JournalError as error:
             # No fault of the folder's: what was seen of it is kept, and taken when it can be written down.
@@ -254,12 +248,12 @@ class Watcher:
         except OSError as error:
             self._close(Watching.STANDING_BY, f"it does not answer as it should: {error.strerror or error}")
         except CutoutdError as error:
-            self._close(_standing_after(error), str(error))
+            self._close(standing_after(error), str(error))
 
     def _check(self) -> tuple[Watching, str] | None:
         self._doubts_output = self._suspects.hear() or self._doubts_output
-        closed = self._gate.check(thoroughly=self._doubts_output)
-        self._doubts_output = self._doubts_output and closed is not None
+        if (closed := self._gate.check(thoroughly=self._doubts_output)) is None:
+            self._doubts_output = False
         return closed
 
     def _open(self) -> Arrivals:
@@ -352,7 +346,8 @@ class Watcher:
         if why or before.watching is not Watching.STARTING:
             self._listener.attention(self._folder.name, f"{watching}{': ' + why if why else ''}")
 
-    def _notice(self, arrivals: Arrivals) -> None:
+    def _notice(self, arrivals: Arrivals) -> bool:
+        """Take what is there; whether the folder may still be worked on."""
         now_s = self._clock.monotonic_s()
         paths = {self._requests.popleft() for _ in range(len(self._requests))}
         scan = now_s >= self._next_scan_s
@@ -365,16 +360,19 @@ class Watcher:
         arrivals.look(paths)
         if scan:
             self._scan(arrivals)
+            if (closed := self._gate.look_around()) is not None:  # a scan may take minutes
+                self._close(*closed)
+                return False
         accepted = arrivals.accept_the_quiet()
         if accepted:
             self._listener.accepted(accepted)
-        shown = arrivals.settling if self._once else SHOWN
         self.standing = replace(
             self.standing,
             note="; ".join(filter(None, (self._gate.note, arrivals.note))),
             settling=arrivals.settling,
-            held_up=arrivals.held_up(shown),
+            held_up=arrivals.held_up(arrivals.settling if self._once else SHOWN),
         )
+        return True
 
     def _scan(self, arrivals: Arrivals) -> None:
         begun_s, cost_s = time.perf_counter(), time.thread_time()
@@ -387,13 +385,9 @@ class Watcher:
         if self._retention is not None:
             self._retention.step()
         took_s, cost_s = time.perf_counter() - begun_s, time.thread_time() - cost_s
-        # One that a share held up says nothing of the next: a hang of a second would cost minutes.
-        usual_s = min(took_s, cost_s if self._last_scan_s is None else self._last_scan_s)
-        self._last_scan_s = took_s
         interval_s = self._folder.poll_interval_s if self._watch is None else self._folder.rescan_interval_s
-        now_s = self._clock.monotonic_s()
-        self._next_scan_s = now_s + max(interval_s, SCAN_SHARE * usual_s)
-        self._earliest_scan_s = now_s + BURST_SHARE * usual_s
+        pauses, now_s = self._pauses.after(took_s, cost_s, interval_s), self._clock.monotonic_s()
+        self._next_scan_s, self._earliest_scan_s = now_s + pauses.usual_s, now_s + pauses.least_s
         self.standing = replace(self.standing, scan_s=round(took_s, 1), scanned=True)
 
     def _proceeding(self) -> bool:
@@ -408,14 +402,3 @@ class Watcher:
         ends += [end_s for end_s in (self._suspects.next_s, self._arm_again_s) if end_s is not None]
         next_s = max(min(ends), self._rests_until_s)
         return min(max(MIN_PAUSE_S, next_s - self._clock.monotonic_s()), MAX_PAUSE_S)
-
-
-def _standing_after(error: CutoutdError) -> Watching:
-    """An output that refuses pauses a folder; with any other error the folder itself is not as it should be.
-
-    Raises:
-        CutoutdError: it concerns the whole run.
-    """
-    if error.ends_daemon:
-        raise error
-    return Watching.PAUSED if isinstance(error, OutputError) else Watching.STANDING_BY
