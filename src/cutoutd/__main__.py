@@ -1,5 +1,43 @@
-"""``python -m cutoutd`` is the command `cutoutd`."""
+"""The command `cutoutd`, also as ``python -m cutoutd``: what must be done before anything else is loaded.
 
-from cutoutd.cli.app import main
+A daemon may be sent SIGHUP, or started without standard streams, from its first moment on. Loading the command line
+takes a tenth of a second, so both are seen to before that.
+"""
 
-main()
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+_RUN = "run"
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    fill_standard_streams()
+    if sys.argv[1:2] == [_RUN]:
+        # It waits for the daemon's own handler, which reloads or ends in order; by default it would kill.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    from cutoutd.cli.app import main as command  # noqa: PLC0415 -- see above
+
+    command()
+
+
+def fill_standard_streams() -> None:
+    """Have standard input, output and error, if only to nowhere: who starts a daemon may have closed them.
+
+    Otherwise the next file that is opened would get a standard descriptor, and be written to by whatever prints.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+        if getattr(sys, name) is None:
+            mode = "r" if descriptor == 0 else "w"
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", errors="backslashreplace"))
+
+
+if __name__ == "__main__":
+    main()

@@ -19,7 +19,8 @@ from cutoutd.daemon.hotfolder import HotFolder
 from cutoutd.daemon.provenance import Provenance
 from cutoutd.daemon.roster import Roster
 from cutoutd.daemon.standing import Standing, Watching
-from cutoutd.daemon.supervisor import Once, Supervisor
+from cutoutd.daemon.supervisor import Supervisor
+from cutoutd.daemon.tally import Once
 from cutoutd.errors import UsageError
 from cutoutd.intake import marker
 from cutoutd.jobs import Version
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
     from cutoutd.daemon.listener import Listener, Result
-    from cutoutd.daemon.supervisor import Tally
+    from cutoutd.daemon.tally import Tally
     from cutoutd.pool import wire
     from cutoutd.ports import ModelSpec
     from cutoutd.settings.schema import Settings

@@ -13,7 +13,8 @@ from cutoutd.daemon.hotfolder import HotFolder
 from cutoutd.daemon.roster import Roster
 from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.daemon.statusfile import StatusFile
-from cutoutd.daemon.supervisor import Once, Supervisor
+from cutoutd.daemon.supervisor import Supervisor
+from cutoutd.daemon.tally import Once
 from cutoutd.jobs import Version
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.journal import Journal

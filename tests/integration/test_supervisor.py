@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.daemon import statusfile
-from cutoutd.daemon.hotfolder import HANGS_AFTER_S
+from cutoutd.daemon.hotfolder import HANGS_AFTER_S, HotFolder
 from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.daemon.supervisor import DRAIN_S
-from cutoutd.errors import LimitError, PictureError, SourceGoneError, StorageError
+from cutoutd.errors import JournalError, LimitError, PictureError, SourceGoneError, StorageError
 from cutoutd.failure import failure_of
-from cutoutd.jobs import JobState, NeedsRoom, Unchanged
+from cutoutd.jobs import Exported, JobState, NeedsRoom, SourceFacts, Unchanged
 from cutoutd.journal.commands import Verb
-from cutoutd.journal.store import FILE_NAME, JournalDamagedError
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.queue import Queue
+from cutoutd.journal.store import FILE_NAME, JournalDamagedError, Store
 from cutoutd.ports import Lost
 from tests.integration.hall import Hall, Workers
 from tests.integration.parts import JPEG, NAME, digest
@@ -701,3 +703,138 @@ def test_a_last_look_that_makes_the_staging_directory_anew_leaves_none(
     assert hall.hot.delivery.join(20.0)
     assert not still_looking
     assert not hall.staging.parent.exists()
+
+
+def exported(task: Task) -> Report:
+    """What no honest worker says of a task that makes a cutout."""
+    facts = SourceFacts(bytes=1, sha256="0" * 64, width=1, height=1, format="JPEG", orientation=1)
+    assert task.export is None
+    return Exported(source=facts, bytes=1, sha256="0" * 64, width=1, height=1)
+
+
+def test_a_report_of_a_kind_that_was_not_asked_for_is_disbelieved(hall: Hall) -> None:
+    """Its picture fails, with a reason, and the others are cut."""
+    bad, good = hall.accept("bad.jpg", "good.jpg")
+    hall.workers.answer = lambda task: exported(task) if task.job == bad else hall.cut(task)
+    hall.supervisor.run()
+    assert hall.job(bad).state is JobState.FAILED
+    assert "what cannot be so" in hall.job(bad).detail["failure"]["cause"]
+    assert hall.job(good).state is JobState.DONE
+
+
+def test_a_report_over_which_we_fail_is_disbelieved(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the fault is: it costs that picture alone, also where the worker died over it."""
+    taken, mourned, good = hall.accept("taken.jpg", "mourned.jpg", "good.jpg")
+    heard = HotFolder.heard
+    lost = Lost(job=mourned, why="gone", timed_out=False, stuck=False)
+
+    def fails(self: HotFolder, report: Report) -> None:
+        if isinstance(report, Unchanged):
+            raise ZeroDivisionError("ours")
+        heard(self, report)
+
+    monkeypatch.setattr(HotFolder, "heard", fails)
+    monkeypatch.setattr(Queue, "count_attempt", lambda *_: 1 // 0)
+    answers: dict[int, Report | Lost] = {taken: Unchanged(sha256="0" * 64), mourned: lost}
+    hall.workers.answer = lambda task: answers.get(task.job) or hall.cut(task)
+    hall.supervisor.run()
+    assert [hall.job(job).state for job in (taken, mourned)] == [JobState.FAILED, JobState.FAILED]
+    assert hall.job(good).state is JobState.DONE
+
+
+def test_a_job_that_cannot_be_begun_fails_alone(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its record, and does not come up again and again."""
+    bad, good = hall.accept("bad.jpg", "good.jpg")
+    task = HotFolder.task
+
+    def fails(self: HotFolder, job: Job) -> Task:
+        if job.id == bad:
+            raise OverflowError("too large")
+        return task(self, job)
+
+    monkeypatch.setattr(HotFolder, "task", fails)
+    hall.workers.answer = hall.cut
+    hall.supervisor.run()
+    assert (hall.job(bad).state, hall.job(good).state) == (JobState.FAILED, JobState.DONE)
+    assert "OverflowError: too large" in hall.job(bad).detail["failure"]["cause"]
+    assert (hall.folder.output / "failed" / "bad.jpg.error.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("verb", "argument", "why"),
+    [
+        ("dance", "", "knows no command"),
+        ("retry", "seven", "no job's number"),
+        ("retry", "9" * 30, "no job's number"),
+        ("retry", "77", "not there"),
+        ("accept", "", "no job's number"),
+        ("accept", "-1", "no job's number"),
+        ("reject", "77", "waits for no decision"),
+    ],
+)
+def test_a_command_that_cannot_be_carried_out_is_answered_and_not_tried_again(
+    hall: Hall, verb: str, argument: str, why: str
+) -> None:
+    """Those after it are carried out."""
+    (job,) = hall.accept("a.jpg")
+    store = Store(hall.root / FILE_NAME)
+    with store.transaction():
+        store.write("INSERT INTO command (verb, argument, posted_us) VALUES (?, ?, 0)", (verb, argument))
+    store.close()
+    hall.ask(Verb.PAUSE)
+    hall.ask(Verb.RESUME)
+    hall.workers.answer = hall.cut
+    hall.supervisor.run()
+    assert hall.job(job).state is JobState.DONE
+    assert hall.journal.commands.pending() == []
+    assert why in (hall.journal.commands.answer(1) or "")
+    assert hall.journal.commands.answer(3) == ""
+    hall.supervise(once=True).run()  # as at the next start
+    assert why in (hall.journal.commands.answer(1) or "")
+
+
+def test_a_command_over_which_we_fail_is_answered_too(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the fault's own words."""
+    monkeypatch.setattr(Queue, "retry_asked", lambda *_: 1 // 0)
+    hall.ask(Verb.RETRY, "failed")
+    hall.supervisor.run()
+    assert "a fault of ours" in (hall.journal.commands.answer(1) or "")
+
+
+def test_a_command_that_a_full_disk_has_put_off_is_carried_out_later(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without another command's coming."""
+    refusals = iter([True, True, False])
+    retry = Queue.retry_asked
+
+    def refuses(self: Queue, argument: str) -> int:
+        if next(refusals):
+            raise JournalError("the disk is full")
+        return retry(self, argument)
+
+    monkeypatch.setattr(Queue, "retry_asked", refuses)
+    hall.ask(Verb.RETRY, "failed")
+    hall.supervisor.run()
+    assert hall.journal.commands.answer(1) == ""
+
+
+def test_what_is_in_hand_at_an_end_that_nobody_foresaw_is_counted(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not put back as after an end in order: the next start counts it, and in the end lets it be."""
+    (job,) = hall.accept("a.jpg")
+    polls = iter(range(100))
+
+    def fails() -> None:
+        if next(polls) > 1:
+            raise MemoryError
+
+    monkeypatch.setattr(hall.workers, "before_poll", fails)
+    with pytest.raises(MemoryError):
+        hall.supervisor.run()
+    assert hall.job(job).state is JobState.WORKING
+    again = Journal(hall.root, run="run-2", clock=hall.clock)
+    again.queue.recover()
+    assert hall.job(job).interrupted == 1
+    again.close()

@@ -144,6 +144,25 @@ def test_a_job_the_daemon_dies_over_runs_alone_and_is_then_quarantined(
     assert "daemon itself ended" in failed.detail["failure"]["cause"]
 
 
+def test_a_job_that_is_published_at_every_death_is_quarantined_too(tmp_path: Path, clock: FakeClock) -> None:
+    """Its record is still to be written. An end in order is no death, and a second look at a start counts nothing."""
+    journal = Journal(tmp_path, run="run", clock=clock)
+    journal.acceptance.accept("f", [version()])
+    journal.begin_publishing(begin(journal), sha256="aa", claims=[], detail={"plan": "x"})
+    seen = []
+    for number in range(MAX_INTERRUPTED + 1):
+        if number == 0:
+            journal.queue.set_down()
+        journal.close()
+        journal = Journal(tmp_path, run=f"run-{number}", clock=clock)
+        journal.queue.recover()
+        seen.append([job.interrupted for job in journal.queue.recover()])
+    assert seen == [[number] for number in range(MAX_INTERRUPTED)] + [[]]
+    (failed,) = Reader(journal.store).jobs(state=JobState.FAILED)
+    assert "daemon itself ended" in failed.detail["failure"]["cause"]
+    assert journal.queue.undisposed("f") == [failed]
+
+
 def test_a_job_being_published_is_given_back_with_its_plan(tmp_path: Path, clock: FakeClock) -> None:
     """Recovery needs to know what was to get which name."""
     journal = Journal(tmp_path, run="run-1", clock=clock)

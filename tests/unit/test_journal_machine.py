@@ -312,15 +312,19 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal.close()
         self.journal = self._opened()
         self.configured = configured
-        left = {job.id: job for job in self._in(JobState.WORKING)}
+        left = {job.id: job for state in (JobState.WORKING, JobState.PUBLISHING) for job in self._in(state)}
         recovered = self.journal.queue.recover()
-        assert {job.id for job in recovered} == {job.id for job in self.publishing}
         assert all(job.detail == {"plan": job.id} for job in recovered)
         for row in self._rows():
             if row["id"] in left:
                 assert row["interrupted"] == left[row["id"]].interrupted + 1
                 quarantined = row["interrupted"] >= MAX_INTERRUPTED
-                assert row["state"] == (JobState.FAILED if quarantined else JobState.QUEUED)
+                was = left[row["id"]].state
+                goes_on = JobState.QUEUED if was is JobState.WORKING else JobState.PUBLISHING
+                assert row["state"] == (JobState.FAILED if quarantined else goes_on)
+        there = {job.id for job in self._in(JobState.PUBLISHING)}
+        assert {job.id for job in recovered} == there
+        self.publishing = [job for job in self.publishing if job.id in there]
         self.journal.queue.park(set(configured))
         self.working.clear()
         for row in self._rows():

@@ -105,7 +105,8 @@ def main() -> None:
     """Run the command line and exit."""
     # A file name that is not UTF-8 must not end a command that only wants to print it.
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        if stream is not None:  # closed by whoever started us
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         build()(prog_name="cutoutd")
     except SystemExit as end:

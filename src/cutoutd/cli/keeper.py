@@ -61,6 +61,7 @@ def main() -> int:
     parent, command = int(sys.argv[1]), sys.argv[2:]
     from cutoutd.sandbox.limits import die_with_parent  # noqa: PLC0415 -- after the arguments are known to be right
 
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # our parent had it wait for its own handler
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda _, __: asked.set())
     die_with_parent(parent)

@@ -92,6 +92,6 @@ class Relay:
             try:
                 if not self._gone:
                     draw()
-            except (OSError, ValueError):
+            except Exception:  # noqa: BLE001 -- whatever a terminal cannot draw costs the drawing alone; the log has it
                 self._gone = True
             self._queue.task_done()

@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -53,6 +54,10 @@ _COLUMNS: Final = (
     "attempts",
     "outputs",
 )
+ANSWER_S: Final = 2.0
+"""How long a command waits for a running daemon's answer, which comes within half a second unless a disk is slow."""
+
+_LOOK_S: Final = 0.05
 _FORMULA: Final = ("=", "+", "-", "@")
 
 HostedOption = Annotated[
@@ -144,9 +149,10 @@ def retry(
         return
     commands = Commands(store, Clock())
     asked = "failed" if model is None else f"{BY_MODEL}{model}"
-    for argument in [str(number) for number in job or []] or [asked]:
-        commands.post(Verb.RETRY, argument)
-    _say_when(directory)
+    requests = [
+        commands.post(Verb.RETRY, argument) for argument in [str(number) for number in job or []] or [asked]
+    ]
+    _say_what_came_of(requests, commands, directory)
 
 
 def export(
@@ -257,13 +263,25 @@ def _places(directory: Path) -> Places:
 
 
 def _post(verb: Verb, directory: Path) -> None:
-    Commands(open_journal(directory), Clock()).post(verb)
-    _say_when(directory)
+    commands = Commands(open_journal(directory), Clock())
+    _say_what_came_of([commands.post(verb)], commands, directory)
 
 
-def _say_when(directory: Path) -> None:
+def _say_what_came_of(requests: list[int], commands: Commands, directory: Path) -> None:
+    """Say which requests a running daemon refuses; one that does not answer at once is not waited for.
+
+    Raises:
+        UsageError: it has refused one.
+    """
     if running(directory) is None:
         print("The daemon does not run; it will obey when it starts.")
+        return
+    end_s = time.monotonic() + ANSWER_S
+    for request in requests:
+        while (why := commands.answer(request)) is None and time.monotonic() < end_s:
+            time.sleep(_LOOK_S)
+        if why:
+            raise UsageError(f"the daemon cannot do that: {why}", advice="`cutoutd jobs` lists the jobs.")
 
 
 def _as_json(job: Job) -> dict[str, Any]:

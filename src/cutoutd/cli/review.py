@@ -20,7 +20,7 @@ from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Mapping
 
     from cutoutd.jobs import Job
     from cutoutd.journal.store import Store
@@ -125,27 +125,29 @@ def _decide(
         print("Nothing waits for a decision.")
         return
     commands = Commands(store, Clock())
-    for number in numbers:
-        commands.post(verb, str(number))
+    requests = {number: commands.post(verb, str(number)) for number in numbers}
     if running(directory) is None:
         print("The daemon does not run; it will obey when it starts.")
         return
-    raise typer.Exit(0 if _tell(store, numbers) else 1)
+    raise typer.Exit(0 if _tell(store, requests) else 1)
 
 
-def _tell(store: Store, numbers: Iterable[int]) -> bool:
+def _tell(store: Store, requests: Mapping[int, int]) -> bool:
     """Say what became of each; whether all was done as decided."""
     done = True
     reader, commands = Reader(store), Commands(store, Clock())
     end_s = time.monotonic() + ANSWER_S
-    for number in numbers:
-        while time.monotonic() < end_s and not _is_over(reader.job(number), commands):
+    for number, request in requests.items():
+        while time.monotonic() < end_s and not _is_over(reader.job(number), commands.answer(request)):
             time.sleep(_LOOK_S)
         job = reader.job(number)
         if job is None:
             continue
         name = f"{job.folder}/{printable(job.path)}"
-        if job.state is JobState.DONE:
+        if why := commands.answer(request):
+            print(f"{name}: not done: {printable(why)}")
+            done = False
+        elif job.state is JobState.DONE:
             outputs = ", ".join(printable(str(path)) for path in job.detail.get("outputs", []))
             print(f"{name}: published as {outputs}")
         elif job.state is JobState.FAILED:
@@ -158,12 +160,11 @@ def _tell(store: Store, numbers: Iterable[int]) -> bool:
     return done
 
 
-def _is_over(job: Job | None, commands: Commands) -> bool:
-    if job is None or job.state in (JobState.DONE, JobState.FAILED):
+def _is_over(job: Job | None, answer: str | None) -> bool:
+    if job is None or answer or job.state in (JobState.DONE, JobState.FAILED):
         return True
-    if any(command.argument == str(job.id) for command in commands.pending()):
-        return False  # a refusal would be that of an earlier decision
-    return bool(job.detail.get("refused"))
+    # Until the command was seen to, a refusal would be that of an earlier decision.
+    return answer is not None and bool(job.detail.get("refused"))
 
 
 def _waiting(store: Store, folder: str | None) -> Iterator[Job]:

@@ -177,9 +177,13 @@ def obeying_signals(stop: Callable[[], None], reload: Callable[[], None] | None 
         for number, deed in deeds.items()
         if signal.getsignal(number) is not signal.SIG_IGN
     }
+    # One that came before there was a handler has waited for it, see `cutoutd.__main__`.
+    waited = signal.SIGHUP in signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
         yield
     finally:
+        if waited:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -30,7 +30,8 @@ from cutoutd.daemon.reload import Reloader
 from cutoutd.daemon.retention import Retention
 from cutoutd.daemon.roster import Roster
 from cutoutd.daemon.statusfile import StatusFile
-from cutoutd.daemon.supervisor import Once, Supervisor, Tally
+from cutoutd.daemon.supervisor import Supervisor
+from cutoutd.daemon.tally import Once, Tally
 from cutoutd.daemon.watcher import Watcher
 from cutoutd.daemon.workforce import Workforce
 from cutoutd.egress import Places

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.clock import Countdown
+from cutoutd.containment import report
 from cutoutd.failure import whole
 from cutoutd.logs import get
 
@@ -100,8 +101,11 @@ class Errands:
     def _run_all(self) -> None:
         while True:
             errand = self._queue.get()
-            if not self._has_ended:
-                self._note(errand, run(errand))
+            try:
+                if not self._has_ended:
+                    self._note(errand, run(errand))
+            except Exception as error:  # noqa: BLE001 -- one command's fault must not keep the next from being run
+                report(self._log, error, over="a hook", hook=errand.event)
             if self._queue.empty():
                 self._is_full = False
             self._queue.task_done()

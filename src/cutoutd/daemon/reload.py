@@ -26,11 +26,53 @@ _AT_ONCE: Final = frozenset({"max_pixels", "max_file_mb", "worker_memory_mb", "n
 """Keys of [pool] that each new worker is told; all others are built into the running program."""
 
 
+LEAST_PAUSE_S: Final = 2.0
+LONGEST_PAUSE_S: Final = 10.0
+"""Between two changes, where a picture was finished in between and where none was."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refusal:
     """The new configuration is not taken over."""
 
     why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """What a new configuration means for others.
+
+    Attributes:
+        workers: they were told something else at their start, and are replaced.
+    """
+
+    workers: bool
+
+
+class Pace:
+    """How soon one change of the configuration may follow another, so that work gets on however fast they come.
+
+    Each may replace workers and start folders anew, which takes a second or more.
+    """
+
+    def __init__(self) -> None:
+        self._changed_s: float | None = None
+        self._has_worked = False
+
+    def changed(self, now_s: float) -> None:
+        """A change was taken over; monotonic seconds."""
+        self._changed_s, self._has_worked = now_s, False
+
+    def worked(self) -> None:
+        """A worker has finished a picture."""
+        self._has_worked = True
+
+    def allows(self, now_s: float) -> bool:
+        """Whether the configuration may be read anew."""
+        if self._changed_s is None:
+            return True
+        pause_s = LEAST_PAUSE_S if self._has_worked else LONGEST_PAUSE_S
+        return now_s - self._changed_s >= pause_s
 
 
 class Reloader:
@@ -98,6 +140,19 @@ class Reloader:
             report(get(), error, over="a reload")
             self._answer = Refusal(why=str(unforeseen(error)))
         self._wake()
+
+
+def change_between(old: Settings, new: Settings) -> Change:
+    """What it means that new settings take the place of others."""
+    return Change(workers=_told_workers(old) != _told_workers(new))
+
+
+def _told_workers(settings: Settings) -> tuple[object, ...]:
+    """Limits and models, and the places that they may reach."""
+    places = {
+        (folder.input, folder.output, folder.backgrounds, folder.is_tagged) for folder in settings.folder
+    }
+    return (tuple(getattr(settings.pool, key) for key in sorted(_AT_ONCE)), tuple(settings.models), places)
 
 
 def check(old: Settings, new: Settings) -> None:

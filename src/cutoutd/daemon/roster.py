@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.clock import Clock
 from cutoutd.containment import Guard
-from cutoutd.daemon.reload import Refusal
+from cutoutd.daemon.reload import Refusal, change_between
 from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.errors import UsageError
 from cutoutd.logs import get
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cutoutd.daemon.heartbeat import Heartbeat
     from cutoutd.daemon.hotfolder import HotFolder
-    from cutoutd.daemon.reload import Reloader
+    from cutoutd.daemon.reload import Change, Reloader
     from cutoutd.jobs import Job
     from cutoutd.journal.decisions import Decision
     from cutoutd.journal.journal import Journal
@@ -134,36 +134,42 @@ class Roster:
             [name for name in known if name not in by_name],
         )
 
-    def reconfigure(self, heartbeat: Heartbeat) -> bool:
+    def reconfigure(self, heartbeat: Heartbeat, *, may_begin: bool = True) -> Change | None:
         """Take a new configuration over, whole, when one was asked for and is right.
 
         Args:
             heartbeat: is told of it.
+            may_begin: whether it is time to read one; what was asked for is not forgotten meanwhile.
 
         Returns:
-            Whether other settings are in force now.
+            What has changed; None if nothing has.
 
         Raises:
             StorageError: the journal refuses just now; to be called again.
         """
         if self._reloader is None:
-            return False
-        if self._reloader.begin():
+            return None
+        if may_begin and self._reloader.begin():
             heartbeat.reloading()
-        new = self._reloader.answer()
+        new, change = self._reloader.answer(), None
         if new is None:
-            return False
+            return None
         if isinstance(new, Refusal):
             self._log.error("reload.refused", why=new.why)
             heartbeat.notice(f"the new configuration is refused and the old one goes on: {new.why}")
             self._reloader.drop()
+        elif new == self._reloader.settings:
+            self._log.info("reload.unchanged")
+            heartbeat.notice("")
+            self._reloader.drop()
         else:
+            change = change_between(self._reloader.settings, new)
             added, changed, removed = self.change(new.folder)
             self._reloader.adopt(new)
             self._log.info("reload.done", added=added, changed=changed, removed=removed)
             heartbeat.notice("")
         heartbeat.reloaded()
-        return not isinstance(new, Refusal)
+        return change
 
     def tend(self, in_work: Collection[HotFolder]) -> None:
         """Let those go that are done, and those begin whose place is free.

@@ -8,7 +8,6 @@ command or one part of a turn costs that alone.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +17,9 @@ from cutoutd.daemon.commands import CommandHandler
 from cutoutd.daemon.dispatcher import Dispatcher
 from cutoutd.daemon.escalation import Escalation
 from cutoutd.daemon.heartbeat import Heartbeat
+from cutoutd.daemon.polling import Polling
+from cutoutd.daemon.reload import Pace
+from cutoutd.daemon.tally import Tally
 from cutoutd.daemon.tidying import Tidying
 from cutoutd.daemon.verdicts import Held, Verdicts
 from cutoutd.errors import CutoutdError, StorageError
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
     from cutoutd.daemon.postroom import PostRoom
     from cutoutd.daemon.roster import Roster
     from cutoutd.daemon.statusfile import StatusFile
-    from cutoutd.jobs import Job, JobState
+    from cutoutd.daemon.tally import Once
+    from cutoutd.jobs import Job
     from cutoutd.journal.journal import Journal
     from cutoutd.ports import Pool, PoolEvent
 
@@ -43,32 +46,6 @@ TICK_S: Final = 0.5
 
 DRAIN_S: Final = 25.0
 """How long a stop waits for pictures in work; service managers kill after 30 to 90 s."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of the jobs of this run."""
-
-    done: int = 0
-    review: int = 0
-    failed: int = 0
-    unchanged: int = 0
-
-    def add(self, state: JobState) -> None:
-        """Count one end."""
-        if state.value in self.__slots__:
-            setattr(self, state.value, getattr(self, state.value) + 1)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Once:
-    """A run that ends by itself.
-
-    Attributes:
-        timeout_s: after so long in any case.
-    """
-
-    timeout_s: float | None = None
 
 
 class Supervisor:
@@ -123,9 +100,11 @@ class Supervisor:
         self._in_hand: dict[int, Held] = {}
         self._escalation = Escalation(journal, post, results, clock, workers=pool.size)
         self._verdicts = Verdicts(journal, self._ages, results, self._escalation, patient=once is None)
+        self._pace = Pace()
         self._has_begun = False
         self._stop_at_s: float | None = None
         self._unheard: deque[PoolEvent] = deque()
+        self._polling = Polling(pool)
         self._refused = ""
         self._doubtful: int | None = None
         self._next_tick_s = 0.0
@@ -147,18 +126,19 @@ class Supervisor:
         tidying = Tidying(self._clock)
         try:
             while not self._is_over():
-                self._unheard.extend(self._pool.poll(TICK_S))
+                self._unheard.extend(self._polling.poll(TICK_S))
                 if self._guarded_turn():
                     break
                 tidying.look()
             self._look_after_threads()
         except BaseException as error:
-            # Whatever is in hand may be to blame: the next start counts it, and in the end lets it be.
-            if not (isinstance(error, CutoutdError) and error.ends_daemon):
-                self._in_hand.clear()
+            if isinstance(error, CutoutdError) and error.ends_daemon:
+                self._put_back_what_is_left()
+            # Else what is in hand may be to blame: the next start counts it, and in the end lets it be.
             raise
-        finally:
+        else:
             self._put_back_what_is_left()
+        finally:
             self._announce()
 
     def _guarded_turn(self) -> bool:
@@ -193,8 +173,12 @@ class Supervisor:
         return self._once and not dispatched and self._is_exhausted()
 
     def _reconfigure(self) -> None:
-        if self._folders.reconfigure(self._heartbeat):
-            self._pool.recycle()  # they were bound to the old folders and limits
+        now_s = self._clock.monotonic_s()
+        change = self._folders.reconfigure(self._heartbeat, may_begin=self._pace.allows(now_s))
+        if change is not None:
+            self._pace.changed(now_s)
+            if change.workers:
+                self._pool.recycle()  # they were bound to the old folders and limits
             self._next_tick_s = 0.0
             self._has_begun = False
             self._escalation.renew()
@@ -249,6 +233,10 @@ class Supervisor:
                 self._note_refusal(error)  # the next start finds it in the hands of a dead run
             else:
                 self._log.info("job.put-back", job=held.job.id, folder=held.job.folder)
+        try:
+            self._journal.queue.set_down()
+        except StorageError as error:
+            self._note_refusal(error)
         self._in_hand.clear()
         self._verdicts.mourned.clear()
 
@@ -379,6 +367,7 @@ class Supervisor:
             return
         try:
             if isinstance(event, Finished):
+                self._pace.worked()
                 self._verdicts.take(held, event.report)
             else:
                 self._verdicts.mourn(held, event)

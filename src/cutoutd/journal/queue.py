@@ -34,6 +34,8 @@ _AFRESH: Final = (
     "finished_us = NULL"
 )
 
+_TAKEN_OVER: Final = ""  # in the place of a dead run's id, within one transaction
+
 _QUARANTINED = {
     "code": "Lost",
     "title": "The picture could not be processed",
@@ -161,7 +163,7 @@ class Queue:
 
     def publish_within(self, job: int, *, sha256: str, detail: dict[str, Any]) -> None:
         """Its results are staged; ``detail`` says what will get which name. Inside a transaction of the caller's."""
-        self._update(job, JobState.PUBLISHING, sha256=sha256, detail=detail)
+        self._update(job, JobState.PUBLISHING, run=self._run, sha256=sha256, detail=detail)
 
     def finish(
         self,
@@ -273,30 +275,38 @@ class Queue:
                 self._store.write(f"UPDATE job SET state = 'queued' WHERE {resting}", (folder,))  # noqa: S608 -- a literal
 
     def recover(self) -> list[Job]:
-        """Take over what an earlier run left in hand.
+        """Take over what an earlier run left in hand, and count its end for each; what has seen too many fails.
 
         Returns:
             The jobs whose results were being given their names: they are to be finished or undone.
         """
         with self._store.transaction():
             self._store.write(
-                "UPDATE job SET interrupted = interrupted + 1, run = NULL, "
-                "state = CASE WHEN interrupted + 1 >= ? THEN 'failed' ELSE 'queued' END, "
-                "alone = MAX(alone, interrupted + 1 >= ?), "
-                "finished_us = CASE WHEN interrupted + 1 >= ? THEN ? END, "
-                "detail = CASE WHEN interrupted + 1 >= ? THEN ? ELSE '{}' END "
-                "WHERE state = 'working' AND run IS NOT ?",
-                (
-                    MAX_INTERRUPTED,
-                    ALONE_AFTER,
-                    MAX_INTERRUPTED,
-                    self._clock.now_us(),
-                    MAX_INTERRUPTED,
-                    json.dumps({"failure": _QUARANTINED}),
-                    self._run,
-                ),
+                "UPDATE job SET interrupted = interrupted + 1, run = ?, alone = MAX(alone, interrupted + 1 >= ?) "
+                "WHERE state IN ('working', 'publishing') AND run IS NOT NULL AND run IS NOT ?",
+                (_TAKEN_OVER, ALONE_AFTER, self._run),
+            )
+            self._store.write(
+                # Its record is written once its folder is there.
+                "UPDATE job SET state = 'failed', run = NULL, finished_us = ?, detail = ?, undisposed = 1 "
+                "WHERE state IN ('working', 'publishing') AND run = ? AND interrupted >= ?",
+                (self._clock.now_us(), json.dumps({"failure": _QUARANTINED}), _TAKEN_OVER, MAX_INTERRUPTED),
+            )
+            self._store.write(
+                "UPDATE job SET state = 'queued', run = NULL, detail = '{}' WHERE state = 'working' AND run = ?",
+                (_TAKEN_OVER,),
+            )
+            self._store.write(
+                "UPDATE job SET run = ? WHERE state = 'publishing' AND run IS NOT ?", (self._run, self._run)
             )
         return [job_from_row(row) for row in self._store.rows("SELECT * FROM job WHERE state = 'publishing'")]
+
+    def set_down(self) -> None:
+        """This run ends in order: what waits for its disk or share is not to blame for that."""
+        with self._store.transaction():
+            self._store.write(
+                "UPDATE job SET run = NULL WHERE state = 'publishing' AND run = ?", (self._run,)
+            )
 
     def park(self, configured: set[str]) -> None:
         """Set aside what belongs to folders that were taken out, and bring back what belongs to others."""

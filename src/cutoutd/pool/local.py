@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.containment import is_expected, report
 from cutoutd.errors import ModelError, SandboxError
 from cutoutd.jobs import Failure
 from cutoutd.logs import get
@@ -210,14 +211,23 @@ class LocalPool:
                 events += self._hear(slot, line)
         except wire.WireError as error:
             self._log.warning("worker.confused", pid=slot.pid, said=str(error))
-            slot.kill(self._clock.monotonic_s(), timed_out=False)
-            self._selector.unregister(slot.reports)
+            self._end_confused(slot)
+            return events
+        except Exception as error:
+            if is_expected(error):
+                raise
+            report(self._log, error, over="what a worker said", pid=slot.pid)
+            self._end_confused(slot)
             return events
         if ended:
             self._selector.unregister(slot.reports)
             if slot.state is not SlotState.DYING:
                 slot.kill(self._clock.monotonic_s(), timed_out=False)
         return events
+
+    def _end_confused(self, slot: Slot) -> None:
+        slot.kill(self._clock.monotonic_s(), timed_out=False)
+        self._selector.unregister(slot.reports)
 
     def _hear(self, slot: Slot, line: bytes) -> list[PoolEvent]:
         if slot.state is SlotState.DYING:

@@ -1,0 +1,148 @@
+"""SIGHUP at any moment and in any number costs no work; standard streams may be missing."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.acceptance.conftest import Bench, Daemon
+
+PICTURES = 8
+STORM_S = 0.25
+
+
+def configuration(bench: Bench, *, settle_s: float = 0.2, max_pixels: int = 100_000_000) -> Path:
+    """A file for the bench's folders."""
+    config = bench.root / "cutoutd.toml"
+    draft = config.with_suffix(".new")
+    draft.write_text(
+        f"[service]\nstate_dir = {json.dumps(str(bench.root / 'state'))}\nmin_free_disk_mb = 0\n"
+        f"[pool]\nmax_pixels = {max_pixels}\n"
+        f'[[folder]]\nname = "hot"\ninput = {json.dumps(str(bench.input))}\n'
+        f"output = {json.dumps(str(bench.output))}\nsettle_s = {settle_s}\npoll_interval_s = 0.5\n",
+        encoding="utf-8",
+    )
+    draft.rename(config)
+    return config
+
+
+class Storm:
+    """SIGHUP four times a second, each after a change of the configuration or none."""
+
+    def __init__(self, daemon: Daemon, before_each: Callable[[], object]) -> None:
+        self._daemon = daemon
+        self._before_each = before_each
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._blow)
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _blow(self) -> None:
+        while not self._over.wait(STORM_S):
+            self._before_each()
+            self._daemon.process.send_signal(signal.SIGHUP)
+            self.count += 1
+
+
+def lines(bench: Bench, event: str) -> int:
+    """How often something was logged."""
+    return (bench.root / "log").read_text(encoding="utf-8").count(f'"event": "{event}"')
+
+
+def changes(bench: Bench, what: str) -> Iterator[object]:
+    """Another configuration each time."""
+    for number in itertools.count():
+        match what:
+            case "nothing":
+                yield None
+            case "a folder's setting":
+                yield configuration(bench, settle_s=0.2 + number % 2 / 10)
+            case "what workers are told":
+                yield configuration(bench, max_pixels=100_000_000 + number % 2)
+
+
+@pytest.mark.parametrize("what", ["nothing", "a folder's setting", "what workers are told"])
+def test_a_storm_of_hangups_holds_up_no_work(bench: Bench, start: Callable[..., Daemon], what: str) -> None:
+    """Four a second, from before the first picture to the last; a reload that changes nothing does nothing."""
+    daemon = start("--config", configuration(bench))
+    bench.wait_for(lambda: lines(bench, "worker.ready") > 0, "a worker")
+    changed = changes(bench, what)
+    with Storm(daemon, lambda: next(changed)) as storm:
+        for number in range(PICTURES):
+            bench.drop(f"{number}.jpg", number)
+        bench.wait_for(
+            lambda: sum(one.endswith(".json") for one in bench.results()) == PICTURES, "all of them"
+        )
+    assert storm.count > PICTURES / 4
+    assert daemon.end() == 0
+    assert "folder.standing" in (bench.root / "log").read_text(encoding="utf-8")
+    if what == "nothing":
+        assert lines(bench, "reload.done") == 0
+        assert lines(bench, "reload.unchanged") > 0
+        assert lines(bench, "folder.standing") == 1
+
+
+def test_a_hangup_in_the_first_moments_does_not_kill(bench: Bench, start: Callable[..., Daemon]) -> None:
+    """From the first line of the program on; it is a reload then, and nothing has changed."""
+    daemon = start("--config", configuration(bench))
+    process = daemon.process
+    loaded = f"/proc/{process.pid}/status"
+    bench.wait_for(lambda: is_blocked(loaded), "the program to begin")
+    while lines(bench, "daemon.started") == 0:
+        process.send_signal(signal.SIGHUP)
+        assert process.poll() is None
+        time.sleep(0.01)
+    bench.drop("a.jpg")
+    bench.wait_for(lambda: "a.png.json" in bench.results(), "the picture")
+    assert daemon.end() == 0
+
+
+def is_blocked(status: str) -> bool:
+    """Whether a process has SIGHUP wait, from the kernel."""
+    with open(status, encoding="ascii") as file:  # noqa: PTH123 -- of /proc
+        mask = next(line for line in file if line.startswith("SigBlk:")).split()[1]
+    return bool(int(mask, 16) & 1 << (signal.SIGHUP - 1))
+
+
+@pytest.mark.parametrize(
+    ("command", "closed"),
+    [("run", ">&-"), ("run", "2>&-"), ("run", "<&- >&- 2>&-"), ("cut", ">&- 2>&-"), ("status", ">&- 2>&-")],
+)
+def test_a_command_whose_streams_were_closed_does_its_work(bench: Bench, command: str, closed: str) -> None:
+    """What it would have said is lost, and nothing else."""
+    if command == "status":
+        assert bench.once().returncode == 0
+    bench.drop("b.jpg", 1)
+    arguments = {
+        "run": ["run", *bench.pair(), "--once"],
+        "cut": ["cut", str(bench.input / "b.jpg"), "-o", str(bench.output)],
+        "status": ["status", *bench.pair()],
+    }[command]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *bench.command(*arguments)],
+        env=bench.environment,
+        cwd=bench.root,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    if command != "status":
+        assert "b.png" in bench.results()
