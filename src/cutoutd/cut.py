@@ -48,6 +48,7 @@ class NamedFiles:
     """In a watcher's place: what is to be cut was said at the start."""
 
     has_settled = True
+    is_identified = True
     failure: BaseException | None = None
     roots: tuple[tuple[int, int], ...] = ()
     turns = 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,3 +43,44 @@ def test_a_shot_under_a_name_that_was_used_before_gets_a_result_of_its_own(
     bench.wait_for(lambda: not first.exists(), "the second shot's end")
     assert (bench.output / "DSC_9999.png").read_bytes() == kept
     assert daemon.end() == 0
+
+
+def test_a_folder_that_is_called_otherwise_is_the_same_folder(
+    bench: Bench, start: Callable[..., Any]
+) -> None:
+    """Two names are swapped and reloaded, then one is changed and the daemon restarted: nothing is cut again."""
+    places = {
+        name: {"input": os.fspath(bench.root / f"in-{name}"), "output": os.fspath(bench.root / f"out-{name}")}
+        for name in ("n0", "n1")
+    }
+    for number, name in enumerate(places):
+        (bench.root / f"in-{name}").mkdir()
+        bench.drop(f"../in-{name}/n.jpg", hue=number)
+    configuration = configured(bench, *({"name": name, **places[name]} for name in places))
+    daemon = start("--config", configuration)
+
+    def done() -> list[str]:
+        return sorted(path.relative_to(bench.root).as_posix() for path in bench.root.glob("out-*/*.png"))
+
+    bench.wait_for(lambda: len(done()) == len(places), "both results")
+    before = {name: (bench.root / name).stat() for name in done()}
+    configured(bench, {"name": "n1", **places["n0"]}, {"name": "n0", **places["n1"]})
+    daemon.process.send_signal(signal.SIGHUP)
+    bench.drop("../in-n0/new.jpg", hue=2)
+    bench.wait_for(lambda: "out-n0/new.png" in done(), "the result of a new picture")
+    assert daemon.end() == 0
+    configured(bench, {"name": "shoes", **places["n0"]}, {"name": "n0", **places["n1"]})
+    again = start("--config", configuration)
+    bench.drop("../in-n0/newer.jpg", hue=3)
+    bench.wait_for(lambda: "out-n0/newer.png" in done(), "the result of another new picture")
+    bench.drop("../in-n0/n.jpg", hue=3)
+    first = before["out-n0/n.png"].st_mtime_ns
+    bench.wait_for(
+        lambda: (bench.root / "out-n0/n.png").stat().st_mtime_ns != first, "the next version's result"
+    )
+    assert again.end() == 0
+    assert done() == ["out-n0/n.png", "out-n0/new.png", "out-n0/newer.png", "out-n1/n.png"]
+    assert (bench.root / "out-n1/n.png").stat() == before["out-n1/n.png"]
+    listed = bench.call("jobs", "--config", configuration, "--json")
+    jobs = json.loads(listed.stdout)["jobs"]
+    assert {(job["folder"], job["state"]) for job in jobs} == {("shoes", "done"), ("n0", "done")}

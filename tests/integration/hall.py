@@ -128,6 +128,7 @@ class Watched:
         self.failure: BaseException | None = None
         self.starts = 0
         self.has_settled = True
+        self.is_identified = True
         self.roots: tuple[tuple[int, int], ...] = ()
         self.looked_at: list[str] = []
         self.turns = 1

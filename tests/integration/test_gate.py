@@ -117,6 +117,7 @@ def test_a_folder_moved_in_the_configuration_is_a_new_one(tmp_path: Path, journa
     open_once(folder_in(tmp_path), journal)
     (tmp_path / "elsewhere").mkdir()
     gate = gate_of(folder_in(tmp_path, input=str(tmp_path / "elsewhere")), journal)
+    assert gate.check() is None
     assert gate.is_first_start
     assert gate.check() is None
 

@@ -13,6 +13,7 @@ from cutoutd.errors import StorageError
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.decisions import Decision
 from cutoutd.journal.reader import Reader
+from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.records import Records
 from tests.integration.parts import JPEG, NAME
 from tests.integration.share import Share
@@ -155,7 +156,10 @@ def test_what_was_published_under_another_form_is_adopted(
     desk = make(output=str(mount("windows").mount / "out"))
     desk.deliver("10:30/a?.jpg", NEW)
     records = Records(
-        NAME, output=desk.folder.output, sidecar_dir=None, renditions=desk.folder.recipe().renditions
+        FolderIdentity(NAME),
+        output=desk.folder.output,
+        sidecar_dir=None,
+        renditions=desk.folder.recipe().renditions,
     )
     assert [(one.path, [result.path for result in one.published]) for one in records] == [
         ("10:30/a?.jpg", ["10_30/a_.png"])

@@ -18,6 +18,7 @@ from cutoutd.intake.scan import look
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.adopted import Adopted
 from cutoutd.logs import get
+from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.records import Records
 from cutoutd.settings.choices import Originals
 
@@ -41,10 +42,19 @@ class Adoption:
         folder: its settings.
         rules: which names it takes.
         acceptance: the journal's memory of versions.
+        identity: by which its records are known; by its name alone, if none is given.
     """
 
-    def __init__(self, folder: Folder, *, rules: Rules, acceptance: Acceptance) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        *,
+        rules: Rules,
+        acceptance: Acceptance,
+        identity: FolderIdentity | None = None,
+    ) -> None:
         self._folder = folder
+        self._identity = identity or FolderIdentity(folder.name)
         self._root = os.fspath(folder.input)
         self._rules = rules
         self._acceptance = acceptance
@@ -65,7 +75,7 @@ class Adoption:
         folder = self._folder
         records = iter(
             Records(
-                folder.name,
+                self._identity,
                 output=folder.output,
                 sidecar_dir=folder.sidecar_dir,
                 renditions=folder.recipe().renditions,

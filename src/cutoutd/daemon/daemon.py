@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Job
     from cutoutd.pool.local import LocalPool
     from cutoutd.pool.partition import Partition
+    from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder, Settings
 
 FIRST_LOOK_S: Final = 2.0
@@ -315,6 +316,7 @@ class Daemon:
             state_dir=self._state.path,
             tenancy=tenancy,
             overlaps=self._overlaps,
+            configured=self._configured,
         )
         watcher = Watcher(
             folder,
@@ -331,7 +333,7 @@ class Daemon:
             folder,
             journal=self._journal,
             publisher=publisher,
-            provenance=self._provenance(folder),
+            provenance=self._provenance(folder, publisher),
             clock=self._clock,
             run=self._state.run,
             tell=self._results.append,
@@ -349,6 +351,9 @@ class Daemon:
             keeper=Keeper(folder.name, tenancy, lost=watcher.check_again),
         )
 
+    def _configured(self) -> Mapping[str, str]:
+        return {folder.name: os.fspath(folder.input) for folder in self._reloader.settings.folder}
+
     def _retention(self, folder: Folder) -> Retention | None:
         keep_days = self._reloader.settings.service.keep_history_days
         if keep_days == 0:
@@ -361,7 +366,7 @@ class Daemon:
             clock=self._clock,
         )
 
-    def _provenance(self, folder: Folder) -> Provenance:
+    def _provenance(self, folder: Folder, publisher: Publisher) -> Provenance:
         # One for each, since a folder may come back with other settings while the run goes on.
         model = self._shelf.get(self._reloader.settings.model_of(folder))
         return Provenance(
@@ -369,6 +374,7 @@ class Daemon:
             settings_sha256={folder.name: settings_sha256(folder, model.name)},
             worker=lambda: self._pool.facts if self._pool is not None else None,
             clock=self._clock,
+            marker=lambda: publisher.identity.marker,
         )
 
     def _wait_for_first_looks(self) -> None:

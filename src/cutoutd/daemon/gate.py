@@ -11,6 +11,7 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.daemon.identity import Known, New, identify
 from cutoutd.daemon.standing import Watching
 from cutoutd.durable import make_directory
 from cutoutd.errnos import READ_ONLY
@@ -20,6 +21,7 @@ from cutoutd.journal.folders import FolderMemory
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from cutoutd.daemon.overlaps import Overlaps
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from cutoutd.intake.filesystems import Mode
     from cutoutd.intake.tenancy import Tenancy
     from cutoutd.journal.folders import Folders
+    from cutoutd.publish.identity import FolderIdentity
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
 
@@ -47,6 +50,7 @@ class Gate:
         state_dir: its disk must have room as well.
         tenancy: this machine's hold on the folder.
         overlaps: the places of all folders.
+        configured: the inputs of all folders of the configuration, by name.
 
     Attributes:
         mode: how the folder can be watched; valid once ``check`` found it open.
@@ -68,6 +72,7 @@ class Gate:
         state_dir: Path,
         tenancy: Tenancy,
         overlaps: Overlaps,
+        configured: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._folder = folder
         self._memory = memory
@@ -76,9 +81,9 @@ class Gate:
         self._state_dir = state_dir
         self._tenancy = tenancy
         self._overlaps = overlaps
+        self._configured = configured
         self._recalled = memory.recall(folder.name)
-        if self._recalled is not None and self._recalled.input != os.fspath(folder.input):
-            self._recalled = None  # the folder was moved in the configuration: another folder of that name
+        self._is_identified = False
         self.is_first_start = self._recalled is None
         self.first_run_us = memory.first_run_us(folder.name) if self.is_first_start else None
         self._seen: FolderMemory | None = None
@@ -95,6 +100,16 @@ class Gate:
         if self._folder.settle_s is not None:
             return self._folder.settle_s
         return 5.0 if self.mode is not None and self.mode.network else 1.0
+
+    @property
+    def identity(self) -> FolderIdentity:
+        """By which the folder's records are known."""
+        return self._publisher.identity
+
+    @property
+    def is_identified(self) -> bool:
+        """Whether it is known which folder this is."""
+        return self._is_identified
 
     @property
     def took_over(self) -> bool:
@@ -117,8 +132,7 @@ class Gate:
         mode = filesystems.watch_mode(root)
         self.waits_for_owner = False
         # Before anything is written there: the place may be another folder's.
-        closed = self.look_around() or self._compare(root, marker.find(root, network=mode.network))
-        closed = closed or self._hold(root)
+        closed = self.look_around() or self._find(root, network=mode.network) or self._hold(root)
         if closed is not None:
             return closed
         for place in (self._folder.output, self._folder.sidecar_dir, self._folder.originals_dir):
@@ -165,6 +179,35 @@ class Gate:
             found.append((status.st_dev, status.st_ino))
         return found, None
 
+    def _find(self, root: str, *, network: bool) -> tuple[Watching, str] | None:
+        found = marker.find(root, network=network)
+        self._identify(root, found)
+        return self._compare(root, found)
+
+    def _identify(self, root: str, found: marker.Found) -> None:
+        """Find out, once, which of the folders that the journal knows this one is: a marker tells, and no name does."""
+        if self._is_identified:
+            return
+        recalled = self._memory.recall(self._folder.name)
+        verdict = identify(
+            self._folder.name,
+            root,
+            found.uuid,
+            recalled=recalled,
+            known=self._memory.marked(found.uuid) if found.uuid else self._memory.at(root),
+            configured=self._configured(),
+        )
+        match verdict:
+            case Known(name=name) if name != self._folder.name:
+                self._memory.relabel(name, self._folder.name)
+                self._log.info("folder.renamed", before=name)
+            case New(sets_aside=True):
+                self._memory.set_aside(self._folder.name)
+        self._recalled = self._memory.recall(self._folder.name) if isinstance(verdict, Known) else None
+        self.is_first_start = self._recalled is None
+        self.first_run_us = self._memory.first_run_us(self._folder.name) if self.is_first_start else None
+        self._is_identified = True
+
     def _compare(self, root: str, found: marker.Found) -> tuple[Watching, str] | None:
         recalled = self._recalled
         remembered = marker.Remembered(
@@ -185,6 +228,7 @@ class Gate:
                     raise
                 aside = True  # the journal's memory has to do
         self._seen = FolderMemory(input=root, marker=name, device=found.device, aside=aside)
+        self._publisher.identity.found(name, self._memory.labels(name))
         return None
 
     def remember(self) -> None:

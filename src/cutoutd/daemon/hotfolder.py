@@ -69,6 +69,10 @@ class Intake(Protocol):
         """All that can be taken now has been taken."""
 
     @property
+    def is_identified(self) -> bool:
+        """It is known which folder it is, whatever it was called before."""
+
+    @property
     def roots(self) -> tuple[tuple[int, int], ...]:
         """What the workers are bound to, device and inode; something else where they have to be bound anew."""
 

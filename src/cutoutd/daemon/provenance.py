@@ -32,6 +32,7 @@ class Provenance:
         settings_sha256: for each folder by name, of the settings that decide what a cutout looks like.
         worker: what the workers say of themselves.
         clock: for the time a job was given up.
+        marker: UUID of the folder's marker; empty where that is not known.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Provenance:
         settings_sha256: Mapping[str, str],
         worker: Callable[[], WorkerFacts | None],
         clock: Clock,
+        marker: Callable[[], str] = str,
     ) -> None:
         self._model = model
         self._settings_sha256 = settings_sha256
         self._worker = worker
         self._clock = clock
+        self._marker = marker
         self._version = version("cutoutd")
 
     def sidecar_facts(self, job: Job, cut: Cut) -> SidecarFacts:
@@ -56,6 +59,7 @@ class Provenance:
         return SidecarFacts(
             job=job.id,
             folder=job.folder,
+            marker=self._marker(),
             route=_route(plan),
             egress=egress,
             path=job.path,
@@ -87,6 +91,7 @@ class Provenance:
         return FailureFacts(
             job=job.id,
             folder=job.folder,
+            marker=self._marker(),
             path=job.path,
             bytes=job.size,
             mtime_ns=job.mtime_ns,

@@ -75,6 +75,7 @@ class Roster:
         self._leaving: list[HotFolder] = []
         self._stopped: set[HotFolder] = set()
         self._unseen: dict[HotFolder, list[Job]] = {}  # and what was being published when it began
+        self._unknown: dict[HotFolder, list[Job]] = {}  # it is not known yet which folder it is
 
     @classmethod
     def of(cls, journal: Journal, folders: Mapping[str, HotFolder]) -> Roster:
@@ -128,6 +129,7 @@ class Roster:
         self._waiting = {name: folder for name, folder in by_name.items() if name not in self.active}
         for folder in self._leaving:
             self._unseen.pop(folder, None)
+            self._unknown.pop(folder, None)
         return (
             [name for name in by_name if name not in known],
             [name for name, folder in by_name.items() if known.get(name, folder) != folder],
@@ -187,18 +189,31 @@ class Roster:
                 self._leaving.remove(folder)
                 self._stopped.discard(folder)
         taken = {folder.folder.name for folder in self._leaving}
-        free = [settings for name, settings in self._waiting.items() if name not in taken]
+        places = {
+            folder.folder.input for folder in self._leaving
+        }  # it may be the same folder under another name
+        free = [
+            settings
+            for name, settings in self._waiting.items()
+            if name not in taken and settings.input not in places
+        ]
         if free:
             self._begin(free)
-        for folder in [folder for folder in self._unseen if folder.intake.turns]:
+        # One that was looked at and is not there is waited for by nobody, but what it left is taken up when it is.
+        self._unknown |= {folder: jobs for folder, jobs in self._unseen.items() if folder.intake.turns}
+        self._unseen = {folder: jobs for folder, jobs in self._unseen.items() if folder not in self._unknown}
+        for folder in [folder for folder in self._unknown if folder.intake.is_identified]:
             self._guard.run(f"what {folder.folder.name} left", partial(self._take_up, folder), None)
 
     def _take_up(self, folder: HotFolder) -> None:
         """Have finished what earlier runs left; not before it was looked at: another machine may have it by now."""
         undisposed = self._journal.queue.undisposed(folder.folder.name)
         decided = self._journal.decisions.pending(folder.folder.name)
-        for job in self._unseen.pop(folder):
-            folder.delivery.repair(job)
+        for job in self._unknown.pop(folder):
+            # Read again: its folder may have had another name when this one began.
+            job_now = self._journal.queue.publishing(job.id)
+            if job_now is not None and job_now.folder == folder.folder.name:
+                folder.delivery.repair(job_now)
         folder.delivery.sweep(self._dead)
         for job in undisposed:
             folder.delivery.dispose(job)
@@ -218,7 +233,7 @@ class Roster:
         if job is None:
             return False
         folder = self.active.get(job.folder)
-        if folder is not None and folder not in self._unseen:
+        if folder is not None and folder not in {*self._unseen, *self._unknown}:
             folder.delivery.decide(job)
         return True
 
@@ -235,7 +250,7 @@ class Roster:
                 continue  # it waits, and is tried again
             del self._waiting[settings.name]
             self.active[settings.name] = folder
-            self._unseen[folder] = [job for job in unfinished if job.folder == settings.name]
+            self._unseen[folder] = unfinished
         self._has_begun = True
 
     def _start(self, settings: Folder) -> HotFolder:

@@ -87,7 +87,7 @@ class Watcher:
         self._wake_supervisor = wake
         self._once = once
         self._retention = retention
-        self._adoption = Adoption(folder, rules=rules, acceptance=acceptance)
+        self._adoption = Adoption(folder, rules=rules, acceptance=acceptance, identity=gate.identity)
         self._log = get(folder=folder.name)
         self._arrivals: Arrivals | None = None
         self._watch: Watch | None = None
@@ -122,6 +122,11 @@ class Watcher:
             return standing.watching is not Watching.STARTING
         at_rest = not self._requests and not self._asked.is_set() and self._turning_since_s is None
         return at_rest and standing.scanned and standing.settling == len(standing.held_up)
+
+    @property
+    def is_identified(self) -> bool:
+        """Whether it is known which folder it is."""
+        return self._gate.is_identified
 
     @property
     def roots(self) -> tuple[tuple[int, int], ...]:

@@ -239,6 +239,11 @@ class Acceptance:
             if one is not None and (one.size, one.mtime_ns) == (version.size, version.mtime_ns):
                 one.is_open = True
 
+    def reread(self) -> None:
+        """Folders have other names: what is held in memory is read anew when it is asked for."""
+        with self._lock:
+            self._newest.clear()
+
     def drop(self, folder: str, paths: Iterable[str]) -> None:
         """Sources whose rows were removed."""
         known = self._known(folder)

@@ -6,15 +6,29 @@ It draws no conclusion from them; `cutoutd.intake.marker` does.
 from __future__ import annotations
 
 import os
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cutoutd.clock import Clock
     from cutoutd.journal.store import Store
 
 FIRST_RUN: Final = "first-run/"
 """Begins the names of facts about folders, which a rebuilt journal has of the lost one."""
+
+_TABLES: Final = {
+    "job": "folder",
+    "name": "folder",
+    "output": "folder",
+    "published": "folder",
+    "folder": "name",
+}
+"""Where a folder's name stands."""
+
+_DIGITS: Final = 8  # of a marker, which tell a folder that was set aside from another of its name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,11 +49,18 @@ class FolderMemory:
 
 
 class Folders:
-    """The folders in the journal."""
+    """The folders in the journal.
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    Args:
+        store: the journal's file.
+        clock: for the time of a first run.
+        renamed: called when folders are known under other names.
+    """
+
+    def __init__(self, store: Store, clock: Clock, renamed: Callable[[], None] = lambda: None) -> None:
         self._store = store
         self._clock = clock
+        self._renamed = renamed
 
     def recall(self, name: str) -> FolderMemory | None:
         """What is remembered; None at the first start."""
@@ -84,3 +105,58 @@ class Folders:
                 ),
             )
             self._store.write("DELETE FROM fact WHERE name = ?", (f"{FIRST_RUN}{name}",))
+            self._label(memory.marker, name)
+
+    def marked(self, marker: str) -> dict[str, str]:
+        """The folders that had a marker when they were last healthy: input by name."""
+        rows = self._store.rows("SELECT name, input FROM folder WHERE marker = ?", (marker,))
+        return {row["name"]: os.fsdecode(row["input"]) for row in rows}
+
+    def at(self, place: str) -> dict[str, str]:
+        """The folders that had an input when they were last healthy: input by name."""
+        rows = self._store.rows("SELECT name, input FROM folder WHERE input = ?", (os.fsencode(place),))
+        return {row["name"]: os.fsdecode(row["input"]) for row in rows}
+
+    def labels(self, marker: str) -> frozenset[str]:
+        """What a folder is, or was, called."""
+        rows = self._store.rows("SELECT name FROM label WHERE marker = ?", (marker,))
+        return frozenset(str(row["name"]) for row in rows)
+
+    def relabel(self, before: str, after: str) -> None:
+        """What is known of one folder is known under another name from now on, in one transaction.
+
+        Another folder that has the name is set aside; see `set_aside`. What was parked because the old name is not in the
+        configuration is queued again.
+        """
+        with self._store.transaction():
+            self._set_aside_within(after)
+            self._rename_within(before, after)
+            self._store.write(
+                "UPDATE job SET state = 'queued' WHERE folder = ? AND state = 'parked'", (after,)
+            )
+        self._renamed()
+
+    def set_aside(self, name: str) -> None:
+        """A name is another folder's now: what is known of the one that had it waits under a name of its own."""
+        with self._store.transaction():
+            self._set_aside_within(name)
+        self._renamed()
+
+    def _set_aside_within(self, name: str) -> None:
+        memory = self.recall(name)
+        marker = memory.marker if memory is not None else str(uuid.uuid4())
+        aside = f"{name}~{marker[:_DIGITS]}"
+        self._rename_within(name, aside)
+        self._store.write(
+            "UPDATE job SET state = 'parked' WHERE folder = ? AND state IN ('queued', 'retry')", (aside,)
+        )
+
+    def _rename_within(self, before: str, after: str) -> None:
+        for table, column in _TABLES.items():
+            self._store.write(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (after, before))  # noqa: S608 -- ours
+        memory = self.recall(after)
+        if memory is not None:
+            self._label(memory.marker, before)
+
+    def _label(self, marker: str, name: str) -> None:
+        self._store.write("INSERT OR IGNORE INTO label (marker, name) VALUES (?, ?)", (marker, name))

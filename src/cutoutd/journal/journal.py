@@ -48,7 +48,7 @@ class Journal:
         self.history = History(self.store, clock, self.acceptance)
         self.queue = Queue(self.store, clock, run)
         self.names = Names(self.store)
-        self.folders = Folders(self.store, clock)
+        self.folders = Folders(self.store, clock, self.acceptance.reread)
         self.commands = Commands(self.store, clock)
         self.decisions = Decisions(self.store)
         self.runs = Runs(self.store, clock, run)

@@ -201,6 +201,11 @@ class Queue:
         if state in (JobState.GONE, JobState.FAILED):
             self._take_other_recording(job)
 
+    def publishing(self, job: int) -> Job | None:
+        """A job whose results are being given their names; None if they are not."""
+        row = self._store.row("SELECT * FROM job WHERE id = ? AND state = 'publishing'", (job,))
+        return job_from_row(row) if row is not None else None
+
     def count_open(self) -> int:
         """How many jobs are still to be done, over all folders."""
         row = self._store.row(

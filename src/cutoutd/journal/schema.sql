@@ -9,6 +9,13 @@ CREATE TABLE folder (
     first_run_us INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- What folders are, or were, called: a folder is its marker, its name a label.
+CREATE TABLE label (
+    marker TEXT NOT NULL,
+    name   TEXT NOT NULL,
+    PRIMARY KEY (marker, name)
+) WITHOUT ROWID;
+
 -- One row per version of a source; the newest of each source carries newest = 1.
 CREATE TABLE job (
     id            INTEGER PRIMARY KEY,

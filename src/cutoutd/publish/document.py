@@ -61,6 +61,12 @@ def read(entry: Entry, schema: str) -> dict[str, Any] | None:
     return document if isinstance(document, dict) and document.get("schema") == schema else None
 
 
+def marker_of(document: Mapping[str, Any]) -> str:
+    """UUID of the marker of the folder that a document is about; empty if it does not say so."""
+    marker = document.get("folder_id")
+    return marker if isinstance(marker, str) else ""
+
+
 def path_fields(path: str) -> dict[str, str]:
     """A path as fields of a document."""
     if not _SURROGATES.search(path):

@@ -1,11 +1,12 @@
 """What a picture that could not be cut leaves in the output folder: ``failed/IMG_0001.jpg.error.json``.
 
-Schema ``cutoutd.error/1``: schema, job, folder, source {path, [path_bytes], bytes, mtime, [mtime_ns], [sha256]}, code, title, cause, advice,
+Schema ``cutoutd.error/1``: schema, job, folder, [folder_id], source {path, [path_bytes], bytes, mtime, [mtime_ns], [sha256]}, code, title, cause, advice,
 attempts, at. It is there as long as the failure stands. This module must not touch the original.
 """
 
 from __future__ import annotations
 
+import itertools
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from cutoutd.errnos import NO_WAY
 from cutoutd.publish.document import (
     encode,
+    marker_of,
     microseconds,
     path_fields,
     read,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from cutoutd.jobs import Failure
     from cutoutd.publish.directories import Directories
+    from cutoutd.publish.identity import FolderIdentity
     from cutoutd.publish.refusals import Refusals
     from cutoutd.publish.staging import Staging
     from cutoutd.tree import Entry
@@ -48,6 +51,7 @@ class FailureFacts:
 
     Attributes:
         path: of the source in the folder's input, with ``/`` between parts.
+        marker: UUID of the folder's marker; empty where it has none.
         bytes, mtime_ns: the version of the source, as accepted.
         sha256: of the source, if it could be read.
         attempts: how often the job was begun.
@@ -63,6 +67,7 @@ class FailureFacts:
     failure: Failure
     attempts: int
     at_us: int
+    marker: str = ""
 
 
 def compose_failure(facts: FailureFacts) -> bytes:
@@ -73,6 +78,7 @@ def compose_failure(facts: FailureFacts) -> bytes:
         "schema": SCHEMA,
         "job": facts.job,
         "folder": facts.folder,
+        **({"folder_id": facts.marker} if facts.marker else {}),
         "source": {
             **path_fields(facts.path),
             "bytes": facts.bytes,
@@ -95,6 +101,7 @@ class FailureRecord:
 
     Attributes:
         folder, path: the source.
+        marker: UUID of the folder's marker; empty if it does not say so.
         bytes, mtime_ns: the version of the source.
         failure: code, title, cause and advice, as JSON gave them.
         at_us: UTC microseconds; 0 if it does not say so in a way that can be read.
@@ -106,6 +113,7 @@ class FailureRecord:
     mtime_ns: int
     failure: Mapping[str, str]
     at_us: int
+    marker: str = ""
 
 
 def read_failure(entry: Entry) -> FailureRecord | None:
@@ -126,6 +134,7 @@ def read_failure(entry: Entry) -> FailureRecord | None:
             mtime_ns=true_ns(source, "mtime"),
             failure={key: str(document[key]) for key in ("code", "title", "cause", "advice")},
             at_us=microseconds(document.get("at")),
+            marker=marker_of(document),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
@@ -135,7 +144,7 @@ class Failures:
     """The records of failures in one folder's output.
 
     Args:
-        folder: its name.
+        identity: the folder's.
         output: its output folder, absolute.
         staging: of this run, in the output folder.
         directories: of this folder.
@@ -147,7 +156,7 @@ class Failures:
     def __init__(
         self,
         *,
-        folder: str,
+        identity: FolderIdentity,
         output: Path,
         staging: Staging,
         directories: Directories,
@@ -155,7 +164,7 @@ class Failures:
         permissions: Permissions = DEFAULT_PERMISSIONS,
         portable: bool = False,
     ) -> None:
-        self._folder = folder
+        self._identity = identity
         self._output = output
         self._tree = Tree(output)
         self._staging = staging
@@ -192,7 +201,7 @@ class Failures:
         )
 
     def _names(self, source: str) -> tuple[str, ...]:
-        return failure_names(self._folder, source, portable=self._portable)
+        return failure_names(self._identity.name, source, portable=self._portable)
 
     def _give_name(self, name: str, path: str, source: str) -> bool:
         """Give a record its name; False if a stranger's file has it."""
@@ -232,7 +241,7 @@ class Failures:
                     continue
                 with suppress(PermissionError), self._tree.find(path) as entry:
                     record = read_failure(entry) if entry is not None else None
-                    if record is not None and record.folder == self._folder:
+                    if record is not None and self._identity.owns(record.folder, record.marker):
                         yield record
 
     def clear(self, source: str) -> bool:
@@ -243,7 +252,9 @@ class Failures:
         """
         cleared = False
         with storage_faults(self._output):
-            for path in failure_names(self._folder, source):  # whatever the setting was when it was written
+            # Whatever the setting was when it was written, and whatever the folder was called.
+            names = (failure_names(name, source) for name in sorted(self._identity.names))
+            for path in dict.fromkeys(itertools.chain.from_iterable(names)):
                 if self._clear(path, source):
                     self._directories.sync([(self._tree, path.rpartition("/")[0])])
                     cleared = True
@@ -270,7 +281,7 @@ class Failures:
         try:
             return (
                 document is not None
-                and document["folder"] == self._folder
+                and self._identity.owns(str(document["folder"]), marker_of(document))
                 and true_path(document["source"]) == source
             )
         except (KeyError, TypeError, ValueError):

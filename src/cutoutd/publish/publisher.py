@@ -32,6 +32,7 @@ from cutoutd.publish.faults import (
     TargetTakenError,
     storage_faults,
 )
+from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.naming import Form
 from cutoutd.publish.plan import Move, Plan, Publication, Recovery, Verdict
 from cutoutd.publish.refusals import Refusals
@@ -77,7 +78,7 @@ class Publisher:
         permissions: Permissions = DEFAULT_PERMISSIONS,
         portable: bool = False,
     ) -> None:
-        self._folder = folder
+        self.identity = FolderIdentity(folder)
         self._output = output
         self._tree = Tree(output)
         self._sidecars = sidecar_dir or output
@@ -92,7 +93,7 @@ class Publisher:
             Refusals(sidecar_dir, self._sidecar_staging) if sidecar_dir else self._refusals
         )
         self.failures = Failures(
-            folder=folder,
+            identity=self.identity,
             output=output,
             staging=self.staging,
             directories=self._directories,
@@ -101,7 +102,7 @@ class Publisher:
             portable=portable,
         )
         self.reviews = Reviews(
-            folder=folder,
+            identity=self.identity,
             output=output,
             sidecars=self._sidecars,
             staging=self.staging,
@@ -320,7 +321,7 @@ class Publisher:
         """Names for the results that get one, and a warning for each that gets none."""
         facts = publication.facts
         targets = Targets(
-            folder=self._folder,
+            identity=self.identity,
             source=facts.path,
             output=self._output,
             sidecars=self._sidecars,

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.publish.failures import FailureRecord
+    from cutoutd.publish.identity import FolderIdentity
     from cutoutd.publish.sidecar import SidecarRecord
 
 MAX_OUTPUTS: Final = 64  # of one sidecar; a folder has a few renditions
@@ -85,16 +86,21 @@ class Records:
     """The records of one folder.
 
     Args:
-        folder: its name; others' records are passed over.
+        identity: the folder's; others' records are passed over.
         output: its output folder, absolute.
         sidecar_dir: where its sidecars lie, if not beside the results.
         renditions: by which a result's name tells what it is.
     """
 
     def __init__(
-        self, folder: str, *, output: Path, sidecar_dir: Path | None, renditions: Sequence[Rendition]
+        self,
+        identity: FolderIdentity,
+        *,
+        output: Path,
+        sidecar_dir: Path | None,
+        renditions: Sequence[Rendition],
     ) -> None:
-        self._folder = folder
+        self._identity = identity
         self._output = output
         self._sidecars = sidecar_dir or output
         self._renditions = renditions
@@ -127,11 +133,11 @@ class Records:
         except Exception as error:
             if is_expected(error):
                 raise
-            report(get(folder=self._folder), error, over="a record", path=str(path))
+            report(get(folder=self._identity.name), error, over="a record", path=str(path))
             return None
 
     def _of_failure(self, said: FailureRecord) -> Record | None:
-        if said.folder != self._folder or not _is_path(said.path):
+        if not self._identity.owns(said.folder, said.marker) or not _is_path(said.path):
             return None
         return Record(
             path=said.path,
@@ -142,7 +148,11 @@ class Records:
         )
 
     def _of_sidecar(self, said: SidecarRecord) -> Record | None:
-        if said.folder != self._folder or not _is_path(said.path) or not _SHA256.fullmatch(said.sha256):
+        if (
+            not self._identity.owns(said.folder, said.marker)
+            or not _is_path(said.path)
+            or not _SHA256.fullmatch(said.sha256)
+        ):
             return None
         if not 0 < len(said.outputs) <= MAX_OUTPUTS:
             return None

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from cutoutd.jobs import Published
     from cutoutd.publish.directories import Directories
+    from cutoutd.publish.identity import FolderIdentity
+    from cutoutd.publish.sidecar import SidecarRecord
     from cutoutd.publish.staging import Staging
     from cutoutd.publish.writing import Sink
     from cutoutd.tree import Entry
@@ -62,7 +64,7 @@ class Reviews:
     """The doubtful results of one folder.
 
     Args:
-        folder: its name.
+        identity: the folder's.
         output: its output folder, absolute.
         sidecars: where sidecars lie, absolute.
         staging: of this run.
@@ -70,9 +72,15 @@ class Reviews:
     """
 
     def __init__(
-        self, *, folder: str, output: Path, sidecars: Path, staging: Staging, directories: Directories
+        self,
+        *,
+        identity: FolderIdentity,
+        output: Path,
+        sidecars: Path,
+        staging: Staging,
+        directories: Directories,
     ) -> None:
-        self._folder = folder
+        self._identity = identity
         self._output = output
         self._tree = Tree(output)
         self._sidecars = Tree(sidecars)
@@ -132,7 +140,10 @@ class Reviews:
 
     def _is_sidecar(self, entry: Entry, *, source: str) -> bool:
         record = read_sidecar(entry)
-        return record is not None and (record.folder, record.path) == (self._folder, source)
+        return record is not None and self._is_of(record, source)
+
+    def _is_of(self, record: SidecarRecord, source: str) -> bool:
+        return record.path == source and self._identity.owns(record.folder, record.marker)
 
     def _document(self, source: str, sha256: str, shown: Sequence[Published]) -> dict[str, Any] | None:
         for one in shown:
@@ -141,7 +152,8 @@ class Reviews:
                 if (
                     entry is not None
                     and record is not None
-                    and (record.folder, record.path, record.sha256) == (self._folder, source, sha256)
+                    and self._is_of(record, source)
+                    and record.sha256 == sha256
                 ):
                     return read(entry, SCHEMA)
         return None

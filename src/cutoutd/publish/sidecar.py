@@ -2,7 +2,7 @@
 
 Schema ``cutoutd.sidecar/1``, fields in this order (docs/sidecar.md explains each)::
 
-    schema, job, folder, route
+    schema, job, folder, [folder_id], route
     source           {path, [path_bytes], bytes, sha256, mtime, [mtime_ns], width, height, format, orientation}
     outputs          [{path, [path_bytes], bytes, sha256, width, height, format}]
     model            {name, sha256, provider}
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from cutoutd.publish.document import (
     encode,
+    marker_of,
     microseconds,
     path_fields,
     read,
@@ -71,6 +72,7 @@ class SidecarFacts:
     Attributes:
         job: the journal's id.
         folder: name of the folder.
+        marker: UUID of the folder's marker; empty where it has none.
         route: how it was cut; ``local`` means that nothing left this machine.
         egress: what left it, to whom and why; None with ``local``.
         path: of the source in the folder's input, with ``/`` between parts.
@@ -98,6 +100,7 @@ class SidecarFacts:
     warnings: tuple[str, ...]
     accepted_us: int
     egress: Mapping[str, object] | None = None
+    marker: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +110,7 @@ class SidecarRecord:
     Attributes:
         job: the id it had in the journal of that time.
         folder, path: the source.
+        marker: UUID of the folder's marker; empty if it does not say so.
         bytes, mtime_ns, sha256: the version of the source.
         outputs: path in the folder's output, and SHA-256.
         published_us: UTC microseconds; 0 if it does not say so in a way that can be read.
@@ -122,6 +126,7 @@ class SidecarRecord:
     outputs: Mapping[str, str]
     published_us: int
     model: str = ""
+    marker: str = ""
 
 
 def compose(
@@ -149,6 +154,7 @@ def compose(
         "schema": SCHEMA,
         "job": facts.job,
         "folder": facts.folder,
+        **({"folder_id": facts.marker} if facts.marker else {}),
         "route": facts.route,
         "source": {
             **path_fields(facts.path),
@@ -223,6 +229,7 @@ def read_sidecar(entry: Entry) -> SidecarRecord | None:
             outputs={true_path(output): str(output["sha256"]) for output in document["outputs"]},
             published_us=microseconds(document.get("published_at")),
             model=model_name(document),
+            marker=marker_of(document),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.publish.digest import Found
+    from cutoutd.publish.identity import FolderIdentity
     from cutoutd.publish.refusals import Refusals
 
 
@@ -76,7 +77,7 @@ class Targets:
     """The choice of names for the results of one version of one source.
 
     Args:
-        folder: name of the folder.
+        identity: the folder's.
         source: path of the source in its input.
         output: the output folder, absolute.
         sidecars: the folder for sidecars, absolute; the output folder if they lie beside the results.
@@ -90,7 +91,7 @@ class Targets:
     def __init__(
         self,
         *,
-        folder: str,
+        identity: FolderIdentity,
         source: str,
         output: Path,
         sidecars: Path,
@@ -99,7 +100,8 @@ class Targets:
         refusals: tuple[Refusals, Refusals],
         known: Collection[str] | None,
     ) -> None:
-        self._source = (folder, source)
+        self._identity = identity
+        self._source = source
         self._known = known
         self._output = output
         self._sidecars = sidecars
@@ -195,7 +197,8 @@ class Targets:
             self._refusals[1].try_name(path)
         is_ours = (
             record is not None
-            and (record.folder, record.path) == self._source
+            and record.path == self._source
+            and self._identity.owns(record.folder, record.marker)
             and (
                 self._known is None
                 or record.sha256 in self._known
