@@ -149,6 +149,7 @@ class HostedServer:
     Attributes:
         seen: every request, in order of arrival.
         always: what it does when `next` has said nothing.
+        price: of a picture, whatever its size; None: as remove.bg charges.
         charged: credits so far.
         connections: that were made.
         most_at_once: requests it had at the same time.
@@ -173,6 +174,7 @@ class HostedServer:
         self.megapixels_per_minute = megapixels_per_minute
         self.retry_after = retry_after
         self.always = Behaviour.GOOD
+        self.price: float | None = None
         self.seen: list[Seen] = []
         self.charged = 0.0
         self.connections = 0
@@ -392,6 +394,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {}
         if seen.path.startswith("/v1.0/removebg"):
             price = 0.25 if seen.fields["size"] == "preview" else 1.0
+            price = price if service.price is None else service.price
             service.charge(price)
             headers = {"X-Credits-Charged": f"{price:g}", "X-Width": str(width), "X-Height": str(height)}
         if behaviour is Behaviour.TORN:

@@ -66,7 +66,7 @@ def test_an_edit_without_a_reload_and_then_a_storm_of_reloads_fails_nothing(
         shop.config.write_text(text if number % 2 else both, encoding="utf-8")
         daemon.process.send_signal(signal.SIGHUP)
         shop.bench.wait_for(
-            lambda: (shop.bench.root / "log").read_bytes().count(b"configuration.reloaded") > number,  # noqa: B023 -- called at once
+            lambda: (shop.bench.root / "log").read_bytes().count(b"reload.done") > number,  # noqa: B023 -- called at once
             "a reload",
         )
     shop.bench.wait_for(lambda: set(shop.states().values()) == {"done"}, "all cutouts")

@@ -55,12 +55,14 @@ def office(
     document = {"hosted": keys, "folder": [folder]}
     settings = assemble(document, Overrides(values={}, problems={}), origin="", base=None)
     clock = clock or Clock()
+    opened = ledger(places.root / "ledger.sqlite", create=True)
+    host = settings.hosted.address.authority
     return Office(
         settings=settings,
         configuration=uploads_sha256(settings),
         places=places,
-        ledger=ledger(places.root / "ledger.sqlite", create=True),
-        budget=Budget(settings),
+        ledger=opened,
+        budget=Budget(settings, opened.prices(settings.hosted.provider.value, host, clock.now_us())),
         route=Route(clock, megapixels_per_minute=0, at_once=1),
         courier=Courier(settings.hosted, clock),
         provider=contract or provider_of(settings.hosted, None),

@@ -163,7 +163,7 @@ def test_no_limit_is_ever_overrun(
 ) -> None:
     """Neither the whole nor a folder's, with what is under way counted."""
     a = {"route": "hosted"} | ({} if own is None else {"max_credits_per_day": own})
-    budget = Budget(settings({"max_credits_per_day": limit}, a=a, b={"route": "hosted"}))
+    budget = Budget(settings({"max_credits_per_day": limit}, a=a, b={"route": "hosted"}), {})
     used = {"a": 0.0, "b": 0.0}
     for (folder, cost), ends in zip(costs, finish, strict=False):
         if not budget.reserve(folder, cost):
@@ -176,7 +176,7 @@ def test_no_limit_is_ever_overrun(
 
 def test_what_was_not_charged_is_free_again() -> None:
     """A refusal costs nothing, and what was charged counts instead of what was expected."""
-    budget = Budget(settings({"max_credits_per_day": 1}, a={"route": "hosted"}))
+    budget = Budget(settings({"max_credits_per_day": 1}, a={"route": "hosted"}), {})
     assert not budget.reserve("a", 1.0)
     assert "1 are spent or under way" in budget.reserve("a", 1.0)
     budget.release("a", 1.0, 0.0)
@@ -188,7 +188,7 @@ def test_what_was_not_charged_is_free_again() -> None:
 
 def test_a_free_server_that_charges_after_all_is_stopped() -> None:
     """Its owner allowed no credits."""
-    budget = Budget(settings({}, a={"route": "hosted"}))
+    budget = Budget(settings({}, a={"route": "hosted"}), {})
     assert not budget.reserve("a", 0.0)
     budget.release("a", 0.0, 1.0)
     assert "allows 0 credits a day, 1 are spent" in budget.reserve("a", 0.0)

@@ -13,6 +13,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 
 from cutoutd import egress
 from cutoutd.egress import Outcome, Reply
+from cutoutd.hosted.budget import Start
 from cutoutd.hosted.cargo import AlteredError, Cargo
 from cutoutd.hosted.courier import Courier
 from cutoutd.hosted.known import known_reply
@@ -31,6 +32,8 @@ FAULTS: Final = 5
 
 MAX_FAULTS: Final = 20
 """And after so many, whatever it did with others: more than an hour, and each costs an upload."""
+
+_PRICE_S: Final = 0.1
 
 _backoff = wait_random_exponential(multiplier=1, max=300, min=0.25)
 _offline_backoff = wait_random_exponential(multiplier=0.5, max=30, min=0.25)  # a cable is plugged in again
@@ -127,10 +130,39 @@ class Course:
             cargo.close()
 
     def _once(self, cargo: Cargo, leave: Leave) -> Reply:
-        megapixels = upload_of(self.request).pixels / 1e6
+        cost = self._begun(leave)
+        price: float | None = None
+        try:
+            sending = self._slotted(cargo, leave)
+            try:
+                return self._sent(sending, leave)
+            finally:
+                sending.slot.give_back()
+                self._charged += sending.charged
+                price = sending.price
+        finally:
+            self.office.budget.ended(cost, price)
+
+    def _begun(self, leave: Leave) -> float:
+        """Wait until it may be sent as far as prices are known; returns the credits it is expected to cost.
+
+        Raises:
+            PostponedError: pictures cost more than was expected, and what was set aside for this one does not suffice.
+        """
+        cost = self.office.price(self.request)
+        while (start := self.office.budget.begin(self.request.folder, cost)) is not Start.NOW:
+            if start is Start.NOT:
+                raise PostponedError
+            leave.nap(_PRICE_S)
+        return cost
+
+    def _slotted(self, cargo: Cargo, leave: Leave) -> Sending:
         while (slot := self.office.route.slot()) is None:
             leave.check()
-        sending = Sending(office=self.office, request=self.request, cargo=cargo, leave=leave, slot=slot)
+        return Sending(office=self.office, request=self.request, cargo=cargo, leave=leave, slot=slot)
+
+    def _sent(self, sending: Sending, leave: Leave) -> Reply:
+        megapixels = upload_of(self.request).pixels / 1e6
         try:
             while pause_s := self.office.route.enter(megapixels):
                 leave.nap(pause_s)
@@ -140,9 +172,6 @@ class Course:
             if error.is_offline:
                 self.office.route.refund(megapixels)
             raise
-        finally:
-            slot.give_back()
-            self._charged += sending.charged
 
     def _is_to_blame(self, _: RetryCallState) -> bool:
         return self._faults >= (FAULTS if self._others_are_cut else MAX_FAULTS)

@@ -29,6 +29,7 @@ _VERSION: Final = 1
 _BUSY_TIMEOUT_S: Final = 10.0
 _PAGE: Final = 1000
 _DAY_US: Final = 86_400_000_000
+_PRICES_US: Final = 30 * _DAY_US
 
 # What an upload counts in a budget: what the provider said, or else what it was expected to cost, unless it is
 # known to have come to nothing.
@@ -321,6 +322,16 @@ class Ledger:
             row["folder"]: Spent(uploads=row["uploads"], bytes=row["sent"], credits=row["credits"])
             for row in rows
         }
+
+    def prices(self, provider: str, host: str, now_us: int) -> dict[float, float]:
+        """The highest price of the last 30 days, by the price that was expected; of pictures that were cut."""
+        with self._refusals():
+            rows = self._connection.execute(
+                "SELECT expected, MAX(COALESCE(credits, expected)) AS highest FROM upload "
+                "WHERE began_us >= ? AND outcome = 'ok' AND provider = ? AND host = ? GROUP BY expected",
+                (now_us - _PRICES_US, provider, host),
+            ).fetchall()
+        return {row["expected"]: row["highest"] for row in rows}
 
     def all(self) -> Iterator[dict[str, Any]]:
         """Every upload, the oldest first, as its columns and ``counted``, the credits it counts in a budget.

@@ -86,12 +86,13 @@ def run(
         left_open = ledger.close_left_open(_KILLED)
         if left_open:
             logs.get().warning("hosted.unknown", uploads=left_open, why=_KILLED)
+        host = settings.hosted.address.authority
         office = Office(
             settings=settings,
             configuration=uploads_sha256(settings),
             places=places,
             ledger=ledger,
-            budget=Budget(settings),
+            budget=Budget(settings, ledger.prices(settings.hosted.provider.value, host, clock.now_us())),
             route=Route(
                 clock,
                 megapixels_per_minute=settings.hosted.megapixels_per_minute,

@@ -80,6 +80,7 @@ class Sending:
         slot: held until the answer is there.
         row: in the ledger; None before anything leaves.
         charged: credits that it counts, once it is over.
+        price: what a picture of its kind costs, as far as this one has shown; None if it has not.
     """
 
     office: Office
@@ -89,6 +90,7 @@ class Sending:
     slot: Slot
     row: int | None = None
     charged: float = 0.0
+    price: float | None = None
     _is_closed: bool = False
     _began_us: int = 0
     _began_s: float = 0.0
@@ -262,6 +264,7 @@ class Sending:
         closing = self._closing(End.OK, answer, body=question.body, reply_sha256=sha256, reply_bytes=size)
         if closing.credits is None:
             self.charged = office.price(request)
+        self.price = self.charged
         is_kept = bool(self.charged) and office.replies.keeps
         key = key_of(office, request, question.options)
         if is_kept:
@@ -283,7 +286,7 @@ class Sending:
     def _unknown(self, cause: str, closing: Closing) -> Reply:
         """It has the picture, and we have no whole answer: only a person may send it again."""
         if closing.credits is None:
-            self.charged = self.office.price(self.request)
+            self.charged = self.office.budget.price(self.office.price(self.request))
         self._close(
             Closing(
                 end=End.UNKNOWN,
@@ -317,6 +320,7 @@ class Sending:
         """The end by an answer; what it charged counts from now on."""
         charged = verdict.credits_of(answer)
         self.charged = charged or 0.0
+        self.price = charged or None  # nothing charged for what was not cut says nothing
         return Closing(
             end=end,
             status=answer.status,

@@ -1,0 +1,47 @@
+"""A service that charges more than was expected, several pictures at once, and a limit of money."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from cutoutd.egress import Outcome
+from tests.hosted_server import HostedServer
+from tests.integration.uploading import PATIENCE_S, Station, picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_higher_price_than_expected_is_paid_once(tmp_path: Path) -> None:
+    """Budget 1.0, expected 0.25, charged 1.0, four at once: one credit is spent, and the folder says what it takes."""
+    hosted = {"max_credits_per_day": "1.0", "concurrency": "4", "timeout_s": "30.0"}
+    with HostedServer(delay_s=0.3) as server, Station(tmp_path, server.url, hosted=hosted) as station:
+        server.price = 1.0
+        requests = [station.request(picture(number)) for number in range(6)]
+        station.start()
+        end_s = time.monotonic() + PATIENCE_S
+        while "this takes 1" not in station.told()["folders"]["tagged"]["why"]:
+            assert time.monotonic() < end_s, station.told()
+            time.sleep(0.05)
+        assert server.charged == 1.0
+        assert sum(not station.is_waiting(one) for one in requests) == 1
+
+
+def test_a_price_that_is_known_from_an_earlier_run_is_counted_on(tmp_path: Path) -> None:
+    """The ledger says what the like cost: two of three fit, and are under way at once."""
+    hosted = {"max_credits_per_day": "3.0", "concurrency": "4", "timeout_s": "30.0"}
+    with HostedServer(delay_s=0.5) as server, Station(tmp_path, server.url, hosted=hosted) as station:
+        server.price = 1.0
+        first = station.request(picture(1))
+        station.start()
+        assert station.reply(first).outcome is Outcome.OK
+        assert station.stop() == 0
+        others = [station.request(picture(number)) for number in (2, 3, 4)]
+        station.start()
+        end_s = time.monotonic() + PATIENCE_S
+        while sum(not station.is_waiting(one) for one in others) < 2:
+            assert time.monotonic() < end_s, station.told()
+            time.sleep(0.05)
+        time.sleep(0.5)  # a third would be under way by now
+        assert (server.charged, len(server.seen), server.most_at_once) == (3.0, 3, 2)

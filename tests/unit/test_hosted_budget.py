@@ -1,0 +1,102 @@
+"""A price that is higher than expected costs one picture more than the limit, never one for each upload at once."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cutoutd.hosted.budget import Budget, Start
+from cutoutd.settings.assembly import assemble
+from cutoutd.settings.environment import Overrides
+
+
+def budget(limit: float, prices: dict[float, float] | None = None) -> Budget:
+    """One with a limit, for one folder."""
+    folder = {"name": "a", "input": "/in", "output": "/out", "route": "hosted"}
+    document = {"hosted": {"enabled": True, "max_credits_per_day": limit}, "folder": [folder]}
+    settings = assemble(document, Overrides(values={}, problems={}), origin="", base=None)
+    return Budget(settings, prices or {})
+
+
+def test_before_a_price_was_seen_one_picture_finds_it_out() -> None:
+    """The others have their credits set aside, and wait."""
+    made = budget(10)
+    for _ in range(3):
+        assert not made.reserve("a", 0.25)
+    assert made.begin("a", 0.25) is Start.NOW
+    assert made.begin("a", 0.25) is Start.LATER
+    made.ended(0.25, 0.25)
+    made.release("a", 0.25, 0.25)
+    assert [made.begin("a", 0.25) for _ in range(2)] == [Start.NOW, Start.NOW]
+
+
+def test_a_price_that_was_seen_lately_is_believed() -> None:
+    """The ledger has it: nobody waits."""
+    made = budget(10, {0.25: 0.25})
+    for _ in range(3):
+        assert not made.reserve("a", 0.25)
+        assert made.begin("a", 0.25) is Start.NOW
+
+
+def test_what_is_set_aside_counts_at_the_highest_price_that_was_seen() -> None:
+    """Four at once, expected at 0.25 and charged 1.0: one is paid, and the limit is reached."""
+    made = budget(1.0)
+    for _ in range(4):
+        assert not made.reserve("a", 0.25)
+    assert made.begin("a", 0.25) is Start.NOW
+    made.ended(0.25, 1.0)
+    made.release("a", 0.25, 1.0)
+    for _ in range(3):
+        assert made.begin("a", 0.25) is Start.NOT
+        made.release("a", 0.25, 0.0)
+    assert "this takes 1" in made.reserve("a", 0.25)
+
+
+def test_after_a_surprise_one_at_a_time_is_sent_until_the_expectation_is_right() -> None:
+    """The second price is the expected one: from then on as many as before."""
+    made = budget(100, {1.0: 1.0})
+    for _ in range(4):
+        assert not made.reserve("a", 1.0)
+    assert made.begin("a", 1.0) is Start.NOW
+    made.ended(1.0, 2.0)
+    assert made.begin("a", 1.0) is Start.NOW
+    assert made.begin("a", 1.0) is Start.LATER
+    made.ended(1.0, 2.0)
+    assert [made.begin("a", 1.0) for _ in range(2)] == [Start.NOW, Start.NOW]
+
+
+def test_an_upload_of_which_nothing_came_says_nothing_about_prices() -> None:
+    """A refusal that cost nothing does not make the next one cheap, nor sure."""
+    made = budget(10)
+    for _ in range(2):
+        assert not made.reserve("a", 1.0)
+    assert made.begin("a", 1.0) is Start.NOW
+    made.ended(1.0, None)
+    assert made.begin("a", 1.0) is Start.NOW
+    assert made.begin("a", 1.0) is Start.LATER
+
+
+@given(
+    limit=st.floats(0.25, 50),
+    price=st.floats(0.0, 20),
+    at_once=st.integers(1, 16),
+)
+def test_a_constant_surprise_costs_one_picture_more_than_the_limit_at_most(
+    limit: float, price: float, at_once: int
+) -> None:
+    """Whatever is charged in place of 0.25, and however many would go at once."""
+    made = budget(limit)
+    spent, ready = 0.0, 0
+    for _ in range(100):
+        while ready < at_once and not made.reserve("a", 0.25):
+            ready += 1
+        started = [made.begin("a", 0.25) for _ in range(ready)]
+        for start in started:
+            if start is Start.NOT:
+                made.release("a", 0.25, 0.0)
+            elif start is Start.NOW:
+                made.ended(0.25, price)
+                made.release("a", 0.25, price)
+                spent += price
+        ready = started.count(Start.LATER)
+    assert spent <= max(limit, price) + 1e-6
