@@ -6,7 +6,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.jobs import Format, Published, Quality, Rendition, SourceFacts, Staged
+from cutoutd.jobs import Failure, Format, Published, Quality, Rendition, SourceFacts, Staged
+from cutoutd.publish.failures import FailureFacts
 from cutoutd.publish.plan import Publication
 from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.sidecar import ModelFacts, RuntimeFacts, SidecarFacts
@@ -183,3 +184,18 @@ def facts(source: str, job: int = 1) -> SidecarFacts:
 def digest(data: bytes) -> str:
     """SHA-256, hex."""
     return hashlib.sha256(data).hexdigest()
+
+
+def failure(source: str, cause: str = "cut short") -> FailureFacts:
+    """What is said of a picture that could not be cut."""
+    return FailureFacts(
+        job=3,
+        folder=FOLDER,
+        path=source,
+        bytes=1,
+        mtime_ns=1,
+        sha256=None,
+        failure=Failure(code="Picture", title="t", cause=cause, advice="a", permanent=True),
+        attempts=1,
+        at_us=0,
+    )

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.errors import StorageError
-from cutoutd.jobs import Failure, Format, Rendition
+from cutoutd.jobs import Format, Rendition
 from cutoutd.publish.directories import Directories
-from cutoutd.publish.failures import FailureFacts
 from cutoutd.publish.faults import NameRefusedError, ResultLostError, TargetTakenError
 from cutoutd.publish.originals import Originals, Outcome, delete_original
 from cutoutd.publish.staging import STAGING_NAME, Staging, sweep
 from cutoutd.publish.writing import Permissions, Sink, write_whole
 from cutoutd.settings.choices import OnConflict
 from cutoutd.tree import Entry, Tree
-from tests.integration.publishing import World, digest
+from tests.integration.publishing import World, digest, failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -345,25 +344,11 @@ def test_results_belong_to_whom_the_folder_says(tmp_path: Path) -> None:
     assert stat.S_IMODE(shared.publisher.staging.directory.stat().st_mode) == 0o700
 
 
-def _failure(source: str, cause: str = "cut short") -> FailureFacts:
-    return FailureFacts(
-        job=3,
-        folder="shop",
-        path=source,
-        bytes=1,
-        mtime_ns=1,
-        sha256=None,
-        failure=Failure(code="Picture", title="t", cause=cause, advice="a", permanent=True),
-        attempts=1,
-        at_us=0,
-    )
-
-
 def test_a_failure_leaves_a_record_until_it_is_over(world: World) -> None:
     """A later one takes its place; clearing it twice does no harm."""
     failures = world.publisher.failures
-    assert failures.publish(_failure("sub/a.jpg")) == "failed/sub/a.jpg.error.json"
-    assert failures.publish(_failure("sub/a.jpg", "no picture")) == "failed/sub/a.jpg.error.json"
+    assert failures.publish(failure("sub/a.jpg")) == "failed/sub/a.jpg.error.json"
+    assert failures.publish(failure("sub/a.jpg", "no picture")) == "failed/sub/a.jpg.error.json"
     ((name, content),) = world.everything().items()
     assert (name, json.loads(content)["cause"]) == ("failed/sub/a.jpg.error.json", "no picture")
     assert (failures.clear("sub/a.jpg"), failures.clear("sub/a.jpg")) == (True, False)
@@ -377,16 +362,16 @@ def test_a_record_spares_files_that_are_not_its_own(world: World) -> None:
     target.parent.mkdir()
     target.write_bytes(THEIRS)
     failures = world.publisher.failures
-    own = failures.publish(_failure("a.jpg"))
+    own = failures.publish(failure("a.jpg"))
     assert own.startswith("failed/a.jpg~")
-    assert failures.publish(_failure("a.jpg")) == own
+    assert failures.publish(failure("a.jpg")) == own
     assert failures.clear("a.jpg")
     (world.output / own).write_bytes(THEIRS)
-    last = failures.publish(_failure("a.jpg"))
+    last = failures.publish(failure("a.jpg"))
     assert failures.clear("a.jpg")
     (world.output / last).write_bytes(THEIRS)
     with pytest.raises(NameRefusedError, match="all of them"):
-        failures.publish(_failure("a.jpg"))
+        failures.publish(failure("a.jpg"))
     assert not failures.clear("a.jpg")
     assert world.everything() == {"failed/a.jpg.error.json": THEIRS, own: THEIRS, last: THEIRS}
     assert world.staged() == []

@@ -1,0 +1,93 @@
+"""Removes or replaces one file of a folder as the daemon does, as a process of its own: strace slows it down or kills it.
+
+    python -m tests.integration.taking_away DEED ROOT
+
+Deeds: ``delete`` and ``move`` of an original, ``replace`` of a result, ``record`` of a failure, ``review`` that is over.
+It may be run again after it was killed, and then finishes what it began.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from cutoutd.jobs import Published
+from cutoutd.publish.faults import ResultLostError, TargetTakenError
+from cutoutd.publish.originals import Originals, delete_original
+from cutoutd.publish.plan import Plan, Verdict
+from cutoutd.tree import Tree
+from tests.integration.publishing import World, digest, failure
+
+CUT, SAVED, NEW = b"what was cut", b"saved by another program", b"new cutout"
+SOURCE = "shoot/a.jpg"
+TARGETS = {
+    "delete": f"in/{SOURCE}",
+    "move": f"in/{SOURCE}",
+    "replace": "out/shoot/a.png",
+    "record": f"out/failed/{SOURCE}.error.json",
+    "review": "out/review/shoot/a.png",
+}
+"""The file that another program saves at the wrong moment."""
+
+
+def prepare(deed: str, root: Path) -> None:
+    """What there is before the deed."""
+    for place in ("in/shoot", "kept"):
+        (root / place).mkdir(parents=True)
+    (root / "in" / SOURCE).write_bytes(CUT)
+    world = World(root, run="run-0")
+    match deed:
+        case "replace":
+            world.publish(SOURCE, CUT)
+        case "record":
+            world.publisher.failures.publish(failure(SOURCE))
+        case "review":
+            world.publish(SOURCE, CUT, review=True)
+    world.publisher.close()
+
+
+def carry_out(deed: str, root: Path) -> None:
+    """Do it, or finish it."""
+    inputs = Tree(root / "in")
+    match deed:
+        case "delete":
+            delete_original(inputs, SOURCE, digest(CUT))
+        case "move":
+            Originals(root / "kept", "run-1").move(inputs, SOURCE, digest(CUT), job=1)
+        case "replace":
+            _replace(root)
+        case "record":
+            records = World(root).publisher.failures
+            try:
+                records.publish(failure(SOURCE, "again"))
+            except TargetTakenError:
+                records.publish(failure(SOURCE, "again"))
+        case "review":
+            path = "review/shoot/a.png"
+            shown = [Published(rendition=0, path=path, sha256=digest(CUT), review=True)]
+            World(root).publisher.reviews.clear(SOURCE, shown)
+
+
+def _replace(root: Path) -> None:
+    """As a delivery does it, with a file for a journal."""
+    world, plan_file = World(root), root / "plan.json"
+    world.published[SOURCE] = (Published(rendition=0, path="shoot/a.png", sha256=digest(CUT), review=False),)
+    if plan_file.exists():
+        plan = Plan.from_json(plan_file.read_text())
+        if world.publisher.recover(plan).verdict is Verdict.FINISHED:
+            return
+    while True:
+        plan = world.plan(world.results(SOURCE, [NEW], job=2))
+        draft = root / "draft"
+        draft.write_text(plan.to_json())
+        draft.rename(plan_file)
+        try:
+            world.publisher.carry_out(plan)
+        except (TargetTakenError, ResultLostError):
+            world.publisher.abandon(plan)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    carry_out(sys.argv[1], Path(sys.argv[2]))

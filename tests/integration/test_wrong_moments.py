@@ -1,0 +1,187 @@
+"""Another program saves a file while it is being removed or replaced: at each system call in between, and with kills.
+
+A file that was never cut, and one that somebody retouched, is never lost; and what was begun is finished.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.errors import StorageError
+from cutoutd.publish.originals import Outcome, delete_original
+from cutoutd.publish.verified import PRIVATE
+from cutoutd.tree import Tree
+from tests.integration.publishing import digest
+from tests.integration.taking_away import CUT, SAVED, TARGETS, carry_out, prepare
+from tests.integration.tools import need
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEEDS = tuple(TARGETS)
+CALLS = "?renameat,renameat2,linkat,unlinkat"
+_SLOW_US = 400_000
+_SCRIPT = "tests.integration.taking_away"
+
+
+class Slowed:
+    """A deed under strace, which stops for a while before one of its calls.
+
+    Args:
+        deed: which.
+        root: its place, prepared.
+        faults: for strace.
+    """
+
+    def __init__(self, deed: str, root: Path, *faults: str) -> None:
+        self._log = root / "calls"
+        words = [word for fault in faults for word in ("-e", f"inject={fault}")]
+        command = ["strace", "-f", "-qq", "-o", str(self._log), "-e", f"trace={CALLS}", *words]
+        self._running = subprocess.Popen([*command, sys.executable, "-B", "-m", _SCRIPT, deed, str(root)])
+
+    def stop_before(self, place: int) -> int:
+        """Wait until it stops before the call that comes at this place among all; returns its process id."""
+        end_s = time.monotonic() + 60.0
+        while self._running.poll() is None and time.monotonic() < end_s:
+            *ended, last = self._log.read_text().split("\n") if self._log.exists() else [""]
+            if len(ended) == place and last:
+                return int(last.split()[0])
+            time.sleep(0.01)  # strace tells nobody
+        pytest.fail(f"it does not come to call {place}")
+
+    def end(self) -> int:
+        """Wait for its end; its exit status."""
+        return self._running.wait(60.0)
+
+    def calls(self) -> list[tuple[str, str]]:
+        """Its calls: the name, and all that was said of it."""
+        lines = self._log.read_text().splitlines()
+        return [(match[1], line) for line in lines if (match := re.match(r"\d+ +(\w+)\(", line))]
+
+
+def straight(deed: str, root: Path) -> list[tuple[int, str, int, str]]:
+    """The calls of a deed that nothing disturbs: place among all, name, use of that name, and what is said of it."""
+    prepare(deed, root)
+    slowed = Slowed(deed, root)
+    assert slowed.end() == 0
+    uses: Counter[str] = Counter()
+    found = []
+    for place, (name, line) in enumerate(slowed.calls()):
+        uses[name] += 1
+        found.append((place, name, uses[name], line))
+    assert len(found) >= 2
+    return found
+
+
+@pytest.fixture
+def rooms(tmp_path: Path) -> Path:
+    """A place with a directory for each try."""
+    need("strace")
+    return tmp_path
+
+
+def save(target: Path, how: str) -> None:
+    """What other programs do: write aside and rename, or write over it."""
+    if how == "renamed in":
+        draft = target.with_name(".draft")
+        draft.write_bytes(SAVED)
+        draft.rename(target)
+    else:
+        target.write_bytes(SAVED)
+
+
+def visible(root: Path) -> dict[str, bytes]:
+    """Every file that a person sees, by its path."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for place in ("in", "out", "kept")
+        for path in (root / place).rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    }
+
+
+def is_tidy(root: Path) -> bool:
+    """Nothing is left under a private or a staged name."""
+    return not [path for path in root.rglob("*") if PRIVATE in path.name or path.suffix == ".original"]
+
+
+@pytest.mark.parametrize("how", ["renamed in", "written over"])
+@pytest.mark.parametrize("deed", DEEDS)
+def test_what_is_saved_at_the_wrong_moment_is_not_lost(rooms: Path, deed: str, how: str) -> None:
+    """Before each call that renames, links or removes, one try each."""
+    for place, name, use, line in straight(deed, rooms / "straight"):
+        root = rooms / str(place)
+        prepare(deed, root)
+        slowed = Slowed(deed, root, f"{name}:delay_enter={_SLOW_US}:when={use}")
+        slowed.stop_before(place)
+        save(root / TARGETS[deed], how)
+        assert slowed.end() == 0
+        assert SAVED in visible(root).values(), line
+        assert is_tidy(root), line
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_deed_that_is_killed_is_finished_by_the_next_start(rooms: Path, deed: str) -> None:
+    """Before each call; what another program saved before that start stays, and is not taken for what was to go."""
+    calls = straight(deed, rooms / "straight")
+    wanted = visible(rooms / "straight")
+    for place, name, use, line in calls:
+        left, saved = rooms / f"left-{place}", rooms / f"saved-{place}"
+        for root in (left, saved):
+            prepare(deed, root)
+            assert Slowed(deed, root, f"{name}:signal=SIGKILL:when={use}").end() != 0
+        carry_out(deed, left)
+        assert _alike(visible(left), wanted), line
+        assert is_tidy(left), line
+        save(saved / TARGETS[deed], "renamed in")
+        carry_out(deed, saved)
+        assert visible(saved)[TARGETS[deed]] == SAVED, line
+        assert is_tidy(saved), line
+
+
+def _alike(found: dict[str, bytes], wanted: dict[str, bytes]) -> bool:
+    """The same files with the same bytes, but for the times in documents."""
+    plain = re.compile(rb'"(job|publish|total|published_at)": [^\n]*')
+    return {name: plain.sub(b"", data) for name, data in found.items()} == {
+        name: plain.sub(b"", data) for name, data in wanted.items()
+    }
+
+
+@pytest.mark.parametrize("deed", ["delete", "move", "review"])
+def test_a_kill_before_a_saved_file_has_its_name_back_loses_nothing(rooms: Path, deed: str) -> None:
+    """It was saved before the file was set aside, and lies under the private name: the next start gives it back."""
+    prepare(deed, rooms)
+    private = f'{PRIVATE}{TARGETS[deed].rpartition("/")[2]}"'
+    place, name, use, _ = next(call for call in straight(deed, rooms / "straight") if private in call[3])
+    slowed = Slowed(deed, rooms, f"{name}:delay_enter={_SLOW_US}:when={use}..{use + 1}")
+    slowed.stop_before(place)
+    save(rooms / TARGETS[deed], "renamed in")
+    os.kill(slowed.stop_before(place + 1), signal.SIGKILL)
+    assert slowed.end() != 0
+    assert SAVED not in visible(rooms).values()
+    carry_out(deed, rooms)
+    assert visible(rooms)[TARGETS[deed]] == SAVED
+    assert is_tidy(rooms)
+
+
+def test_an_original_that_another_program_has_open_for_writing_waits(tmp_path: Path) -> None:
+    """What that writes would be lost with it."""
+    prepare("delete", tmp_path)
+    with (
+        (tmp_path / "in/shoot/a.jpg").open("r+b"),
+        pytest.raises(StorageError, match="open for writing"),
+    ):
+        delete_original(Tree(tmp_path / "in"), "shoot/a.jpg", digest(CUT))
+    assert visible(tmp_path) == {"in/shoot/a.jpg": CUT}
+    disposal = delete_original(Tree(tmp_path / "in"), "shoot/a.jpg", digest(CUT))
+    assert disposal.outcome is Outcome.DELETED
+    assert visible(tmp_path) == {}
