@@ -1,0 +1,347 @@
+"""Where others may write, a link in a directory's place leads nobody out: nothing there is read, written or removed."""
+
+from __future__ import annotations
+
+import ast
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import cutoutd.publish
+from cutoutd.errors import CutoutdError, StorageError
+from cutoutd.jobs import JobState, Published
+from cutoutd.publish.faults import NameRefusedError, ResultLostError
+from cutoutd.publish.originals import Originals, Outcome, delete_original
+from cutoutd.publish.staging import STAGING_NAME
+from cutoutd.tree import Entry, Tree
+from tests.integration.parts import JPEG, NAME, until
+from tests.integration.publishing import World, digest, failure
+from tests.integration.test_delivery import NEW, Desk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.conftest import FakeClock
+
+THEIRS = b"theirs"
+
+
+@pytest.fixture
+def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
+    """Makes deliveries that have begun, and ends them."""
+    made: list[Desk] = []
+
+    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
+        made.append(Desk(tmp_path, clock, **given))
+        made[-1].delivery.start()
+        return made[-1]
+
+    yield build
+    for desk in made:
+        desk.end()
+        desk.journal.close()
+
+
+def everything(root: Path) -> dict[str, bytes | None]:
+    """All that is below a directory: bytes of files, None for others."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in root.rglob("*")
+    }
+
+
+def move_away(directory: Path, archive: Path) -> None:
+    """What a photographer does who keeps the old path working."""
+    directory.rename(archive)
+    directory.symlink_to(archive, target_is_directory=True)
+
+
+@pytest.mark.parametrize("originals", ["move", "delete"])
+@pytest.mark.parametrize("moved", ["shoot", "year/shoot"])
+def test_an_original_that_was_archived_behind_a_link_stays(
+    make: Callable[..., Desk], tmp_path: Path, originals: str, moved: str
+) -> None:
+    """Its sub-folder was moved away while it was cut, with a link left in its place."""
+    place = {"originals_dir": str(tmp_path / "originals")} if originals == "move" else {}
+    desk = make(originals=originals, **place)
+    job = desk.begin("year/shoot/a.jpg")
+    report = desk.cut(job, NEW)
+    way = desk.folder.input / "year" / "shoot"
+    move_away(way if moved == "year/shoot" else way.parent, tmp_path / "archive")
+    desk.delivery.deliver(job, report)
+    desk.settle()
+    assert desk.job(job).state is JobState.DONE
+    assert [path.read_bytes() for path in (tmp_path / "archive").rglob("a.jpg")] == [JPEG]
+    assert desk.journal.queue.undisposed(NAME) == []
+
+
+def test_an_original_that_is_still_owed_is_not_taken_through_a_link(
+    make: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """The folder for originals was away; its sub-folder was archived before that came back."""
+    desk = make(originals="move", originals_dir=str(tmp_path / "originals"))
+    (tmp_path / "originals").rmdir()
+    desk.deliver("shoot/a.jpg", NEW)
+    move_away(desk.folder.input / "shoot", tmp_path / "archive")
+    (tmp_path / "originals").mkdir()
+    desk.clock.advance(StorageError.delay_s + 1)
+    desk.poke()
+    until(lambda: not desk.journal.queue.undisposed(NAME), "the original to be given up")
+    assert (tmp_path / "archive" / "a.jpg").read_bytes() == JPEG
+    assert everything(tmp_path / "originals") == {}
+
+
+@pytest.mark.parametrize("originals", ["move", "delete"])
+def test_an_original_that_is_a_link_stays_and_so_does_what_it_leads_to(
+    tmp_path: Path, originals: str
+) -> None:
+    """Also where the bytes are those that were cut."""
+    for place in ("in", "kept", "archive"):
+        (tmp_path / place).mkdir()
+    (tmp_path / "archive" / "a.jpg").write_bytes(JPEG)
+    (tmp_path / "in" / "a.jpg").symlink_to(tmp_path / "archive" / "a.jpg")
+    inputs, sha256 = Tree(tmp_path / "in"), digest(JPEG)
+    disposal = (
+        delete_original(inputs, "a.jpg", sha256)
+        if originals == "delete"
+        else Originals(tmp_path / "kept", "run").move(inputs, "a.jpg", sha256, job=1)
+    )
+    assert disposal.outcome is Outcome.CHANGED
+    assert (tmp_path / "in" / "a.jpg").is_symlink()
+    assert (tmp_path / "archive" / "a.jpg").read_bytes() == JPEG
+
+
+def test_an_original_is_not_put_away_through_a_link(tmp_path: Path) -> None:
+    """Somebody put one into the folder for originals, where a sub-folder is mirrored."""
+    for place in ("in/shoot", "kept", "elsewhere"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "in/shoot/a.jpg").write_bytes(JPEG)
+    (tmp_path / "kept/shoot").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CutoutdError):
+        Originals(tmp_path / "kept", "run").move(Tree(tmp_path / "in"), "shoot/a.jpg", digest(JPEG), job=1)
+    assert everything(tmp_path / "in") == {"shoot": None, "shoot/a.jpg": JPEG}
+    assert everything(tmp_path / "elsewhere") == {}
+
+
+class Hostile:
+    """An output in which another user has put links to a directory of somebody's."""
+
+    def __init__(self, root: Path) -> None:
+        self.world = World(root / "ours")
+        self.victim = root / "victim"
+        for name in (
+            "a.png",
+            "a.png.json",
+            "a.jpg.error.json",
+            "run-0/1-0.png",
+            "run-1/7-0.png",
+            "shoot/a.png",
+        ):
+            path = self.victim / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(THEIRS)
+        self.before = everything(self.victim)
+
+    def link(self, name: str) -> None:
+        """Put a link in a directory's place."""
+        place = self.world.output / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.is_dir():
+            place.rename(place.with_name("moved"))
+        place.symlink_to(self.victim)
+
+    def is_spared(self) -> bool:
+        """Nothing in the victim's directory was changed, nothing came there."""
+        return everything(self.victim) == self.before
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Hostile:
+    """One."""
+    return Hostile(tmp_path)
+
+
+@pytest.mark.parametrize("linked", [STAGING_NAME, f"{STAGING_NAME}/run-1"])
+def test_nothing_is_staged_or_swept_through_a_link(hostile: Hostile, linked: str) -> None:
+    """A folder whose staging directory is a link cannot be worked on; what lies behind it stays."""
+    hostile.link(linked)
+    publisher = hostile.world.publisher
+    with pytest.raises(StorageError):
+        publisher.open()
+    with pytest.raises(StorageError):
+        publisher.try_writing()
+    with pytest.raises(OSError, match="Not a directory"):
+        publisher.staging.discard(7)
+    publisher.close()
+    publisher.sweep(frozenset({"run-0", "run-1"}))
+    assert hostile.is_spared()
+
+
+@pytest.mark.parametrize("review", [False, True])
+@pytest.mark.parametrize("linked", ["review", "review/shoot", "shoot"])
+def test_no_result_is_published_through_a_link(hostile: Hostile, linked: str, *, review: bool) -> None:
+    """The picture fails alone, with its reason; others are published."""
+    hostile.link(linked)
+    publication = hostile.world.results("shoot/a.jpg", [NEW], review=review)
+    if review == linked.startswith("review"):
+        with pytest.raises(NameRefusedError, match="something else stands"):
+            hostile.world.plan(publication)
+    else:
+        hostile.world.publisher.carry_out(hostile.world.plan(publication))
+    assert hostile.world.publish("other/b.jpg", NEW, job=2) == ("other/b.png",)
+    assert hostile.is_spared()
+
+
+@pytest.mark.parametrize("linked", ["shoot", STAGING_NAME])
+def test_a_plan_is_not_carried_out_through_a_link_that_came_meanwhile(hostile: Hostile, linked: str) -> None:
+    """Nor is it recovered or abandoned through one."""
+    world = hostile.world
+    (world.output / "shoot").mkdir()
+    plan = world.plan(world.results("shoot/a.jpg", [NEW]))
+    hostile.link(linked)
+    with pytest.raises(CutoutdError):
+        world.publisher.carry_out(plan)
+    for deed in (world.publisher.recover, world.publisher.abandon):
+        with suppress(CutoutdError):
+            deed(plan)
+    assert hostile.is_spared()
+
+
+@pytest.mark.parametrize("linked", ["failed", "failed/shoot"])
+def test_no_failure_is_recorded_read_or_cleared_through_a_link(hostile: Hostile, linked: str) -> None:
+    """It gets a name that leads through none, where there is one."""
+    failures = hostile.world.publisher.failures
+    failures.publish(failure("shoot/a.jpg"))
+    hostile.link(linked)
+    ours = {record.path for record in failures.present(lambda _: True)}
+    assert ours == ({"shoot/a.jpg"} if linked == "failed/shoot" else set())  # where that was moved to
+    if linked == "failed":
+        with pytest.raises(NameRefusedError):
+            failures.publish(failure("shoot/a.jpg"))
+    else:
+        assert failures.publish(failure("shoot/a.jpg")).count("/") == 1
+    failures.clear("shoot/a.jpg")
+    assert hostile.is_spared()
+
+
+def test_a_review_that_is_over_is_not_cleared_through_a_link(hostile: Hostile) -> None:
+    """Even where a file of the same name and bytes lies behind it."""
+    hostile.world.publish("a.jpg", THEIRS, review=True)
+    shown = [Published(rendition=0, path="review/a.png", sha256=digest(THEIRS), review=True)]
+    hostile.link("review")
+    with pytest.raises(StorageError):
+        hostile.world.publisher.reviews.clear("a.jpg", shown)
+    with pytest.raises(StorageError):
+        hostile.world.publisher.reviews.take(1, "a.jpg", "aa", shown)
+    assert hostile.is_spared()
+
+
+def test_a_root_that_is_a_link_is_the_owners_own(tmp_path: Path) -> None:
+    """The configured path itself may be one, for each place."""
+    for place in ("disk/in", "disk/ours/out", "disk/kept"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / Path(place).name).symlink_to(tmp_path / place)
+    (tmp_path / "ours").symlink_to(tmp_path / "disk" / "ours")
+    world = World(tmp_path / "ours")
+    assert world.publish("sub/a.jpg", NEW) == ("sub/a.png",)
+    (tmp_path / "in" / "a.jpg").write_bytes(JPEG)
+    disposal = Originals(tmp_path / "kept", "run").move(Tree(tmp_path / "in"), "a.jpg", digest(JPEG), job=1)
+    assert disposal.outcome is Outcome.MOVED
+    assert (tmp_path / "disk/kept/a.jpg").read_bytes() == JPEG
+
+
+@pytest.mark.parametrize("lie", ["link", "second name", "other bytes", "larger", "fifo"])
+def test_a_staged_result_that_is_not_one_whole_file_of_its_own_is_not_published(
+    world_with_result: tuple[World, Any], tmp_path: Path, lie: str
+) -> None:
+    """A worker that was taken over may leave anything there; the supervisor looks for itself."""
+    world, publication = world_with_result
+    staged = world.publisher.staging.path(publication.staged[0].name)
+    secret = tmp_path / "secret"
+    secret.write_bytes(NEW)
+    secret.chmod(0o600)
+    if lie != "larger":
+        staged.unlink()
+    match lie:
+        case "link":
+            staged.symlink_to(secret)
+        case "second name":
+            staged.hardlink_to(secret)
+        case "other bytes":
+            staged.write_bytes(NEW[::-1])
+        case "larger":
+            with staged.open("r+b") as file:
+                file.truncate(1 << 42)  # sparse: hashing it would take hours
+        case _:
+            os.mkfifo(staged)
+    with pytest.raises(ResultLostError):
+        world.plan(publication)
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert world.files() == {}
+
+
+@pytest.fixture
+def world_with_result(tmp_path: Path) -> tuple[World, Any]:
+    """A folder and one result that is staged in it."""
+    world = World(tmp_path)
+    return world, world.results("a.jpg", [NEW])
+
+
+def test_publishing_reaches_no_file_by_its_path() -> None:
+    """Each call of the system in the package names a directory by its descriptor."""
+    by_path = {
+        *(
+            "chmod",
+            "glob",
+            "hardlink_to",
+            "is_file",
+            "is_symlink",
+            "iterdir",
+            "read_bytes",
+            "read_text",
+            "rglob",
+        ),
+        *("rmdir", "samefile", "symlink_to", "touch", "walk", "write_bytes", "write_text"),
+    }
+    by_descriptor = {"dir_fd", "src_dir_fd"}
+    of_the_system = {
+        "open",
+        "unlink",
+        "remove",
+        "rename",
+        "replace",
+        "link",
+        "symlink",
+        "mkdir",
+        "stat",
+        "lstat",
+    }
+    package = Path(cutoutd.publish.__file__).parent
+    found = []
+    for module in package.glob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            name, given = node.func.attr, {keyword.arg for keyword in node.keywords}
+            is_os = isinstance(node.func.value, ast.Name) and node.func.value.id in ("os", "shutil")
+            if (is_os and name in {*of_the_system, "rmtree"} and not given & by_descriptor) or (
+                name in by_path and not (is_os and given & by_descriptor)
+            ):
+                found.append(f"{module.name}:{node.lineno}: {name}")
+    assert found == []
+
+
+def test_an_entry_without_a_directory_is_a_path(tmp_path: Path) -> None:
+    """For a worker, which writes in a directory of its own."""
+    entry = Entry.at(tmp_path / "a")
+    assert not entry.exists()
+    os.close(entry.open(os.O_CREAT | os.O_WRONLY))
+    entry.sync_directory()
+    entry.beside("a").unlink()
+    entry.unlink(missing_ok=True)
+    with pytest.raises(FileNotFoundError, match=str(entry.path)):
+        entry.unlink()
