@@ -345,3 +345,24 @@ def test_a_result_that_stays_held_fails_alone_in_the_end(
     desk.settle()
     assert (desk.job(job).state, desk.job(job).detail["failure"]["code"]) == (JobState.FAILED, "TargetHeld")
     assert (desk.files(), desk.staged()) == ({"a.png": b"first"}, [])
+
+
+def test_good_results_of_a_sub_folder_called_review_do_not_lie_among_the_doubtful_ones(
+    make: Callable[..., Desk],
+) -> None:
+    """Nor do those of one called `failed` lie among the records; a new journal knows them again."""
+    desk = make()
+    desk.deliver("review/a.jpg", NEW)
+    desk.deliver("a.jpg", NEW, review=True)
+    desk.deliver("review/b.jpg", NEW, review=True)
+    desk.deliver("Failed/c.jpg", NEW)
+    assert set(desk.files()) == {"review_/a.png", "review/a.png", "review/review/b.png", "Failed_/c.png"}
+    records = Records(
+        NAME, output=desk.folder.output, sidecar_dir=None, renditions=desk.folder.recipe().renditions
+    )
+    assert {one.path: one.review for one in records} == {
+        "review/a.jpg": False,
+        "a.jpg": True,
+        "review/b.jpg": True,
+        "Failed/c.jpg": False,
+    }

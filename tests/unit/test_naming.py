@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 
 from cutoutd.publish.naming import (
     NAME_MAX_BYTES,
+    SAFE_BYTES,
+    Form,
     candidates,
     claim_key,
     failure_names,
     fitted,
+    formed,
     numbered,
     placed,
     sidecar_name,
@@ -211,3 +214,60 @@ def test_splitting_loses_nothing(name: str) -> None:
     stem, kind = split_name(name)
     assert (f"{stem}.{kind}" if kind else stem) == name
     assert stem
+
+
+@pytest.mark.parametrize("name", ["review", "failed", "Review", "FAILED"])
+def test_a_sub_folder_of_the_input_never_meets_one_of_ours(name: str) -> None:
+    """Good results of `review/` in the input would lie among the doubtful ones, also where case makes no difference."""
+    assert placed(f"{name}/a.jpg", directory="", review=False) == f"{name}_/a.jpg"
+    assert placed(f"x/{name}/a.jpg", directory="", review=False) == f"x/{name}/a.jpg"
+    assert placed("a.jpg", directory=name, review=False) == f"{name}_/a.jpg"
+    assert placed(f"{name}/a.jpg", directory="", review=True) == f"review/{name}/a.jpg"
+    assert placed(name, directory="", review=False) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "portable"),
+    [
+        ("a 10:30.png", "a 10_30.png"),
+        ('<>:"|?*\\.png', "________.png"),
+        ("dot.", "dot_"),
+        ("space ", "space_"),
+        ("both. .", "both___"),
+        ("CON", "CON_"),
+        ("nul.png", "nul_.png"),
+        ("Com1.tar.png", "Com1_.tar.png"),
+        ("COM\xb2.png", "COM\xb2_.png"),
+        ("LPT\xb9", "LPT\xb9_"),
+        ("aux .png", "aux_.png"),
+        ("CONIN$", "CONIN$_"),
+        ("COM10.png", "COM10.png"),
+        ("console.png", "console.png"),
+        ("a\tb\x1b.png", "a_b_.png"),
+        ("\udce9.png", "_.png"),
+        ("e\u0301 \u65e5\u672c.png", "e\u0301 \u65e5\u672c.png"),
+    ],
+)
+def test_the_portable_form_of_a_name(name: str, portable: str) -> None:
+    """What Windows refuses is replaced, in each part of a path, and nothing else."""
+    assert formed(name, Form.PORTABLE) == portable
+    assert formed(f"{name}/{name}", Form.PORTABLE) == f"{portable}/{portable}"
+
+
+@given(
+    name=st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=300).filter(
+        lambda name: name not in {".", ".."}
+    )
+)
+def test_every_form_is_a_name_that_is_in_that_form(name: str) -> None:
+    """It stays one part of a path, is never empty, and is taken by every system; made again, it stays as it is."""
+    portable, safe = formed(name, Form.PORTABLE), formed(name, Form.SAFE)
+    for one in (portable, safe):
+        assert one not in {"", ".", ".."}
+        assert "/" not in one
+        assert one[-1] not in ". "
+        assert not set(one) & set('<>:"|?*\\')
+        assert formed(one, Form.PORTABLE) == one
+    assert safe.isascii()
+    assert len(safe) <= SAFE_BYTES
+    assert formed(safe, Form.SAFE) == safe

@@ -128,8 +128,16 @@ def placed(source: str, *, directory: str, review: bool) -> str:
         source: path of the picture in its input folder.
         directory: of the rendition, or empty.
         review: the result is doubtful.
+
+    Returns:
+        A path whose first part is ``review`` for doubtful results alone: a sub-folder of the input that is called so, or
+        like another sub-folder of ours, gets a ``_``.
     """
-    return "/".join(part for part in (REVIEW if review else "", directory, source) if part)
+    path = "/".join(part for part in (directory, source) if part)
+    if review:
+        return f"{REVIEW}/{path}"
+    first, slash, rest = path.partition("/")
+    return f"{first}_/{rest}" if slash and claim_key(first) in _OURS else path
 
 
 def sidecar_name(output: str) -> str:
@@ -177,6 +185,9 @@ def claim_key(path: str) -> bytes:
     """
     folded = unicodedata.normalize("NFD", path).casefold()
     return unicodedata.normalize("NFC", folded).encode("utf-8", "surrogateescape")
+
+
+_OURS = frozenset(map(claim_key, (REVIEW, FAILED, ".cutoutd-staging")))
 
 
 def split_name(name: str) -> tuple[str, str]:
