@@ -12,6 +12,7 @@ import pytest
 from cutoutd.daemon.absences import SAVE_S
 from cutoutd.daemon.arrivals import BATCH, Arrivals
 from cutoutd.daemon.pairing import Pairing
+from cutoutd.daemon.passed_over import PassedOver
 from cutoutd.intake import probe
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan
@@ -60,6 +61,7 @@ class Place:
             settle_s=SETTLE_S,
             old_is_quiet=old_is_quiet,
             pairing=self.pairing(rules or Rules()),
+            passed_over=PassedOver(FOLDER),
         )
 
     def pairing(self, rules: Rules) -> Pairing:
@@ -194,6 +196,7 @@ def test_a_whole_second_cannot_tell_a_later_write_apart(tmp_path: Path, clock: F
         settle_s=1.0,
         old_is_quiet=True,
         pairing=place.pairing(Rules()),
+        passed_over=PassedOver(FOLDER),
     )
     short.scan()
     assert short.accept_the_quiet() == 1

@@ -111,6 +111,16 @@ def test_a_folder_that_stands_by_says_why(room: Room) -> None:
     assert "not taken yet: x\\n" in said
 
 
+def test_links_and_what_cannot_be_read_are_counted(room: Room) -> None:
+    """As text and as JSON, where there are any; the log has their names."""
+    assert "skipped" not in text(room.look())
+    room.show(Standing(watching=Watching.NATIVE, links=3, unreadable=2))
+    assert "links skipped: 3" in text(room.look())
+    assert "cannot be read: 2" in text(room.look())
+    folder = as_document(room.look())["folders"][0]
+    assert (folder["links_skipped"], folder["unreadable"]) == (3, 2)
+
+
 def test_a_daemon_that_is_down_is_not_said_to_watch(room: Room, tmp_path: Path) -> None:
     """What it wrote last is a dead one's word; the journal still counts."""
     room.job("a.jpg")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from cutoutd.daemon.arrivals import Arrivals
 from cutoutd.daemon.pairing import Pairing
+from cutoutd.daemon.passed_over import PassedOver
 from cutoutd.intake.pairs import Recording, partners, recording
 from cutoutd.intake.rules import Rules
 from cutoutd.jobs import JobState, Version
@@ -70,6 +71,7 @@ class Shoot:
             settle_s=SETTLE_S,
             old_is_quiet=self.old_is_quiet,
             pairing=pairing,
+            passed_over=PassedOver(FOLDER),
         )
 
     def put(self, name: str, content: bytes | None = None) -> None:

@@ -101,6 +101,10 @@ def _folder(folder: FolderView, *, running: bool, at_us: int) -> Iterator[Line]:
         yield ((_INDENT, ""), (words, style), (why, ""))
     if folder.note:
         yield ((f"{_INDENT}note: {printable(folder.note)}", _DOUBT),)
+    if folder.links:
+        yield ((f"{_INDENT}links skipped: {folder.links} (links are never followed)", _FAINT),)
+    if folder.unreadable:
+        yield ((f"{_INDENT}cannot be read: {folder.unreadable} (see the log for which)", _DOUBT),)
     yield _counts(folder)
     yield _pace(folder)
     for file in folder.held_up:

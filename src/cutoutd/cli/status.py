@@ -181,6 +181,8 @@ def _folder_document(folder: FolderView) -> dict[str, Any]:
         "watching": folder.watching,
         "why": folder.why,
         "note": folder.note,
+        "links_skipped": folder.links,
+        "unreadable": folder.unreadable,
         "settling": folder.settling,
         "held_up": folder.held_up,
         "queue": folder.queue,

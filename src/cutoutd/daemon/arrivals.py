@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from cutoutd.clock import Clock
+    from cutoutd.daemon.passed_over import PassedOver
     from cutoutd.intake.boundary import Boundary
     from cutoutd.intake.rules import Rules
     from cutoutd.intake.scan import Seen
@@ -61,6 +62,7 @@ class Arrivals:
         old_is_quiet: take a file at once whose modification time lies longer back than the quiet time.
         pairing: what becomes of the two recordings of one shot.
         boundary: gives what inside the input belongs to somebody else.
+        passed_over: keeps what scans meet that is no file to take.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Arrivals:
         settle_s: float,
         old_is_quiet: bool,
         pairing: Pairing,
+        passed_over: PassedOver,
         boundary: Callable[[], Boundary | None] = lambda: None,
     ) -> None:
         self._folder = folder
@@ -85,13 +88,13 @@ class Arrivals:
         self._old_is_quiet = old_is_quiet
         self._pairing = pairing
         self._boundary = boundary
+        self._passed_over = passed_over
         self._log = get(folder=folder)
         self._tracker = SettleTracker(settle_s)
         self._no_pictures: dict[str, tuple[int, int]] = {}
         self._unreadable: dict[str, str] = {}
         self._waits_for: dict[str, str] = {}
         self._absences = Absences(folder, rules=rules, acceptance=acceptance, clock=clock)
-        self._apart: dict[str, str] = {}
 
     @property
     def note(self) -> str:
@@ -285,12 +288,7 @@ class Arrivals:
 
     def _through(self, scan: Scan) -> Iterable[Seen]:
         yield from scan
-        for path, why in scan.apart.items():
-            if self._apart.get(path) != why:
-                self._log.warning("scan.apart", path=path, why=why)
-        self._apart = scan.apart
-        for path, error in scan.errors:
-            self._log.warning("scan.unreadable", path=path, why=os.strerror(error.errno or 0))
+        self._passed_over.scanned(scan)
 
     def _observe(self, seen: Seen) -> None:
         if self._no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):

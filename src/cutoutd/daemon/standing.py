@@ -48,6 +48,8 @@ class Standing:
         note: what its owner should know although all is well.
         settling: files that are there but not yet quiet.
         held_up: of these, some that have been there for a while; with ``run --once`` all of them.
+        links: symbolic links that the last whole scan passed over.
+        unreadable: files and directories that it could not read.
         scan_s: how long the last whole scan took.
         scanned: whether there was one since the start.
     """
@@ -57,6 +59,8 @@ class Standing:
     note: str = ""
     settling: int = 0
     held_up: tuple[HeldUp, ...] = ()
+    links: int = 0
+    unreadable: int = 0
     scan_s: float = 0.0
     scanned: bool = False
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.daemon.adoption import Adoption
 from cutoutd.daemon.arrivals import Arrivals
 from cutoutd.daemon.pairing import Pairing
+from cutoutd.daemon.passed_over import PassedOver
 from cutoutd.daemon.scanpauses import ScanPauses
 from cutoutd.daemon.standing import Standing, Watching, standing_after
 from cutoutd.daemon.suspects import Suspects
@@ -90,6 +91,7 @@ class Watcher:
         self._adoption = Adoption(folder, rules=rules, acceptance=acceptance, identity=gate.identity)
         self._log = get(folder=folder.name)
         self._arrivals: Arrivals | None = None
+        self._passed_over = PassedOver(folder.name)
         self._watch: Watch | None = None
         self._next_scan_s = 0.0
         self._earliest_scan_s = 0.0
@@ -270,6 +272,7 @@ class Watcher:
             clock=self._clock,
             settle_s=self._gate.settle_s,
             old_is_quiet=self._once,
+            passed_over=self._passed_over,
             pairing=Pairing(
                 self._folder.name,
                 root=self._root,
@@ -393,7 +396,13 @@ class Watcher:
         interval_s = self._folder.poll_interval_s if self._watch is None else self._folder.rescan_interval_s
         pauses, now_s = self._pauses.after(took_s, cost_s, interval_s), self._clock.monotonic_s()
         self._next_scan_s, self._earliest_scan_s = now_s + pauses.usual_s, now_s + pauses.least_s
-        self.standing = replace(self.standing, scan_s=round(took_s, 1), scanned=True)
+        self.standing = replace(
+            self.standing,
+            scan_s=round(took_s, 1),
+            scanned=True,
+            links=self._passed_over.links,
+            unreadable=self._passed_over.unreadable,
+        )
 
     def _proceeding(self) -> bool:
         """A look that takes long, but gets on; whether it is to go on."""

@@ -54,6 +54,7 @@ class Scan:
     Attributes:
         errors: what could not be read, as (path relative to the root, reason).
         apart: what was not entered, and whose it is.
+        links: symbolic links that were passed over, but for those under a name that is ignored in any case.
     """
 
     def __init__(self, root: str, rules: Rules, boundary: Boundary | None = None) -> None:
@@ -62,6 +63,7 @@ class Scan:
         self._boundary = boundary
         self.errors: list[tuple[str, OSError]] = []
         self.apart: dict[str, str] = {}
+        self.links = 0
 
     def __iter__(self) -> Iterator[Seen]:
         """Walk.
@@ -95,6 +97,8 @@ class Scan:
         try:
             if entry.is_dir(follow_symlinks=False):
                 self._enter(path, directories)
+            elif entry.is_symlink():
+                self.links += self._rules.takes_file(path) or self._rules.enters_directory(path)
             elif self._rules.takes_file(path):
                 if self._boundary is not None:
                     self._boundary.check_path(path)

@@ -45,7 +45,7 @@ class FolderView:
 
     Attributes:
         name, input, output: as configured.
-        watching, why, note, settling, held_up: as the running daemon says; empty without one.
+        watching, why, note, links, unreadable, settling, held_up: as the running daemon says; empty without one.
         states: how many sources are in each state.
         done_today: published since midnight.
         per_minute: published, over the last minutes.
@@ -60,6 +60,8 @@ class FolderView:
     watching: str | None
     why: str
     note: str
+    links: int
+    unreadable: int
     settling: int
     held_up: Sequence[Mapping[str, str]]
     states: Mapping[JobState, int]
@@ -156,6 +158,8 @@ def look(settings: Settings, store: Store | None, clock: Clock, room: Mapping[st
                 watching=said.get("watching"),
                 why=said.get("why", ""),
                 note=said.get("note", ""),
+                links=said.get("links", 0),
+                unreadable=said.get("unreadable", 0),
                 settling=said.get("settling", 0),
                 held_up=said.get("held_up", []),
                 states=counts.get(folder.name, {}),

@@ -1,0 +1,71 @@
+"""What scans pass over is counted, and said once."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from structlog.testing import capture_logs
+
+from cutoutd.daemon.passed_over import PassedOver
+from cutoutd.intake.rules import Rules
+from cutoutd.intake.scan import Scan
+from tests.integration.parts import NAME
+from tests.integration.share import Share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Iterator[Share]:
+    """A share with a picture and a directory."""
+    made = Share(tmp_path)
+    (made.far / "closed").mkdir()
+    (made.far / "a.jpg").write_bytes(b"a")
+    made.attach()
+    yield made
+    made.detach()
+
+
+def test_what_cannot_be_read_is_said_once_and_not_at_every_scan(share: Share) -> None:
+    """A line every minute for years, else; said again when the reason is another, or when it was well in between."""
+    passed_over = PassedOver(NAME)
+
+    def scan() -> None:
+        walk = Scan(os.fspath(share.mount), Rules())
+        assert [seen.path for seen in walk] == ["a.jpg"]
+        passed_over.scanned(walk)
+
+    with capture_logs() as logs:
+        share.fail(errno.EACCES, "readdir,getattr", only="closed")
+        for _ in range(3):
+            scan()
+        assert (len(logs), passed_over.unreadable) == (1, 1)
+        share.fail(errno.EIO, "readdir,getattr", only="closed")
+        scan()
+        scan()
+        share.heal()
+        scan()
+        assert passed_over.unreadable == 0
+        share.fail(errno.EIO, "readdir,getattr", only="closed")
+        scan()
+    assert [line["why"] for line in logs] == ["Permission denied", "Input/output error", "Input/output error"]
+
+
+def test_links_are_counted_wherever_they_lead(tmp_path: Path) -> None:
+    """To a file, a directory, nowhere, in a ring; not those whose names are ignored in any case."""
+    (tmp_path / "elsewhere").mkdir()
+    root = tmp_path / "in"
+    (root / "sub").mkdir(parents=True)
+    (root / "sub" / "a.jpg").symlink_to("/etc/hosts")
+    (root / "home").symlink_to(tmp_path / "elsewhere")
+    (root / "gone.jpg").symlink_to("nowhere")
+    (root / "ring").symlink_to("ring")
+    (root / ".hidden").symlink_to("nowhere")
+    walk = Scan(os.fspath(root), Rules())
+    assert list(walk) == []
+    assert walk.links == 4
