@@ -358,7 +358,10 @@ def test_good_results_of_a_sub_folder_called_review_do_not_lie_among_the_doubtfu
     desk.deliver("Failed/c.jpg", NEW)
     assert set(desk.files()) == {"review_/a.png", "review/a.png", "review/review/b.png", "Failed_/c.png"}
     records = Records(
-        NAME, output=desk.folder.output, sidecar_dir=None, renditions=desk.folder.recipe().renditions
+        FolderIdentity(NAME),
+        output=desk.folder.output,
+        sidecar_dir=None,
+        renditions=desk.folder.recipe().renditions,
     )
     assert {one.path: one.review for one in records} == {
         "review/a.jpg": False,

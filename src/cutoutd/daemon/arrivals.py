@@ -41,9 +41,6 @@ Value = TypeVar("Value")
 BATCH: Final = 500
 """So many acceptances share one transaction."""
 
-_NAMED: Final = 3
-"""So many directories that are not entered are named in a folder's note."""
-
 _COARSE_NS: Final = 1_000_000_000
 _PROVISIONAL_NS: Final = 2_000_000_000
 """A modification time in whole seconds, stat-ed within two of them, cannot tell a later write apart."""
@@ -65,7 +62,7 @@ class Arrivals:
         passed_over: keeps what scans meet that is no file to take.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- a folder's rules, memory and clocks, each a keyword
         self,
         folder: str,
         *,
@@ -99,9 +96,7 @@ class Arrivals:
     @property
     def note(self) -> str:
         """What the folder's owner should know of what lies in the input and is not looked at; empty: nothing."""
-        named = [f"{path} ({why})" for path, why in list(self._apart.items())[:_NAMED]]
-        more = f" and {len(self._apart) - _NAMED} more" if len(self._apart) > _NAMED else ""
-        return f"not entered: {', '.join(named)}{more}" if named else ""
+        return self._passed_over.note
 
     @property
     def settling(self) -> int:

@@ -7,12 +7,15 @@ look at files.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
     from cutoutd.intake.scan import Scan
+
+_NAMED: Final = 3
+"""So many directories that are not entered are named in a folder's note."""
 
 
 class PassedOver:
@@ -44,3 +47,10 @@ class PassedOver:
                 self._log.warning("scan.apart", path=path, why=why)
         self._apart = scan.apart
         self._told, self.unreadable, self.links = found, len(found), scan.links
+
+    @property
+    def note(self) -> str:
+        """What the folder's owner should know of what lies in the input and is not looked at; empty: nothing."""
+        named = [f"{path} ({why})" for path, why in list(self._apart.items())[:_NAMED]]
+        more = f" and {len(self._apart) - _NAMED} more" if len(self._apart) > _NAMED else ""
+        return f"not entered: {', '.join(named)}{more}" if named else ""
