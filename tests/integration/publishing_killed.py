@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cutoutd.publish import moves
+from cutoutd.publish.access import Access
 from cutoutd.publish.plan import Plan
 from cutoutd.publish.rename import rename_new
 from cutoutd.tree import Entry
@@ -55,7 +56,7 @@ def prepare(root: Path, scenario: str) -> None:
         world.publisher.discard(99)
         first = plan.moves[0]
         (world.output / "sub").mkdir()
-        moves.carry_out(first)
+        moves.carry_out(first, Access())
 
 
 def plan_text(world: World) -> str:

@@ -21,6 +21,7 @@ from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.publish import moves
+from cutoutd.publish.access import Access
 from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.publish.writing import Permissions
@@ -479,7 +480,7 @@ def _crash(make: Callable[..., Desk], renames: int) -> tuple[Job, Desk]:
 
     def die(plan: Plan) -> None:
         for move in plan.moves[:renames]:
-            moves.carry_out(move)
+            moves.carry_out(move, Access())
         raise Power
 
     desk = make(faults=[die], rendition=[{}, {"suffix": "_2"}])

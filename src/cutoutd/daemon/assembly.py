@@ -90,6 +90,7 @@ def publisher_of(folder: Folder, *, name: str, run: str) -> Publisher:
         on_conflict=folder.on_conflict,
         run=run,
         permissions=permissions_of(folder),
+        inputs=folder.input,
         portable=folder.has_portable_names,
     )
 

@@ -28,7 +28,6 @@ from cutoutd.publish.faults import NameRefusedError, TargetTakenError, storage_f
 from cutoutd.publish.naming import FAILED, MARK, RECORD_SUFFIX, failure_names
 from cutoutd.publish.rename import rename_new
 from cutoutd.publish.verified import Removal, remove, replace
-from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions
 from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.jobs import Failure
+    from cutoutd.publish.access import Access
     from cutoutd.publish.directories import Directories
     from cutoutd.publish.identity import FolderIdentity
     from cutoutd.publish.refusals import Refusals
@@ -149,7 +149,7 @@ class Failures:
         staging: of this run, in the output folder.
         directories: of this folder.
         refusals: tell an error of a name from one of the disk.
-        permissions: whom records belong to.
+        access: whom records belong to.
         portable: no record gets a name that Windows refuses.
     """
 
@@ -161,7 +161,7 @@ class Failures:
         staging: Staging,
         directories: Directories,
         refusals: Refusals,
-        permissions: Permissions = DEFAULT_PERMISSIONS,
+        access: Access,
         portable: bool = False,
     ) -> None:
         self._identity = identity
@@ -170,7 +170,7 @@ class Failures:
         self._staging = staging
         self._directories = directories
         self._refusals = refusals
-        self._permissions = permissions
+        self._access = access
         self._portable = portable
 
     def publish(self, facts: FailureFacts) -> str:
@@ -187,7 +187,7 @@ class Failures:
         name = f"{facts.job}.error.json"
         refused: NameRefusedError | None = None
         with storage_faults(self._output):
-            self._staging.write(name, compose_failure(facts), self._permissions)
+            self._staging.write(name, compose_failure(facts), self._access.while_staged(facts.path))
             for path in self._names(facts.path):
                 try:
                     give = partial(self._give_name, name, path, facts.path)
@@ -213,6 +213,7 @@ class Failures:
                 return False
         self._directories.make(self._tree, directory)
         with self._staging.entry(name) as staged, self._tree.entry(path) as target:
+            self._access.fit(staged, target)
             try:
                 if is_new:
                     rename_new(staged, target)

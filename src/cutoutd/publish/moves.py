@@ -23,12 +23,17 @@ from cutoutd.tree import Tree
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cutoutd.publish.access import Access
     from cutoutd.publish.plan import Move
     from cutoutd.tree import Entry
 
 
-def carry_out(move: Move) -> None:
+def carry_out(move: Move, access: Access) -> None:
     """Give a staged file its name; one that has it already is done.
+
+    Args:
+        move: of a plan that was written down.
+        access: gives the file what one made in its very directory would have.
 
     Raises:
         TargetTakenError: a file that the plan does not know has the name.
@@ -38,7 +43,7 @@ def carry_out(move: Move) -> None:
     with _names(move) as (staged, target):
         if target is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), move.target)  # it went away
-        if staged is not None and _is_done(move, staged, target):
+        if staged is not None and _is_done(move, staged, target, access):
             return
         if _has(target, move.sha256):
             if staged is not None:
@@ -87,12 +92,13 @@ def _names(move: Move) -> Iterator[tuple[Entry | None, Entry | None]]:
         yield staged, target
 
 
-def _is_done(move: Move, staged: Entry, target: Entry) -> bool:
+def _is_done(move: Move, staged: Entry, target: Entry, access: Access) -> bool:
     """Rename, unless what has the name is not what the plan says may go."""
     try:
         if _replaces_others(move):
-            return _replace(move, staged, target)
+            return _replace(move, staged, target, access)
         if move.replaces_sha256 is None or examine(target) is None:
+            access.fit(staged, target)
             rename_new(staged, target)
             return True
     except FileExistsError:
@@ -108,16 +114,18 @@ def _replaces_others(move: Move) -> bool:
     return move.replaces_sha256 not in (None, move.sha256)
 
 
-def _replace(move: Move, staged: Entry, target: Entry) -> bool:
+def _replace(move: Move, staged: Entry, target: Entry, access: Access) -> bool:
     present = examine(target)
     if present is None:
         if not _has(staged, move.sha256):
             return False  # it was swapped before a crash, and the new one was removed since
+        access.fit(staged, target)
         rename_new(staged, target)
         return True
     if present.sha256 != move.sha256:
         if present.sha256 != move.replaces_sha256:
             return False
+        access.fit(staged, target)
         if not exchange(staged, target):
             replace(staged, target)
             return True

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.errnos import HELD
 from cutoutd.jobs import Published
 from cutoutd.publish import moves
+from cutoutd.publish.access import Access
 from cutoutd.publish.digest import open_regular
 from cutoutd.publish.directories import Directories
 from cutoutd.publish.failures import Failures
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cutoutd.jobs import Staged
+    from cutoutd.publish.sidecar import SidecarFacts
     from cutoutd.publish.targets import Choice, Slot
     from cutoutd.settings.choices import OnConflict
 
@@ -62,7 +64,8 @@ class Publisher:
         output: its output folder, absolute; it must exist.
         sidecar_dir: where sidecars go instead of beside the results, absolute; it must exist. None: beside.
         on_conflict: what to do about files that are not ours.
-        permissions: whom results belong to.
+        permissions: whom results belong to, as far as the owner has set it.
+        inputs: the folder's input; a result is not shown to those who may not read its original. None: not known.
         portable: the records of failures get names that Windows takes.
         run: the id of this run of the daemon.
     """
@@ -76,6 +79,7 @@ class Publisher:
         on_conflict: OnConflict,
         run: str,
         permissions: Permissions = DEFAULT_PERMISSIONS,
+        inputs: Path | None = None,
         portable: bool = False,
     ) -> None:
         self.identity = FolderIdentity(folder)
@@ -83,7 +87,7 @@ class Publisher:
         self._tree = Tree(output)
         self._sidecars = sidecar_dir or output
         self._on_conflict = on_conflict
-        self._permissions = permissions
+        self._access = Access(permissions, Tree(inputs) if inputs is not None else None)
         self._directories = Directories()
         self.staging = Staging(output, run)
         # Beside where it goes, because a rename does not leave a file system.
@@ -98,7 +102,7 @@ class Publisher:
             staging=self.staging,
             directories=self._directories,
             refusals=self._refusals,
-            permissions=permissions,
+            access=self._access,
             portable=portable,
         )
         self.reviews = Reviews(
@@ -179,7 +183,7 @@ class Publisher:
         started_s = time.perf_counter()
         with storage_faults(self._output):
             chosen, warnings = self._choose(publication, claims)
-            planned = [self._move(choice.slot, result) for choice, result in chosen]
+            planned = [self._move(publication.facts.path, choice.slot, result) for choice, result in chosen]
             kept = {result.name for _, result in chosen}
             sidecar = chosen[0][0].sidecar if chosen else None
             if sidecar is not None:
@@ -190,7 +194,7 @@ class Publisher:
                     publish_ms=(time.perf_counter() - started_s) * 1000,
                     published_us=now_us,
                 )
-                planned.append(self._sidecar_move(publication.facts.job, sidecar, content))
+                planned.append(self._sidecar_move(publication.facts, sidecar, content))
         return Plan(
             moves=tuple(planned),
             unused=tuple(
@@ -261,7 +265,7 @@ class Publisher:
     def _give_name(self, move: Move) -> None:
         tree = Tree(Path(move.root))
         self._directories.make(tree, tree.relative(Path(move.target).parent))
-        moves.carry_out(move)
+        moves.carry_out(move, self._access)
 
     def recover(self, plan: Plan) -> Recovery:
         """Finish a plan that was written down by a run that died.
@@ -351,10 +355,10 @@ class Publisher:
             chosen.append((choice, result))
         return chosen, warnings
 
-    def _move(self, slot: Slot, result: Staged) -> Move:
+    def _move(self, source: str, slot: Slot, result: Staged) -> Move:
         path = self.staging.path(result.name)
         # One that has its name already is not staged any more.
-        if not self._is_as_reported(result) and slot.replaces_sha256 != result.sha256:
+        if not self._is_as_reported(source, result) and slot.replaces_sha256 != result.sha256:
             raise ResultLostError("the staged result is not there as it was reported", path=path)
         return Move(
             staged=str(path),
@@ -365,7 +369,7 @@ class Publisher:
             replaces_sha256=slot.replaces_sha256,
         )
 
-    def _is_as_reported(self, result: Staged) -> bool:
+    def _is_as_reported(self, source: str, result: Staged) -> bool:
         """Open a staged result once, look at it, hash it, and give it to whom it belongs; whether it is the one."""
         with self.staging.find(result.name) as entry:
             try:
@@ -381,12 +385,12 @@ class Publisher:
                     return False
                 if hashlib.file_digest(file, "sha256").hexdigest() != result.sha256:
                     return False
-                permit(file.fileno(), self._permissions)  # a worker's sandbox does not let it
+                permit(file.fileno(), self._access.while_staged(source))
         return True
 
-    def _sidecar_move(self, job: int, slot: Slot, content: bytes) -> Move:
-        name = f"{job}.json"
-        written = self._sidecar_staging.write(name, content, self._permissions)
+    def _sidecar_move(self, facts: SidecarFacts, slot: Slot, content: bytes) -> Move:
+        name = f"{facts.job}.json"
+        written = self._sidecar_staging.write(name, content, self._access.while_staged(facts.path))
         return Move(
             staged=str(self._sidecar_staging.path(name)),
             target=str(slot.target),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -32,10 +32,12 @@ class Permissions:
         mode: permission bits; None for 0666 less the umask. Never what a temporary file gets by default, 0600,
             which hides results from the other users of a share.
         group: numeric group; None for what the directory gives.
+        lenient: a file system that has no modes is left alone.
     """
 
     mode: int | None = None
     group: int | None = None
+    lenient: bool = False
 
 
 DEFAULT_PERMISSIONS = Permissions()
@@ -104,15 +106,16 @@ def write_whole(
 
 
 def permit(descriptor: int, permissions: Permissions) -> None:
-    """Give a whole file to whom it is to belong to, durably; nothing is done for the default.
+    """Give a whole file to whom it is to belong to, durably.
 
     Raises:
         OSError: the disk refused, or the group is not one of this user's.
     """
-    if permissions == DEFAULT_PERMISSIONS:
-        return
+    before = os.fstat(descriptor)
     _permit(descriptor, permissions)
-    sync(descriptor)
+    after = os.fstat(descriptor)
+    if (before.st_mode, before.st_gid) != (after.st_mode, after.st_gid):
+        sync(descriptor)
 
 
 def _write_fresh(
@@ -144,7 +147,8 @@ def _write_fresh(
 
 def _permit(descriptor: int, permissions: Permissions) -> None:
     # The group first: a change of it clears bits of the mode.
-    if permissions.group is not None:
-        os.fchown(descriptor, -1, permissions.group)
-    if permissions.mode is not None:
-        os.fchmod(descriptor, permissions.mode)
+    with suppress(OSError) if permissions.lenient else nullcontext():
+        if permissions.group is not None:
+            os.fchown(descriptor, -1, permissions.group)
+        if permissions.mode is not None:
+            os.fchmod(descriptor, permissions.mode)

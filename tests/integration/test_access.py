@@ -1,0 +1,225 @@
+"""Whom results belong to: what a file made in their very directory would get, and no more than the original allows."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import stat
+import struct
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.jobs import Failure
+from cutoutd.publish import access
+from cutoutd.publish.failures import FailureFacts
+from cutoutd.publish.writing import Permissions
+from tests.integration.publishing import FOLDER, World
+from tests.integration.tools import give_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OTHER_GROUP = 12345
+"""A group that root alone can give files to, and that is nobody's."""
+
+
+@pytest.fixture(autouse=True)
+def as_root() -> None:
+    """Groups that are not this user's are given by root alone."""
+    if os.geteuid() != 0:
+        give_up("only root can give a directory to any group")
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    """Within another umask."""
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def acl(*entries: tuple[int, int, int]) -> bytes:
+    """An access list: tag, permissions, numeric user or group."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+NOBODY = 0xFFFFFFFF
+SHARED = acl((1, 7, NOBODY), (4, 5, NOBODY), (8, 7, 50), (16, 7, NOBODY), (32, 5, NOBODY))
+"""As `setfacl -d -m g:staff:rwx` leaves it on a directory of mode 0755."""
+MINIMAL = acl((1, 7, NOBODY), (4, 7, NOBODY), (32, 0, NOBODY))
+PRIVATE = acl((1, 6, NOBODY), (2, 4, 1000), (4, 0, NOBODY), (16, 4, NOBODY), (32, 0, NOBODY))
+RULES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "setgid": {"group": OTHER_GROUP, "mode": 0o2775},
+    "a group without setgid": {"group": OTHER_GROUP, "mode": 0o775},
+    "default list": {"list": SHARED},
+    "default list of three": {"list": MINIMAL},
+    "setgid and default list": {"group": OTHER_GROUP, "mode": 0o2770, "list": SHARED},
+    "private default list": {"list": PRIVATE},
+}
+
+
+def ruled(directory: Path, rule: str) -> Path:
+    """Make a directory with a rule of its own."""
+    given = RULES[rule]
+    directory.mkdir(parents=True, exist_ok=True)
+    if "list" in given:
+        os.setxattr(directory, "system.posix_acl_default", given["list"])
+    if "group" in given:
+        os.chown(directory, -1, given["group"])
+    if "mode" in given:
+        directory.chmod(given["mode"])
+    return directory
+
+
+def rights(path: Path) -> access.Rights:
+    """What a file has."""
+    status = path.stat()
+    try:
+        held = os.getxattr(path, "system.posix_acl_access")
+    except OSError:
+        held = None
+    return access.Rights(group=status.st_gid, mode=stat.S_IMODE(status.st_mode), acl=held)
+
+
+def reference(directory: Path) -> access.Rights:
+    """What a file gets that is made there."""
+    path = directory / "ref"
+    path.touch()
+    try:
+        return rights(path)
+    finally:
+        path.unlink()
+
+
+def failure_of(source: str, job: int) -> FailureFacts:
+    """A picture that could not be cut."""
+    return FailureFacts(
+        job=job,
+        folder=FOLDER,
+        path=source,
+        bytes=5,
+        mtime_ns=1_500_000_000_000_000_000,
+        sha256=None,
+        failure=Failure(code="Picture", title="t", cause="c", advice="a", permanent=True),
+        attempts=1,
+        at_us=1,
+    )
+
+
+def original(root: Path, name: str, mode: int = 0o644) -> Path:
+    """An original with a mode."""
+    path = root / "in" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"picture")
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
+@pytest.mark.parametrize(("root_rule", "rule"), list(itertools.product(RULES, RULES)))
+def test_results_and_sidecars_get_what_a_file_made_there_would_get(
+    tmp_path: Path, root_rule: str, rule: str, mask: int
+) -> None:
+    """Whatever the root gives, in which all are staged; several renditions; and so does a later version."""
+    world = World(tmp_path, inputs=tmp_path / "in")
+    original(tmp_path, "a/x.jpg")
+    with umask(mask):
+        ruled(world.output, root_rule)
+        directory = ruled(world.output / "a", rule)
+        for content in (b"one", b"two"):
+            world.publish("a/x.jpg", content, content + b"!")
+            files = [path for path in directory.iterdir() if path.is_file()]
+            assert len(files) == 3
+            assert {rights(path) for path in files} == {reference(directory)}
+
+
+@pytest.mark.parametrize("rule", ["plain", "setgid and default list"])
+def test_doubtful_results_and_failures_get_theirs(tmp_path: Path, rule: str) -> None:
+    """In review/ and failed/, in a directory that is there and in one that is made."""
+    world = World(tmp_path, inputs=tmp_path / "in", sidecars=True)
+    for name in ("a/x.jpg", "new/y.jpg"):
+        original(tmp_path, name)
+    for place in ("review", "failed"):
+        ruled(world.output / place, rule)
+    (world.output / "review/a").mkdir()
+    ruled(world.sidecars / "review/a", rule)
+    for job, name in enumerate(("a/x.jpg", "new/y.jpg"), 1):
+        results = world.results(name, [b"doubtful", b"overlay"], job=job, review=True, overlay=True)
+        world.publisher.carry_out(world.plan(results))
+        world.publisher.failures.publish(failure_of(name, job))
+    files = [
+        path
+        for root in (world.output / "review", world.output / "failed", world.sidecars / "review")
+        for path in root.rglob("*")
+        if path.is_file()
+    ]
+    assert len(files) == 8
+    for path in files:
+        assert rights(path) == reference(path.parent), path
+
+
+def test_what_the_owner_has_set_wins(tmp_path: Path) -> None:
+    """Over the directory and the original; the list of the directory is kept, as far as the mode lets it."""
+    world = World(tmp_path, inputs=tmp_path / "in", permissions=Permissions(mode=0o640, group=54321))
+    original(tmp_path, "a/x.jpg", 0o600)
+    directory = ruled(world.output / "a", "setgid and default list")
+    world.publish("a/x.jpg", b"one")
+    for path in directory.iterdir():
+        has = rights(path)
+        assert (has.group, has.mode) == (54321, 0o640)
+        assert has.acl is not None
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    ("mode", "hidden"), [(0o600, 0o077), (0o640, 0o007), (0o604, 0o070), (0o400, 0o077), (0o644, 0)]
+)
+def test_nobody_reads_a_result_who_may_not_read_its_original(
+    tmp_path: Path, rule: str, mode: int, hidden: int
+) -> None:
+    """Nor its sidecar, nor why it failed: by the mode, and where there is one by the list."""
+    world = World(tmp_path, inputs=tmp_path / "in")
+    original(tmp_path, "a/x.jpg", mode)
+    directories = [ruled(world.output / name, rule) for name in ("a", "failed/a")]
+    world.publish("a/x.jpg", b"one")
+    world.publisher.failures.publish(failure_of("a/x.jpg", 2))
+    for directory in directories:
+        wanted = reference(directory)
+        for path in directory.iterdir():
+            assert rights(path).mode == wanted.mode & ~hidden, path
+            assert rights(path).group == wanted.group
+
+
+def test_a_file_system_without_modes_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are published all the same."""
+    world = World(tmp_path, inputs=tmp_path / "in")
+    original(tmp_path, "a/x.jpg", 0o600)
+    ruled(world.output / "a", "setgid and default list")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    for call in ("fchmod", "fchown", "setxattr", "removexattr"):
+        monkeypatch.setattr(os, call, refuse)
+    world.publish("a/x.jpg", b"one")
+    assert (world.output / "a/x.png").read_bytes() == b"one"
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
+@pytest.mark.parametrize("rule", RULES)
+def test_the_rules_say_what_the_kernel_does(tmp_path: Path, rule: str, mask: int) -> None:
+    """For file systems on which no file can be made without a name."""
+    directory = ruled(tmp_path / "a", rule)
+    with umask(mask):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            assert access.by_its_rules(descriptor) == access.made_in(descriptor) == reference(directory)
+        finally:
+            os.close(descriptor)
