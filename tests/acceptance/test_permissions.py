@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
-from tests.integration.tools import need
+from PIL import Image
+
+from tests.integration.tools import give_up, need
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.acceptance.conftest import Bench, Daemon
 
@@ -59,3 +63,45 @@ def test_what_may_not_be_read_or_written_waits_and_the_rest_is_done(
     once = bench.call_any(unprivileged(*bench.command("run", *bench.pair(), "--once")))
     assert once.returncode == 0, once.stdout + once.stderr
     assert "sub/inside.png" in bench.results()
+
+
+def test_a_shared_sub_folder_shares_its_results(bench: Bench) -> None:
+    """By its group and its default access list, as any file that is made there; several renditions, and a doubtful one."""
+    need("setfacl")
+    if os.geteuid() != 0:
+        give_up("only root can give a directory to any group")
+    config = bench.root / "cutoutd.toml"
+    config.write_text(
+        f'[[folder]]\nname = "a"\ninput = "{bench.input}"\noutput = "{bench.output}"\nreview_below = 0.0\n'
+        '[[folder.rendition]]\n[[folder.rendition]]\nformat = "jpeg"\nbackground = "#ffffff"\nsuffix = "_web"\n'
+    )
+    for name in ("a", "review/a", "failed/a"):
+        shared = bench.output / name
+        shared.mkdir(parents=True)
+        os.chown(shared, -1, 12345)
+        shared.chmod(0o2775)
+        subprocess.run(["setfacl", "-d", "-m", "g:54321:rwx", shared], check=True)
+        (shared / "ref").touch()
+    bench.drop("a/x.jpg")
+    flat = bench.drop("a/flat.jpg")
+    Image.new("RGB", (360, 270), (128, 128, 128)).save(flat)
+    os.utime(flat, (1_700_000_000, 1_700_000_000))
+    (bench.input / "a/broken.jpg").write_bytes(flat.read_bytes()[:300])
+    os.utime(bench.input / "a/broken.jpg", (1_700_000_000, 1_700_000_000))
+    private = bench.drop("a/private.jpg", 1)
+    private.chmod(0o600)
+    assert bench.call("run", "--config", config, "--once").returncode == 1  # one is broken
+
+    def rights(path: Path) -> tuple[int, int, bytes]:
+        status = path.stat()
+        return status.st_gid, status.st_mode, os.getxattr(path, "system.posix_acl_access")
+
+    files = [path for path in bench.output.rglob("*") if path.is_file() and path.name != "ref"]
+    kinds = {path.relative_to(bench.output).parts[0] for path in files}
+    assert kinds == {"a", "review", "failed"}
+    assert len(files) >= 9, files
+    for path in files:
+        if path.name.startswith("private"):
+            assert path.stat().st_mode & 0o077 == 0, path
+        else:
+            assert rights(path) == rights(path.parent / "ref"), path

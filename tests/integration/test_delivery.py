@@ -513,7 +513,7 @@ def test_a_crash_amid_a_publication_is_finished_by_the_next_start(
 def test_a_crash_that_lost_a_result_is_undone_and_known(make: Callable[..., Desk]) -> None:
     """The part that has its name is not published twice."""
     job, desk = _crash(make, 1)
-    (desk.folder.output / STAGING_NAME / "run-1" / f"{job.id}-1.png").unlink()
+    (desk.folder.output / STAGING_NAME / "run-1.own" / f"{job.id}-1.png").unlink()
     _repair(desk)
     assert desk.job(job).state is JobState.QUEUED
     assert [one.path for one in desk.journal.names.earlier(NAME, "a.jpg")] == ["a.png"]
@@ -537,14 +537,14 @@ def test_a_repair_waits_for_a_share_that_is_away(make: Callable[..., Desk]) -> N
 def test_what_dead_runs_left_is_swept_and_what_others_have_is_not(make: Callable[..., Desk]) -> None:
     """Another machine may work on the same share."""
     desk = make()
-    for run in ("dead", "another-machines"):
+    for run in ("dead", "dead.own", "another-machines", "another-machines.own"):
         staging = desk.folder.output / STAGING_NAME / run
         staging.mkdir()
         (staging / "9-0.png").write_bytes(b"half")
     desk.delivery.sweep(frozenset({"dead"}))
     desk.settle()
     left = sorted(path.name for path in (desk.folder.output / STAGING_NAME).iterdir())
-    assert left == ["another-machines", "run-1"]
+    assert left == ["another-machines", "another-machines.own", "run-1", "run-1.own"]
 
 
 def test_a_stop_leaves_nothing_staged(make: Callable[..., Desk]) -> None:

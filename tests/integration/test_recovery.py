@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +12,6 @@ from cutoutd.publish.plan import Plan, Verdict
 from tests.integration import strace
 from tests.integration.publishing import World, digest
 from tests.integration.publishing_killed import DONE, KILL_AT, NEW, OLD, PLAN, SOURCE, remember
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # Python uses one or the other of each pair, by platform.
 _RENAME = ("?rename", "?renameat")
@@ -84,7 +81,7 @@ def _interrupted(world: World, *, old: tuple[bytes, ...] = ()) -> Plan:
         world.publish("a.jpg", *old)
     plan = world.plan(world.results("a.jpg", NEW, job=2))
     (world.output / "a.png").unlink(missing_ok=True)
-    world.publisher.staging.path("2-0.png").rename(world.output / "a.png")
+    Path(plan.moves[0].staged).rename(world.output / "a.png")
     return plan
 
 
@@ -92,7 +89,7 @@ def test_a_result_that_is_gone_is_computed_again_and_published_once(tmp_path: Pa
     """What stands is told, so that it counts as ours although the journal never saw it finished."""
     world = World(tmp_path)
     plan = _interrupted(world)
-    world.publisher.staging.path("2-1.png").unlink()
+    Path(plan.moves[1].staged).unlink()
     recovery = world.publisher.recover(plan)
     assert recovery.verdict is Verdict.LOST
     assert [one.path for one in recovery.standing] == ["a.png"]
@@ -107,7 +104,7 @@ def test_a_torn_staged_file_never_gets_a_name(tmp_path: Path, old: tuple[bytes, 
     """A crash of the machine may leave less than was written."""
     world = World(tmp_path)
     plan = _interrupted(world, old=old)
-    world.publisher.staging.path("2-1.png").write_bytes(NEW[1][:3])
+    Path(plan.moves[1].staged).write_bytes(NEW[1][:3])
     assert world.publisher.recover(plan).verdict is Verdict.LOST
     assert world.files() == {"a.png": NEW[0]} | ({"a_1.png": OLD[1], "a_2.png": OLD[2]} if old else {})
 

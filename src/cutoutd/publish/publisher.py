@@ -12,8 +12,6 @@ This module must not know the journal, and keeps nothing in memory that the plan
 
 from __future__ import annotations
 
-import hashlib
-import os
 import time
 from functools import partial
 from pathlib import Path
@@ -23,7 +21,6 @@ from cutoutd.errnos import HELD
 from cutoutd.jobs import Published
 from cutoutd.publish import moves
 from cutoutd.publish.access import Access
-from cutoutd.publish.digest import open_regular
 from cutoutd.publish.directories import Directories
 from cutoutd.publish.failures import Failures
 from cutoutd.publish.faults import (
@@ -33,19 +30,20 @@ from cutoutd.publish.faults import (
     TargetTakenError,
     storage_faults,
 )
+from cutoutd.publish.handover import take_over
 from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.naming import Form
 from cutoutd.publish.plan import Move, Plan, Publication, Recovery, Verdict
 from cutoutd.publish.refusals import Refusals
 from cutoutd.publish.reviews import Reviews
-from cutoutd.publish.sidecar import amend, compose
+from cutoutd.publish.sidecar import compose_for
 from cutoutd.publish.staging import Staging, sweep
 from cutoutd.publish.targets import Claims, Targets
-from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions, permit
+from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions
 from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from cutoutd.jobs import Staged
     from cutoutd.publish.sidecar import SidecarFacts
@@ -90,16 +88,17 @@ class Publisher:
         self._access = Access(permissions, Tree(inputs) if inputs is not None else None)
         self._directories = Directories()
         self.staging = Staging(output, run)
+        self._own = Staging(output, run, own=True)
         # Beside where it goes, because a rename does not leave a file system.
-        self._sidecar_staging = Staging(sidecar_dir, run) if sidecar_dir else self.staging
-        self._refusals = Refusals(output, self.staging)
+        self._sidecar_staging = Staging(sidecar_dir, run) if sidecar_dir else self._own
+        self._refusals = Refusals(output, self._own)
         self._sidecar_refusals = (
             Refusals(sidecar_dir, self._sidecar_staging) if sidecar_dir else self._refusals
         )
         self.failures = Failures(
             identity=self.identity,
             output=output,
-            staging=self.staging,
+            staging=self._own,
             directories=self._directories,
             refusals=self._refusals,
             access=self._access,
@@ -109,9 +108,14 @@ class Publisher:
             identity=self.identity,
             output=output,
             sidecars=self._sidecars,
-            staging=self.staging,
+            staging=self._own,
             directories=self._directories,
         )
+
+    @property
+    def _stagings(self) -> tuple[Staging, ...]:
+        """All of them, each once."""
+        return tuple(dict.fromkeys((self.staging, self._own, self._sidecar_staging)))
 
     def open(self) -> None:
         """Make the staging directories; again whenever the output folder was away.
@@ -120,8 +124,8 @@ class Publisher:
             StorageError: the output or sidecar folder is not there or cannot be written to.
         """
         with storage_faults(self._output):
-            self.staging.open()
-            self._sidecar_staging.open()
+            for staging in self._stagings:
+                staging.open()
 
     def try_writing(self) -> None:
         """Write a byte where results are staged, and remove it again.
@@ -130,14 +134,14 @@ class Publisher:
             StorageError: it cannot be done.
         """
         with storage_faults(self._output):
-            for staging in {self.staging, self._sidecar_staging}:
+            for staging in {self._own, self._sidecar_staging}:
                 staging.write(_TRIAL, b"\0")
                 staging.remove(_TRIAL)
 
     def close(self) -> None:
         """Remove the staging directories, unless something is left in them."""
-        self.staging.close()
-        self._sidecar_staging.close()
+        for staging in self._stagings:
+            staging.close()
 
     def sweep(self, dead: frozenset[str]) -> tuple[Path, ...]:
         """Remove what dead runs left in the staging directories; only once all their plans are recovered.
@@ -162,8 +166,8 @@ class Publisher:
             StorageError: the disk or share does not answer as it should.
         """
         with storage_faults(self._output):
-            self.staging.discard(job)
-            self._sidecar_staging.discard(job)
+            for staging in self._stagings:
+                staging.discard(job)
 
     def plan(self, publication: Publication, claims: Claims, *, now_us: int) -> Plan:
         """Find the names and stage the sidecar. Nothing that a user sees is changed.
@@ -187,7 +191,7 @@ class Publisher:
             kept = {result.name for _, result in chosen}
             sidecar = chosen[0][0].sidecar if chosen else None
             if sidecar is not None:
-                content = _sidecar(
+                content = compose_for(
                     publication,
                     [(choice.path, result) for choice, result in chosen],
                     warnings=warnings,
@@ -198,7 +202,10 @@ class Publisher:
         return Plan(
             moves=tuple(planned),
             unused=tuple(
-                str(self.staging.path(one.name)) for one in publication.staged if one.name not in kept
+                str(staging.path(one.name))
+                for one in publication.staged
+                if one.name not in kept
+                for staging in (self.staging, self._own)
             ),
             published=tuple(
                 Published(
@@ -356,9 +363,13 @@ class Publisher:
         return chosen, warnings
 
     def _move(self, source: str, slot: Slot, result: Staged) -> Move:
-        path = self.staging.path(result.name)
+        path = self._own.path(result.name)
+        meanwhile = self._access.while_staged(source)
         # One that has its name already is not staged any more.
-        if not self._is_as_reported(source, result) and slot.replaces_sha256 != result.sha256:
+        if (
+            not take_over(result, self.staging, self._own, meanwhile)
+            and slot.replaces_sha256 != result.sha256
+        ):
             raise ResultLostError("the staged result is not there as it was reported", path=path)
         return Move(
             staged=str(path),
@@ -368,25 +379,6 @@ class Publisher:
             sha256=result.sha256,
             replaces_sha256=slot.replaces_sha256,
         )
-
-    def _is_as_reported(self, source: str, result: Staged) -> bool:
-        """Open a staged result once, look at it, hash it, and give it to whom it belongs; whether it is the one."""
-        with self.staging.find(result.name) as entry:
-            try:
-                file = open_regular(entry) if entry is not None else None
-            except FileNotFoundError:
-                return False
-            if file is None:
-                return False
-            with file:
-                status = os.fstat(file.fileno())
-                # Another name of it could change it later; a size that was not reported may be without end.
-                if status.st_nlink != 1 or status.st_size != result.bytes:
-                    return False
-                if hashlib.file_digest(file, "sha256").hexdigest() != result.sha256:
-                    return False
-                permit(file.fileno(), self._access.while_staged(source))
-        return True
 
     def _sidecar_move(self, facts: SidecarFacts, slot: Slot, content: bytes) -> Move:
         name = f"{facts.job}.json"
@@ -406,19 +398,3 @@ def _of_form(publication: Publication, path: str, result: Staged) -> list[str]:
     if publication.form_of(path, result) is Form.PLAIN:
         return []
     return [f"the name {publication.plain_name(result)} became {path}, which more systems take"]
-
-
-def _sidecar(
-    publication: Publication,
-    outputs: Sequence[tuple[str, Staged]],
-    *,
-    warnings: Sequence[str],
-    publish_ms: float,
-    published_us: int,
-) -> bytes:
-    if publication.document is not None:
-        said = [*publication.facts.warnings, *warnings]
-        return amend(publication.document, outputs, warnings=said, published_us=published_us)
-    return compose(
-        publication.facts, outputs, warnings=warnings, publish_ms=publish_ms, published_us=published_us
-    )

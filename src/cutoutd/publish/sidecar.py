@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cutoutd.jobs import Quality, SourceFacts, Staged
+    from cutoutd.publish.plan import Publication
     from cutoutd.tree import Entry
 
 SCHEMA = "cutoutd.sidecar/1"
@@ -256,3 +257,28 @@ def _timings(worked_ms: Mapping[str, float], publish_ms: float) -> dict[str, flo
     steps = {name: ms for name, ms in worked_ms.items() if name != "total"}
     total_ms = worked_ms.get("total", sum(steps.values())) + publish_ms
     return {name: round(ms, 1) for name, ms in (steps | {"publish": publish_ms, "total": total_ms}).items()}
+
+
+def compose_for(
+    publication: Publication,
+    outputs: Sequence[tuple[str, Staged]],
+    *,
+    warnings: Sequence[str],
+    publish_ms: float,
+    published_us: int,
+) -> bytes:
+    """The sidecar of a publication: of a cut, or of a doubtful result that was accepted.
+
+    Args:
+        publication: what is published.
+        outputs: each result's path in the output, in order.
+        warnings: of publishing.
+        publish_ms: how long it took so far.
+        published_us: UTC microseconds.
+    """
+    if publication.document is not None:
+        said = [*publication.facts.warnings, *warnings]
+        return amend(publication.document, outputs, warnings=said, published_us=published_us)
+    return compose(
+        publication.facts, outputs, warnings=warnings, publish_ms=publish_ms, published_us=published_us
+    )

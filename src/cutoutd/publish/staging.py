@@ -1,7 +1,8 @@
 """The directory in which results lie, whole and synced, until they get their names.
 
-It is inside the output folder, so that a rename never leaves the file system, and has one sub-folder for each
-run of the daemon, so that what a dead run left is known by its place. This module must not know which runs
+It is inside the output folder, so that a rename never leaves the file system, and has two sub-folders for each
+run of the daemon, so that what a dead run left is known by its place: one that workers write to, and one of the
+supervisor's own, to which a result is moved when it is taken over. This module must not know which runs
 are dead or which files a plan still needs: both are told to it.
 """
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from cutoutd.tree import Entry
 
 STAGING_NAME = ".cutoutd-staging"
+_OWN = ".own"  # what the supervisor stages, and has taken over: no worker can write there
 _PRIVATE = 0o700  # until a result has its name it is nobody else's business
 
 
@@ -36,12 +38,14 @@ class Staging:
     Args:
         root: the output or sidecar folder; it must exist when ``open`` is called.
         run: the id of this run of the daemon.
+        own: the supervisor's own, beside the one that workers write to.
     """
 
-    def __init__(self, root: Path, run: str) -> None:
+    def __init__(self, root: Path, run: str, *, own: bool = False) -> None:
+        name = f"{run}{_OWN}" if own else run
         self.tree = Tree(root)
-        self.directory = root / STAGING_NAME / run
-        self._below = f"{STAGING_NAME}/{run}"
+        self.directory = root / STAGING_NAME / name
+        self._below = f"{STAGING_NAME}/{name}"
 
     def open(self) -> None:
         """Make the directory; the root itself is never made, as it may be a share that is not there now.
@@ -102,12 +106,13 @@ class Staging:
             OSError: the disk or share does not answer as it should.
         """
         try:
-            _, names = self.tree.list(self._below)
+            directories, others = self.tree.list(self._below)
         except FileNotFoundError:
             return
-        for name in names:
+        for name in (*directories, *others):
             if name.startswith((f"{job}-", f"{job}.")):
-                self.remove(name)
+                with self.entry(name) as entry:
+                    _remove(entry, is_directory=name in directories)
 
     def close(self) -> None:
         """Remove the directory if nothing is left in it, and its parent if no other run has one."""
@@ -140,7 +145,7 @@ def sweep(root: Path, *, is_dead: Callable[[str], bool], needed: Collection[str]
         return ()  # a link or a file: nothing of ours is there
     removed: list[Path] = []
     for run in runs:
-        if is_dead(run):
+        if is_dead(run.removesuffix(_OWN)):
             removed += _clear(tree, f"{STAGING_NAME}/{run}", needed)
     tree.remove_directory(STAGING_NAME)
     return tuple(removed)
@@ -153,9 +158,14 @@ def _clear(tree: Tree, run: str, needed: Collection[str]) -> Iterator[Path]:
         if os.fspath(path) in needed:
             continue
         with tree.entry(f"{run}/{name}") as entry:
-            if name in directories:
-                shutil.rmtree(name, dir_fd=entry.directory)
-            else:
-                entry.unlink(missing_ok=True)
+            _remove(entry, is_directory=name in directories)
         yield path
     tree.remove_directory(run)  # a file that is still needed keeps it
+
+
+def _remove(entry: Entry, *, is_directory: bool) -> None:
+    """Remove a file, or a directory, which only a worker that was taken over has made."""
+    if is_directory:
+        shutil.rmtree(entry.name, dir_fd=entry.directory)
+    else:
+        entry.unlink(missing_ok=True)

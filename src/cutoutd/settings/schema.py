@@ -304,7 +304,8 @@ class Folder(_Table):
         default=0.0, ge=0, le=1, description="Quality score (0 to 1) below which a cutout goes to review."
     )
     mode: spelling.ModeText = Field(
-        default="", description="Permission bits of the files, octal; empty: 0666 less the umask."
+        default="",
+        description="Permission bits of the files, octal; empty: what the directory gives, and no more than the original.",
     )
     group: str = Field(default="", description="Group of the files; empty: what the directory gives.")
     matte: MatteSettings = Field(default_factory=MatteSettings, description="The edges.")
@@ -320,7 +321,7 @@ class Folder(_Table):
 
     @property
     def file_mode(self) -> int | None:
-        """Permission bits of the files, or None for 0666 less the umask."""
+        """Permission bits of the files, or None for what the directory gives."""
         return int(self.mode, 8) if self.mode else None
 
     @property

@@ -1,0 +1,107 @@
+"""What a worker that was taken over leaves in its staging directory disturbs neither the supervisor nor other jobs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.publish.faults import ResultLostError
+from cutoutd.publish.staging import STAGING_NAME
+from tests.integration.publishing import World
+from tests.integration.test_access import failure_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NAMES = ("1-0.png", "1.json", "1.error.json", "trial", "2-0.png", "2.json", "a 10_30")
+
+
+def spoil_by_directories(place: Path) -> None:
+    """Directories with something in them, under every name that the supervisor stages by."""
+    for name in NAMES:
+        (place / name).mkdir(exist_ok=True)
+        (place / name / "inside").write_bytes(b"x")
+
+
+def spoil_by_links(place: Path) -> None:
+    """Links to a file and to a directory elsewhere."""
+    for number, name in enumerate(NAMES):
+        (place / name).unlink(missing_ok=True)
+        (place / name).symlink_to(place.parents[2] / ("victim" if number % 2 else "."))
+
+
+def spoil_by_fifos(place: Path) -> None:
+    """What never answers who opens it."""
+    for name in NAMES:
+        (place / name).unlink(missing_ok=True)
+        os.mkfifo(place / name)
+
+
+SPOILS = [spoil_by_directories, spoil_by_links, spoil_by_fifos]
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_what_the_supervisor_stages_is_out_of_a_workers_reach(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    """Failures' records, sidecars, trials of the disk, and results that were accepted."""
+    world = World(tmp_path)
+    (tmp_path / "victim").write_bytes(b"theirs")
+    spoil(world.publisher.staging.directory)
+    world.publisher.try_writing()
+    assert world.publisher.failures.publish(failure_of("a.jpg", 1)) == "failed/a.jpg.error.json"
+    for name in ("1-0.png", "2-0.png"):
+        path = world.publisher.staging.path(name)
+        if path.is_dir() and not path.is_symlink():
+            (path / "inside").unlink()
+            path.rmdir()
+        else:
+            path.unlink()
+    assert world.publish("b.jpg", b"cut", job=2) == ("b.png",)
+    world.publisher.discard(1)
+    world.publisher.discard(2)
+    assert world.files() == {
+        "b.png": b"cut",
+        "failed/a.jpg.error.json": world.everything()["failed/a.jpg.error.json"],
+    }
+    assert (tmp_path / "victim").read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_a_result_that_is_none_is_lost_and_cleared_away(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    """Whatever was put in its place; the next attempt finds its names free."""
+    world = World(tmp_path)
+    (tmp_path / "victim").write_bytes(b"theirs")
+    results = world.results("a.jpg", [b"one"])
+    world.publisher.staging.path("1-0.png").unlink()
+    spoil(world.publisher.staging.directory)
+    with pytest.raises(ResultLostError):
+        world.plan(results)
+    world.publisher.discard(1)
+    assert not list(world.output.glob(f"{STAGING_NAME}/*/1*"))
+    assert world.publish("a.jpg", b"one") == ("a.png",)
+    assert (tmp_path / "victim").read_bytes() == b"theirs"
+
+
+def test_a_result_is_out_of_reach_once_it_was_looked_at(tmp_path: Path) -> None:
+    """What stands under its name in the worker's directory later is not what is published."""
+    world = World(tmp_path)
+    plan = world.plan(world.results("a.jpg", [b"one"]))
+    assert not world.publisher.staging.path("1-0.png").exists()
+    world.publisher.staging.path("1-0.png").write_bytes(b"another")
+    world.publisher.carry_out(plan)
+    assert world.files() == {"a.png": b"one"}
+
+
+def test_another_name_of_a_result_is_no_result(tmp_path: Path) -> None:
+    """By it the file could be changed when it has been published."""
+    world = World(tmp_path)
+    results = world.results("a.jpg", [b"one"])
+    os.link(world.publisher.staging.path("1-0.png"), tmp_path / "kept")
+    with pytest.raises(ResultLostError):
+        world.plan(results)
