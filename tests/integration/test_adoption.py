@@ -18,7 +18,10 @@ from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.publish.naming import claim_key
 from cutoutd.publish.plan import Publication
+from cutoutd.publish.rename import rename_new
+from cutoutd.publish.verified import PRIVATE, private
 from cutoutd.settings.choices import Existing
+from cutoutd.tree import Tree
 from tests.integration.parts import JPEG, NAME, cut_of, digest, folder_in, provenance, states
 from tests.integration.test_watcher import Intake
 
@@ -400,3 +403,24 @@ def test_after_a_lost_journal_what_waited_is_not_taken_for_what_was_skipped(tmp_
     intake.watcher.stop()
     intake.watcher.join(20.0)
     intake.journal.close()
+
+
+def test_an_original_whose_removal_no_journal_knows_gets_its_name_back(tmp_path: Path) -> None:
+    """The machine stopped in the midst of it, and the journal was lost; another file that has the name stays."""
+    shop = Shop(tmp_path)
+    long = "long " * 46 + "name.jpg"
+    for name in ("year/a.jpg", "b.jpg", long):
+        shop.put(name)
+        with Tree(shop.folder.input).entry(name) as entry:
+            rename_new(entry, private(entry))
+    (shop.folder.input / "b.jpg").write_bytes(b"another")
+    adoption = Adoption(shop.folder, rules=rules_of(shop.folder), acceptance=shop.journal.acceptance)
+    adoption.carry_out(lambda: True, is_first_start=True)
+    found = {
+        path.relative_to(shop.folder.input).as_posix(): path.read_bytes()
+        for path in shop.folder.input.rglob("*.jpg")
+    }
+    assert len(found) == 4
+    assert found["year/a.jpg"] == found["b-2.jpg"] == JPEG
+    assert found["b.jpg"] == b"another"
+    assert not [path for path in shop.folder.input.rglob("*") if path.name.startswith(PRIVATE)]

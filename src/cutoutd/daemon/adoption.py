@@ -19,8 +19,10 @@ from cutoutd.jobs import JobState, Version
 from cutoutd.journal.adopted import Adopted
 from cutoutd.logs import get
 from cutoutd.publish.identity import FolderIdentity
+from cutoutd.publish.originals import restore_interrupted
 from cutoutd.publish.records import Records
 from cutoutd.settings.choices import Originals
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,17 +64,20 @@ class Adoption:
         self._ended: dict[str, int] = {}
         self._published: dict[str, int] = {}
 
-    def carry_out(self, proceeding: Callable[[], bool]) -> None:
+    def carry_out(self, proceeding: Callable[[], bool], *, is_first_start: bool = False) -> None:
         """Walk through the output once; may be repeated.
 
         Args:
             proceeding: called after each portion; False ends it.
+            is_first_start: the journal knows nothing of the folder yet.
 
         Raises:
             OSError: the disk or share does not answer as it should.
             StorageError: the journal cannot be written.
         """
         folder = self._folder
+        if is_first_start:
+            self._restore_originals()
         records = iter(
             Records(
                 self._identity,
@@ -118,6 +123,15 @@ class Adoption:
         if isinstance(error, OSError):
             raise error
         report(self._log, error, over="a record", path=record.path)
+
+    def _restore_originals(self) -> None:
+        """Give originals their names back whose removal a daemon began that this journal knows nothing of.
+
+        Raises:
+            OSError: the disk or share does not answer as it should.
+        """
+        if restored := restore_interrupted(Tree(self._folder.input), self._rules.enters_directory):
+            self._log.warning("originals.restored", paths=restored)
 
     def _weigh(self, record: Record) -> Adopted | None:
         """What a record counts for, given those that were read before it: of two, the later one."""

@@ -285,7 +285,7 @@ class Watcher:
         )
         self._next_scan_s = self._earliest_scan_s = 0.0
         if self._gate.is_first_start or self._gate.took_over:
-            self._adoption.carry_out(self._proceeding)
+            self._adoption.carry_out(self._proceeding, is_first_start=self._gate.is_first_start)
         self._bindings += 1
         self._watch_it()
         self.recoveries += 1

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cutoutd.durable import sync
-from cutoutd.errnos import NO_WAY
+from cutoutd.errnos import DENIED, NO_WAY
 from cutoutd.publish.attributes import copy_attributes
 from cutoutd.publish.digest import examine, open_regular, same_state
 from cutoutd.publish.directories import Directories
@@ -25,12 +25,12 @@ from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.naming import numbered
 from cutoutd.publish.rename import add_name, rename_new
 from cutoutd.publish.staging import Staging, sweep
-from cutoutd.publish.verified import Removal, private, put_back, remove, restore
+from cutoutd.publish.verified import PRIVATE, Removal, private, put_back, remove, restore
 from cutoutd.publish.writing import write_whole
 from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from io import FileIO
     from pathlib import Path
 
@@ -92,6 +92,43 @@ class _Original:
     def is_unchanged(self) -> bool:
         """Nobody has written to it since its bytes were hashed."""
         return same_state(self.seen, os.fstat(self.file.fileno()))
+
+
+def restore_interrupted(inputs: Tree, enters: Callable[[str], bool]) -> list[str]:
+    """Give every original its name back whose removal was interrupted, where no journal knows of that any more.
+
+    It must not be called while originals of this folder may be removed.
+
+    Args:
+        inputs: the folder's input.
+        enters: whether a sub-folder is entered.
+
+    Returns:
+        The paths that they have again, unless something else has those by now.
+
+    Raises:
+        OSError: the disk or share does not answer as it should.
+    """
+    restored = []
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        prefix = f"{below}/" if below else ""
+        try:
+            directories, others = inputs.list(below)
+        except OSError as error:
+            if not below or error.errno not in NO_WAY | DENIED:
+                raise
+            continue
+        waiting += [path for name in directories if enters(path := prefix + name)]
+        for name in others:
+            if name.startswith(PRIVATE) and name != PRIVATE:
+                path = prefix + name.removeprefix(PRIVATE)
+                with inputs.entry(prefix + name) as aside, inputs.entry(path) as entry:
+                    restore(aside, entry)
+                    entry.sync_directory()
+                restored.append(path)
+    return restored
 
 
 def keep_original(inputs: Tree, path: str) -> Disposal:

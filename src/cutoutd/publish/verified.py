@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.publish import rename
 from cutoutd.publish.digest import open_regular
-from cutoutd.publish.naming import fitted, numbered
+from cutoutd.publish.naming import fitted, numbered, split_name
 from cutoutd.writers import is_open_for_writing
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ class Removal(Enum):
 
 
 def private(entry: Entry) -> Entry:
-    """The private name beside a file's own."""
-    return entry.beside(fitted(PRIVATE + entry.name, ""))
+    """The private name beside a file's own; a name that is cut short keeps its extension."""
+    stem, kind = split_name(entry.name)
+    return entry.beside(fitted(PRIVATE + stem, f".{kind}" if kind else ""))
 
 
 def remove(target: Entry, is_expected: Callable[[Entry], bool]) -> Removal:
