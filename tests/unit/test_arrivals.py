@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.daemon import rereading
 from cutoutd.daemon.absences import SAVE_S
 from cutoutd.daemon.arrivals import BATCH, Arrivals
 from cutoutd.daemon.pairing import Pairing
 from cutoutd.daemon.passed_over import PassedOver
+from cutoutd.daemon.rereading import Rereading
 from cutoutd.intake import probe
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan
@@ -62,6 +65,7 @@ class Place:
             old_is_quiet=old_is_quiet,
             pairing=self.pairing(rules or Rules()),
             passed_over=PassedOver(FOLDER),
+            has_stamps=True,
         )
 
     def pairing(self, rules: Rules) -> Pairing:
@@ -501,3 +505,91 @@ def test_that_a_source_vanished_is_remembered_after_a_restart(place: Place, tmp_
     assert afresh.missing_us(FOLDER, "a.jpg") is not None
     afresh.accept(FOLDER, [Version(path="a.jpg", size=1, mtime_ns=1)])
     assert generations(place) == [("a.jpg", 0), ("a.jpg", 1)]
+
+
+def done(place: Place, sha256: str | None, state: JobState = JobState.DONE) -> None:
+    """What waits was cut, or has ended otherwise."""
+    while job := place.journal.queue.next_in(FOLDER, newest_first=False):
+        place.journal.queue.finish(job.id, state, detail={}, sha256=sha256)
+
+
+def like(path: Path, content: bytes) -> None:
+    """Another file takes its place, of the same size and modification time."""
+    status = path.stat()
+    assert len(content) == status.st_size
+    draft = path.with_name(".draft")
+    draft.write_bytes(content)
+    os.utime(draft, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    draft.rename(path)
+
+
+def test_a_file_that_is_replaced_by_its_like_is_accepted_again(place: Place) -> None:
+    """Same size, same time, other bytes, while it lay there at rest."""
+    path = place.put("a.jpg")
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
+    done(place, hashlib.sha256(JPEG).hexdigest())
+    like(path, JPEG[:4] + JPEG[4:][::-1])
+    assert place.after(1) + place.after(SETTLE_S + 0.1) == 1
+    assert place.accepted() == ["a.jpg", "a.jpg"]
+
+
+def test_a_change_of_permissions_costs_one_read_and_no_cut(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does a second name for it; and what was read is remembered after a restart."""
+    path = place.put("a.jpg")
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
+    done(place, hashlib.sha256(JPEG).hexdigest())
+    reads = []
+    real = Rereading._sha256  # noqa: SLF001 -- what it reads is what is counted
+
+    def counting(rereading: Rereading, version: Version) -> str | None:
+        reads.append(version.path)
+        return real(rereading, version)
+
+    monkeypatch.setattr(Rereading, "_sha256", counting)
+    path.chmod(0o600)
+    assert [place.after(60) for _ in range(3)] == [0, 0, 0]
+    (place.root / ".other").hardlink_to(path)
+    assert [place.after(60) for _ in range(3)] == [0, 0, 0]
+    assert reads == ["a.jpg"] * 2
+    stored = Acceptance(place.journal.store, place.clock).stamp(FOLDER, "a.jpg")
+    assert stored == place.journal.acceptance.stamp(FOLDER, "a.jpg")
+    assert stored is not None
+
+
+def test_what_failed_unread_is_tried_again_when_it_is_replaced_by_its_like(place: Place) -> None:
+    """What its bytes were, nobody knows."""
+    path = place.put("a.jpg")
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
+    done(place, None, JobState.FAILED)
+    assert place.after(60) == 0
+    like(path, JPEG[:4] + JPEG[4:][::-1])
+    assert place.after(1) + place.after(SETTLE_S + 0.1) == 1
+
+
+def test_many_changed_files_are_read_at_a_bounded_rate(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup that links every file, or `chmod -R`."""
+    monkeypatch.setattr(rereading, "BURST_BYTES", 4 * len(JPEG))
+    monkeypatch.setattr(rereading, "BYTES_S", len(JPEG))
+    place.arrivals._rereading._budget = 4.0 * len(JPEG)  # noqa: SLF001 -- as it is made with that burst
+    paths = [place.put(f"{number}.jpg") for number in range(20)]
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 20
+    done(place, hashlib.sha256(JPEG).hexdigest())
+    for path in paths:
+        path.chmod(0o600)
+
+    def unread() -> int:
+        return len(place.arrivals._rereading._waiting)  # noqa: SLF001 -- what waits is what is counted
+
+    place.arrivals.scan()
+    place.arrivals.accept_the_quiet()
+    assert unread() == 16
+    due_s = place.arrivals.next_due_s
+    assert due_s is not None
+    place.clock.advance(2)
+    place.arrivals.accept_the_quiet()
+    assert unread() == 14
+    place.clock.advance(100)
+    place.arrivals.accept_the_quiet()
+    assert unread() == 10

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from cutoutd.containment import is_expected, report, unforeseen
 from cutoutd.daemon.absences import Absences
 from cutoutd.daemon.pairing import Cut, LeaveOut, Pairing, Wait
+from cutoutd.daemon.rereading import Rereading
 from cutoutd.daemon.standing import HeldUp
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan, look
@@ -60,6 +61,7 @@ class Arrivals:
         pairing: what becomes of the two recordings of one shot.
         boundary: gives what inside the input belongs to somebody else.
         passed_over: keeps what scans meet that is no file to take.
+        has_stamps: inodes and times of change stay as they are as long as a file does.
     """
 
     def __init__(  # noqa: PLR0913 -- a folder's rules, memory and clocks, each a keyword
@@ -75,6 +77,7 @@ class Arrivals:
         pairing: Pairing,
         passed_over: PassedOver,
         boundary: Callable[[], Boundary | None] = lambda: None,
+        has_stamps: bool = False,
     ) -> None:
         self._folder = folder
         self._root = root
@@ -92,6 +95,8 @@ class Arrivals:
         self._unreadable: dict[str, str] = {}
         self._waits_for: dict[str, str] = {}
         self._absences = Absences(folder, rules=rules, acceptance=acceptance, clock=clock)
+        self._has_stamps = has_stamps
+        self._rereading = Rereading(folder, root=root, acceptance=acceptance, clock=clock, boundary=boundary)
 
     @property
     def note(self) -> str:
@@ -106,7 +111,8 @@ class Arrivals:
     @property
     def next_due_s(self) -> float | None:
         """When one of them may be taken, in monotonic seconds."""
-        return self._tracker.next_due()
+        due_s = [at_s for at_s in (self._tracker.next_due(), self._rereading.next_due_s) if at_s is not None]
+        return min(due_s, default=None)
 
     def held_up(self, limit: int) -> tuple[HeldUp, ...]:
         """Files that are not taken although they have been there for a while, and why; at most ``limit``."""
@@ -194,6 +200,7 @@ class Arrivals:
             StorageError: the journal cannot be written.
         """
         self._absences.write()
+        self.look(self._rereading.step())
         accepted = 0
         while due := self._tracker.due(self._clock.monotonic_s(), limit=BATCH):
             # What may wait for a partner comes last: that may be among the others.
@@ -288,7 +295,9 @@ class Arrivals:
     def _observe(self, seen: Seen) -> None:
         if self._no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
             return
-        if self._acceptance.is_known(self._folder, self._version(seen)):
+        version = self._version(seen)
+        if self._acceptance.is_known(self._folder, version):
+            self._rereading.compare(version)
             self._absences.came_back(seen.path, same=True)
             self._tracker.forget(seen.path)
             return
@@ -317,6 +326,7 @@ class Arrivals:
             path=seen.path,
             size=seen.size,
             mtime_ns=seen.mtime_ns,
+            stamp=seen.stamp if self._has_stamps else None,
             provisional=seen.mtime_ns % _COARSE_NS == 0 and age_ns < _PROVISIONAL_NS,
         )
 

@@ -282,6 +282,7 @@ class Watcher:
                 wait_s=self._folder.pair_wait_s,
             ),
             boundary=lambda: self._gate.boundary,
+            has_stamps=self._gate.mode is not None and self._gate.mode.has_stamps,
         )
         self._next_scan_s = self._earliest_scan_s = 0.0
         if self._gate.is_first_start or self._gate.took_over:

@@ -26,6 +26,13 @@ _LOCAL: Final = frozenset(
     ).split()
 )
 
+# Those that keep inode and time of change on the disk. FAT and FUSE number files anew.
+_STABLE: Final = frozenset(
+    (  # noqa: SIM905 -- a list would have one name a line
+        "apfs bcachefs btrfs ext2 ext3 ext4 f2fs hfs hfsplus jfs nilfs2 overlay ramfs reiserfs rootfs tmpfs ufs xfs zfs"
+    ).split()
+)
+
 # Written to by other machines, or by the host of a virtual one. All of FUSE but fuseblk counts as well.
 _NETWORK: Final = frozenset(
     (  # noqa: SIM905 -- a list would have one name a line
@@ -66,6 +73,11 @@ class Mode:
     reason: str
     fstype: str
     network: bool
+
+    @property
+    def has_stamps(self) -> bool:
+        """Whether inodes and times of change stay as they are as long as a file does."""
+        return self.fstype in _STABLE and not self.network
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,6 +26,10 @@ MAX_PATH: Final = 4000
 """Characters; no program could open a file further down, and a directory that contains itself must end."""
 
 
+_SPREAD: Final = 1_000_003  # so that neighbouring inodes and times do not meet
+_POSITIVE: Final = (1 << 63) - 1
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
     """A regular file as a look found it.
@@ -34,11 +38,13 @@ class Seen:
         path: relative to the root, with ``/`` between parts; bytes that are not UTF-8 are surrogates.
         size: bytes.
         mtime_ns: modification time as the file system gives it.
+        stamp: of its inode and the time of its last change of any kind, as one number of 63 bits.
     """
 
     path: str
     size: int
     mtime_ns: int
+    stamp: int = 0
 
 
 class Scan:
@@ -102,7 +108,7 @@ class Scan:
             elif self._rules.takes_file(path):
                 if self._boundary is not None:
                     self._boundary.check_path(path)
-                return _seen(path, entry.stat(follow_symlinks=False))
+                return seen_as(path, entry.stat(follow_symlinks=False))
         except OSError as error:
             self._note(path, error)
         return None
@@ -137,14 +143,20 @@ def look(root: str, path: str, boundary: Boundary | None = None) -> Seen | None:
     """
     try:
         with parent_of(root, path, boundary) as (directory, name):
-            return _seen(path, os.stat(name, dir_fd=directory, follow_symlinks=False))
+            return seen_as(path, os.stat(name, dir_fd=directory, follow_symlinks=False))
     except OSError as error:
         if error.errno in NO_WAY:
             return None
         raise
 
 
-def _seen(path: str, status: os.stat_result) -> Seen | None:
+def seen_as(path: str, status: os.stat_result) -> Seen | None:
+    """A file by its stat; None if it is no regular one."""
     if not stat.S_ISREG(status.st_mode):
         return None
-    return Seen(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    return Seen(
+        path=path,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        stamp=(status.st_ctime_ns * _SPREAD + status.st_ino) & _POSITIVE,
+    )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.jobs import JobState
 from cutoutd.journal.adopted import take_over
 from cutoutd.journal.integers import restored, stored
+from cutoutd.journal.known import BytesRead, Known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,6 +31,9 @@ _LOST: Final = (JobState.GONE, JobState.FAILED)
 PAIR: Final = "pair"
 """In the detail of a version that was left out: the path, in hexadecimal digits, of the one that is cut instead."""
 
+_READ: Final = frozenset(
+    {JobState.DONE, JobState.REVIEW, JobState.UNCHANGED, JobState.FAILED, JobState.SKIPPED}
+)
 _WAITS: Final = frozenset({JobState.QUEUED, JobState.RETRY, JobState.PARKED})
 
 
@@ -50,33 +54,13 @@ class Recorded:
     left_out: bool
 
 
-@dataclass(kw_only=True, slots=True)
-class _Known:
-    """The newest version of a source, as it is held in memory.
-
-    Attributes:
-        size, mtime_ns, provisional, stamp: as in `Version`.
-        scan: number of the last scan that came by it.
-        missing_us: since when it was not there, UTC microseconds.
-        is_open: it vanished before its turn, so should it come back, it is accepted again.
-    """
-
-    size: int
-    mtime_ns: int
-    provisional: bool
-    stamp: int | None
-    scan: int = 0
-    missing_us: int | None = None
-    is_open: bool = False
-
-
 class Acceptance:
     """The accepted versions, with the newest of each source held in memory: scans ask for every file."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._newest: dict[str, dict[str, _Known]] = {}
+        self._newest: dict[str, dict[str, Known]] = {}
         self._scans: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -144,6 +128,45 @@ class Acceptance:
             for path, missing_us in places.items():
                 if path in known:
                     known[path].missing_us = missing_us
+
+    def stamp(self, folder: str, path: str) -> int | None:
+        """The stamp of the newest version of a source, as it was when its bytes were read."""
+        known = self._known(folder).get(path)
+        return None if known is None else known.stamp
+
+    def note_stamps(self, folder: str, stamps: Mapping[str, int]) -> None:
+        """The bytes of these sources are those that were read, whatever has changed besides."""
+        with self._store.transaction():
+            for path, stamp in stamps.items():
+                self._store.write(
+                    "UPDATE job SET stamp = ? WHERE folder = ? AND path = ? AND newest = 1",
+                    (stamp, folder, os.fsencode(path)),
+                )
+        known = self._known(folder)
+        with self._lock:
+            for path, stamp in stamps.items():
+                if path in known:
+                    known[path].stamp = stamp
+
+    def bytes_read(self, folder: str, version: Version) -> BytesRead:
+        """What is known of the bytes of the newest version of a source."""
+        row = self._store.row(
+            "SELECT state, sha256 FROM job WHERE folder = ? AND path = ? AND newest = 1",
+            (folder, os.fsencode(version.path)),
+        )
+        state = JobState(row["state"]) if row is not None else JobState.GONE
+        return BytesRead(
+            is_over=state in _READ, has_failed=state is JobState.FAILED, sha256=row["sha256"] if row else None
+        )
+
+    def doubt_for_good(self, folder: str, version: Version) -> None:
+        """As `doubt`, and written down."""
+        with self._store.transaction():
+            self._store.write(
+                "UPDATE job SET provisional = 1 WHERE folder = ? AND path = ? AND newest = 1",
+                (folder, os.fsencode(version.path)),
+            )
+        self.doubt(folder, version)
 
     def doubt(self, folder: str, version: Version) -> None:
         """The bytes of a version may be others than those that were read: it is accepted again when it is looked at."""
@@ -295,7 +318,7 @@ class Acceptance:
         known, scan = self._known(folder), self._scans.get(folder, 0)
         with self._lock:
             for version in accepted:
-                known[version.path] = _Known(
+                known[version.path] = Known(
                     size=version.size,
                     mtime_ns=version.mtime_ns,
                     provisional=version.provisional,
@@ -331,15 +354,15 @@ class Acceptance:
             self._store.write("UPDATE job SET newest = 0 WHERE id = ?", (newest["id"],))
         return int(generation) + 1 if gone else int(generation)
 
-    def _known(self, folder: str) -> dict[str, _Known]:
+    def _known(self, folder: str) -> dict[str, Known]:
         with self._lock:
             if folder not in self._newest:
                 self._newest[folder] = self._read(folder)
             return self._newest[folder]
 
-    def _read(self, folder: str) -> dict[str, _Known]:
+    def _read(self, folder: str) -> dict[str, Known]:
         """In pages: the rows of 100,000 sources at once would take more memory than what is kept of them."""
-        known: dict[str, _Known] = {}
+        known: dict[str, Known] = {}
         after = b""
         while rows := self._store.rows(
             "SELECT path, size, mtime_ns, provisional, stamp, missing_us, state FROM job "
@@ -347,7 +370,7 @@ class Acceptance:
             (folder, after, _PAGE),
         ):
             known |= {
-                os.fsdecode(row["path"]): _Known(
+                os.fsdecode(row["path"]): Known(
                     size=row["size"],
                     mtime_ns=restored(row["mtime_ns"]),
                     provisional=bool(row["provisional"]),
