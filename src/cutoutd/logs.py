@@ -27,6 +27,8 @@ QUEUED_LINES = 10_000
 
 FLUSH_S = 1.0
 
+_TRACES = frozenset({"exception", "stack"})
+
 
 class _Sink:
     """Writes whole lines to a stream, from a thread of its own: a log that is full or stuck never holds up work.
@@ -105,6 +107,23 @@ def _printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return {key: _text(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
+def _escaped(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """For a console, or a file that is read on one: no name may move its cursor, colour it, ring its bell or end a line.
+
+    JSON escapes these by itself. A trace has lines of its own.
+    """
+    return {
+        key: _without_controls(value, keep="\n" if key in _TRACES else "")
+        if isinstance(value, str)
+        else value
+        for key, value in event.items()
+    }
+
+
+def _without_controls(text: str, *, keep: str) -> str:
+    return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
+
+
 def _text(value: str) -> str:
     try:
         return os.fsencode(value).decode("utf-8", "backslashreplace")
@@ -137,6 +156,7 @@ def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> N
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _printable,
+            *([_escaped] if console else []),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),

@@ -24,6 +24,7 @@ from cutoutd.pool.single import task_for, through
 from cutoutd.ports import Finished
 from cutoutd.publish.digest import examine
 from cutoutd.publish.document import read, true_path
+from cutoutd.publish.records import MAX_OUTPUTS, MAX_PATH, MAX_WORDS
 from cutoutd.publish.sidecar import SCHEMA
 from cutoutd.settings.digest import settings_sha256
 from cutoutd.tree import Entry
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder, Settings
 
 START_S: Final = 60.0
+
+_VERSIONS: Final = ("cutoutd", "onnxruntime", "python")
 
 
 class ReplayError(CutoutdError):
@@ -65,6 +68,29 @@ class Replay:
         return all(self.outputs.values())
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Said:
+    """What a sidecar says of how its results were made.
+
+    Attributes:
+        folder: the folder's name.
+        source, sha256: the original, relative to the folder's input, and its bytes.
+        outputs: each result's path, and SHA-256.
+        model, model_sha256: what cut it.
+        settings_sha256: of the settings that decide what it looks like.
+        runtime: versions, and the model's provider.
+    """
+
+    folder: str
+    source: str
+    sha256: str
+    outputs: Mapping[str, str]
+    model: str
+    model_sha256: str
+    settings_sha256: str
+    runtime: Mapping[str, str]
+
+
 def replay(sidecar: Path, settings: Settings, clock: Clock) -> Replay:
     """Cut again what a sidecar describes.
 
@@ -78,16 +104,16 @@ def replay(sidecar: Path, settings: Settings, clock: Clock) -> Replay:
         ReplayError: it could not be cut.
     """
     said = _read(sidecar)
-    folder = next((one for one in settings.folder if one.name == said["folder"]), None)
+    folder = next((one for one in settings.folder if one.name == said.folder), None)
     if folder is None:
         raise UsageError(
-            f"its folder {said['folder']!r} is not in this configuration",
+            f"its folder {said.folder!r} is not in this configuration",
             path=sidecar,
             advice="Name the configuration it was made with: --config, or --input and --output.",
         )
     source = _source(folder, said)
     model = _model(said)
-    if settings_sha256(folder, model.name) != said["settings_sha256"]:
+    if settings_sha256(folder, model.name) != said.settings_sha256:
         raise UsageError(
             f"the folder {folder.name!r} has other settings now than when it was made",
             path=sidecar,
@@ -98,49 +124,87 @@ def replay(sidecar: Path, settings: Settings, clock: Clock) -> Replay:
     made = {staged.sha256 for staged in cut.staged}
     return Replay(
         source=os.fspath(source),
-        outputs={true_path(one): one["sha256"] in made for one in said["outputs"]},
+        outputs={path: sha256 in made for path, sha256 in said.outputs.items()},
         differences=tuple(_differences(said, facts)),
     )
 
 
-def _read(sidecar: Path) -> dict[str, Any]:
+def _read(sidecar: Path) -> _Said:
     try:
         document = read(Entry.at(sidecar), SCHEMA)
     except OSError as error:
         raise UsageError(f"it cannot be read ({error.strerror})", path=sidecar) from error
-    needed = ("folder", "source", "outputs", "model", "settings_sha256", "runtime")
-    if document is None or not all(key in document for key in needed):
-        raise UsageError(
-            "this is no sidecar of cutoutd's",
-            path=sidecar,
-            advice="Name the .json file that lies beside a cutout.",
-        )
-    if document.get("egress"):
-        raise UsageError("it was cut by a hosted service, and cannot be cut again here", path=sidecar)
-    return document
+    try:
+        if document is not None and document.get("egress"):
+            raise UsageError("it was cut by a hosted service, and cannot be cut again here", path=sidecar)
+        if document is not None:
+            return _understood(document)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass  # somebody else's, or altered by hand
+    raise UsageError(
+        "this is no sidecar of cutoutd's, or it was changed",
+        path=sidecar,
+        advice="Name the .json file that lies beside a cutout.",
+    )
 
 
-def _source(folder: Folder, said: Mapping[str, Any]) -> Path:
+def _understood(document: Mapping[str, Any]) -> _Said:
+    """Take from a document what is needed of it; nothing in it is believed to be of the right type.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: it is not as we write it.
+    """
+    source, model, runtime = document["source"], document["model"], document["runtime"]
+    path = true_path(source)
+    parts = path.split("/")
+    if len(path) > MAX_PATH or "\0" in path or not {"", ".", ".."}.isdisjoint(parts):
+        raise ValueError("the source is outside its folder")
+    os.fsencode(path)  # half a character is no file's name
+    outputs = {true_path(one): _text(one["sha256"]) for one in document["outputs"]}
+    if not 0 < len(outputs) <= MAX_OUTPUTS:
+        raise ValueError("no sidecar has so many results")
+    for output in outputs:
+        os.fsencode(output)
+    return _Said(
+        folder=_text(document["folder"]),
+        source=path,
+        sha256=_text(source["sha256"]),
+        outputs=outputs,
+        model=_text(model["name"]),
+        model_sha256=_text(model["sha256"]),
+        settings_sha256=_text(document["settings_sha256"]),
+        runtime={name: _text(runtime.get(name, "")) for name in _VERSIONS}
+        | {"provider": _text(model.get("provider", ""))},
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or len(value) > MAX_WORDS:
+        raise TypeError("this is no text of ours")
+    return value
+
+
+def _source(folder: Folder, said: _Said) -> Path:
     """The original, where its bytes still are those of then."""
-    path = true_path(said["source"])
-    if Path(path).is_absolute() or ".." in Path(path).parts:
-        raise UsageError("the sidecar names a source outside its folder")
-    found = False
-    for place in (folder.input, folder.originals_dir):
-        there = examine(Entry.at(place / path)) if place is not None else None
-        if place is not None and there is not None:
+    path, found = said.source, False
+    for place in filter(None, (folder.input, folder.originals_dir)):
+        try:
+            there = examine(Entry.at(place / path))
+        except OSError as error:
+            raise UsageError(f"the original cannot be read ({error.strerror})", path=place / path) from error
+        if there is not None:
             found = True
-            if there.sha256 == said["source"]["sha256"]:
+            if there.sha256 == said.sha256:
                 return place / path
     if found:
         raise UsageError("the original was changed since", path=folder.input / path)
     raise UsageError("the original is not there any more", path=folder.input / path)
 
 
-def _model(said: Mapping[str, Any]) -> ModelSpec:
-    model = catalog.find(str(said["model"]["name"]))
+def _model(said: _Said) -> ModelSpec:
+    model = catalog.find(said.model)
     catalog.verify(model)
-    if model.sha256 != said["model"]["sha256"]:
+    if model.sha256 != said.model_sha256:
         raise UsageError(f"the model {model.name} is another one now than when it was made")
     return model
 
@@ -183,13 +247,13 @@ def _check(cut: Cut, staging: Path) -> None:
             raise ReplayError("the worker reported what cannot be so")
 
 
-def _differences(said: Mapping[str, Any], facts: WorkerFacts | None) -> list[str]:
+def _differences(said: _Said, facts: WorkerFacts | None) -> list[str]:
     now = {
         "cutoutd": version("cutoutd"),
         "onnxruntime": facts.onnxruntime if facts is not None else "",
         "python": platform.python_version(),
     }
-    then = {**said["runtime"], "provider": said["model"].get("provider", "")}
+    then = said.runtime
     now["provider"] = facts.provider if facts is not None else ""
     return [
         f"{name} was {then.get(name)}, and is {value}"

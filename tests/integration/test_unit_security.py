@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from cutoutd.service import systemd
 from cutoutd.service.systemd import Manager
 from tests.integration.tools import need
-from tests.unit.unit_examples import HOSTED, SYSTEM
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.unit.unit_examples import HOSTED, SYSTEM, TREE
 
 AT_MOST = 0.5
 AT_MOST_WITH_NETWORK = 1.5
@@ -85,3 +83,30 @@ def test_systemd_understands_every_line_of_the_uploader_s(tmp_path: Path) -> Non
         ["systemd-analyze", "verify", str(path)], check=False, capture_output=True, text=True
     )
     assert [line for line in said.stderr.splitlines() if "cutoutd-hosted.service" in line] == []
+
+
+def test_a_colon_in_a_path_is_a_part_of_it(tmp_path: Path) -> None:
+    """In BindPaths= and its like it would begin the place where the first part is shown."""
+    need("systemd-analyze")
+    assert HOSTED.uploader is not None
+    uploader = replace(HOSTED.uploader, sees=(Path("/srv/a:b/venv"), Path("/srv/c d:e")))
+    unit = replace(HOSTED, state_dir=Path("/var/lib/my:state"), uploader=uploader)
+    text = systemd.render_uploader(unit, Manager(version=252))
+    path = tmp_path / "cutoutd-hosted.service"
+    path.write_text(text.replace(SYSTEM.command[0], "/bin/true"))
+    said = subprocess.run(
+        ["systemd-analyze", "verify", str(path)], check=False, capture_output=True, text=True
+    )
+    assert [line for line in said.stderr.splitlines() if "cutoutd-hosted.service" in line] == []
+    assert "BindPaths=/var/lib/my\\:state/hosted\n" in text
+    assert 'TemporaryFileSystem="/var/lib/my\\\\:state":ro\n' in text
+
+
+@pytest.mark.parametrize(("name", "limit"), [("user/cutoutd.service", 0.9), ("cutoutd-once.service", 0.9)])
+def test_a_user_s_units_are_exposed_as_the_documentation_says(
+    tmp_path: Path, name: str, limit: float
+) -> None:
+    """As if they ran as root, since they name no user."""
+    unit = (TREE / "systemd" / name).read_text(encoding="utf-8")
+    assert score(unit, tmp_path) <= limit
+    assert f"unit {limit}" in (TREE / "docs/service.md").read_text(encoding="utf-8")

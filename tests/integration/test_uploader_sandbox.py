@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -174,3 +175,14 @@ def test_it_holds_nothing_but_its_own(at_work: Station) -> None:
     root = str(at_work.places.root)
     assert [name for name in inside if not name.startswith(root) and name != str(at_work.log)] == []
     assert any(name.startswith(root) for name in inside)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has capabilities to give up")
+def test_it_has_no_capability_left_not_even_on_files(at_work: Station) -> None:
+    """A worker keeps two, for the folders of other users; the uploader's boxes are its own."""
+    assert at_work.process is not None
+    for task in Path(f"/proc/{at_work.process.pid}/task").iterdir():
+        sets = re.findall(
+            r"^Cap(?:Inh|Prm|Eff|Amb):\t([0-9a-f]+)$", (task / "status").read_text(), re.MULTILINE
+        )
+        assert [int(one, 16) for one in sets] == [0, 0, 0, 0]

@@ -203,3 +203,31 @@ def test_nothing_is_configured_by_importing_it() -> None:
     assert not structlog.is_configured()
     logs.get()
     assert not structlog.is_configured()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["bell\a.jpg", "\x1b[2J\x1b]0;title\a.jpg", "\x9b31m.jpg", "a\x7f\u2028b\u202e.jpg", "tab\t\r.jpg"],
+)
+def test_no_name_acts_on_a_console_whether_it_is_a_terminal_or_a_file(name: str) -> None:
+    """A file is read on a terminal later: in `less -r`, by `cat`, in a browser."""
+    stream = io.StringIO()
+    logs.configure(level="info", log_format="console", stream=stream)
+    logs.get(folder=name).info("job.published", path=name, outputs=[name], why=f"x {name}")
+    flush()
+    text = stream.getvalue().removesuffix("\n")
+    assert text.isprintable()
+    assert "job.published" in text
+
+
+def test_a_trace_in_a_console_keeps_its_lines_and_nothing_else() -> None:
+    """The exception's own words may quote a name."""
+    stream = io.StringIO()
+    logs.configure(level="info", log_format="console", stream=stream)
+    try:
+        raise ValueError("\x1b[31m.jpg")  # noqa: TRY301 -- a name that somebody dropped
+    except ValueError:
+        logs.get().exception("it.failed")
+    flush()
+    assert len(stream.getvalue().splitlines()) > 3
+    assert all(line.isprintable() for line in stream.getvalue().split("\n"))

@@ -15,7 +15,7 @@ from cutoutd.service import launchd, systemd
 from cutoutd.service.directories import is_pinned, mount_points, writable
 from cutoutd.service.systemd import Manager
 from cutoutd.service.unit import MARK, Scope, Unit
-from tests.unit.unit_examples import AGENT, DAEMON, SYSTEM, TREE, USER, examples
+from tests.unit.unit_examples import AGENT, DAEMON, HOSTED, SYSTEM, TREE, USER, examples
 
 PROMISES = (
     "PrivateNetwork=yes",
@@ -190,3 +190,36 @@ def test_elsewhere_it_says_what_to_do_instead(monkeypatch: pytest.MonkeyPatch, t
     with pytest.raises(UsageError, match="neither systemd nor launchd") as refused:
         service.show(input_dir=tmp_path / "in", output_dir=tmp_path / "out")
     assert refused.value.advice.endswith(f"-m cutoutd run --input {tmp_path}/in --output {tmp_path}/out")
+
+
+@pytest.mark.parametrize("name", ["@WANTED_BY@", "@USER_FLAG@", "@STATE@ @OWNER@"])
+def test_a_folder_named_like_a_gap_in_the_template_is_only_a_name(name: str) -> None:
+    """It would be filled in the command line as well, and the unit would look for another file."""
+    unit = replace(USER, command=("/py", "--input", f"/home/ann/{name}"), write=(Path(f"/home/ann/{name}"),))
+    text = systemd.render(unit, NEW)
+    assert f"/home/ann/{name}" in next(line for line in text.splitlines() if line.startswith("ExecStart="))
+    assert any(line.startswith("ReadWritePaths=") and name in line for line in text.splitlines())
+
+
+def test_bounds_of_memory_and_tasks_are_in_every_unit() -> None:
+    """A hook or a decoder that goes wrong does not take the machine with it."""
+    texts = [systemd.render(SYSTEM, NEW), systemd.render(USER, NEW), systemd.render_uploader(HOSTED, NEW)]
+    texts.append((TREE / "systemd/cutoutd-once.service").read_text(encoding="utf-8"))
+    for text in texts:
+        assert "\nMemoryMax=" in text
+        assert "\nTasksMax=" in text
+
+
+def test_a_system_s_unit_says_whom_results_are_for_and_a_user_s_keeps_the_user_s_umask() -> None:
+    """A umask of 002, by which a group shares what it makes, must not become 022 by a service."""
+    assert systemd.render(SYSTEM, NEW).splitlines().count("UMask=0022") == 1
+    assert "UMask" not in systemd.render(USER, NEW)
+
+
+def test_the_unit_that_runs_now_and_then_is_as_closed_as_the_daemon_s() -> None:
+    """All of the daemon's lines but those about staying: it had three of them, and scored 8.5."""
+    once = (TREE / "systemd/cutoutd-once.service").read_text(encoding="utf-8").splitlines()
+    daemon = systemd.render(USER, NEW)
+    closing = daemon[daemon.index("# --- no network") : daemon.index("[Install]")].splitlines()
+    wanted = {line for line in closing if "=" in line and not line.startswith(("#", "ReadWritePaths"))}
+    assert wanted - set(once) == set()

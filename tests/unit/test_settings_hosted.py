@@ -170,6 +170,21 @@ def test_what_is_no_plain_address_is_refused(written: str) -> None:
         ("http://gpu-box", False, False),
         ("http://gpu-box", True, True),
         ("http://8.8.8.8", True, False),
+        ("http://[2001:0:4136:e378:8000:63bf:3fff:fdd2]", True, False),  # Teredo: a tunnel that leads out
+        ("http://192.0.2.1", True, False),  # for documentation
+        ("http://198.18.0.1", True, False),  # for benchmarks
+        ("http://203.0.113.9", True, False),
+        ("http://192.0.0.8", True, False),
+        ("http://240.0.0.1", True, False),
+        ("http://[64:ff9b::8.8.8.8]", True, False),
+        ("http://[2002:808:808::1]", True, False),
+        ("http://[2001:db8::1]", True, False),
+        ("http://100.64.0.1", True, False),  # shared by a provider's customers
+        ("http://[fd00::1]", True, True),
+        ("http://[fe80::1]", True, True),
+        ("http://169.254.1.1", True, True),
+        ("http://172.31.255.1", True, True),
+        ("http://172.32.0.1", True, False),
         ("https://8.8.8.8", False, True),
     ],
 )

@@ -28,6 +28,7 @@ from cutoutd.cli import (
     status,
 )
 from cutoutd.cli.pipes import close_quietly
+from cutoutd.cli.queue import printable
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
 
 EXIT_USAGE = 2
@@ -116,7 +117,7 @@ def main() -> None:
             sys.exit(0)
         raise
     except CutoutdError as error:
-        print(f"cutoutd: {error.title}: {error}", file=sys.stderr)
+        print(f"cutoutd: {printable(f'{error.title}: {error}', keep=chr(10))}", file=sys.stderr)
         sys.exit(exit_code(error))
     except Exception:  # noqa: BLE001 -- the last edge: whatever comes here is a fault of ours, and says so
         traceback.print_exc()

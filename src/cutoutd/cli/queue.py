@@ -210,10 +210,18 @@ def resume(
     sync_directory(places.root)
 
 
-def printable(path: str) -> str:
-    """A path for people: what is not UTF-8 or would break the line is escaped."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+def printable(path: str, *, keep: str = "") -> str:
+    """A path for people: what is not UTF-8 or would break the line is escaped.
+
+    Args:
+        path: it, or another text from outside.
+        keep: control characters that are left as they are.
+    """
+    try:
+        text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character that no file name has
+        text = path.encode("utf-8", "backslashreplace").decode()
+    return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
 
 
 def _selection(

@@ -34,12 +34,12 @@ def replay(
             "identical": found.identical,
             "source": printable(found.source),
             "outputs": [{"path": printable(path), "identical": same} for path, same in found.outputs.items()],
-            "differences": list(found.differences),
+            "differences": list(map(printable, found.differences)),
         }
         print(json.dumps(document, indent=2))
     else:
         for path, same in found.outputs.items():
             print(f"{printable(path)}: {'identical' if same else 'DIFFERENT'}")
         for difference in found.differences:
-            print(f"  {difference}")
+            print(f"  {printable(difference)}")
     raise typer.Exit(0 if found.identical else 1)

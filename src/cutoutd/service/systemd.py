@@ -22,6 +22,12 @@ _TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 -- names to c
 
 _ALWAYS_SEEN: Final = (Path("/usr"), Path("/etc"), Path("/opt"), Path("/bin"), Path("/lib"))
 
+_UMASK: Final = (
+    "# Cutouts are for whoever may read the folder; the journal's directory is closed to others by its own mode.",
+    "UMask=0022",
+)
+"""Not for a user's unit: that has the user's own, by which groups share what they make."""
+
 _NEED_NAMESPACES: Final = frozenset(
     {
         "BindPaths", "BindReadOnlyPaths", "CapabilityBoundingSet", "DevicePolicy", "InaccessiblePaths", "IPAddressDeny", "PrivateDevices", "PrivateIPC", "PrivateMounts",
@@ -73,6 +79,7 @@ def render(unit: Unit, manager: Manager) -> str:
             "READ_WRITE_PATHS": list(_read_write(unit, own_state=own_state)),
             "CAPABILITIES": ["CapabilityBoundingSet=", *([] if is_user else ["AmbientCapabilities="])],
             "PRIVATE_USERS": [] if unit.chowns else ["PrivateUsers=yes"],
+            "UMASK": [] if is_user else list(_UMASK),
             "WANTED_BY": "default.target" if is_user else "multi-user.target",
         },
     )
@@ -103,9 +110,9 @@ def render_uploader(unit: Unit, manager: Manager) -> str:
             "ENVIRONMENT": [
                 f"Environment={_word(f'{name}={value}')}" for name, value in unit.environment.items()
             ],
-            "STATE_DIR": _word(str(unit.state_dir)),
-            "BOXES": _word(str(unit.state_dir / "hosted")),
-            "READ_ONLY": [f"BindReadOnlyPaths={_word(f'-{place}')}" for place in sees],
+            "STATE_DIR": _mounted_over(str(unit.state_dir)),
+            "BOXES": _bound(str(unit.state_dir / "hosted")),
+            "READ_ONLY": [f"BindReadOnlyPaths={_bound(f'-{place}')}" for place in sees],
             "INACCESSIBLE": [f"InaccessiblePaths={_word(f'-{place}')}" for place in unit.uploader.hidden],
             "CAPABILITIES": ["CapabilityBoundingSet=", *([] if is_user else ["AmbientCapabilities="])],
             "WANTED_BY": "default.target" if is_user else "multi-user.target",
@@ -138,6 +145,24 @@ def _without_namespaces(text: str) -> str:
 
 def _any_below(places: tuple[Path, ...], roots: tuple[Path, ...]) -> bool:
     return any(root == place or root in place.parents for place in places for root in roots)
+
+
+def _bound(text: str) -> str:
+    """As `_word`, for a setting in which a colon begins another part.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    return _word(text).replace(":", "\\:")
+
+
+def _mounted_over(text: str) -> str:
+    """As `_bound`, for TemporaryFileSystem=, which systemd takes apart twice.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    return _word(text.replace("\\", "\\\\").replace(":", "\\:"))
 
 
 def _word(text: str, *, dollar: bool = False) -> str:

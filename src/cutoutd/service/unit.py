@@ -5,8 +5,10 @@ Values, and the templates' place; it must not look at the machine.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -76,6 +78,9 @@ class Unit:
     uploader: Uploader | None = None
 
 
+_NAME: Final = re.compile("@([A-Z_]+)@")
+
+
 def template(name: str) -> str:
     """The text of a template, such as ``systemd/cutoutd.service.in``.
 
@@ -104,8 +109,11 @@ def fill(text: str, values: Mapping[str, str | Iterable[str]]) -> str:
         if value is not None and not isinstance(value, str):
             lines += value
             continue
-        for name, word in values.items():
-            if isinstance(word, str):
-                line = line.replace(f"@{name}@", word)  # noqa: PLW2901 -- one line, filled step by step
-        lines.append(line)
+        # In one pass: what is put in may look like a name itself.
+        lines.append(_NAME.sub(partial(_filled, values), line))
     return "\n".join(lines) + "\n"
+
+
+def _filled(values: Mapping[str, str | Iterable[str]], found: re.Match[str]) -> str:
+    value = values.get(found[1])
+    return value if isinstance(value, str) else found[0]

@@ -28,6 +28,15 @@ _URL: Final = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
     r"(?::(?P<port>[0-9]{1,5}))?(?P<path>(?:/[A-Za-z0-9._~-]+)*)/?"
 )
+_PRIVATE: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"),
+    )
+)
+"""Networks of one's own: RFC 1918, RFC 4193, and link-local ones (RFC 3927, RFC 4291). Python's ``is_private`` counts
+whatever is not to be routed: tunnels that lead out (Teredo), and ranges for documentation and benchmarks."""
+
 _PORTS: Final = {"http": 80, "https": 443}
 _HIGHEST_PORT: Final = 65_535
 _RIGHT: Final = (
@@ -92,9 +101,7 @@ def reach_of(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Reach:
     number = mapped if mapped is not None else number
     if number.is_loopback:
         return Reach.THIS_MACHINE
-    # "Unspecified" is this machine for some systems and nothing for others.
-    is_own = number.is_private and not (number.is_unspecified or number.is_multicast or number.is_reserved)
-    return Reach.PRIVATE if is_own else Reach.ELSEWHERE
+    return Reach.PRIVATE if any(number in network for network in _PRIVATE) else Reach.ELSEWHERE
 
 
 def parse(written: str) -> Address:
