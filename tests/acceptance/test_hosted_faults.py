@@ -41,6 +41,39 @@ def test_a_reply_of_another_shape_is_not_published(shop: Shop) -> None:
     assert "a picture of 360 x 135 came back for one of 360 x 270" in error["cause"]
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [Behaviour.FAULT, Behaviour.TOO_MANY, Behaviour.NO_CREDITS, Behaviour.RESET_EARLY, Behaviour.SILENCE],
+)
+def test_a_run_that_is_to_end_ends_though_the_service_always_fails(shop: Shop, fault: Behaviour) -> None:
+    """With 1, within its time, and with what remains and why: a service without end is waited for by a daemon alone."""
+    shop.configure("hosted")
+    text = shop.config.read_text("utf-8").replace("enabled = true", "enabled = true\ntimeout_s = 1")
+    shop.config.write_text(text, encoding="utf-8")
+    shop.server.always = fault
+    for number in range(3):
+        shop.drop("shop", f"{number}.jpg", picture(number))
+    shop.drop("private", "b.jpg", picture(2))
+    ended = shop.bench.call("run", "--config", shop.config, "--once")
+    assert ended.returncode == 1, ended.stderr
+    remains = [line for line in ended.stdout.splitlines() if line.startswith("remains: shop/")]
+    assert len(remains) == 3
+    assert all(" (uploading: " in line or " (unknown: " in line for line in remains), remains
+    assert (shop.bench.root / "private-out/b.png").exists()
+
+
+def test_a_run_that_is_to_end_ends_though_nobody_answers_at_the_address(shop: Shop) -> None:
+    """Connections are refused: it says that the service cannot be reached."""
+    shop.configure("hosted")
+    text = shop.config.read_text("utf-8").replace(shop.server.url, "http://127.0.0.1:9")
+    shop.config.write_text(text, encoding="utf-8")
+    shop.drop("shop", "a.jpg", picture(1))
+    ended = shop.bench.call("run", "--config", shop.config, "--once")
+    assert ended.returncode == 1
+    assert "remains: shop/a.jpg (uploading: " in ended.stdout
+    assert "cannot be reached" in ended.stdout
+
+
 def test_an_edit_without_a_reload_and_then_a_storm_of_reloads_fails_nothing(
     shop: Shop, start: Callable[..., Daemon]
 ) -> None:

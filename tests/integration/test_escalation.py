@@ -36,7 +36,7 @@ def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
 
 def escalation_of(hall: Hall) -> Escalation:
     """With boxes of its own."""
-    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, in_force=str)
+    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     post.open()
     made = Escalation(hall.journal, post, deque(), hall.clock, workers=1)
     made.begin({})
@@ -97,7 +97,7 @@ def test_an_answer_in_the_same_tick_of_the_file_system_s_clock_is_not_missed(
 ) -> None:
     """A directory's time is no finer than some milliseconds, and two answers may come in one."""
     first, second = hall.accept("a.jpg", "b.jpg")
-    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, in_force=str)
+    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     post.open()
     ids = []
     for number in (first, second):

@@ -205,8 +205,8 @@ def test_a_key_comes_from_its_file_or_the_environment(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("from-file\n")
     file.chmod(0o600)
-    environ = {"CUTOUTD_API_KEY": "from-environment"}
-    found = [keys.read(file, environ), keys.read(None, environ), keys.read(None, {})]
+    given = "from-environment"
+    found = [keys.read(file, given), keys.read(None, given), keys.read(None, "")]
     assert [one.reveal() if one else None for one in found] == ["from-file", "from-environment", None]
 
 
@@ -217,7 +217,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> Non
     file.write_text("s3cret")
     file.chmod(mode)
     with pytest.raises(ConfigurationError, match="others can read") as caught:
-        keys.read(file, {})
+        keys.read(file, "")
     assert "s3cret" not in str(caught.value)
     assert "chmod 600" in str(caught.value)
 
@@ -229,7 +229,7 @@ def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     file.chmod(0o600)
     with pytest.raises(ConfigurationError, match="holds no key"):
-        keys.read(file, {})
+        keys.read(file, "")
 
 
 def test_a_key_is_in_a_plain_file(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_a_key_is_in_a_plain_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo", 0o600)
     for path in (tmp_path / "fifo", tmp_path, tmp_path / "missing"):
         with pytest.raises(ConfigurationError):
-            keys.read(path, {})
+            keys.read(path, "")
 
 
 # A picture on its way out.

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cutoutd.cli import departure
 from cutoutd.errors import ConfigurationError, UsageError
+from cutoutd.inheritance import KEY_VARIABLE
 from cutoutd.settings import address, environment, load
 from cutoutd.settings.address import Reach
 from cutoutd.settings.assembly import assemble
@@ -107,7 +108,7 @@ def test_where_pictures_go_and_for_what_price_is_not_set_from_outside(key: str) 
 
 def test_the_pace_may_be_set_from_outside() -> None:
     """It changes neither where to nor how much; and the key itself is no setting."""
-    environ = {"CUTOUTD_HOSTED__CONCURRENCY": "8", environment.KEY_VARIABLE: "secret"}
+    environ = {"CUTOUTD_HOSTED__CONCURRENCY": "8", KEY_VARIABLE: "secret"}
     chosen = load.defaults(environ)
     assert chosen.hosted.concurrency == 8
     assert "secret" not in repr(chosen)

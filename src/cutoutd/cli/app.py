@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -30,6 +31,7 @@ from cutoutd.cli import (
 from cutoutd.cli.pipes import close_quietly
 from cutoutd.cli.queue import printable
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
+from cutoutd.inheritance import take_key
 
 EXIT_USAGE = 2
 EXIT_RUNNING = 3
@@ -104,12 +106,13 @@ def exit_code(error: CutoutdError) -> int:
 
 def main() -> None:
     """Run the command line and exit."""
+    key = take_key(os.environ)  # first of all: no process that is started from here on has it
     # A file name that is not UTF-8 must not end a command that only wants to print it.
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # closed by whoever started us
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        build()(prog_name="cutoutd")
+        build()(prog_name="cutoutd", obj=key)
     except SystemExit as end:
         # Typer makes an exit code 1 of it, which means "some files failed" here.
         if end.code == 1 and isinstance(end.__context__, BrokenPipeError):

@@ -20,18 +20,21 @@ from cutoutd.hosted.audit import By, as_csv, as_json, totals, uploads
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.providers import provider_of
+from cutoutd.inheritance import keep_for_uploader
 
 if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
 
 
 def hosted(
+    context: typer.Context,
     *,
     config: ConfigOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing; say what would be sent, and what it would cost.")
     ] = False,
     parent: Annotated[int | None, typer.Option(hidden=True)] = None,
+    key_on_stdin: Annotated[bool, typer.Option("--key-on-stdin", hidden=True)] = False,
 ) -> None:
     """Be the uploader: send what is in the outbox. `cutoutd run` starts it by itself where a folder is tagged."""
     chosen = settings(config, None, None)
@@ -39,12 +42,14 @@ def hosted(
         _foretell(chosen)
         return
     require_extra(chosen)
+    key = sys.stdin.read() if key_on_stdin else context.obj or ""
+    keep_for_uploader(os.environ)  # before the client and its OpenSSL are loaded
     from cutoutd.hosted import run  # noqa: PLC0415 -- the one command that loads an HTTP client
 
     # What the supervisor says of a newer configuration after this moment was not read below.
     announced = announcement(Places.under(chosen.service.state_dir))
     chosen = settings(config, None, None)
-    run.run(chosen, announced=announced, clock=Clock(), environ=os.environ, parent=parent)
+    run.run(chosen, announced=announced, clock=Clock(), given_key=key, parent=parent)
 
 
 def audit(

@@ -1,6 +1,7 @@
 """Keeps the uploader running beside a supervisor, which could not start it: its children have no network either.
 
-Started as ``python -P -m cutoutd.cli.keeper PARENT COMMAND...`` before the supervisor gives the network up. It must
+Started as ``python -P -m cutoutd.cli.keeper PARENT COMMAND...`` before the supervisor gives the network up. The service's
+key comes by a pipe, its standard input, and goes on to each uploader in the same way: it is in no environment. It must
 import nothing but the standard library and what binds it to its parent's life, and must not read any configuration.
 """
 
@@ -34,18 +35,19 @@ too."""
 
 
 @contextmanager
-def kept(command: Sequence[str]) -> Iterator[None]:
+def kept(command: Sequence[str], key: str) -> Iterator[None]:
     """Have an uploader beside this process while the body runs.
 
     Args:
-        command: the uploader; it is told by ``--parent`` whose end is its own.
+        command: the uploader; it is told by ``--parent`` whose end is its own, and gets the key as its standard input.
+        key: of the hosted service, where it is in no file; empty for none.
     """
-    from cutoutd.settings.environment import KEY_VARIABLE  # noqa: PLC0415 -- the keeper itself is to stay small
+    from cutoutd.inheritance import for_uploader  # noqa: PLC0415 -- the keeper itself is to stay small
 
     me = [sys.executable, "-P", "-m", "cutoutd.cli.keeper", str(os.getpid()), *command]
     # A process group of its own: a Ctrl-C in the terminal is for the supervisor, which ends it when it has ended.
-    keeper = subprocess.Popen(me, stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603 -- our own program
-    os.environ.pop(KEY_VARIABLE, None)  # the uploader has it; neither workers nor the owner's hooks are to
+    keeper = subprocess.Popen(me, stdin=subprocess.PIPE, process_group=0, env=for_uploader(os.environ))  # noqa: S603 -- our own program
+    _hand_over(keeper, key.encode())
     try:
         yield
     finally:
@@ -59,17 +61,19 @@ def kept(command: Sequence[str]) -> Iterator[None]:
 def main() -> int:
     """Start the command again and again, until asked to end."""
     parent, command = int(sys.argv[1]), sys.argv[2:]
-    from cutoutd.sandbox.limits import die_with_parent  # noqa: PLC0415 -- after the arguments are known to be right
+    from cutoutd.sandbox.limits import die_with_parent, hide_memory  # noqa: PLC0415 -- see above: small until here
 
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # our parent had it wait for its own handler
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda _, __: asked.set())
     die_with_parent(parent)
+    hide_memory()
+    key = sys.stdin.buffer.read()
     pause_s = FIRST_PAUSE_S
     has_worked = False
     while not asked.is_set():
         begun_s = time.monotonic()
-        code = _run(command, asked)
+        code = _run(command, asked, key)
         if code in _HOPELESS and not has_worked:
             return code
         # It ends by itself, and well, to read another configuration.
@@ -81,10 +85,11 @@ def main() -> int:
     return 0
 
 
-def _run(command: Sequence[str], asked: threading.Event) -> int:
+def _run(command: Sequence[str], asked: threading.Event, key: bytes) -> int:
     """One uploader from its start to its end, which it is asked for once we are."""
-    bound = [*command, "--parent", str(os.getpid())]
-    child = subprocess.Popen(bound, stdin=subprocess.DEVNULL)  # noqa: S603 -- as we were told by our parent
+    bound = [*command, "--parent", str(os.getpid()), "--key-on-stdin"]
+    child = subprocess.Popen(bound, stdin=subprocess.PIPE)  # noqa: S603 -- as we were told by our parent
+    _hand_over(child, key)
     while not asked.is_set():
         with suppress(subprocess.TimeoutExpired):
             return child.wait(0.2)
@@ -94,6 +99,13 @@ def _run(command: Sequence[str], asked: threading.Event) -> int:
     except subprocess.TimeoutExpired:
         child.kill()
         return child.wait()
+
+
+def _hand_over(process: subprocess.Popen[bytes], key: bytes) -> None:
+    """Write the key into a process's standard input, whose buffer is larger than any."""
+    assert process.stdin is not None  # noqa: S101 -- PIPE was asked for
+    with suppress(OSError), process.stdin as pipe:  # one that has ended already is seen by its exit code
+        pipe.write(key)
 
 
 if __name__ == "__main__":

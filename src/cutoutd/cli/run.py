@@ -19,6 +19,7 @@ from cutoutd.cli.queue import printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import RunningClock
 from cutoutd.errors import UsageError
+from cutoutd.jobs import JobState
 from cutoutd.notify import ServiceManager
 from cutoutd.settings.choices import Route
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 
 def run(
+    context: typer.Context,
     *,
     config: ConfigOption = None,
     input_dir: InputOption = None,
@@ -68,7 +70,7 @@ def run(
     service = chosen.service
     with (
         # Before the daemon takes the network from itself and from all it starts.
-        kept(_uploader(config)) if uploads and not uploader_apart else nullcontext(),
+        kept(_uploader(config), key=context.obj or "") if uploads and not uploader_apart else nullcontext(),
         listener_for(_waiting(chosen), level=service.log_level, log_format=service.log_format) as listener,
     ):
         outcome = daemon.run(
@@ -118,7 +120,10 @@ def _summarise(outcome: Outcome) -> None:
     for name, jobs in outcome.remaining.items():
         for job in jobs:
             why = job.detail.get("failure", {}).get("cause", "")
-            print(f"remains: {name}/{printable(job.path)} ({job.state}{f': {why}' if why else ''})")
+            why = why or (outcome.uploads if job.state is JobState.UPLOADING else "")
+            print(
+                f"remains: {name}/{printable(job.path)} ({job.state}{f': {printable(why)}' if why else ''})"
+            )
     for name, files in outcome.held_up.items():
         for file in files:
             print(f"remains: {name}/{printable(file.path)} ({file.why})")

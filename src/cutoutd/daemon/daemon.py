@@ -77,12 +77,14 @@ class Outcome:
         remaining: jobs that are not over, by folder.
         held_up: files that could not be taken yet, and why.
         closed: folders that could not be worked on, and why.
+        uploads: why pictures that wait for the hosted service got no answer; empty if that is not known.
     """
 
     tally: Tally
     remaining: Mapping[str, list[Job]]
     held_up: Mapping[str, tuple[HeldUp, ...]]
     closed: Mapping[str, str]
+    uploads: str = ""
 
     @property
     def is_clean(self) -> bool:
@@ -206,6 +208,7 @@ class Daemon:
                 journal,
                 clock,
                 max_upload_px=settings.hosted.max_upload_px,
+                once=once,
                 in_force=lambda: uploads_sha256(self._reloader.settings),
             )
             if uploads and settings.tagged
@@ -408,4 +411,5 @@ class Daemon:
                 for name, standing in self._folders.standings().items()
                 if not standing.is_open
             },
+            uploads="" if self._post is None else self._post.closed,
         )

@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from cutoutd import inheritance
 from cutoutd.clock import Countdown
 from cutoutd.containment import report
 from cutoutd.failure import whole
@@ -131,7 +132,7 @@ def run(errand: Errand) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**os.environ, **errand.facts},
+            env=inheritance.for_hook(os.environ) | dict(errand.facts),
             cwd="/",
             start_new_session=True,
         )

@@ -34,6 +34,12 @@ START_S: Final = 30.0
 OFFLINE_S: Final = 20.0
 """Without a connection for longer, `run --once` waits no more."""
 
+FAILURES: Final = 5
+"""Nor after so many uploads in a row that came to nothing: with the growing pauses between them, half a minute."""
+
+LITTLE_TIME_S: Final = 120.0
+"""Nor for a service that asks for more time than this."""
+
 TICK_NS: Final = 2_000_000_000
 """Of the coarsest file system's times."""
 
@@ -50,6 +56,7 @@ class PostRoom:
         journal: knows which jobs wait for an answer.
         clock: its monotonic side.
         max_upload_px: pixels of a copy's longer side; 0: as many as the services take.
+        once: the run ends by itself, and does not wait for a service that fails again and again.
         in_force: gives the `uploads_sha256` of the configuration in force.
 
     Attributes:
@@ -64,6 +71,7 @@ class PostRoom:
         clock: Clock,
         *,
         max_upload_px: int,
+        once: bool,
         in_force: Callable[[], str],
     ) -> None:
         self.places = Places.under(state_dir)
@@ -71,6 +79,7 @@ class PostRoom:
         self._clock = clock
         self._awaited_until_s = clock.monotonic_s() + START_S
         self._max_side = max_upload_px or MAX_COPY_PIXELS
+        self._once = once
         self._in_force = in_force
         self._log = get()
         self._exports: dict[int, str] = {}
@@ -103,7 +112,7 @@ class PostRoom:
 
     @property
     def expects_more(self) -> bool:
-        """Whether an answer can be expected without anybody's help."""
+        """Whether an answer can be expected before long, without anybody's help."""
         is_coming = not self.closed or self._comes_back
         return is_coming and any(job.folder not in self._refused for job in self._sent.values())
 
@@ -283,18 +292,23 @@ class PostRoom:
             self.closed = "" if is_awaited else "the uploader does not run"
             return
         route = status.get("route")
-        self._comes_back = self._may_come_back(route)
+        self._comes_back = self._may_come_back(route, status.get("wait_s"))
         self.closed = "" if route == "open" else str(status.get("why") or "the hosted route is closed")
+        failures = status.get("failures")
+        if self._once and isinstance(failures, int) and failures >= FAILURES:
+            self._comes_back = False
+            self.closed = f"{failures} uploads in a row failed: {status.get('trouble')}"
         folders = status.get("folders")
         for name, folder in folders.items() if isinstance(folders, dict) else ():
             if isinstance(folder, dict) and folder.get("why"):
                 self._refused[str(name)] = str(folder["why"])
 
-    def _may_come_back(self, route: object) -> bool:
+    def _may_come_back(self, route: object, wait_s: object) -> bool:
         """Whether a closed way out is likely to open by itself before long."""
         if route != "offline":
             self._offline_since_s = None
-            return route == "waiting"  # the service has asked for a little time
+            is_little = isinstance(wait_s, int | float) and wait_s <= LITTLE_TIME_S
+            return route == "waiting" and is_little  # the service has asked for a little time
         now_s = self._clock.monotonic_s()
         if self._offline_since_s is None:
             self._offline_since_s = now_s

@@ -168,6 +168,7 @@ class Course:
                 leave.nap(pause_s)
             return sending.run()
         except TryAgainError as error:
+            self.office.route.failed(str(error))
             self._faults += error.is_fault
             if error.is_offline:
                 self.office.route.refund(megapixels)

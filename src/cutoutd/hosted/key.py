@@ -11,10 +11,9 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import ConfigurationError
-from cutoutd.settings.environment import KEY_VARIABLE
+from cutoutd.inheritance import KEY_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 _MAX_CHARACTERS: Final = 512
@@ -50,17 +49,17 @@ class Key:
         raise TypeError("a key does not leave its process")
 
 
-def read(file: Path | None, environ: Mapping[str, str]) -> Key | None:
-    """The key, from its file or else from the environment; None if there is neither.
+def read(file: Path | None, given: str) -> Key | None:
+    """The key, from its file or else as it was given; None if there is neither.
 
     Args:
         file: as in ``[hosted] api_key_file``.
-        environ: the uploader's own.
+        given: from the environment of who started us; empty for none.
 
     Raises:
         ConfigurationError: the file cannot be read, others can read it, or what is there is no key.
     """
-    text = environ.get(KEY_VARIABLE, "") if file is None else _content(file)
+    text = given if file is None else _content(file)
     if file is None and not text:
         return None
     if not _RIGHT.fullmatch(text):

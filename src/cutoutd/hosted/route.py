@@ -38,11 +38,16 @@ class View:
         standing: how it stands.
         why: in words; empty if it is open.
         wait_s: until something may be sent again.
+        failures: how many uploads in a row have failed, for whatever reason, since the service last answered as it
+            should.
+        trouble: what the last of them met; empty without any.
     """
 
     standing: Standing
     why: str
     wait_s: float
+    failures: int
+    trouble: str
 
 
 class Slot:
@@ -82,6 +87,8 @@ class Route:
         self._why = ""
         self._not_before_s = 0.0
         self._probing = False
+        self._failures = 0
+        self._trouble = ""
         self.successes = 0
 
     def slot(self) -> Slot | None:
@@ -112,6 +119,7 @@ class Route:
         """The service answered as it should; a wait that it has asked for meanwhile is kept all the same."""
         with self._lock:
             self.successes += 1
+            self._failures, self._trouble = 0, ""
             self._probing = False
             if self._clock.monotonic_s() >= self._not_before_s:
                 self._standing, self._why = Standing.OPEN, ""
@@ -120,6 +128,17 @@ class Route:
         """The picture was not sent after all, or its end says nothing about the route."""
         with self._lock:
             self._probing = False
+
+    def failed(self, why: str) -> None:
+        """An upload came to nothing by the service's or the network's doing; what follows for the route is said apart.
+
+        Those that were under way when another one failed add nothing: they met the same.
+        """
+        with self._lock:
+            if self._clock.monotonic_s() < self._not_before_s:
+                return
+            self._failures += 1
+            self._trouble = why
 
     def refund(self, megapixels: float) -> None:
         """A picture that was let in did not leave: it does not count in its minute."""
@@ -169,7 +188,13 @@ class Route:
         """How it stands now."""
         with self._lock:
             wait_s = max(0.0, self._not_before_s - self._clock.monotonic_s())
-            return View(standing=self._standing, why=self._why, wait_s=wait_s)
+            return View(
+                standing=self._standing,
+                why=self._why,
+                wait_s=wait_s,
+                failures=self._failures,
+                trouble=self._trouble,
+            )
 
     def _over_limit_s(self, megapixels: float, now_s: float) -> float:
         """Seconds until this picture fits into what the last minute has left; one that never would goes alone."""

@@ -27,10 +27,9 @@ from cutoutd.hosted.uploader import Uploader
 from cutoutd.sandbox.uploader import confine_uploader
 from cutoutd.settings.choices import Sandbox
 from cutoutd.settings.digest import uploads_sha256
-from cutoutd.settings.environment import KEY_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from cutoutd.clock import Clock
@@ -45,7 +44,7 @@ def run(
     *,
     announced: str,
     clock: Clock,
-    environ: MutableMapping[str, str],
+    given_key: str,
     parent: int | None,
 ) -> None:
     """Be the uploader, until a signal or the parent's end.
@@ -54,7 +53,7 @@ def run(
         settings: with at least one tagged folder.
         announced: the supervisor's last announcement before they were read.
         clock: wall and steady time.
-        environ: the process's own; the key is taken out of it.
+        given_key: the service's, where it is in no file; empty for none.
         parent: the process whose end is ours; None for none.
 
     Raises:
@@ -69,8 +68,7 @@ def run(
             advice='Set enabled = true in [hosted], and route = "hosted" in a [[folder]].',
         )
     os.umask(_PRIVATE_UMASK)
-    key = keys.read(settings.hosted.api_key_file, environ)
-    environ.pop(KEY_VARIABLE, None)
+    key = keys.read(settings.hosted.api_key_file, given_key)
     places = Places.under(settings.service.state_dir)
     ending = Ending()
     with _held(places), Ledger(places.root / FILE_NAME, create=True) as ledger:

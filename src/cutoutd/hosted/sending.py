@@ -124,9 +124,11 @@ class Sending:
             ) from error
         except UnansweredError as error:
             office.route.left()
+            office.route.failed(str(error))
             return self._unknown(str(error), Closing(end=End.UNKNOWN, sent=cargo.sent))
         except UntrustedError as error:
             office.route.close(str(error))
+            office.route.failed(str(error))
             raise PostponedError from error
         except LedgerError as error:
             office.route.troubled(str(error), _DISK_WAIT_S)
@@ -232,6 +234,7 @@ class Sending:
                 return self._picture(answer, question, draft)
             case Meaning.UNCLEAR:
                 office.route.left()
+                office.route.failed(cause)
                 return self._unknown(cause, self._closing(End.UNKNOWN, answer))
             case Meaning.REFUSED:
                 office.route.succeeded()
@@ -249,6 +252,7 @@ class Sending:
             case Meaning.CLOSED:
                 self._close(self._closing(End.REFUSED, answer, cause))
                 office.route.close(f"{cause}. {found.advice}")
+                office.route.failed(cause)
                 raise PostponedError
             case Meaning.LATER:
                 self._close(self._closing(End.REFUSED, answer, cause))

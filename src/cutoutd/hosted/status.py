@@ -2,6 +2,7 @@
 
     schema, pid (null once it has ended), at, provider, host, sandbox (active layers)
     route          open | waiting | offline | paused; why: in words; wait_s: until it is tried again
+    failures       uploads in a row that came to nothing; trouble: what the last of them met
     in_flight, waiting          requests in hand, and in the outbox
     today          uploads, bytes, credits, of the day in UTC, without those under way
     folders        by name: uploads, bytes, credits, in_flight, waiting, why (its money is used up)

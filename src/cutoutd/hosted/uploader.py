@@ -203,6 +203,7 @@ class Uploader:
         state = (
             view.standing,
             view.why,
+            view.failures,
             self._was_paused,
             tuple(waiting.items()),
             tuple(in_hand.items()),
@@ -232,6 +233,8 @@ class Uploader:
                     "route": "paused" if self._was_paused else view.standing.value,
                     "why": "by `cutoutd pause --hosted`" if self._was_paused else office.scrubbed(view.why),
                     "wait_s": round(view.wait_s, 1),
+                    "failures": view.failures,
+                    "trouble": office.scrubbed(view.trouble),
                     "provider": office.provider.name,
                     "host": office.host,
                     "in_flight": sum(in_hand.values()),

@@ -11,6 +11,7 @@ import subprocess
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
+from cutoutd import inheritance
 from cutoutd.pool import wire
 from cutoutd.ports import Step
 
@@ -37,9 +38,6 @@ ENVIRONMENT: Final = {
         "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=0x2000000:glibc.malloc.trim_threshold=0x4000000"
     ),
 }
-_NOT_PASSED_ON: Final = ("CUTOUTD_", "LIBHEIF_")
-"""Settings are read once, by the supervisor; libheif would take plug-ins and limits from its own."""
-
 
 STALL_S: Final = {Step.READ: 20.0, Step.WRITE: 20.0, Step.SYNC: 60.0}
 """Without progress for this long, a disk or share does not answer. A healthy one gives 4 MB at a time; a sync has
@@ -70,12 +68,11 @@ def spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
     Raises:
         OSError: no more descriptors, processes or memory.
     """
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_PASSED_ON)}
     return subprocess.Popen(  # noqa: S603 -- the command is this program's own
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=environment | ENVIRONMENT,
+        env=inheritance.for_worker(os.environ) | ENVIRONMENT,
         bufsize=0,
         process_group=0,  # a Ctrl-C in the terminal is for the supervisor alone
     )

@@ -17,6 +17,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd import inheritance
 from cutoutd.errors import CutoutdError, ModelError
 from cutoutd.pool import wire
 from cutoutd.pool.slot import ENVIRONMENT
@@ -84,7 +85,6 @@ def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> Trial:
         max_pixels=_HEIGHT * _WIDTH,
         max_file_bytes=0,
     )
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
     with tempfile.TemporaryFile() as answer:  # not a pipe: the process can be kept from writing without end
         try:
             done = subprocess.run(
@@ -92,7 +92,7 @@ def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> Trial:
                 input=wire.encode_setup(setup),
                 stdout=answer,
                 stderr=subprocess.DEVNULL,
-                env=environment | ENVIRONMENT,
+                env=inheritance.for_worker(os.environ) | ENVIRONMENT,
                 timeout=TIMEOUT_S,
                 check=False,
             )

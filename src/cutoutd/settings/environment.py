@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_origin
 
+from cutoutd.inheritance import KEY_VARIABLE
 from cutoutd.settings.schema import Folder, HostedSettings, Settings
 from cutoutd.settings.wording import item_type, nearest
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "CUTOUTD_"
 CONFIG_VARIABLE: Final = "CUTOUTD_CONFIG"
-
-KEY_VARIABLE: Final = "CUTOUTD_API_KEY"
-"""The hosted service's key, for who has no file for it: no setting, read by the uploader alone."""
 
 _HOSTED: Final = frozenset({"concurrency", "megapixels_per_minute", "timeout_s", "keep_replies_days"})
 """What may be set of the hosted service from outside: its pace, and nothing of where to, how much, or for what price."""

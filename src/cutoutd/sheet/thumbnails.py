@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd import inheritance
 from cutoutd.errors import CutoutdError
 from cutoutd.pool.slot import ENVIRONMENT
 
@@ -100,14 +101,13 @@ class Thumbnails:
         return b"", str(said.get("why", "it could not be decoded"))
 
     def _start(self) -> None:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
         self._unread = b""
         self._process = subprocess.Popen(  # noqa: S603 -- the command is this program's own
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment | ENVIRONMENT,
+            env=inheritance.for_worker(os.environ) | ENVIRONMENT,
             bufsize=0,
             start_new_session=True,
         )

@@ -1,0 +1,78 @@
+"""What a process is given of the environment is named; everything else stays behind, whatever it is called."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from cutoutd import inheritance
+
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": "1",
+    "GITHUB_TOKEN": "2",
+    "SSH_AUTH_SOCK": "3",
+    "DATABASE_URL": "4",
+    "SSLKEYLOGFILE": "/x/keys",
+    "OPENSSL_CONF": "/x/conf",
+    "HOSTALIASES": "/x/hosts",
+    "LD_PRELOAD": "/x/x.so",
+    "LIBHEIF_PLUGIN_PATH": "/x",
+    "https_proxy": "http://elsewhere",
+    "SSL_CERT_FILE": "/x/ca",
+    "NOTIFY_SOCKET": "/run/x",
+    "CUTOUTD_API_KEY": "k",
+}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [inheritance.for_worker, inheritance.for_uploader, inheritance.for_hook],
+    ids=lambda one: one.__name__,
+)
+def test_no_secret_is_passed_on(rule: object) -> None:
+    """By what is allowed, and not by what is known to be one."""
+    environ = SECRETS | {"PATH": "/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    assert rule(environ) == {"PATH": "/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}  # type: ignore[operator]
+
+
+def test_the_uploader_finds_its_configuration() -> None:
+    """Settings by the environment are for it as well; the key is not among them."""
+    environ = {
+        "HOME": "/h",
+        "CUTOUTD_CONFIG": "/c",
+        "CUTOUTD_HOSTED__CONCURRENCY": "2",
+        "CUTOUTD_API_KEY": "k",
+    }
+    assert inheritance.for_uploader(environ) == {
+        "HOME": "/h",
+        "CUTOUTD_CONFIG": "/c",
+        "CUTOUTD_HOSTED__CONCURRENCY": "2",
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_key_that_was_taken_is_not_even_where_the_system_shows_what_was_there_at_the_start() -> None:
+    """Neither in /proc/self/environ, nor for a process that is started."""
+    code = (
+        "import os, subprocess, sys\n"
+        "from cutoutd.inheritance import take_key\n"
+        "key = take_key(os.environ)\n"
+        "shown = open('/proc/self/environ', 'rb').read()\n"
+        "child = subprocess.run(['env'], capture_output=True, check=True).stdout\n"
+        "print(key == 's3cret', b's3cret' in shown, b's3cret' in child, b'PATH=' in shown)\n"
+    )
+    environ = os.environ | {"CUTOUTD_API_KEY": "s3cret"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True False False True\n"
+
+
+def test_without_a_key_nothing_is_taken() -> None:
+    """An empty one is none."""
+    environ = {"CUTOUTD_API_KEY": "", "PATH": "/bin"}
+    assert (inheritance.take_key(environ), environ) == ("", {"PATH": "/bin"})
+    assert inheritance.take_key(environ) == ""
