@@ -7,11 +7,13 @@ not know what is asked.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd import inheritance
 from cutoutd.clock import Countdown
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def ask(
         module: its name.
         arguments: of its command line.
         timeout_s: after which it is killed.
-        environment: of the process; None: this one's.
+        environment: of the process; None: what a process that reads pictures is given.
     """
     for stuck in [process for process in _left_behind if process.poll() is not None]:
         _left_behind.remove(stuck)
@@ -66,7 +68,7 @@ def ask(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment,
+            env=inheritance.for_worker(os.environ) if environment is None else environment,
             start_new_session=True,
         )
     except OSError as error:

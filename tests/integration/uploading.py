@@ -73,7 +73,7 @@ class Station:
             "enabled": "true",
             "base_url": f'"{base_url}"',
             "max_credits_per_day": "1000",
-            "timeout_s": "1.0",
+            "timeout_s": "2.0",
             "megapixels_per_minute": "0",
         } | (hosted or {})
         lines = ["[service]", f'state_dir = "{self.state}"', 'log_format = "json"', "[hosted]"]
