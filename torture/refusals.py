@@ -38,8 +38,11 @@ FAULTS = {
     "rename": ("EACCES", "EXDEV"),
     "linkat": ("EACCES", "EXDEV"),
     "link": ("EACCES", "EXDEV"),
+    "renameat": ("EACCES", "EXDEV"),
     "mkdir": ("EACCES",),
+    "mkdirat": ("EACCES",),
     "unlink": ("EACCES",),
+    "unlinkat": ("EACCES",),
 }
 _SEEN = "fsync,fdatasync,openat,close"
 _CALL = re.compile(r"(\d+) +(fsync|fdatasync|close)\((\d+)<([^>]*)>.*?(EIO|$)", re.MULTILINE)

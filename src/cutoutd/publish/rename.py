@@ -115,12 +115,14 @@ def probe(directory: Path) -> Strength:
 def can_exchange(directory: Path) -> bool:
     """Find out whether two names can be swapped in a directory, with files of our own that are removed again.
 
+    A file system may take the call and rename all the same, which leaves one of two names [tried: FUSE].
+
     Raises:
         OSError: the directory cannot be written to.
     """
     with _two_probes(directory) as (source, target):
         os.close(target.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        return exchange(source, target)
+        return exchange(source, target) and source.exists() and target.exists()
 
 
 @contextmanager

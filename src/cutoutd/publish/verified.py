@@ -121,7 +121,7 @@ def replace(source: Entry, target: Entry, may_go: Callable[[Entry], bool]) -> bo
     if not rename.exchange(source, target):
         rename.replace(source, target)
         return True
-    if may_go(source):
+    if not source.exists() or may_go(source):  # not there: it was a rename after all, see `can_exchange`
         source.unlink(missing_ok=True)
         return True
     rename.exchange(source, target)

@@ -1,0 +1,87 @@
+"""Removing and replacing where the file system knows neither hard links nor a swap of two files: a FUSE share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.publish.originals import Originals, Outcome, delete_original
+from cutoutd.publish.rename import can_exchange
+from cutoutd.tree import Tree
+from tests.integration.publishing import World, digest, failure
+from tests.integration.share import Share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CUT, NEW, THEIRS = b"what was cut", b"new cutout", b"saved by another program"
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Iterator[Share]:
+    """A share that is mounted."""
+    share = Share(tmp_path)
+    share.attach()
+    yield share
+    share.detach()
+
+
+@pytest.fixture
+def original(share: Share) -> Path:
+    """A picture on it."""
+    path = share.mount / "in" / "shoot" / "a.jpg"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CUT)
+    return path
+
+
+def test_doctor_is_told_that_it_is_weaker(share: Share) -> None:
+    """By what becomes of two files: this one says that it swaps, and renames."""
+    assert not can_exchange(share.mount)
+    assert list(share.far.iterdir()) == []
+
+
+def test_an_exchange_is_known_on_a_local_disk(tmp_path: Path) -> None:
+    """And leaves nothing."""
+    assert can_exchange(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_original_is_deleted_there(share: Share, original: Path) -> None:
+    """If it is what was cut."""
+    inputs = Tree(share.mount / "in")
+    assert delete_original(inputs, "shoot/a.jpg", digest(NEW)).outcome is Outcome.CHANGED
+    assert original.read_bytes() == CUT
+    assert delete_original(inputs, "shoot/a.jpg", digest(CUT)).outcome is Outcome.DELETED
+    assert list((share.far / "in" / "shoot").iterdir()) == []
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_an_original_is_moved_there(share: Share, original: Path, tmp_path: Path, *, same: bool) -> None:
+    """Within the share, and from it to a disk."""
+    kept = (share.mount if same else tmp_path) / "kept"
+    kept.mkdir()
+    disposal = Originals(kept, "run").move(Tree(share.mount / "in"), "shoot/a.jpg", digest(CUT), job=1)
+    assert disposal.outcome is Outcome.MOVED
+    assert (kept / "shoot" / "a.jpg").read_bytes() == CUT
+    assert not original.exists()
+    assert list((share.far / "in" / "shoot").iterdir()) == []
+
+
+def test_results_and_records_are_replaced_there(share: Share) -> None:
+    """And a retouched one is not."""
+    world = World(share.mount)
+    world.publish("sub/a.jpg", CUT)
+    assert world.publish("sub/a.jpg", NEW, job=2) == ("sub/a.png",)
+    assert world.files() == {"sub/a.png": NEW}
+    (world.output / "sub" / "a.png").write_bytes(THEIRS)
+    assert world.publish("sub/a.jpg", CUT, job=3) == ("sub/a-jpg.png",)
+    assert world.files() == {"sub/a.png": THEIRS, "sub/a-jpg.png": CUT}
+    failures = world.publisher.failures
+    for cause in ("one", "two"):
+        failures.publish(failure("sub/a.jpg", cause))
+    assert failures.clear("sub/a.jpg")
+    assert world.staged() == []
+    assert not list((world.output / "failed" / "sub").iterdir())
