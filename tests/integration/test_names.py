@@ -369,3 +369,19 @@ def test_good_results_of_a_sub_folder_called_review_do_not_lie_among_the_doubtfu
         "review/b.jpg": True,
         "Failed/c.jpg": False,
     }
+
+
+def test_originals_whose_names_are_refused_are_put_away_in_a_safe_form(
+    mount: Callable[[str], Share], make: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """And one for which none works stays, alone: those behind it do not wait."""
+    kept = mount("windows").mount / "kept"
+    desk = make(originals="move", originals_dir=str(kept))
+    (kept / "closed").write_bytes(b"theirs")
+    for name in ["10:30/a?.jpg", "closed/b.jpg", "c.jpg", "d|.jpg"]:
+        desk.deliver(name, NEW, source=JPEG + name.encode())
+    put_away = {path.relative_to(kept).as_posix() for path in kept.rglob("*.jpg")}
+    assert put_away == {"10_30/a_.jpg", "c.jpg", "d_.jpg"}
+    left = {path.relative_to(tmp_path / "in").as_posix() for path in (tmp_path / "in").rglob("*.jpg")}
+    assert left == {"closed/b.jpg"}
+    assert [job.path for job in desk.journal.queue.undisposed(NAME)] == ["closed/b.jpg"]

@@ -13,6 +13,7 @@ from cutoutd.containment import is_expected, report
 from cutoutd.errors import CutoutdError, TemporaryError
 from cutoutd.intake.sniff import has_picture_extension
 from cutoutd.logs import get
+from cutoutd.publish.faults import NameRefusedError
 from cutoutd.publish.originals import Originals as KeptOriginals
 from cutoutd.publish.originals import Outcome, delete_original, keep_original
 from cutoutd.settings.choices import Originals
@@ -89,6 +90,11 @@ class Disposals:
             except TemporaryError as error:
                 self._rest(job, error)
                 return
+            except NameRefusedError as error:
+                # The folder for originals takes others: they do not wait for it. The next start tries again.
+                self._log.warning("original.stays", job=job.id, path=job.path, why=str(error))
+                self._waiting.popleft()
+                continue
             except Exception as error:
                 if is_expected(error):
                     raise

@@ -21,8 +21,9 @@ from cutoutd.errnos import DENIED, NO_WAY
 from cutoutd.publish.attributes import copy_attributes
 from cutoutd.publish.digest import examine, open_regular, same_state
 from cutoutd.publish.directories import Directories
-from cutoutd.publish.faults import storage_faults
-from cutoutd.publish.naming import numbered
+from cutoutd.publish.faults import NameRefusedError, storage_faults
+from cutoutd.publish.naming import Form, formed, numbered
+from cutoutd.publish.refusals import Refusals
 from cutoutd.publish.rename import add_name, rename_new
 from cutoutd.publish.staging import Staging, sweep
 from cutoutd.publish.verified import PRIVATE, Removal, private, put_back, remove, restore
@@ -176,12 +177,13 @@ class Originals:
         self._directory = directory
         self._tree = Tree(directory)
         self._staging = Staging(directory, run)
+        self._refusals = Refusals(directory, self._staging)
         self._directories = Directories()
 
     def move(self, inputs: Tree, path: str, sha256: str, *, job: int) -> Disposal:
         """Move an original there, if it still is what was cut.
 
-        Sub-folders are mirrored. A taken name is followed by ``a-2.jpg`` and so on; a file there with the very
+        Sub-folders are mirrored. A name that the disk refuses gets a portable or a safe form. A taken name is followed by ``a-2.jpg`` and so on; a file there with the very
         same bytes is taken for this one, moved before a crash. Across file systems it is copied, synced, and
         only then removed; the copy keeps owner, mode, times and extended attributes as far as this user may give them.
 
@@ -192,6 +194,7 @@ class Originals:
             job: the journal's id.
 
         Raises:
+            NameRefusedError: the disk takes no name for it, while it takes others.
             StorageError: it cannot be read, moved or copied, or is open for writing; the original is still there.
         """
         with storage_faults(self._directory), _inside(inputs, path) as entry:
@@ -220,11 +223,11 @@ class Originals:
         return removed
 
     def _move(self, original: _Original, entry: Entry, path: str, job: int) -> Disposal:
-        directory, _, _ = path.rpartition("/")
-        self._directories.make(self._tree, directory)
-        with self._free_or_same(path, original.sha256) as (name, target):
-            if not target.exists() and not self._put(original, target, job):
-                return Disposal(outcome=Outcome.CHANGED)
+        name = self._place(original, path, job)
+        if name is None:
+            return Disposal(outcome=Outcome.CHANGED)
+        directory, _, _ = name.rpartition("/")
+        with self._tree.entry(name) as target:
             # On the disk under its new name before it loses the old one, where it still has that.
             self._directories.sync([(self._tree, directory)])
             left = _remove(original, entry)
@@ -234,6 +237,30 @@ class Originals:
                 target.unlink()  # written to while it had both names: it is another version under both
                 return Disposal(outcome=Outcome.CHANGED)
         return Disposal(outcome=Outcome.MOVED, to=self._directory / name)
+
+    def _place(self, original: _Original, path: str, job: int) -> str | None:
+        """Give an original a name there, in a form that the disk takes; None if it is not what was cut any more.
+
+        Raises:
+            NameRefusedError: the disk takes none of its names, while it takes others.
+            OSError: the disk or share does not answer as it should.
+        """
+        refused: NameRefusedError | None = None
+        for name in dict.fromkeys(formed(path, form) for form in Form):
+            try:
+                self._staging.open()
+                return self._refusals.attempt(
+                    partial(self._place_as, original, name, job), self._directory / name
+                )
+            except NameRefusedError as error:
+                refused = error
+        assert refused is not None  # noqa: S101 -- there is a form at least
+        raise refused
+
+    def _place_as(self, original: _Original, path: str, job: int) -> str | None:
+        self._directories.make(self._tree, path.rpartition("/")[0])
+        with self._free_or_same(path, original.sha256) as (name, target):
+            return name if target.exists() or self._put(original, target, job) else None
 
     def _put(self, original: _Original, target: Entry, job: int) -> bool:
         """Give an original its name there; False, and it has none, if it is not what was cut any more."""
