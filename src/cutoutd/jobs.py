@@ -110,6 +110,19 @@ class Version:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where a picture lay before.
+
+    Attributes:
+        path: relative to the folder's input.
+        generation: of the source.
+    """
+
+    path: str
+    generation: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Margin:
     """Room around a subject: at the top, right, bottom and left, the sum of both.
 
@@ -225,6 +238,7 @@ class Task:
         alone: no other worker is busy, so the memory of all is there for it.
         tagged: its folder may be uploaded from, and has workers of its own for that.
         model: name of one that its workers have; empty: the first of them.
+        moved_sha256s: of vanished sources that this picture may be; one that is, is not cut.
         export, received: it concerns a hosted route; at most one of them is given.
         root: the folder's input, from which the source is reached without following a link; empty: it is opened as
             it is named.
@@ -244,6 +258,7 @@ class Task:
     model: str = ""
     export: Export | None = None
     received: Received | None = None
+    moved_sha256s: tuple[str, ...] = ()
     root: str = ""
     marker: str = ""
     apart: tuple[tuple[int, int], ...] = ()
@@ -331,6 +346,13 @@ class Unchanged:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Moved:
+    """The bytes are those of a source that lay elsewhere and vanished from there."""
+
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NeedsRoom:
     """The picture is so large that it should run while no other does."""
 
@@ -356,11 +378,13 @@ class Failure:
     delay_s: float = 0.0
 
 
-Report = Cut | Exported | Unchanged | NeedsRoom | Failure
+Report = Cut | Exported | Unchanged | Moved | NeedsRoom | Failure
 
 
 def answers(task: Task, report: Report) -> bool:
     """Whether a report is of a kind that its task can come to; any other is a lie of its worker's."""
+    if isinstance(report, Moved):
+        return report.sha256 in task.moved_sha256s
     return isinstance(report, Unchanged | NeedsRoom | Failure | (Cut if task.export is None else Exported))
 
 

@@ -45,7 +45,7 @@ from cutoutd.errors import (
 )
 from cutoutd.failure import failure_of, whole
 from cutoutd.intake.boundary import Boundary
-from cutoutd.jobs import Cut, Exported, Failure, NeedsRoom, SourceFacts, Unchanged
+from cutoutd.jobs import Cut, Exported, Failure, Moved, NeedsRoom, SourceFacts, Unchanged
 from cutoutd.models import catalog
 from cutoutd.ports import Step
 from cutoutd.publish.faults import storage_faults
@@ -193,6 +193,8 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
         sha256 = hashlib.sha256(data).hexdigest()
         if sha256 == task.published_sha256:
             return Unchanged(sha256=sha256)
+        if sha256 in task.moved_sha256s:
+            return Moved(sha256=sha256)
         header = decode.header(data)
         if ROOMY_PIXELS < header.pixels <= engine.max_pixels and not task.alone:
             return NeedsRoom(pixels=header.pixels)

@@ -84,3 +84,37 @@ def test_a_folder_that_is_called_otherwise_is_the_same_folder(
     listed = bench.call("jobs", "--config", configuration, "--json")
     jobs = json.loads(listed.stdout)["jobs"]
     assert {(job["folder"], job["state"]) for job in jobs} == {("shoes", "done"), ("n0", "done")}
+
+
+def test_results_follow_pictures_that_are_sorted_into_sub_folders(
+    bench: Bench, start: Callable[..., Any]
+) -> None:
+    """A sub-folder is renamed, a picture's capitals are changed, one is moved while no daemon runs: none is cut again."""
+    configuration = configured(bench, {"name": "shop"})
+    daemon = start("--config", configuration)
+    for number, name in enumerate(("shoot/a.jpg", "shoot/b.jpg", "C.JPG", "d.jpg")):
+        bench.drop(name, hue=number)
+    before = ["C.png", "d.png", "shoot/a.png", "shoot/b.png"]
+    bench.wait_for(lambda: pictures(bench) == before, "all results")
+    bytes_of = {name: (bench.output / name).read_bytes() for name in before}
+    (bench.input / "shoot").rename(bench.input / "wedding")
+    (bench.input / "C.JPG").rename(bench.input / "c.jpg")
+    moved = ["c.png", "d.png", "wedding/a.png", "wedding/b.png"]
+    bench.wait_for(lambda: pictures(bench) == moved, "the results to follow")
+    assert daemon.end() == 0
+    (bench.input / "2026").mkdir()
+    (bench.input / "d.jpg").rename(bench.input / "2026/e.jpg")
+    again = start("--config", configuration)
+    moved = ["2026/e.png", "c.png", "wedding/a.png", "wedding/b.png"]
+    bench.wait_for(lambda: pictures(bench) == moved, "the result to follow after a restart")
+    assert again.end() == 0
+    after = {name: (bench.output / name).read_bytes() for name in moved}
+    assert sorted(after.values()) == sorted(bytes_of.values())
+    assert bench.sidecar("2026/e.png.json")["source"]["path"] == "2026/e.jpg"
+    assert all(path.with_name(f"{path.name}.json").exists() for path in bench.output.rglob("*.png"))
+    assert len(list(bench.output.rglob("*.json"))) == len(moved)
+
+
+def pictures(bench: Bench) -> list[str]:
+    """The results, without sidecars."""
+    return [name for name in bench.results() if name.endswith(".png")]

@@ -205,6 +205,7 @@ class Hall:
             delivery=delivery,
             publisher=publisher,
             names=self.journal.names,
+            moves=self.journal.moves,
         )
         self.hot.start()
         self.roster = Roster.of(self.journal, {NAME: self.hot})

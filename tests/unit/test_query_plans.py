@@ -13,6 +13,7 @@ from cutoutd.journal.reader import Reader
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from cutoutd.jobs import Job
     from tests.conftest import FakeClock
 
 
@@ -39,6 +40,13 @@ def _finish(journal: Journal) -> None:
     journal.queue.put_back(job.id)
 
 
+def _cut_one(journal: Journal) -> Job:
+    journal.acceptance.accept("f", [Version(path="a.jpg", size=1, mtime_ns=1)])
+    job = journal.queue.next_in("f", newest_first=False)
+    assert job is not None
+    return job
+
+
 def _leave_out(journal: Journal) -> None:
     pair = [Version(path=path, size=1, mtime_ns=1) for path in ("a.jpg", "a.nef")]
     (job,) = journal.acceptance.accept("f", pair[:1])
@@ -60,6 +68,8 @@ HOT: dict[str, Callable[[Journal], Any]] = {
     "history": lambda journal: journal.history.trim("f", 5, 500),
     "sources that ended": lambda journal: journal.history.ended("f", 5, after="a", limit=500),
     "sources that are no more": lambda journal: journal.history.forget("f", ["a.jpg"]),
+    "where a picture lay before": lambda journal: journal.moves.hashes(_cut_one(journal)),
+    "which of them it is": lambda journal: journal.moves.origin(_cut_one(journal), "s"),
     "sources that are missing": lambda journal: journal.history.note_missing("f", ["a.jpg"]),
 }
 

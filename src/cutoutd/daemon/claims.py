@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cutoutd.jobs import Job
+    from cutoutd.jobs import Job, Origin
     from cutoutd.journal.journal import Journal
 
 
 class SourceClaims:
     """The claims of one job's source."""
 
-    def __init__(self, journal: Journal, job: Job) -> None:
+    def __init__(self, journal: Journal, job: Job, origin: Origin | None = None) -> None:
         self._journal = journal
         self._job = job
+        self._origin = origin
 
     def reserve(self, keys: Sequence[bytes]) -> bool:
         """Keep all of these names for the source; False, and none is kept, if another source has one."""
         job = self._job
-        return self._journal.names.reserve(job.folder, job.path, keys, generation=job.generation)
+        return self._journal.names.reserve(
+            job.folder, job.path, keys, generation=job.generation, origin=self._origin
+        )

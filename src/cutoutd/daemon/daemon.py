@@ -349,6 +349,7 @@ class Daemon:
             delivery=delivery,
             publisher=publisher,
             names=self._journal.names,
+            moves=self._journal.moves,
             model=self._reloader.settings.model_of(folder),
             overlaps=self._overlaps,
             keeper=Keeper(folder.name, tenancy, lost=watcher.check_again),

@@ -18,6 +18,7 @@ from cutoutd.daemon.failures import INVENTED, FailureRecords
 from cutoutd.daemon.faulted import FaultedJobs
 from cutoutd.daemon.listener import Result
 from cutoutd.daemon.lull import Lull
+from cutoutd.daemon.moves import MovedPictures
 from cutoutd.daemon.reviews import DecidedReviews
 from cutoutd.daemon.sweeping import Sweeping
 from cutoutd.daemon.waits import Waits
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.daemon.deeds import Deed
     from cutoutd.daemon.provenance import Provenance
-    from cutoutd.jobs import Cut, Failure, Job, Published
+    from cutoutd.jobs import Cut, Failure, Job, Origin, Published
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
@@ -115,6 +116,14 @@ class Delivery:
             wait=self._wait,
             prove=self._prove_or_fail,
         )
+        self._moves = MovedPictures(
+            folder,
+            publisher.reviews,
+            journal=journal,
+            provenance=provenance,
+            publish=self._publish,
+            keep=self._keep_moved,
+        )
         self._faulted = FaultedJobs(folder.name, journal, publisher, self._deeds, self._endings.explain)
         self._sweeping = Sweeping(folder.name, publisher, self._disposals, self._deeds)
         self._log = get(folder=folder.name)
@@ -180,6 +189,10 @@ class Delivery:
         """The source's bytes are those that are published already."""
         self._faulted.give(job, partial(self._leave, job, sha256))
 
+    def follow(self, job: Job, sha256: str) -> None:
+        """The source's bytes are those of one that lay elsewhere and vanished from there."""
+        self._faulted.give(job, partial(self._moves.take, job, sha256))
+
     def dispose(self, job: Job) -> None:
         """Move or delete an original, or write the record of a failure, that an earlier run could not."""
         if job.state is JobState.FAILED:
@@ -219,7 +232,8 @@ class Delivery:
         self._publish(job, cut, publication)
 
     def _publish(self, job: Job, cut: Cut, publication: Publication) -> None:
-        claims = SourceClaims(self._journal, job)
+        claims = SourceClaims(self._journal, job, publication.moved_from)
+        is_fresh = publication.document is None or publication.moved_from is not None
         try:
             self._prove_or_fail()
             plan = self._publisher.plan(publication, claims, now_us=self._clock.now_us())
@@ -227,14 +241,14 @@ class Delivery:
             raise  # nothing is wrong with the result: planned again later
         except NameRefusedError as error:
             self._journal.names.release(job.folder, job.path)
-            if publication.document is None:
+            if is_fresh:
                 self._endings.explain(job, failure_of(error))
             else:  # what a person accepted stays in review, where it is safe
                 self._reviews.refuse(job, error)
             return
         except TemporaryError as error:
             self._journal.names.release(job.folder, job.path)
-            if publication.document is None:
+            if is_fresh:
                 self._endings.put_off(job, error)
             else:  # it was cut long ago, and a person waits for it
                 self._wait(job, error, partial(self._reviews.carry_out, job.id))
@@ -244,6 +258,7 @@ class Delivery:
             sha256=cut.source.sha256,
             claims=plan.claims,
             detail={"plan": plan.to_json(), "review": cut.review, "model": publication.model},
+            origin=publication.moved_from,
         )
         self._faulted.attempt(job, partial(self._carry_out, job, cut, publication, plan))
 
@@ -327,6 +342,7 @@ class Delivery:
         self._failures.clear(job)
         if state is JobState.DONE:
             self._reviews.clear(job)
+            self._moves.clear(job)
         self._journal.finish_publishing(
             job,
             state,
@@ -374,6 +390,12 @@ class Delivery:
         )
         if disposable:
             self._disposals.add(replace(job, generation=published.generation), sha256)
+        self._endings.say(job, JobState.UNCHANGED, "")
+
+    def _keep_moved(self, job: Job, origin: Origin, sha256: str) -> None:
+        self._journal.leave_moved(job, origin, sha256=sha256, undisposed=self._disposals.wanted)
+        if self._disposals.wanted:
+            self._disposals.add(job, sha256)
         self._endings.say(job, JobState.UNCHANGED, "")
 
     def _repair(self, job: Job) -> None:

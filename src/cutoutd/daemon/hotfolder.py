@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cutoutd.daemon.overlaps import Overlaps
     from cutoutd.daemon.revival import Part
     from cutoutd.jobs import Job, Report
+    from cutoutd.journal.moves import Moves
     from cutoutd.journal.names import Names
     from cutoutd.ports import Lost
     from cutoutd.publish.publisher import Publisher
@@ -134,6 +135,7 @@ class HotFolder:
         delivery: its publishing side.
         publisher: knows the staging directory.
         names: the journal's, for what is published now.
+        moves: the journal's, for what vanished and may lie elsewhere now.
         model: that cuts its pictures, by name; empty: the first that workers have.
         keeper: keeps the hold on the folder alive, where others may want it.
         overlaps: knows which folders must give way to others; None: there are no others.
@@ -150,9 +152,11 @@ class HotFolder:
         model: str = "",
         keeper: Keeper | None = None,
         overlaps: Overlaps | None = None,
+        moves: Moves | None = None,
     ) -> None:
         self.folder = folder
         self.intake = intake
+        self._moves = moves
         self.delivery = delivery
         self._names = names
         self._model = model
@@ -356,6 +360,11 @@ class HotFolder:
         changed, self._roots = roots not in ((), self._roots), roots
         return changed
 
+    def _moved(self, job: Job) -> tuple[str, ...]:
+        if self._moves is None or job.forced or job.detail.get("moved") is False:
+            return ()
+        return self._moves.hashes(job)
+
     def task(self, job: Job) -> Task:
         """A job as a worker gets it."""
         self.delivery.lull.tries()
@@ -368,6 +377,7 @@ class HotFolder:
             mtime_ns=job.mtime_ns,
             staging=os.fspath(self.staging),
             published_sha256=published,
+            moved_sha256s=self._moved(job),
             recipe=self.folder.recipe(),
             alone=job.alone,
             model=self._model,

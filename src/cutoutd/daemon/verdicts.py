@@ -13,7 +13,7 @@ from cutoutd import retry
 from cutoutd.daemon.listener import Result
 from cutoutd.errors import LostError, StorageError
 from cutoutd.failure import failure_of
-from cutoutd.jobs import Cut, Exported, Failure, JobState, NeedsRoom, Unchanged, answers
+from cutoutd.jobs import Cut, Exported, Failure, JobState, Moved, NeedsRoom, Unchanged, answers
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
@@ -89,8 +89,9 @@ class Verdicts:
                 folder.delivery.deliver(job, report)
             case Exported():
                 self._escalation.exported(job, report)
-            case Unchanged():
-                folder.delivery.leave(job, report.sha256)
+            case Unchanged() | Moved():
+                know = folder.delivery.leave if isinstance(report, Unchanged) else folder.delivery.follow
+                know(job, report.sha256)
             case NeedsRoom() if job.alone:  # it has all there is, and would ask for ever
                 folder.delivery.disbelieve(job)
             case NeedsRoom():

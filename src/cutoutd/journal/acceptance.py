@@ -267,6 +267,12 @@ class Acceptance:
         with self._lock:
             self._newest.clear()
 
+    def vacate(self, folder: str, path: str) -> None:
+        """The picture of a path lies elsewhere now; should it come back, it is accepted again."""
+        known = self._known(folder).get(path)
+        if known is not None:
+            known.is_open = True
+
     def drop(self, folder: str, paths: Iterable[str]) -> None:
         """Sources whose rows were removed."""
         known = self._known(folder)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cutoutd.failure import whole
 from cutoutd.jobs import JobState
 from cutoutd.journal.acceptance import Acceptance
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.decisions import Decisions
 from cutoutd.journal.folders import Folders
 from cutoutd.journal.history import History
+from cutoutd.journal.moves import Moves
 from cutoutd.journal.names import Names
 from cutoutd.journal.queue import Queue
 from cutoutd.journal.rebuild import open_or_rebuild
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.clock import Clock
-    from cutoutd.jobs import Job, Published
+    from cutoutd.jobs import Job, Origin, Published
 
 
 class Journal:
@@ -48,13 +50,20 @@ class Journal:
         self.history = History(self.store, clock, self.acceptance)
         self.queue = Queue(self.store, clock, run)
         self.names = Names(self.store)
+        self.moves = Moves(self.store, self.acceptance)
         self.folders = Folders(self.store, clock, self.acceptance.reread)
         self.commands = Commands(self.store, clock)
         self.decisions = Decisions(self.store)
         self.runs = Runs(self.store, clock, run)
 
     def begin_publishing(
-        self, job: Job, *, sha256: str, claims: Iterable[bytes], detail: dict[str, Any]
+        self,
+        job: Job,
+        *,
+        sha256: str,
+        claims: Iterable[bytes],
+        detail: dict[str, Any],
+        origin: Origin | None = None,
     ) -> None:
         """Write a plan down before its first rename, with the names it needs.
 
@@ -63,9 +72,15 @@ class Journal:
             sha256: of the source's bytes.
             claims: keys of the names.
             detail: the plan, and what is needed to finish after a crash.
+            origin: where the picture lay before, if it was moved.
         """
+        keys = tuple(claims)
+        if origin is not None:
+            detail = detail | self.moves.detail(origin)
         with self.store.transaction():
-            self.names.keep_within(job.folder, job.path, claims, generation=job.generation)
+            if origin is not None:
+                self.moves.take_names_within(job, origin, keys)
+            self.names.keep_within(job.folder, job.path, keys, generation=job.generation)
             self.queue.publish_within(job.id, sha256=sha256, detail=detail)
         self.names.release(job.folder, job.path)
 
@@ -89,7 +104,10 @@ class Journal:
             detail: for the row.
             undisposed: whether the original is still to be moved or deleted.
         """
+        origin = self.moves.planned(job)
         with self.store.transaction():
+            if origin is not None:
+                self.moves.end_within(job, origin)
             self.names.record_within(
                 job.folder,
                 job.path,
@@ -100,6 +118,18 @@ class Journal:
             if state is JobState.DONE:
                 self.names.forget_doubtful_within(job.folder, job.path, generation=job.generation)
             self.queue.finish_within(job.id, state, detail=detail, sha256=sha256, undisposed=undisposed)
+        if origin is not None:
+            self.moves.over(job, origin)
+
+    def leave_moved(self, job: Job, origin: Origin, *, sha256: str, undisposed: bool) -> None:
+        """A picture was moved, and its result stays where it is: it is the result of the picture at its new path."""
+        detail = {"why": f"moved from {whole(origin.path)}, whose result it keeps"}
+        with self.store.transaction():
+            self.moves.own_names_within(job, origin)
+            self.queue.finish_within(
+                job.id, JobState.UNCHANGED, detail=detail, sha256=sha256, undisposed=undisposed
+            )
+        self.moves.over(job, origin)
 
     def undo_publishing(self, job: Job, *, standing: Iterable[Published]) -> None:
         """A crash lost a result: compute the job again, knowing what has its name already."""

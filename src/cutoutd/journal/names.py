@@ -17,7 +17,7 @@ from cutoutd.jobs import Published
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cutoutd.jobs import Job
+    from cutoutd.jobs import Job, Origin
     from cutoutd.journal.store import Store
 
 
@@ -43,7 +43,15 @@ class Names:
         # Reserved by a plan that is being made and is not written down yet.
         self._pending: dict[bytes, tuple[str, str, int]] = {}
 
-    def reserve(self, folder: str, path: str, keys: Sequence[bytes], *, generation: int = 0) -> bool:
+    def reserve(
+        self,
+        folder: str,
+        path: str,
+        keys: Sequence[bytes],
+        *,
+        generation: int = 0,
+        origin: Origin | None = None,
+    ) -> bool:
         """Keep names for a source until its plan is written down; all of them or none.
 
         Args:
@@ -51,13 +59,15 @@ class Names:
             path: and its path there.
             keys: absolute paths, NFC and casefolded.
             generation: of the source.
+            origin: where the picture lay before; those names are its own as well.
 
         Returns:
             False if another source has one of them.
         """
         with self._lock:
             source = (folder, path, generation)
-            if any(self._owner(key) not in (None, source) for key in keys):
+            before = None if origin is None else (folder, origin.path, origin.generation)
+            if any(self._owner(key) not in (None, source, before) for key in keys):
                 return False
             self._pending.update(dict.fromkeys(keys, source))
             return True

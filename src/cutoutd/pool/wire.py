@@ -21,6 +21,7 @@ from cutoutd.jobs import (
     Format,
     Margin,
     Metadata,
+    Moved,
     NeedsRoom,
     Profile,
     Received,
@@ -44,6 +45,7 @@ _REPORTS: Final[dict[str, type[Report]]] = {
     "cut": Cut,
     "exported": Exported,
     "unchanged": Unchanged,
+    "moved": Moved,
     "needs-room": NeedsRoom,
     "failure": Failure,
 }
@@ -133,11 +135,13 @@ def decode_task(line: bytes) -> Task:
     renditions = tuple(_rendition(entry) for entry in recipe.pop("renditions"))
     metadata = Metadata(recipe.pop("metadata"))
     export, received = fields.pop("export"), fields.pop("received")
+    moved = tuple(fields.pop("moved_sha256s"))
     apart = tuple((device, inode) for device, inode in fields.pop("apart"))
     return Task(
         **fields,
         apart=apart,
         recipe=Recipe(**recipe, renditions=renditions, metadata=metadata),
+        moved_sha256s=moved,
         export=None if export is None else Export(**export),
         received=None if received is None else Received(**received),
     )

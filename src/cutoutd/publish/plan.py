@@ -19,7 +19,7 @@ from cutoutd.publish.sidecar import model_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from cutoutd.jobs import Rendition, Staged
+    from cutoutd.jobs import Origin, Rendition, Staged
     from cutoutd.publish.sidecar import SidecarFacts
 
 _KNOWN_NAMES = 1000  # candidates among which an earlier result's name is looked for
@@ -58,6 +58,7 @@ class Publication:
         earlier: what is published for this source now, in its ordinary place and in ``review/``.
         document: the sidecar these results had before, where they are not fresh from a worker; it is kept but for
             names, times and warnings.
+        moved_from: where the picture lay before, if its result follows it.
         known: SHA-256 of the source's bytes that are published; None: it is not known which they are.
         forms: that its names may have; each further one is for a disk that refuses the one before.
     """
@@ -69,6 +70,7 @@ class Publication:
     earlier: tuple[Published, ...]
     document: Mapping[str, Any] | None = None
     known: frozenset[str] | None = None
+    moved_from: Origin | None = None
     forms: tuple[Form, ...] = tuple(Form)
 
     @property

@@ -93,6 +93,13 @@ class OnConflict(StrEnum):
     SKIP = "skip"  # the cutout is not published
 
 
+class Moves(StrEnum):
+    """What becomes of the result of a picture that is renamed or moved inside its folder."""
+
+    FOLLOW = "follow"  # it gets the name it would have had at the new place, and its sidecar with it
+    KEEP = "keep"  # it stays under its name
+
+
 class Originals(StrEnum):
     """What becomes of an original once its cutout is published."""
 

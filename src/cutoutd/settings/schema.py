@@ -18,6 +18,7 @@ from cutoutd.settings.choices import (
     HostedProvider,
     LogFormat,
     LogLevel,
+    Moves,
     Names,
     OnConflict,
     Order,
@@ -280,6 +281,11 @@ class Folder(_Table):
         description="Seconds between two full looks where events come.",
     )
     order: Order = Field(default=Order.OLDEST, strict=False, description="Which picture comes first.")
+    moves: Moves = Field(
+        default=Moves.FOLLOW,
+        strict=False,
+        description="What becomes of the result of a picture that is renamed or moved inside the input.",
+    )
     on_conflict: OnConflict = Field(
         default=OnConflict.SUFFIX,
         strict=False,

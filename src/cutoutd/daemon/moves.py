@@ -1,0 +1,168 @@
+"""What becomes of a picture that was renamed or moved: its result follows it, or stays where it is, and nothing is cut.
+
+    worker: these bytes are those of a source that vanished -> staged from the result's own bytes -> published like any
+    other, with its sidecar -> the earlier names are given up
+
+Used by the folder's delivery thread alone. A result that was changed by hand is left alone, and the picture is cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cutoutd.errors import CutoutdError
+from cutoutd.intake.scan import look
+from cutoutd.jobs import Cut
+from cutoutd.logs import get
+from cutoutd.publish.document import path_fields, time_fields
+from cutoutd.publish.faults import storage_faults
+from cutoutd.publish.naming import claim_key, forms
+from cutoutd.publish.plan import Publication
+from cutoutd.publish.reviews import NotAcceptableError
+from cutoutd.settings.choices import Moves
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cutoutd.daemon.provenance import Provenance
+    from cutoutd.jobs import Job, Origin
+    from cutoutd.journal.journal import Journal
+    from cutoutd.publish.reviews import Reviews
+    from cutoutd.settings.schema import Folder
+
+NOT_MOVED = {"moved": False}
+"""In the detail of a job whose result cannot follow: it is cut."""
+
+
+class MovedPictures:
+    """The moved pictures of one folder.
+
+    Args:
+        folder: its settings.
+        files: reads results back, and removes them.
+        journal: knows the moves.
+        provenance: knows what a sidecar says.
+        publish: has a publication carried out.
+        keep: has a result left where it is.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        files: Reviews,
+        *,
+        journal: Journal,
+        provenance: Provenance,
+        publish: Callable[[Job, Cut, Publication], None],
+        keep: Callable[[Job, Origin, str], None],
+    ) -> None:
+        self._folder = folder
+        self._files = files
+        self._journal = journal
+        self._provenance = provenance
+        self._publish = publish
+        self._keep = keep
+        self._log = get(folder=folder.name)
+
+    def take(self, job: Job, sha256: str) -> None:
+        """See to a picture whose bytes are those of a vanished one; what cannot follow is queued again, to be cut.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should; to be called again.
+        """
+        with storage_faults(self._folder.input):
+            origin = self._journal.moves.origin(job, sha256)
+            is_gone = origin is not None and self._is_gone(job, origin)
+        if origin is not None and is_gone and self._folder.moves is Moves.KEEP:
+            self._keep(job, origin, sha256)
+        elif origin is None or not is_gone or not self._follow(job, origin, sha256):
+            self._journal.queue.plan(job.id, NOT_MOVED)
+
+    def _follow(self, job: Job, origin: Origin, sha256: str) -> bool:
+        """Have a picture's result published under its new names; False if it has to be cut.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should; to be called again.
+        """
+        shown = tuple(
+            one
+            for one in self._journal.names.earlier(job.folder, origin.path, origin.generation)
+            if not one.review
+        )
+        renditions = self._folder.recipe().renditions
+        if sorted(one.rendition for one in shown) != list(range(len(renditions))):
+            return False
+        try:
+            result = self._files.take(job.id, origin.path, sha256, shown)
+        except NotAcceptableError as error:
+            self._log.info("move.not-followed", job=job.id, path=job.path, why=str(error))
+            return False
+        if any(one.format != renditions[one.rendition].format for one in result.staged):
+            return False
+        cut = Cut(
+            source=replace(result.source, bytes=job.size),
+            staged=result.staged,
+            quality=result.quality,
+            review=False,
+            timings_ms={},
+            warnings=(),
+        )
+        facts = self._provenance.sidecar_facts(job, cut)
+        publication = Publication(
+            facts=facts,
+            staged=cut.staged,
+            renditions=renditions,
+            review=False,
+            earlier=shown,
+            known=frozenset({sha256}),
+            document=_at(job, dict(result.document), facts.marker),
+            moved_from=origin,
+            forms=forms(portable=self._folder.has_portable_names),
+        )
+        self._log.info("job.moved", job=job.id, path=job.path, before=origin.path)
+        self._publish(job, cut, publication)
+        return True
+
+    def _is_gone(self, job: Job, origin: Origin) -> bool:
+        """Whether nothing lies at the earlier path; on some file systems both names are one.
+
+        Raises:
+            OSError: it cannot be told now.
+        """
+        is_one = claim_key(origin.path) == claim_key(job.path)
+        return is_one or look(str(self._folder.input), origin.path) is None
+
+    def clear(self, job: Job) -> None:
+        """The result has its new names: the earlier ones are given up, unless they were changed by hand."""
+        origin = self._journal.moves.planned(job)
+        if origin is None:
+            return
+        given = {claim_key(path): path for path in self._journal.moves.given(job)}
+        shown = [
+            one
+            for one in self._journal.names.earlier(job.folder, origin.path, origin.generation)
+            if not one.review and not self._is_one(one.path, given.get(claim_key(one.path)))
+        ]
+        try:
+            self._files.clear(origin.path, shown)
+        except CutoutdError as error:
+            # As with a failure's record: that it is published cannot be undone by a full disk.
+            self._log.warning("move.not-cleared", job=job.id, path=origin.path, why=str(error))
+
+    def _is_one(self, before: str, after: str | None) -> bool:
+        """Whether a result's earlier and later name are one, as where capitals and small letters are the same."""
+        if after is None or before == after:
+            return after is not None
+        output = self._folder.output
+        names = {path.name for path in (output / before).parent.iterdir()}
+        return before.rpartition("/")[2] not in names
+
+
+def _at(job: Job, document: dict[str, Any], marker: str) -> dict[str, Any]:
+    """A sidecar of the picture where it lies now."""
+    place = ("path", "path_bytes", "mtime", "mtime_ns")
+    source = {key: value for key, value in document["source"].items() if key not in place}
+    now = {**path_fields(job.path), **source, **time_fields("mtime", job.mtime_ns)}
+    document |= {"job": job.id, "folder": job.folder, "source": now}
+    return document | ({"folder_id": marker} if marker else {})

@@ -1,0 +1,191 @@
+"""Pictures that are renamed or moved: their results follow, or stay, and nothing is cut again."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.jobs import JobState
+from cutoutd.journal.reader import Reader
+from cutoutd.publish.publisher import Publisher
+from tests.integration.parts import JPEG, NAME, digest, until
+from tests.integration.test_delivery import NEW, OLD, Desk, Power
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cutoutd.jobs import Job
+    from cutoutd.publish.plan import Plan
+    from tests.conftest import FakeClock
+
+
+@pytest.fixture
+def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
+    """Makes deliveries that have begun, and ends them."""
+    made: list[Desk] = []
+
+    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
+        made.append(Desk(tmp_path, clock, **given))
+        made[-1].delivery.start()
+        return made[-1]
+
+    yield build
+    for desk in made:
+        desk.end()
+        desk.journal.close()
+
+
+def moved(desk: Desk, before: str, after: str, content: bytes = JPEG) -> Job:
+    """A picture that is renamed while the daemon runs, as the watcher and a worker find it."""
+    (desk.folder.input / before).unlink()
+    desk.journal.acceptance.note_places(NAME, {before: desk.clock.now_us()})
+    job = desk.begin(after, content)
+    assert desk.journal.moves.hashes(job) == (digest(content),)
+    return job
+
+
+def follow(desk: Desk, before: str, after: str) -> Job:
+    """And its result follows."""
+    job = moved(desk, before, after)
+    desk.delivery.follow(job, digest(JPEG))
+    desk.settle()
+    return job
+
+
+def names(desk: Desk) -> list[str]:
+    """All that a user sees in the output."""
+    found = (path.relative_to(desk.folder.output) for path in desk.folder.output.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in found if not path.parts[0].startswith("."))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "result"),
+    [
+        ("a.jpg", "2026/05/a.jpg", "2026/05/a.png"),
+        ("shoot/a.jpg", "wedding/a.jpg", "wedding/a.png"),
+        ("A.JPG", "a.jpg", "a.png"),
+        ("a.jpg", "b.jpeg", "b.png"),
+    ],
+)
+def test_a_result_follows_its_picture_with_its_sidecar(
+    make: Callable[..., Desk], before: str, after: str, result: str
+) -> None:
+    """Into another sub-folder, under another name, in other letters; the bytes are those that were cut."""
+    desk = make()
+    desk.deliver(before, OLD)
+    job = follow(desk, before, after)
+    assert names(desk) == [result, f"{result}.json"]
+    assert (desk.folder.output / result).read_bytes() == OLD
+    said = json.loads((desk.folder.output / f"{result}.json").read_text())
+    assert (said["job"], said["source"]["path"]) == (job.id, after)
+    assert [one["path"] for one in said["outputs"]] == [result]
+    assert [(one.path, one.state) for one in Reader(desk.journal.store).jobs()] == [
+        (before, JobState.GONE),
+        (after, JobState.DONE),
+    ]
+
+
+def test_the_name_of_a_vanished_picture_is_free_once_its_result_has_followed(
+    make: Callable[..., Desk],
+) -> None:
+    """And not before: until then another picture at that path gets another name."""
+    desk = make()
+    desk.deliver("a.jpg", OLD)
+    job = moved(desk, "a.jpg", "sub/a.jpg")
+    desk.deliver("a.tif", NEW, source=JPEG + b"tif")
+    assert (desk.folder.output / "a.png").read_bytes() == OLD
+    assert (desk.folder.output / "a-tif.png").read_bytes() == NEW
+    desk.delivery.follow(job, digest(JPEG))
+    desk.settle()
+    desk.deliver("a.bmp", NEW, source=JPEG + b"bmp")
+    assert (desk.folder.output / "a.png").read_bytes() == NEW
+    assert (desk.folder.output / "sub/a.png").read_bytes() == OLD
+
+
+def test_a_result_that_is_to_stay_stays_and_is_the_moved_pictures(make: Callable[..., Desk]) -> None:
+    """`moves = "keep"`: nothing is renamed, nothing is cut, and no other picture gets that name."""
+    desk = make(moves="keep")
+    desk.deliver("a.jpg", OLD)
+    follow(desk, "a.jpg", "sub/a.jpg")
+    assert names(desk) == ["a.png", "a.png.json"]
+    assert desk.journal.names.published_sha256(NAME, "sub/a.jpg") == digest(JPEG)
+    desk.deliver("a.tif", NEW, source=JPEG + b"tif")
+    assert (desk.folder.output / "a.png").read_bytes() == OLD
+
+
+def test_a_retouched_result_is_neither_moved_nor_overwritten(make: Callable[..., Desk]) -> None:
+    """It is its owner's; the moved picture is cut, and gets a result of its own."""
+    desk = make()
+    desk.deliver("a.jpg", OLD)
+    (desk.folder.output / "a.png").write_bytes(b"retouched")
+    job = follow(desk, "a.jpg", "sub/a.jpg")
+    again = Reader(desk.journal.store).job(job.id)
+    assert again is not None
+    assert (again.state, again.detail) == (JobState.QUEUED, {"moved": False})
+    assert (desk.folder.output / "a.png").read_bytes() == b"retouched"
+    assert not (desk.folder.output / "sub/a.png").exists()
+
+
+def test_a_picture_whose_earlier_path_is_still_there_is_a_copy_and_is_cut(make: Callable[..., Desk]) -> None:
+    """Whatever was noticed of it: a share may have hidden it for a moment."""
+    desk = make()
+    desk.deliver("a.jpg", OLD)
+    desk.journal.acceptance.note_places(NAME, {"a.jpg": desk.clock.now_us()})
+    job = desk.begin("b.jpg")
+    desk.delivery.follow(job, digest(JPEG))
+    desk.settle()
+    again = Reader(desk.journal.store).job(job.id)
+    assert again is not None
+    assert again.state is JobState.QUEUED
+    assert names(desk) == ["a.png", "a.png.json"]
+
+
+def test_an_original_that_was_put_away_has_not_moved(make: Callable[..., Desk]) -> None:
+    """The same picture, given once more under another name, is cut: nothing vanished by itself."""
+    desk = make(originals="delete")
+    desk.deliver("a.jpg", OLD)
+    job = desk.begin("b.jpg")
+    assert desk.journal.moves.hashes(job) == ()
+
+
+def test_a_picture_that_is_moved_to_and_fro_keeps_its_result(make: Callable[..., Desk]) -> None:
+    """And has one, under the name it would have."""
+    desk = make()
+    desk.deliver("a.jpg", OLD)
+    for before, after in (("a.jpg", "b.jpg"), ("b.jpg", "c.jpg"), ("c.jpg", "a.jpg")):
+        follow(desk, before, after)
+    assert names(desk) == ["a.png", "a.png.json"]
+    assert (desk.folder.output / "a.png").read_bytes() == OLD
+
+
+@pytest.mark.parametrize("when", ["before the renames", "after the renames"])
+def test_a_move_that_a_crash_broke_off_is_finished(tmp_path: Path, clock: FakeClock, when: str) -> None:
+    """The plan is written down before the first rename; the earlier name is given up after the last."""
+    faults: list[BaseException | Callable[[Plan], None]] = []
+    desk = Desk(tmp_path, clock, faults=faults)
+    desk.delivery.start()
+    desk.deliver("a.jpg", OLD)
+    job = moved(desk, "a.jpg", "sub/a.jpg")
+
+    def dies(plan: Plan) -> None:
+        if when == "after the renames":
+            Publisher.carry_out(desk.publisher, plan)
+        raise Power
+
+    faults.append(dies)
+    desk.delivery.follow(job, digest(JPEG))
+    until(lambda: desk.delivery.failure, "the power cut")
+    desk.journal.close()
+    after = Desk(tmp_path, clock, run="run-2")
+    after.delivery.start()
+    for one in after.journal.queue.recover():
+        after.delivery.repair(one)
+    after.settle()
+    assert names(after) == ["sub/a.png", "sub/a.png.json"]
+    assert (after.folder.output / "sub/a.png").read_bytes() == OLD
+    assert after.journal.names.earlier(NAME, "a.jpg") == ()
+    after.end()
+    after.journal.close()
