@@ -1,0 +1,29 @@
+"""Odd files, records, markers, commands and configurations cost themselves alone; `torture.oddities` draws thousands."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from torture import batches
+
+CASES = 80
+SEED = 7
+
+
+@pytest.mark.timeout(600)
+def test_whatever_is_odd_costs_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon goes on, cuts what comes after, ends in order, and starts again; nothing is unforeseen."""
+    memory = Path("/dev/shm")  # noqa: S108 -- a file system that holds every date
+    root = Path(tempfile.mkdtemp(prefix="cutoutd-odd-", dir=memory if memory.is_dir() else None))
+    monkeypatch.setenv("XDG_DATA_HOME", str(root / "data"))
+    try:
+        batches.add_small_model(root)
+        outcome = batches.Batch(root / "batch", batches.drawn(CASES, SEED), SEED).run()
+    finally:
+        shutil.rmtree(root)
+    assert outcome.violations == []
+    assert outcome.faults == []
+    assert sum(outcome.cases.values()) == CASES
