@@ -276,7 +276,13 @@ class Batch:
         self.site = Site(
             Layout(
                 root=root,
-                pool=("workers = 1", f"max_pixels = {PIXELS}", "[model]", f'name = "{SMALL_MODEL}"'),
+                pool=(
+                    "workers = 1",
+                    "nice = 0",
+                    f"max_pixels = {PIXELS}",
+                    "[model]",
+                    f'name = "{SMALL_MODEL}"',
+                ),
                 service=('log_format = "json"',),
                 options=("review_below = 0.0",),
                 tables=(self._table("marked"), self._table("tuned")),

@@ -31,12 +31,12 @@ def main() -> int:
     root = Path(tempfile.mkdtemp(prefix="torture-oddities-", dir=memory if memory.is_dir() else None))
     batches.add_small_model(root)
     begun_s = time.monotonic()
-    cases = batches.drawn(count, number)
     kinds: Counter[str] = Counter()
     wrong: list[str] = []
-    for first in range(0, len(cases), BATCH):
+    for first in range(0, count, BATCH):
         place = root / f"batch-{first // BATCH}"
-        outcome = batches.Batch(place, cases[first : first + BATCH], number + first).run()
+        cases = batches.drawn(min(BATCH, count - first), number + first)
+        outcome = batches.Batch(place, cases, number + first).run()
         kinds.update(outcome.cases)
         found = [*outcome.violations, *(f"a fault: {fault}" for fault in outcome.faults)]
         wrong += [f"{place}: {one}" for one in found]
