@@ -41,11 +41,15 @@ def fill(directory: Path, clock: FakeClock, *, jobs: int = 400) -> Path:
                 (*source, n, state, ended),
             )
             if ended is not None:
-                write("INSERT INTO name VALUES (?, ?, ?)", (f"/out/{n}.png".encode(), *source))
                 write(
-                    "INSERT INTO output VALUES (?, ?, 0, 0, ?, ?)", (*source, f"{n}.png".encode(), "o" * 64)
+                    "INSERT INTO name (key, folder, path) VALUES (?, ?, ?)",
+                    (f"/out/{n}.png".encode(), *source),
                 )
-                write("INSERT INTO published VALUES (?, ?, ?)", (*source, "s" * 64))
+                write(
+                    "INSERT INTO output VALUES (?, ?, 0, 0, 0, ?, ?)",
+                    (*source, f"{n}.png".encode(), "o" * 64),
+                )
+                write("INSERT INTO published (folder, path, sha256) VALUES (?, ?, ?)", (*source, "s" * 64))
         write(
             "INSERT INTO folder VALUES ('f', x'2f696e', 'm', 1, 0, ?)",
             (clock.now_us(),),
@@ -268,7 +272,7 @@ def test_a_very_large_journal_does_not_hold_up_the_start(
     """The check ends when its time is over, and the journal is used."""
     path = fill(tmp_path, clock, jobs=1000)
     monkeypatch.setattr(store_module, "CHECK_S", -1.0)
-    _statement("UPDATE job SET state = 'dome' WHERE id = 7")(path)
+    _statement("UPDATE job SET state = 'dome' WHERE id = 999")(path)
     store = Store(path, create=True)
     assert len(store.rows("SELECT 1 FROM job")) == 1000
     store.close()

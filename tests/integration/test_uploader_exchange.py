@@ -175,7 +175,8 @@ def test_a_service_that_takes_an_upload_drop_by_drop_does_not_hold_it_for_ever(t
             time.sleep(0.05)  # the second connection: the first was given up
         assert server.accepted >= 2
         shared.ending.set()
-        runner.join(10)
+        runner.join(60)
+        assert not runner.is_alive()
         done.set()
         with shared.ledger as ledger:
             ends = [row["outcome"] for row in ledger.all()]
