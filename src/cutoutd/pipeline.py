@@ -53,7 +53,7 @@ from cutoutd.publish.writing import write_whole
 from cutoutd.tree import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from io import RawIOBase
 
     from numpy.typing import NDArray
@@ -82,6 +82,7 @@ class Engine:
         provider: execution provider by name, or ``auto``.
         max_pixels: of a picture.
         max_file_bytes: of a picture's file.
+        formats: that are switched on, of ``formats.SWITCHES``; None: all.
 
     Attributes:
         usual: the first model, for tasks that name none.
@@ -91,12 +92,19 @@ class Engine:
     """
 
     def __init__(
-        self, models: Sequence[ModelSpec], *, provider: str, max_pixels: int, max_file_bytes: int
+        self,
+        models: Sequence[ModelSpec],
+        *,
+        provider: str,
+        max_pixels: int,
+        max_file_bytes: int,
+        formats: Collection[str] | None = None,
     ) -> None:
         self._models = {model.name: _loaded(model, provider) for model in models}
         self.usual = next(iter(self._models.values()))
         self.max_pixels = max_pixels
         self.max_file_bytes = max_file_bytes
+        self.formats = formats
 
     @property
     def models(self) -> tuple[matting.MatteModel, ...]:
@@ -195,11 +203,11 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
             return Unchanged(sha256=sha256)
         if sha256 in task.moved_sha256s:
             return Moved(sha256=sha256)
-        header = decode.header(data)
+        header = decode.header(data, allowed=engine.formats)
         if ROOMY_PIXELS < header.pixels <= engine.max_pixels and not task.alone:
             return NeedsRoom(pixels=header.pixels)
         deep = any(one.is_deep for one in task.recipe.renditions) and task.export is None
-        picture = decode.decode(data, max_pixels=engine.max_pixels, deep=deep)
+        picture = decode.decode(data, max_pixels=engine.max_pixels, deep=deep, allowed=engine.formats)
         del data  # as large as the file; not needed while the rest is in memory
     facts = SourceFacts(
         bytes=task.size,

@@ -70,3 +70,21 @@ def test_a_raw_file_that_comes_before_its_jpeg_waits_for_it(
     )
     assert bench.sidecar("a.png.json")["source"]["path"] == "a.JPG"
     assert daemon.end() == 0
+
+
+def test_a_format_that_is_switched_off_fails_and_says_why(bench: Bench) -> None:
+    """The record names the setting; the original stays, and everything else is cut."""
+    config = bench.root / "cutoutd.toml"
+    config.write_text(
+        '[pool]\nformats = ["jpeg"]\n'
+        f'[[folder]]\nname = "a"\ninput = "{bench.input}"\noutput = "{bench.output}"\noriginals = "delete"\n'
+    )
+    bench.drop("a.jpg")
+    picture(1).save(bench.input / "b.png")
+    os.utime(bench.input / "b.png", (1_700_000_000, 1_700_000_000))
+    assert bench.call("run", "--config", config, "--once").returncode == 1
+    assert bench.results() == ["a.png", "a.png.json", "failed/b.png.error.json"]
+    record = bench.sidecar("failed/b.png.error.json")
+    assert "it is a PNG file" in record["cause"]
+    assert "[pool] formats" in record["cause"]
+    assert [path.name for path in bench.input.iterdir() if not path.name.startswith(".")] == ["b.png"]

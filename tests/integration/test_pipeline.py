@@ -313,6 +313,19 @@ def test_a_picture_with_too_many_pixels_is_refused(engine: Engine, drop: Callabl
     assert "1000001 x 1" in failure.cause
 
 
+def test_a_format_that_is_switched_off_is_refused(
+    engine: Engine, drop: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its first bytes, before any decoder sees it; the failure says which setting, and others are cut."""
+    monkeypatch.setattr(engine, "formats", ("jpeg", "raw"))
+    failure = failed(drop(encoded(ball(), "PNG")), engine, "Limit")
+    assert failure.permanent
+    assert "it is a PNG file" in failure.cause
+    assert "[pool] formats" in failure.cause
+    assert '"png"' in failure.advice
+    assert isinstance(run(drop(encoded(ball())), engine), Cut)
+
+
 def test_a_file_with_too_many_bytes_is_refused(engine: Engine, drop: Callable[..., Task]) -> None:
     """Before it is read."""
     failure = failed(drop(encoded(ball()) + bytes(MAX_BYTES)), engine, "Limit")

@@ -17,7 +17,7 @@ from cutoutd.errors import ConfigurationError
 from cutoutd.jobs import Format, Metadata, Recipe, Rendition
 from cutoutd.settings import load, places
 from cutoutd.settings.assembly import assemble
-from cutoutd.settings.choices import Existing, LogFormat, LogLevel, Order, Originals
+from cutoutd.settings.choices import Existing, LogFormat, LogLevel, Order, Originals, PictureFormat
 from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.dump import as_toml
 from cutoutd.settings.environment import Overrides, variables
@@ -351,3 +351,12 @@ def test_reading_settings_brings_no_network_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_formats_can_be_switched_off(tmp_path: Path) -> None:
+    """By leaving them out; the rest is read, and each counts once."""
+    assert Settings().pool.formats == tuple(PictureFormat)
+    text = '[pool]\nformats = ["jpeg", "raw", "jpeg"]\n'
+    settings = load.load(written(tmp_path, text + FOLDER), {})
+    assert settings.pool.formats == (PictureFormat.JPEG, PictureFormat.RAW)
+    assert 'formats = ["jpeg", "raw"]' in as_toml(settings)

@@ -34,6 +34,9 @@ def said(directory: Path, text: str | bytes, environ: dict[str, str] | None = No
         ),
         ("[pool]\nworkers = true", "workers: true is not possible"),
         ("[pool]\nworkers = 2.5", "workers: 2.5 is not possible"),
+        ("[pool]\nformats = []", "[pool] formats: is empty, so no picture could be read"),
+        ('[pool]\nformats = "jpeg"', 'formats: "jpeg" is not possible'),
+        ('[pool]\nformats = ["jpg"]', '[pool] formats: "jpg" is no format; there are jpeg, png, tiff,'),
         ("[pool]\nmax_pixels = 1", "it takes a whole number from 10_000 to 1_000_000_000"),
         (
             "[pool]\njob_timeout_s = nan",

@@ -106,6 +106,7 @@ def test_a_setup_arrives_as_it_was_sent(root: str) -> None:
         nice=5,
         max_pixels=10,
         max_file_bytes=20,
+        formats=("jpeg", "raw"),
     )
     assert wire.decode_setup(wire.encode_setup(setup)) == setup
 

@@ -121,6 +121,7 @@ def setup_of(
         nice=pool.nice,
         max_pixels=pool.max_pixels,
         max_file_bytes=pool.max_file_mb << 20,
+        formats=tuple(map(str, pool.formats)),
         sandbox_required=pool.sandbox is Sandbox.REQUIRED,
     )
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cutoutd.models.shelf import Shelf
     from cutoutd.settings.schema import Settings
 
-_AT_ONCE: Final = frozenset({"max_pixels", "max_file_mb", "worker_memory_mb", "nice"})
+_AT_ONCE: Final = frozenset({"max_pixels", "max_file_mb", "formats", "worker_memory_mb", "nice"})
 """Keys of [pool] that each new worker is told; all others are built into the running program."""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.daemon import machine as cores
-from cutoutd.doctor import confinement, folders, hooks, machine, overlaps, state, trial, unit
+from cutoutd.doctor import confinement, decoders, folders, hooks, machine, overlaps, state, trial, unit
 from cutoutd.doctor.finding import Finding, Level, Question, note, ok, problem
 from cutoutd.doctor.machine import Inotify
 from cutoutd.errors import CutoutdError
@@ -165,6 +165,7 @@ def _this_machine(case: Case, known: state.State) -> Iterator[Finding]:
     pool = case.settings.pool
     yield machine.python()
     yield from machine.packages(machine.requirements())
+    yield from decoders.judge(decoders.look(), pool.formats)
     yield machine.sqlite()
     yield machine.clock(case.clock.now_us(), known.newest_us, synchronised=machine.synchronised())
     yield machine.memory(cores.worker_count(pool.workers), _physical_mb(), pool.worker_memory_mb)

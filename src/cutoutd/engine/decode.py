@@ -20,7 +20,7 @@ from cutoutd.engine.pillow import PillowSource
 from cutoutd.errors import CutoutdError, LimitError, PictureError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from numpy.typing import NDArray
 
@@ -58,53 +58,59 @@ class Header:
         return self.width * self.height
 
 
-def header(data: bytes) -> Header:
+def header(data: bytes, *, allowed: Collection[str] | None = None) -> Header:
     """Look at a picture's header only.
 
     Args:
         data: the whole file.
+        allowed: formats that are switched on, of ``formats.SWITCHES``; None: all.
 
     Raises:
         PictureError: it is no picture, or its header is damaged.
         LimitError: it is not of an allowed format.
     """
     with _plain_words(_BAD_HEADER):
-        return _header(_source(data))
+        return _header(_source(data, allowed))
 
 
-def decode(data: bytes, *, max_pixels: int, deep: bool = False) -> Picture:
+def decode(
+    data: bytes, *, max_pixels: int, deep: bool = False, allowed: Collection[str] | None = None
+) -> Picture:
     """Decode a picture, turn it upright and bring it to RGB, of 8 bits in any case.
 
     Args:
         data: the whole file.
         max_pixels: width times height above which it is refused by its header.
         deep: where the file has more than 8 bits a channel, give all of them as well.
+        allowed: as of ``header``.
 
     Raises:
         PictureError: it is no picture, is damaged, or ends too early.
         LimitError: it is not of an allowed format, too large, or of samples that have no form in 8 bits.
     """
     with _plain_words(_BAD_HEADER):
-        source = _source(data)
+        source = _source(data, allowed)
         _check_size(_header(source), max_pixels)
     with _plain_words("its picture data is damaged or ends too early"):
         return _decode(source, deep=deep)
 
 
-def _source(data: bytes) -> Source:
+def _source(data: bytes, allowed: Collection[str] | None) -> Source:
     """The reader of a file, chosen by its first bytes; those that few pictures need are imported here."""
     name = formats.recognise(data)
+    formats.check_allowed(name, allowed)
     if name in formats.BY_PILLOW:
         return PillowSource(formats.open_picture(name, data))
-    if name == formats.HEIC:
-        from cutoutd.engine.heif import HeifSource  # noqa: PLC0415
-
-        return HeifSource(data)
     try:
+        if name == formats.HEIC:
+            from cutoutd.engine.heif import HeifSource  # noqa: PLC0415
+
+            return HeifSource(data)
         from cutoutd.engine.raw import RawSource  # noqa: PLC0415
-    except ModuleNotFoundError as error:  # an Intel Mac with a Python for which rawpy is not made
+    except ModuleNotFoundError as error:
+        # An Intel Mac with a Python for which rawpy is not made, or an installer that left a decoder out.
         raise LimitError(
-            "it is a camera's raw file, and what reads those is not to be had for this system", advice=_EXPORT
+            f"it is a {name} file, and what reads those is not installed on this system", advice=_EXPORT
         ) from error
     return RawSource(data, name)
 

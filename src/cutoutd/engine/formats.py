@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from PIL import (
     AvifImagePlugin,
@@ -28,6 +28,9 @@ from PIL import (
 from cutoutd.engine.foreign import HEAD_BYTES, seems_to_be
 from cutoutd.engine.rawtiff import raw_format
 from cutoutd.errors import LimitError, PictureError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _MEBIBYTE: Final = 1 << 20
 
@@ -60,6 +63,21 @@ _ALLOWED: Final = (
     (AVIF, None, AvifImagePlugin.AvifImageFile),
 )
 BY_PILLOW: Final = frozenset(name for name, _, _ in _ALLOWED)
+
+_SWITCHES: Final = {
+    JPEG: "jpeg",
+    PNG: "png",
+    TIFF: "tiff",
+    WEBP: "webp",
+    AVIF: "avif",
+    HEIC: "heic",
+    JPEG_2000: "jpeg2000",
+    "GIF": "gif",
+    "BMP": "bmp",
+}
+_RAW_SWITCH: Final = "raw"
+SWITCHES: Final = frozenset({*_SWITCHES.values(), _RAW_SWITCH})
+"""What ``[pool] formats`` calls the formats; all cameras' raw files are one."""
 
 # Of an ISO media file (ISO/IEC 14496-12, 4.3): which of its brands make it which format; films have brands as well.
 _BRANDS: Final = (
@@ -131,6 +149,25 @@ def recognise(data: bytes) -> str:
     if not any(head):
         raise PictureError("it begins with zeros only: nothing was written to it yet, or it is damaged")
     raise PictureError("its content is of no known picture format")
+
+
+def check_allowed(name: str, allowed: Collection[str] | None) -> None:
+    """See that a format is not switched off; nothing of the file has been given to a decoder yet.
+
+    Args:
+        name: as ``recognise`` gives it.
+        allowed: of `SWITCHES`; None: all.
+
+    Raises:
+        LimitError: it is.
+    """
+    switch = _SWITCHES.get(name, _RAW_SWITCH)
+    if allowed is not None and switch not in allowed:
+        raise LimitError(
+            f"it is a {name} file, and those are switched off by [pool] formats",
+            advice=f'The original is untouched. Add "{switch}" to [pool] formats and run `cutoutd retry`, or export it as '
+            "one of those that are there.",
+        )
 
 
 def open_picture(name: str, data: bytes) -> Opened:

@@ -1,7 +1,7 @@
 """HEIC and HEIF, by libheif: pixels, profile and metadata of the primary picture.
 
 Imported when the first such file comes, which a worker may do behind its sandbox. It must not reach any decoder
-but the one for HEVC that the package brings: plug-ins are looked for in no directory, and Pillow is told of nothing.
+but the one for HEVC that the package brings, and none of its encoders: plug-ins are looked for in no directory, and Pillow is told of nothing.
 
 ISO/IEC 23008-12: the picture's own turns apply, and an orientation in its EXIF does not.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
-import pi_heif
+import pillow_heif
 from PIL import Image
 
 from cutoutd.engine import codepoints, isomedia
@@ -36,6 +36,7 @@ _OTHER_CODINGS: Final = {
     b"j2k1": "JPEG 2000",
     b"unci": "uncompressed",
 }
+_open: Any = pillow_heif.HeifFile  # its types are looser than what it gives
 _READ: Final = frozenset({b"hvc1", b"hev1"})
 _EXIF_PREFIX: Final = b"Exif\x00\x00"
 _ADVICE: Final = "The original is untouched. Export it as JPEG or PNG and put that in its place."
@@ -59,10 +60,10 @@ class HeifSource:
         _confine()
         self._data = data
         self._still = isomedia.still(data)
-        if self._still.garbled:  # pi-heif crashes over it
+        if self._still.garbled:  # pillow-heif crashes over it
             raise PictureError("its list of contents is damaged")
         _refuse_other_coding(self._still)
-        file = pi_heif.HeifFile(data, convert_hdr_to_8bit=False)
+        file: Any = _open(data, convert_hdr_to_8bit=False)
         self._image = file[file.primary_index]
         self._several = len(file) > 1
 
@@ -98,11 +99,11 @@ class HeifSource:
 
 def _confine() -> None:
     """Set the library's switches, which are global, to what this package relies on."""
-    pi_heif.options.DECODE_THREADS = 0  # none besides the one that libde265 starts
-    pi_heif.options.THUMBNAILS = False
-    pi_heif.options.DEPTH_IMAGES = False
-    pi_heif.options.AUX_IMAGES = False
-    pi_heif.options.DISABLE_SECURITY_LIMITS = False
+    pillow_heif.options.DECODE_THREADS = 0  # none besides the one that libde265 starts
+    pillow_heif.options.THUMBNAILS = False
+    pillow_heif.options.DEPTH_IMAGES = False
+    pillow_heif.options.AUX_IMAGES = False
+    pillow_heif.options.DISABLE_SECURITY_LIMITS = False
 
 
 def _refuse_other_coding(still: isomedia.Still) -> None:
@@ -113,7 +114,7 @@ def _refuse_other_coding(still: isomedia.Still) -> None:
         raise LimitError(f"it is a HEIF file whose picture is coded as {names}, not as HEVC", advice=_ADVICE)
 
 
-def _samples(image: pi_heif.HeifImage, nclx: isomedia.Nclx | None) -> tuple[Samples, tuple[str, ...]]:
+def _samples(image: Any, nclx: isomedia.Nclx | None) -> tuple[Samples, tuple[str, ...]]:  # noqa: ANN401 -- as above
     """Its pixels in 8 bits, and what was changed for that."""
     pixels = np.asarray(image)  # decodes
     width, height = image.size

@@ -89,6 +89,7 @@ class Setup:
         nice: how far it steps back behind other programs.
         max_pixels: of a picture.
         max_file_bytes: of a picture's file.
+        formats: that are switched on, as ``[pool] formats`` names them; None: all.
         sandbox_required: it must not work behind fewer layers than there are.
         rehearse: it must have cut a picture of its own before it says that it is ready.
     """
@@ -102,6 +103,7 @@ class Setup:
     nice: int
     max_pixels: int
     max_file_bytes: int
+    formats: tuple[str, ...] | None = None
     sandbox_required: bool = False
     rehearse: bool = False
 

@@ -78,6 +78,7 @@ def _get_ready(setup: wire.Setup, reports: BinaryIO) -> tuple[Engine, WorkerFact
         provider=setup.provider,
         max_pixels=setup.max_pixels,
         max_file_bytes=setup.max_file_bytes,
+        formats=setup.formats,
     )
     _reach(reports, (*setup.read_roots, *setup.write_roots))
     layers = confine_worker(

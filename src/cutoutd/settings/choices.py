@@ -25,6 +25,21 @@ class LogFormat(StrEnum):
     JSON = "json"  # for programs
 
 
+class PictureFormat(StrEnum):
+    """What can be read; the worker tells it by a file's first bytes."""
+
+    JPEG = "jpeg"
+    PNG = "png"
+    TIFF = "tiff"
+    WEBP = "webp"
+    AVIF = "avif"
+    HEIC = "heic"  # and HEIF
+    JPEG2000 = "jpeg2000"
+    GIF = "gif"
+    BMP = "bmp"
+    RAW = "raw"  # of any camera
+
+
 class Sandbox(StrEnum):
     """What happens where the system lacks a layer of the sandbox."""
 

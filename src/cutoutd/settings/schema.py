@@ -23,6 +23,7 @@ from cutoutd.settings.choices import (
     OnConflict,
     Order,
     Originals,
+    PictureFormat,
     RawPairs,
     Route,
     Sandbox,
@@ -92,6 +93,10 @@ class PoolSettings(_Table):
         ge=1,
         le=4096,  # it is held in memory as a whole
         description="MiB of a picture's file; a larger one is refused.",
+    )
+    formats: spelling.Formats = Field(
+        default=tuple(PictureFormat),
+        description="Formats that are read; a file of any other fails and says so.",
     )
     worker_memory_mb: int = Field(
         default=3072,

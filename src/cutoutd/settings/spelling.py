@@ -14,6 +14,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, BeforeValidator, ValidationInfo
 
 from cutoutd.settings import address, places
+from cutoutd.settings.choices import PictureFormat
 
 AUTO: Final = "auto"
 """How a number says that it is chosen by the machine; it is None as a value."""
@@ -69,6 +70,18 @@ def _patterns(written: object) -> object:
     if written in ([], ()):
         raise ValueError('is empty, so no file would be taken; ["*"] takes all')
     return written
+
+
+def _formats(written: object) -> object:
+    if written in ([], ()):
+        raise ValueError("is empty, so no picture could be read")
+    if not isinstance(written, list | tuple) or not all(isinstance(one, str) for one in written):
+        return written
+    known = tuple(map(str, PictureFormat))
+    for one in written:
+        if one not in known:
+            raise ValueError(f"{_shown(one)} is no format; there are {', '.join(known)}")
+    return tuple(PictureFormat(one) for one in dict.fromkeys(written))
 
 
 MAX_RENDITIONS: Final = 20
@@ -146,6 +159,7 @@ Suffix = Annotated[str, BeforeValidator(_suffix)]
 Directory = Annotated[str, BeforeValidator(_directory)]
 Pattern = Annotated[str, BeforeValidator(_pattern)]
 Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_patterns)]
+Formats = Annotated[tuple[PictureFormat, ...], BeforeValidator(_formats)]
 Command = Annotated[tuple[str, ...], BeforeValidator(_command)]
 Renditions = BeforeValidator(_renditions)  # of a tuple of tables, which the schema knows
 ModeText = Annotated[str, BeforeValidator(_mode)]

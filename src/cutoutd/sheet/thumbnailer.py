@@ -33,7 +33,7 @@ def main() -> None:
     """Serve until the input ends."""
     setup = json.loads(sys.stdin.buffer.readline())
     die_with_parent(int(setup["parent"]))
-    shrink = _shrinker(int(setup["max_pixels"]))
+    shrink = _shrinker(int(setup["max_pixels"]), setup["formats"])
     layers = confine_worker(
         read=(*setup["roots"], *own_code()),
         write=(),
@@ -66,7 +66,7 @@ def _answer(
         return {"why": "the picture is too large for the memory"}
 
 
-def _shrinker(max_pixels: int) -> Callable[[bytes], bytes]:
+def _shrinker(max_pixels: int, formats: list[str]) -> Callable[[bytes], bytes]:
     """What makes a small picture of a file's bytes, with all that it takes loaded."""
     # Not at the top: the parent imports this module's constants, and must load nothing that decodes.
     import cv2  # noqa: PLC0415
@@ -78,7 +78,7 @@ def _shrinker(max_pixels: int) -> Callable[[bytes], bytes]:
     cv2.setNumThreads(1)  # a thread of OpenCV's would escape the sandbox
 
     def shrink(data: bytes) -> bytes:
-        picture = decode.decode(data, max_pixels=max_pixels)
+        picture = decode.decode(data, max_pixels=max_pixels, allowed=formats)
         height, width = picture.rgb.shape[:2]
         factor = max(1.0, max(height, width) / SIDE)
         size = (max(1, round(width / factor)), max(1, round(height / factor)))

@@ -63,6 +63,7 @@ class Thumbnails:
             "roots": list(roots),
             "max_pixels": pool.max_pixels,
             "max_file_bytes": pool.max_file_mb << 20,
+            "formats": list(pool.formats),
             "memory_mb": pool.worker_memory_mb,
             "required": required,
         }

@@ -1,0 +1,79 @@
+"""Which decoders are installed, down to the C libraries inside the packages, and whether holes in them are known.
+
+They are asked for in a process of their own. It must not load a decoder.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd import bounded
+from cutoutd.doctor.finding import Finding, note, ok, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_TIMEOUT_S: Final = 60.0
+
+_CLOSED_IN: Final = {
+    "libheif": "1.23.4",  # the advisories of August and September 2026
+    "libde265": "1.1.3",  # the same
+    "LibRaw": "0.22.1",  # CVE-2026-20884, -20911, -21413, -24450
+    "libtiff": "4.7.1",  # CVE-2025-9900
+    "libwebp": "1.3.2",  # CVE-2023-4863
+    "libavif": "1.3.0",  # CVE-2025-48174, -48175
+    "dav1d": "1.4.0",  # CVE-2024-1580
+    "OpenJPEG": "2.5.4",  # CVE-2025-54874
+    "libjpeg-turbo": "3.0.0",  # CVE-2023-2804
+}
+"""The oldest version of a library in which no hole is known to us that a picture can reach."""
+
+_UNUSED: Final = frozenset({"opencv-python-headless"})
+"""It brings decoders, and no file is ever given to them: OpenCV only resizes and filters here."""
+
+
+def look() -> bounded.Answer:
+    """Ask for the versions."""
+    return bounded.ask("cutoutd.engine.versions", (), timeout_s=_TIMEOUT_S)
+
+
+def judge(answer: bounded.Answer, formats: Sequence[str]) -> Iterator[Finding]:
+    """How the decoders are.
+
+    Args:
+        answer: of the look.
+        formats: that are switched on.
+    """
+    found = answer.merged.get("decoders")
+    if not answer.ended or not isinstance(found, dict):
+        why = answer.why or "they did not say"
+        yield problem("decoders", f"their versions cannot be told: {why}", "Install cutoutd again.")
+        return
+    listed = [_listed(package, libraries) for package, libraries in found.items()]
+    yield ok("decoders", f"{'; '.join(listed)}. Formats that are read: {', '.join(map(str, formats))}")
+    for package, libraries in found.items():
+        if package not in _UNUSED:
+            yield from _old(package, libraries)
+
+
+def _listed(package: str, libraries: Mapping[str, Any]) -> str:
+    inside = [f"{name} {version or '?'}" for name, version in libraries.items() if name != package]
+    unused = " (its decoders are given no file)" if package in _UNUSED else ""
+    return f"{package} {libraries.get(package, '?')} with {', '.join(inside) or 'nothing of its own'}{unused}"
+
+
+def _old(package: str, libraries: Mapping[str, Any]) -> Iterator[Finding]:
+    for library, least in _CLOSED_IN.items():
+        version = str(libraries.get(library, ""))
+        if version and _numbers(version) < _numbers(least):
+            yield note(
+                "decoders",
+                f"{package} brings {library} {version}, which has known holes that {least} closes",
+                f"Install a newer {package}, or leave the formats it reads out of [pool] formats. A distribution may have "
+                "closed them under the old number.",
+            )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

@@ -1,0 +1,70 @@
+"""Doctor's list of decoders, down to the libraries inside the packages."""
+
+from __future__ import annotations
+
+import pytest
+
+from cutoutd.bounded import Answer
+from cutoutd.doctor import decoders
+from cutoutd.doctor.finding import Level
+
+OF_PILLOW = {"pillow": "13.0.0", "libtiff": "4.7.2", "dav1d": "1.5.3"}
+
+
+def answer(**found: dict[str, str]) -> Answer:
+    """What the process said."""
+    return Answer(documents=({"decoders": found},), ended=True)
+
+
+def test_all_decoders_of_this_installation_are_listed_and_free_of_known_holes() -> None:
+    """Each library by its name and version."""
+    (found,) = decoders.judge(decoders.look(), ["jpeg", "raw"])
+    assert found.level is Level.OK, found
+    for library in (
+        "libjpeg-turbo",
+        "libpng",
+        "libtiff",
+        "libwebp",
+        "libavif",
+        "libheif",
+        "libde265",
+        "aom",
+        "dav1d",
+        "OpenJPEG",
+        "LibRaw",
+        "opencv-python-headless",
+    ):
+        assert f"{library} " in found.seen
+    assert "Formats that are read: jpeg, raw" in found.seen
+
+
+@pytest.mark.parametrize(
+    ("package", "library", "version"),
+    [
+        ("pillow-heif", "libheif", "1.23.0"),
+        ("pillow-heif", "libde265", "1.1.0"),
+        ("rawpy", "LibRaw", "0.21.4"),
+        ("pillow", "libwebp", "1.3.1"),
+    ],
+)
+def test_a_library_with_known_holes_is_said(package: str, library: str, version: str) -> None:
+    """With what closes them, and the switch."""
+    whole, old = decoders.judge(answer(pillow=OF_PILLOW, x={package: "1", library: version}), ["jpeg"])
+    assert (whole.level, old.level) == (Level.OK, Level.NOTE)
+    assert f"{library} {version}" in old.seen
+    assert "[pool] formats" in old.advice
+
+
+def test_what_is_given_no_file_is_listed_and_not_judged() -> None:
+    """OpenCV's own decoders are never reached."""
+    unused = {"opencv-python-headless": "5", "OpenJPEG": "2.5.3"}
+    (found,) = decoders.judge(answer(**{"opencv-python-headless": unused}), ["jpeg"])
+    assert "OpenJPEG 2.5.3" in found.seen
+    assert "given no file" in found.seen
+
+
+def test_no_answer_is_a_problem() -> None:
+    """As from a package that is half installed."""
+    (found,) = decoders.judge(Answer(documents=(), ended=False, why="it ended with code 1"), ["jpeg"])
+    assert found.level is Level.PROBLEM
+    assert "code 1" in found.seen
