@@ -176,6 +176,7 @@ def test_a_failures_record_whose_name_is_refused_is_left_under_another(
     desk.settle()
     (record,) = (desk.folder.output / "failed").rglob("*.json")
     assert json.loads(record.read_bytes())["source"]["path"] == "10:30/a?.jpg"
+    assert desk.folder.output / desk.results[-1].record == record  # as a hook is told
     assert desk.journal.queue.undisposed(NAME) == []
     desk.deliver("10:30/a?.jpg", NEW, source=JPEG * 2)
     assert not record.exists()

@@ -130,7 +130,8 @@ class Attending:
 def _record(folder: Folder, result: Result) -> str:
     """Where the sidecar or the failure's record lies; by its name, since looking there may hang."""
     if result.state is JobState.FAILED:
-        return os.fspath(folder.output / failure_names(folder.name, result.path)[0])
+        usual = failure_names(folder.name, result.path, portable=folder.has_portable_names)[0]
+        return os.fspath(folder.output / (result.record or usual))
     if not result.outputs:
         return ""
     first = Path(result.outputs[0])

@@ -88,12 +88,13 @@ class Endings:
         self._waits.forget(job)
         with suppress(CutoutdError):  # the sweep of the next start finds it
             self._publisher.discard(job.id)
-        owed = not self._failures.leave(job, failure)
+        record = self._failures.leave(job, failure)
         detail = {"failure": asdict(failure)}
-        self._journal.queue.finish(job.id, JobState.FAILED, detail=detail, undisposed=owed)
+        self._journal.queue.finish(job.id, JobState.FAILED, detail=detail, undisposed=record is None)
         self._log.warning("job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause)
-        self.say(job, JobState.FAILED, failure.cause)
+        self.say(job, JobState.FAILED, failure.cause, record=record or "")
 
-    def say(self, job: Job, state: JobState, why: str) -> None:
+    def say(self, job: Job, state: JobState, why: str, *, record: str = "") -> None:
         """Tell what became of a job."""
-        self._tell(Result(job=job.id, folder=job.folder, path=job.path, state=state, why=why))
+        told = Result(job=job.id, folder=job.folder, path=job.path, state=state, why=why, record=record)
+        self._tell(told)

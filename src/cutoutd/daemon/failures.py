@@ -66,11 +66,15 @@ class FailureRecords:
         self._patience_s = StorageError.delay_s
         self._log = get(folder=folder)
 
-    def leave(self, job: Job, failure: Failure) -> bool:
-        """Leave a record; where that is refused, again later, and ever more rarely. Whether it is there."""
+    def leave(self, job: Job, failure: Failure) -> str | None:
+        """Leave a record; where that is refused, again later, and ever more rarely.
+
+        Returns:
+            Its path in the output folder; None if it is not there yet.
+        """
         try:
             self._prove()
-            self._records.publish(self._provenance.failure_facts(job, failure))
+            path = self._records.publish(self._provenance.failure_facts(job, failure))
         except CutoutdError as error:
             tries = self._owed.get(job.id, 0)
             self._owed[job.id] = tries + 1
@@ -79,9 +83,9 @@ class FailureRecords:
             again = partial(self._leave_if_owed, job, failure)
             delay_s = min(_LONGEST_S, StorageError.delay_s * 2.0 ** min(tries, 16))
             self._deeds.rest(again, delay_s, needs_staged=False)
-            return False
+            return None
         self._owed.pop(job.id, None)
-        return True
+        return path
 
     def leave_owed(self, job: Job) -> None:
         """Leave the record that an earlier run could not."""
@@ -124,5 +128,5 @@ class FailureRecords:
 
     def _leave_if_owed(self, job: Job, failure: Failure) -> None:
         owed = {one.id for one in self._queue.undisposed(job.folder) if one.state is JobState.FAILED}
-        if job.id in owed and self.leave(job, failure):
+        if job.id in owed and self.leave(job, failure) is not None:
             self._queue.disposed(job.id)

@@ -23,6 +23,7 @@ class Result:
         state: where it ended.
         outputs: absolute paths of what was published for it.
         why: for states other than DONE.
+        record: of a failure, where it lies in the folder's output; empty if it could not be left yet.
         seconds: of work, where a worker did any.
     """
 
@@ -32,6 +33,7 @@ class Result:
     state: JobState
     outputs: tuple[str, ...] = ()
     why: str = ""
+    record: str = ""
     seconds: float = 0.0
 
 
