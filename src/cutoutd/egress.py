@@ -3,7 +3,8 @@
 Two processes that trust each other little share nothing but these directories. A parcel is a JSON file, and a picture
 beside it that is whole and synced before the file has its name. It must not touch the network, a picture or the journal.
 
-    STATE/hosted/outbox/ID.json, ID.jpg     written for tagged folders only; taken away by the uploader with its reply
+    STATE/hosted/copies/ID.jpg              written by workers of tagged folders; taken over by the supervisor
+    STATE/hosted/outbox/ID.json, ID.jpg     written by the supervisor, for tagged folders only; taken away by the uploader with its reply
     STATE/hosted/inbox/ID.json, ID.body     written by the uploader; taken away by the supervisor once it is done with it
     STATE/hosted/paused                     while it is there, nothing leaves
     STATE/hosted/resumed                    a person says: try again; taken away by the uploader
@@ -19,6 +20,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -146,6 +148,11 @@ class Places:
         return cls(state_dir / "hosted")
 
     @property
+    def copies(self) -> Path:
+        """Where workers put the copies they make; nothing is sent from there."""
+        return self.root / "copies"
+
+    @property
     def outbox(self) -> Path:
         """Where requests lie."""
         return self.root / "outbox"
@@ -181,7 +188,7 @@ class Places:
         Raises:
             OSError: the disk refuses.
         """
-        for place in (self.root, self.outbox, self.inbox):
+        for place in (self.root, self.copies, self.outbox, self.inbox):
             make_directory(place, parents=True, mode=0o700)
 
 
@@ -306,6 +313,7 @@ def clear(places: Places) -> None:
         if directory.is_dir():
             for path in sorted(directory.iterdir()):
                 path.unlink(missing_ok=True)
+    shutil.rmtree(places.copies, ignore_errors=True)  # whatever a worker has made of it
 
 
 def _parcels(directory: Path) -> list[Path]:

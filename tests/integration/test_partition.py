@@ -30,12 +30,15 @@ STATE = Path("/state")
 
 # What a worker does once it is confined, and says how it went.
 INTRUDER = """
-import json, sys
+import json, os, sys
 from cutoutd.sandbox.worker import confine_worker
 told = json.loads(sys.stdin.read())
 confine_worker(read=told["read"], write=told["write"], memory_mb=4096)
 def tried(*how):
     try:
+        if how[-1] == "rename":
+            os.rename(*how[:-1])
+            return "done"
         with open(*how) as file:
             return "done"
     except OSError as error:
@@ -98,8 +101,8 @@ ROUTES = st.lists(st.sampled_from(["local", "hosted", "local-then-hosted"]), max
 
 
 @given(routes=ROUTES)
-def test_whoever_has_the_outbox_sees_no_untagged_folder(routes: list[str]) -> None:
-    """And whoever sees one has neither outbox nor inbox, for any configuration."""
+def test_whoever_makes_copies_sees_no_untagged_folder(routes: list[str]) -> None:
+    """Nobody has the outbox, and whoever sees an untagged folder has neither copies nor inbox, for any configuration."""
     settings = settings_of(Path("/x"), routes, enabled=True)
     places = Places.under(STATE)
     ordinary, tagged = setups(settings, places)
@@ -108,7 +111,8 @@ def test_whoever_has_the_outbox_sees_no_untagged_folder(routes: list[str]) -> No
     assert set(ordinary.read_roots) == untagged_roots
     assert not any(str(places.root) in root for root in (*ordinary.read_roots, *ordinary.write_roots))
     assert set(tagged.read_roots) == tagged_roots | {str(places.inbox)}
-    assert str(places.outbox) in tagged.write_roots
+    assert str(places.copies) in tagged.write_roots
+    assert str(places.outbox) not in tagged.write_roots
     assert not any(
         f"/x/out{n}/" in root for root in tagged.write_roots for n, r in enumerate(routes) if r == "local"
     )
@@ -127,7 +131,10 @@ def test_the_kernel_keeps_both_kinds_apart(tmp_path: Path) -> None:
     attempts = {
         "read untagged": (str(tmp_path / "in0/a.jpg"),),
         "read tagged": (str(tmp_path / "in1/a.jpg"),),
+        "write a copy": (str(places.copies / "x.jpg"), "w"),
         "write outbox": (str(places.outbox / "x.jpg"), "w"),
+        "forge a request": (str(places.outbox / f"{'0' * 32}.json"), "w"),
+        "rename into the outbox": (str(places.copies / "x.jpg"), str(places.outbox / "y.jpg"), "rename"),
         "read inbox": (str(places.inbox),),
         "write inbox": (str(places.inbox / "x.body"), "w"),
         "stage untagged": (str(tmp_path / "out0/.cutoutd-staging/run/x"), "w"),
@@ -139,7 +146,7 @@ def test_the_kernel_keeps_both_kinds_apart(tmp_path: Path) -> None:
     assert {name for name, how in ordinary.items() if how == "done"} == {"read untagged", "stage untagged"}
     assert {name for name, how in tagged.items() if how == "done"} == {
         "read tagged",
-        "write outbox",
+        "write a copy",
         "read inbox",
         "stage tagged",
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.daemon.copies import CopyError
 from cutoutd.daemon.listener import Result
 from cutoutd.daemon.route import Hosted, Plan, Way, egress_of, wants_better, way_of
 from cutoutd.egress import Outcome
@@ -135,15 +136,22 @@ class Escalation:
         if reply is not None:
             self._post.throw_away(reply)
 
-    def exported(self, job: Job, copy: Exported) -> None:
-        """A copy is ready to leave.
+    def exported(self, job: Job, copy: Exported) -> bool:
+        """A copy is ready to leave; False if what lies there is not what the worker says.
 
         Raises:
             JournalError: the disk refuses; to be called again.
         """
         assert self._post is not None  # noqa: S101 -- it has named the place of the copy
-        self._post.send(job, copy, Plan.of(job.detail))
+        try:
+            self._post.send(job, copy, Plan.of(job.detail))
+        except CopyError as error:
+            self._log.warning(
+                "upload.disbelieved", job=job.id, folder=job.folder, path=job.path, why=str(error)
+            )
+            return False
         self._asked_s[job.id] = self._clock.monotonic_s()
+        return True
 
     def objects_to(self, job: Job, folder: HotFolder, cut: Cut) -> bool:
         """Whether a cutout made here is not good enough, and another is made elsewhere; it is planned then."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import egress
+from cutoutd.daemon import copies
 from cutoutd.egress import Places, Reply, Request
 from cutoutd.errors import JournalError
 from cutoutd.jobs import Export
@@ -151,10 +152,10 @@ class PostRoom:
             self._ask_the_uploader()
 
     def export(self, job: Job) -> Export:
-        """Where a worker puts the copy of a job's picture."""
+        """Where a worker puts the copy of a job's picture: not into the outbox, where no worker can write."""
         id_ = self._exports.setdefault(job.id, egress.new_id())
         return Export(
-            file=os.fspath(self.places.outbox / f"{id_}.jpg"),
+            file=os.fspath(self.places.copies / f"{id_}.jpg"),
             max_side=self._max_side,
             max_pixels=MAX_COPY_PIXELS,
             max_bytes=MAX_COPY_BYTES,
@@ -164,14 +165,22 @@ class PostRoom:
         """No copy came of it."""
         if (id_ := self._exports.pop(job, None)) is not None:
             self._take_away(self.places.outbox, id_)
+            copies.sweep(self.places.copies, self._exports.values())
 
     def send(self, job: Job, copy: Exported, plan: Plan) -> None:
         """Hand a copy to the uploader; the journal knows of it before.
 
         Raises:
+            CopyError: what lies there is not what the worker has reported.
             JournalError: the disk refuses; nothing was handed over.
         """
         id_ = self._exports[job.id]
+        self._check(copy)
+        source, file = self.places.copies / f"{id_}.jpg", f"{id_}.jpg"
+        try:
+            copies.take_over(source, self.places.outbox / file, copy, max_bytes=MAX_COPY_BYTES)
+        except OSError as error:
+            raise JournalError(f"the outbox refuses: {error.strerror}", path=self.places.outbox) from error
         plan = plan.but(width=copy.width, height=copy.height)
         # The answer is checked by the copy's size, which is known from here on alone.
         job = replace(job, detail=plan.detail() | {"parcel": id_})
@@ -181,7 +190,7 @@ class PostRoom:
             folder=job.folder,
             job=job.id,
             why=plan.why,
-            file=f"{id_}.jpg",
+            file=file,
             bytes=copy.bytes,
             sha256=copy.sha256,
             width=copy.width,
@@ -195,8 +204,17 @@ class PostRoom:
         except OSError as error:
             raise JournalError(f"the outbox refuses: {error.strerror}", path=self.places.outbox) from error
         del self._exports[job.id]
+        copies.sweep(self.places.copies, self._exports.values())
         self._sent[id_] = job
         self._log.info("upload.requested", folder=job.folder, job=job.id, path=job.path, why=plan.why)
+
+    def _check(self, copy: Exported) -> None:
+        """The size that a worker reports: by it the price is known beforehand, and the reply is checked."""
+        longer = max(copy.width, copy.height)
+        if min(copy.width, copy.height) < 1 or longer > self._max_side:
+            raise copies.CopyError(f"a copy of {copy.width} x {copy.height} was not asked for")
+        if copy.width * copy.height > MAX_COPY_PIXELS:
+            raise copies.CopyError(f"a copy of {copy.width} x {copy.height} has too many pixels")
 
     def answers(self) -> Iterator[tuple[Job, Reply]]:
         """What came back since this was last asked, by job; what nobody waits for is thrown away."""
@@ -267,6 +285,7 @@ class PostRoom:
         ids = {str(job.detail.get("parcel", "")): job for job in uploading}
         self._sent = {id_: job for id_, job in ids.items() if id_ in there}
         self._answered = {str(job.detail["reply"]["id"]) for job in answered}
+        copies.sweep(self.places.copies, self._exports.values())
         kept = {*self._sent, *self._exports.values(), *self._answered}
         try:
             for directory in (self.places.outbox, self.places.inbox):

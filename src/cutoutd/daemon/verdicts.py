@@ -88,7 +88,7 @@ class Verdicts:
             case Cut():
                 folder.delivery.deliver(job, report)
             case Exported():
-                self._escalation.exported(job, report)
+                self._send(job, folder, report)
             case Unchanged() | Moved():
                 know = folder.delivery.leave if isinstance(report, Unchanged) else folder.delivery.follow
                 know(job, report.sha256)
@@ -101,6 +101,10 @@ class Verdicts:
                 pass
             case Failure():
                 self._weigh(job, folder, report)
+
+    def _send(self, job: Job, folder: HotFolder, copy: Exported) -> None:
+        if not self._escalation.exported(job, copy):
+            folder.delivery.disbelieve(job)
 
     def _weigh(self, job: Job, folder: HotFolder, failure: Failure) -> None:
         if failure.code == "SourceGone":

@@ -90,7 +90,7 @@ class Workforce:
         there = [folder for folder in self._there() if folder.is_tagged is tagged]
         if not tagged or self._places is None:
             return self._told(there, (), ())
-        return self._told(there, (self._places.inbox,), (self._places.outbox,))
+        return self._told(there, (self._places.inbox,), (self._places.copies,))
 
     @property
     def _size(self) -> int:
@@ -124,11 +124,11 @@ class Workforce:
         # What does not answer would hold a new worker up before it has begun.
         return [folder for folder in self._folders() if folder.is_there]
 
-    def _told(self, there: list[HotFolder], inbox: tuple[Path, ...], outbox: tuple[Path, ...]) -> wire.Setup:
+    def _told(self, there: list[HotFolder], inbox: tuple[Path, ...], copies: tuple[Path, ...]) -> wire.Setup:
         settings = self._settings()
         return setup_of(
             settings,
             [self._shelf.get(name) for name in settings.models],
             inputs=[*(place for folder in there for place in folder.sources), *inbox],
-            stagings=[*(folder.staging for folder in there), *outbox],
+            stagings=[*(folder.staging for folder in there), *copies],
         )

@@ -1,0 +1,146 @@
+"""What a worker puts where a copy should be is opened once and checked, and a request is written where no worker can."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd import egress
+from cutoutd.daemon import copies
+from cutoutd.daemon.escalation import Escalation
+from cutoutd.daemon.postroom import MAX_COPY_BYTES, PostRoom
+from cutoutd.daemon.route import Plan
+from cutoutd.jobs import Exported, SourceFacts
+from tests.integration.hall import Hall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.conftest import FakeClock
+
+CONTENT = b"\xff\xd8 a copy \xff\xd9"
+FACTS = SourceFacts(bytes=9, sha256="5" * 64, width=64, height=48, format="JPEG", orientation=1)
+
+
+@pytest.fixture
+def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
+    """A journal with jobs in it."""
+    made = Hall(tmp_path, clock)
+    yield made
+    made.end()
+
+
+def reported(
+    content: bytes = CONTENT, *, size: int | None = None, width: int = 64, height: int = 48
+) -> Exported:
+    """What a worker says of it."""
+    return Exported(
+        source=FACTS,
+        bytes=len(content) if size is None else size,
+        sha256=hashlib.sha256(content).hexdigest(),
+        width=width,
+        height=height,
+    )
+
+
+def a_link(path: Path) -> None:
+    """To a file that the supervisor could read."""
+    other = path.with_name("other")
+    other.write_bytes(CONTENT)
+    path.symlink_to(other)
+
+
+def a_second_name(path: Path) -> None:
+    """Of a file elsewhere, which could be written to later."""
+    other = path.with_name("other")
+    other.write_bytes(CONTENT)
+    path.hardlink_to(other)
+
+
+def a_hole(path: Path) -> None:
+    """A file that is larger than any disk."""
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+PUT: dict[str, Callable[[Path], object]] = {
+    "nothing": lambda _: None,
+    "a link": a_link,
+    "a second name": a_second_name,
+    "a directory": lambda path: path.mkdir(),
+    "a pipe": os.mkfifo,
+    "a hole": a_hole,
+    "other bytes": lambda path: path.write_bytes(b"x" * len(CONTENT)),
+    "more bytes": lambda path: path.write_bytes(CONTENT + b"x"),
+    "an empty file": lambda path: path.write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("what", PUT)
+def test_what_is_not_the_copy_that_was_reported_is_not_sent(hall: Hall, what: str) -> None:
+    """Whatever lies there: no request is made of it, the job is not on its way, and the place is clean again."""
+    (number,) = hall.accept("a.jpg")
+    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    post.open()
+    escalation = Escalation(hall.journal, post, deque(), hall.clock, workers=1)
+    escalation.begin({})
+    job = hall.job(number)
+    PUT[what](Path(post.export(job).file))
+    assert escalation.exported(job, reported()) is False
+    escalation.over(job)
+    assert list(egress.requests(post.places)) == []
+    assert list(post.places.outbox.iterdir()) == []
+    assert [path.name for path in post.places.copies.iterdir() if path.name != "other"] == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(0, 48), (64, 0), (-1, 48), (1001, 10), (10**6, 10**6)])
+def test_a_size_that_was_not_asked_for_is_not_believed(hall: Hall, width: int, height: int) -> None:
+    """It decides what is paid, and by what the reply is checked."""
+    (number,) = hall.accept("a.jpg")
+    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=1000, once=False, in_force=str)
+    post.open()
+    job = hall.job(number)
+    Path(post.export(job).file).write_bytes(CONTENT)
+    with pytest.raises(copies.CopyError):
+        post.send(job, reported(width=width, height=height), plan())
+    assert list(post.places.outbox.iterdir()) == []
+
+
+def test_an_honest_copy_is_another_file_in_the_outbox(hall: Hall) -> None:
+    """A worker that keeps its file open writes into nothing that is sent."""
+    (number,) = hall.accept("a.jpg")
+    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    post.open()
+    job = hall.job(number)
+    with Path(post.export(job).file).open("wb", buffering=0) as kept:
+        kept.write(CONTENT)
+        post.send(job, reported(), plan())
+        kept.write(b"and more")
+    (request,) = egress.requests(post.places)
+    sent = post.places.outbox / request.file
+    assert (sent.read_bytes(), sent.stat().st_mode & 0o777) == (CONTENT, 0o600)
+    assert list(post.places.copies.iterdir()) == []
+    assert (request.width, request.height) == (64, 48)
+
+
+def test_a_copy_that_is_too_large_is_not_read(hall: Hall) -> None:
+    """However truly its size is reported."""
+    (number,) = hall.accept("a.jpg")
+    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    post.open()
+    job = hall.job(number)
+    path = Path(post.export(job).file)
+    a_hole(path)
+    os.truncate(path, MAX_COPY_BYTES + 1)
+    with pytest.raises(copies.CopyError, match="may be"):
+        post.send(job, reported(size=MAX_COPY_BYTES + 1), plan())
+
+
+def plan() -> Plan:
+    """Of a tagged folder."""
+    return Plan(why="the folder's route is hosted")
