@@ -14,7 +14,7 @@ import errno
 import os
 import stat
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +23,8 @@ from cutoutd.durable import NO_DIRECTORY_SYNC, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from cutoutd.descent import Boundary
 
 _LONGEST: Final = os.pathconf("/", "PC_PATH_MAX")
 """Bytes of an absolute path, and one more. Descriptors lead further down, but no program could open a file there."""
@@ -123,9 +125,11 @@ class Tree:
 
     Attributes:
         root: absolute.
+        boundary: what inside it belongs to somebody else, so that for this tree it is not there; None: nothing.
     """
 
     root: Path
+    boundary: Boundary | None = field(default=None, compare=False)
 
     def relative(self, path: Path | str) -> str:
         """The path in the tree of an absolute one.
@@ -147,7 +151,7 @@ class Tree:
             OSError: it cannot be opened; one of ``errnos.NO_WAY`` if no such directory is in the tree.
         """
         with self._named(directory):
-            descriptor = open_directory(os.fspath(self.root), directory)
+            descriptor = open_directory(os.fspath(self.root), directory, self.boundary)
         try:
             yield descriptor
         finally:
@@ -166,7 +170,7 @@ class Tree:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), whole)
         with ExitStack() as stack:
             with self._named(directory):
-                descriptor, name = stack.enter_context(parent_of(os.fspath(self.root), path))
+                descriptor, name = stack.enter_context(parent_of(os.fspath(self.root), path, self.boundary))
             yield Entry(name=name, path=self.root / path, directory=descriptor)
 
     @contextmanager

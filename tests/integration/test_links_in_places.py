@@ -13,6 +13,7 @@ import pytest
 
 import cutoutd.publish
 from cutoutd.errors import CutoutdError, StorageError
+from cutoutd.intake.boundary import Boundary
 from cutoutd.jobs import JobState, Published
 from cutoutd.publish.faults import NameRefusedError, ResultLostError
 from cutoutd.publish.originals import Originals, Outcome, delete_original
@@ -113,6 +114,23 @@ def test_an_original_that_is_a_link_stays_and_so_does_what_it_leads_to(
     assert disposal.outcome is Outcome.CHANGED
     assert (tmp_path / "in" / "a.jpg").is_symlink()
     assert (tmp_path / "archive" / "a.jpg").read_bytes() == JPEG
+
+
+@pytest.mark.parametrize("originals", ["move", "delete"])
+def test_an_original_that_lies_in_another_folders_place_by_now_stays(tmp_path: Path, originals: str) -> None:
+    """Such as by a mount: what a scan does not enter, nothing is removed from either."""
+    for place in ("in/shoot", "kept"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "in/shoot/a.jpg").write_bytes(JPEG)
+    shoot = (tmp_path / "in/shoot").stat()
+    inputs = Tree(tmp_path / "in", Boundary(ids={(shoot.st_dev, shoot.st_ino): "another folder's"}))
+    disposal = (
+        delete_original(inputs, "shoot/a.jpg", digest(JPEG))
+        if originals == "delete"
+        else Originals(tmp_path / "kept", "run").move(inputs, "shoot/a.jpg", digest(JPEG), job=1)
+    )
+    assert disposal.outcome is Outcome.GONE
+    assert (tmp_path / "in/shoot/a.jpg").read_bytes() == JPEG
 
 
 def test_an_original_is_not_put_away_through_a_link(tmp_path: Path) -> None:

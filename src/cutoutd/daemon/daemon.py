@@ -342,6 +342,7 @@ class Daemon:
             tell=self._results.append,
             wake=self._wake,
             prove=tenancy.prove,
+            boundary=lambda: gate.boundary,
         )
         return HotFolder(
             folder,

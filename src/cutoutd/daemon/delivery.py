@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.daemon.deeds import Deed
     from cutoutd.daemon.provenance import Provenance
+    from cutoutd.descent import Boundary
     from cutoutd.jobs import Cut, Failure, Job, Origin, Published
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.publisher import Publisher
@@ -61,9 +62,10 @@ class Delivery:
         tell: is given each result, from this thread.
         wake: called when the supervisor has something new to look at.
         prove: raises where this machine may not publish, as another has the folder now.
+        boundary: gives what inside the input belongs to somebody else.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- its parts, each by its name, put together in one place
         self,
         folder: Folder,
         *,
@@ -75,6 +77,7 @@ class Delivery:
         tell: Callable[[Result], None],
         wake: Callable[[], None],
         prove: Callable[[], None] = lambda: None,
+        boundary: Callable[[], Boundary | None] = lambda: None,
     ) -> None:
         self._folder = folder
         self._journal = journal
@@ -85,7 +88,9 @@ class Delivery:
         self._prove = prove
         self._run_id = run
         self._deeds = Deeds(folder.name, clock, wake)
-        self._disposals = Disposals(folder, journal, self._deeds, run, prove=self._prove_or_fail)
+        self._disposals = Disposals(
+            folder, journal, self._deeds, run, prove=self._prove_or_fail, boundary=boundary
+        )
         self._failures = FailureRecords(
             folder.name,
             publisher.failures,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.daemon.deeds import Deeds
+    from cutoutd.descent import Boundary
     from cutoutd.jobs import Job
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.originals import Disposal
@@ -42,13 +43,21 @@ class Disposals:
         deeds: of the folder's delivery, among which one that is refused rests.
         run: id of this run.
         prove: raises a TemporaryError where this machine may not touch the folder's originals.
+        boundary: gives what inside the input belongs to somebody else.
     """
 
     def __init__(
-        self, folder: Folder, journal: Journal, deeds: Deeds, run: str, *, prove: Callable[[], None]
+        self,
+        folder: Folder,
+        journal: Journal,
+        deeds: Deeds,
+        run: str,
+        *,
+        prove: Callable[[], None],
+        boundary: Callable[[], Boundary | None],
     ) -> None:
         self._folder = folder
-        self._input = Tree(folder.input)
+        self._boundary = boundary
         self._prove = prove
         self._journal = journal
         self._deeds = deeds
@@ -140,10 +149,11 @@ class Disposals:
 
     def _dispose(self, job: Job, sha256: str) -> Disposal:
         self._prove()
+        inputs = Tree(self._folder.input, self._boundary())
         match self._folder.originals:
             case Originals.MOVE if self._kept is not None:
-                return self._kept.move(self._input, job.path, sha256, job=job.id)
+                return self._kept.move(inputs, job.path, sha256, job=job.id)
             case Originals.DELETE:
-                return delete_original(self._input, job.path, sha256)
+                return delete_original(inputs, job.path, sha256)
             case _:
-                return keep_original(self._input, job.path)  # the folder says "keep" by now
+                return keep_original(inputs, job.path)  # the folder says "keep" by now
