@@ -100,3 +100,14 @@ def test_a_share_that_hangs_holds_neither_doctor_nor_status_up(bench: Bench, tmp
         assert json.loads(status.stdout)["folders"][0]["free_bytes"] is None
     finally:
         share.detach()
+
+
+def test_doctors_own_picture_is_cut_whatever_formats_are_switched_off(bench: Bench) -> None:
+    """It is drawn here; the list of decoders says what is read."""
+    config = bench.root / "cutoutd.toml"
+    config.write_text(
+        f'[pool]\nformats = ["jpeg"]\n[[folder]]\nname = "a"\ninput = "{bench.input}"\noutput = "{bench.output}"\n'
+    )
+    found = findings(bench.call("doctor", "--json", "--config", config))
+    assert found["offline-cut", ""]["level"] == "ok", found["offline-cut", ""]
+    assert "Formats that are read: jpeg" in found["decoders", ""]["seen"]

@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -104,7 +104,10 @@ def _cut_in(
     source.write_bytes(png())
     pool = LocalPool(
         size=1,
-        setup=lambda: setup_of(settings, models, inputs=[source.parent], stagings=[staging]),
+        # The picture is our own, and a PNG also where those are switched off.
+        setup=lambda: replace(
+            setup_of(settings, models, inputs=[source.parent], stagings=[staging]), formats=None
+        ),
         job_timeout_s=TRIAL_S,
         clock=clock,
     )
