@@ -92,9 +92,10 @@ def refuse_hot_folder(output: Path) -> None:
     """A cutout that appears in a hot folder would be cut again.
 
     Raises:
-        UsageError: the directory is inside one.
+        UsageError: the directory is inside one, by its name or where links lead.
     """
-    for directory in (output, *output.parents):
+    real = output.resolve()
+    for directory in (output, *output.parents, real, *real.parents):
         if (directory / marker.NAME).exists():
             raise UsageError(
                 "this is inside a hot folder, where the cutouts would be cut again",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
+import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.acceptance.conftest import Bench
-
-SETTLED_S = 1.5
-"""Longer than a picture is left alone in these folders, and than the pause between two looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +109,12 @@ class Tree:
         standing = self.standings().get(name, {})
         return standing.get("watching") == "standing by" and why in standing.get("why", "")
 
+    def jobs(self) -> list[tuple[str, str]]:
+        """Path and state of all jobs; none as long as there is no journal."""
+        listed = self.call("jobs", "--json")
+        jobs = json.loads(listed.stdout)["jobs"] if listed.stdout else []
+        return [(job["path"], job["state"]) for job in jobs]
+
     def names(self, path: str) -> list[str]:
         """Results in a directory, at any depth."""
         return sorted(one.name for one in (self.root / path).rglob("*.png"))
@@ -197,3 +202,212 @@ def test_a_picture_of_an_untagged_folder_never_leaves(
     assert checked.returncode == 2
     assert '"shop" input' in checked.stderr
     assert "leave this machine" in checked.stderr
+
+
+def test_a_link_made_while_it_runs_closes_the_tagged_folder_before_a_picture_leaves(
+    tree: Tree, run: Callable[[], Daemon]
+) -> None:
+    """It goes on by itself when the link is gone; meanwhile both folders say what they do."""
+    tree.drop("data/shop/private/old.jpg")
+    tree.folder("shop", "data/shop", "shop-out", route="hosted")
+    tree.folder("private", "home/private", "private-out")
+    daemon = run()
+    tree.bench.wait_for(lambda: tree.names("shop-out") == ["old.png"], "the tagged folder's own picture")
+    sent = len(tree.server.seen)
+    (tree.root / "home").symlink_to("data/shop")
+    tree.bench.wait_for(lambda: tree.stands_by("shop", "leave this machine"), "the tagged folder to stand by")
+    tree.drop("home/private/secret.jpg", 1)
+    tree.bench.wait_for(lambda: "secret.png" in tree.names("private-out"), "the untagged folder's cutout")
+    assert len(tree.server.seen) == sent
+    (tree.root / "home").unlink()
+    tree.drop("data/shop/new.jpg", 2)
+    tree.bench.wait_for(lambda: "new.png" in tree.names("shop-out"), "the tagged folder to go on")
+    assert daemon.end() == 0
+
+
+def test_an_untagged_folder_that_a_reload_adds_closes_the_tagged_one(
+    tree: Tree, run: Callable[[], Daemon]
+) -> None:
+    """Nothing that comes after the reload leaves."""
+    tree.drop("data/shop/private/old.jpg")
+    (tree.root / "home").symlink_to("data/shop")
+    tree.folder("shop", "data/shop", "shop-out", route="hosted")
+    daemon = run()
+    tree.bench.wait_for(lambda: tree.names("shop-out") == ["old.png"], "the first cutout")
+    sent = len(tree.server.seen)
+    tree.folder("private", "home/private", "private-out")
+    daemon.process.send_signal(signal.SIGHUP)
+    tree.bench.wait_for(lambda: tree.stands_by("shop", "leave this machine"), "the tagged folder to stand by")
+    tree.drop("data/shop/private/secret.jpg", 1)
+    tree.bench.wait_for(lambda: "secret.png" in tree.names("private-out"), "the untagged folder's cutout")
+    assert len(tree.server.seen) == sent
+    assert daemon.end() == 0
+
+
+def output_by_link(tree: Tree) -> None:
+    """The output is named by a link that leads into the input."""
+    (tree.root / "in/cut").mkdir(parents=True)
+    (tree.root / "out").symlink_to("in/cut")
+
+
+def output_by_mount(tree: Tree) -> None:
+    """The output is mounted inside the input."""
+    tree.bind("out", "in/cut")
+
+
+def input_by_mount(tree: Tree) -> None:
+    """A part of the input is the output, by a mount."""
+    tree.bind("in/cut", "out")
+
+
+@pytest.mark.parametrize("arrange", [output_by_link, output_by_mount, input_by_mount])
+def test_an_output_inside_its_input_is_no_circle(
+    tree: Tree, run: Callable[[], Daemon], arrange: Callable[[Tree], None]
+) -> None:
+    """One picture gives one cutout, and the folder goes on."""
+    arrange(tree)
+    tree.drop("in/a.jpg")
+    tree.folder("only", "in", "out")
+    daemon = run()
+    tree.bench.wait_for(lambda: len(tree.jobs()) == 1 and tree.jobs()[0] == ("a.jpg", "done"), "the cutout")
+    tree.drop("in/b.jpg", 1)
+    tree.bench.wait_for(lambda: ("b.jpg", "done") in tree.jobs(), "the next cutout")
+    assert sorted(tree.jobs()) == [("a.jpg", "done"), ("b.jpg", "done")]
+    assert daemon.end() == 0
+
+
+def test_two_folders_in_a_circle_stand_by_and_say_why(tree: Tree, run: Callable[[], Daemon]) -> None:
+    """Each one's output is the other's input, by links."""
+    for name in ("a", "b"):
+        tree.drop(f"{name}/one.jpg")
+    (tree.root / "to-a").symlink_to("a")
+    (tree.root / "to-b").symlink_to("b")
+    tree.folder("first", "a", "to-b")
+    tree.folder("second", "b", "to-a")
+    daemon = run()
+    for name, other in (("first", "second"), ("second", "first")):
+        why = f'is the input of "{other}"'
+        tree.bench.wait_for(functools.partial(tree.stands_by, name, why), f"{name} to stand by")
+    assert not tree.jobs()
+    assert daemon.end() == 0
+
+
+def test_originals_that_would_come_back_into_the_input_are_left_where_they_are(
+    tree: Tree, run: Callable[[], Daemon]
+) -> None:
+    """The folder for originals is a link into the input: the folder stands by, and nothing is moved."""
+    tree.drop("in/a.jpg")
+    (tree.root / "in/done").mkdir()
+    (tree.root / "done").symlink_to("in/done")
+    tree.folder("only", "in", "out", 'originals = "move"', f'originals_dir = "{tree.root}/done"')
+    daemon = run()
+    tree.bench.wait_for(
+        lambda: tree.stands_by("only", "lies inside the folder's own input"), "it to stand by"
+    )
+    assert (tree.root / "in/a.jpg").is_file()
+    assert not list((tree.root / "in/done").iterdir())
+    assert daemon.end() == 0
+
+
+def test_a_cutout_never_replaces_an_original_by_another_name_of_its_place(
+    tree: Tree, run: Callable[[], Daemon]
+) -> None:
+    """Originals go into the output of a folder that overwrites, by a link."""
+    tree.drop("in/a.jpg")
+    (tree.root / "out").mkdir()
+    (tree.root / "done").symlink_to("out")
+    lines = (
+        'originals = "move"',
+        f'originals_dir = "{tree.root}/done/originals"',
+        'on_conflict = "overwrite"',
+    )
+    tree.folder("only", "in", "out", *lines)
+    daemon = run()
+    tree.bench.wait_for(
+        lambda: tree.stands_by("only", "a cutout could replace an original"), "it to stand by"
+    )
+    assert (tree.root / "in/a.jpg").is_file()
+    assert daemon.end() == 0
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_one_input_under_two_names_is_worked_on_once(
+    tree: Tree, run: Callable[[], Daemon], order: int
+) -> None:
+    """The first in the configuration has it; the other one names it, and speaks of no other machine."""
+    tree.drop("in/a.jpg")
+    (tree.root / "also-in").symlink_to("in")
+    for name, source in [("first", "in"), ("second", "also-in")][::order]:
+        tree.folder(name, source, f"out-{name}")
+    has, has_not = ("first", "second")[::order]
+    daemon = run()
+    tree.bench.wait_for(lambda: tree.names(f"out-{has}") == ["a.png"], "the cutout")
+    tree.bench.wait_for(lambda: tree.stands_by(has_not, f'is the input of "{has}"'), "the other to stand by")
+    assert daemon.end() == 0
+    log = (tree.root / "log").read_text(encoding="utf-8")
+    assert "another machine" not in log
+    assert "works on this folder since" not in log
+    assert not tree.names(f"out-{has_not}")
+
+
+def test_a_link_in_the_output_that_leads_into_an_input_gets_no_results(
+    tree: Tree, run: Callable[[], Daemon]
+) -> None:
+    """The picture whose result would go there fails with the reason; all others are cut."""
+    tree.drop("in/sub/a.jpg")
+    tree.drop("in/b.jpg", 1)
+    (tree.root / "out").mkdir()
+    (tree.root / "out/sub").symlink_to(tree.root / "in/sub")
+    tree.folder("only", "in", "out")
+    daemon = run()
+    tree.bench.wait_for(
+        lambda: sorted(tree.jobs()) == [("b.jpg", "done"), ("sub/a.jpg", "failed")], "both to be over"
+    )
+    assert [path.name for path in (tree.root / "in/sub").iterdir()] == ["a.jpg"]
+    assert daemon.end() == 0
+
+
+def test_a_mount_in_the_output_that_shows_the_input_closes_the_folder(
+    tree: Tree, run: Callable[[], Daemon]
+) -> None:
+    """Results would be taken for new pictures there."""
+    tree.drop("in/sub/a.jpg")
+    tree.bind("in/sub", "out/sub")
+    tree.folder("only", "in", "out")
+    daemon = run()
+    tree.bench.wait_for(
+        lambda: tree.stands_by("only", "shows a part of the folder's own input"), "it to stand by"
+    )
+    assert not tree.jobs()
+    assert daemon.end() == 0
+
+
+def test_a_directory_with_another_folders_marker_is_not_entered(
+    tree: Tree, run: Callable[[], Daemon]
+) -> None:
+    """Whoever's folder it is: its pictures stay where they are, and the folder around it says so."""
+    tree.drop("in/a.jpg")
+    tree.drop("in/theirs/b.jpg", 1)
+    marker = {"schema": "cutoutd.folder/1", "uuid": "22222222-2222-4222-8222-222222222222"}
+    (tree.root / "in/theirs/.cutoutd-folder").write_text(json.dumps(marker), encoding="ascii")
+    tree.folder("only", "in", "out", route="hosted")
+    daemon = run()
+    tree.bench.wait_for(lambda: tree.names("out") == ["a.png"], "the folder's own cutout")
+    note = tree.standings()["only"]["note"]
+    assert "not entered: theirs (it holds another folder's .cutoutd-folder" in note
+    assert len(tree.server.seen) == 1
+    (tree.root / "in/theirs/.cutoutd-folder").unlink()
+    tree.bench.wait_for(lambda: tree.names("out") == ["a.png", "b.png"], "what is free now")
+    assert daemon.end() == 0
+
+
+def test_cut_refuses_a_target_that_a_link_leads_into_a_hot_folder(tree: Tree) -> None:
+    """Its cutouts would be cut again."""
+    tree.drop("in/a.jpg")
+    tree.folder("only", "in", "out")
+    assert tree.call("run", "--once").returncode == 0
+    (tree.root / "in/sub").mkdir()
+    (tree.root / "target").symlink_to("in/sub")
+    refused = tree.bench.call("cut", tree.root / "in/a.jpg", "-o", tree.root / "target")
+    assert refused.returncode == 2
+    assert "inside a hot folder" in refused.stderr

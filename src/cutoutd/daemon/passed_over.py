@@ -14,7 +14,7 @@ from cutoutd.logs import get
 if TYPE_CHECKING:
     from cutoutd.intake.scan import Scan
 
-_NAMED: Final = 3
+NAMED: Final = 3
 """So many directories that are not entered are named in a folder's note."""
 
 
@@ -51,6 +51,6 @@ class PassedOver:
     @property
     def note(self) -> str:
         """What the folder's owner should know of what lies in the input and is not looked at; empty: nothing."""
-        named = [f"{path} ({why})" for path, why in list(self._apart.items())[:_NAMED]]
-        more = f" and {len(self._apart) - _NAMED} more" if len(self._apart) > _NAMED else ""
+        named = [f"{path} ({why})" for path, why in list(self._apart.items())[:NAMED]]
+        more = f" and {len(self._apart) - NAMED} more" if len(self._apart) > NAMED else ""
         return f"not entered: {', '.join(named)}{more}" if named else ""

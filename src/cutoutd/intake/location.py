@@ -81,7 +81,9 @@ def relation(one: Location, other: Location) -> Relation | None:
         return Relation.INSIDE
     if _lies_inside(other, one):
         return Relation.CONTAINS
-    return Relation.SHARES if _shares(one, other) or _shares(other, one) else None
+    if _shows(one, other):
+        return Relation.SHOWS
+    return Relation.SHOWN if _shows(other, one) else None
 
 
 def inside(place: Location, root: Location) -> Iterator[str]:
@@ -205,7 +207,7 @@ def _lies_inside(one: Location, other: Location) -> bool:
     return one.unstable and other.unstable and other.marker is not None and other.marker in one.markers
 
 
-def _shares(one: Location, other: Location) -> bool:
+def _shows(one: Location, other: Location) -> bool:
     return any(
         _below(mounted, address) is not None or _below(address, mounted) is not None
         for _, addresses in one.mounted

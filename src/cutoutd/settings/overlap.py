@@ -22,7 +22,8 @@ class Relation(StrEnum):
     IS = "is"
     INSIDE = "lies inside"
     CONTAINS = "contains"
-    SHARES = "shares a directory with"  # a mount inside the one shows a part of the other
+    SHOWS = "shows a part of"  # by a mount inside it
+    SHOWN = "is partly shown in"  # by a mount inside the other
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +117,7 @@ def _results_against_input(
             continue
         found = relation(folder.places[key], other.places["input"])
         # The one is left out of the scan; the other holds sidecars, which nobody takes for pictures.
-        kept_apart = own and key == "output" and found in (Relation.INSIDE, Relation.SHARES)
+        kept_apart = own and key == "output" and found in (Relation.INSIDE, Relation.SHOWN)
         if found is None or kept_apart or (found is Relation.CONTAINS and key == "sidecar_dir"):
             continue
         yield Overlap(
