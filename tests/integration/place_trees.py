@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.clock import Clock
-from cutoutd.daemon import arrivals, daemon, workforce
+from cutoutd.daemon import daemon, passed_over, workforce
 from cutoutd.errors import ConfigurationError
 from cutoutd.jobs import Failure
 from cutoutd.ports import Finished, WorkerFacts
@@ -167,12 +167,25 @@ def make(root: Path, seed: int) -> Case:
         _mount(root / source, root / point)
         case.mounts.append((source, point))
         names.append(point)
+    # What lies below a link or a mount, by that name: the places that text does not know.
+    for alias, target in [
+        *((link, names_of(root, link)) for link, _ in case.links),
+        *map(reversed, case.mounts),
+    ]:
+        names += [
+            f"{alias}/{one[len(target) + 1 :]}" for one in case.directories if one.startswith(f"{target}/")
+        ]
     count = rng.choice([1, 2, 2, 3])
     for _ in range(1000):
         case.folders = [_folder(rng, names, number) for number in range(count)]
         if configured(case) is not None:
             return case
     raise LookupError(f"no configuration for seed {seed}")
+
+
+def names_of(root: Path, link: str) -> str:
+    """Where a link leads, relative to the root."""
+    return os.path.relpath(os.path.realpath(root / link), os.path.realpath(root))
 
 
 def _folder(rng: random.Random, names: Sequence[str], number: int) -> dict[str, Any]:
@@ -186,7 +199,7 @@ def _folder(rng: random.Random, names: Sequence[str], number: int) -> dict[str, 
         "name": f"f{number}",
         "input": place("new") if rng.random() < 0.05 else rng.choice(names),
         "output": place(f"out{number}"),
-        "route": rng.choice(["local", "local", "hosted"]),
+        "route": rng.choice(["local", "hosted"]),
         "on_conflict": rng.choice(["suffix", "overwrite"]),
     }
     if rng.random() < 0.3:
@@ -314,7 +327,7 @@ def patched() -> None:
     }
     for (where, name), replacement in replacements.items():
         setattr(where, name, replacement)
-    arrivals.NAMED = 1000  # type: ignore[misc]  # all are to be judged
+    passed_over.NAMED = 1000  # type: ignore[misc]  # all are to be judged
 
 
 _current: Case | None = None

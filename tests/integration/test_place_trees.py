@@ -32,12 +32,12 @@ def test_in_random_trees_nothing_untagged_leaves_and_no_result_is_taken_in() -> 
 
 
 def test_the_property_sees_a_folder_that_ignores_where_places_are() -> None:
-    """With the look at the places switched off, it finds pictures that leave and results that are taken in."""
+    """With the look at the places switched off, one tree shows pictures that leave and results that are taken in."""
     need("unshare")
     code = (
         "import sys; from cutoutd.daemon import overlaps; from cutoutd.intake.boundary import Boundary; "
         "overlaps.Overlaps.look = lambda self, folder, uuid=None: overlaps.Look(why='', boundary=Boundary()); "
-        "from tests.integration import place_trees; sys.exit(place_trees.main(1, 12))"
+        "from tests.integration import place_trees; sys.exit(place_trees.main(14, 1))"
     )
     done = subprocess.run(
         ["unshare", "-m", sys.executable, "-c", code],

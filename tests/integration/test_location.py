@@ -1,0 +1,217 @@
+"""Where directories are: links, mounts, shares; and what is kept apart inside an input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.daemon.overlaps import Overlaps
+from cutoutd.daemon.standing import Watching
+from cutoutd.intake import location, marker
+from cutoutd.intake.boundary import ApartError, Boundary
+from cutoutd.intake.rules import Rules
+from cutoutd.intake.scan import Scan, look
+from cutoutd.settings.overlap import Relation
+from tests.integration.parts import folder_in, until
+from tests.integration.share import Share
+from tests.integration.test_watcher import Intake
+from tests.integration.tools import give_up, need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_OVERLAY = (
+    "mkdir u && mount -t tmpfs none u && mkdir u/u u/w && "
+    "mount -t overlay none -o lowerdir=a,upperdir=u/u,workdir=u/w b"
+)
+OTHER = "22222222-2222-4222-8222-222222222222"
+
+
+@pytest.fixture
+def twice(tmp_path: Path) -> Iterator[tuple[Share, Share]]:
+    """One share, mounted twice: two devices, and inodes that the file system makes up."""
+    one = Share(tmp_path, "one")
+    other = Share(tmp_path, "other", far=one.far)
+    for share in (one, other):
+        share.attach()
+    yield one, other
+    for share in (one, other):
+        share.detach()
+
+
+def related(one: Path, other: Path) -> Relation | None:
+    """How they lie to each other now."""
+    mounts = location.mounts()
+    return location.relation(location.locate(one, mounts), location.locate(other, mounts))
+
+
+def test_links_are_seen_through(tmp_path: Path) -> None:
+    """Also where what they lead to is not there yet."""
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "to-a").symlink_to("a")
+    (tmp_path / "to-b").symlink_to(tmp_path / "to-a/b")
+    assert related(tmp_path / "to-b", tmp_path / "a/b") is Relation.IS
+    assert related(tmp_path / "to-a/b", tmp_path / "a") is Relation.INSIDE
+    assert related(tmp_path / "a", tmp_path / "to-b/new/../new") is Relation.CONTAINS
+    assert related(tmp_path / "to-b/new", tmp_path / "a/c") is None
+
+
+def test_links_in_a_circle_are_taken_as_they_are_written(tmp_path: Path) -> None:
+    """Nothing is there, and nothing hangs."""
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    assert related(tmp_path / "a", tmp_path) is Relation.INSIDE
+
+
+def in_mounts(tmp_path: Path, commands: str, pairs: list[tuple[str, str]]) -> list[str | None]:
+    """How pairs of places lie to each other where these commands have mounted something."""
+    need("unshare")
+    code = (
+        "import json, sys; from pathlib import Path; from cutoutd.intake import location as l; m = l.mounts(); "
+        "print(json.dumps([l.relation(*(l.locate(Path(p), m) for p in pair)) for pair in json.loads(sys.argv[1])]))"
+    )
+    command = ["sh", "-ec", f'{commands}\nexec "$@"', "sh", sys.executable, "-c", code, json.dumps(pairs)]
+    done = subprocess.run(
+        ["unshare", "-m", *command], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    if "unshare failed" in done.stderr or "overlay" in done.stderr:
+        give_up("mount namespaces, or overlays in them, are not allowed here")
+    assert done.returncode == 0, done.stderr
+    found: list[str | None] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("commands", "expected"),
+    [
+        ("mount --bind a b", Relation.IS),
+        ("mount --bind a/sub b", Relation.INSIDE),
+        ("mkdir b/x && mount --bind a b/x", Relation.SHOWS),
+        ("mkdir b/x && mount --bind a/sub b/x", Relation.SHOWS),
+        ("mkdir b/x c && mount --bind b/x c && mount --bind a/sub b/x", Relation.SHOWS),
+        ("touch a/f b/f && mount --bind a/f b/f", Relation.SHOWS),
+        ("mount -t tmpfs none a && mkdir a/sub && mount --bind a/sub b", Relation.INSIDE),
+        (_OVERLAY, Relation.IS),
+        ("mkdir c && mount --bind c b", None),
+        ("mount --bind a b && mount -t tmpfs none b", None),
+    ],
+)
+def test_mounts_are_seen_through(tmp_path: Path, commands: str, expected: Relation | None) -> None:
+    """Whatever they show of a place: all, a part, a file; but not what another mount hides."""
+    (tmp_path / "a/sub").mkdir(parents=True)
+    (tmp_path / "b").mkdir()
+    commands = commands.replace("lowerdir=a", f"lowerdir={tmp_path}/a")
+    assert in_mounts(tmp_path, commands, [(f"{tmp_path}/b", f"{tmp_path}/a")]) == [expected]
+
+
+def test_a_share_that_is_mounted_twice_is_known_by_its_marker(twice: tuple[Share, Share]) -> None:
+    """Device and inodes differ; a directory inside it is known to be inside."""
+    one, other = twice
+    for path in (one.far / "in/sub", one.far / "else"):
+        path.mkdir(parents=True)
+    marker.create(os.fspath(one.mount / "in"), OTHER)
+    assert (one.mount / "in").stat().st_dev != (other.mount / "in").stat().st_dev
+    assert related(one.mount / "in", other.mount / "in") is Relation.IS
+    assert related(other.mount / "in/sub", one.mount / "in") is Relation.INSIDE
+    assert related(other.mount / "else", one.mount / "in") is None
+
+
+def test_a_share_that_may_not_be_touched_is_taken_as_it_is_written(twice: tuple[Share, Share]) -> None:
+    """It hangs, and nobody waits for it."""
+    one, other = twice
+    (one.far / "in").mkdir()
+    one.hang()
+    mounts = location.mounts()
+    found = location.locate(one.mount / "in", mounts, reachable=frozenset({os.fspath(other.mount)}))
+    assert not found.answered
+    assert found.real == os.fspath(one.mount / "in")
+    one.heal()
+
+
+def boundary(**given: Any) -> Boundary:  # noqa: ANN401 -- any of its fields
+    """With one's own marker."""
+    return Boundary(uuid="11111111-1111-4111-8111-111111111111", **given)
+
+
+def test_a_scan_does_not_enter_what_belongs_to_others(tmp_path: Path) -> None:
+    """By identity, path, marker or, on a share, the run's staging; and says what it left out."""
+    for name in ("by-id", "by-path", "by-marker", "by-sign", "own", "damaged"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        (tmp_path / name / "deep/a.jpg").touch()
+    (tmp_path / "b.jpg").touch()
+    marker.create(os.fspath(tmp_path / "by-marker"), OTHER)
+    marker.create(os.fspath(tmp_path / "own"), "11111111-1111-4111-8111-111111111111")
+    (tmp_path / "damaged" / marker.NAME).write_text("?")
+    (tmp_path / "by-sign/.staging/run").mkdir(parents=True)
+    status = (tmp_path / "by-id").stat()
+    around = boundary(
+        ids={(status.st_dev, status.st_ino): "theirs"},
+        paths={"by-path": "theirs", "b.jpg": "theirs"},
+        sign=".staging/run",
+    )
+    scan = Scan(os.fspath(tmp_path), Rules(), around)
+    assert [seen.path for seen in scan] == ["own/deep/a.jpg"]
+    assert scan.apart.keys() == {"by-id", "by-path", "by-marker", "by-sign", "damaged", "b.jpg"}
+    for name in ("by-id", "by-path", "by-marker", "by-sign", "damaged"):
+        assert look(os.fspath(tmp_path), f"{name}/deep/a.jpg", around) is None
+    assert look(os.fspath(tmp_path), "own/deep/a.jpg", around) is not None
+
+
+def test_a_root_that_was_exchanged_is_not_looked_into(tmp_path: Path) -> None:
+    """What a moment ago was another directory is not the folder."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.jpg").touch()
+    status = (tmp_path / "in").stat()
+    around = boundary(root=(status.st_dev, status.st_ino))
+    assert look(os.fspath(tmp_path / "in"), "a.jpg", around) is not None
+    (tmp_path / "in").rename(tmp_path / "was-in")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "in").symlink_to("other")
+    (tmp_path / "other/a.jpg").touch()
+    with pytest.raises(OSError, match="taken the folder's place"):
+        look(os.fspath(tmp_path / "in"), "a.jpg", around)
+    with pytest.raises(ApartError, match="theirs"):
+        boundary(paths={"x": "theirs"}).check_path("x")
+
+
+def test_an_output_on_a_share_that_is_mounted_twice_is_not_taken_for_pictures(
+    twice: tuple[Share, Share], tmp_path: Path
+) -> None:
+    """Neither device nor inode nor path say that the results lie in the input: what is staged there does."""
+    one, other = twice
+    (one.far / "in/out").mkdir(parents=True)
+    (one.far / "in/out/a.png").write_bytes(b"\x89PNG\r\n\x1a\n and so on")
+    home = tmp_path / "home"
+    home.mkdir()
+    intake = Intake(home, input=str(one.mount / "in"), output=str(other.mount / "in/out"), watch="poll")
+    try:
+        intake.begin()
+        until(lambda: "not entered: out (results go to it)" in intake.watcher.standing.note, "the note")
+        until(lambda: intake.watcher.turns > 3, "some more looks")
+        assert intake.watching is Watching.POLL
+        assert intake.heard.count == 0
+    finally:
+        intake.watcher.stop()
+        intake.watcher.join(20.0)
+        intake.journal.close()
+
+
+def test_many_folders_cost_little_time(tmp_path: Path) -> None:
+    """Of what others found a moment ago use is made."""
+    folders = []
+    for number in range(30):
+        (tmp_path / f"{number}/in").mkdir(parents=True)
+        folders.append(
+            folder_in(tmp_path / f"{number}", name=f"f{number}", input=str(tmp_path / f"{number}/in"))
+        )
+    overlaps = Overlaps(tmp_path / "state", "run-1")
+    overlaps.configure(folders)
+    looks = [overlaps.look(folder) for folder in folders]
+    assert not any(one.why for one in looks)
+    assert all(len(one.boundary.ids) >= 29 for one in looks[1:])
