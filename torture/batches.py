@@ -334,6 +334,7 @@ class Batch:
             content = (jpeg(_RED, 80), empty_scene(), too_large())[(0, 0, 1, 2)[number % 4]]
             path = self.site.input / f"stock-{number:04d}.jpg"
             self._write(path, content)
+        self._wait((self.root / "tuned" / "in" / ".cutoutd-folder").exists, "the start")
         self._wait(lambda: len(self._records()) >= needed, f"{needed} pictures to be cut")
         self._stock = self._records()
         self.chance.shuffle(self._stock)
@@ -420,6 +421,8 @@ class Batch:
                     (path.mkdir, lambda: path.symlink_to(path.name), lambda: os.mkfifo(path))
                 )()
                 return
+            if path.is_symlink() or (path.exists() and not path.is_file()):
+                path.unlink()  # a case made a pipe or a link of it, which is not written to
             if edit == "bytes" or not path.is_file():
                 path.write_bytes(repr(value).encode("utf-8", "surrogatepass")[:2000])
                 return

@@ -93,6 +93,7 @@ class Arrivals:
         self._tracker = SettleTracker(settle_s)
         self._no_pictures: dict[str, tuple[int, int]] = {}
         self._unreadable: dict[str, str] = {}
+        self._faults: dict[str, str] = {}
         self._waits_for: dict[str, str] = {}
         self._absences = Absences(folder, rules=rules, acceptance=acceptance, clock=clock)
         self._has_stamps = has_stamps
@@ -129,7 +130,7 @@ class Arrivals:
     def _why_waiting(self, path: str) -> str:
         if (partner := self._waits_for.get(path)) is not None:
             return f"waits for the {partner.rpartition('.')[2]} of the same shot"
-        return self._unreadable.get(path, "still being written")
+        return self._faults.get(path) or self._unreadable.get(path, "still being written")
 
     def scan(self) -> None:
         """Look at everything.
@@ -138,6 +139,7 @@ class Arrivals:
             OSError: the folder cannot be read.
         """
         no_pictures, self._no_pictures = self._no_pictures, {}
+        self._faults = {path: why for path, why in self._faults.items() if path in self._tracker}
         self._acceptance.begin_scan(self._folder)
         scan = Scan(self._root, self._rules, self._boundary())
         for seen in self._through(scan):
@@ -237,6 +239,7 @@ class Arrivals:
             self._log.debug("files.left-out", count=len(done))
         for version in (*cut, *done):
             self._tracker.forget(version.path)
+            self._faults.pop(version.path, None)
         return len(cut)
 
     def _accept_all(self, versions: list[Version]) -> list[Version]:
@@ -266,9 +269,9 @@ class Arrivals:
             if is_expected(error) or isinstance(error, OSError):
                 raise
             why = unforeseen(error).cause
-            if self._unreadable.get(path) != why:
+            if self._faults.get(path) != why:
                 report(self._log, error, over="a file", path=path)
-                self._unreadable[path] = why
+                self._faults[path] = why
             now_s = self._clock.monotonic_s()
             self._tracker.observe(path, 0, 0, now_s)
             self._tracker.hold(path, now_s)
