@@ -27,6 +27,9 @@ _ROOM = " " * 4096
 """At the end of the file, so that a longer one fits in its place where the disk gives no more."""
 
 
+_NEWS_S = 1.0
+
+
 class StatusFile:
     """Keeps the file up to date.
 
@@ -56,7 +59,7 @@ class StatusFile:
             "paused": paused,
             "folders": {name: asdict(standing) for name, standing in standings.items()},
         }
-        if now == self._last:
+        if now == self._last or (self._last and _steady(now) == _steady(self._last, now)):
             return
         # Not synced: it describes a running process, and means nothing after a power cut.
         self._write(json.dumps(now).encode("ascii"))
@@ -78,6 +81,20 @@ class StatusFile:
                     raise
                 file.seek(0)
                 file.write(content.ljust(size))
+
+
+def _steady(shown: dict[str, Any], beside: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What is shown, with the duration of a scan as it is beside it, unless that differs by a second and twofold.
+
+    Two scans never take quite the same time, and an idle daemon is to write nothing.
+    """
+    others = (beside or shown)["folders"]
+    folders = {}
+    for name, standing in shown["folders"].items():
+        now_s, then_s = standing["scan_s"], others.get(name, standing)["scan_s"]
+        is_alike = abs(now_s - then_s) < _NEWS_S or max(now_s, then_s) < 2 * min(now_s, then_s)
+        folders[name] = standing | {"scan_s": then_s if is_alike else now_s}
+    return shown | {"folders": folders}
 
 
 def read(directory: Path) -> dict[str, Any]:
