@@ -261,7 +261,7 @@ def _found(task: Task, picture: Picture, engine: Engine) -> _Found:
     model = engine.model(task.model)
     seen = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
     try:
-        found = look.look(seen, model.predict)
+        found = look.look(seen, model.predict, model.sides)
     except Exception as error:
         if _is_out_of_memory(error) or not type(error).__module__.startswith("onnxruntime"):
             raise

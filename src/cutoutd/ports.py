@@ -39,6 +39,7 @@ class ModelSpec:
         output: which of its outputs is the matte.
         logits: its output is no share yet, and goes through a sigmoid.
         min_max: a matte with a subject is stretched to the whole of 0..1.
+        more_sizes: sides at which it may look again, where the first look leaves doubt.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ModelSpec:
     output: int = 0
     logits: bool = False
     min_max: bool = True
+    more_sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

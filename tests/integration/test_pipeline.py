@@ -408,10 +408,10 @@ def test_too_little_memory_is_told_as_a_limit(
     """Whoever says so: Python, onnxruntime or OpenCV."""
     task = drop(encoded(ball()))
 
-    def refuse(_: object) -> None:
+    def refuse(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(quality, "assess", refuse)
+    monkeypatch.setattr(quality, "signs", refuse)
     assert "worker_memory_mb" in failed(task, engine, "Limit").advice
 
 

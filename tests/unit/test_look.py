@@ -1,4 +1,4 @@
-"""When a closer look is taken, and when it is believed; the model is a function that remembers what it was shown."""
+"""When another look is taken, and when it is believed; the model is a function that remembers what it was shown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Model:
         self.shown: list[tuple[int, ...]] = []
         self._closer = closer
 
-    def predict(self, rgb: Rgb) -> Matte:
+    def predict(self, rgb: Rgb, _side: int) -> Matte:
         """Uint8 (h, w, 3) to float32 (GRID, GRID)."""
         self.shown.append(rgb.shape[:2])
         if len(self.shown) > 1 and self._closer is not None:
@@ -122,3 +122,63 @@ def test_a_subject_at_the_picture_s_own_edge_may_touch_it() -> None:
     found = look(picture((900, 1200, 600, 900)), Model().predict)
     assert not is_whole(found)
     assert found.region.bottom == 1200
+
+
+class Scales:
+    """A model whose answer to a whole picture depends on the side at which it is shown.
+
+    Args:
+        answers: by side.
+    """
+
+    def __init__(self, answers: dict[int, Matte]) -> None:
+        self.asked: list[int] = []
+        self._answers = answers
+
+    def predict(self, _rgb: Rgb, side: int) -> Matte:
+        """The answer of that side."""
+        self.asked.append(side)
+        return self._answers[side]
+
+
+def hazy(top: int, bottom: int, left: int, right: int) -> Matte:
+    """A box in a haze as large again: half of it is decided."""
+    raw = matte(top, bottom, left, right * 2 - left, 0.4)
+    raw[top:bottom, left:right] = 1.0
+    return raw
+
+
+def test_a_decided_first_look_is_the_only_one() -> None:
+    """Most pictures cost one inference."""
+    model = Scales({288: matte(40, 280, 40, 280)})
+    found = look(picture(), model.predict, (288, 224, 320))
+    assert model.asked == [288]
+    assert found.signs.agreement is None
+
+
+def test_where_the_first_look_leaves_doubt_another_scale_is_asked() -> None:
+    """The more decided one is taken, and how far the two agree is known."""
+    clear = matte(40, 280, 40, 280)
+    model = Scales({288: hazy(40, 280, 40, 120), 224: clear})
+    found = look(picture(), model.predict, (288, 224, 320))
+    assert model.asked == [288, 224]
+    assert found.raw is clear
+    assert found.signs.agreement == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_where_no_look_is_sure_the_most_decided_stands_and_is_doubtful() -> None:
+    """All scales are asked, and the first is preferred where they are equal."""
+    answers = {288: hazy(40, 280, 40, 120), 224: hazy(20, 300, 20, 100), 320: hazy(10, 60, 100, 160)}
+    model = Scales(answers)
+    found = look(picture(), model.predict, (288, 224, 320))
+    assert model.asked == [288, 224, 320]
+    assert found.raw is answers[288]
+    assert found.verdict.score < 0.7
+
+
+def test_a_model_of_one_size_is_asked_once_and_scored_by_what_there_is() -> None:
+    """A model of one's own may take one size alone."""
+    model = Scales({0: hazy(40, 280, 40, 120)})
+    found = look(picture(), model.predict)
+    assert model.asked == [0]
+    assert 0 < found.verdict.score < 0.7

@@ -1,7 +1,9 @@
-"""Finding the subject: a look at the whole picture, and a closer one where the subject is small.
+"""Finding the subject: a look at the whole picture, a second one at another scale, a closer one where it is small.
 
-The model sees 320 pixels, of the whole picture or of its subject's surroundings alone: of a subject on a twentieth of
-the frame, four times as many. This module says where to look and what to believe; it must not refine a matte.
+A salient object network sees a picture as a whole at one scale and in parts at another: what it takes for the subject
+depends on the size it is shown. Where the first look leaves doubt, the second often does not. And of a subject on a
+twentieth of the frame, a look at its surroundings alone sees four times as many pixels. This module says where and how
+often to look and what to believe; it must not refine a matte.
 """
 
 from __future__ import annotations
@@ -15,13 +17,19 @@ import numpy as np
 from cutoutd.engine import quality
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from cutoutd.engine.quality import Signs
     from cutoutd.jobs import Quality
 
+    Predict = Callable[[NDArray[np.uint8], int], NDArray[np.float32]]
+
 _INSIDE: Final = 0.5
+
+_SURE_ENOUGH: Final = 0.85
+"""Decided share of a matte from which on no other scale is asked; `docs/quality.md` has what others cost and bring."""
 
 _WORTH_SHARE: Final = 0.15
 """Share of the frame up to which a subject's box is worth a second inference; above it, little is gained."""
@@ -64,38 +72,56 @@ class Look:
     Attributes:
         region: the part; all that lies outside it is background.
         raw: float32 (h, w) in 0..1, the matte of that part as the model gave it.
-        verdict: how good the matte probably is.
+        signs: what all looks together say of it.
     """
 
     region: Region
     raw: NDArray[np.float32]
-    verdict: Quality
+    signs: Signs
+
+    @property
+    def verdict(self) -> Quality:
+        """How probably it is right, and what to look for."""
+        return quality.judge(self.signs)
 
 
-def look(rgb: NDArray[np.uint8], predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> Look:
-    """Find the subject, by one inference, or by two where the first shows it to be small.
+def look(rgb: NDArray[np.uint8], predict: Predict, sides: Sequence[int] = (0,)) -> Look:
+    """Find the subject, by one inference if that leaves no doubt, and by three at most.
 
     Args:
         rgb: uint8 (H, W, 3).
-        predict: the model: uint8 (h, w, 3) of any size to a matte, float32 in 0..1, of the same frame.
+        predict: the model: uint8 (h, w, 3) of any size, and one of `sides`, to a matte, float32 in 0..1, of the same frame.
+        sides: at which the model can look; the first one always, the others where that leaves doubt.
 
     Returns:
-        The closer look where it shows the same subject and all of it, else the look at the whole picture.
+        The closer look where it shows the same subject and all of it, else the more decided of those at the whole picture.
     """
     height, width = rgb.shape[:2]
-    raw = predict(rgb)
-    first = Look(
-        region=Region(top=0, bottom=height, left=0, right=width), raw=raw, verdict=quality.assess(raw)
-    )
-    where = _surroundings(raw, height, width) if first.verdict.score > 0 else None
+    whole = Region(top=0, bottom=height, left=0, right=width)
+    raw, other = _whole(rgb, predict, sides)
+    where = _surroundings(raw, height, width) if quality.decided(raw) > 0 else None
     if where is None:
-        return first
-    closer = predict(rgb[where.slices])
-    verdict = quality.assess(closer)
-    stands = verdict.score > 0 and _is_whole(closer, where, height, width)
-    if stands and _overlap(_part(raw, where, height, width), closer) >= _AGREEMENT:
-        return Look(region=where, raw=closer, verdict=verdict)
-    return first
+        return Look(region=whole, raw=raw, signs=quality.signs(raw, other))
+    closer, before = predict(rgb[where.slices], sides[0]), _part(raw, where, height, width)
+    held = quality.overlap(before, closer)
+    # What a closer look shows to be something else was no sure find, whichever of the two is right.
+    signs = quality.signs(raw, other, held)
+    if quality.decided(closer) > 0 and _is_whole(closer, where, height, width) and held >= _AGREEMENT:
+        return Look(region=where, raw=closer, signs=signs)
+    return Look(region=whole, raw=raw, signs=signs)
+
+
+def _whole(
+    rgb: NDArray[np.uint8], predict: Predict, sides: Sequence[int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Look at the whole picture; return the most decided matte, and the next, if more than one was asked for."""
+    seen: list[NDArray[np.float32]] = []
+    for side in sides:
+        seen.append(predict(rgb, side))
+        if quality.decided(seen[-1]) >= _SURE_ENOUGH:
+            break
+    raw, *others = sorted(seen, key=quality.decided, reverse=True)
+    return raw, others[0] if others else None
 
 
 def _surroundings(raw: NDArray[np.float32], height: int, width: int) -> Region | None:
@@ -138,11 +164,3 @@ def _part(raw: NDArray[np.float32], where: Region, height: int, width: int) -> N
     rows, columns = raw.shape[0] / height, raw.shape[1] / width
     top, left = int(where.top * rows), int(where.left * columns)
     return raw[top : max(top + 1, int(where.bottom * rows)), left : max(left + 1, int(where.right * columns))]
-
-
-def _overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Intersection over union of what two mattes of the same frame call the subject, at the second one's size."""
-    resized = np.asarray(cv2.resize(one, other.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-    inside, also = resized > _INSIDE, other > _INSIDE
-    union = int(np.count_nonzero(inside | also))
-    return int(np.count_nonzero(inside & also)) / max(1, union)

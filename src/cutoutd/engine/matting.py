@@ -66,6 +66,7 @@ class MatteModel:
         provider: short name of what the model really runs on.
         onnxruntime: version.
         stretches: whether its mattes are to be stretched to the whole of 0..1.
+        sides: at which it can look, pixels: the first always, the others where that leaves doubt.
 
     Raises:
         ModelError: the named provider is not there, the model does not load on it, or is of another kind.
@@ -80,18 +81,19 @@ class MatteModel:
         self._session = _load(runtime, spec, self.provider)
         self._input, self._kind = _input_of(self._session, spec)
         self._output = _output_of(self._session, spec)
-        self._size = spec.input_size
+        self.sides = (spec.input_size, *spec.more_sizes)
         self._scale = spec.scale
         self._logits = spec.logits
         self.stretches = spec.min_max
         self._mean = np.array(spec.mean, np.float32)
         self._std = np.array(spec.std, np.float32)
 
-    def predict(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(self, rgb: NDArray[np.uint8], side: int = 0) -> NDArray[np.float32]:
         """How sure the model is of each place of the picture that it belongs to the subject.
 
         Args:
             rgb: uint8 (H, W, 3), of any size and shape.
+            side: one of `sides`; 0 for the first.
 
         Returns:
             float32 (h, w) in 0..1, as the model gives it, of its own size: where there is no subject,
@@ -100,11 +102,11 @@ class MatteModel:
         Raises:
             ModelError: what it gives is no matte.
         """
-        return np.clip(self.output(rgb), 0.0, 1.0)
+        return np.clip(self.output(rgb, side), 0.0, 1.0)
 
-    def output(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def output(self, rgb: NDArray[np.uint8], side: int = 0) -> NDArray[np.float32]:
         """As `predict`, before what lies outside 0..1 is cut off."""
-        small = square(rgb, self._size).astype(np.float32)
+        small = square(rgb, side or self.sides[0]).astype(np.float32)
         small /= max(float(small.max()), _TINY) if self._scale is Scale.MAXIMUM else 255.0
         planes = ((small - self._mean) / self._std).transpose(2, 0, 1)[np.newaxis]
         outputs: list[Any] = self._session.run(
@@ -230,13 +232,15 @@ def _input_of(session: Any, spec: ModelSpec) -> tuple[str, type[np.float32 | np.
         raise ModelError(
             f"it does not take one picture in float32 or float16 ({said})", path=spec.file, advice=""
         )
-    wanted = (1, 3, spec.input_size, spec.input_size)
     shape = inputs[0].shape
-    # What is no number there may be of any size.
-    fits = len(shape) == len(wanted) and all(
-        not isinstance(side, int) or side == want for side, want in zip(shape, wanted, strict=True)
-    )
-    if not fits:
+    for size in (spec.input_size, *spec.more_sizes):
+        wanted = (1, 3, size, size)
+        # What is no number there may be of any size.
+        fits = len(shape) == len(wanted) and all(
+            not isinstance(side, int) or side == want for side, want in zip(shape, wanted, strict=True)
+        )
+        if fits:
+            continue
         listed = ", ".join(f"{name} {side}" for name, side in zip(_PLANES, shape, strict=False))
         raise ModelError(
             f"it takes {listed}, not {wanted}",

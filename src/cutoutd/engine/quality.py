@@ -1,16 +1,21 @@
-"""How good a cutout probably is, from the model's own matte: before any of it is stretched, enlarged or refined.
+"""How probably a cutout is right, from the model's own mattes: before any of it is stretched, enlarged or refined.
 
-It must not change the matte, and must not look at the picture: a score is about what the model said.
+Right is what has an intersection over union of 0.9 with what a person would cut. The score is that probability: a logistic
+function of how decided the matte is, how far other looks agree with it, and whether it looks like a page. `models/train_score.py`
+fits it to pictures of known alpha (`score.json`; `docs/quality.md` has the figures). Without a subject, it is 0.
 
-The limits come from the int8 U2-Net's mattes of 13 sample photos, 19 more used for calibration, 7 of
-scikit-image, 80 small cutouts pasted over calm and busy grounds, and 200 pictures without a subject (grey cards,
-colours, noise of every grain, skies, gradients, stripes, textures, pages, empty parts of photos).
+Reasons are words for a person: what to look for. They are no part of the score. This module must not change the matte, and
+must not look at the picture.
 """
 
 from __future__ import annotations
 
+import functools
+import json
+import math
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 import cv2
@@ -21,85 +26,221 @@ from cutoutd.jobs import Quality
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Matte = NDArray[np.float32]
+
 # A value above SURE is the model's yes, one above FAINT at least a perhaps.
 _SURE: Final = 0.9
 _FAINT: Final = 0.1
 _INSIDE: Final = 0.5
 
 # No subject: hardly any yes at all, or one that drowns in perhaps. Photos have at least 0.10 of the frame
-# sure, and 0.69 of what is faint; a subject on 0.001 of the frame 0.0003 and 0.25. Without a subject there is
-# none, with two exceptions of 0.0005 and less, of which 0.003 and less of the faint.
+# sure, and 0.69 of what is faint; a subject on 0.001 of the frame 0.0003 and 0.25.
 _MIN_SURE: Final = 1e-4
 _MIN_DECIDED: Final = 0.12
 
-# From here on a matte counts as decided. Photos of whole subjects have 0.69 to 0.98.
-_DECIDED: Final = 0.6
+# From here on a closer look shows the same: an outline that is finer has some other pixels inside.
+_HELD: Final = 0.8
+
+# Log odds of shares of 0 and 1 are no numbers; nearer to them than this, shares differ by chance.
+_MARGIN: Final = 0.01
+
+# A page, a table or a screenshot comes out as a block: large, and with a box that it fills. So do few photos' subjects.
+_BLOCK_FILL: Final = (0.85, 0.93)
+_BLOCK_SHARE: Final = (0.3, 0.5)
+_WALL_SHARE: Final = (0.72, 0.8)
 
 # A blob counts from this share of the largest one on; below, it is a crumb.
 _BLOB_SHARE: Final = 0.05
 
-# Share of the frame's four sides that the subject may touch without a word, and at which it surely is cut off.
-_FREE_BORDER: Final = 0.02
-_FULL_BORDER: Final = 0.30
-
-# Share of the frame below which the model's 320 pixels show the subject's outline only coarsely.
+# From here on each reason is worth a word. Set on the pictures that the score is fitted to: `docs/quality.md` says how
+# often each one is right.
+_LARGEST: Final = 0.75
+_OTHER_PART: Final = 0.06
+_VEIL: Final = 0.12
+_BORDER: Final = 0.02
 _SMALL: Final = 0.02
+_BLOCK: Final = 0.5
 
 
 class Reason(StrEnum):
-    """Why a score is not 1."""
+    """What to look for in a cutout."""
 
     NO_SUBJECT = "no subject"  # nothing in the picture stands out
-    SEVERAL_BLOBS = "several blobs"  # more than one thing stands out; they may not belong together
-    TOUCHING_BORDER = "touching the border"  # part of the subject may lie outside the picture
-    UNDECIDED = "undecided matte"  # much of it is neither subject nor background
-    SMALL = "subject too small"  # the matte is coarser than usual, compared with the subject
+    MISSING = "a part may be missing"  # another look saw more
+    KEPT = "background kept between parts"  # another look saw less
+    EQUALS = "two things of equal weight"  # more than one thing stands out; they may not belong together
+    VEIL = "see-through or smoke"  # much of it is neither subject nor background
+    PAGE = "a page or a wall"  # a block that fills the picture: perhaps nothing is to be cut out
+    TOUCHING_BORDER = "cut off by the frame"  # part of the subject may lie outside the picture
+    SMALL = "subject very small"  # the matte is coarser than usual, compared with the subject
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Blobs:
-    """The separate parts of what is inside the matte."""
+class Signs:
+    """What tells a right matte from a wrong one, all in 0..1 but where said.
 
-    count: int  # crumbs not counted
-    largest_share: float  # of all that is inside
+    Attributes:
+        decided: what is sure, of what is at least faint; 0 without a subject.
+        agreement: intersection over union with the next most decided look at the whole; None without one.
+        missing: what that look calls the subject and this one does not, in units of this one's subject; 0 and up.
+        kept: what this look calls the subject and that one does not, in the same units.
+        held: intersection over union with a closer look at the subject's surroundings; None without one.
+        inside: share of the frame that is the subject.
+        fill: share of the subject's box that is the subject.
+        border: share of the frame's four sides that the subject touches.
+        largest: of its separate parts, crumbs not counted, the largest one's share.
+        veil: what is between a quarter and three quarters, of what is at least faint.
+    """
+
+    decided: float
+    agreement: float | None
+    missing: float
+    kept: float
+    held: float | None
+    inside: float
+    fill: float
+    border: float
+    largest: float
+    veil: float
 
 
-def assess(raw: NDArray[np.float32]) -> Quality:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Fit:
+    """The logistic function, by `models/train_score.py`."""
+
+    bias: float
+    weights: tuple[float, ...]
+
+
+def assess(raw: Matte, other: Matte | None = None, held: float | None = None) -> Quality:
     """Judge a matte.
 
     Args:
         raw: float32 (h, w) in 0..1, as the model gives it; never a stretched one, in which noise looks sure.
+        other: of another look at the same frame, of any size; None: there was none.
+        held: intersection over union with a closer look; None: there was none.
 
     Returns:
-        A score of 0, with one reason, where there is no subject; else above 0 and up to 1.
+        A score of 0, with one reason, where there is no subject; else the probability that it is right.
     """
-    sure, faint = float(np.mean(raw > _SURE)), float(np.mean(raw > _FAINT))
-    decided = sure / faint if faint > 0 else 0.0
-    if sure < _MIN_SURE or decided < _MIN_DECIDED:
+    return judge(signs(raw, other, held))
+
+
+def signs(raw: Matte, other: Matte | None = None, held: float | None = None) -> Signs:
+    """Gather what tells a right matte from a wrong one; arguments as of `assess`."""
+    inside = raw > _INSIDE
+    area = max(1, int(np.count_nonzero(inside)))
+    agreement, missing, kept = None, 0.0, 0.0
+    if other is not None:
+        also = _as_large(other, raw.shape) > _INSIDE
+        both = int(np.count_nonzero(inside & also))
+        seen = int(np.count_nonzero(also))
+        agreement = both / max(1, area + seen - both)
+        missing, kept = (seen - both) / area, (area - both) / area
+    between = int(np.count_nonzero((raw > 0.25) & (raw < 0.75)))  # noqa: PLR2004 -- a quarter, three quarters
+    return Signs(
+        decided=decided(raw),
+        agreement=agreement,
+        missing=missing,
+        kept=kept,
+        held=held,
+        inside=float(inside.mean()),
+        fill=_fill(inside),
+        border=_border_share(inside),
+        largest=_largest(inside.astype(np.uint8)),
+        veil=between / max(1, int(np.count_nonzero(raw > _FAINT))),
+    )
+
+
+def judge(found: Signs) -> Quality:
+    """Say how probably a matte of these signs is right, and what to look for."""
+    if found.decided == 0:
         return Quality(score=0.0, reasons=(Reason.NO_SUBJECT.value,))
-    inside = (raw > _INSIDE).astype(np.uint8)
-    blobs = _blobs(inside)
-    factors = {
-        Reason.SEVERAL_BLOBS: 1.0 if blobs.count == 1 else 0.4 + 0.6 * blobs.largest_share,
-        Reason.TOUCHING_BORDER: 1.0 - 0.4 * _ramp(_border_share(inside), _FREE_BORDER, _FULL_BORDER),
-        Reason.UNDECIDED: 0.2 + 0.8 * _ramp(decided, _MIN_DECIDED, _DECIDED),
-        Reason.SMALL: 0.3 + 0.7 * _ramp(float(inside.mean()), 0.0, _SMALL),
+    fit = _fit()
+    odds = fit.bias + sum(
+        weight * feature for weight, feature in zip(fit.weights, features(found), strict=True)
+    )
+    # A subject was found: 0 is for none.
+    score = max(0.001, round(1 / (1 + math.exp(-odds)), 3))
+    return Quality(score=score, reasons=tuple(reason.value for reason in _reasons(found)))
+
+
+def features(found: Signs) -> tuple[float, ...]:
+    """What the score is a function of, in the order of `score.json`."""
+    share = (found.decided + _MARGIN) / (1 - found.decided + _MARGIN)
+    return (
+        math.log(share),
+        float(found.agreement is None),
+        0.0 if found.agreement is None else 1 - found.agreement,
+        0.0 if found.held is None else max(0.0, _HELD - found.held),
+        _block(found),
+    )
+
+
+def decided(raw: Matte) -> float:
+    """How much of what is at least faint is sure; 0 for a matte without a subject."""
+    sure, faint = float(np.mean(raw > _SURE)), float(np.mean(raw > _FAINT))
+    share = sure / faint if faint > 0 else 0.0
+    return 0.0 if sure < _MIN_SURE or share < _MIN_DECIDED else share
+
+
+def overlap(other: Matte, raw: Matte) -> float:
+    """Intersection over union of what two mattes of the same frame call the subject, at the second one's size."""
+    inside, also = raw > _INSIDE, _as_large(other, raw.shape) > _INSIDE
+    union = int(np.count_nonzero(inside | also))
+    return int(np.count_nonzero(inside & also)) / max(1, union)
+
+
+@functools.cache
+def _fit() -> _Fit:
+    """Read the function: once, and before a sandbox closes the files."""
+    text = resources.files("cutoutd.engine").joinpath("score.json").read_text(encoding="utf-8")
+    stored = json.loads(text)
+    return _Fit(bias=float(stored["bias"]), weights=tuple(map(float, stored["weights"])))
+
+
+def _reasons(found: Signs) -> list[Reason]:
+    said = {
+        Reason.MISSING: found.missing > _OTHER_PART,
+        Reason.KEPT: found.kept > _OTHER_PART,
+        Reason.EQUALS: found.largest < _LARGEST,
+        Reason.VEIL: found.veil > _VEIL,
+        Reason.PAGE: _block(found) > _BLOCK,
+        Reason.TOUCHING_BORDER: found.border > _BORDER,
+        Reason.SMALL: found.inside < _SMALL,
     }
-    reasons = tuple(reason.value for reason, factor in factors.items() if factor < 1.0)
-    return Quality(score=round(float(np.prod(list(factors.values()))), 3), reasons=reasons)
+    return [reason for reason, is_said in said.items() if is_said]
 
 
-def _blobs(inside: NDArray[np.uint8]) -> _Blobs:
+def _block(found: Signs) -> float:
+    """How much a matte looks like that of a page or a wall, 0..1."""
+    block = _ramp(found.fill, *_BLOCK_FILL) * _ramp(found.inside, *_BLOCK_SHARE)
+    return max(block, _ramp(found.inside, *_WALL_SHARE))
+
+
+def _as_large(matte: Matte, shape: tuple[int, ...]) -> Matte:
+    if matte.shape == shape:
+        return matte
+    return np.asarray(cv2.resize(matte, shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _fill(inside: NDArray[np.bool_]) -> float:
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if rows.size == 0:
+        return 0.0
+    return float(inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean())
+
+
+def _largest(inside: NDArray[np.uint8]) -> float:
     _, _, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]  # the first is the background
     largest = int(areas.max(initial=1))
-    count = int(np.count_nonzero(areas >= _BLOB_SHARE * largest))
-    return _Blobs(count=max(1, count), largest_share=largest / max(1, int(areas.sum())))
+    return largest / max(1, int(areas[areas >= _BLOB_SHARE * largest].sum()))
 
 
-def _border_share(inside: NDArray[np.uint8]) -> float:
+def _border_share(inside: NDArray[np.bool_]) -> float:
     sides = (inside[0], inside[-1], inside[:, 0], inside[:, -1])
-    return sum(int(side.sum()) for side in sides) / sum(side.size for side in sides)
+    return sum(int(np.count_nonzero(side)) for side in sides) / sum(side.size for side in sides)
 
 
 def _ramp(value: float, low: float, high: float) -> float:

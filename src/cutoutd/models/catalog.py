@@ -81,6 +81,7 @@ def _read(directory: Path) -> tuple[ModelSpec, ...]:
                 output=entry.get("output", 0),
                 logits=entry.get("logits", False),
                 min_max=entry.get("min_max", True),
+                more_sizes=tuple(entry.get("more_sizes", ())),
             )
             for entry in entries
         )
