@@ -386,7 +386,7 @@ def test_a_fault_of_ours_is_reported_and_ends_nothing(
     """With its trace on standard error; the next picture is cut."""
     task = drop(encoded(ball()))
     with monkeypatch.context() as patch:
-        patch.setattr(quality, "assess", lambda _: 1 // 0)
+        patch.setattr(quality, "signs", lambda *_: 1 // 0)
         failure = failed(task, engine, "Fault")
     assert failure.permanent
     assert "ZeroDivisionError" in failure.cause
