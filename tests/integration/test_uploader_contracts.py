@@ -74,6 +74,26 @@ def test_a_service_that_charges_nothing_needs_no_budget(tmp_path: Path) -> None:
         close(shared)
 
 
+def test_a_rembg_server_is_asked_for_the_model_that_its_owner_chose(tmp_path: Path) -> None:
+    """With the further fields as `rembg s` writes them; all of it tells one question from another in the ledger."""
+    with HostedServer() as server:
+        fields = {"a": True, "af": 240, "extras": '{"x": 1}'}
+        shared = office(tmp_path, server, provider="rembg", model="isnet-general-use", fields=fields)
+        assert answer(shared, request(shared.places)).outcome is Outcome.OK
+        sent = {name: value for name, value in server.seen[0].fields.items() if name != "file:file"}
+        expected = {
+            "om": "true",
+            "model": "isnet-general-use",
+            "a": "true",
+            "af": "240",
+            "extras": '{"x": 1}',
+        }
+        assert sent == expected
+        (row,) = list(shared.ledger.all())
+        assert row["options"] == 'om=true model=isnet-general-use a=true af=240 extras={"x": 1}'
+        close(shared)
+
+
 def test_withoutbg_of_ones_own(tmp_path: Path) -> None:
     """The raw picture goes out, and the matte comes back; it is waited for until it is ready."""
     with HostedServer() as server:

@@ -15,14 +15,19 @@ from cutoutd.cli.queue import JsonOption, printable
 from cutoutd.cli.where import ConfigOption, settings
 from cutoutd.clock import Clock
 from cutoutd.egress import Places, announcement, requests
-from cutoutd.errors import UsageError
+from cutoutd.errors import CutoutdError, UsageError
 from cutoutd.hosted.audit import By, as_csv, as_json, totals, uploads
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.providers import provider_of
 from cutoutd.inheritance import keep_for_uploader
+from cutoutd.journal.store import FILE_NAME as JOURNAL
+from cutoutd.journal.store import Store
+from cutoutd.journal.uploads import uploaded
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cutoutd.settings.schema import Settings
 
 
@@ -62,8 +67,14 @@ def audit(
     """List everything that ever left this machine: every upload of a picture, with where to, why and for how much."""
     if as_json_ and as_csv_:
         raise UsageError("--json and --csv are two ways to say the same", advice="Give one of them.")
-    path = Places.under(settings(config, None, None).service.state_dir).root / FILE_NAME
+    state_dir = settings(config, None, None).service.state_dir
+    path = Places.under(state_dir).root / FILE_NAME
+    missing = _missing(path, state_dir)
+    if missing:
+        print(f"cutoutd: {missing}", file=sys.stderr)
     with told_if_anyone_listens():
+        if missing and not path.exists():
+            raise typer.Exit(1)
         if not path.exists() and not (as_json_ or as_csv_):
             print("Nothing ever left this machine: there is no ledger of uploads.")
             return
@@ -74,6 +85,29 @@ def audit(
                 as_csv(uploads(ledger), by, sys.stdout)
             else:
                 _show(ledger, by)
+    if missing:
+        raise typer.Exit(1)
+
+
+def _missing(path: Path, state_dir: Path) -> str:
+    """What the journal knows of uploads and the ledger does not; empty if nothing is missing."""
+    try:
+        known = uploaded(Store(state_dir / JOURNAL, create=False))
+    except CutoutdError:
+        return ""  # without a journal there is nothing to compare with
+    if known is None:
+        return ""
+    what = f"the journal knows of {known.count} pictures that were sent, the last on {known.at}"
+    if not path.exists():
+        return f"THE LEDGER OF UPLOADS IS MISSING ({path}): {what}. It was removed or renamed; look for a backup."
+    with Ledger(path) as ledger:
+        count, knows_last = ledger.count(), ledger.knows(known.last)
+    if count >= known.count and knows_last:
+        return ""
+    return (
+        f"THE LEDGER OF UPLOADS IS NOT WHOLE ({path}): {what}, and it has {count}. It was replaced or cut short; what "
+        "follows is not all that left this machine."
+    )
 
 
 def _show(ledger: Ledger, by: By | None) -> None:

@@ -15,6 +15,7 @@ from cutoutd.daemon.route import Hosted, Plan, Way, egress_of, wants_better, way
 from cutoutd.egress import Outcome
 from cutoutd.jobs import Failure, JobState, Received
 from cutoutd.journal.rebuild import rebuilt
+from cutoutd.journal.uploads import note_upload
 from cutoutd.logs import get
 from cutoutd.settings.choices import Route
 
@@ -201,6 +202,8 @@ class Escalation:
         self._give_up_waiting(folders, self._clock.monotonic_s())
 
     def _answer(self, job: Job, reply: Reply, folders: Mapping[str, HotFolder]) -> None:
+        if reply.bytes and not reply.repeated:
+            note_upload(self._journal.store, reply.id, reply.at)
         plan = Plan.of(job.detail)
         hot = folders.get(job.folder)
         if reply.outcome is Outcome.OK:

@@ -170,9 +170,11 @@ class Ledger:
             self._connection.row_factory = sqlite3.Row
             try:
                 self._prepare(create=create)
+                found = path.stat()
             except BaseException:
                 self._connection.close()
                 raise
+            self._place = (found.st_dev, found.st_ino)
 
     def __enter__(self) -> Self:
         return self
@@ -202,6 +204,21 @@ class Ledger:
             )
         if version != _VERSION:
             raise LedgerDamagedError("its tables are not those of a ledger", path=self._path)
+
+    def check(self) -> None:
+        """See that what is written still goes into the file of that name: SQLite writes on into a removed one.
+
+        Raises:
+            LedgerDamagedError: it was removed, renamed, replaced or emptied.
+        """
+        try:
+            found = self._path.stat()
+        except OSError as error:
+            raise LedgerDamagedError(f"it is gone: {error.strerror}", path=self._path) from error
+        if (found.st_dev, found.st_ino) != self._place:
+            raise LedgerDamagedError("another file has its name", path=self._path)
+        if not found.st_size:
+            raise LedgerDamagedError("it was emptied", path=self._path)
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
@@ -240,6 +257,7 @@ class Ledger:
             "began_us": entry.began_us,
         }
         columns = ", ".join(values)
+        self.check()
         with self._refusals():
             made = self._connection.execute(
                 f"INSERT INTO upload ({columns}) VALUES ({', '.join('?' * len(values))})",  # noqa: S608 -- our own names
@@ -322,6 +340,21 @@ class Ledger:
             row["folder"]: Spent(uploads=row["uploads"], bytes=row["sent"], credits=row["credits"])
             for row in rows
         }
+
+    def knows(self, request: str) -> bool:
+        """Whether anything was ever sent for a parcel."""
+        with self._refusals():
+            return (
+                self._connection.execute(
+                    "SELECT 1 FROM upload WHERE request = ? LIMIT 1", (request,)
+                ).fetchone()
+                is not None
+            )
+
+    def count(self) -> int:
+        """For how many parcels something was sent, or may have been."""
+        with self._refusals():
+            return int(self._connection.execute("SELECT COUNT(DISTINCT request) FROM upload").fetchone()[0])
 
     def prices(self, provider: str, host: str, now_us: int) -> dict[float, float]:
         """The highest price of the last 30 days, by the price that was expected; of pictures that were cut."""

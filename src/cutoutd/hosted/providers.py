@@ -28,7 +28,7 @@ def provider_of(hosted: HostedSettings, key: Key | None) -> Provider:
         case HostedProvider.REMOVEBG:
             return RemoveBg(key=key, full_price=price, is_by_size=hosted.credits_per_picture is None)
         case HostedProvider.REMBG:
-            return Rembg(full_price=price)
+            return Rembg(full_price=price, model=hosted.model, fields=hosted.fields)
         case HostedProvider.WITHOUTBG:
             usual = address.parse(address.USUAL[HostedProvider.WITHOUTBG])
             return WithoutBg(key=key, is_cloud=hosted.address == usual, full_price=price)

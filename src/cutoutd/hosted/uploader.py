@@ -122,6 +122,7 @@ class Uploader:
             if os.path.lexists(office.places.resumed):
                 office.places.resumed.unlink()
                 office.route.reopen()
+            office.ledger.check()
             self._know_the_day()
             names = os.listdir(office.places.outbox)  # noqa: PTH208 -- names alone are wanted
         except (OSError, LedgerError) as error:

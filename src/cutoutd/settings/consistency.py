@@ -5,11 +5,12 @@ Paths are compared by their text: resolving them would hang where a share hangs,
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.settings.address import Reach
-from cutoutd.settings.choices import OnConflict, Originals
+from cutoutd.settings.choices import HostedProvider, OnConflict, Originals
 from cutoutd.settings.overlap import Arrangement, Relation, overlaps
 from cutoutd.settings.problem import Problem, of_folder
 
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.settings.schema import Folder, HostedSettings
+
+
+_FIELD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
+_FIELD_TEXT: Final = re.compile(r"[ -~]{0,1000}")
+_OUR_FIELDS: Final = {
+    "file": "is the picture itself; leave it out",
+    "url": "would have the server fetch another picture; leave it out",
+    "om": "asks for the matte alone, which is what cutoutd always asks for; leave it out",
+    "bgc": "would change what comes back; write background under [[folder.rendition]], it is made here",
+    "model": "has a key of its own; write model under [hosted]",
+}
 
 
 def problems(
@@ -32,6 +44,7 @@ def problems(
     """
     if hosted is not None:
         yield from _hosted(hosted)
+        yield from _form(hosted)
     for number, folder in folders.items():
         title = of_folder(folder.name, number)
         yield from _within(folder, title)
@@ -52,6 +65,23 @@ def problems(
         if first.name == second.name:
             text = f'"{second.name}" is the name of folder number {one} too; names are unique'
             yield Problem(table=of_folder(None, two), key="name", text=text)
+
+
+def _form(hosted: HostedSettings) -> Iterator[Problem]:
+    """Fields of one's own are a rembg server's alone, and none may change what kind of picture comes back."""
+    for key in ("model", "fields"):
+        if getattr(hosted, key) and hosted.provider is not HostedProvider.REMBG:
+            text = f'is for provider = "rembg" alone, and the provider is "{hosted.provider}"; leave it out'
+            yield Problem(table="[hosted]", key=key, text=text)
+    for name, value in hosted.fields.items():
+        if name in _OUR_FIELDS:
+            yield Problem(table="[hosted]", key="fields", text=f'"{name}" {_OUR_FIELDS[name]}')
+        elif not _FIELD.fullmatch(name):
+            text = f'"{name}" is no name of a form field; one is made of letters, digits and _, such as "a"'
+            yield Problem(table="[hosted]", key="fields", text=text)
+        elif not _FIELD_TEXT.fullmatch(str(value)):
+            text = f'the value of "{name}" is to be a line of at most 1000 printable ASCII characters'
+            yield Problem(table="[hosted]", key="fields", text=text)
 
 
 def _hosted(hosted: HostedSettings) -> Iterator[Problem]:

@@ -58,6 +58,9 @@ def _value(key: str, value: object) -> str:
         return '""' if key.endswith(("_dir", "_file")) else f'"{AUTO}"'
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, dict):
+        pairs = ", ".join(f"{_quoted(name)} = {_value(name, one)}" for name, one in value.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
     if isinstance(value, tuple):
         return f"[{', '.join(_quoted(str(item)) for item in value)}]"
     if isinstance(value, str | Path):

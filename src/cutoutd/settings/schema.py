@@ -148,6 +148,15 @@ class HostedSettings(_Table):
         default=None,
         description="File with the service's key; None: from the uploader's environment, or none.",
     )
+    model: str = Field(
+        default="",
+        max_length=200,
+        pattern=r"^[ -~]*$",
+        description="Model that a rembg server is asked for; empty: its own choice.",
+    )
+    fields: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="Further form fields that a rembg server is sent, by name."
+    )
     max_credits_per_day: float = Field(
         default=0.0,
         ge=0,  # 0: none are spent

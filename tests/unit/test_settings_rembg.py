@@ -1,0 +1,62 @@
+"""Model and form fields for a rembg server: as its owner writes them, but for what would change the kind of reply."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.errors import ConfigurationError
+from cutoutd.settings.assembly import assemble
+from cutoutd.settings.dump import as_toml
+from cutoutd.settings.environment import Overrides
+
+if TYPE_CHECKING:
+    from cutoutd.settings.schema import Settings
+
+
+def settings(**hosted: Any) -> Settings:  # noqa: ANN401 -- any key
+    """A configuration with these keys of ``[hosted]``."""
+    folder = {"name": "a", "input": "/in", "output": "/out", "route": "hosted"}
+    document = {"hosted": {"enabled": True, **hosted}, "folder": [folder]}
+    return assemble(document, Overrides(values={}, problems={}), origin="", base=None)
+
+
+def test_they_are_as_they_are_written() -> None:
+    """And as `cutoutd check` prints them."""
+    made = settings(provider="rembg", model="u2net", fields={"a": True, "af": 240, "extras": '{"x": "y"}'})
+    again = tomllib.loads(as_toml(made))["hosted"]
+    assert again["model"] == "u2net"
+    assert again["fields"] == {"a": True, "af": 240, "extras": '{"x": "y"}'}
+
+
+@pytest.mark.parametrize("name", ["om", "bgc", "url", "file", "model"])
+def test_a_field_that_would_change_what_comes_back_is_refused(name: str) -> None:
+    """With what to write instead."""
+    with pytest.raises(ConfigurationError, match=f'fields: "{name}"'):
+        settings(provider="rembg", fields={name: "x"})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"a b": 1}, {"": 1}, {'x"\r\nY': 1}, {"a": "two\r\nlines"}, {"a": "caf\u00e9"}, {"a": "x" * 1001}],
+)
+def test_what_is_no_form_field_is_refused(fields: dict[str, object]) -> None:
+    """It would become a part of another."""
+    with pytest.raises(ConfigurationError, match="fields"):
+        settings(provider="rembg", fields=fields)
+
+
+@pytest.mark.parametrize("keys", [{"model": "u2net"}, {"fields": {"a": True}}])
+@pytest.mark.parametrize("provider", ["removebg", "withoutbg"])
+def test_other_services_are_not_asked_so(provider: str, keys: dict[str, object]) -> None:
+    """They would not know what is meant, and the owner would think that they do."""
+    with pytest.raises(ConfigurationError, match='for provider = "rembg" alone'):
+        settings(provider=provider, **keys)
+
+
+def test_a_model_is_one_line() -> None:
+    """It stands in a form."""
+    with pytest.raises(ConfigurationError, match="model"):
+        settings(provider="rembg", model="a\r\nb")
