@@ -235,6 +235,7 @@ class Task:
         size, mtime_ns: what the accepted version looked like.
         staging: directory that staged results go to.
         published_sha256: of the version published now, or None; the same bytes are not cut again.
+        published_image_sha256: of its data apart from metadata, or None; the same picture is not cut again.
         alone: no other worker is busy, so the memory of all is there for it.
         tagged: its folder may be uploaded from, and has workers of its own for that.
         model: name of one that its workers have; empty: the first of them.
@@ -259,6 +260,7 @@ class Task:
     export: Export | None = None
     received: Received | None = None
     moved_sha256s: tuple[str, ...] = ()
+    published_image_sha256: str | None = None
     root: str = ""
     marker: str = ""
     apart: tuple[tuple[int, int], ...] = ()
@@ -305,6 +307,7 @@ class SourceFacts:
     height: int
     format: str
     orientation: int  # EXIF, 1 to 8
+    image_sha256: str | None = None  # of the picture's data apart from its metadata
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -340,9 +343,15 @@ class Exported:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unchanged:
-    """The bytes are those of the version that is published already."""
+    """The picture is that of the version that is published already.
+
+    Attributes:
+        sha256: of its bytes.
+        image_sha256: of its data apart from metadata, where the bytes are others; else None.
+    """
 
     sha256: str
+    image_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,6 +26,8 @@ from cutoutd.engine import (
     decode,
     enlarge,
     foreground,
+    formats,
+    image_hash,
     look,
     matting,
     quality,
@@ -204,6 +206,9 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
         if sha256 in task.moved_sha256s:
             return Moved(sha256=sha256)
         header = decode.header(data, allowed=engine.formats)
+        image_sha256 = image_hash.image_sha256(data, formats.recognise(data))
+        if image_sha256 == task.published_image_sha256:
+            return Unchanged(sha256=sha256, image_sha256=image_sha256)
         if ROOMY_PIXELS < header.pixels <= engine.max_pixels and not task.alone:
             return NeedsRoom(pixels=header.pixels)
         deep = any(one.is_deep for one in task.recipe.renditions) and task.export is None
@@ -216,6 +221,7 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
         height=picture.rgb.shape[0],
         format=picture.format,
         orientation=picture.orientation,
+        image_sha256=image_sha256,
     )
     if task.export is not None:
         return _export(task.export, picture, facts)

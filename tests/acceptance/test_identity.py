@@ -7,6 +7,8 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -115,6 +117,40 @@ def test_results_follow_pictures_that_are_sorted_into_sub_folders(
     assert len(list(bench.output.rglob("*.json"))) == len(moved)
 
 
+def listed(bench: Bench, configuration: Path) -> list[dict[str, Any]]:
+    """The journal, as the command shows it."""
+    jobs: list[dict[str, Any]] = json.loads(bench.call("jobs", "--config", configuration, "--json").stdout)[
+        "jobs"
+    ]
+    return jobs
+
+
 def pictures(bench: Bench) -> list[str]:
     """The results, without sidecars."""
     return [name for name in bench.results() if name.endswith(".png")]
+
+
+def test_a_caption_or_a_move_with_it_does_not_cut_a_picture_again(
+    bench: Bench, start: Callable[..., Any]
+) -> None:
+    """Though the bytes are others; `retry` and another orientation do."""
+    configuration = configured(bench, {"name": "shop"})
+    daemon = start("--config", configuration)
+    path = bench.drop("a.jpg")
+    bench.wait_for(lambda: pictures(bench) == ["a.png"], "the result")
+    before = (bench.output / "a.png").stat()
+    plain = path.read_bytes()
+    path.write_bytes(plain[:2] + b"\xff\xfe\x00\x0ba caption" + plain[2:])
+    known = {"done", "unchanged"}
+    bench.wait_for(lambda: {job["state"] for job in listed(bench, configuration)} == known, "the second look")
+    assert (bench.output / "a.png").stat() == before
+    path.rename(path.with_name("b.jpg"))
+    bench.wait_for(lambda: pictures(bench) == ["b.png"], "the result to follow")
+    picture = Image.open(path.with_name("b.jpg"))
+    turned = picture.getexif()
+    turned[0x0112] = 6
+    picture.save(bench.root / "turned.jpg", exif=turned, quality="keep")
+    followed = (bench.output / "b.png").stat().st_ino
+    (bench.root / "turned.jpg").rename(path.with_name("b.jpg"))
+    bench.wait_for(lambda: (bench.output / "b.png").stat().st_ino != followed, "the turned picture's result")
+    assert daemon.end() == 0

@@ -773,3 +773,59 @@ def test_an_original_that_was_replaced_by_its_like_is_cut(make: Callable[..., De
     job_again = Reader(desk.journal.store).job(again)
     assert job_again is not None
     assert job_again.generation == 0
+
+
+def rated(desk: Desk, content: bytes) -> Job:
+    """The picture is written anew with a rating, and a worker finds that nothing else has changed."""
+    job = desk.begin("a.jpg", content)
+    desk.delivery.leave(job, digest(content), "i" * 64)
+    desk.settle()
+    return job
+
+
+def cut_with_image_hash(desk: Desk) -> Job:
+    """A picture whose data were hashed apart from its metadata."""
+    job = desk.begin("a.jpg")
+    cut = desk.cut(job, OLD)
+    desk.delivery.deliver(job, replace(cut, source=replace(cut.source, image_sha256="i" * 64)))
+    desk.settle()
+    return job
+
+
+def test_a_rating_written_into_a_picture_does_not_cut_it_again(make: Callable[..., Desk]) -> None:
+    """Again and again; and its new bytes are those that are known from then on."""
+    desk = make()
+    cut_with_image_hash(desk)
+    for stars in (b"*", b"**"):
+        job = rated(desk, JPEG + stars)
+        assert desk.job(job).state is JobState.UNCHANGED
+        assert desk.job(job).sha256 == digest(JPEG + stars)
+        last = desk.journal.names.last_published(NAME, "a.jpg")
+        assert last is not None
+        assert (last.sha256, last.image_sha256) == (digest(JPEG + stars), "i" * 64)
+    assert desk.files() == {"a.png": OLD}
+    desk.deliver("a.jpg", NEW, source=JPEG + b"another picture")
+    assert desk.files() == {"a.png": NEW}
+
+
+def test_an_original_with_a_new_rating_is_put_away_by_its_own_hash(
+    make: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """What lies in the folder for originals is the rated one; what changed once more stays, and is looked at."""
+    desk = make(originals="move", originals_dir=str(tmp_path / "originals"))
+    cut_with_image_hash(desk)
+    rated(desk, JPEG + b"*")
+    assert not (desk.folder.input / "a.jpg").exists()
+    kept = sorted(path.read_bytes() for path in (tmp_path / "originals").glob("a*.jpg"))
+    assert kept == [JPEG, JPEG + b"*"]
+    assert desk.files() == {"a.png": OLD}
+
+
+def test_a_worker_cannot_call_a_picture_known_that_is_not(make: Callable[..., Desk]) -> None:
+    """Neither its bytes nor its data are those that are published."""
+    desk = make()
+    desk.deliver("a.jpg", OLD)
+    job = desk.begin("a.jpg", JPEG + b"*")
+    desk.delivery.leave(job, digest(JPEG + b"*"), "i" * 64)
+    desk.settle()
+    assert desk.job(job).state is JobState.FAILED

@@ -25,7 +25,7 @@ from cutoutd.daemon.waits import Waits
 from cutoutd.errors import CutoutdError, JournalError, TemporaryError
 from cutoutd.failure import failure_of
 from cutoutd.intake.tenancy import NotOwnerError
-from cutoutd.jobs import Format, JobState
+from cutoutd.jobs import Format, JobState, Unchanged
 from cutoutd.logs import get
 from cutoutd.publish.faults import (
     NameRefusedError,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from cutoutd.daemon.deeds import Deed
     from cutoutd.daemon.provenance import Provenance
     from cutoutd.descent import Boundary
-    from cutoutd.jobs import Cut, Failure, Job, Origin, Published
+    from cutoutd.jobs import Cut, Failure, Job, Moved, Origin, Published
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
@@ -190,9 +190,16 @@ class Delivery:
         """Publish a cutout."""
         self._faulted.give(job, partial(self._deliver, job, cut))
 
-    def leave(self, job: Job, sha256: str) -> None:
-        """The source's bytes are those that are published already."""
-        self._faulted.give(job, partial(self._leave, job, sha256))
+    def know(self, job: Job, report: Unchanged | Moved) -> None:
+        """The picture is known, here or from where it lay before."""
+        if isinstance(report, Unchanged):
+            self.leave(job, report.sha256, report.image_sha256)
+        else:
+            self.follow(job, report.sha256)
+
+    def leave(self, job: Job, sha256: str, image_sha256: str | None = None) -> None:
+        """The source's bytes, or its data apart from metadata, are those that are published already."""
+        self._faulted.give(job, partial(self._leave, job, sha256, image_sha256))
 
     def follow(self, job: Job, sha256: str) -> None:
         """The source's bytes are those of one that lay elsewhere and vanished from there."""
@@ -262,7 +269,12 @@ class Delivery:
             job,
             sha256=cut.source.sha256,
             claims=plan.claims,
-            detail={"plan": plan.to_json(), "review": cut.review, "model": publication.model},
+            detail={
+                "plan": plan.to_json(),
+                "review": cut.review,
+                "model": publication.model,
+                "image_sha256": cut.source.image_sha256,
+            },
             origin=publication.moved_from,
         )
         self._faulted.attempt(job, partial(self._carry_out, job, cut, publication, plan))
@@ -381,10 +393,11 @@ class Delivery:
             )
         )
 
-    def _leave(self, job: Job, sha256: str) -> None:
-        """The bytes are those that are published: nothing to publish, but the original goes its way."""
+    def _leave(self, job: Job, sha256: str, image_sha256: str | None) -> None:
+        """The picture is the one that is published: nothing to publish, but the original goes its way."""
         published = self._journal.names.last_published(job.folder, job.path)
-        if job.forced or published is None or sha256 != published.sha256:
+        known = () if published is None else (published.sha256, published.image_sha256 or published.sha256)
+        if job.forced or published is None or not {sha256, image_sha256}.intersection(known):
             # Else a lie would move or delete an original that was never cut.
             self._endings.explain(job, INVENTED)
             return

@@ -369,14 +369,15 @@ class HotFolder:
         """A job as a worker gets it."""
         self.delivery.lull.tries()
         boundary = self._overlaps.boundary(self.folder.name) if self._overlaps is not None else None
-        published = None if job.forced else self._names.published_sha256(job.folder, job.path)
+        published = None if job.forced else self._names.last_published(job.folder, job.path)
         return Task(
             job=job.id,
             source=os.fspath(Path(self.folder.input, job.path)),
             size=job.size,
             mtime_ns=job.mtime_ns,
             staging=os.fspath(self.staging),
-            published_sha256=published,
+            published_sha256=None if published is None else published.sha256,
+            published_image_sha256=None if published is None else published.image_sha256,
             moved_sha256s=self._moved(job),
             recipe=self.folder.recipe(),
             alone=job.alone,

@@ -94,14 +94,14 @@ class MovedPictures:
         if sorted(one.rendition for one in shown) != list(range(len(renditions))):
             return False
         try:
-            result = self._files.take(job.id, origin.path, sha256, shown)
+            result = self._files.take(job.id, origin.path, None, shown)
         except NotAcceptableError as error:
             self._log.info("move.not-followed", job=job.id, path=job.path, why=str(error))
             return False
         if any(one.format != renditions[one.rendition].format for one in result.staged):
             return False
         cut = Cut(
-            source=replace(result.source, bytes=job.size),
+            source=replace(result.source, bytes=job.size, sha256=sha256),
             staged=result.staged,
             quality=result.quality,
             review=False,
@@ -116,7 +116,7 @@ class MovedPictures:
             review=False,
             earlier=shown,
             known=frozenset({sha256}),
-            document=_at(job, dict(result.document), facts.marker),
+            document=_at(job, sha256, dict(result.document), facts.marker),
             moved_from=origin,
             forms=forms(portable=self._folder.has_portable_names),
         )
@@ -159,10 +159,11 @@ class MovedPictures:
         return before.rpartition("/")[2] not in names
 
 
-def _at(job: Job, document: dict[str, Any], marker: str) -> dict[str, Any]:
+def _at(job: Job, sha256: str, document: dict[str, Any], marker: str) -> dict[str, Any]:
     """A sidecar of the picture where it lies now."""
     place = ("path", "path_bytes", "mtime", "mtime_ns")
     source = {key: value for key, value in document["source"].items() if key not in place}
     now = {**path_fields(job.path), **source, **time_fields("mtime", job.mtime_ns)}
+    now |= {"bytes": job.size, "sha256": sha256}
     document |= {"job": job.id, "folder": job.folder, "source": now}
     return document | ({"folder_id": marker} if marker else {})

@@ -90,8 +90,7 @@ class Verdicts:
             case Exported():
                 self._send(job, folder, report)
             case Unchanged() | Moved():
-                know = folder.delivery.leave if isinstance(report, Unchanged) else folder.delivery.follow
-                know(job, report.sha256)
+                folder.delivery.know(job, report)
             case NeedsRoom() if job.alone:  # it has all there is, and would ask for ever
                 folder.delivery.disbelieve(job)
             case NeedsRoom():

@@ -26,6 +26,7 @@ MAX_BOXES: Final = 20_000
 
 _FULL: Final = 4  # version and flags, at the start of some boxes
 _TO_THE_END: Final = 0
+_KEPT: Final = frozenset({b"iprp", b"idat"})
 _LARGE: Final = 1  # a size of 64 bits follows the type
 
 # A run of zeros that the coding cannot make: in HEVC a byte is put between any that would be three
@@ -51,6 +52,7 @@ class Still:
         kinds: each item's type by its number, such as ``hvc1`` or ``grid``.
         spans: where the data of each item lies.
         properties: of the primary picture, in the order in which they apply.
+        boxes: content of the boxes with all properties (``iprp``) and with derived pictures (``idat``), where there are any.
     """
 
     primary: int = 0
@@ -58,6 +60,7 @@ class Still:
     kinds: dict[int, bytes] = field(default_factory=dict)
     spans: dict[int, list[Span]] = field(default_factory=dict)
     properties: list[tuple[bytes, bytes]] = field(default_factory=list)
+    boxes: dict[bytes, bytes] = field(default_factory=dict)
 
     @property
     def nclx(self) -> Nclx | None:
@@ -87,6 +90,8 @@ def still(data: bytes) -> Still:
     with suppress(struct.error, IndexError, StopIteration):
         begin, end = next(span for kind, span in _boxes(data, 0, len(data)) if kind == b"meta")
         for kind, (at, stop) in _boxes(data, begin + _FULL, end):
+            if kind in _KEPT:
+                found.boxes[kind] = data[at:stop]
             if (read := _READERS.get(kind)) is not None:
                 read(found, data, at, stop)
     return found

@@ -76,7 +76,7 @@ class Journal:
         """
         keys = tuple(claims)
         if origin is not None:
-            detail = detail | self.moves.detail(origin)
+            detail = detail | self.moves.detail(job, origin)
         with self.store.transaction():
             if origin is not None:
                 self.moves.take_names_within(job, origin, keys)
@@ -104,7 +104,7 @@ class Journal:
             detail: for the row.
             undisposed: whether the original is still to be moved or deleted.
         """
-        origin = self.moves.planned(job)
+        origin, image_sha256 = self.moves.planned(job), self.moves.image_sha256(job)
         with self.store.transaction():
             if origin is not None:
                 self.moves.end_within(job, origin)
@@ -113,6 +113,7 @@ class Journal:
                 job.path,
                 generation=job.generation,
                 source_sha256=sha256,
+                image_sha256=image_sha256,
                 published=published,
             )
             if state is JobState.DONE:
@@ -167,6 +168,7 @@ class Journal:
             self.queue.finish_within(
                 job.id, JobState.UNCHANGED, detail={}, sha256=sha256, undisposed=undisposed
             )
+            self.names.note_bytes_within(job.folder, job.path, sha256, generation=generation)
             if generation != job.generation:
                 self.queue.join_within(job.id, generation)
                 self.names.note_back_within(job.folder, job.path, generation=generation)

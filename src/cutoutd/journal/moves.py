@@ -60,10 +60,23 @@ class Moves:
             return None
         return Origin(path=os.fsdecode(bytes.fromhex(found["path"])), generation=int(found["generation"]))
 
-    @staticmethod
-    def detail(origin: Origin) -> dict[str, object]:
-        """For a plan's row: what `planned` reads."""
-        return {"moved_from": {"path": os.fsencode(origin.path).hex(), "generation": origin.generation}}
+    def image_sha256(self, job: Job) -> str | None:
+        """Of the picture's data apart from its metadata, as a plan's row says; None where it does not."""
+        row = self._store.row("SELECT detail FROM job WHERE id = ?", (job.id,))
+        detail = json.loads(row["detail"]) if row is not None else {}
+        found = detail.get("image_sha256") if isinstance(detail, dict) else None
+        return found if isinstance(found, str) else None
+
+    def detail(self, job: Job, origin: Origin) -> dict[str, object]:
+        """For a plan's row: what `planned` and `image_sha256` read."""
+        row = self._store.row(
+            "SELECT image_sha256 FROM published WHERE folder = ? AND path = ? AND generation = ?",
+            (job.folder, os.fsencode(origin.path), origin.generation),
+        )
+        return {
+            "moved_from": {"path": os.fsencode(origin.path).hex(), "generation": origin.generation},
+            "image_sha256": None if row is None else row["image_sha256"],
+        }
 
     def given(self, job: Job) -> tuple[str, ...]:
         """The names that a job's plan gives its results, in the folder's output."""

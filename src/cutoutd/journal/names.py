@@ -28,10 +28,12 @@ class LastPublished:
     Attributes:
         sha256: of the source's bytes, hex.
         generation: of the source.
+        image_sha256: of the picture's data apart from its metadata, where that is known.
     """
 
     sha256: str
     generation: int
+    image_sha256: str | None
 
 
 class Names:
@@ -113,11 +115,15 @@ class Names:
     def last_published(self, folder: str, path: str) -> LastPublished | None:
         """The last publication of any source that had this path."""
         row = self._store.row(
-            "SELECT sha256, generation FROM published WHERE folder = ? AND path = ? "
+            "SELECT sha256, generation, image_sha256 FROM published WHERE folder = ? AND path = ? "
             "ORDER BY generation DESC LIMIT 1",
             (folder, os.fsencode(path)),
         )
-        return LastPublished(sha256=row["sha256"], generation=row["generation"]) if row is not None else None
+        if row is None:
+            return None
+        return LastPublished(
+            sha256=row["sha256"], generation=row["generation"], image_sha256=row["image_sha256"]
+        )
 
     def known(self, job: Job) -> frozenset[str]:
         """SHA-256 of the published bytes of a job's own source; empty if nothing is published for it."""
@@ -134,6 +140,7 @@ class Names:
         *,
         generation: int = 0,
         source_sha256: str | None,
+        image_sha256: str | None = None,
         published: Iterable[Published],
     ) -> None:
         """Remember what has its name, inside a transaction of the caller's.
@@ -143,13 +150,15 @@ class Names:
             path: and its path there.
             generation: of the source.
             source_sha256: of its bytes, if the publication is complete.
+            image_sha256: of its data apart from metadata; None: what is known stays, if the bytes do.
             published: the results that have their names.
         """
         if source_sha256 is not None:
             self._store.write(
-                "INSERT INTO published (folder, path, generation, sha256) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (folder, path, generation) DO UPDATE SET sha256 = excluded.sha256, gone = 0",
-                (folder, os.fsencode(path), generation, source_sha256),
+                "INSERT INTO published (folder, path, generation, sha256, image_sha256) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (folder, path, generation) DO UPDATE SET sha256 = excluded.sha256, gone = 0, "
+                "image_sha256 = COALESCE(excluded.image_sha256, CASE WHEN sha256 = excluded.sha256 THEN image_sha256 END)",
+                (folder, os.fsencode(path), generation, source_sha256, image_sha256),
             )
         for one in published:
             self._store.write(
@@ -186,6 +195,13 @@ class Names:
         self._store.write(
             "UPDATE published SET gone = 1 WHERE folder = ? AND path = ? AND generation = ?",
             (folder, os.fsencode(path), generation),
+        )
+
+    def note_bytes_within(self, folder: str, path: str, sha256: str, *, generation: int) -> None:
+        """The published picture has other bytes now, of which only the metadata differs."""
+        self._store.write(
+            "UPDATE published SET sha256 = ? WHERE folder = ? AND path = ? AND generation = ?",
+            (sha256, folder, os.fsencode(path), generation),
         )
 
     def note_back_within(self, folder: str, path: str, *, generation: int) -> None:

@@ -85,6 +85,7 @@ CREATE TABLE published (
     path       BLOB    NOT NULL,
     generation INTEGER NOT NULL DEFAULT 0,
     sha256     TEXT    NOT NULL,
+    image_sha256 TEXT,                   -- of the picture's data apart from its metadata, where that is known
     gone       INTEGER NOT NULL DEFAULT 0, -- the original was moved or deleted by us, or was not there to be adopted
     PRIMARY KEY (folder, path, generation)
 ) WITHOUT ROWID;

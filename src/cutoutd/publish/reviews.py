@@ -87,13 +87,14 @@ class Reviews:
         self._staging = staging
         self._directories = directories
 
-    def take(self, job: int, source: str, sha256: str, shown: Sequence[Published]) -> Doubtful:
+    def take(self, job: int, source: str, sha256: str | None, shown: Sequence[Published]) -> Doubtful:
         """Read a doubtful result back, and stage it anew.
 
         Args:
             job: the journal's id, for the staged names.
             source: its path in the input.
-            sha256: of its bytes, as the journal has it.
+            sha256: of its bytes, as the journal has it; None: the sidecar need not say so, since only the metadata of
+                the picture may have changed.
             shown: what was published as doubtful for it.
 
         Raises:
@@ -145,7 +146,7 @@ class Reviews:
     def _is_of(self, record: SidecarRecord, source: str) -> bool:
         return record.path == source and self._identity.owns(record.folder, record.marker)
 
-    def _document(self, source: str, sha256: str, shown: Sequence[Published]) -> dict[str, Any] | None:
+    def _document(self, source: str, sha256: str | None, shown: Sequence[Published]) -> dict[str, Any] | None:
         for one in shown:
             with self._sidecars.find(sidecar_name(one.path)) as entry:
                 record = read_sidecar(entry) if entry is not None else None
@@ -153,7 +154,7 @@ class Reviews:
                     entry is not None
                     and record is not None
                     and self._is_of(record, source)
-                    and record.sha256 == sha256
+                    and sha256 in (None, record.sha256)
                 ):
                     return read(entry, SCHEMA)
         return None
