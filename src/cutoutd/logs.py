@@ -13,6 +13,7 @@ import select
 import sys
 import threading
 import time
+import warnings
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
@@ -149,6 +150,8 @@ def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> N
     )
     # It writes to standard error by itself what `cutoutd.intake.watch` reports in our own words.
     logging.getLogger("watchdog").setLevel(logging.CRITICAL)
+    # And this of a directory that it comes to on two ways, which is watched once all the same.
+    warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
