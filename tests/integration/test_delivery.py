@@ -15,7 +15,7 @@ import pytest
 from cutoutd.daemon.assembly import publisher_of
 from cutoutd.daemon.delivery import Delivery
 from cutoutd.errors import PictureError, StorageError
-from cutoutd.jobs import Failure, JobState, Version
+from cutoutd.jobs import Failure, JobState, Quality, Version
 from cutoutd.journal.acceptance import Acceptance
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
@@ -215,6 +215,39 @@ def test_a_doubtful_result_goes_to_review_with_its_reasons(make: Callable[..., D
     assert desk.job(job).detail["why"] == "no subject"
     assert (desk.results[0].state, desk.results[0].why) == (JobState.REVIEW, "no subject")
     assert (desk.folder.input / "a.jpg").exists()
+
+
+def test_a_doubtful_result_is_published_and_marked(make: Callable[..., Desk]) -> None:
+    """In its sidecar, in the journal and in what is told; a sure one is not. Before, nobody could tell the two apart."""
+    desk = make()
+    unsure = Quality(score=0.44, reasons=("a part may be missing",))
+    jobs = [desk.begin("a.jpg"), desk.begin("b.jpg", JPEG * 2)]
+    desk.delivery.deliver(jobs[0], replace(desk.cut(jobs[0], NEW), quality=unsure))
+    desk.delivery.deliver(jobs[1], desk.cut(jobs[1], NEW, source=JPEG * 2))
+    desk.settle()
+    assert set(desk.files()) == {"a.png", "b.png"}
+    sidecars = [json.loads((desk.folder.output / f"{name}.png.json").read_bytes()) for name in "ab"]
+    assert [one["quality"]["doubtful"] for one in sidecars] == [True, False]
+    assert [one.doubtful for one in desk.results] == [True, False]
+    assert desk.results[0].why == "doubtful, score 0.44; a part may be missing"
+    assert desk.job(jobs[0]).detail["doubtful"] is True
+    assert desk.job(jobs[0]).state is JobState.DONE
+    assert "doubtful" not in desk.job(jobs[1]).detail
+    assert Reader(desk.journal.store).doubtful(NAME) == 1
+
+
+def test_a_doubt_outlives_a_crash_in_the_middle_of_publishing(make: Callable[..., Desk]) -> None:
+    """The next start finishes the plan, and knows what it was about."""
+    desk = make(faults=[StorageError("away")])
+    job = desk.begin()
+    desk.delivery.deliver(job, replace(desk.cut(job, NEW), quality=Quality(score=0.3, reasons=())))
+    desk.settle()
+    desk.end()
+    again = make(run="run-2")
+    _repair(again)
+    assert again.job(job).detail["doubtful"] is True
+    assert again.job(job).detail["why"] == "doubtful, score 0.30"
+    assert [one.doubtful for one in again.results] == [True]
 
 
 def test_a_failure_leaves_its_reason_until_the_picture_is_cut(make: Callable[..., Desk]) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,7 +160,12 @@ class Office:
         common, own = write(self.common), write(self.own)
         self.settings = Settings(
             hooks=CommonHooks(
-                on_done=common, on_review=common, on_failed=common, on_attention=common, at_once=1
+                on_done=common,
+                on_review=common,
+                on_doubtful=common,
+                on_failed=common,
+                on_attention=common,
+                at_once=1,
             ),
             folder=(
                 Folder(name="a", input=root / "a", output=root / "out"),
@@ -229,6 +235,16 @@ def test_each_event_runs_its_command_with_the_path_of_what_was_written(
     }
     assert [facts["HOOK_EVENT"] for _, facts in common][-2:] == ["on_attention", "on_attention"]
     assert len(office.heard.results) == 7
+
+
+def test_a_doubtful_cutout_runs_both_commands(office: Office, tmp_path: Path) -> None:
+    """What goes by on_done goes on; whoever wants to look hears of it besides."""
+    done = ended("a", JobState.DONE, tmp_path / "out/x.png")
+    office.attending.result(replace(done, doubtful=True, why="doubtful, score 0.44"))
+    office.attending.close(patient=True)
+    told = [facts for _, facts in lines(office.common)]
+    assert [facts["HOOK_EVENT"] for facts in told] == ["on_done", "on_doubtful"]
+    assert [facts["HOOK_STATE"] for facts in told] == ["done", "doubtful"]
 
 
 def test_commands_that_a_reload_changed_are_the_new_ones(office: Office, tmp_path: Path) -> None:

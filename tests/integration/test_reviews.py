@@ -83,7 +83,8 @@ def test_an_accepted_result_gets_its_own_name_and_a_whole_sidecar(make: Callable
     assert said["outputs"] == [
         {"path": "a.png", "bytes": len(NEW), "sha256": digest(NEW), "width": 4, "height": 3, "format": "png"}
     ]
-    for key in ("source", "model", "runtime", "settings_sha256", "quality", "accepted_at", "job"):
+    assert said["quality"] == doubt["quality"] | {"doubtful": False}
+    for key in ("source", "model", "runtime", "settings_sha256", "accepted_at", "job"):
         assert said[key] == doubt[key]
     assert "a person accepted it" in said["warnings"][-1]
     assert done.detail["model"] == doubt["model"]["name"]

@@ -81,6 +81,18 @@ def text(overview: Overview) -> str:
     return "\n".join(map(board.plain, board.lines(overview)))
 
 
+def test_published_cutouts_that_may_well_be_wrong_are_counted(room: Room) -> None:
+    """For a person, for a program and for a collector of figures; those in review have a count of their own."""
+    room.job("a.jpg", outputs=["/out/a.png"])
+    room.job("b.jpg", outputs=["/out/b.png"], doubtful=True, why="doubtful, score 0.44")
+    overview = room.look()
+    assert "1 of those that are published doubtful" in text(overview)
+    assert "last: b.png" in text(overview)
+    assert ", doubtful" in text(overview)
+    assert as_document(overview)["folders"][0]["doubtful"] == 1
+    assert 'cutoutd_doubtful{folder="shop"} 1' in metrics.render(overview)
+
+
 def test_a_glance_tells_how_a_folder_stands(room: Room) -> None:
     """Watching, waiting, done today, failed, in review, the time a picture takes, the last one, the room."""
     for number, seconds in enumerate((1.0, 9.0, 2.0)):

@@ -92,7 +92,7 @@ def test_a_sidecar_has_the_fields_of_its_schema() -> None:
         "runtime": {"cutoutd": "0.1.0", "onnxruntime": "1.20", "python": "3.11.7"},
         "egress": None,
         "sandbox": ["rlimits", "seccomp"],
-        "quality": {"score": 0.9877, "reasons": ["soft edge"]},
+        "quality": {"score": 0.9877, "doubtful": False, "reasons": ["soft edge"]},
         "timings_ms": {"decode": 1.0, "infer": 20.0, "publish": 2.5, "total": 32.5},
         "attempts": 1,
         "warnings": ["no profile", "renamed"],

@@ -123,6 +123,8 @@ def _counts(folder: FolderView) -> Line:
         (folder.review, "to review", _DOUBT if folder.review else ""),
         (folder.failed, "failed", _BAD if folder.failed else ""),
     ]
+    if folder.doubtful:
+        counts.append((folder.doubtful, "of those that are published doubtful", _DOUBT))
     if unanswered:
         counts.append((unanswered, "without an answer, perhaps billed", _BAD))
     parts: list[Part] = [(_INDENT, "")]
@@ -146,7 +148,7 @@ def _last(job: Job, at_us: int) -> Line:
     finished = job.finished_us or 0
     same_day = _day(finished) == _day(at_us)
     when = _time(finished) if same_day else f"{_day(finished)} {_time(finished)}"
-    doubtful = ", to review" if job.state == "review" else ""
+    doubtful = ", to review" if job.state == "review" else ", doubtful" if job.detail.get("doubtful") else ""
     return ((f"{_INDENT}last: ", _FAINT), (name, ""), (f" at {when}{doubtful}", _FAINT))
 
 

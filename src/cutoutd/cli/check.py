@@ -16,6 +16,7 @@ from cutoutd.intake.scan import Scan
 from cutoutd.intake.sniff import Kind
 from cutoutd.models import catalog
 from cutoutd.settings import dump
+from cutoutd.settings.scores import older_limits
 
 if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
@@ -39,6 +40,8 @@ def check(
         raise ConfigurationError("; and ".join(found))
     print(dump.as_toml(chosen))
     print("\n".join(f"# {line}" for line in what_leaves(chosen)))
+    for name, word in older_limits(chosen):
+        print(f"# {name}: {word}")
     for name in survey.silent:
         print(
             f"# {name}: a disk or share does not answer, so it was not seen whether its places are others' too"

@@ -93,12 +93,13 @@ class Live:
             self._ended += result.state in _ENDED
             # What an earlier run had accepted is done in this one.
             self._total = max(self._total, self._ended)
-        line = f"{_MARKS.get(result.state, ' ')} {escape(printable(result.path))}"
+        mark = _MARKS[JobState.REVIEW] if result.doubtful else _MARKS.get(result.state, " ")
+        line = f"{mark} {escape(printable(result.path))}"
         if result.outputs:
             line += f" [dim]→[/] {escape(printable(result.outputs[0]))}"
         if result.seconds:
             line += f" [dim]{result.seconds:.1f} s[/]"
-        if result.state is not JobState.DONE:
+        if result.state is not JobState.DONE or result.doubtful:
             line += f" [dim]({escape(result.why or result.state.value)})[/]"
         self._console.print(line, soft_wrap=True)
         self._draw()

@@ -29,7 +29,9 @@ def cut(
     settings = load.load(found, os.environ) if found is not None else load.defaults(os.environ)
     with listener_for("finishing", level="info") as listener:
         tally = cut_files(pictures, Path.cwd() / output, settings, clock=RunningClock(), listener=listener)
-    print(f"{tally.done} cut, {tally.review} to review, {tally.failed} failed")
+    print(
+        f"{tally.done} cut{f' ({tally.doubtful} doubtful)' if tally.doubtful else ''}, {tally.review} to review, {tally.failed} failed"
+    )
     raise typer.Exit(0 if tally.done + tally.review == len(pictures) else 1)
 
 

@@ -116,7 +116,9 @@ def _waiting(chosen: Settings) -> str:
 
 def _summarise(outcome: Outcome) -> None:
     tally = outcome.tally
-    print(f"{tally.done} cut, {tally.review} to review, {tally.failed} failed, {tally.unchanged} unchanged")
+    print(
+        f"{tally.done} cut{f' ({tally.doubtful} doubtful)' if tally.doubtful else ''}, {tally.review} to review, {tally.failed} failed, {tally.unchanged} unchanged"
+    )
     for name, jobs in outcome.remaining.items():
         for job in jobs:
             why = job.detail.get("failure", {}).get("cause", "")

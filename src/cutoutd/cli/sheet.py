@@ -89,10 +89,10 @@ def _entry(job: Job, folder: Folder, names: Names, thumbnails: Thumbnails) -> pa
     seconds = job.detail.get("seconds")
     took = f"{seconds:.1f} s" if isinstance(seconds, int | float) else ""
     reason = str((job.detail.get("failure") or {}).get("cause") or job.detail.get("why", ""))
-    note = reason if job.state in (JobState.FAILED, JobState.REVIEW) else took
+    note = reason if reason and job.state in (JobState.FAILED, JobState.REVIEW, JobState.DONE) else took
     return page.Entry(
         name=printable(job.path),
-        state=job.state.value,
+        state="doubtful" if job.detail.get("doubtful") and job.state is JobState.DONE else job.state.value,
         note=printable(note),
         before=before,
         after=after,

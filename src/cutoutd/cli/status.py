@@ -189,6 +189,7 @@ def _folder_document(folder: FolderView) -> dict[str, Any]:
         "waiting": folder.waiting,
         "in_work": folder.at_work,
         "done_today": folder.done_today,
+        "doubtful": folder.doubtful,
         "to_review": folder.review,
         "failed": folder.failed,
         "states": {state.value: count for state, count in sorted(folder.states.items())},

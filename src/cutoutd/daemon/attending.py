@@ -26,6 +26,7 @@ _EVENTS: Final = {
     JobState.REVIEW: "on_review",
     JobState.FAILED: "on_failed",
 }
+_DOUBTFUL: Final = "on_doubtful"
 _ATTENTION: Final = "on_attention"
 
 STOP_S: Final = 5.0
@@ -77,7 +78,10 @@ class Attending:
             "HOOK_SIDECAR": record,
             "HOOK_MESSAGE": result.why,
         }
-        self._run(event, folder.hooks, (record,) if record else (), facts)
+        arguments = (record,) if record else ()
+        self._run(event, folder.hooks, arguments, facts)
+        if result.doubtful:
+            self._run(_DOUBTFUL, folder.hooks, arguments, facts | {"HOOK_STATE": "doubtful"})
 
     def alarm(self, folder: str, kind: str, message: str, *, over: bool) -> None:
         """Something needs the owner, or does not any more.

@@ -44,6 +44,7 @@ from cutoutd.logs import get
 from cutoutd.models.shelf import Shelf
 from cutoutd.notify import ServiceManager
 from cutoutd.settings.digest import settings_sha256, uploads_sha256
+from cutoutd.settings.scores import older_limits
 
 if TYPE_CHECKING:
     import subprocess
@@ -129,6 +130,8 @@ def run(
         layers = confine(settings)
         attending = Attending(listener, settings)
         get().info("daemon.started", pid=os.getpid(), state_dir=str(state.path), sandbox=layers)
+        for name, word in older_limits(settings):
+            get().warning("settings.older-meaning", folder=name, why=word)
         try:
             shelf.stock(settings.models)
             opened = patience.until_done(partial(Journal, state.path, run=state.run, clock=clock))

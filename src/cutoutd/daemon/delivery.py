@@ -233,7 +233,7 @@ class Delivery:
             )  # the worker has read a hostile picture, and is not to be believed
             return
         publication = Publication(
-            facts=self._provenance.sidecar_facts(job, cut),
+            facts=replace(self._provenance.sidecar_facts(job, cut), doubtful=self._is_doubtful(cut)),
             staged=cut.staged,
             renditions=self._folder.recipe().renditions,
             review=cut.review,
@@ -274,6 +274,7 @@ class Delivery:
                 "review": cut.review,
                 "model": publication.model,
                 "image_sha256": cut.source.image_sha256,
+                "doubtful": self._doubt(cut, publication),
             },
             origin=publication.moved_from,
         )
@@ -307,9 +308,19 @@ class Delivery:
                     model=publication.model,
                     warnings=(*cut.warnings, *plan.warnings),
                     why="; ".join(cut.quality.reasons) if cut.review else "",
+                    doubtful=self._doubt(cut, publication),
                     seconds=cut.timings_ms.get("total", 0.0) / 1000,
                 ),
             )
+
+    def _is_doubtful(self, cut: Cut) -> bool:
+        return cut.review or cut.quality.score < self._folder.doubtful_below
+
+    def _doubt(self, cut: Cut, publication: Publication) -> str:
+        """Why a cutout that is published is doubtful; empty if it is not, or if a person has accepted it."""
+        if cut.review or publication.document is not None or not self._is_doubtful(cut):
+            return ""
+        return "; ".join((f"doubtful, score {cut.quality.score:.2f}", *cut.quality.reasons))
 
     def _prove_or_fail(self) -> None:
         """See that this machine may publish.
@@ -350,6 +361,7 @@ class Delivery:
         model: str,
         warnings: Sequence[str] = (),
         why: str = "",
+        doubtful: str = "",
         seconds: float = 0.0,
     ) -> None:
         self._waits.forget(job)
@@ -366,7 +378,8 @@ class Delivery:
             sha256=sha256,
             published=published,
             detail={"outputs": outputs, "warnings": list(warnings), "model": model}
-            | ({"why": why} if why else {})
+            | ({"why": why or doubtful} if why or doubtful else {})
+            | ({"doubtful": True} if doubtful else {})
             | ({"seconds": round(seconds, 3)} if seconds else {}),
             undisposed=disposable,
         )
@@ -388,8 +401,9 @@ class Delivery:
                 path=job.path,
                 state=state,
                 outputs=tuple(outputs),
-                why=why,
+                why=why or doubtful,
                 seconds=seconds,
+                doubtful=bool(doubtful),
             )
         )
 
@@ -445,6 +459,7 @@ class Delivery:
                     sha256=sha256,
                     published=recovery.standing,
                     model=model,
+                    doubtful=str(job.detail.get("doubtful", "")),
                 ),
             )
         else:

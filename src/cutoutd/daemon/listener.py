@@ -22,9 +22,10 @@ class Result:
         path: of the source, relative to the folder's input.
         state: where it ended.
         outputs: absolute paths of what was published for it.
-        why: for states other than DONE.
+        why: for states other than DONE, and for doubtful ones.
         record: of a failure, where it lies in the folder's output; empty if it could not be left yet.
         seconds: of work, where a worker did any.
+        doubtful: it is published, and may well be wrong.
     """
 
     job: int
@@ -35,6 +36,7 @@ class Result:
     why: str = ""
     record: str = ""
     seconds: float = 0.0
+    doubtful: bool = False
 
 
 class Listener(Protocol):

@@ -385,7 +385,7 @@ class Supervisor:
             one_by_one([self._results.popleft()], self._tell, self._not_told)
 
     def _tell(self, result: Result) -> None:
-        self.tally.add(result.state)
+        self.tally.add(result.state, doubtful=result.doubtful)
         self._heartbeat.ended(result.state)
         self._listener.result(result)
 

@@ -17,9 +17,11 @@ class Tally:
     review: int = 0
     failed: int = 0
     unchanged: int = 0
+    doubtful: int = 0
 
-    def add(self, state: JobState) -> None:
-        """Count one end."""
+    def add(self, state: JobState, *, doubtful: bool = False) -> None:
+        """Count one end; a doubtful one is done as well."""
+        self.doubtful += doubtful
         if state.value in self.__slots__:
             setattr(self, state.value, getattr(self, state.value) + 1)
 

@@ -50,6 +50,15 @@ class Reader:
         )
         return int(row["n"]) if row is not None else 0
 
+    def doubtful(self, folder: str) -> int:
+        """How many of a folder's published cutouts, by their newest version, may well be wrong."""
+        row = self._store.row(
+            "SELECT COUNT(*) AS n FROM job WHERE newest = 1 AND state = 'done' AND folder = ? "
+            "AND json_extract(detail, '$.doubtful') IS NOT NULL",
+            (folder,),
+        )
+        return int(row["n"]) if row is not None else 0
+
     def seconds(self, folder: str, limit: int) -> list[float]:
         """How long work on the last published pictures of a folder took, as far as that is known."""
         rows = self._store.rows(

@@ -45,6 +45,11 @@ def render(overview: Overview) -> str:
             ((one, float(one.settling)) for one in folders),
         ),
         (
+            "cutoutd_doubtful",
+            "Published cutouts that may well be wrong.",
+            ((one, float(one.doubtful)) for one in folders),
+        ),
+        (
             "cutoutd_done_today",
             "Cutouts since midnight.",
             ((one, float(one.done_today)) for one in folders),

@@ -47,6 +47,7 @@ class FolderView:
         name, input, output: as configured.
         watching, why, note, links, unreadable, settling, held_up: as the running daemon says; empty without one.
         states: how many sources are in each state.
+        doubtful: published, and may well be wrong.
         done_today: published since midnight.
         per_minute: published, over the last minutes.
         median_s: of work on one of the last pictures; None before the first.
@@ -65,6 +66,7 @@ class FolderView:
     settling: int
     held_up: Sequence[Mapping[str, str]]
     states: Mapping[JobState, int]
+    doubtful: int
     done_today: int
     per_minute: float
     median_s: float | None
@@ -163,6 +165,7 @@ def look(settings: Settings, store: Store | None, clock: Clock, room: Mapping[st
                 settling=said.get("settling", 0),
                 held_up=said.get("held_up", []),
                 states=counts.get(folder.name, {}),
+                doubtful=reader.doubtful(folder.name) if reader is not None else 0,
                 done_today=reader.done_since(folder.name, midnight) if reader is not None else 0,
                 per_minute=reader.done_since(folder.name, since) * 60 / RATE_WINDOW_S
                 if reader is not None

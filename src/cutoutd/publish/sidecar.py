@@ -83,6 +83,7 @@ class SidecarFacts:
         sandbox: layers that were active in the worker.
         attempts: how often the job was begun, this time included.
         accepted_us: UTC microseconds.
+        doubtful: it may well be wrong.
     """
 
     job: int
@@ -102,6 +103,7 @@ class SidecarFacts:
     accepted_us: int
     egress: Mapping[str, object] | None = None
     marker: str = ""
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,7 +175,11 @@ def compose(
         "runtime": asdict(facts.runtime),
         "egress": facts.egress,
         "sandbox": facts.sandbox,
-        "quality": {"score": round(facts.quality.score, 4), "reasons": facts.quality.reasons},
+        "quality": {
+            "score": round(facts.quality.score, 4),
+            "doubtful": facts.doubtful,
+            "reasons": facts.quality.reasons,
+        },
         "timings_ms": _timings(facts.timings_ms, publish_ms),
         "attempts": facts.attempts,
         "warnings": [*facts.warnings, *warnings],
@@ -198,10 +204,12 @@ def amend(
         warnings: in addition to those it has.
         published_us: UTC microseconds.
     """
-    before = document.get("warnings")
+    before, quality = document.get("warnings"), document.get("quality")
     return encode(
         {
             **document,
+            # A person has accepted them.
+            "quality": {**quality, "doubtful": False} if isinstance(quality, dict) else quality,
             "outputs": [_output_fields(path, result) for path, result in outputs],
             "warnings": [*(before if isinstance(before, list) else []), *warnings],
             "published_at": rfc3339(published_us),

@@ -22,6 +22,11 @@ class Hooks(Table):
     on_review: spelling.Command = Field(
         default=(), strict=False, description="When a cutout went to review; the sidecar's path is added."
     )
+    on_doubtful: spelling.Command = Field(
+        default=(),
+        strict=False,
+        description="When a published cutout is doubtful, beside on_done; the sidecar's path is added.",
+    )
     on_failed: spelling.Command = Field(
         default=(),
         strict=False,

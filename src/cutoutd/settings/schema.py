@@ -235,7 +235,7 @@ class Folder(_Table):
         default=0.5,
         ge=0,  # 0: never by the score
         le=1,
-        description="Quality score (0 to 1) of the local cutout below which the service cuts it again.",
+        description="Probability that the local cutout is right below which the service cuts it again.",
     )
     escalate_backlog_s: int = Field(
         default=0,
@@ -321,8 +321,12 @@ class Folder(_Table):
         default=Metadata.NO_LOCATION, strict=False, description="How much metadata a cutout keeps."
     )
     review_below: float = Field(
-        default=0.0, ge=0, le=1, description="Quality score (0 to 1) below which a cutout goes to review."
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Probability that it is right below which a cutout goes to review.",
     )
+    doubtful_below: float = Field(default=0.6, ge=0, le=1, description="Likewise, below which it is marked.")
     mode: spelling.ModeText = Field(
         default="",
         description="Permission bits of the files, octal; empty: what the directory gives, and no more than the original.",

@@ -36,7 +36,7 @@ img {{ max-width: 100%; max-height: 100%; display: block; }}
 figcaption {{ padding: .4rem .6rem; border-top: 1px solid var(--line); overflow-wrap: anywhere; }}
 figcaption span {{ color: var(--faint); }}
 .failed {{ color: var(--bad) !important; }}
-.review {{ color: var(--doubt) !important; }}
+.review, .doubtful {{ color: var(--doubt) !important; }}
 </style>
 </head>
 <body>
@@ -77,7 +77,7 @@ def render(title: str, subtitle: str, entries: Iterable[Entry]) -> Iterator[str]
 
 
 def _figure(entry: Entry) -> str:
-    kind = f' class="{entry.state}"' if entry.state in ("failed", "review") else ""
+    kind = f' class="{entry.state}"' if entry.state in ("failed", "review", "doubtful") else ""
     said = f"{entry.state}{f': {entry.note}' if entry.note else ''}"
     return (
         '<figure><div class="pair">'

@@ -1,0 +1,38 @@
+"""A configuration that was written for the older meaning of the score loads, and is told so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cutoutd.settings.schema import Folder, Settings
+from cutoutd.settings.scores import older_limits
+
+
+def words(**given: Any) -> list[tuple[str, str]]:  # noqa: ANN401 -- any key of a folder
+    """What is said of one folder."""
+    folder = Folder(name="shop", input=Path("/in"), output=Path("/out"), **given)
+    return list(older_limits(Settings(folder=(folder,))))
+
+
+@pytest.mark.parametrize("given", [{"review_below": 0.5}, {"escalate_below": 0.6}])
+def test_a_limit_without_the_newer_setting_is_told_to_mean_something_else(given: dict[str, float]) -> None:
+    """It loads all the same, and names the setting that ends the telling."""
+    ((name, word),) = words(**given)
+    assert name == "shop"
+    assert next(iter(given)) in word
+    assert "doubtful_below" in word
+
+
+@pytest.mark.parametrize("given", [{}, {"doubtful_below": 0.5}, {"review_below": 0.3, "doubtful_below": 0.6}])
+def test_a_newer_configuration_is_told_nothing(given: dict[str, float]) -> None:
+    """Defaults have the newer meaning."""
+    assert words(**given) == []
+
+
+def test_by_default_what_is_almost_surely_wrong_waits_and_what_is_doubtful_is_marked() -> None:
+    """Both are probabilities."""
+    folder = Folder(name="shop", input=Path("/in"), output=Path("/out"))
+    assert 0 < folder.review_below < folder.doubtful_below < 1
