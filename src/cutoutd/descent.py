@@ -60,7 +60,7 @@ def open_directory(
             here = below
             if boundary is not None and (number == len(parts) or not is_known_above):
                 boundary.check_directory(here, "/".join(parts[:number]))
-    except OSError:
+    except BaseException:  # a part with a zero byte is a ValueError
         os.close(here)
         raise
     return here

@@ -14,9 +14,9 @@ from cutoutd.daemon.escalation import Escalation
 from cutoutd.daemon.postroom import PostRoom
 from cutoutd.daemon.route import Plan
 from cutoutd.egress import Outcome, Reply
-from cutoutd.jobs import Failure
+from cutoutd.jobs import Failure, JobState
 from tests.integration.hall import Hall
-from tests.integration.parts import folder_in
+from tests.integration.parts import NAME, folder_in, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,3 +113,29 @@ def test_an_answer_in_the_same_tick_of_the_file_system_s_clock_is_not_missed(
     hidden.rename(post.places.inbox / f"{ids[1]}.json")
     os.utime(post.places.inbox, ns=(now_ns, now_ns))
     assert second in [job.id for job, _ in post.answers()]
+
+
+def test_a_reply_over_which_we_fail_keeps_no_other_from_being_taken(
+    hall: Hall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its job alone fails; it was the first one at every look."""
+    first, second = hall.accept("a.jpg", "b.jpg")
+    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    post.open()
+    for number in (first, second):
+        hall.journal.queue.upload(number, {"parcel": str(number) * 32})
+        egress.put(post.places.inbox, Reply(id=str(number) * 32, outcome=Outcome.WITHDRAWN, bytes=1))
+    escalation = Escalation(hall.journal, post, deque(), hall.clock, workers=1)
+    hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
+    folders = {NAME: cast("HotFolder", hot)}
+    escalation.begin(folders)
+
+    def note(_: object, parcel: str, __: str) -> None:
+        if parcel == str(first) * 32:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr("cutoutd.daemon.escalation.note_upload", note)
+    escalation.look(folders)
+    assert hall.job(second).state is JobState.QUEUED
+    until(lambda: hall.job(first).state is JobState.FAILED, "the failure")
+    assert not list(post.places.inbox.iterdir())

@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -297,3 +298,33 @@ def test_a_folder_is_let_go_of_when_the_journal_refuses_for_long(tmp_path: Path,
     assert not other.attend(os.fspath(folder.input), uuid).ours
     gate.journal_refuses(100.0 + LET_GO_S)
     assert other.attend(os.fspath(folder.input), uuid).ours
+
+
+def test_what_could_not_be_removed_beside_the_marker_goes_at_a_later_look(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """Also in a folder that is known and held already."""
+    folder = folder_in(tmp_path)
+    uuid = open_once(folder, journal)
+    gate = gate_of(folder, journal)
+    assert gate.check() is None
+    (folder.input / f"{marker.NAME}.{uuid}.new").touch()
+    gate.remember()
+    assert not list(folder.input.glob("*.new"))
+
+
+def test_a_folder_whose_marker_is_there_is_held_although_it_was_read_only_once(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """It was worked on without a hold for good."""
+    folder = folder_in(tmp_path)
+    uuid = open_once(folder, journal)
+    recalled = journal.folders.recall(NAME)
+    assert recalled is not None
+    journal.folders.remember(NAME, replace(recalled, aside=True))
+    gate = gate_of(folder, journal)
+    assert gate.check() is None
+    assert gate.note == ""
+    gate.remember()
+    assert journal.folders.recall(NAME) == recalled
+    assert marker.read(os.fspath(folder.input)) == uuid

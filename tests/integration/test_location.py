@@ -215,3 +215,17 @@ def test_many_folders_cost_little_time(tmp_path: Path) -> None:
     looks = [overlaps.look(folder) for folder in folders]
     assert not any(one.why for one in looks)
     assert all(len(one.boundary.ids) >= 29 for one in looks[1:])
+
+
+def test_nobody_gives_way_to_a_folder_that_was_taken_out(tmp_path: Path) -> None:
+    """Its watcher may be in the middle of a look when the configuration changes: it was known again for good."""
+    (tmp_path / "in").mkdir()
+    before = folder_in(tmp_path, name="before", input=str(tmp_path / "in"))
+    after = folder_in(tmp_path, name="after", input=str(tmp_path / "in"))
+    overlaps = Overlaps(tmp_path / "state", "run-1")
+    overlaps.configure([before])
+    assert not overlaps.look(before).why
+    overlaps.configure([after])
+    assert not overlaps.look(before).why
+    assert not overlaps.look(after).why
+    assert not overlaps.why_closed("before")

@@ -46,6 +46,15 @@ def test_a_refusal_leaves_nothing_behind(tmp_path: Path, call: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_removal_that_is_refused_costs_no_marker(tmp_path: Path) -> None:
+    """The folder was taken for a read-only one; what was not removed goes later."""
+    run = _create_under(tmp_path, "unlink,unlinkat:error=EACCES")
+    assert run.stdout.strip() == OURS
+    assert len(list(tmp_path.iterdir())) == 2
+    assert tidy(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
 @pytest.mark.parametrize(
     "call", ["fsync:signal=SIGKILL", "link,linkat:signal=SIGKILL", "unlink,unlinkat:signal=SIGKILL"]
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -13,13 +14,13 @@ from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.hotfolder import HotFolder
 from cutoutd.daemon.reload import Reloader
 from cutoutd.daemon.roster import Roster
-from cutoutd.errors import ConfigurationError
+from cutoutd.errors import ConfigurationError, JournalError
 from cutoutd.jobs import JobState, Version
 from cutoutd.models.shelf import Shelf
 from cutoutd.notify import ServiceManager
 from cutoutd.settings.schema import Folder, PoolSettings, Settings
 from tests.integration.hall import Hall, Watched
-from tests.integration.parts import JPEG, cut_of, provenance
+from tests.integration.parts import JPEG, cut_of, provenance, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
     from cutoutd.jobs import Cut, Job, Report, Task
     from tests.conftest import FakeClock
+
+
+class Parts(SimpleNamespace):
+    """A folder of parts that a test makes up."""
+
+    __hash__ = object.__hash__
 
 
 class Halls(Hall):
@@ -284,3 +291,48 @@ def test_reloads_that_follow_each_other_end_with_the_last(hall: Halls) -> None:
         lambda: hall.reload(hall.settings("a", "b", "c")),
         lambda: set(hall.roster.active) == {"a", "b", "c"} and hall.roster.is_settled,
     )
+
+
+def test_what_an_earlier_run_left_is_finished_although_the_journal_refuses_once(
+    hall: Halls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had been read before the refusal was forgotten until the next start."""
+    jobs = [hall.job(hall.drop("a", name)) for name in ("1.jpg", "2.jpg")]
+    repaired: list[int] = []
+    hot = cast(
+        "HotFolder",
+        Parts(
+            folder=SimpleNamespace(name="a"),
+            delivery=SimpleNamespace(repair=lambda job: repaired.append(job.id), sweep=lambda _: None),
+            intake=SimpleNamespace(is_identified=True, turns=1),
+        ),
+    )
+    answers: list[Job | JournalError] = [jobs[0], JournalError("full"), *jobs]
+
+    def publishing(_: int) -> Job:
+        if isinstance(answer := answers.pop(0), JournalError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(hall.journal.queue, "publishing", publishing)
+    hall.roster._unknown[hot] = jobs  # noqa: SLF001 -- as it is after the folder's first look
+    with pytest.raises(JournalError):
+        hall.roster.tend(())
+    hall.roster.tend(())
+    assert repaired == [job.id for job in jobs]
+
+
+def test_a_folder_that_begins_in_part_leaves_no_thread_behind(
+    hall: Halls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made anew at each try, and nobody would know the threads of the one before."""
+
+    def refuse(_: Watched) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Watched, "start", refuse)
+    hall.roster.change(hall.settings("a").folder)
+    hall.roster.tend(())
+    assert hall.roster.active == {}
+    (hot,) = hall.made
+    until(lambda: hot.delivery.has_ended, "the delivery's end")

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,6 @@ from tests.integration.namespaces import in_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 def _paths(root: Path, rules: Rules | None = None) -> list[str]:
@@ -206,3 +206,14 @@ def test_a_scan_costs_little(tmp_path: Path) -> None:
     began = time.process_time()
     assert len(_paths(tmp_path)) == 10_000
     assert time.process_time() - began < 1.0
+
+
+def test_a_path_that_cannot_be_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    """Records beside results may name anything."""
+    (tmp_path / "a").mkdir()
+    descriptors = Path("/dev/fd")
+    before = len(list(descriptors.iterdir()))
+    for _ in range(20):
+        with pytest.raises(ValueError, match="null"):
+            look(os.fspath(tmp_path), "a/\0/b.jpg")
+    assert len(list(descriptors.iterdir())) == before

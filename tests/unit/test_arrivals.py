@@ -568,6 +568,26 @@ def test_what_failed_unread_is_tried_again_when_it_is_replaced_by_its_like(place
     assert place.after(1) + place.after(SETTLE_S + 0.1) == 1
 
 
+def test_one_file_that_cannot_be_read_again_holds_nobody_up(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad sector: the whole folder stood by after each scan."""
+    path = place.put("bad.jpg")
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
+    done(place, hashlib.sha256(JPEG).hexdigest())
+    path.chmod(0o600)
+    place.put("good.jpg", age_s=60)
+
+    def broken(_: int, __: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rereading.os, "read", broken)  # type: ignore[attr-defined]
+        assert place.after(60) == 0
+    assert place.after(SETTLE_S + 0.1) == 1
+    assert place.accepted() == ["bad.jpg", "good.jpg"]
+
+
 def test_many_changed_files_are_read_at_a_bounded_rate(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backup that links every file, or `chmod -R`."""
     monkeypatch.setattr(rereading, "BURST_BYTES", 4 * len(JPEG))

@@ -340,3 +340,23 @@ def test_jobs_are_read_in_pages(journal: Journal) -> None:
     listed = [job.id for job in Reader(journal.store).jobs(folder="f", state=JobState.QUEUED)]
     assert listed == sorted(listed)
     assert len(listed) == 1203
+
+
+def test_a_folder_that_gets_another_name_disturbs_no_scan_of_others(journal: Journal) -> None:
+    """What that scan had come by already was taken for missing."""
+    journal.acceptance.accept("other", [version()])
+    journal.folders.remember("before", FolderMemory(input="/in", marker="m", device=7, aside=False))
+    journal.acceptance.begin_scan("other")
+    assert journal.acceptance.is_known("other", version())
+    journal.folders.relabel("before", "after")
+    assert journal.acceptance.unseen("other") == []
+
+
+def test_two_folders_of_one_name_and_marker_wait_under_names_of_their_own(journal: Journal) -> None:
+    """A copy, marker and all, that was called as the first one was."""
+    memory = FolderMemory(input="/in", marker="m" * 36, device=7, aside=False)
+    for _ in range(2):
+        journal.folders.remember("f", memory)
+        journal.folders.set_aside("f")
+    assert len(journal.folders.marked("m" * 36)) == 2
+    assert journal.folders.recall("f") is None

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.containment import one_by_one, report, unforeseen
 from cutoutd.daemon.copies import CopyError
 from cutoutd.daemon.listener import Result
 from cutoutd.daemon.route import Hosted, Plan, Way, egress_of, wants_better, way_of
 from cutoutd.egress import Outcome
+from cutoutd.failure import failure_of
 from cutoutd.jobs import Failure, JobState, Received
 from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.uploads import note_upload
@@ -193,13 +195,33 @@ class Escalation:
                 self._log.warning("upload.closed", why=self._closed)
             else:
                 self._log.info("upload.open")
-        for job, reply in self._post.answers():
-            self._answer(job, reply, folders)
-            self._post.taken(reply.id)
-            if reply.outcome is not Outcome.OK:
-                self._post.throw_away(reply)
-            self._asked_s.pop(job.id, None)
+        one_by_one(
+            self._post.answers(),
+            lambda answer: self._take_answer(*answer, folders),
+            lambda answer, error: self._pass_over(*answer, folders, error),
+        )
         self._give_up_waiting(folders, self._clock.monotonic_s())
+
+    def _take_answer(self, job: Job, reply: Reply, folders: Mapping[str, HotFolder]) -> None:
+        self._answer(job, reply, folders)
+        self._is_answered(job, reply, is_needed=reply.outcome is Outcome.OK)
+
+    def _pass_over(self, job: Job, reply: Reply, folders: Mapping[str, HotFolder], error: Exception) -> None:
+        """A reply over which we fail must not keep the others from being taken: its job fails."""
+        report(self._log, error, over="a reply", job=job.id, folder=job.folder, path=job.path)
+        hot = folders.get(job.folder)
+        if hot is None:
+            self._journal.queue.plan(job.id, {})
+        else:
+            hot.delivery.explain(job, failure_of(unforeseen(error)))
+        self._is_answered(job, reply, is_needed=False)
+
+    def _is_answered(self, job: Job, reply: Reply, *, is_needed: bool) -> None:
+        assert self._post is not None  # noqa: S101 -- the answer came through it
+        self._post.taken(reply.id)
+        if not is_needed:
+            self._post.throw_away(reply)
+        self._asked_s.pop(job.id, None)
 
     def _answer(self, job: Job, reply: Reply, folders: Mapping[str, HotFolder]) -> None:
         if reply.bytes and not reply.repeated:

@@ -84,6 +84,7 @@ class Gate:
         self._configured = configured
         self._recalled = memory.recall(folder.name)
         self._is_identified = False
+        self._is_tidy = False
         self.is_first_start = self._recalled is None
         self.first_run_us = memory.first_run_us(folder.name) if self.is_first_start else None
         self._seen: FolderMemory | None = None
@@ -218,9 +219,11 @@ class Gate:
         verdict = marker.verdict(remembered, found)
         if verdict.action in (marker.Action.STAND_BY, marker.Action.REFUSE):
             return Watching.STANDING_BY, verdict.reason
-        name, aside = found.uuid or remembered.uuid or str(uuid.uuid4()), remembered.aside
+        name = found.uuid or remembered.uuid or str(uuid.uuid4())
+        aside = remembered.aside and found.uuid is None
         if verdict.action is marker.Action.CREATE:
             try:
+                self._is_tidy = False
                 name = marker.create(root, name)
                 aside = False
             except OSError as error:
@@ -236,8 +239,8 @@ class Gate:
         if self._seen is not None and self._seen != self._recalled:
             self._memory.remember(self._folder.name, self._seen)
             self._recalled = self._seen
-        if self.is_first_start and self._seen is not None and not self._seen.aside:
-            marker.tidy(self._seen.input)
+        if not self._is_tidy and self._seen is not None and not self._seen.aside:
+            self._is_tidy = marker.tidy(self._seen.input)
         self.is_first_start = False
         self._tenancy.settle()
 

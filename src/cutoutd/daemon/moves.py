@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from cutoutd.errnos import NO_WAY
 from cutoutd.errors import CutoutdError
 from cutoutd.intake.scan import look
 from cutoutd.jobs import Cut
@@ -21,6 +22,7 @@ from cutoutd.publish.naming import claim_key, forms
 from cutoutd.publish.plan import Publication
 from cutoutd.publish.reviews import NotAcceptableError
 from cutoutd.settings.choices import Moves
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,24 +141,35 @@ class MovedPictures:
         if origin is None:
             return
         given = {claim_key(path): path for path in self._journal.moves.given(job)}
-        shown = [
-            one
-            for one in self._journal.names.earlier(job.folder, origin.path, origin.generation)
-            if not one.review and not self._is_one(one.path, given.get(claim_key(one.path)))
-        ]
+        earlier = self._journal.names.earlier(job.folder, origin.path, origin.generation)
         try:
+            shown = [
+                one
+                for one in earlier
+                if not one.review and not self._is_one(one.path, given.get(claim_key(one.path)))
+            ]
             self._files.clear(origin.path, shown)
         except CutoutdError as error:
             # As with a failure's record: that it is published cannot be undone by a full disk.
             self._log.warning("move.not-cleared", job=job.id, path=origin.path, why=str(error))
 
     def _is_one(self, before: str, after: str | None) -> bool:
-        """Whether a result's earlier and later name are one, as where capitals and small letters are the same."""
+        """Whether a result's earlier and later name are one, as where capitals and small letters are the same.
+
+        Raises:
+            StorageError: the output cannot be read.
+        """
         if after is None or before == after:
             return after is not None
-        output = self._folder.output
-        names = {path.name for path in (output / before).parent.iterdir()}
-        return before.rpartition("/")[2] not in names
+        directory, _, name = before.rpartition("/")
+        with storage_faults(self._folder.output):
+            try:
+                directories, others = Tree(self._folder.output).list(directory)
+            except OSError as error:
+                if error.errno in NO_WAY and self._folder.output.is_dir():
+                    return False  # its directory is gone, and the name with it
+                raise
+        return name not in (*directories, *others)
 
 
 def _at(job: Job, sha256: str, document: dict[str, Any], marker: str) -> dict[str, Any]:

@@ -75,6 +75,7 @@ class Overlaps:
         self._sign = f"{STAGING_NAME}/{run}" if run else ""
         self._tell = tell
         self._lock = threading.Lock()
+        self._is_configured = False
         self._folders: dict[str, Folder] = {}
         self._own: dict[str, _Places] = {}  # as each folder's own thread found them
         self._seen: dict[str, _Places] = {}  # as others did, without touching any share
@@ -84,6 +85,7 @@ class Overlaps:
     def configure(self, folders: Iterable[Folder]) -> None:
         """These are all folders from now on, in the order of the configuration."""
         with self._lock:
+            self._is_configured = True
             self._folders = {folder.name: folder for folder in folders}
             for known in (self._own, self._seen):
                 for name in [name for name, one in known.items() if self._folders.get(name) != one.folder]:
@@ -109,7 +111,11 @@ class Overlaps:
         own = self._locate(folder, mounts, reachable=None)
         reachable = frozenset(share for one in own.locations.values() for share in one.shares)
         with self._lock:
-            self._folders.setdefault(folder.name, folder)
+            if not self._is_configured:
+                self._folders[folder.name] = folder
+            if self._folders.get(folder.name) != folder:
+                # It is leaving: it takes nothing more, and nobody has to give way to it.
+                return Look(why="", boundary=self.boundary(folder.name))
             self._own[folder.name] = own
             folders = list(self._folders.values())
         # Of a folder that could send pictures away nothing is taken by what was seen a moment ago.

@@ -6,7 +6,6 @@ modification time. Only other bytes are cut. Owned by the folder's watcher threa
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 from typing import TYPE_CHECKING, Final
@@ -94,6 +93,7 @@ class Rereading:
             Paths at which other bytes lie, to be looked at again.
 
         Raises:
+            OSError: the folder cannot be read.
             StorageError: the journal cannot be written.
         """
         now_s = self._clock.monotonic_s()
@@ -129,7 +129,11 @@ class Rereading:
         return sha256 not in (None, read.sha256)
 
     def _sha256(self, version: Version) -> str | None:
-        """Of the file as it is now; None if it is not, or not any more, what was seen."""
+        """Of the file as it is now; None if it cannot be read, or is not, or not any more, what was seen.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
         digest = hashlib.sha256()
         try:
             with parent_of(self._root, version.path, self._boundary()) as (directory, name):
@@ -143,10 +147,9 @@ class Rereading:
                     return None
             finally:
                 os.close(descriptor)
-        except OSError as error:
-            if error.errno in (errno.EIO, errno.ESTALE):
-                raise
-            return None
+        except OSError:
+            os.stat(self._root)  # noqa: PTH116 -- if it is the whole folder that cannot be read, that is another matter
+            return None  # as far as is known it is what it was; the next scan has it tried again
         return digest.hexdigest() if seen.stamp == version.stamp else None
 
 

@@ -207,13 +207,16 @@ class Roster:
 
     def _take_up(self, folder: HotFolder) -> None:
         """Have finished what earlier runs left; not before it was looked at: another machine may have it by now."""
-        undisposed = self._journal.queue.undisposed(folder.folder.name)
-        decided = self._journal.decisions.pending(folder.folder.name)
-        for job in self._unknown.pop(folder):
-            # Read again: its folder may have had another name when this one began.
-            job_now = self._journal.queue.publishing(job.id)
-            if job_now is not None and job_now.folder == folder.folder.name:
-                folder.delivery.repair(job_now)
+        name = folder.folder.name
+        undisposed = self._journal.queue.undisposed(name)
+        decided = self._journal.decisions.pending(name)
+        # Read again: its folder may have had another name when this one began.
+        unfinished = [self._journal.queue.publishing(job.id) for job in self._unknown[folder]]
+        # Only now, since the journal may refuse at any of these, and then all is read again.
+        del self._unknown[folder]
+        for job in unfinished:
+            if job is not None and job.folder == name:
+                folder.delivery.repair(job)
         folder.delivery.sweep(self._dead)
         for job in undisposed:
             folder.delivery.dispose(job)
@@ -255,7 +258,11 @@ class Roster:
 
     def _start(self, settings: Folder) -> HotFolder:
         folder = self._make(settings)
-        folder.start()
+        try:
+            folder.start()
+        except BaseException:
+            folder.stop()  # those of its threads that have begun: nobody else knows of them
+            raise
         return folder
 
     def _has_left(self, folder: HotFolder) -> bool:

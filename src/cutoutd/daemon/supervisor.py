@@ -353,6 +353,7 @@ class Supervisor:
             report(self._log, error, over="a job", job=job.id, folder=job.folder, path=job.path)
             self._verdicts.give_up(job, folder, failure_of(unforeseen(error)))
             self._in_hand.pop(job.id, None)
+            self._guard.run("its parcels", partial(self._escalation.over, job), None)
 
     def _claim(self, job: Job) -> None:
         """Write down who has it; where that is refused, nobody knows whether it was written."""

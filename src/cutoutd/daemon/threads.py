@@ -33,10 +33,19 @@ class SupervisedThread:
         self.failure: BaseException | None = None
 
     def start(self) -> None:
-        """Begin, also after a death."""
-        self.failure = None
-        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-        self._thread.start()
+        """Begin, also after a death.
+
+        Raises:
+            RuntimeError: the system has no more threads; why it died before still stands.
+        """
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        before, self.failure = self.failure, None
+        try:
+            thread.start()
+        except BaseException:
+            self.failure = before
+            raise
+        self._thread = thread
 
     def join(self, timeout_s: float) -> None:
         """Wait for the thread's end, but not for long; one that was never started has ended."""

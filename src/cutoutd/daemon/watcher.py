@@ -372,6 +372,8 @@ class Watcher:
             if (closed := self._gate.look_around()) is not None:  # a scan may take minutes
                 self._close(*closed)
                 return False
+        if self._stopping:
+            return True  # the configuration may have another folder here by now; the next start takes what is left
         accepted = arrivals.accept_the_quiet()
         if accepted:
             self._listener.accepted(accepted)

@@ -217,15 +217,23 @@ def inscribe(directory: int, root: str, uuid: str, owner: Owner) -> None:
         _replace(directory, owner.run, said, name=_take_name)
 
 
-def tidy(root: str) -> None:
-    """Remove what a crash within the above may have left; to be called once when a folder is found healthy.
+def tidy(root: str) -> bool:
+    """Remove what a crash or a refusal within the above may have left.
+
+    Returns:
+        Whether nothing is left; else it is to be called again.
 
     Raises:
-        OSError: the root cannot be listed, or written to although there is something to remove.
+        OSError: the root cannot be listed.
     """
+    is_tidy = True
     for path in Path(root).iterdir():
         if is_draft(path.name):
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:
+                is_tidy = False  # it harms nobody
+    return is_tidy
 
 
 def is_draft(name: str) -> bool:
@@ -306,7 +314,7 @@ def _replace(directory: int, mark: str, said: bytes, *, name: Callable[[int, str
         write_new(directory, new, said)
         name(directory, new)
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # it harms nobody, and `tidy` removes it at the next look
             os.unlink(new, dir_fd=directory)
     _sync(directory)
 

@@ -262,10 +262,12 @@ class Acceptance:
             if one is not None and (one.size, one.mtime_ns) == (version.size, version.mtime_ns):
                 one.is_open = True
 
-    def reread(self) -> None:
-        """Folders have other names: what is held in memory is read anew when it is asked for."""
+    def reread(self, folders: Iterable[str]) -> None:
+        """These names are other folders' now: what is held in memory of them is read anew when it is asked for."""
+        # Of no other folder, since a scan of it may be under way, which would then find all sources missing.
         with self._lock:
-            self._newest.clear()
+            for folder in folders:
+                self._newest.pop(folder, None)
 
     def vacate(self, folder: str, path: str) -> None:
         """The picture of a path lies elsewhere now; should it come back, it is accepted again."""

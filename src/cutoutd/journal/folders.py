@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from cutoutd.clock import Clock
     from cutoutd.journal.store import Store
@@ -54,10 +54,12 @@ class Folders:
     Args:
         store: the journal's file.
         clock: for the time of a first run.
-        renamed: called when folders are known under other names.
+        renamed: called with the names that folders have got or lost.
     """
 
-    def __init__(self, store: Store, clock: Clock, renamed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, renamed: Callable[[Iterable[str]], None] = lambda _: None
+    ) -> None:
         self._store = store
         self._clock = clock
         self._renamed = renamed
@@ -129,27 +131,31 @@ class Folders:
         configuration is queued again.
         """
         with self._store.transaction():
-            self._set_aside_within(after)
+            waits_as = self._set_aside_within(after)
             self._rename_within(before, after)
             self._store.write(
                 "UPDATE job SET state = 'queued' WHERE folder = ? AND state = 'parked'", (after,)
             )
-        self._renamed()
+        self._renamed((before, after, waits_as))
 
     def set_aside(self, name: str) -> None:
         """A name is another folder's now: what is known of the one that had it waits under a name of its own."""
         with self._store.transaction():
-            self._set_aside_within(name)
-        self._renamed()
+            waits_as = self._set_aside_within(name)
+        self._renamed((name, waits_as))
 
-    def _set_aside_within(self, name: str) -> None:
+    def _set_aside_within(self, name: str) -> str:
+        """Give a folder a name that no other has; returns it."""
         memory = self.recall(name)
         marker = memory.marker if memory is not None else str(uuid.uuid4())
         aside = f"{name}~{marker[:_DIGITS]}"
+        while self.recall(aside) is not None:  # a copy, marker and all, that had the same name
+            aside = f"{name}~{uuid.uuid4().hex[:_DIGITS]}"
         self._rename_within(name, aside)
         self._store.write(
             "UPDATE job SET state = 'parked' WHERE folder = ? AND state IN ('queued', 'retry')", (aside,)
         )
+        return aside
 
     def _rename_within(self, before: str, after: str) -> None:
         for table, column in _TABLES.items():

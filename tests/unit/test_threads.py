@@ -1,0 +1,62 @@
+"""Threads of a folder that die, and are started again."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.containment import LONGEST_PAUSE_S
+from cutoutd.daemon.revival import Revival
+from cutoutd.daemon.threads import SupervisedThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def no_more(_: threading.Thread) -> None:
+    """What Python says where the system has no more threads."""
+    raise RuntimeError("can't start new thread")
+
+
+def dead() -> tuple[SupervisedThread, Callable[[], bool]]:
+    """A thread that has died, and whether its body was run again since."""
+    lives = threading.Event()
+
+    def body() -> None:
+        if lives.is_set():
+            again.set()
+            return
+        lives.set()
+        raise ZeroDivisionError
+
+    again = threading.Event()
+    thread = SupervisedThread("t", body, lambda: None)
+    thread.start()
+    thread.join(20)
+    return thread, lambda: again.wait(20)
+
+
+def test_a_thread_that_could_not_be_started_again_is_dead_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else nobody would try a second time."""
+    thread, _ = dead()
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    with pytest.raises(RuntimeError, match="new thread"):
+        thread.start()
+    assert isinstance(thread.failure, ZeroDivisionError)
+    assert thread.has_ended
+
+
+def test_a_part_is_started_once_the_system_has_threads_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder stood by for good."""
+    thread, was_run_again = dead()
+    revival = Revival("f", {"watcher": thread})
+    assert not revival.look(0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        assert not revival.look(LONGEST_PAUSE_S)
+        assert revival.why
+    assert revival.look(3 * LONGEST_PAUSE_S)
+    assert not revival.why
+    assert was_run_again()
