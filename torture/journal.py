@@ -135,9 +135,12 @@ def start(root: Path) -> Figures:
     with journal.store.transaction():
         write = journal.store.write
         write("UPDATE job SET state = 'done', finished_us = accepted_us, sha256 = hex(randomblob(32))")
-        write("INSERT INTO published SELECT folder, path, sha256 FROM job")
-        write("INSERT INTO output SELECT folder, path, 0, 0, path, sha256 FROM job")
-        write("INSERT INTO name SELECT path, folder, path FROM job")
+        write("INSERT INTO published (folder, path, sha256) SELECT folder, path, sha256 FROM job")
+        write(
+            "INSERT INTO output (folder, path, rendition, review, target, sha256) "
+            "SELECT folder, path, 0, 0, path, sha256 FROM job"
+        )
+        write("INSERT INTO name (key, folder, path) SELECT path, folder, path FROM job")
     journal.close()
     begun_s = time.monotonic()
     running = place.start()

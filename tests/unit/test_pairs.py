@@ -45,6 +45,8 @@ class Shoot:
     old_is_quiet: bool = False
     clock: FakeClock = field(default_factory=FakeClock)
     written: int = 0
+    removed: dict[str, int] = field(default_factory=dict)
+    came: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.journal = Journal(None, run="r", clock=self.clock)
@@ -84,12 +86,22 @@ class Shoot:
         path.write_bytes(content + b"." * self.written)
         then_ns = self.clock.now_us() * 1000 + self.written
         os.utime(path, ns=(then_ns, then_ns))
+        self.came[name] = self.clock.now_us()
         self.arrivals.look([name])
 
     def remove(self, name: str) -> None:
         """A file is taken away."""
+        if (self.root / name).exists():
+            self.removed[name] = self.clock.now_us()
         (self.root / name).unlink(missing_ok=True)
         self.arrivals.look([name])
+
+    def put_away(self, name: str) -> None:
+        """Its original is removed by us, once it is cut."""
+        (job,) = [one for one in Reader(self.journal.store).jobs() if one.path == name][-1:]
+        assert job.state is JobState.DONE
+        (self.root / name).unlink()
+        self.journal.removed_original(job)
 
     def wait(self, seconds: float) -> None:
         """Time passes, in looks of half a second."""
@@ -340,6 +352,88 @@ def test_a_jpeg_that_was_moved_away_once_cut_still_stands_for_its_shot(shoot: Sh
     assert shoot.states == {"a.NEF": "skipped"}
 
 
+@pytest.mark.parametrize(("mode", "first", "second"), [("jpeg", "JPG", "NEF"), ("raw", "NEF", "JPG")])
+@pytest.mark.parametrize("how", ["put away", "taken away", "taken away while no daemon runs"])
+def test_another_shot_under_a_number_that_was_used_before_is_cut(
+    tmp_path: Path, mode: str, first: str, second: str, how: str
+) -> None:
+    """Whatever it is recorded as: the first one is not there any more, and is no recording of this shot."""
+    shoot = shoot_of(tmp_path, RawPairs(mode))
+    shoot.put(f"a.{first}")
+    shoot.finish()
+    match how:
+        case "put away":
+            shoot.put_away(f"a.{first}")
+        case "taken away":
+            shoot.remove(f"a.{first}")
+        case _:
+            (shoot.root / f"a.{first}").unlink()
+            shoot.restart()
+            (shoot.root / f"a.{second}").write_bytes(RAW)
+            shoot.arrivals.scan()
+    shoot.wait(20)
+    if how != "taken away while no daemon runs":
+        shoot.put(f"a.{second}")
+    shoot.finish()
+    assert shoot.cut() == {f"a.{first}", f"a.{second}"}
+    assert shoot.states[f"a.{second}"] == "done"
+
+
+def test_the_late_half_of_a_shot_is_left_out_although_the_other_is_put_away_by_then(shoot: Shoot) -> None:
+    """Its copying had begun before: it was seen, and is written for longer than the other's cut takes."""
+    shoot.put("a.NEF")
+    shoot.put("a.JPG")
+    for _ in range(6):
+        shoot.wait(0.5)
+        shoot.put("a.NEF")
+    shoot.finish()
+    shoot.put("b.NEF")
+    shoot.put("b.JPG")
+    shoot.wait(0.5)
+    shoot.put("b.NEF")
+    shoot.wait(0.5)
+    shoot.work()
+    shoot.put_away("b.JPG")
+    shoot.put("b.NEF")
+    shoot.finish()
+    assert shoot.cut() == {"a.JPG", "b.JPG"}
+    assert shoot.states["b.NEF"] == "skipped"
+
+
+def test_a_pair_under_a_number_that_was_used_before_is_a_pair(shoot: Shoot) -> None:
+    """The raw file waits for its own JPEG, and takes its place if that is broken."""
+    for content in (None, None, BAD):
+        shoot.put("a.NEF")
+        shoot.wait(2)
+        shoot.put("a.JPG", content)
+        shoot.finish()
+        if content is None:
+            assert shoot.states == {"a.JPG": "done", "a.NEF": "skipped"}
+            shoot.put_away("a.JPG")
+            shoot.remove("a.NEF")
+            shoot.wait(20)
+    assert shoot.states == {"a.JPG": "failed", "a.NEF": "done"}
+
+
+def test_a_raw_file_whose_time_is_coarse_is_left_out_once_and_for_all(shoot: Shoot) -> None:
+    """It is looked at again, and is the same file; its JPEG is put away meanwhile."""
+    shoot.put("a.JPG")
+    shoot.put("a.NEF")
+    shoot.wait(0.5)
+    second_ns = -(-shoot.clock.now_us() // 1_000_000) * 1_000_000_000
+    shoot.clock.advance(second_ns / 1e9 - shoot.clock.now_us() / 1e6)
+    os.utime(shoot.root / "a.NEF", ns=(second_ns, second_ns))
+    shoot.arrivals.look(["a.NEF"])
+    for _ in range(3):
+        shoot.clock.advance(0.5)
+        shoot.arrivals.accept_the_quiet()
+        shoot.work()
+    assert shoot.states == {"a.JPG": "done", "a.NEF": "skipped"}
+    shoot.put_away("a.JPG")
+    shoot.finish()
+    assert shoot.states == {"a.JPG": "done", "a.NEF": "skipped"}
+
+
 def test_with_once_old_files_need_no_wait(tmp_path: Path) -> None:
     """Both halves of a pair are there at the first look."""
     shoot = Shoot(tmp_path, old_is_quiet=True)
@@ -392,13 +486,16 @@ def test_whatever_happens_one_recording_of_a_shot_is_cut_and_no_shot_is_lost(
             carry_out(shoot, step)
         shoot.finish()
         for directory in ("", "s/"):
-            kinds = {
-                recording(path) for path in shoot.cut() if path.rpartition("/")[0] == directory.rstrip("/")
-            }
-            assert len(kinds) <= 1, shoot.states
-            there = [
-                path for path in (shoot.root / directory).glob("a.*") if not path.read_bytes().startswith(BAD)
-            ]
-            assert kinds or not there, shoot.states
+            cut = {path for path in shoot.cut() if path.rpartition("/")[0] == directory.rstrip("/")}
+            if cut.isdisjoint(shoot.removed):  # else what came later is another shot
+                assert len({recording(path) for path in cut}) <= 1, shoot.states
+            for path in (shoot.root / directory).glob("a.*"):
+                name = directory + path.name
+                if not path.read_bytes().startswith(BAD) and shoot.states[name] != "done":
+                    others = {one for one in cut if recording(one) is not recording(name)}
+                    assert any(
+                        (shoot.root / one).exists() or shoot.removed[one] >= shoot.came[name]
+                        for one in others
+                    ), shoot.states
         assert shoot.arrivals.settling == 0
         shoot.journal.close()

@@ -14,8 +14,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from cutoutd.containment import is_expected, report, unforeseen
+from cutoutd.containment import is_expected, unforeseen
 from cutoutd.daemon.absences import Absences
+from cutoutd.daemon.holdups import HoldUps
 from cutoutd.daemon.pairing import Cut, LeaveOut, Pairing, Wait
 from cutoutd.daemon.rereading import Rereading
 from cutoutd.daemon.standing import HeldUp
@@ -91,10 +92,10 @@ class Arrivals:
         self._passed_over = passed_over
         self._log = get(folder=folder)
         self._tracker = SettleTracker(settle_s)
+        self._opened_us = clock.now_us()
+        self._first_scan_over_s: float | None = None
         self._no_pictures: dict[str, tuple[int, int]] = {}
-        self._unreadable: dict[str, str] = {}
-        self._faults: dict[str, str] = {}
-        self._waits_for: dict[str, str] = {}
+        self._hold_ups = HoldUps(folder)
         self._absences = Absences(folder, rules=rules, acceptance=acceptance, clock=clock)
         self._has_stamps = has_stamps
         self._rereading = Rereading(folder, root=root, acceptance=acceptance, clock=clock, boundary=boundary)
@@ -121,16 +122,11 @@ class Arrivals:
         pair_patience_s = patience_s + self._pairing.wait_s
         waiting = self._tracker.waiting(self._clock.monotonic_s(), limit)
         return tuple(
-            HeldUp(path=file.path, why=self._why_waiting(file.path))
+            HeldUp(path=file.path, why=self._hold_ups.why(file.path))
             for file in waiting
             if file.held
             or file.waited_s > (pair_patience_s if self._pairing.may_wait(file.path) else patience_s)
         )
-
-    def _why_waiting(self, path: str) -> str:
-        if (partner := self._waits_for.get(path)) is not None:
-            return f"waits for the {partner.rpartition('.')[2]} of the same shot"
-        return self._faults.get(path) or self._unreadable.get(path, "still being written")
 
     def scan(self) -> None:
         """Look at everything.
@@ -139,7 +135,7 @@ class Arrivals:
             OSError: the folder cannot be read.
         """
         no_pictures, self._no_pictures = self._no_pictures, {}
-        self._faults = {path: why for path, why in self._faults.items() if path in self._tracker}
+        self._hold_ups.keep(self._tracker.__contains__)
         self._acceptance.begin_scan(self._folder)
         scan = Scan(self._root, self._rules, self._boundary())
         for seen in self._through(scan):
@@ -149,6 +145,8 @@ class Arrivals:
             else:
                 self._over_one(seen.path, partial(self._observe, seen))
         self._absences.scanned(scan)
+        if self._first_scan_over_s is None:
+            self._first_scan_over_s = self._clock.monotonic_s()
 
     def skip_all(self, before_us: int | None = None) -> None:
         """Write down what is there, and not known, as not to be cut.
@@ -210,7 +208,9 @@ class Arrivals:
             for path in due:
                 if not self._pairing.may_wait(path):
                     alone.append(path)
-                elif not self._pairing.waits(path, self._tracker.quiet_s(path, self._clock.monotonic_s())):
+                elif not self._pairing.waits(
+                    path, self._tracker.quiet_s(path, self._clock.monotonic_s()), self._came_us(path)
+                ):
                     others.append(path)
             accepted += self._accept(alone) + self._accept(others)
         return accepted
@@ -221,8 +221,8 @@ class Arrivals:
         left_out: list[tuple[Version, str]] = []
         for path in due:
             version = self._over_one(path, partial(self._settled_or_held_up, path))
-            self._waits_for.pop(path, None)
-            decided = self._over_one(path, partial(self._decided, path)) if version is not None else None
+            self._hold_ups.waits_for(path, None)
+            decided = self._over_one(path, partial(self._decided, version)) if version is not None else None
             match decided, version:
                 case Cut(), Version() as taken:
                     cut.append(taken)
@@ -239,7 +239,7 @@ class Arrivals:
             self._log.debug("files.left-out", count=len(done))
         for version in (*cut, *done):
             self._tracker.forget(version.path)
-            self._faults.pop(version.path, None)
+            self._hold_ups.taken(version.path)
         return len(cut)
 
     def _accept_all(self, versions: list[Version]) -> list[Version]:
@@ -268,25 +268,36 @@ class Arrivals:
         except Exception as error:
             if is_expected(error) or isinstance(error, OSError):
                 raise
-            why = unforeseen(error).cause
-            if self._faults.get(path) != why:
-                report(self._log, error, over="a file", path=path)
-                self._faults[path] = why
+            self._hold_ups.faulted(path, error, unforeseen(error))
             now_s = self._clock.monotonic_s()
             self._tracker.observe(path, 0, 0, now_s)
             self._tracker.hold(path, now_s)
             return None
 
-    def _decided(self, path: str) -> Cut | LeaveOut | Wait | None:
+    def _decided(self, version: Version) -> Cut | LeaveOut | Wait | None:
         """What becomes of a settled file by its pair; None if it cannot be told now."""
+        path = version.path
+        # One that is looked at again, as its time was too coarse to be trusted, is what it was.
+        came_us = 0 if self._acceptance.was_seen(self._folder, version) else self._came_us(path)
         try:
-            decision = self._pairing.decide(path)
+            decision = self._pairing.decide(path, came_us)
         except OSError as error:
             self._hold_up(path, error)
             return None
         if isinstance(decision, Wait):
-            self._waits_for[path] = decision.partner
+            self._hold_ups.waits_for(path, decision.partner)
         return decision
+
+    def _came_us(self, path: str) -> int:
+        """When a file that is waited for was seen first, UTC microseconds.
+
+        What the first scan finds lay there when the folder was opened, for how long nobody knows.
+        """
+        now_s = self._clock.monotonic_s()
+        since_s = self._tracker.since_s(path, now_s)
+        if self._first_scan_over_s is None or since_s <= self._first_scan_over_s:
+            return self._opened_us
+        return self._clock.now_us() - int((now_s - since_s) * 1_000_000)
 
     def _walk(self) -> Iterable[Seen]:
         return self._through(Scan(self._root, self._rules, self._boundary()))
@@ -340,15 +351,12 @@ class Arrivals:
         except OSError as error:
             self._hold_up(path, error)
             return None
-        self._unreadable.pop(path, None)
+        self._hold_ups.readable(path)
         return version
 
     def _hold_up(self, path: str, error: OSError) -> None:
         Path(self._root).stat()  # if it is the whole folder that cannot be read, that is another matter
-        why = f"cannot be read: {error.strerror}"
-        if self._unreadable.get(path) != why:
-            self._log.warning("file.unreadable", path=path, why=why)
-            self._unreadable[path] = why
+        self._hold_ups.unreadable(path, error)
         self._tracker.hold(path, self._clock.monotonic_s())
 
     def _settled(self, path: str) -> Version | None:

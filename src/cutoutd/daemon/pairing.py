@@ -4,7 +4,8 @@
     the other one      waits for the wanted one, and is cut only if that does not come
 
 What was taken once decides, so that nothing is cut again when a partner comes later. Should the one that was taken
-vanish or fail, the journal has the other one cut (`cutoutd.journal.queue`). Owned by the folder's watcher thread. It
+vanish or fail, the journal has the other one cut (`cutoutd.journal.queue`). Once it was cut and is not there any more,
+what comes under its number is of another shot: cameras count from the beginning again. Owned by the folder's watcher thread. It
 must not write anything down.
 """
 
@@ -19,7 +20,8 @@ from cutoutd.settings.choices import RawPairs
 
 if TYPE_CHECKING:
     from cutoutd.intake.rules import Rules
-    from cutoutd.journal.acceptance import Acceptance, Recorded
+    from cutoutd.journal.acceptance import Acceptance
+    from cutoutd.journal.recordings import Recorded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,17 +69,18 @@ class Pairing:
         """Whether it is the other recording of a shot, or could be."""
         return self._wanted is not None and recording(path) not in (None, self._wanted)
 
-    def waits(self, path: str, quiet_s: float) -> bool:
+    def waits(self, path: str, quiet_s: float, came_us: int) -> bool:
         """Whether it is too early to look at a file again: its partner was not taken, and may still come."""
         if not self.may_wait(path) or quiet_s >= self.wait_s:
             return False
-        return not _of_other_kind(self._recordings(path), recording(path))
+        return not _others(self._recordings(path), recording(path), came_us)
 
-    def decide(self, path: str) -> Cut | LeaveOut | Wait:
+    def decide(self, path: str, came_us: int) -> Cut | LeaveOut | Wait:
         """What becomes of a file that has settled, and has waited if it had to.
 
         Args:
             path: relative to the input.
+            came_us: when it was seen first, UTC microseconds.
 
         Raises:
             OSError: whether its partner is there cannot be told now.
@@ -88,7 +91,7 @@ class Pairing:
         found = self._recordings(path)
         if any(one.path == path and one.stands and not one.left_out for one in found):
             return Cut()  # an earlier version of it is the one that was taken
-        found = _of_other_kind(found, kind)
+        found = _others(found, kind, came_us)
         for one in found:
             if one.stands and not (one.left_out and kind is self._wanted):
                 return LeaveOut(partner=one.path)
@@ -108,5 +111,10 @@ class Pairing:
         return self._acceptance.recordings(self._folder, path)
 
 
-def _of_other_kind(found: list[Recorded], kind: Recording | None) -> list[Recorded]:
-    return [one for one in found if recording(one.path) not in (None, kind)]
+def _others(found: list[Recorded], kind: Recording | None, came_us: int) -> list[Recorded]:
+    """Those of the other kind that are of the same shot as a file that came at this time."""
+    return [
+        one
+        for one in found
+        if recording(one.path) not in (None, kind) and (one.until_us is None or came_us <= one.until_us)
+    ]

@@ -114,6 +114,11 @@ class SettleTracker:
         file = self._files.get(path)
         return 0.0 if file is None else now_s - file.changed_s
 
+    def since_s(self, path: str, now_s: float) -> float:
+        """When a file was seen first; ``now_s`` for unknown paths."""
+        file = self._files.get(path)
+        return now_s if file is None else file.since_s
+
     def touch(self, path: str, now_s: float) -> None:
         """Restart a file's quiet period because something was heard of it; unknown paths are ignored."""
         file = self._files.get(path)

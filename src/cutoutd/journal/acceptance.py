@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.jobs import JobState
 from cutoutd.journal.adopted import take_over
 from cutoutd.journal.integers import restored, stored
 from cutoutd.journal.known import BytesRead, Known
+from cutoutd.journal.recordings import recordings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.jobs import Version
     from cutoutd.journal.adopted import Adopted
+    from cutoutd.journal.recordings import Recorded
     from cutoutd.journal.store import Store
 
 _PAGE: Final = 2000
-_LOST: Final = (JobState.GONE, JobState.FAILED)
 
 PAIR: Final = "pair"
 """In the detail of a version that was left out: the path, in hexadecimal digits, of the one that is cut instead."""
@@ -35,23 +35,6 @@ _READ: Final = frozenset(
     {JobState.DONE, JobState.REVIEW, JobState.UNCHANGED, JobState.FAILED, JobState.SKIPPED}
 )
 _WAITS: Final = frozenset({JobState.QUEUED, JobState.RETRY, JobState.PARKED})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recorded:
-    """A source that may be a recording of the same shot as another.
-
-    Attributes:
-        path: of the source.
-        known: a version of it was accepted, and did not vanish before its turn.
-        stands: it was cut, or is to be, or was left out for yet another one: the shot is not lost.
-        left_out: it was not cut itself.
-    """
-
-    path: str
-    known: bool
-    stands: bool
-    left_out: bool
 
 
 class Acceptance:
@@ -177,39 +160,16 @@ class Acceptance:
                 one.provisional = True
 
     def recordings(self, folder: str, path: str) -> list[Recorded]:
-        """What is known of sources whose path differs in the extension only, this one included.
+        """What is known of sources whose path differs in the extension only, this one included."""
+        return recordings(self._store, folder, path)
 
-        Args:
-            folder: the folder's name.
-            path: of one of them.
-        """
-        stem, dot, _ = os.fsencode(path).rpartition(b".")
-        if not dot:
-            return []
-        between = (folder, stem + b".", stem + b"/")  # the next byte after a dot is a slash
-        published = {
-            row["path"]
-            for row in self._store.rows(
-                "SELECT path FROM published WHERE folder = ? AND path > ? AND path < ?", between
-            )
-        }
-        states = {
-            row["path"]: row["state"]
-            for row in self._store.rows(
-                "SELECT path, state FROM job WHERE folder = ? AND path > ? AND path < ? AND newest = 1",
-                between,
-            )
-        }
-        # What a sidecar alone told of has no row: its original was moved away before this journal was made.
-        return [
-            Recorded(
-                path=os.fsdecode(one),
-                known=states.get(one, JobState.GONE) != JobState.GONE,
-                stands=one in published or states[one] not in _LOST,
-                left_out=one not in published and states[one] == JobState.SKIPPED,
-            )
-            for one in sorted(published | states.keys())
-        ]
+    def was_seen(self, folder: str, version: Version) -> bool:
+        """Whether a version looks like the newest of its source, however far that could be trusted."""
+        known = self._known(folder).get(version.path)
+        looks = (version.size, version.mtime_ns)
+        if known is None or known.is_open or known.missing_us is not None:
+            return False
+        return (known.size, known.mtime_ns) == looks
 
     def leave_out(self, folder: str, pairs: Iterable[tuple[Version, str]]) -> list[Version]:
         """Write down versions that are not cut, since another recording of the same shot is; all in one transaction.

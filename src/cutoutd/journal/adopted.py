@@ -75,7 +75,8 @@ def take_over(
     at_us = min(one.at_us, now_us)  # another machine's clock, or anybody's word
     overtaken = newest is not None and (newest["finished_us"] or 0) >= at_us > 0
     generation = newest["generation"] if newest is not None else 0
-    _own(store, folder, path, one, latest=one.latest and not overtaken, generation=generation)
+    latest = one.latest and not overtaken
+    _own(store, folder, path, one, latest=latest, generation=generation, now_us=now_us)
     if not one.stands or overtaken:
         return False
     known = None if newest is None else (newest["size"], restored(newest["mtime_ns"]))
@@ -110,7 +111,9 @@ def take_over(
     return newest["finished_us"] is None
 
 
-def _own(store: Store, folder: str, path: bytes, one: Adopted, *, latest: bool, generation: int) -> None:
+def _own(
+    store: Store, folder: str, path: bytes, one: Adopted, *, latest: bool, generation: int, now_us: int
+) -> None:
     """Names and results of a source; of a publication that is not the last, only what no other one says."""
     for key in one.claims:
         store.write(
@@ -121,8 +124,9 @@ def _own(store: Store, folder: str, path: bytes, one: Adopted, *, latest: bool, 
         return
     verb = "REPLACE" if latest else "IGNORE"
     store.write(
-        f"INSERT OR {verb} INTO published (folder, path, generation, sha256, gone) VALUES (?, ?, ?, ?, ?)",  # noqa: S608 -- a literal
-        (folder, path, generation, one.sha256, one.gone),
+        f"INSERT OR {verb} INTO published (folder, path, generation, sha256, gone, published_us)"  # noqa: S608 -- a literal
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (folder, path, generation, one.sha256, one.gone, now_us),
     )
     for result in one.published:
         store.write(

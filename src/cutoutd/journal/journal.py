@@ -115,6 +115,7 @@ class Journal:
                 source_sha256=sha256,
                 image_sha256=image_sha256,
                 published=published,
+                now_us=self.acceptance.now_us(),
             )
             if state is JobState.DONE:
                 self.names.forget_doubtful_within(job.folder, job.path, generation=job.generation)

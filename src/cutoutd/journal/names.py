@@ -142,6 +142,7 @@ class Names:
         source_sha256: str | None,
         image_sha256: str | None = None,
         published: Iterable[Published],
+        now_us: int | None = None,
     ) -> None:
         """Remember what has its name, inside a transaction of the caller's.
 
@@ -152,13 +153,15 @@ class Names:
             source_sha256: of its bytes, if the publication is complete.
             image_sha256: of its data apart from metadata; None: what is known stays, if the bytes do.
             published: the results that have their names.
+            now_us: UTC microseconds.
         """
         if source_sha256 is not None:
             self._store.write(
-                "INSERT INTO published (folder, path, generation, sha256, image_sha256) VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT (folder, path, generation) DO UPDATE SET sha256 = excluded.sha256, gone = 0, "
+                "INSERT INTO published (folder, path, generation, sha256, image_sha256, published_us) "
+                "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (folder, path, generation) "
+                "DO UPDATE SET sha256 = excluded.sha256, gone = 0, published_us = excluded.published_us, "
                 "image_sha256 = COALESCE(excluded.image_sha256, CASE WHEN sha256 = excluded.sha256 THEN image_sha256 END)",
-                (folder, os.fsencode(path), generation, source_sha256, image_sha256),
+                (folder, os.fsencode(path), generation, source_sha256, image_sha256, now_us),
             )
         for one in published:
             self._store.write(

@@ -359,7 +359,8 @@ class Queue:
         """Queue what was left out because this one was to be cut, unless a version of it was."""
         row = self._store.row(
             "SELECT folder, path FROM job AS j WHERE id = ? AND NOT EXISTS ("
-            " SELECT 1 FROM published AS p WHERE p.folder = j.folder AND p.path = j.path)",
+            " SELECT 1 FROM published AS p"
+            " WHERE p.folder = j.folder AND p.path = j.path AND p.generation = j.generation)",
             (job,),
         )
         stem, dot, _ = bytes(row["path"]).rpartition(b".") if row is not None else (b"", b"", b"")

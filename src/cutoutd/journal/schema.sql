@@ -87,6 +87,7 @@ CREATE TABLE published (
     sha256     TEXT    NOT NULL,
     image_sha256 TEXT,                   -- of the picture's data apart from its metadata, where that is known
     gone       INTEGER NOT NULL DEFAULT 0, -- the original was moved or deleted by us, or was not there to be adopted
+    published_us INTEGER,                -- when, or when it was adopted
     PRIMARY KEY (folder, path, generation)
 ) WITHOUT ROWID;
 
