@@ -184,6 +184,36 @@ def report(said: Numbers, right: Numbers, rng: np.random.Generator) -> None:
         )
 
 
+def diagram(file: Path, sets: Sequence[tuple[str, str, Numbers, Numbers]]) -> None:
+    """Draw by fifths of the range how many are right, as SVG: name, colour, scores and outcomes of each set."""
+    side, edge = 300, 40
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side + 2 * edge} {side + 2 * edge}" font-family="sans-serif" font-size="11">',
+        f'<rect width="100%" height="100%" fill="#fff"/><rect x="{edge}" y="{edge}" width="{side}" height="{side}" fill="none" stroke="#888"/>',
+        f'<line x1="{edge}" y1="{edge + side}" x2="{edge + side}" y2="{edge}" stroke="#bbb" stroke-dasharray="4"/>',
+        f'<text x="{edge + side / 2}" y="{edge + side + 30}" text-anchor="middle">mean score</text>',
+        f'<text x="12" y="{edge + side / 2}" text-anchor="middle" transform="rotate(-90 12 {edge + side / 2})">share that is right</text>',
+    ]
+    for number, (name, colour, said, right) in enumerate(sets):
+        parts.append(f'<text x="{edge + 8}" y="{edge + 16 + 14 * number}" fill="{colour}">{name}</text>')
+        for bottom in np.arange(5) / 5:
+            some = (said >= bottom) & (said < bottom + 0.2 if bottom < TOP else said <= 1)
+            if count := int(some.sum()):
+                share = float(right[some].mean())
+                spread = 1.96 * (share * (1 - share) / count + 1 / (4 * count * count)) ** 0.5
+                x, top, low = (
+                    edge + side * float(said[some].mean()),
+                    edge + side * (1 - min(1.0, share + spread)),
+                    edge + side * (1 - max(0.0, share - spread)),
+                )
+                y = edge + side * (1 - share)
+                parts.append(
+                    f'<line x1="{x:.1f}" y1="{top:.1f}" x2="{x:.1f}" y2="{low:.1f}" stroke="{colour}"/>'
+                    f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/><text x="{x + 6:.1f}" y="{y - 5:.1f}" fill="{colour}">{count}</text>'
+                )
+    file.write_text("\n".join([*parts, "</svg>", ""]), encoding="utf-8")
+
+
 def fitted_to(data: Sequence[Case], rng: np.random.Generator) -> dict[str, object]:
     """Fit; return what is stored, with the deviation of each weight over drawings of the pictures with replacement."""
     features, right = _table(data)
@@ -210,6 +240,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("src/cutoutd/engine/score.json"))
     parser.add_argument("--check", type=Path, nargs="*", default=[])
     parser.add_argument("--seed", type=int, default=20)
+    parser.add_argument("--diagram", type=Path, help="an SVG of how well the scores held out are calibrated")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     rng = np.random.default_rng(arguments.seed)
@@ -217,7 +248,10 @@ def main() -> None:
     if arguments.folders:
         data = [case for folder in arguments.folders for case in cases(folder, model)]
         print("held out:")
-        report(held_out(data, rng), _table(data)[1], rng)
+        said = held_out(data, rng)
+        report(said, _table(data)[1], rng)
+        if arguments.diagram is not None:
+            diagram(arguments.diagram, [("held out", "#1f77b4", said, _table(data)[1])])
         stored = fitted_to(data, rng)
         arguments.out.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
     for folder in arguments.check:

@@ -103,6 +103,7 @@ def test_a_page_of_text_is_doubtful_however_sure_the_model_is() -> None:
         ({"agreement": 0.8, "kept": 0.2}, Reason.KEPT),
         ({"largest": 0.55}, Reason.EQUALS),
         ({"veil": 0.3}, Reason.VEIL),
+        ({"decided": 0.7}, Reason.UNSURE),
         ({"border": 0.1}, Reason.TOUCHING_BORDER),
         ({"inside": 0.005}, Reason.SMALL),
     ],

@@ -60,6 +60,7 @@ _VEIL: Final = 0.12
 _BORDER: Final = 0.02
 _SMALL: Final = 0.02
 _BLOCK: Final = 0.5
+_UNSURE: Final = 0.85
 
 
 class Reason(StrEnum):
@@ -71,8 +72,12 @@ class Reason(StrEnum):
     EQUALS = "two things of equal weight"  # more than one thing stands out; they may not belong together
     VEIL = "see-through or smoke"  # much of it is neither subject nor background
     PAGE = "a page or a wall"  # a block that fills the picture: perhaps nothing is to be cut out
+    UNSURE = "not sure in places"  # less is decided than usual, and nothing above explains it
     TOUCHING_BORDER = "cut off by the frame"  # part of the subject may lie outside the picture
     SMALL = "subject very small"  # the matte is coarser than usual, compared with the subject
+
+
+_EXPLAIN: Final = {Reason.MISSING, Reason.KEPT, Reason.VEIL, Reason.PAGE}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,7 +214,10 @@ def _reasons(found: Signs) -> list[Reason]:
         Reason.TOUCHING_BORDER: found.border > _BORDER,
         Reason.SMALL: found.inside < _SMALL,
     }
-    return [reason for reason, is_said in said.items() if is_said]
+    found_ones = [reason for reason, is_said in said.items() if is_said]
+    if found.decided < _UNSURE and not set(found_ones) & _EXPLAIN:
+        found_ones.append(Reason.UNSURE)
+    return found_ones
 
 
 def _block(found: Signs) -> float:
