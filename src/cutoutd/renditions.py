@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from cutoutd.engine import codecs, decode, form, metadata, overlay, png, tiff
 from cutoutd.errors import LimitError, OutputError, PictureError
-from cutoutd.jobs import Format, Staged
+from cutoutd.jobs import Channels, Format, Staged
 from cutoutd.ports import Step
 from cutoutd.publish.staging import result_name
 from cutoutd.publish.writing import write_whole
@@ -175,6 +175,8 @@ def _extras(one: Form, kept: Kept) -> png.Extras:
     exif = kept.exif
     if exif and not one.is_whole:
         exif = metadata.resized(exif, one.place.width, one.place.height)
+    if exif and one.rendition.channels is not Channels.ALPHA:
+        exif = metadata.coloured(exif, is_srgb=one.icc is None or one.convert is not None)
     return png.Extras(icc=one.icc, exif=exif, xmp=kept.xmp)
 
 

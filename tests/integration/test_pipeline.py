@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from cutoutd import pipeline
-from cutoutd.engine import quality
+from cutoutd.engine import codepoints, quality
 from cutoutd.errors import ModelError
 from cutoutd.jobs import (
     Cut,
@@ -104,6 +105,25 @@ def encoded(pixels: NDArray[np.uint8], kind: str = "JPEG", **more: object) -> by
 def staged(task: Task) -> list[str]:
     """What lies in the staging directory."""
     return sorted(path.name for path in Path(task.staging).iterdir())
+
+
+def test_the_model_sees_the_colours_that_are_meant(engine: Engine, drop: Callable[..., Task]) -> None:
+    """A picture of linear light, which looks dark to whoever ignores its gamma, gets the matte of the same picture in sRGB."""
+    light = codepoints.decoded(np.asarray(ball() * 0.5, np.uint8))  # so dark that it matters
+    linear = np.rint(light * 255).astype(np.uint8)
+    chunks = PngInfo()
+    chunks.add(b"gAMA", (100_000).to_bytes(4, "big"))
+    mattes = []
+    for name, content in (
+        ("same.png", encoded(codepoints.encoded(linear.astype(np.float32) / 255), "PNG")),
+        ("linear.png", encoded(linear, "PNG", pnginfo=chunks)),
+    ):
+        task = drop(content, name=name, recipe=replace(RECIPE, refine=False))
+        report = run(task, engine)
+        assert isinstance(report, Cut)
+        cutout = Image.open(Path(task.staging, report.staged[0].name))
+        mattes.append(np.asarray(cutout)[..., 3].astype(int))
+    assert np.abs(mattes[0] - mattes[1]).max() <= 3
 
 
 def test_a_picture_becomes_a_whole_staged_cutout(engine: Engine, drop: Callable[..., Task]) -> None:

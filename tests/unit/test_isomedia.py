@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.engine.isomedia import MAX_BOXES, Nclx, refuse_holes, still
+from cutoutd.engine.codepoints import CodePoints
+from cutoutd.engine.isomedia import MAX_BOXES, refuse_holes, still
 from cutoutd.errors import PictureError
 
 
@@ -43,7 +44,7 @@ def test_the_turns_and_the_code_points_of_the_primary_picture_are_read() -> None
     colours = box(b"colr", b"nclx" + struct.pack(">HHHB", 12, 13, 6, 128))
     found = still(picture((colours, box(b"irot", b"\3"), box(b"imir", b"\1"))))
     assert found.turns == ((b"irot", 3), (b"imir", 1))
-    assert found.nclx == Nclx(primaries=12, transfer=13)
+    assert found.nclx == CodePoints(primaries=12, transfer=13)
     assert (found.primary, found.kinds, found.spans) == (1, {1: b"hvc1"}, {1: [(0, 8)]})
 
 

@@ -35,19 +35,44 @@ def refuse_damaged_png(data: bytes) -> None:
     Raises:
         PictureError: a checksum does not fit.
     """
+    for kind, begin, end in png_chunks(data):  # where it is cut short, the decoder tells whether that matters
+        if kind == b"IDAT" and not is_sound(data, begin, end):
+            raise PictureError(
+                "its picture data is damaged, or was not written whole: a checksum does not fit"
+            )
+
+
+def before_picture(data: bytes) -> dict[bytes, bytes]:
+    """The chunks of a PNG that stand before its picture data, by type, the first of each; without damaged ones.
+
+    Args:
+        data: the whole file.
+    """
+    found: dict[bytes, bytes] = {}
+    for kind, begin, end in png_chunks(data):
+        if kind == b"IDAT":
+            break
+        if is_sound(data, begin, end):
+            found.setdefault(kind, data[begin:end])
+    return found
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The chunks of a PNG: type, and where the content of each begins and ends; up to one that is cut short."""
     at = _PNG_SIGNATURE_BYTES
     while at + 12 <= len(data):
         (size,) = struct.unpack_from(">I", data, at)
-        end = at + 8 + size
+        begin, end = at + 8, at + 8 + size
         if end + 4 > len(data):
-            return  # cut short: the decoder tells whether that matters
-        if data[at + 4 : at + 8] == b"IDAT":
-            (wanted,) = struct.unpack_from(">I", data, end)
-            if isal_zlib.crc32(memoryview(data)[at + 4 : end]) != wanted:
-                raise PictureError(
-                    "its picture data is damaged, or was not written whole: a checksum does not fit"
-                )
+            return
+        yield data[at + 4 : at + 8], begin, end
         at = end + 4
+
+
+def is_sound(data: bytes, begin: int, end: int) -> bool:
+    """Whether the checksum of the chunk whose content lies there fits."""
+    (wanted,) = struct.unpack_from(">I", data, end)
+    return bool(isal_zlib.crc32(memoryview(data)[begin - 4 : end]) == wanted)
 
 
 def refuse_unfinished_webp(data: bytes, pixels: int) -> None:

@@ -67,7 +67,7 @@ def conversion(samples: Samples, icc: bytes | None) -> Conversion:
         icc: the profile it came with.
     """
     space = _SPACE_BY_MODE.get(samples.mode, _RGB)
-    profile, problem = _usable(icc, space)
+    profile, problem = usable(icc, samples.mode)
     warnings = [problem] if problem else []
     plain = _with_alpha if samples.transparent else _without_alpha
     if profile is not None and profile[_SPACE] == _RGB:
@@ -90,8 +90,19 @@ def conversion(samples: Samples, icc: bytes | None) -> Conversion:
     )
 
 
-def _usable(icc: bytes | None, space: bytes) -> tuple[bytes | None, str | None]:
-    """The profile if it can describe this picture, else the reason why it is dropped."""
+def has_space_of_its_own(mode: str) -> bool:
+    """Whether samples of this mode (Pillow's) are CMYK or Lab, which only a profile describes further."""
+    return mode in ("CMYK", "LAB")
+
+
+def usable(icc: bytes | None, mode: str) -> tuple[bytes | None, str | None]:
+    """The profile if it can describe such a picture, else the reason why it is dropped.
+
+    Args:
+        icc: as it came; None: there is none.
+        mode: Pillow's name for the picture's samples.
+    """
+    space = _SPACE_BY_MODE.get(mode, _RGB)
     if not icc:
         return None, None
     size = int.from_bytes(icc[:4], "big")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import UnidentifiedImageError
 
-from cutoutd.engine import colour, formats
+from cutoutd.engine import codepoints, colour, colourspace, formats
 from cutoutd.engine.orientation import upright
 from cutoutd.engine.picture import Picture
 from cutoutd.engine.pillow import PillowSource
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cutoutd.engine.codepoints import CodePoints
     from cutoutd.engine.colour import Conversion
     from cutoutd.engine.samples import Samples
     from cutoutd.engine.source import Source
@@ -130,11 +131,13 @@ def _check_size(found: Header, max_pixels: int) -> None:
 
 def _decode(source: Source, *, deep: bool) -> Picture:
     found = source.load()
-    converted = colour.conversion(found.samples, found.icc)
+    space = colourspace.meant(found.colours, found.exif, found.samples.mode)
+    loaded = _in_range(found.samples, space.codes)
+    converted = colour.conversion(loaded, space.icc)
     notes = list(found.warnings)
     exif, xmp = _bounded(found.exif, "EXIF data", notes), _bounded(found.xmp, "XMP data", notes)
-    rgb, alpha = _assemble(found.samples, converted)
-    wide = _assemble_deep(found.samples) if deep and converted.is_plain else None
+    rgb, alpha = _assemble(loaded, converted)
+    wide = _assemble_deep(loaded) if deep and converted.is_plain else None
     return Picture(
         rgb=upright(rgb, found.to_turn),
         alpha=None if alpha is None else upright(alpha, found.to_turn),
@@ -143,10 +146,17 @@ def _decode(source: Source, *, deep: bool) -> Picture:
         xmp=xmp,
         format=source.format,
         orientation=found.turned if found.to_turn == 1 else found.to_turn,
-        warnings=(*notes, *found.samples.warnings, *converted.warnings),
+        warnings=(*notes, *space.warnings, *loaded.warnings, *converted.warnings),
         deep=None if wide is None else upright(wide, found.to_turn),
-        rounded=found.samples.rounded,
+        rounded=loaded.rounded,
     )
+
+
+def _in_range(loaded: Samples, codes: CodePoints | None) -> Samples:
+    """Samples that a profile can describe."""
+    if codes is None:
+        return loaded
+    return codepoints.narrowed(loaded, codes) if codes.is_hdr else codepoints.expanded(loaded)
 
 
 def _bounded(found: bytes | None, name: str, notes: list[str]) -> bytes | None:

@@ -26,6 +26,15 @@ GPS_IFD: Final = 0x8825
 MAKER_NOTE: Final = 0x927C
 INTEROP_IFD: Final = 0xA005
 
+WHITE_POINT: Final = 0x013E
+PRIMARIES: Final = 0x013F
+SRGB: Final = 1
+UNCALIBRATED: Final = 0xFFFF
+"""Values of ColorSpace: the second says that it is another one than sRGB."""
+_COLOUR_SPACE: Final = 0xA001
+_GAMMA: Final = 0xA500
+_INTEROP_INDEX: Final = 0x0001
+
 _STRIP_OFFSETS: Final = 0x0111
 _STRIP_BYTES: Final = 0x0117
 _JPEG_OFFSET: Final = 0x0201
@@ -36,6 +45,8 @@ _PIXELS_ACROSS: Final = 0xA002
 _PIXELS_DOWN: Final = 0xA003
 _SHORT: Final = 3
 _LONG: Final = 4
+_RATIONAL: Final = 5
+_SRGB_INDEX: Final = b"R98"
 _UNSIGNED: Final = {1: "B", _SHORT: "H", _LONG: "I"}
 _INLINE_BYTES: Final = 4  # a value up to this size stands in the entry itself
 _ENTRY_BYTES: Final = 12
@@ -118,6 +129,78 @@ class ExifBlock:
                 struct.pack_into(f"{self._order}HII", self._data, entry.at + 2, _LONG, 1, side)
             else:
                 self.remove(camera, tag)
+
+    @property
+    def colour_space(self) -> int | None:
+        """ColorSpace, such as `SRGB`; None where it is not said."""
+        entry = self._of_camera(_COLOUR_SPACE)
+        return self._short(entry)
+
+    @property
+    def interoperability(self) -> bytes:
+        """The interoperability index, such as ``R98``; empty where there is none."""
+        entry = self._interop_index()
+        if entry is None:
+            return b""
+        return bytes(self._data[entry.value_at : entry.value_at + entry.value_bytes]).rstrip(b"\x00 ")
+
+    @property
+    def gamma(self) -> float | None:
+        """The exponent from values to light, where it is said."""
+        found = self._rationals(self._of_camera(_GAMMA), 1)
+        return None if found is None else found[0]
+
+    @property
+    def white_point(self) -> tuple[float, float] | None:
+        """Its x and y, where they are said."""
+        found = self._rationals(self._find(self.root, WHITE_POINT), 2)
+        return None if found is None else (found[0], found[1])
+
+    @property
+    def primaries(self) -> tuple[float, ...] | None:
+        """The x and y of red, green and blue, where they are said."""
+        return self._rationals(self._find(self.root, PRIMARIES), 6)
+
+    def set_colour_space(self, space: int) -> None:
+        """Make the colour space that it tells, if it does, another one: `SRGB` or `UNCALIBRATED`.
+
+        As sRGB, an index that says something else becomes that of sRGB, and gamma, white and primaries go.
+        """
+        entry = self._of_camera(_COLOUR_SPACE)
+        if entry is not None and self._short(entry) is not None:
+            struct.pack_into(f"{self._order}HIHH", self._data, entry.at + 2, _SHORT, 1, space, 0)
+        if space != SRGB:
+            return
+        index = self._interop_index()
+        if index is not None and index.value_bytes == len(_SRGB_INDEX) + 1:
+            self._data[index.value_at : index.value_at + len(_SRGB_INDEX)] = _SRGB_INDEX
+        for tag in (WHITE_POINT, PRIMARIES):
+            self.remove(self.root, tag)
+        camera = self.directory(EXIF_IFD)
+        if camera is not None:
+            self.remove(camera, _GAMMA)
+
+    def _of_camera(self, tag: int) -> _Entry | None:
+        camera = self.directory(EXIF_IFD)
+        return None if camera is None else self._find(camera, tag)
+
+    def _interop_index(self) -> _Entry | None:
+        pointer = self._of_camera(INTEROP_IFD)
+        return None if pointer is None else self._find(self._number("I", pointer.value_at), _INTEROP_INDEX)
+
+    def _short(self, entry: _Entry | None) -> int | None:
+        if entry is None or entry.kind not in _UNSIGNED or not 0 < entry.value_bytes <= _INLINE_BYTES:
+            return None
+        return self._number(_UNSIGNED[entry.kind], entry.value_at)
+
+    def _rationals(self, entry: _Entry | None, count: int) -> tuple[float, ...] | None:
+        if entry is None or entry.kind != _RATIONAL or entry.value_bytes != 8 * count:
+            return None
+        pairs = [
+            (self._number("I", entry.value_at + 8 * n), self._number("I", entry.value_at + 8 * n + 4))
+            for n in range(count)
+        ]
+        return tuple(above / below for above, below in pairs) if all(below for _, below in pairs) else None
 
     def sound_entries(self) -> Iterator[tuple[int, bytes]]:
         """Tag and bytes of each entry of the first directory whose value is there, as they stand in it."""

@@ -14,7 +14,8 @@ import numpy as np
 import pillow_heif
 from PIL import Image
 
-from cutoutd.engine import codepoints, isomedia
+from cutoutd.engine import isomedia
+from cutoutd.engine.colourspace import Colours
 from cutoutd.engine.formats import HEIC
 from cutoutd.engine.orientation import upright
 from cutoutd.engine.samples import Samples
@@ -83,17 +84,14 @@ class HeifSource:
         isomedia.refuse_holes(self._data)
         info = self._image.info
         notes = ["it has several pictures; the primary one was taken"] if self._several else []
-        icc, nclx = info.get("icc_profile"), self._still.nclx
-        loaded, noted = _samples(self._image, None if icc else nclx)
-        beyond_white = not icc and codepoints.is_beyond_white(nclx)
         exif = info.get("exif") or b""
         return Loaded(
-            samples=loaded,
-            icc=icc or (None if beyond_white else codepoints.profile(nclx)),
+            samples=_samples(self._image),
+            colours=Colours(icc=info.get("icc_profile"), codes=self._still.nclx, codes_are_vague=True),
             exif=exif.removeprefix(_EXIF_PREFIX) or None,
             xmp=(info.get("xmp") or b"").rstrip(b"\x00") or None,
             turned=_as_orientation(self._still.turns),
-            warnings=(*notes, *noted),
+            warnings=tuple(notes),
         )
 
 
@@ -114,20 +112,16 @@ def _refuse_other_coding(still: isomedia.Still) -> None:
         raise LimitError(f"it is a HEIF file whose picture is coded as {names}, not as HEVC", advice=_ADVICE)
 
 
-def _samples(image: Any, nclx: isomedia.Nclx | None) -> tuple[Samples, tuple[str, ...]]:  # noqa: ANN401 -- as above
-    """Its pixels in 8 bits, and what was changed for that."""
+def _samples(image: Any) -> Samples:  # noqa: ANN401 -- as above
+    """Its pixels in 8 bits, and in 16 where it has more."""
     pixels = np.asarray(image)  # decodes
     width, height = image.size
     pixels = pixels[:height, :width]
     mode = image.mode.partition(";")[0].replace("I", "L")
     bits = int(image.info["bit_depth"]) if pixels.dtype != np.uint8 else 8
-    notes: tuple[str, ...] = ()
     is_deep = bits > 8  # noqa: PLR2004
     rounded = f"its {bits}-bit samples were rounded to 8 bits" if is_deep else ""
     narrow = _narrow(bits)
-    if nclx is not None and codepoints.is_beyond_white(nclx) and mode.startswith("RGB"):
-        notes, rounded, is_deep = (codepoints.NARROWED,), "", False
-        narrow = _into_srgb(nclx, bits)
 
     def strip(top: int, bottom: int) -> Image.Image:
         return Image.frombytes(mode, (width, bottom - top), narrow(pixels[top:bottom]).tobytes())
@@ -137,7 +131,7 @@ def _samples(image: Any, nclx: isomedia.Nclx | None) -> tuple[Samples, tuple[str
     def wide(top: int, bottom: int) -> NDArray[np.uint16]:
         return np.asarray(widest[pixels[top:bottom] >> (16 - bits)], np.uint16)
 
-    samples = Samples(
+    return Samples(
         mode=mode,
         width=width,
         height=height,
@@ -146,7 +140,6 @@ def _samples(image: Any, nclx: isomedia.Nclx | None) -> tuple[Samples, tuple[str
         rounded=rounded,
         wide=wide if is_deep and mode[-1] != "a" else None,
     )
-    return samples, notes
 
 
 def _narrow(bits: int) -> Callable[[Wide], NDArray[np.uint8]]:
@@ -155,17 +148,6 @@ def _narrow(bits: int) -> Callable[[Wide], NDArray[np.uint8]]:
         return lambda rows: rows.astype(np.uint8, copy=False)
     nearest = np.rint(np.linspace(0, 255, 1 << bits)).astype(np.uint8)
     return lambda rows: nearest[rows >> (16 - bits)]
-
-
-def _into_srgb(nclx: isomedia.Nclx, bits: int) -> Callable[[Wide], NDArray[np.uint8]]:
-    convert, narrow = codepoints.to_srgb(nclx, 1 << bits), _narrow(bits)
-
-    def rows_of(rows: Wide) -> NDArray[np.uint8]:
-        result = narrow(rows).copy()
-        result[..., :3] = convert(rows[..., :3] >> (16 - bits if bits > 8 else 0))  # noqa: PLR2004
-        return result
-
-    return rows_of
 
 
 def _as_orientation(turns: tuple[tuple[bytes, int], ...]) -> int:

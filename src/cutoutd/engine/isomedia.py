@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from cutoutd.engine.codepoints import CodePoints
 from cutoutd.errors import PictureError
 
 if TYPE_CHECKING:
@@ -29,17 +30,11 @@ _TO_THE_END: Final = 0
 _KEPT: Final = frozenset({b"iprp", b"idat"})
 _LARGE: Final = 1  # a size of 64 bits follows the type
 
+_PROFILED: Final = (2, 3)  # methods of a colour box that give a profile: restricted, or any
+
 # A run of zeros that the coding cannot make: in HEVC a byte is put between any that would be three
 # (ITU-T H.265, 7.4.2). AV1 promises nothing, but its arithmetic coder makes no long runs.
 _HOLES: Final = {b"hvc1": bytes(64), b"av01": bytes(1024)}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Nclx:
-    """Code points of ITU-T H.273 for what the samples mean."""
-
-    primaries: int
-    transfer: int
 
 
 @dataclass(slots=True)
@@ -63,12 +58,12 @@ class Still:
     boxes: dict[bytes, bytes] = field(default_factory=dict)
 
     @property
-    def nclx(self) -> Nclx | None:
+    def nclx(self) -> CodePoints | None:
         """What the primary picture's colours mean, where that is said by code points."""
         for kind, content in self.properties:
             if kind == b"colr" and content[:4] == b"nclx" and len(content) >= 4 + 2 + 2:
                 primaries, transfer = struct.unpack_from(">HH", content, 4)
-                return Nclx(primaries=primaries, transfer=transfer)
+                return CodePoints(primaries=primaries, transfer=transfer)
         return None
 
     @property
@@ -124,6 +119,21 @@ def refuse_holes(data: bytes) -> None:
                 raise PictureError(
                     "a part of its picture data is zeros: it was not written whole, or is damaged"
                 )
+
+
+def jp2_profile(data: bytes) -> bytes | None:
+    """The ICC profile of a JPEG 2000 file, where it has one (ITU-T T.800, I.5.3.3).
+
+    Args:
+        data: the whole file.
+    """
+    with suppress(struct.error, IndexError):
+        for kind, (begin, end) in _boxes(data, 0, len(data)):
+            inner = _boxes(data, begin, end) if kind == b"jp2h" else ()
+            for name, (at, stop) in inner:
+                if name == b"colr" and data[at] in _PROFILED:
+                    return data[at + 3 : stop]
+    return None
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, Span]]:

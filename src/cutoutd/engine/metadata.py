@@ -79,6 +79,24 @@ def resized(exif: bytes, width: int, height: int) -> bytes:
         return exif
 
 
+def coloured(exif: bytes, *, is_srgb: bool) -> bytes:
+    """EXIF of a result: where it tells a colour space, it tells the result's.
+
+    Args:
+        exif: as `kept` gave it.
+        is_srgb: the result's colours are sRGB; else a profile goes along with them.
+    """
+    try:
+        block = ExifBlock(exif)
+        if is_srgb:
+            block.set_colour_space(exif_block.SRGB)
+        elif block.colour_space == exif_block.SRGB:
+            block.set_colour_space(exif_block.UNCALIBRATED)
+        return bytes(block)
+    except MalformedError:
+        return exif
+
+
 def orientation(exif: bytes | None) -> int:
     """The EXIF orientation, 1 to 8; 1 where there is none or the block is malformed."""
     if not exif:

@@ -5,14 +5,13 @@ It must not choose which formats those are; `cutoutd.engine.formats` does.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from PIL import ExifTags, Image, MpoImagePlugin, TiffImagePlugin
+from PIL import ExifTags, MpoImagePlugin, TiffImagePlugin
 
-from cutoutd.engine import chunks, codepoints, formats, isomedia, jpeg2000, metadata, samples, turbojpeg
-from cutoutd.engine.exif import ORIENTATION, PREFIX, XMP
+from cutoutd.engine import chunks, colourspace, formats, isomedia, jpeg2000, metadata, samples, turbojpeg
+from cutoutd.engine.colourspace import Colours
+from cutoutd.engine.exif import ORIENTATION, PREFIX, PRIMARIES, WHITE_POINT, XMP
 from cutoutd.engine.jpeg import refuse_unfinished
 from cutoutd.engine.source import Loaded
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import ImageFile
 
     from cutoutd.engine.formats import Opened
+    from cutoutd.engine.profiles import Chromaticities
 
 _RAW_EXIF: Final = "Raw profile type exif"  # how ImageMagick keeps EXIF in a PNG
 _DESCRIPTIVE: Final = frozenset(
@@ -80,19 +80,31 @@ class PillowSource:
         elif self.format == formats.JPEG and image.mode == "RGB":
             loaded = turbojpeg.samples(self._opened.data, image.size)
         loaded = loaded or samples.load(self._opened)
-        icc = image.info.get("icc_profile")
-        if self.format == formats.AVIF and not icc:
-            loaded, icc = _by_code_points(loaded, isomedia.still(self._opened.data).nclx)
         exif = _exif(image, notes)
         return Loaded(
             samples=loaded,
-            icc=icc,
+            colours=self._colours(),
             exif=exif,
             xmp=_xmp(image),
             to_turn=metadata.orientation(exif),
             turned=turned,
             warnings=tuple(notes),
         )
+
+    def _colours(self) -> Colours:
+        """What the file says of them, but for EXIF."""
+        image, data = self._opened.image, self._opened.data
+        icc = image.info.get("icc_profile") or None
+        match self.format:
+            case formats.PNG:
+                return colourspace.of_png(chunks.before_picture(data), icc)
+            case formats.AVIF:
+                return Colours(icc=icc, codes=isomedia.still(data).nclx, codes_are_vague=True)
+            case formats.JPEG_2000:
+                return Colours(icc=isomedia.jp2_profile(data))
+            case formats.TIFF:
+                return Colours(icc=icc, primaries=_tiff_primaries(image))
+        return Colours(icc=icc)
 
     def _refuse_unfinished(self) -> None:
         """What the decoders would take for a picture."""
@@ -108,22 +120,6 @@ class PillowSource:
                 isomedia.refuse_holes(data)
 
 
-def _by_code_points(
-    loaded: samples.Samples, nclx: isomedia.Nclx | None
-) -> tuple[samples.Samples, bytes | None]:
-    """Where code points stand in for a profile: the samples that they mean, and the profile that says the same."""
-    if nclx is None or not codepoints.is_beyond_white(nclx) or not loaded.mode.startswith("RGB"):
-        return loaded, codepoints.profile(nclx)
-    convert = codepoints.to_srgb(nclx, 256)
-
-    def strip(top: int, bottom: int) -> Image.Image:
-        pixels = np.array(loaded.strip(top, bottom))
-        pixels[..., :3] = convert(pixels[..., :3])
-        return Image.fromarray(pixels)
-
-    return replace(loaded, strip=strip, wide=None, warnings=(*loaded.warnings, codepoints.NARROWED)), None
-
-
 def _pages(image: ImageFile.ImageFile) -> Iterator[str]:
     if isinstance(image, MpoImagePlugin.MpoImageFile):
         return  # its other pictures are previews, or the view of the second eye
@@ -135,6 +131,17 @@ def _turned_by_pillow(image: ImageFile.ImageFile) -> int:
     """The orientation of a TIFF, which Pillow itself applies and removes when it decodes one."""
     found = image.tag_v2.get(ORIENTATION, 1) if isinstance(image, TiffImagePlugin.TiffImageFile) else 1
     return found if found in range(1, 9) else 1
+
+
+def _tiff_primaries(image: ImageFile.ImageFile) -> Chromaticities | None:
+    """What a TIFF says of its primaries and white, where it says both."""
+    assert isinstance(image, TiffImagePlugin.TiffImageFile)  # noqa: S101 -- Pillow's class of every TIFF
+    try:
+        red_x, red_y, green_x, green_y, blue_x, blue_y = map(float, image.tag_v2.get(PRIMARIES, ()))
+        white_x, white_y = map(float, image.tag_v2.get(WHITE_POINT, ()))
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (red_x, red_y), (green_x, green_y), (blue_x, blue_y), (white_x, white_y)
 
 
 def _exif(image: ImageFile.ImageFile, notes: list[str]) -> bytes | None:

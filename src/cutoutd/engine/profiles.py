@@ -8,7 +8,7 @@ ICC.1:2022; the matrix is adapted to the profiles' white point (D50) as annex E 
 from __future__ import annotations
 
 import struct
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,14 +22,25 @@ Chromaticities = tuple[tuple[float, float], tuple[float, float], tuple[float, fl
 _D65: Final = (0.3127, 0.3290)
 SRGB: Final[Chromaticities] = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), _D65)
 DISPLAY_P3: Final[Chromaticities] = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), _D65)
+DCI_P3: Final[Chromaticities] = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.314, 0.351))
 BT2020: Final[Chromaticities] = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), _D65)
+ADOBE_RGB: Final[Chromaticities] = ((0.640, 0.330), (0.210, 0.710), (0.150, 0.060), _D65)
+PROPHOTO: Final[Chromaticities] = ((0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001), (0.3457, 0.3585))
+
+Curve = tuple[float, ...]
+"""From a value to light: ``(g,)`` is a power; ``(g, a, b, c, d)`` is (a x + b)^g from d on, and c x below it."""
 
 _D50: Final = np.array([0.9642, 1.0, 0.8249])
 _BRADFORD: Final = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
-# g, a, b, c, d of IEC 61966-2-1: the curve of sRGB.
-_SRGB_CURVE: Final = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-_PARAMETRIC: Final = 3
+SRGB_CURVE: Final[Curve] = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+"""IEC 61966-2-1."""
+BT709_CURVE: Final[Curve] = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
+"""ITU-R BT.709 and BT.2020."""
+ADOBE_RGB_CURVE: Final[Curve] = (563 / 256,)
+"""Adobe RGB (1998) Color Image Encoding, 4.3.4.2."""
+
+_KIND_OF_CURVE: Final = {1: 0, 5: 3}  # by how many numbers it has (ICC.1:2022, 10.18)
 
 
 def to_xyz(space: Chromaticities) -> NDArray[np.float64]:
@@ -39,26 +50,27 @@ def to_xyz(space: Chromaticities) -> NDArray[np.float64]:
     return np.asarray(primaries * np.linalg.solve(primaries, white))
 
 
-@cache
-def profile(space: Chromaticities, name: str) -> bytes:
-    """A display profile with these primaries and the curve of sRGB.
+@lru_cache(maxsize=64)  # a file may give any numbers
+def profile(space: Chromaticities, name: str, curve: Curve = SRGB_CURVE) -> bytes:
+    """A display profile with these primaries and this curve.
 
     Args:
         space: the primaries and white.
         name: as programs show it, ASCII.
+        curve: of all three channels.
     """
     matrix = to_xyz(space)
     cone = _BRADFORD @ np.stack((matrix.sum(axis=1), _D50), axis=1)
     adaptation = np.linalg.inv(_BRADFORD) @ np.diag(cone[:, 1] / cone[:, 0]) @ _BRADFORD
     adapted = adaptation @ matrix
-    curve = b"para" + bytes(4) + struct.pack(">HH", _PARAMETRIC, 0) + _fixed(_SRGB_CURVE)
+    trc = b"para" + bytes(4) + struct.pack(">HH", _KIND_OF_CURVE[len(curve)], 0) + _fixed(curve)
     tags = [
         (b"desc", _text(name)),
         (b"cprt", _text("No copyright, use freely")),
         (b"wtpt", _xyz(_D50)),
         (b"chad", b"sf32" + bytes(4) + _fixed(adaptation.ravel())),
         *((kind, _xyz(adapted[:, n])) for n, kind in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))),
-        *((kind, curve) for kind in (b"rTRC", b"gTRC", b"bTRC")),
+        *((kind, trc) for kind in (b"rTRC", b"gTRC", b"bTRC")),
     ]
     return _assembled(tags)
 

@@ -15,6 +15,7 @@ import rawpy
 from PIL import Image
 
 from cutoutd.engine import codepoints, profiles
+from cutoutd.engine.colourspace import Colours
 from cutoutd.engine.exif import PREFIX
 from cutoutd.engine.formats import JPEG, open_picture
 from cutoutd.engine.samples import Samples
@@ -92,7 +93,7 @@ class RawSource:
             )
         return Loaded(
             samples=_samples(linear, _gain(linear, preview)),
-            icc=profiles.profile(profiles.SRGB, "sRGB"),
+            colours=Colours(icc=profiles.profile(profiles.SRGB, "sRGB")),
             exif=exif,
             turned=_ORIENTATION.get(flip, 1),
             warnings=("it was developed from the camera's raw data, as sRGB",),

@@ -6,10 +6,14 @@ Values and a contract only: this module must not read or decode anything.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+from cutoutd.engine.colourspace import Colours
 
 if TYPE_CHECKING:
     from cutoutd.engine.samples import Samples
+
+NOTHING_SAID: Final = Colours()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -18,7 +22,7 @@ class Loaded:
 
     Attributes:
         samples: its pixels.
-        icc: the profile they are in, as it came.
+        colours: what the file says they mean, but for EXIF.
         exif: TIFF structure without the six-byte ``Exif`` prefix, or None.
         xmp: UTF-8 packet, or None.
         to_turn: the EXIF orientation that is still to be applied, 1 to 8.
@@ -27,7 +31,7 @@ class Loaded:
     """
 
     samples: Samples
-    icc: bytes | None = None
+    colours: Colours = NOTHING_SAID
     exif: bytes | None = None
     xmp: bytes | None = None
     to_turn: int = 1

@@ -1,0 +1,45 @@
+"""One rendition of a picture as a file, all of whose middle is the subject."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cutoutd import renditions
+from cutoutd.jobs import Metadata, Recipe, Task
+from cutoutd.settings.renditions import RenditionSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cutoutd.engine.picture import Picture
+    from cutoutd.renditions import Stage
+
+
+def rendered(
+    picture: Picture, directory: Path, policy: Metadata = Metadata.NO_LOCATION, **written: object
+) -> tuple[Path, Stage]:
+    """The file, and what was said of it.
+
+    Args:
+        picture: decoded; all of it is shown.
+        directory: that it goes to.
+        policy: which metadata it keeps.
+        written: keys of the rendition.
+    """
+    given: dict[str, Any] = {"background": "white"} if written["format"] == "jpeg" else {}
+    wanted = RenditionSettings.model_validate(given | written).rendition()
+    recipe = Recipe(renditions=(wanted,), refine=True, decontaminate=True, metadata=policy, review_below=0.0)
+    task = Task(
+        job=1,
+        source="/nowhere",
+        size=1,
+        mtime_ns=1,
+        staging=str(directory),
+        published_sha256=None,
+        recipe=recipe,
+    )
+    alpha = np.full(picture.rgb.shape[:2], 255, np.uint8)
+    stage = renditions.stage(task, picture, alpha, review=False, max_pixels=1_000_000, tell=lambda _: None)
+    return directory / stage.staged[0].name, stage
