@@ -61,7 +61,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cutoutd.engine.look import Predict
     from cutoutd.engine.picture import Picture
     from cutoutd.jobs import Export, Quality, Received, Recipe, Report, Task
     from cutoutd.ports import ModelSpec
@@ -269,7 +268,7 @@ def _found(task: Task, picture: Picture, engine: Engine) -> _Found:
     model = engine.model(task.model)
     seen = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
     try:
-        found = look.look(seen, _seeing_srgb(model.predict, picture.icc), model.sides)
+        found = look.look(profile.as_srgb(seen, picture.icc), model.predict, model.sides)
     except Exception as error:
         if _is_out_of_memory(error) or not type(error).__module__.startswith("onnxruntime"):
             raise
@@ -278,20 +277,6 @@ def _found(task: Task, picture: Picture, engine: Engine) -> _Found:
     is_stretched = model.stretches and found.verdict.score > 0
     matte = matting.normalise(found.raw) if is_stretched else found.raw
     return _Found(region=found.region, matte=matte, verdict=found.verdict)
-
-
-def _seeing_srgb(predict: Predict, icc: bytes | None) -> Predict:
-    """A model that is shown colours as it learned them: what a wide gamut or another curve makes of the numbers is undone.
-
-    Args:
-        predict: the model.
-        icc: profile of the pictures that it is shown; None: sRGB.
-    """
-    try:
-        convert = profile.between(icc, None)
-    except profile.UnusableProfileError:  # colours a little off still show what is subject and what is not
-        return predict
-    return predict if convert is None else lambda rgb, side: predict(convert(rgb), side)
 
 
 def _received(received: Received, max_pixels: int) -> NDArray[np.float32]:

@@ -115,7 +115,7 @@ def test_the_model_sees_the_colours_that_are_meant(engine: Engine, drop: Callabl
     chunks.add(b"gAMA", (100_000).to_bytes(4, "big"))
     mattes = []
     for name, content in (
-        ("same.png", encoded(codepoints.encoded(linear.astype(np.float32) / 255), "PNG")),
+        ("same.png", encoded(codepoints.encoded((linear / 255).astype(np.float32)), "PNG")),
         ("linear.png", encoded(linear, "PNG", pnginfo=chunks)),
     ):
         task = drop(content, name=name, recipe=replace(RECIPE, refine=False))

@@ -34,6 +34,9 @@ def srgb() -> bytes:
     return bytes(made)
 
 
+_STRIP_PIXELS: Final = 1 << 18
+
+
 class UnusableProfileError(ValueError):
     """A profile that looks like one, and that no conversion can be made of."""
 
@@ -76,6 +79,30 @@ def between(
     samples = _samples()
     difference = convert(samples).astype(np.int16) - samples
     return None if int(np.abs(difference).max()) <= _SAME else convert
+
+
+def as_srgb(rgb: NDArray[np.uint8], icc: bytes | None) -> NDArray[np.uint8]:
+    """A picture as models learned to see them: what a wide gamut or another curve makes of the numbers is undone.
+
+    Args:
+        rgb: uint8 (h, w, 3).
+        icc: its profile; None: sRGB.
+
+    Returns:
+        The same shape; the very same array where nothing is to be done, or its profile cannot be used: colours a little
+        off still show what is subject and what is not.
+    """
+    try:
+        convert = between(icc, None)
+    except UnusableProfileError:
+        return rgb
+    if convert is None:
+        return rgb
+    converted = np.empty_like(rgb)
+    rows = max(1, _STRIP_PIXELS // rgb.shape[1])
+    for top in range(0, len(rgb), rows):
+        converted[top : top + rows] = convert(rgb[top : top + rows])
+    return converted
 
 
 def colour(rgb: tuple[int, int, int], target: bytes | None) -> tuple[int, int, int]:
