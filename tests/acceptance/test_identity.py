@@ -41,9 +41,12 @@ def test_a_shot_under_a_name_that_was_used_before_gets_a_result_of_its_own(
     bench.wait_for(lambda: not first.exists(), "the first shot's end")
     kept = (bench.output / "DSC_9999.png").read_bytes()
     bench.drop("DSC_9999.jpg", hue=1)
-    bench.wait_for(lambda: "DSC_9999-jpg.png" in bench.results(), "the second shot's result")
+    bench.wait_for(lambda: "DSC_9999-2.png" in bench.results(), "the second shot's result")
     bench.wait_for(lambda: not first.exists(), "the second shot's end")
     assert (bench.output / "DSC_9999.png").read_bytes() == kept
+    raw = bench.drop("third.jpg", hue=2)
+    raw.rename(raw.with_name("DSC_9999.NEF"))
+    bench.wait_for(lambda: "DSC_9999-nef.png" in bench.results(), "the result of a raw file alone")
     assert daemon.end() == 0
 
 

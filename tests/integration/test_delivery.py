@@ -22,7 +22,9 @@ from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.publish import moves
 from cutoutd.publish.access import Access
+from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.publisher import Publisher
+from cutoutd.publish.records import Records
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.publish.writing import Permissions
 from tests.integration.parts import JPEG, NAME, cut_of, digest, folder_in, provenance, states, until
@@ -755,12 +757,49 @@ def test_another_shot_under_a_used_camera_name_is_another_picture(
     for number, shot in enumerate(shots):
         desk.deliver("DSC_9999.jpg", b"cutout %d" % number, source=shot)
         assert not (desk.folder.input / "DSC_9999.jpg").exists()
-    names = ["DSC_9999.png", "DSC_9999-jpg.png", "DSC_9999-jpg-2.png", "DSC_9999-jpg-3.png"]
+    names = ["DSC_9999.png", "DSC_9999-2.png", "DSC_9999-3.png", "DSC_9999-4.png"]
     assert [(desk.folder.output / name).read_bytes() for name in names] == [
         b"cutout %d" % number for number in range(4)
     ]
     said = [json.loads((desk.folder.output / f"{name}.json").read_text()) for name in names]
     assert [one["source"]["sha256"] for one in said] == [digest(shot) for shot in shots]
+
+
+def test_pictures_of_a_used_name_are_numbered_after_the_first_ones_result(make: Callable[..., Desk]) -> None:
+    """Which may have its kind in it, or belong to another file by now; a later version keeps its number."""
+    desk = make(originals="delete")
+    pictures = [
+        ("a.jpg", 1),
+        ("a.tif", 2),
+        ("a.tif", 3),
+        ("a.jpg", 4),
+        ("a-3.jpg", 5),
+        ("A.jpg", 6),
+        ("a.jpg", 7),
+    ]
+    for name, number in pictures:
+        desk.deliver(name, b"cutout %d" % number, source=JPEG + bytes([number]))
+    expected = ["a.png", "a-tif.png", "a-tif-2.png", "a-2.png", "a-3.png", "A-jpg.png", "a-4.png"]
+    assert desk.files() == {name: b"cutout %d" % number for number, name in enumerate(expected, 1)}
+
+
+def test_a_later_version_of_a_numbered_picture_replaces_its_result(make: Callable[..., Desk]) -> None:
+    """Its name is one that it could have been given, also for a journal that is made anew."""
+    desk = make()
+    desk.deliver("a.jpg", OLD)
+    (desk.folder.input / "a.jpg").unlink()
+    desk.journal.acceptance.note_places(NAME, {"a.jpg": desk.clock.now_us()})
+    desk.deliver("a.jpg", NEW, source=JPEG + b"2")
+    assert desk.files() == {"a.png": OLD, "a-2.png": NEW}
+    desk.deliver("a.jpg", b"newer", source=JPEG + b"2 and more")
+    assert desk.files() == {"a.png": OLD, "a-2.png": b"newer"}
+    records = Records(
+        FolderIdentity(NAME),
+        output=desk.folder.output,
+        sidecar_dir=None,
+        renditions=desk.folder.recipe().renditions,
+    )
+    assert {one.path for record in records for one in record.published} == {"a.png", "a-2.png"}
 
 
 def test_the_same_bytes_under_a_used_name_are_known_and_the_next_version_is_theirs(

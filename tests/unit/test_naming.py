@@ -20,6 +20,7 @@ from cutoutd.publish.naming import (
     failure_names,
     fitted,
     formed,
+    has_kind,
     numbered,
     placed,
     sidecar_name,
@@ -50,13 +51,40 @@ _SOURCE = st.builds(
 ).filter(lambda path: not {".", ".."} & {*path.split("/")})
 
 
-def _first(source: str, count: int, *, suffix: str = "", extension: str = "png") -> list[str]:
-    return list(itertools.islice(candidates(source, suffix=suffix, extension=extension), count))
+def _first(
+    source: str, count: int, *, suffix: str = "", extension: str = "png", again: bool = False
+) -> list[str]:
+    names = candidates(source, suffix=suffix, extension=extension, again=again)
+    return list(itertools.islice(names, count))
 
 
 def test_a_contested_name_gets_the_kind_of_its_source_and_then_a_number() -> None:
     """The order the design promises."""
     assert _first("a.tif", 4) == ["a.png", "a-tif.png", "a-tif-2.png", "a-tif-3.png"]
+
+
+def test_another_picture_of_the_same_name_gets_a_number_alone() -> None:
+    """The kind of file would tell it from nothing: both are of one kind."""
+    assert _first("DSC_9999.jpg", 3, again=True) == ["DSC_9999.png", "DSC_9999-2.png", "DSC_9999-3.png"]
+    assert _first("sub/a.TIF", 2, suffix="_cut", again=True) == ["sub/a_cut.png", "sub/a-2_cut.png"]
+    whole = "x" * 250 + "-2.png"
+    digits = hashlib.sha256(whole.encode()).hexdigest()[:8]
+    assert _first("x" * 250 + ".jpg", 2, again=True)[1] == "x" * 200 + f"~{digits}.png"
+
+
+@pytest.mark.parametrize(
+    ("output", "source", "is_so"),
+    [
+        ("a-tif.png", "a.tif", True),
+        ("x/a-tif-2_cut.webp", "x/a.TIF", True),
+        ("a.png", "a.tif", False),
+        ("a-2.png", "a.tif", False),
+        ("a-2.png", "a", False),
+    ],
+)
+def test_a_name_says_whether_it_has_its_sources_kind(output: str, source: str, *, is_so: bool) -> None:
+    """The next picture of that name is numbered after it."""
+    assert has_kind(output, source) is is_so
 
 
 def test_the_suffix_stays_before_the_extension() -> None:
@@ -130,8 +158,11 @@ def test_shortening_never_splits_a_character(head: str, cut: int) -> None:
 def test_every_derived_name_fits_its_file_system_and_survives_as_bytes(source: str, suffix: str) -> None:
     """Outputs, sidecars, failures and originals alike."""
     outputs = _first(source, 4, suffix=suffix)
+    again = _first(source, 4, suffix=suffix, again=True)
     derived = [
         *outputs,
+        *again,
+        *map(sidecar_name, again),
         *map(sidecar_name, outputs),
         *_first(placed(source, directory="", review=True), 2, suffix=suffix),
         *_first(placed(source, directory="web/small", review=True), 2, suffix=suffix),
@@ -143,7 +174,7 @@ def test_every_derived_name_fits_its_file_system_and_survives_as_bytes(source: s
         assert os.fsdecode(raw) == path
         assert all(0 < len(part) <= NAME_MAX_BYTES for part in raw.split(b"/"))
         assert not {b".", b".."} & {*raw.split(b"/")}
-    assert len({*outputs}) == len(outputs)
+    assert len({*outputs}) == len({*again}) == len(outputs)
     assert outputs == _first(source, 4, suffix=suffix)
     assert all(path.rpartition("/")[0] == source.rpartition("/")[0] for path in outputs)
 

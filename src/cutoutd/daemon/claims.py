@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cutoutd.publish.naming import has_kind
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,3 +27,9 @@ class SourceClaims:
         return self._journal.names.reserve(
             job.folder, job.path, keys, generation=job.generation, origin=self._origin
         )
+
+
+def is_another(journal: Journal, job: Job) -> bool:
+    """Whether other pictures had the name of a job's source before, with no kind in their results' names."""
+    others = journal.names.of_others(job)
+    return job.generation > 0 and not any(has_kind(one, job.path) for one in others)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cutoutd.daemon.claims import SourceClaims
+from cutoutd.daemon.claims import SourceClaims, is_another
 from cutoutd.daemon.deeds import Deeds
 from cutoutd.daemon.disposals import Disposals
 from cutoutd.daemon.endings import Endings
@@ -239,6 +239,7 @@ class Delivery:
             review=cut.review,
             earlier=self._journal.names.earlier(job.folder, job.path, job.generation),
             known=self._journal.names.known(job),
+            again=is_another(self._journal, job),
             forms=forms(portable=self._folder.has_portable_names),
         )
         self._publish(job, cut, publication)

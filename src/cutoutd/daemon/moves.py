@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from cutoutd.daemon.claims import is_another
 from cutoutd.errnos import NO_WAY
 from cutoutd.errors import CutoutdError
 from cutoutd.intake.scan import look
@@ -120,6 +121,7 @@ class MovedPictures:
             known=frozenset({sha256}),
             document=_at(job, sha256, dict(result.document), facts.marker),
             moved_from=origin,
+            again=is_another(self._journal, job),
             forms=forms(portable=self._folder.has_portable_names),
         )
         self._log.info("job.moved", job=job.id, path=job.path, before=origin.path)

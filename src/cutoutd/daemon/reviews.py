@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cutoutd.daemon.claims import is_another
 from cutoutd.errors import CutoutdError, TemporaryError
 from cutoutd.failure import whole
 from cutoutd.jobs import Cut, Failure
@@ -129,6 +130,7 @@ class DecidedReviews:
             earlier=self._journal.names.earlier(job.folder, job.path, job.generation),
             known=self._journal.names.known(job),
             document=doubtful.document,
+            again=is_another(self._journal, job),
             forms=forms(portable=self._folder.has_portable_names),
         )
         self._publish(job, cut, publication)

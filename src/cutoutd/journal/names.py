@@ -107,6 +107,14 @@ class Names:
             for row in rows
         )
 
+    def of_others(self, job: Job) -> tuple[str, ...]:
+        """Names of what is published for other sources that had a job's path before."""
+        rows = self._store.rows(
+            "SELECT target FROM output WHERE folder = ? AND path = ? AND generation < ?",
+            (job.folder, os.fsencode(job.path), job.generation),
+        )
+        return tuple(os.fsdecode(row["target"]) for row in rows)
+
     def published_sha256(self, folder: str, path: str) -> str | None:
         """SHA-256 of the bytes at this path whose cutout is published now."""
         last = self.last_published(folder, path)

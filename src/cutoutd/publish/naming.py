@@ -96,16 +96,20 @@ def _safe(name: str) -> str:
     return f"{stem[: SAFE_BYTES - len(tail) - 9].rstrip('. ')}{MARK}{_digits(name)}{tail}"
 
 
-def candidates(source: str, *, suffix: str, extension: str) -> Iterator[str]:
+def candidates(source: str, *, suffix: str, extension: str, again: bool = False) -> Iterator[str]:
     """Names for a result, the best first; without end, each different.
 
     ``a.tif`` gives ``a.png``, ``a-tif.png``, ``a-tif-2.png``, ``a-tif-3.png`` and so on. The suffix
     stays last, before the extension: ``a_cut.png``, ``a-tif_cut.png``.
 
+    The kind of its source tells a result from that of another kind with the same stem. Where it was an earlier picture
+    of the same name that got ``a.png``, a number does: ``a.png``, ``a-2.png``, ``a-3.png``.
+
     Args:
         source: path of the picture in its input folder.
         suffix: of the rendition.
         extension: of the result, without its dot.
+        again: another picture had the source's name before.
 
     Raises:
         ValueError: the source leaves its folder, or the suffix is more than a part of a name.
@@ -114,11 +118,22 @@ def candidates(source: str, *, suffix: str, extension: str) -> Iterator[str]:
     stem, kind = split_name(name)
     tail = f".{extension}"
     yield parent + fitted(stem + suffix, tail)
-    if kind:
+    if kind and not again:
         stem = f"{stem}-{kind.lower()}"
         yield parent + fitted(stem + suffix, tail)
     for number in itertools.count(2):
         yield parent + fitted(f"{stem}-{number}{suffix}", tail)
+
+
+def has_kind(output: str, source: str) -> bool:
+    """Whether a result's name has its source's kind in it, as those have whose stem was another picture's.
+
+    Args:
+        output: path of the result in the output folder.
+        source: path of the picture in its input folder.
+    """
+    stem, kind = split_name(_split(source)[1])
+    return bool(kind) and output.rpartition("/")[2].startswith(f"{stem}-{kind.lower()}")
 
 
 def placed(source: str, *, directory: str, review: bool) -> str:

@@ -60,6 +60,7 @@ class Publication:
             names, times and warnings.
         moved_from: where the picture lay before, if its result follows it.
         known: SHA-256 of the source's bytes that are published; None: it is not known which they are.
+        again: another picture had the source's name before, and was told apart by no kind in its result's.
         forms: that its names may have; each further one is for a disk that refuses the one before.
     """
 
@@ -71,6 +72,7 @@ class Publication:
     document: Mapping[str, Any] | None = None
     known: frozenset[str] | None = None
     moved_from: Origin | None = None
+    again: bool = False
     forms: tuple[Form, ...] = tuple(Form)
 
     @property
@@ -107,14 +109,18 @@ class Publication:
         return any(self._is_candidate(path, result, form) for form in self.forms)
 
     def _is_candidate(self, path: str, result: Staged, form: Form) -> bool:
-        return path in itertools.islice(self._candidates(result, form), _KNOWN_NAMES)
+        return any(
+            path in itertools.islice(self._candidates(result, form, again=again), _KNOWN_NAMES)
+            for again in (self.again, not self.again)
+        )
 
-    def _candidates(self, result: Staged, form: Form) -> Iterator[str]:
+    def _candidates(self, result: Staged, form: Form, *, again: bool | None = None) -> Iterator[str]:
         is_overlay = result.rendition < 0
         suffix = OVERLAY_SUFFIX if is_overlay else self.renditions[result.rendition].suffix
         directory = "" if is_overlay else self.renditions[result.rendition].directory
         path = placed(self.facts.path, directory=directory, review=self.review)
-        for name in candidates(path, suffix=suffix, extension=result.format.extension):
+        is_again = self.again if again is None else again
+        for name in candidates(path, suffix=suffix, extension=result.format.extension, again=is_again):
             yield formed(name, form)
 
 

@@ -185,8 +185,14 @@ class Records:
                 forms.append((-1, _OVERLAY))
             for index, one in forms:
                 place = placed(source, directory=one.directory, review=review)
-                names = candidates(place, suffix=one.suffix, extension=one.format.extension)
-                known = tuple(itertools.islice(names, KNOWN_NAMES))
+                extension = one.format.extension
+                known = tuple(
+                    name
+                    for again in (False, True)
+                    for name in itertools.islice(
+                        candidates(place, suffix=one.suffix, extension=extension, again=again), KNOWN_NAMES
+                    )
+                )
                 if path in known or any(path == formed(name, form) for form in Form for name in known):
                     return Published(rendition=index, path=path, sha256=sha256, review=review)
         return None
