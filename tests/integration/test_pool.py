@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -14,11 +15,11 @@ import pytest
 
 from cutoutd.clock import Clock
 from cutoutd.jobs import Format, Metadata, Recipe, Rendition, Task
-from cutoutd.pool import local, wire
-from cutoutd.pool.giving_up import MAX_FAILED_RESTARTS, MAX_FAILED_STARTS, WorkersFailError
-from cutoutd.pool.local import BIND_S, LocalPool
-from cutoutd.pool.slot import MAX_STEPS, STALL_S
+from cutoutd.pool import start_policy, wire
+from cutoutd.pool.local import LocalPool
+from cutoutd.pool.slot import BIND_S, MAX_STEPS, STALL_S
 from cutoutd.pool.slot import PATIENCE_S as PATIENCE_S_OF_A_SLOT
+from cutoutd.pool.start_policy import MAX_FAILED_RESTARTS, MAX_FAILED_STARTS, WorkersFailError
 from cutoutd.ports import Finished, Lost, ModelSpec, Step
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def test_workers_that_begin_to_die_later_get_more_time_but_not_for_ever(
     make: Callable[..., LocalPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An upgrade may be under way; one start at a time finds out, each after a longer pause."""
-    monkeypatch.setattr(local, "MAX_PAUSE_S", 0.02)
+    monkeypatch.setattr(start_policy, "MAX_PAUSE_S", 0.02)
     pool = make(2, provider="die-at-rehearsal")
     until(pool, lambda: pool.idle == 2)
     pool.submit(task(1, "crash"))
@@ -227,6 +228,15 @@ def test_workers_that_begin_to_die_later_get_more_time_but_not_for_ever(
     assert not pool.is_sound
 
 
+def test_a_task_that_does_not_fit_into_a_pipe_is_done(make: Callable[..., LocalPool]) -> None:
+    """Of many vanished pictures of one size; its worker waited for the rest of it, and the picture was blamed."""
+    pool = make(1)
+    until(pool, lambda: pool.idle == 1)
+    pool.submit(replace(task(1, "fine"), moved_sha256s=tuple(f"{number:064x}" for number in range(5000))))
+    (event,) = events_of(pool, 1)
+    assert isinstance(event, Finished)
+
+
 def test_the_pause_between_failing_starts_grows_and_nothing_spins(
     make: Callable[..., LocalPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,7 +245,8 @@ def test_the_pause_between_failing_starts_grows_and_nothing_spins(
     until(pool, lambda: pool.idle == 1)
     pool.submit(task(1, "crash"))
     said: list[str] = []
-    monkeypatch.setattr(pool, "_log", SimpleNamespace(warning=lambda event, **_: said.append(event)))
+    log = SimpleNamespace(warning=lambda event, **_: said.append(event))
+    monkeypatch.setattr(pool._starts, "_log", log)  # noqa: SLF001 -- what it says is what is counted
     until(pool, lambda: said.count("worker.did-not-start") == 3)
     begun, polls, used = time.monotonic(), 0, time.process_time()
     while time.monotonic() - begun < 1.0:

@@ -16,7 +16,7 @@ from cutoutd.hosted.cargo import Cargo
 from cutoutd.hosted.courier import Courier, UntrustedError
 from cutoutd.hosted.provider import Upload
 from cutoutd.hosted.removebg import RemoveBg
-from cutoutd.settings.schema import HostedSettings
+from cutoutd.settings.hosted import HostedSettings
 from tests.hosted_server import HostedServer
 from tests.integration.tools import give_up, need
 from tests.integration.uploader_parts import answer, close, office, request

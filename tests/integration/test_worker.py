@@ -13,9 +13,9 @@ import pytest
 from cutoutd.clock import Clock
 from cutoutd.errors import ModelError, SandboxError
 from cutoutd.models import catalog
-from cutoutd.pool import local, wire
-from cutoutd.pool.giving_up import WorkersFailError
+from cutoutd.pool import start_policy, wire
 from cutoutd.pool.local import WORKER, LocalPool
+from cutoutd.pool.start_policy import WorkersFailError
 from cutoutd.sandbox import survey
 from tests.integration.parts import until
 from tests.integration.tools import need
@@ -40,7 +40,7 @@ SETUP = wire.Setup(
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LocalPool]]:
     """Starts a pool of one worker, and waits until it is ready."""
-    monkeypatch.setattr(local, "MAX_PAUSE_S", 0.01)
+    monkeypatch.setattr(start_policy, "MAX_PAUSE_S", 0.01)
     pools: list[LocalPool] = []
 
     def begin(setup: wire.Setup = SETUP, command: Sequence[str] = WORKER) -> LocalPool:

@@ -20,7 +20,7 @@ from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME, JournalDamagedError
-from cutoutd.pool.giving_up import WorkersFailError
+from cutoutd.pool.start_policy import WorkersFailError
 from cutoutd.settings import places
 
 FOLDER = '[[folder]]\nname = "to-cut"\ninput = "/pictures/in"\noutput = "/pictures/out"\n'

@@ -14,7 +14,7 @@ from cutoutd import errors
 from cutoutd.errors import CutoutdError, SourceGoneError, StorageError, from_os_error
 from cutoutd.intake.watch import UnwatchableError
 from cutoutd.journal.store import JournalDamagedError
-from cutoutd.pool.giving_up import WorkersFailError
+from cutoutd.pool.start_policy import WorkersFailError
 from cutoutd.publish.faults import ResultLostError, TargetTakenError
 
 OWN: list[type[CutoutdError]] = [

@@ -21,7 +21,7 @@ from cutoutd.hosted.removebg import RemoveBg
 from cutoutd.hosted.verdict import Meaning
 from cutoutd.hosted.withoutbg import WithoutBg
 from cutoutd.settings.choices import HostedProvider
-from cutoutd.settings.schema import HostedSettings
+from cutoutd.settings.hosted import HostedSettings
 
 if TYPE_CHECKING:
     from cutoutd.hosted.provider import Provider

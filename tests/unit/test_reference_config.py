@@ -15,16 +15,9 @@ from cutoutd.settings import load
 from cutoutd.settings.choices import Order, Originals, Watch
 from cutoutd.settings.dump import as_toml
 from cutoutd.settings.hooks import CommonHooks, Hooks
+from cutoutd.settings.hosted import HostedSettings
 from cutoutd.settings.renditions import RenditionSettings
-from cutoutd.settings.schema import (
-    Folder,
-    HostedSettings,
-    MatteSettings,
-    ModelSettings,
-    PoolSettings,
-    Service,
-    Settings,
-)
+from cutoutd.settings.schema import Folder, MatteSettings, ModelSettings, PoolSettings, Service, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,11 +17,13 @@ from cutoutd.settings.assembly import assemble
 from cutoutd.settings.choices import HostedProvider, Route
 from cutoutd.settings.dump import as_toml
 from cutoutd.settings.environment import Overrides
-from cutoutd.settings.schema import HostedSettings, Settings
+from cutoutd.settings.hosted import HostedSettings
 
 if TYPE_CHECKING:
     import ipaddress
     from pathlib import Path
+
+    from cutoutd.settings.schema import Settings
 
 NOTHING = Overrides(values={}, problems={})
 

@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 _TIMEOUT_S: Final = 60.0
 
 _CLOSED_IN: Final = {
-    "libheif": "1.23.4",  # the advisories of August and September 2026
-    "libde265": "1.1.3",  # the same
-    "LibRaw": "0.22.1",  # CVE-2026-20884, -20911, -21413, -24450
+    "libheif": "1.23.5",  # CVE-2026-84383 (1.23.2), GHSA-x8r2-mggj-j6wr (1.23.3), GHSA-v8qw-hwjv-44hw (1.23.5)
+    "libde265": "1.1.2",  # CVE-2026-54240, CVE-2026-54241 (1.1.1), GHSA-xp3h-6f5r-8cxp, GHSA-mm7m-v26f-wf8x (1.1.2)
+    "LibRaw": "0.22.1",  # CVE-2026-20884, CVE-2026-20911, CVE-2026-21413, CVE-2026-24450: TALOS-2026-2330 to -2364
     "libtiff": "4.7.1",  # CVE-2025-9900
     "libwebp": "1.3.2",  # CVE-2023-4863
-    "libavif": "1.3.0",  # CVE-2025-48174, -48175
+    "libavif": "1.3.0",  # CVE-2025-48174, CVE-2025-48175
     "dav1d": "1.4.0",  # CVE-2024-1580
     "OpenJPEG": "2.5.4",  # CVE-2025-54874
     "libjpeg-turbo": "3.0.0",  # CVE-2023-2804
 }
-"""The oldest version of a library in which no hole is known to us that a picture can reach."""
+"""The version of each library that closed the last hole we know of. Public advisories were last read in October 2026; this list
+is no substitute for a scanner."""
 
 _UNUSED: Final = frozenset({"opencv-python-headless"})
 """It brings decoders, and no file is ever given to them: OpenCV only resizes and filters here."""

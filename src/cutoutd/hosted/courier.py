@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.hosted.cargo import Cargo
     from cutoutd.hosted.provider import Question
-    from cutoutd.settings.schema import HostedSettings
+    from cutoutd.settings.hosted import HostedSettings
 
 _CONNECT_S: Final = 10.0
 _WRITE_S: Final = 60.0

@@ -13,7 +13,7 @@ from cutoutd.settings.choices import HostedProvider
 if TYPE_CHECKING:
     from cutoutd.hosted.key import Key
     from cutoutd.hosted.provider import Provider
-    from cutoutd.settings.schema import HostedSettings
+    from cutoutd.settings.hosted import HostedSettings
 
 
 def provider_of(hosted: HostedSettings, key: Key | None) -> Provider:

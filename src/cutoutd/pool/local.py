@@ -17,8 +17,8 @@ from cutoutd.errors import ModelError, SandboxError
 from cutoutd.jobs import Failure
 from cutoutd.logs import get
 from cutoutd.pool import wire
-from cutoutd.pool.giving_up import MAX_FAILED_RESTARTS, MAX_FAILED_STARTS, MAX_PAUSE_S, WorkersFailError
 from cutoutd.pool.slot import PATIENCE_S, Slot, SlotState, spawn
+from cutoutd.pool.start_policy import StartPolicy
 from cutoutd.ports import Finished, Lost, WorkerFacts
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ START_TIMEOUT_S: Final = 60.0
 
 ABANDON_S: Final = 2.0
 """A worker that outlives SIGKILL by this is stuck in the kernel: it is left behind and replaced."""
-
-BIND_S: Final = 5.0
-"""A root that does not answer a starting worker for this long is left out of the next one's."""
 
 # -P: a module that lies in the current directory must never be imported.
 WORKER: Final = (sys.executable, "-P", "-m", "cutoutd.pool.worker")
@@ -83,9 +80,7 @@ class LocalPool:
         self._abandoned: list[Slot] = []
         self._stale: set[Slot] = set()
         self._unreached: set[str] = set()
-        self._failed_starts = 0
-        self._start_at_s = clock.monotonic_s()
-        self._is_sound = True
+        self._starts = StartPolicy(clock)
         self.facts: WorkerFacts | None = None
         self._replace_missing(spares)
 
@@ -136,7 +131,7 @@ class LocalPool:
     @property
     def is_sound(self) -> bool:
         """Whether a new worker has shown that it can work since the last one died."""
-        return self._is_sound
+        return self._starts.are_sound
 
     def submit(self, task: Task) -> None:
         """Give a task to an idle slot; only while ``idle`` is above 0."""
@@ -160,6 +155,8 @@ class LocalPool:
             WorkersFailError: no worker comes up, time after time.
         """
         events: list[PoolEvent] = []
+        for slot in self._slots:
+            slot.send_rest()
         for key, _ in self._selector.select(self._until_next_deadline(timeout_s)):
             if key.fd == self._wake_out:
                 _drain(self._wake_out)
@@ -243,8 +240,7 @@ class LocalPool:
             slot.rest()
             say = self._log.info if self.facts is None else self._log.debug  # the first says what really runs
             self.facts = message
-            self._failed_starts = 0
-            self._is_sound = self._is_sound or slot.rehearses
+            self._starts.worked(rehearsed=slot.rehearses)
             say(
                 "worker.ready",
                 pid=slot.pid,
@@ -300,16 +296,10 @@ class LocalPool:
             slot.kill(now_s, timed_out=False, stalled=slot.step)
         elif slot.deadline_s is not None and now_s >= slot.deadline_s:
             slot.kill(now_s, timed_out=True)
-        elif (root := self._unreachable(slot, now_s)) is not None:
+        elif (root := slot.unreachable(now_s)) is not None:
             self._log.warning("worker.cannot-reach", pid=slot.pid, root=root)
             self._unreached.add(root)
             slot.retire(now_s)
-
-    def _unreachable(self, slot: Slot, now_s: float) -> str | None:
-        """The root that a starting worker has waited for in vain."""
-        if slot.state is not SlotState.STARTING or slot.binding is None or now_s < slot.since_s + BIND_S:
-            return None
-        return slot.roots[slot.binding] if 0 <= slot.binding < len(slot.roots) else None
 
     def _bury(self, slot: Slot) -> list[PoolEvent]:
         stuck = not slot.reaped()
@@ -318,23 +308,14 @@ class LocalPool:
             self._abandoned.append(slot)
         why = slot.end()
         if slot.job is not None:
-            self._is_sound = False
+            self._starts.died()
             self._log.warning("worker.lost", pid=slot.pid, job=slot.job, why=why, timed_out=slot.timed_out)
             return [Lost(job=slot.job, why=why, timed_out=slot.timed_out, stuck=stuck, stalled=slot.stalled)]
         if slot.did_not_start:
-            self._count_failed_start(why)
+            self._starts.failed(why, is_first=self.facts is None)
         elif not slot.retired:
             self._log.warning("worker.lost", pid=slot.pid, job=None, why=why)
         return []
-
-    def _count_failed_start(self, why: str) -> None:
-        self._failed_starts += 1
-        self._is_sound = False
-        self._log.warning("worker.did-not-start", why=why, times=self._failed_starts)
-        if self._failed_starts >= (MAX_FAILED_STARTS if self.facts is None else MAX_FAILED_RESTARTS):
-            raise WorkersFailError(f"{self._failed_starts} starts in a row failed; the last: {why}")
-        pause_s = min(MAX_PAUSE_S, 2.0 ** (self._failed_starts - 2))
-        self._start_at_s = self._clock.monotonic_s() + pause_s
 
     def _forget(self, slot: Slot) -> None:
         self._slots.remove(slot)
@@ -359,43 +340,33 @@ class LocalPool:
         return self._size + min(len(self.waiting), max(1, self._size // 2))
 
     def _replace_missing(self, spares: list[subprocess.Popen[bytes]] | None = None) -> None:
-        if self._clock.monotonic_s() < self._start_at_s:
+        if self._clock.monotonic_s() < self._starts.next_s:
             return
         while len(self._slots) < self._wanted():
             if self._one_tries_for_all():
                 return
             deadline_s = self._clock.monotonic_s() + START_TIMEOUT_S
-            setup = replace(self._setup(), rehearse=not self._is_sound)
+            setup = replace(self._setup(), rehearse=not self._starts.are_sound)
             try:
                 process = spares.pop() if spares else spawn(self._command)
                 slot = Slot(process, setup, deadline_s=deadline_s)
             except OSError as error:  # no more descriptors, processes or memory
-                self._count_failed_start(error.strerror or str(error))
+                self._starts.failed(error.strerror or str(error), is_first=self.facts is None)
                 return
             self._slots.append(slot)
             self._selector.register(slot.reports, selectors.EVENT_READ, slot)
 
     def _one_tries_for_all(self) -> bool:
         """Whether starts have failed, and the next one to show whether they still do is under way."""
-        return self._failed_starts > 0 and any(slot.state is SlotState.STARTING for slot in self._slots)
+        return self._starts.have_failed and any(slot.state is SlotState.STARTING for slot in self._slots)
 
     def _until_next_deadline(self, timeout_s: float) -> float:
         now_s = self._clock.monotonic_s()
         ends = [now_s + timeout_s]
         for slot in self._slots:
-            if slot.state is SlotState.DYING:
-                ends.append(now_s + 0.02)  # a killed process is gone within milliseconds
-                continue
-            if slot.deadline_s is not None:
-                ends.append(slot.deadline_s)
-            if slot.stalls_at_s is not None:
-                ends.append(slot.stalls_at_s)
-                if slot.waits_s(now_s) < PATIENCE_S:
-                    ends.append(slot.stepped_s + PATIENCE_S)
-            if slot.state is SlotState.STARTING and slot.binding is not None:
-                ends.append(max(slot.since_s + BIND_S, now_s + 0.1))
+            ends += slot.due_s(now_s)
         if len(self._slots) < self._size and not self._one_tries_for_all():
-            ends.append(self._start_at_s)
+            ends.append(self._starts.next_s)
         return max(0.0, min(ends) - now_s)
 
 

@@ -1,6 +1,6 @@
 """One worker slot: a process of its own, two pipes of its own, a monotonic deadline.
 
-Nothing here blocks: writes fit the pipe's buffer, reads are non-blocking, and a kill is never waited for.
+Nothing here blocks: what does not fit into a pipe is sent later, reads are non-blocking, and a kill is never waited for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cutoutd.pool import wire
 from cutoutd.ports import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from cutoutd.jobs import Task
 
@@ -45,6 +45,9 @@ to write out a whole result before it says anything, which a slow line needs its
 
 PATIENCE_S: Final = 3.0
 """A worker that waits for a disk or share for longer needs no core: another may be started in its place."""
+
+BIND_S: Final = 5.0
+"""A root that does not answer a starting worker for this long is left out of the next one's."""
 
 MAX_STEPS: Final = 10_000
 """Of one task: an honest worker tells of one every half second at most."""
@@ -96,6 +99,7 @@ class Slot:
         os.set_blocking(self.reports, False)
         os.set_blocking(self._tasks, False)
         self._unread = b""
+        self._unsent = b""
         self.state = SlotState.STARTING
         self.since_s = 0.0
         self.job: int | None = None
@@ -224,10 +228,40 @@ class Slot:
             if pipe is not None:
                 pipe.close()
 
-    def _send(self, line: bytes) -> None:
-        # The worker reads only when idle, so its pipe is empty, and a line fits: at most the setup's few KB
-        # or a path. A dead worker shows itself at the other pipe.
-        try:
-            os.write(self._tasks, line)
-        except BrokenPipeError:
+    def send_rest(self) -> bool:
+        """Send as much as the pipe takes of what it did not take at once; whether that was all. Never waits."""
+        while self._unsent:
+            try:
+                self._unsent = self._unsent[os.write(self._tasks, self._unsent) :]
+            except BlockingIOError:
+                return False
+            except BrokenPipeError:
+                self._unsent = b""  # a dead worker shows itself at the other pipe
+        return True
+
+    def due_s(self, now_s: float) -> Iterator[float]:
+        """When it is to be looked at again, in monotonic seconds."""
+        if self.state is SlotState.DYING:
+            yield now_s + 0.02  # a killed process is gone within milliseconds
             return
+        if self._unsent:
+            yield now_s + 0.02
+        if self.deadline_s is not None:
+            yield self.deadline_s
+        if self.stalls_at_s is not None:
+            yield self.stalls_at_s
+            if self.waits_s(now_s) < PATIENCE_S:
+                yield self.stepped_s + PATIENCE_S
+        if self.state is SlotState.STARTING and self.binding is not None:
+            yield max(self.since_s + BIND_S, now_s + 0.1)
+
+    def unreachable(self, now_s: float) -> str | None:
+        """The root that it has waited for in vain while it started."""
+        if self.state is not SlotState.STARTING or self.binding is None or now_s < self.since_s + BIND_S:
+            return None
+        return self.roots[self.binding] if 0 <= self.binding < len(self.roots) else None
+
+    def _send(self, line: bytes) -> None:
+        """Send a line; a long one, such as a task with many hashes, goes in parts as the worker reads."""
+        self._unsent += line
+        self.send_rest()

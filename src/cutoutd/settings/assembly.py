@@ -13,15 +13,9 @@ from pydantic import BaseModel, ValidationError
 from cutoutd.errors import ConfigurationError
 from cutoutd.settings import combinations, consistency, wording
 from cutoutd.settings.hooks import CommonHooks
+from cutoutd.settings.hosted import HostedSettings
 from cutoutd.settings.problem import Problem, of_folder, problems_of
-from cutoutd.settings.schema import (
-    Folder,
-    HostedSettings,
-    ModelSettings,
-    PoolSettings,
-    Service,
-    Settings,
-)
+from cutoutd.settings.schema import Folder, ModelSettings, PoolSettings, Service, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from cutoutd.settings.schema import Folder, HostedSettings
+    from cutoutd.settings.hosted import HostedSettings
+    from cutoutd.settings.schema import Folder
 
 
 _FIELD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")

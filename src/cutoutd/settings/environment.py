@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_origin
 
 from cutoutd.inheritance import KEY_VARIABLE
-from cutoutd.settings.schema import Folder, HostedSettings, Settings
+from cutoutd.settings.hosted import HostedSettings
+from cutoutd.settings.schema import Folder, Settings
 from cutoutd.settings.wording import item_type, nearest
 
 if TYPE_CHECKING:
