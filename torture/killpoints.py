@@ -44,9 +44,16 @@ PROMISE = "killed before any call that changes a disk: nothing lost, doubled, to
 
 
 def enumerate_points(lane: Lane) -> Iterator[tuple[str, Point]]:
-    """Every call of the straight line that can be struck, with what tells it from those of other scenarios."""
+    """Every call of the straight line that can be struck, with what tells it from those of other scenarios.
+
+    Raises:
+        RuntimeError: a thread whose calls are to be struck is not recognised.
+    """
     found, threads = lane.straight_line()
     names = role_names(found, {threads[0]: "supervisor", threads[-1]: "worker"} if threads else {})
+    if unseen := set(lane.scenario.roles) - set(names.values()):
+        message = f"{lane.scenario.name}: no call of {', '.join(sorted(unseen))} is recognised, so nothing would be tried"
+        raise RuntimeError(message)
     history = hashlib.sha256(repr((lane.scenario.before, lane.scenario.crash)).encode())
     wanted = points(found)
     for call in found:

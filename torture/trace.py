@@ -141,17 +141,22 @@ def plain(path: str, root: str) -> str:
 
 def role_names(found: Iterable[Call], known: Mapping[int, str]) -> dict[int, str]:
     """Which thread is which: as far as it is known, and else by what it does."""
-    names = dict(known)
-    for call in found:
+    names, calls = dict(known), list(found)
+    for call in calls:
         if call.name == "pwrite64" and call.path.endswith("/lock"):
             names.setdefault(call.tid, "supervisor")
         elif call.name.startswith(("mkdir", "link")) and "/.cutoutd-" in call.path:
             names.setdefault(call.tid, "watcher")
-        elif call.name == "renameat2" or call.path.endswith((".json", ".original")):
+        elif call.name.startswith("rename") or call.path.endswith((".json", ".original")) or _sweeps(call):
             names.setdefault(call.tid, "delivery")
-        elif call.path.endswith(".png"):
+    for call in calls:  # afterwards: a delivery handles results too, and is known by what it does besides
+        if call.path.endswith(".png"):
             names.setdefault(call.tid, "worker")
     return names
+
+
+def _sweeps(call: Call) -> bool:
+    return call.name == "unlinkat" and "/.cutoutd-staging" in call.path
 
 
 def reachable(call: Call, everything: Iterable[Call]) -> Strike | None:
