@@ -154,6 +154,7 @@ class Rendition:
         position: how much of the free room lies left of, and above, what is shown, 0 to 1; None: where it was.
         shadow: how dark a shadow it casts on the ground, per cent; 0: none.
         profile: what becomes of the colour profile.
+        dpi: pixels to an inch that it says it has; None: what the picture says.
     """
 
     format: Format
@@ -170,6 +171,7 @@ class Rendition:
     position: tuple[float, float] | None = None
     shadow: int = 0
     profile: Profile = Profile.KEEP
+    dpi: int | None = None
 
     @property
     def is_deep(self) -> bool:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from cutoutd.engine import codecs, decode, form, metadata, overlay, png, tiff
+from cutoutd.engine import codecs, decode, form, metadata, overlay, png, resolution, tiff
+from cutoutd.engine.resolution import Resolution
 from cutoutd.errors import LimitError, OutputError, PictureError
 from cutoutd.jobs import Channels, Format, Staged
 from cutoutd.ports import Step
@@ -47,6 +48,9 @@ _MAX_BACKGROUND_BYTES: Final = 512 << 20
 
 _STREAMED: Final = {Format.PNG: png.write, Format.TIFF: tiff.write}
 """Formats that are written while their pixels are made; the others need the whole frame first."""
+
+_RESOLUTION_IN_EXIF: Final = frozenset({Format.WEBP, Format.AVIF})
+"""Formats that have no other place for it."""
 
 _ENCODING_ADVICE: Final = "The original is untouched. Raise [pool] worker_memory_mb, or give this rendition a canvas or another format."
 _BACKGROUND_ADVICE: Final = (
@@ -177,7 +181,13 @@ def _extras(one: Form, kept: Kept) -> png.Extras:
         exif = metadata.resized(exif, one.place.width, one.place.height)
     if exif and one.rendition.channels is not Channels.ALPHA:
         exif = metadata.coloured(exif, is_srgb=one.icc is None or one.convert is not None)
-    return png.Extras(icc=one.icc, exif=exif, xmp=kept.xmp)
+    density = one.subject.picture.resolution
+    if (dpi := one.rendition.dpi) is not None:
+        density = Resolution(x=dpi, y=dpi)
+    if density is not None:
+        needed = one.rendition.format in _RESOLUTION_IN_EXIF
+        exif = resolution.with_resolution(exif, density, needed=needed)
+    return png.Extras(icc=one.icc, exif=exif, xmp=kept.xmp, resolution=density)
 
 
 def _background(one: Form, max_pixels: int, tell: Callable[[Step], None]) -> _Background:

@@ -187,6 +187,7 @@ def test_a_value_that_means_nothing_is_refused(key: str, value: object, message:
             {"format": "avif", "canvas": "8000x6000"},
             "canvas: is too large: avif is made up to 40_000_000 pixels",
         ),
+        ({"canvas": "100x150mm"}, "canvas: is a size on paper, and how many pixels that is, dpi says"),
         ({"format": "webp", "canvas": "16384x10"}, "canvas: is too large: webp holds 16_383 pixels a side"),
     ],
 )
@@ -298,3 +299,20 @@ def test_every_word_of_a_rendition_is_known() -> None:
     assert {rendition(format=one.value, background="white").format for one in Format} == set(Format)
     assert {rendition(channels=one.value).channels for one in Channels} == set(Channels)
     assert {rendition(profile=one.value).profile for one in Profile} == set(Profile)
+
+
+@pytest.mark.parametrize(
+    ("canvas", "dpi", "pixels"),
+    [
+        ("210x297mm", 300, (2480, 3508)),
+        ("4 x 6 in", 300, (1200, 1800)),
+        ("10.5x14.8cm", 150, (620, 874)),
+        ("100x100", 300, (100, 100)),
+    ],
+)
+def test_a_canvas_on_paper_is_as_many_pixels_as_dpi_makes_of_it(
+    canvas: str, dpi: int, pixels: tuple[int, int]
+) -> None:
+    """To the nearest; a canvas in pixels stays what it is."""
+    wanted = rendition(canvas=canvas, dpi=dpi)
+    assert (wanted.canvas, wanted.dpi) == (pixels, dpi)

@@ -136,6 +136,7 @@ def _jpeg(frame: NDArray[np.uint8], quality: int | None, extras: Extras) -> Enco
         "quality": JPEG_QUALITY if quality is None else quality,
         "subsampling": 0,  # 4:4:4: a red shoe on white has no grey rim
         "optimize": False,
+        "dpi": _density(extras),
     }
     encoded = _saved(frame, JpegImagePlugin.JpegImageFile.format, options, extras, exif, xmp=xmp)
     return Encoded(data=encoded.data, warnings=tuple(warnings))
@@ -146,6 +147,12 @@ _ENCODERS: Final[dict[Format, Callable[[NDArray[np.uint8], int | None, Extras], 
     Format.AVIF: _avif,
     Format.JPEG: _jpeg,
 }
+
+
+def _density(extras: Extras) -> tuple[float, float]:
+    """Pixels to an inch for JFIF, whose numbers have 16 bits; 0: it says nothing."""
+    found = extras.resolution
+    return (0, 0) if found is None or max(found.x, found.y) >= 1 << 16 else (found.x, found.y)
 
 
 def _saved(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import UnidentifiedImageError
 
-from cutoutd.engine import codepoints, colour, colourspace, formats
+from cutoutd.engine import codepoints, colour, colourspace, formats, resolution
 from cutoutd.engine.orientation import upright
 from cutoutd.engine.picture import Picture
 from cutoutd.engine.pillow import PillowSource
@@ -36,6 +36,7 @@ STRIP_PIXELS: Final = 1 << 16
 """Pixels that are converted at a time: they stay in the cache, and nothing as large as the frame is copied."""
 
 _OPAQUE: Final = 255
+_LAST_STANDING: Final = 4  # of the orientations: from 5 on, width and height change places
 _BAD_HEADER: Final = "it is damaged, ends too early, or is of a kind that is not supported"
 _REASON_CHARS: Final = 120
 _NO_MEMORY: Final = ("out of memory", "sufficient memory", "memory allocation", "cannot allocate")
@@ -135,6 +136,7 @@ def _decode(source: Source, *, deep: bool) -> Picture:
     loaded = _in_range(found.samples, space.codes)
     converted = colour.conversion(loaded, space.icc)
     notes = list(found.warnings)
+    density = resolution.chosen(found.resolution, found.exif)
     exif, xmp = _bounded(found.exif, "EXIF data", notes), _bounded(found.xmp, "XMP data", notes)
     rgb, alpha = _assemble(loaded, converted)
     wide = _assemble_deep(loaded) if deep and converted.is_plain else None
@@ -149,6 +151,9 @@ def _decode(source: Source, *, deep: bool) -> Picture:
         warnings=(*notes, *space.warnings, *loaded.warnings, *converted.warnings),
         deep=None if wide is None else upright(wide, found.to_turn),
         rounded=loaded.rounded,
+        resolution=density
+        if density is None or found.to_turn * found.turned <= _LAST_STANDING
+        else density.turned,
     )
 
 

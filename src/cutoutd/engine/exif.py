@@ -43,11 +43,11 @@ _JPEG_BYTES: Final = 0x0202
 _TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _PIXELS_ACROSS: Final = 0xA002
 _PIXELS_DOWN: Final = 0xA003
-_SHORT: Final = 3
+SHORT: Final = 3
 _LONG: Final = 4
-_RATIONAL: Final = 5
+RATIONAL: Final = 5
 _SRGB_INDEX: Final = b"R98"
-_UNSIGNED: Final = {1: "B", _SHORT: "H", _LONG: "I"}
+_UNSIGNED: Final = {1: "B", SHORT: "H", _LONG: "I"}
 _INLINE_BYTES: Final = 4  # a value up to this size stands in the entry itself
 _ENTRY_BYTES: Final = 12
 _UPRIGHT: Final = 1
@@ -69,6 +69,16 @@ class _Entry:
     value_bytes: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Field:
+    """An entry that is to be written: its value as bytes in the block's order."""
+
+    tag: int
+    kind: int
+    count: int
+    value: bytes
+
+
 class ExifBlock:
     """A TIFF structure that can be edited in place.
 
@@ -87,6 +97,11 @@ class ExifBlock:
         self._order = order
         self.root = self._number("I", 4)
 
+    @classmethod
+    def empty(cls) -> ExifBlock:
+        """A block that says nothing yet."""
+        return cls(b"II\x2a\x00\x08\x00\x00\x00" + bytes(6))
+
     def __bytes__(self) -> bytes:
         """The block without prefix, and without the zeros that what was taken out has left at its end."""
         used = max((end for ifd in self._directories() for end in self._ends(ifd)), default=0)
@@ -101,12 +116,57 @@ class ExifBlock:
         value = self._number(_UNSIGNED[entry.kind], entry.value_at)
         return value if _UPRIGHT <= value <= _LAST_ORIENTATION else _UPRIGHT
 
+    def put(self, *fields: Field) -> None:
+        """Write entries into the first directory, in place of those with the same tag.
+
+        The directory moves to the end of the block; nothing else does, so that no offset has to be understood.
+        """
+        for field in fields:
+            self.remove(self.root, field.tag)
+        entries = {e.tag: bytes(self._data[e.at : e.at + _ENTRY_BYTES]) for e in self._entries(self.root)}
+        size = 2 + len(entries) * _ENTRY_BYTES
+        link = bytes(self._data[self.root + size : self.root + size + _INLINE_BYTES]).ljust(4, b"\x00")
+        self._zero(self.root, size + _INLINE_BYTES)
+        for field in fields:
+            value = field.value.ljust(_INLINE_BYTES, b"\x00")
+            if len(value) > _INLINE_BYTES:
+                value = struct.pack(f"{self._order}I", self._end())
+                self._data += field.value
+            head = struct.pack(f"{self._order}HHI", field.tag, field.kind, field.count)
+            entries[field.tag] = head + value
+        self.root = self._end()
+        struct.pack_into(f"{self._order}I", self._data, 4, self.root)
+        self._data += struct.pack(f"{self._order}H", len(entries))
+        self._data += b"".join(entry for _, entry in sorted(entries.items())) + link
+
+    def _end(self) -> int:
+        """Where the next value goes: offsets are even."""
+        self._data += bytes(len(self._data) % 2)
+        return len(self._data)
+
+    def ratio(self, tag: int) -> float | None:
+        """The first fraction of an entry of the first directory; None where there is none."""
+        entry = self._find(self.root, tag)
+        found = None if entry is None else self._rationals(entry, 1)
+        return None if found is None else found[0]
+
+    def short(self, tag: int) -> int | None:
+        """The number of an entry of the first directory; None where there is none."""
+        return self._short(self._find(self.root, tag))
+
+    def value(self, tag: int) -> bytes | None:
+        """The bytes of an entry of the first directory; None where there is none, or it lies outside."""
+        entry = self._find(self.root, tag)
+        if entry is None or entry.value_at + entry.value_bytes > len(self._data):
+            return None
+        return bytes(self._data[entry.value_at : entry.value_at + entry.value_bytes])
+
     def set_upright(self) -> None:
         """Make the orientation 1, if there is one."""
         entry = self._find(self.root, ORIENTATION)
         if entry is None:
             return
-        if entry.kind == _SHORT and entry.value_bytes <= _INLINE_BYTES:
+        if entry.kind == SHORT and entry.value_bytes <= _INLINE_BYTES:
             struct.pack_into(f"{self._order}HH", self._data, entry.value_at, _UPRIGHT, 0)
         else:
             self.remove(self.root, ORIENTATION)
@@ -168,7 +228,7 @@ class ExifBlock:
         """
         entry = self._of_camera(_COLOUR_SPACE)
         if entry is not None and self._short(entry) is not None:
-            struct.pack_into(f"{self._order}HIHH", self._data, entry.at + 2, _SHORT, 1, space, 0)
+            struct.pack_into(f"{self._order}HIHH", self._data, entry.at + 2, SHORT, 1, space, 0)
         if space != SRGB:
             return
         index = self._interop_index()
@@ -194,7 +254,7 @@ class ExifBlock:
         return self._number(_UNSIGNED[entry.kind], entry.value_at)
 
     def _rationals(self, entry: _Entry | None, count: int) -> tuple[float, ...] | None:
-        if entry is None or entry.kind != _RATIONAL or entry.value_bytes != 8 * count:
+        if entry is None or entry.kind != RATIONAL or entry.value_bytes != 8 * count:
             return None
         pairs = [
             (self._number("I", entry.value_at + 8 * n), self._number("I", entry.value_at + 8 * n + 4))
@@ -288,7 +348,7 @@ class ExifBlock:
 
     def _first(self, entry: _Entry) -> int:
         """The first number of an entry that may hold several."""
-        return self._number("H" if entry.kind == _SHORT else "I", entry.value_at)
+        return self._number("H" if entry.kind == SHORT else "I", entry.value_at)
 
     def _number(self, code: str, at: int) -> int:
         try:

@@ -13,6 +13,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cutoutd.engine.resolution import Resolution
+
 Sample = TypeVar("Sample", np.uint8, np.uint16)
 """One value of a pixel: most steps do not care which of the two it is."""
 
@@ -29,6 +31,7 @@ class Picture:
         icc: ICC profile that ``rgb`` is in; None where the source had none (then sRGB is meant).
         exif: TIFF structure without the six-byte ``Exif`` prefix, its orientation still as in the file; or None.
         xmp: UTF-8 packet, or None.
+        resolution: pixels to an inch, where the source says it.
         format: of the source, such as ``JPEG``.
         orientation: EXIF orientation of the source, 1 to 8; already applied.
         warnings: what was changed or lost on the way here, in words for the user.
@@ -44,3 +47,4 @@ class Picture:
     warnings: tuple[str, ...]
     deep: NDArray[np.uint16] | None = None
     rounded: str = ""
+    resolution: Resolution | None = None

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Final
 
 from PIL import ExifTags, MpoImagePlugin, TiffImagePlugin
 
-from cutoutd.engine import chunks, colourspace, formats, isomedia, jpeg2000, metadata, samples, turbojpeg
+from cutoutd.engine import (
+    chunks,
+    colourspace,
+    formats,
+    isomedia,
+    jpeg2000,
+    metadata,
+    resolution,
+    samples,
+    turbojpeg,
+)
 from cutoutd.engine.colourspace import Colours
 from cutoutd.engine.exif import ORIENTATION, PREFIX, PRIMARIES, WHITE_POINT, XMP
 from cutoutd.engine.jpeg import refuse_unfinished
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
 
     from cutoutd.engine.formats import Opened
     from cutoutd.engine.profiles import Chromaticities
+    from cutoutd.engine.resolution import Resolution
 
 _RAW_EXIF: Final = "Raw profile type exif"  # how ImageMagick keeps EXIF in a PNG
 _DESCRIPTIVE: Final = frozenset(
@@ -86,6 +97,7 @@ class PillowSource:
             colours=self._colours(),
             exif=exif,
             xmp=_xmp(image),
+            resolution=self._resolution(),
             to_turn=metadata.orientation(exif),
             turned=turned,
             warnings=tuple(notes),
@@ -105,6 +117,18 @@ class PillowSource:
             case formats.TIFF:
                 return Colours(icc=icc, primaries=_tiff_primaries(image))
         return Colours(icc=icc)
+
+    def _resolution(self) -> Resolution | None:
+        """What the format itself says; a TIFF says it as EXIF does."""
+        match self.format:
+            case formats.JPEG:
+                return resolution.of_jpeg(self._opened.image.info)
+            case formats.PNG:
+                return resolution.of_png(chunks.before_picture(self._opened.data).get(b"pHYs", b""))
+            case formats.TIFF:
+                return None
+        said = self._opened.image.info.get("dpi")
+        return resolution.sound(float(said[0]), float(said[1])) if said else None
 
     def _refuse_unfinished(self) -> None:
         """What the decoders would take for a picture."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cutoutd.engine.resolution import Resolution
+
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPE_BY_CHANNELS: Final = {1: 0, 2: 4, 3: 2, 4: 6}
 _SUB: Final = 1
@@ -62,11 +64,13 @@ class Extras:
         icc: profile of the samples' colours; a grey one for 1 and 2 channels.
         exif: TIFF structure without the six-byte ``Exif`` prefix.
         xmp: UTF-8 packet.
+        resolution: pixels to an inch, where that is known.
     """
 
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    resolution: Resolution | None = None
 
 
 def write(
@@ -106,6 +110,8 @@ def _header(layout: Layout) -> bytes:
 def _ancillary(extras: Extras) -> Iterator[tuple[bytes, bytes]]:
     if extras.icc:
         yield b"iCCP", b"ICC Profile\x00\x00" + isal_zlib.compress(extras.icc, _LEVEL)
+    if extras.resolution:
+        yield b"pHYs", struct.pack(">IIB", *extras.resolution.per_metre, 1)  # 11.3.4.3: 1 is the metre
     if extras.exif:
         yield b"eXIf", extras.exif
     if extras.xmp:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from cutoutd.engine.colourspace import Colours
 
 if TYPE_CHECKING:
+    from cutoutd.engine.resolution import Resolution
     from cutoutd.engine.samples import Samples
 
 NOTHING_SAID: Final = Colours()
@@ -25,6 +26,7 @@ class Loaded:
         colours: what the file says they mean, but for EXIF.
         exif: TIFF structure without the six-byte ``Exif`` prefix, or None.
         xmp: UTF-8 packet, or None.
+        resolution: as the format itself says it, not EXIF; not yet upright.
         to_turn: the EXIF orientation that is still to be applied, 1 to 8.
         turned: the one that the decoder has applied already, 1 to 8.
         warnings: what was left out or changed.
@@ -34,6 +36,7 @@ class Loaded:
     colours: Colours = NOTHING_SAID
     exif: bytes | None = None
     xmp: bytes | None = None
+    resolution: Resolution | None = None
     to_turn: int = 1
     turned: int = 1
     warnings: tuple[str, ...] = ()

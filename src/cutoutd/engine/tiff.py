@@ -4,6 +4,9 @@ An EXIF block is a TIFF structure itself, with offsets from its own beginning. S
 is, and the first directory is written anew behind it: no offset in it has to be understood, maker notes' included.
 This module must not know where its samples come from.
 
+TIFF 6.0 asks for a resolution in every file; where none is known, it is a ratio of 1 without a unit (section 8), which
+says that pixels are square, and no more.
+
 TIFF 6.0 (Adobe, 1992): directories and types (2), ExtraSamples, differencing (14); supplement 1 of Adobe Photoshop
 TIFF (2002): deflate.
 """
@@ -11,13 +14,12 @@ TIFF (2002): deflate.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from isal import isal_zlib
 
-from cutoutd.engine.exif import ExifBlock, MalformedError
+from cutoutd.engine.exif import RATIONAL, ExifBlock, Field, MalformedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,7 +32,7 @@ _LEVEL: Final = 2  # of ISA-L, as in `cutoutd.engine.png`
 _MAX_BYTES: Final = 0xFFFF0000
 """Offsets have 32 bits; what comes to more would need another format (BigTIFF)."""
 
-_BYTE, _SHORT, _LONG, _RATIONAL, _UNDEFINED = 1, 3, 4, 5, 7
+_BYTE, _SHORT, _LONG, _UNDEFINED = 1, 3, 4, 7
 _CODES: Final = {_SHORT: "H", _LONG: "I"}
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
@@ -38,6 +40,7 @@ _OFFSETS, _SAMPLES, _ROWS, _COUNTS = 273, 277, 278, 279
 _X_RESOLUTION, _Y_RESOLUTION, _PLANAR, _UNIT, _PREDICTOR, _EXTRA = 282, 283, 284, 296, 317, 338
 _XMP, _ICC = 700, 34675
 
+_NO_UNIT: Final = 1
 _DEFLATE: Final = 8
 _DIFFERENCES: Final = 2
 _STRAIGHT_ALPHA: Final = 2
@@ -53,16 +56,6 @@ _STRUCTURE: Final = frozenset(
 
 class TooLargeError(ValueError):
     """The file would be larger than offsets of 32 bits can say."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Field:
-    """An entry of the directory: its value as bytes in the file's order."""
-
-    tag: int
-    kind: int
-    count: int
-    value: bytes
 
 
 def write(
@@ -85,13 +78,8 @@ def write(
     head, order, kept = _head(extras.exif)
     rows, packed = _packed(strips, layout, order)
     fields = [*_structure(layout, order, rows, packed), *_extras(extras)]
-    if not any(tag == _X_RESOLUTION for tag, _ in kept):
-        one = struct.pack(f"{order}II", 72, 1)
-        fields += [
-            _Field(tag=tag, kind=_RATIONAL, count=1, value=one) for tag in (_X_RESOLUTION, _Y_RESOLUTION)
-        ]
-        fields.append(_Field(tag=_UNIT, kind=_SHORT, count=1, value=struct.pack(f"{order}H", _DIFFERENCES)))
-        kept = [(tag, entry) for tag, entry in kept if tag not in (_Y_RESOLUTION, _UNIT)]
+    if extras.resolution is not None or not any(tag == _X_RESOLUTION for tag, _ in kept):
+        fields += _resolution(extras, order)
     sink.write(_directory(head, order, fields, kept, packed))
     for piece in packed:
         sink.write(piece)
@@ -141,10 +129,10 @@ def _head(exif: bytes | None) -> tuple[bytearray, str, list[tuple[int, bytes]]]:
     return bytearray(b"II\x2a\x00\x00\x00\x00\x00"), "<", []
 
 
-def _structure(layout: Layout, order: str, rows: int, packed: list[bytes]) -> Iterator[_Field]:
-    def numbers(tag: int, kind: int, *values: int) -> _Field:
+def _structure(layout: Layout, order: str, rows: int, packed: list[bytes]) -> Iterator[Field]:
+    def numbers(tag: int, kind: int, *values: int) -> Field:
         value = struct.pack(f"{order}{len(values)}{_CODES[kind]}", *values)
-        return _Field(tag=tag, kind=kind, count=len(values), value=value)
+        return Field(tag=tag, kind=kind, count=len(values), value=value)
 
     yield numbers(_WIDTH, _LONG, layout.width)
     yield numbers(_HEIGHT, _LONG, layout.height)
@@ -161,15 +149,26 @@ def _structure(layout: Layout, order: str, rows: int, packed: list[bytes]) -> It
         yield numbers(_EXTRA, _SHORT, _STRAIGHT_ALPHA)
 
 
-def _extras(extras: Extras) -> Iterator[_Field]:
+def _extras(extras: Extras) -> Iterator[Field]:
     if extras.xmp:
-        yield _Field(tag=_XMP, kind=_BYTE, count=len(extras.xmp), value=extras.xmp)
+        yield Field(tag=_XMP, kind=_BYTE, count=len(extras.xmp), value=extras.xmp)
     if extras.icc:
-        yield _Field(tag=_ICC, kind=_UNDEFINED, count=len(extras.icc), value=extras.icc)
+        yield Field(tag=_ICC, kind=_UNDEFINED, count=len(extras.icc), value=extras.icc)
+
+
+def _resolution(extras: Extras, order: str) -> tuple[Field, ...]:
+    if extras.resolution is not None:
+        return extras.resolution.fields(order)
+    one = struct.pack(f"{order}II", 1, 1)
+    return (
+        Field(tag=_X_RESOLUTION, kind=RATIONAL, count=1, value=one),
+        Field(tag=_Y_RESOLUTION, kind=RATIONAL, count=1, value=one),
+        Field(tag=_UNIT, kind=_SHORT, count=1, value=struct.pack(f"{order}H", _NO_UNIT)),
+    )
 
 
 def _directory(
-    head: bytearray, order: str, fields: list[_Field], kept: list[tuple[int, bytes]], packed: list[bytes]
+    head: bytearray, order: str, fields: list[Field], kept: list[tuple[int, bytes]], packed: list[bytes]
 ) -> bytes:
     """All that stands before the pixels: the head, values that fit no entry, and the directory."""
     at = _even(head)

@@ -105,7 +105,11 @@ def _places(one: RenditionSettings) -> Iterator[tuple[str, str]]:
 
 
 def _size(one: RenditionSettings, max_pixels: int | None) -> Iterator[tuple[str, str]]:
-    canvas = measures.canvas(one.canvas)
+    try:
+        canvas = measures.canvas(one.canvas, one.dpi)
+    except ValueError:  # it is well written, so only this is missing
+        yield "canvas", measures.NEEDS_DPI
+        return
     if canvas is None:
         return
     if max_pixels is not None and canvas[0] * canvas[1] > max_pixels:

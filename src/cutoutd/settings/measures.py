@@ -22,6 +22,11 @@ MAX_MARGIN_PERCENT: Final = 500
 _MIDDLE: Final = (0.5, 0.5)
 
 _CANVAS: Final = re.compile(r"([1-9][0-9]{0,5})\s*[xX\u00d7]\s*([1-9][0-9]{0,5})")
+_PAPER: Final = re.compile(
+    r"([0-9]{1,5}(?:\.[0-9]{1,3})?)\s*[xX\u00d7]\s*([0-9]{1,5}(?:\.[0-9]{1,3})?)\s*(mm|cm|in)", re.IGNORECASE
+)
+_PER_INCH: Final = {"mm": 25.4, "cm": 2.54, "in": 1.0}
+NEEDS_DPI: Final = "is a size on paper, and how many pixels that is, dpi says; write dpi = 300 or the like"
 _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)\s*%")
 _PIXELS: Final = re.compile(r"([0-9]{1,5})\s*(?:px)?")
 _HEX: Final = re.compile(r"#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
@@ -48,20 +53,30 @@ _COLOURS: Final = {
 }
 
 
-def canvas(written: object) -> tuple[int, int] | None:
+def canvas(written: object, dpi: int | None = None) -> tuple[int, int] | None:
     """Width and height in pixels; None for an empty text: as large as what is shown.
 
+    Args:
+        written: as it stands there.
+        dpi: pixels to an inch, by which a size on paper becomes one in pixels.
+
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither, or a size on paper without ``dpi``.
     """
     if written == "":
         return None
-    found = _CANVAS.fullmatch(written) if isinstance(written, str) else None
-    if found is None:
-        raise ValueError(
-            f'{_shown(written)} is not possible; it takes width and height in pixels, such as "2000x2000"'
-        )
-    return int(found[1]), int(found[2])
+    if isinstance(written, str) and (found := _CANVAS.fullmatch(written)):
+        return int(found[1]), int(found[2])
+    if isinstance(written, str) and (found := _PAPER.fullmatch(written)):
+        if dpi is None:
+            raise ValueError(NEEDS_DPI)
+        inches = (float(side) / _PER_INCH[found[3].lower()] for side in found.group(1, 2))
+        width, height = (max(1, round(side * dpi)) for side in inches)
+        return width, height
+    raise ValueError(
+        f'{_shown(written)} is not possible; it takes width and height in pixels, such as "2000x2000", '
+        'or on paper, such as "100x150mm" (or cm, in)'
+    )
 
 
 def scale(written: object) -> float | None:

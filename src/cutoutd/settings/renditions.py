@@ -23,9 +23,15 @@ MAX_DIRECTORY: Final = 200
 """Characters, which every file system takes."""
 
 
+_ANY_DPI: Final = 300
+"""Whether a canvas is well written does not hang on it."""
+
+
 def _canvas(written: object) -> object:
-    found = measures.canvas(written)
-    return "" if found is None else f"{found[0]}x{found[1]}"
+    found = measures.canvas(written, _ANY_DPI)
+    if found is None or not isinstance(written, str):
+        return ""
+    return written if written[-1:].isalpha() else f"{found[0]}x{found[1]}"
 
 
 def _scale(written: object) -> object:
@@ -90,7 +96,7 @@ class RenditionSettings(Table):
         default="0%", description="Room that crop leaves around the subject."
     )
     canvas: Annotated[str, BeforeValidator(_canvas)] = Field(
-        default="", description="Width and height in pixels; empty: as large as what is shown."
+        default="", description="Width and height in pixels or on paper; empty: as large as what is shown."
     )
     scale: Annotated[str, BeforeValidator(_scale)] = Field(
         default=measures.AUTO, description="Share of the canvas that the subject takes."
@@ -107,6 +113,9 @@ class RenditionSettings(Table):
     profile: Profile = Field(
         default=Profile.KEEP, strict=False, description="What becomes of the colour profile."
     )
+    dpi: spelling.WholeOrAuto = Field(
+        default=None, ge=1, le=10_000, description="Pixels to an inch; None: what the picture says."
+    )
 
     @property
     def background_picture(self) -> Path | None:
@@ -119,7 +128,7 @@ class RenditionSettings(Table):
         picture, scale, canvas = (
             self.background_picture,
             measures.scale(self.scale),
-            measures.canvas(self.canvas),
+            measures.canvas(self.canvas, self.dpi),
         )
         return Rendition(
             format=self.format,
@@ -136,4 +145,5 @@ class RenditionSettings(Table):
             position=measures.position(self.position, placed=not (scale is None and canvas is None)),
             shadow=self.shadow,
             profile=self.profile,
+            dpi=self.dpi,
         )
