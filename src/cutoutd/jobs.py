@@ -116,10 +116,12 @@ class Origin:
     Attributes:
         path: relative to the folder's input.
         generation: of the source.
+        review: its result is doubtful.
     """
 
     path: str
     generation: int
+    review: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

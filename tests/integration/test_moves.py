@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.jobs import JobState
+from cutoutd.jobs import JobState, Version
+from cutoutd.journal.decisions import Decision
 from cutoutd.journal.reader import Reader
 from cutoutd.publish.publisher import Publisher
 from tests.integration.parts import JPEG, NAME, digest, until
-from tests.integration.test_delivery import NEW, OLD, Desk, Power
+from tests.integration.test_delivery import FAILURE, NEW, OLD, Desk, Power
+from tests.integration.test_reviews import OVERLAY, decide, doubtful
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -189,3 +191,112 @@ def test_a_move_that_a_crash_broke_off_is_finished(tmp_path: Path, clock: FakeCl
     assert after.journal.names.earlier(NAME, "a.jpg") == ()
     after.end()
     after.journal.close()
+
+
+def renamed(desk: Desk, before: str, after: str) -> Job:
+    """A picture that keeps its time, as a rename does, and that a worker has now."""
+    path = desk.folder.input / after
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (desk.folder.input / before).rename(path)
+    desk.journal.acceptance.note_places(NAME, {before: desk.clock.now_us()})
+    status = path.stat()
+    version = Version(path=after, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    desk.journal.acceptance.accept(NAME, [version])
+    job = desk.journal.queue.next_in(NAME, newest_first=False)
+    assert job is not None
+    desk.journal.queue.claim(job)
+    return job
+
+
+def shown(desk: Desk) -> dict[str, JobState]:
+    """What the commands show of each source, but for those that are gone."""
+    found = {one.path: one.state for one in Reader(desk.journal.store).jobs()}
+    return {path: state for path, state in found.items() if state is not JobState.GONE}
+
+
+@pytest.mark.parametrize("setting", ["follow", "keep"])
+def test_a_doubtful_result_follows_its_picture_and_can_be_accepted_there(
+    make: Callable[..., Desk], setting: str
+) -> None:
+    """With overlay and sidecar, whatever the setting: only so a person can decide about it."""
+    desk = make(moves=setting)
+    doubtful(desk)
+    job = renamed(desk, "a.jpg", "sub/b.jpg")
+    assert desk.journal.moves.hashes(job) == (digest(JPEG),)
+    desk.delivery.follow(job, digest(JPEG))
+    desk.settle()
+    assert desk.files() == {"review/sub/b.png": NEW, "review/sub/b-overlay.png": OVERLAY}
+    assert len([name for name in names(desk) if name.endswith(".json")]) == 1
+    assert shown(desk) == {"sub/b.jpg": JobState.REVIEW}
+    assert desk.job(job).detail["why"] == "no subject"
+    assert decide(desk, job).state is JobState.DONE
+    assert names(desk) == ["sub/b.png", "sub/b.png.json"]
+
+
+def test_a_rejection_follows_its_picture(make: Callable[..., Desk]) -> None:
+    """Nothing is cut again, however often it is moved, and one record tells of it."""
+    desk = make()
+    assert decide(desk, doubtful(desk), Decision.REJECT).state is JobState.FAILED
+    for before, after in (("a.jpg", "b.jpg"), ("b.jpg", "sub/c.jpg")):
+        job = renamed(desk, before, after)
+        assert desk.journal.moves.hashes(job) == (digest(JPEG),)
+        desk.delivery.follow(job, digest(JPEG))
+        desk.settle()
+    assert names(desk) == ["failed/sub/c.jpg.error.json"]
+    assert shown(desk) == {"sub/c.jpg": JobState.FAILED}
+    assert desk.job(job).detail["failure"]["code"] == "Rejected"
+
+
+@pytest.mark.parametrize("ends", ["failed", "done"])
+def test_the_record_of_a_failed_picture_that_was_moved_goes(make: Callable[..., Desk], ends: str) -> None:
+    """It is tried where it lies now, and shown there alone."""
+    desk = make()
+    desk.delivery.explain(desk.begin("a.jpg"), FAILURE)
+    desk.settle()
+    assert names(desk) == ["failed/a.jpg.error.json"]
+    job = renamed(desk, "a.jpg", "b.jpg")
+    assert desk.journal.moves.hashes(job) == ()
+    if ends == "failed":
+        desk.delivery.explain(job, FAILURE)
+    else:
+        desk.delivery.deliver(job, desk.cut(job, NEW))
+    desk.settle()
+    assert names(desk) == (["failed/b.jpg.error.json"] if ends == "failed" else ["b.png", "b.png.json"])
+    assert shown(desk) == {"b.jpg": JobState(ends)}
+    (desk.folder.input / "b.jpg").rename(desk.folder.input / "a.jpg")
+    status = (desk.folder.input / "a.jpg").stat()
+    back = Version(path="a.jpg", size=status.st_size, mtime_ns=status.st_mtime_ns)
+    assert not desk.journal.acceptance.is_known(NAME, back)
+
+
+def test_what_a_doubtful_picture_left_goes_if_it_has_to_be_cut_again(make: Callable[..., Desk]) -> None:
+    """As its result was changed by hand, or an earlier version of it has a good one; what was changed stays."""
+    desk = make()
+    doubtful(desk)
+    (desk.folder.output / "review/a-overlay.png").write_bytes(b"scribbled on")
+    job = renamed(desk, "a.jpg", "b.jpg")
+    desk.delivery.follow(job, digest(JPEG))
+    desk.settle()
+    assert desk.job(job).detail == {"moved": False}
+    again = desk.journal.queue.next_in(NAME, newest_first=False)
+    assert again is not None
+    desk.journal.queue.claim(again)
+    desk.delivery.deliver(again, desk.cut(again, NEW, review=True))
+    desk.settle()
+    assert desk.files() == {"review/a-overlay.png": b"scribbled on", "review/b.png": NEW}
+    assert shown(desk) == {"b.jpg": JobState.REVIEW}
+
+
+def test_entries_of_another_picture_of_the_same_size_stay(make: Callable[..., Desk]) -> None:
+    """One that is still there, or that has another time."""
+    desk = make()
+    for name in ("there.jpg", "other.jpg"):
+        desk.delivery.explain(desk.begin(name), FAILURE)
+        desk.settle()
+    (desk.folder.input / "other.jpg").unlink()
+    desk.journal.acceptance.note_places(NAME, dict.fromkeys(("there.jpg", "other.jpg"), desk.clock.now_us()))
+    desk.deliver("b.jpg", NEW)
+    assert [name for name in names(desk) if name.startswith("failed")] == [
+        "failed/other.jpg.error.json",
+        "failed/there.jpg.error.json",
+    ]

@@ -109,6 +109,7 @@ class Delivery:
             waits=self._waits,
             lull=self.lull,
             tell=tell,
+            clear_moved=self._clear_moved,
             prove=self._prove_or_fail,
         )
         self._reviews = DecidedReviews(
@@ -128,6 +129,8 @@ class Delivery:
             provenance=provenance,
             publish=self._publish,
             keep=self._keep_moved,
+            explain=self._endings.explain,
+            unfail=self._failures.clear,
         )
         self._faulted = FaultedJobs(folder.name, journal, publisher, self._deeds, self._endings.explain)
         self._sweeping = Sweeping(folder.name, publisher, self._disposals, self._deeds)
@@ -372,7 +375,8 @@ class Delivery:
         self._failures.clear(job)
         if state is JobState.DONE:
             self._reviews.clear(job)
-            self._moves.clear(job)
+        self._moves.clear(job)
+        self._moves.clear_entries(job, sha256)
         self._journal.finish_publishing(
             job,
             state,
@@ -418,12 +422,16 @@ class Delivery:
             return
         disposable = self._disposals.wanted
         self._failures.clear(job)
+        self._moves.clear_entries(job, sha256)
         self._journal.leave_unchanged(
             job, sha256=sha256, generation=published.generation, undisposed=disposable
         )
         if disposable:
             self._disposals.add(replace(job, generation=published.generation), sha256)
         self._endings.say(job, JobState.UNCHANGED, "")
+
+    def _clear_moved(self, job: Job, sha256: str | None) -> None:
+        self._moves.clear_entries(job, sha256)
 
     def _keep_moved(self, job: Job, origin: Origin, sha256: str) -> None:
         self._journal.leave_moved(job, origin, sha256=sha256, undisposed=self._disposals.wanted)

@@ -38,6 +38,7 @@ class Endings:
         waits: forgets the jobs that waited.
         lull: the folder's rests.
         tell: is given each result.
+        clear_moved: has what a job's picture left where it lay before removed.
         prove: raises a TemporaryError where this machine may not publish.
     """
 
@@ -51,6 +52,7 @@ class Endings:
         waits: Waits,
         lull: Lull,
         tell: Callable[[Result], None],
+        clear_moved: Callable[[Job, str | None], None],
         prove: Callable[[], None],
     ) -> None:
         self._journal = journal
@@ -59,6 +61,7 @@ class Endings:
         self._waits = waits
         self._lull = lull
         self._tell = tell
+        self._clear_moved = clear_moved
         self._prove = prove
         self._log = get(folder=folder)
 
@@ -78,8 +81,14 @@ class Endings:
         finally:
             self.say(job, JobState.RETRY, error.cause)
 
-    def explain(self, job: Job, failure: Failure) -> None:
-        """Give a job up, and leave the reason where its owner finds it."""
+    def explain(self, job: Job, failure: Failure, sha256: str | None = None) -> None:
+        """Give a job up, and leave the reason where its owner finds it.
+
+        Args:
+            job: the job.
+            failure: why.
+            sha256: of the source's bytes, where they are to be known again.
+        """
         try:
             self._prove()
         except TemporaryError as error:
@@ -89,8 +98,11 @@ class Endings:
         with suppress(CutoutdError):  # the sweep of the next start finds it
             self._publisher.discard(job.id)
         record = self._failures.leave(job, failure)
+        self._clear_moved(job, sha256)
         detail = {"failure": asdict(failure)}
-        self._journal.queue.finish(job.id, JobState.FAILED, detail=detail, undisposed=record is None)
+        self._journal.queue.finish(
+            job.id, JobState.FAILED, detail=detail, sha256=sha256, undisposed=record is None
+        )
         self._log.warning("job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause)
         self.say(job, JobState.FAILED, failure.cause, record=record or "")
 

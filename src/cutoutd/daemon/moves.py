@@ -3,6 +3,9 @@
     worker: these bytes are those of a source that vanished -> staged from the result's own bytes -> published like any
     other, with its sidecar -> the earlier names are given up
 
+A doubtful result follows as well, whatever the setting, and so does a person's rejection. What else failed is tried where
+it lies now. What is left of doubtful and failed pictures under their earlier paths goes.
+
 Used by the folder's delivery thread alone. A result that was changed by hand is left alone, and the picture is cut.
 """
 
@@ -15,7 +18,7 @@ from cutoutd.daemon.claims import is_another
 from cutoutd.errnos import NO_WAY
 from cutoutd.errors import CutoutdError
 from cutoutd.intake.scan import look
-from cutoutd.jobs import Cut
+from cutoutd.jobs import Cut, Failure
 from cutoutd.logs import get
 from cutoutd.publish.document import path_fields, time_fields
 from cutoutd.publish.faults import storage_faults
@@ -48,6 +51,8 @@ class MovedPictures:
         provenance: knows what a sidecar says.
         publish: has a publication carried out.
         keep: has a result left where it is.
+        explain: has a job given up, with the SHA-256 of its bytes.
+        unfail: has the record of a failure removed.
     """
 
     def __init__(
@@ -59,6 +64,8 @@ class MovedPictures:
         provenance: Provenance,
         publish: Callable[[Job, Cut, Publication], None],
         keep: Callable[[Job, Origin, str], None],
+        explain: Callable[[Job, Failure, str], None],
+        unfail: Callable[[Job], None],
     ) -> None:
         self._folder = folder
         self._files = files
@@ -66,6 +73,8 @@ class MovedPictures:
         self._provenance = provenance
         self._publish = publish
         self._keep = keep
+        self._explain = explain
+        self._unfail = unfail
         self._log = get(folder=folder.name)
 
     def take(self, job: Job, sha256: str) -> None:
@@ -76,8 +85,13 @@ class MovedPictures:
         """
         with storage_faults(self._folder.input):
             origin = self._journal.moves.origin(job, sha256)
-            is_gone = origin is not None and self._is_gone(job, origin)
-        if origin is not None and is_gone and self._folder.moves is Moves.KEEP:
+            rejected = self._journal.moves.rejected(job, sha256) if origin is None else None
+            is_gone = origin is not None and self._is_gone(job, origin.path)
+            is_rejected = rejected is not None and self._is_gone(job, rejected.path)
+        if rejected is not None and is_rejected:
+            self._explain(job, Failure(**rejected.detail["failure"]), sha256)
+            self._drop(job, rejected)
+        elif origin is not None and is_gone and self._folder.moves is Moves.KEEP and not origin.review:
             self._keep(job, origin, sha256)
         elif origin is None or not is_gone or not self._follow(job, origin, sha256):
             self._journal.queue.plan(job.id, NOT_MOVED)
@@ -88,26 +102,25 @@ class MovedPictures:
         Raises:
             StorageError: the disk or share does not answer as it should; to be called again.
         """
-        shown = tuple(
-            one
-            for one in self._journal.names.earlier(job.folder, origin.path, origin.generation)
-            if not one.review
-        )
+        earlier = self._journal.names.earlier(job.folder, origin.path, origin.generation)
+        shown = tuple(one for one in earlier if one.review is origin.review)
         renditions = self._folder.recipe().renditions
-        if sorted(one.rendition for one in shown) != list(range(len(renditions))):
+        if sorted(one.rendition for one in shown if one.rendition >= 0) != list(range(len(renditions))):
             return False
+        if origin.review and shown != earlier:
+            return False  # an earlier version of it has a good result
         try:
-            result = self._files.take(job.id, origin.path, None, shown)
+            result = self._files.take(job.id, origin.path, None, shown, with_overlay=origin.review)
         except NotAcceptableError as error:
             self._log.info("move.not-followed", job=job.id, path=job.path, why=str(error))
             return False
-        if any(one.format != renditions[one.rendition].format for one in result.staged):
+        if any(one.format != renditions[one.rendition].format for one in result.staged if one.rendition >= 0):
             return False
         cut = Cut(
             source=replace(result.source, bytes=job.size, sha256=sha256),
             staged=result.staged,
             quality=result.quality,
-            review=False,
+            review=origin.review,
             timings_ms={},
             warnings=(),
         )
@@ -116,7 +129,7 @@ class MovedPictures:
             facts=facts,
             staged=cut.staged,
             renditions=renditions,
-            review=False,
+            review=origin.review,
             earlier=shown,
             known=frozenset({sha256}),
             document=_at(job, sha256, dict(result.document), facts.marker),
@@ -128,14 +141,14 @@ class MovedPictures:
         self._publish(job, cut, publication)
         return True
 
-    def _is_gone(self, job: Job, origin: Origin) -> bool:
+    def _is_gone(self, job: Job, before: str) -> bool:
         """Whether nothing lies at the earlier path; on some file systems both names are one.
 
         Raises:
             OSError: it cannot be told now.
         """
-        is_one = claim_key(origin.path) == claim_key(job.path)
-        return is_one or look(str(self._folder.input), origin.path) is None
+        is_one = claim_key(before) == claim_key(job.path)
+        return is_one or look(str(self._folder.input), before) is None
 
     def clear(self, job: Job) -> None:
         """The result has its new names: the earlier ones are given up, unless they were changed by hand."""
@@ -145,15 +158,41 @@ class MovedPictures:
         given = {claim_key(path): path for path in self._journal.moves.given(job)}
         earlier = self._journal.names.earlier(job.folder, origin.path, origin.generation)
         try:
-            shown = [
-                one
-                for one in earlier
-                if not one.review and not self._is_one(one.path, given.get(claim_key(one.path)))
-            ]
+            shown = [one for one in earlier if not self._is_one(one.path, given.get(claim_key(one.path)))]
             self._files.clear(origin.path, shown)
         except CutoutdError as error:
             # As with a failure's record: that it is published cannot be undone by a full disk.
             self._log.warning("move.not-cleared", job=job.id, path=origin.path, why=str(error))
+
+    def clear_entries(self, job: Job, sha256: str | None = None) -> None:
+        """A job is over: what its picture has left in ``review/`` and ``failed/`` where it lay before, goes.
+
+        Args:
+            job: over, whatever came of it.
+            sha256: of its bytes, where they are known.
+        """
+        for other in self._journal.moves.left_behind(job):
+            if sha256 is not None and other.sha256 not in (None, sha256):
+                continue
+            try:
+                with storage_faults(self._folder.input):
+                    is_gone = self._is_gone(job, other.path)
+            except CutoutdError as error:
+                self._log.warning("move.not-cleared", job=job.id, path=other.path, why=str(error))
+                continue
+            if is_gone:
+                self._drop(job, other)
+
+    def _drop(self, job: Job, other: Job) -> None:
+        """Remove the entries of a doubtful or failed picture that is a job's now."""
+        earlier = self._journal.names.earlier(other.folder, other.path, other.generation)
+        try:
+            self._files.clear(other.path, [one for one in earlier if one.review])
+        except CutoutdError as error:
+            self._log.warning("move.not-cleared", job=job.id, path=other.path, why=str(error))
+            return
+        self._unfail(other)
+        self._journal.moves.close(job, other)
 
     def _is_one(self, before: str, after: str | None) -> bool:
         """Whether a result's earlier and later name are one, as where capitals and small letters are the same.

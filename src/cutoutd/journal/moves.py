@@ -9,7 +9,9 @@ import json
 import os
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.jobs import Origin
+from cutoutd.jobs import JobState, Origin
+from cutoutd.journal.integers import stored
+from cutoutd.journal.queue import job_from_row
 
 if TYPE_CHECKING:
     from cutoutd.jobs import Job
@@ -22,7 +24,11 @@ MAX_ORIGINS: Final = 5000
 _VANISHED: Final = (
     "FROM job AS j JOIN published AS p ON p.folder = j.folder AND p.path = j.path AND p.generation = j.generation "
     "WHERE j.folder = ? AND j.newest = 1 AND j.missing_us IS NOT NULL AND j.size = ? "
-    "AND j.state IN ('done', 'unchanged') AND p.gone = 0"
+    "AND j.state IN ('done', 'unchanged', 'review') AND p.gone = 0"
+)
+_REJECTED: Final = (
+    "FROM job WHERE folder = ? AND newest = 1 AND missing_us IS NOT NULL AND size = ? AND state = 'failed' "
+    "AND sha256 IS NOT NULL AND json_extract(detail, '$.failure.code') = 'Rejected'"
 )
 
 
@@ -41,15 +47,54 @@ class Moves:
         ):
             return ()
         rows = self._store.rows(f"SELECT p.sha256 {_VANISHED} LIMIT ?", (job.folder, job.size, MAX_ORIGINS))
+        rows += self._store.rows(f"SELECT sha256 {_REJECTED} LIMIT ?", (job.folder, job.size, MAX_ORIGINS))
         return tuple({str(row["sha256"]) for row in rows})
 
     def origin(self, job: Job, sha256: str) -> Origin | None:
         """The vanished source that has these bytes; None if there is none any more."""
         row = self._store.row(
-            f"SELECT j.path, j.generation {_VANISHED} AND p.sha256 = ? ORDER BY j.path LIMIT 1",
+            f"SELECT j.path, j.generation, j.state {_VANISHED} AND p.sha256 = ? ORDER BY j.path LIMIT 1",
             (job.folder, job.size, sha256),
         )
-        return None if row is None else Origin(path=os.fsdecode(row["path"]), generation=row["generation"])
+        if row is None:
+            return None
+        is_doubtful = row["state"] == JobState.REVIEW
+        return Origin(path=os.fsdecode(row["path"]), generation=row["generation"], review=is_doubtful)
+
+    def rejected(self, job: Job, sha256: str) -> Job | None:
+        """The vanished source with these bytes whose result a person has rejected; None if there is none."""
+        row = self._store.row(
+            f"SELECT * {_REJECTED} AND sha256 = ? ORDER BY path LIMIT 1", (job.folder, job.size, sha256)
+        )
+        return None if row is None else job_from_row(row)
+
+    def left_behind(self, job: Job) -> list[Job]:
+        """Doubtful and failed sources that vanished, and that a job's picture may have been: of its size and time."""
+        rows = self._store.rows(
+            "SELECT * FROM job WHERE folder = ? AND newest = 1 AND missing_us IS NOT NULL AND size = ? "
+            "AND mtime_ns = ? AND state IN ('review', 'failed') AND path <> ? LIMIT ?",
+            (job.folder, job.size, stored(job.mtime_ns), os.fsencode(job.path), MAX_ORIGINS),
+        )
+        return [job_from_row(row) for row in rows]
+
+    def close(self, job: Job, other: Job) -> None:
+        """A doubtful or failed source is a job's now, and its entries are gone."""
+        source = (other.folder, os.fsencode(other.path), other.generation)
+        with self._store.transaction():
+            for table in ("name", "output", "published"):
+                self._store.write(
+                    f"DELETE FROM {table} WHERE folder = ? AND path = ? AND generation = ? "  # noqa: S608 -- ours
+                    "AND NOT EXISTS (SELECT 1 FROM output WHERE folder = ? AND path = ? AND generation = ? AND review = 0)",
+                    (*source, *source),
+                )
+            self._store.write(
+                "DELETE FROM output WHERE folder = ? AND path = ? AND generation = ? AND review = 1", source
+            )
+            self._store.write(
+                "UPDATE job SET state = 'gone', undisposed = 0, detail = ? WHERE id = ?",
+                (_moved_to(job), other.id),
+            )
+        self._acceptance.vacate(other.folder, other.path)
 
     def planned(self, job: Job) -> Origin | None:
         """Where a job's picture lay before, as its plan says; None if it was not moved."""
@@ -127,14 +172,14 @@ class Moves:
     def _end_within(self, job: Job, origin: Origin) -> None:
         self._store.write(
             "UPDATE job SET state = 'gone', detail = ? "
-            "WHERE folder = ? AND path = ? AND newest = 1 AND state IN ('done', 'unchanged')",
-            (
-                json.dumps({"why": f"moved to {os.fsencode(job.path).decode('utf-8', 'replace')}"}),
-                job.folder,
-                os.fsencode(origin.path),
-            ),
+            "WHERE folder = ? AND path = ? AND newest = 1 AND state IN ('done', 'unchanged', 'review')",
+            (_moved_to(job), job.folder, os.fsencode(origin.path)),
         )
 
     def over(self, job: Job, origin: Origin) -> None:
         """It is written down: should the picture come back to its earlier path, it is accepted there again."""
         self._acceptance.vacate(job.folder, origin.path)
+
+
+def _moved_to(job: Job) -> str:
+    return json.dumps({"why": f"moved to {os.fsencode(job.path).decode('utf-8', 'replace')}"})

@@ -51,7 +51,7 @@ class Doubtful:
     Attributes:
         document: its sidecar.
         source, quality: as the sidecar has them.
-        staged: its renditions, staged anew; without the overlay.
+        staged: its renditions, staged anew, and the overlay if that was asked for.
     """
 
     document: Mapping[str, Any]
@@ -87,7 +87,15 @@ class Reviews:
         self._staging = staging
         self._directories = directories
 
-    def take(self, job: int, source: str, sha256: str | None, shown: Sequence[Published]) -> Doubtful:
+    def take(
+        self,
+        job: int,
+        source: str,
+        sha256: str | None,
+        shown: Sequence[Published],
+        *,
+        with_overlay: bool = False,
+    ) -> Doubtful:
         """Read a doubtful result back, and stage it anew.
 
         Args:
@@ -96,6 +104,7 @@ class Reviews:
             sha256: of its bytes, as the journal has it; None: the sidecar need not say so, since only the metadata of
                 the picture may have changed.
             shown: what was published as doubtful for it.
+            with_overlay: the overlay as well.
 
         Raises:
             NotAcceptableError: something of it is missing, or not as it was put there.
@@ -112,7 +121,10 @@ class Reviews:
                 }
             except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
                 raise NotAcceptableError("its sidecar cannot be understood") from error
-            wanted = sorted((one for one in shown if one.rendition >= 0), key=lambda one: one.rendition)
+            wanted = sorted(
+                (one for one in shown if with_overlay or one.rendition >= 0),
+                key=lambda one: (one.rendition < 0, one.rendition),  # the overlay last, as workers do
+            )
             staged = tuple(
                 self._stage(job, number, one, sizes.get(one.path, (0, 0)))
                 for number, one in enumerate(wanted)
