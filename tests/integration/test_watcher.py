@@ -531,6 +531,7 @@ def test_a_writer_that_pauses_or_never_ends_is_waited_for(make: Callable[..., In
         assert intake.watcher.standing.held_up == (HeldUp(path="slow.jpg", why="still being written"),)
         assert states(intake.journal) == {}
     intake.accepts("slow.jpg")
+    until(lambda: intake.heard.count, "the acceptance to be told")  # which comes after the journal's row
     assert intake.heard.count == 1
 
 
