@@ -10,9 +10,9 @@ It must not decide what becomes of a job or a folder; whoever holds that does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from cutoutd.backoff import Backoff
 from cutoutd.errors import CutoutdError, StorageError, UnforeseenError
 
 if TYPE_CHECKING:
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from cutoutd.clock import Clock
-
-FIRST_PAUSE_S: Final = 1.0
-LONGEST_PAUSE_S: Final = 60.0
-"""A part that fails is tried again after pauses that double: soon at first, and later without filling the log."""
 
 MAX_TOLD: Final = 500
 """Characters of an exception's own words that are shown; the log has all of them."""
@@ -85,30 +81,6 @@ def one_by_one(
             if is_expected(error):
                 raise
             failed(item, error)
-
-
-@dataclass(slots=True)
-class Backoff:
-    """Pauses that double, between tries of what fails.
-
-    Attributes:
-        failures: in a row.
-        until_s: when it may be tried again, in monotonic seconds.
-    """
-
-    failures: int = 0
-    until_s: float = 0.0
-
-    def failed(self, now_s: float) -> None:
-        """It has failed again."""
-        pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self.failures, 10))
-        self.failures += 1
-        self.until_s = now_s + pause_s
-
-    def worked(self) -> None:
-        """It has worked."""
-        self.failures = 0
-        self.until_s = 0.0
 
 
 class Guard:

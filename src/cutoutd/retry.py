@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cutoutd.backoff import pause_s
+
 if TYPE_CHECKING:
     from cutoutd.jobs import Failure
 
@@ -54,7 +56,7 @@ def after_failure(failure: Failure, *, tries: int, age_s: float, patient: bool) 
         age_s: seconds since the file was last written.
         patient: whether there will be a later in this run (not so under ``run --once`` and ``cut``).
     """
-    backoff_s = min(MAX_DELAY_S, max(failure.delay_s, 2.0) * 2.0 ** min(tries, 16))
+    backoff_s = pause_s(tries, first_s=max(failure.delay_s, 2.0), longest_s=MAX_DELAY_S)
     if failure.code == "Output":
         return Again(delay_s=min(backoff_s, MAX_OUTPUT_DELAY_S))
     if not failure.permanent:

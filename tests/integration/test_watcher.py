@@ -382,12 +382,12 @@ def test_a_stop_ends_the_thread_soon(make: Callable[..., Intake]) -> None:
 REARMED = """
 import json, sys
 from pathlib import Path
-from cutoutd.daemon import watcher
+from cutoutd.daemon import event_source
 from tests.integration.parts import until
 from tests.integration.test_watcher import Intake
 
 limit = Path("/proc/sys/user/max_inotify_instances")
-watcher.REARM_S = 0.3
+event_source.REARM_S = 0.3
 limit.write_text("0")
 intake = Intake(Path(sys.argv[1]))
 intake.begin()

@@ -360,3 +360,24 @@ def test_two_folders_of_one_name_and_marker_wait_under_names_of_their_own(journa
         journal.folders.set_aside("f")
     assert len(journal.folders.marked("m" * 36)) == 2
     assert journal.folders.recall("f") is None
+
+
+def test_what_stands_of_a_plan_that_was_given_up_belongs_to_its_own_source(journal: Journal) -> None:
+    """It was written down for the earlier picture of that name, whose result was known no more."""
+    journal.acceptance.accept("f", [version()])
+    first = begin(journal)
+    journal.finish_publishing(
+        first,
+        JobState.DONE,
+        sha256="1" * 64,
+        published=[Published(rendition=0, path="a.png", sha256="a" * 64, review=False)],
+        detail={},
+    )
+    journal.removed_original(first)
+    journal.acceptance.accept("f", [version(size=11)])
+    second = begin(journal)
+    assert second.generation == 1
+    standing = Published(rendition=0, path="a-2.png", sha256="b" * 64, review=False)
+    journal.keep_standing(second, standing=[standing])
+    assert [one.path for one in journal.names.earlier("f", "a.jpg", 0)] == ["a.png"]
+    assert journal.names.earlier("f", "a.jpg", 1) == (standing,)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.containment import LONGEST_PAUSE_S
+from cutoutd.backoff import LONGEST_PAUSE_S
 from cutoutd.daemon.revival import Revival
 from cutoutd.daemon.threads import SupervisedThread
 

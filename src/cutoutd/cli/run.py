@@ -26,7 +26,7 @@ from cutoutd.settings.choices import Route
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cutoutd.daemon.daemon import Outcome
+    from cutoutd.daemon.tally import Outcome
     from cutoutd.settings.schema import Settings
 
 

@@ -8,56 +8,48 @@ from __future__ import annotations
 import os
 from collections import deque
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import egress
 from cutoutd.daemon import workforce
 from cutoutd.daemon.alarm import Alarm
-from cutoutd.daemon.assembly import confine, obeying_signals, publisher_of, rules_of
+from cutoutd.daemon.assembly import confine, obeying_signals
 from cutoutd.daemon.attending import Attending
-from cutoutd.daemon.delivery import Delivery
-from cutoutd.daemon.gate import Gate
+from cutoutd.daemon.folder_factory import FolderFactory
 from cutoutd.daemon.heartbeat import Heartbeat
-from cutoutd.daemon.hotfolder import HotFolder
-from cutoutd.daemon.keeper import Keeper
 from cutoutd.daemon.overlaps import Overlaps
 from cutoutd.daemon.patience import Patience
 from cutoutd.daemon.postroom import PostRoom
-from cutoutd.daemon.provenance import Provenance
 from cutoutd.daemon.reload import Reloader
-from cutoutd.daemon.retention import Retention
 from cutoutd.daemon.roster import Roster
 from cutoutd.daemon.statusfile import StatusFile
 from cutoutd.daemon.supervisor import Supervisor
-from cutoutd.daemon.tally import Once, Tally
-from cutoutd.daemon.watcher import Watcher
+from cutoutd.daemon.tally import Once, Outcome
 from cutoutd.daemon.workforce import Workforce
 from cutoutd.egress import Places
 from cutoutd.errors import CutoutdError
-from cutoutd.intake.tenancy import Tenancy
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
 from cutoutd.models.shelf import Shelf
 from cutoutd.notify import ServiceManager
-from cutoutd.settings.digest import settings_sha256, uploads_sha256
+from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.scores import older_limits
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from cutoutd.clock import Clock
+    from cutoutd.daemon.hotfolder import HotFolder
     from cutoutd.daemon.listener import Listener, Result
-    from cutoutd.daemon.standing import HeldUp
-    from cutoutd.jobs import Job
+    from cutoutd.daemon.tally import Tally
     from cutoutd.pool.local import LocalPool
     from cutoutd.pool.partition import Partition
-    from cutoutd.publish.publisher import Publisher
-    from cutoutd.settings.schema import Folder, Settings
+    from cutoutd.settings.schema import Settings
 
 FIRST_LOOK_S: Final = 2.0
 """How long the start waits for every folder: one that hangs gets its workers later."""
@@ -67,31 +59,6 @@ JOIN_S: Final = 10.0
 
 HANGING_JOIN_S: Final = 2.0
 """And for one that does not."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """What a run came to.
-
-    Attributes:
-        tally: what became of its jobs.
-        remaining: jobs that are not over, by folder.
-        held_up: files that could not be taken yet, and why.
-        closed: folders that could not be worked on, and why.
-        uploads: why pictures that wait for the hosted service got no answer; empty if that is not known.
-    """
-
-    tally: Tally
-    remaining: Mapping[str, list[Job]]
-    held_up: Mapping[str, tuple[HeldUp, ...]]
-    closed: Mapping[str, str]
-    uploads: str = ""
-
-    @property
-    def is_clean(self) -> bool:
-        """Nothing failed, nothing remains, and every folder could be looked at."""
-        left = (*self.remaining.values(), *self.held_up.values(), self.closed)
-        return not self.tally.failed and not any(left)
 
 
 def run(
@@ -126,12 +93,8 @@ def run(
     shelf = Shelf()
     patience = Patience(lasting=not once)
     with patience.until_done(partial(StateDirectory, settings.service.state_dir)) as state:
-        # Before any thread: everything this process starts from here on is without a network.
-        layers = confine(settings)
+        _begin(settings, state)
         attending = Attending(listener, settings)
-        get().info("daemon.started", pid=os.getpid(), state_dir=str(state.path), sandbox=layers)
-        for name, word in older_limits(settings):
-            get().warning("settings.older-meaning", folder=name, why=word)
         try:
             shelf.stock(settings.models)
             opened = patience.until_done(partial(Journal, state.path, run=state.run, clock=clock))
@@ -157,6 +120,14 @@ def run(
             attending.close(patient=once)
         get().info("daemon.stopped", **asdict(outcome.tally))
         return outcome
+
+
+def _begin(settings: Settings, state: StateDirectory) -> None:
+    """Be locked in, before there is any thread: everything this process starts from here on is without a network."""
+    layers = confine(settings)
+    get().info("daemon.started", pid=os.getpid(), state_dir=str(state.path), sandbox=layers)
+    for name, word in older_limits(settings):
+        get().warning("settings.older-meaning", folder=name, why=word)
 
 
 class Daemon:
@@ -189,7 +160,6 @@ class Daemon:
         read_again: Callable[[], Settings] | None,
         uploads: bool,
     ) -> None:
-        self._shelf = shelf
         self._state = state
         self._journal = journal
         self._clock = clock
@@ -204,6 +174,19 @@ class Daemon:
         self._reloader = Reloader(settings, read_again or (lambda: settings), self._wake, shelf)
         listener.follow(lambda: self._reloader.settings)
         self._overlaps = Overlaps(state.path, state.run, self._check_again)
+        self._factory = FolderFactory(
+            state=state,
+            journal=journal,
+            clock=clock,
+            shelf=shelf,
+            overlaps=self._overlaps,
+            settings=lambda: self._reloader.settings,
+            facts=lambda: self._pool.facts if self._pool is not None else None,
+            listener=listener,
+            tell=self._results.append,
+            wake=self._wake,
+            once=once,
+        )
         self._folders = self._roster(frozenset())
         self._post = (
             PostRoom(
@@ -292,7 +275,7 @@ class Daemon:
     def _roster(self, dead: frozenset[str]) -> Roster:
         return Roster(
             self._journal,
-            self._hot_folder,
+            self._factory.make,
             dead=dead,
             reloader=self._reloader,
             clock=self._clock,
@@ -310,80 +293,6 @@ class Daemon:
         """Take over what dead runs had in hand, and say which they were; may be called again."""
         self._journal.queue.recover()
         return self._journal.runs.begin(self._state.previous_run)
-
-    def _hot_folder(self, folder: Folder) -> HotFolder:
-        publisher = publisher_of(folder, name=folder.name, run=self._state.run)
-        tenancy = Tenancy(run=self._state.run, is_dead=self._journal.runs.is_dead, clock=self._clock)
-        gate = Gate(
-            folder,
-            memory=self._journal.folders,
-            publisher=publisher,
-            min_free_mb=self._reloader.settings.service.min_free_disk_mb,
-            state_dir=self._state.path,
-            tenancy=tenancy,
-            overlaps=self._overlaps,
-            configured=self._configured,
-        )
-        watcher = Watcher(
-            folder,
-            rules=rules_of(folder),
-            acceptance=self._journal.acceptance,
-            gate=gate,
-            clock=self._clock,
-            listener=self._listener,
-            wake=self._wake,
-            once=self._once,
-            retention=self._retention(folder),
-        )
-        delivery = Delivery(
-            folder,
-            journal=self._journal,
-            publisher=publisher,
-            provenance=self._provenance(folder, publisher),
-            clock=self._clock,
-            run=self._state.run,
-            tell=self._results.append,
-            wake=self._wake,
-            prove=tenancy.prove,
-            boundary=lambda: gate.boundary,
-        )
-        return HotFolder(
-            folder,
-            intake=watcher,
-            delivery=delivery,
-            publisher=publisher,
-            names=self._journal.names,
-            moves=self._journal.moves,
-            model=self._reloader.settings.model_of(folder),
-            overlaps=self._overlaps,
-            keeper=Keeper(folder.name, tenancy, lost=watcher.check_again),
-        )
-
-    def _configured(self) -> Mapping[str, str]:
-        return {folder.name: os.fspath(folder.input) for folder in self._reloader.settings.folder}
-
-    def _retention(self, folder: Folder) -> Retention | None:
-        keep_days = self._reloader.settings.service.keep_history_days
-        if keep_days == 0:
-            return None
-        return Retention(
-            folder.name,
-            root=folder.input,
-            history=self._journal.history,
-            keep_days=keep_days,
-            clock=self._clock,
-        )
-
-    def _provenance(self, folder: Folder, publisher: Publisher) -> Provenance:
-        # One for each, since a folder may come back with other settings while the run goes on.
-        model = self._shelf.get(self._reloader.settings.model_of(folder))
-        return Provenance(
-            model=model,
-            settings_sha256={folder.name: settings_sha256(folder, model.name)},
-            worker=lambda: self._pool.facts if self._pool is not None else None,
-            clock=self._clock,
-            marker=lambda: publisher.identity.marker,
-        )
 
     def _wait_for_first_looks(self) -> None:
         end_s = self._clock.monotonic_s() + FIRST_LOOK_S

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.backoff import pause_s
 from cutoutd.containment import is_expected, report
 from cutoutd.errors import CutoutdError, TemporaryError
 from cutoutd.intake.sniff import has_picture_extension
@@ -128,7 +129,7 @@ class Disposals:
         self._waiting.rotate(
             -1
         )  # if it is this one's fault alone, the others need not wait behind it for ever
-        delay_s = min(LONGEST_S, FIRST_S * 2.0 ** min(self._refusals, 10))
+        delay_s = pause_s(self._refusals, first_s=FIRST_S, longest_s=LONGEST_S)
         self._refusals += 1
         self._is_resting = True
         self._deeds.rest(self.go_on, delay_s, needs_staged=False)

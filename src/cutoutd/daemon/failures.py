@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.backoff import pause_s
 from cutoutd.errors import CutoutdError, StorageError
 from cutoutd.jobs import Failure, JobState
 from cutoutd.logs import get
@@ -81,7 +82,7 @@ class FailureRecords:
             if tries == 0:
                 self._log.warning("failure.not-written", job=job.id, path=job.path, why=str(error))
             again = partial(self._leave_if_owed, job, failure)
-            delay_s = min(_LONGEST_S, StorageError.delay_s * 2.0 ** min(tries, 16))
+            delay_s = pause_s(tries, first_s=StorageError.delay_s, longest_s=_LONGEST_S)
             self._deeds.rest(again, delay_s, needs_staged=False)
             return None
         self._owed.pop(job.id, None)

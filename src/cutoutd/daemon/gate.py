@@ -16,6 +16,7 @@ from cutoutd.daemon.standing import Watching
 from cutoutd.durable import make_directory
 from cutoutd.errnos import READ_ONLY
 from cutoutd.errors import CutoutdError
+from cutoutd.file_id import FileId, file_id
 from cutoutd.intake import filesystems, marker
 from cutoutd.journal.folders import FolderMemory
 from cutoutd.logs import get
@@ -93,7 +94,7 @@ class Gate:
         self.mode: Mode | None = None
         self.note = ""
         self.waits_for_owner = False
-        self.roots: tuple[tuple[int, int], ...] = ()
+        self.roots: tuple[FileId, ...] = ()
 
     @property
     def settle_s(self) -> float:
@@ -149,7 +150,7 @@ class Gate:
         self.mode = mode
         staging = os.stat(self._publisher.staging.directory)  # noqa: PTH116 -- beside the other
         backgrounds, missing = self._backgrounds()
-        self.roots = ((status.st_dev, status.st_ino), (staging.st_dev, staging.st_ino), *backgrounds)
+        self.roots = (file_id(status), file_id(staging), *backgrounds)
         return missing or self._check_room()
 
     def look_around(self) -> tuple[Watching, str] | None:
@@ -166,9 +167,9 @@ class Gate:
         """What inside the input belongs to somebody else, as it was last found."""
         return self._overlaps.boundary(self._folder.name)
 
-    def _backgrounds(self) -> tuple[list[tuple[int, int]], tuple[Watching, str] | None]:
+    def _backgrounds(self) -> tuple[list[FileId], tuple[Watching, str] | None]:
         """Identity of each picture that goes behind its subjects, and what is to be said of one that is not there."""
-        found: list[tuple[int, int]] = []
+        found: list[FileId] = []
         for path in self._folder.backgrounds:
             try:
                 status = os.stat(path)  # noqa: PTH116 -- beside the others
@@ -177,7 +178,7 @@ class Gate:
                     f"the background picture {path} cannot be read ({error.strerror}); work goes on by itself"
                 )
                 return found, (Watching.STANDING_BY, why)
-            found.append((status.st_dev, status.st_ino))
+            found.append(file_id(status))
         return found, None
 
     def _find(self, root: str, *, network: bool) -> tuple[Watching, str] | None:

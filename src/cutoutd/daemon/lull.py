@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.backoff import pause_s
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Lull:
         with self._lock:
             is_news, self._why = why != self._why, why
             self._refusals += 1
-            rest_s = min(LONGEST_S, FIRST_S * 2.0 ** min(self._refusals - 1, 10))
+            rest_s = pause_s(self._refusals - 1, first_s=FIRST_S, longest_s=LONGEST_S)
             self._until_s = self._clock.monotonic_s() + rest_s
         if is_news:
             self._log.warning("folder.rests", why=why)

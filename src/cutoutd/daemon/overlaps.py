@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from cutoutd.intake.location import DirectoryId, Mounts
+    from cutoutd.file_id import FileId
+    from cutoutd.intake.location import Mounts
     from cutoutd.settings.schema import Folder
 
 KEEP_S: Final = 1.0
@@ -181,7 +182,7 @@ class Overlaps:
     def _bound(self, own: _Places, found: Iterable[_Places], state: Location, uuid: str | None) -> Boundary:
         """What inside a folder's input belongs to somebody else."""
         root = own.locations["input"]
-        ids: dict[DirectoryId, str] = {}
+        ids: dict[FileId, str] = {}
         paths: dict[str, str] = {}
         for whose, place in (*_foreign(own, found), ("it is the state directory", state)):
             if place.own is not None and place.own != root.own and place.own not in root.above:

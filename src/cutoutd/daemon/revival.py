@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from cutoutd.containment import LONGEST_PAUSE_S, Backoff, report, told
+from cutoutd.backoff import LONGEST_PAUSE_S, Backoff
+from cutoutd.containment import report, told
 from cutoutd.errors import CutoutdError
 from cutoutd.logs import get
 

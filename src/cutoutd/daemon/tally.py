@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cutoutd.jobs import JobState
+    from collections.abc import Mapping
+
+    from cutoutd.daemon.standing import HeldUp
+    from cutoutd.jobs import Job, JobState
 
 
 @dataclass(slots=True)
@@ -35,3 +38,28 @@ class Once:
     """
 
     timeout_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        tally: what became of its jobs.
+        remaining: jobs that are not over, by folder.
+        held_up: files that could not be taken yet, and why.
+        closed: folders that could not be worked on, and why.
+        uploads: why pictures that wait for the hosted service got no answer; empty if that is not known.
+    """
+
+    tally: Tally
+    remaining: Mapping[str, list[Job]]
+    held_up: Mapping[str, tuple[HeldUp, ...]]
+    closed: Mapping[str, str]
+    uploads: str = ""
+
+    @property
+    def is_clean(self) -> bool:
+        """Nothing failed, nothing remains, and every folder could be looked at."""
+        left = (*self.remaining.values(), *self.held_up.values(), self.closed)
+        return not self.tally.failed and not any(left)

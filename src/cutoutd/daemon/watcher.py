@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon.adoption import Adoption
 from cutoutd.daemon.arrivals import Arrivals
+from cutoutd.daemon.event_source import EventSource
 from cutoutd.daemon.pairing import Pairing
 from cutoutd.daemon.passed_over import PassedOver
 from cutoutd.daemon.scanpauses import ScanPauses
@@ -22,12 +23,9 @@ from cutoutd.daemon.standing import Standing, Watching, standing_after
 from cutoutd.daemon.suspects import Suspects
 from cutoutd.daemon.threads import SupervisedThread
 from cutoutd.errors import CutoutdError, JournalError
-from cutoutd.intake import filesystems
 from cutoutd.intake.ownership import HEARTBEAT_S
-from cutoutd.intake.watch import UnwatchableError, Watch
 from cutoutd.logs import get
 from cutoutd.settings.choices import Existing
-from cutoutd.settings.choices import Watch as WatchChoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,9 +37,6 @@ if TYPE_CHECKING:
     from cutoutd.intake.rules import Rules
     from cutoutd.journal.acceptance import Acceptance
     from cutoutd.settings.schema import Folder
-
-REARM_S: Final = 300.0
-"""Events that the system refused are asked for again after this: somebody may have raised its limits."""
 
 SHOWN: Final = 20
 """So many held-up files are named in `cutoutd status`; ``run --once`` names all."""
@@ -92,7 +87,6 @@ class Watcher:
         self._log = get(folder=folder.name)
         self._arrivals: Arrivals | None = None
         self._passed_over = PassedOver(folder.name)
-        self._watch: Watch | None = None
         self._next_scan_s = 0.0
         self._earliest_scan_s = 0.0
         self._rests_until_s = 0.0
@@ -101,11 +95,13 @@ class Watcher:
         self._asked = threading.Event()
         self._stopping = False
         self._requests: deque[str] = deque()
+        self._events = EventSource(
+            self._root, rules, folder.watch, clock=clock, tell=self._asked.set, once=once
+        )
         self._suspects = Suspects(self._root, folder.poll_interval_s)
         self._asking = threading.Lock()
         self._checks_asked = 0
         self._doubts_output = False
-        self._arm_again_s: float | None = None
         self.checked = 0
         self.recoveries = 0
         self._bindings = 0
@@ -223,15 +219,14 @@ class Watcher:
             self._turning_since_s = None
             self._looked.set()
             self._over.set()
-            self._disarm()
+            self._events.disarm()
 
     def _turn(self, *, recheck: bool) -> None:
         now_s = self._clock.monotonic_s()
         is_early = self._arrivals is None and now_s < self._next_scan_s and not recheck
         if is_early or now_s < self._rests_until_s:
             return  # closed; whatever woke us, it is not time to look again
-        broken = self._watch.healthy() if self._watch is not None else None
-        if broken is not None:
+        if (broken := self._events.broken) is not None:
             self._log.warning("watch.broken", why=broken)
             self._arrivals = None
         try:
@@ -293,15 +288,15 @@ class Watcher:
         return self._arrivals
 
     def _watch_it(self) -> None:
-        why_not = self._arm()
-        self._open_as = (Watching.POLL if self._watch is None else Watching.NATIVE, why_not)
+        why_not = self._events.arm(self._gate.mode)
+        self._open_as = (Watching.NATIVE if self._events.come else Watching.POLL, why_not)
         self._stand(*self._open_as)
 
     def _arm_again(self, now_s: float) -> None:
         """Ask for events anew where the system had refused them."""
-        if self._arm_again_s is not None and now_s >= self._arm_again_s:
+        if self._events.is_due(now_s):
             self._watch_it()
-            if self._watch is not None:
+            if self._events.come:
                 self._next_scan_s = now_s  # what came before it was armed gives no events
 
     def _try_suspects(self, now_s: float) -> None:
@@ -309,34 +304,9 @@ class Watcher:
         self.recoveries += tried.recovered
         self._bindings += tried.blameless  # what we can read and a worker cannot, its sandbox may refuse
 
-    def _arm(self) -> str:
-        """Begin to hear events; returns why not, where it is not to be."""
-        self._disarm()
-        self._arm_again_s = None
-        mode = self._gate.mode
-        wanted = self._folder.watch
-        if self._once or wanted is WatchChoice.POLL:
-            return "" if self._once else "as configured"
-        if wanted is WatchChoice.AUTO and mode is not None and mode.watching is filesystems.Watching.POLL:
-            return mode.reason
-        watch = Watch(self._root, self._rules, self._asked.set)
-        try:
-            watch.start()
-        except UnwatchableError as error:
-            self._arm_again_s = self._clock.monotonic_s() + REARM_S
-            return f"{error.cause}. {error.advice}"
-        self._watch = watch
-        return ""
-
-    def _disarm(self) -> None:
-        if self._watch is not None:
-            self._watch.stop()
-            self._watch = None
-
     def _close(self, watching: Watching, why: str) -> None:
-        self._disarm()
+        self._events.disarm()
         self._arrivals = None
-        self._arm_again_s = None
         self._suspects.clear()
         interval_s = self._folder.poll_interval_s
         if self._gate.waits_for_owner:
@@ -360,8 +330,7 @@ class Watcher:
         now_s = self._clock.monotonic_s()
         paths = {self._requests.popleft() for _ in range(len(self._requests))}
         scan = now_s >= self._next_scan_s
-        if self._watch is not None:
-            hints = self._watch.take()
+        if (hints := self._events.take()) is not None:
             paths |= hints.paths
             if hints.scan:
                 self._next_scan_s = min(self._next_scan_s, max(now_s, self._earliest_scan_s))
@@ -396,7 +365,7 @@ class Watcher:
         if self._retention is not None:
             self._retention.step()
         took_s, cost_s = time.perf_counter() - begun_s, time.thread_time() - cost_s
-        interval_s = self._folder.poll_interval_s if self._watch is None else self._folder.rescan_interval_s
+        interval_s = self._folder.rescan_interval_s if self._events.come else self._folder.poll_interval_s
         pauses, now_s = self._pauses.after(took_s, cost_s, interval_s), self._clock.monotonic_s()
         self._next_scan_s, self._earliest_scan_s = now_s + pauses.usual_s, now_s + pauses.least_s
         self.standing = replace(
@@ -416,6 +385,6 @@ class Watcher:
         ends = [self._next_scan_s]
         if self._arrivals is not None and self._arrivals.next_due_s is not None:
             ends.append(self._arrivals.next_due_s)
-        ends += [end_s for end_s in (self._suspects.next_s, self._arm_again_s) if end_s is not None]
+        ends += [end_s for end_s in (self._suspects.next_s, self._events.again_s) if end_s is not None]
         next_s = max(min(ends), self._rests_until_s)
         return min(max(MIN_PAUSE_S, next_s - self._clock.monotonic_s()), MAX_PAUSE_S)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.bounded import ask
 from cutoutd.doctor import finding, macos
 from cutoutd.doctor.finding import About
+from cutoutd.errnos import READ_ONLY
 from cutoutd.publish.rename import Strength
 from cutoutd.settings.choices import Originals, Watch
 
@@ -32,7 +33,6 @@ SKEW_S: Final = 3.0
 """A share keeps whole seconds, or two."""
 
 _KEYS: Final = ("output", "sidecar_dir", "originals_dir")
-_DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _RENAMES: Final = {
     Strength.KERNEL: "in one step of the kernel's that never replaces a file",
     Strength.LINK: "by a second name that is refused if it is taken, which is as safe",
@@ -279,7 +279,7 @@ def _live(folder: Folder, known: Known) -> Iterator[Finding]:
 
 
 def _advice(number: int) -> str:
-    if number in _DENIED:
+    if number in READ_ONLY:
         return (
             "Let the user who runs cutoutd read it, and write where results go (`ls -ld` shows whose it is)."
         )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from cutoutd.durable import sync_directory
 from cutoutd.egress import Body, Request
 from cutoutd.errors import CutoutdError, StorageError, UsageError
+from cutoutd.file_id import file_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -174,7 +175,7 @@ class Ledger:
             except BaseException:
                 self._connection.close()
                 raise
-            self._place = (found.st_dev, found.st_ino)
+            self._place = file_id(found)
 
     def __enter__(self) -> Self:
         return self
@@ -215,7 +216,7 @@ class Ledger:
             found = self._path.stat()
         except OSError as error:
             raise LedgerDamagedError(f"it is gone: {error.strerror}", path=self._path) from error
-        if (found.st_dev, found.st_ino) != self._place:
+        if file_id(found) != self._place:
             raise LedgerDamagedError("another file has its name", path=self._path)
         if not found.st_size:
             raise LedgerDamagedError("it was emptied", path=self._path)

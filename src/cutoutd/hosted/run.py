@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.clock import Clock
+    from cutoutd.hosted.key import Key
     from cutoutd.settings.schema import Settings
 
 _KILLED: Final = "cutoutd was ended or lost power before the service had answered"
@@ -77,33 +78,36 @@ def run(
             port=settings.hosted.address.port,
             required=settings.pool.sandbox is Sandbox.REQUIRED,
         )
-        courier = Courier(settings.hosted, clock)
         # Only now: a thread that is there earlier would not be confined by every kernel.
         logs.configure(level=settings.service.log_level, log_format=settings.service.log_format)
         _end_on_signals(ending)
         left_open = ledger.close_left_open(_KILLED)
         if left_open:
             logs.get().warning("hosted.unknown", uploads=left_open, why=_KILLED)
-        host = settings.hosted.address.authority
-        office = Office(
-            settings=settings,
-            configuration=uploads_sha256(settings),
-            places=places,
-            ledger=ledger,
-            budget=Budget(settings, ledger.prices(settings.hosted.provider.value, host, clock.now_us())),
-            route=Route(
-                clock,
-                megapixels_per_minute=settings.hosted.megapixels_per_minute,
-                at_once=settings.hosted.concurrency,
-            ),
-            courier=courier,
-            provider=provider_of(settings.hosted, key),
-            replies=Replies(places, settings.hosted.keep_replies_days),
-            clock=clock,
-            key=key,
-            ending=ending,
-        )
+        office = _office(settings, places, ledger, clock=clock, key=key, ending=ending)
         Uploader(office, announced=announced, layers=layers, parent=parent).run()
+
+
+def _office(
+    settings: Settings, places: Places, ledger: Ledger, *, clock: Clock, key: Key | None, ending: Ending
+) -> Office:
+    """Put together what all uploads share."""
+    hosted = settings.hosted
+    prices = ledger.prices(hosted.provider.value, hosted.address.authority, clock.now_us())
+    return Office(
+        settings=settings,
+        configuration=uploads_sha256(settings),
+        places=places,
+        ledger=ledger,
+        budget=Budget(settings, prices),
+        route=Route(clock, megapixels_per_minute=hosted.megapixels_per_minute, at_once=hosted.concurrency),
+        courier=Courier(hosted, clock),
+        provider=provider_of(hosted, key),
+        replies=Replies(places, hosted.keep_replies_days),
+        clock=clock,
+        key=key,
+        ending=ending,
+    )
 
 
 def _check_owner(root: Path) -> None:

@@ -5,18 +5,14 @@ It must not know what they say.
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import suppress
 from typing import Final
 
+from cutoutd.errnos import UNKNOWN_WAY
+
 DRAFT: Final = ".new"
 """How the name of a file ends that is written aside and gets its name later."""
-
-NO_LINKS: Final = frozenset(
-    {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EMLINK}
-)
-"""What says that a file system has no second names for a file."""
 
 _NO_ACCESS_TIME: Final = getattr(os, "O_NOATIME", 0)  # Linux has it
 
@@ -75,7 +71,7 @@ def claim(directory: int, name: str, run: str) -> None:
     except FileNotFoundError:
         return  # another machine has tidied ours away, and is about to claim for itself
     except OSError as error:
-        if error.errno not in NO_LINKS:
+        if error.errno not in UNKNOWN_WAY:
             raise
         write_new(directory, name, run.encode())
     finally:

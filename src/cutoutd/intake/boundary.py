@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError
+from cutoutd.file_id import file_id
 from cutoutd.intake import marker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.intake.location import DirectoryId
+    from cutoutd.file_id import FileId
 
 _ANOTHER: Final = "another directory has taken the folder's place"
 
@@ -41,8 +42,8 @@ class Boundary:
         sign: name of a file, relative to a directory, by which this run's outputs are known on shares; empty: none.
     """
 
-    root: DirectoryId | None = None
-    ids: Mapping[DirectoryId, str] = field(default_factory=dict)
+    root: FileId | None = None
+    ids: Mapping[FileId, str] = field(default_factory=dict)
     paths: Mapping[str, str] = field(default_factory=dict)
     uuid: str | None = None
     sign: str = ""
@@ -53,7 +54,7 @@ class Boundary:
         Raises:
             OSError: it is another one.
         """
-        if self.root is not None and _identity(directory) != self.root:
+        if self.root is not None and file_id(os.fstat(directory)) != self.root:
             raise OSError(errno.ESTALE, _ANOTHER)
 
     def check_directory(self, directory: int, path: str) -> None:
@@ -67,7 +68,7 @@ class Boundary:
             ApartError: it belongs to somebody else.
         """
         self.check_path(path)
-        whose = self.ids.get(_identity(directory)) if self.ids else None
+        whose = self.ids.get(file_id(os.fstat(directory))) if self.ids else None
         whose = whose or self._by_marker(directory, path) or self._by_sign(directory)
         if whose is not None:
             raise ApartError(path, whose)
@@ -100,8 +101,3 @@ class Boundary:
         except OSError:
             return None
         return "results go to it"
-
-
-def _identity(directory: int) -> DirectoryId:
-    status = os.fstat(directory)
-    return status.st_dev, status.st_ino

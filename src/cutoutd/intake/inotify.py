@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, InotifyFD, Mask
 
+from cutoutd.errnos import NO_WAY
+
 if TYPE_CHECKING:
     from watchdog.observers.inotify_c import CallbackId, WatchCallback, WatchDescriptor
 
@@ -32,9 +34,6 @@ _EVENTS: Final = Mask(
     | InotifyConstants.IN_ONLYDIR
     | InotifyConstants.IN_DONT_FOLLOW
 )
-
-# A directory that went away or became a link meanwhile is none of the folder's any more.
-_GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 _MAX_DENIED: Final = 100
 
@@ -98,7 +97,7 @@ class Listener(InotifyFD):
         except OSError as error:
             if error.errno == errno.EACCES:
                 self._denied = [*self._denied, path][:_MAX_DENIED]
-            elif error.errno not in _GONE:
+            elif error.errno not in NO_WAY:
                 self.refused += 1
                 self.refusal = error
             raise

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError
+from cutoutd.file_id import FileId, file_id
 from cutoutd.intake import filesystems, marker
 from cutoutd.settings.overlap import Relation
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cutoutd.intake.filesystems import Mount
-
-DirectoryId = tuple[int, int]
-"""Device and inode."""
 
 Address = tuple[str, str]
 """A name space, such as a file system's device, and a path in it from the root."""
@@ -56,8 +54,8 @@ class Location:
 
     path: Path
     real: str
-    own: DirectoryId | None = None
-    above: frozenset[DirectoryId] = frozenset()
+    own: FileId | None = None
+    above: frozenset[FileId] = frozenset()
     addresses: frozenset[Address] = frozenset()
     mounted: tuple[tuple[str, frozenset[Address]], ...] = ()
     unstable: bool = False
@@ -254,12 +252,12 @@ def _resolve(path: str, barred: frozenset[str]) -> tuple[str, bool]:
     return here or "/", True
 
 
-def _identity(level: str) -> DirectoryId | None:
+def _identity(level: str) -> FileId | None:
     try:
         status = os.lstat(level)
     except OSError:
         return None
-    return status.st_dev, status.st_ino
+    return file_id(status)
 
 
 def _marker(level: str) -> str | None:

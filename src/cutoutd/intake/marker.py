@@ -15,8 +15,10 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.durable import NO_DIRECTORY_SYNC
+from cutoutd.errnos import UNKNOWN_WAY
 from cutoutd.errors import StorageError
-from cutoutd.intake.beside import DRAFT, NO_LINKS, open_to_read, write_new
+from cutoutd.intake.beside import DRAFT, open_to_read, write_new
 from cutoutd.intake.ownership import owner_from_json
 
 if TYPE_CHECKING:
@@ -326,7 +328,7 @@ def _give_name(directory: int, new: str) -> None:
     except (FileExistsError, FileNotFoundError):
         return  # another machine was first, and may have tidied ours away
     except OSError as error:
-        if error.errno not in NO_LINKS:
+        if error.errno not in UNKNOWN_WAY:
             raise
         # A file system without hard links: two that begin at the same moment can only read afterwards
         # what has become of it.
@@ -344,5 +346,5 @@ def _sync(directory: int) -> None:
         os.fsync(directory)
     except OSError as error:
         # Some shares do not sync directories; a marker that is lost with the power is only made again.
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
+        if error.errno not in NO_DIRECTORY_SYNC:
             raise

@@ -30,6 +30,7 @@ from watchdog.events import (
 from watchdog.observers.api import BaseObserver
 
 from cutoutd.errors import TemporaryError
+from cutoutd.file_id import FileId, file_id
 from cutoutd.intake.hints import Inbox
 
 if TYPE_CHECKING:
@@ -214,6 +215,5 @@ class Watch(FileSystemEventHandler):
                 listener.join()
 
 
-def _identity(root: str) -> tuple[int, int]:
-    status = Path(root).stat()
-    return status.st_dev, status.st_ino
+def _identity(root: str) -> FileId:
+    return file_id(Path(root).stat())

@@ -148,7 +148,13 @@ class Journal:
     def keep_standing(self, job: Job, *, standing: Iterable[Published]) -> None:
         """A plan is given up in the middle: what has its name already stays the source's."""
         with self.store.transaction():
-            self.names.record_within(job.folder, job.path, source_sha256=None, published=standing)
+            self.names.record_within(
+                job.folder,
+                job.path,
+                generation=job.generation,
+                source_sha256=None,
+                published=standing,
+            )
 
     def forget_doubtful(self, job: Job) -> None:
         """A person rejected what is in review for a source: nothing of this version is published."""

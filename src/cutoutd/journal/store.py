@@ -20,6 +20,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.errors import CutoutdError, JournalError, UsageError
+from cutoutd.file_id import FileId, file_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -296,8 +297,8 @@ def _connect(path: Path | None, *, create: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode of the file that has the name; None: nothing has it.
+def _identity(path: Path) -> FileId | None:
+    """Of the file that has the name; None: nothing has it.
 
     No descriptor of our own is opened for it: closing one would end SQLite's locks on the file.
     """
@@ -305,7 +306,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return status.st_dev, status.st_ino
+    return file_id(status)
 
 
 def _schema() -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.backoff import pause_s
 from cutoutd.errors import CutoutdError
 from cutoutd.logs import get
 
@@ -19,6 +20,7 @@ MAX_FAILED_STARTS: Final = 4
 MAX_FAILED_RESTARTS: Final = 9
 """So many, once workers did work: with the pauses in between, two minutes for an upgrade to come to its end."""
 
+FIRST_PAUSE_S: Final = 0.5
 MAX_PAUSE_S: Final = 60.0
 """Between two starts that fail, each pause is twice the one before, but no longer than this."""
 
@@ -85,4 +87,6 @@ class StartPolicy:
         self._log.warning("worker.did-not-start", why=why, times=self._failed)
         if self._failed >= (MAX_FAILED_STARTS if is_first else MAX_FAILED_RESTARTS):
             raise WorkersFailError(f"{self._failed} starts in a row failed; the last: {why}")
-        self.next_s = self._clock.monotonic_s() + min(MAX_PAUSE_S, 2.0 ** (self._failed - 2))
+        self.next_s = self._clock.monotonic_s() + pause_s(
+            self._failed - 1, first_s=FIRST_PAUSE_S, longest_s=MAX_PAUSE_S
+        )

@@ -78,7 +78,7 @@ def _moved(file: FileIO, staged: Entry, there: Entry, permissions: Permissions) 
     """Move it, and see that it was this very file that was moved."""
     replace(staged, there)
     opened, moved = os.fstat(file.fileno()), there.lstat()
-    if (opened.st_dev, opened.st_ino) != (moved.st_dev, moved.st_ino) or not stat.S_ISREG(moved.st_mode):
+    if not os.path.samestat(opened, moved) or not stat.S_ISREG(moved.st_mode):
         there.unlink()
         return False
     permit(file.fileno(), permissions)

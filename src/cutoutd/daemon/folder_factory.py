@@ -1,0 +1,157 @@
+"""Puts the parts of a hot folder together: its watching side, its publishing side, and the hold on it.
+
+It must not start anything.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from cutoutd.daemon.assembly import publisher_of, rules_of
+from cutoutd.daemon.delivery import Delivery
+from cutoutd.daemon.gate import Gate
+from cutoutd.daemon.hotfolder import HotFolder
+from cutoutd.daemon.keeper import Keeper
+from cutoutd.daemon.provenance import Provenance
+from cutoutd.daemon.retention import Retention
+from cutoutd.daemon.watcher import Watcher
+from cutoutd.intake.tenancy import Tenancy
+from cutoutd.settings.digest import settings_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cutoutd.clock import Clock
+    from cutoutd.daemon.listener import Listener, Result
+    from cutoutd.daemon.overlaps import Overlaps
+    from cutoutd.journal.journal import Journal
+    from cutoutd.journal.state import StateDirectory
+    from cutoutd.models.shelf import Shelf
+    from cutoutd.ports import WorkerFacts
+    from cutoutd.publish.publisher import Publisher
+    from cutoutd.settings.schema import Folder, Settings
+
+
+class FolderFactory:
+    """Makes the hot folders of one run.
+
+    Args:
+        state: the state directory, held.
+        journal: open.
+        clock: the machine's.
+        shelf: has the models of all folders.
+        overlaps: the places of all folders.
+        settings: gives the configuration in force.
+        facts: gives what the workers run on, once one is up.
+        listener: is told what is accepted.
+        tell: takes the results.
+        wake: wakes the supervisor.
+        once: cut what is there, and end.
+    """
+
+    def __init__(  # noqa: PLR0913 -- all that a folder's parts share, each a keyword
+        self,
+        *,
+        state: StateDirectory,
+        journal: Journal,
+        clock: Clock,
+        shelf: Shelf,
+        overlaps: Overlaps,
+        settings: Callable[[], Settings],
+        facts: Callable[[], WorkerFacts | None],
+        listener: Listener,
+        tell: Callable[[Result], None],
+        wake: Callable[[], None],
+        once: bool,
+    ) -> None:
+        self._state = state
+        self._journal = journal
+        self._clock = clock
+        self._shelf = shelf
+        self._overlaps = overlaps
+        self._settings = settings
+        self._facts = facts
+        self._listener = listener
+        self._tell = tell
+        self._wake = wake
+        self._once = once
+
+    def make(self, folder: Folder) -> HotFolder:
+        """Put a folder together; nothing of it has begun then.
+
+        Raises:
+            StorageError: the journal refuses just now.
+        """
+        publisher = publisher_of(folder, name=folder.name, run=self._state.run)
+        tenancy = Tenancy(run=self._state.run, is_dead=self._journal.runs.is_dead, clock=self._clock)
+        gate = Gate(
+            folder,
+            memory=self._journal.folders,
+            publisher=publisher,
+            min_free_mb=self._settings().service.min_free_disk_mb,
+            state_dir=self._state.path,
+            tenancy=tenancy,
+            overlaps=self._overlaps,
+            configured=self._configured,
+        )
+        watcher = Watcher(
+            folder,
+            rules=rules_of(folder),
+            acceptance=self._journal.acceptance,
+            gate=gate,
+            clock=self._clock,
+            listener=self._listener,
+            wake=self._wake,
+            once=self._once,
+            retention=self._retention(folder),
+        )
+        delivery = Delivery(
+            folder,
+            journal=self._journal,
+            publisher=publisher,
+            provenance=self._provenance(folder, publisher),
+            clock=self._clock,
+            run=self._state.run,
+            tell=self._tell,
+            wake=self._wake,
+            prove=tenancy.prove,
+            boundary=lambda: gate.boundary,
+        )
+        return HotFolder(
+            folder,
+            intake=watcher,
+            delivery=delivery,
+            publisher=publisher,
+            names=self._journal.names,
+            moves=self._journal.moves,
+            model=self._settings().model_of(folder),
+            overlaps=self._overlaps,
+            keeper=Keeper(folder.name, tenancy, lost=watcher.check_again),
+        )
+
+    def _configured(self) -> Mapping[str, str]:
+        return {folder.name: os.fspath(folder.input) for folder in self._settings().folder}
+
+    def _retention(self, folder: Folder) -> Retention | None:
+        keep_days = self._settings().service.keep_history_days
+        if keep_days == 0:
+            return None
+        return Retention(
+            folder.name,
+            root=folder.input,
+            history=self._journal.history,
+            keep_days=keep_days,
+            clock=self._clock,
+        )
+
+    def _provenance(self, folder: Folder, publisher: Publisher) -> Provenance:
+        # One for each, since a folder may come back with other settings while the run goes on.
+        model = self._shelf.get(self._settings().model_of(folder))
+        return Provenance(
+            model=model,
+            settings_sha256={folder.name: settings_sha256(folder, model.name)},
+            worker=self._facts,
+            clock=self._clock,
+            marker=lambda: publisher.identity.marker,
+        )
