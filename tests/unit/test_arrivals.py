@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,15 +56,21 @@ class Place:
         self.root.mkdir()
         self.clock = clock
         self.journal = Journal(None, run="r", clock=clock)
+        self.old_is_quiet = old_is_quiet
+        self.rules = rules or Rules()
+        self.restart()
+
+    def restart(self) -> None:
+        """A new watcher."""
         self.arrivals = Arrivals(
             FOLDER,
             root=os.fspath(self.root),
-            rules=rules or Rules(),
+            rules=self.rules,
             acceptance=self.journal.acceptance,
-            clock=clock,
+            clock=self.clock,
             settle_s=SETTLE_S,
-            old_is_quiet=old_is_quiet,
-            pairing=self.pairing(rules or Rules()),
+            old_is_quiet=self.old_is_quiet,
+            pairing=self.pairing(self.rules),
             passed_over=PassedOver(FOLDER),
             has_stamps=True,
         )
@@ -435,6 +442,40 @@ def test_a_file_that_is_overwritten_is_a_later_version_of_its_source(place: Plac
     place.put("a.jpg", JPEG + b"later")
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
     assert generations(place) == [("a.jpg", 0), ("a.jpg", 0)]
+
+
+@pytest.mark.parametrize(
+    ("how", "generation"),
+    [("overwritten", 0), ("renamed over it", 1), ("deleted and made anew", 1), ("while it runs", 0)],
+)
+def test_a_file_that_took_anothers_place_while_no_daemon_ran_is_another_picture(
+    tmp_path: Path, clock: FakeClock, how: str, generation: int
+) -> None:
+    """Only overwriting keeps the file; while a daemon runs, another file is an editor's save."""
+    clock.advance(time.time() - clock.now_us() / 1e6)  # the system writes down when a file was made
+    place = Place(tmp_path, clock)
+    path = place.put("a.jpg")
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
+    with place.journal.store.transaction():
+        place.journal.store.write(
+            "UPDATE job SET state = 'done', finished_us = 1, accepted_us = ?", (int(time.time() * 1_000_000),)
+        )
+    if how != "while it runs":
+        place.restart()
+    time.sleep(0.02)  # the clock of a file system ticks every few milliseconds
+    later = JPEG + b"another shot"
+    if how == "overwritten":
+        path.write_bytes(later)
+    elif how == "deleted and made anew":
+        path.unlink()
+        path.write_bytes(later)
+    else:
+        (place.root / ".new").write_bytes(later)
+        (place.root / ".new").rename(path)
+    place.date(path, 0.5)
+    assert place.after(60) + place.after(SETTLE_S + 0.1) == 1
+    assert generations(place) == [("a.jpg", 0), ("a.jpg", generation)]
+    place.journal.close()
 
 
 @pytest.mark.parametrize(("away_s", "generation"), [(0.5, 0), (SAVE_S + 1, 1), (86_400.0, 1)])

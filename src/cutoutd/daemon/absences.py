@@ -60,6 +60,10 @@ class Absences:
         if same or 0 <= self._clock.now_us() - since_us <= SAVE_S * 1_000_000:
             self._unwritten[path] = None
 
+    def replaced(self, path: str) -> None:
+        """Another file lies at a path than the one that is known, and came there while nobody looked."""
+        self._unwritten[path] = self._clock.now_us()
+
     def write(self) -> None:
         """Write down what is missing and what is back; before anything is accepted in its place.
 

@@ -317,6 +317,9 @@ class Arrivals:
             return
         if seen.path not in self._tracker:
             self._absences.came_back(seen.path, same=False)
+            is_first_look = self._has_stamps and self._first_scan_over_s is None
+            if is_first_look and self._rereading.is_another(seen):
+                self._absences.replaced(seen.path)
         age_s = (self._clock.now_us() * 1000 - seen.mtime_ns) / 1e9
         self._tracker.observe(
             seen.path,

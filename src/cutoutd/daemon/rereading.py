@@ -11,7 +11,8 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.descent import parent_of
-from cutoutd.intake.scan import seen_as
+from cutoutd.intake.birth import born_us
+from cutoutd.intake.scan import have_one_inode, seen_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +86,19 @@ class Rereading:
             )  # a journal that had none: it begins with what is there
         else:
             self._waiting[version.path] = version
+
+    def is_another(self, seen: Seen) -> bool:
+        """Whether it is another file than the one at its path whose result is published.
+
+        While we look, that is a quick save, as of editors that save under another name first. While we did not, it
+        cannot be told from another picture, and nothing of that may be lost.
+        """
+        known = self._acceptance.stamp(self._folder, seen.path)
+        accepted_us = self._acceptance.published_us(self._folder, seen.path)
+        if known is None or accepted_us is None:
+            return False
+        born_after = (born_us(self._root, seen.path) or 0) > accepted_us  # numbers of inodes are used again
+        return born_after or not have_one_inode(known, seen.stamp)
 
     def step(self) -> list[str]:
         """Read what may be read now, and write down what came of it.

@@ -26,8 +26,10 @@ MAX_PATH: Final = 4000
 """Characters; no program could open a file further down, and a directory that contains itself must end."""
 
 
-_SPREAD: Final = 1_000_003  # so that neighbouring inodes and times do not meet
-_POSITIVE: Final = (1 << 63) - 1
+# Primes: 31 bits of a stamp tell the inode, 32 the time.
+_INODES: Final = (1 << 31) - 1
+_TIMES: Final = (1 << 32) - 5
+_TIME_BITS: Final = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,5 +160,10 @@ def seen_as(path: str, status: os.stat_result) -> Seen | None:
         path=path,
         size=status.st_size,
         mtime_ns=status.st_mtime_ns,
-        stamp=(status.st_ctime_ns * _SPREAD + status.st_ino) & _POSITIVE,
+        stamp=(status.st_ino % _INODES) << _TIME_BITS | status.st_ctime_ns % _TIMES,
     )
+
+
+def have_one_inode(stamp: int, other: int) -> bool:
+    """Whether two stamps are of the same inode."""
+    return stamp >> _TIME_BITS == other >> _TIME_BITS

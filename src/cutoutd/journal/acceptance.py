@@ -142,6 +142,15 @@ class Acceptance:
             is_over=state in _READ, has_failed=state is JobState.FAILED, sha256=row["sha256"] if row else None
         )
 
+    def published_us(self, folder: str, path: str) -> int | None:
+        """When the newest version of a source was accepted, UTC microseconds, if its result is published; else None."""
+        row = self._store.row(
+            "SELECT accepted_us FROM job WHERE folder = ? AND path = ? AND newest = 1 "
+            "AND state IN ('done', 'unchanged')",
+            (folder, os.fsencode(path)),
+        )
+        return None if row is None else int(row["accepted_us"])
+
     def doubt_for_good(self, folder: str, version: Version) -> None:
         """As `doubt`, and written down."""
         with self._store.transaction():
