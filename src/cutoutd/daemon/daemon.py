@@ -188,18 +188,7 @@ class Daemon:
             once=once,
         )
         self._folders = self._roster(frozenset())
-        self._post = (
-            PostRoom(
-                state.path,
-                journal,
-                clock,
-                max_upload_px=settings.hosted.max_upload_px,
-                once=once,
-                in_force=lambda: uploads_sha256(self._reloader.settings),
-            )
-            if uploads and settings.tagged
-            else None
-        )
+        self._post = self._post_room(settings.hosted.max_upload_px) if uploads and settings.tagged else None
         self._workforce = Workforce(
             shelf,
             settings=lambda: self._reloader.settings,
@@ -268,6 +257,16 @@ class Daemon:
             supervisor.stop()
         self._listener.started(len(self._folders.active), self._pool.size)
         return supervisor
+
+    def _post_room(self, max_upload_px: int) -> PostRoom:
+        return PostRoom(
+            self._state.path,
+            self._journal,
+            self._clock,
+            max_upload_px=max_upload_px,
+            once=self._once,
+            in_force=lambda: uploads_sha256(self._reloader.settings),
+        )
 
     def _active(self) -> Iterable[HotFolder]:
         return self._folders.active.values()
