@@ -90,6 +90,20 @@ def test_a_result_follows_its_picture_with_its_sidecar(
     ]
 
 
+@pytest.mark.parametrize("first", ["a.jpeg", "a.JPG"])
+def test_a_result_that_kept_its_name_over_one_rename_follows_the_next(
+    make: Callable[..., Desk], first: str
+) -> None:
+    """The sidecar tells of the picture where it lies now, although the result's own name and bytes did not change."""
+    desk = make()
+    desk.deliver("a.jpg", OLD)
+    follow(desk, "a.jpg", first)
+    said = json.loads((desk.folder.output / "a.png.json").read_text())
+    assert said["source"]["path"] == first
+    follow(desk, first, "b.jpg")
+    assert names(desk) == ["b.png", "b.png.json"]
+
+
 def test_the_name_of_a_vanished_picture_is_free_once_its_result_has_followed(
     make: Callable[..., Desk],
 ) -> None:

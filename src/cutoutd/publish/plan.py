@@ -80,6 +80,12 @@ class Publication:
         """Name of the model that made them."""
         return self.facts.model.name if self.document is None else model_name(self.document)
 
+    @property
+    def sources(self) -> frozenset[str]:
+        """Paths at which the source lies, and at which it lay before it was moved: the sidecar may tell of either."""
+        before = () if self.moved_from is None else (self.moved_from.path,)
+        return frozenset({self.facts.path, *before})
+
     def names(self, result: Staged) -> Iterator[Iterable[str]]:
         """Names for one result, the best first: the one it has, where that still fits the configuration.
 

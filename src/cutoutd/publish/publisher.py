@@ -333,7 +333,7 @@ class Publisher:
         facts = publication.facts
         targets = Targets(
             identity=self.identity,
-            source=facts.path,
+            sources=publication.sources,
             output=self._output,
             sidecars=self._sidecars,
             on_conflict=self._on_conflict,

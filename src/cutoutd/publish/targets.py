@@ -78,7 +78,7 @@ class Targets:
 
     Args:
         identity: the folder's.
-        source: path of the source in its input.
+        sources: paths in the input at which the source lies, and at which it lay before it was moved.
         output: the output folder, absolute.
         sidecars: the folder for sidecars, absolute; the output folder if they lie beside the results.
         on_conflict: what to do about files that are not ours.
@@ -92,7 +92,7 @@ class Targets:
         self,
         *,
         identity: FolderIdentity,
-        source: str,
+        sources: Collection[str],
         output: Path,
         sidecars: Path,
         on_conflict: OnConflict,
@@ -101,7 +101,7 @@ class Targets:
         known: Collection[str] | None,
     ) -> None:
         self._identity = identity
-        self._source = source
+        self._sources = sources
         self._known = known
         self._output = output
         self._sidecars = sidecars
@@ -197,7 +197,7 @@ class Targets:
             self._refusals[1].try_name(path)
         is_ours = (
             record is not None
-            and record.path == self._source
+            and record.path in self._sources
             and self._identity.owns(record.folder, record.marker)
             and (
                 self._known is None
