@@ -132,6 +132,18 @@ def test_a_result_that_is_to_stay_stays_and_is_the_moved_pictures(make: Callable
     assert (desk.folder.output / "a.png").read_bytes() == OLD
 
 
+def test_a_result_that_cannot_follow_leaves_nothing_staged(make: Callable[..., Desk]) -> None:
+    """The second rendition was removed: the first one's copy goes, and the picture is cut."""
+    desk = make(rendition=[{}, {"suffix": "_2"}])
+    first = desk.begin("a.jpg")
+    desk.delivery.deliver(first, desk.cut(first, OLD, NEW))
+    desk.settle()
+    (desk.folder.output / "a_2.png").unlink()
+    job = follow(desk, "a.jpg", "b.jpg")
+    assert desk.job(job).detail.get("moved") is False
+    assert desk.staged() == []
+
+
 def test_a_retouched_result_is_neither_moved_nor_overwritten(make: Callable[..., Desk]) -> None:
     """It is its owner's; the moved picture is cut, and gets a result of its own."""
     desk = make()

@@ -109,6 +109,20 @@ def test_an_accepted_result_has_all_its_renditions_and_its_sidecar_elsewhere(
     assert [one["path"] for one in json.loads(said.read_bytes())["outputs"]] == ["a.png", "a_2.png"]
 
 
+@pytest.mark.parametrize("spoil", ["gone", "changed"])
+def test_an_accept_that_is_refused_leaves_nothing_staged(make: Callable[..., Desk], spoil: str) -> None:
+    """The first renditions were staged again before the last one was found wrong: large copies, for as long as it runs."""
+    desk = make(rendition=[{}, {"suffix": "_2"}])
+    job = desk.begin()
+    desk.delivery.deliver(job, desk.cut(job, OVERLAY, NEW, OLD, review=True, rendition=-1))
+    desk.settle()
+    last = desk.folder.output / "review/a_2.png"
+    last.unlink() if spoil == "gone" else last.write_bytes(b"retouched")
+    assert desk.staged() == []
+    assert "refused" in decide(desk, job).detail
+    assert desk.staged() == []
+
+
 def test_renditions_that_were_changed_since_are_not_mixed_up(make: Callable[..., Desk]) -> None:
     """The doubtful result waits, and may be cut again or rejected."""
     desk = make()
@@ -118,6 +132,7 @@ def test_renditions_that_were_changed_since_are_not_mixed_up(make: Callable[...,
     again = make(run="run-2", rendition=[{}, {"suffix": "_2"}])
     refused = decide(again, job)
     assert "renditions" in refused.detail["refused"]
+    assert again.staged() == []
     assert again.files() == DOUBTFUL
 
 

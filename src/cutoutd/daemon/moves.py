@@ -94,6 +94,7 @@ class MovedPictures:
         elif origin is not None and is_gone and self._folder.moves is Moves.KEEP and not origin.review:
             self._keep(job, origin, sha256)
         elif origin is None or not is_gone or not self._follow(job, origin, sha256):
+            self._files.discard(job.id)
             self._journal.queue.plan(job.id, NOT_MOVED)
 
     def _follow(self, job: Job, origin: Origin, sha256: str) -> bool:

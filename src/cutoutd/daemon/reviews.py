@@ -94,6 +94,11 @@ class DecidedReviews:
         """A decision cannot be carried out: the result stays in review, and the person is told why."""
         self._journal.decisions.refuse(job.id, whole(str(error)))
         self._log.warning("review.not-accepted", job=job.id, path=job.path, why=str(error))
+        try:
+            self._files.discard(job.id)
+        except CutoutdError as refusal:
+            # The answer stands; what stays staged is swept at the end of the run.
+            self._log.warning("review.not-unstaged", job=job.id, path=job.path, why=str(refusal))
 
     def clear(self, job: Job) -> None:
         """A source has a good result now: nothing of it waits in ``review/`` any more."""

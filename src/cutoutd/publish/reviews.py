@@ -96,7 +96,7 @@ class Reviews:
         *,
         with_overlay: bool = False,
     ) -> Doubtful:
-        """Read a doubtful result back, and stage it anew.
+        """Read a doubtful result back, and stage it anew; after an error, some of it may be staged: see `discard`.
 
         Args:
             job: the journal's id, for the staged names.
@@ -130,6 +130,15 @@ class Reviews:
                 for number, one in enumerate(wanted)
             )
         return Doubtful(document=document, source=source_facts, quality=quality, staged=staged)
+
+    def discard(self, job: int) -> None:
+        """Remove what `take` has staged for a job.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should.
+        """
+        with storage_faults(self._output):
+            self._staging.discard(job)
 
     def clear(self, source: str, shown: Sequence[Published]) -> None:
         """Remove what was published as doubtful for a source, and its sidecar; what was changed since stays.
@@ -190,7 +199,6 @@ class Reviews:
         with file, self._staging.entry(name) as staged:
             written = write_whole(staged, pour)
         if written.sha256 != one.sha256:
-            self._staging.discard(job)
             raise NotAcceptableError("it was changed since it was put there", path=path)
         return Staged(
             name=name,
