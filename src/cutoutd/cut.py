@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections import deque
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon import machine
@@ -21,7 +21,7 @@ from cutoutd.daemon.roster import Roster
 from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.tally import Once
-from cutoutd.errors import UsageError
+from cutoutd.errors import StorageError, UsageError
 from cutoutd.intake import marker
 from cutoutd.jobs import Version
 from cutoutd.journal.journal import Journal
@@ -31,7 +31,7 @@ from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.schema import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from cutoutd.clock import Clock
@@ -95,8 +95,8 @@ def refuse_hot_folder(output: Path) -> None:
         UsageError: the directory is inside one, by its name or where links lead.
     """
     real = output.resolve()
-    for directory in (output, *output.parents, real, *real.parents):
-        if (directory / marker.NAME).exists():
+    for directory in dict.fromkeys((output, *output.parents, real, *real.parents)):
+        if os.path.lexists(directory / marker.NAME):
             raise UsageError(
                 "this is inside a hot folder, where the cutouts would be cut again",
                 path=output,
@@ -122,8 +122,9 @@ def cut(
         SandboxError: a layer of the sandbox is missing, and all are required.
         CutoutdError: the workers do not start.
     """
-    refuse_hot_folder(output)
-    output.mkdir(parents=True, exist_ok=True)
+    with _usable(output):
+        refuse_hot_folder(output)
+        output.mkdir(parents=True, exist_ok=True)
     model = catalog.find(settings.model.name)
     catalog.verify(model)
     confine(settings)
@@ -184,7 +185,7 @@ class _Call:
             clock=self._clock,
             once=Once(),
         )
-        self._listener.started(len(folders), self._pool.size)
+        self._listener.started(0, self._pool.size)  # it is files that were named
         try:
             with obeying_signals(supervisor.stop):
                 for folder in folders.values():
@@ -202,7 +203,8 @@ class _Call:
         name = os.fspath(directory)
         self._digests[name] = settings_sha256(folder, self._model.name)
         publisher = publisher_of(folder, name=name, run=self._run)
-        publisher.open()
+        with _usable(self._output):
+            publisher.open()
         delivery = Delivery(
             folder,
             journal=self._journal,
@@ -225,6 +227,26 @@ class _Call:
     def _wake(self) -> None:
         if self._pool is not None:
             self._pool.wake()
+
+
+@contextmanager
+def _usable(output: Path) -> Iterator[None]:
+    """Whatever the system says of the directory for the cutouts, another one may be named.
+
+    Raises:
+        UsageError: it cannot be made, or written to.
+    """
+    advice = "Give a directory with -o that you may write to."
+    try:
+        yield
+    except RuntimeError as error:  # a circle of links, as `Path.resolve` tells of it before Python 3.13
+        raise UsageError("links lead in a circle here", path=output, advice=advice) from error
+    except OSError as error:
+        raise UsageError(
+            f"the cutouts cannot go there ({error.strerror or error})", path=output, advice=advice
+        ) from error
+    except StorageError as error:
+        raise UsageError(f"the cutouts cannot go there: {error.cause}", path=output, advice=advice) from error
 
 
 def _version(file: Path) -> Version:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from cutoutd import errors
 from cutoutd.cli import app, check
+from cutoutd.cli.cut import named_files
 from cutoutd.cli.queue import open_journal, printable
 from cutoutd.cli.where import settings
 from cutoutd.clock import Clock
@@ -22,6 +25,9 @@ from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME, JournalDamagedError
 from cutoutd.pool.start_policy import WorkersFailError
 from cutoutd.settings import places
+
+if TYPE_CHECKING:
+    from tests.conftest import FakeClock
 
 FOLDER = '[[folder]]\nname = "to-cut"\ninput = "/pictures/in"\noutput = "/pictures/out"\n'
 
@@ -104,6 +110,94 @@ def test_a_call_that_makes_no_sense_is_wrong_usage(
         app.main()
     assert ended.value.code == app.EXIT_USAGE
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", [1 << 63, 1 << 64, 10**4000])
+@pytest.mark.parametrize("words", [["retry"], ["review", "accept"], ["review", "reject"]])
+def test_a_number_that_no_job_can_have_is_that_of_no_job(
+    home: Path,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: list[str],
+    number: int,
+) -> None:
+    """SQLite's integers have 64 bits, and a person's any number of digits."""
+    refused(home, clock, monkeypatch, [*words, str(number)])
+    assert f"there is no job {number}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["jobs", "--since", f"{'9' * 5000}d"], "is no time"),
+        (["jobs", "--folder", "to-cuts"], "there is no folder 'to-cuts'"),
+        (["export", "--folder", "to-cuts"], "there is no folder 'to-cuts'"),
+        (["review", "list", "--folder", "to-cuts"], "Name one of: to-cut."),
+        (["status", "--watch", "--every", "nan"], "nan"),
+        (["run", "--once", "--timeout", "nan"], "nan"),
+        (["run", "--once", "--timeout", "1e300"], "31536000"),
+    ],
+)
+def test_what_no_option_can_mean_is_wrong_usage(
+    home: Path,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
+    """It is said before anything is done."""
+    refused(home, clock, monkeypatch, words)
+    assert said in capfd.readouterr().err
+
+
+def refused(home: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    """A command about a state directory that there is, which ends as wrong usage."""
+    state = home / "service"
+    state.mkdir(mode=0o700)
+    Journal(state, run="r", clock=clock).close()
+    config = home / "c.toml"
+    config.write_text(f'[service]\nstate_dir = "{state}"\n{FOLDER}', encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["cutoutd", *words, "--config", str(config)])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == app.EXIT_USAGE
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("shoot", "shoot: this is a folder"),
+        ("gone.jpg", "gone.jpg: there is no such file"),
+        ("a.jpg/b.jpg", "cannot be read (Not a directory)"),
+        ("loop", "cannot be read (Too many"),
+        ("x" * 300, "cannot be read (File name too long)"),
+        ("/dev/null", "no ordinary file"),
+    ],
+)
+def test_what_is_no_picture_to_cut_is_said_of_it(home: Path, named: str, said: str) -> None:
+    """A folder is there, and is none; what the system says of a path is passed on."""
+    (home / "shoot").mkdir()
+    (home / "a.jpg").touch()
+    (home / "loop").symlink_to("loop")
+    with pytest.raises(UsageError, match=re.escape(said)):
+        named_files([Path(named)])
+
+
+@pytest.mark.parametrize("output", ["/proc/x", "/dev/null/x", "/dev/null", "/proc", "loop/x", "x" * 300])
+def test_a_place_that_takes_no_cutouts_is_wrong_usage(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], output: str
+) -> None:
+    """Whatever the system says of it: another one may be named."""
+    (home / "a.jpg").write_bytes(b"a picture, which nobody comes to")
+    (home / "loop").symlink_to("loop")
+    monkeypatch.setattr(sys, "argv", ["cutoutd", "cut", "a.jpg", "-o", output])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    shown = capfd.readouterr().err
+    assert (ended.value.code, "Traceback" in shown) == (app.EXIT_USAGE, False)
+    assert "Give a directory with -o" in shown
 
 
 def test_every_command_of_the_design_has_help(

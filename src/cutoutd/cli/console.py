@@ -74,9 +74,8 @@ class Live:
 
     def started(self, folders: int, workers: int) -> None:
         """The workers are loading the model."""
-        self._console.print(
-            f"[dim]{folders} folder{'s' * (folders != 1)}, {workers} worker{'s' * (workers != 1)}[/]"
-        )
+        where = f"{folders} folder{'s' * (folders != 1)}, " if folders else ""
+        self._console.print(f"[dim]{where}{workers} worker{'s' * (workers != 1)}[/]")
         self._draw()
 
     def accepted(self, count: int) -> None:

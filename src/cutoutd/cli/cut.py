@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Annotated
 
@@ -39,9 +40,26 @@ def named_files(files: list[Path]) -> list[Path]:
     """The named files, absolute, each once.
 
     Raises:
-        UsageError: one is not there.
+        UsageError: one is not there, cannot be read, or is no file.
     """
     for file in files:
-        if not file.is_file():
-            raise UsageError("there is no such file", path=file, advice="Name pictures that are there.")
+        try:
+            mode = file.stat().st_mode
+        except FileNotFoundError:
+            raise UsageError(
+                "there is no such file", path=file, advice="Name pictures that are there."
+            ) from None
+        except OSError as error:
+            raise UsageError(
+                f"it cannot be read ({error.strerror})", path=file, advice="Name pictures that you may read."
+            ) from error
+        if stat.S_ISDIR(mode):
+            raise UsageError(
+                "this is a folder",
+                path=file,
+                advice="Name the pictures in it, or cut all of them with "
+                "`cutoutd run --once --input FOLDER --output FOLDER`.",
+            )
+        if not stat.S_ISREG(mode):
+            raise UsageError("this is no ordinary file", path=file, advice="Name pictures.")
     return list(dict.fromkeys(Path(os.path.realpath(file)) for file in files))

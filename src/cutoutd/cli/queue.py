@@ -7,12 +7,12 @@ import csv
 import json
 import os
 import sys
-import time
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cutoutd.cli.selection import Selection, reason_of, since
+from cutoutd.cli.answers import pictures, say_what_came_of
+from cutoutd.cli.selection import Selection, reason_of, require_folder, since
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.durable import sync_directory
@@ -22,7 +22,7 @@ from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.queue import BY_MODEL
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.state import check_owner, running, unreachable
+from cutoutd.journal.state import check_owner, unreachable
 from cutoutd.journal.store import FILE_NAME, Store
 
 if TYPE_CHECKING:
@@ -54,10 +54,6 @@ _COLUMNS: Final = (
     "attempts",
     "outputs",
 )
-ANSWER_S: Final = 2.0
-"""How long a command waits for a running daemon's answer, which comes within half a second unless a disk is slow."""
-
-_LOOK_S: Final = 0.05
 _FORMULA: Final = ("=", "+", "-", "@")
 
 HostedOption = Annotated[
@@ -97,17 +93,26 @@ def jobs(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """List what waits, what was done and what failed, and why: one line for each picture."""
-    reader = Reader(open_journal(settings(config, input_dir, output_dir).service.state_dir))
+    """List what waits, what was done and what failed, and why: one line for each version of a picture."""
+    chosen = settings(config, input_dir, output_dir)
+    reader = Reader(open_journal(chosen.service.state_dir))
+    require_folder(folder, chosen, reader)
     found = _selection(state, folder, when, reason, model).of(reader)
     if as_json:
         print(json.dumps({"schema": "cutoutd.jobs/1", "jobs": [_as_json(job) for job in found]}, indent=2))
         return
+    any_found = False
     for job in found:
+        any_found = True
         why = job.detail.get("failure", {}).get("cause") or job.detail.get("why", "")
+        newest = reader.newest(job)
+        later = f"; job {newest} is a later version" if newest not in (None, job.id) else ""
         print(
-            f"{job.id:>6}  {job.state:<10}  {job.folder}/{printable(job.path)}{f'  ({printable(why)})' if why else ''}"
+            f"{job.id:>6}  {job.state:<10}  {job.folder}/{printable(job.path)}{f'  ({printable(why)})' if why else ''}{later}"
         )
+    if not any_found:
+        asked = state or folder or when or reason or model
+        print("There is no such picture." if asked else "There are no pictures yet.")
 
 
 def retry(
@@ -141,18 +146,34 @@ def retry(
                 f"job {number} is about an older version of {known.folder}/{printable(known.path)}",
                 advice=f"Its newest version is job {newest}.",
             )
-    if failed and not any(states.get(JobState.FAILED) for states in Reader(store).counts().values()):
+    reader = Reader(store)
+    numbers = list(dict.fromkeys(job or []))
+    count = len(numbers)
+    if failed:
+        count = reader.to_retry()
+    elif model is not None:
+        count = sum(
+            reader.newest(one) == one.id
+            for one in Selection(states=(JobState.DONE, JobState.REVIEW), model=model).of(reader)
+        )
+    if failed and not count:
         print("No picture has failed.")
         return
-    if model is not None and not any(Selection(model=model).of(Reader(store))):
+    if model is not None and not count:
         print(f"No cutout is known to be of the model {model!r}.")
         return
     commands = Commands(store, Clock())
     asked = "failed" if model is None else f"{BY_MODEL}{model}"
     requests = [
-        commands.post(Verb.RETRY, argument) for argument in [str(number) for number in job or []] or [asked]
+        commands.post(Verb.RETRY, argument) for argument in [str(number) for number in numbers] or [asked]
     ]
-    _say_what_came_of(requests, commands, directory)
+    say_what_came_of(
+        requests,
+        commands,
+        directory,
+        done=f"{pictures(count)} being cut again.",
+        later=f"{pictures(count)} cut again.",
+    )
 
 
 def export(
@@ -167,7 +188,9 @@ def export(
     output_dir: OutputOption = None,
 ) -> None:
     """Print the journal as CSV, for a spreadsheet: one row for each version of a picture."""
-    reader = Reader(open_journal(settings(config, input_dir, output_dir).service.state_dir))
+    chosen = settings(config, input_dir, output_dir)
+    reader = Reader(open_journal(chosen.service.state_dir))
+    require_folder(folder, chosen, reader)
     writer = csv.writer(sys.stdout)
     writer.writerow(_COLUMNS)
     for job in _selection(state, folder, when, reason, model).of(reader):
@@ -184,7 +207,12 @@ def pause(
     """Begin no new work until `cutoutd resume`; pictures are still noticed."""
     directory = settings(config, input_dir, output_dir).service.state_dir
     if not hosted:
-        _post(Verb.PAUSE, directory)
+        _post(
+            Verb.PAUSE,
+            directory,
+            done="Paused: no new work is begun until `cutoutd resume`.",
+            later="it begins no work until `cutoutd resume`.",
+        )
         return
     places = _places(directory)
     places.paused.touch(mode=0o600)
@@ -202,12 +230,13 @@ def resume(
     """Go on after `cutoutd pause`."""
     directory = settings(config, input_dir, output_dir).service.state_dir
     if not hosted:
-        _post(Verb.RESUME, directory)
+        _post(Verb.RESUME, directory, done="Work goes on.", later="it begins to work.")
         return
     places = _places(directory)
     places.resumed.touch(mode=0o600)  # what the service refused is tried again as well
     places.paused.unlink(missing_ok=True)
     sync_directory(places.root)
+    print("Uploads go on.")
 
 
 def printable(path: str, *, keep: str = "") -> str:
@@ -270,26 +299,9 @@ def _places(directory: Path) -> Places:
     return places
 
 
-def _post(verb: Verb, directory: Path) -> None:
+def _post(verb: Verb, directory: Path, *, done: str, later: str) -> None:
     commands = Commands(open_journal(directory), Clock())
-    _say_what_came_of([commands.post(verb)], commands, directory)
-
-
-def _say_what_came_of(requests: list[int], commands: Commands, directory: Path) -> None:
-    """Say which requests a running daemon refuses; one that does not answer at once is not waited for.
-
-    Raises:
-        UsageError: it has refused one.
-    """
-    if running(directory) is None:
-        print("The daemon does not run; it will obey when it starts.")
-        return
-    end_s = time.monotonic() + ANSWER_S
-    for request in requests:
-        while (why := commands.answer(request)) is None and time.monotonic() < end_s:
-            time.sleep(_LOOK_S)
-        if why:
-            raise UsageError(f"the daemon cannot do that: {why}", advice="`cutoutd jobs` lists the jobs.")
+    say_what_came_of([commands.post(verb)], commands, directory, done=done, later=later)
 
 
 def _as_json(job: Job) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from cutoutd.cli.answers import pictures
 from cutoutd.cli.queue import JsonOption, open_journal, printable
+from cutoutd.cli.selection import require_folder
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.errors import UsageError
@@ -63,7 +65,13 @@ def list_doubtful(
     """List doubtful cutouts: why, where they lie, and the picture that shows what was cut away."""
     chosen = settings(config, input_dir, output_dir)
     store = open_journal(chosen.service.state_dir)
-    entries = [_entry(job, chosen, store) for job in _waiting(store, folder)]
+    require_folder(folder, chosen, Reader(store))
+    asked = {
+        command.argument: command.verb
+        for command in Commands(store, Clock()).pending()
+        if command.verb in (Verb.ACCEPT, Verb.REJECT)
+    }
+    entries = [_entry(job, chosen, store, asked) for job in _waiting(store, folder)]
     if as_json:
         print(json.dumps({"schema": SCHEMA, "jobs": entries}, indent=2))
         return
@@ -73,7 +81,7 @@ def list_doubtful(
             for path in paths:
                 print(f"        {label:<8} {path}")
         if entry["decision"]:
-            print(f"        decided: {entry['decision']}; it is carried out when the daemon runs")
+            print(f"        decided: {entry['decision']}; this is carried out once cutoutd is running")
         if entry["refused"]:
             print(f"        could not be accepted: {entry['refused']}")
     if not entries:
@@ -118,6 +126,7 @@ def _decide(
     directory = chosen.service.state_dir
     store = open_journal(directory)
     if everything:
+        require_folder(folder, chosen, Reader(store))
         numbers = [job.id for job in _waiting(store, folder)]
     else:
         numbers = [_in_review(store, number) for number in jobs or []]
@@ -127,7 +136,11 @@ def _decide(
     commands = Commands(store, Clock())
     requests = {number: commands.post(verb, str(number)) for number in numbers}
     if running(directory) is None:
-        print("The daemon does not run; it will obey when it starts.")
+        becomes = "published" if verb is Verb.ACCEPT else "rejected"
+        print(f"cutoutd is not running; when it starts, {pictures(len(numbers))} {becomes}:")
+        for number in numbers:
+            job = Reader(store).job(number)
+            print(f"  {job.folder}/{printable(job.path)}" if job is not None else f"  {number}")
         return
     raise typer.Exit(0 if _tell(store, requests) else 1)
 
@@ -156,7 +169,7 @@ def _tell(store: Store, requests: Mapping[int, int]) -> bool:
             print(f"{name}: not accepted: {printable(job.detail['refused'])}")
             done = False
         else:
-            print(f"{name}: the daemon has not come to it yet; it will")
+            print(f"{name}: cutoutd is busy and has not come to it yet; it will")
     return done
 
 
@@ -194,7 +207,7 @@ def _in_review(store: Store, number: int) -> int:
     return number
 
 
-def _entry(job: Job, chosen: Settings, store: Store) -> dict[str, Any]:
+def _entry(job: Job, chosen: Settings, store: Store, asked: Mapping[str, str]) -> dict[str, Any]:
     output = next((folder.output for folder in chosen.folder if folder.name == job.folder), Path())
     shown = [one for one in Names(store).earlier(job.folder, job.path, job.generation) if one.review]
     return {
@@ -204,7 +217,7 @@ def _entry(job: Job, chosen: Settings, store: Store) -> dict[str, Any]:
         "why": printable(str(job.detail.get("why", ""))),
         "outputs": [printable(str(output / one.path)) for one in shown if one.rendition >= 0],
         "overlay": [printable(str(output / one.path)) for one in shown if one.rendition < 0],
-        "decision": job.detail.get("decision", ""),
+        "decision": asked.get(str(job.id)) or job.detail.get("decision", ""),
         "refused": printable(job.detail.get("refused", "")),
         "at": rfc3339(job.finished_us or job.accepted_us),
     }

@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from cutoutd.daemon.tally import Outcome
     from cutoutd.settings.schema import Settings
 
+MAX_TIMEOUT_S: Final = 31_536_000.0
+"""A year: system calls refuse waiting times that are much longer."""
+
 
 def run(
     context: typer.Context,
@@ -38,7 +41,12 @@ def run(
     output_dir: OutputOption = None,
     once: Annotated[bool, typer.Option("--once", help="Cut what is there, then end.")] = False,
     timeout: Annotated[
-        float | None, typer.Option(min=0.0, help="With --once: begin nothing new after so many seconds.")
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=MAX_TIMEOUT_S,
+            help="With --once: begin nothing new after so many seconds.",
+        ),
     ] = None,
     local_only: Annotated[
         bool,

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from cutoutd.jobs import Job, JobState
     from cutoutd.journal.reader import Reader
+    from cutoutd.settings.schema import Settings
 
-_AGO: Final = re.compile(r"(\d+)\s*(m|min|h|d|w)")
+_AGO: Final = re.compile(r"(\d{1,9})\s*(m|min|h|d|w)")
 _SECONDS: Final = {"m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -53,6 +54,17 @@ class Selection:
         if self.model and job.detail.get("model") != self.model:
             return False
         return self.reason.casefold() in reason_of(job).casefold()
+
+
+def require_folder(name: str | None, chosen: Settings, reader: Reader) -> None:
+    """See that there is a folder of this name, in the configuration or, as it was before, in the journal.
+
+    Raises:
+        UsageError: there is none.
+    """
+    configured = [folder.name for folder in chosen.folder]
+    if name is not None and name not in configured and name not in reader.counts():
+        raise UsageError(f"there is no folder {name!r}", advice=f"Name one of: {', '.join(configured)}.")
 
 
 def reason_of(job: Job) -> str:

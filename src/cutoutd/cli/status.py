@@ -35,7 +35,8 @@ def status(
     as_json: JsonOption = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it until Ctrl-C.")] = False,
     every: Annotated[
-        float, typer.Option(min=0.5, max=3600.0, help="With --watch: seconds between two looks.")
+        float,
+        typer.Option(min=0.5, max=3600.0, help="With --watch: seconds between two looks."),
     ] = EVERY_S,
     config: ConfigOption = None,
     input_dir: InputOption = None,

@@ -12,9 +12,14 @@ _LEAST: Final = -(1 << 63)
 _GREATEST: Final = (1 << 63) - 1
 
 
+def fits(number: int) -> bool:
+    """Whether SQLite can hold it as an integer."""
+    return _LEAST <= number <= _GREATEST
+
+
 def stored(number: int) -> int | bytes:
     """As it is stored in a column of the type INTEGER."""
-    if _LEAST <= number <= _GREATEST:
+    if fits(number):
         return number
     return number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
 

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from cutoutd.jobs import JobState
+from cutoutd.journal.integers import fits
 from cutoutd.journal.queue import job_from_row
 
 if TYPE_CHECKING:
@@ -59,6 +60,14 @@ class Reader:
         )
         return int(row["n"]) if row is not None else 0
 
+    def to_retry(self) -> int:
+        """How many pictures have failed, but for those that a person rejected."""
+        row = self._store.row(
+            "SELECT COUNT(*) AS n FROM job WHERE newest = 1 AND state = 'failed' "
+            "AND COALESCE(json_extract(detail, '$.failure.code'), '') <> 'Rejected'"
+        )
+        return int(row["n"]) if row is not None else 0
+
     def seconds(self, folder: str, limit: int) -> list[float]:
         """How long work on the last published pictures of a folder took, as far as that is known."""
         rows = self._store.rows(
@@ -85,7 +94,9 @@ class Reader:
         return int(row["us"]) if row is not None and row["us"] is not None else None
 
     def job(self, job: int) -> Job | None:
-        """One job."""
+        """One job; None if there is none of this number, which may be any."""
+        if not fits(job):
+            return None
         row = self._store.row("SELECT * FROM job WHERE id = ?", (job,))
         return job_from_row(row) if row is not None else None
 
