@@ -31,9 +31,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 env: $(VENV)/.installed-dev
 
+# A leading ~ that the shell has left as it is, as all but bash do in an argument such as INPUT=~/to-cut.
+home = $(subst ::start::,,$(subst ::start::~/,$(HOME)/,::start::$(1)))
+
 run: $(VENV)/.installed
-	@mkdir -p "$(INPUT)" "$(OUTPUT)"
-	$(BIN)/cutoutd run --input "$(INPUT)" --output "$(OUTPUT)"
+	@mkdir -p "$(call home,$(INPUT))" "$(call home,$(OUTPUT))"
+	$(BIN)/cutoutd run --input "$(call home,$(INPUT))" --output "$(call home,$(OUTPUT))"
 
 lint: env
 	$(BIN)/ruff check .

@@ -68,7 +68,7 @@ _TAIL: Final = r""".SH EXIT STATUS
 Done; for doctor: all is well.
 .TP
 .B 1
-Done, but some files failed or remain; for doctor: something is wrong.
+Done, but in this run some files failed or are left; for doctor: something is wrong.
 .TP
 .B 2
 Wrong usage or configuration.

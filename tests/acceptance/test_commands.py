@@ -57,7 +57,7 @@ def test_check_prints_the_configuration_and_counts_what_waits(bench: Bench) -> N
     (bench.input / "letter.txt").write_text("Dear all", encoding="ascii")
     checked = bench.call("check", *bench.pair())
     assert checked.returncode == 0, checked.stderr
-    assert "1 pictures are there" in checked.stdout
+    assert "1 picture is there" in checked.stdout
     again = bench.root / "again.toml"
     again.write_text(checked.stdout, encoding="utf-8")
     assert bench.call("check", "--config", again).stdout == checked.stdout

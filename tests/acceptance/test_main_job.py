@@ -175,7 +175,7 @@ def test_status_and_jobs_tell_what_happened(bench: Bench, start: Callable[..., D
     daemon.end()
     down = bench.call("status", *bench.pair())
     assert down.returncode == 0
-    assert "does not run" in down.stdout
+    assert "is not running" in down.stdout
 
 
 def test_pause_holds_new_work_back_until_resume(bench: Bench, start: Callable[..., Daemon]) -> None:

@@ -64,7 +64,7 @@ def test_doubtful_pictures_are_decided_about_with_the_daemon_up_and_down(
 
     daemon.end()
     rejected = bench.call("review", "reject", str(second["job"]), *bench.pair())
-    assert (rejected.returncode, "will obey when it starts" in rejected.stdout) == (0, True)
+    assert (rejected.returncode, "when it starts, 1 picture is rejected" in rejected.stdout) == (0, True)
     assert bench.once().returncode == 1  # a rejected picture counts as failed
     assert bench.results() == ["a.png", "a.png.json", "failed/b.jpg.error.json"]
     assert "Nothing waits" in bench.call("review", "list", *bench.pair()).stdout

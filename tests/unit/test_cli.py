@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from cutoutd import errors
 from cutoutd.cli import app, check
 from cutoutd.cli.cut import named_files
 from cutoutd.cli.queue import open_journal, printable
-from cutoutd.cli.where import settings
+from cutoutd.cli.where import named_path, settings
 from cutoutd.clock import Clock
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.jobs import JobState, Version
@@ -29,6 +30,7 @@ from cutoutd.settings import places
 if TYPE_CHECKING:
     from tests.conftest import FakeClock
 
+ROOT = Path(__file__).parents[2]
 FOLDER = '[[folder]]\nname = "to-cut"\ninput = "/pictures/in"\noutput = "/pictures/out"\n'
 
 
@@ -198,6 +200,21 @@ def test_a_place_that_takes_no_cutouts_is_wrong_usage(
     shown = capfd.readouterr().err
     assert (ended.value.code, "Traceback" in shown) == (app.EXIT_USAGE, False)
     assert "Give a directory with -o" in shown
+
+
+def test_a_home_directory_is_understood_where_a_shell_leaves_it(home: Path) -> None:
+    """`--input=~/to-cut` in any shell, `INPUT=~/to-cut` in all but one: no folder called ~ is made."""
+    assert named_path("~/to-cut") == home / "to-cut"
+    with pytest.raises(UsageError, match="no home directory"):
+        named_path("~nobody-of-this-name/to-cut")
+    said = subprocess.run(
+        ["make", "-n", "run", "INPUT=~/to  cut", "OUTPUT=a~/b", f"HOME={home}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert f'--input "{home}/to  cut" --output "a~/b"' in said
 
 
 def test_every_command_of_the_design_has_help(

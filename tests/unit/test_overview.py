@@ -103,7 +103,7 @@ def test_a_glance_tells_how_a_folder_stands(room: Room) -> None:
     room.show(Standing(watching=Watching.NATIVE, settling=4))
     said = text(room.look())
     for part in (
-        "cutoutd runs (process",
+        "cutoutd is running (process",
         "1 waiting, 0 in work, 4 arriving, 4 done today, 1 to review, 1 failed",
         "2.5 s a picture",
         "5.0 GiB free",
@@ -140,7 +140,7 @@ def test_a_daemon_that_is_down_is_not_said_to_watch(room: Room, tmp_path: Path) 
     other = Settings(service=Service(state_dir=tmp_path / "elsewhere"), folder=room.settings.folder)
     down = look(other, room.journal.store, room.clock, {})
     assert not down.running
-    assert "does not run" in text(down)
+    assert "is not running" in text(down)
     assert "watching" not in text(down)
     assert "1 done today" in text(down)
 

@@ -1,6 +1,6 @@
 """The command `cutoutd`: its sub-commands, and the exit code each kind of error gets.
 
-0 done · 1 done, but some files failed or remain · 2 wrong usage or configuration · 3 already running
+0 done · 1 done, but some files failed or are left · 2 wrong usage or configuration · 3 already running
 4 model missing or altered · 5 a fault of ours
 """
 
@@ -40,7 +40,7 @@ EXIT_FAULT = 5
 
 _HELP = """Watches folders and cuts the subject out of every picture that lands in them.
 
-Everything happens on this machine; no picture leaves it but those of a folder that you tagged for a hosted service.
+Everything happens on this machine. No picture leaves it, except those in a folder that you tagged for a hosted service.
 """
 
 

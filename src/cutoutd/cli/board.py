@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.cli.queue import printable
 from cutoutd.clock import local
 from cutoutd.jobs import JobState
+from cutoutd.overview.overview import RATE_WINDOW_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +34,7 @@ _STANDINGS: Final = {
     "standing by": ("STANDING BY", _BAD),
     "paused": ("PAUSED", _BAD),
 }
+_UNHEARD: Final = "not known to the cutoutd that is running: end it and start it again"
 
 
 def lines(overview: Overview) -> Iterator[Line]:
@@ -83,20 +85,20 @@ def plain(line: Line) -> str:
 def _headline(overview: Overview) -> Line:
     clock = (f"  {_time(overview.at_us)}", _FAINT)
     if not overview.running:
-        return (("cutoutd does not run.", _BAD), clock)
+        return (("cutoutd is not running.", _BAD), clock)
     if overview.pid is None:
         return (("cutoutd is starting.", _DOUBT), clock)
     who = f" (process {overview.pid}, {overview.workers} workers)"
     if overview.paused:
-        return (("cutoutd is paused", _BAD), (f"{who}: `cutoutd resume` has it go on.", ""), clock)
-    return (("cutoutd runs", _GOOD), (f"{who}.", ""), clock)
+        return (("cutoutd is paused", _BAD), (f"{who}: `cutoutd resume` lets it go on.", ""), clock)
+    return (("cutoutd is running", _GOOD), (f"{who}.", ""), clock)
 
 
 def _folder(folder: FolderView, *, running: bool, at_us: int) -> Iterator[Line]:
     where = f"  {printable(folder.input)} -> {printable(folder.output)}"
     yield ((printable(folder.name), _STRONG), (where, _FAINT))
     if running:
-        words, style = _STANDINGS.get(folder.watching or "", ("not heard of yet", _DOUBT))
+        words, style = _STANDINGS.get(folder.watching or "", (_UNHEARD, _DOUBT))
         why = f": {printable(folder.why)}" if folder.why else ""
         yield ((_INDENT, ""), (words, style), (why, ""))
     if folder.note:
@@ -134,7 +136,8 @@ def _counts(folder: FolderView) -> Line:
 
 
 def _pace(folder: FolderView) -> Line:
-    said = [f"{folder.per_minute:.1f} a minute"]
+    count = round(folder.per_minute * RATE_WINDOW_S / 60)
+    said = [f"{count} in the last {RATE_WINDOW_S // 60} minutes"]
     if folder.median_s is not None:
         said.insert(0, f"{folder.median_s:.1f} s a picture")
     if folder.free_bytes is not None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def check(
     config: ConfigOption = None, input_dir: InputOption = None, output_dir: OutputOption = None
 ) -> None:
-    """Validate the configuration, print it as it comes out, and count the pictures that wait."""
+    """Validate the configuration, print it as it comes out, and count the pictures that are there."""
     chosen = settings(config, input_dir, output_dir)
     require_extra(chosen)
     for name in chosen.models:
@@ -51,6 +51,8 @@ def check(
             f"# {folder.name}: {_waiting(os.fspath(folder.input), Scan(os.fspath(folder.input), rules[folder.name]))}"
         )
 
+    print("# The configuration is right.")
+
 
 def pictures_in(folder: Folder) -> int:
     """How many pictures lie in a folder now.
@@ -68,7 +70,7 @@ def _waiting(root: str, scan: Scan) -> str:
     except OSError as error:
         return f"{printable(root)} cannot be read now ({error.strerror})"
     unreadable = f", {len(scan.errors)} places cannot be read" if scan.errors else ""
-    return f"{pictures} pictures are there{unreadable}"
+    return f"{pictures} {'picture is' if pictures == 1 else 'pictures are'} there, cut or not{unreadable}"
 
 
 def _count(root: str, scan: Scan) -> int:

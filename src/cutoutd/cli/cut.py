@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cutoutd.cli.listeners import listener_for
-from cutoutd.cli.where import ConfigOption
+from cutoutd.cli.where import ConfigOption, named_path
 from cutoutd.clock import RunningClock
 from cutoutd.errors import UsageError
 from cutoutd.settings import load
@@ -19,7 +19,9 @@ from cutoutd.settings import load
 def cut(
     files: Annotated[list[Path], typer.Argument(help="Pictures.")],
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the cutouts go.")] = Path("cutouts"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=named_path, help="Where the cutouts go.")
+    ] = Path("cutouts"),
     config: ConfigOption = None,
 ) -> None:
     """Cut the named pictures, without a daemon."""

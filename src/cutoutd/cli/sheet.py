@@ -10,7 +10,7 @@ import typer
 
 from cutoutd.cli.queue import SinceOption, open_journal, printable
 from cutoutd.cli.selection import Selection, since
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path, settings
 from cutoutd.clock import Clock
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState
@@ -35,7 +35,8 @@ def sheet(
     folder: Annotated[str, typer.Argument(help="The folder's name, as `cutoutd status` shows it.")],
     *,
     to: Annotated[
-        Path | None, typer.Option("--to", "-t", help="The file; by default FOLDER.html here.")
+        Path | None,
+        typer.Option("--to", "-t", parser=named_path, help="The file; by default FOLDER.html here."),
     ] = None,
     when: SinceOption = None,
     config: ConfigOption = None,

@@ -13,7 +13,7 @@ import typer
 
 from cutoutd.cli import board
 from cutoutd.cli.queue import JsonOption, open_journal, printable
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path, settings
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.egress import Places, uploader_status
 from cutoutd.errors import UsageError
@@ -73,12 +73,18 @@ def metrics(
     *,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A file, written whole; without it the figures are printed."),
+        typer.Option(
+            "--output",
+            "-o",
+            parser=named_path,
+            help="A file, written whole; without it the figures are printed.",
+        ),
     ] = None,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: Annotated[
-        Path | None, typer.Option("--output-dir", parser=Path, help="With --input: where its cutouts go.")
+        Path | None,
+        typer.Option("--output-dir", parser=named_path, help="With --input: where its cutouts go."),
     ] = None,
 ) -> None:
     """Write figures for Prometheus (OpenMetrics): node_exporter's textfile collector reads them, no port is opened."""

@@ -17,12 +17,28 @@ from cutoutd.settings import load
 if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
 
+
+def named_path(text: str) -> Path:
+    """A path as a person gives it: shells leave the ``~`` in ``--input=~/to-cut`` as it is.
+
+    Raises:
+        UsageError: it begins with the home directory of nobody known.
+    """
+    path = os.path.expanduser(text)  # noqa: PTH111 -- Path.expanduser raises an error of its own kind
+    if path.startswith("~"):
+        raise UsageError(f"{text} names no home directory that is known", advice="Write the path in full.")
+    return Path(path)
+
+
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration file.")]
 # With a parser of ours: Typer's own looks at the path, and would hang where a share hangs.
 InputOption = Annotated[
-    Path | None, typer.Option("--input", parser=Path, help="A folder to watch, without a configuration file.")
+    Path | None,
+    typer.Option("--input", parser=named_path, help="A folder to watch, without a configuration file."),
 ]
-OutputOption = Annotated[Path | None, typer.Option("--output", parser=Path, help="Where its cutouts go.")]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", parser=named_path, help="Where its cutouts go.")
+]
 
 
 def settings(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> Settings:

@@ -134,7 +134,7 @@ def _daemon(live: Mapping[str, Any], *, running_now: bool) -> Finding:
         )
     if not live:
         return note("running", "a daemon is starting, or ends just now", "Ask again in a moment.")
-    paused = " It is paused: `cutoutd resume` has it go on." if live.get("paused") else ""
+    paused = " It is paused: `cutoutd resume` lets it go on." if live.get("paused") else ""
     return ok(
         "running", f"the daemon runs (process {live.get('pid')}, {live.get('workers')} workers).{paused}"
     )
