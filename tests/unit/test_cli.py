@@ -136,8 +136,8 @@ def test_a_number_that_no_job_can_have_is_that_of_no_job(
         (["jobs", "--folder", "to-cuts"], "there is no folder 'to-cuts'"),
         (["export", "--folder", "to-cuts"], "there is no folder 'to-cuts'"),
         (["review", "list", "--folder", "to-cuts"], "Name one of: to-cut."),
-        (["status", "--watch", "--every", "nan"], "nan"),
-        (["run", "--once", "--timeout", "nan"], "nan"),
+        (["status", "--watch", "--every", "nan"], "3600"),
+        (["run", "--once", "--timeout", "nan"], "timeout"),
         (["run", "--once", "--timeout", "1e300"], "31536000"),
     ],
 )
