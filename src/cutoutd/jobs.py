@@ -85,9 +85,9 @@ class Profile(StrEnum):
 class Metadata(StrEnum):
     """How much of a picture's metadata its cutout keeps; the colour profile is always kept."""
 
-    KEEP = "keep"  # all of EXIF and XMP
-    NO_LOCATION = "no-location"  # EXIF without GPS, no XMP (which may repeat the position)
-    NONE = "none"  # neither
+    KEEP = "keep"  # all of EXIF, IPTC and XMP
+    NO_LOCATION = "no-location"  # EXIF without GPS and maker notes; of IPTC and XMP the rights, and the date
+    NONE = "none"  # none of them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,6 +195,7 @@ class Recipe:
     decontaminate: bool
     metadata: Metadata
     review_below: float
+    derived_from: bool = False  # results name the source's SHA-256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -332,6 +333,7 @@ class Cut:
     review: bool
     timings_ms: dict[str, float]
     warnings: tuple[str, ...]
+    dropped: tuple[str, ...] = ()  # names of metadata that was left out
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -233,7 +233,9 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
     verdict = found.verdict
     review = verdict.score == 0.0 or verdict.score < task.recipe.review_below
     with watch.step("encode"), storage_faults(Path(task.staging)):
-        stage = renditions.stage(task, picture, alpha, review=review, max_pixels=engine.max_pixels, tell=tell)
+        stage = renditions.stage(
+            task, picture, alpha, review=review, max_pixels=engine.max_pixels, tell=tell, sha256=sha256
+        )
     watch.spent["total"] = round((time.perf_counter() - begun) * 1000, 1)
     return Cut(
         source=facts,
@@ -242,6 +244,7 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
         review=review,
         timings_ms=watch.spent,
         warnings=(*picture.warnings, *stage.warnings),
+        dropped=stage.dropped,
     )
 
 

@@ -65,10 +65,12 @@ class Stage:
     Attributes:
         staged: the results, in the recipe's order; the overlay of a doubtful cutout comes last.
         warnings: what was changed or lost, in words for the user.
+        dropped: names of the metadata that was left out.
     """
 
     staged: tuple[Staged, ...]
     warnings: tuple[str, ...]
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -87,6 +89,7 @@ def stage(
     review: bool,
     max_pixels: int,
     tell: Callable[[Step], None],
+    sha256: str = "",
 ) -> Stage:
     """Write every rendition into the staging directory.
 
@@ -97,6 +100,7 @@ def stage(
         review: the cutout is doubtful, and gets an overlay.
         max_pixels: of a result, and of a background picture.
         tell: is told of progress.
+        sha256: of the source.
 
     Raises:
         LimitError: a result would be too large.
@@ -104,7 +108,13 @@ def stage(
         OSError: the disk or share does not answer as it should.
     """
     recipe = task.recipe
-    kept = metadata.kept(picture.exif, picture.xmp, recipe.metadata)
+    kept = metadata.kept(
+        picture.exif,
+        picture.xmp,
+        recipe.metadata,
+        picture.iptc,
+        derived_from=sha256 if recipe.derived_from else "",
+    )
     subject = form.subject(picture, alpha, recipe.renditions)
     # All are laid out before the first is written: one that is impossible costs no time.
     forms = [form.form(one, subject, max_pixels=max_pixels) for one in recipe.renditions]
@@ -120,7 +130,7 @@ def stage(
             warnings += encoder.warnings
         if review:
             staged.append(_overlay(task, picture, alpha, tell))
-    return Stage(staged=tuple(staged), warnings=tuple(dict.fromkeys(warnings)))
+    return Stage(staged=tuple(staged), warnings=tuple(dict.fromkeys(warnings)), dropped=kept.dropped)
 
 
 @contextmanager
@@ -187,7 +197,9 @@ def _extras(one: Form, kept: Kept) -> png.Extras:
     if density is not None:
         needed = one.rendition.format in _RESOLUTION_IN_EXIF
         exif = resolution.with_resolution(exif, density, needed=needed)
-    return png.Extras(icc=one.icc, exif=exif, xmp=kept.xmp, resolution=density)
+    if kept.iptc and one.rendition.format is not Format.JPEG:
+        exif = metadata.with_iptc(exif, kept.iptc)
+    return png.Extras(icc=one.icc, exif=exif, xmp=kept.xmp, resolution=density, iptc=kept.iptc)
 
 
 def _background(one: Form, max_pixels: int, tell: Callable[[Step], None]) -> _Background:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from cutoutd.engine import xmp
 from cutoutd.engine.exif import PREFIX
 from cutoutd.engine.metadata import kept, orientation
 from cutoutd.jobs import Metadata
@@ -156,3 +157,69 @@ def test_whatever_is_wrong_with_exif_the_answer_is_a_value(
     left = kept(bytes(data[:cut]), None, policy)
     assert left.exif is None or orientation(left.exif) == 1
     assert orientation(bytes(data[:cut])) in range(1, 9)
+
+
+def packet(inner: str, attributes: str = "") -> bytes:
+    """XMP with these properties."""
+    spaces = {
+        "dc": "http://purl.org/dc/elements/1.1/",
+        "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+        "xmpRights": "http://ns.adobe.com/xap/1.0/rights/",
+        "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    }
+    named = "".join(f' xmlns:{prefix}="{space}"' for prefix, space in spaces.items())
+    body = f'<rdf:RDF{named}><rdf:Description rdf:about="" {attributes}>{inner}</rdf:Description></rdf:RDF>'
+    return f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{body}</x:xmpmeta>'.encode()
+
+
+def test_rights_stay_as_attributes_and_as_elements() -> None:
+    """RDF allows both; what is not about rights goes, and is named."""
+    rights = "<dc:rights><rdf:Alt><rdf:li xml:lang='x-default'>A &amp; B</rdf:li></rdf:Alt></dc:rights>"
+    found = packet(rights, 'photoshop:Credit="&lt;C&gt;" photoshop:City="Berlin"')
+    left = kept(None, found, Metadata.NO_LOCATION)
+    assert left.xmp is not None
+    assert b"A &amp; B" in left.xmp
+    assert b"&lt;C&gt;" in left.xmp
+    assert b"Berlin" not in left.xmp
+    assert left.dropped == ("XMP: photoshop:City",)
+    assert read(left.exif)[0x8298].encode("latin-1", "replace") == b"A & B"
+
+
+@pytest.mark.parametrize("policy", [Metadata.KEEP, Metadata.NO_LOCATION, Metadata.NONE])
+def test_a_cutout_names_its_source_where_it_is_to(policy: Metadata) -> None:
+    """Whatever else is kept, once, and in place of what the source itself was made of."""
+    before = packet(
+        "<xmpMM:DerivedFrom xmlns:xmpMM='http://ns.adobe.com/xap/1.0/mm/'>old</xmpMM:DerivedFrom>"
+    )
+    left = kept(None, before, policy, derived_from="ab" * 32).xmp
+    assert left is not None
+    assert left.count(b"<xmpMM:DerivedFrom") == 1
+    assert b"sha256:" + b"ab" * 32 in left
+    assert b"old" not in left
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        b"<not xml",
+        b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
+        b"\xff\xfe<",
+        packet("<photoshop:Credit>" * 50_000 + "</photoshop:Credit>" * 50_000),
+    ],
+)
+def test_malformed_xmp_is_dropped_and_named(found: bytes) -> None:
+    """Entities are never expanded, and no depth is too deep."""
+    left = kept(None, found, Metadata.NO_LOCATION)
+    assert left.xmp is None
+    assert left.dropped == ("XMP: all, as it is damaged",)
+
+
+@given(
+    iptc=st.binary(max_size=60),
+    head=st.sampled_from([b"", b"\x1c\x02\x50\x00\x05Annie", b"\x1c\x02\x74\x00\x03\x01\xff\x00"]),
+)
+def test_whatever_is_wrong_with_iptc_the_answer_is_a_value(iptc: bytes, head: bytes) -> None:
+    """Nothing is raised, and the XMP that is made of it can be read."""
+    for policy in Metadata:
+        left = kept(block(), None, policy, head + iptc)
+        assert left.xmp is None or xmp.properties(left.xmp) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,12 @@ def test_the_manual_explains_every_field() -> None:
     for document in (sidecar, failure):
         nested = [field for value in document.values() if isinstance(value, dict) for field in value]
         assert [field for field in (*document, *nested) if f"`{field}`" not in manual] == []
+
+
+def test_a_sidecar_lists_the_metadata_that_the_cutout_does_not_carry() -> None:
+    """Only where there is any."""
+    facts = replace(_facts(), dropped=("EXIF: GPS", "IPTC: city"))
+    assert json.loads(_compose(facts))["metadata_dropped"] == ["EXIF: GPS", "IPTC: city"]
 
 
 def test_a_total_that_the_worker_did_not_give_is_the_sum_of_its_steps() -> None:

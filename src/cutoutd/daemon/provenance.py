@@ -79,6 +79,7 @@ class Provenance:
             timings_ms=cut.timings_ms,
             attempts=job.attempts + job.interrupted + 1,
             warnings=(*cut.warnings, *_settled(plan)),
+            dropped=cut.dropped,
             accepted_us=job.accepted_us,
         )
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from PIL import AvifImagePlugin, Image, JpegImagePlugin, WebPImagePlugin
 
+from cutoutd.engine import iptc
 from cutoutd.engine.exif import ORIENTATION, PREFIX, ExifBlock
 from cutoutd.jobs import Format
 
@@ -137,6 +138,7 @@ def _jpeg(frame: NDArray[np.uint8], quality: int | None, extras: Extras) -> Enco
         "subsampling": 0,  # 4:4:4: a red shoe on white has no grey rim
         "optimize": False,
         "dpi": _density(extras),
+        "extra": iptc.segment(extras.iptc) if extras.iptc else b"",
     }
     encoded = _saved(frame, JpegImagePlugin.JpegImageFile.format, options, extras, exif, xmp=xmp)
     return Encoded(data=encoded.data, warnings=tuple(warnings))

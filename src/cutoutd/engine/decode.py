@@ -14,6 +14,7 @@ import numpy as np
 from PIL import UnidentifiedImageError
 
 from cutoutd.engine import codepoints, colour, colourspace, formats, resolution
+from cutoutd.engine.exif import IPTC, ExifBlock, MalformedError
 from cutoutd.engine.orientation import upright
 from cutoutd.engine.picture import Picture
 from cutoutd.engine.pillow import PillowSource
@@ -138,6 +139,7 @@ def _decode(source: Source, *, deep: bool) -> Picture:
     notes = list(found.warnings)
     density = resolution.chosen(found.resolution, found.exif)
     exif, xmp = _bounded(found.exif, "EXIF data", notes), _bounded(found.xmp, "XMP data", notes)
+    iptc = _bounded(found.iptc or _iptc_in(exif), "IPTC data", notes)
     rgb, alpha = _assemble(loaded, converted)
     wide = _assemble_deep(loaded) if deep and converted.is_plain else None
     return Picture(
@@ -151,6 +153,7 @@ def _decode(source: Source, *, deep: bool) -> Picture:
         warnings=(*notes, *space.warnings, *loaded.warnings, *converted.warnings),
         deep=None if wide is None else upright(wide, found.to_turn),
         rounded=loaded.rounded,
+        iptc=iptc,
         resolution=density
         if density is None or found.to_turn * found.turned <= _LAST_STANDING
         else density.turned,
@@ -162,6 +165,16 @@ def _in_range(loaded: Samples, codes: CodePoints | None) -> Samples:
     if codes is None:
         return loaded
     return codepoints.narrowed(loaded, codes) if codes.is_hdr else codepoints.expanded(loaded)
+
+
+def _iptc_in(exif: bytes | None) -> bytes | None:
+    """IIM that EXIF holds, as a TIFF does."""
+    if not exif:
+        return None
+    try:
+        return ExifBlock(exif).value(IPTC)
+    except MalformedError:
+        return None
 
 
 def _bounded(found: bytes | None, name: str, notes: list[str]) -> bytes | None:

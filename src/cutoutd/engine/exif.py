@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,9 @@ PREFIX: Final = b"Exif\x00\x00"
 
 ORIENTATION: Final = 0x0112
 XMP: Final = 0x02BC
+DESCRIPTION: Final = 0x010E
+ARTIST: Final = 0x013B
+COPYRIGHT: Final = 0x8298
 IPTC: Final = 0x83BB
 PHOTOSHOP: Final = 0x8649  # holds IPTC, and a thumbnail of its own
 EXIF_IFD: Final = 0x8769
@@ -43,6 +46,7 @@ _JPEG_BYTES: Final = 0x0202
 _TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _PIXELS_ACROSS: Final = 0xA002
 _PIXELS_DOWN: Final = 0xA003
+ASCII: Final = 2
 SHORT: Final = 3
 _LONG: Final = 4
 RATIONAL: Final = 5
@@ -101,6 +105,13 @@ class ExifBlock:
     def empty(cls) -> ExifBlock:
         """A block that says nothing yet."""
         return cls(b"II\x2a\x00\x08\x00\x00\x00" + bytes(6))
+
+    @classmethod
+    def reading(cls, data: bytes) -> ExifBlock:
+        """A whole TIFF, only to be read: it may be large, and is not copied."""
+        block = cls(data[:8])
+        block._data = cast("bytearray", data)
+        return block
 
     def __bytes__(self) -> bytes:
         """The block without prefix, and without the zeros that what was taken out has left at its end."""
@@ -282,6 +293,15 @@ class ExifBlock:
     def order(self) -> str:
         """Of its numbers' bytes, as `struct` writes it."""
         return self._order
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing."""
+        return self._number("H", self.root) == 0
+
+    def has(self, ifd: int, tag: int) -> bool:
+        """Whether the directory at ``ifd`` has such an entry."""
+        return self._find(ifd, tag) is not None
 
     def directory(self, tag: int) -> int | None:
         """Where the sub-directory of this tag begins, or None."""

@@ -31,6 +31,7 @@ class Picture:
         icc: ICC profile that ``rgb`` is in; None where the source had none (then sRGB is meant).
         exif: TIFF structure without the six-byte ``Exif`` prefix, its orientation still as in the file; or None.
         xmp: UTF-8 packet, or None.
+        iptc: IIM, or None.
         resolution: pixels to an inch, where the source says it.
         format: of the source, such as ``JPEG``.
         orientation: EXIF orientation of the source, 1 to 8; already applied.
@@ -47,4 +48,5 @@ class Picture:
     warnings: tuple[str, ...]
     deep: NDArray[np.uint16] | None = None
     rounded: str = ""
+    iptc: bytes | None = None
     resolution: Resolution | None = None

@@ -5,6 +5,7 @@ It must not choose which formats those are; `cutoutd.engine.formats` does.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from PIL import ExifTags, MpoImagePlugin, TiffImagePlugin
@@ -20,8 +21,24 @@ from cutoutd.engine import (
     samples,
     turbojpeg,
 )
+from cutoutd.engine import iptc as iim
 from cutoutd.engine.colourspace import Colours
-from cutoutd.engine.exif import ORIENTATION, PREFIX, PRIMARIES, WHITE_POINT, XMP
+from cutoutd.engine.exif import (
+    ARTIST,
+    ASCII,
+    COPYRIGHT,
+    DESCRIPTION,
+    IPTC,
+    ORIENTATION,
+    PHOTOSHOP,
+    PREFIX,
+    PRIMARIES,
+    WHITE_POINT,
+    XMP,
+    ExifBlock,
+    Field,
+    MalformedError,
+)
 from cutoutd.engine.jpeg import refuse_unfinished
 from cutoutd.engine.source import Loaded
 
@@ -34,6 +51,7 @@ if TYPE_CHECKING:
     from cutoutd.engine.profiles import Chromaticities
     from cutoutd.engine.resolution import Resolution
 
+_RAW_IPTC: Final = "Raw profile type iptc"
 _RAW_EXIF: Final = "Raw profile type exif"  # how ImageMagick keeps EXIF in a PNG
 _DESCRIPTIVE: Final = frozenset(
     {
@@ -97,6 +115,7 @@ class PillowSource:
             colours=self._colours(),
             exif=exif,
             xmp=_xmp(image),
+            iptc=_iptc(image, self._opened.data),
             resolution=self._resolution(),
             to_turn=metadata.orientation(exif),
             turned=turned,
@@ -157,6 +176,21 @@ def _turned_by_pillow(image: ImageFile.ImageFile) -> int:
     return found if found in range(1, 9) else 1
 
 
+def _with_texts(exif: bytes, image: TiffImagePlugin.TiffImageFile) -> bytes:
+    """EXIF with the texts of a TIFF as they stand there: Pillow writes ASCII only, and what is not becomes a question mark."""
+    texts = {tag: image.tag_v2.get(tag) for tag in (DESCRIPTION, ARTIST, COPYRIGHT)}
+    fields = [
+        Field(tag=tag, kind=ASCII, count=len(text) + 1, value=text.encode("latin-1", "replace") + b"\x00")
+        for tag, text in texts.items()
+        if isinstance(text, str) and not text.isascii()  # Pillow reads bytes as Latin-1
+    ]
+    if not fields:
+        return exif
+    block = ExifBlock(exif)
+    block.put(*fields)
+    return bytes(block)
+
+
 def _tiff_primaries(image: ImageFile.ImageFile) -> Chromaticities | None:
     """What a TIFF says of its primaries and white, where it says both."""
     assert isinstance(image, TiffImagePlugin.TiffImageFile)  # noqa: S101 -- Pillow's class of every TIFF
@@ -183,11 +217,28 @@ def _stored_exif(image: ImageFile.ImageFile) -> bytes:
         found = image.getexif()
         for tag in set(found) - _DESCRIPTIVE:
             del found[tag]  # the rest describes how this file stores its pixels
-        return found.tobytes() if found else b""
+        return _with_texts(found.tobytes(), image) if found else b""
     stored: bytes = image.info.get("exif", b"")
     if not stored and _RAW_EXIF in image.info:
         return bytes.fromhex("".join(str(image.info[_RAW_EXIF]).split("\n")[3:]))
     return stored
+
+
+def _iptc(image: ImageFile.ImageFile, data: bytes) -> bytes | None:
+    """IIM, as JPEG, TIFF and PNG keep it."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        with suppress(MalformedError):  # a BigTIFF is no such block
+            block = ExifBlock.reading(data)
+            return block.value(IPTC) or iim.in_resources(block.value(PHOTOSHOP) or b"")
+        return None
+    resources = image.info.get("photoshop")
+    if isinstance(resources, dict):
+        said = resources.get(iim.IIM_RESOURCE)
+        return said if isinstance(said, bytes) else None
+    if _RAW_IPTC in image.info:
+        with suppress(ValueError):
+            return iim.in_resources(bytes.fromhex("".join(str(image.info[_RAW_IPTC]).split("\n")[3:])))
+    return None
 
 
 def _xmp(image: ImageFile.ImageFile) -> bytes | None:

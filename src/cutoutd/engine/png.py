@@ -65,12 +65,14 @@ class Extras:
         exif: TIFF structure without the six-byte ``Exif`` prefix.
         xmp: UTF-8 packet.
         resolution: pixels to an inch, where that is known.
+        iptc: IIM, for a format that has a place of its own for it.
     """
 
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
     resolution: Resolution | None = None
+    iptc: bytes | None = None
 
 
 def write(

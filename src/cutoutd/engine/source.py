@@ -26,6 +26,7 @@ class Loaded:
         colours: what the file says they mean, but for EXIF.
         exif: TIFF structure without the six-byte ``Exif`` prefix, or None.
         xmp: UTF-8 packet, or None.
+        iptc: IIM, or None.
         resolution: as the format itself says it, not EXIF; not yet upright.
         to_turn: the EXIF orientation that is still to be applied, 1 to 8.
         turned: the one that the decoder has applied already, 1 to 8.
@@ -36,6 +37,7 @@ class Loaded:
     colours: Colours = NOTHING_SAID
     exif: bytes | None = None
     xmp: bytes | None = None
+    iptc: bytes | None = None
     resolution: Resolution | None = None
     to_turn: int = 1
     turned: int = 1

@@ -12,6 +12,7 @@ Schema ``cutoutd.sidecar/1``, fields in this order (docs/sidecar.md explains eac
     sandbox          [active layers]
     quality          {score, reasons}
     timings_ms       {the worker's steps, publish, total}
+    [metadata_dropped] names of metadata that the cutout does not carry
     attempts, warnings, accepted_at, published_at
 
 Paths are relative: the source's to the folder's input, an output's to the folder's output.
@@ -78,7 +79,7 @@ class SidecarFacts:
         egress: what left it, to whom and why; None with ``local``.
         path: of the source in the folder's input, with ``/`` between parts.
         mtime_ns: of the source, as accepted.
-        source, quality, timings_ms, warnings: from the worker's report.
+        source, quality, timings_ms, warnings, dropped: from the worker's report.
         settings_sha256: of the settings that decide what a cutout looks like.
         sandbox: layers that were active in the worker.
         attempts: how often the job was begun, this time included.
@@ -104,6 +105,7 @@ class SidecarFacts:
     egress: Mapping[str, object] | None = None
     marker: str = ""
     doubtful: bool = False
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,6 +183,7 @@ def compose(
             "reasons": facts.quality.reasons,
         },
         "timings_ms": _timings(facts.timings_ms, publish_ms),
+        **({"metadata_dropped": facts.dropped} if facts.dropped else {}),
         "attempts": facts.attempts,
         "warnings": [*facts.warnings, *warnings],
         "accepted_at": rfc3339(facts.accepted_us),

@@ -37,6 +37,8 @@ def settings_sha256(folder: Folder, model: str) -> str:
         "renditions": [_decisive(one) for one in recipe.renditions],
         "model": model,
     }
+    if not recipe.derived_from:
+        del decisive["derived_from"]  # as it was before there was such a setting
     return _sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")))
 
 

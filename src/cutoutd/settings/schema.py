@@ -234,6 +234,9 @@ class Folder(_Table):
     metadata: Metadata = Field(
         default=Metadata.NO_LOCATION, strict=False, description="How much metadata a cutout keeps."
     )
+    derived_from: bool = Field(
+        default=False, description="Whether a cutout names the SHA-256 of its source (xmpMM:DerivedFrom)."
+    )
     review_below: float = Field(
         default=0.2,
         ge=0,
@@ -293,6 +296,7 @@ class Folder(_Table):
             refine=self.matte.refine,
             decontaminate=self.matte.decontaminate,
             metadata=self.metadata,
+            derived_from=self.derived_from,
             review_below=self.review_below,
         )
 
