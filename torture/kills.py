@@ -74,6 +74,7 @@ class Lane:
     findings: Findings
     sources: dict[str, Source] = field(default_factory=dict)
     number: int = 0
+    versions: int = 0
 
     def stir(self) -> None:
         """Pictures come; some are replaced, some deleted, some are no pictures or have no subject."""
@@ -81,7 +82,8 @@ class Lane:
             self.number += 1
             self._put(f"{self.chance.choice(('', 'x/', 'x/y/'))}{self.number}")
         names = sorted(name for name, source in self.sources.items() if source.fate is not Fate.WITHDRAWN)
-        if names and self.chance.random() < 0.5:
+        # Where originals are put away, a new file under a used name is another picture, with a result of its own.
+        if names and self.kept is Kept.KEEP and self.chance.random() < 0.5:
             name = self.chance.choice(names)
             if name.endswith(".jpg") and self.sources[name].fate is Fate.CUT:
                 self._put(name.removesuffix(".jpg"), always_cut=True)
@@ -99,7 +101,10 @@ class Lane:
         elif draw < 0.2:
             name, source = f"{stem}.png", Source(content=empty_scene() + unique, fate=Fate.REVIEW)
         else:
-            name, source = f"{stem}.jpg", Source(content=jpeg(self.number % 4, 90) + unique)
+            # Of pixels of its own: what differs in other bytes alone is not cut again.
+            name = f"{stem}.jpg"
+            source = Source(content=jpeg(self.versions % 4, 55 + self.versions // 4 % 40) + unique)
+            self.versions += 1
         self.sources[name] = source
         self.site.drop(name, source.content, age_s=1000.0 + self.chance.random())
         with self.findings.lock:

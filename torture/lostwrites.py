@@ -113,6 +113,7 @@ class Lane:
     kind: str = "plain"
     sources: dict[str, Source] = field(default_factory=dict)
     round: int = 0
+    drawn: int = 0
 
     def begin(self, kind: str) -> None:
         """An empty disk, and a new site on it; what the daemon makes itself is missing."""
@@ -141,7 +142,8 @@ class Lane:
         """A new picture, and mostly another version of an old one; some are broken."""
         self.round += 1
         names = [f"{'sub/' if self.round % 2 else ''}{self.round}.jpg"]
-        if self.sources and self.chance.random() < 0.7:
+        # Where originals are put away, a new file under a used name is another picture.
+        if self.sources and self.kind != "move" and self.chance.random() < 0.7:
             names.append(self.chance.choice(sorted(self.sources)))
         for name in names:
             bad = self.chance.random() < 0.15
@@ -153,7 +155,10 @@ class Lane:
 
     def _new_picture(self) -> bytes:
         """One that no other has the bytes of: an original that was moved twice must be told from two of one content."""
-        drawn = jpeg(self.chance.randrange(4), self.chance.randrange(60, 96))
+        drawn = jpeg(
+            self.drawn % 4, 55 + self.drawn // 4 % 40
+        )  # of pixels of its own: a comment alone is no new version
+        self.drawn += 1
         note_ = f"{self.chance.randrange(1 << 62):016x}".encode("ascii")
         return drawn[:2] + b"\xff\xfe" + (len(note_) + 2).to_bytes(2, "big") + note_ + drawn[2:]
 

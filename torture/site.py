@@ -142,14 +142,22 @@ class Site:
         )
 
     def drop(self, name: str, content: bytes, *, age_s: float = _OLD_S) -> None:
-        """Put a file into the hot folder, whole at once, with a time of its own."""
+        """Put a file into the hot folder, whole at once, with a time of its own.
+
+        A file that is there is overwritten in place, and so a later version of the same picture, whether a daemon runs or
+        not: one that takes its name while none runs is another picture.
+        """
         path = self.input / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        then_ns = time.time_ns() - int(age_s * 1e9)
+        if path.exists():
+            path.write_bytes(content)
+            os.utime(path, ns=(then_ns, then_ns))
+            return
         draft = self.root / f".draft-{os.getpid()}"
         if draft.parent.stat().st_dev != path.parent.stat().st_dev:
             draft = path.parent / f".draft-{os.getpid()}"
         draft.write_bytes(content)
-        then_ns = time.time_ns() - int(age_s * 1e9)
         os.utime(draft, ns=(then_ns, then_ns))
         draft.rename(path)
 
