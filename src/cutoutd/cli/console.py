@@ -98,7 +98,7 @@ class Live:
             line += f" [dim]→[/] {escape(printable(result.outputs[0]))}"
         if result.seconds:
             line += f" [dim]{result.seconds:.1f} s[/]"
-        if result.state is not JobState.DONE or result.doubtful:
+        if result.state is not JobState.DONE or result.why:
             line += f" [dim]({escape(result.why or result.state.value)})[/]"
         self._console.print(line, soft_wrap=True)
         self._draw()

@@ -35,6 +35,7 @@ from cutoutd.publish.faults import (
 )
 from cutoutd.publish.naming import forms
 from cutoutd.publish.plan import Plan, Publication, Verdict
+from cutoutd.publish.sidecar import says_doubtful
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from cutoutd.daemon.deeds import Deed
     from cutoutd.daemon.provenance import Provenance
     from cutoutd.descent import Boundary
-    from cutoutd.jobs import Cut, Failure, Job, Moved, Origin, Published
+    from cutoutd.jobs import Cut, Failure, Job, Moved, Origin
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
@@ -308,9 +309,9 @@ class Delivery:
                     job,
                     JobState.REVIEW if cut.review else JobState.DONE,
                     sha256=cut.source.sha256,
-                    published=plan.published,
+                    plan=plan,
                     model=publication.model,
-                    warnings=(*cut.warnings, *plan.warnings),
+                    warnings=cut.warnings,
                     why="; ".join(cut.quality.reasons) if cut.review else "",
                     doubtful=self._doubt(cut, publication),
                     seconds=cut.timings_ms.get("total", 0.0) / 1000,
@@ -322,7 +323,11 @@ class Delivery:
 
     def _doubt(self, cut: Cut, publication: Publication) -> str:
         """Why a cutout that is published is doubtful; empty if it is not, or if a person has accepted it."""
-        if cut.review or publication.document is not None or not self._is_doubtful(cut):
+        if publication.document is None:
+            is_doubtful = self._is_doubtful(cut)
+        else:
+            is_doubtful = publication.moved_from is not None and says_doubtful(publication.document)
+        if cut.review or not is_doubtful:
             return ""
         return "; ".join((f"doubtful, score {cut.quality.score:.2f}", *cut.quality.reasons))
 
@@ -361,7 +366,7 @@ class Delivery:
         state: JobState,
         *,
         sha256: str,
-        published: Sequence[Published],
+        plan: Plan,
         model: str,
         warnings: Sequence[str] = (),
         why: str = "",
@@ -369,7 +374,9 @@ class Delivery:
         seconds: float = 0.0,
     ) -> None:
         self._waits.forget(job)
-        outputs = [str(self._folder.output / one.path) for one in published]
+        outputs = [str(self._folder.output / one.path) for one in plan.published]
+        is_skipped = bool(plan.unused)
+        why = why or "; ".join(filter(None, (doubtful, *(plan.warnings if is_skipped else ()))))
         disposable = state is JobState.DONE and self._disposals.wanted
         # Before the commit mark: after it, nobody would come back for them.
         self._failures.clear(job)
@@ -377,15 +384,19 @@ class Delivery:
             self._reviews.clear(job)
         self._moves.clear(job)
         self._moves.clear_entries(job, sha256)
+        detail = (
+            {"outputs": outputs, "warnings": [*warnings, *plan.warnings], "model": model}
+            | ({"why": why} if why else {})
+            | ({"doubtful": True} if doubtful else {})
+            | ({"skipped": True} if is_skipped else {})
+            | ({"seconds": round(seconds, 3)} if seconds else {})
+        )
         self._journal.finish_publishing(
             job,
             state,
             sha256=sha256,
-            published=published,
-            detail={"outputs": outputs, "warnings": list(warnings), "model": model}
-            | ({"why": why or doubtful} if why or doubtful else {})
-            | ({"doubtful": True} if doubtful else {})
-            | ({"seconds": round(seconds, 3)} if seconds else {}),
+            published=plan.published,
+            detail=detail,
             undisposed=disposable,
         )
         self.lull.worked()
@@ -396,9 +407,10 @@ class Delivery:
             state=state,
             outputs=outputs,
             seconds=round(seconds, 3),
+            **({"why": why} if why else {}),
         )
         if disposable:
-            self._disposals.add(job, sha256)
+            self._disposals.add(replace(job, detail=detail), sha256)
         self._tell(
             Result(
                 job=job.id,
@@ -406,7 +418,7 @@ class Delivery:
                 path=job.path,
                 state=state,
                 outputs=tuple(outputs),
-                why=why or doubtful,
+                why=why,
                 seconds=seconds,
                 doubtful=bool(doubtful),
             )
@@ -423,20 +435,23 @@ class Delivery:
         disposable = self._disposals.wanted
         self._failures.clear(job)
         self._moves.clear_entries(job, sha256)
+        detail = self._journal.names.last_result(job.folder, job.path)
         self._journal.leave_unchanged(
-            job, sha256=sha256, generation=published.generation, undisposed=disposable
+            job, sha256=sha256, generation=published.generation, detail=detail, undisposed=disposable
         )
         if disposable:
-            self._disposals.add(replace(job, generation=published.generation), sha256)
+            self._disposals.add(replace(job, generation=published.generation, detail=detail), sha256)
         self._endings.say(job, JobState.UNCHANGED, "")
 
     def _clear_moved(self, job: Job, sha256: str | None) -> None:
         self._moves.clear_entries(job, sha256)
 
     def _keep_moved(self, job: Job, origin: Origin, sha256: str) -> None:
-        self._journal.leave_moved(job, origin, sha256=sha256, undisposed=self._disposals.wanted)
-        if self._disposals.wanted:
-            self._disposals.add(job, sha256)
+        detail = self._journal.names.last_result(job.folder, origin.path)
+        disposable = self._disposals.wanted
+        self._journal.leave_moved(job, origin, sha256=sha256, detail=detail, undisposed=disposable)
+        if disposable:
+            self._disposals.add(replace(job, detail=detail), sha256)
         self._endings.say(job, JobState.UNCHANGED, "")
 
     def _repair(self, job: Job) -> None:
@@ -466,7 +481,7 @@ class Delivery:
                     job,
                     state,
                     sha256=sha256,
-                    published=recovery.standing,
+                    plan=plan,
                     model=model,
                     doubtful=str(job.detail.get("doubtful", "")),
                 ),

@@ -77,17 +77,28 @@ class Disposals:
         """Dispose of an original; behind those that wait, if any do.
 
         Args:
-            job: done.
+            job: done; its detail says what was published for it.
             sha256: of the source as it was cut.
         """
-        if not has_picture_extension(job.path):
-            # Some program's own file that happens to begin like a picture: nobody expects it to go.
+        if why := self._reason_to_stay(job):
             self._journal.queue.disposed(job.id)
-            self._log.info("original.kept", job=job.id, path=job.path, why="its name is not a picture's")
+            self._log.info("original.kept", job=job.id, path=job.path, why=why)
             return
         self._waiting.append((job, sha256))
         if not self._is_resting:
             self.go_on()
+
+    def _reason_to_stay(self, job: Job) -> str:
+        """Why an original stays for good; empty if it goes."""
+        if not has_picture_extension(job.path):
+            # Some program's own file that happens to begin like a picture: nobody expects it to go.
+            return "its name is not a picture's"
+        if job.detail.get("skipped") or not job.detail.get("outputs"):
+            return "not every cutout of it was published"
+        if self._folder.originals is Originals.DELETE and job.detail.get("doubtful"):
+            # If the cutout is wrong, this is the only copy of the picture.
+            return 'its cutout is doubtful; after a look at it, remove the picture yourself, or "cutoutd retry" it'
+        return ""
 
     def go_on(self) -> None:
         """Dispose of what waits, up to the first that cannot be: the others would most probably meet the same."""

@@ -22,7 +22,7 @@ class Result:
         path: of the source, relative to the folder's input.
         state: where it ended.
         outputs: absolute paths of what was published for it.
-        why: for states other than DONE, and for doubtful ones.
+        why: for states other than DONE, and where a result is doubtful or was not published.
         record: of a failure, where it lies in the folder's output; empty if it could not be left yet.
         seconds: of work, where a worker did any.
         doubtful: it is published, and may well be wrong.

@@ -123,9 +123,11 @@ class Journal:
         if origin is not None:
             self.moves.over(job, origin)
 
-    def leave_moved(self, job: Job, origin: Origin, *, sha256: str, undisposed: bool) -> None:
+    def leave_moved(
+        self, job: Job, origin: Origin, *, sha256: str, detail: dict[str, Any], undisposed: bool
+    ) -> None:
         """A picture was moved, and its result stays where it is: it is the result of the picture at its new path."""
-        detail = {"why": f"moved from {whole(origin.path)}, whose result it keeps"}
+        detail = detail | {"why": f"moved from {whole(origin.path)}, whose result it keeps"}
         with self.store.transaction():
             self.moves.own_names_within(job, origin)
             self.queue.finish_within(
@@ -162,18 +164,21 @@ class Journal:
             self.names.forget_doubtful_within(job.folder, job.path, generation=job.generation)
             self.names.forget_published_within(job.folder, job.path, generation=job.generation)
 
-    def leave_unchanged(self, job: Job, *, sha256: str, generation: int, undisposed: bool) -> None:
+    def leave_unchanged(
+        self, job: Job, *, sha256: str, generation: int, detail: dict[str, Any], undisposed: bool
+    ) -> None:
         """The job's bytes are published already.
 
         Args:
             job: the job.
             sha256: of the source's bytes.
             generation: of the source for which they are: another than the job's where that was gone and came back.
+            detail: for the row.
             undisposed: whether the original is still to be moved or deleted.
         """
         with self.store.transaction():
             self.queue.finish_within(
-                job.id, JobState.UNCHANGED, detail={}, sha256=sha256, undisposed=undisposed
+                job.id, JobState.UNCHANGED, detail=detail, sha256=sha256, undisposed=undisposed
             )
             self.names.note_bytes_within(job.folder, job.path, sha256, generation=generation)
             if generation != job.generation:

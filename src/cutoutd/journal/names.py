@@ -7,12 +7,13 @@ another file at its path is another source. It must not look at the files themse
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cutoutd.jobs import Published
+from cutoutd.jobs import JobState, Published
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -106,6 +107,29 @@ class Names:
             )
             for row in rows
         )
+
+    def last_result(self, folder: str, path: str) -> dict[str, Any]:
+        """What the last result at a path was: its outputs, and whether one was skipped or is doubtful.
+
+        Returns:
+            The part of the job's detail that holds for the picture as long as its cutout does; empty if no cutout
+            is published, or only one that waits in review.
+        """
+        rows = (
+            self._store.row(
+                "SELECT state, detail FROM job WHERE folder = ? AND path = ? AND newest = "  # noqa: S608 -- 0 or 1
+                f"{newest} AND state IN ('done', 'unchanged', 'review') "
+                "AND json_type(detail, '$.outputs') IS NOT NULL ORDER BY id DESC LIMIT 1",
+                (folder, os.fsencode(path)),
+            )
+            for newest in (1, 0)  # written out, as the partial indexes are
+        )
+        row = next((row for row in rows if row is not None), None)
+        if row is None or row["state"] == JobState.REVIEW:
+            return {}
+        detail = json.loads(row["detail"])
+        kept = {key: detail[key] for key in ("outputs", "skipped", "doubtful") if key in detail}
+        return kept | ({"why": detail["why"]} if len(kept) > 1 and "why" in detail else {})
 
     def of_others(self, job: Job) -> tuple[str, ...]:
         """Names of what is published for other sources that had a job's path before."""

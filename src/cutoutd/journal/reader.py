@@ -54,7 +54,7 @@ class Reader:
     def doubtful(self, folder: str) -> int:
         """How many of a folder's published cutouts, by their newest version, may well be wrong."""
         row = self._store.row(
-            "SELECT COUNT(*) AS n FROM job WHERE newest = 1 AND state = 'done' AND folder = ? "
+            "SELECT COUNT(*) AS n FROM job WHERE newest = 1 AND state IN ('done', 'unchanged') AND folder = ? "
             "AND json_extract(detail, '$.doubtful') IS NOT NULL",
             (folder,),
         )

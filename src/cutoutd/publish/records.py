@@ -65,6 +65,7 @@ class Record:
         claims: keys of these names and their sidecar's.
         outputs: absolute paths of the results, for people.
         review: the results are doubtful.
+        doubtful: they may well be wrong, and no person has accepted them.
         model: name of the model that cut it; empty where that is not known.
         failure: code, title, cause and advice; None where the picture was cut.
     """
@@ -78,6 +79,7 @@ class Record:
     claims: tuple[bytes, ...] = ()
     outputs: tuple[str, ...] = ()
     review: bool = False
+    doubtful: bool = False
     model: str = ""
     failure: Mapping[str, str] | None = None
 
@@ -172,6 +174,7 @@ class Records:
             claims=tuple(claim_on(root / path) for root, path in names),
             outputs=tuple(str(self._output / one.path) for one in published),
             review=all(path.startswith(f"{REVIEW}/") for path in said.outputs),
+            doubtful=said.doubtful,
             model=said.model,
         )
 

@@ -120,6 +120,7 @@ class SidecarRecord:
         outputs: path in the folder's output, and SHA-256.
         published_us: UTC microseconds; 0 if it does not say so in a way that can be read.
         model: name of the model; empty if it does not say so.
+        doubtful: the results may well be wrong, and no person has accepted them.
     """
 
     job: int
@@ -132,6 +133,7 @@ class SidecarRecord:
     published_us: int
     model: str = ""
     marker: str = ""
+    doubtful: bool = False
 
 
 def compose(
@@ -198,6 +200,7 @@ def amend(
     *,
     warnings: Sequence[str],
     published_us: int,
+    accepted: bool,
 ) -> bytes:
     """Write a sidecar of ours anew, for results that get other names.
 
@@ -206,13 +209,13 @@ def amend(
         outputs: path in the folder's output, and the result that goes there.
         warnings: in addition to those it has.
         published_us: UTC microseconds.
+        accepted: by a person: they are not doubtful any more.
     """
     before, quality = document.get("warnings"), document.get("quality")
     return encode(
         {
             **document,
-            # A person has accepted them.
-            "quality": {**quality, "doubtful": False} if isinstance(quality, dict) else quality,
+            "quality": {**quality, "doubtful": False} if accepted and isinstance(quality, dict) else quality,
             "outputs": [_output_fields(path, result) for path, result in outputs],
             "warnings": [*(before if isinstance(before, list) else []), *warnings],
             "published_at": rfc3339(published_us),
@@ -242,6 +245,7 @@ def read_sidecar(entry: Entry) -> SidecarRecord | None:
             published_us=microseconds(document.get("published_at")),
             model=model_name(document),
             marker=marker_of(document),
+            doubtful=says_doubtful(document),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
@@ -251,6 +255,12 @@ def model_name(document: Mapping[str, Any]) -> str:
     """Name of the model that a sidecar names; empty where it was edited by hand, and names none."""
     model = document.get("model")
     return str(model.get("name", ""))[:_MAX_MODEL] if isinstance(model, dict) else ""
+
+
+def says_doubtful(document: Mapping[str, Any]) -> bool:
+    """Whether a sidecar says that its results may well be wrong."""
+    quality = document.get("quality")
+    return isinstance(quality, dict) and quality.get("doubtful") is True
 
 
 def _output_fields(path: str, result: Staged) -> dict[str, object]:
@@ -289,7 +299,13 @@ def compose_for(
     """
     if publication.document is not None:
         said = [*publication.facts.warnings, *warnings]
-        return amend(publication.document, outputs, warnings=said, published_us=published_us)
+        return amend(
+            publication.document,
+            outputs,
+            warnings=said,
+            published_us=published_us,
+            accepted=publication.moved_from is None,
+        )
     return compose(
         publication.facts, outputs, warnings=warnings, publish_ms=publish_ms, published_us=published_us
     )
