@@ -57,6 +57,24 @@ def before_picture(data: bytes) -> dict[bytes, bytes]:
     return found
 
 
+def without_damaged(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """A PNG without those chunks whose checksum does not fit and that no pixel needs, and their types.
+
+    Transparency (tRNS) is no such chunk, though the letters of its type say so.
+
+    Args:
+        data: the whole file.
+    """
+    parts, names, last = [], [], 0
+    for kind, begin, end in png_chunks(data):
+        is_needless = kind[:1].islower() and kind != b"tRNS"
+        if is_needless and not is_sound(data, begin, end):
+            parts.append(data[last : begin - 8])
+            names.append(kind.decode("ascii", "replace"))
+            last = end + 4
+    return (b"".join((*parts, data[last:])), tuple(names)) if names else (data, ())
+
+
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """The chunks of a PNG: type, and where the content of each begins and ends; up to one that is cut short."""
     at = _PNG_SIGNATURE_BYTES

@@ -25,8 +25,11 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from cutoutd.engine.chunks import without_damaged
 from cutoutd.engine.foreign import HEAD_BYTES, seems_to_be
+from cutoutd.engine.jpeg import with_end_marker
 from cutoutd.engine.rawtiff import raw_format
+from cutoutd.engine.tiffpage import picture_first
 from cutoutd.errors import LimitError, PictureError
 
 if TYPE_CHECKING:
@@ -93,6 +96,11 @@ _RAW: Final = (
     ("RAF", re.compile(rb"FUJIFILMCCD-RAW ")),
     ("ORF", re.compile(rb"IIR[OS]|MMOR")),
     ("RW2", re.compile(rb"IIU\x00")),
+)
+
+NO_END_MARKER: Final = "it lacks its end marker; the picture is whole"
+THUMBNAIL_FIRST: Final = (
+    "its first page is a small version of the picture; the first page that is none was taken"
 )
 
 _EXPORT: Final = "The original is untouched. Export it as JPEG or PNG and put that in its place."
@@ -180,14 +188,28 @@ def open_picture(name: str, data: bytes) -> Opened:
     Raises:
         Exception: Pillow's and the codecs' own, over a damaged header.
     """
+    data, warnings = _mended(name, data)
     try:
-        return Opened(format=name, data=data, image=_open(name, data))
+        return Opened(format=name, data=data, image=_open(name, data), warnings=warnings)
     except ValueError as error:
         if name != PNG or "MAX_TEXT" not in str(error):
             raise
     bare = _without_texts(data)
     warning = "its texts, profile and metadata are unreasonably large and were left out"
-    return Opened(format=name, data=bare, image=_open(name, bare), warnings=(warning,))
+    return Opened(format=name, data=bare, image=_open(name, bare), warnings=(*warnings, warning))
+
+
+def _mended(name: str, data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """A file whose picture is whole, though its decoder would refuse it or take another one; and what was done."""
+    if name == JPEG and (ended := with_end_marker(data)) is not data:
+        return ended, (NO_END_MARKER,)
+    if name == PNG:
+        sound, damaged = without_damaged(data)
+        said = f"it has damaged chunks that no pixel needs, which were left out: {', '.join(damaged)}"
+        return sound, (said,) if damaged else ()
+    if name == TIFF and (turned := picture_first(data)) is not data:
+        return turned, (THUMBNAIL_FIRST,)
+    return data, ()
 
 
 def _brands(head: bytes) -> set[bytes]:

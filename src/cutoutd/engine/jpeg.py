@@ -19,6 +19,8 @@ from cutoutd.errors import PictureError
 
 _MARKER: Final = 0xFF
 _SOF_BASELINE: Final = frozenset({0xC0, 0xC1})
+_SOF: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_ARITHMETIC: Final = frozenset(range(0xC9, 0xD0))
 _DHT: Final = 0xC4
 _RESTARTS: Final = range(0xD0, 0xD8)
 _EOI: Final = 0xD9
@@ -46,12 +48,25 @@ class _Tables:
         restarts: the scan is divided by restart markers.
         first_symbols: of each Huffman table for AC coefficients, what the code of zeros alone means.
         used: which of these tables the scan uses.
+        components: of the picture.
+        is_arithmetic: its coding does not tell where it ends.
+        finished: components and coefficients that came to their last bit.
     """
 
     baseline: bool = False
     restarts: bool = False
     first_symbols: dict[int, int] = field(default_factory=dict)
     used: frozenset[int] = frozenset()
+    components: frozenset[int] = frozenset()
+    is_arithmetic: bool = False
+    finished: set[tuple[int, int]] = field(default_factory=set)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the scans so far hold each coefficient of each component to its last bit."""
+        return bool(self.components) and all(
+            (component, number) in self.finished for component in self.components for number in range(64)
+        )
 
     @property
     def zeros_are_flat(self) -> bool:
@@ -101,15 +116,50 @@ def _next_scan(data: bytes, at: int, tables: _Tables) -> int | None:
 def _learn(kind: int, content: bytes, tables: _Tables) -> None:
     if kind in _SOF_BASELINE:
         tables.baseline = True
+    if kind in _SOF and len(content) >= 6:  # noqa: PLR2004 -- depth, height, width, and how many components
+        tables.components = frozenset(content[6 : 6 + 3 * content[5] : 3])
+        tables.is_arithmetic = kind in _ARITHMETIC
     elif kind == _DRI:
         tables.restarts = any(content)
     elif kind == _SOS and content:  # how many components, then two bytes for each: which one, its two tables
         tables.used = frozenset(both & 0x0F for both in content[2 : 1 + 2 * content[0] : 2])
+        _note_scan(content, tables)
     elif kind == _DHT:
         while len(content) > _TABLE_HEAD_BYTES:
             if content[0] >> 4 == _AC:
                 tables.first_symbols[content[0] & 0x0F] = content[_TABLE_HEAD_BYTES]
             content = content[_TABLE_HEAD_BYTES + sum(content[1:_TABLE_HEAD_BYTES]) :]
+
+
+def _note_scan(content: bytes, tables: _Tables) -> None:
+    """Which coefficients a scan brings to their last bit (B.2.3): from Ss to Se, where Al is 0."""
+    rest = content[1 + 2 * content[0] :]
+    if len(rest) >= 3 and rest[2] & 0x0F == 0:  # noqa: PLR2004 -- Ss, Se, Ah and Al
+        components = content[1 : 1 + 2 * content[0] : 2]
+        tables.finished.update((one, number) for one in components for number in range(rest[0], rest[1] + 1))
+
+
+def with_end_marker(data: bytes) -> bytes:
+    """A JPEG that lacks only its end marker with one; any other as it is.
+
+    All scans must be there, and be Huffman-coded: then the decoder tells whether the last one is whole.
+
+    Args:
+        data: the whole file.
+
+    Raises:
+        PictureError: it is damaged.
+    """
+    if data.endswith(_END_OF_IMAGE) or not any(data[-len(_ZEROS) :]):
+        return data
+    tables = _Tables()
+    at, end = _next_scan(data, 2, tables), 0
+    while at is not None:
+        end = _end_of_scan(data, at, tables)
+        at = _next_scan(data, end, tables)
+    if end < len(data) or tables.is_arithmetic or not tables.is_complete:
+        return data
+    return data + (_END_OF_IMAGE[1:] if data.endswith(b"\xff") else _END_OF_IMAGE)
 
 
 def _end_of_scan(data: bytes, at: int, tables: _Tables) -> int:

@@ -108,6 +108,8 @@ class PillowSource:
             loaded = jpeg2000.deep_samples(self._opened.data, image.mode, image.size)
         elif self.format == formats.JPEG and image.mode == "RGB":
             loaded = turbojpeg.samples(self._opened.data, image.size)
+        if loaded is None and formats.NO_END_MARKER in self._opened.warnings:
+            turbojpeg.refuse_made_up(self._opened.data, image.mode)
         loaded = loaded or samples.load(self._opened)
         exif = _exif(image, notes)
         return Loaded(

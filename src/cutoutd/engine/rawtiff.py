@@ -10,6 +10,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.engine.tiffpage import picture_first
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -55,7 +57,11 @@ def raw_format(data: bytes) -> str | None:
         return None
     at = tags.get(_MAKE, 0)
     maker = data[at : at + _MAKE_BYTES].upper()
-    return next((name for known, name in _BY_MAKER if maker.startswith(known)), "RAW")
+    name = next((name for known, name in _BY_MAKER if maker.startswith(known)), "RAW")
+    is_sensors = tags.get(_COMPRESSION) in _OF_CAMERAS or tags.get(_PHOTOMETRIC) in _MOSAIC
+    if name == "RAW" and not is_sensors and (turned := picture_first(data)) is not data:
+        return raw_format(turned)  # a small version in front says nothing: the picture itself does
+    return name
 
 
 def _tags(data: bytes, order: str) -> Iterator[tuple[int, int]]:

@@ -66,6 +66,22 @@ def samples(data: bytes, size: tuple[int, int]) -> Samples | None:
     )
 
 
+def refuse_made_up(data: bytes, mode: str) -> None:
+    """Refuse a JPEG whose last scan is not whole, in modes that `samples` does not decode.
+
+    Args:
+        data: the whole file.
+        mode: Pillow's name, ``L`` or ``CMYK``.
+
+    Raises:
+        PictureError: the decoder made a part of the picture up.
+    """
+    try:
+        simplejpeg.decode_jpeg(data, {"L": "GRAY"}.get(mode, mode), strict=True)
+    except ValueError as error:
+        raise PictureError(f"its picture data ends too early ({error})") from error
+
+
 def _decode(data: bytes, into: NDArray[np.uint8], *, strict: bool = True) -> str:
     """Decode; return what libjpeg had to say against it, which without ``strict`` are errors only.
 
