@@ -56,7 +56,9 @@ class CutoutdError(Exception):
 
     def __str__(self) -> str:
         where = f"{self.path}: " if self.path is not None else ""
-        return f"{where}{self.cause}. {self.advice}".strip()
+        end = "" if self.cause.endswith(("?", "!", ".")) else "."
+        between = "\n" if "\n" in self.cause else " "
+        return f"{where}{self.cause}{end}{between}{self.advice}".strip()
 
     @property
     def code(self) -> str:

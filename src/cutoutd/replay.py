@@ -141,6 +141,8 @@ def _read(sidecar: Path) -> _Said:
             return _understood(document)
     except (AttributeError, KeyError, TypeError, ValueError):
         pass  # somebody else's, or altered by hand
+    if not os.path.lexists(sidecar):
+        raise UsageError("there is no such file", path=sidecar, advice="Name the .json file beside a cutout.")
     raise UsageError(
         "this is no sidecar of cutoutd's, or it was changed",
         path=sidecar,

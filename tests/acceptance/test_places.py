@@ -346,7 +346,7 @@ def test_one_input_under_two_names_is_worked_on_once(
     assert daemon.end() == 0
     log = (tree.root / "log").read_text(encoding="utf-8")
     assert "another machine" not in log
-    assert "works on this folder since" not in log
+    assert "working on this folder since" not in log
     assert not tree.names(f"out-{has_not}")
 
 

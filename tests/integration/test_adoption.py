@@ -82,11 +82,20 @@ class Shop:
             sha256=None,
         )
 
-    def cut(self, name: str, content: bytes = JPEG, *, review: bool = False, age_s: float = 0) -> Job:
+    def cut(
+        self,
+        name: str,
+        content: bytes = JPEG,
+        *,
+        review: bool = False,
+        age_s: float = 0,
+        image_sha256: str | None = None,
+    ) -> Job:
         """A source whose results are published."""
         job = self.put(name, content)
         results = [content + str(number).encode() for number in range(len(self.folder.rendition))]
         cut = cut_of(job.id, self.publisher.staging.directory, content, *results, review=review)
+        cut = replace(cut, source=replace(cut.source, image_sha256=image_sha256))
         publication = Publication(
             facts=self.provenance.sidecar_facts(job, cut),
             staged=cut.staged,
@@ -424,3 +433,16 @@ def test_an_original_whose_removal_no_journal_knows_gets_its_name_back(tmp_path:
     assert found["year/a.jpg"] == found["b-2.jpg"] == JPEG
     assert found["b.jpg"] == b"another"
     assert not [path for path in shop.folder.input.rglob("*") if path.name.startswith(PRIVATE)]
+
+
+def test_a_picture_that_got_a_rating_before_its_journal_was_lost_is_known_by_its_data(shop: Shop) -> None:
+    """Its sidecar tells of the bytes before: a worker compares the picture's data, and does not cut it."""
+    image = digest(b"the data alone")
+    shop.cut("a.jpg", image_sha256=image)
+    rated = shop.put("a.jpg", JPEG + b"rated")
+    shop.adopt()
+    assert not shop.knows(rated)
+    shop.journal.acceptance.accept(NAME, [rated.version])
+    known = shop.journal.names.last_published(NAME, "a.jpg")
+    assert known is not None
+    assert (known.sha256, known.image_sha256) == (digest(JPEG), image)

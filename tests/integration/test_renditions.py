@@ -294,7 +294,7 @@ def test_a_picture_of_8_bits_is_widened_and_says_so(staging: Staging) -> None:
     assert np.array_equal(found, compose.rgba(picture.rgb, alpha).astype(np.uint16) * 257)
     assert np.array_equal(wide_pixels(staging, stage, 1), alpha.astype(np.uint16) * 257)
     assert len(stage.warnings) == 1
-    assert "no more than the 8" in stage.warnings[0]
+    assert "has only 8" in stage.warnings[0]
 
 
 @pytest.mark.parametrize(

@@ -164,3 +164,12 @@ def test_a_fault_that_nobody_knows_is_tried_again(raised: OSError, said: str) ->
     assert said in error.cause
     assert error.advice == StorageError.advice
     assert error.path is None
+
+
+def test_a_question_is_not_followed_by_a_full_stop() -> None:
+    """And what to do about several things stands on a line of its own."""
+    assert (
+        str(CutoutdError("did you mean [[folder]]?", advice="Correct it."))
+        == "did you mean [[folder]]? Correct it."
+    )
+    assert str(CutoutdError("two things:\n  a\n  b", advice="Correct them.")).endswith("  b.\nCorrect them.")

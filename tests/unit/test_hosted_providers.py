@@ -135,7 +135,7 @@ def test_no_complaint_breaks_a_line(content: bytes) -> None:
     ("status", "meaning", "is_fault"),
     [
         (200, Meaning.PICTURE, False),
-        (204, Meaning.CLOSED, False),
+        (204, Meaning.PICTURE, False),
         (301, Meaning.CLOSED, False),
         (400, Meaning.REFUSED, False),
         (401, Meaning.CLOSED, False),
@@ -214,3 +214,15 @@ def test_the_provider_is_the_one_that_is_configured() -> None:
     assert isinstance(cloud, WithoutBg)
     assert isinstance(own, WithoutBg)
     assert (cloud.is_cloud, own.is_cloud) == (True, False)
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 206])
+def test_every_success_is_about_the_picture_and_its_body_is_looked_at(status: int) -> None:
+    """Nobody is sent elsewhere by it, and no other picture waits for it."""
+    assert verdict.judge(answer(status), REMBG, NOW_US).meaning is Meaning.PICTURE
+
+
+def test_no_bytes_of_a_picture_stand_in_a_message() -> None:
+    """A complaint that is no text says its status alone."""
+    said = verdict.judge(answer(302, b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" * 20), REMBG, NOW_US)
+    assert said.cause == "rembg says 302"

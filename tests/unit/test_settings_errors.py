@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from cutoutd.errors import ConfigurationError
-from cutoutd.settings import load
+from cutoutd.settings import document, load
 
 FOLDER = '[[folder]]\nname = "to-cut"\ninput = "/in"\noutput = "/out"\n'
 
@@ -317,7 +318,9 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         input = "/b"
         output = "/b"
     """
-    first, *rest = said(tmp_path, text, {"CUTOUTD_POOL__NICE": "99", "CUTOUTD_COLOUR": "1"}).splitlines()
+    first, *rest, last = said(
+        tmp_path, text, {"CUTOUTD_POOL__NICE": "99", "CUTOUTD_COLOUR": "1"}
+    ).splitlines()
     assert first == "7 things are wrong:"
     starts = (
         "  $CUTOUTD_COLOUR: ",
@@ -330,7 +333,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     )
     assert len(rest) == len(starts)
     assert all(line.startswith(start) for line, start in zip(rest, starts, strict=True))
-    assert rest[-1].endswith(". Correct them and run `cutoutd check`.")
+    assert last == "Correct them and run `cutoutd check`."
 
 
 @pytest.mark.parametrize(
@@ -399,7 +402,7 @@ def test_a_pair_that_overlaps_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"[pool\n", "FILE: line 1, column 6: Expected ']' at the end of a table declaration, in `[pool`"),
+        (b"[pool\n", "FILE: line 1, column 6: the closing ] is missing, in `[pool`"),
         (b"[pool]\n\nworkers 2\n", "FILE: line 3, column 9: "),
         (b"[pool]\nworkers = 2\n[service", "FILE: the last line is not finished: "),
         (b"[pool]\n# caf\xe9\n", "FILE: line 2 is not UTF-8 text. Save it again with the encoding UTF-8."),
@@ -418,3 +421,28 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         load.load(tmp_path / "none.toml", {})
     with pytest.raises(ConfigurationError, match=r"it cannot be read \(Is a directory\)"):
         load.load(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('input = "a"\ninput = "b"', "input is set twice in this table; take one out"),
+        ("[pool]\n[pool]", "this table is there twice"),
+        ("recursive = yes", "yes is written true"),
+        ("recursive = False  # not", "False is written false"),
+        ("name = shop", 'texts need quotes: "shop"'),
+        ("name = \u201cshop\u201d", "these are typographic quotes; use straight ones"),
+        ('input = "C:\\Users\\me"', "a \\ has a meaning of its own"),
+        ('input = "D:\\pictures"', "a \\ has a meaning of its own"),
+        ('input = "~/to-cut\nx = 1', "the closing quote is missing"),
+        ("input =\n", "the value is missing"),
+        ("workers = 2 3", "there is more on this line than one value"),
+        ("workers 2", "after a name belongs a = and a value"),
+    ],
+)
+def test_slips_in_a_file_are_told_in_plain_words(tmp_path: Path, line: str, said: str) -> None:
+    """What a person wrote, and not what a parser expected."""
+    path = tmp_path / "c.toml"
+    path.write_text(line, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        document.read(path)

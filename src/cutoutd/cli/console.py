@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.cli.queue import printable
+from cutoutd.daemon.standing import WATCHED
 from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Live:
         self._lock = threading.Lock()
         self._total = 0
         self._ended = 0
+        self._again: dict[tuple[str, str], str] = {}  # what is tried again, and why
+        self._resting: dict[str, str] = {}  # folders that are not watched just now
         self._progress.start()
 
     def started(self, folders: int, workers: int) -> None:
@@ -88,6 +91,8 @@ class Live:
         """One line for each end."""
         from rich.markup import escape  # noqa: PLC0415 -- see above
 
+        if self._is_told(result):
+            return
         with self._lock:
             self._ended += result.state in _ENDED
             # What an earlier run had accepted is done in this one.
@@ -99,7 +104,8 @@ class Live:
         if result.seconds:
             line += f" [dim]{result.seconds:.1f} s[/]"
         if result.state is not JobState.DONE or result.why:
-            line += f" [dim]({escape(result.why or result.state.value)})[/]"
+            again = "; it is tried again" if result.state is JobState.RETRY else ""
+            line += f" [dim]({escape(printable(result.why or result.state.value))}{again})[/]"
         self._console.print(line, soft_wrap=True)
         self._draw()
 
@@ -107,19 +113,39 @@ class Live:
         """A folder's standing changed."""
         from rich.markup import escape  # noqa: PLC0415 -- see above
 
-        self._console.print(f"[yellow]![/] {escape(folder)}: {escape(message)}", soft_wrap=True)
+        mark = "[yellow]![/]"
+        if message.startswith(WATCHED):
+            mark = "[green]+[/]"
+            self._resting.pop(folder, None)
+        else:
+            self._resting[folder] = message
+        self._console.print(f"{mark} {escape(folder)}: {escape(printable(message))}", soft_wrap=True)
+        self._draw()
 
     def close(self) -> None:
         """Take the bar away."""
         self._progress.stop()
 
+    def _is_told(self, result: Result) -> bool:
+        """Whether a person has read already that a picture is tried again, and why."""
+        which = (result.folder, result.path)
+        if result.state is not JobState.RETRY:
+            self._again.pop(which, None)
+            return False
+        told = self._again.get(which) == result.why
+        self._again[which] = result.why
+        return told
+
     def _draw(self) -> None:
         with self._lock:
-            ended, total = self._ended, self._total
-        idle = ended >= total
+            ended, total, again = self._ended, self._total, len(self._again)
+        idle = ended + again >= total
+        waiting = f"{self._waiting}, {again} to be tried again" if again else self._waiting
+        if self._resting:
+            waiting = f"waiting for {printable(', '.join(self._resting))} (Ctrl-C ends)"
         self._progress.update(
             self._bar,
-            description=self._waiting if idle else "cutting",
+            description=waiting if idle else "cutting",
             completed=ended,
             total=total or None,
             refresh=True,

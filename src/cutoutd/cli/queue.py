@@ -273,7 +273,7 @@ def _row(job: Job) -> tuple[object, ...]:
         job.detail.get("model", ""),
         job.size,
         job.sha256 or "",
-        job.attempts,
+        0 if job.state in (JobState.QUEUED, JobState.SKIPPED) else job.attempts + job.interrupted + 1,
         " ".join(map(str, job.detail.get("outputs", []))),
     )
 

@@ -67,7 +67,11 @@ def run(
     if timeout is not None and not once:
         raise UsageError("--timeout goes with --once", advice="Give both, or neither.")
     if input_dir is not None and not os.path.isdir(input_dir):  # noqa: PTH112 -- Path.is_dir raises where it may not look
-        raise UsageError("this folder is not there", path=input_dir, advice="Make it, or name another one.")
+        raise UsageError(
+            "this is a file and no folder" if os.path.lexists(input_dir) else "this folder is not there",
+            path=input_dir,
+            advice="Make it, or name another one.",
+        )
     uploads = bool(chosen.tagged) and not local_only
     if local_only:
         _refuse_hosted(chosen)
@@ -91,6 +95,8 @@ def run(
             uploads=uploads,
             read_again=None if once or has_terminal() else partial(settings, config, input_dir, output_dir),
         )
+    if not once and sys.stdout.isatty():
+        print("Stopped. The next start goes on from here.")
     if once:
         with told_if_anyone_listens():
             _summarise(outcome)

@@ -111,11 +111,11 @@ def show(
     kind = _kind(config, input_dir, output_dir)
     service = _service(kind, scope, run_as, config, input_dir, output_dir)
     print(service.text, end="")
-    notes = [f"It belongs into {installation.place(kind, scope, os.environ).file}", *service.notes]
+    notes = [f"It belongs in {installation.place(kind, scope, os.environ).file}", *service.notes]
     if service.uploader is not None:
         print(f"\n{service.uploader}", end="")
         notes.append(
-            f"The second one belongs into {installation.place(kind, scope, os.environ, UPLOADER).file}"
+            f"The second one belongs in {installation.place(kind, scope, os.environ, UPLOADER).file}"
         )
     for note in notes:
         print(f"cutoutd: {note}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -76,7 +77,7 @@ def _entry(job: Job, folder: Folder, names: Names, thumbnails: Thumbnails) -> pa
     before, before_note = b"", ""
     for place in (folder.input, folder.originals_dir):  # any look at them may hang, so it is not ours
         if place is not None and not before:
-            before, before_note = thumbnails.of(os.fspath(place / job.path))
+            before, before_note = _seen(thumbnails, place / job.path, "the original is gone")
     after, after_note = b"", "no cutout"
     doubtful = job.state is JobState.REVIEW
     results = [
@@ -86,7 +87,7 @@ def _entry(job: Job, folder: Folder, names: Names, thumbnails: Thumbnails) -> pa
     ]
     if results and job.state is not JobState.FAILED:
         first = min(results, key=lambda one: one.rendition)
-        after, after_note = thumbnails.of(os.fspath(folder.output / first.path))
+        after, after_note = _seen(thumbnails, folder.output / first.path, "the cutout is gone")
     seconds = job.detail.get("seconds")
     took = f"{seconds:.1f} s" if isinstance(seconds, int | float) else ""
     reason = str((job.detail.get("failure") or {}).get("cause") or job.detail.get("why", ""))
@@ -100,3 +101,9 @@ def _entry(job: Job, folder: Folder, names: Names, thumbnails: Thumbnails) -> pa
         before_note=before_note,
         after_note=after_note,
     )
+
+
+def _seen(thumbnails: Thumbnails, path: Path, gone: str) -> tuple[bytes, str]:
+    """A picture and what is said in its place; of one that is not there, what that means."""
+    picture, note = thumbnails.of(os.fspath(path))
+    return picture, gone if os.strerror(errno.ENOENT) in note else note

@@ -148,6 +148,7 @@ class Adoption:
             gone=there is None or (not is_this and self._folder.originals is not Originals.KEEP),
             state=state,
             sha256=record.sha256,
+            image_sha256=record.image_sha256,
             at_us=record.at_us,
             published=record.published,
             claims=record.claims,

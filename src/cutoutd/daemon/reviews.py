@@ -149,7 +149,7 @@ class DecidedReviews:
             Failure(
                 code=REJECTED,
                 title="Rejected in review",
-                cause=f"a person rejected the cutout{f' ({doubt})' if doubt else ''}",
+                cause=f"rejected in review{f': {doubt}' if doubt else ''}",
                 advice="The original is untouched. Put a better picture in its place, or `cutoutd retry` it.",
                 permanent=True,
             ),

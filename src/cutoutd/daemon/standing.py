@@ -5,9 +5,11 @@ Written by the folder's own threads, read by the supervisor; each field is repla
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import OutputError
 
@@ -23,6 +25,31 @@ class Watching(StrEnum):
     POLL = "poll"  # scans alone
     STANDING_BY = "standing by"  # the folder is away, or not the one it should be
     PAUSED = "paused"  # too little disk space
+
+
+WATCHED: Final = "is watched"
+"""What `told` begins with where a folder is open."""
+
+
+def told(watching: Watching, why: str) -> str:
+    """How a folder stands, as a person at a terminal is told."""
+    words = {Watching.NATIVE: WATCHED, Watching.POLL: f"{WATCHED} by looking again and again"}
+    return f"{words.get(watching, watching.value)}{f': {why}' if why else ''}"
+
+
+def of_refusal(error: OSError, root: str) -> str:
+    """Why a folder is not open, in plain words: which place, and what is wrong with it.
+
+    Args:
+        error: what the system said.
+        root: the folder's input, where it does not say which place it means.
+    """
+    place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else root
+    if error.errno == errno.ENOENT:
+        return f"{place} is not there; make it, or connect its disk or share"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return f"{place} is a file, or lies below one; a folder belongs there"
+    return f"{place}: {error.strerror or error}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

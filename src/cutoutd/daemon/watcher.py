@@ -19,7 +19,7 @@ from cutoutd.daemon.event_source import EventSource
 from cutoutd.daemon.pairing import Pairing
 from cutoutd.daemon.passed_over import PassedOver
 from cutoutd.daemon.scanpauses import ScanPauses
-from cutoutd.daemon.standing import Standing, Watching, standing_after
+from cutoutd.daemon.standing import Standing, Watching, of_refusal, standing_after, told
 from cutoutd.daemon.suspects import Suspects
 from cutoutd.daemon.threads import SupervisedThread
 from cutoutd.errors import CutoutdError, JournalError
@@ -248,7 +248,7 @@ class Watcher:
             self._stand(Watching.PAUSED, str(error))
             self._gate.journal_refuses(now_s)
         except OSError as error:
-            self._close(Watching.STANDING_BY, f"it does not answer as it should: {error.strerror or error}")
+            self._close(Watching.STANDING_BY, of_refusal(error, self._root))
         except CutoutdError as error:
             self._close(standing_after(error), str(error))
 
@@ -323,7 +323,7 @@ class Watcher:
             return
         self._log.info("folder.standing", watching=watching, why=why)
         if why or before.watching is not Watching.STARTING:
-            self._listener.attention(self._folder.name, f"{watching}{': ' + why if why else ''}")
+            self._listener.attention(self._folder.name, told(watching, why))
 
     def _notice(self, arrivals: Arrivals) -> bool:
         """Take what is there; whether the folder may still be worked on."""

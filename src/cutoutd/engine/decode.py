@@ -254,7 +254,8 @@ def _plain_words(what: str) -> Iterator[None]:
             if _is_out_of_memory(error):
                 raise LimitError("there is not enough memory for it", advice=_MEMORY_ADVICE) from error
             said = "" if isinstance(error, UnidentifiedImageError) else _said(error)
-            raise PictureError(f"{what} ({said})" if said else what) from error
+            adds = said and "truncated" not in said  # which is said already, in plainer words
+            raise PictureError(f"{what}; the decoder says: {said}" if adds else what) from error
 
 
 def _said(error: Exception) -> str:

@@ -192,7 +192,7 @@ def _depth(rendition: Rendition, picture: Picture) -> Iterator[str]:
     if not rendition.is_deep and picture.rounded:
         yield picture.rounded
     if rendition.is_deep and rendition.channels is Channels.RGBA and picture.deep is None:
-        yield f"{named(rendition)}: it has 16 bits a channel, and its colours no more than the 8 that were to be had"
+        yield f"{named(rendition)}: it has 16 bits a channel, but the picture itself has only 8"
 
 
 def _colours(

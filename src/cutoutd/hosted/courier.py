@@ -25,6 +25,7 @@ import httpcore
 
 from cutoutd.hosted.connection import Backend, Resolver
 from cutoutd.hosted.exchange import Exchange
+from cutoutd.hosted.verdict import SUCCESS
 from cutoutd.settings.address import Reach, reach_of
 
 if TYPE_CHECKING:
@@ -52,8 +53,6 @@ _SLOWEST_LINE: Final = 16 << 10
 
 _COMPLAINT: Final = 64 << 10
 """Bytes of an answer that is an error, of which a line is shown."""
-
-_OK: Final = 200
 
 
 class UnsentError(Exception):
@@ -234,7 +233,7 @@ class Courier:
 
     def _take(self, response: httpcore.Response, into: Path, at_most: int) -> Answer:
         headers = {name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers}
-        is_picture = response.status == _OK
+        is_picture = response.status in SUCCESS
         content, count, flaw = b"", 0, ""
         limit = at_most if is_picture else _COMPLAINT
         # Whatever it says it is packed with: a few bytes may stand for gigabytes, and nobody asked for it.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_RETRY_AFTER_S: Final = 3600.0
 _MAX_CREDITS: Final = 1e6
 
-_OK: Final = 200
+SUCCESS: Final = range(200, 300)
 _FIRST_ERROR: Final = 400
 _FIRST_FAULT: Final = 500
 _GATEWAY_TIMEOUT: Final = 504
@@ -81,7 +81,7 @@ def judge(answer: Answer, provider: Provider, now_us: int) -> Verdict:
     status = answer.status
     said = provider.complaint(answer.content) or words(_page_title(answer.content))
     cause = f"{provider.name} says {status}{f': {said}' if said else ''}"
-    if status == _OK:
+    if status in SUCCESS:  # what it brought is looked at, whatever kind of success it calls it
         return Verdict(meaning=Meaning.PICTURE)
     advice = _CLOSED.get(status, _ELSEWHERE if status < _FIRST_ERROR else "")
     if advice:
@@ -139,6 +139,8 @@ def _page_title(content: bytes) -> str:
     lower = content.lower()
     start, end = lower.find(b"<title>"), lower.find(b"</title>")
     if b"<html" not in lower and start < 0:
-        return content[:300].decode("utf-8", "replace") if content[:1] not in (b"{", b"[") else ""
+        text = content[:300].decode("utf-8", "replace")
+        is_text = "\ufffd" not in text[:-1] and all(one.isprintable() or one.isspace() for one in text[:-1])
+        return text if is_text and content[:1] not in (b"{", b"[") else ""
     title = content[start + len(b"<title>") : end].decode("utf-8", "replace") if 0 <= start < end else ""
     return f"a web page{f' titled {title}' if title.strip() else ''}"

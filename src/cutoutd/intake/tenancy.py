@@ -291,7 +291,8 @@ def _who(owner: Owner | None) -> str:
     if owner is None or owner.released:
         return _BEGINS
     return (
-        f"{owner.host} works on this folder since {owner.since}; this machine takes over when it falls silent"
+        f"another cutoutd, on {owner.host}, has been working on this folder since {owner.since}; "
+        "this one takes over when it falls silent"
     )
 
 

@@ -33,6 +33,7 @@ class Adopted:
         gone: the source is not there any more: a file that comes to its path is another one.
         state: DONE, REVIEW or FAILED.
         sha256: of the source's bytes; None in a failure.
+        image_sha256: of its data apart from metadata: a picture that only got a rating since is known by it.
         at_us: when it was published or given up.
         published: results under their names.
         claims: keys of the names that are the source's from then on.
@@ -45,6 +46,7 @@ class Adopted:
     gone: bool = False
     state: JobState
     sha256: str | None
+    image_sha256: str | None = None
     at_us: int
     published: tuple[Published, ...]
     claims: tuple[bytes, ...]
@@ -124,9 +126,9 @@ def _own(
         return
     verb = "REPLACE" if latest else "IGNORE"
     store.write(
-        f"INSERT OR {verb} INTO published (folder, path, generation, sha256, gone, published_us)"  # noqa: S608 -- a literal
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (folder, path, generation, one.sha256, one.gone, now_us),
+        f"INSERT OR {verb} INTO published (folder, path, generation, sha256, image_sha256, gone, published_us)"  # noqa: S608 -- a literal
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (folder, path, generation, one.sha256, one.image_sha256, one.gone, now_us),
     )
     for result in one.published:
         store.write(

@@ -123,7 +123,9 @@ class StateDirectory:
             else:
                 return
         os.close(self._descriptor)
-        raise AlreadyRunningError("a cutoutd works on this state directory", path=self.path)
+        raise AlreadyRunningError(
+            "a cutoutd works on these folders already; this is the directory of its journal", path=self.path
+        )
 
     def __enter__(self) -> Self:
         return self

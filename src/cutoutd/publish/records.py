@@ -61,6 +61,7 @@ class Record:
         size, mtime_ns: the version of the source.
         at_us: when it was published or given up, UTC microseconds.
         sha256: of the source's bytes; None in a failure.
+        image_sha256: of its data apart from metadata; None where that is not known.
         published: results, with the names they got.
         claims: keys of these names and their sidecar's.
         outputs: absolute paths of the results, for people.
@@ -75,6 +76,7 @@ class Record:
     mtime_ns: int
     at_us: int
     sha256: str | None = None
+    image_sha256: str | None = None
     published: tuple[Published, ...] = ()
     claims: tuple[bytes, ...] = ()
     outputs: tuple[str, ...] = ()
@@ -170,6 +172,7 @@ class Records:
             mtime_ns=said.mtime_ns,
             at_us=said.published_us,
             sha256=said.sha256,
+            image_sha256=said.image_sha256 if _SHA256.fullmatch(said.image_sha256) else None,
             published=published,
             claims=tuple(claim_on(root / path) for root, path in names),
             outputs=tuple(str(self._output / one.path) for one in published),

@@ -117,6 +117,7 @@ class SidecarRecord:
         folder, path: the source.
         marker: UUID of the folder's marker; empty if it does not say so.
         bytes, mtime_ns, sha256: the version of the source.
+        image_sha256: of its data apart from metadata; empty if it does not say so.
         outputs: path in the folder's output, and SHA-256.
         published_us: UTC microseconds; 0 if it does not say so in a way that can be read.
         model: name of the model; empty if it does not say so.
@@ -134,6 +135,7 @@ class SidecarRecord:
     model: str = ""
     marker: str = ""
     doubtful: bool = False
+    image_sha256: str = ""
 
 
 def compose(
@@ -167,6 +169,7 @@ def compose(
             **path_fields(facts.path),
             "bytes": source.bytes,
             "sha256": source.sha256,
+            **({"image_sha256": source.image_sha256} if source.image_sha256 else {}),
             **time_fields("mtime", facts.mtime_ns),
             "width": source.width,
             "height": source.height,
@@ -246,6 +249,7 @@ def read_sidecar(entry: Entry) -> SidecarRecord | None:
             model=model_name(document),
             marker=marker_of(document),
             doubtful=says_doubtful(document),
+            image_sha256=str(source.get("image_sha256", "")),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None

@@ -7,6 +7,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.errors import ConfigurationError
+from cutoutd.settings import toml_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,11 @@ def _syntax_error(path: Path, text: str, said: str) -> ConfigurationError:
     place = _PLACE.search(said)
     what = said[: place.start()] if place is not None else said
     if place is None or place["line"] is None:
-        return ConfigurationError(f"the last line is not finished: {what}", path=path)
+        last = text.rstrip().rpartition("\n")[2].strip()
+        said = toml_words.plain(what, last)
+        return ConfigurationError(f"the last line is not finished: {said}, in `{last}`", path=path)
     number = int(place["line"])
-    line = text.split("\n")[number - 1].strip()
-    return ConfigurationError(f"line {number}, column {place['column']}: {what}, in `{line}`", path=path)
+    lines = text.split("\n")
+    line = lines[number - 1].strip()
+    said = toml_words.plain(what, line)
+    return ConfigurationError(f"line {number}, column {place['column']}: {said}, in `{line}`", path=path)

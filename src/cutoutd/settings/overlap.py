@@ -77,6 +77,7 @@ class Overlap(Generic[P]):
 
 
 _TAKEN = "so results could be taken for new pictures"
+_ORIGINALS = "so originals that were put away would be taken for new pictures"
 _TWICE = "so pictures would be cut twice"
 _LEAVES = "so pictures of a folder that is not tagged could leave this machine"
 _REPLACED = "where a cutout could replace an original"
@@ -121,7 +122,12 @@ def _results_against_input(
         if found is None or kept_apart or (found is Relation.CONTAINS and key == "sidecar_dir"):
             continue
         yield Overlap(
-            folder=folder, key=key, relation=found, other=other, other_key="input", consequence=_TAKEN
+            folder=folder,
+            key=key,
+            relation=found,
+            other=other,
+            other_key="input",
+            consequence=_ORIGINALS if key == "originals_dir" else _TAKEN,
         )
 
 
