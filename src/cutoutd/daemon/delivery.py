@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from cutoutd.descent import Boundary
     from cutoutd.jobs import Cut, Failure, Job, Moved, Origin
     from cutoutd.journal.journal import Journal
+    from cutoutd.journal.names import LastPublished
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
 
@@ -435,6 +436,7 @@ class Delivery:
         disposable = self._disposals.wanted
         self._failures.clear(job)
         self._moves.clear_entries(job, sha256)
+        self._update_sidecar(job, sha256, published)
         detail = self._journal.names.last_result(job.folder, job.path)
         self._journal.leave_unchanged(
             job, sha256=sha256, generation=published.generation, detail=detail, undisposed=disposable
@@ -442,6 +444,16 @@ class Delivery:
         if disposable:
             self._disposals.add(replace(job, generation=published.generation, detail=detail), sha256)
         self._endings.say(job, JobState.UNCHANGED, "")
+
+    def _update_sidecar(self, job: Job, sha256: str, published: LastPublished) -> None:
+        """Have the sidecar name the picture as it is now; before the journal says so, as nobody comes back for it."""
+        shown = self._journal.names.earlier(job.folder, job.path, published.generation)
+        try:
+            self._prove_or_fail()
+            self._publisher.sidecars.update(job, sha256, known={published.sha256, sha256}, shown=shown)
+        except CutoutdError as error:
+            # The picture is known here all the same; after a lost journal it would be cut again.
+            self._log.warning("sidecar.not-updated", job=job.id, path=job.path, why=str(error))
 
     def _clear_moved(self, job: Job, sha256: str | None) -> None:
         self._moves.clear_entries(job, sha256)

@@ -20,11 +20,11 @@ from cutoutd.errors import CutoutdError
 from cutoutd.intake.scan import look
 from cutoutd.jobs import Cut, Failure
 from cutoutd.logs import get
-from cutoutd.publish.document import path_fields, time_fields
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.naming import claim_key, forms
 from cutoutd.publish.plan import Publication
 from cutoutd.publish.reviews import NotAcceptableError
+from cutoutd.publish.sidecar import with_source
 from cutoutd.settings.choices import Moves
 from cutoutd.tree import Tree
 
@@ -216,9 +216,6 @@ class MovedPictures:
 
 def _at(job: Job, sha256: str, document: dict[str, Any], marker: str) -> dict[str, Any]:
     """A sidecar of the picture where it lies now."""
-    place = ("path", "path_bytes", "mtime", "mtime_ns")
-    source = {key: value for key, value in document["source"].items() if key not in place}
-    now = {**path_fields(job.path), **source, **time_fields("mtime", job.mtime_ns)}
-    now |= {"bytes": job.size, "sha256": sha256}
-    document |= {"job": job.id, "folder": job.folder, "source": now}
-    return document | ({"folder_id": marker} if marker else {})
+    now = with_source(document, path=job.path, size=job.size, mtime_ns=job.mtime_ns, sha256=sha256)
+    now |= {"job": job.id, "folder": job.folder}
+    return now | ({"folder_id": marker} if marker else {})

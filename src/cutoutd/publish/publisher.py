@@ -37,6 +37,7 @@ from cutoutd.publish.plan import Move, Plan, Publication, Recovery, Verdict
 from cutoutd.publish.refusals import Refusals
 from cutoutd.publish.reviews import Reviews
 from cutoutd.publish.sidecar import compose_for
+from cutoutd.publish.sidecar_update import SidecarUpdates
 from cutoutd.publish.staging import Staging, sweep
 from cutoutd.publish.targets import Claims, Targets
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions
@@ -103,6 +104,14 @@ class Publisher:
             refusals=self._refusals,
             access=self._access,
             portable=portable,
+        )
+        self.sidecars = SidecarUpdates(
+            identity=self.identity,
+            output=output,
+            sidecars=self._sidecars,
+            staging=self._sidecar_staging,
+            directories=self._directories,
+            access=self._access,
         )
         self.reviews = Reviews(
             identity=self.identity,

@@ -226,6 +226,24 @@ def amend(
     )
 
 
+def with_source(
+    document: Mapping[str, Any], *, path: str, size: int, mtime_ns: int, sha256: str
+) -> dict[str, Any]:
+    """A sidecar as it was read, for the same picture at another path, at another time or with other metadata.
+
+    Args:
+        document: with a source.
+        path: of the picture in the folder's input.
+        size: of the picture, bytes.
+        mtime_ns: of the picture.
+        sha256: of its bytes.
+    """
+    place = ("path", "path_bytes", "mtime", "mtime_ns")
+    source = {key: value for key, value in document["source"].items() if key not in place}
+    now = {**path_fields(path), **source, **time_fields("mtime", mtime_ns)}
+    return {**document, "source": now | {"bytes": size, "sha256": sha256}}
+
+
 def read_sidecar(entry: Entry) -> SidecarRecord | None:
     """Read a sidecar back; None if none is there, or it is not one of ours or altered beyond use.
 

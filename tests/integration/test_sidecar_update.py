@@ -1,0 +1,173 @@
+"""A picture whose metadata or time alone has changed: its sidecar names it as it is now, so that adoption knows it."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.daemon.adoption import Adoption
+from cutoutd.daemon.assembly import rules_of
+from cutoutd.jobs import JobState, Unchanged, Version
+from cutoutd.journal.store import FILE_NAME
+from tests.integration.parts import JPEG, NAME, digest, states, until
+from tests.integration.test_delivery import NEW, Desk, Power
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cutoutd.jobs import Job
+    from tests.conftest import FakeClock
+
+RATED = JPEG + b", three stars"
+
+
+@pytest.fixture
+def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
+    """Makes deliveries that have begun, and ends them."""
+    made: list[Desk] = []
+
+    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
+        if "sidecar_dir" in given:
+            (tmp_path / "notes").mkdir(exist_ok=True)
+        made.append(Desk(tmp_path, clock, **given))
+        made[-1].delivery.start()
+        return made[-1]
+
+    yield build
+    for desk in made:
+        desk.end()
+        desk.journal.close()
+
+
+def cut(desk: Desk, name: str = "a.jpg") -> Job:
+    """A picture whose cutout is published, with the digest of its data."""
+    job = desk.begin(name)
+    desk.delivery.deliver(job, desk.cut(job, NEW))
+    desk.settle()
+    with desk.journal.store.transaction():
+        desk.journal.store.write("UPDATE published SET image_sha256 = 'data'")
+    return job
+
+
+def rate(desk: Desk, name: str = "a.jpg", content: bytes = RATED) -> Job:
+    """A rating is written into it, and a worker finds the picture's data unchanged."""
+    path = desk.folder.input / name
+    later_ns = path.stat().st_mtime_ns + 10**9
+    path.write_bytes(content)
+    os.utime(path, ns=(later_ns, later_ns))
+    size, mtime_ns = path.stat().st_size, path.stat().st_mtime_ns
+    desk.journal.acceptance.accept(NAME, [Version(path=name, size=size, mtime_ns=mtime_ns)])
+    job = desk.journal.queue.next_in(NAME, newest_first=False)
+    assert job is not None
+    desk.journal.queue.claim(job)
+    desk.delivery.know(job, Unchanged(sha256=digest(content), image_sha256="data"))
+    return job
+
+
+def rated(desk: Desk, name: str = "a.jpg", content: bytes = RATED) -> Job:
+    """As `rate`, to its end."""
+    job = rate(desk, name, content)
+    desk.settle()
+    assert desk.job(job).state is JobState.UNCHANGED
+    return job
+
+
+def adopted(desk: Desk, make: Callable[..., Desk], **given: Any) -> dict[str, JobState]:  # noqa: ANN401 -- as of Desk
+    """What a new journal knows of the folder's pictures by the sidecars."""
+    desk.end()
+    desk.journal.close()
+    (desk.root / FILE_NAME).unlink()
+    again = make(run="run-2", **given)
+    Adoption(again.folder, rules=rules_of(again.folder), acceptance=again.journal.acceptance).carry_out(
+        lambda: True
+    )
+    return states(again.journal)
+
+
+@pytest.mark.parametrize("content", [RATED, JPEG], ids=["rated", "touched"])
+@pytest.mark.parametrize("place", ["beside", "notes"])
+def test_a_picture_with_a_rating_is_known_after_a_lost_journal(
+    make: Callable[..., Desk], tmp_path: Path, content: bytes, place: str
+) -> None:
+    """Once it was cut again, since its sidecar named the bytes before the rating."""
+    given = {} if place == "beside" else {"sidecar_dir": str(tmp_path / place)}
+    desk = make(**given)
+    job = cut(desk)
+    now = rated(desk, content=content)
+    path = (desk.folder.sidecar_dir or desk.folder.output) / "a.png.json"
+    sidecar = json.loads(path.read_bytes())
+    assert (sidecar["source"]["bytes"], sidecar["source"]["sha256"]) == (len(content), digest(content))
+    assert (sidecar["job"], sidecar["outputs"][0]["sha256"]) == (job.id, digest(NEW))
+    assert desk.staged() == []
+    assert desk.journal.acceptance.is_known(NAME, now.version)
+    assert adopted(desk, make, **given) == {"a.jpg": JobState.DONE}
+
+
+def test_a_sidecar_that_says_so_already_is_not_written(make: Callable[..., Desk]) -> None:
+    """As after a crash between the sidecar and the journal, which has the picture read again."""
+    desk = make()
+    cut(desk)
+    crashed = pytest.MonkeyPatch()
+
+    def crash(*_: object, **__: object) -> None:
+        raise Power
+
+    crashed.setattr(desk.journal, "leave_unchanged", crash)
+    rate(desk)
+    until(lambda: desk.delivery.failure is not None, "the crash")
+    crashed.undo()
+    path = desk.folder.output / "a.png.json"
+    assert json.loads(path.read_bytes())["source"]["sha256"] == digest(RATED)
+    written = path.stat()
+    desk.end()
+    desk.journal.close()
+    again = make(run="run-2")
+    with again.journal.store.transaction():
+        again.journal.store.write("UPDATE job SET state = 'queued', run = NULL WHERE state = 'working'")
+    job = again.journal.queue.next_in(NAME, newest_first=False)
+    assert job is not None
+    again.journal.queue.claim(job)
+    again.delivery.know(job, Unchanged(sha256=digest(RATED), image_sha256="data"))
+    again.settle()
+    assert again.job(job).state is JobState.UNCHANGED
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
+
+
+@pytest.mark.parametrize("theirs", ["the result", "the sidecar's outputs", "the sidecar's source", "no JSON"])
+def test_what_others_have_changed_stays_as_it_is(make: Callable[..., Desk], theirs: str) -> None:
+    """The sidecar of a retouched result, and one that is not as we left it."""
+    desk = make()
+    cut(desk)
+    path = desk.folder.output / "a.png.json"
+    document = json.loads(path.read_bytes())
+    match theirs:
+        case "the result":
+            (desk.folder.output / "a.png").write_bytes(b"retouched")
+        case "the sidecar's outputs":
+            document["outputs"][0]["sha256"] = "0" * 64
+            path.write_text(json.dumps(document))
+        case "the sidecar's source":
+            document["source"]["path"] = "b.jpg"
+            path.write_text(json.dumps(document))
+        case _:
+            path.write_bytes(b"theirs")
+    before = path.read_bytes()
+    rated(desk)
+    assert path.read_bytes() == before
+    assert desk.staged() == []
+
+
+def test_a_sidecar_that_cannot_be_written_costs_nothing_else(make: Callable[..., Desk]) -> None:
+    """The picture is known here all the same."""
+    desk = make()
+    cut(desk)
+    staging = desk.folder.output / ".cutoutd-staging"
+    for directory in staging.iterdir():
+        directory.rmdir()
+    before = (desk.folder.output / "a.png.json").read_bytes()
+    rated(desk)
+    assert (desk.folder.output / "a.png.json").read_bytes() == before
