@@ -18,7 +18,7 @@ from cutoutd.clock import Clock
 from cutoutd.daemon.assembly import publisher_of, rules_of
 from cutoutd.daemon.gate import Gate
 from cutoutd.daemon.overlaps import Overlaps
-from cutoutd.daemon.standing import HeldUp, Watching
+from cutoutd.daemon.standing import HeldUp, Watching, told
 from cutoutd.daemon.watcher import Watcher
 from cutoutd.intake import filesystems, marker
 from cutoutd.intake.tenancy import Tenancy
@@ -155,7 +155,7 @@ def test_a_folder_can_be_polled(make: Callable[..., Intake]) -> None:
     intake.begin()
     assert intake.watching is Watching.POLL
     assert intake.watcher.standing.why == "as configured"
-    assert intake.heard.messages == [f"{NAME}: poll: as configured"]
+    assert intake.heard.messages == [f"{NAME}: {told(Watching.POLL, 'as configured')}"]
     intake.put("a.jpg")
     intake.accepts("a.jpg")
 
@@ -180,14 +180,15 @@ def test_a_folder_that_is_deleted_and_made_anew_is_watched_again(
     before = intake.watching
     shutil.rmtree(intake.root)
     until(lambda: intake.watching is Watching.STANDING_BY, "the folder to stand by")
-    assert "No such file" in intake.watcher.standing.why
+    assert "is not there" in intake.watcher.standing.why
     intake.root.mkdir()
     until(lambda: intake.watching is before, "the folder to be watched again")
     intake.put("a.jpg")
     intake.accepts("a.jpg")
     assert marker.read(os.fspath(intake.root)) == uuid
     assert intake.watcher.roots != roots
-    assert [message.split(": ")[1] for message in intake.heard.messages][-2:] == ["standing by", before]
+    standings = [message.split(": ")[1] for message in intake.heard.messages]
+    assert standings[-2:] == ["standing by", told(Watching(before), "")]
 
 
 @pytest.mark.usefixtures("native")
