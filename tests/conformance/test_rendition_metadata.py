@@ -92,7 +92,7 @@ Findings = dict[str, tuple[bytes, dict[str, Any]]]
 @pytest.fixture(scope="module")
 def findings(exiftool: str, picture: Picture, tmp_path_factory: pytest.TempPathFactory) -> Findings:
     """Every format under every policy, cropped, and without anything to keep: read in one call."""
-    bare = replace(picture, icc=None, exif=None, xmp=None)
+    bare = replace(picture, icc=None, exif=None, xmp=None, iptc=None, resolution=None)
     cases: dict[str, tuple[Picture, Metadata, bool]] = {
         "keep": (picture, Metadata.KEEP, False),
         "no-location": (picture, Metadata.NO_LOCATION, False),
