@@ -70,6 +70,12 @@ class Behaviour(Enum):
     OPAQUE = auto()  # the picture as it was sent, without transparency
     BOMB = auto()  # a small file that says it has 40000 x 40000 pixels
     SLOW_TO_TAKE = auto()  # takes the picture piece by piece, with pauses
+    CREATED = auto()  # 201 with a whole cutout, which it charges
+    NO_CONTENT = auto()  # 204, and a whole cutout behind it all the same
+    PARTIAL = auto()  # 206 with a whole cutout
+    TORN_CREATED = auto()  # 201 with a cutout whose end is missing, which it charges
+    CHARGED_FAULT = auto()  # 500 with a whole cutout, charged
+    CHARGED_REFUSAL = auto()  # 402, charged all the same
 
 
 @dataclass(kw_only=True)
@@ -397,7 +403,7 @@ class _Handler(BaseHTTPRequestHandler):
             price = price if service.price is None else service.price
             service.charge(price)
             headers = {"X-Credits-Charged": f"{price:g}", "X-Width": str(width), "X-Height": str(height)}
-        if behaviour is Behaviour.TORN:
+        if behaviour in (Behaviour.TORN, Behaviour.TORN_CREATED):
             content = content[: len(content) // 2]
         service.work(seen)
         if behaviour is Behaviour.SHORT:
@@ -407,7 +413,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(seen, 200, media, content[:8], headers, announced=ENDLESS)
             self._pour()
         else:
-            self._send(seen, 200, media, content, headers)
+            self._send(seen, _STATUSES.get(behaviour, 200), media, content, headers)
 
     def _pour(self) -> None:
         try:
@@ -440,6 +446,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
         self.close_connection = True
 
+
+_STATUSES: Final = {
+    Behaviour.CREATED: 201,
+    Behaviour.TORN_CREATED: 201,
+    Behaviour.NO_CONTENT: 204,
+    Behaviour.PARTIAL: 206,
+    Behaviour.CHARGED_FAULT: 500,
+    Behaviour.CHARGED_REFUSAL: 402,
+}
 
 _ERRORS: Final[dict[Behaviour, tuple[int, str, dict[str, str]]]] = {
     Behaviour.BAD_PICTURE: (400, "Could not identify foreground in image", {}),

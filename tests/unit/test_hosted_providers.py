@@ -135,8 +135,12 @@ def test_no_complaint_breaks_a_line(content: bytes) -> None:
     ("status", "meaning", "is_fault"),
     [
         (200, Meaning.PICTURE, False),
+        (101, Meaning.UNCLEAR, False),
+        (201, Meaning.PICTURE, False),
         (204, Meaning.PICTURE, False),
+        (206, Meaning.PICTURE, False),
         (301, Meaning.CLOSED, False),
+        (304, Meaning.CLOSED, False),
         (400, Meaning.REFUSED, False),
         (401, Meaning.CLOSED, False),
         (402, Meaning.CLOSED, False),
@@ -157,6 +161,30 @@ def test_what_a_status_means(status: int, meaning: Meaning, is_fault: bool) -> N
     found = verdict.judge(answer(status), REMOVEBG, NOW_US)
     assert (found.meaning, found.is_fault) == (meaning, is_fault)
     assert bool(found.cause) is (meaning is not Meaning.PICTURE) or meaning is Meaning.PICTURE
+
+
+@pytest.mark.parametrize("status", [302, 400, 402, 429, 500, 504])
+def test_an_answer_that_reports_a_charge_may_have_been_billed(status: int) -> None:
+    """Whatever else it says; a charge of 0 is none."""
+    charged = verdict.judge(answer(status, x_credits_charged="1"), REMOVEBG, NOW_US)
+    assert charged.may_be_billed
+    assert "charged 1 credits" in charged.cause
+    free = verdict.judge(answer(status, x_credits_charged="0"), REMOVEBG, NOW_US)
+    assert free.may_be_billed is (status == 504)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", ""),
+        (b"GIF89a\x01\x02", ""),
+        (b"no room left\r\n", ": no room left"),
+        (b"<html><title>\x01\x02\xff</title></html>", ": a web page"),
+    ],
+)
+def test_a_body_is_quoted_only_if_it_is_short_text(content: bytes, said: str) -> None:
+    """Of a picture nothing may stand in a log, a status or the ledger."""
+    assert verdict.judge(answer(400, content), REMOVEBG, NOW_US).cause == f"removebg says 400{said}"
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,8 @@ class Stream(httpcore.NetworkStream):
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 -- the interface's
         """What the pool asks: whether an idle connection has ended, and the terms of the encryption."""
         if info == "is_readable":
+            if self._connection.fileno() < 0:
+                return True  # closed by us: there is nothing to wait for
             poll = select.poll()
             poll.register(self._connection, select.POLLIN)
             return bool(poll.poll(0))

@@ -54,6 +54,8 @@ _SLOWEST_LINE: Final = 16 << 10
 _COMPLAINT: Final = 64 << 10
 """Bytes of an answer that is an error, of which a line is shown."""
 
+_WITHOUT_BODY: Final = frozenset({101, 204, 304})
+
 
 class UnsentError(Exception):
     """The service cannot have the whole picture, so sending it again costs nothing.
@@ -255,6 +257,9 @@ class Courier:
                         content += piece
             except _BREAKS as error:
                 flaw = f"the answer broke off ({_NAMES.get(type(error), str(error))})"
+        if response.status in _WITHOUT_BODY:
+            # What follows all the same would be read as the answer to the next picture.
+            response.extensions["network_stream"].close()
         return Answer(status=response.status, headers=headers, content=content, bytes=count, flaw=flaw)
 
 

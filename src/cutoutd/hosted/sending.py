@@ -225,6 +225,9 @@ class Sending:
         office = self.office
         found = verdict.judge(answer, office.provider, office.clock.now_us())
         cause = office.scrubbed(found.cause)
+        if found.may_be_billed:
+            self._tell_route(found, cause)
+            return self._unknown(cause, self._closing(End.UNKNOWN, answer))
         match found.meaning:
             case Meaning.PICTURE:
                 office.route.succeeded()
@@ -232,10 +235,6 @@ class Sending:
                 if wait_s := verdict.exhausted_s(answer, megapixels, office.clock.now_us()):
                     office.route.hold(wait_s)
                 return self._picture(answer, question, draft)
-            case Meaning.UNCLEAR:
-                office.route.left()
-                office.route.failed(cause)
-                return self._unknown(cause, self._closing(End.UNKNOWN, answer))
             case Meaning.REFUSED:
                 office.route.succeeded()
                 closing = self._closing(End.FAILED, answer, cause)
@@ -254,9 +253,22 @@ class Sending:
                 office.route.close(f"{cause}. {found.advice}")
                 office.route.failed(cause)
                 raise PostponedError
-            case Meaning.LATER:
+            case _:
                 self._close(self._closing(End.REFUSED, answer, cause))
                 raise _again(cause, found)
+
+    def _tell_route(self, found: Verdict, cause: str) -> None:
+        """What follows for other pictures from an answer after which this one may have been billed."""
+        route = self.office.route
+        if found.meaning is Meaning.REFUSED:
+            route.succeeded()
+            return
+        route.left()
+        route.failed(cause)
+        if found.meaning is Meaning.CLOSED:
+            route.close(f"{cause}. {found.advice}")
+        elif found.retry_after_s is not None:
+            route.troubled(cause, found.retry_after_s)
 
     def _picture(self, answer: Answer, question: Question, draft: Path) -> Reply:
         office, request = self.office, self.request

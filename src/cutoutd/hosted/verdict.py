@@ -1,14 +1,15 @@
 """What an answer means: one pure function over its status and headers.
 
 The rules are those of the providers' documents: 400 and its like are about the picture, 402 and 403 about the account,
-429 and what is above 500 about the moment. It must not act on what it finds.
+429 and what is above 500 about the moment. Any answer that reports a charge may stand for
+a picture that was cut and billed. It must not act on what it finds.
 """
 
 from __future__ import annotations
 
 import email.utils
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 
 MAX_RETRY_AFTER_S: Final = 3600.0
 _MAX_CREDITS: Final = 1e6
+_MAX_TEXT_BYTES: Final = 300
 
 SUCCESS: Final = range(200, 300)
+_FIRST_REDIRECT: Final = 300
 _FIRST_ERROR: Final = 400
 _FIRST_FAULT: Final = 500
 _GATEWAY_TIMEOUT: Final = 504
@@ -61,6 +64,7 @@ class Verdict:
         advice: what to do about it; empty for a picture.
         retry_after_s: as it asked; None if it did not.
         is_fault: the service has one, so the picture itself may be to blame if others are cut.
+        is_charged: the answer reports credits that were charged.
     """
 
     meaning: Meaning
@@ -68,6 +72,12 @@ class Verdict:
     advice: str = ""
     retry_after_s: float | None = None
     is_fault: bool = False
+    is_charged: bool = False
+
+    @property
+    def may_be_billed(self) -> bool:
+        """Whether the picture may have been billed though no cutout came: only a person may have it sent again."""
+        return self.meaning is Meaning.UNCLEAR or (self.meaning is not Meaning.PICTURE and self.is_charged)
 
 
 def judge(answer: Answer, provider: Provider, now_us: int) -> Verdict:
@@ -78,11 +88,24 @@ def judge(answer: Answer, provider: Provider, now_us: int) -> Verdict:
         provider: whose words they are.
         now_us: UTC microseconds, for a date in ``Retry-After``.
     """
+    found = _judge(answer, provider, now_us)
+    charged = credits_of(answer)
+    if not charged or found.meaning is Meaning.PICTURE:
+        return found
+    return replace(
+        found, cause=f"{found.cause}; it charged {charged:g} credits all the same", is_charged=True
+    )
+
+
+def _judge(answer: Answer, provider: Provider, now_us: int) -> Verdict:
     status = answer.status
     said = provider.complaint(answer.content) or words(_page_title(answer.content))
     cause = f"{provider.name} says {status}{f': {said}' if said else ''}"
     if status in SUCCESS:  # what it brought is looked at, whatever kind of success it calls it
         return Verdict(meaning=Meaning.PICTURE)
+    if status < _FIRST_REDIRECT:  # 101: the picture was taken, and what follows is no HTTP
+        cause = f"{cause}; that is no answer, but it may have cut and billed it"
+        return Verdict(meaning=Meaning.UNCLEAR, cause=cause)
     advice = _CLOSED.get(status, _ELSEWHERE if status < _FIRST_ERROR else "")
     if advice:
         return Verdict(meaning=Meaning.CLOSED, cause=cause, advice=advice)
@@ -135,12 +158,18 @@ def exhausted_s(answer: Answer, megapixels: float, now_us: int) -> float:
 
 
 def _page_title(content: bytes) -> str:
-    """Of a web page that stands where an answer should, as a proxy or a server in trouble gives one."""
+    """Of a web page that stands where an answer should, as a proxy or a server in trouble gives one; or a short text."""
     lower = content.lower()
     start, end = lower.find(b"<title>"), lower.find(b"</title>")
     if b"<html" not in lower and start < 0:
-        text = content[:300].decode("utf-8", "replace")
-        is_text = "\ufffd" not in text[:-1] and all(one.isprintable() or one.isspace() for one in text[:-1])
-        return text if is_text and content[:1] not in (b"{", b"[") else ""
-    title = content[start + len(b"<title>") : end].decode("utf-8", "replace") if 0 <= start < end else ""
-    return f"a web page{f' titled {title}' if title.strip() else ''}"
+        return _short_text(content) if content[:1] not in (b"{", b"[") else ""
+    title = _short_text(content[start + len(b"<title>") : end]) if 0 <= start < end else ""
+    return f"a web page{f' titled {title}' if title else ''}"
+
+
+def _short_text(content: bytes) -> str:
+    """The beginning of a body that is text; of any other nothing goes into a message, since it may be a picture."""
+    text = content[:_MAX_TEXT_BYTES].decode("utf-8", "replace")
+    last = len(text) - (len(content) > _MAX_TEXT_BYTES)  # it may be a letter that was cut
+    is_text = all(one != "\ufffd" and (one.isprintable() or one.isspace()) for one in text[:last])
+    return text[:last].strip() if is_text else ""

@@ -1,0 +1,73 @@
+"""Answers that no contract knows: they concern one picture, and what may have been billed is not sent again by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.egress import Outcome
+from cutoutd.hosted.route import Standing
+from tests.hosted_server import Behaviour, HostedServer
+from tests.integration.uploader_parts import answer, close, office, request
+from tests.integration.uploading import Station, picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("provider", ["removebg", "rembg"])
+@pytest.mark.parametrize(
+    ("behaviour", "status", "outcome"),
+    [
+        (Behaviour.CREATED, 201, Outcome.OK),
+        (Behaviour.TORN_CREATED, 201, Outcome.UNKNOWN),
+        (Behaviour.NO_CONTENT, 204, Outcome.UNKNOWN),
+        (Behaviour.PARTIAL, 206, Outcome.OK),
+    ],
+)
+def test_another_2xx_than_200_concerns_one_picture(
+    tmp_path: Path, provider: str, behaviour: Behaviour, status: int, outcome: Outcome
+) -> None:
+    """Before: the whole route closed for an hour, and what followed a 204 was taken for the next one's answer."""
+    with HostedServer() as server:
+        shared = office(tmp_path, server, provider=provider)
+        server.next(behaviour)
+        reply = answer(shared, request(shared.places, picture(1)))
+        assert reply.outcome is outcome
+        assert "PNG" not in reply.cause
+        assert shared.route.view().standing is Standing.OPEN
+        (row,) = shared.ledger.all()
+        assert (row["outcome"], row["status"], row["cause"]) == (outcome.value, status, reply.cause)
+        assert answer(shared, request(shared.places, picture(2))).outcome is Outcome.OK
+        assert len(server.seen) == 2
+        close(shared)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "route"),
+    [
+        (Behaviour.TORN_CREATED, "open"),
+        (Behaviour.CHARGED_FAULT, "open"),
+        (Behaviour.CHARGED_REFUSAL, "paused"),
+    ],
+)
+def test_what_was_charged_is_not_sent_again_by_resume(
+    tmp_path: Path, behaviour: Behaviour, route: str
+) -> None:
+    """Before: the row was `refused`, and the same bytes were sent and paid again; now only a person's retry does it."""
+    with HostedServer() as server, Station(tmp_path, server.url) as station:
+        station.start()
+        server.next(behaviour)
+        content = picture(1)
+        reply = station.reply(first := station.request(content))
+        assert (reply.outcome, reply.credits) == (Outcome.UNKNOWN, 0.25)
+        station.wait_for_route(route)
+        station.resume()
+        repeated = station.reply(station.request(content))
+        assert (repeated.outcome, repeated.bytes) == (Outcome.UNKNOWN, 0)
+        (row,) = station.rows(first)
+        assert (row["end"], row["counted"]) == ("unknown", 0.25)
+        assert len(server.seen) == 1
+        assert station.reply(station.request(content, again=True)).outcome is Outcome.OK
+        assert len(server.seen) == 2
