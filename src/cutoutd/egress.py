@@ -9,6 +9,8 @@ beside it that is whole and synced before the file has its name. It must not tou
     STATE/hosted/paused                     while it is there, nothing leaves
     STATE/hosted/resumed                    a person says: try again; taken away by the uploader
     STATE/hosted/announced                  by which configuration the supervisor works; an uploader with another one begins anew
+    STATE/hosted/uploaded.json              what the journal knows of uploads, for comparison with the ledger
+    STATE/hosted/accepted.json              what the ledger lacks of them, and a person has accepted
     STATE/hosted/replies/, ledger.sqlite, status.json    the uploader's own
 
 Removing a request withdraws it: its upload stops before the next byte.
@@ -182,6 +184,16 @@ class Places:
         """The supervisor says by which configuration it works; the uploader read its own at its start."""
         return self.root / "announced"
 
+    @property
+    def uploaded(self) -> Path:
+        """The supervisor says what the journal knows of uploads; a `Known`."""
+        return self.root / "uploaded.json"
+
+    @property
+    def accepted(self) -> Path:
+        """What the ledger lacks of it with a person's consent; a `Known`."""
+        return self.root / "accepted.json"
+
     def make(self) -> None:
         """Make what is missing, for the owner's eyes only.
 
@@ -239,6 +251,46 @@ def announcement(places: Places) -> str:
             return file.read(_MAX_ANNOUNCEMENT).decode("ascii", "replace")
     except OSError:
         return ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """Uploads that are known of.
+
+    Attributes:
+        count: how many.
+        last: the last of them, by its parcel's id.
+        at: when it began, RFC 3339.
+    """
+
+    count: int
+    last: str
+    at: str
+
+
+def write_known(path: Path, known: Known) -> None:
+    """Say what is known; synced when this returns.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    draft = path.with_suffix(".new")
+    with draft.open("w", encoding="ascii") as file:
+        json.dump(asdict(known), file)
+        file.flush()
+        sync(file.fileno())
+    draft.replace(path)
+    sync_directory(path.parent)
+
+
+def read_known(path: Path) -> Known | None:
+    """What was said to be known; None if nothing was."""
+    try:
+        with path.open("rb") as file:
+            found = json.loads(file.read(_MAX_ANNOUNCEMENT))
+        return Known(count=int(found["count"]), last=str(found["last"]), at=str(found["at"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def requests(places: Places) -> Iterator[Request]:

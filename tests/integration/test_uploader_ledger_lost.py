@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd import egress
 from cutoutd.clock import Clock
+from cutoutd.daemon.postroom import PostRoom
 from cutoutd.egress import Outcome
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.uploads import note_upload
@@ -92,3 +94,56 @@ def test_audit_says_what_the_journal_knows_and_the_ledger_does_not(
         later = audit(station)
         assert later.returncode == 1
         assert "IS NOT WHOLE" in later.stderr
+
+
+@pytest.mark.parametrize("how", [removed, emptied], ids=lambda one: one.__name__)
+def test_a_ledger_that_went_while_stopped_does_not_begin_the_days_limit_anew(
+    tmp_path: Path, how: Callable[[Path], None]
+) -> None:
+    """Before: it was made anew without a word, and the limit spent a second time; now a person has to resume."""
+    with (
+        HostedServer() as server,
+        Station(tmp_path, server.url, hosted={"max_credits_per_day": "0.25"}) as station,
+    ):
+        journal = Journal(station.state, run="0" * 32, clock=Clock())
+        post = PostRoom(
+            station.state, journal, Clock(), max_upload_px=0, once=False, in_force=station.settings
+        )
+        post.open()
+        station.start()
+        reply = station.reply(station.request(picture(1)))
+        note_upload(journal.store, reply.id, reply.at)
+        assert station.stop() == 0
+        how(station.places.root / "ledger.sqlite")
+        post.open()
+        waiting = station.request(picture(2))
+        station.start()
+        told = station.wait_for_route("paused")
+        assert "the journal knows of 1 pictures that were sent" in told["why"]
+        assert "`cutoutd resume --hosted`" in told["why"]
+        assert "hosted.ledger-not-whole" in station.log.read_text()
+        assert station.stop() == 0
+        station.start()  # a new ledger is there by now, and lacks it still
+        station.wait_for_route("paused")
+        assert station.is_waiting(waiting)
+        assert len(server.seen) == 1
+        station.resume()
+        reply = station.reply(waiting)
+        assert reply.outcome is Outcome.OK
+        note_upload(journal.store, reply.id, reply.at)
+        post.tell_uploaded()
+        assert station.stop() == 0
+        station.start()  # what was accepted once is not asked for again
+        assert station.wait_for_route("open")["why"] == ""
+        journal.close()
+
+
+def test_a_whole_ledger_is_not_held_up_by_what_the_journal_knows(tmp_path: Path) -> None:
+    """Nor by one that knows less, as after it was rebuilt."""
+    with HostedServer() as server, Station(tmp_path, server.url) as station:
+        station.start()
+        for number in range(2):
+            reply = station.reply(station.request(picture(number)))
+        egress.write_known(station.places.uploaded, egress.Known(count=1, last=reply.id, at=reply.at))
+        assert station.reply(station.request(picture(3))).outcome is Outcome.OK
+        assert station.told()["route"] == "open"

@@ -6,6 +6,7 @@ such a job is cut on this machine, whatever its row says.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
@@ -226,6 +227,9 @@ class Escalation:
     def _answer(self, job: Job, reply: Reply, folders: Mapping[str, HotFolder]) -> None:
         if reply.bytes and not reply.repeated:
             note_upload(self._journal.store, reply.id, reply.at)
+            assert self._post is not None  # noqa: S101 -- the answer came through it
+            with suppress(OSError):  # the next start tells it
+                self._post.tell_uploaded()
         plan = Plan.of(job.detail)
         hot = folders.get(job.folder)
         if reply.outcome is Outcome.OK:

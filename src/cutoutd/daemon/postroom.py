@@ -15,6 +15,7 @@ from cutoutd.daemon import copies
 from cutoutd.egress import Places, Reply, Request
 from cutoutd.errors import JournalError
 from cutoutd.jobs import Export
+from cutoutd.journal.uploads import uploaded
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
@@ -100,11 +101,24 @@ class PostRoom:
         """
         try:
             self.places.make()
+            self.tell_uploaded()
             egress.announce(self.places, self._in_force())
         except OSError as error:
             raise JournalError(
                 f"the outbox cannot be made: {error.strerror}", path=self.places.root
             ) from error
+
+    def tell_uploaded(self) -> None:
+        """Tell the uploader what the journal knows of uploads, for it to see whether its ledger is whole.
+
+        Raises:
+            OSError: the disk refuses.
+            JournalError: the journal cannot be read.
+        """
+        known = uploaded(self._journal.store)
+        if known is not None:
+            told = egress.Known(count=known.count, last=known.last, at=known.at)
+            egress.write_known(self.places.uploaded, told)
 
     @property
     def has_room(self) -> bool:

@@ -21,6 +21,7 @@ from cutoutd.hosted.course import Course
 from cutoutd.hosted.desk import Desk
 from cutoutd.hosted.later import Later
 from cutoutd.hosted.ledger import LedgerError, Spent, day_of
+from cutoutd.hosted.loss import Loss
 
 if TYPE_CHECKING:
     from cutoutd.egress import Request
@@ -61,6 +62,7 @@ class Uploader:
         self._office = office
         self._announced = announced
         self._later = Later(office)
+        self._loss = Loss(office)
         self._begun_s = office.clock.monotonic_s()
         self._layers = layers
         self._parent = parent
@@ -117,11 +119,14 @@ class Uploader:
             return
         paused = os.path.lexists(office.places.paused)
         self._was_paused = paused
-        self._desk.pause(paused=paused)
+        self._desk.pause(paused=paused or bool(self._loss.why))
         try:
+            self._loss.look()
             if os.path.lexists(office.places.resumed):
+                self._loss.accept()
                 office.places.resumed.unlink()
                 office.route.reopen()
+            self._desk.pause(paused=paused or bool(self._loss.why))
             office.ledger.check()
             self._know_the_day()
             names = os.listdir(office.places.outbox)  # noqa: PTH208 -- names alone are wanted
@@ -206,6 +211,7 @@ class Uploader:
             view.why,
             view.failures,
             self._was_paused,
+            self._loss.why,
             tuple(waiting.items()),
             tuple(in_hand.items()),
             tuple(refusals.items()),
@@ -231,8 +237,10 @@ class Uploader:
                 {
                     "pid": None if ended else os.getpid(),
                     "at": rfc3339(office.clock.now_us()),
-                    "route": "paused" if self._was_paused else view.standing.value,
-                    "why": "by `cutoutd pause --hosted`" if self._was_paused else office.scrubbed(view.why),
+                    "route": "paused" if self._was_paused or self._loss.why else view.standing.value,
+                    "why": "by `cutoutd pause --hosted`"
+                    if self._was_paused
+                    else self._loss.why or office.scrubbed(view.why),
                     "wait_s": round(view.wait_s, 1),
                     "failures": view.failures,
                     "trouble": office.scrubbed(view.trouble),
