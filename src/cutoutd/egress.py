@@ -186,12 +186,12 @@ class Places:
 
     @property
     def uploaded(self) -> Path:
-        """The supervisor says what the journal knows of uploads; a `Known`."""
+        """The supervisor says what the journal knows of uploads; see `cutoutd.uploaded`."""
         return self.root / "uploaded.json"
 
     @property
     def accepted(self) -> Path:
-        """What the ledger lacks of it with a person's consent; a `Known`."""
+        """What the ledger lacks of it with a person's consent; see `cutoutd.uploaded`."""
         return self.root / "accepted.json"
 
     def make(self) -> None:
@@ -251,46 +251,6 @@ def announcement(places: Places) -> str:
             return file.read(_MAX_ANNOUNCEMENT).decode("ascii", "replace")
     except OSError:
         return ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
-    """Uploads that are known of.
-
-    Attributes:
-        count: how many.
-        last: the last of them, by its parcel's id.
-        at: when it began, RFC 3339.
-    """
-
-    count: int
-    last: str
-    at: str
-
-
-def write_known(path: Path, known: Known) -> None:
-    """Say what is known; synced when this returns.
-
-    Raises:
-        OSError: the disk refuses.
-    """
-    draft = path.with_suffix(".new")
-    with draft.open("w", encoding="ascii") as file:
-        json.dump(asdict(known), file)
-        file.flush()
-        sync(file.fileno())
-    draft.replace(path)
-    sync_directory(path.parent)
-
-
-def read_known(path: Path) -> Known | None:
-    """What was said to be known; None if nothing was."""
-    try:
-        with path.open("rb") as file:
-            found = json.loads(file.read(_MAX_ANNOUNCEMENT))
-        return Known(count=int(found["count"]), last=str(found["last"]), at=str(found["at"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def requests(places: Places) -> Iterator[Request]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd import egress
 from cutoutd.clock import Clock
 from cutoutd.daemon.postroom import PostRoom
 from cutoutd.egress import Outcome
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.uploads import note_upload
+from cutoutd.uploaded import Known, write_known
 from tests.hosted_server import HostedServer
 from tests.integration.uploading import PATIENCE_S, Station, picture
 
@@ -144,6 +144,6 @@ def test_a_whole_ledger_is_not_held_up_by_what_the_journal_knows(tmp_path: Path)
         station.start()
         for number in range(2):
             reply = station.reply(station.request(picture(number)))
-        egress.write_known(station.places.uploaded, egress.Known(count=1, last=reply.id, at=reply.at))
+        write_known(station.places.uploaded, Known(count=1, last=reply.id, at=reply.at))
         assert station.reply(station.request(picture(3))).outcome is Outcome.OK
         assert station.told()["route"] == "open"

@@ -17,6 +17,7 @@ from cutoutd.errors import JournalError
 from cutoutd.jobs import Export
 from cutoutd.journal.uploads import uploaded
 from cutoutd.logs import get
+from cutoutd.uploaded import Known, write_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -117,8 +118,8 @@ class PostRoom:
         """
         known = uploaded(self._journal.store)
         if known is not None:
-            told = egress.Known(count=known.count, last=known.last, at=known.at)
-            egress.write_known(self.places.uploaded, told)
+            told = Known(count=known.count, last=known.last, at=known.at)
+            write_known(self.places.uploaded, told)
 
     @property
     def has_room(self) -> bool:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cutoutd import egress, logs
-from cutoutd.egress import Known
+from cutoutd import logs
+from cutoutd.uploaded import Known, read_known, write_known
 
 if TYPE_CHECKING:
     from cutoutd.hosted.office import Office
@@ -37,10 +37,10 @@ class Loss:
             LedgerError: the disk refuses.
         """
         places, ledger = self._office.places, self._office.ledger
-        told = egress.read_known(places.uploaded)
+        told = read_known(places.uploaded)
         if told is None or told == self._told:
             return
-        accepted = egress.read_known(places.accepted) or Known(count=0, last="", at="")
+        accepted = read_known(places.accepted) or Known(count=0, last="", at="")
         self._missing = told.count - ledger.count()
         knows_last = told.last == accepted.last or ledger.knows(told.last)
         is_whole = self._missing <= accepted.count and knows_last
@@ -57,7 +57,7 @@ class Loss:
         """
         if self.why and self._told is not None:
             known = Known(count=max(0, self._missing), last=self._told.last, at=self._told.at)
-            egress.write_known(self._office.places.accepted, known)
+            write_known(self._office.places.accepted, known)
             logs.get().warning("hosted.ledger-accepted", why=self.why)
             self.why = ""
 
