@@ -143,7 +143,7 @@ class Lane:
         self.round += 1
         names = [f"{'sub/' if self.round % 2 else ''}{self.round}.jpg"]
         # Where originals are put away, a new file under a used name is another picture.
-        if self.sources and self.kind != "move" and self.chance.random() < 0.7:
+        if self.sources and self.kind not in _KEPT and self.chance.random() < 0.7:
             names.append(self.chance.choice(sorted(self.sources)))
         for name in names:
             bad = self.chance.random() < 0.15

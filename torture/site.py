@@ -134,6 +134,7 @@ class Site:
                 "settle_s = 0.1",
                 "poll_interval_s = 0.3",
                 "rescan_interval_s = 2",
+                "doubtful_below = 0.0",  # the original of a doubtful cutout is never deleted
                 *(f"{name} = {json.dumps(str(path))}" for name, path in places.items()),
                 *layout.options,
                 *layout.tables,

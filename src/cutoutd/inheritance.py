@@ -67,8 +67,12 @@ _LOCALE: Final = "LC_"
 
 
 def for_worker(environ: Mapping[str, str]) -> dict[str, str]:
-    """For a process that reads pictures: settings are read once, by the supervisor, and none of it is a person's."""
-    return _only(environ, _PROGRAM)
+    """For a process that reads pictures: settings are read once, by the supervisor.
+
+    ``HOME`` is where Python looks for packages that were installed for one user. Without it Python asks the system's user
+    database, and glibc opens a socket for that.
+    """
+    return _only(environ, _PROGRAM | {"HOME"})
 
 
 def for_uploader(environ: Mapping[str, str]) -> dict[str, str]:

@@ -8,9 +8,9 @@ ISO 16684-1 (XMP); IPTC Photo Metadata Standard 2023; PLUS 2.0.0 (licences).
 from __future__ import annotations
 
 import re
+from html import escape  # xml.sax.saxutils would import urllib.request, and workers load nothing of a network
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
-from xml.sax.saxutils import escape, quoteattr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -151,7 +151,7 @@ def packet(elements: Iterable[ET.Element]) -> bytes:
     spaces = dict(_PREFIXES)
     body = "".join(_written(element, spaces) for element in elements)
     named = "".join(
-        f" xmlns:{prefix}={quoteattr(space)}"
+        f" xmlns:{prefix}={_attribute(space)}"
         for space, prefix in spaces.items()
         if prefix != "xml" and f"{prefix}:" in body
     )
@@ -166,6 +166,14 @@ def _allowed(text: str) -> str:
     return "".join(letter for letter in text if letter >= " " or letter in "\t\n\r")
 
 
+def _attribute(value: str) -> str:
+    """Quoted; line ends and tabs would be read back as spaces if they were not escaped."""
+    quoted = escape(value)
+    for letter in "\t\n\r":
+        quoted = quoted.replace(letter, f"&#{ord(letter)};")
+    return f'"{quoted}"'
+
+
 def _element(name: str) -> ET.Element:
     prefix, _, local = name.partition(":")
     return ET.Element(f"{{{_SPACES[prefix]}}}{local}")
@@ -174,10 +182,10 @@ def _element(name: str) -> ET.Element:
 def _written(element: ET.Element, spaces: dict[str, str]) -> str:
     name = _qualified(element.tag, spaces)
     attributes = "".join(
-        f" {_qualified(key, spaces)}={quoteattr(value)}" for key, value in element.attrib.items()
+        f" {_qualified(key, spaces)}={_attribute(value)}" for key, value in element.attrib.items()
     )
     inner = "".join(_written(child, spaces) for child in element)
-    text = escape((element.text or "").strip() if len(element) else element.text or "")
+    text = escape((element.text or "").strip() if len(element) else element.text or "", quote=False)
     return f"<{name}{attributes}>{text}{inner}</{name}>"
 
 
