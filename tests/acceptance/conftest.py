@@ -75,12 +75,20 @@ class Bench:
         return self.call("run", *self.pair(), "--once")
 
     def drop(self, name: str, hue: int = 0, *, age_s: float = 60.0) -> Path:
-        """Put a picture into the hot folder, whole, and old enough to be taken at once by ``--once``."""
+        """Put a picture into the hot folder, whole, and old enough to be taken at once by ``--once``.
+
+        One that is there is overwritten in place: a later version. A file that takes its name while no daemon runs is
+        another picture.
+        """
         path = self.input / name
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = self.root / "draft.jpg"
         picture(hue).save(draft, format="JPEG", quality=90)
         then = time.time() - age_s
+        if path.is_file():
+            path.write_bytes(draft.read_bytes())
+            os.utime(path, (then, then))
+            return path
         os.utime(draft, (then, then))
         draft.rename(path)
         return path

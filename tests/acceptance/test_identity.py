@@ -146,7 +146,12 @@ def test_a_caption_or_a_move_with_it_does_not_cut_a_picture_again(
     path.write_bytes(plain[:2] + b"\xff\xfe\x00\x0ba caption" + plain[2:])
     known = {"done", "unchanged"}
     bench.wait_for(lambda: {job["state"] for job in listed(bench, configuration)} == known, "the second look")
-    assert (bench.output / "a.png").stat() == before
+    after = (bench.output / "a.png").stat()
+    assert (after.st_ino, after.st_size, after.st_mtime_ns) == (
+        before.st_ino,
+        before.st_size,
+        before.st_mtime_ns,
+    )
     path.rename(path.with_name("b.jpg"))
     bench.wait_for(lambda: pictures(bench) == ["b.png"], "the result to follow")
     picture = Image.open(path.with_name("b.jpg"))

@@ -283,7 +283,7 @@ def sync_names(directory: Path) -> None:
 def _connect(path: Path | None, *, create: bool = False) -> sqlite3.Connection:
     if path is not None and os.path.lexists(path) and not path.is_file():
         raise JournalDamagedError("this is not a file", path=path)
-    if path is not None and not create and path.stat().st_size == 0:
+    if path is not None and not create and path.is_file() and path.stat().st_size == 0:
         # SQLite takes it for a new database.
         raise JournalDamagedError("the file is empty", path=path)
     name = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}" if path is not None else ":memory:"
