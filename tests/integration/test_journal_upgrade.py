@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import FakeClock
 
-VERSION_2 = Path(__file__).with_name("journal-v2.sql")
+VERSION_2 = Path(__file__).parents[1] / "unit" / "journal_schema_2.sql"
 TODAY = store_module.SCHEMA_VERSION
 ODD = os.fsdecode(b"caf\xe9\n.jpg")
 LATER = {
