@@ -72,8 +72,7 @@ class Shop:
 
     def states(self) -> dict[str, str]:
         """The journal by path."""
-        listed = self.bench.call("jobs", "--config", self.config, "--json")
-        return {job["path"]: job["state"] for job in json.loads(listed.stdout)["jobs"]}
+        return self.bench.states()
 
 
 def opened(bench: Bench) -> Iterator[Shop]:

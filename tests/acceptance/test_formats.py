@@ -65,9 +65,7 @@ def test_a_raw_file_that_comes_before_its_jpeg_waits_for_it(
     time.sleep(2)
     shot(bench, "a.JPG")
     bench.wait_for(lambda: "a.png.json" in bench.results(), "the cutout")
-    bench.wait_for(
-        lambda: {job["state"] for job in bench.jobs()} == {"done", "skipped"}, "the raw file's end"
-    )
+    bench.wait_for(lambda: set(bench.states().values()) == {"done", "skipped"}, "the raw file's end")
     assert bench.sidecar("a.png.json")["source"]["path"] == "a.JPG"
     assert daemon.end() == 0
 

@@ -92,7 +92,7 @@ def test_damage_while_it_runs_ends_it_with_a_code_of_its_own(
     daemon = start()
     bench.wait_for(lambda: "a.png.json" in bench.results(), "the first cutout")
     # What it has just written it would write once more, over what we do.
-    bench.wait_for(lambda: [job["state"] for job in bench.jobs()] == ["done"], "its end in the journal")
+    bench.wait_for(lambda: bench.states() == {"a.jpg": "done"}, "its end in the journal")
     before = contents(bench)
     path = journal_of(bench)
     path.write_bytes(b"\xff" * path.stat().st_size)

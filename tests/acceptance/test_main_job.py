@@ -186,7 +186,7 @@ def test_pause_holds_new_work_back_until_resume(bench: Bench, start: Callable[..
         lambda: json.loads(bench.call("status", *bench.pair(), "--json").stdout)["paused"], "the pause"
     )
     bench.drop("a.jpg")
-    bench.wait_for(lambda: [job["state"] for job in bench.jobs()] == ["queued"], "the job")
+    bench.wait_for(lambda: bench.states() == {"a.jpg": "queued"}, "the job")
     assert bench.results() == []
     assert bench.call("resume", *bench.pair()).returncode == 0
     bench.wait_for(lambda: "a.png.json" in bench.results(), "the cutout")

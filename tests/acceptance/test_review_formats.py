@@ -53,15 +53,13 @@ def drop_empty(bench: Bench, count: int) -> None:
         draft.rename(bench.input / f"{number}.png")
 
 
-def states(bench: Bench, config: Path) -> dict[str, str]:
-    """How each picture stands."""
-    listed = bench.call("jobs", "--config", config, "--json")
-    return {job["path"]: job["state"] for job in json.loads(listed.stdout)["jobs"]}
-
-
-def numbers(bench: Bench, config: Path) -> list[str]:
-    """The jobs that wait for a decision, in the order of their names."""
-    listed = json.loads(bench.call("review", "list", "--config", config, "--json").stdout)["jobs"]
+def numbers(bench: Bench, config: Path, count: int) -> list[str]:
+    """The jobs that wait for a decision, once there are so many, in the order of their names."""
+    bench.wait_for(lambda: list(bench.states().values()) == ["review"] * count, "all of them")
+    said = bench.call("review", "list", "--config", config, "--json")
+    assert said.returncode == 0, said.stderr
+    listed = json.loads(said.stdout)["jobs"]
+    assert len(listed) == count
     return [str(job["job"]) for job in sorted(listed, key=lambda job: str(job["path"]))]
 
 
@@ -71,15 +69,14 @@ def test_every_format_and_several_at_once_are_decided_about(
     """Two accepted and one rejected in one call each, one cut again; the daemon goes on, and starts again."""
     drop_empty(bench, PICTURES)
     daemon = start("--config", config)
-    bench.wait_for(lambda: len(numbers(bench, config)) == PICTURES, "all of them")
-    first, second, third, fourth = numbers(bench, config)
+    first, second, third, fourth = numbers(bench, config, PICTURES)
     accepted = bench.call("review", "accept", first, second, "--config", config)
     assert accepted.returncode == 0, accepted.stdout
     rejected = bench.call("review", "reject", third, "--config", config)
     assert rejected.returncode == 0, rejected.stdout
     assert bench.call("retry", fourth, "--config", config).returncode == 0
-    bench.wait_for(lambda: states(bench, config)["3.png"] == "review", "the one that is cut again")
-    assert states(bench, config) == {"0.png": "done", "1.png": "done", "2.png": "failed", "3.png": "review"}
+    bench.wait_for(lambda: bench.states()["3.png"] == "review", "the one that is cut again")
+    assert bench.states() == {"0.png": "done", "1.png": "done", "2.png": "failed", "3.png": "review"}
     names = [*(f"-{name}.{extension}" for name, extension in FORMATS.items()), "-small.jpg"]
     there = bench.results()
     assert [f"{number}{name}" in there for number in (0, 1) for name in names] == [True] * 2 * len(names)
@@ -108,7 +105,7 @@ def test_a_decision_about_a_sidecar_that_was_edited_by_hand_is_done_or_answered(
     edits = [(key, value) for key, values in EDITS.items() for value in values]
     drop_empty(bench, len(edits) + 1)
     daemon = start("--config", config)
-    bench.wait_for(lambda: len(numbers(bench, config)) == len(edits) + 1, "all of them")
+    numbers(bench, config, len(edits) + 1)
     for number, (key, value) in enumerate(edits):
         path = bench.output / "review" / f"{number}-png.png.json"
         document = json.loads(path.read_text(encoding="utf-8"))

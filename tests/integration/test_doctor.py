@@ -134,23 +134,26 @@ def test_the_kernel_tells_of_a_process_without_a_filter() -> None:
     assert not own.filtered
 
 
-def test_watches_of_this_process_are_counted(tmp_path: Path) -> None:
-    """So that what other programs take is known; they come and go meanwhile, so many are made."""
-    before = machine.inotify_used()
+def test_watches_of_a_process_are_counted(tmp_path: Path) -> None:
+    """So that what other programs take is known. Of this process alone: others come and go meanwhile."""
+    proc = tmp_path / "proc"
+    proc.mkdir()
+    (proc / str(os.getpid())).symlink_to(f"/proc/{os.getpid()}")
+    before = machine.inotify_used(proc)
     observers = [Observer() for _ in range(MANY)]
     for number, observer in enumerate(observers):
         (tmp_path / str(number)).mkdir()
         observer.schedule(_Deaf(), os.fspath(tmp_path / str(number)))
         observer.start()
     try:
-        now = machine.inotify_used()
-        assert now.instances > before.instances + MANY // 2
-        assert now.watches > before.watches + MANY // 2
+        now = machine.inotify_used(proc)
+        assert now == machine.Inotify(watches=before.watches + MANY, instances=before.instances + MANY)
     finally:
         for observer in observers:
             observer.stop()
         for observer in observers:
             observer.join()
+    assert machine.inotify_used(proc) == before
 
 
 class _Deaf(FileSystemEventHandler):
