@@ -28,7 +28,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from cutoutd.durable import make_directory, sync, sync_directory
+from cutoutd.durable import make_directory, replace_file, sync, sync_directory
+from cutoutd.private import read_small
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -239,16 +240,14 @@ def announce(places: Places, settings: str) -> None:
     Raises:
         OSError: the disk refuses.
     """
-    draft = places.announced.with_suffix(".new")
-    draft.write_text(f"{settings} {new_id()}\n", encoding="ascii")  # no two announcements are alike
-    draft.replace(places.announced)
+    # No two announcements are alike.
+    replace_file(places.announced, f"{settings} {new_id()}\n".encode("ascii"), synced=False)
 
 
 def announcement(places: Places) -> str:
     """The last announcement, for comparison with a later one; its first word is the configuration's number."""
     try:
-        with places.announced.open("rb") as file:
-            return file.read(_MAX_ANNOUNCEMENT).decode("ascii", "replace")
+        return read_small(places.announced, _MAX_ANNOUNCEMENT).decode("ascii", "replace")
     except OSError:
         return ""
 
@@ -306,9 +305,8 @@ def take_away(directory: Path, id_: str) -> None:
 def uploader_status(places: Places) -> dict[str, Any]:
     """What a living uploader says of itself; empty if none lives."""
     try:
-        with places.status.open("rb") as file:
-            found = json.loads(file.read(_MAX_STATUS_BYTES))
-    except (OSError, ValueError):
+        found = json.loads(read_small(places.status, _MAX_STATUS_BYTES))
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict) or found.get("schema") != STATUS_SCHEMA or not _lives(found.get("pid")):
         return {}
@@ -337,9 +335,7 @@ def _parcels(directory: Path) -> list[Path]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        content = file.read(MAX_BYTES + 1)
+    content = read_small(path, MAX_BYTES + 1)
     try:
         fields = json.loads(content) if len(content) <= MAX_BYTES else None
     except (ValueError, RecursionError) as error:

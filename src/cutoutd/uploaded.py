@@ -9,7 +9,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.durable import sync, sync_directory
+from cutoutd.durable import replace_file
+from cutoutd.private import read_small
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,20 +39,13 @@ def write_known(path: Path, known: Known) -> None:
     Raises:
         OSError: the disk refuses.
     """
-    draft = path.with_suffix(".new")
-    with draft.open("w", encoding="ascii") as file:
-        json.dump(asdict(known), file)
-        file.flush()
-        sync(file.fileno())
-    draft.replace(path)
-    sync_directory(path.parent)
+    replace_file(path, json.dumps(asdict(known)).encode("ascii"), synced=True)
 
 
 def read_known(path: Path) -> Known | None:
     """What was said to be known; None if nothing was."""
     try:
-        with path.open("rb") as file:
-            found = json.loads(file.read(_MAX_BYTES))
+        found = json.loads(read_small(path, _MAX_BYTES))
         return Known(count=int(found["count"]), last=str(found["last"]), at=str(found["at"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

@@ -10,15 +10,18 @@ from cutoutd.cli.queue import printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
 from cutoutd.doctor import overlaps
-from cutoutd.errors import ConfigurationError
+from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan
 from cutoutd.intake.sniff import Kind
+from cutoutd.journal.state import check_state
 from cutoutd.models import catalog
 from cutoutd.settings import dump
 from cutoutd.settings.scores import older_limits
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cutoutd.settings.schema import Folder
 
 
@@ -34,6 +37,7 @@ def check(
     for folder in chosen.folder:
         permissions_of(folder)
         check_backgrounds(folder)
+    _check_state(chosen.service.state_dir)
     survey = overlaps.ask(chosen)
     if survey.closed:
         found = [f'[[folder]] "{name}" {why}' for name, why in survey.closed.items()]
@@ -52,6 +56,21 @@ def check(
         )
 
     print("# The configuration is right.")
+
+
+def _check_state(directory: Path) -> None:
+    """See that a start would not refuse the state directory; another user's is that user's affair.
+
+    Raises:
+        NotPrivateError: it would.
+    """
+    try:
+        if not directory.exists() or directory.stat().st_uid == os.geteuid():
+            check_state(directory)
+    except NotADirectoryError as error:
+        raise UsageError("a file is in the way of this state directory", path=directory) from error
+    except PermissionError:
+        print(f"# the state directory {printable(os.fspath(directory))} cannot be entered by you")
 
 
 def pictures_in(folder: Folder) -> int:

@@ -22,7 +22,7 @@ from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.queue import BY_MODEL
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.state import check_owner, unreachable
+from cutoutd.journal.state import check_state, unreachable
 from cutoutd.journal.store import FILE_NAME, Store
 
 if TYPE_CHECKING:
@@ -69,13 +69,14 @@ def open_journal(directory: Path) -> Store:
         UsageError: there is none yet, or it is another user's.
     """
     try:
+        if directory.exists():
+            check_state(directory)
         if not (directory / FILE_NAME).exists():
             raise UsageError(
                 "no daemon has run with this configuration yet",
                 path=directory,
                 advice="Start it with `cutoutd run`.",
             )
-        check_owner(directory)
     except PermissionError as error:
         raise unreachable(directory) from error
     return Store(directory / FILE_NAME)
@@ -293,7 +294,7 @@ def _places(directory: Path) -> Places:
     places = Places.under(directory)
     try:
         places.make()
-        check_owner(directory)
+        check_state(directory)
     except PermissionError as error:
         raise unreachable(directory) from error
     return places

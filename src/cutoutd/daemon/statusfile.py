@@ -12,7 +12,9 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from cutoutd.durable import replace_file
 from cutoutd.errnos import FULL
+from cutoutd.private import read_small
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +28,10 @@ FILE_NAME = "status.json"
 _ROOM = " " * 4096
 """At the end of the file, so that a longer one fits in its place where the disk gives no more."""
 
-
 _NEWS_S = 1.0
+
+_MAX_BYTES = 64 << 20
+"""More than ever was: a folder has a few KiB in it."""
 
 
 class StatusFile:
@@ -66,13 +70,11 @@ class StatusFile:
         self._last = now
 
     def _write(self, content: bytes) -> None:
-        draft = self._path.with_suffix(".new")
         try:
-            draft.write_bytes(content + _ROOM.encode("ascii"))
-            draft.replace(self._path)
+            replace_file(self._path, content + _ROOM.encode("ascii"), synced=False)
         except OSError as error:
             with suppress(OSError):
-                draft.unlink()
+                self._path.with_suffix(".new").unlink()
             if error.errno not in FULL:
                 raise
             with self._path.open("r+b", buffering=0) as file:
@@ -100,7 +102,7 @@ def _steady(shown: dict[str, Any], beside: dict[str, Any] | None = None) -> dict
 def read(directory: Path) -> dict[str, Any]:
     """The last state a daemon wrote; empty if none did."""
     try:
-        content = json.loads((directory / FILE_NAME).read_text(encoding="ascii"))
-    except (OSError, ValueError):
+        content = json.loads(read_small(directory / FILE_NAME, _MAX_BYTES))
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -19,7 +19,7 @@ from cutoutd.intake import filesystems
 from cutoutd.journal.folders import Folders
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.rebuild import rebuilt
-from cutoutd.journal.state import check_owner, running, unreachable
+from cutoutd.journal.state import check_state, running, unreachable
 from cutoutd.journal.store import FILE_NAME, Store
 
 if TYPE_CHECKING:
@@ -66,13 +66,14 @@ def look(directory: Path, names: Sequence[str], *, min_free_mb: int, clock: Cloc
     """
     state = State()
     try:
-        if not directory.exists():
+        if not os.path.lexists(directory):
+            check_state(directory)
             seen = (
                 f"the state directory {directory} is not there yet: no daemon has run with this configuration"
             )
             state.findings.append(note("state", seen, "It is made by the first `cutoutd run`."))
             return state
-        check_owner(directory)
+        check_state(directory)
         state.findings += _place(directory, min_free_mb)
         run = running(directory)
     except PermissionError:
@@ -80,7 +81,7 @@ def look(directory: Path, names: Sequence[str], *, min_free_mb: int, clock: Cloc
         state.findings.append(problem("state", f"{directory}: {error.cause}", error.advice))
         return state
     except CutoutdError as error:
-        state.findings.append(problem("state", f"{directory}: {error.cause}", error.advice))
+        state.findings.append(problem("state", f"{error.path or directory}: {error.cause}", error.advice))
         return state
     except OSError as error:
         state.findings.append(
@@ -101,7 +102,7 @@ def _place(directory: Path, min_free_mb: int) -> list[Finding]:
             note(
                 "state",
                 f"other users may look into {directory}, where the names of all pictures are",
-                f"`chmod 700 {directory}`",
+                f"The next start closes it to them; `chmod 700 {directory}` does so now.",
             )
         )
     mode = filesystems.watch_mode(os.fspath(directory))

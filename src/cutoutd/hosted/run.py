@@ -24,6 +24,7 @@ from cutoutd.hosted.providers import provider_of
 from cutoutd.hosted.replies import Replies
 from cutoutd.hosted.route import Route
 from cutoutd.hosted.uploader import Uploader
+from cutoutd.private import Names, check_owner, open_private
 from cutoutd.sandbox.uploader import confine_uploader
 from cutoutd.settings.choices import Sandbox
 from cutoutd.settings.digest import uploads_sha256
@@ -38,6 +39,23 @@ if TYPE_CHECKING:
 
 _KILLED: Final = "cutoutd was ended or lost power before the service had answered"
 _PRIVATE_UMASK: Final = 0o077
+_LOCK_FILE: Final = "lock"
+
+_DRAFTED: Final = ("status.json", "announced", "uploaded.json", "accepted.json")
+"""Each is written aside, as ``.new``, and renamed."""
+
+_NAMES: Final = Names(
+    files=(
+        _LOCK_FILE,
+        *(f"{FILE_NAME}{end}" for end in ("", "-journal")),
+        "paused",
+        "resumed",
+        *_DRAFTED,
+        *(f"{name.removesuffix('.json')}.new" for name in _DRAFTED),
+    ),
+    directories=("copies", "outbox", "inbox", "replies"),
+)
+"""What is opened by its name in the uploader's directory."""
 
 
 def run(
@@ -111,23 +129,20 @@ def _office(
 
 
 def _check_owner(root: Path) -> None:
-    """Leave another user's alone: files made there would be unreadable to them.
+    """Leave another user's state directory alone: files made there would be unreadable to them.
 
     Under a service manager the directory above is an empty one of root's, in which ours alone is bound.
 
     Raises:
-        UsageError: it is another user's.
+        NotPrivateError: it is another user's.
         OSError: it cannot be looked at.
     """
-    me = os.geteuid()
-    is_bound = root.exists() and root.stat().st_uid == me
-    for place, allowed in ((root, (me,)), (root.parent, (me, 0) if is_bound else (me,))):
-        if place.exists() and (owner := place.stat().st_uid) not in allowed:
-            raise UsageError(
-                f"this state directory belongs to user id {owner}, and you are {me}",
-                path=place,
-                advice="Run the command as the user the daemon runs as.",
-            )
+    if not root.parent.exists():
+        return
+    above = root.parent.lstat()
+    is_bound = above.st_uid == 0 and root.exists() and root.lstat().st_uid == os.geteuid()
+    if not is_bound:
+        check_owner(root.parent, above)
 
 
 @contextmanager
@@ -135,8 +150,13 @@ def _held(places: Places) -> Iterator[None]:
     """The directories, for this process alone."""
     try:
         _check_owner(places.root)
-        places.make()
-        descriptor = os.open(places.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        directory, _ = open_private(places.root, _NAMES)
+        try:
+            places.make()
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(_LOCK_FILE, flags, 0o600, dir_fd=directory)
+        finally:
+            os.close(directory)
     except OSError as error:
         raise StorageError(f"the system says: {error.strerror}", path=places.root) from error
     try:

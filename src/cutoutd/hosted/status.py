@@ -13,8 +13,10 @@ It is written at most once a second, and when something has changed. `cutoutd.eg
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from cutoutd.durable import replace_file
 from cutoutd.egress import STATUS_SCHEMA
 
 if TYPE_CHECKING:
@@ -30,10 +32,6 @@ def write(places: Places, status: Mapping[str, Any]) -> None:
         places: where it is looked for.
         status: all but the schema.
     """
-    path = places.status
-    draft = path.with_suffix(".new")
-    try:
-        draft.write_text(json.dumps({"schema": STATUS_SCHEMA} | dict(status), indent=2), encoding="ascii")
-        draft.replace(path)
-    except OSError:
-        return
+    content = json.dumps({"schema": STATUS_SCHEMA} | dict(status), indent=2).encode("ascii")
+    with suppress(OSError):
+        replace_file(places.status, content, synced=False)

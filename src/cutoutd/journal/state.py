@@ -9,12 +9,15 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import stat
 import time
 import uuid
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from cutoutd.durable import make_directory
 from cutoutd.errors import AlreadyRunningError, JournalError, UsageError
+from cutoutd.journal.store import FILE_NAME
+from cutoutd.logs import get
+from cutoutd.private import Names, NotPrivateError, check_place, check_private, open_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +29,18 @@ _RUN_ID = re.compile(rb"[0-9a-f]{32}")
 _LOCK_ATTEMPTS = 10
 _LOCK_PAUSE_S = 0.03
 
+_NAMES: Final = Names(
+    files=(
+        _LOCK_FILE,
+        "status.json",
+        "status.new",
+        *(f"{FILE_NAME}{end}" for end in ("-journal", ".new", ".new-journal")),
+    ),
+    directories=("hosted",),
+    odd=(FILE_NAME,),  # what is no journal is set aside, and a new one made
+)
+"""What is opened by its name in a state directory."""
+
 
 def unreachable(directory: Path) -> UsageError:
     """The error for a state directory that this user may not enter."""
@@ -36,26 +51,25 @@ def unreachable(directory: Path) -> UsageError:
     )
 
 
-def check_owner(directory: Path) -> None:
-    """Refuse to work on another user's state directory: its files would become unreadable to them.
+def check_state(directory: Path) -> None:
+    """Refuse a state directory that is another user's, or in which others could have put something.
+
+    One that is not there yet is looked at as far as it is.
 
     Raises:
-        UsageError: the directory belongs to someone else.
+        NotPrivateError: it is so.
         PermissionError: it cannot even be looked at.
     """
-    owner = directory.stat().st_uid
-    if owner != os.geteuid():
-        raise UsageError(
-            f"this state directory belongs to user id {owner}, and you are {os.geteuid()}",
-            path=directory,
-            advice="Run the command as the user the daemon runs as.",
-        )
+    if os.path.lexists(directory):
+        check_private(directory, _NAMES)
+    else:
+        check_place(directory)
 
 
 def running(directory: Path) -> str | None:
     """The run-id of the daemon that holds the state directory now, or None."""
     try:
-        descriptor = os.open(directory / _LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = _open_lock(directory, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
@@ -65,6 +79,21 @@ def running(directory: Path) -> str | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def _open_lock(directory: Path, flags: int) -> int:
+    """Open the lock file, which may be nothing but a file; a FIFO of that name holds nobody up.
+
+    Raises:
+        NotPrivateError: it is something else.
+        OSError: it cannot be opened.
+    """
+    path = directory / _LOCK_FILE
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotPrivateError("this is no regular file", path=path, advice="Move it away.")
+    return descriptor
 
 
 def _refused(directory: Path, error: OSError) -> JournalError:
@@ -81,7 +110,7 @@ class StateDirectory:
 
     Raises:
         AlreadyRunningError: another process holds it.
-        UsageError: it belongs to another user.
+        NotPrivateError: it belongs to another user, or others could put something in it.
         JournalError: its disk refuses.
     """
 
@@ -89,10 +118,12 @@ class StateDirectory:
         self.path = path
         self.run = uuid.uuid4().hex
         try:
-            make_directory(path, parents=True, mode=0o700)
-            check_owner(path)
+            directory, was_open = open_private(path, _NAMES)
+            os.close(directory)
+            if was_open:
+                get().info("state.closed-to-others", state_dir=str(path))
             # Inheritable by nobody: a worker must not keep the lock of a supervisor that died.
-            self._descriptor = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = _open_lock(path, os.O_RDWR | os.O_CREAT)
         except PermissionError as error:
             raise unreachable(path) from error
         except OSError as error:

@@ -281,7 +281,7 @@ def sync_names(directory: Path) -> None:
 
 
 def _connect(path: Path | None, *, create: bool = False) -> sqlite3.Connection:
-    if path is not None and os.path.lexists(path) and not path.is_file():
+    if path is not None and os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
         raise JournalDamagedError("this is not a file", path=path)
     if path is not None and not create and path.is_file() and path.stat().st_size == 0:
         # SQLite takes it for a new database.
@@ -303,7 +303,7 @@ def _identity(path: Path) -> FileId | None:
     No descriptor of our own is opened for it: closing one would end SQLite's locks on the file.
     """
     try:
-        status = path.stat()
+        status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     return file_id(status)

@@ -1,0 +1,227 @@
+"""The state directory, with all that somebody else could have done to it before the start."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.doctor import state as doctor
+from cutoutd.doctor.finding import Level
+from cutoutd.egress import Places, announce, announcement, uploader_status
+from cutoutd.errors import CutoutdError
+from cutoutd.journal import store
+from cutoutd.journal.state import StateDirectory, check_state, running
+from cutoutd.permissions import writers_above, writers_in
+from cutoutd.private import NotPrivateError
+from cutoutd.uploaded import Known, read_known, write_known
+from tests.integration.tools import give_up
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.conftest import FakeClock
+
+ANOTHER_USER = 65533
+
+
+def link_as(name: str) -> Callable[[Path], None]:
+    """A link to a file of the victim's, under a name of ours."""
+
+    def plant(state: Path) -> None:
+        victim = state.parent / "victim"
+        victim.write_bytes(b"precious")
+        (state / name).symlink_to(victim)
+
+    return plant
+
+
+def fifo_as(name: str) -> Callable[[Path], None]:
+    """What would hold up whoever opens it."""
+    return lambda state: os.mkfifo(state / name)
+
+
+def socket_as(name: str) -> Callable[[Path], None]:
+    """What cannot be opened at all."""
+
+    def plant(state: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(os.path.relpath(state / name))
+
+    return plant
+
+
+def second_name_of(name: str) -> Callable[[Path], None]:
+    """A file of the victim's, by another name of its own."""
+
+    def plant(state: Path) -> None:
+        victim = state.parent / "victim"
+        victim.write_bytes(b"precious")
+        (state / name).hardlink_to(victim)
+
+    return plant
+
+
+def foreign(name: str) -> Callable[[Path], None]:
+    """A file that another user made."""
+
+    def plant(state: Path) -> None:
+        (state / name).touch()
+        os.chown(state / name, ANOTHER_USER, -1)
+
+    return plant
+
+
+LAYOUTS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "the lock is a link": (link_as("lock"), "this is a link"),
+    "the lock is a FIFO": (fifo_as("lock"), "no regular file"),
+    "the lock is a socket": (socket_as("lock"), "no regular file"),
+    "the lock is a directory": (lambda state: (state / "lock").mkdir(), "no regular file"),
+    "the lock has a second name": (second_name_of("lock"), "a second name outside"),
+    "the lock is another user's": (foreign("lock"), f"belongs to user id {ANOTHER_USER}"),
+    "the journal is a link": (link_as("journal.sqlite"), "this is a link"),
+    "the journal has a second name": (second_name_of("journal.sqlite"), "a second name outside"),
+    "the journal is another user's": (foreign("journal.sqlite"), f"belongs to user id {ANOTHER_USER}"),
+    "what SQLite plays back is a link": (link_as("journal.sqlite-journal"), "this is a link"),
+    "what SQLite plays back is a FIFO": (fifo_as("journal.sqlite-journal"), "no regular file"),
+    "the journal's draft is a link": (link_as("journal.sqlite.new"), "this is a link"),
+    "the status is a FIFO": (fifo_as("status.json"), "no regular file"),
+    "the status's draft is a link": (link_as("status.new"), "this is a link"),
+    "the uploader's directory is a link": (link_as("hosted"), "this is a link"),
+    "the uploader's directory is a file": (lambda state: (state / "hosted").touch(), "no directory"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_somebody_planted_in_a_state_directory_is_refused(
+    tmp_path: Path, layout: str, clock: FakeClock
+) -> None:
+    """By the start, and before it by doctor; nothing is written through it, and nothing hangs."""
+    plant, why = LAYOUTS[layout]
+    if "another user" in layout and os.geteuid():
+        give_up("only root can give a file away")
+    state = tmp_path / "state"
+    state.mkdir(mode=0o777)
+    plant(state)
+    with pytest.raises(NotPrivateError) as refused:
+        StateDirectory(state)
+    assert why in str(refused.value)
+    assert "move it away" in refused.value.advice
+    with pytest.raises(NotPrivateError):
+        check_state(state)
+    found = doctor.look(state, [], min_free_mb=0, clock=clock).findings
+    assert [one.level for one in found] == [Level.PROBLEM]
+    assert why in found[0].seen
+    victim = tmp_path / "victim"
+    assert not victim.exists() or victim.read_bytes() == b"precious"
+
+
+def test_a_state_directory_that_others_could_enter_is_closed_to_them(tmp_path: Path) -> None:
+    """Whatever they were allowed: it is its owner's to say so."""
+    for mode in (0o755, 0o770, 0o777, 0o1777):
+        state = tmp_path / f"state-{mode:o}"
+        state.mkdir()
+        state.chmod(mode)
+        with StateDirectory(state):
+            assert state.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_state_directory_that_is_made_lets_nobody_else_in(tmp_path: Path) -> None:
+    """Nor do the directories that are made above it, whatever the umask gives."""
+    before = os.umask(0)
+    try:
+        with StateDirectory(tmp_path / "above" / "state"):
+            pass
+    finally:
+        os.umask(before)
+    assert [one.stat().st_mode & 0o777 for one in (tmp_path / "above", tmp_path / "above" / "state")] == [
+        0o700,
+        0o700,
+    ]
+
+
+def test_a_state_directory_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    """Whoever can change the link would choose where the journal lies; the directory itself can be named."""
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / "state").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotPrivateError, match="this is a link"):
+        StateDirectory(tmp_path / "state")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_state_directory_below_one_that_others_can_write_in_is_refused(tmp_path: Path) -> None:
+    """They could put another in its place; a sticky one, such as /tmp, does not let them."""
+    above = tmp_path / "above"
+    above.mkdir()
+    above.chmod(0o777)
+    with pytest.raises(NotPrivateError, match=f"everybody may write in {above}"):
+        StateDirectory(above / "state")
+    assert list(above.iterdir()) == []
+    above.chmod(0o1777)
+    with StateDirectory(above / "state"):
+        pass
+
+
+def test_the_way_to_a_directory_is_looked_at_with_its_links(tmp_path: Path) -> None:
+    """What a link leads to counts, and so does the directory that the link lies in."""
+    if os.geteuid():
+        give_up("only root can give a directory away")
+    mine, theirs, both = tmp_path / "mine", tmp_path / "theirs", tmp_path / "both"
+    for one in (mine, theirs, both):
+        one.mkdir()
+    (theirs / "below").mkdir()
+    os.chown(theirs, ANOTHER_USER, -1)
+    both.chmod(0o1777)
+    (mine / "away").symlink_to(theirs / "below")
+    assert writers_above(mine / "away" / "x") == f"{theirs} belongs to user id {ANOTHER_USER}"
+    (both / "way").symlink_to(mine)
+    assert writers_above(both / "way" / "x") == ""
+    os.lchown(both / "way", ANOTHER_USER, -1)
+    assert writers_above(both / "way" / "x") == f"everybody may write in {both}"
+    mine.chmod(0o775)
+    os.chown(mine, -1, ANOTHER_USER)
+    assert writers_in(mine) == f"group id {ANOTHER_USER} may write in {mine}"
+    os.chown(mine, -1, 0)
+    assert writers_in(mine) == ""
+
+
+def test_a_journal_that_a_crash_left_with_the_name_of_its_backup_is_opened(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    """An upgrade gives the earlier file its second name first; both lie in the directory itself."""
+    with StateDirectory(tmp_path / "state") as state:
+        store.make(state.path / store.FILE_NAME)
+    (state.path / "journal-v2-20250101T000000Z.sqlite").hardlink_to(state.path / store.FILE_NAME)
+    with StateDirectory(tmp_path / "state"):
+        pass
+    assert [one.level for one in doctor.look(state.path, [], min_free_mb=0, clock=clock).findings].count(
+        Level.PROBLEM
+    ) == 0
+
+
+def test_a_lock_that_is_a_fifo_does_not_hold_up_a_command(tmp_path: Path) -> None:
+    """`cutoutd status` asks whether somebody holds it."""
+    os.mkfifo(tmp_path / "lock")
+    with pytest.raises(CutoutdError, match="no regular file"):
+        running(tmp_path)
+
+
+def test_what_a_taken_over_uploader_plants_leads_the_supervisor_nowhere(tmp_path: Path) -> None:
+    """It may write in its own directory, where the supervisor writes and reads as well."""
+    places = Places.under(tmp_path)
+    places.make()
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    for draft in ("announced.new", "uploaded.new"):
+        (places.root / draft).symlink_to(victim)
+    announce(places, "a" * 64)
+    write_known(places.uploaded, Known(count=1, last="b" * 32, at="2025-01-01T00:00:00Z"))
+    assert victim.read_bytes() == b"precious"
+    assert announcement(places).startswith("a" * 64)
+    for name in ("announced", "uploaded.json", "status.json"):
+        (places.root / name).unlink(missing_ok=True)
+        os.mkfifo(places.root / name)
+    assert (announcement(places), read_known(places.uploaded), uploader_status(places)) == ("", None, {})
