@@ -157,6 +157,10 @@ class Rendition:
         shadow: how dark a shadow it casts on the ground, per cent; 0: none.
         profile: what becomes of the colour profile.
         dpi: pixels to an inch that it says it has; None: what the picture says.
+        max_kb: of its file, in kilobytes of 1000 bytes; None: however large.
+        min_quality: to which ``quality`` is lowered at most to keep ``max_kb``.
+        min_px, max_px: of its longer side; None: any. A larger one is reduced, a smaller one is doubtful.
+        max_enlargement: times that the picture is enlarged at most; None: however much.
     """
 
     format: Format
@@ -174,6 +178,11 @@ class Rendition:
     shadow: int = 0
     profile: Profile = Profile.KEEP
     dpi: int | None = None
+    max_kb: int | None = None
+    min_quality: int = 60
+    min_px: int | None = None
+    max_px: int | None = None
+    max_enlargement: float | None = None
 
     @property
     def is_deep(self) -> bool:
@@ -283,6 +292,7 @@ class Staged:
     height: int
     format: Format
     background_sha256: str | None = None  # of the background picture's file that it shows
+    quality: int | None = None  # that was chosen to keep the file small enough
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -334,6 +344,7 @@ class Cut:
     timings_ms: dict[str, float]
     warnings: tuple[str, ...]
     dropped: tuple[str, ...] = ()  # names of metadata that was left out
+    doubts: tuple[str, ...] = ()  # why it is doubtful whatever its score, as it breaks a limit that was set
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

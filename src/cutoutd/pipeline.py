@@ -11,7 +11,7 @@ import stat
 import time
 import traceback
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -240,11 +240,12 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
     return Cut(
         source=facts,
         staged=stage.staged,
-        quality=verdict,
+        quality=replace(verdict, reasons=(*verdict.reasons, *stage.doubts)),
         review=review,
         timings_ms=watch.spent,
         warnings=(*picture.warnings, *stage.warnings),
         dropped=stage.dropped,
+        doubts=stage.doubts,
     )
 
 

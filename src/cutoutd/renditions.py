@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from cutoutd.engine import codecs, decode, form, metadata, overlay, png, resolution, tiff
+from cutoutd.engine import codecs, decode, fitting, form, metadata, overlay, png, resolution, tiff
 from cutoutd.engine.resolution import Resolution
 from cutoutd.errors import LimitError, OutputError, PictureError
 from cutoutd.jobs import Channels, Format, Staged
@@ -53,6 +53,10 @@ _RESOLUTION_IN_EXIF: Final = frozenset({Format.WEBP, Format.AVIF})
 """Formats that have no other place for it."""
 
 _ENCODING_ADVICE: Final = "The original is untouched. Raise [pool] worker_memory_mb, or give this rendition a canvas or another format."
+_SIZE_ADVICE: Final = (
+    "The original is untouched. Give this rendition a smaller canvas or max_px, a lower min_quality, a format that "
+    "makes smaller files, or a larger max_kb."
+)
 _BACKGROUND_ADVICE: Final = (
     "Put it back, or name another one as the rendition's background; work goes on by itself."
 )
@@ -66,11 +70,13 @@ class Stage:
         staged: the results, in the recipe's order; the overlay of a doubtful cutout comes last.
         warnings: what was changed or lost, in words for the user.
         dropped: names of the metadata that was left out.
+        doubts: limits of a rendition that could not be kept.
     """
 
     staged: tuple[Staged, ...]
     warnings: tuple[str, ...]
     dropped: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -126,11 +132,31 @@ def stage(
             encoder = _Encoder(one, background.backdrop, _extras(one, kept), tell)
             tell(Step.WRITE)  # making the file may wait for the disk or share, before its first byte
             written = _write(task, number, encoder.layout, encoder.write, one.rendition.format)
-            staged.append(replace(written, background_sha256=background.sha256))
+            staged.append(replace(written, background_sha256=background.sha256, quality=encoder.quality))
+            _check_size(one, written.bytes)
             warnings += encoder.warnings
         if review:
             staged.append(_overlay(task, picture, alpha, tell))
-    return Stage(staged=tuple(staged), warnings=tuple(dict.fromkeys(warnings)), dropped=kept.dropped)
+    return Stage(
+        staged=tuple(staged),
+        warnings=tuple(dict.fromkeys(warnings)),
+        dropped=kept.dropped,
+        doubts=tuple(dict.fromkeys(doubt for one in forms for doubt in one.doubts)),
+    )
+
+
+def _check_size(one: Form, size: int) -> None:
+    """See that a result is as small as it has to be; those that can be made smaller have been by now.
+
+    Raises:
+        LimitError: it is not.
+    """
+    most = one.rendition.max_kb
+    if most is not None and size > most * fitting.KILOBYTE:
+        raise LimitError(
+            f"its {form.named(one.rendition)} has {size / fitting.KILOBYTE:,.0f} KB, more than max_kb = {most} allows",
+            advice=_SIZE_ADVICE,
+        )
 
 
 @contextmanager
@@ -159,6 +185,7 @@ class _Encoder:
             width=one.place.width, height=one.place.height, channels=one.channels, bits=one.rendition.bits
         )
         self.warnings: tuple[str, ...] = ()
+        self.quality: int | None = None  # that was chosen, where the file had to become smaller
 
     def write(self, sink: Sink) -> None:
         strips = self._form.strips(self._behind)
@@ -173,15 +200,22 @@ class _Encoder:
         rendition = self._form.rendition
         frame = codecs.framed(cast("Iterator[NDArray[np.uint8]]", strips), self.layout)
         try:
-            encoded = codecs.encode(frame, rendition.format, rendition.quality, self._extras)
+            fitted = fitting.encode(frame, rendition, self._extras)
         except codecs.EncodingError as error:
             raise LimitError(
                 f"its {form.named(rendition)} cannot be encoded ({error})", advice=_ENCODING_ADVICE
             ) from error
-        self.warnings = encoded.warnings
-        for at in range(0, len(encoded.data), _PIECE_BYTES):
+        except fitting.TooLargeError as error:
+            raise LimitError(f"its {form.named(rendition)} {error}", advice=_SIZE_ADVICE) from error
+        self.quality = fitted.quality
+        self.warnings = (
+            *fitted.encoded.warnings,
+            *(f"{form.named(rendition)}: {one}" for one in fitted.said),
+        )
+        data = fitted.encoded.data
+        for at in range(0, len(data), _PIECE_BYTES):
             self._tell(Step.WRITE)
-            sink.write(encoded.data[at : at + _PIECE_BYTES])
+            sink.write(data[at : at + _PIECE_BYTES])
         self._tell(Step.SYNC)
 
 

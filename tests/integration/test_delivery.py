@@ -238,6 +238,20 @@ def test_a_doubtful_result_is_published_and_marked(make: Callable[..., Desk]) ->
     assert Reader(desk.journal.store).doubtful(NAME) == 1
 
 
+def test_a_result_that_breaks_a_limit_is_doubtful_whatever_its_score(make: Callable[..., Desk]) -> None:
+    """A subject that was enlarged too far was published with a score of 1.0, and nothing else."""
+    desk = make()
+    job = desk.begin()
+    sure = Quality(score=1.0, reasons=("the subject is too small",))
+    desk.delivery.deliver(job, replace(desk.cut(job, NEW), quality=sure, doubts=sure.reasons))
+    desk.settle()
+    sidecar = json.loads((desk.folder.output / "a.png.json").read_bytes())
+    assert sidecar["quality"] == {"score": 1.0, "doubtful": True, "reasons": ["the subject is too small"]}
+    assert desk.job(job).state is JobState.DONE
+    assert (desk.job(job).detail["doubtful"], desk.job(job).detail["score"]) == (True, 1.0)
+    assert desk.results[0].why == "doubtful, score 1.00; the subject is too small"
+
+
 def test_a_doubt_outlives_a_crash_in_the_middle_of_publishing(make: Callable[..., Desk]) -> None:
     """The next start finishes the plan, and knows what it was about."""
     desk = make(faults=[StorageError("away")])
@@ -249,6 +263,7 @@ def test_a_doubt_outlives_a_crash_in_the_middle_of_publishing(make: Callable[...
     _repair(again)
     assert again.job(job).detail["doubtful"] is True
     assert again.job(job).detail["why"] == "doubtful, score 0.30"
+    assert again.job(job).detail["score"] == 0.3
     assert [one.doubtful for one in again.results] == [True]
 
 

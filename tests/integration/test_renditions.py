@@ -122,7 +122,7 @@ def test_every_format_is_staged_as_it_was_reported(staging: Staging) -> None:
 
 def test_a_shops_square_has_the_subject_where_it_belongs(staging: Staging) -> None:
     """White all around, the box 80 % of the height, in the middle, nothing green."""
-    stage = staging.stage({"canvas": "300x300", "background": "white", "scale": "80%"})
+    stage = staging.stage({"canvas": "300x300", "background": "white", "scale": "80%", "max_enlargement": 4})
     seen = staging.pixels(stage)
     assert seen.shape == (300, 300, 3)
     inked = seen.max(axis=2) < 200
@@ -328,3 +328,54 @@ def wide_pixels(staging: Staging, stage: renditions.Stage, number: int) -> NDArr
     if found.ndim == 2:
         return found
     return found[..., [2, 1, 0, 3][: found.shape[2]]]
+
+
+LIMITED: dict[str, Any] = {"background": "white", "canvas": "400x400", "scale": "85%", "max_enlargement": 0}
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "webp", "avif"])
+def test_quality_is_lowered_until_a_file_is_small_enough(staging: Staging, kind: str) -> None:
+    """To the highest that fits, and both the sidecar's output and a warning say which that is."""
+    plain = staging.stage({"format": kind} | LIMITED)
+    assert plain.staged[0].quality is None
+    most = plain.staged[0].bytes * 6 // 10 // 1000
+    stage = staging.stage({"format": kind, "max_kb": most, "min_quality": 20} | LIMITED)
+    (result,) = stage.staged
+    assert result.bytes <= most * 1000
+    assert result.quality is not None
+    assert any(f"to {result.quality}, so that it has no more than {most} KB" in one for one in stage.warnings)
+    if kind != "webp":  # which was lossless, so that the highest of all may fit
+        higher = staging.stage({"format": kind, "quality": result.quality + 1} | LIMITED)
+        assert higher.staged[0].bytes > most * 1000
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "tiff"])
+def test_what_cannot_be_made_small_enough_fails_and_leaves_nothing(staging: Staging, kind: str) -> None:
+    """Never under the lowest quality that is allowed; the message says how large it is."""
+    with pytest.raises(LimitError, match=r"more than max_kb = 1") as caught:
+        staging.stage({"format": "png"}, {"format": kind, "max_kb": 1} | LIMITED)
+    assert "larger max_kb" in caught.value.advice
+    assert staging.names == []
+
+
+def test_a_tiny_subject_is_enlarged_no_further_than_is_allowed(staging: Staging) -> None:
+    """It takes less of the canvas then, and the result is doubtful; it was published with a full score before."""
+    shop = {"format": "jpeg", "background": "white", "canvas": "600x600", "scale": "85%"}
+    stage = staging.stage(shop)  # 40 x 60 pixels to 510: 8.5 times
+    assert stage.doubts == ("the subject is too small in the picture",)
+    assert "the subject was enlarged 3.00 times instead of 8.5" in stage.warnings[0]
+    rows = np.nonzero((staging.pixels(stage) < 200).any(axis=(1, 2)))[0]
+    assert 170 <= rows[-1] - rows[0] + 1 <= 190
+    assert staging.stage(shop | {"max_enlargement": 0}).doubts == ()
+    assert staging.stage(shop | {"canvas": "200x200"}).doubts == ()  # 2.8 times, with a warning as ever
+
+
+def test_the_longer_side_has_no_more_pixels_than_are_allowed(staging: Staging) -> None:
+    """What is larger is reduced, what is smaller stays and is doubtful."""
+    stage = staging.stage({"max_px": 100}, {"max_px": 100, "crop": True}, {"max_px": 100, "scale": "50%"})
+    assert [(one.width, one.height) for one in stage.staged] == [(100, 60), (40, 60), (100, 60)]
+    assert stage.doubts == ()
+    small = staging.stage({"crop": True, "min_px": 61}, {"min_px": 200})
+    assert [(one.width, one.height) for one in small.staged] == [(40, 60), (WIDTH, HEIGHT)]
+    assert small.doubts == ("the picture has fewer pixels than are wanted",)
+    assert [one for one in small.warnings if "60 pixels, fewer than min_px = 61" in one]

@@ -184,7 +184,9 @@ def test_a_sheet_shows_each_newest_picture_of_the_folder(
     job = Reader(journal.store).job(good)
     assert job is not None
     published = (Published(rendition=0, path="a.png", sha256="s", review=False),)
-    journal.finish_publishing(job, JobState.DONE, sha256="s", published=published, detail={"seconds": 1.25})
+    journal.finish_publishing(
+        job, JobState.DONE, sha256="s", published=published, detail={"seconds": 1.25, "score": 0.875}
+    )
     journal.queue.finish(bad, JobState.FAILED, detail={"failure": {"cause": "it is cut short"}})
     journal.close()
     config = pictures / "c.toml"
@@ -206,9 +208,33 @@ def test_a_sheet_shows_each_newest_picture_of_the_folder(
         with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as small:
             small.load()
     assert "it is cut short" in read.text
-    assert "1.2 s" in read.text
+    assert "done, score 0.88: 1.2 s" in read.text
     assert "waits.jpg" not in read.text
     assert target.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def test_the_least_certain_pictures_come_first_if_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the sheet says so."""
+    journal = Journal(tmp_path, run="r", clock=Clock())
+    for name, score in (("sure.jpg", 0.99), ("unsure.jpg", 0.3), ("between.jpg", 0.7)):
+        (number,) = journal.acceptance.accept("shop", [Version(path=name, size=1, mtime_ns=1)])
+        journal.queue.finish(number, JobState.DONE, detail={"score": score})
+    journal.close()
+    config, target = tmp_path / "c.toml", tmp_path / "s.html"
+    config.write_text(
+        f'[service]\nstate_dir = "{tmp_path}"\n[[folder]]\nname = "shop"\ninput = "/nowhere/in"\noutput = "/nowhere/out"\n'
+    )
+    words = ["sheet", "shop", "--config", str(config), "--to", str(target), "--sort", "score"]
+    monkeypatch.setattr(sys, "argv", ["cutoutd", *words])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert (ended.value.code, "3 pictures" in capsys.readouterr().out) == (0, True)
+    text = Strict(target.read_text(encoding="utf-8")).text
+    places = [text.index(name) for name in ("score 0.30", "score 0.70", "score 0.99")]
+    assert places == sorted(places)
+    assert "the least certain first" in text
 
 
 def _umask() -> int:

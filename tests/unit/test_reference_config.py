@@ -112,14 +112,14 @@ def test_the_examples_do_what_they_are_for() -> None:
 
 @pytest.mark.usefixtures("home")
 def test_the_examples_with_several_renditions_make_what_they_promise() -> None:
-    """A white square and a transparent cutout at once; TIFFs with the camera's own profile."""
-    square, cutout = load.load(CONFIG / "examples" / "marketplace.toml", {}).folder[0].recipe().renditions
-    assert (square.format, square.canvas, square.colour, square.scale) == (
-        Format.JPEG,
-        (2000, 2000),
-        (255, 255, 255),
-        0.85,
-    )
+    """A picture for each shop and a transparent cutout at once; TIFFs with the camera's own profile."""
+    market = load.load(CONFIG / "examples" / "marketplace.toml", {}).folder[0]
+    *shops, cutout = market.recipe().renditions
+    assert [one.directory for one in shops] == ["amazon", "ebay", "google-merchant", "zalando"]
+    assert all((one.format, one.colour) == (Format.JPEG, (255, 255, 255)) for one in shops)
+    assert (shops[-1].quality, shops[-1].max_kb, shops[-1].canvas) == (90, 2000, (1801, 2600))
+    assert market.sidecar_dir is not None
+    assert not market.sidecar_dir.is_relative_to(market.output)  # a listing folder holds pictures alone
     assert (cutout.format, cutout.is_transparent, cutout.canvas) == (Format.PNG, True, None)
     layout, mask, _ = load.load(CONFIG / "examples" / "designer.toml", {}).folder[0].recipe().renditions
     assert (layout.format, layout.profile, layout.is_transparent) == (Format.TIFF, Profile.KEEP, True)

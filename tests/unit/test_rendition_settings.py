@@ -52,6 +52,7 @@ def test_a_shops_four_keys_mean_what_they_say() -> None:
         colour=(255, 255, 255),
         scale=0.85,
         position=(0.5, 0.5),
+        max_enlargement=3.0,
     )
 
 
@@ -316,3 +317,15 @@ def test_a_canvas_on_paper_is_as_many_pixels_as_dpi_makes_of_it(
     """To the nearest; a canvas in pixels stays what it is."""
     wanted = rendition(canvas=canvas, dpi=dpi)
     assert (wanted.canvas, wanted.dpi) == (pixels, dpi)
+
+
+def test_limits_are_kept_or_named() -> None:
+    """Each is a number, and those that contradict each other are an error."""
+    found = rendition(format="jpeg", background="white", max_kb=500, min_px=300, max_px=1000)
+    assert (found.max_kb, found.min_quality, found.min_px, found.max_px) == (500, 60, 300, 1000)
+    assert found.max_enlargement is None  # nothing is enlarged without canvas and scale
+    assert rendition(canvas="10x10", max_enlargement=0).max_enlargement is None
+    assert "above quality = 50" in refused({"format": "webp", "quality": 50, "max_kb": 9})
+    assert "above max_px" in refused({"min_px": 20, "max_px": 16})
+    assert "larger than max_px" in refused({"canvas": "20x2000", "max_px": 1000})
+    assert "smaller than min_px" in refused({"canvas": "20x90", "min_px": 100})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from cutoutd.cli import app
 from cutoutd.cli.selection import Selection, since
 from cutoutd.clock import Clock
 from cutoutd.errors import UsageError
-from cutoutd.jobs import JobState, Version
+from cutoutd.jobs import JobState, Published, Version
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
@@ -35,10 +36,15 @@ def journal(tmp_path: Path, clock: FakeClock) -> Journal:
     (tmp_path / "state").mkdir(mode=0o700)
     journal = Journal(tmp_path / "state", run="r", clock=clock)
     fates: tuple[tuple[str, str, JobState, dict[str, Any]], ...] = (
-        ("a", "old.jpg", JobState.DONE, {"model": "old", "outputs": ["/out/old.png"], "seconds": 1.5}),
+        (
+            "a",
+            "old.jpg",
+            JobState.DONE,
+            {"model": "old", "outputs": ["/out/old.png"], "seconds": 1.5, "score": 0.91},
+        ),
         ("a", "bad.jpg", JobState.FAILED, {"failure": FAILURE}),
-        ("b", "=1+1.jpg", JobState.DONE, {"model": "new"}),
-        ("b", "doubt.jpg", JobState.REVIEW, {"model": "old", "why": "no subject"}),
+        ("b", "=1+1.jpg", JobState.DONE, {"model": "new", "score": 0.5, "doubtful": True}),
+        ("b", "doubt.jpg", JobState.REVIEW, {"model": "old", "why": "no subject", "score": 0.0}),
     )
     for folder, path, state, detail in fates:
         (job,) = journal.acceptance.accept(folder, [Version(path=path, size=1, mtime_ns=1)])
@@ -80,12 +86,12 @@ def test_a_time_is_understood_as_people_write_it() -> None:
             since(wrong, now)
 
 
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *words: str, renditions: str = "") -> None:
     """One of our commands, in this process."""
     config = tmp_path / "c.toml"
     config.write_text(
         f'[service]\nstate_dir = "{tmp_path}/state"\n'
-        '[[folder]]\nname = "a"\ninput = "/in"\noutput = "/out"\n',
+        '[[folder]]\nname = "a"\ninput = "/in"\noutput = "/out"\n' + renditions,
         encoding="utf-8",
     )
     monkeypatch.setattr(sys, "argv", ["cutoutd", words[0], "--config", str(config), *words[1:]])
@@ -124,3 +130,64 @@ def test_all_that_a_model_has_cut_is_cut_again(
         "doubt.jpg": JobState.QUEUED,
     }
     journal.close()
+
+
+def test_scores_are_shown_and_what_is_least_certain_comes_first_if_asked(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the list, in its JSON and in the export; they were nowhere but in sidecars."""
+    journal.close()
+    run(tmp_path, monkeypatch, "jobs", "--sort", "score")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1].partition("/")[2] for line in lines if "(" not in line] == [
+        "=1+1.jpg",
+        "old.jpg",
+    ]
+    assert ["doubt.jpg" in lines[0], "0.00" in lines[0], "0.91" in lines[2], "bad.jpg" in lines[3]] == [
+        True
+    ] * 4
+    run(tmp_path, monkeypatch, "jobs", "--json")
+    told = json.loads(capsys.readouterr().out)["jobs"]
+    assert [one["detail"].get("score") for one in told] == [0.91, None, 0.5, 0.0]
+    assert told[2]["detail"]["doubtful"] is True
+    run(tmp_path, monkeypatch, "export", "--sort", "score")
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["score"] for row in rows] == ["0.0", "0.5", "0.91", ""]
+
+
+def test_the_manifest_says_which_file_was_made_of_what_for_which_shop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clock: FakeClock
+) -> None:
+    """From the journal, whenever it is asked for: only what is published now, each file once."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    journal = Journal(tmp_path / "state", run="r", clock=clock)
+    cut, torn = journal.acceptance.accept(
+        "a", [Version(path=one, size=1, mtime_ns=1) for one in ("-1.jpg", "b.jpg")]
+    )
+    job = Reader(journal.store).job(cut)
+    assert job is not None
+    published = tuple(
+        Published(rendition=number, path=path, sha256=f"sum-{number}", review=False)
+        for number, path in enumerate(("amazon/-1.jpg", "ebay/-1.jpg", "-1.png"))
+    )
+    journal.finish_publishing(job, JobState.DONE, sha256="source", published=published, detail={"score": 0.9})
+    journal.queue.finish(torn, JobState.FAILED, detail={"failure": FAILURE})
+    journal.close()
+    renditions = '[[folder.rendition]]\npreset = ["amazon", "ebay"]\n[[folder.rendition]]\n'
+    run(tmp_path, monkeypatch, "export", "--files", renditions=renditions)
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["preset"], row["output"], row["output_sha256"]) for row in rows] == [
+        ("amazon", "/out/amazon/-1.jpg", "sum-0"),
+        ("ebay", "/out/ebay/-1.jpg", "sum-1"),
+        ("", "/out/-1.png", "sum-2"),
+    ]
+    assert {(row["source"], row["source_sha256"], row["score"]) for row in rows} == {
+        ("'-1.jpg", "source", "0.9")
+    }
+    run(tmp_path, monkeypatch, "export", "--files", "--json", renditions=renditions)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["schema"], told["files"][0]["source"], told["files"][0]["doubtful"]) == (
+        "cutoutd.manifest/1",
+        "-1.jpg",
+        False,
+    )

@@ -154,6 +154,7 @@ def test_a_sidecar_can_be_read_back(
         outputs={output: "dd"},
         published_us=ACCEPTED_US + 1_500_000,
         model="u2net-int8",
+        score=0.9877,
     )
 
 

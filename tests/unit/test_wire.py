@@ -333,7 +333,7 @@ def test_a_report_without_one_of_its_parts_is_refused(report: Report) -> None:
     for key in ("job", "kind", "report"):
         with pytest.raises(wire.WireError):
             wire.decode_message(line({name: value for name, value in whole.items() if name != key}))
-    for key in whole["report"].keys() - {"delay_s", "image_sha256", "dropped"}:
+    for key in whole["report"].keys() - {"delay_s", "image_sha256", "dropped", "doubts"}:
         less = {name: value for name, value in whole["report"].items() if name != key}
         with pytest.raises(wire.WireError):
             wire.decode_message(line({**whole, "report": less}))

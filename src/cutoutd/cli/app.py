@@ -20,6 +20,7 @@ from cutoutd.cli import (
     doctor,
     hosted,
     models,
+    presets,
     queue,
     replay,
     review,
@@ -62,6 +63,7 @@ def build() -> typer.Typer:
     app.command("jobs")(queue.jobs)
     app.command("retry")(queue.retry)
     app.command("export")(queue.export)
+    app.command("presets")(presets.presets)
     app.command("replay")(replay.replay)
     app.command("sheet")(sheet.sheet)
     app.command("pause")(queue.pause)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from cutoutd.cli import manifest
 from cutoutd.cli.answers import pictures, say_what_came_of
-from cutoutd.cli.selection import Selection, reason_of, require_folder, since
+from cutoutd.cli.selection import Selection, Sort, in_order, reason_of, require_folder, score_of, since
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.durable import sync_directory
@@ -37,6 +38,7 @@ SinceOption = Annotated[
     str | None, typer.Option("--since", help="Only what happened since then: 30m, 2h, 3d, today, 2026-11-24.")
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Only what has this text in its reason.")]
+SortOption = Annotated[Sort, typer.Option(help="By time, or by score: the least certain first.")]
 ModelOption = Annotated[str, typer.Option("--model", help="Only what this model has cut.")]
 
 _COLUMNS: Final = (
@@ -48,12 +50,16 @@ _COLUMNS: Final = (
     "accepted_at",
     "finished_at",
     "seconds",
+    "score",
     "model",
     "bytes",
     "sha256",
     "attempts",
     "outputs",
 )
+_TOLD: Final = frozenset({"failure", "why", "outputs", "score", "doubtful", "warnings"})
+"""Of a job's detail, what is said in JSON."""
+
 _FORMULA: Final = ("=", "+", "-", "@")
 
 HostedOption = Annotated[
@@ -82,13 +88,14 @@ def open_journal(directory: Path) -> Store:
     return Store(directory / FILE_NAME)
 
 
-def jobs(
+def jobs(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     *,
     state: StatesOption = None,
     folder: Annotated[str | None, typer.Option(help="Only jobs of this folder.")] = None,
     when: SinceOption = None,
     reason: ReasonOption = "",
     model: ModelOption = "",
+    sort: SortOption = Sort.TIME,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     input_dir: InputOption = None,
@@ -98,7 +105,7 @@ def jobs(
     chosen = settings(config, input_dir, output_dir)
     reader = Reader(open_journal(chosen.service.state_dir))
     require_folder(folder, chosen, reader)
-    found = _selection(state, folder, when, reason, model).of(reader)
+    found = in_order(_selection(state, folder, when, reason, model).of(reader), sort)
     if as_json:
         print(json.dumps({"schema": "cutoutd.jobs/1", "jobs": [_as_json(job) for job in found]}, indent=2))
         return
@@ -108,8 +115,9 @@ def jobs(
         why = job.detail.get("failure", {}).get("cause") or job.detail.get("why", "")
         newest = reader.newest(job)
         later = f"; job {newest} is a later version" if newest not in (None, job.id) else ""
+        score = score_of(job)
         print(
-            f"{job.id:>6}  {job.state:<10}  {job.folder}/{printable(job.path)}{f'  ({printable(why)})' if why else ''}{later}"
+            f"{job.id:>6}  {job.state:<10}  {'' if score is None else f'{score:.2f}':>4}  {job.folder}/{printable(job.path)}{f'  ({printable(why)})' if why else ''}{later}"
         )
     if not any_found:
         asked = state or folder or when or reason or model
@@ -177,24 +185,39 @@ def retry(
     )
 
 
-def export(
+def export(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     *,
     state: StatesOption = None,
     folder: Annotated[str | None, typer.Option(help="Only jobs of this folder.")] = None,
     when: SinceOption = None,
     reason: ReasonOption = "",
     model: ModelOption = "",
+    sort: SortOption = Sort.TIME,
+    files: Annotated[
+        bool, typer.Option("--files", help="One row for each published file: of what, for which shop.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --files: one JSON document.")] = False,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
     """Print the journal as CSV, for a spreadsheet: one row for each version of a picture."""
+    if as_json and not files:
+        raise UsageError(
+            "--json goes with --files", advice="`cutoutd jobs --json` gives the journal as JSON."
+        )
     chosen = settings(config, input_dir, output_dir)
-    reader = Reader(open_journal(chosen.service.state_dir))
+    store = open_journal(chosen.service.state_dir)
+    reader = Reader(store)
     require_folder(folder, chosen, reader)
+    found = in_order(_selection(state, folder, when, reason, model).of(reader), sort)
+    if files:
+        published = manifest.rows(found, reader, store, chosen)
+        manifest.as_json(published, printable) if as_json else manifest.as_csv(published, _cell)
+        return
     writer = csv.writer(sys.stdout)
     writer.writerow(_COLUMNS)
-    for job in _selection(state, folder, when, reason, model).of(reader):
+    for job in found:
         writer.writerow([_cell(value) for value in _row(job)])
 
 
@@ -271,6 +294,7 @@ def _row(job: Job) -> tuple[object, ...]:
         rfc3339(job.accepted_us),
         rfc3339(job.finished_us) if job.finished_us is not None else "",
         job.detail.get("seconds", ""),
+        "" if (score := score_of(job)) is None else score,
         job.detail.get("model", ""),
         job.size,
         job.sha256 or "",
@@ -319,7 +343,7 @@ def _as_json(job: Job) -> dict[str, Any]:
         "interrupted": job.interrupted,
         "accepted_at": rfc3339(job.accepted_us),
         "finished_at": rfc3339(job.finished_us) if job.finished_us is not None else None,
-        "detail": {key: value for key, value in job.detail.items() if key in ("failure", "why", "outputs")},
+        "detail": {key: value for key, value in job.detail.items() if key in _TOLD},
     }
     if lossy != job.path:
         entry["path_bytes"] = base64.b64encode(os.fsencode(job.path)).decode("ascii")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import UsageError
 from cutoutd.overview.overview import midnight_us
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from cutoutd.jobs import Job, JobState
     from cutoutd.journal.reader import Reader
@@ -54,6 +55,31 @@ class Selection:
         if self.model and job.detail.get("model") != self.model:
             return False
         return self.reason.casefold() in reason_of(job).casefold()
+
+
+class Sort(StrEnum):
+    """In which order jobs are listed."""
+
+    TIME = "time"  # as they came
+    SCORE = "score"  # the least certain first; what has no score last
+
+
+def in_order(jobs: Iterable[Job], sort: Sort) -> Iterable[Job]:
+    """Jobs in an order; by score they are all read first."""
+    if sort is Sort.TIME:
+        return jobs
+    return sorted(jobs, key=_by_score)
+
+
+def _by_score(job: Job) -> tuple[bool, float]:
+    score = score_of(job)
+    return score is None, score or 0.0
+
+
+def score_of(job: Job) -> float | None:
+    """The calibrated probability that its cutout is right; None where there is none, or an earlier version made it."""
+    score = job.detail.get("score")
+    return float(score) if isinstance(score, int | float) and not isinstance(score, bool) else None
 
 
 def require_folder(name: str | None, chosen: Settings, reader: Reader) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cutoutd.cli.queue import SinceOption, open_journal, printable
-from cutoutd.cli.selection import Selection, since
+from cutoutd.cli.queue import SinceOption, SortOption, open_journal, printable
+from cutoutd.cli.selection import Selection, Sort, in_order, score_of, since
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path, settings
 from cutoutd.clock import Clock
 from cutoutd.errors import UsageError
@@ -40,6 +40,7 @@ def sheet(
         typer.Option("--to", "-t", parser=named_path, help="The file; by default FOLDER.html here."),
     ] = None,
     when: SinceOption = None,
+    sort: SortOption = Sort.TIME,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
@@ -54,9 +55,12 @@ def sheet(
     since_us = since(when, Clock().now_us()) if when is not None else None
     meant = Selection(states=_SHOWN, folder=folder, since_us=since_us)
     reader = Reader(store)
-    jobs = [job.id for job in meant.of(reader) if reader.newest(job) == job.id]
+    newest = (job for job in meant.of(reader) if reader.newest(job) == job.id)
+    jobs = [job.id for job in in_order(newest, sort)]
     path = Path.cwd() / (to or f"{folder}.html")
     words = f"{len(jobs)} pictures{f' since {when}' if when is not None else ''}"
+    if sort is Sort.SCORE:
+        words += ", the least certain first"
     count = write_text(path, page.render(folder, words, _entries(jobs, known, chosen, store)))
     print(f"{printable(str(path))}: {len(jobs)} pictures, {count / (1 << 20):.1f} MiB")
 
@@ -91,11 +95,14 @@ def _entry(job: Job, folder: Folder, names: Names, thumbnails: Thumbnails) -> pa
     seconds = job.detail.get("seconds")
     took = f"{seconds:.1f} s" if isinstance(seconds, int | float) else ""
     reason = str((job.detail.get("failure") or {}).get("cause") or job.detail.get("why", ""))
+    if (score := score_of(job)) is not None:  # which is said already
+        reason = reason.removeprefix(f"doubtful, score {score:.2f}").removeprefix("; ")
     note = reason if reason and job.state in (JobState.FAILED, JobState.REVIEW, JobState.DONE) else took
     return page.Entry(
         name=printable(job.path),
         state="doubtful" if job.detail.get("doubtful") and job.state is JobState.DONE else job.state.value,
         note=printable(note),
+        score=score,
         before=before,
         after=after,
         before_note=before_note,

@@ -175,6 +175,8 @@ def _outcome(record: Record) -> tuple[JobState, dict[str, Any]]:
     if record.failure is not None:
         return JobState.FAILED, {"failure": {**record.failure, "permanent": True, "delay_s": 0.0}}
     state = JobState.REVIEW if record.review else JobState.DONE
-    known = {"model": record.model} if record.model else {}
+    known: dict[str, Any] = {"model": record.model} if record.model else {}
+    if record.score is not None:
+        known["score"] = record.score
     doubt = {"doubtful": True} if record.doubtful and not record.review else {}
     return state, {"outputs": list(record.outputs), "why": "adopted: its sidecar says so"} | known | doubt

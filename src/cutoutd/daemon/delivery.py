@@ -38,7 +38,7 @@ from cutoutd.publish.plan import Plan, Publication, Verdict
 from cutoutd.publish.sidecar import says_doubtful
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cutoutd.clock import Clock
     from cutoutd.daemon.deeds import Deed
@@ -281,6 +281,7 @@ class Delivery:
                 "model": publication.model,
                 "image_sha256": cut.source.image_sha256,
                 "doubtful": self._doubt(cut, publication),
+                "score": round(cut.quality.score, 4),
             },
             origin=publication.moved_from,
         )
@@ -315,12 +316,15 @@ class Delivery:
                     warnings=cut.warnings,
                     why="; ".join(cut.quality.reasons) if cut.review else "",
                     doubtful=self._doubt(cut, publication),
-                    seconds=cut.timings_ms.get("total", 0.0) / 1000,
+                    figures={
+                        "seconds": round(cut.timings_ms.get("total", 0.0) / 1000, 3),
+                        "score": round(cut.quality.score, 4),
+                    },
                 ),
             )
 
     def _is_doubtful(self, cut: Cut) -> bool:
-        return cut.review or cut.quality.score < self._folder.doubtful_below
+        return cut.review or bool(cut.doubts) or cut.quality.score < self._folder.doubtful_below
 
     def _doubt(self, cut: Cut, publication: Publication) -> str:
         """Why a cutout that is published is doubtful; empty if it is not, or if a person has accepted it."""
@@ -372,9 +376,10 @@ class Delivery:
         warnings: Sequence[str] = (),
         why: str = "",
         doubtful: str = "",
-        seconds: float = 0.0,
+        figures: Mapping[str, float] | None = None,
     ) -> None:
         self._waits.forget(job)
+        seconds = (figures or {}).get("seconds", 0.0)
         outputs = [str(self._folder.output / one.path) for one in plan.published]
         is_skipped = bool(plan.unused)
         why = why or "; ".join(filter(None, (doubtful, *(plan.warnings if is_skipped else ()))))
@@ -390,7 +395,7 @@ class Delivery:
             | ({"why": why} if why else {})
             | ({"doubtful": True} if doubtful else {})
             | ({"skipped": True} if is_skipped else {})
-            | ({"seconds": round(seconds, 3)} if seconds else {})
+            | dict(figures or {})
         )
         self._journal.finish_publishing(
             job,
@@ -407,7 +412,7 @@ class Delivery:
             path=job.path,
             state=state,
             outputs=outputs,
-            seconds=round(seconds, 3),
+            seconds=seconds,
             **({"why": why} if why else {}),
         )
         if disposable:
@@ -496,6 +501,7 @@ class Delivery:
                     plan=plan,
                     model=model,
                     doubtful=str(job.detail.get("doubtful", "")),
+                    figures={key: job.detail[key] for key in ("score",) if key in job.detail},
                 ),
             )
         else:

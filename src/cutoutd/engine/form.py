@@ -87,6 +87,7 @@ class Form:
         place: on its canvas.
         icc: profile of its colours; None: sRGB is meant.
         warnings: what was changed, in words for the user.
+        doubts: why that makes the result doubtful, where it does, likewise.
     """
 
     rendition: Rendition
@@ -95,6 +96,7 @@ class Form:
     icc: bytes | None
     warnings: tuple[str, ...]
     convert: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -177,15 +179,39 @@ def form(rendition: Rendition, of: Subject, *, max_pixels: int) -> Form:
     _check(rendition, place, max_pixels)
     icc, convert, warnings = _colours(rendition, of.picture.icc)
     warnings += _depth(rendition, of.picture)
-    if place.factor > _MUCH:
-        warnings.append(f"{named(rendition)}: the subject was enlarged {place.factor:.2f} times")
+    limits = tuple(_limits(rendition, of, place, shown))
+    warnings += (f"{named(rendition)}: {said}" for said, _ in limits)
     if rendition.shadow and of.shadow is None:
         warnings.append(
             f"{named(rendition)}: it has no shadow, as the subject stands on nothing that can be seen"
         )
     return Form(
-        rendition=rendition, subject=of, place=place, icc=icc, warnings=tuple(warnings), convert=convert
+        rendition=rendition,
+        subject=of,
+        place=place,
+        icc=icc,
+        warnings=tuple(warnings),
+        convert=convert,
+        doubts=tuple(doubt for _, doubt in limits if doubt),
     )
+
+
+def _limits(rendition: Rendition, of: Subject, place: Placement, shown: Box) -> Iterator[tuple[str, str]]:
+    """What limits were in the way of: a warning, and the doubt that it leads to, if any."""
+    most = rendition.max_enlargement
+    wanted = placement.wanted_factor(rendition, of.frame, of.found, shown=shown)
+    if most is not None and wanted > most * _MUCH:
+        said = f"the subject was enlarged {place.factor:.2f} times instead of {wanted:.1f}"
+        why = "max_enlargement allows no more, so it takes less of the canvas than it was to"
+        yield f"{said}: {why}", "the subject is too small in the picture"
+    elif place.factor > _MUCH:
+        yield f"the subject was enlarged {place.factor:.2f} times", ""
+    longer = max(place.width, place.height)
+    if rendition.min_px is not None and longer < rendition.min_px:
+        yield (
+            f"its longer side has {longer} pixels, fewer than min_px = {rendition.min_px}",
+            "the picture has fewer pixels than are wanted",
+        )
 
 
 def _depth(rendition: Rendition, picture: Picture) -> Iterator[str]:
@@ -242,7 +268,8 @@ def _check(rendition: Rendition, place: Placement, max_pixels: int) -> None:
 def named(rendition: Rendition) -> str:
     """What a rendition is called in messages."""
     name = rendition.format.value.upper() if rendition.format.value != "webp" else "WebP"
-    return f'{name} "{rendition.suffix}"' if rendition.suffix else name
+    place = f" in {rendition.directory}/" if rendition.directory else ""
+    return f'{name} "{rendition.suffix}"{place}' if rendition.suffix else f"{name}{place}"
 
 
 def behind(form: Form, picture: Picture | None) -> Backdrop | None:

@@ -5,7 +5,7 @@ It must not touch pixels; `cutoutd.engine.scaling` does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -114,16 +114,11 @@ def place(rendition: Rendition, frame: Box, found: Box, *, shown: Box) -> Placem
         return _scaled(rendition, frame, found, rendition.scale)
     content = frame if rendition.crop is None else _with_margin(shown, found, rendition.crop)
     if rendition.canvas is None:
-        return Placement(
-            width=round(content.width),
-            height=round(content.height),
-            factor=1,
-            left=-content.left,
-            top=-content.top,
-        )
+        return _whole(content, rendition.max_px)
     width, height = rendition.canvas
     factor = min(width / content.width, height / content.height)
     across, down = rendition.position or (0.5, 0.5)
+    factor = min(factor, rendition.max_enlargement or factor)
     return Placement(
         width=width,
         height=height,
@@ -133,10 +128,29 @@ def place(rendition: Rendition, frame: Box, found: Box, *, shown: Box) -> Placem
     )
 
 
+def _whole(content: Box, max_px: int | None) -> Placement:
+    """What is shown as it is, or reduced to what its longer side may have."""
+    longer = max(content.width, content.height)
+    factor = 1.0 if max_px is None or longer <= max_px else max_px / longer
+    return Placement(
+        width=max(1, round(content.width * factor)),
+        height=max(1, round(content.height * factor)),
+        factor=factor,
+        left=-content.left * factor,
+        top=-content.top * factor,
+    )
+
+
+def wanted_factor(rendition: Rendition, frame: Box, found: Box, *, shown: Box) -> float:
+    """How many times the picture would be enlarged if nothing limited that."""
+    return place(replace(rendition, max_enlargement=None), frame, found, shown=shown).factor
+
+
 def _scaled(rendition: Rendition, frame: Box, found: Box, scale: float) -> Placement:
     """The subject takes its share of the canvas, by whichever of its sides is the longer there."""
-    width, height = rendition.canvas or (round(frame.width), round(frame.height))
+    width, height = rendition.canvas or _reduced(frame, rendition.max_px)
     factor = min(scale * width / found.width, scale * height / found.height)
+    factor = min(factor, rendition.max_enlargement or factor)
     free_x, free_y = width - found.width * factor, height - found.height * factor
     if rendition.position is not None:
         across, down = rendition.position
@@ -153,6 +167,11 @@ def _scaled(rendition: Rendition, frame: Box, found: Box, scale: float) -> Place
         left=_snapped(left - found.left * factor, factor),
         top=_snapped(top - found.top * factor, factor),
     )
+
+
+def _reduced(frame: Box, max_px: int | None) -> tuple[int, int]:
+    place = _whole(frame, max_px)
+    return place.width, place.height
 
 
 def _with_margin(shown: Box, found: Box, margin: Margin) -> Box:

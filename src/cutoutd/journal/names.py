@@ -128,7 +128,7 @@ class Names:
         if row is None or row["state"] == JobState.REVIEW:
             return {}
         detail = json.loads(row["detail"])
-        kept = {key: detail[key] for key in ("outputs", "skipped", "doubtful") if key in detail}
+        kept = {key: detail[key] for key in ("outputs", "skipped", "doubtful", "score") if key in detail}
         return kept | ({"why": detail["why"]} if len(kept) > 1 and "why" in detail else {})
 
     def of_others(self, job: Job) -> tuple[str, ...]:

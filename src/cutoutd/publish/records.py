@@ -68,6 +68,7 @@ class Record:
         review: the results are doubtful.
         doubtful: they may well be wrong, and no person has accepted them.
         model: name of the model that cut it; empty where that is not known.
+        score: probability that the cutout is right; None where that is not known.
         failure: code, title, cause and advice; None where the picture was cut.
     """
 
@@ -83,6 +84,7 @@ class Record:
     review: bool = False
     doubtful: bool = False
     model: str = ""
+    score: float | None = None
     failure: Mapping[str, str] | None = None
 
 
@@ -179,6 +181,7 @@ class Records:
             review=all(path.startswith(f"{REVIEW}/") for path in said.outputs),
             doubtful=said.doubtful,
             model=said.model,
+            score=said.score,
         )
 
     def _result(self, source: str, path: str, sha256: str) -> Published | None:

@@ -4,7 +4,7 @@ Schema ``cutoutd.sidecar/1``, fields in this order (docs/sidecar.md explains eac
 
     schema, job, folder, [folder_id], route
     source           {path, [path_bytes], bytes, sha256, mtime, [mtime_ns], width, height, format, orientation}
-    outputs          [{path, [path_bytes], bytes, sha256, width, height, format}]
+    outputs          [{path, [path_bytes], bytes, sha256, width, height, format, [quality]}]
     model            {name, sha256, provider}
     settings_sha256
     runtime          {cutoutd, onnxruntime, python}
@@ -122,6 +122,7 @@ class SidecarRecord:
         published_us: UTC microseconds; 0 if it does not say so in a way that can be read.
         model: name of the model; empty if it does not say so.
         doubtful: the results may well be wrong, and no person has accepted them.
+        score: probability that they are right; None if it does not say so.
     """
 
     job: int
@@ -136,6 +137,7 @@ class SidecarRecord:
     marker: str = ""
     doubtful: bool = False
     image_sha256: str = ""
+    score: float | None = None
 
 
 def compose(
@@ -268,6 +270,7 @@ def read_sidecar(entry: Entry) -> SidecarRecord | None:
             marker=marker_of(document),
             doubtful=says_doubtful(document),
             image_sha256=str(source.get("image_sha256", "")),
+            score=_score(document),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
@@ -277,6 +280,14 @@ def model_name(document: Mapping[str, Any]) -> str:
     """Name of the model that a sidecar names; empty where it was edited by hand, and names none."""
     model = document.get("model")
     return str(model.get("name", ""))[:_MAX_MODEL] if isinstance(model, dict) else ""
+
+
+def _score(document: Mapping[str, Any]) -> float | None:
+    quality = document.get("quality")
+    score = quality.get("score") if isinstance(quality, dict) else None
+    if not isinstance(score, int | float) or isinstance(score, bool) or not 0 <= score <= 1:
+        return None
+    return float(score)
 
 
 def says_doubtful(document: Mapping[str, Any]) -> bool:
@@ -293,6 +304,7 @@ def _output_fields(path: str, result: Staged) -> dict[str, object]:
         "width": result.width,
         "height": result.height,
         "format": result.format,
+        **({"quality": result.quality} if result.quality is not None else {}),
     }
 
 

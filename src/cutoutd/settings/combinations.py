@@ -50,11 +50,27 @@ def _of_one(one: RenditionSettings) -> Iterator[tuple[str, str]]:
     yield from _colours(one)
     yield from _places(one)
     yield from _depth(one)
+    yield from _limits(one)
     if one.quality is not None and one.format in _LOSSLESS:
         yield (
             "quality",
             f"is of no use: {one.format.value} loses nothing; leave it out, or choose another format",
         )
+
+
+def _limits(one: RenditionSettings) -> Iterator[tuple[str, str]]:
+    if one.max_kb is not None and one.quality is not None and one.min_quality > one.quality:
+        yield "min_quality", f"is above quality = {one.quality}; make it smaller, or leave it out"
+    if one.min_px is not None and one.max_px is not None and one.min_px > one.max_px:
+        yield "min_px", f"is above max_px = {one.max_px}; make it smaller"
+    try:
+        canvas = measures.canvas(one.canvas, one.dpi)
+    except ValueError:  # `_size` says what is missing
+        return
+    if canvas is not None and one.max_px is not None and max(canvas) > one.max_px:
+        yield "canvas", f"is larger than max_px = {one.max_px}; make it smaller, or leave one of them out"
+    if canvas is not None and one.min_px is not None and max(canvas) < one.min_px:
+        yield "canvas", f"is smaller than min_px = {one.min_px}; make it larger, or leave one of them out"
 
 
 def _depth(one: RenditionSettings) -> Iterator[tuple[str, str]]:

@@ -6,13 +6,14 @@ A key is checked here as far as it can be told alone; which of them go together 
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from cutoutd.jobs import Channels, Format, Profile, Rendition
-from cutoutd.settings import measures, places, spelling
+from cutoutd.settings import measures, places, presets, spelling
 from cutoutd.settings.table import Table
 
 MAX_SUFFIX: Final = 64
@@ -69,6 +70,11 @@ def _background(written: object, info: ValidationInfo) -> object:
 class RenditionSettings(Table):
     """``[[folder.rendition]]``: one form in which a folder's cutouts are published."""
 
+    preset: str = Field(
+        default="",
+        max_length=MAX_DIRECTORY,
+        description="Name of a shop: what is not set here is as it asks.",
+    )
     format: Format = Field(default=Format.PNG, strict=False, description="The kind of file.")
     suffix: spelling.Suffix = Field(
         default="",
@@ -117,6 +123,48 @@ class RenditionSettings(Table):
         default=None, ge=1, le=10_000, description="Pixels to an inch; None: what the picture says."
     )
 
+    max_kb: spelling.WholeOrAuto = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Kilobytes (1000 bytes) of the file at most; None: however large.",
+    )
+    min_quality: int = Field(
+        default=60, ge=1, le=100, description="To which quality is lowered at most to keep max_kb."
+    )
+    min_px: spelling.WholeOrAuto = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Pixels of the longer side below which a result is doubtful; None: any.",
+    )
+    max_px: spelling.WholeOrAuto = Field(
+        default=None,
+        ge=16,
+        le=100_000,
+        description="Pixels of the longer side at most; what is larger is reduced. None: any.",
+    )
+    max_enlargement: float = Field(
+        default=3.0,
+        ge=0,  # however much
+        le=1000,
+        description="Times that canvas and scale enlarge at most; what needs more is doubtful. 0: however much.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_shop_asks(cls, written: object) -> object:
+        return presets.filled(written) if isinstance(written, dict) else written
+
+    @field_validator("preset")
+    @classmethod
+    def _is_known(cls, written: str) -> str:
+        if written and presets.find(written) is None:
+            near = get_close_matches(written, presets.names(), 1)
+            hint = f'; did you mean "{near[0]}"?' if near else "; `cutoutd presets` lists them"
+            raise ValueError(f'"{written}" is no preset{hint}')
+        return written
+
     @property
     def background_picture(self) -> Path | None:
         """The picture behind the subject, if there is one."""
@@ -130,6 +178,7 @@ class RenditionSettings(Table):
             measures.scale(self.scale),
             measures.canvas(self.canvas, self.dpi),
         )
+        enlarges = canvas is not None or scale is not None  # nothing else does
         return Rendition(
             format=self.format,
             suffix=self.suffix,
@@ -146,4 +195,9 @@ class RenditionSettings(Table):
             shadow=self.shadow,
             profile=self.profile,
             dpi=self.dpi,
+            max_kb=self.max_kb,
+            min_quality=self.min_quality,
+            min_px=self.min_px,
+            max_px=self.max_px,
+            max_enlargement=self.max_enlargement if self.max_enlargement and enlarges else None,
         )

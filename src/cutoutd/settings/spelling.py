@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ValidationInfo
 
-from cutoutd.settings import address, places
+from cutoutd.settings import address, places, presets
 from cutoutd.settings.choices import PictureFormat
 
 AUTO: Final = "auto"
@@ -110,9 +110,10 @@ def _renditions(written: object) -> object:
         raise ValueError(
             "is a list of tables; write [[folder.rendition]], with two pairs of brackets, on a line of its own"
         )
-    if len(written) > MAX_RENDITIONS:
-        raise ValueError(f"has {len(written)} tables, and {MAX_RENDITIONS} are the most; use another folder")
-    return written
+    each = [one for table in written for one in presets.expanded(table)]
+    if len(each) > MAX_RENDITIONS:
+        raise ValueError(f"has {len(each)} tables, and {MAX_RENDITIONS} are the most; use another folder")
+    return each
 
 
 def _pattern(written: object) -> object:

@@ -29,9 +29,9 @@ p {{ color: var(--faint); margin: 0 0 1.2rem; }}
 main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); gap: 1rem; }}
 figure {{ margin: 0; border: 1px solid var(--line); border-radius: 6px; overflow: hidden; break-inside: avoid; }}
 .pair {{ display: grid; grid-template-columns: 1fr 1fr; }}
-.pair div {{ aspect-ratio: 1; display: grid; place-items: center; overflow: hidden; }}
+.pair div {{ aspect-ratio: 1; min-width: 0; min-height: 0; display: flex; align-items: center; justify-content: center; overflow: hidden; }}
 .after {{ background: repeating-conic-gradient(#c8c8c8 0 25%, #f4f4f4 0 50%) 0 0 / 18px 18px; }}
-img {{ max-width: 100%; max-height: 100%; display: block; }}
+img {{ width: 100%; height: 100%; object-fit: scale-down; display: block; }}
 .none {{ color: #666; font-size: 12px; padding: .5rem; text-align: center; }}
 figcaption {{ padding: .4rem .6rem; border-top: 1px solid var(--line); overflow-wrap: anywhere; }}
 figcaption span {{ color: var(--faint); }}
@@ -57,6 +57,7 @@ class Entry:
         note: a reason, or the time it took.
         before, after: small pictures, WebP; empty where there is none.
         before_note, after_note: why there is none.
+        score: probability that the cutout is right; None: it has none.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Entry:
     after: bytes
     before_note: str = ""
     after_note: str = ""
+    score: float | None = None
 
 
 def render(title: str, subtitle: str, entries: Iterable[Entry]) -> Iterator[str]:
@@ -78,7 +80,8 @@ def render(title: str, subtitle: str, entries: Iterable[Entry]) -> Iterator[str]
 
 def _figure(entry: Entry) -> str:
     kind = f' class="{entry.state}"' if entry.state in ("failed", "review", "doubtful") else ""
-    said = f"{entry.state}{f': {entry.note}' if entry.note else ''}"
+    score = "" if entry.score is None else f", score {entry.score:.2f}"
+    said = f"{entry.state}{score}{f': {entry.note}' if entry.note else ''}"
     return (
         '<figure><div class="pair">'
         f'<div class="before">{_picture(entry.before, entry.before_note, "before")}</div>'

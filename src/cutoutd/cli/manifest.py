@@ -1,0 +1,93 @@
+"""The manifest: which published file was made from which picture, for which shop.
+
+Made from the journal each time it is asked for. A file that is kept beside the results would be another record to keep
+true: after a crash, a move, a decision about a doubtful picture.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.clock import rfc3339
+from cutoutd.jobs import JobState
+from cutoutd.journal.names import Names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from cutoutd.jobs import Job
+    from cutoutd.journal.reader import Reader
+    from cutoutd.journal.store import Store
+    from cutoutd.settings.schema import Folder, Settings
+
+STATES: Final = (JobState.DONE, JobState.UNCHANGED, JobState.REVIEW)
+
+COLUMNS: Final = (
+    "preset",
+    "folder",
+    "source",
+    "source_sha256",
+    "output",
+    "output_sha256",
+    "state",
+    "score",
+    "doubtful",
+    "published_at",
+)
+
+
+def rows(jobs: Iterable[Job], reader: Reader, store: Store, settings: Settings) -> Iterator[dict[str, Any]]:
+    """One row for each file that is published now, by `COLUMNS`.
+
+    Args:
+        jobs: those that are meant; of a picture only the newest counts.
+        reader: of the journal.
+        store: the journal.
+        settings: say which rendition is for which shop.
+    """
+    folders = {folder.name: folder for folder in settings.folder}
+    names = Names(store)
+    for job in jobs:
+        folder = folders.get(job.folder)
+        if folder is not None and job.state in STATES and reader.newest(job) == job.id:
+            yield from _of_job(job, folder, names)
+
+
+def _of_job(job: Job, folder: Folder, names: Names) -> Iterator[dict[str, Any]]:
+    for one in names.earlier(job.folder, job.path, job.generation):
+        if one.rendition < 0 or one.review is not (job.state is JobState.REVIEW):
+            continue
+        known = one.rendition < len(folder.rendition)
+        yield {
+            "preset": folder.rendition[one.rendition].preset if known else "",
+            "folder": job.folder,
+            "source": job.path,
+            "source_sha256": job.sha256 or "",
+            "output": os.fspath(folder.output / one.path),
+            "output_sha256": one.sha256,
+            "state": job.state.value,
+            "score": job.detail.get("score"),
+            "doubtful": bool(job.detail.get("doubtful")) or job.state is JobState.REVIEW,
+            "published_at": rfc3339(job.finished_us) if job.finished_us is not None else None,
+        }
+
+
+def as_csv(found: Iterable[dict[str, Any]], cell: Callable[[object], str]) -> None:
+    """Print rows for a spreadsheet."""
+    writer = csv.writer(sys.stdout)
+    writer.writerow(COLUMNS)
+    for row in found:
+        writer.writerow([cell("" if row[name] is None else row[name]) for name in COLUMNS])
+
+
+def as_json(found: Iterable[dict[str, Any]], printable: Callable[[str], str]) -> None:
+    """Print rows as one JSON document."""
+    files = [
+        {key: printable(value) if isinstance(value, str) else value for key, value in row.items()}
+        for row in found
+    ]
+    print(json.dumps({"schema": "cutoutd.manifest/1", "files": files}, indent=2))

@@ -1,0 +1,131 @@
+"""Renditions by the name of a shop: what it asks of a product's main picture, with the source of each rule.
+
+The rules are data, in ``presets.toml`` beside this module. What a rendition says itself goes before its preset.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+
+KEY: Final = "preset"
+
+_LOSSLESS: Final = frozenset({"png", "tiff"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """Where rules were read.
+
+    Attributes:
+        url: of the page.
+        by: whose page it is; empty: the shop's own.
+        dated: as the page says itself; None: it does not.
+        read: day on which a stored copy of it was read.
+        rules: what it says, in our words.
+    """
+
+    url: str
+    read: date
+    rules: tuple[str, ...]
+    by: str = ""
+    dated: date | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preset:
+    """What one shop asks for.
+
+    Attributes:
+        name: as it is written in a configuration; also the folder that its pictures go to.
+        title: for people.
+        settings: keys of a rendition.
+        ours: those among them that no source asks for.
+        sources: where the others come from.
+    """
+
+    name: str
+    title: str
+    settings: Mapping[str, Any]
+    ours: tuple[str, ...]
+    sources: tuple[Source, ...]
+
+
+@cache
+def _known() -> dict[str, Preset]:
+    document = tomllib.loads(files(__package__).joinpath("presets.toml").read_text(encoding="utf-8"))
+    return {name: _preset(name, table) for name, table in sorted(document.items())}
+
+
+def _preset(name: str, table: dict[str, Any]) -> Preset:
+    sources = (Source(**(one | {"rules": tuple(one["rules"])})) for one in table["source"])
+    return Preset(
+        name=name,
+        title=table["title"],
+        settings=table["settings"] | {"directory": name},
+        ours=tuple(table["ours"]),
+        sources=tuple(sources),
+    )
+
+
+def names() -> tuple[str, ...]:
+    """All, in the order of the alphabet."""
+    return tuple(_known())
+
+
+def find(name: str) -> Preset | None:
+    """The preset of a name; None if there is none."""
+    return _known().get(name)
+
+
+def expanded(table: object) -> list[object]:
+    """A rendition as it is written, once for each preset that it names.
+
+    Args:
+        table: with ``preset = ["amazon", "etsy"]`` several; anything else is returned as it is.
+    """
+    named = table.get(KEY) if isinstance(table, dict) else None
+    if not isinstance(named, list | tuple) or not isinstance(table, dict) or not named:
+        return [table]
+    return [table | {KEY: one} for one in named]
+
+
+def filled(written: dict[str, Any]) -> dict[str, Any]:
+    """A rendition's keys, and those of its preset that it does not set.
+
+    A key of the preset that has no place beside one that is set is left out as well.
+
+    Args:
+        written: as it stands in the configuration.
+    """
+    name = written.get(KEY)
+    preset = find(name) if isinstance(name, str) else None
+    if preset is None:
+        return written
+    yielding = _yielding(written)
+    return {key: value for key, value in preset.settings.items() if key not in yielding} | written
+
+
+def _yielding(written: Mapping[str, Any]) -> frozenset[str]:
+    """Keys that a preset must not set beside what is written."""
+    found: set[str] = set()
+    if written.get("crop") is True:
+        found |= {"scale"}  # each says how much room is left around the subject
+    if written.get("format") in _LOSSLESS:
+        found |= {"quality", "min_quality"}
+    if written.get("channels") == "alpha":
+        found |= {"background"}
+    if written.get("bits") == 16:  # noqa: PLR2004 -- the other is 8
+        found |= {"profile"}
+    if "canvas" in written:
+        found |= {"min_px", "max_px"}  # the user knows which size is wanted
+    if "quality" in written:
+        found |= {"min_quality"}
+    return frozenset(found)
