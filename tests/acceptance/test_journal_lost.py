@@ -42,7 +42,7 @@ def _lose(bench: Bench) -> None:
 
 @pytest.mark.parametrize("harm", [_damage, _lose])
 def test_nothing_is_cut_again_that_has_its_sidecar(bench: Bench, harm: Callable[[Bench], None]) -> None:
-    """Done, doubtful, failed, deleted by its owner: all stay as they are; then work goes on as ever."""
+    """Done, doubtful, deleted by its owner: all stay as they are, what failed is tried once; then work goes on as ever."""
     bench.drop("sub/a.jpg")
     bench.drop("unwanted.jpg", 1)
     (bench.input / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
@@ -54,7 +54,12 @@ def test_nothing_is_cut_again_that_has_its_sidecar(bench: Bench, harm: Callable[
     before = contents(bench)
     harm(bench)
     again = bench.once()
-    assert again.stdout.startswith("0 cut, 0 to review, 0 failed, 0 unchanged"), again.stdout + again.stderr
+    assert again.stdout.startswith("0 cut, 0 to review, 1 failed, 0 unchanged"), again.stdout + again.stderr
+    record = "failed/broken.jpg.error.json"
+    assert before.keys() == contents(bench).keys()
+    assert {name for name, content in contents(bench).items() if content != before[name]} == {record}
+    before = contents(bench)
+    assert bench.once().stdout.startswith("0 cut, 0 to review, 0 failed, 0 unchanged")
     assert contents(bench) == before
     assert {job["path"]: job["state"] for job in bench.jobs()} == {
         "sub/a.jpg": "done",

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.clock import Clock
+from cutoutd.daemon import adoption
 from cutoutd.daemon.adoption import Adoption
 from cutoutd.daemon.assembly import publisher_of, rules_of
+from cutoutd.daemon.reviews import REJECTED
 from cutoutd.jobs import Failure, Job, JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
@@ -107,17 +109,17 @@ class Shop:
         self.publisher.carry_out(plan)
         return job
 
-    def fail(self, name: str) -> Job:
-        """A source that could not be cut."""
-        job = self.put(name, b"broken")
-        failure = Failure(code="Picture", title="t", cause="cut short", advice="a", permanent=True)
+    def fail(self, name: str, code: str = "Picture", sha256: str | None = None) -> Job:
+        """A source that could not be cut, or of which somebody says so."""
+        job = replace(self.put(name, b"broken"), sha256=sha256)
+        failure = Failure(code=code, title="t", cause="cut short", advice="a", permanent=True)
         self.publisher.failures.publish(self.provenance.failure_facts(job, failure))
         return job
 
     def adopt(self, proceeding: Callable[[], bool] = lambda: True) -> None:
         """The first start."""
-        adoption = Adoption(self.folder, rules=rules_of(self.folder), acceptance=self.journal.acceptance)
-        adoption.carry_out(proceeding)
+        taking_over = Adoption(self.folder, rules=rules_of(self.folder), acceptance=self.journal.acceptance)
+        taking_over.carry_out(proceeding)
 
     def knows(self, job: Job) -> bool:
         """Whether this version would not be cut again."""
@@ -175,9 +177,13 @@ def test_what_has_its_sidecar_is_done_and_owns_its_names(shop: Shop) -> None:
 
 
 def test_every_kind_of_end_is_taken_over(make: Callable[..., Shop]) -> None:
-    """Done in two forms, doubtful, failed; with the sidecars in a place of their own."""
+    """Done in two forms, doubtful, rejected; with the sidecars in a place of their own."""
     shop = make(rendition=[{}, {"suffix": "_2"}], sidecar_dir=str(Path(folder_root(make)) / "sidecars"))
-    jobs = [shop.cut("a.jpg"), shop.cut("b.jpg", b"\xff\xd8\xffdoubt", review=True), shop.fail("c.jpg")]
+    jobs = [
+        shop.cut("a.jpg"),
+        shop.cut("b.jpg", b"\xff\xd8\xffdoubt", review=True),
+        shop.fail("c.jpg", REJECTED, digest(b"broken")),
+    ]
     shop.adopt()
     assert all(shop.knows(job) for job in jobs)
     assert states(shop.journal) == {
@@ -188,7 +194,34 @@ def test_every_kind_of_end_is_taken_over(make: Callable[..., Shop]) -> None:
     assert shop.row("c.jpg").detail["failure"]["cause"] == "cut short"
     assert [one.path for one in shop.journal.names.earlier(NAME, "a.jpg")] == ["a.png", "a_2.png"]
     assert [one.review for one in shop.journal.names.earlier(NAME, "b.jpg")] == [True, True]
-    assert shop.journal.queue.retry(None) == 1  # the failed one alone
+    assert shop.row("c.jpg").sha256 == digest(b"broken")  # by which it would be followed to another name
+    assert shop.journal.names.published_sha256(NAME, "c.jpg") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "sha256"),
+    [("Picture", digest(b"broken")), ("Fault", None), (REJECTED, None), (REJECTED, digest(b"another"))],
+)
+def test_a_failure_that_this_journal_knows_nothing_of_stops_no_picture(
+    shop: Shop, code: str, sha256: str | None
+) -> None:
+    """Anybody who can write in the output can say that a picture failed; it is tried once more, and then known."""
+    job = shop.fail("a.jpg", code, sha256)
+    shop.adopt()
+    assert states(shop.journal) == {}
+    assert not shop.knows(job)
+    assert shop.journal.acceptance.accept(NAME, [job.version]) == [1]
+
+
+def test_no_more_is_read_for_records_than_a_bounded_amount(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand records of large pictures would hold up the start; those are doubtful once more."""
+    monkeypatch.setattr(adoption, "MAX_COMPARED_BYTES", 9)
+    for name in ("a.jpg", "b.jpg"):  # of six bytes each
+        shop.fail(name, REJECTED, digest(b"broken"))
+    shop.adopt()
+    assert states(shop.journal) == {"a.jpg": JobState.FAILED}
 
 
 def folder_root(make: Callable[..., Shop]) -> Path:

@@ -2,7 +2,11 @@
 
 At the first start of a folder: on a new state directory, after the journal was rebuilt, or when another machine
 worked on it until now. What they say of a version that lies there now is done, and is not cut again. Lives in
-the folder's own thread, since any look at a share may hang. It must not open sources or results.
+the folder's own thread, since any look at a share may hang. It must not open results.
+
+Whoever can write in the output can make such records. A sidecar ends a version, since deleting a result does not have it
+made again either. A failure record ends none: the picture is tried once more, and fails with this journal's knowledge if
+it must. But what a person has rejected stays so, where the record names the very bytes of the source.
 """
 
 from __future__ import annotations
@@ -13,11 +17,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.containment import is_expected, one_by_one, report
+from cutoutd.daemon.reviews import REJECTED
 from cutoutd.errnos import IMPOSSIBLE_NAME
 from cutoutd.intake.scan import look
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.adopted import Adopted
 from cutoutd.logs import get
+from cutoutd.publish.digest import examine
 from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.originals import restore_interrupted
 from cutoutd.publish.records import Records
@@ -35,6 +41,9 @@ if TYPE_CHECKING:
 
 BATCH: Final = 500
 """So many share one transaction."""
+
+MAX_COMPARED_BYTES: Final = 1 << 30
+"""Of all rejected sources together that are read for comparison; beyond it they are doubtful again."""
 
 
 class Adoption:
@@ -63,6 +72,8 @@ class Adoption:
         self._log = get(folder=folder.name)
         self._ended: dict[str, int] = {}
         self._published: dict[str, int] = {}
+        self._left_bytes = MAX_COMPARED_BYTES
+        self._tried_again = 0
 
     def carry_out(self, proceeding: Callable[[], bool], *, is_first_start: bool = False) -> None:
         """Walk through the output once; may be repeated.
@@ -88,7 +99,8 @@ class Adoption:
         )
         self._ended.clear()
         self._published.clear()
-        adopted = 0
+        self._left_bytes = MAX_COMPARED_BYTES
+        self._tried_again = adopted = 0
         while batch := list(islice(records, BATCH)):
             taken: list[Adopted] = []
             one_by_one(batch, partial(self._take, taken), self._pass_over)
@@ -97,6 +109,8 @@ class Adoption:
                 return
         if adopted:
             self._log.info("folder.adopted", pictures=adopted)
+        if self._tried_again:
+            self._log.info("folder.failures-not-adopted", pictures=self._tried_again)
 
     def _take(self, taken: list[Adopted], record: Record) -> None:
         one = self._weigh(record)
@@ -140,6 +154,11 @@ class Adoption:
         state, detail = _outcome(record)
         there = self._there(record)
         is_this = there is not None and (there.size, there.mtime_ns) == (record.size, record.mtime_ns)
+        if record.sha256 is None or (
+            record.failure is not None and not self._is_rejected(record, is_this=is_this)
+        ):
+            self._tried_again += is_this
+            return None
         return Adopted(
             version=Version(path=record.path, size=record.size, mtime_ns=record.mtime_ns),
             stands=is_this and _is_later(record, self._ended),
@@ -154,6 +173,20 @@ class Adoption:
             claims=record.claims,
             detail=detail,
         )
+
+    def _is_rejected(self, record: Record, *, is_this: bool) -> bool:
+        """Whether a person has rejected the very picture that lies there.
+
+        Raises:
+            OSError: the disk or share does not answer as it should.
+        """
+        is_rejection = record.failure is not None and record.failure.get("code") == REJECTED
+        if not (is_this and is_rejection) or record.size > self._left_bytes:
+            return False
+        self._left_bytes -= record.size
+        with Tree(self._folder.input).entry(record.path) as entry:
+            found = examine(entry)
+        return found is not None and found.sha256 == record.sha256
 
     def _there(self, record: Record) -> Seen | None:
         try:

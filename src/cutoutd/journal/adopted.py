@@ -32,7 +32,7 @@ class Adopted:
         latest: it is the last publication of its source that is known of.
         gone: the source is not there any more: a file that comes to its path is another one.
         state: DONE, REVIEW or FAILED.
-        sha256: of the source's bytes; None in a failure.
+        sha256: of the source's bytes.
         image_sha256: of its data apart from metadata: a picture that only got a rating since is known by it.
         at_us: when it was published or given up.
         published: results under their names.
@@ -45,7 +45,7 @@ class Adopted:
     latest: bool
     gone: bool = False
     state: JobState
-    sha256: str | None
+    sha256: str
     image_sha256: str | None = None
     at_us: int
     published: tuple[Published, ...]
@@ -122,7 +122,7 @@ def _own(
             "INSERT OR IGNORE INTO name (key, folder, path, generation) VALUES (?, ?, ?, ?)",
             (key, folder, path, generation),
         )
-    if one.sha256 is None:
+    if one.state is JobState.FAILED:
         return
     verb = "REPLACE" if latest else "IGNORE"
     store.write(

@@ -105,6 +105,7 @@ class FailureRecord:
         bytes, mtime_ns: the version of the source.
         failure: code, title, cause and advice, as JSON gave them.
         at_us: UTC microseconds; 0 if it does not say so in a way that can be read.
+        sha256: of the source's bytes, as it says; empty if it does not.
     """
 
     folder: str
@@ -114,6 +115,7 @@ class FailureRecord:
     failure: Mapping[str, str]
     at_us: int
     marker: str = ""
+    sha256: str = ""
 
 
 def read_failure(entry: Entry) -> FailureRecord | None:
@@ -135,6 +137,7 @@ def read_failure(entry: Entry) -> FailureRecord | None:
             failure={key: str(document[key]) for key in ("code", "title", "cause", "advice")},
             at_us=microseconds(document.get("at")),
             marker=marker_of(document),
+            sha256=str(source.get("sha256", "")),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None

@@ -60,7 +60,7 @@ class Record:
         path: of the source, relative to the folder's input.
         size, mtime_ns: the version of the source.
         at_us: when it was published or given up, UTC microseconds.
-        sha256: of the source's bytes; None in a failure.
+        sha256: of the source's bytes; None in a failure that does not say so.
         image_sha256: of its data apart from metadata; None where that is not known.
         published: results, with the names they got.
         claims: keys of these names and their sidecar's.
@@ -150,6 +150,7 @@ class Records:
             size=said.bytes,
             mtime_ns=said.mtime_ns,
             at_us=said.at_us,
+            sha256=said.sha256 if _SHA256.fullmatch(said.sha256) else None,
             failure={key: text[:MAX_WORDS] for key, text in said.failure.items()},
         )
 
