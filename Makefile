@@ -1,10 +1,12 @@
 # make run    set up and start the daemon on ./to-cut and ./cutouts (or INPUT=... OUTPUT=...)
+# make check  style, types and layers, without the tests
 # make test   set up and pass every check
+# make docs   build the pages of docs/ as a site, in .site; a link that leads nowhere is an error
 # make torture  kill it, fill its disk, take its shares away, thousands of times; takes hours
 # make package  build sdist and wheel, install them into an empty environment, and cut a picture there
 # make bench  measure mattes, speed (beside rembg), waiting times, and growth with the picture; takes a quarter of an hour
 .DEFAULT_GOAL := help
-.PHONY: help run test torture package bench env lint clean
+.PHONY: help run check test docs torture package bench env clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -38,14 +40,21 @@ run: $(VENV)/.installed
 	@mkdir -p "$(call home,$(INPUT))" "$(call home,$(OUTPUT))"
 	$(BIN)/cutoutd run --input "$(call home,$(INPUT))" --output "$(call home,$(OUTPUT))"
 
-lint: env
+check: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
+test: check docs
 	$(BIN)/python -m pytest -n 3 --dist loadfile
+
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --group docs
+	@touch $@
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs .site
 
 # All campaigns, or some: make torture CAMPAIGNS="kills lostwrites"
 torture: env
@@ -73,4 +82,4 @@ bench: env $(PEER)/u2net.onnx
 	$(BIN)/python -m bench.growth $(if $(PHOTO),--photo $(PHOTO))
 
 clean:
-	rm -rf $(VENV) $(PEER) .mypy_cache .ruff_cache .pytest_cache dist
+	rm -rf $(VENV) $(PEER) .mypy_cache .ruff_cache .pytest_cache .site dist
