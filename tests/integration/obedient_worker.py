@@ -34,12 +34,17 @@ def go_on(job: int, where: str) -> None:
     time.sleep(600)
 
 
-def main() -> None:  # noqa: C901 -- one branch a deed
+def main() -> None:  # noqa: C901, PLR0912 -- one branch a deed
     """Serve."""
     tasks, reports = sys.stdin.buffer, sys.stdout.buffer
     setup = wire.decode_setup(tasks.readline())
     bind(setup.read_roots)
-    if setup.provider == "die-at-start" or (setup.provider == "die-at-rehearsal" and setup.rehearse):
+    if setup.provider == "die-at-start":
+        sys.stderr.write("a library is missing\n")
+        sys.exit(7)
+    if setup.provider == "closed-stderr":
+        os.close(2)
+    if setup.provider == "die-at-rehearsal" and setup.rehearse:
         sys.exit(7)
     reports.write(
         wire.encode_ready(WorkerFacts(layers=tuple(setup.read_roots), provider="cpu", onnxruntime="0"))
@@ -62,6 +67,12 @@ def main() -> None:  # noqa: C901 -- one branch a deed
             reports.write(b"x" * (2 * wire.MAX_LINE_BYTES))
         elif deed == "lie":
             reports.write(wire.encode_report(task.job + 1, Unchanged(sha256="0" * 64)))
+        elif deed == "complain":
+            sys.stderr.write(f"{where}\n")
+            sys.stderr.flush()
+        elif deed == "complain-endlessly":
+            while True:
+                os.write(2, b"the same again\n" * 1000)
         elif deed == "wait":
             while not Path(where).exists():
                 time.sleep(0.005)

@@ -40,6 +40,7 @@ def hosted(
     ] = False,
     parent: Annotated[int | None, typer.Option(hidden=True)] = None,
     key_on_stdin: Annotated[bool, typer.Option("--key-on-stdin", hidden=True)] = False,
+    console: Annotated[bool, typer.Option("--console", hidden=True)] = False,
 ) -> None:
     """Be the uploader: send what is in the outbox. `cutoutd run` starts it by itself where a folder is tagged."""
     chosen = settings(config, None, None)
@@ -54,7 +55,7 @@ def hosted(
     # What the supervisor says of a newer configuration after this moment was not read below.
     announced = announcement(Places.under(chosen.service.state_dir))
     chosen = settings(config, None, None)
-    run.run(chosen, announced=announced, clock=Clock(), given_key=key, parent=parent)
+    run.run(chosen, announced=announced, clock=Clock(), given_key=key, parent=parent, console=console)
 
 
 def audit(

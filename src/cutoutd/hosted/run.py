@@ -25,6 +25,7 @@ from cutoutd.hosted.replies import Replies
 from cutoutd.hosted.route import Route
 from cutoutd.hosted.uploader import Uploader
 from cutoutd.private import Names, check_owner, open_private
+from cutoutd.sandbox import terminal
 from cutoutd.sandbox.uploader import confine_uploader
 from cutoutd.settings.choices import Sandbox
 from cutoutd.settings.digest import uploads_sha256
@@ -65,6 +66,7 @@ def run(
     clock: Clock,
     given_key: str,
     parent: int | None,
+    console: bool = False,
 ) -> None:
     """Be the uploader, until a signal or the parent's end.
 
@@ -74,6 +76,7 @@ def run(
         clock: wall and steady time.
         given_key: the service's, where it is in no file; empty for none.
         parent: the process whose end is ours; None for none.
+        console: what we log is read on a terminal, although it goes into a pipe.
 
     Raises:
         UsageError: no folder is tagged, or a layer of the sandbox is missing and required.
@@ -87,6 +90,7 @@ def run(
             advice='Set enabled = true in [hosted], and route = "hosted" in a [[folder]].',
         )
     os.umask(_PRIVATE_UMASK)
+    terminal.only_write()
     key = keys.read(settings.hosted.api_key_file, given_key)
     places = Places.under(settings.service.state_dir)
     ending = Ending()
@@ -97,7 +101,11 @@ def run(
             required=settings.pool.sandbox is Sandbox.REQUIRED,
         )
         # Only now: a thread that is there earlier would not be confined by every kernel.
-        logs.configure(level=settings.service.log_level, log_format=settings.service.log_format)
+        log_format = settings.service.log_format
+        logs.configure(
+            level=settings.service.log_level,
+            log_format="console" if console and log_format == "auto" else log_format,
+        )
         _end_on_signals(ending)
         left_open = ledger.close_left_open(_KILLED)
         if left_open:

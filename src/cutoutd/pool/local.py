@@ -17,6 +17,7 @@ from cutoutd.errors import ModelError, SandboxError
 from cutoutd.jobs import Failure
 from cutoutd.logs import get
 from cutoutd.pool import wire
+from cutoutd.pool.complaints import Complaints
 from cutoutd.pool.slot import PATIENCE_S, Slot, SlotState, spawn
 from cutoutd.pool.start_policy import StartPolicy
 from cutoutd.ports import Finished, Lost, WorkerFacts
@@ -76,6 +77,8 @@ class LocalPool:
         os.set_blocking(self._wake_out, False)
         os.set_blocking(self._wake_in, False)
         self._selector.register(self._wake_out, selectors.EVENT_READ)
+        self._complaints = Complaints()
+        self._selector.register(self._complaints, selectors.EVENT_READ, self._complaints)
         self._slots: list[Slot] = []
         self._abandoned: list[Slot] = []
         self._stale: set[Slot] = set()
@@ -157,9 +160,12 @@ class LocalPool:
         events: list[PoolEvent] = []
         for slot in self._slots:
             slot.send_rest()
+        self._complaints.resume(self._clock.monotonic_s())
         for key, _ in self._selector.select(self._until_next_deadline(timeout_s)):
             if key.fd == self._wake_out:
                 _drain(self._wake_out)
+            elif key.data is self._complaints:
+                self._complaints.take(self._clock.monotonic_s())
             elif isinstance(key.data, Slot):
                 events += self._listen(key.data)
         events += self._enforce_deadlines()
@@ -195,6 +201,7 @@ class LocalPool:
             self._selector.select(0.01)
         for slot in list(self._slots):
             self._forget(slot)
+        self._complaints.close()
         self._selector.close()
 
     def _is_free(self, slot: Slot) -> bool:
@@ -303,7 +310,7 @@ class LocalPool:
 
     def _bury(self, slot: Slot) -> list[PoolEvent]:
         stuck = not slot.reaped()
-        self._forget(slot)
+        last = self._forget(slot)
         if stuck:
             self._abandoned.append(slot)
         why = slot.end()
@@ -312,17 +319,22 @@ class LocalPool:
             self._log.warning("worker.lost", pid=slot.pid, job=slot.job, why=why, timed_out=slot.timed_out)
             return [Lost(job=slot.job, why=why, timed_out=slot.timed_out, stuck=stuck, stalled=slot.stalled)]
         if slot.did_not_start:
+            # It has seen no picture yet: none speaks through it.
+            why += f"; its last words: {last}" if last and not slot.complaint else ""
             self._starts.failed(why, is_first=self.facts is None)
         elif not slot.retired:
             self._log.warning("worker.lost", pid=slot.pid, job=None, why=why)
         return []
 
-    def _forget(self, slot: Slot) -> None:
+    def _forget(self, slot: Slot) -> str:
+        """Close its pipes; its last words."""
         self._slots.remove(slot)
         self._stale.discard(slot)
         if slot.reports in self._selector.get_map():
             self._selector.unregister(slot.reports)
+        last = self._complaints.remove(slot.complaints, self._clock.monotonic_s())
         slot.close()
+        return last
 
     def _retire_stale(self) -> None:
         for slot in [slot for slot in self._stale if slot.state in (SlotState.IDLE, SlotState.STARTING)]:
@@ -355,6 +367,7 @@ class LocalPool:
                 return
             self._slots.append(slot)
             self._selector.register(slot.reports, selectors.EVENT_READ, slot)
+            self._complaints.add(slot.complaints, slot.pid, self._clock.monotonic_s())
 
     def _one_tries_for_all(self) -> bool:
         """Whether starts have failed, and the next one to show whether they still do is under way."""
@@ -362,7 +375,7 @@ class LocalPool:
 
     def _until_next_deadline(self, timeout_s: float) -> float:
         now_s = self._clock.monotonic_s()
-        ends = [now_s + timeout_s]
+        ends = [now_s + timeout_s, *self._complaints.due_s()]
         for slot in self._slots:
             ends += slot.due_s(now_s)
         if len(self._slots) < self._size and not self._one_tries_for_all():

@@ -1,4 +1,4 @@
-"""One worker slot: a process of its own, two pipes of its own, a monotonic deadline.
+"""One worker slot: a process of its own, three pipes of its own, a monotonic deadline.
 
 Nothing here blocks: what does not fit into a pipe is sent later, reads are non-blocking, and a kill is never waited for.
 """
@@ -66,7 +66,7 @@ def spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start a worker's process, which loads its libraries and then waits for its set-up.
 
     Args:
-        command: what to start; it finds its two pipes as its standard input and output.
+        command: what to start; it finds its pipes as its standard input, output and error.
 
     Raises:
         OSError: no more descriptors, processes or memory.
@@ -75,9 +75,11 @@ def spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        # Never the user's terminal or log: it would be open for reading what is typed, and for emptying the file.
+        stderr=subprocess.PIPE,
         env=inheritance.for_worker(os.environ) | ENVIRONMENT,
         bufsize=0,
-        process_group=0,  # a Ctrl-C in the terminal is for the supervisor alone
+        start_new_session=True,  # it has no terminal, and a Ctrl-C there is for the supervisor alone
     )
 
 
@@ -94,8 +96,10 @@ class Slot:
         self._process = process
         assert self._process.stdin is not None  # noqa: S101 -- PIPE was asked for
         assert self._process.stdout is not None  # noqa: S101 -- PIPE was asked for
+        assert self._process.stderr is not None  # noqa: S101 -- PIPE was asked for
         self._tasks = self._process.stdin.fileno()
         self.reports = self._process.stdout.fileno()
+        self.complaints = self._process.stderr.fileno()
         os.set_blocking(self.reports, False)
         os.set_blocking(self._tasks, False)
         self._unread = b""
@@ -224,7 +228,7 @@ class Slot:
 
     def close(self) -> None:
         """Close our ends of the pipes."""
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
 

@@ -94,6 +94,7 @@ def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> Trial:
                 stderr=subprocess.DEVNULL,
                 env=inheritance.for_worker(os.environ) | ENVIRONMENT,
                 timeout=TIMEOUT_S,
+                start_new_session=True,
                 check=False,
             )
         except subprocess.TimeoutExpired as error:

@@ -106,7 +106,7 @@ def _why_not(error: Exception) -> Failure:
 def _pipes() -> tuple[BinaryIO, BinaryIO]:
     """The two pipes, moved away from where a library that prints would disturb them."""
     tasks, reports = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDWR)
+    nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     os.close(nothing)

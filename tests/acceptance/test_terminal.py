@@ -1,0 +1,130 @@
+"""The terminal a daemon is started in: the supervisor's alone, whatever becomes of those that read strangers' bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.conftest import Daemon, picture
+from tests.acceptance.shop import opened
+from tests.acceptance.test_secrets import family
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.acceptance.conftest import Bench
+    from tests.acceptance.shop import Shop
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="only root sees what hidden processes have open"
+)
+
+WRITE_ONLY = 0o1
+TAKE = "import os, sys; os.login_tty(int(sys.argv[1])); os.execv(sys.argv[2], sys.argv[2:])"
+
+
+@pytest.fixture
+def shop(bench: Bench) -> Iterator[Shop]:
+    """With its folders."""
+    yield from opened(bench)
+
+
+def opened_by(pid: int, file: str) -> set[int]:
+    """How a process has a file open: for reading (0), writing (1) or both (2)."""
+    ways = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            if os.readlink(entry) == file:  # noqa: PTH115 -- a pipe has no path
+                info = Path(f"/proc/{pid}/fdinfo/{entry.name}").read_text(encoding="ascii")
+                ways.add(int(re.findall(r"flags:\s*(\d+)", info)[0], 8) & os.O_ACCMODE)
+    return ways
+
+
+def session(pid: int) -> int:
+    """The session a process is in."""
+    return int(Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[3])
+
+
+class Terminal:
+    """A terminal in which a command runs, and all that it shows."""
+
+    def __init__(self, bench: Bench, *arguments: str | Path) -> None:
+        self._screen, keyboard = os.openpty()
+        self.name = os.ttyname(keyboard)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", TAKE, str(keyboard), *bench.command(*arguments)],
+            env=bench.environment | {"TERM": "xterm"},
+            cwd=bench.root,
+            pass_fds=[keyboard],
+        )
+        os.close(keyboard)
+        self.shown = b""
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with suppress(OSError):  # EIO: nobody has it open any more
+            while data := os.read(self._screen, 4096):
+                self.shown += data
+
+    def type(self, text: str) -> None:
+        """As if at the keyboard."""
+        os.write(self._screen, text.encode("ascii"))
+
+    def close(self) -> None:
+        """End what still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(10)
+        os.close(self._screen)
+
+
+def test_only_the_supervisor_has_the_terminal_and_ctrl_c_ends_all(shop: Shop, bench: Bench) -> None:
+    """Workers and uploader are in sessions of their own, with pipes; the keeper may write, and read nothing that is typed."""
+    shop.configure("hosted")
+    shop.drop("shop", "a.jpg", picture(1))
+    shop.drop("private", "b.jpg", picture(2))
+    terminal = Terminal(bench, "run", "--config", shop.config)
+    try:
+        bench.wait_for((bench.root / "shop-out/a.png.json").exists, "the hosted cutout")
+        bench.wait_for((bench.root / "private-out/b.png.json").exists, "the local cutout")
+        supervisor = terminal.process.pid
+        others = {pid: line for pid, line in family(supervisor).items() if pid != supervisor}
+        assert any("cutoutd hosted" in line for line in others.values())
+        assert sum("cutoutd.pool.worker" in line for line in others.values()) >= 2
+        assert 2 in opened_by(supervisor, terminal.name)
+        ways = {line: opened_by(pid, terminal.name) for pid, line in others.items()}
+        assert {line for line, found in ways.items() if found - {WRITE_ONLY}} == set()
+        assert [line for line, found in ways.items() if found and "cutoutd.cli.keeper" not in line] == []
+        assert {pid for pid in others if session(pid) in (supervisor, session(os.getpid()))} == set()
+        terminal.type("\x03")
+        assert terminal.process.wait(30) == 0
+        assert [line for pid, line in others.items() if Path(f"/proc/{pid}").exists()] == []
+    finally:
+        terminal.close()
+
+
+def test_the_uploader_s_lines_come_into_the_log_marked_as_its(shop: Shop, bench: Bench) -> None:
+    """Whatever they say of themselves; as JSON, as long as they are."""
+    shop.configure("hosted")
+    text = shop.config.read_text("utf-8").replace("[service]\n", '[service]\nlog_level = "debug"\n')
+    shop.config.write_text(text, encoding="utf-8")
+    shop.drop("shop", "a.jpg", picture(1))
+    daemon = Daemon(bench, "--config", shop.config)
+    bench.wait_for((bench.root / "shop-out/a.png.json").exists, "the hosted cutout")
+    assert daemon.end() == 0
+    lines = [json.loads(line) for line in (bench.root / "log").read_text("utf-8").splitlines()]
+    theirs = [line["event"] for line in lines if line.get("process") == "uploader"]
+    assert {"hosted.started", "upload.begun", "upload.ended"} <= set(theirs)
+    assert not {"daemon.started", "job.published"} & set(theirs)
+    assert [line for line in lines if line["event"] == "worker.stderr"] == []

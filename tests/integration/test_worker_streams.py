@@ -1,0 +1,174 @@
+"""A worker's standard streams: no terminal, no log file, and a pipe that it may fill as it likes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from structlog.testing import capture_logs
+
+from cutoutd.clock import Clock
+from cutoutd.pool.complaints import BOUNDS
+from cutoutd.pool.local import LocalPool
+from cutoutd.pool.slot import spawn
+from cutoutd.pool.start_policy import WorkersFailError
+from cutoutd.ports import Finished, Lost
+from tests.integration.test_pool import OBEDIENT, events_of, setup, task, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping
+    from typing import Any
+
+    Lines = list[MutableMapping[str, Any]]
+
+FLOOD_S = 1.0
+
+LOOK = """
+import json, os, sys
+streams = {}
+for name in os.listdir("/proc/self/fd"):
+    try:
+        streams[name] = os.readlink(f"/proc/self/fd/{name}").partition(":")[0]
+    except FileNotFoundError:
+        pass  # that of the listing
+try:
+    os.close(os.open("/dev/tty", os.O_RDWR))
+    terminal = "opened"
+except OSError as error:
+    terminal = error.strerror
+told = {"streams": streams, "session": os.getsid(0) == os.getpid(), "terminal": terminal, "parent": os.getsid(os.getppid())}
+os.write(1, json.dumps(told).encode())
+"""
+
+
+@pytest.fixture
+def logged() -> Iterator[Lines]:
+    """What is logged."""
+    with capture_logs() as lines:
+        yield lines
+
+
+@pytest.fixture
+def pool(logged: Lines) -> Iterator[LocalPool]:  # noqa: ARG001 -- must be there before loggers are
+    """Two slots."""
+    made = LocalPool(size=2, setup=setup, job_timeout_s=20.0, clock=Clock(), command=OBEDIENT)
+    until(made, lambda: made.idle == 2)
+    yield made
+    made.close()
+
+
+def said(logged: Lines) -> list[str]:
+    """What workers were heard to say."""
+    return [str(line["said"]) for line in logged if line["event"] == "worker.stderr"]
+
+
+def test_a_worker_has_three_pipes_and_nothing_else() -> None:
+    """No terminal, neither as a descriptor nor by its name; whatever the supervisor has open is not passed on."""
+    master, slave = os.openpty()
+    child = os.fork()
+    if child == 0:  # a supervisor whose terminal this is
+        code = 1
+        with suppress(OSError):
+            os.login_tty(slave)
+            os.set_inheritable(os.open("/dev/null", os.O_RDONLY), True)
+            process = spawn((sys.executable, "-P", "-c", LOOK))
+            assert process.stdout is not None
+            os.write(2, process.stdout.read() + b"\n")
+            code = process.wait()
+        os._exit(code)
+    os.close(slave)
+    try:
+        told = json.loads(_line(master))
+    finally:
+        os.waitpid(child, 0)
+        os.close(master)
+    assert told["streams"] == {"0": "pipe", "1": "pipe", "2": "pipe"}
+    assert told["session"]
+    assert told["parent"] == child
+    assert told["terminal"] == os.strerror(errno.ENXIO)
+
+
+def _line(descriptor: int) -> bytes:
+    read = b""
+    while b"\n" not in read:
+        read += os.read(descriptor, 4096)
+    return read
+
+
+def test_what_a_worker_prints_is_logged_as_its_words(pool: LocalPool, logged: Lines) -> None:
+    """With its process id, as a value, and without what would move a terminal's cursor."""
+    pool.submit(task(1, 'complain:{"event": "job.published"}\x1b[2J'))
+    events_of(pool, 1)
+    until(pool, lambda: bool(said(logged)))
+    (line,) = [line for line in logged if line["event"] == "worker.stderr"]
+    assert line["said"] == '{"event": "job.published"}\\x1b[2J'
+    assert line["pid"] in pool.pids
+
+
+def test_a_worker_that_never_stops_printing_stops_nobody(pool: LocalPool, logged: Lines) -> None:
+    """Others go on, the loop's turns stay short and few, and the log gets a bounded excerpt."""
+    pool.submit(task(1, "complain-endlessly"))
+    begun = time.monotonic()
+    turns, longest = 0, 0.0
+    while time.monotonic() - begun < FLOOD_S:
+        turn = time.process_time()
+        pool.poll(0.5)
+        turns, longest = turns + 1, max(longest, time.process_time() - turn)
+    assert turns < 40 * FLOOD_S
+    assert longest < 0.25
+    pool.submit(task(2, "ok"))
+    (event,) = events_of(pool, 1)
+    assert isinstance(event, Finished)
+    assert event.job == 2
+    assert 0 < sum(len(text) for text in said(logged)) < BOUNDS.burst_bytes
+    os.kill(pool.pids[0], signal.SIGKILL)
+    os.kill(pool.pids[1], signal.SIGKILL)
+    (lost,) = events_of(pool, 1)
+    assert isinstance(lost, Lost)
+    left_out = sum(line.get("left_out_bytes", 0) for line in logged)
+    assert left_out > 100_000
+
+
+def test_the_last_words_of_a_worker_are_heard(pool: LocalPool, logged: Lines) -> None:
+    """They come with its end, or after it."""
+    pool.submit(task(1, "complain:it is over"))
+    events_of(pool, 1)
+    pool.close()
+    assert said(logged) == ["it is over"]
+
+
+def test_why_no_worker_starts_is_told_in_its_words() -> None:
+    """What used to be seen on the terminal alone."""
+    made = LocalPool(
+        size=1, setup=lambda: setup("die-at-start"), job_timeout_s=20.0, clock=Clock(), command=OBEDIENT
+    )
+    try:
+        with pytest.raises(WorkersFailError, match="code 7; its last words: a library is missing"):
+            until(made, lambda: False)
+    finally:
+        made.close()
+
+
+def test_a_worker_without_a_standard_error_works() -> None:
+    """It may close it."""
+    made = LocalPool(
+        size=1, setup=lambda: setup("closed-stderr"), job_timeout_s=20.0, clock=Clock(), command=OBEDIENT
+    )
+    try:
+        until(made, lambda: made.idle == 1)
+        made.submit(task(1, "ok"))
+        assert isinstance(events_of(made, 1)[0], Finished)
+        begun, turns = time.monotonic(), 0
+        while time.monotonic() - begun < FLOOD_S / 4:
+            made.poll(0.05)
+            turns += 1
+        assert turns < 20  # its end is no news again and again
+    finally:
+        made.close()
