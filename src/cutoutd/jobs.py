@@ -253,7 +253,8 @@ class Task:
         alone: no other worker is busy, so the memory of all is there for it.
         tagged: its folder may be uploaded from, and has workers of its own for that.
         model: name of one that its workers have; empty: the first of them.
-        moved_sha256s: of vanished sources that this picture may be; one that is, is not cut.
+        moved_sha256s: of pictures that lay elsewhere and that this one may be; one that is, is not cut.
+        asks_sha256: there may be more of these than were given: which bytes it has is to be said instead of cutting it.
         export, received: it concerns a hosted route; at most one of them is given.
         root: the folder's input, from which the source is reached without following a link; empty: it is opened as
             it is named.
@@ -274,6 +275,7 @@ class Task:
     export: Export | None = None
     received: Received | None = None
     moved_sha256s: tuple[str, ...] = ()
+    asks_sha256: bool = False
     published_image_sha256: str | None = None
     root: str = ""
     marker: str = ""
@@ -373,7 +375,7 @@ class Unchanged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Moved:
-    """The bytes are those of a source that lay elsewhere and vanished from there."""
+    """The bytes are those of a source that lay elsewhere; or may be, where the task asks which they are."""
 
     sha256: str
 
@@ -410,7 +412,7 @@ Report = Cut | Exported | Unchanged | Moved | NeedsRoom | Failure
 def answers(task: Task, report: Report) -> bool:
     """Whether a report is of a kind that its task can come to; any other is a lie of its worker's."""
     if isinstance(report, Moved):
-        return report.sha256 in task.moved_sha256s
+        return task.asks_sha256 or report.sha256 in task.moved_sha256s
     return isinstance(report, Unchanged | NeedsRoom | Failure | (Cut if task.export is None else Exported))
 
 

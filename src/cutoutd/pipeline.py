@@ -204,7 +204,8 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
         sha256 = hashlib.sha256(data).hexdigest()
         if sha256 == task.published_sha256:
             return Unchanged(sha256=sha256)
-        if sha256 in task.moved_sha256s:
+        # What a service has answered is used, not asked for again.
+        if task.received is None and (task.asks_sha256 or sha256 in task.moved_sha256s):
             return Moved(sha256=sha256)
         header = decode.header(data, allowed=engine.formats)
         image_sha256 = image_hash.image_sha256(data, formats.recognise(data))

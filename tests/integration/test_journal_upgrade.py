@@ -188,4 +188,8 @@ def test_a_journal_of_version_2_is_taken_over_with_all_that_it_knows(
     assert journal.names.reserve("shop", ODD, [b"/out/x.png"])
     assert not journal.names.reserve("shop", ODD, [b"/out/x.png"], generation=1)
     assert {job.generation for job in Reader(journal.store).jobs()} == {0}
+    # A renamed picture is known by what its published version looks like, which was not written down.
+    looks = journal.store.row("SELECT size, mtime_ns FROM published")
+    assert looks is not None
+    assert tuple(looks) == (1, 2)
     journal.close()

@@ -45,7 +45,7 @@ def moved(desk: Desk, before: str, after: str, content: bytes = JPEG) -> Job:
     (desk.folder.input / before).unlink()
     desk.journal.acceptance.note_places(NAME, {before: desk.clock.now_us()})
     job = desk.begin(after, content)
-    assert desk.journal.moves.hashes(job) == (digest(content),)
+    assert desk.journal.moves.candidates(job).sha256s == (digest(content),)
     return job
 
 
@@ -176,7 +176,7 @@ def test_an_original_that_was_put_away_has_not_moved(make: Callable[..., Desk]) 
     desk = make(originals="delete")
     desk.deliver("a.jpg", OLD)
     job = desk.begin("b.jpg")
-    assert desk.journal.moves.hashes(job) == ()
+    assert desk.journal.moves.candidates(job).sha256s == ()
 
 
 def test_a_picture_that_is_moved_to_and_fro_keeps_its_result(make: Callable[..., Desk]) -> None:
@@ -248,7 +248,7 @@ def test_a_doubtful_result_follows_its_picture_and_can_be_accepted_there(
     desk = make(moves=setting)
     doubtful(desk)
     job = renamed(desk, "a.jpg", "sub/b.jpg")
-    assert desk.journal.moves.hashes(job) == (digest(JPEG),)
+    assert desk.journal.moves.candidates(job).sha256s == (digest(JPEG),)
     desk.delivery.follow(job, digest(JPEG))
     desk.settle()
     assert desk.files() == {"review/sub/b.png": NEW, "review/sub/b-overlay.png": OVERLAY}
@@ -265,7 +265,7 @@ def test_a_rejection_follows_its_picture(make: Callable[..., Desk]) -> None:
     assert decide(desk, doubtful(desk), Decision.REJECT).state is JobState.FAILED
     for before, after in (("a.jpg", "b.jpg"), ("b.jpg", "sub/c.jpg")):
         job = renamed(desk, before, after)
-        assert desk.journal.moves.hashes(job) == (digest(JPEG),)
+        assert desk.journal.moves.candidates(job).sha256s == (digest(JPEG),)
         desk.delivery.follow(job, digest(JPEG))
         desk.settle()
     assert names(desk) == ["failed/sub/c.jpg.error.json"]
@@ -281,7 +281,7 @@ def test_the_record_of_a_failed_picture_that_was_moved_goes(make: Callable[..., 
     desk.settle()
     assert names(desk) == ["failed/a.jpg.error.json"]
     job = renamed(desk, "a.jpg", "b.jpg")
-    assert desk.journal.moves.hashes(job) == ()
+    assert desk.journal.moves.candidates(job).sha256s == ()
     if ends == "failed":
         desk.delivery.explain(job, FAILURE)
     else:

@@ -68,8 +68,8 @@ HOT: dict[str, Callable[[Journal], Any]] = {
     "history": lambda journal: journal.history.trim("f", 5, 500),
     "sources that ended": lambda journal: journal.history.ended("f", 5, after="a", limit=500),
     "sources that are no more": lambda journal: journal.history.forget("f", ["a.jpg"]),
-    "where a picture lay before": lambda journal: journal.moves.hashes(_cut_one(journal)),
-    "which of them it is": lambda journal: journal.moves.origin(_cut_one(journal), "s"),
+    "where a picture lay before": lambda journal: journal.moves.candidates(_cut_one(journal)),
+    "which of them it is": lambda journal: journal.moves.origins(_cut_one(journal), "s"),
     "sources that are missing": lambda journal: journal.history.note_missing("f", ["a.jpg"]),
 }
 

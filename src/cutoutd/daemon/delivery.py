@@ -133,6 +133,8 @@ class Delivery:
             keep=self._keep_moved,
             explain=self._endings.explain,
             unfail=self._failures.clear,
+            rest=partial(self._deeds.rest, needs_staged=False),
+            now_us=clock.now_us,
         )
         self._faulted = FaultedJobs(folder.name, journal, publisher, self._deeds, self._endings.explain)
         self._sweeping = Sweeping(folder.name, publisher, self._disposals, self._deeds)
@@ -190,6 +192,7 @@ class Delivery:
         """Clear away what dead runs staged and no plan needs; after the repairs."""
         self._deeds.give(partial(self._sweeping.sweep, dead))
         self._deeds.give(self._failures.sweep)
+        self._deeds.give(self._moves.expire)
 
     def deliver(self, job: Job, cut: Cut) -> None:
         """Publish a cutout."""
@@ -237,6 +240,7 @@ class Delivery:
                 job, INVENTED
             )  # the worker has read a hostile picture, and is not to be believed
             return
+        self._moves.make_way(job)
         publication = Publication(
             facts=replace(self._provenance.sidecar_facts(job, cut), doubtful=self._is_doubtful(cut)),
             staged=cut.staged,

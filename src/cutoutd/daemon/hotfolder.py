@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from cutoutd.daemon.revival import Revival
 from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.jobs import Cut, Exported, Failure, Task
+from cutoutd.journal.moves import Candidates
 from cutoutd.ports import Step
 
 if TYPE_CHECKING:
@@ -360,16 +361,17 @@ class HotFolder:
         changed, self._roots = roots not in ((), self._roots), roots
         return changed
 
-    def _moved(self, job: Job) -> tuple[str, ...]:
+    def _candidates(self, job: Job) -> Candidates:
         if self._moves is None or job.forced or job.detail.get("moved") is False:
-            return ()
-        return self._moves.hashes(job)
+            return Candidates()
+        return self._moves.candidates(job)
 
     def task(self, job: Job) -> Task:
         """A job as a worker gets it."""
         self.delivery.lull.tries()
         boundary = self._overlaps.boundary(self.folder.name) if self._overlaps is not None else None
         published = None if job.forced else self._names.last_published(job.folder, job.path)
+        moved = self._candidates(job)
         return Task(
             job=job.id,
             source=os.fspath(Path(self.folder.input, job.path)),
@@ -378,7 +380,8 @@ class HotFolder:
             staging=os.fspath(self.staging),
             published_sha256=None if published is None else published.sha256,
             published_image_sha256=None if published is None else published.image_sha256,
-            moved_sha256s=self._moved(job),
+            moved_sha256s=moved.sha256s,
+            asks_sha256=not moved.are_all,
             recipe=self.folder.recipe(),
             alone=job.alone,
             model=self._model,

@@ -12,12 +12,12 @@ Used by the folder's delivery thread alone. A result that was changed by hand is
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.daemon.claims import is_another
 from cutoutd.errnos import NO_WAY
 from cutoutd.errors import CutoutdError
-from cutoutd.intake.scan import look
+from cutoutd.intake.scan import look, sha256_of
 from cutoutd.jobs import Cut, Failure
 from cutoutd.logs import get
 from cutoutd.publish.faults import storage_faults
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from cutoutd.publish.reviews import Reviews
     from cutoutd.settings.schema import Folder
 
+KEPT_S: Final = 60.0
+"""A result that gave its name to another picture's is kept for its own picture: renames of many come within this."""
+
 NOT_MOVED = {"moved": False}
 """In the detail of a job whose result cannot follow: it is cut."""
 
@@ -53,9 +56,11 @@ class MovedPictures:
         keep: has a result left where it is.
         explain: has a job given up, with the SHA-256 of its bytes.
         unfail: has the record of a failure removed.
+        rest: has something done after so many seconds.
+        now_us: gives UTC microseconds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what happens to a picture, each by its name
         self,
         folder: Folder,
         files: Reviews,
@@ -66,6 +71,8 @@ class MovedPictures:
         keep: Callable[[Job, Origin, str], None],
         explain: Callable[[Job, Failure, str], None],
         unfail: Callable[[Job], None],
+        rest: Callable[[Callable[[], None], float], None],
+        now_us: Callable[[], int],
     ) -> None:
         self._folder = folder
         self._files = files
@@ -75,6 +82,9 @@ class MovedPictures:
         self._keep = keep
         self._explain = explain
         self._unfail = unfail
+        self._rest = rest
+        self._now_us = now_us
+        self._is_expiring = False
         self._log = get(folder=folder.name)
 
     def take(self, job: Job, sha256: str) -> None:
@@ -83,19 +93,21 @@ class MovedPictures:
         Raises:
             StorageError: the disk or share does not answer as it should; to be called again.
         """
+        moves = self._journal.moves
         with storage_faults(self._folder.input):
-            origin = self._journal.moves.origin(job, sha256)
-            rejected = self._journal.moves.rejected(job, sha256) if origin is None else None
-            is_gone = origin is not None and self._is_gone(job, origin.path)
-            is_rejected = rejected is not None and self._is_gone(job, rejected.path)
+            origin = next(
+                (one for one in moves.origins(job, sha256) if self._has_left(job, one, sha256)), None
+            )
+            rejected = moves.rejected(job, sha256) if origin is None else None
+            is_rejected = rejected is not None and self._is_elsewhere(job, rejected.path, sha256)
         if rejected is not None and is_rejected:
             self._explain(job, Failure(**rejected.detail["failure"]), sha256)
             self._drop(job, rejected)
-        elif origin is not None and is_gone and self._folder.moves is Moves.KEEP and not origin.review:
+        elif origin is not None and self._folder.moves is Moves.KEEP and not origin.review:
             self._keep(job, origin, sha256)
-        elif origin is None or not is_gone or not self._follow(job, origin, sha256):
+        elif origin is None or not self._follow(job, origin, sha256):
             self._files.discard(job.id)
-            self._journal.queue.plan(job.id, NOT_MOVED)
+            self._journal.queue.plan(job.id, job.detail | NOT_MOVED)
 
     def _follow(self, job: Job, origin: Origin, sha256: str) -> bool:
         """Have a picture's result published under its new names; False if it has to be cut.
@@ -125,13 +137,15 @@ class MovedPictures:
             timings_ms={},
             warnings=(),
         )
+        self.make_way(job, origin)
         facts = self._provenance.sidecar_facts(job, cut)
         publication = Publication(
             facts=facts,
             staged=cut.staged,
             renditions=renditions,
             review=origin.review,
-            earlier=shown,
+            # What could not be set aside, as some of it was changed by hand, is replaced where it was not.
+            earlier=(*shown, *self._journal.names.earlier(job.folder, job.path, job.generation)),
             known=frozenset({sha256}),
             document=_at(job, sha256, dict(result.document), facts.marker),
             moved_from=origin,
@@ -141,6 +155,66 @@ class MovedPictures:
         self._log.info("job.moved", job=job.id, path=job.path, before=origin.path)
         self._publish(job, cut, publication)
         return True
+
+    def make_way(self, job: Job, origin: Origin | None = None) -> None:
+        """Set aside the results of pictures that had a job's path before and may lie elsewhere by now.
+
+        Args:
+            job: its result is to be published.
+            origin: where its picture lay before; None: it was cut. Then an earlier picture keeps the name of its result.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should; to be called again.
+        """
+        for one in self._journal.set_aside.displaced(job):
+            # Of a picture that is renamed at the same time as others, nothing may be known yet.
+            is_due = one.may_lie_elsewhere or (one.is_later and origin is not None)
+            is_meant = one.is_later or origin is not None
+            if not (is_due and is_meant) or (origin is not None and _is_same_source(one.origin, origin)):
+                continue
+            shown = self._journal.names.earlier(job.folder, job.path, one.origin.generation)
+            kept = self._files.set_aside(job.path, shown) if shown else ()
+            if kept:
+                self._journal.set_aside.put(job, one, kept, self._now_us())
+                self._expire_later()
+
+    def expire(self) -> None:
+        """Remove what was set aside and is nobody's; again later, as long as something is kept.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should; to be called again.
+        """
+        aside = self._journal.set_aside
+        for origin in aside.unclaimed(self._folder.name, self._now_us() - int(KEPT_S * 1e6)):
+            shown = self._journal.names.earlier(self._folder.name, origin.path, origin.generation)
+            self._files.clear(origin.path, shown)
+            aside.drop(self._folder.name, origin)
+            self._log.info("move.not-claimed", path=origin.path)
+        self._is_expiring = False
+        if aside.has_kept(self._folder.name):
+            self._expire_later()
+
+    def _expire_later(self) -> None:
+        if not self._is_expiring:
+            self._is_expiring = True
+            self._rest(self.expire, KEPT_S)
+
+    def _has_left(self, job: Job, origin: Origin, sha256: str) -> bool:
+        return origin.generation < 0 or self._is_elsewhere(job, origin.path, sha256)
+
+    def _is_elsewhere(self, job: Job, before: str, sha256: str) -> bool:
+        """Whether a picture does not lie at its earlier path any more: nothing does, or other bytes do.
+
+        On some file systems both names are one.
+
+        Raises:
+            OSError: it cannot be told now.
+        """
+        if claim_key(before) == claim_key(job.path):
+            return True
+        root = str(self._folder.input)
+        seen = look(root, before)
+        return seen is None or seen.size != job.size or sha256_of(root, before) not in (None, sha256)
 
     def _is_gone(self, job: Job, before: str) -> bool:
         """Whether nothing lies at the earlier path; on some file systems both names are one.
@@ -212,6 +286,10 @@ class MovedPictures:
                     return False  # its directory is gone, and the name with it
                 raise
         return name not in (*directories, *others)
+
+
+def _is_same_source(one: Origin, other: Origin) -> bool:
+    return (one.path, one.generation) == (other.path, other.generation)
 
 
 def _at(job: Job, sha256: str, document: dict[str, Any], marker: str) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """What is in a folder right now: the truth, of which events are only hints.
 
-It lists and stats, and opens nothing but directories, so a FIFO or a device cannot hang it. Symbolic links
+It lists and stats, and a walk opens nothing but directories, so a FIFO or a device cannot hang it. Symbolic links
 are never followed below the root.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from dataclasses import dataclass
@@ -150,6 +151,30 @@ def look(root: str, path: str, boundary: Boundary | None = None) -> Seen | None:
         if error.errno in NO_WAY:
             return None
         raise
+
+
+def sha256_of(root: str, path: str) -> str | None:
+    """SHA-256 of a file's bytes, hex; None if there is no regular file that is really inside the root.
+
+    Args:
+        root: the folder's input.
+        path: of the file, relative to the root.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with parent_of(root, path) as (directory, name):
+            descriptor = os.open(name, flags, dir_fd=directory)
+    except OSError as error:
+        if error.errno in NO_WAY:
+            return None
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def seen_as(path: str, status: os.stat_result) -> Seen | None:

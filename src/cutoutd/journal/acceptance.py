@@ -314,7 +314,7 @@ class Acceptance:
             (folder, path),
         )
         published = self._store.row(
-            "SELECT generation, gone FROM published WHERE folder = ? AND path = ? "
+            "SELECT generation, gone FROM published WHERE folder = ? AND path = ? AND generation >= 0 "
             "ORDER BY generation DESC LIMIT 1",
             (folder, path),
         )

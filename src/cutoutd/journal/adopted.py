@@ -126,9 +126,19 @@ def _own(
         return
     verb = "REPLACE" if latest else "IGNORE"
     store.write(
-        f"INSERT OR {verb} INTO published (folder, path, generation, sha256, image_sha256, gone, published_us)"  # noqa: S608 -- a literal
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (folder, path, generation, one.sha256, one.image_sha256, one.gone, now_us),
+        f"INSERT OR {verb} INTO published (folder, path, generation, sha256, image_sha256, gone, published_us,"  # noqa: S608 -- a literal
+        " size, mtime_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            folder,
+            path,
+            generation,
+            one.sha256,
+            one.image_sha256,
+            one.gone,
+            now_us,
+            one.version.size,
+            stored(one.version.mtime_ns),
+        ),
     )
     for result in one.published:
         store.write(

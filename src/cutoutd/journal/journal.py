@@ -19,6 +19,7 @@ from cutoutd.journal.names import Names
 from cutoutd.journal.queue import Queue
 from cutoutd.journal.rebuild import open_or_rebuild
 from cutoutd.journal.runs import Runs
+from cutoutd.journal.set_aside import SetAside
 from cutoutd.journal.store import FILE_NAME, Store
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Journal:
         self.queue = Queue(self.store, clock, run)
         self.names = Names(self.store)
         self.moves = Moves(self.store, self.acceptance)
+        self.set_aside = SetAside(self.store)
         self.folders = Folders(self.store, clock, self.acceptance.reread)
         self.commands = Commands(self.store, clock)
         self.decisions = Decisions(self.store)
@@ -106,8 +108,7 @@ class Journal:
         """
         origin, image_sha256 = self.moves.planned(job), self.moves.image_sha256(job)
         with self.store.transaction():
-            if origin is not None:
-                self.moves.end_within(job, origin)
+            has_left = origin is not None and self.moves.end_within(job, origin)
             self.names.record_within(
                 job.folder,
                 job.path,
@@ -115,12 +116,13 @@ class Journal:
                 source_sha256=sha256,
                 image_sha256=image_sha256,
                 published=published,
+                looks=(job.size, job.mtime_ns),
                 now_us=self.acceptance.now_us(),
             )
             if state is JobState.DONE:
                 self.names.forget_doubtful_within(job.folder, job.path, generation=job.generation)
             self.queue.finish_within(job.id, state, detail=detail, sha256=sha256, undisposed=undisposed)
-        if origin is not None:
+        if origin is not None and has_left:
             self.moves.over(job, origin)
 
     def leave_moved(
@@ -129,11 +131,13 @@ class Journal:
         """A picture was moved, and its result stays where it is: it is the result of the picture at its new path."""
         detail = detail | {"why": f"moved from {whole(origin.path)}, whose result it keeps"}
         with self.store.transaction():
-            self.moves.own_names_within(job, origin)
+            self.set_aside.give_way_within(job)
+            has_left = self.moves.own_names_within(job, origin)
             self.queue.finish_within(
                 job.id, JobState.UNCHANGED, detail=detail, sha256=sha256, undisposed=undisposed
             )
-        self.moves.over(job, origin)
+        if has_left:
+            self.moves.over(job, origin)
 
     def undo_publishing(self, job: Job, *, standing: Iterable[Published]) -> None:
         """A crash lost a result: compute the job again, knowing what has its name already."""
@@ -180,7 +184,7 @@ class Journal:
             self.queue.finish_within(
                 job.id, JobState.UNCHANGED, detail=detail, sha256=sha256, undisposed=undisposed
             )
-            self.names.note_bytes_within(job.folder, job.path, sha256, generation=generation)
+            self.names.note_bytes_within(job, sha256, generation=generation)
             if generation != job.generation:
                 self.queue.join_within(job.id, generation)
                 self.names.note_back_within(job.folder, job.path, generation=generation)

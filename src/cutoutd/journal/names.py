@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.jobs import JobState, Published
+from cutoutd.journal.integers import stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -134,8 +135,8 @@ class Names:
     def of_others(self, job: Job) -> tuple[str, ...]:
         """Names of what is published for other sources that had a job's path before."""
         rows = self._store.rows(
-            "SELECT target FROM output WHERE folder = ? AND path = ? AND generation < ?",
-            (job.folder, os.fsencode(job.path), job.generation),
+            "SELECT target FROM output WHERE folder = ? AND path = ? AND generation BETWEEN 0 AND ?",
+            (job.folder, os.fsencode(job.path), job.generation - 1),
         )
         return tuple(os.fsdecode(row["target"]) for row in rows)
 
@@ -148,7 +149,7 @@ class Names:
         """The last publication of any source that had this path."""
         row = self._store.row(
             "SELECT sha256, generation, image_sha256 FROM published WHERE folder = ? AND path = ? "
-            "ORDER BY generation DESC LIMIT 1",
+            "AND generation >= 0 ORDER BY generation DESC LIMIT 1",
             (folder, os.fsencode(path)),
         )
         if row is None:
@@ -174,6 +175,7 @@ class Names:
         source_sha256: str | None,
         image_sha256: str | None = None,
         published: Iterable[Published],
+        looks: tuple[int, int] | None = None,
         now_us: int | None = None,
     ) -> None:
         """Remember what has its name, inside a transaction of the caller's.
@@ -185,15 +187,27 @@ class Names:
             source_sha256: of its bytes, if the publication is complete.
             image_sha256: of its data apart from metadata; None: what is known stays, if the bytes do.
             published: the results that have their names.
+            looks: size and modification time of the version, if the publication is complete.
             now_us: UTC microseconds.
         """
         if source_sha256 is not None:
+            size, mtime_ns = looks if looks is not None else (None, None)
             self._store.write(
-                "INSERT INTO published (folder, path, generation, sha256, image_sha256, published_us) "
-                "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (folder, path, generation) "
+                "INSERT INTO published (folder, path, generation, sha256, image_sha256, published_us, size, mtime_ns) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (folder, path, generation) "
                 "DO UPDATE SET sha256 = excluded.sha256, gone = 0, published_us = excluded.published_us, "
+                "size = excluded.size, mtime_ns = excluded.mtime_ns, "
                 "image_sha256 = COALESCE(excluded.image_sha256, CASE WHEN sha256 = excluded.sha256 THEN image_sha256 END)",
-                (folder, os.fsencode(path), generation, source_sha256, image_sha256, now_us),
+                (
+                    folder,
+                    os.fsencode(path),
+                    generation,
+                    source_sha256,
+                    image_sha256,
+                    now_us,
+                    size,
+                    None if mtime_ns is None else stored(mtime_ns),
+                ),
             )
         for one in published:
             self._store.write(
@@ -232,11 +246,11 @@ class Names:
             (folder, os.fsencode(path), generation),
         )
 
-    def note_bytes_within(self, folder: str, path: str, sha256: str, *, generation: int) -> None:
-        """The published picture has other bytes now, of which only the metadata differs."""
+    def note_bytes_within(self, job: Job, sha256: str, *, generation: int) -> None:
+        """The published picture looks otherwise now, or has other bytes, of which only the metadata differs."""
         self._store.write(
-            "UPDATE published SET sha256 = ? WHERE folder = ? AND path = ? AND generation = ?",
-            (sha256, folder, os.fsencode(path), generation),
+            "UPDATE published SET sha256 = ?, size = ?, mtime_ns = ? WHERE folder = ? AND path = ? AND generation = ?",
+            (sha256, job.size, stored(job.mtime_ns), job.folder, os.fsencode(job.path), generation),
         )
 
     def note_back_within(self, folder: str, path: str, *, generation: int) -> None:

@@ -54,7 +54,8 @@ def recordings(store: Store, folder: str, path: str) -> list[Recorded]:
         return []
     between = (folder, stem + b".", stem + b"/")  # the next byte after a dot is a slash
     rows = store.rows(
-        "SELECT path, generation, gone, published_us FROM published WHERE folder = ? AND path > ? AND path < ?",
+        "SELECT path, generation, gone, published_us FROM published WHERE folder = ? AND path > ? AND path < ? "
+        "AND generation >= 0",
         between,
     )
     published = {row["path"]: row for row in sorted(rows, key=_generation)}

@@ -55,7 +55,8 @@ CREATE INDEX job_state ON job (state, folder, newest);
 CREATE INDEX job_published ON job (folder, finished_us) WHERE state IN ('done', 'review');
 CREATE INDEX job_older ON job (folder, path) WHERE newest = 0;
 CREATE INDEX job_past ON job (folder, finished_us) WHERE newest = 0;
-CREATE INDEX job_missing ON job (folder, size) WHERE newest = 1 AND missing_us IS NOT NULL;
+CREATE INDEX job_missing ON job (folder, size, state, mtime_ns) WHERE newest = 1 AND missing_us IS NOT NULL;
+CREATE INDEX job_vanished ON job (folder, sha256, state) WHERE newest = 1 AND missing_us IS NOT NULL;
 
 -- Who has which name: a name belongs to one source over all folders, from before its first publication on.
 -- A source is a folder, a path, and a generation: once it is gone, a new file at its path is another source.
@@ -79,7 +80,8 @@ CREATE TABLE output (
     PRIMARY KEY (folder, path, generation, rendition, review)
 ) WITHOUT ROWID;
 
--- The version that is published now.
+-- The version that is published now. A generation below 0 is that of a source whose result gave its name, or whose path, to
+-- another picture that was moved there: its own picture may lie elsewhere by now, and have no job that is over yet.
 CREATE TABLE published (
     folder     TEXT    NOT NULL,
     path       BLOB    NOT NULL,
@@ -88,8 +90,13 @@ CREATE TABLE published (
     image_sha256 TEXT,                   -- of the picture's data apart from its metadata, where that is known
     gone       INTEGER NOT NULL DEFAULT 0, -- the original was moved or deleted by us, or was not there to be adopted
     published_us INTEGER,                -- when, or when it was adopted
+    size         INTEGER,                -- of the version
+    mtime_ns     INTEGER,
+    kept_us      INTEGER,                -- since when its result is kept only in case its picture turns up elsewhere
     PRIMARY KEY (folder, path, generation)
 ) WITHOUT ROWID;
+CREATE INDEX published_looks ON published (folder, size, mtime_ns, sha256);
+CREATE INDEX published_aside ON published (folder, size, sha256) WHERE generation < 0;
 
 -- What people ask of the daemon, running or not: it reads these when the file's data_version changes.
 CREATE TABLE command (

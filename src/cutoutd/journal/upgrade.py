@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 _NAMES: Final = 100  # kept within one second
 
+_LOOKS: Final = (
+    "UPDATE published SET (size, mtime_ns) = (SELECT size, mtime_ns FROM job "
+    "WHERE job.folder = published.folder AND job.path = published.path AND job.newest = 1 "
+    "AND job.sha256 = published.sha256) WHERE size IS NULL"
+)
+"""An earlier version has not written down what a published version looks like; the newest row of its source says so."""
+
 
 def upgrade(path: Path, clock: Clock) -> Path:
     """Take over the journal that lies there.
@@ -83,6 +90,7 @@ def _pour(earlier: Path, connection: sqlite3.Connection) -> None:
             connection.execute(
                 f"INSERT OR REPLACE INTO main.{table} ({names}) SELECT {names} FROM earlier.{table}"  # noqa: S608 -- a schema's names
             )
+        connection.execute(_LOOKS)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

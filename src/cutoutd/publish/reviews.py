@@ -6,15 +6,17 @@ far as it still is as we left it. This module must not decide, and gives no name
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.errors import PermanentError
 from cutoutd.jobs import Format, Quality, SourceFacts, Staged
 from cutoutd.publish.digest import examine, open_regular
-from cutoutd.publish.document import read, true_path
+from cutoutd.publish.document import read
 from cutoutd.publish.faults import storage_faults
+from cutoutd.publish.kept import keep, kept_path, tidy
+from cutoutd.publish.kept import places as places_of
 from cutoutd.publish.naming import sidecar_name
 from cutoutd.publish.sidecar import SCHEMA, read_sidecar
 from cutoutd.publish.staging import result_name
@@ -23,7 +25,7 @@ from cutoutd.publish.writing import write_whole
 from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from cutoutd.jobs import Published
@@ -117,7 +119,7 @@ class Reviews:
             try:
                 source_facts, quality = _source(document), _quality(document)
                 sizes = {
-                    true_path(one): (int(one["width"]), int(one["height"])) for one in document["outputs"]
+                    str(one["sha256"]): (int(one["width"]), int(one["height"])) for one in document["outputs"]
                 }
             except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
                 raise NotAcceptableError("its sidecar cannot be understood") from error
@@ -126,7 +128,7 @@ class Reviews:
                 key=lambda one: (one.rendition < 0, one.rendition),  # the overlay last, as workers do
             )
             staged = tuple(
-                self._stage(job, number, one, sizes.get(one.path, (0, 0)))
+                self._stage(job, number, source, one, sizes.get(one.sha256, (0, 0)))
                 for number, one in enumerate(wanted)
             )
         return Doubtful(document=document, source=source_facts, quality=quality, staged=staged)
@@ -147,18 +149,50 @@ class Reviews:
             StorageError: it cannot be removed.
         """
         with storage_faults(self._output):
-            places: dict[tuple[Tree, str], None] = {}
-            for one in shown:
-                is_sidecar = partial(self._is_sidecar, source=source)
-                is_result = partial(_has, sha256=one.sha256)
-                for tree, path, is_ours in (
-                    (self._sidecars, sidecar_name(one.path), is_sidecar),
-                    (self._tree, one.path, is_result),
-                ):
-                    with tree.find(path) as entry:
-                        if entry is not None and remove(entry, is_ours) is Removal.REMOVED:
-                            places[tree, path.rpartition("/")[0]] = None
-            self._directories.sync(places)
+            kept = self._clear(source, shown, names=lambda one: places_of(source, one))
+            if any(path == kept_path(source, one) for one in shown for path in kept):
+                tidy(self._tree, self._sidecars)
+
+    def set_aside(self, source: str, shown: Sequence[Published]) -> tuple[Published, ...]:
+        """Have results give up their names, and keep them until their picture turns up elsewhere.
+
+        Args:
+            source: path of their picture in the input, before it went.
+            shown: what was published for it.
+
+        Returns:
+            The same, under their private names; nothing, and all is as it was, if something of it was changed by hand.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should; to be called again.
+        """
+        with storage_faults(self._output):
+            if self._document(source, None, shown) is None or not keep(
+                self._tree, self._sidecars, source, shown
+            ):
+                return ()
+            self._clear(source, shown, names=lambda one: (one.path,))
+        return tuple(replace(one, path=kept_path(source, one)) for one in shown)
+
+    def _clear(
+        self, source: str, shown: Sequence[Published], *, names: Callable[[Published], Sequence[str]]
+    ) -> list[str]:
+        """Remove results under some of their names, and their sidecars; returns which results went."""
+        places: dict[tuple[Tree, str], None] = {}
+        removed = []
+        is_sidecar = partial(self._is_sidecar, source=source)
+        for sha256, name in ((one.sha256, name) for one in shown for name in names(one)):
+            is_result = partial(_has, sha256=sha256)
+            for tree, path, is_ours in (
+                (self._sidecars, sidecar_name(name), is_sidecar),
+                (self._tree, name, is_result),
+            ):
+                with tree.find(path) as entry:
+                    if entry is not None and remove(entry, is_ours) is Removal.REMOVED:
+                        places[tree, path.rpartition("/")[0]] = None
+                        removed.append(path)
+        self._directories.sync(places)
+        return removed
 
     def _is_sidecar(self, entry: Entry, *, source: str) -> bool:
         record = read_sidecar(entry)
@@ -168,8 +202,8 @@ class Reviews:
         return record.path == source and self._identity.owns(record.folder, record.marker)
 
     def _document(self, source: str, sha256: str | None, shown: Sequence[Published]) -> dict[str, Any] | None:
-        for one in shown:
-            with self._sidecars.find(sidecar_name(one.path)) as entry:
+        for name in (name for one in shown for name in places_of(source, one)):
+            with self._sidecars.find(sidecar_name(name)) as entry:
                 record = read_sidecar(entry) if entry is not None else None
                 if (
                     entry is not None
@@ -180,13 +214,15 @@ class Reviews:
                     return read(entry, SCHEMA)
         return None
 
-    def _stage(self, job: int, number: int, one: Published, size: tuple[int, int]) -> Staged:
+    def _stage(self, job: int, number: int, source: str, one: Published, size: tuple[int, int]) -> Staged:
         path = self._output / one.path
         extension = Format.of_extension(path.suffix.removeprefix("."))
         if extension is None:
             raise NotAcceptableError("its name is that of no format", path=path)
-        with self._tree.find(one.path) as entry:
-            file = open_regular(entry) if entry is not None and entry.exists() else None
+        file = None
+        for name in places_of(source, one):
+            with self._tree.find(name) as entry:
+                file = file or (open_regular(entry) if entry is not None and entry.exists() else None)
         if file is None:
             raise NotAcceptableError("it is not there any more", path=path)
 

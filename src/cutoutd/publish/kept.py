@@ -1,0 +1,105 @@
+"""Results that gave their names to another picture's, kept under private names until their own picture turns up.
+
+Inside the output's staging directory, apart from those of the runs, so that no sweep takes them. A private name follows
+from what it stands for, so that a run that died in between is taken up where it was. This module must not decide what is
+kept, nor for how long.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.publish.digest import examine, open_regular
+from cutoutd.publish.naming import sidecar_name
+from cutoutd.publish.staging import STAGING_NAME
+from cutoutd.publish.writing import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cutoutd.jobs import Published
+    from cutoutd.publish.writing import Sink
+    from cutoutd.tree import Tree
+
+DIRECTORY: Final = f"{STAGING_NAME}/kept"
+_PRIVATE: Final = 0o700
+_COPY_BYTES: Final = 1 << 20
+
+
+def kept_path(source: str, one: Published) -> str:
+    """The private name of a result, in the output; one that has it already keeps it.
+
+    Args:
+        source: path of its picture in the input.
+        one: the result.
+    """
+    if one.path.startswith(f"{DIRECTORY}/"):
+        return one.path
+    whole = b"\0".join(map(os.fsencode, (source, one.path, one.sha256)))
+    extension = one.path.rpartition(".")[2]
+    return f"{DIRECTORY}/{hashlib.sha256(whole).hexdigest()[:32]}.{extension}"
+
+
+def places(source: str, one: Published) -> tuple[str, ...]:
+    """Where a result may lie: under its name, or under its private one if a run died while it was set aside."""
+    return tuple(dict.fromkeys((one.path, kept_path(source, one))))
+
+
+def keep(output: Tree, sidecars: Tree, source: str, shown: Sequence[Published]) -> bool:
+    """Copy results and their sidecar to their private names; False, and nothing is kept, if one is not as it was put there.
+
+    Args:
+        output: the output folder.
+        sidecars: the folder for sidecars.
+        source: path of their picture in the input.
+        shown: the results.
+
+    Raises:
+        OSError: the disk or share does not answer as it should; to be called again.
+    """
+    if not all(_is_there(output, source, one) for one in shown):
+        return False
+    for tree in dict.fromkeys((output, sidecars)):
+        tree.make(DIRECTORY, mode=_PRIVATE)
+    for one in shown:
+        kept = kept_path(source, one)
+        if not _has(output, kept, one.sha256):
+            _copy(output, one.path, kept)
+        _copy(sidecars, sidecar_name(one.path), sidecar_name(kept))
+    for tree in dict.fromkeys((output, sidecars)):
+        tree.sync(DIRECTORY)
+    return True
+
+
+def tidy(output: Tree, sidecars: Tree) -> None:
+    """Remove the directory, where nothing is kept any more."""
+    for tree in dict.fromkeys((output, sidecars)):
+        tree.remove_directory(DIRECTORY)
+
+
+def _is_there(output: Tree, source: str, one: Published) -> bool:
+    return any(_has(output, path, one.sha256) for path in places(source, one))
+
+
+def _has(tree: Tree, path: str, sha256: str) -> bool:
+    with tree.find(path) as entry:
+        found = examine(entry) if entry is not None else None
+    return found is not None and found.sha256 == sha256
+
+
+def _copy(tree: Tree, path: str, kept: str) -> None:
+    """Copy a file, if it is there."""
+    with tree.find(path) as entry:
+        file = open_regular(entry) if entry is not None and entry.exists() else None
+    if file is None:
+        return
+
+    def pour(sink: Sink) -> None:
+        file.seek(0)
+        while block := file.read(_COPY_BYTES):
+            sink.write(block)
+
+    with file, tree.entry(kept) as aside:
+        write_whole(aside, pour)

@@ -1,0 +1,297 @@
+"""Pictures that are renamed onto names in use: swapped, numbered anew, or moved over another. Nothing is cut again."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.jobs import Job, JobState, Version
+from cutoutd.journal.set_aside import SetAside
+from cutoutd.publish import kept
+from cutoutd.publish.publisher import Publisher
+from cutoutd.publish.reviews import Reviews
+from tests.integration.parts import JPEG, NAME, digest, until
+from tests.integration.test_delivery import Desk, Power
+from tests.integration.test_moves import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from tests.conftest import FakeClock
+
+
+@pytest.fixture
+def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
+    """Makes deliveries that have begun, and ends them."""
+    made: list[Desk] = []
+
+    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
+        made.append(Desk(tmp_path, clock, **given))
+        made[-1].delivery.start()
+        return made[-1]
+
+    yield build
+    for desk in made:
+        desk.end()
+        desk.journal.close()
+
+
+def picture(name: str) -> bytes:
+    """Bytes of a picture that no other has; all of one size."""
+    return JPEG + name.encode()
+
+
+def cutout(name: str) -> bytes:
+    """Of the picture that was called so at first."""
+    return b"cutout of " + name.encode()
+
+
+def cut(desk: Desk, *names: str) -> None:
+    """Cut pictures under these names."""
+    for name in names:
+        desk.deliver(f"{name}.jpg", cutout(name), source=picture(name))
+
+
+def rename(desk: Desk, *pairs: tuple[str, str], when: str = "running") -> None:
+    """Rename pictures one after the other, while the daemon watches or while it is down."""
+    root = desk.folder.input
+    for before, after in pairs:
+        (root / f"{before}.jpg").rename(root / f"{after}.jpg")
+    known = {f"{name}.jpg" for pair in pairs for name in pair}
+    gone = {name for name in known if desk.journal.acceptance.has(NAME, name)}
+    # What took a picture's place while nobody looked is another file; while the daemon looks it is a quick save.
+    gone = gone if when == "down" else {name for name in gone if not (root / name).exists()}
+    desk.journal.acceptance.note_places(NAME, dict.fromkeys(gone, desk.clock.now_us()))
+
+
+def take(desk: Desk, *names: str) -> list[Job]:
+    """Have the pictures under these names accepted together; workers have them in this order."""
+    versions = []
+    for name in names:
+        status = (desk.folder.input / f"{name}.jpg").stat()
+        versions.append(Version(path=f"{name}.jpg", size=status.st_size, mtime_ns=status.st_mtime_ns))
+    desk.journal.acceptance.accept(NAME, versions)
+    return claimed(desk, names)
+
+
+def claimed(desk: Desk, names: Sequence[str]) -> list[Job]:
+    """The queued jobs of pictures, begun."""
+    found: dict[str, Job] = {}
+    while job := desk.journal.queue.next_in(NAME, newest_first=False):
+        desk.journal.queue.claim(job)
+        found[job.path] = job
+    return [found[f"{name}.jpg"] for name in names if f"{name}.jpg" in found]
+
+
+def follow(desk: Desk, jobs: Sequence[Job]) -> None:
+    """What a worker does: it knows the bytes, and cuts nothing; one that is not known is cut."""
+    for job in jobs:
+        sha256 = digest((desk.folder.input / job.path).read_bytes())
+        assert sha256 in desk.journal.moves.candidates(job).sha256s
+        desk.delivery.follow(job, sha256)
+    desk.settle()
+
+
+def lying(desk: Desk) -> dict[str, bytes]:
+    """The cutouts under their names; and nothing is left of what was set aside."""
+    assert not (desk.folder.output / kept.DIRECTORY).exists()
+    assert desk.staged() == []
+    for path in desk.folder.output.glob("*.png"):
+        said = json.loads(path.with_name(f"{path.name}.json").read_text())
+        assert [one["path"] for one in said["outputs"]] == [path.name]
+        assert all(one["width"] > 0 for one in said["outputs"])
+        there = (desk.folder.input / said["source"]["path"]).read_bytes()
+        assert said["source"]["sha256"] == digest(there)
+    return desk.files()
+
+
+SWAP = (("a", "x"), ("b", "a"), ("x", "b"))
+SHIFT = (("n3", "n4"), ("n2", "n3"), ("n1", "n2"), ("n0", "n1"))
+
+
+@pytest.mark.parametrize("when", ["running", "down"])
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_two_pictures_that_swap_their_names_swap_their_results(
+    make: Callable[..., Desk], order: str, when: str
+) -> None:
+    """Whichever a worker reads first. Before, both were cut again."""
+    desk = make()
+    cut(desk, "a", "b")
+    rename(desk, *SWAP, when=when)
+    follow(desk, take(desk, *order))
+    assert lying(desk) == {"a.png": cutout("b"), "b.png": cutout("a")}
+    assert shown(desk) == {"a.jpg": JobState.DONE, "b.jpg": JobState.DONE}
+    rename(desk, *SWAP, when="running" if when == "down" else "down")
+    follow(desk, take(desk, *order))
+    assert lying(desk) == {"a.png": cutout("a"), "b.png": cutout("b")}
+
+
+@pytest.mark.parametrize("when", ["running", "down"])
+@pytest.mark.parametrize("first", ["last", "first"])
+def test_the_results_of_pictures_that_are_numbered_anew_follow(
+    make: Callable[..., Desk], first: str, when: str
+) -> None:
+    """Each is given its new name before its neighbour's. Before, all were cut again, and the first result stayed."""
+    desk = make()
+    cut(desk, "n0", "n1", "n2", "n3")
+    rename(desk, *SHIFT, when=when)
+    names = ["n1", "n2", "n3", "n4"]
+    follow(desk, take(desk, *(names if first == "first" else reversed(names))))
+    assert lying(desk) == {f"n{number + 1}.png": cutout(f"n{number}") for number in range(4)}
+    back = tuple((after, before) for before, after in reversed(SHIFT))
+    rename(desk, *back, when=when)
+    names = ["n0", "n1", "n2", "n3"]
+    follow(desk, take(desk, *(names if first == "first" else reversed(names))))
+    assert lying(desk) == {f"{name}.png": cutout(name) for name in names}
+
+
+def test_three_renditions_follow_in_a_circle(make: Callable[..., Desk]) -> None:
+    """Of three pictures, each to its neighbour's name."""
+    desk = make(rendition=[{}, {"suffix": "_2"}, {"suffix": "_3"}])
+    for name in "abc":
+        job = desk.begin(f"{name}.jpg", picture(name))
+        outputs = [cutout(name) + end for end in (b"", b"2", b"3")]
+        desk.delivery.deliver(job, desk.cut(job, *outputs, source=picture(name)))
+        desk.settle()
+    rename(desk, ("a", "x"), ("c", "a"), ("b", "c"), ("x", "b"))
+    follow(desk, take(desk, "a", "b", "c"))
+    before = {"a": "c", "b": "a", "c": "b"}
+    assert desk.files() == {
+        f"{name}{end}.png": cutout(before[name]) + end[1:].encode()
+        for name in "abc"
+        for end in ("", "_2", "_3")
+    }
+
+
+def test_a_picture_that_is_moved_over_another_takes_the_place_of_its_result(
+    make: Callable[..., Desk], clock: FakeClock
+) -> None:
+    """It is a later version at that path. Before, it was cut, and the first result stayed as well."""
+    desk = make()
+    cut(desk, "a", "b")
+    rename(desk, ("a", "b"))
+    follow(desk, take(desk, "b"))
+    assert desk.files() == {"b.png": cutout("a")}
+    clock.advance(100.0)
+    desk.poke()
+    desk.settle()
+    assert lying(desk) == {"b.png": cutout("a")}
+    assert shown(desk) == {"b.jpg": JobState.DONE}
+
+
+def test_a_picture_that_was_moved_over_another_while_nobody_looked_leaves_its_result(
+    make: Callable[..., Desk],
+) -> None:
+    """It cannot be told from one that was removed before: the result of a picture that is gone stays."""
+    desk = make()
+    cut(desk, "a", "b")
+    rename(desk, ("a", "b"), when="down")
+    follow(desk, take(desk, "b"))
+    assert desk.files() == {"b.png": cutout("b"), "b-2.png": cutout("a")}
+
+
+@pytest.mark.parametrize("when", ["running", "down"])
+def test_a_retouched_result_is_never_given_to_another_picture(make: Callable[..., Desk], when: str) -> None:
+    """It stays under its name; the other picture's result gets the next, and the retouched one's is cut."""
+    desk = make()
+    cut(desk, "a", "b")
+    (desk.folder.output / "a.png").write_bytes(b"retouched")
+    rename(desk, *SWAP, when=when)
+    jobs = take(desk, "a", "b")
+    follow(desk, jobs[:1])
+    desk.delivery.follow(jobs[1], digest(picture("a")))
+    desk.settle()
+    assert desk.job(jobs[1]).detail == {"moved": False}
+    name = "a-2.png" if when == "down" else "a-jpg.png"
+    assert desk.files() == {"a.png": b"retouched", name: cutout("b")}
+
+
+@pytest.mark.parametrize("when", ["running", "down"])
+def test_results_that_are_to_stay_belong_to_the_pictures_that_were_swapped(
+    make: Callable[..., Desk], when: str
+) -> None:
+    """`moves = "keep"`: nothing is renamed, and nothing is cut."""
+    desk = make(moves="keep")
+    cut(desk, "a", "b")
+    rename(desk, *SWAP, when=when)
+    jobs = take(desk, "a", "b")
+    follow(desk, jobs)
+    assert desk.files() == {"a.png": cutout("a"), "b.png": cutout("b")}
+    for job, name in zip(jobs, ("b.png", "a.png"), strict=True):
+        now = desk.job(job)
+        assert [one.path for one in desk.journal.names.earlier(NAME, now.path, now.generation)] == [name]
+        assert now.state is JobState.UNCHANGED
+
+
+def test_a_copy_whose_original_is_still_there_is_cut(make: Callable[..., Desk]) -> None:
+    """With its time, as `cp -p` makes it: the original keeps its result."""
+    desk = make()
+    cut(desk, "a")
+    source, copy = desk.folder.input / "a.jpg", desk.folder.input / "b.jpg"
+    copy.write_bytes(source.read_bytes())
+    os.utime(copy, ns=(source.stat().st_atime_ns, source.stat().st_mtime_ns))
+    (job,) = take(desk, "b")
+    follow(desk, [job])
+    assert desk.job(job).detail == {"moved": False}
+    assert lying(desk) == {"a.png": cutout("a")}
+
+
+def test_a_result_follows_a_picture_whose_name_another_took_at_once(make: Callable[..., Desk]) -> None:
+    """`mv a b; cp new a` in one go: the new one is cut first, and the earlier result still follows."""
+    desk = make()
+    cut(desk, "a")
+    (desk.folder.input / "a.jpg").rename(desk.folder.input / "b.jpg")
+    (desk.folder.input / "a.jpg").write_bytes(picture("new"))
+    new, old = take(desk, "a", "b")
+    desk.delivery.deliver(new, desk.cut(new, cutout("new"), source=picture("new")))
+    desk.settle()
+    follow(desk, [old])
+    assert lying(desk) == {"a.png": cutout("new"), "b.png": cutout("a")}
+
+
+STEPS: dict[str, tuple[Any, str]] = {
+    "copied": (kept, "_copy"),
+    "cleared": (Reviews, "_clear"),
+    "written down": (SetAside, "put"),
+    "published": (Publisher, "carry_out"),
+}
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_swap_that_a_crash_broke_off_is_finished(
+    tmp_path: Path, clock: FakeClock, step: str, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before or after each of its steps: nothing is lost, and nothing is cut again."""
+    desk = Desk(tmp_path, clock)
+    desk.delivery.start()
+    cut(desk, "a", "b")
+    rename(desk, *SWAP)
+    jobs = take(desk, "a", "b")
+    owner, name = STEPS[step]
+    real = getattr(owner, name)
+
+    def dies(*given: Any, **more: Any) -> Any:  # noqa: ANN401 -- as it is
+        if moment == "after":
+            real(*given, **more)
+        raise Power
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, dies)
+        desk.delivery.follow(jobs[0], digest(picture("b")))
+        until(lambda: desk.delivery.failure, "the power cut")
+    desk.journal.close()
+    again = Desk(tmp_path, clock, run="run-2")
+    again.delivery.start()
+    for one in again.journal.queue.recover():
+        again.delivery.repair(one)
+    again.delivery.sweep(frozenset({"run-1"}))
+    again.settle()
+    follow(again, claimed(again, "ba"))
+    assert lying(again) == {"a.png": cutout("b"), "b.png": cutout("a")}
+    again.end()
+    again.journal.close()
