@@ -14,6 +14,7 @@ from tests.acceptance.conftest import Bench, Daemon, picture
 from tests.acceptance.disks import Disks, cpu_s, empty, fill
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -26,7 +27,9 @@ BUSY = 0.7
 class Site:
     """A hot folder of which every directory is a small disk of its own, and the daemon on it."""
 
-    def __init__(self, bench: Bench, disks: Disks, *, originals: str = "keep", floor_mb: int = 0) -> None:
+    def __init__(
+        self, bench: Bench, disks: Disks, *, originals: str = "keep", floor_mb: int = 0, folder: str = ""
+    ) -> None:
         self.bench = bench
         self.disks = disks
         self.originals = originals
@@ -39,7 +42,7 @@ class Site:
             f'[[folder]]\nname = "x"\ninput = "{self.at["input"]}"\noutput = "{self.at["output"]}"\n'
             f'sidecar_dir = "{self.at["sidecars"]}"\noriginals = "{originals}"\n'
             + (f'originals_dir = "{self.at["kept"]}"\n' if originals == "move" else "")
-            + "settle_s = 0.2\npoll_interval_s = 1\n",
+            + f"settle_s = 0.2\npoll_interval_s = 1\n{folder}",
             encoding="utf-8",
         )
         self.daemon: Daemon | None = None
@@ -67,6 +70,11 @@ class Site:
         """What `cutoutd status` says."""
         command = self.bench.command("status", "--config", self._config)
         return self.bench.call_any(self.disks.inside(*command)).stdout
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of ours beside the daemon."""
+        command = self.bench.command(*arguments, "--config", self._config)
+        return self.bench.call_any(self.disks.inside(*command))
 
     def wait_for_pause(self, why: str) -> None:
         """Wait until the folder is paused for a reason with this word in it."""
@@ -175,6 +183,44 @@ def test_an_output_that_is_full_or_read_only_pauses_says_so_and_resumes_by_itsel
     site.end()
     assert site.untouched()
     assert "Traceback" not in site.log()
+
+
+def test_accepts_and_renames_wait_for_room_and_say_so(build: Callable[..., Site]) -> None:
+    """The folder is paused with its reason, the command answers in words, and one line is logged.
+
+    Before, `status` said "watching" with no reason, the command ended with 0, and each picture logged an error every 5 s.
+    """
+    site = build(folder="review_below = 1.0\n")
+    for hue, name in enumerate("ab"):
+        site.drop(f"{name}.jpg", hue)
+    site.start()
+    review = site.view["output"] / "review"
+    site.bench.wait_for(
+        lambda: {"a.png", "b.png"} <= {path.name for path in review.glob("*")}, "the doubtful ones"
+    )
+    site.bench.wait_for(
+        lambda: site.call("review", "list").stdout.count("overlay.png") == 2, "what can be decided about"
+    )
+    fill(site.view["output"])
+    answer = site.call("review", "accept", "--all")
+    assert answer.returncode == 1, answer.stdout
+    assert answer.stdout.count("not yet: ") == 2, answer.stdout
+    assert "No space" in answer.stdout
+    site.wait_for_pause("No space")
+    empty(site.view["output"])
+    site.wait_for("a", "b")
+    site.bench.wait_for(lambda: site.standing()["watching"] == "native", "the pause to end")
+    fill(site.view["output"])
+    for before, after in (("a", "c"), ("b", "d")):
+        (site.view["input"] / f"{before}.jpg").rename(site.view["input"] / f"{after}.jpg")
+    site.wait_for_pause("No space")
+    empty(site.view["output"])
+    site.wait_for("c", "d")
+    assert site.done() == {"c", "d"}
+    site.bench.wait_for(lambda: site.standing()["watching"] == "native", "the pause to end")
+    assert site.log().count("folder.rests") == 2
+    assert "delivery.refused" not in site.log()
+    site.end()
 
 
 def test_a_full_state_disk_is_waited_for_at_the_start_and_later(build: Callable[..., Site]) -> None:

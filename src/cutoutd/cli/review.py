@@ -14,6 +14,8 @@ from cutoutd.cli.queue import JsonOption, open_journal, printable
 from cutoutd.cli.selection import require_folder
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock, rfc3339
+from cutoutd.daemon import statusfile
+from cutoutd.daemon.standing import Watching
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands, Verb
@@ -32,6 +34,9 @@ SCHEMA: Final = "cutoutd.review/1"
 
 ANSWER_S: Final = 20.0
 """How long a running daemon is given to carry a decision out; it may be waiting for a share."""
+
+PAUSED_S: Final = 2.0
+"""And how long if its folder is paused: where there is room, it is done sooner."""
 
 _LOOK_S: Final = 0.1
 
@@ -142,18 +147,23 @@ def _decide(
             job = Reader(store).job(number)
             print(f"  {job.folder}/{printable(job.path)}" if job is not None else f"  {number}")
         return
-    raise typer.Exit(0 if _tell(store, requests) else 1)
+    raise typer.Exit(0 if _tell(store, requests, directory) else 1)
 
 
-def _tell(store: Store, requests: Mapping[int, int]) -> bool:
+def _tell(store: Store, requests: Mapping[int, int], directory: Path) -> bool:
     """Say what became of each; whether all was done as decided."""
     done = True
     reader, commands = Reader(store), Commands(store, Clock())
-    end_s = time.monotonic() + ANSWER_S
+    begun_s = time.monotonic()
     for number, request in requests.items():
-        while time.monotonic() < end_s and not _is_over(reader.job(number), commands.answer(request)):
-            time.sleep(_LOOK_S)
         job = reader.job(number)
+        while not _is_over(job, commands.answer(request)):
+            waited_s = time.monotonic() - begun_s
+            paused = commands.answer(request) is not None and _why_paused(job, directory)
+            if waited_s > ANSWER_S or (paused and waited_s > PAUSED_S):
+                break
+            time.sleep(_LOOK_S)
+            job = reader.job(number)
         if job is None:
             continue
         name = f"{job.folder}/{printable(job.path)}"
@@ -168,9 +178,20 @@ def _tell(store: Store, requests: Mapping[int, int]) -> bool:
         elif job.detail.get("refused"):
             print(f"{name}: not accepted: {printable(job.detail['refused'])}")
             done = False
+        elif why := _why_paused(job, directory):
+            print(f"{name}: not yet: {printable(why)} It is done by itself as soon as that is over.")
+            done = False
         else:
             print(f"{name}: cutoutd is busy and has not come to it yet; it will")
     return done
+
+
+def _why_paused(job: Job | None, directory: Path) -> str:
+    """Why nothing can be published in a job's folder now, as the running daemon says; empty: it can."""
+    if job is None:
+        return ""
+    standing = statusfile.read(directory).get("folders", {}).get(job.folder, {})
+    return str(standing.get("why", "")) if standing.get("watching") == Watching.PAUSED else ""
 
 
 def _is_over(job: Job | None, answer: str | None) -> bool:

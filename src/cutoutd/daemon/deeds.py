@@ -44,14 +44,26 @@ class Deeds:
         folder: its name.
         clock: its monotonic side.
         wake: called after each deed, and when the thread has died.
+        refused: told why a disk or share refused a deed, the first time that it did.
+        worked: told that a deed is done that was refused before.
 
     Attributes:
         busy_since_s: when the deed under way was begun, in monotonic seconds; None: there is none.
     """
 
-    def __init__(self, folder: str, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        folder: str,
+        clock: Clock,
+        wake: Callable[[], None],
+        *,
+        refused: Callable[[StorageError], None] = lambda _: None,
+        worked: Callable[[], object] = lambda: None,
+    ) -> None:
         self._clock = clock
         self._wake = wake
+        self._refused = refused
+        self._worked = worked
         self._log = get(folder=folder)
         self._work: queue.SimpleQueue[Deed | None] = queue.SimpleQueue()
         self._resting: list[_Resting] = []
@@ -112,11 +124,19 @@ class Deeds:
         A deed that goes on with another one attempts that one: what was done and written down already is then
         not done again, whatever has become of the files in between.
         """
+        self._attempt(deed, is_again=False)
+
+    def _attempt(self, deed: Deed, *, is_again: bool) -> None:
         try:
             deed()
         except StorageError as error:
-            self._log.error("delivery.refused", why=str(error))
-            self.rest(deed, error.delay_s)
+            if not is_again:
+                # A retried deed is no news, nor does it lengthen anybody's rest.
+                self._refused(error)
+            self.rest(partial(self._attempt, deed, is_again=True), error.delay_s)
+        else:
+            if is_again:
+                self._worked()
 
     def rest(self, deed: Deed, delay_s: float, *, needs_staged: bool = True) -> None:
         """Have something done after ``delay_s`` seconds; from the thread itself."""

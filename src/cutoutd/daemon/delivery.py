@@ -22,7 +22,7 @@ from cutoutd.daemon.moves import MovedPictures
 from cutoutd.daemon.reviews import DecidedReviews
 from cutoutd.daemon.sweeping import Sweeping
 from cutoutd.daemon.waits import Waits
-from cutoutd.errors import CutoutdError, JournalError, TemporaryError
+from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
 from cutoutd.failure import failure_of
 from cutoutd.intake.tenancy import NotOwnerError
 from cutoutd.jobs import Format, JobState, Unchanged
@@ -89,7 +89,8 @@ class Delivery:
         self._tell = tell
         self._prove = prove
         self._run_id = run
-        self._deeds = Deeds(folder.name, clock, wake)
+        self.lull = Lull(folder.name, clock)
+        self._deeds = Deeds(folder.name, clock, wake, refused=self._rest_for, worked=self.lull.worked)
         self._disposals = Disposals(
             folder, journal, self._deeds, run, prove=self._prove_or_fail, boundary=boundary
         )
@@ -101,7 +102,6 @@ class Delivery:
             provenance=provenance,
             prove=self._prove_or_fail,
         )
-        self.lull = Lull(folder.name, clock)
         self._waits = Waits(folder.name, self.lull)
         self._endings = Endings(
             folder.name,
@@ -326,6 +326,13 @@ class Delivery:
                     },
                 ),
             )
+
+    def _rest_for(self, error: StorageError) -> None:
+        """What one deed met at the output, the folder's others would too, whatever they are about."""
+        if isinstance(error, JournalError):
+            self._log.error("delivery.refused", why=str(error))
+        else:
+            self.lull.refused(str(error), error.cause)
 
     def _is_doubtful(self, cut: Cut) -> bool:
         return cut.review or bool(cut.doubts) or cut.quality.score < self._folder.doubtful_below

@@ -72,7 +72,7 @@ class Endings:
         delay_s = decision.delay_s if isinstance(decision, Again) else error.delay_s
         self._journal.queue.rest(job.id, delay_s, detail={"failure": asdict(failure)})
         if isinstance(error, StorageError):
-            self._lull.refused(str(error))
+            self._lull.refused(str(error), error.cause)
         self._log.warning("job.put-off", job=job.id, path=job.path, why=str(error), delay_s=delay_s)
         try:
             self._publisher.discard(job.id)

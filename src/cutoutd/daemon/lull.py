@@ -37,6 +37,7 @@ class Lull:
         self._refusals = 0
         self._until_s = 0.0
         self._why = ""
+        self._cause = ""
 
     @property
     def why(self) -> str:
@@ -48,10 +49,16 @@ class Lull:
         """Whether nothing new is to be begun now."""
         return self._refusals > 0 and self._clock.monotonic_s() < self._until_s
 
-    def refused(self, why: str) -> None:
-        """A result could not be written."""
+    def refused(self, why: str, cause: str = "") -> None:
+        """A result could not be written.
+
+        Args:
+            why: for people; it may name a file.
+            cause: the same for all files; only another one is logged. Empty: as ``why``.
+        """
         with self._lock:
-            is_news, self._why = why != self._why, why
+            is_news = not self._why or (cause or why) != self._cause
+            self._why, self._cause = why, cause or why
             self._refusals += 1
             rest_s = pause_s(self._refusals - 1, first_s=FIRST_S, longest_s=LONGEST_S)
             self._until_s = self._clock.monotonic_s() + rest_s

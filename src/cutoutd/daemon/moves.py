@@ -11,12 +11,13 @@ Used by the folder's delivery thread alone. A result that was changed by hand is
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.daemon.claims import is_another
 from cutoutd.errnos import NO_WAY
-from cutoutd.errors import CutoutdError
+from cutoutd.errors import CutoutdError, StorageError
 from cutoutd.intake.scan import look, sha256_of
 from cutoutd.jobs import Cut, Failure
 from cutoutd.logs import get
@@ -127,6 +128,11 @@ class MovedPictures:
         except NotAcceptableError as error:
             self._log.info("move.not-followed", job=job.id, path=job.path, why=str(error))
             return False
+        except StorageError:
+            # Many wait where a disk is full, and none may take more of it meanwhile.
+            with suppress(CutoutdError):
+                self._files.discard(job.id)
+            raise
         if any(one.format != renditions[one.rendition].format for one in result.staged if one.rendition >= 0):
             return False
         cut = Cut(

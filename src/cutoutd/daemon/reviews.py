@@ -6,11 +6,12 @@ sidecar, commit mark. It must not decide, nor look at a picture.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from cutoutd.daemon.claims import is_another
-from cutoutd.errors import CutoutdError, TemporaryError
+from cutoutd.errors import CutoutdError, StorageError, TemporaryError
 from cutoutd.failure import whole
 from cutoutd.jobs import Cut, Failure
 from cutoutd.journal.decisions import Decision
@@ -89,6 +90,11 @@ class DecidedReviews:
             self._accept(job)
         except NotAcceptableError as error:
             self.refuse(job, error)
+        except StorageError:
+            # Many wait where a disk is full, and none may take more of it meanwhile.
+            with suppress(CutoutdError):
+                self._files.discard(job.id)
+            raise
 
     def refuse(self, job: Job, error: CutoutdError) -> None:
         """A decision cannot be carried out: the result stays in review, and the person is told why."""

@@ -38,7 +38,7 @@ class Waits:
         """A job waits, or waits again: only the first time does the folder rest for it, or it would rest for good."""
         why = str(error)
         if isinstance(error, StorageError) and job.id not in self._told:
-            self._lull.refused(why)
+            self._lull.refused(why, error.cause)
         if self._told.get(job.id) != why:
             self._log.warning("job.half-published", job=job.id, path=job.path, why=why)
         self._told[job.id] = why
