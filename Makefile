@@ -17,18 +17,23 @@ OUTPUT ?= cutouts
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(firstword $(MAKEFILE_LIST))
 
+PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+# A failed start leaves nothing that the next one would take for whole: python3 without its venv package makes half of it.
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'cutoutd needs Python 3.11 or newer. Name one: make $(MAKECMDGOALS) PYTHON=python3.12' >&2; exit 1; }
+	@echo 'Setting up (once, about a minute)...'
+	@$(PYTHON) -m venv $(VENV) && $(PIP) install --upgrade 'pip>=25.1' || { rm -rf $(VENV); exit 1; }
 
 # The stamps are renewed when what they depend on changes, so a second call costs nothing.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable .
-	$(BIN)/python -m compileall -q src  # as pip does with a wheel: workers write nothing, and would compile at every start
+	@$(PIP) install --editable .
+	@$(BIN)/python -m compileall -q src  # as pip does with a wheel: workers write nothing, and would compile at every start
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --group test --group lint
+	@$(PIP) install --group test --group lint
 	@touch $@
 
 env: $(VENV)/.installed-dev
@@ -36,9 +41,12 @@ env: $(VENV)/.installed-dev
 # A leading ~ that the shell has left as it is, as all but bash do in an argument such as INPUT=~/to-cut.
 home = $(subst ::start::,,$(subst ::start::~/,$(HOME)/,::start::$(1)))
 
+# The usual two folders are made. One that somebody names must be there, or cutoutd asks: it may be a slip.
+usual = $(if $(filter file,$(origin $(1))),"$($(1))")
+
 run: $(VENV)/.installed
-	@mkdir -p "$(call home,$(INPUT))" "$(call home,$(OUTPUT))"
-	$(BIN)/cutoutd run --input "$(call home,$(INPUT))" --output "$(call home,$(OUTPUT))"
+	@mkdir -p . $(call usual,INPUT) $(call usual,OUTPUT)
+	@$(BIN)/cutoutd run --from-make --input "$(call home,$(INPUT))" --output "$(call home,$(OUTPUT))"
 
 check: env
 	$(BIN)/ruff check .

@@ -40,15 +40,16 @@ needs nothing else. For a service, see
 Commands about a running cutoutd are told which one by the same
 .BR \-\-config ,
 or
-.BR \-\-input " and " \-\-output ,
-and need neither for the usual configuration file.
+.BR \-\-input " and " \-\-output .
+Without them they take the usual configuration file, else the cutoutd of this user that is running, else what was
+used last, and say on a terminal which that is.
 .SH COMMANDS
 """
 
 _VALUES: Final = {
     "config": "FILE",
     "to": "FILE",
-    "output": "PATH",
+    "output": "DIR",
     "state": "STATE",
     "when": "TIME",
     "reason": "TEXT",

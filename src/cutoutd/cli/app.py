@@ -23,6 +23,7 @@ from cutoutd.cli import (
     presets,
     queue,
     replay,
+    retry,
     review,
     run,
     service,
@@ -30,7 +31,7 @@ from cutoutd.cli import (
     status,
 )
 from cutoutd.cli.pipes import close_quietly
-from cutoutd.cli.queue import printable
+from cutoutd.cli.printing import printable
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
 from cutoutd.inheritance import take_key
 
@@ -61,7 +62,7 @@ def build() -> typer.Typer:
     app.command("status")(status.status)
     app.command("metrics")(status.metrics)
     app.command("jobs")(queue.jobs)
-    app.command("retry")(queue.retry)
+    app.command("retry")(retry.retry)
     app.command("export")(queue.export)
     app.command("presets")(presets.presets)
     app.command("replay")(replay.replay)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.cli.queue import printable
+from cutoutd.cli.printing import printable
 from cutoutd.clock import local
 from cutoutd.jobs import JobState
 from cutoutd.overview.overview import RATE_WINDOW_S

@@ -6,8 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from cutoutd.cli.departure import require_extra, what_leaves
-from cutoutd.cli.queue import printable
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.cli.finding import find_settings
+from cutoutd.cli.printing import printable
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
 from cutoutd.doctor import overlaps
 from cutoutd.errors import ConfigurationError, UsageError
@@ -29,7 +30,7 @@ def check(
     config: ConfigOption = None, input_dir: InputOption = None, output_dir: OutputOption = None
 ) -> None:
     """Validate the configuration, print it as it comes out, and count the pictures that are there."""
-    chosen = settings(config, input_dir, output_dir)
+    chosen = find_settings(config, input_dir, output_dir)
     require_extra(chosen)
     for name in chosen.models:
         catalog.find(name)

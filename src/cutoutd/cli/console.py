@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.cli.queue import printable
+from cutoutd.cli.printing import printable
 from cutoutd.daemon.standing import WATCHED
 from cutoutd.jobs import JobState
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from cutoutd import logs
-from cutoutd.cli.queue import JsonOption, printable
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.cli.finding import find, origin_of
+from cutoutd.cli.printing import printable
+from cutoutd.cli.queue import JsonOption
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import RunningClock
 from cutoutd.errors import ConfigurationError, UsageError
+from cutoutd.registry import Origin
 from cutoutd.settings import load
 
 if TYPE_CHECKING:
@@ -61,26 +65,22 @@ def _case(config: Path | None, input_dir: Path | None, output_dir: Path | None) 
     from cutoutd.doctor.examination import Case  # noqa: PLC0415 -- as above
 
     complaint = advice = ""
-    file: Path | None = None
+    origin = Origin()
     try:
-        file = load.find(config, os.environ) if input_dir is None else None
-        chosen = settings(config, input_dir, output_dir)
+        chosen, origin = find(config, input_dir, output_dir)
     except UsageError as error:
         if not isinstance(error, ConfigurationError) and (config or input_dir or output_dir):
             raise  # the call itself makes no sense
         complaint, advice = _complaint(error), error.advice
         chosen = load.defaults({})
-    pair = (("--input", input_dir), ("--output", output_dir))
-    arguments = (
-        ["--config", os.fspath(file)]
-        if file is not None
-        else [
-            word
-            for option, path in pair
-            if path is not None
-            for word in (option, os.fspath(Path.cwd() / path))
-        ]
-    )
+        with suppress(UsageError):
+            origin = origin_of(config, input_dir, output_dir)
+    file = origin.config
+    arguments: list[str] = []
+    if file is not None:
+        arguments = ["--config", os.fspath(file)]
+    elif origin.pair is not None:
+        arguments = ["--input", os.fspath(origin.pair[0]), "--output", os.fspath(origin.pair[1])]
     return Case(
         settings=chosen,
         complaint=complaint,

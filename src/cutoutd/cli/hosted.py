@@ -10,9 +10,11 @@ import typer
 
 from cutoutd.cli.check import pictures_in
 from cutoutd.cli.departure import require_extra, what_leaves
+from cutoutd.cli.finding import find_settings
 from cutoutd.cli.pipes import told_if_anyone_listens
-from cutoutd.cli.queue import JsonOption, printable
-from cutoutd.cli.where import ConfigOption, settings
+from cutoutd.cli.printing import printable
+from cutoutd.cli.queue import JsonOption
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock
 from cutoutd.egress import Places, announcement, requests
 from cutoutd.errors import CutoutdError, UsageError
@@ -35,6 +37,8 @@ def hosted(
     context: typer.Context,
     *,
     config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing; say what would be sent, and what it would cost.")
     ] = False,
@@ -43,7 +47,7 @@ def hosted(
     console: Annotated[bool, typer.Option("--console", hidden=True)] = False,
 ) -> None:
     """Be the uploader: send what is in the outbox. `cutoutd run` starts it by itself where a folder is tagged."""
-    chosen = settings(config, None, None)
+    chosen = settings(config, input_dir, output_dir)
     if dry_run:
         _foretell(chosen)
         return
@@ -54,7 +58,7 @@ def hosted(
 
     # What the supervisor says of a newer configuration after this moment was not read below.
     announced = announcement(Places.under(chosen.service.state_dir))
-    chosen = settings(config, None, None)
+    chosen = settings(config, input_dir, output_dir)
     run.run(chosen, announced=announced, clock=Clock(), given_key=key, parent=parent, console=console)
 
 
@@ -64,11 +68,13 @@ def audit(
     as_csv_: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
     by: Annotated[By | None, typer.Option(help="Sums instead of single uploads.")] = None,
     config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
 ) -> None:
     """List everything that ever left this machine: every upload of a picture, with where to, why and for how much."""
     if as_json_ and as_csv_:
         raise UsageError("--json and --csv are two ways to say the same", advice="Give one of them.")
-    state_dir = settings(config, None, None).service.state_dir
+    state_dir = find_settings(config, input_dir, output_dir).service.state_dir
     path = Places.under(state_dir).root / FILE_NAME
     missing = _missing(path, state_dir)
     if missing:

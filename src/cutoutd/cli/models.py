@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from cutoutd.cli.queue import printable
+from cutoutd.cli.printing import printable
 from cutoutd.errors import ModelError, UsageError
 from cutoutd.models import catalog
 from cutoutd.ports import ModelSpec, Scale

@@ -1,4 +1,4 @@
-"""`cutoutd jobs`, `retry`, `pause` and `resume`: the queue, with the daemon up or down."""
+"""`cutoutd jobs`, `export`, `pause` and `resume`: the queue, with the daemon up or down."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import typer
 
 from cutoutd.cli import manifest
 from cutoutd.cli.answers import pictures, say_what_came_of
+from cutoutd.cli.finding import find_settings
+from cutoutd.cli.printing import printable
 from cutoutd.cli.selection import Selection, Sort, in_order, reason_of, require_folder, score_of, since
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.durable import sync_directory
 from cutoutd.egress import Places
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands, Verb
-from cutoutd.journal.queue import BY_MODEL
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import check_state, unreachable
 from cutoutd.journal.store import FILE_NAME, Store
@@ -102,15 +103,15 @@ def jobs(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     output_dir: OutputOption = None,
 ) -> None:
     """List what waits, what was done and what failed, and why: one line for each version of a picture."""
-    chosen = settings(config, input_dir, output_dir)
+    chosen = find_settings(config, input_dir, output_dir)
     reader = Reader(open_journal(chosen.service.state_dir))
     require_folder(folder, chosen, reader)
-    found = in_order(_selection(state, folder, when, reason, model).of(reader), sort)
+    listed = in_order(_selection(state, folder, when, reason, model).of(reader), sort)
     if as_json:
-        print(json.dumps({"schema": "cutoutd.jobs/1", "jobs": [_as_json(job) for job in found]}, indent=2))
+        print(json.dumps({"schema": "cutoutd.jobs/1", "jobs": [_as_json(job) for job in listed]}, indent=2))
         return
     any_found = False
-    for job in found:
+    for job in listed:
         any_found = True
         why = job.detail.get("failure", {}).get("cause") or job.detail.get("why", "")
         newest = reader.newest(job)
@@ -122,67 +123,6 @@ def jobs(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     if not any_found:
         asked = state or folder or when or reason or model
         print("There is no such picture." if asked else "There are no pictures yet.")
-
-
-def retry(
-    job: Annotated[list[int] | None, typer.Argument(help="Jobs, as `cutoutd jobs` numbers them.")] = None,
-    *,
-    failed: Annotated[
-        bool, typer.Option("--failed", help="All that failed, but for those that you rejected.")
-    ] = False,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="All that this model has cut, for example after another one was set."),
-    ] = None,
-    config: ConfigOption = None,
-    input_dir: InputOption = None,
-    output_dir: OutputOption = None,
-) -> None:
-    """Cut pictures again: failed ones, or any, for example after a setting was changed."""
-    if bool(job) + failed + (model is not None) != 1:
-        raise UsageError("say which jobs", advice="Give their numbers, or --failed, or --model NAME.")
-    directory = settings(config, input_dir, output_dir).service.state_dir
-    store = open_journal(directory)
-    for number in job or []:
-        known = Reader(store).job(number)
-        if known is None:
-            raise UsageError(f"there is no job {number}", advice="`cutoutd jobs` lists them.")
-        if known.state in (JobState.QUEUED, JobState.WORKING, JobState.UPLOADING, JobState.PUBLISHING):
-            raise UsageError(f"job {number} is {known.state} already", advice="Wait for it to end.")
-        newest = Reader(store).newest(known)
-        if newest != number:
-            raise UsageError(
-                f"job {number} is about an older version of {known.folder}/{printable(known.path)}",
-                advice=f"Its newest version is job {newest}.",
-            )
-    reader = Reader(store)
-    numbers = list(dict.fromkeys(job or []))
-    count = len(numbers)
-    if failed:
-        count = reader.to_retry()
-    elif model is not None:
-        count = sum(
-            reader.newest(one) == one.id
-            for one in Selection(states=(JobState.DONE, JobState.REVIEW), model=model).of(reader)
-        )
-    if failed and not count:
-        print("No picture has failed.")
-        return
-    if model is not None and not count:
-        print(f"No cutout is known to be of the model {model!r}.")
-        return
-    commands = Commands(store, Clock())
-    asked = "failed" if model is None else f"{BY_MODEL}{model}"
-    requests = [
-        commands.post(Verb.RETRY, argument) for argument in [str(number) for number in numbers] or [asked]
-    ]
-    say_what_came_of(
-        requests,
-        commands,
-        directory,
-        done=f"{pictures(count)} being cut again.",
-        later=f"{pictures(count)} cut again.",
-    )
 
 
 def export(  # noqa: PLR0913 -- each option of a command is an argument to Typer
@@ -206,7 +146,7 @@ def export(  # noqa: PLR0913 -- each option of a command is an argument to Typer
         raise UsageError(
             "--json goes with --files", advice="`cutoutd jobs --json` gives the journal as JSON."
         )
-    chosen = settings(config, input_dir, output_dir)
+    chosen = find_settings(config, input_dir, output_dir)
     store = open_journal(chosen.service.state_dir)
     reader = Reader(store)
     require_folder(folder, chosen, reader)
@@ -229,12 +169,17 @@ def pause(
     output_dir: OutputOption = None,
 ) -> None:
     """Begin no new work until `cutoutd resume`; pictures are still noticed."""
-    directory = settings(config, input_dir, output_dir).service.state_dir
+    directory = find_settings(config, input_dir, output_dir).service.state_dir
     if not hosted:
+        store = open_journal(directory)
+        already = Commands(store, Clock()).is_paused()
+        waiting = sum(Reader(store).waiting().values())
         _post(
             Verb.PAUSE,
+            store,
             directory,
-            done="Paused: no new work is begun until `cutoutd resume`.",
+            done=f"{'It was paused already' if already else 'Paused'}: no new work is begun until `cutoutd resume`"
+            f"{f'; {pictures(waiting)} waiting' if waiting else ''}.",
             later="it begins no work until `cutoutd resume`.",
         )
         return
@@ -252,29 +197,26 @@ def resume(
     output_dir: OutputOption = None,
 ) -> None:
     """Go on after `cutoutd pause`."""
-    directory = settings(config, input_dir, output_dir).service.state_dir
+    directory = find_settings(config, input_dir, output_dir).service.state_dir
     if not hosted:
-        _post(Verb.RESUME, directory, done="Work goes on.", later="it begins to work.")
+        store = open_journal(directory)
+        commands = Commands(store, Clock())
+        paused = commands.is_paused() or any(one.verb == Verb.PAUSE for one in commands.pending())
+        waiting = sum(Reader(store).waiting().values())
+        left = f"; {pictures(waiting)} waiting" if waiting else ""
+        _post(
+            Verb.RESUME,
+            store,
+            directory,
+            done=f"Work goes on{left}." if paused else f"Nothing was paused; work goes on{left}.",
+            later="it begins to work.",
+        )
         return
     places = _places(directory)
     places.resumed.touch(mode=0o600)  # what the service refused is tried again as well
     places.paused.unlink(missing_ok=True)
     sync_directory(places.root)
     print("Uploads go on.")
-
-
-def printable(path: str, *, keep: str = "") -> str:
-    """A path for people: what is not UTF-8 or would break the line is escaped.
-
-    Args:
-        path: it, or another text from outside.
-        keep: control characters that are left as they are.
-    """
-    try:
-        text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # half a character that no file name has
-        text = path.encode("utf-8", "backslashreplace").decode()
-    return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
 
 
 def _selection(
@@ -324,8 +266,8 @@ def _places(directory: Path) -> Places:
     return places
 
 
-def _post(verb: Verb, directory: Path, *, done: str, later: str) -> None:
-    commands = Commands(open_journal(directory), Clock())
+def _post(verb: Verb, store: Store, directory: Path, *, done: str, later: str) -> None:
+    commands = Commands(store, Clock())
     say_what_came_of([commands.post(verb)], commands, directory, done=done, later=later)
 
 

@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from cutoutd import logs
-from cutoutd.cli.queue import JsonOption, printable
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.cli.finding import find_settings
+from cutoutd.cli.printing import printable
+from cutoutd.cli.queue import JsonOption
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import RunningClock
 
 
@@ -25,7 +27,7 @@ def replay(
     """Cut a picture again as its sidecar says, and tell whether the result is the same; nothing is published."""
     from cutoutd.replay import replay as cut_again  # noqa: PLC0415 -- only this command needs it, and it takes 0.1 s
 
-    chosen = settings(config, input_dir, output_dir)
+    chosen = find_settings(config, input_dir, output_dir)
     logs.configure(level="error", log_format="console")
     found = cut_again(Path.cwd() / sidecar, chosen, RunningClock())
     if as_json:

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cutoutd.cli.answers import pictures
-from cutoutd.cli.queue import JsonOption, open_journal, printable
+from cutoutd.cli.finding import find_settings
+from cutoutd.cli.pictures import meant
+from cutoutd.cli.printing import printable
+from cutoutd.cli.queue import JsonOption, open_journal
 from cutoutd.cli.selection import require_folder
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.daemon import statusfile
 from cutoutd.daemon.standing import Watching
@@ -40,8 +43,9 @@ PAUSED_S: Final = 2.0
 
 _LOOK_S: Final = 0.1
 
-JobsArgument = Annotated[
-    list[int] | None, typer.Argument(help="Jobs, as `cutoutd review list` numbers them.")
+PicturesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(help="Pictures by their names, or by the numbers that `cutoutd review list` gives."),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="All that wait; with --folder, all of that folder.")]
 FolderOption = Annotated[str | None, typer.Option("--folder", help="Only this folder's.")]
@@ -68,7 +72,7 @@ def list_doubtful(
     output_dir: OutputOption = None,
 ) -> None:
     """List doubtful cutouts: why, where they lie, and the picture that shows what was cut away."""
-    chosen = settings(config, input_dir, output_dir)
+    chosen = find_settings(config, input_dir, output_dir)
     store = open_journal(chosen.service.state_dir)
     require_folder(folder, chosen, Reader(store))
     asked = {
@@ -94,7 +98,7 @@ def list_doubtful(
 
 
 def accept(
-    job: JobsArgument = None,
+    picture: PicturesArgument = None,
     *,
     everything: AllOption = False,
     folder: FolderOption = None,
@@ -104,12 +108,16 @@ def accept(
 ) -> None:
     """Publish doubtful cutouts under their own names, as they lie in review/; nothing is cut again."""
     _decide(
-        Verb.ACCEPT, job, everything=everything, folder=folder, chosen=settings(config, input_dir, output_dir)
+        Verb.ACCEPT,
+        picture,
+        everything=everything,
+        folder=folder,
+        chosen=find_settings(config, input_dir, output_dir),
     )
 
 
 def reject(
-    job: JobsArgument = None,
+    picture: PicturesArgument = None,
     *,
     everything: AllOption = False,
     folder: FolderOption = None,
@@ -119,22 +127,27 @@ def reject(
 ) -> None:
     """Remove doubtful cutouts; their pictures count as failed, and the originals stay as they are."""
     _decide(
-        Verb.REJECT, job, everything=everything, folder=folder, chosen=settings(config, input_dir, output_dir)
+        Verb.REJECT,
+        picture,
+        everything=everything,
+        folder=folder,
+        chosen=find_settings(config, input_dir, output_dir),
     )
 
 
 def _decide(
-    verb: Verb, jobs: list[int] | None, *, everything: bool, folder: str | None, chosen: Settings
+    verb: Verb, names: list[str] | None, *, everything: bool, folder: str | None, chosen: Settings
 ) -> None:
-    if bool(jobs) == everything:
-        raise UsageError("say which", advice="Give their numbers, or --all.")
+    if bool(names) == everything:
+        raise UsageError("say which", advice="Give names or numbers, or --all.")
     directory = chosen.service.state_dir
     store = open_journal(directory)
     if everything:
         require_folder(folder, chosen, Reader(store))
         numbers = [job.id for job in _waiting(store, folder)]
     else:
-        numbers = [_in_review(store, number) for number in jobs or []]
+        jobs = meant(names or [], Reader(store), chosen, listed_by="cutoutd review list")
+        numbers = [_in_review(store, job) for job in jobs]
     if not numbers:
         print("Nothing waits for a decision.")
         return
@@ -209,18 +222,15 @@ def _waiting(store: Store, folder: str | None) -> Iterator[Job]:
             yield job
 
 
-def _in_review(store: Store, number: int) -> int:
-    reader = Reader(store)
-    job = reader.job(number)
-    if job is None:
-        raise UsageError(f"there is no job {number}", advice="`cutoutd review list` lists them.")
+def _in_review(store: Store, job: Job) -> int:
+    number = job.id
     name = f"{job.folder}/{printable(job.path)}"
     if job.state is not JobState.REVIEW:
         raise UsageError(
             f"job {number} ({name}) is {job.state}, and waits for no decision",
             advice="`cutoutd review list` lists those that do.",
         )
-    newest = reader.newest(job)
+    newest = Reader(store).newest(job)
     if newest != number:
         raise UsageError(
             f"job {number} is about an older version of {name}", advice=f"Its newest version is job {newest}."

@@ -5,22 +5,28 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
+import time
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from cutoutd.cli import closing
 from cutoutd.cli.departure import require_extra
+from cutoutd.cli.finding import origin_of, sharing, told_apart, words
 from cutoutd.cli.keeper import kept
 from cutoutd.cli.listeners import listener_for
 from cutoutd.cli.pipes import told_if_anyone_listens
-from cutoutd.cli.queue import printable
+from cutoutd.cli.printing import printable, short
+from cutoutd.cli.terminal import in_the_foreground
+from cutoutd.cli.to_watch import require_folders
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
-from cutoutd.clock import RunningClock
-from cutoutd.errors import UsageError
-from cutoutd.jobs import JobState
+from cutoutd.clock import Clock, RunningClock
+from cutoutd.errors import AlreadyRunningError, UsageError
 from cutoutd.notify import ServiceManager
+from cutoutd.registry import Origin, registered
+from cutoutd.settings import places
 from cutoutd.settings.choices import Route
 
 if TYPE_CHECKING:
@@ -57,50 +63,103 @@ def run(
     uploader_apart: Annotated[
         bool, typer.Option("--uploader-apart", help="`cutoutd hosted` runs as a service of its own.")
     ] = False,
+    from_make: Annotated[bool, typer.Option("--from-make", hidden=True)] = False,
 ) -> None:
     """Watch the folders and cut what lands in them, until stopped."""
+    with in_the_foreground() if from_make else nullcontext():
+        chosen = settings(config, input_dir, output_dir)
+        if timeout is not None and not once:
+            raise UsageError("--timeout goes with --once", advice="Give both, or neither.")
+        if input_dir is not None and output_dir is not None:
+            require_folders(chosen.folder[0].input, chosen.folder[0].output, both=from_make)
+        uploads = bool(chosen.tagged) and not local_only
+        if local_only:
+            _refuse_hosted(chosen)
+        if uploads and not uploader_apart:
+            require_extra(chosen)
+        origin = origin_of(config, input_dir, output_dir)
+        _warn_of_earlier(chosen, origin)
+        # A service manager ends what hangs with SIGABRT: then the log says where it hung.
+        faulthandler.enable()
+        # Before the daemon takes the network from itself and from all it starts.
+        uploader = (
+            kept(_uploader(config), key=context.obj or "")
+            if uploads and not uploader_apart
+            else nullcontext()
+        )
+        with uploader:
+            _work(
+                chosen,
+                origin,
+                once=once,
+                timeout_s=timeout,
+                uploads=uploads,
+                read_again=partial(settings, config, input_dir, output_dir),
+                from_make=from_make,
+            )
+
+
+def _work(
+    chosen: Settings,
+    origin: Origin,
+    *,
+    once: bool,
+    timeout_s: float | None,
+    uploads: bool,
+    read_again: partial[Settings],
+    from_make: bool,
+) -> None:
+    """Be the daemon, and say what came of it.
+
+    Raises:
+        typer.Exit: with ``once``, with the exit code.
+    """
     # Only this command needs them, and they take 0.1 s.
     from cutoutd.daemon import daemon  # noqa: PLC0415
     from cutoutd.daemon.assembly import has_terminal  # noqa: PLC0415
 
-    chosen = settings(config, input_dir, output_dir)
-    if timeout is not None and not once:
-        raise UsageError("--timeout goes with --once", advice="Give both, or neither.")
-    if input_dir is not None and not os.path.isdir(input_dir):  # noqa: PTH112 -- Path.is_dir raises where it may not look
-        raise UsageError(
-            "this is a file and no folder" if os.path.lexists(input_dir) else "this folder is not there",
-            path=input_dir,
-            advice="Make it, or name another one.",
-        )
-    uploads = bool(chosen.tagged) and not local_only
-    if local_only:
-        _refuse_hosted(chosen)
-    if uploads and not uploader_apart:
-        require_extra(chosen)
-    # A service manager ends what hangs with SIGABRT: then the log says where it hung.
-    faulthandler.enable()
     service = chosen.service
-    with (
-        # Before the daemon takes the network from itself and from all it starts.
-        kept(_uploader(config), key=context.obj or "") if uploads and not uploader_apart else nullcontext(),
-        listener_for(_waiting(chosen), level=service.log_level, log_format=service.log_format) as listener,
-    ):
-        outcome = daemon.run(
-            chosen,
-            clock=RunningClock(),
-            listener=listener,
-            once=once,
-            timeout_s=timeout,
-            manager=ServiceManager.from_environment(os.environ),
-            uploads=uploads,
-            read_again=None if once or has_terminal() else partial(settings, config, input_dir, output_dir),
-        )
-    if not once and sys.stdout.isatty():
-        print("Stopped. The next start goes on from here.")
-    if once:
+    told = from_make or (not once and sys.stdout.isatty())
+    if told:
         with told_if_anyone_listens():
-            _summarise(outcome)
+            print(_what_to_do(chosen, from_make=from_make))
+    begun_s = time.monotonic()
+    entry = registered(places.registry(), service.state_dir, origin, now_us=Clock().now_us())
+    try:
+        with listener_for(
+            _waiting(chosen), level=service.log_level, log_format=service.log_format
+        ) as listener:
+            outcome = daemon.run(
+                chosen,
+                clock=RunningClock(),
+                listener=listener,
+                once=once,
+                timeout_s=timeout_s,
+                manager=ServiceManager.from_environment(os.environ),
+                uploads=uploads,
+                read_again=None if once or has_terminal() else read_again,
+                registration=entry,
+            )
+    except AlreadyRunningError as error:
+        raise _already(chosen, origin) from error
+    took_s = time.monotonic() - begun_s
+    if once or told:
+        with told_if_anyone_listens():
+            _summarise(outcome, chosen, took_s, once=once)
+    if once:
         raise typer.Exit(0 if outcome.is_clean else 1)
+
+
+def _summarise(outcome: Outcome, chosen: Settings, took_s: float, *, once: bool) -> None:
+    outputs = [folder.output for folder in chosen.folder]
+    line = closing.line(outcome.tally, took_s, outputs, unchanged=True)
+    if once:
+        print(line)
+        for remains in closing.remains(outcome):
+            print(remains)
+    else:
+        print(f"Stopped. {line}")
+        print(closing.goes_on(outcome))
 
 
 def _uploader(config: Path | None) -> list[str]:
@@ -122,26 +181,43 @@ def _refuse_hosted(chosen: Settings) -> None:
         )
 
 
+def _what_to_do(chosen: Settings, *, from_make: bool) -> str:
+    ends = "Ctrl-C ends."
+    if from_make:  # whoever started it so has no command on the path
+        ends += f" In another terminal, {printable(sys.argv[0])} status tells how it stands."
+    if len(chosen.folder) == 1:
+        (folder,) = chosen.folder
+        watched, results = (printable(short(one)) for one in (folder.input, folder.output))
+        return f"Drop pictures into {watched}; cutouts appear in {results}.\n{ends}"
+    names = ", ".join(printable(folder.name) for folder in chosen.folder)
+    return f"Drop pictures into one of {len(chosen.folder)} folders: {names}.\n{ends}"
+
+
 def _waiting(chosen: Settings) -> str:
     if len(chosen.folder) == 1:
-        return f"watching {printable(str(chosen.folder[0].input))} (Ctrl-C ends)"
+        return f"watching {printable(short(chosen.folder[0].input))} (Ctrl-C ends)"
     return f"watching {len(chosen.folder)} folders (Ctrl-C ends)"
 
 
-def _summarise(outcome: Outcome) -> None:
-    tally = outcome.tally
-    print(
-        f"{tally.done} cut{f' ({tally.doubtful} doubtful)' if tally.doubtful else ''}, {tally.review} to review, {tally.failed} failed, {tally.unchanged} unchanged"
-    )
-    for name, jobs in outcome.remaining.items():
-        for job in jobs:
-            why = job.detail.get("failure", {}).get("cause", "")
-            why = why or (outcome.uploads if job.state is JobState.UPLOADING else "")
-            print(
-                f"remains: {name}/{printable(job.path)} ({job.state}{f': {printable(why)}' if why else ''})"
-            )
-    for name, files in outcome.held_up.items():
-        for file in files:
-            print(f"remains: {name}/{printable(file.path)} ({file.why})")
-    for name, why in outcome.closed.items():
-        print(f"not looked at: {name} ({why})")
+def _warn_of_earlier(chosen: Settings, origin: Origin) -> None:
+    """Where another configuration has used the state directory, its folders count as taken out."""
+    other = sharing(chosen.service.state_dir, origin)
+    if other is not None and not other.is_running:
+        print(
+            f"cutoutd: {printable(short(chosen.service.state_dir))} was last used with {words(other.origin)}; what waits "
+            f"in folders of that one is set aside. If both are to be used, {told_apart(origin)}",
+            file=sys.stderr,
+        )
+
+
+def _already(chosen: Settings, origin: Origin) -> AlreadyRunningError:
+    """Who holds the state directory, and what to do about it."""
+    state_dir = printable(short(chosen.service.state_dir))
+    other = sharing(chosen.service.state_dir, origin)
+    if other is not None:
+        return AlreadyRunningError(
+            f"the cutoutd that was started with {words(other.origin)} keeps its journal in the same state directory, {state_dir}",
+            advice=f"To run both, {told_apart(origin)}.",
+        )
+    watched = ", ".join(printable(short(folder.input)) for folder in chosen.folder)
+    return AlreadyRunningError(f"a cutoutd works on {watched} already; its journal is in {state_dir}")

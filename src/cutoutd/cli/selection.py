@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cutoutd.jobs import Job, JobState
     from cutoutd.journal.reader import Reader
-    from cutoutd.settings.schema import Settings
+    from cutoutd.settings.schema import Folder, Settings
 
 _AGO: Final = re.compile(r"(\d{1,9})\s*(m|min|h|d|w)")
 _SECONDS: Final = {"m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -91,6 +91,21 @@ def require_folder(name: str | None, chosen: Settings, reader: Reader) -> None:
     configured = [folder.name for folder in chosen.folder]
     if name is not None and name not in configured and name not in reader.counts():
         raise UsageError(f"there is no folder {name!r}", advice=f"Name one of: {', '.join(configured)}.")
+
+
+def folder_meant(name: str | None, chosen: Settings) -> Folder:
+    """The folder of this name; without a name, the only one.
+
+    Raises:
+        UsageError: there is none of this name, or there are several.
+    """
+    if name is None and len(chosen.folder) == 1:
+        return chosen.folder[0]
+    found = next((one for one in chosen.folder if one.name == name), None)
+    if found is None:
+        what = "say which folder" if name is None else f"there is no folder {name!r}"
+        raise UsageError(what, advice=f"Name one of: {', '.join(one.name for one in chosen.folder)}.")
+    return found
 
 
 def reason_of(job: Job) -> str:

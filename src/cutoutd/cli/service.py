@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cutoutd.cli.queue import printable
+from cutoutd.cli.printing import printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.errors import UsageError
 from cutoutd.service import installation, launchd, machine, planning, systemd

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cutoutd.cli.queue import SinceOption, SortOption, open_journal, printable
-from cutoutd.cli.selection import Selection, Sort, in_order, score_of, since
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path, settings
+from cutoutd.cli.finding import find_settings
+from cutoutd.cli.printing import printable
+from cutoutd.cli.queue import SinceOption, SortOption, open_journal
+from cutoutd.cli.selection import Selection, Sort, folder_meant, in_order, score_of, since
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path
 from cutoutd.clock import Clock
-from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState
 from cutoutd.journal.names import Names
 from cutoutd.journal.reader import Reader
@@ -33,7 +34,12 @@ _SHOWN: Final = (JobState.DONE, JobState.UNCHANGED, JobState.REVIEW, JobState.FA
 
 
 def sheet(
-    folder: Annotated[str, typer.Argument(help="The folder's name, as `cutoutd status` shows it.")],
+    folder: Annotated[
+        str | None,
+        typer.Argument(
+            help="The folder's name, as `cutoutd status` shows it; of one folder alone, it need not be said."
+        ),
+    ] = None,
     *,
     to: Annotated[
         Path | None,
@@ -46,11 +52,9 @@ def sheet(
     output_dir: OutputOption = None,
 ) -> None:
     """Make a contact sheet of a shoot: one HTML file with each picture before and after, for any browser."""
-    chosen = settings(config, input_dir, output_dir)
-    known = next((one for one in chosen.folder if one.name == folder), None)
-    if known is None:
-        names = ", ".join(one.name for one in chosen.folder)
-        raise UsageError(f"there is no folder {folder!r}", advice=f"Name one of: {names}.")
+    chosen = find_settings(config, input_dir, output_dir)
+    known = folder_meant(folder, chosen)
+    folder = known.name
     store = open_journal(chosen.service.state_dir)
     since_us = since(when, Clock().now_us()) if when is not None else None
     meant = Selection(states=_SHOWN, folder=folder, since_us=since_us)

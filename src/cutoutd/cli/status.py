@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cutoutd.cli import board
-from cutoutd.cli.queue import JsonOption, open_journal, printable
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path, settings
+from cutoutd.cli.finding import find_settings
+from cutoutd.cli.printing import printable
+from cutoutd.cli.queue import JsonOption, open_journal
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.egress import Places, uploader_status
 from cutoutd.errors import UsageError
@@ -43,7 +45,7 @@ def status(
     output_dir: OutputOption = None,
 ) -> None:
     """Show whether cutoutd runs, and for each folder: watched or not and why, what waits, what was done."""
-    chosen = settings(config, input_dir, output_dir)
+    chosen = find_settings(config, input_dir, output_dir)
     store = open_journal(chosen.service.state_dir)
     outputs = [os.fspath(folder.output) for folder in chosen.folder]
     clock = Clock()
@@ -71,10 +73,11 @@ def status(
 
 def metrics(
     *,
-    output: Annotated[
+    to: Annotated[
         Path | None,
         typer.Option(
-            "--output",
+            "--to",
+            "-t",
             "-o",
             parser=named_path,
             help="A file, written whole; without it the figures are printed.",
@@ -82,18 +85,24 @@ def metrics(
     ] = None,
     config: ConfigOption = None,
     input_dir: InputOption = None,
-    output_dir: Annotated[
+    output: Annotated[
         Path | None,
-        typer.Option("--output-dir", parser=named_path, help="With --input: where its cutouts go."),
+        typer.Option(
+            "--output",
+            parser=named_path,
+            help="With --input: where its cutouts go. Without it: the same as --to, as in earlier versions.",
+        ),
     ] = None,
+    output_dir: Annotated[Path | None, typer.Option("--output-dir", parser=named_path, hidden=True)] = None,
 ) -> None:
     """Write figures for Prometheus (OpenMetrics): node_exporter's textfile collector reads them, no port is opened."""
-    chosen = settings(config, input_dir, output_dir)
-    text = openmetrics.render(_look_at_all(chosen))
-    if output is None:
+    if output_dir is not None or input_dir is None:  # as it was called before: --output was the file's
+        to, output = to or output, output_dir
+    text = openmetrics.render(_look_at_all(find_settings(config, input_dir, output)))
+    if to is None:
         print(text, end="")
     else:
-        openmetrics.write(text, Path.cwd() / output)
+        openmetrics.write(text, Path.cwd() / to)
 
 
 def _look_at_all(chosen: Settings) -> Overview:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -42,6 +42,7 @@ from cutoutd.settings.scores import older_limits
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
 
     from cutoutd.clock import Clock
     from cutoutd.daemon.hotfolder import HotFolder
@@ -71,6 +72,7 @@ def run(
     manager: ServiceManager | None = None,
     read_again: Callable[[], Settings] | None = None,
     uploads: bool = False,
+    registration: AbstractContextManager[None] | None = None,
 ) -> Outcome:
     """Be the daemon until told to stop, or with ``once`` until nothing is left to do.
 
@@ -83,6 +85,7 @@ def run(
         manager: the service manager that started us, if one did.
         read_again: reads the configuration anew when SIGHUP asks for it; None: SIGHUP ends the run.
         uploads: an uploader belongs to this run, for the folders that are tagged.
+        registration: tells this user's commands that this daemon runs; entered once it holds the state directory.
 
     Raises:
         AlreadyRunningError: another daemon holds the state directory.
@@ -92,7 +95,10 @@ def run(
     """
     shelf = Shelf()
     patience = Patience(lasting=not once)
-    with patience.until_done(partial(StateDirectory, settings.service.state_dir)) as state:
+    with (
+        patience.until_done(partial(StateDirectory, settings.service.state_dir)) as state,
+        registration or nullcontext(),
+    ):
         _begin(settings, state)
         attending = Attending(listener, settings)
         try:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
 
-_BEGINS: Final = "another machine begins to work on this folder"
+_BEGINS: Final = "another cutoutd begins to work on this folder"
 _UNSEEN: Final = "the input is read-only, so it cannot be seen whether another machine works on it too"
 _CANNOT_ASK: Final = (
     "; the input is read-only here, so this machine cannot ask whether it still does: if it never comes back, remove "
@@ -43,8 +43,8 @@ _MAX_RUN: Final = 64
 class NotOwnerError(TemporaryError):
     """Another machine works on the folder, or it is not certain that this one still may."""
 
-    title = "Another machine works on this folder"
-    advice = "This machine takes over by itself when the other falls silent."
+    title = "Another cutoutd works on this folder"
+    advice = "This one takes over by itself when the other ends or falls silent."
     delay_s = 15.0
 
 
@@ -148,7 +148,7 @@ class Tenancy:
             raise NotOwnerError(f"this machine gave no sign of life for {LEASE_S:.0f} s")
         with marker.opened(place[0]) as directory:
             if _claimant(directory, owner.term) != self._run:
-                raise NotOwnerError("another machine has taken the folder over")
+                raise NotOwnerError("another cutoutd has taken the folder over")
 
     def settle(self) -> None:
         """What predecessors cut is known now; written down with the next beat."""
@@ -290,8 +290,13 @@ def _is_later(directory: int, there: Owner | None, owner: Owner) -> bool:
 def _who(owner: Owner | None) -> str:
     if owner is None or owner.released:
         return _BEGINS
+    if owner.host == _host():  # the same name is not proof, so it is told
+        return (
+            f"another cutoutd on this machine ({owner.host}) has been working on this folder since {owner.since}; "
+            "this one takes over when that one ends"
+        )
     return (
-        f"another cutoutd, on {owner.host}, has been working on this folder since {owner.since}; "
+        f"another machine, {owner.host}, has been working on this folder since {owner.since}; "
         "this one takes over when it falls silent"
     )
 

@@ -122,6 +122,18 @@ class Reader:
                 return
             after = rows[-1]["id"]
 
+    def newest_jobs(self) -> Iterator[Job]:
+        """The newest version of each source, oldest first, in pages."""
+        after = 0
+        while True:
+            rows = self._store.rows(
+                "SELECT * FROM job WHERE id > ? AND newest = 1 ORDER BY id LIMIT ?", (after, _PAGE)
+            )
+            yield from (job_from_row(row) for row in rows)
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1]["id"]
+
     def remaining(self, folder: str) -> list[Job]:
         """What a folder still has to do."""
         rows = self._store.rows(

@@ -154,9 +154,7 @@ class StateDirectory:
             else:
                 return
         os.close(self._descriptor)
-        raise AlreadyRunningError(
-            "a cutoutd works on these folders already; this is the directory of its journal", path=self.path
-        )
+        raise AlreadyRunningError(f"a cutoutd works on these folders already; its journal is in {self.path}")
 
     def __enter__(self) -> Self:
         return self

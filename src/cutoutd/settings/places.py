@@ -23,6 +23,11 @@ def state_dir() -> Path:
     return user_state_path(APP)
 
 
+def registry() -> Path:
+    """Where this user's daemons say that they run; see `cutoutd.registry`."""
+    return state_dir() / "running"
+
+
 def model_dirs() -> tuple[Path, ...]:
     """Where models of one's own lie: the user's, and the machine's, which a system service finds as well."""
     return (user_data_path(APP) / "models", SYSTEM_STATE / "models")

@@ -1,0 +1,84 @@
+"""What a run came to, in a line or a few: how many were cut, doubtful and failed, where they are, how long it took."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.cli.printing import printable, short
+from cutoutd.jobs import JobState
+from cutoutd.publish.naming import FAILED, REVIEW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cutoutd.daemon.tally import Outcome, Tally
+
+_MINUTE_S: Final = 60
+_HOUR_S: Final = 3600
+
+
+def line(tally: Tally, took_s: float, outputs: Sequence[Path], *, unchanged: bool = False) -> str:
+    """All of a run in one line.
+
+    Args:
+        tally: what became of its pictures.
+        took_s: seconds from start to end.
+        outputs: the directories that cutouts went to.
+        unchanged: say as well how many were cut before.
+    """
+    counts = [
+        f"{tally.done} cut{f' ({tally.doubtful} doubtful)' if tally.doubtful else ''}",
+        f"{tally.review} to review",
+        f"{tally.failed} failed",
+    ]
+    if unchanged:
+        counts.append(f"{tally.unchanged} unchanged")
+    return f"{', '.join(counts)}, in {duration(took_s)}{_where(tally, outputs)}"
+
+
+def duration(seconds: float) -> str:
+    """As a person says it: ``3.2 s``, ``4 min``, ``2 h 5 min``."""
+    if seconds < _MINUTE_S:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / _MINUTE_S)
+    if seconds < _HOUR_S:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def remains(outcome: Outcome) -> Iterator[str]:
+    """What is left, line by line, and why."""
+    for name, jobs in outcome.remaining.items():
+        for job in jobs:
+            why = job.detail.get("failure", {}).get("cause", "")
+            why = why or (outcome.uploads if job.state is JobState.UPLOADING else "")
+            yield f"remains: {name}/{printable(job.path)} ({job.state}{f': {printable(why)}' if why else ''})"
+    for name, files in outcome.held_up.items():
+        for file in files:
+            yield f"remains: {name}/{printable(file.path)} ({file.why})"
+    for name, why in outcome.closed.items():
+        yield f"not looked at: {name} ({why})"
+
+
+def goes_on(outcome: Outcome) -> str:
+    """What the next start has to do."""
+    left = sum(map(len, outcome.remaining.values()))
+    if not left:
+        return "Nothing is left to do; the next start takes what has come meanwhile."
+    return f"{left} picture{' is' if left == 1 else 's are'} left; the next start goes on from here."
+
+
+def _where(tally: Tally, outputs: Sequence[Path]) -> str:
+    """Where to look: in the output, and in its sub-folders for what is doubtful or failed."""
+    distinct = list(dict.fromkeys(outputs))
+    if not tally.done + tally.review + tally.failed or not distinct:
+        return ""
+    root = printable(short(distinct[0])) if len(distinct) == 1 else f"{len(distinct)} folders"
+    places = [
+        os.path.join(root, sub) if len(distinct) == 1 else f"{sub}/ in them"  # noqa: PTH118 -- a text for people
+        for sub, count in ((REVIEW, tally.review), (FAILED, tally.failed))
+        if count
+    ]
+    return f"; see {', '.join([root, *places] if tally.done else places)}"

@@ -1,0 +1,179 @@
+"""Finds the daemon that a command without options is about: by the configuration, by what runs, by what was used last.
+
+It says on a terminal which one that is, so that nobody commands another one than he thinks.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.cli.printing import printable, short
+from cutoutd.cli.where import settings
+from cutoutd.errors import UsageError
+from cutoutd.registry import Entry, Origin, entries
+from cutoutd.settings import load, places
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cutoutd.settings.schema import Settings
+
+_TRIES: Final = 3
+"""So often is asked which of several daemons is meant."""
+
+
+def find_settings(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> Settings:
+    """As `find`, without where they are from."""
+    return find(config, input_dir, output_dir)[0]
+
+
+def find(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> tuple[Settings, Origin]:
+    """The settings that a command about a daemon goes by, and where they are from.
+
+    They are those that the options name; without options those of the usual configuration, else of the one daemon of this
+    user that runs, else of what was started last.
+
+    Raises:
+        UsageError: nothing is found, several run and nobody can be asked, or the options contradict each other.
+        ConfigurationError: the configuration is wrong.
+    """
+    if config is not None or input_dir is not None or output_dir is not None:
+        chosen, origin = settings(config, input_dir, output_dir), origin_of(config, input_dir, output_dir)
+        _warn_of_sharing(chosen.service.state_dir, origin)
+        return chosen, origin
+    known = entries(places.registry())
+    running = [one for one in known if one.is_running]
+    file = load.find(None, os.environ)
+    if file is not None:
+        chosen, origin = load.load(file, os.environ), Origin(config=file)
+        others = [one for one in running if one.state_dir != chosen.service.state_dir]
+        is_up = len(others) < len(running)
+        hint = "" if is_up or not others else f" (another one is running: {words(others[0].origin)})"
+        _say(f"{printable(short(file))}{hint}")
+        _warn_of_sharing(chosen.service.state_dir, origin)
+        return chosen, origin
+    if running:
+        entry = running[0] if len(running) == 1 else _asked(running)
+        _say(f"{words(entry.origin)} (it is running)")
+        return _settings_of(entry), entry.origin
+    last = next((one for one in known if _is_there(one)), None)
+    if last is None:
+        raise load.nothing_found()
+    _say(f"{words(last.origin)} (used last; nothing is running)")
+    return _settings_of(last), last.origin
+
+
+def origin_of(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> Origin:
+    """What a daemon is started with, by its options; all of them None stand for the usual configuration."""
+    if input_dir is not None and output_dir is not None:
+        cwd = Path.cwd()
+        watched, results = (places.absolute(os.fspath(cwd / one), None) for one in (input_dir, output_dir))
+        return Origin(pair=(watched, results))
+    file = load.find(config, os.environ)
+    return Origin(config=None if file is None else Path.cwd() / file)
+
+
+def words(origin: Origin) -> str:
+    """As options that name it, for a person to read and to copy."""
+    if origin.pair is not None:
+        watched, results = map(_word, origin.pair)
+        return f"--input {watched} --output {results}"
+    return "the usual configuration" if origin.config is None else f"--config {_word(origin.config)}"
+
+
+def sharing(state_dir: Path, origin: Origin) -> Entry | None:
+    """Who else works, or worked last, with a state directory, having been started with something else.
+
+    Args:
+        state_dir: of a configuration.
+        origin: that configuration, or a pair of folders.
+
+    Returns:
+        None also where the other configuration is not there any more: then it has been renamed.
+    """
+    for one in entries(places.registry()):
+        if one.state_dir == state_dir and not _is_same(one.origin, origin):
+            gone = one.origin.config is not None and not os.path.exists(one.origin.config)  # noqa: PTH110 -- Path.exists raises where it may not look
+            return None if gone else one
+    return None
+
+
+def told_apart(origin: Origin) -> str:
+    """What is to be done about a state directory that two share."""
+    where = "for one of them" if origin.config is None else f"in {printable(short(origin.config))}"
+    return f"set state_dir in [service] {where} to a directory of its own"
+
+
+def _warn_of_sharing(state_dir: Path, origin: Origin) -> None:
+    other = sharing(state_dir, origin)
+    if other is not None and other.is_running:
+        print(
+            f"cutoutd: the cutoutd that is running was started with {words(other.origin)}, and has the same state "
+            f"directory, {printable(short(state_dir))}: {told_apart(origin)}",
+            file=sys.stderr,
+        )
+
+
+def _word(path: Path) -> str:
+    """As a shell takes it, to which a quoted ``~`` would be no home directory."""
+    text = printable(short(path))
+    return f"~/{shlex.quote(text[2:])}" if text.startswith("~/") else shlex.quote(text)
+
+
+def _is_same(one: Origin, other: Origin) -> bool:
+    if one.config is not None and other.config is not None:
+        return os.path.realpath(one.config) == os.path.realpath(other.config)
+    return one == other
+
+
+def _is_there(entry: Entry) -> bool:
+    config = entry.origin.config
+    return entry.state_dir.is_dir() and (config is None or config.is_file())
+
+
+def _settings_of(entry: Entry) -> Settings:
+    """What a daemon was started with; its journal lies where it said, whatever our own environment says."""
+    if entry.origin.pair is not None:
+        chosen = load.for_pair(*entry.origin.pair, os.environ)
+    elif entry.origin.config is not None:
+        chosen = load.load(entry.origin.config, os.environ)
+    else:
+        raise load.nothing_found()
+    service = chosen.service.model_copy(update={"state_dir": entry.state_dir})
+    return chosen.model_copy(update={"service": service})
+
+
+def _asked(running: Sequence[Entry]) -> Entry:
+    """Which of several is meant: asked on a terminal.
+
+    Raises:
+        UsageError: nobody can be asked, or no answer came.
+    """
+    listed = [words(one.origin) for one in running]
+    refusal = UsageError(
+        f"{len(running)} cutoutd are running",
+        advice="\n  ".join(("Say which one you mean by its options:", *listed)),
+    )
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise refusal
+    print(f"cutoutd: {len(running)} cutoutd are running:", file=sys.stderr)
+    for number, line in enumerate(listed, 1):
+        print(f"  {number}  {line}", file=sys.stderr)
+    for _ in range(_TRIES):
+        print(f"Which one do you mean? [1-{len(running)}] ", end="", file=sys.stderr, flush=True)
+        answer = sys.stdin.readline().strip()
+        if answer.isascii() and answer.isdigit() and 1 <= int(answer[:4]) <= len(running):
+            return running[int(answer) - 1]
+        if not answer:
+            break
+    raise refusal
+
+
+def _say(which: str) -> None:
+    """On a terminal alone: scripts know what they call, and their logs need no such line."""
+    if sys.stderr.isatty():
+        print(f"cutoutd: about {which}", file=sys.stderr)

@@ -1,0 +1,114 @@
+"""Which pictures a person means: by the numbers that `cutoutd jobs` gives, or by their names."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.cli.printing import printable
+from cutoutd.errors import UsageError
+from cutoutd.jobs import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from cutoutd.jobs import Job
+    from cutoutd.journal.reader import Reader
+    from cutoutd.settings.schema import Settings
+
+_MOST_DIGITS: Final = 18
+"""Of a job's number: more do not fit into the journal."""
+
+_NAMED: Final = 5
+"""So many pictures are named where a name is that of several."""
+
+
+def meant(words: Iterable[str], reader: Reader, chosen: Settings, *, listed_by: str) -> list[Job]:
+    """The jobs that words name, in their order, each once.
+
+    A name is a path as `cutoutd jobs` shows it, with its folder or without, a path on this machine, or the name of a
+    picture or of a cutout alone, with its extension or without.
+
+    Args:
+        words: numbers and names.
+        reader: of the journal.
+        chosen: has the folders.
+        listed_by: the command that lists what there is.
+
+    Raises:
+        UsageError: a word names none, or more than one.
+    """
+    found: dict[int, Job] = {}
+    names: list[str] = []
+    for word in words:
+        job = _numbered(word, reader)
+        if job is not None:
+            found[job.id] = job
+        else:
+            names.append(word)
+    if names:
+        newest = [job for job in reader.newest_jobs() if job.state is not JobState.SKIPPED]
+        for name in names:
+            job = _named(name, newest, chosen, listed_by)
+            found[job.id] = job
+    return list(found.values())
+
+
+def _numbered(word: str, reader: Reader) -> Job | None:
+    if not (word.isascii() and word.isdigit()) or len(word) > _MOST_DIGITS:
+        return None
+    return reader.job(int(word))
+
+
+def _named(word: str, jobs: Sequence[Job], chosen: Settings, listed_by: str) -> Job:
+    for matches in _ways(word, chosen):
+        found = [job for job in jobs if matches(job)]
+        there = [job for job in found if job.state is not JobState.GONE] or found
+        if len(there) > 1:
+            names = [f"{job.id}  {_shown(job)}" for job in there[:_NAMED]]
+            more = [f"and {len(there) - _NAMED} more"] if len(there) > _NAMED else []
+            raise UsageError(
+                f"{len(there)} pictures can be meant by {printable(word)!r}",
+                advice="\n  ".join(
+                    ("Give the number of one, or its name with the folders it lies in:", *names, *more)
+                ),
+            )
+        if there:
+            return there[0]
+    what = f"job {word}" if word.isascii() and word.isdigit() else f"picture {printable(word)!r}"
+    raise UsageError(f"there is no {what}", advice=f"`{listed_by}` lists them.")
+
+
+def _ways(word: str, chosen: Settings) -> Iterator[Callable[[Job], bool]]:
+    """What a word may be, the likeliest first."""
+    inputs = {folder.name: os.fspath(folder.input) for folder in chosen.folder}
+    absolute = os.path.abspath(word)  # noqa: PTH100 -- links are left as they are, and nothing is looked up
+    plain = _plain(word)
+
+    def at_path(job: Job) -> bool:
+        here = (job.path, f"{job.folder}/{job.path}")
+        return word in here or word in map(printable, here)
+
+    def on_disk(job: Job) -> bool:
+        root = inputs.get(job.folder)
+        return root is not None and absolute == f"{root}/{job.path}"
+
+    yield at_path
+    yield on_disk
+    yield lambda job: job.path.rpartition("/")[2] == word
+    yield lambda job: plain in (_plain(job.path), _plain(job.path.rpartition("/")[2]))
+    yield lambda job: any(
+        _plain(str(one).rpartition("/")[2]) == plain for one in job.detail.get("outputs", [])
+    )
+    yield lambda job: _plain(PurePosixPath(job.path).stem) == plain
+
+
+def _plain(name: str) -> str:
+    """The same for names that a person takes for one: letters of either case, accents composed or not."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def _shown(job: Job) -> str:
+    return f"{job.folder}/{printable(job.path)}"

@@ -1,0 +1,29 @@
+"""Texts from outside, such as names of files, as they are shown to people."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def printable(path: str, *, keep: str = "") -> str:
+    """A path for people: what is not UTF-8 or would break the line is escaped.
+
+    Args:
+        path: it, or another text from outside.
+        keep: control characters that are left as they are.
+    """
+    try:
+        text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character that no file name has
+        text = path.encode("utf-8", "backslashreplace").decode()
+    return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
+
+
+def short(path: Path) -> str:
+    """A path as a person writes it: ``~`` for the home directory."""
+    text, home = os.fspath(path), os.path.expanduser("~")  # noqa: PTH111 -- Path.home raises where there is none
+    return f"~{text[len(home) :]}" if len(home) > 1 and text.startswith(f"{home}/") else text

@@ -1,0 +1,95 @@
+"""`cutoutd retry`: pictures are cut again, with the daemon up or down."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cutoutd.cli.answers import pictures, say_what_came_of
+from cutoutd.cli.finding import find_settings
+from cutoutd.cli.pictures import meant
+from cutoutd.cli.printing import printable
+from cutoutd.cli.queue import open_journal
+from cutoutd.cli.selection import Selection
+from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
+from cutoutd.clock import Clock
+from cutoutd.errors import UsageError
+from cutoutd.jobs import JobState
+from cutoutd.journal.commands import Commands, Verb
+from cutoutd.journal.queue import BY_MODEL
+from cutoutd.journal.reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cutoutd.jobs import Job
+
+_AT_WORK = (JobState.QUEUED, JobState.WORKING, JobState.UPLOADING, JobState.PUBLISHING)
+
+
+def retry(
+    picture: Annotated[
+        list[str] | None,
+        typer.Argument(help="Pictures by their names, or by the numbers that `cutoutd jobs` gives."),
+    ] = None,
+    *,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="All that failed, but for those that you rejected.")
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="All that this model has cut, for example after another one was set."),
+    ] = None,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
+) -> None:
+    """Cut pictures again: failed ones, or any, for example after a setting was changed."""
+    if bool(picture) + failed + (model is not None) != 1:
+        raise UsageError("say which pictures", advice="Give names or numbers, or --failed, or --model NAME.")
+    chosen = find_settings(config, input_dir, output_dir)
+    directory = chosen.service.state_dir
+    store = open_journal(directory)
+    reader, commands = Reader(store), Commands(store, Clock())
+    jobs = meant(picture or [], reader, chosen, listed_by="cutoutd jobs")
+    _refuse(jobs, reader)
+    count = len(jobs)
+    if failed and not (count := reader.to_retry()):
+        print("No picture has failed.")
+        return
+    if model is not None and not (count := _cut_by(model, reader)):
+        print(f"No cutout is known to be of the model {model!r}.")
+        return
+    asked = "failed" if model is None else f"{BY_MODEL}{model}"
+    arguments = [str(job.id) for job in jobs] or [asked]
+    which = f"{jobs[0].folder}/{printable(jobs[0].path)} is" if len(jobs) == 1 else pictures(count)
+    say_what_came_of(
+        [commands.post(Verb.RETRY, argument) for argument in arguments],
+        commands,
+        directory,
+        done=f"{which} being cut again.",
+        later=f"{which} cut again.",
+    )
+
+
+def _refuse(jobs: Iterable[Job], reader: Reader) -> None:
+    """See that each can be cut again.
+
+    Raises:
+        UsageError: one cannot.
+    """
+    for job in jobs:
+        name = f"job {job.id} ({job.folder}/{printable(job.path)})"
+        if job.state in _AT_WORK:
+            raise UsageError(f"{name} is {job.state} already", advice="Wait for it to end.")
+        newest = reader.newest(job)
+        if newest != job.id:
+            raise UsageError(
+                f"{name} is about an older version", advice=f"Its newest version is job {newest}."
+            )
+
+
+def _cut_by(model: str, reader: Reader) -> int:
+    cut = Selection(states=(JobState.DONE, JobState.REVIEW), model=model).of(reader)
+    return sum(reader.newest(job) == job.id for job in cut)

@@ -1,0 +1,229 @@
+"""Which daemons of this user run, and which was started last: one small file for each state directory.
+
+A daemon keeps its file locked as long as it lives, so that an entry of a process that is gone is never taken for a running one,
+however that process ended. The file stays when the daemon ends, and tells what was used last. The registry is a
+convenience for commands that are given no option: a daemon that cannot write it works all the same.
+
+It must not open a state directory, nor anything that an entry names: such a place may be on a share that hangs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import stat
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCHEMA: Final = "cutoutd.running/1"
+
+KEPT: Final = 20
+"""So many entries of daemons that have ended are kept."""
+
+_KEY_CHARACTERS: Final = 16
+_MAX_BYTES: Final = 1 << 16
+_DRAFT: Final = ".new"
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """What a command or a daemon was told to work on: a configuration file, or a pair of folders.
+
+    Attributes:
+        config: the file, absolute; None for a pair.
+        pair: input and output, absolute; None for a configuration.
+    """
+
+    config: Path | None = None
+    pair: tuple[Path, Path] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One daemon.
+
+    Attributes:
+        state_dir: of its journal; no two have the same.
+        origin: what it was started with.
+        started_us: UTC microseconds.
+        is_running: it lives now.
+    """
+
+    state_dir: Path
+    origin: Origin
+    started_us: int
+    is_running: bool
+
+
+@contextmanager
+def registered(registry: Path, state_dir: Path, origin: Origin, *, now_us: int) -> Iterator[None]:
+    """Be in the registry for as long as this lasts. To be called by whoever holds the state directory.
+
+    A registry that cannot be written costs the entry alone.
+
+    Args:
+        registry: its directory; made if it is missing.
+        state_dir: of this daemon's journal, absolute.
+        origin: what it was started with.
+        now_us: UTC microseconds.
+    """
+    descriptor: int | None = None
+    with suppress(OSError):
+        registry.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = _enter(registry, state_dir, origin, now_us)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def entries(registry: Path) -> list[Entry]:
+    """All that is known, the one that was started last first.
+
+    What is a link, is somebody else's, or is no entry of ours, is passed over.
+
+    Args:
+        registry: its directory, which may be missing.
+    """
+    with suppress(OSError), _opened(registry) as directory:
+        read = [_read(directory, name) for name in os.listdir(directory) if name.endswith(".json")]  # noqa: PTH208 -- of a descriptor
+        return sorted(filter(None, read), key=lambda one: one.started_us, reverse=True)
+    return []
+
+
+@contextmanager
+def _opened(registry: Path) -> Iterator[int]:
+    """The directory, if it is this user's alone to write to.
+
+    Raises:
+        OSError: it is not, or cannot be opened.
+    """
+    directory = os.open(registry, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        status = os.fstat(directory)
+        if status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE:
+            raise PermissionError("others may write here")
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _enter(registry: Path, state_dir: Path, origin: Origin, now_us: int) -> int:
+    """Put a file there that is locked already when it gets its name; returns what holds the lock.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    name = f"{hashlib.sha256(os.fsencode(state_dir)).hexdigest()[:_KEY_CHARACTERS]}.json"
+    document = {
+        "schema": SCHEMA,
+        "state_dir": os.fspath(state_dir),
+        "config": None if origin.config is None else os.fspath(origin.config),
+        "pair": None if origin.pair is None else [os.fspath(one) for one in origin.pair],
+        "started_us": now_us,
+        "pid": os.getpid(),
+    }
+    with _opened(registry) as directory:
+        _tidy(directory, but=name)
+        draft = f"{name}.{os.getpid()}{_DRAFT}"
+        with suppress(FileNotFoundError):
+            os.unlink(draft, dir_fd=directory)
+        # Inheritable by nobody: a worker must not keep the lock of a daemon that died.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(draft, flags, 0o600, dir_fd=directory)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(descriptor, json.dumps(document).encode("ascii"))
+            os.replace(draft, name, src_dir_fd=directory, dst_dir_fd=directory)
+        except OSError:
+            os.close(descriptor)
+            with suppress(OSError):
+                os.unlink(draft, dir_fd=directory)
+            raise
+        return descriptor
+
+
+def _tidy(directory: int, *, but: str) -> None:
+    """Remove what dead processes left half made, and all but the last entries of daemons that have ended."""
+    ended = []
+    for name in os.listdir(directory):
+        if name.endswith(_DRAFT) and not _is_locked(directory, name):
+            with suppress(OSError):
+                os.unlink(name, dir_fd=directory)
+        elif name.endswith(".json") and name != but:
+            entry = _read(directory, name)
+            if entry is None or not entry.is_running:
+                ended.append((0 if entry is None else entry.started_us, name))
+    for _, name in sorted(ended, reverse=True)[KEPT - 1 :]:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=directory)
+
+
+def _is_locked(directory: int, name: str) -> bool:
+    with suppress(OSError), _file(directory, name) as descriptor:
+        return _has_holder(descriptor)
+    return False
+
+
+def _has_holder(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+@contextmanager
+def _file(directory: int, name: str) -> Iterator[int]:
+    """A file of this user's, by no link.
+
+    Raises:
+        OSError: it is none, or cannot be opened.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(name, flags, dir_fd=directory)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            raise PermissionError("no file of this user's")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read(directory: int, name: str) -> Entry | None:
+    try:
+        with _file(directory, name) as descriptor:
+            is_running = _has_holder(descriptor)
+            return _entry(json.loads(os.read(descriptor, _MAX_BYTES)), is_running=is_running)
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _entry(document: object, *, is_running: bool) -> Entry | None:
+    """What a file says; None where it is not as ours are."""
+    match document:
+        case {"schema": str(schema), "state_dir": str(state), "started_us": int(started)} if schema == SCHEMA:
+            pass
+        case _:
+            return None
+    match document:
+        case {"config": str(config), "pair": None}:
+            origin = Origin(config=Path(config))
+        case {"config": None, "pair": [str(watched), str(results)]}:
+            origin = Origin(pair=(Path(watched), Path(results)))
+        case _:
+            return None
+    named = (Path(state), origin.config or Path("/"), *(origin.pair or ()))
+    if not all(one.is_absolute() and "\0" not in os.fspath(one) for one in named):
+        return None
+    return Entry(state_dir=Path(state), origin=origin, started_us=started, is_running=is_running)

@@ -1,0 +1,58 @@
+"""Commands without options find the daemon; and two configurations do not meet in one state directory unsaid."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from tests.acceptance.terminals import Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.acceptance.conftest import Bench, Daemon
+
+
+def test_commands_without_options_find_the_running_daemon(bench: Bench, start: Callable[..., Daemon]) -> None:
+    """By the registry while it runs, and as what was used last after it was killed; a person is told which it is."""
+    bench.drop("girl-2.jpg")
+    daemon = start()
+    bench.wait_for(lambda: "girl-2.png" in bench.results(), "the cutout")
+    assert "watching" in bench.call("status").stdout
+    assert bench.call("status").stderr == ""
+    assert "girl-2.jpg" in bench.call("jobs").stdout
+    assert bench.call("retry", "girl-2.jpg").stdout == "to-cut/girl-2.jpg is being cut again.\n"
+    bench.wait_for(lambda: "1 done today" in bench.call("status").stdout, "the cutout to be made again")
+    assert bench.call("pause").stdout == "Paused: no new work is begun until `cutoutd resume`.\n"
+    assert bench.call("pause").stdout.startswith("It was paused already")
+    assert bench.call("resume").stdout == "Work goes on.\n"
+    assert bench.call("resume").stdout == "Nothing was paused; work goes on.\n"
+    assert "cutoutd_up 1" in bench.call("metrics").stdout
+    with Terminal(bench.command("status"), bench.environment, bench.root) as terminal:
+        terminal.wait_for("cutoutd: about --input")
+        assert terminal.end() == 0
+    daemon.end(signal.SIGKILL)
+    with Terminal(bench.command("jobs"), bench.environment, bench.root) as terminal:
+        terminal.wait_for("(used last; nothing is running)")
+        terminal.wait_for("girl-2.jpg")
+        assert terminal.end() == 0
+
+
+def test_a_second_configuration_on_a_state_directory_is_told_to_set_another(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """At its start, and by every command about it."""
+    folder = f'[[folder]]\nname = "f"\ninput = "{bench.input}"\noutput = "{bench.output}"\n'
+    first, second = bench.root / "first.toml", bench.root / "second.toml"
+    for one in (first, second):
+        one.write_text(folder, encoding="utf-8")
+    start("--config", first)
+    bench.wait_for(lambda: "watching" in bench.call("status", "--config", first).stdout, "the daemon")
+    refused = bench.call("run", "--config", second)
+    assert refused.returncode == 3
+    for said in (refused.stderr, bench.call("status", "--config", second).stderr):
+        assert str(first) in said
+        assert f"set state_dir in [service] in {second}" in said
+    again = bench.call("run", "--config", first)
+    assert again.returncode == 3
+    assert f"a cutoutd works on {bench.input} already" in again.stderr

@@ -1,0 +1,75 @@
+"""`make run` as a newcomer meets it: on a terminal, with folders that are there, and with slips."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.terminals import Terminal
+
+if TYPE_CHECKING:
+    from tests.acceptance.conftest import Bench
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def make(bench: Bench) -> list[str]:
+    """The command, with what is set up here already in the place of what it would set up."""
+    venv = bench.root / "venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").symlink_to(sys.executable)
+    command = venv / "bin" / "cutoutd"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m cutoutd "$@"\n', encoding="ascii")
+    command.chmod(0o755)
+    (venv / ".installed").touch()
+    return ["make", "-C", os.fspath(ROOT), "--no-print-directory", "run", f"VENV={venv}"]
+
+
+def test_it_says_what_to_do_and_ctrl_c_ends_it_without_an_error(bench: Bench, make: list[str]) -> None:
+    """Two lines, no command of make's own, a summary; and a picture is cut in between."""
+    command = [*make, f"INPUT={bench.input}", f"OUTPUT={bench.output}"]
+    bench.drop("a.jpg")
+    with Terminal(command, bench.environment, bench.root) as terminal:
+        terminal.wait_for(
+            f"Drop pictures into {bench.input}; cutouts appear in {bench.output}.\r\nCtrl-C ends."
+        )
+        terminal.wait_for("a.png")
+        terminal.type("\x03")
+        terminal.wait_for("Stopped. 1 cut, 0 to review, 0 failed")
+        terminal.wait_for(f"see {bench.output}")
+        assert terminal.end() == 0
+    assert terminal.text.startswith("Drop pictures into")
+    assert "Interrupt" not in terminal.text
+
+
+@pytest.mark.parametrize(("missing", "other"), [("INPUT", "OUTPUT"), ("OUTPUT", "INPUT")])
+def test_a_folder_that_is_not_there_is_asked_for(
+    bench: Bench, make: list[str], missing: str, other: str
+) -> None:
+    """It is made if a person says so, and not if he made a slip; without a terminal it is an error."""
+    there, slip = bench.input if other == "INPUT" else bench.output, bench.root / "slip"
+    command = [*make, f"{missing}={slip}", f"{other}={there}"]
+    with Terminal(command, bench.environment, bench.root) as terminal:
+        terminal.wait_for("slip is not there. Make it? [y/N]")
+        terminal.type("\n")
+        assert terminal.end() == 2
+    alone = subprocess.run(
+        command, env=bench.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert alone.returncode == 2
+    assert f"slip: this folder is not there. Make it (mkdir -p {slip})" in alone.stderr
+    assert not slip.exists()
+    with Terminal(command, bench.environment, bench.root) as terminal:
+        terminal.wait_for("Make it?")
+        terminal.type("y\n")
+        terminal.wait_for("Drop pictures into")
+        terminal.wait_for("watching")
+        terminal.type("\x03")
+        assert terminal.end() == 0
+    assert slip.is_dir()

@@ -1,0 +1,227 @@
+"""Which daemon a command without options is about, and which pictures are meant by a name."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.cli.finding import find_settings, sharing, words
+from cutoutd.cli.pictures import meant
+from cutoutd.cli.selection import folder_meant
+from cutoutd.cli.where import settings
+from cutoutd.errors import UsageError
+from cutoutd.jobs import JobState, Version
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.reader import Reader
+from cutoutd.registry import Origin, registered
+from cutoutd.settings import load, places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from tests.conftest import FakeClock
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home directory of the test's own, nothing set, and no system-wide configuration."""
+    for name in [name for name in os.environ if name.startswith(("CUTOUTD_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(places, "SYSTEM_FILE", tmp_path / "etc" / "cutoutd.toml")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def daemon(home: Path, name: str, *, at_us: int = 1) -> AbstractContextManager[None]:
+    """A daemon on a pair of folders of this name, for as long as this lasts."""
+    pair = (home / name / "in", home / name / "out")
+    state_dir = load.for_pair(*pair, os.environ).service.state_dir
+    state_dir.mkdir(parents=True, exist_ok=True)
+    return registered(places.registry(), state_dir, Origin(pair=pair), now_us=at_us)
+
+
+def configuration(path: Path, state_dir: Path | None = None) -> Path:
+    """A configuration file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    service = "" if state_dir is None else f'[service]\nstate_dir = "{state_dir}"\n'
+    path.write_text(
+        f'{service}[[folder]]\nname = "f"\ninput = "/p/in"\noutput = "/p/out"\n', encoding="utf-8"
+    )
+    return path
+
+
+def found() -> Path:
+    """The input of the daemon that a command without options is about."""
+    return find_settings(None, None, None).folder[0].input
+
+
+def test_the_configuration_goes_before_what_runs_and_that_before_what_was_used_last(home: Path) -> None:
+    """And with nothing of all three, it is said what was looked for."""
+    with pytest.raises(UsageError, match="no configuration"):
+        found()
+    for name, at_us in (("earlier", 1), ("later", 2)):
+        with daemon(home, name, at_us=at_us):
+            assert found() == home / name / "in"
+    assert found() == home / "later" / "in"
+    with daemon(home, "earlier", at_us=0):
+        assert found() == home / "earlier" / "in"
+        configuration(home / "config" / "cutoutd" / "cutoutd.toml")
+        assert found() == Path("/p/in")
+
+
+def test_options_are_not_looked_behind(home: Path) -> None:
+    """What runs is nobody's affair then."""
+    with daemon(home, "a"):
+        assert find_settings(None, home / "b", home / "c").folder[0].input == home / "b"
+        with pytest.raises(UsageError, match="go together"):
+            find_settings(None, home / "b", None)
+
+
+def test_of_several_that_run_one_is_to_be_chosen(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a script with options, which the message gives; on a terminal by its number."""
+    with daemon(home, "a", at_us=1), daemon(home, "b", at_us=2):
+        with pytest.raises(UsageError) as refused:
+            found()
+        assert "--input ~/a/in --output ~/a/out" in str(refused.value)
+        assert "--input ~/b/in --output ~/b/out" in str(refused.value)
+        answers: Iterator[str] = iter(["x\n", "3\n", "2\n", "\n"])
+        monkeypatch.setattr(sys, "stdin", Terminal(answers))
+        monkeypatch.setattr(sys, "stderr", Terminal(answers))
+        assert found() == home / "a" / "in"
+        with pytest.raises(UsageError):
+            found()
+
+
+class Terminal:
+    """A person at a terminal, who gives answers."""
+
+    def __init__(self, answers: Iterator[str]) -> None:
+        self._answers = answers
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+    def readline(self) -> str:
+        """The next answer."""
+        return next(self._answers)
+
+    def write(self, text: str) -> int:
+        """Nobody reads it."""
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing to do."""
+
+
+def test_the_journal_is_where_the_running_daemon_has_it(home: Path) -> None:
+    """Also if its state directory was set for that daemon alone."""
+    with registered(places.registry(), home / "s", Origin(pair=(home / "i", home / "o")), now_us=1):
+        assert find_settings(None, None, None).service.state_dir == home / "s"
+
+
+def test_a_second_configuration_with_the_same_state_directory_is_told_to_set_another(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A copy that was renamed is no second one."""
+    first, second = configuration(home / "first.toml"), configuration(home / "second.toml")
+    state_dir = settings(first, None, None).service.state_dir
+    with registered(places.registry(), state_dir, Origin(config=first), now_us=1):
+        find_settings(first, None, None)
+        assert capsys.readouterr().err == ""
+        find_settings(second, None, None)
+        said = capsys.readouterr().err
+        assert "was started with --config ~/first.toml" in said
+        assert "set state_dir in [service] in ~/second.toml" in said
+        first.unlink()
+        assert sharing(state_dir, Origin(config=second)) is None
+
+
+def test_folders_are_named_so_that_a_shell_takes_them() -> None:
+    """Blanks are quoted, and the home directory stays one."""
+    home = Path.home()
+    assert words(Origin(pair=(home / "to cut", Path("/c d")))) == "--input ~/'to cut' --output '/c d'"
+
+
+@pytest.fixture
+def reader(clock: FakeClock) -> Iterator[Reader]:
+    """A journal with a few pictures."""
+    journal = Journal(None, run="r", clock=clock)
+    paths = ["girl-1.jpg", "girl-2.jpg", "wedding/girl-2.jpg", "17", "wedding/cafe\u0301.JPG"]
+    versions = [Version(path=path, size=1, mtime_ns=number) for number, path in enumerate(paths)]
+    journal.acceptance.accept("in", versions)
+    yield Reader(journal.store)
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    ("word", "path"),
+    [
+        ("2", "girl-2.jpg"),
+        ("girl-1.jpg", "girl-1.jpg"),
+        ("girl-1", "girl-1.jpg"),
+        ("GIRL-1.JPG", "girl-1.jpg"),
+        ("girl-2.jpg", "girl-2.jpg"),
+        ("in/girl-2.jpg", "girl-2.jpg"),
+        ("wedding/girl-2.jpg", "wedding/girl-2.jpg"),
+        ("in/wedding/girl-2.jpg", "wedding/girl-2.jpg"),
+        ("pictures/in/girl-1.jpg", "girl-1.jpg"),
+        ("caf\u00e9.jpg", "wedding/cafe\u0301.JPG"),
+        ("17", "17"),
+    ],
+)
+def test_a_picture_is_meant_by_its_number_or_its_name(
+    home: Path, reader: Reader, word: str, path: str
+) -> None:
+    """As the list shows it, as the shell completes it, or as a person remembers it."""
+    chosen = load.for_pair(home / "pictures" / "in", home / "out", os.environ)
+    (job,) = meant([word, word], reader, chosen, listed_by="cutoutd jobs")
+    assert job.path == path
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("girl-3.jpg", "there is no picture 'girl-3.jpg'"),
+        ("99", "there is no job 99"),
+        ("girl-2", r"2 pictures can be meant by 'girl-2'.*:\n  2  in/girl-2.jpg\n  3  in/wedding/girl-2.jpg"),
+    ],
+)
+def test_a_name_of_none_or_several_is_wrong_usage(home: Path, reader: Reader, word: str, said: str) -> None:
+    """With the names of those that can be meant."""
+    chosen = load.for_pair(home / "in", home / "out", os.environ)
+    with pytest.raises(UsageError, match=said):
+        meant([word], reader, chosen, listed_by="cutoutd jobs")
+
+
+def test_what_is_gone_gives_its_name_to_what_is_there(home: Path, clock: FakeClock) -> None:
+    """As after a picture was moved into a sub-folder."""
+    with_both = Journal(None, run="r", clock=clock)
+    with_both.acceptance.accept("in", [Version(path="x/a.jpg", size=1, mtime_ns=1)])
+    with_both.acceptance.accept("in", [Version(path="y/a.jpg", size=1, mtime_ns=1)])
+    with_both.queue.finish(1, JobState.GONE, detail={})
+    chosen = load.for_pair(home / "in", home / "out", os.environ)
+    (job,) = meant(["a.jpg"], Reader(with_both.store), chosen, listed_by="cutoutd jobs")
+    assert job.id == 2
+    with_both.close()
+
+
+def test_the_only_folder_need_not_be_named(home: Path) -> None:
+    """Of several, one is to be said."""
+    alone = load.for_pair(home / "in", home / "out", os.environ)
+    assert folder_meant(None, alone) is alone.folder[0]
+    with pytest.raises(UsageError, match="no folder 'x'"):
+        folder_meant("x", alone)
+    two = configuration(home / "two.toml")
+    more = '[[folder]]\nname = "g"\ninput = "/q/in"\noutput = "/q/out"\n'
+    two.write_text(two.read_text(encoding="utf-8") + more, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"say which folder.*f, g"):
+        folder_meant(None, settings(two, None, None))

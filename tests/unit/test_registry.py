@@ -1,0 +1,144 @@
+"""The registry of daemons: who lives, who was last, and what is not believed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cutoutd.registry import KEPT, Entry, Origin, entries, registered
+
+PAIR = Origin(pair=(Path("/pictures/to-cut"), Path("/pictures/cutouts")))
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    """A directory that is not there yet."""
+    return tmp_path / "state" / "running"
+
+
+def state(number: int) -> Path:
+    """A state directory, by its name alone."""
+    return Path(f"/state/{number}")
+
+
+def enter(registry: Path, number: int) -> None:
+    """A daemon that has run, and ended."""
+    with registered(registry, state(number), PAIR, now_us=number):
+        pass
+
+
+def test_a_daemon_runs_as_long_as_it_holds_its_entry(registry: Path) -> None:
+    """Afterwards the entry tells what was used last."""
+    assert entries(registry) == []
+    config = Origin(config=Path("/etc/c.toml"))
+    with registered(registry, state(1), PAIR, now_us=1), registered(registry, state(2), config, now_us=2):
+        assert [(one.state_dir, one.origin, one.is_running) for one in entries(registry)] == [
+            (state(2), config, True),
+            (state(1), PAIR, True),
+        ]
+    assert [one.is_running for one in entries(registry)] == [False, False]
+
+
+def test_a_killed_daemon_does_not_run(registry: Path) -> None:
+    """The kernel's lock ends with the process, whatever the file says."""
+    program = (
+        "import sys, pathlib; from cutoutd.registry import Origin, registered\n"
+        "with registered(pathlib.Path(sys.argv[1]), pathlib.Path('/s'), Origin(config=pathlib.Path('/c')), now_us=1):\n"
+        "    print('in', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, registry], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as one:
+        assert one.stdout is not None
+        one.stdout.readline()
+        assert [entry.is_running for entry in entries(registry)] == [True]
+        one.send_signal(signal.SIGKILL)
+        one.wait()
+    assert [entry.is_running for entry in entries(registry)] == [False]
+
+
+def test_a_later_run_takes_the_place_of_an_earlier_one(registry: Path) -> None:
+    """There is one entry for each state directory; and not more of ended ones than anybody wants to read."""
+    for number in range(KEPT + 5):
+        enter(registry, number)
+    enter(registry, 30)
+    with registered(registry, state(KEPT + 4), PAIR, now_us=99):
+        found = entries(registry)
+    assert found[0] == Entry(state_dir=state(KEPT + 4), origin=PAIR, started_us=99, is_running=True)
+    assert len(found) <= KEPT
+    assert {one.state_dir for one in found} >= {state(30), state(KEPT + 3)}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"[]",
+        b"\xff{",
+        b'{"schema": "cutoutd.running/1"}',
+        json.dumps(
+            {"schema": "cutoutd.running/1", "state_dir": "s", "config": "/c", "pair": None, "started_us": 1}
+        ),
+        json.dumps(
+            {
+                "schema": "cutoutd.running/1",
+                "state_dir": "/s",
+                "config": "/c",
+                "pair": ["/a"],
+                "started_us": 1,
+            }
+        ),
+        json.dumps(
+            {"schema": "cutoutd.running/1", "state_dir": "/s", "config": None, "pair": None, "started_us": 1}
+        ),
+        json.dumps(
+            {
+                "schema": "cutoutd.running/1",
+                "state_dir": "/s\0",
+                "config": "/c",
+                "pair": None,
+                "started_us": 1,
+            }
+        ),
+        json.dumps({"schema": "other/1", "state_dir": "/s", "config": "/c", "pair": None, "started_us": 1}),
+        b"[" * 60_000,
+    ],
+)
+def test_what_is_no_entry_is_passed_over(registry: Path, document: bytes | str) -> None:
+    """The others are still told."""
+    enter(registry, 1)
+    (registry / "a.json").write_bytes(document if isinstance(document, bytes) else document.encode())
+    assert [one.state_dir for one in entries(registry)] == [state(1)]
+
+
+def test_no_link_is_followed(registry: Path, tmp_path: Path) -> None:
+    """Neither to read an entry, nor to write one; nor is a directory used that others may write to."""
+    enter(registry, 1)
+    (made,) = registry.iterdir()
+    elsewhere = tmp_path / "elsewhere.json"
+    made.rename(elsewhere)
+    made.symlink_to(elsewhere)
+    os.mkfifo(registry / "pipe.json")
+    assert entries(registry) == []
+    before = elsewhere.read_bytes()
+    with registered(registry, state(1), PAIR, now_us=2):
+        assert [one.started_us for one in entries(registry)] == [2]
+    assert elsewhere.read_bytes() == before
+    registry.chmod(0o777)
+    assert entries(registry) == []
+    (tmp_path / "link").symlink_to(registry)
+    registry.chmod(0o700)
+    assert entries(tmp_path / "link") == []
+
+
+def test_a_registry_that_cannot_be_written_costs_the_entry_alone(tmp_path: Path) -> None:
+    """The daemon works all the same."""
+    (tmp_path / "file").touch()
+    with registered(tmp_path / "file" / "running", state(1), PAIR, now_us=1):
+        assert entries(tmp_path / "file" / "running") == []
