@@ -33,10 +33,14 @@ def is_real_root() -> bool:
     return os.geteuid() == 0 and _knows_all_users()
 
 
-def writers_in(path: Path) -> str:
+def writers_in(path: Path, *, me: int | None = None) -> str:
     """Who besides root and this user may write in a directory, or put another in its place.
 
     A path that is not there counts as the directory in which it would be made.
+
+    Args:
+        path: absolute; links on the way are looked at as well.
+        me: the user; None: this process's.
 
     Returns:
         In words, such as ``"/srv/photos belongs to user id 1000"``; empty if nobody may.
@@ -44,29 +48,33 @@ def writers_in(path: Path) -> str:
     Raises:
         OSError: a directory on the way cannot be looked at.
     """
-    place = "/"
+    me, place = os.geteuid() if me is None else me, "/"
     for step in _steps(path):
-        if why := _may_replace(step):
+        if why := _may_replace(step, me):
             return why
         place = step.path
-    return _may_write(place, os.lstat(place))
+    return _may_write(place, os.lstat(place), me)
 
 
-def writers_above(path: Path) -> str:
+def writers_above(path: Path, *, me: int | None = None) -> str:
     """Who besides root and this user may put something else in the place of a path; in words, or empty.
+
+    Args:
+        path: absolute; links on the way are looked at as well.
+        me: the user; None: this process's.
 
     Raises:
         OSError: a directory on the way cannot be looked at.
     """
-    place = "/"
+    me, place = os.geteuid() if me is None else me, "/"
     for step in _steps(path):
-        if why := _may_replace(step):
+        if why := _may_replace(step, me):
             return why
         place = step.path
     above = os.lstat(place)
     # Where it is not there yet, others could be the first to make it; in a sticky directory that would show.
     is_missing = not os.path.lexists(path) and not above.st_mode & stat.S_ISVTX
-    return _may_write(place, above) if is_missing else ""
+    return _may_write(place, above, me) if is_missing else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,18 +121,18 @@ def _steps(path: Path) -> Iterator[_Step]:
         waiting += reversed(target.split("/"))
 
 
-def _may_replace(step: _Step) -> str:
+def _may_replace(step: _Step, me: int) -> str:
     """Who may rename or remove what has a name; a sticky directory lets that only the owners of both."""
     is_sticky = step.above.st_mode & stat.S_ISVTX
-    if is_sticky and _is_trusted(step.above.st_uid) and _is_trusted(step.status.st_uid):
+    if is_sticky and _is_trusted(step.above.st_uid, me) and _is_trusted(step.status.st_uid, me):
         return ""
-    return _may_write(step.directory, step.above)
+    return _may_write(step.directory, step.above, me)
 
 
-def _may_write(place: str, status: os.stat_result) -> str:
+def _may_write(place: str, status: os.stat_result, me: int) -> str:
     if stat.S_ISLNK(status.st_mode):
         return ""  # where it leads was looked at
-    if not _is_trusted(status.st_uid):
+    if not _is_trusted(status.st_uid, me):
         return f"{place} belongs to user id {status.st_uid}"
     if status.st_mode & stat.S_IWOTH:
         return f"everybody may write in {place}"
@@ -132,13 +140,13 @@ def _may_write(place: str, status: os.stat_result) -> str:
         # With an access list, the group's bits are the most that any of its entries gives.
         if _has_access_list(place):
             return f"the access list of {place} lets others write there"
-        if not _is_own_group(status.st_gid):
+        if not _is_own_group(status.st_gid, me):
             return f"group id {status.st_gid} may write in {place}"
     return ""
 
 
-def _is_trusted(owner: int) -> bool:
-    return owner in (0, os.geteuid()) or (owner == _OVERFLOW_USER and not _knows_all_users())
+def _is_trusted(owner: int, me: int) -> bool:
+    return owner in (0, me) or (owner == _OVERFLOW_USER and not _knows_all_users())
 
 
 @cache
@@ -158,12 +166,12 @@ def _has_access_list(place: str) -> bool:
         return False  # none, or a file system that has none
 
 
-def _is_own_group(group: int) -> bool:
+def _is_own_group(group: int, me: int) -> bool:
     """Whether it is root's, or has this user alone, as is usual where each user has a group of that name."""
     if group == 0:
         return True
     try:
-        me, entry = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
+        user, entry = pwd.getpwuid(me), grp.getgrgid(group)
     except KeyError:
         return False
-    return group == me.pw_gid and entry.gr_name == me.pw_name and set(entry.gr_mem) <= {me.pw_name}
+    return group == user.pw_gid and entry.gr_name == user.pw_name and set(entry.gr_mem) <= {user.pw_name}

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
+from cutoutd.permissions import is_real_root
+from tests.integration.tools import give_up
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.acceptance.conftest import Bench
 
 
@@ -55,3 +61,31 @@ def test_forged_records_in_the_output_stop_no_picture(bench: Bench) -> None:
     assert ended.stdout.startswith("2 cut, 0 to review, 0 failed"), ended.stdout + ended.stderr
     assert "folder.failures-not-adopted" in ended.stdout + ended.stderr
     assert bench.results() == ["a.png", "a.png.json", "b.png", "b.png.json"]
+
+
+def test_root_does_not_work_on_folders_that_others_can_change_unless_told_to(bench: Bench) -> None:
+    """It says who can and what to do instead, in each command; nothing is made in the folders then."""
+    if not is_real_root():
+        give_up("this is about the machine's root")
+    bench.drop("a.jpg")
+    others: list[tuple[str, Path, int, int, int]] = [
+        ("belongs to user id 4711", bench.input, 4711, 0, 0o755),
+        ("group id 4711 may write", bench.output, 0, 4711, 0o775),
+        ("everybody may write", bench.output, 0, 0, 0o1777),
+    ]
+    for why, place, owner, group, mode in others:
+        os.chown(place, owner, group)
+        place.chmod(mode)
+        ended = bench.once()
+        assert (ended.returncode, why in ended.stderr) == (2, True), ended.stderr
+        assert f"{place}" in ended.stderr
+        assert "allow_root = true" in ended.stderr
+        checked = bench.call("check", *bench.pair())
+        assert (checked.returncode, why in checked.stdout) == (0, True), checked.stdout
+        os.chown(place, 0, 0)
+        place.chmod(0o755)
+    assert bench.results() == []
+    assert [one.name for one in bench.input.iterdir()] == ["a.jpg"]
+    os.chown(bench.input, 4711, 4711)
+    bench.environment["CUTOUTD_SERVICE__ALLOW_ROOT"] = "true"
+    assert bench.once().stdout.startswith("1 cut")

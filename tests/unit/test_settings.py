@@ -151,7 +151,8 @@ def test_every_plain_key_has_its_variable(name: str, tmp_path: Path) -> None:
     table, key, _ = variables()[name]
     path = written(tmp_path, FOLDER)
     plain = load.load(path, {})
-    value = str(getattr(getattr(plain, table), key))
+    default = getattr(getattr(plain, table), key)
+    value = str(default).lower() if isinstance(default, bool) else str(default)
     assert load.load(path, {name: value}) == plain
 
 

@@ -10,6 +10,7 @@ from cutoutd.cli.finding import find_settings
 from cutoutd.cli.printing import printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
+from cutoutd.daemon.root_access import ADVICE, refused
 from cutoutd.doctor import overlaps
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.intake.probe import open_probe
@@ -47,6 +48,11 @@ def check(
     print("\n".join(f"# {line}" for line in what_leaves(chosen)))
     for name, word in older_limits(chosen):
         print(f"# {name}: {word}")
+    for folder in chosen.folder:
+        if folder.name not in survey.silent and (
+            why := refused(folder, allow_root=chosen.service.allow_root)
+        ):
+            print(f"# {folder.name}: `cutoutd run` is refused as it is: {printable(why)}. {ADVICE}")
     for name in survey.silent:
         print(
             f"# {name}: a disk or share does not answer, so it was not seen whether its places are others' too"

@@ -20,6 +20,8 @@ from cutoutd.daemon.holdups import HoldUps
 from cutoutd.daemon.pairing import Cut, LeaveOut, Pairing, Wait
 from cutoutd.daemon.rereading import Rereading
 from cutoutd.daemon.standing import HeldUp
+from cutoutd.descent import parent_of
+from cutoutd.errnos import NO_WAY
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan, look
 from cutoutd.intake.settle import SettleTracker
@@ -332,9 +334,12 @@ class Arrivals:
     def _came_after(self, seen: Seen, us: int) -> bool:
         """By the time of its last change of any kind: a copy may carry the modification time of its original."""
         try:
-            changed_ns = os.lstat(os.path.join(self._root, seen.path)).st_ctime_ns  # noqa: PTH118 -- fast
-        except FileNotFoundError:
-            return False
+            with parent_of(self._root, seen.path) as (directory, name):
+                changed_ns = os.stat(name, dir_fd=directory, follow_symlinks=False).st_ctime_ns
+        except OSError as error:
+            if error.errno in NO_WAY:
+                return False
+            raise
         return max(changed_ns, seen.mtime_ns) > us * 1000
 
     def _version(self, seen: Seen) -> Version:

@@ -23,6 +23,7 @@ from cutoutd.daemon.overlaps import Overlaps
 from cutoutd.daemon.patience import Patience
 from cutoutd.daemon.postroom import PostRoom
 from cutoutd.daemon.reload import Reloader
+from cutoutd.daemon.root_access import check_root
 from cutoutd.daemon.roster import Roster
 from cutoutd.daemon.statusfile import StatusFile
 from cutoutd.daemon.supervisor import Supervisor
@@ -89,6 +90,7 @@ def run(
 
     Raises:
         AlreadyRunningError: another daemon holds the state directory.
+        RootRefusedError: this is root, and others can change a folder.
         ModelError: the model is missing or altered.
         SandboxError: a layer of the sandbox is missing, and all are required.
         CutoutdError: a fault of the machine's or ours.
@@ -102,6 +104,7 @@ def run(
         _begin(settings, state)
         attending = Attending(listener, settings)
         try:
+            check_root(settings)
             shelf.stock(settings.models)
             opened = patience.until_done(partial(Journal, state.path, run=state.run, clock=clock))
             opened.store.guard(state.lock)

@@ -94,6 +94,7 @@ class FolderFactory:
             tenancy=tenancy,
             overlaps=self._overlaps,
             configured=self._configured,
+            allow_root=self._settings().service.allow_root,
         )
         watcher = Watcher(
             folder,

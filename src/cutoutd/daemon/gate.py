@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon.identity import Known, New, identify
+from cutoutd.daemon.root_access import ADVICE, refused
 from cutoutd.daemon.standing import Watching
 from cutoutd.durable import make_directory
 from cutoutd.errnos import READ_ONLY
@@ -52,6 +53,7 @@ class Gate:
         tenancy: this machine's hold on the folder.
         overlaps: the places of all folders.
         configured: the inputs of all folders of the configuration, by name.
+        allow_root: root may work on the folder even if others can change it.
 
     Attributes:
         mode: how the folder can be watched; valid once ``check`` found it open.
@@ -74,6 +76,7 @@ class Gate:
         tenancy: Tenancy,
         overlaps: Overlaps,
         configured: Callable[[], Mapping[str, str]] = dict,
+        allow_root: bool = False,
     ) -> None:
         self._folder = folder
         self._memory = memory
@@ -83,6 +86,7 @@ class Gate:
         self._tenancy = tenancy
         self._overlaps = overlaps
         self._configured = configured
+        self._allow_root = allow_root
         self._recalled = memory.recall(folder.name)
         self._is_identified = False
         self._is_tidy = False
@@ -156,11 +160,14 @@ class Gate:
     def look_around(self) -> tuple[Watching, str] | None:
         """See how the folder's places lie to those of all others; None if it may be worked on, else why not."""
         look = self._overlaps.look(self._folder, uuid=None if self._seen is None else self._seen.marker)
-        if not look.why:
+        why = look.why
+        if not why and (why := refused(self._folder, allow_root=self._allow_root)):
+            why = f"{why}. {ADVICE}"
+        if not why:
             return None
         with suppress(OSError, CutoutdError):  # those who may work on it must not wait for us
             self._tenancy.release()
-        return Watching.STANDING_BY, look.why
+        return Watching.STANDING_BY, why
 
     @property
     def boundary(self) -> Boundary:

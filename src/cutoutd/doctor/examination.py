@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.daemon import machine as cores
+from cutoutd.daemon.root_access import ADVICE, refused
 from cutoutd.doctor import confinement, decoders, folders, hooks, machine, overlaps, state, trial, unit
 from cutoutd.doctor.finding import Finding, Level, Question, note, ok, problem
 from cutoutd.doctor.machine import Inotify
@@ -88,6 +89,9 @@ def examine(case: Case) -> list[Finding]:
         for name, why in overlapping.closed.items()
     ]
     for folder, sights in seen:
+        why = "" if "stopped" in sights else refused(folder, allow_root=settings.service.allow_root)
+        if why:
+            found.append(note("root", f"a start is refused: {why}", ADVICE, subject=folder.name))
         live = known.live.get("folders", {}).get(folder.name, {})
         found += folders.judge(
             folder,

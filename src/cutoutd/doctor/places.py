@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.errors import StorageError
 from cutoutd.intake import filesystems, marker
 from cutoutd.publish import rename
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 CENSUS_S: Final = 4.0
 """For counting what lies in the input; beyond it the figures are said to be incomplete."""
@@ -71,27 +72,23 @@ def _census(root: str, *, recursive: bool) -> dict[str, Any]:
     """How many directories there are to be watched, and what is odd about the files."""
     end_s = time.monotonic() + CENSUS_S
     counts = {"directories": 1, "files": 0, "decomposed": 0, "placeholders": 0, "unreadable": 0}
-    waiting = [root]
+    tree = Tree(Path(root))
+    waiting = [""]
     while waiting:
         below = waiting.pop()
         if time.monotonic() > end_s:
             return counts | {"complete": False}
         try:
-            for entry in _entries(below):
-                if entry.is_dir(follow_symlinks=False):
-                    if recursive:
+            with tree.open(below) as directory, os.scandir(directory) as entries:
+                for entry in entries:
+                    if not entry.is_dir(follow_symlinks=False):
+                        _count(entry, counts)
+                    elif recursive:
                         counts["directories"] += 1
-                        waiting.append(entry.path)
-                else:
-                    _count(entry, counts)
+                        waiting.append(f"{below}/{entry.name}" if below else entry.name)
         except OSError:
             counts["unreadable"] += 1
     return counts | {"complete": True}
-
-
-def _entries(directory: str) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(directory) as entries:
-        yield from entries
 
 
 def _count(entry: os.DirEntry[str], counts: dict[str, int]) -> None:
@@ -122,8 +119,9 @@ def _target(path: Path) -> dict[str, Any]:
     except OSError as error:
         return {"errno": error.errno, "why": error.strerror}
     try:
-        _clear_away(path)
-        found["skew_s"] = _skew_s(path)
+        with Tree(path).open() as directory:
+            _clear_away(directory)
+            found["skew_s"] = _skew_s(directory)
         found["rename"] = rename.probe(path).value
         found["exchange"] = rename.can_exchange(path)
     except OSError as error:
@@ -131,24 +129,27 @@ def _target(path: Path) -> dict[str, Any]:
     return found
 
 
-def _clear_away(directory: Path) -> None:
+def _clear_away(directory: int) -> None:
     """Remove what an earlier look had to leave, because it was ended while the share did not answer."""
-    for left in directory.glob(f"{_PROBE}*"):
+    for name in os.listdir(directory):
+        if not name.startswith(_PROBE):
+            continue
         with suppress(FileNotFoundError):
-            if time.time() - left.lstat().st_mtime > _STALE_S:
-                left.unlink()
+            if time.time() - os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime > _STALE_S:
+                os.unlink(name, dir_fd=directory)
 
 
-def _skew_s(directory: Path) -> float:
+def _skew_s(directory: int) -> float:
     """How far the clock of whatever keeps this directory is ahead of ours."""
-    probe = directory / f"{_PROBE}{uuid.uuid4().hex}"
+    probe = f"{_PROBE}{uuid.uuid4().hex}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     before = time.time()
+    os.close(os.open(probe, flags, dir_fd=directory))
     try:
-        probe.touch(exist_ok=False)
-        stamped = probe.stat().st_mtime
+        stamped = os.stat(probe, dir_fd=directory, follow_symlinks=False).st_mtime
     finally:
         with suppress(FileNotFoundError):
-            probe.unlink()
+            os.unlink(probe, dir_fd=directory)
     after = time.time()
     # Within the time it took, and the whole seconds that some shares keep, there is no telling.
     return stamped - after if stamped > after else min(0.0, stamped - int(before))

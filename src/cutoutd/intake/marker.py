@@ -229,10 +229,12 @@ def tidy(root: str) -> bool:
         OSError: the root cannot be listed.
     """
     is_tidy = True
-    for path in Path(root).iterdir():
-        if is_draft(path.name):
+    with opened(root) as directory:
+        for name in filter(is_draft, os.listdir(directory)):  # noqa: PTH208 -- of a descriptor
             try:
-                path.unlink(missing_ok=True)
+                os.unlink(name, dir_fd=directory)
+            except FileNotFoundError:
+                continue
             except OSError:
                 is_tidy = False  # it harms nobody
     return is_tidy

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from cutoutd.errnos import UNKNOWN_WAY
-from cutoutd.tree import Entry
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from cutoutd.tree import Entry
 
 
 class Strength(StrEnum):
@@ -128,13 +130,14 @@ def can_exchange(directory: Path) -> bool:
 @contextmanager
 def _two_probes(directory: Path) -> Iterator[tuple[Entry, Entry]]:
     """Two names, of which the first has an empty file."""
-    source, target = (Entry.at(directory / f".cutoutd-probe-{uuid4().hex}") for _ in range(2))
-    try:
-        os.close(source.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        yield source, target
-    finally:
-        for entry in (source, target):
-            entry.unlink(missing_ok=True)
+    with Tree(directory).entry(f".cutoutd-probe-{uuid4().hex}") as source:
+        target = source.beside(f".cutoutd-probe-{uuid4().hex}")
+        try:
+            os.close(source.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+            yield source, target
+        finally:
+            for entry in (source, target):
+                entry.unlink(missing_ok=True)
 
 
 def _by_kernel(source: Entry, target: Entry) -> bool:

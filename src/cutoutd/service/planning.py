@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.daemon.root_access import ADVICE, exposed
 from cutoutd.errors import UsageError
 from cutoutd.service import directories, machine
 from cutoutd.service.unit import Scope, Unit, Uploader
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cutoutd.service.machine import Account
     from cutoutd.settings.schema import Folder, Settings
 
+_ROOT: Final = "root"
 _PROGRAM: Final = (sys.executable, "-P", "-m", "cutoutd")
 
 _KEPT: Final = ("XDG_STATE_HOME", "XDG_DATA_HOME")
@@ -94,6 +96,8 @@ def cautions(unit: Unit, settings: Settings) -> Iterator[str]:
                     f"{place} lies directly below /: if it is unmounted or made anew, restart the service, "
                     "which would not see it otherwise"
                 )
+        if unit.owner == _ROOT and not settings.service.allow_root and (why := exposed(folder)):
+            yield f'the service would run as root, and is refused then for "{folder.name}": {why}. {ADVICE}'
 
 
 def _own_code() -> Iterator[Path]:

@@ -31,6 +31,10 @@ _HOSTED: Final = frozenset({"concurrency", "megapixels_per_minute", "timeout_s",
 """What may be set of the hosted service from outside: its pace, and nothing of where to, how much, or for what price."""
 
 
+_TRUTH: Final = {"true": True, "false": False}
+"""As in TOML."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Override:
     """A value from the environment.
@@ -90,7 +94,9 @@ def variables() -> dict[str, tuple[str, str, FieldInfo]]:
 
 
 def _parsed(text: str, field: FieldInfo) -> object:
-    """A text as the key's type, where that is a number; what fails is told by the schema."""
+    """A text as the key's type, where that is a number, or true or false; what fails is told by the schema."""
+    if field.annotation is bool:
+        return _TRUTH.get(text, text)
     if field.annotation not in (int, float):
         return text
     try:

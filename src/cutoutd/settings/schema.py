@@ -65,6 +65,9 @@ class Service(_Table):
         le=36_500,
         description="Days for which what is over stays in the journal; 0 keeps it for ever.",
     )
+    allow_root: bool = Field(
+        default=False, description="Whether root may work on folders that others can change."
+    )
 
 
 class PoolSettings(_Table):

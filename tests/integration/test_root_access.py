@@ -1,0 +1,99 @@
+"""Who counts as somebody else for a daemon that runs as root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.daemon.root_access import RootRefusedError, check_root, exposed, refused
+from cutoutd.permissions import is_real_root, writers_in
+from cutoutd.settings.schema import Folder, Service, Settings
+from tests.integration.tools import give_up, need
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SOMEBODY = 4711
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """A folder of root's, in directories of root's."""
+    if not is_real_root():
+        give_up("this is about the machine's root")
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir(mode=0o755)
+    return Folder(name="f", input=tmp_path / "in", output=tmp_path / "out")
+
+
+def test_roots_own_folders_are_worked_on(folder: Folder) -> None:
+    """A picture may be anybody's, and so may a group of root's own be; /tmp above them is sticky."""
+    (folder.input / "a.jpg").touch()
+    os.chown(folder.input / "a.jpg", SOMEBODY, SOMEBODY)
+    folder.output.chmod(0o775)
+    assert exposed(folder) == ""
+    check_root(Settings(service=Service(state_dir=folder.input.parent / "state"), folder=(folder,)))
+
+
+@pytest.mark.parametrize("name", ["review", "failed", ".cutoutd-staging"])
+def test_the_directories_that_root_writes_in_count_as_well(folder: Folder, name: str) -> None:
+    """They lie in the output, and somebody may have been given them."""
+    (folder.output / name).mkdir()
+    os.chown(folder.output / name, SOMEBODY, -1)
+    assert exposed(folder) == f"{folder.output / name} belongs to user id {SOMEBODY}"
+    with pytest.raises(RootRefusedError, match=f'"f": {folder.output / name} belongs'):
+        check_root(Settings(service=Service(state_dir=folder.input.parent / "state"), folder=(folder,)))
+    assert refused(folder, allow_root=True) == ""
+
+
+def test_an_access_list_counts(folder: Folder) -> None:
+    """The group's bits show then what the list gives at most, and the group is root's."""
+    need("setfacl")
+    subprocess.run(["setfacl", "-m", f"u:{SOMEBODY}:rwx", folder.input], check=True)
+    assert "access list" in exposed(folder)
+
+
+def test_another_users_link_in_a_shared_directory_counts(folder: Folder) -> None:
+    """Whoever owns the link decides where the results go."""
+    shared = folder.input.parent / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    (shared / "out").symlink_to(folder.output)
+    linked = folder.model_copy(update={"output": shared / "out"})
+    assert exposed(linked) == ""
+    os.lchown(shared / "out", SOMEBODY, -1)
+    assert exposed(linked) == f"everybody may write in {shared}"
+
+
+def test_the_root_of_a_user_namespace_is_an_ordinary_user(folder: Folder) -> None:
+    """As in a container without privileges: what it can do, its user can do anyway."""
+    if shutil.which("unshare") is None:
+        give_up("unshare is not installed")
+    os.chown(folder.input, SOMEBODY, -1)
+    said = subprocess.run(
+        [
+            "unshare",
+            "-Ur",
+            sys.executable,
+            "-c",
+            "from cutoutd.permissions import is_real_root as r; print(r())",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if said.returncode:
+        give_up(f"no user namespace can be made here: {said.stderr}")
+    assert said.stdout.strip() == "False"
+
+
+def test_for_an_ordinary_user_its_own_folders_are_nobody_elses(folder: Folder) -> None:
+    """The same look tells `service show` of another user than the one that asks."""
+    os.chown(folder.input, SOMEBODY, -1)
+    assert writers_in(folder.input, me=SOMEBODY) == ""
+    assert writers_in(folder.input, me=SOMEBODY + 1) == f"{folder.input} belongs to user id {SOMEBODY}"
