@@ -18,6 +18,7 @@ Removing a request withdraws it: its upload stops before the next byte.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -29,24 +30,29 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cutoutd.durable import make_directory, replace_file, sync, sync_directory
+from cutoutd.errnos import OF_THE_DISK
 from cutoutd.private import read_small
+from cutoutd.removal import remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 SCHEMA: Final = "cutoutd.parcel/1"
-
 STATUS_SCHEMA: Final = "cutoutd.hosted/1"
 _MAX_STATUS_BYTES: Final = 1 << 20
-
 _MAX_ANNOUNCEMENT: Final = 200
+
+_OF_THE_DISK: Final = OF_THE_DISK - {errno.ENXIO}  # that is what a socket says in a parcel's place
+_UNREADABLE: Final = "It may have been billed. See `cutoutd audit`, then `cutoutd retry` it; a reply that is kept costs nothing again."
 
 MAX_BYTES: Final = 64 << 10
 """Of a parcel's JSON; an honest one has less than 4 KiB."""
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
-_FILE: Final = re.compile(r"[0-9a-f]{32}\.(?:jpg|png|body)")
+_FILE: Final = re.compile(r"[0-9a-f]{32}\.(?:jpg|png)")
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]{8,15}Z")
+_MAX_NUMBER: Final = (1 << 63) - 1  # what a database takes
 
 
 class ParcelError(ValueError):
@@ -117,6 +123,7 @@ class Reply:
         sha256: of the upload.
         at: when sending began, RFC 3339; empty if it did not.
         credits: the provider charged; None if it did not say.
+        counted: credits that it counts in the limits.
         repeated: the body was paid for earlier, and nothing was sent this time.
         cause, advice: for people, unless it is ok.
     """
@@ -131,6 +138,7 @@ class Reply:
     sha256: str = ""
     at: str = ""
     credits: float | None = None
+    counted: float = 0.0
     repeated: bool = False
     cause: str = ""
     advice: str = ""
@@ -260,10 +268,21 @@ def requests(places: Places) -> Iterator[Request]:
 
 
 def replies(places: Places) -> Iterator[Reply]:
-    """The replies in the inbox, in no order; what is none is passed over."""
+    """The replies in the inbox, in no order; one that cannot be read is an upload of which nothing is known.
+
+    Raises:
+        OSError: the inbox cannot be listed, or the disk fails.
+    """
     for path in _parcels(places.inbox):
-        with suppress(OSError, ParcelError):
+        try:
             yield read_reply(path)
+        except FileNotFoundError:
+            continue
+        except (OSError, ParcelError) as error:
+            if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+                raise
+            cause = f"the uploader's reply is damaged: {error}"
+            yield Reply(id=path.stem, outcome=Outcome.UNKNOWN, cause=cause, advice=_UNREADABLE)
 
 
 def read_request(path: Path) -> Request:
@@ -276,6 +295,9 @@ def read_request(path: Path) -> Request:
     request = _checked(Request, _load(path), path)
     if not _ID.fullmatch(request.id) or not _FILE.fullmatch(request.file):
         raise ParcelError(f"{path}: a name that is not ours")
+    numbers = (request.bytes, request.width, request.height, request.job)
+    if not all(0 < number <= _MAX_NUMBER for number in numbers):
+        raise ParcelError(f"{path}: a number that cannot be")
     return request
 
 
@@ -287,8 +309,13 @@ def read_reply(path: Path) -> Reply:
         OSError: it cannot be read.
     """
     reply = _checked(Reply, _load(path), path)
-    if not _ID.fullmatch(reply.id) or (reply.file and not _FILE.fullmatch(reply.file)):
+    is_ok = reply.outcome is Outcome.OK
+    if reply.file != (f"{reply.id}.body" if is_ok else "") or (reply.body is not None) != is_ok:
         raise ParcelError(f"{path}: a name that is not ours")
+    if reply.at and not _MOMENT.fullmatch(reply.at):
+        raise ParcelError(f"{path}: a time that is none")
+    if not all(0 <= number <= _MAX_NUMBER for number in (reply.bytes, reply.credits or 0, reply.counted)):
+        raise ParcelError(f"{path}: a number that cannot be")
     return reply
 
 
@@ -299,7 +326,7 @@ def take_away(directory: Path, id_: str) -> None:
         OSError: the disk refuses.
     """
     for suffix in ("json", "jpg", "png", "body"):
-        (directory / f"{id_}.{suffix}").unlink(missing_ok=True)
+        remove(directory / f"{id_}.{suffix}")
 
 
 def uploader_status(places: Places) -> dict[str, Any]:
@@ -322,7 +349,7 @@ def clear(places: Places) -> None:
     for directory in (places.outbox, places.inbox):
         if directory.is_dir():
             for path in sorted(directory.iterdir()):
-                path.unlink(missing_ok=True)
+                remove(path)
     shutil.rmtree(places.copies, ignore_errors=True)  # whatever a worker has made of it
 
 

@@ -16,7 +16,8 @@
     ├── TemporaryError          may pass by itself; has a delay
     │   └── StorageError        a share or disk does not answer as it should
     │       ├── OutputError     the one that results go to: none of the folder's can be written
-    │       └── JournalError    the one the journal is on: nothing can be written down
+    │       ├── JournalError    the one the journal is on: nothing can be written down
+    │       └── OutboxError     the hosted route's directories: nothing can be sent, and all else goes on
     └── SourceGoneError         the file was removed or replaced before its turn
 
 This module must not log, print, or know exit codes: the command line maps families to codes.
@@ -188,6 +189,13 @@ class JournalError(StorageError):
     title = "The journal cannot be written"
     delay_s = 5.0  # to ask again costs next to nothing
     advice = "See that the disk of the state directory has room and works; work goes on by itself."
+
+
+class OutboxError(StorageError):
+    """The directories of the hosted route refuse: nothing can be sent, and all else goes on."""
+
+    title = "The hosted route's directories cannot be used"
+    advice = "See what lies there, and that the disk works; it is tried again by itself."
 
 
 class SourceGoneError(CutoutdError):

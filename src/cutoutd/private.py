@@ -83,10 +83,14 @@ def read_small(path: Path, most: int) -> bytes:
         OSError: nothing has the name, or something else, or it cannot be read.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
+        # Asked first: a directory's descriptor would not be closed by what refuses to read it.
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "this is no regular file", os.fspath(path))
-        return file.read(most)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(most)
+    finally:
+        os.close(descriptor)
 
 
 def check_private(directory: Path, names: Names) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 from collections import deque
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
@@ -14,13 +17,14 @@ from cutoutd.daemon.escalation import Escalation
 from cutoutd.daemon.postroom import PostRoom
 from cutoutd.daemon.route import Plan
 from cutoutd.egress import Outcome, Reply
-from cutoutd.jobs import Failure, JobState
+from cutoutd.errors import OutboxError
+from cutoutd.jobs import Exported, Failure, JobState
 from tests.integration.hall import Hall
 from tests.integration.parts import NAME, folder_in, until
+from tests.integration.test_copies import FACTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from cutoutd.daemon.hotfolder import HotFolder
     from tests.conftest import FakeClock
@@ -130,7 +134,7 @@ def test_a_reply_over_which_we_fail_keeps_no_other_from_being_taken(
     folders = {NAME: cast("HotFolder", hot)}
     escalation.begin(folders)
 
-    def note(_: object, parcel: str, __: str) -> None:
+    def note(_: object, parcel: str, *_args: object, **_named: object) -> None:
         if parcel == str(first) * 32:
             raise ZeroDivisionError
 
@@ -139,3 +143,49 @@ def test_a_reply_over_which_we_fail_keeps_no_other_from_being_taken(
     assert hall.job(second).state is JobState.QUEUED
     until(lambda: hall.job(first).state is JobState.FAILED, "the failure")
     assert not list(post.places.inbox.iterdir())
+
+
+def test_what_stands_in_the_way_in_a_box_holds_up_nobody(hall: Hall, tmp_path: Path) -> None:
+    """Before: a directory in the inbox kept the daemon from beginning, all its folders with it."""
+    (number,) = hall.accept("a.jpg")
+    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    post.open()
+    hall.journal.queue.upload(number, {"parcel": "1" * 32})
+    (post.places.inbox / f"{'1' * 32}.json").mkdir()
+    (post.places.inbox / "stray" / "deep").mkdir(parents=True)
+    (post.places.outbox / f"{'2' * 32}.json").mkdir()
+    escalation = Escalation(hall.journal, post, deque(), hall.clock, workers=1)
+    hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
+    folders = {NAME: cast("HotFolder", hot)}
+    escalation.begin(folders)
+    escalation.look(folders)
+    assert hall.job(number).state is JobState.UNKNOWN
+    assert not list(post.places.inbox.iterdir())
+    assert not list(post.places.outbox.iterdir())
+
+
+def test_a_place_of_the_hosted_route_that_is_none_closes_it_and_nothing_else(
+    hall: Hall, tmp_path: Path
+) -> None:
+    """Before: its refusal was taken for the journal's, and the whole daemon waited for it, folder by folder."""
+    (number,) = hall.accept("a.jpg")
+    escalation = escalation_of(hall)
+    post = escalation._post  # noqa: SLF001 -- the one it was made with
+    assert post is not None
+    hall.journal.queue.upload(number, {"parcel": "1" * 32})
+    export = post.export(hall.job(number))
+    content = b"a copy"
+    Path(export.file).write_bytes(content)
+    shutil.rmtree(post.places.outbox)
+    post.places.outbox.touch()
+    copy = Exported(
+        bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), width=1, height=1, source=FACTS
+    )
+    assert escalation.exported(hall.job(number), copy)
+    assert hall.job(number).state is JobState.QUEUED
+    hot = cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route="hosted")))
+    escalation.look({})
+    assert escalation.held_back({NAME: hot}) == {NAME}
+    assert "outbox refuses" in post.closed
+    with pytest.raises(OutboxError):
+        escalation.begin({})

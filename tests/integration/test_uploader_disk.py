@@ -11,7 +11,7 @@ import pytest
 from cutoutd import egress
 from cutoutd.egress import Outcome
 from cutoutd.hosted.course import Course
-from cutoutd.hosted.ledger import Closing, Ledger, LedgerError
+from cutoutd.hosted.ledger import Ledger, LedgerError
 from cutoutd.hosted.replies import Replies
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import close, office, request
@@ -19,6 +19,8 @@ from tests.integration.uploader_parts import close, office, request
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from cutoutd.hosted.entries import Closing
 
 
 class FullReplies(Replies):

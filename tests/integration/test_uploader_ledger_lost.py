@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+import json
 import os
-import subprocess
-from typing import TYPE_CHECKING
+import sqlite3
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
 
 import pytest
+import typer
 
-from cutoutd.clock import Clock
+from cutoutd import egress
+from cutoutd.cli import hosted as cli
+from cutoutd.clock import Clock, rfc3339
 from cutoutd.daemon.postroom import PostRoom
-from cutoutd.egress import Outcome
+from cutoutd.doctor import hosted
+from cutoutd.egress import Outcome, Places
+from cutoutd.hosted import status
+from cutoutd.hosted.custody import Custody, opened
+from cutoutd.hosted.leave import Ending
+from cutoutd.hosted.ledger import FILE_NAME, Ledger, LedgerDamagedError
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.uploads import note_upload
-from cutoutd.uploaded import Known, write_known
+from cutoutd.settings.load import load
+from cutoutd.uploaded import Begun, Known, read_known, traces, write_begun, write_known
 from tests.hosted_server import HostedServer
+from tests.integration.uploader_parts import answer, close, office, request
 from tests.integration.uploading import PATIENCE_S, Station, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+
+NOW: Final = "2026-01-31T10:00:00.000Z"
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for it."""
+    end_s = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
 
 
 def removed(path: Path) -> None:
@@ -47,63 +72,165 @@ def emptied(path: Path) -> None:
 HOW = [removed, renamed, replaced, emptied]
 
 
-def audit(station: Station) -> subprocess.CompletedProcess[str]:
-    """What `cutoutd audit` says."""
-    return subprocess.run(station.command("audit"), capture_output=True, text=True, check=False)
+def written_over(path: Path) -> None:
+    """As by cp of another machine's onto it: the same file, with other bytes."""
+    other = path.parent / "elsewhere" / path.name
+    other.parent.mkdir()
+    Ledger(other, create=True).close_file()
+    path.write_bytes(other.read_bytes())
 
 
-@pytest.mark.parametrize("how", HOW, ids=lambda one: one.__name__)
-def test_a_ledger_that_goes_while_it_is_written_stops_all_sending(
+@pytest.mark.parametrize("how", [*HOW, written_over], ids=lambda one: one.__name__)
+def test_a_ledger_that_is_not_the_one_that_was_opened_takes_no_row(
     tmp_path: Path, how: Callable[[Path], None]
 ) -> None:
-    """SQLite would write on into a file that nobody finds again; the uploader ends, and says so."""
-    with HostedServer() as server, Station(tmp_path, server.url) as station:
-        station.start()
-        assert station.reply(station.request(picture(1))).outcome is Outcome.OK
-        how(station.places.root / "ledger.sqlite")
-        assert station.process is not None
-        assert station.process.wait(PATIENCE_S) == 5
-        assert "The ledger of uploads is damaged" in station.log.read_text()
-        assert len(server.seen) == 1
+    """SQLite would write on into a file that nobody finds again. What was under way is answered all the same."""
+    with HostedServer() as server:
+        shared = office(tmp_path, server)
+        assert answer(shared, request(shared.places, picture(1))).outcome is Outcome.OK
+        server.on_headers = lambda _: how(shared.places.root / FILE_NAME)
+        # Taken away while its upload was under way: what came is paid for, and told.
+        reply = answer(shared, request(shared.places, picture(2)))
+        assert (reply.outcome, reply.credits, reply.counted) == (Outcome.OK, 0.25, 0.25)
+        with pytest.raises(LedgerDamagedError):
+            answer(shared, request(shared.places, picture(3)))
+        assert len(server.seen) == 2
+        close(shared)
 
 
-@pytest.mark.parametrize("how", [removed, renamed, emptied], ids=lambda one: one.__name__)
-def test_audit_says_what_the_journal_knows_and_the_ledger_does_not(
-    tmp_path: Path, how: Callable[[Path], None]
+def kept_reply(places: Places) -> None:
+    """One that was paid for."""
+    (places.root / "replies").mkdir()
+    (places.root / "replies" / f"{'0' * 64}.body").touch()
+
+
+TRACES: dict[str, Callable[[Places], object]] = {
+    "its own mark": lambda places: write_begun(places.root, Begun(id=7, at=NOW)),
+    "the journal": lambda places: write_known(places.uploaded, Known(count=1, last="1" * 32, at=NOW)),
+    "the status": lambda places: places.status.write_text(
+        json.dumps({"at": NOW, "today": {"uploads": 1}, "folders": {"a": {"credits": 1.5}}})
+    ),
+    "kept replies": kept_reply,
+}
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("size", [None, 0])
+def test_no_ledger_is_begun_where_anything_tells_of_an_earlier_one(
+    tmp_path: Path, trace: str, size: int | None
 ) -> None:
-    """Before: "Nothing ever left this machine". Also when a new ledger was begun since."""
-    with HostedServer() as server, Station(tmp_path, server.url) as station:
-        station.start()
-        reply = station.reply(station.request(picture(1)))
-        assert station.stop() == 0
-        journal = Journal(station.state, run="0" * 32, clock=Clock())
-        note_upload(journal.store, reply.id, reply.at)
-        note_upload(journal.store, reply.id, reply.at)
-        journal.close()
-        whole = audit(station)
-        assert (whole.returncode, whole.stderr) == (0, "")
-        how(station.places.root / "ledger.sqlite")
-        said = audit(station)
-        assert said.returncode != 0
-        assert "Nothing ever left" not in said.stdout
-        if how is not emptied:
-            assert "the journal knows of 1 pictures that were sent" in said.stderr
-        (station.places.root / "ledger.sqlite").unlink(missing_ok=True)
-        station.start()
-        assert station.reply(station.request(picture(2))).outcome is Outcome.OK
-        later = audit(station)
-        assert later.returncode == 1
-        assert "IS NOT WHOLE" in later.stderr
+    """Before: it was begun without a word, and the day's limits with it; and `audit` said that nothing ever left."""
+    places = Places.under(tmp_path)
+    places.make()
+    path = places.root / FILE_NAME
+    TRACES[trace](places)
+    if size is not None:
+        path.touch()
+    with pytest.raises(LedgerDamagedError, match=r"it is (gone|empty), but .*`cutoutd resume --hosted`"):
+        opened(places, Clock().now_us())
+    assert (path.stat().st_size if path.exists() else None) == size
+    assert traces(places.root) in hosted.ledger_lost(places)
 
 
-@pytest.mark.parametrize("how", [removed, emptied], ids=lambda one: one.__name__)
-def test_a_ledger_that_went_while_stopped_does_not_begin_the_days_limit_anew(
-    tmp_path: Path, how: Callable[[Path], None]
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a ledger" * 100,
+        b"SQLite format 3\0" + b"\xff" * 4096,
+        "another's",
+        "a directory",
+        "cut short",
+    ],
+)
+def test_a_ledger_that_is_none_waits_for_a_person(tmp_path: Path, content: bytes | str) -> None:
+    """Before, the uploader ended over it again and again. Its status says why, and what the day had spent still counts."""
+    places, now = Places.under(tmp_path), rfc3339(Clock().now_us())
+    places.make()
+    path = places.root / FILE_NAME
+    first = opened(places, Clock().now_us())
+    write_begun(places.root, Begun(id=first.id, at=now))
+    first.close_file()
+    spent = Known(count=2, last="1" * 32, at=now, day=now[:10], credits={"a": 2.0, "b": 1.0})
+    write_known(places.uploaded, spent)
+    status.write(
+        places, {"pid": None, "at": now, "today": {"uploads": 3}, "folders": {"a": {"credits": 2.5}}}
+    )
+    if content == "another's":
+        path.unlink()
+        Ledger(path, create=True).close_file()
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("PRAGMA application_id = 7")
+    elif content == "a directory":
+        path.unlink()
+        path.mkdir()
+    elif content == "cut short":
+        os.truncate(path, 8192)
+    else:
+        assert isinstance(content, bytes)
+        path.write_bytes(content)
+    custody = Custody(
+        places=places,
+        clock=Clock(),
+        ending=Ending(),
+        parent=None,
+        announced="",
+        configuration="",
+        told={"provider": "x"},
+    )
+    found: list[Ledger | None] = []
+    runner = threading.Thread(target=lambda: found.append(custody.ledger()))
+    runner.start()
+    wait_until(lambda: bool(egress.uploader_status(places)))
+    told = egress.uploader_status(places)
+    assert told["route"] == "paused"
+    assert "the ledger of uploads is lost or damaged" in told["why"]
+    assert "`cutoutd resume --hosted`" in told["why"]
+    assert not found
+    places.resumed.touch()
+    runner.join(PATIENCE_S)
+    (ledger,) = found
+    assert ledger is not None
+    accepted = read_known(places.accepted)
+    assert accepted is not None
+    assert dict(accepted.credits) == {"a": 2.5, "b": 1.0}
+    assert len(list(places.root.glob("ledger.sqlite.damaged-*"))) == 1
+    ledger.close_file()
+    opened(places, Clock().now_us()).close_file()  # the next start finds nothing amiss
+
+
+def test_a_backup_that_is_put_back_is_taken(tmp_path: Path) -> None:
+    """Also one of a version that gave ledgers no number."""
+    places = Places.under(tmp_path)
+    places.make()
+    path = places.root / FILE_NAME
+    first = opened(places, Clock().now_us())
+    number = first.id
+    write_begun(places.root, Begun(id=number, at=NOW))
+    first.close_file()
+    with closing(sqlite3.connect(path)) as backup:
+        backup.execute("PRAGMA application_id = 0")
+    again = opened(places, Clock().now_us())
+    assert again.id == number
+    again.close_file()
+
+
+def audit(station: Station, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    """What `cutoutd audit` prints where something is missing: its output and its errors."""
+    with pytest.raises(typer.Exit) as end:
+        cli.audit(config=station.config)
+    assert end.value.exit_code == 1
+    said = capsys.readouterr()
+    return said.out, said.err
+
+
+def test_a_ledger_that_goes_while_it_is_written_closes_the_route_until_a_person_resumes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before: it was made anew without a word, and the limit spent a second time; now a person has to resume."""
+    """Before: nothing said, or a wrong reason; a restart made a new ledger, and the limits of the day began anew."""
     with (
         HostedServer() as server,
-        Station(tmp_path, server.url, hosted={"max_credits_per_day": "0.25"}) as station,
+        Station(tmp_path, server.url, hosted={"max_credits_per_day": "0.5"}) as station,
     ):
         journal = Journal(station.state, run="0" * 32, clock=Clock())
         post = PostRoom(
@@ -112,30 +239,60 @@ def test_a_ledger_that_went_while_stopped_does_not_begin_the_days_limit_anew(
         post.open()
         station.start()
         reply = station.reply(station.request(picture(1)))
-        note_upload(journal.store, reply.id, reply.at)
-        assert station.stop() == 0
-        how(station.places.root / "ledger.sqlite")
-        post.open()
-        waiting = station.request(picture(2))
-        station.start()
-        told = station.wait_for_route("paused")
-        assert "the journal knows of 1 pictures that were sent" in told["why"]
-        assert "`cutoutd resume --hosted`" in told["why"]
-        assert "hosted.ledger-not-whole" in station.log.read_text()
-        assert station.stop() == 0
-        station.start()  # a new ledger is there by now, and lacks it still
-        station.wait_for_route("paused")
-        assert station.is_waiting(waiting)
-        assert len(server.seen) == 1
-        station.resume()
-        reply = station.reply(waiting)
-        assert reply.outcome is Outcome.OK
-        note_upload(journal.store, reply.id, reply.at)
+        note_upload(journal.store, reply.id, reply.at, folder="tagged", counted=reply.counted)
         post.tell_uploaded()
-        assert station.stop() == 0
-        station.start()  # what was accepted once is not asked for again
-        assert station.wait_for_route("open")["why"] == ""
+        removed(station.places.root / FILE_NAME)
+        assert station.process is not None
+        assert station.process.wait(PATIENCE_S) == 5  # whoever keeps it starts it again
+        assert "The ledger of uploads is damaged" in station.log.read_text()
+        first, second = station.request(picture(2)), station.request(picture(3))
+        told = station.start().wait_for_route("paused")
+        assert "it is gone, but the journal knows of 1 pictures that were sent" in told["why"]
+        assert "hosted.ledger-lost" in station.log.read_text()
+        capsys.readouterr()
+        out, err = audit(station, capsys)
+        assert out == ""
+        assert "THE LEDGER OF UPLOADS IS MISSING" in err
+        findings = [one for one in hosted.judge(load(station.config, {})) if one.level == "problem"]
+        assert len(findings) == 1
+        assert "is gone" in findings[0].seen
+        assert "`cutoutd resume --hosted`" in findings[0].advice
+        station.resume()
+        replies = [station.places.inbox / f"{one.id}.json" for one in (first, second)]
+        wait_until(lambda: any(path.exists() for path in replies))
+        wait_until(lambda: "credits a day" in json.dumps(station.told()))
+        # 0.25 of before and 0.25 of now: the limit is reached, though the new ledger knows of the latter alone.
+        assert sum(path.exists() for path in replies) == 1
+        assert len(server.seen) == 2
+        assert station.told()["route"] == "open"
+        assert "IS NOT WHOLE" in audit(station, capsys)[1]
         journal.close()
+
+
+def test_a_ledger_that_lacks_what_the_journal_knows_sends_nothing_until_a_person_resumes(
+    tmp_path: Path,
+) -> None:
+    """As an older backup that was put back; what was accepted once is not asked for again."""
+    with (
+        HostedServer() as server,
+        Station(tmp_path, server.url, hosted={"max_credits_per_day": "1"}) as station,
+    ):
+        opened(station.places, Clock().now_us()).close_file()
+        now = rfc3339(Clock().now_us())
+        spent = Known(count=2, last="1" * 32, at=now, day=now[:10], credits={"tagged": 0.75})
+        write_known(station.places.uploaded, spent)
+        waiting = [station.request(picture(number)) for number in range(2)]
+        told = station.start().wait_for_route("paused")
+        assert "the journal knows of 2 pictures that were sent" in told["why"]
+        assert "hosted.ledger-not-whole" in station.log.read_text()
+        station.resume()
+        wait_until(lambda: "credits a day" in json.dumps(station.told()))
+        assert sum(map(station.is_waiting, waiting)) == 1
+        assert len(server.seen) == 1
+        assert station.stop() == 0
+        station.start()
+        wait_until(lambda: "credits a day" in json.dumps(station.told()))
+        assert station.told()["route"] == "open"
 
 
 def test_a_whole_ledger_is_not_held_up_by_what_the_journal_knows(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from cutoutd.egress import Places, Reply, Request
 from cutoutd.hosted.budget import Budget
 from cutoutd.hosted.courier import Courier
 from cutoutd.hosted.course import Course
+from cutoutd.hosted.in_hand import InHand
 from cutoutd.hosted.leave import Ending
 from cutoutd.hosted.ledger import Ledger
 from cutoutd.hosted.office import Office
@@ -70,6 +71,7 @@ def office(
         clock=clock,
         key=None,
         ending=Ending(),
+        in_hand=InHand(places.root),
     )
 
 

@@ -81,6 +81,7 @@ def test_the_name_of_a_kind_is_stable_and_unique() -> None:
         "Unforeseen",
         "Temporary",
         "Storage",
+        "Outbox",
         "Output",
         "Journal",
         "SourceGone",

@@ -20,8 +20,9 @@ from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.hosted import key as keys
 from cutoutd.hosted.audit import By, as_csv, as_json, totals, uploads
 from cutoutd.hosted.cargo import AlteredError, Cargo
+from cutoutd.hosted.entries import Closing, End, Entry
 from cutoutd.hosted.key import Key
-from cutoutd.hosted.ledger import Closing, End, Entry, Ledger, LedgerDamagedError
+from cutoutd.hosted.ledger import Ledger, LedgerDamagedError
 from cutoutd.hosted.provider import Upload
 from cutoutd.hosted.removebg import RemoveBg
 

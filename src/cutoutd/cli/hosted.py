@@ -17,7 +17,7 @@ from cutoutd.cli.queue import JsonOption
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock
 from cutoutd.egress import Places, announcement, requests
-from cutoutd.errors import CutoutdError, UsageError
+from cutoutd.errors import CutoutdError, StorageError, UsageError
 from cutoutd.hosted.audit import By, as_csv, as_json, totals, uploads
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.hosted.provider import upload_of
@@ -26,6 +26,7 @@ from cutoutd.inheritance import keep_for_uploader
 from cutoutd.journal.store import FILE_NAME as JOURNAL
 from cutoutd.journal.store import Store
 from cutoutd.journal.uploads import uploaded
+from cutoutd.uploaded import UPLOADED, read_known, traces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,9 +81,10 @@ def audit(
     if missing:
         print(f"cutoutd: {missing}", file=sys.stderr)
     with told_if_anyone_listens():
-        if missing and not path.exists():
+        is_there = bool(_bytes_of(path))
+        if missing and not is_there:
             raise typer.Exit(1)
-        if not path.exists() and not (as_json_ or as_csv_):
+        if not is_there and not (as_json_ or as_csv_):
             print("Nothing ever left this machine: there is no ledger of uploads.")
             return
         with Ledger(path) as ledger:
@@ -97,16 +99,23 @@ def audit(
 
 
 def _missing(path: Path, state_dir: Path) -> str:
-    """What the journal knows of uploads and the ledger does not; empty if nothing is missing."""
+    """What else is known of uploads and the ledger does not have; empty if nothing is missing."""
     try:
-        known = uploaded(Store(state_dir / JOURNAL, create=False))
+        own = uploaded(Store(state_dir / JOURNAL, create=False))
     except CutoutdError:
-        return ""  # without a journal there is nothing to compare with
+        own = None  # without a journal there is less to compare with
+    known = own or read_known(path.with_name(UPLOADED))
+    what = known and f"the journal knows of {known.count} pictures that were sent, the last on {known.at}"
+    size = _bytes_of(path)
+    if not size:
+        what = what or traces(path.parent)
+        how = "EMPTY" if size == 0 else "MISSING"
+        lost = (
+            "It was emptied, removed or renamed; look for a backup, or for one that was set aside beside it."
+        )
+        return f"THE LEDGER OF UPLOADS IS {how} ({path}): {what}. {lost}" if what else ""
     if known is None:
         return ""
-    what = f"the journal knows of {known.count} pictures that were sent, the last on {known.at}"
-    if not path.exists():
-        return f"THE LEDGER OF UPLOADS IS MISSING ({path}): {what}. It was removed or renamed; look for a backup."
     with Ledger(path) as ledger:
         count, knows_last = ledger.count(), ledger.knows(known.last)
     if count >= known.count and knows_last:
@@ -115,6 +124,16 @@ def _missing(path: Path, state_dir: Path) -> str:
         f"THE LEDGER OF UPLOADS IS NOT WHOLE ({path}): {what}, and it has {count}. It was replaced or cut short; what "
         "follows is not all that left this machine."
     )
+
+
+def _bytes_of(path: Path) -> int | None:
+    """A file's size; None if it is not there."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StorageError(f"the system says: {error.strerror}", path=path, advice="See why.") from error
 
 
 def _show(ledger: Ledger, by: By | None) -> None:

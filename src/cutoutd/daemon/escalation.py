@@ -15,6 +15,7 @@ from cutoutd.daemon.copies import CopyError
 from cutoutd.daemon.listener import Result
 from cutoutd.daemon.route import Hosted, Plan, Way, egress_of, wants_better, way_of
 from cutoutd.egress import Outcome
+from cutoutd.errors import OutboxError
 from cutoutd.failure import failure_of
 from cutoutd.jobs import Failure, JobState, Received
 from cutoutd.journal.rebuild import rebuilt
@@ -103,8 +104,27 @@ class Escalation:
 
     def renew(self) -> None:
         """Another configuration is in force."""
-        if self._post is not None:
+        if self._post is None:
+            return
+        try:
             self._post.renew()
+        except OutboxError as error:
+            self.close(str(error))  # it is told at the next beginning
+
+    def close(self, why: str) -> None:
+        """Nothing can be sent until the next look: the directories refuse."""
+        if self._post is not None:
+            self._post.closed = why
+            self._tell_closed()
+
+    def _tell_closed(self) -> None:
+        assert self._post is not None  # noqa: S101 -- the caller has looked
+        if self._post.closed != self._closed:
+            self._closed = self._post.closed
+            if self._closed:
+                self._log.warning("upload.closed", why=self._closed)
+            else:
+                self._log.info("upload.open")
 
     def address(self, job: Job, folder: HotFolder, task: Task) -> tuple[Job, Task]:
         """Make a task go the way its job is to go, which stands in the job's detail from then on."""
@@ -144,7 +164,7 @@ class Escalation:
         """A copy is ready to leave; False if what lies there is not what the worker says.
 
         Raises:
-            JournalError: the disk refuses; to be called again.
+            JournalError: the journal refuses; to be called again.
         """
         assert self._post is not None  # noqa: S101 -- it has named the place of the copy
         try:
@@ -154,6 +174,11 @@ class Escalation:
                 "upload.disbelieved", job=job.id, folder=job.folder, path=job.path, why=str(error)
             )
             return False
+        except OutboxError as error:
+            self._post.forget(job.id)
+            self._post.rest(str(error))
+            self._journal.queue.plan(job.id, Plan.of(job.detail).detail())
+            return True
         self._asked_s[job.id] = self._clock.monotonic_s()
         return True
 
@@ -190,12 +215,7 @@ class Escalation:
         if self._post is None:
             return
         self._post.look(rebuilt=rebuilt(self._journal.store) is not None)
-        if self._post.closed != self._closed:
-            self._closed = self._post.closed
-            if self._closed:
-                self._log.warning("upload.closed", why=self._closed)
-            else:
-                self._log.info("upload.open")
+        self._tell_closed()
         one_by_one(
             self._post.answers(),
             lambda answer: self._take_answer(*answer, folders),
@@ -226,7 +246,7 @@ class Escalation:
 
     def _answer(self, job: Job, reply: Reply, folders: Mapping[str, HotFolder]) -> None:
         if reply.bytes and not reply.repeated:
-            note_upload(self._journal.store, reply.id, reply.at)
+            note_upload(self._journal.store, reply.id, reply.at, folder=job.folder, counted=reply.counted)
             assert self._post is not None  # noqa: S101 -- the answer came through it
             with suppress(OSError):  # the next start tells it
                 self._post.tell_uploaded()

@@ -7,16 +7,17 @@ decides nothing about a job.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import egress
 from cutoutd.daemon import copies
 from cutoutd.egress import Places, Reply, Request
-from cutoutd.errors import JournalError
+from cutoutd.errors import OutboxError
 from cutoutd.jobs import Export
 from cutoutd.journal.uploads import uploaded
 from cutoutd.logs import get
+from cutoutd.removal import remove
 from cutoutd.uploaded import Known, write_known
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ OFFLINE_S: Final = 20.0
 
 FAILURES: Final = 5
 """Nor after so many uploads in a row that came to nothing: with the growing pauses between them, half a minute."""
+
+REST_S: Final = 15.0
+"""After the outbox refused a copy: each try costs a worker's time."""
 
 LITTLE_TIME_S: Final = 120.0
 """Nor for a service that asks for more time than this."""
@@ -90,6 +94,8 @@ class PostRoom:
         self._refused: dict[str, str] = {}
         self._answered: set[str] = set()
         self._seen_ns = -1
+        self._told = self._rests_why = ""
+        self._rests_until_s = 0.0
         self._comes_back = False
         self._offline_since_s: float | None = None
         self.closed = ""
@@ -98,14 +104,14 @@ class PostRoom:
         """Make the directories, and say by which configuration we work.
 
         Raises:
-            JournalError: the disk refuses.
+            OutboxError: the disk refuses.
         """
         try:
             self.places.make()
             self.tell_uploaded()
             egress.announce(self.places, self._in_force())
         except OSError as error:
-            raise JournalError(
+            raise OutboxError(
                 f"the outbox cannot be made: {error.strerror}", path=self.places.root
             ) from error
 
@@ -118,8 +124,7 @@ class PostRoom:
         """
         known = uploaded(self._journal.store)
         if known is not None:
-            told = Known(count=known.count, last=known.last, at=known.at)
-            write_known(self.places.uploaded, told)
+            write_known(self.places.uploaded, Known(**asdict(known)))
 
     @property
     def has_room(self) -> bool:
@@ -140,12 +145,12 @@ class PostRoom:
         """Have the uploader read the configuration anew; until it has, what it does not know to be tagged waits.
 
         Raises:
-            JournalError: the disk refuses.
+            OutboxError: the disk refuses.
         """
         try:
             egress.announce(self.places, self._in_force())
         except OSError as error:
-            raise JournalError(
+            raise OutboxError(
                 f"the uploader cannot be told: {error.strerror}", path=self.places.root
             ) from error
         self._awaited_until_s = self._clock.monotonic_s() + START_S
@@ -161,10 +166,17 @@ class PostRoom:
             self.closed = (
                 "the journal was made anew; what was uploaded before is unknown until `cutoutd resume`"
             )
+        elif self._clock.monotonic_s() < self._rests_until_s:
+            self.closed = self._rests_why
         elif os.path.lexists(self.places.paused):
             self.closed = "the hosted route is paused until `cutoutd resume --hosted`"
         else:
             self._ask_the_uploader()
+
+    def rest(self, why: str) -> None:
+        """Nothing can be handed over for a while."""
+        self.closed = self._rests_why = why
+        self._rests_until_s = self._clock.monotonic_s() + REST_S
 
     def export(self, job: Job) -> Export:
         """Where a worker puts the copy of a job's picture: not into the outbox, where no worker can write."""
@@ -187,7 +199,7 @@ class PostRoom:
 
         Raises:
             CopyError: what lies there is not what the worker has reported.
-            JournalError: the disk refuses; nothing was handed over.
+            OutboxError: the disk refuses; nothing was handed over.
         """
         id_ = self._exports[job.id]
         self._check(copy)
@@ -195,7 +207,7 @@ class PostRoom:
         try:
             copies.take_over(source, self.places.outbox / file, copy, max_bytes=MAX_COPY_BYTES)
         except OSError as error:
-            raise JournalError(f"the outbox refuses: {error.strerror}", path=self.places.outbox) from error
+            raise OutboxError(f"the outbox refuses: {error.strerror}", path=self.places.outbox) from error
         plan = plan.but(width=copy.width, height=copy.height)
         # The answer is checked by the copy's size, which is known from here on alone.
         job = replace(job, detail=plan.detail() | {"parcel": id_})
@@ -217,7 +229,7 @@ class PostRoom:
         try:
             egress.put(self.places.outbox, request)
         except OSError as error:
-            raise JournalError(f"the outbox refuses: {error.strerror}", path=self.places.outbox) from error
+            raise OutboxError(f"the outbox refuses: {error.strerror}", path=self.places.outbox) from error
         del self._exports[job.id]
         copies.sweep(self.places.copies, self._exports.values())
         self._sent[id_] = job
@@ -239,7 +251,13 @@ class PostRoom:
             return
         if changed_ns == self._seen_ns:
             return
-        for reply in list(egress.replies(self.places)):
+        try:
+            found = list(egress.replies(self.places))
+        except OSError as error:
+            self._tell_once(f"the inbox cannot be read: {error.strerror}")
+            return
+        self._told = ""
+        for reply in found:
             job = self._sent.get(reply.id)
             if job is not None:
                 yield job, reply
@@ -292,11 +310,16 @@ class PostRoom:
             Those that wait for an answer without a request or reply there: a crash came in between.
 
         Raises:
-            JournalError: the disk refuses.
+            OutboxError: the disk refuses.
         """
         waiting = {request.id: request for request in egress.requests(self.places)}
         there = set(waiting)
-        there |= {reply.id for reply in egress.replies(self.places)}
+        try:
+            there |= {reply.id for reply in egress.replies(self.places)}
+        except OSError as error:
+            raise OutboxError(
+                f"the inbox cannot be read: {error.strerror}", path=self.places.inbox
+            ) from error
         ids = {str(job.detail.get("parcel", "")): job for job in uploading}
         self._sent = {id_: job for id_, job in ids.items() if id_ in there}
         self._answered = {str(job.detail["reply"]["id"]) for job in answered}
@@ -306,13 +329,13 @@ class PostRoom:
             for directory in (self.places.outbox, self.places.inbox):
                 for path in sorted(directory.iterdir()):
                     if path.stem not in kept:
-                        path.unlink(missing_ok=True)
+                        self._remove(path)
             settings = self._in_force()
             for id_ in self._sent:
                 if id_ in waiting and waiting[id_].settings != settings:
                     egress.put(self.places.outbox, replace(waiting[id_], settings=settings))
         except OSError as error:
-            raise JournalError(
+            raise OutboxError(
                 f"outbox and inbox cannot be tidied: {error.strerror}", path=self.places.root
             ) from error
         self._seen_ns = -1
@@ -347,6 +370,18 @@ class PostRoom:
         if self._offline_since_s is None:
             self._offline_since_s = now_s
         return now_s - self._offline_since_s < OFFLINE_S
+
+    def _tell_once(self, why: str) -> None:
+        if why != self._told:
+            self._log.warning("inbox.unreadable", path=os.fspath(self.places.inbox), why=why)
+        self._told = why
+
+    def _remove(self, path: Path) -> None:
+        """A stray that stays harms nobody."""
+        try:
+            remove(path)
+        except OSError as error:
+            self._log.warning("parcel.not-removed", path=os.fspath(path), why=str(error))
 
     def _take_away(self, directory: Path, id_: str) -> None:
         if not id_:

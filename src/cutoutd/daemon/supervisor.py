@@ -22,7 +22,7 @@ from cutoutd.daemon.reload import Pace
 from cutoutd.daemon.tally import Tally
 from cutoutd.daemon.tidying import Tidying
 from cutoutd.daemon.verdicts import Held, Verdicts
-from cutoutd.errors import CutoutdError, StorageError
+from cutoutd.errors import CutoutdError, OutboxError, StorageError
 from cutoutd.failure import failure_of
 from cutoutd.logs import get
 from cutoutd.notify import ServiceManager
@@ -264,10 +264,13 @@ class Supervisor:
             folder.look_after_threads(now_s)
 
     def _look_at_hosted_route(self) -> None:
-        if not self._has_begun:
-            self._escalation.begin(self._folders.active)
-            self._has_begun = True
-        self._escalation.look(self._folders.active)
+        try:
+            if not self._has_begun:
+                self._escalation.begin(self._folders.active)
+                self._has_begun = True
+            self._escalation.look(self._folders.active)
+        except OutboxError as error:
+            self._escalation.close(str(error))
 
     def _tend(self) -> None:
         self._folders.tend({held.folder for held in (*self._in_hand.values(), *self._verdicts.mourned)})

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.daemon import machine as cores
 from cutoutd.daemon.root_access import ADVICE, refused
-from cutoutd.doctor import confinement, decoders, folders, hooks, machine, overlaps, state, trial, unit
+from cutoutd.doctor import (
+    confinement,
+    decoders,
+    folders,
+    hooks,
+    hosted,
+    machine,
+    overlaps,
+    state,
+    trial,
+    unit,
+)
 from cutoutd.doctor.finding import Finding, Level, Question, note, ok, problem
 from cutoutd.doctor.machine import Inotify
 from cutoutd.errors import CutoutdError
@@ -103,7 +114,7 @@ def examine(case: Case) -> list[Finding]:
                 platform=sys.platform,
             ),
         )
-    return found + list(hooks.judge(settings))
+    return [*found, *hosted.judge(settings), *hooks.judge(settings)]
 
 
 def _configuration(case: Case) -> Iterator[Finding]:

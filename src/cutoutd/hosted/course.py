@@ -6,7 +6,7 @@ Nothing is sent again that may have been billed. It must not decode what comes b
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
@@ -70,12 +70,15 @@ class Course:
         Raises:
             OSError, LedgerError: the disk refuses.
         """
+        self.office.in_hand.take(self.request.id)
         try:
             reply = self._settled() or self._paid()
         except PostponedError:
             return False
         except StoppedError as stop:
             return stop.reason is Reason.WITHDRAWN
+        finally:
+            self.office.in_hand.let_go(self.request.id)
         egress.put(self.office.places.inbox, reply)
         egress.take_away(self.office.places.outbox, self.request.id)
         return True
@@ -98,7 +101,7 @@ class Course:
         if office.budget.reserve(request.folder, cost):
             raise PostponedError
         try:
-            return self._tried()
+            return replace(self._tried(), counted=self._charged)
         finally:
             office.budget.release(request.folder, cost, self._charged)
 
@@ -111,6 +114,7 @@ class Course:
         except AlteredError as error:
             leave.check()  # a withdrawn one loses its file as well
             return self.office.reply(self.request, Outcome.FAILED, cause=str(error), advice=UNTOUCHED)
+        self.office.in_hand.let_go(self.request.id)  # it may wait from here on, and then the ledger knows it
         self._successes = self.office.route.successes
         attempts = Retrying(
             retry=retry_if_exception_type(TryAgainError),

@@ -33,6 +33,7 @@ class Desk:
         self._changed = threading.Condition()
         self._waiting: dict[str, Request] = {}
         self._in_hand: dict[str, Request] = {}
+        self._costs: dict[str, float] = {}
         self._is_paused = False
         self._refusals: dict[str, str] = {}
 
@@ -43,15 +44,22 @@ class Desk:
 
     def offer(self, request: Request) -> None:
         """Take a request that is new."""
+        cost = self._office.price(request)
         with self._changed:
             self._waiting[request.id] = request
+            self._costs[request.id] = cost
             self._changed.notify()
+
+    def holds(self, id_: str) -> bool:
+        """Whether a request waits or is in hand."""
+        with self._changed:
+            return id_ in self._waiting or id_ in self._in_hand
 
     def keep_only(self, ids: Collection[str]) -> None:
         """Forget waiting requests that are no longer in the outbox."""
         with self._changed:
             for id_ in [id_ for id_ in self._waiting if id_ not in ids]:
-                del self._waiting[id_]
+                del self._waiting[id_], self._costs[id_]
 
     def pause(self, *, paused: bool) -> None:
         """Give nothing out while uploads are paused."""
@@ -76,7 +84,9 @@ class Desk:
         """A request is out of hand: answered, or to wait again."""
         with self._changed:
             del self._in_hand[request.id]
-            if not finished:
+            if finished:
+                self._costs.pop(request.id, None)
+            else:
                 self._waiting[request.id] = request
             self._changed.notify()
 
@@ -110,7 +120,7 @@ class Desk:
         for request in self._waiting.values():
             if request.sha256 in in_hand:
                 continue
-            cost = self._office.price(request)
+            cost = self._costs[request.id]
             if (request.folder, cost) in blocked:
                 continue
             why = self._office.budget.refusal(request.folder, cost)

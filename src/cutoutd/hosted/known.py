@@ -5,17 +5,18 @@ It must not send anything.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cutoutd.clock import rfc3339
 from cutoutd.egress import Outcome
-from cutoutd.hosted.ledger import End
+from cutoutd.hosted.entries import End
 from cutoutd.hosted.office import UNKNOWN, UNTOUCHED
 from cutoutd.hosted.replies import content_key
 
 if TYPE_CHECKING:
     from cutoutd.egress import Reply, Request
-    from cutoutd.hosted.ledger import Past
+    from cutoutd.hosted.entries import Past
     from cutoutd.hosted.office import Office
 
 
@@ -37,7 +38,8 @@ def known_reply(office: Office, request: Request, options: str) -> Reply | None:
     if own is not None and own.end in (End.OK, End.UNKNOWN, End.FAILED):
         reply = _reply(office, request, own, options)
         if reply is not None:
-            return reply
+            counted = office.price(request) if own.credits is None else own.credits
+            return reply if own.end is End.FAILED else replace(reply, counted=counted)
     if request.again:
         return None
     past = office.ledger.last_of_content(

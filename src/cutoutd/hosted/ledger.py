@@ -6,31 +6,41 @@ it. It must not decide whether anything is sent.
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
+import struct
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from cutoutd.clock import rfc3339
 from cutoutd.durable import sync_directory
-from cutoutd.egress import Body, Request
+from cutoutd.egress import Body
 from cutoutd.errors import CutoutdError, StorageError, UsageError
 from cutoutd.file_id import file_id
+from cutoutd.hosted.entries import End, Past, Spent
+from cutoutd.uploaded import LEDGER, Begun, read_begun, write_begun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
-FILE_NAME: Final = "ledger.sqlite"
+    from cutoutd.hosted.entries import Closing, Entry
+
+FILE_NAME: Final = LEDGER
 
 _VERSION: Final = 1
 _BUSY_TIMEOUT_S: Final = 10.0
 _PAGE: Final = 1000
 _DAY_US: Final = 86_400_000_000
 _PRICES_US: Final = 30 * _DAY_US
+_IDS: Final = (1 << 31) - 1
+_HEADER_BYTES: Final = 100
+_MAGIC: Final = b"SQLite format 3\0"
+_ID_OFFSET: Final = 68
+"""Of a database's header, where its application id stands (SQLite's file format, 1.3)."""
 
 # What an upload counts in a budget: what the provider said, or else what it was expected to cost, unless it is
 # known to have come to nothing.
@@ -44,16 +54,6 @@ def day_of(now_us: int) -> int:
     return now_us // _DAY_US
 
 
-class End(StrEnum):
-    """How a single upload ended."""
-
-    OK = "ok"  # with a whole reply
-    FAILED = "failed"  # the provider will not cut this picture
-    UNKNOWN = "unknown"  # it was sent, and no whole answer came
-    WITHDRAWN = "withdrawn"  # stopped at our wish, before its last byte
-    REFUSED = "refused"  # not now; charged nothing, and is tried again
-
-
 class LedgerError(StorageError):
     """Nothing can be written down, so nothing is sent."""
 
@@ -65,76 +65,11 @@ class LedgerDamagedError(CutoutdError):
     """The file is no ledger."""
 
     title = "The ledger of uploads is damaged"
+    ends_daemon = True  # the uploader ends, and waits for a person at its next start
     advice = (
-        "Nothing is sent without it. Set the file aside under another name to begin a new one; what was paid before "
-        "is not known then."
+        "Nothing is sent without it. Put it back, or a backup of it, or say `cutoutd resume --hosted`: a new one is "
+        "begun then, the old one is kept beside it, and today's limits count what the journal knows."
     )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
-    """What is known of an upload before it begins.
-
-    Attributes:
-        request: the parcel.
-        provider, host, options: whom it is asked of, and what.
-        expected: credits.
-        began_us: UTC microseconds.
-    """
-
-    request: Request
-    provider: str
-    host: str
-    options: str
-    expected: float
-    began_us: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Closing:
-    """What is known of it afterwards; None where it is not known."""
-
-    end: End
-    status: int | None = None
-    sent: int | None = None
-    credits: float | None = None
-    took_ms: int | None = None
-    body: Body | None = None
-    reply_sha256: str | None = None
-    reply_bytes: int | None = None
-    cause: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Past:
-    """An upload that is over, as far as it matters to a later one.
-
-    Attributes:
-        row: its number.
-        request: the parcel's id.
-        end, credits, sent, cause: as it was closed.
-        began_us: UTC microseconds.
-        body, reply_sha256: of its reply; None without one.
-    """
-
-    row: int
-    request: str
-    end: End
-    credits: float | None
-    sent: int
-    cause: str
-    began_us: int
-    body: Body | None
-    reply_sha256: str | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Spent:
-    """What a folder's uploads of a day come to."""
-
-    uploads: int = 0
-    bytes: int = 0
-    credits: float = 0.0
 
 
 class Ledger:
@@ -176,6 +111,9 @@ class Ledger:
                 self._connection.close()
                 raise
             self._place = file_id(found)
+            self._seen = (found.st_mtime_ns, found.st_size)
+            self._id = self.id
+            self._is_begun = read_begun(path.parent) is not None
 
     def __enter__(self) -> Self:
         return self
@@ -183,6 +121,10 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close_file()
+
+    def close_file(self) -> None:
+        """Close the file; nothing more is read or written."""
         self._connection.close()
 
     def _prepare(self, *, create: bool) -> None:
@@ -197,6 +139,12 @@ class Ledger:
                 )
                 sync_directory(self._path.parent)
                 version = _VERSION
+            if version == _VERSION and not self.id:
+                # A number of its own, by which another ledger under its name is told from it.
+                # An earlier version's backup that is put back has none yet.
+                begun = read_begun(self._path.parent)
+                number = secrets.randbelow(_IDS) + 1 if begun is None else begun.id
+                self._connection.execute(f"PRAGMA application_id = {number:d}")
         if version > _VERSION:
             raise UsageError(
                 f"the ledger's schema has version {version}, this cutoutd knows {_VERSION}",
@@ -206,11 +154,17 @@ class Ledger:
         if version != _VERSION:
             raise LedgerDamagedError("its tables are not those of a ledger", path=self._path)
 
+    @property
+    def id(self) -> int:
+        """Its own number; 0 before the uploader has opened it for the first time."""
+        with self._refusals():
+            return int(self._connection.execute("PRAGMA application_id").fetchone()[0])
+
     def check(self) -> None:
         """See that what is written still goes into the file of that name: SQLite writes on into a removed one.
 
         Raises:
-            LedgerDamagedError: it was removed, renamed, replaced or emptied.
+            LedgerDamagedError: it was removed, renamed, replaced, emptied or written over.
         """
         try:
             found = self._path.stat()
@@ -220,6 +174,20 @@ class Ledger:
             raise LedgerDamagedError("another file has its name", path=self._path)
         if not found.st_size:
             raise LedgerDamagedError("it was emptied", path=self._path)
+        if self._seen != (found.st_mtime_ns, found.st_size):
+            self._check_header()
+            self._seen = (found.st_mtime_ns, found.st_size)
+
+    def _check_header(self) -> None:
+        """The file's own beginning: SQLite believes pages that it has read already.
+
+        To close a file ends all of a process's locks on it, so nothing else may be under way.
+        """
+        with self._refusals(), self._path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+        is_whole = len(header) == _HEADER_BYTES and header.startswith(_MAGIC)
+        if not is_whole or struct.unpack_from(">I", header, _ID_OFFSET)[0] != self._id:
+            raise LedgerDamagedError("it was written over", path=self._path)
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
@@ -227,6 +195,8 @@ class Ledger:
             with self._lock:
                 yield
         except sqlite3.OperationalError as error:
+            if str(error).startswith("no such"):  # a table or column: it was emptied, or is another's
+                raise LedgerDamagedError(f"SQLite says: {error}", path=self._path) from error
             raise LedgerError(f"SQLite says: {error}", path=self._path) from error
         except sqlite3.DatabaseError as error:
             raise LedgerDamagedError(f"SQLite says: {error}", path=self._path) from error
@@ -260,6 +230,9 @@ class Ledger:
         columns = ", ".join(values)
         self.check()
         with self._refusals():
+            if not self._is_begun:
+                write_begun(self._path.parent, Begun(id=self._id, at=rfc3339(entry.began_us)))
+                self._is_begun = True
             made = self._connection.execute(
                 f"INSERT INTO upload ({columns}) VALUES ({', '.join('?' * len(values))})",  # noqa: S608 -- our own names
                 tuple(values.values()),
@@ -296,6 +269,27 @@ class Ledger:
             return self._connection.execute(
                 "UPDATE upload SET outcome = 'unknown', cause = ? WHERE outcome IS NULL", (cause,)
             ).rowcount
+
+    def close_open(self, request: str, cause: str) -> None:
+        """Close what is still open of a request, over which we failed: whether it was billed is not known."""
+        with self._refusals():
+            self._connection.execute(
+                "UPDATE upload SET outcome = 'unknown', cause = ? WHERE request = ? AND outcome IS NULL",
+                (cause, request),
+            )
+
+    def verify(self) -> None:
+        """See that the whole file can be read as a ledger.
+
+        Raises:
+            LedgerError: the disk refuses.
+            LedgerDamagedError: it cannot.
+        """
+        with self._refusals():
+            said = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+            self._connection.execute("SELECT outcome, began_us, expected FROM upload LIMIT 1").fetchone()
+        if said != "ok":
+            raise LedgerDamagedError(f"SQLite says: {said}", path=self._path)
 
     def last_of_request(self, id_: str) -> Past | None:
         """The last upload for a parcel that is over."""

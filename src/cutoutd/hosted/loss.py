@@ -5,13 +5,18 @@ It must not mend the ledger.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
+from cutoutd.clock import rfc3339
 from cutoutd.uploaded import Known, read_known, write_known
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cutoutd.hosted.office import Office
+
+_DAY: Final = slice(0, 10)
 
 
 class Loss:
@@ -53,11 +58,22 @@ class Loss:
         """A person says that uploads go on with the ledger as it is.
 
         Raises:
-            OSError: the disk refuses.
+            OSError, LedgerError: the disk refuses.
         """
         if self.why and self._told is not None:
-            known = Known(count=max(0, self._missing), last=self._told.last, at=self._told.at)
-            write_known(self._office.places.accepted, known)
+            told, office = self._told, self._office
+            today = {name: one.credits for name, one in office.ledger.day(office.clock.now_us()).items()}
+            day = rfc3339(office.clock.now_us())[_DAY]
+            before = read_known(office.places.accepted)
+            # What was accepted earlier today is lacking still.
+            lost = lacking(told if told.day == day else None, today)
+            if before is not None and before.day == day:
+                lost = {
+                    name: max(lost.get(name, 0.0), before.credits.get(name, 0.0))
+                    for name in lost | dict(before.credits)
+                }
+            known = Known(count=max(0, self._missing), last=told.last, at=told.at, day=day, credits=lost)
+            write_known(office.places.accepted, known)
             logs.get().warning("hosted.ledger-accepted", why=self.why)
             self.why = ""
 
@@ -65,6 +81,19 @@ class Loss:
         return (
             f"the ledger of uploads is not whole: the journal knows of {told.count} pictures that were sent, the last on "
             f"{told.at}, and the ledger lacks {max(1, self._missing)} of them, so what was spent today is not known. Put "
-            "a backup in its place and start cutoutd again, or say `cutoutd resume --hosted`: then limits go by what "
-            "the ledger has"
+            "a backup in its place and start cutoutd again, or say `cutoutd resume --hosted`: then today's limits count "
+            "what the ledger and the journal have"
         )
+
+
+def lacking(known: Known | None, spent: Mapping[str, float]) -> dict[str, float]:
+    """Credits of a day by folder that are known of, and that a ledger does not have.
+
+    Args:
+        known: of that day; None: nothing is.
+        spent: as the ledger has them.
+    """
+    if known is None:
+        return {}
+    lost = {name: round(one - spent.get(name, 0.0), 6) for name, one in known.credits.items()}
+    return {name: one for name, one in lost.items() if one > 0}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cutoutd.egress import Places
     from cutoutd.hosted.budget import Budget
     from cutoutd.hosted.courier import Courier
+    from cutoutd.hosted.in_hand import InHand
     from cutoutd.hosted.key import Key
     from cutoutd.hosted.ledger import Ledger
     from cutoutd.hosted.provider import Provider
@@ -45,6 +46,7 @@ class Office:
         clock: wall and steady time.
         key: of the service; None without one.
         ending: set when nothing more is to leave.
+        in_hand: which requests are being looked at.
     """
 
     settings: Settings
@@ -59,6 +61,7 @@ class Office:
     clock: Clock
     key: Key | None
     ending: Ending
+    in_hand: InHand
 
     @property
     def host(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
@@ -17,6 +17,8 @@ from cutoutd.errors import AlreadyRunningError, StorageError, UsageError
 from cutoutd.hosted import key as keys
 from cutoutd.hosted.budget import Budget
 from cutoutd.hosted.courier import Courier
+from cutoutd.hosted.custody import Custody
+from cutoutd.hosted.in_hand import InHand
 from cutoutd.hosted.leave import Ending
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.hosted.office import Office
@@ -42,19 +44,20 @@ _KILLED: Final = "cutoutd was ended or lost power before the service had answere
 _PRIVATE_UMASK: Final = 0o077
 _LOCK_FILE: Final = "lock"
 
-_DRAFTED: Final = ("status.json", "announced", "uploaded.json", "accepted.json")
+_DRAFTED: Final = ("status.json", "announced", "uploaded.json", "accepted.json", "ledger.json")
 """Each is written aside, as ``.new``, and renamed."""
 
 _NAMES: Final = Names(
     files=(
         _LOCK_FILE,
-        *(f"{FILE_NAME}{end}" for end in ("", "-journal")),
+        f"{FILE_NAME}-journal",
         "paused",
         "resumed",
         *_DRAFTED,
         *(f"{name.removesuffix('.json')}.new" for name in _DRAFTED),
     ),
-    directories=("copies", "outbox", "inbox", "replies"),
+    directories=("copies", "outbox", "inbox", "replies", "in-hand"),
+    odd=(FILE_NAME,),
 )
 """What is opened by its name in the uploader's directory."""
 
@@ -94,7 +97,7 @@ def run(
     key = keys.read(settings.hosted.api_key_file, given_key)
     places = Places.under(settings.service.state_dir)
     ending = Ending()
-    with _held(places), Ledger(places.root / FILE_NAME, create=True) as ledger:
+    with _held(places), ExitStack() as opened:
         layers = confine_uploader(
             root=places.root,
             port=settings.hosted.address.port,
@@ -107,6 +110,23 @@ def run(
             log_format="console" if console and log_format == "auto" else log_format,
         )
         _end_on_signals(ending)
+        custody = Custody(
+            places=places,
+            clock=clock,
+            ending=ending,
+            parent=parent,
+            announced=announced,
+            configuration=uploads_sha256(settings),
+            told={
+                "provider": settings.hosted.provider.value,
+                "host": settings.hosted.address.authority,
+                "sandbox": list(layers),
+            },
+        )
+        ledger = custody.ledger()
+        if ledger is None:
+            return
+        opened.enter_context(ledger)
         left_open = ledger.close_left_open(_KILLED)
         if left_open:
             logs.get().warning("hosted.unknown", uploads=left_open, why=_KILLED)
@@ -133,6 +153,7 @@ def _office(
         clock=clock,
         key=key,
         ending=ending,
+        in_hand=InHand(places.root),
     )
 
 

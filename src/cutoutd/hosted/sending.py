@@ -8,14 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from cutoutd import logs
 from cutoutd.clock import rfc3339
+from cutoutd.containment import is_expected, report, told
 from cutoutd.egress import Body, Outcome
 from cutoutd.hosted import verdict
+from cutoutd.hosted.body import flaw_of
 from cutoutd.hosted.cargo import AlteredError
 from cutoutd.hosted.courier import Courier, UnansweredError, UnsentError, UntrustedError
+from cutoutd.hosted.entries import Closing, End, Entry
 from cutoutd.hosted.known import key_of
 from cutoutd.hosted.leave import Reason, StoppedError
-from cutoutd.hosted.ledger import Closing, End, Entry, LedgerError
+from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError
 from cutoutd.hosted.office import UNKNOWN, UNTOUCHED
 from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.verdict import Meaning, Verdict
@@ -36,8 +40,6 @@ _CLOSE_AGAIN_S: Final = 1.0
 _BYTES_A_PIXEL: Final = 8
 _OTHER_BYTES: Final = 4 << 20
 """An answer's most: an uncompressed picture of 16 bits a colour, and what stands around it."""
-
-_NEAR_THE_END: Final = 1024
 
 
 class TryAgainError(Exception):
@@ -139,6 +141,8 @@ class Sending:
         except (StoppedError, AlteredError) as stop:
             office.route.left()
             return self._stopped(stop)
+        except Exception as error:  # noqa: BLE001 -- all else is passed on there
+            return self._unforeseen(error)
         finally:
             draft.unlink(missing_ok=True)
 
@@ -177,7 +181,14 @@ class Sending:
             return
         while True:
             try:
+                self.office.ledger.check()
                 self.office.ledger.close(self.row, closing)
+                break
+            except LedgerDamagedError as error:
+                # What came goes on to the journal all the same: it knows more then than any later ledger.
+                logs.get(folder=self.request.folder, job=self.request.job).error(
+                    "hosted.unwritten", why=str(error)
+                )
                 break
             except LedgerError as error:
                 self.office.route.troubled(str(error), _DISK_WAIT_S)
@@ -207,6 +218,18 @@ class Sending:
             )
         self._close(Closing(end=End.REFUSED, sent=self.cargo.sent, cause=cause))
         raise error
+
+    def _unforeseen(self, error: Exception) -> Reply:
+        """A fault of ours: it is not to be sent again by itself if it left whole."""
+        if is_expected(error) or isinstance(error, TryAgainError | PostponedError):
+            raise error
+        self.office.route.left()
+        if self.row is None or self._is_closed or not self.cargo.is_complete:
+            self._close(Closing(end=End.REFUSED, sent=self.cargo.sent, cause=told(error)))
+            raise error
+        report(logs.get(), error, over="an upload", job=self.request.job, folder=self.request.folder)
+        cause = f"the picture was sent, and then cutoutd had a fault of its own ({told(error)})"
+        return self._unknown(cause, Closing(end=End.UNKNOWN, sent=self.cargo.sent))
 
     def _stopped(self, stop: StoppedError | AlteredError) -> Reply:
         self._close(Closing(end=End.WITHDRAWN, sent=self.cargo.sent, cause=str(stop)))
@@ -272,7 +295,7 @@ class Sending:
 
     def _picture(self, answer: Answer, question: Question, draft: Path) -> Reply:
         office, request = self.office, self.request
-        flaw = answer.flaw or _unwrapped(question, draft) or _flaw(question, draft)
+        flaw = answer.flaw or flaw_of(question, draft)
         if flaw:
             cause = f"{office.provider.name} says that it cut the picture, but {flaw}"
             return self._unknown(cause, self._closing(End.UNKNOWN, answer))
@@ -352,27 +375,3 @@ class Sending:
 
 def _again(cause: str, found: Verdict) -> TryAgainError:
     return TryAgainError(cause, retry_after_s=found.retry_after_s, is_fault=found.is_fault)
-
-
-def _unwrapped(question: Question, draft: Path) -> str:
-    """Take the picture out of what it came in; returns what is wrong, or nothing."""
-    if question.unwrap is None:
-        return ""
-    try:
-        picture = question.unwrap(draft.read_bytes())
-    except ValueError as error:
-        return f"there is {error}"
-    draft.write_bytes(picture)
-    return ""
-
-
-def _flaw(question: Question, draft: Path) -> str:
-    """What is wrong with a reply's body, by its first and last bytes: nothing is decoded here."""
-    with draft.open("rb") as file:
-        start = file.read(len(question.starts))
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _NEAR_THE_END))
-        end = file.read()
-    if start != question.starts:
-        return "a web page came" if start.lstrip()[:1] == b"<" else "what came is nothing of the kind"
-    return "" if question.ends in end else "its end is missing"

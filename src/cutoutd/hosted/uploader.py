@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import egress, logs
 from cutoutd.clock import rfc3339
+from cutoutd.containment import Guard, report, told
 from cutoutd.egress import ParcelError
 from cutoutd.errors import CutoutdError
 from cutoutd.hosted import status
 from cutoutd.hosted.course import Course
 from cutoutd.hosted.desk import Desk
+from cutoutd.hosted.entries import Spent
+from cutoutd.hosted.in_hand import MOST_DEATHS
 from cutoutd.hosted.later import Later
-from cutoutd.hosted.ledger import LedgerError, Spent, day_of
+from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError, day_of
 from cutoutd.hosted.loss import Loss
+from cutoutd.hosted.spoiled import Spoiled
+from cutoutd.uploaded import read_known
 
 if TYPE_CHECKING:
     from cutoutd.egress import Request
@@ -37,6 +42,7 @@ _LASTS_S: Final = 3.0
 _TRIM_S: Final = 3600.0
 _STATUS_S: Final = 1.0
 _DISK_S: Final = 5.0
+_DAY_CHARACTERS: Final = len("2026-01-31")
 _PARCEL: Final = re.compile(r"([0-9a-f]{32})\.json")
 
 
@@ -63,11 +69,13 @@ class Uploader:
         self._announced = announced
         self._later = Later(office)
         self._loss = Loss(office)
+        self._spoiled = Spoiled(office)
         self._begun_s = office.clock.monotonic_s()
         self._layers = layers
         self._parent = parent
         self._desk = Desk(office)
         self._log = logs.get()
+        self._guard = Guard(self._log, office.clock)
         self._fault: BaseException | None = None
         self._day = -1
         self._told: tuple[Any, ...] = ()
@@ -95,7 +103,10 @@ class Uploader:
             sandbox=list(self._layers),
         )
         while not self._office.ending.is_set() and self._fault is None:
-            self._look()
+            try:
+                self._guard.run("the outbox", self._look, None)
+            except CutoutdError as error:
+                self._fault = error
             self._office.ending.wait(LOOK_S)
         self._office.ending.set()
         self._desk.close()
@@ -104,6 +115,8 @@ class Uploader:
             thread.join(max(0.0, deadline_s - self._office.clock.monotonic_s()))
         self._tell(force=True, ended=True)
         self._log.info("hosted.ended", unanswered=sum(thread.is_alive() for thread in self._threads))
+        if isinstance(self._fault, CutoutdError):
+            raise self._fault
         if self._fault is not None:
             raise UploaderDiedError(f"{type(self._fault).__name__}: {self._fault}") from self._fault
 
@@ -124,6 +137,7 @@ class Uploader:
             self._loss.look()
             if os.path.lexists(office.places.resumed):
                 self._loss.accept()
+                self._day = -1
                 office.places.resumed.unlink()
                 office.route.reopen()
             self._desk.pause(paused=paused or bool(self._loss.why))
@@ -136,8 +150,10 @@ class Uploader:
         ids = {found[1] for name in names if (found := _PARCEL.fullmatch(name))}
         self._desk.keep_only(ids)
         self._later.keep_only(ids)
+        self._spoiled.keep_only(ids)
+        office.in_hand.keep_only(ids)
         for request in self._read(self._desk.unknown(sorted(ids))):
-            self._desk.offer(request)
+            self._take(request)
         now_s = office.clock.monotonic_s()
         if now_s >= self._trim_due_s:
             self._trim_due_s = now_s + _TRIM_S
@@ -160,25 +176,59 @@ class Uploader:
         return not now.startswith(self._office.configuration)
 
     def _read(self, ids: list[str]) -> list[Request]:
-        """The new requests, the oldest first; what is none is passed over until it is one."""
+        """The new requests, the oldest first; what is none is answered."""
         found = []
         for id_ in ids:
             path = self._office.places.outbox / f"{id_}.json"
-            with suppress(OSError, ParcelError):
-                changed_ns = path.stat().st_mtime_ns
+            if self._spoiled.holds(id_):
+                continue
+            try:
+                changed_ns = path.lstat().st_mtime_ns
                 if self._later.holds(id_, changed_ns):
                     continue
                 request = egress.read_request(path)
                 if not self._later.takes(request, changed_ns):
                     found.append((changed_ns, id_, request))
+            except Exception as error:  # noqa: BLE001 -- what one request is costs no other its turn
+                if not isinstance(error, OSError | ParcelError):
+                    report(self._log, error, over="a request", request=id_)
+                self._spoil(id_, error)
         return [request for _, _, request in sorted(found, key=lambda one: one[:2])]
+
+    def _take(self, request: Request) -> None:
+        """Put a request on the desk, unless it ended the uploader too often."""
+        if self._office.in_hand.is_deadly(request.id):
+            cause = f"cutoutd's uploader ended {MOST_DEATHS} times while it looked at it; please report"
+            self._spoil(request.id, None, cause)
+            return
+        try:
+            self._desk.offer(request)
+        except Exception as error:  # noqa: BLE001 -- as above
+            report(
+                self._log, error, over="a request", job=request.job, folder=request.folder, request=request.id
+            )
+            self._spoil(request.id, error)
+
+    def _spoil(self, id_: str, error: Exception | None, cause: str = "") -> None:
+        try:
+            if error is None:
+                self._spoiled.answer(id_, cause)
+            else:
+                self._spoiled.take(id_, error)
+        except (OSError, LedgerError) as refused:
+            self._office.route.troubled(f"the disk refuses: {refused}", _DISK_S)
 
     def _know_the_day(self) -> None:
         """Limits begin anew at midnight (UTC)."""
         now_us = self._office.clock.now_us()
         if day_of(now_us) != self._day:
-            spent = self._office.ledger.day(now_us)
-            self._office.budget.know({folder: one.credits for folder, one in spent.items()})
+            spent = {folder: one.credits for folder, one in self._office.ledger.day(now_us).items()}
+            accepted = read_known(self._office.places.accepted)
+            if accepted is not None and accepted.day == rfc3339(now_us)[:_DAY_CHARACTERS]:
+                # Of uploads of today that the ledger has lost.
+                lost = accepted.credits
+                spent = {name: spent.get(name, 0.0) + lost.get(name, 0.0) for name in spent | dict(lost)}
+            self._office.budget.know(spent)
             self._day = day_of(now_us)
 
     def _serve(self) -> None:
@@ -187,7 +237,7 @@ class Uploader:
             while (request := self._desk.next()) is not None:
                 finished = False
                 try:
-                    finished = Course(office=self._office, request=request).run()
+                    finished = self._run(request)
                 except (OSError, LedgerError) as error:
                     self._log.warning("hosted.disk", why=str(error))
                     self._office.route.troubled(f"the disk refuses: {error}", _DISK_S)
@@ -198,6 +248,19 @@ class Uploader:
         except BaseException as error:  # noqa: BLE001 -- the loop ends the process loudly
             self._fault = error
             self._office.ending.set()
+
+    def _run(self, request: Request) -> bool:
+        """A request's course; a fault of ours over it is its end, and nobody else's."""
+        try:
+            return Course(office=self._office, request=request).run()
+        except (OSError, LedgerError, LedgerDamagedError):
+            raise
+        except Exception as error:  # noqa: BLE001 -- as above
+            bound = {"job": request.job, "folder": request.folder, "request": request.id}
+            report(self._log, error, over="an upload", **bound)
+            self._office.route.left()
+            self._spoiled.answer(request.id, f"cutoutd had a fault of its own over it ({told(error)})")
+            return True
 
     def _tell(self, *, force: bool = False, ended: bool = False) -> None:
         office = self._office
@@ -237,6 +300,7 @@ class Uploader:
                 {
                     "pid": None if ended else os.getpid(),
                     "at": rfc3339(office.clock.now_us()),
+                    "day": rfc3339(office.clock.now_us())[:_DAY_CHARACTERS],
                     "route": "paused" if self._was_paused or self._loss.why else view.standing.value,
                     "why": "by `cutoutd pause --hosted`"
                     if self._was_paused

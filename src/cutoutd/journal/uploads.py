@@ -1,18 +1,20 @@
 """What the journal knows of uploads, so that a ledger that is gone or was cut short is noticed.
 
-A count and the last one alone; all else stands in the ledger. It must not decide whether anything is sent.
+A count, the last one, and the credits of its day; all else stands in the ledger. It must not decide whether anything
+is sent.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from cutoutd.journal.store import Store
 
 _FACT: Final = "uploaded"
+_DAY: Final = slice(0, 10)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,11 +25,15 @@ class Uploaded:
         count: requests for which a picture left this machine.
         last: the last of them, by its parcel's id.
         at: when it began, RFC 3339.
+        day: of UTC, as in RFC 3339, that ``credits`` is about; empty where an earlier version wrote it.
+        credits: that the uploads of this day count, by folder.
     """
 
     count: int
     last: str
     at: str
+    day: str = ""
+    credits: dict[str, float] = field(default_factory=dict)
 
 
 def uploaded(store: Store) -> Uploaded | None:
@@ -36,12 +42,24 @@ def uploaded(store: Store) -> Uploaded | None:
     return Uploaded(**json.loads(row["value"])) if row is not None else None
 
 
-def note_upload(store: Store, parcel: str, at: str) -> None:
-    """A picture left for a parcel; the same one is counted once, if it is told twice in a row."""
-    before = uploaded(store)
-    if before is not None and before.last == parcel:
+def note_upload(store: Store, parcel: str, at: str, *, folder: str = "", counted: float = 0.0) -> None:
+    """A picture left for a parcel; the same one is counted once, if it is told twice in a row.
+
+    Args:
+        store: the journal's.
+        parcel: its id.
+        at: when it began, RFC 3339.
+        folder: whose picture it is.
+        counted: credits that it counts in the limits.
+    """
+    before = uploaded(store) or Uploaded(count=0, last="", at="")
+    if before.last == parcel:
         return
-    now = Uploaded(count=1 if before is None else before.count + 1, last=parcel, at=at)
+    day = max(at[_DAY], before.day)  # an answer that comes after midnight is about the day before
+    spent = dict(before.credits) if before.day == day else {}
+    if counted and at[_DAY] == day:
+        spent[folder] = round(spent.get(folder, 0.0) + counted, 6)
+    now = Uploaded(count=before.count + 1, last=parcel, at=at, day=day, credits=spent)
     with store.transaction():
         store.write(
             "INSERT OR REPLACE INTO fact (name, value) VALUES (?, ?)", (_FACT, json.dumps(asdict(now)))

@@ -1,0 +1,317 @@
+"""A request or a reply that is none, a contract that raises, and an end over one picture: each costs that one alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from cutoutd import egress
+from cutoutd.egress import Body, Outcome, Places, Reply, Request
+from cutoutd.hosted.in_hand import MOST_DEATHS, InHand
+from cutoutd.hosted.removebg import RemoveBg
+from cutoutd.hosted.uploader import Uploader
+from tests.hosted_server import HostedServer
+from tests.integration.uploader_parts import office, request
+from tests.integration.uploading import PATIENCE_S, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cutoutd.hosted.office import Office
+    from cutoutd.hosted.provider import Question, Upload
+
+HUGE: Final = egress.MAX_BYTES + 1
+
+
+@contextmanager
+def at_work(shared: Office) -> Iterator[None]:
+    """The uploader's loop in this process, while the body runs; it ends in order."""
+    runner = threading.Thread(
+        target=Uploader(shared, announced=egress.announcement(shared.places), layers=(), parent=None).run
+    )
+    runner.start()
+    try:
+        yield
+        assert runner.is_alive()
+    finally:
+        shared.ending.set()
+        runner.join(PATIENCE_S)
+        shared.courier.close()
+        shared.ledger.close_file()
+
+
+def reply_to(shared: Office, id_: str) -> Reply:
+    """Wait for a reply."""
+    end_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return egress.read_reply(shared.places.inbox / f"{id_}.json")
+        except FileNotFoundError:
+            assert time.monotonic() < end_s, id_
+            time.sleep(0.02)
+
+
+def fields(path: Path, **changes: object) -> None:
+    """Give a parcel's fields other values."""
+    found = json.loads(path.read_bytes())
+    path.write_text(json.dumps(found | changes), encoding="utf-8")
+
+
+def in_place(make: Callable[[Path], object]) -> Callable[[Path], object]:
+    """Something else under a parcel's name."""
+
+    def spoil(path: Path) -> None:
+        path.unlink()
+        make(path)
+
+    return spoil
+
+
+def bound_socket(path: Path) -> None:
+    """A socket; its address is short, whatever the path."""
+    here = os.open(path.parent, os.O_PATH)
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(f"/proc/self/fd/{here}/{path.name}")
+    os.close(here)
+
+
+KINDS: Final[dict[str, Callable[[Path], object]]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "NUL bytes": lambda path: path.write_bytes(bytes(5000)),
+    "huge": lambda path: path.write_bytes(b"[" * HUGE),
+    "deep": lambda path: path.write_bytes(b'{"a":' * 10_000),
+    "cut short": lambda path: os.truncate(path, 30),
+    "not UTF-8": lambda path: path.write_bytes(path.read_bytes().replace(b"}", b"\xff}")),
+    "half a character": lambda path: fields(path, cause="\ud800", why="\ud800"),
+    "a list": lambda path: path.write_bytes(b"[]"),
+    "another schema": lambda path: fields(path, schema="cutoutd.parcel/9"),
+    "another's id": lambda path: fields(path, id="0" * 32),
+    "another's file": lambda path: fields(path, file="0" * 32 + ".json"),
+    "a path": lambda path: fields(path, file="../ledger.sqlite"),
+    "a text for a number": lambda path: fields(path, more=[1], bytes="1"),
+    "no number": lambda path: path.write_text(path.read_text().replace('"bytes": ', '"bytes": NaN, "b": ')),
+    "beyond 64 bits": lambda path: fields(path, bytes=1 << 70),
+    "below nothing": lambda path: fields(path, bytes=-1),
+    "a directory": in_place(lambda path: (path / "a").mkdir(parents=True)),
+    "a pipe": in_place(os.mkfifo),
+    "a socket": in_place(bound_socket),
+    "a link": in_place(lambda path: path.symlink_to("/etc/passwd")),
+    "a link to itself": in_place(lambda path: path.symlink_to(path)),
+}
+WRONG: Final[tuple[object, ...]] = (None, True, -1, 1 << 70, 1.5, "x", [], {})
+
+
+def test_a_request_that_is_none_is_answered_and_holds_up_no_other(tmp_path: Path) -> None:
+    """Before: it was passed over for ever, or one exception ended the uploader, which met it again."""
+    with HostedServer() as server:
+        shared = office(tmp_path, server)
+        spoiled = {}
+        for name, spoil in KINDS.items():
+            made = request(shared.places, picture(1))
+            spoil(shared.places.outbox / f"{made.id}.json")
+            spoiled[made.id] = name
+        for name in ("bytes", "width", "height", "job"):
+            for number, value in enumerate(WRONG):
+                made = request(shared.places, picture(1))
+                fields(shared.places.outbox / f"{made.id}.json", **{name: value})
+                spoiled[made.id] = f"{name} {number}"
+        gone = request(shared.places, picture(1))
+        good = request(shared.places, picture(2))
+        (shared.places.outbox / f"{gone.id}.json").unlink()
+        with at_work(shared):
+            assert reply_to(shared, good.id).outcome is Outcome.OK
+            for id_, name in spoiled.items():
+                reply = reply_to(shared, id_)
+                assert (reply.outcome, reply.bytes) == (Outcome.FAILED, 0), name
+                assert "is damaged" in reply.cause, name
+                assert reply.advice
+        assert len(server.seen) == 1
+        assert not list(shared.places.outbox.glob("*.json"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Faulty(RemoveBg):
+    """A contract with a fault over pictures of one width, at one of its steps."""
+
+    step: str
+    width: int = 66
+
+    def price(self, upload: Upload) -> float:
+        """Credits."""
+        self.meet("price", upload)
+        return 0.25
+
+    def question(self, upload: Upload, boundary: str) -> Question:
+        """As the contract has it, but for what is made of the answer."""
+        self.meet("question", upload)
+        made = RemoveBg.question(self, upload, boundary)
+        if upload.width != self.width or self.step != "unwrap":
+            return made
+
+        def unwrap(_: bytes) -> bytes:
+            raise ZeroDivisionError(self.step)
+
+        return replace(made, unwrap=unwrap)
+
+    def complaint(self, content: bytes) -> str:
+        """Of an answer."""
+        if self.step == "complaint":
+            raise RecursionError(self.step)
+        return RemoveBg.complaint(self, content)
+
+    def meet(self, step: str, upload: Upload) -> None:
+        """The fault."""
+        if self.step == step and upload.width == self.width:
+            raise KeyError(step)
+
+
+@pytest.mark.parametrize(
+    ("step", "outcome", "cost"),
+    [
+        ("price", Outcome.FAILED, 0.0),
+        ("question", Outcome.FAILED, 0.0),
+        ("unwrap", Outcome.UNKNOWN, 0.25),
+        ("complaint", Outcome.UNKNOWN, 0.25),
+    ],
+)
+def test_a_contract_that_raises_costs_its_picture_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], step: str, outcome: Outcome, cost: float
+) -> None:
+    """Before: the uploader ended, and met the same picture again. What may have been billed is not sent again."""
+    with HostedServer() as server:
+        shared = office(tmp_path, server, contract=Faulty(key=None, full_price=1.0, step=step))
+        bad = request(shared.places, picture(1, width=66), width=66)
+        with at_work(shared):
+            reply = reply_to(shared, bad.id)
+            assert (reply.outcome, reply.bytes > 0) == (outcome, bool(cost))
+            assert "Error" in reply.cause
+            sent = len(server.seen)
+            assert sent == (1 if cost else 0)
+            if step != "complaint":
+                assert reply_to(shared, request(shared.places, picture(2)).id).outcome is Outcome.OK
+            again = request(shared.places, picture(1, width=66), width=66)
+            assert reply_to(shared, again.id).outcome is outcome
+            assert len(server.seen) == sent + (step != "complaint")
+            assert sum(one["counted"] for one in shared.ledger.all()) == cost + (step != "complaint") * 0.25
+        said = capsys.readouterr()
+        assert (said.out + said.err).count("a fault of ours; please report") >= 1
+
+
+DEADLY: Final = """
+import os, signal, sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from cutoutd import egress
+from cutoutd.hosted.removebg import RemoveBg
+from cutoutd.hosted.uploader import Uploader
+from tests.integration.uploader_parts import office
+
+class Deadly(RemoveBg):
+    def question(self, upload, boundary):
+        if upload.width == 66:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().question(upload, boundary)
+
+shared = office(Path(sys.argv[1]), SimpleNamespace(url=sys.argv[2]), contract=Deadly(key=None, full_price=1.0))
+Uploader(shared, announced=egress.announcement(shared.places), layers=(), parent=None).run()
+"""
+
+
+def test_a_picture_over_which_the_uploader_dies_again_and_again_is_left_alone(tmp_path: Path) -> None:
+    """Before: for ever. Others go on meanwhile, and none is failed by a death or two."""
+    with HostedServer() as server:
+        places = Places.under(tmp_path)
+        places.make()
+        bad = request(places, picture(1, width=66), width=66)
+        command = [sys.executable, "-c", DEADLY, os.fspath(tmp_path), server.url]
+        for _ in range(MOST_DEATHS):
+            assert subprocess.run(command, check=False, capture_output=True).returncode == -signal.SIGKILL
+        good = request(places, picture(2))
+        shared = office(tmp_path, server)
+        with at_work(shared):
+            reply = reply_to(shared, bad.id)
+            assert (reply.outcome, reply.bytes) == (Outcome.FAILED, 0)
+            assert f"ended {MOST_DEATHS} times" in reply.cause
+            assert reply_to(shared, good.id).outcome is Outcome.OK
+        assert len(server.seen) == 1
+
+
+def test_deaths_are_counted_for_what_was_in_hand_alone(tmp_path: Path) -> None:
+    """And forgotten with the request."""
+    one, other = "1" * 32, "2" * 32
+    for _ in range(MOST_DEATHS):
+        marks = InHand(tmp_path)
+        marks.take(one)
+        marks.take(other)
+        marks.let_go(other)
+    marks = InHand(tmp_path)
+    assert marks.is_deadly(one)
+    assert not marks.is_deadly(other)
+    marks.keep_only({other})
+    assert not InHand(tmp_path).is_deadly(one)
+
+
+def good_reply() -> Reply:
+    """One with a picture."""
+    id_ = egress.new_id()
+    return Reply(
+        id=id_,
+        outcome=Outcome.OK,
+        body=Body.CUTOUT,
+        file=f"{id_}.body",
+        bytes=9,
+        at="2026-01-31T10:00:00.000Z",
+    )
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        *KINDS.values(),
+        lambda path: fields(path, body=None),
+        lambda path: fields(path, file=""),
+        lambda path: fields(path, file="0" * 32 + ".body"),
+        lambda path: fields(path, at="next week"),
+        lambda path: fields(path, credits=-1.0),
+        lambda path: path.write_text(path.read_text().replace('"credits": null', '"credits": Infinity')),
+        lambda path: fields(path, outcome="failed"),
+    ],
+)
+def test_a_reply_that_is_none_is_an_upload_of_which_nothing_is_known(
+    tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    """Before: passed over for ever, and its picture waited; or believed, and a cutout made here was called hosted."""
+    places = Places.under(tmp_path)
+    places.make()
+    made, other = good_reply(), good_reply()
+    egress.put(places.inbox, made)
+    egress.put(places.inbox, other)
+    spoil(places.inbox / f"{made.id}.json")
+    found = {reply.id: reply for reply in egress.replies(places)}
+    assert found[other.id] == other
+    assert found[made.id].outcome is Outcome.UNKNOWN
+    assert "is damaged" in found[made.id].cause
+    egress.take_away(places.inbox, made.id)
+    assert not os.path.lexists(places.inbox / f"{made.id}.json")
+
+
+def test_fields_are_as_they_were_written(tmp_path: Path) -> None:
+    """What is checked does not refuse what is right."""
+    places = Places.under(tmp_path)
+    places.make()
+    made = request(places)
+    assert egress.read_request(places.outbox / f"{made.id}.json") == made
+    assert Request(**asdict(made)) == made
