@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.backoff import pause_s
 from cutoutd.containment import is_expected, report
+from cutoutd.daemon.companions import Companions
 from cutoutd.errors import CutoutdError, TemporaryError
 from cutoutd.intake.sniff import has_picture_extension
 from cutoutd.logs import get
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from cutoutd.descent import Boundary
     from cutoutd.jobs import Job
     from cutoutd.journal.journal import Journal
-    from cutoutd.publish.originals import Disposal
     from cutoutd.settings.schema import Folder
 
 FIRST_S: Final = 15.0
@@ -63,6 +63,10 @@ class Disposals:
         self._journal = journal
         self._deeds = deeds
         self._kept = KeptOriginals(folder.originals_dir, run) if folder.originals_dir is not None else None
+        self._companions = Companions(folder, self._kept)
+        self._gone: dict[
+            int, tuple[Outcome, str]
+        ] = {}  # whose companions are still there, and where they went
         self._log = get(folder=folder.name)
         self._waiting: deque[tuple[Job, str]] = deque()
         self._refusals = 0
@@ -106,8 +110,8 @@ class Disposals:
         while self._waiting:
             job, sha256 = self._waiting[0]
             try:
-                disposal = self._dispose(job, sha256)
-                self._note(job, disposal.outcome)
+                outcome, companions = self._dispose(job, sha256)
+                self._note(job, outcome)
             except TemporaryError as error:
                 self._rest(job, error)
                 return
@@ -125,7 +129,8 @@ class Disposals:
                 continue
             self._waiting.popleft()
             self._refusals = 0
-            self._log.info("original.disposed", job=job.id, path=job.path, outcome=disposal.outcome.value)
+            went = {"companions": companions} if companions else {}
+            self._log.info("original.disposed", job=job.id, path=job.path, outcome=outcome.value, **went)
 
     def sweep(self, dead: frozenset[str]) -> None:
         """Remove what dead runs left of copies that were not finished."""
@@ -159,13 +164,36 @@ class Disposals:
             case Outcome.KEPT:
                 self._journal.queue.disposed(job.id)
 
-    def _dispose(self, job: Job, sha256: str) -> Disposal:
+    def _dispose(self, job: Job, sha256: str) -> tuple[Outcome, tuple[str, ...]]:
+        """Dispose of an original, and then of its companions.
+
+        A crash in between is found by where the original lies, if it was moved; what was to be deleted stays then.
+        """
         self._prove()
         inputs = Tree(self._folder.input, self._boundary())
+        if job.id not in self._gone:
+            outcome, to = self._dispose_of_original(inputs, job, sha256)
+            if outcome not in (Outcome.MOVED, Outcome.DELETED):
+                return outcome, ()
+            if not self._companions.of(inputs, job.path):
+                return outcome, ()
+            # What comes to its path from here on is another picture, even if a companion holds us up.
+            self._journal.lost_original(job)
+            self._gone[job.id] = outcome, to
+        outcome, to = self._gone[job.id]
+        companions = self._companions.follow(inputs, job.path, to, job.id)
+        del self._gone[job.id]
+        return outcome, companions
+
+    def _dispose_of_original(self, inputs: Tree, job: Job, sha256: str) -> tuple[Outcome, str]:
+        """Move or delete it; what became of it, and where it lies in the folder for originals."""
         match self._folder.originals:
             case Originals.MOVE if self._kept is not None:
-                return self._kept.move(inputs, job.path, sha256, job=job.id)
+                disposal = self._kept.move(inputs, job.path, sha256, job=job.id)
+                if disposal.outcome is Outcome.GONE and (to := self._kept.placed(job.path, sha256)):
+                    return Outcome.MOVED, to
+                return disposal.outcome, "" if disposal.to is None else self._kept.relative(disposal.to)
             case Originals.DELETE:
-                return delete_original(inputs, job.path, sha256)
+                return delete_original(inputs, job.path, sha256).outcome, ""
             case _:
-                return keep_original(inputs, job.path)  # the folder says "keep" by now
+                return keep_original(inputs, job.path).outcome, ""  # the folder says "keep" by now

@@ -13,7 +13,7 @@ HEAD_BYTES: Final = 64
 """How much of a file's start is looked at: an ISO media file lists its brands there."""
 
 # Of what can be cut, and of what a photographer would expect to be: rarer raw files, JPEG XL.
-_EXTENSIONS: Final = frozenset(
+PICTURE_EXTENSIONS: Final = frozenset(
     (  # noqa: SIM905 -- a list would have one name a line
         "jpg jpeg jpe jfif png apng tif tiff webp bmp dib gif avif avifs heic heif heics heifs hif "
         "jp2 j2k j2c jpc jpf jpx jxl "
@@ -67,7 +67,7 @@ def kind(first_bytes: bytes, name: str) -> Kind:
 def has_picture_extension(name: str) -> bool:
     """Whether a name or path ends like a picture's. What does not may be cut, but is never moved or deleted after."""
     stem, dot, extension = name.rpartition("/")[2].rpartition(".")
-    return bool(stem and dot) and extension.lower() in _EXTENSIONS
+    return bool(stem and dot) and extension.lower() in PICTURE_EXTENSIONS
 
 
 def picture_format(first_bytes: bytes) -> str | None:

@@ -195,6 +195,11 @@ class Journal:
             self.queue.disposed_within(job.id)
             self.names.note_gone_within(job.folder, job.path, generation=job.generation)
 
+    def lost_original(self, job: Job) -> None:
+        """As `removed_original`, but what belongs to it is still to be moved or deleted."""
+        with self.store.transaction():
+            self.names.note_gone_within(job.folder, job.path, generation=job.generation)
+
     def missed_original(self, job: Job) -> None:
         """Somebody else has taken the original of a job away before we could."""
         self.acceptance.note_places(job.folder, {job.path: self.acceptance.now_us()})

@@ -26,7 +26,7 @@ from cutoutd.publish.naming import Form, formed, numbered
 from cutoutd.publish.refusals import Refusals
 from cutoutd.publish.rename import add_name, rename_new
 from cutoutd.publish.staging import Staging, sweep
-from cutoutd.publish.verified import PRIVATE, Removal, private, put_back, remove, restore
+from cutoutd.publish.verified import PRIVATE, Removal, is_held, private, put_back, remove, restore
 from cutoutd.publish.writing import write_whole
 from cutoutd.tree import Tree
 
@@ -165,6 +165,26 @@ def delete_original(inputs: Tree, path: str, sha256: str) -> Disposal:
     return Disposal(outcome=Outcome.DELETED if outcome is Removal.REMOVED else _LEFT[outcome])
 
 
+def current_sha256(inputs: Tree, path: str) -> str | None:
+    """SHA-256 of the file at a path now, after a removal of it that was interrupted is undone.
+
+    Returns:
+        None if there is none, or something else than a file that can be read and holds still.
+
+    Raises:
+        OSError: the disk or share does not answer as it should, or somebody has it open for writing.
+    """
+    with _inside(inputs, path) as entry:
+        if entry is None:
+            return None
+        if put_back(entry):
+            entry.sync_directory()
+        if is_held(entry):
+            raise OSError(errno.EBUSY, _HELD, os.fspath(entry.path))
+        found = examine(entry)
+        return None if found is None else found.sha256
+
+
 class Originals:
     """The folder that originals of one hot folder are moved to; used by one thread at a time.
 
@@ -180,8 +200,8 @@ class Originals:
         self._refusals = Refusals(directory, self._staging)
         self._directories = Directories()
 
-    def move(self, inputs: Tree, path: str, sha256: str, *, job: int) -> Disposal:
-        """Move an original there, if it still is what was cut.
+    def move(self, inputs: Tree, path: str, sha256: str, *, job: int, to: str = "") -> Disposal:
+        """Move an original, or what belongs to one, there, if it still is what it was.
 
         Sub-folders are mirrored. A name that the disk refuses gets a portable or a safe form. A taken name is followed by ``a-2.jpg`` and so on; a file there with the very
         same bytes is taken for this one, moved before a crash. Across file systems it is copied, synced, and
@@ -192,6 +212,7 @@ class Originals:
             path: of the original in it, with ``/`` between parts.
             sha256: of the version that was cut, hex.
             job: the journal's id.
+            to: the name it is wanted under there; empty: ``path``.
 
         Raises:
             NameRefusedError: the disk takes no name for it, while it takes others.
@@ -203,7 +224,27 @@ class Originals:
             with _held(entry, sha256) as original:
                 if isinstance(original, Disposal):
                     return original
-                return self._move(original, entry, path, job)
+                return self._move(original, entry, to or path, job)
+
+    def placed(self, path: str, sha256: str) -> str:
+        """The name under which an original lies there that was moved before a crash; empty if it does not.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should.
+        """
+        with storage_faults(self._directory):
+            for form in dict.fromkeys(formed(path, form) for form in Form):
+                with self._tree.find(form) as entry:
+                    if entry is None:
+                        continue
+                with self._free_or_same(form, sha256) as (name, target):
+                    if target.exists():
+                        return name
+        return ""
+
+    def relative(self, path: Path) -> str:
+        """The path in it of something that was moved there."""
+        return self._tree.relative(path)
 
     def sweep(self, dead: frozenset[str]) -> tuple[Path, ...]:
         """Remove what dead runs left of copies, and the staging directory if nothing is left in it.
@@ -310,6 +351,7 @@ class Originals:
         return True
 
 
+_HELD = "another program has it open for writing"
 _LEFT = {Removal.GONE: Outcome.GONE, Removal.KEPT: Outcome.CHANGED}
 
 
@@ -321,7 +363,7 @@ def _remove(original: _Original, entry: Entry) -> Removal:
     """
     removal = remove(entry, original.is_at)
     if removal is Removal.HELD:
-        raise OSError(errno.EBUSY, "another program has it open for writing", os.fspath(entry.path))
+        raise OSError(errno.EBUSY, _HELD, os.fspath(entry.path))
     if removal is Removal.REMOVED:
         entry.sync_directory()  # nobody would remove it again if a power cut brought it back
     return removal

@@ -61,7 +61,7 @@ def remove(target: Entry, is_expected: Callable[[Entry], bool]) -> Removal:
         return Removal.REMOVED if before is Removal.REMOVED else Removal.GONE
     if not is_expected(target):
         return Removal.REMOVED if before is Removal.REMOVED else Removal.KEPT
-    if _is_held(target):
+    if is_held(target):
         return Removal.HELD
     try:
         rename.rename_new(target, aside)
@@ -132,12 +132,12 @@ def _finish(aside: Entry, target: Entry, is_expected: Callable[[Entry], bool]) -
     """Remove what has the private name, or give it its own name back."""
     if not aside.exists():
         return Removal.GONE
-    is_held = _is_held(aside)
-    if not is_held and is_expected(aside):
+    held = is_held(aside)
+    if not held and is_expected(aside):
         aside.unlink(missing_ok=True)
         return Removal.REMOVED
     restore(aside, target)
-    return Removal.HELD if is_held else Removal.KEPT
+    return Removal.HELD if held else Removal.KEPT
 
 
 def _is_same(one: Entry, other: Entry) -> bool:
@@ -147,7 +147,12 @@ def _is_same(one: Entry, other: Entry) -> bool:
         return False
 
 
-def _is_held(entry: Entry) -> bool:
+def is_held(entry: Entry) -> bool:
+    """Whether somebody has a file open for writing, as far as the kernel tells.
+
+    Raises:
+        OSError: the disk or share does not answer as it should.
+    """
     try:
         file = open_regular(entry)
     except FileNotFoundError:

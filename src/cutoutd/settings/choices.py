@@ -121,3 +121,11 @@ class Originals(StrEnum):
     KEEP = "keep"  # it stays
     MOVE = "move"  # it goes to originals_dir
     DELETE = "delete"  # it is removed
+
+
+class Companions(StrEnum):
+    """What becomes of what other programs wrote beside an original, once that is moved or deleted."""
+
+    AUTO = "auto"  # moved with it, but never deleted
+    FOLLOW = "follow"  # moved or deleted with it
+    KEEP = "keep"  # it stays

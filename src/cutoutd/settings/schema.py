@@ -14,6 +14,7 @@ from pydantic import Field
 from cutoutd.jobs import Metadata, Recipe
 from cutoutd.settings import places, spelling
 from cutoutd.settings.choices import (
+    Companions,
     Existing,
     LogFormat,
     LogLevel,
@@ -231,6 +232,11 @@ class Folder(_Table):
         default=Originals.KEEP, strict=False, description="What becomes of an original that is done."
     )
     originals_dir: spelling.PlaceOrNone = Field(default=None, description="Where originals are moved to.")
+    companions: Companions = Field(
+        default=Companions.AUTO,
+        strict=False,
+        description="What becomes of the .xmp, .pp3, .dop, .aae beside an original that goes.",
+    )
     sidecar_dir: spelling.PlaceOrNone = Field(
         default=None, description="Where sidecars go; None: beside the cutout."
     )

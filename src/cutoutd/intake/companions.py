@@ -1,0 +1,109 @@
+"""Which files other programs write beside a picture, to be kept with it: edits, ratings, settings of a raw converter.
+
+By names alone. A companion that carries the picture's whole name (``a.jpg.xmp``) is that picture's; one that carries
+its stem (``a.xmp``) may be any picture's of that stem, and is the raw file's where there is one. This module must not
+look at files.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.intake.pairs import Recording, recording
+from cutoutd.intake.sniff import PICTURE_EXTENSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BY_NAME: Final = (
+    "xmp",  # darktable, digiKam
+    "pp3",  # RawTherapee
+    "arp",  # ART, which came of it
+    "dop",  # DxO PhotoLab
+)
+_BY_STEM: Final = (
+    "xmp",  # Lightroom, Bridge, Camera Raw; for raw files
+    "acr",  # Camera Raw: masks and the like
+    "aae",  # Apple Photos: edits of a JPEG or HEIC
+    "on1",  # ON1 Photo RAW
+)
+
+CAPTURE_ONE: Final = "CaptureOne"
+"""Beside the pictures, with a folder of settings for each version of the program in it."""
+
+MAX_DUPLICATES: Final = 99
+"""As many further edits of one picture darktable numbers with two digits."""
+
+
+def by_name(path: str) -> Iterator[str]:
+    """Companions that carry a picture's whole name, so that they are no other's.
+
+    Args:
+        path: of the picture, with ``/`` between parts.
+    """
+    for extension in _BY_NAME:
+        yield f"{path}.{extension}"
+        yield f"{path}.{extension.upper()}"
+
+
+def by_stem(path: str) -> Iterator[str]:
+    """Companions that carry a picture's stem; see `rivals`."""
+    stem, dot, _ = path.rpartition(".")
+    for extension in _BY_STEM if dot else ():
+        yield f"{stem}.{extension}"
+        yield f"{stem}.{extension.upper()}"
+
+
+def duplicate(path: str, number: int) -> tuple[str, str]:
+    """A further edit by darktable, ``a_01.jpg.xmp``, and the picture that it would be the first of: ``a_01.jpg``."""
+    stem, _, extension = path.rpartition(".")
+    other = f"{stem}_{number:02}.{extension}"
+    return f"{other}.xmp", other
+
+
+def settings_in(path: str, folder: str) -> str:
+    """Capture One's settings of a picture, in one of its folders.
+
+    Args:
+        path: of the picture.
+        folder: a name in the folder ``CaptureOne`` beside it.
+    """
+    directory, slash, name = path.rpartition("/")
+    return f"{directory}{slash}{CAPTURE_ONE}/{folder}/{name}.cos"
+
+
+def rivals(path: str, companion: str) -> Iterator[str]:
+    """Pictures that a companion which carries the stem belongs to rather than to this one, or as much as to it.
+
+    Args:
+        path: of the picture.
+        companion: from `by_stem`.
+    """
+    stem, _, own = path.rpartition(".")
+    # Raw converters write theirs for the raw file, whatever else is there; Apple writes its own for any.
+    only_raw = recording(path) is Recording.RAW and not companion.lower().endswith(".aae")
+    for extension in sorted(PICTURE_EXTENSIONS):
+        for written in (extension, extension.upper()):
+            other = f"{stem}.{written}"
+            if written != own and (not only_raw or recording(other) is Recording.RAW):
+                yield other
+
+
+def renamed(companion: str, path: str, new: str) -> str:
+    """The name of a companion once its picture has another.
+
+    Args:
+        companion: path of it.
+        path: of the picture as it was.
+        new: of the picture as it is.
+    """
+    before, after = path, new
+    if not companion.startswith(f"{path}."):
+        before, after = path.rpartition(".")[0], new.rpartition(".")[0]
+    if companion.startswith(before):
+        return after + companion.removeprefix(before)
+    # Capture One's: in a folder beside the picture.
+    directory, slash, name = path.rpartition("/")
+    new_directory, new_slash, new_name = new.rpartition("/")
+    inside = companion.removeprefix(f"{directory}{slash}")
+    return f"{new_directory}{new_slash}{inside.removesuffix(f'{name}.cos')}{new_name}.cos"

@@ -1,0 +1,230 @@
+"""What other programs write beside an original goes with it, unless it is another file's."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.intake import companions
+from tests.integration.parts import until
+from tests.integration.test_delivery import NEW, Desk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.conftest import FakeClock
+
+
+@pytest.fixture
+def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
+    """Runs of the daemon over one folder, whose originals go."""
+    desks: list[Desk] = []
+
+    def run(**given: Any) -> Desk:  # noqa: ANN401 -- any key of a folder
+        if given.get("originals", "move") == "move":
+            given |= {"originals": "move", "originals_dir": str(tmp_path / "kept")}
+        desk = Desk(tmp_path, clock, **given)
+        desk.delivery.start()
+        desks.append(desk)
+        return desk
+
+    yield run
+    for desk in desks:
+        desk.end()
+
+
+def put(root: Path, *names: str) -> None:
+    """Files that hold their own names."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+
+
+def below(root: Path) -> list[str]:
+    """All that lies there."""
+    return sorted(os.fspath(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+WRITTEN = (
+    "sub/a.jpg.xmp",
+    "sub/a_01.jpg.xmp",
+    "sub/a.jpg.pp3",
+    "sub/a.jpg.arp",
+    "sub/a.jpg.DOP",
+    "sub/a.xmp",
+    "sub/a.AAE",
+    "sub/a.acr",
+    "sub/a.on1",
+    "sub/CaptureOne/Settings131/a.jpg.cos",
+)
+OTHERS = (
+    "sub/b.jpg.xmp",
+    "sub/a-b.xmp",
+    "sub/a.txt",
+    "sub/a.mov",
+    "a.xmp",
+    "sub/a.jpg.bak",
+    "sub/CaptureOne/Settings131/b.jpg.cos",
+    "sub/CaptureOne/Cache/a.jpg.cot",
+)
+
+
+def test_companions_move_with_their_original(make: Callable[..., Desk], tmp_path: Path) -> None:
+    """Into its mirrored folder, with their bytes; they stayed behind without it before."""
+    desk = make()
+    put(desk.folder.input, *WRITTEN, *OTHERS)
+    desk.deliver("sub/a.jpg", NEW)
+    until(lambda: below(tmp_path / "kept") == sorted(["sub/a.jpg", *WRITTEN]), "the companions")
+    until(lambda: below(desk.folder.input) == sorted(OTHERS), "their end in the input")
+    assert (tmp_path / "kept/sub/a.AAE").read_text() == "sub/a.AAE"
+
+
+def test_companions_keep_to_an_original_that_gets_another_name(
+    make: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """And nothing that lies there is replaced."""
+    desk = make()
+    put(tmp_path / "kept", "a.jpg", "a-2.xmp")
+    put(desk.folder.input, "a.jpg.xmp", "a.xmp", "CaptureOne/Settings/a.jpg.cos")
+    desk.deliver("a.jpg", NEW)
+    wanted = ["CaptureOne/Settings/a-2.jpg.cos", "a-2-2.xmp", "a-2.jpg", "a-2.jpg.xmp", "a-2.xmp", "a.jpg"]
+    until(lambda: below(tmp_path / "kept") == wanted, "the companions under its name")
+    assert (tmp_path / "kept/a-2.xmp").read_text() == "a-2.xmp"
+    assert (tmp_path / "kept/a-2-2.xmp").read_text() == "a.xmp"
+    until(lambda: below(desk.folder.input) == [], "their end in the input")
+
+
+@pytest.mark.parametrize("rival", ["a.nef", "a.NEF", "a.png", "a.dng", "a.heic"])
+def test_a_companion_of_another_file_that_is_there_stays(
+    make: Callable[..., Desk], tmp_path: Path, rival: str
+) -> None:
+    """That which carries the stem alone; that which carries the picture's whole name is its own."""
+    desk = make()
+    put(desk.folder.input, rival, "a.xmp", "a.aae", "a.jpg.xmp")
+    desk.deliver("a.jpg", NEW)
+    until(lambda: below(tmp_path / "kept") == ["a.jpg", "a.jpg.xmp"], "its own companion")
+    until(lambda: below(desk.folder.input) == sorted([rival, "a.aae", "a.xmp"]), "what stays")
+
+
+def test_a_raw_files_companion_follows_it_though_its_jpeg_is_there(
+    make: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """Raw converters write for the raw file."""
+    desk = make(raw_pairs="both")
+    put(desk.folder.input, "a.jpg", "a.xmp")
+    desk.deliver("a.nef", NEW)
+    until(lambda: below(tmp_path / "kept") == ["a.nef", "a.xmp"], "the raw file's companion")
+
+
+@pytest.mark.parametrize(("wish", "left"), [("auto", ["a.jpg.xmp"]), ("keep", ["a.jpg.xmp"]), ("follow", [])])
+def test_companions_of_what_is_deleted_stay_or_go_by_setting(
+    make: Callable[..., Desk], wish: str, left: list[str]
+) -> None:
+    """By default they stay: nobody else has that work."""
+    desk = make(originals="delete", companions=wish)
+    put(desk.folder.input, "a.jpg.xmp")
+    desk.deliver("a.jpg", NEW)
+    until(lambda: below(desk.folder.input) == left, "the companion's fate")
+
+
+def test_companions_stay_by_setting_where_originals_are_moved(
+    make: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """`keep` is for both."""
+    desk = make(companions="keep")
+    put(desk.folder.input, "a.xmp")
+    desk.deliver("a.jpg", NEW)
+    until(lambda: below(tmp_path / "kept") == ["a.jpg"], "the original")
+    assert below(desk.folder.input) == ["a.xmp"]
+
+
+def test_nothing_goes_with_an_original_that_stays(make: Callable[..., Desk], tmp_path: Path) -> None:
+    """One that was changed after it was cut."""
+    desk = make()
+    put(desk.folder.input, "a.xmp")
+    job = desk.begin("a.jpg")
+    cut = desk.cut(job, NEW)
+    (desk.folder.input / "a.jpg").write_bytes(b"later")
+    desk.delivery.deliver(job, cut)
+    desk.settle()
+    assert below(desk.folder.input) == ["a.jpg", "a.xmp"]
+    assert below(tmp_path / "kept") == []
+
+
+def test_links_and_directories_are_no_companions(make: Callable[..., Desk], tmp_path: Path) -> None:
+    """What they lead to is somebody else's."""
+    desk = make(companions="follow")
+    put(tmp_path, "elsewhere.xmp")
+    desk.folder.input.mkdir(exist_ok=True)
+    (desk.folder.input / "a.xmp").symlink_to(tmp_path / "elsewhere.xmp")
+    (desk.folder.input / "a.jpg.xmp").mkdir()
+    (desk.folder.input / "CaptureOne").symlink_to(tmp_path)
+    desk.deliver("a.jpg", NEW)
+    until(lambda: below(tmp_path / "kept") == ["a.jpg"], "the original")
+    assert (desk.folder.input / "a.xmp").is_symlink()
+    assert (tmp_path / "elsewhere.xmp").read_text() == "elsewhere.xmp"
+
+
+def test_a_companion_that_is_being_written_waits_and_goes_as_it_is(
+    make: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """The original has gone by then, and what comes to its path is another picture with companions of its own."""
+    desk = make()
+    put(desk.folder.input, "a.xmp")
+    with (desk.folder.input / "a.xmp").open("a", encoding="utf-8") as editor:
+        desk.deliver("a.jpg", NEW)
+        until(lambda: below(tmp_path / "kept") == ["a.jpg"], "the original")
+        desk.settle()
+        editor.write(" and more")
+    desk.delivery.hurry()
+    until(lambda: below(tmp_path / "kept") == ["a.jpg", "a.xmp"], "the companion")
+    assert (tmp_path / "kept/a.xmp").read_text() == "a.xmp and more"
+
+
+def test_a_crash_between_original_and_companion_is_made_good(
+    make: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """The next start finds the original where it was moved to, and takes the companion after it."""
+    desk = make()
+    put(desk.folder.input, "a.xmp")
+    with (desk.folder.input / "a.xmp").open("a", encoding="utf-8"):
+        job = desk.deliver("a.jpg", NEW)
+        until(lambda: below(tmp_path / "kept") == ["a.jpg"], "the original")
+        desk.settle()
+        desk.end()
+    again = make(run="run-2")
+    (owed,) = again.journal.queue.undisposed(job.folder)
+    again.delivery.dispose(owed)
+    until(lambda: below(tmp_path / "kept") == ["a.jpg", "a.xmp"], "the companion")
+    until(lambda: below(desk.folder.input) == [], "its end in the input")
+
+
+def test_a_companion_of_the_next_picture_of_that_name_is_not_taken(
+    make: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """A camera's counter began anew while the first one's companion could not go."""
+    desk = make()
+    put(desk.folder.input, "a.jpg.xmp")
+    with (desk.folder.input / "a.jpg.xmp").open("a", encoding="utf-8"):
+        desk.deliver("a.jpg", NEW)
+        until(lambda: below(tmp_path / "kept") == ["a.jpg"], "the original")
+        desk.settle()
+        put(desk.folder.input, "a.jpg")
+    desk.delivery.hurry()
+    desk.settle()
+    assert below(desk.folder.input) == ["a.jpg", "a.jpg.xmp"]
+
+
+def test_names_follow_their_pictures() -> None:
+    """Whichever part of the name a companion carries."""
+    for companion, wanted in (
+        ("s/a.jpg.xmp", "s/a-2.jpg.xmp"),
+        ("s/a.xmp", "s/a-2.xmp"),
+        ("s/a_01.jpg.xmp", "s/a-2_01.jpg.xmp"),
+        ("s/CaptureOne/S/a.jpg.cos", "s/CaptureOne/S/a-2.jpg.cos"),
+    ):
+        assert companions.renamed(companion, "s/a.jpg", "s/a-2.jpg") == wanted
+    assert companions.renamed("CaptureOne/S/a.jpg.cos", "a.jpg", "b.jpg") == "CaptureOne/S/b.jpg.cos"
