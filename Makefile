@@ -3,7 +3,7 @@
 # make test   set up and pass every check
 # make docs   build the pages of docs/ as a site, in .site; a link that leads nowhere is an error
 # make torture  kill it, fill its disk, take its shares away, thousands of times; takes hours
-# make package  build sdist and wheel, install them into an empty environment, and cut a picture there
+# make package  build sdist and wheel, install them into an empty environment, cut a picture there, and leave both in dist/
 # make bench  measure mattes, speed (beside rembg), waiting times, and growth with the picture; takes a quarter of an hour
 .DEFAULT_GOAL := help
 .PHONY: help run check test docs torture package bench env clean

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from cutoutd.cli import app
 from cutoutd.engine.matting import MatteModel
 from cutoutd.errors import ModelError, UsageError
 from cutoutd.models import catalog
 from cutoutd.models.addition import Addition
+from cutoutd.models.removal import remove
 from cutoutd.pool import trial
 from cutoutd.ports import ModelSpec, Scale
 from tests.integration import small_models
@@ -199,3 +201,57 @@ def test_an_own_catalog_that_cannot_be_read_is_named(own: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read") as caught:
         catalog.read()
     assert caught.value.path == own / "catalog.toml"
+
+
+def test_a_model_is_removed_with_its_file_and_nothing_else_changes(tmp_path: Path, own: Path) -> None:
+    """A comment of the user's stays; the last one takes the catalog with it, and one can be added again."""
+    file = small_models.save(tmp_path / "m.onnx")
+    for name in ("redness", "other"):
+        with Addition(file, replace(SPEC, name=name), own) as addition:
+            addition.keep()
+    path = own / "catalog.toml"
+    path.write_text("# mine\n" + path.read_text(encoding="utf-8") + "# to the end\n", encoding="utf-8")
+    assert remove("redness") == own / "redness.onnx"
+    assert [model.name for model in catalog.read()] == ["u2net-int8", "other"]
+    assert path.read_text(encoding="utf-8").startswith("# mine\n")
+    assert path.read_text(encoding="utf-8").endswith("# to the end\n")
+    assert sorted(one.name for one in own.iterdir()) == ["catalog.toml", "other.onnx"]
+    remove("other")
+    assert list(own.iterdir()) == []
+    with Addition(file, SPEC, own) as addition:
+        addition.keep()
+    assert catalog.find("redness").file == own / "redness.onnx"
+
+
+def test_only_models_of_ones_own_can_be_removed(tmp_path: Path, own: Path) -> None:
+    """Not the package's, none that is not there, and no file elsewhere that an entry names."""
+    for name in ("u2net-int8", "nowhere"):
+        with pytest.raises((UsageError, ModelError)):
+            remove(name)
+    with Addition(small_models.save(tmp_path / "m.onnx"), SPEC, own) as addition:
+        addition.keep()
+    path = own / "catalog.toml"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("redness.onnx", "../../../m.onnx"), encoding="utf-8"
+    )
+    with pytest.raises(UsageError):
+        remove("redness")
+    assert (tmp_path / "m.onnx").exists()
+
+
+def test_a_model_that_the_configuration_names_stays(
+    tmp_path: Path, own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For a folder or for all; the next start would find none."""
+    with Addition(small_models.save(tmp_path / "m.onnx"), SPEC, own) as addition:
+        addition.keep()
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f'[[folder]]\nname = "a"\ninput = "{tmp_path}/in"\noutput = "{tmp_path}/out"\nmodel = "redness"\n'
+    )
+    monkeypatch.setattr("sys.argv", ["cutoutd", "models", "remove", "redness", "--config", str(config)])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == app.EXIT_USAGE
+    assert "is named in the configuration" in capsys.readouterr().err
+    assert catalog.find("redness").name == "redness"

@@ -348,6 +348,8 @@ def test_what_was_there_before_can_be_left_alone_until_it_changes(place: Place) 
     assert place.after(SETTLE_S) == 1
     states = {job.path: job.state for job in Reader(place.journal.store).jobs()}
     assert states == {"old.jpg": JobState.SKIPPED, "new.jpg": JobState.QUEUED}
+    whys = [job.detail.get("why", "") for job in Reader(place.journal.store).jobs()]
+    assert whys == ['it was there before the first start, and existing = "skip"', ""]
     path.write_bytes(JPEG * 2)
     place.after(0)
     assert place.after(SETTLE_S) == 1

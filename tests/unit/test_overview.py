@@ -113,6 +113,17 @@ def test_a_glance_tells_how_a_folder_stands(room: Room) -> None:
     assert "last: " in said
 
 
+def test_skipped_pictures_have_their_reason(room: Room) -> None:
+    """As text and as JSON, and a count for each; a bare number was there before."""
+    room.job("a.jpg", JobState.SKIPPED, why="it was there before the first start")
+    room.job("b.jpg", JobState.SKIPPED, why="it was there before the first start")
+    room.job("c.nef", JobState.SKIPPED, why="the jpg of the same shot is cut")
+    said = text(room.look())
+    assert "skipped: 2 (it was there before the first start)" in said
+    assert "skipped: 1 (the jpg of the same shot is cut)" in said
+    assert list(as_document(room.look())["folders"][0]["skipped"].values()) == [2, 1]
+
+
 def test_a_folder_that_stands_by_says_why(room: Room) -> None:
     """And which file is waited for, on one line whatever its name."""
     held = HeldUp(path="x\n\x1b[31m.jpg", why="still being written")

@@ -109,6 +109,9 @@ def _folder(folder: FolderView, *, running: bool, at_us: int) -> Iterator[Line]:
         yield ((f"{_INDENT}cannot be read: {folder.unreadable} (see the log for which)", _DOUBT),)
     yield _counts(folder)
     yield _pace(folder)
+    for why, count in folder.skipped.items():
+        reason = printable(why) or "an earlier version did not write down why"
+        yield ((f"{_INDENT}skipped: {count} ({reason})", _FAINT),)
     for file in folder.held_up:
         yield ((f"{_INDENT}not taken yet: {printable(file['path'])} ({printable(file['why'])})", _DOUBT),)
     if folder.last is not None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from cutoutd.cli.printing import printable
+from cutoutd.cli.where import ConfigOption
 from cutoutd.errors import ModelError, UsageError
 from cutoutd.models import catalog
 from cutoutd.ports import ModelSpec, Scale
-from cutoutd.settings import places
+from cutoutd.settings import load, places
 from cutoutd.settings.schema import PoolSettings
+
+if TYPE_CHECKING:
+    from cutoutd.pool.trial import Trial
 
 _AGREES: Final = 0.5
 """Intersection over union with our picture's subject below which a model was most likely described wrongly."""
@@ -72,6 +77,7 @@ def build() -> typer.Typer:
     )
     app.command("list")(list_models)
     app.command("add")(add)
+    app.command("remove")(remove)
     app.command("verify")(verify)
     app.command("path")(path)
     return app
@@ -133,9 +139,6 @@ def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     memory_mb: MemoryOption = _MEMORY_MB,
 ) -> None:
     """Add a model of your own: it is run on a picture, locked in, and then copied beside the others."""
-    from cutoutd.models.addition import Addition  # noqa: PLC0415 -- see `_seconds`
-    from cutoutd.pool.trial import UnusableModelError, try_model  # noqa: PLC0415
-
     usual = _USUAL[family]
     described = ModelSpec(
         name=name or file.stem.lower(),
@@ -153,7 +156,25 @@ def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
         min_max=usual.min_max if min_max is None else min_max,
     )
     user, machine = places.model_dirs()
-    with Addition(file, described, machine if system else user) as addition:
+    added, trial = _tried(
+        file, described, machine if system else user, anyway=anyway, provider=provider, memory_mb=memory_mb
+    )
+    print(
+        f"{added.name}: {added.bytes / 1e6:.1f} MB, {trial.seconds:.2f} s a look on {trial.provider}, "
+        f"{trial.overlap:.0%} agreement on the trial picture"
+    )
+    print(f'To use it, set name = "{added.name}" in [model], and restart;')
+    print(f'or, for one folder, model = "{added.name}" in its [[folder]], and reload.')
+
+
+def _tried(
+    file: Path, described: ModelSpec, directory: Path, *, anyway: bool, provider: str, memory_mb: int
+) -> tuple[ModelSpec, Trial]:
+    """Run a model, and keep it if it does what it should."""
+    from cutoutd.models.addition import Addition  # noqa: PLC0415 -- see `_seconds`
+    from cutoutd.pool.trial import UnusableModelError, try_model  # noqa: PLC0415
+
+    with Addition(file, described, directory) as addition:
         try:
             trial = try_model(addition.model, provider=provider, memory_mb=memory_mb)
         except UnusableModelError as error:  # of the copy, which nobody knows
@@ -164,13 +185,26 @@ def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
                 path=file,
                 advice="Check --family, --size, --mean, --std, --scale, --logits and --output; or add it --anyway.",
             )
-        added = addition.keep()
-    print(
-        f"{added.name}: {added.bytes / 1e6:.1f} MB, {trial.seconds:.2f} s a look on {trial.provider}, "
-        f"{trial.overlap:.0%} agreement on the trial picture"
-    )
-    print(f'To use it, set name = "{added.name}" in [model], and restart;')
-    print(f'or, for one folder, model = "{added.name}" in its [[folder]], and reload.')
+        return addition.keep(), trial
+
+
+def remove(
+    name: Annotated[str, typer.Argument(help="The model, as `cutoutd models list` names it.")],
+    *,
+    config: ConfigOption = None,
+) -> None:
+    """Remove a model of your own: its entry, and its file. One that the configuration names stays."""
+    from cutoutd.models.removal import remove as take_away  # noqa: PLC0415 -- see `_seconds`
+
+    path = load.find(config, os.environ)
+    if path is not None and name in load.load(path, os.environ).models:
+        raise UsageError(
+            f"the model {name!r} is named in the configuration",
+            path=path,
+            advice="Name another one in [model] and in each [[folder]] first.",
+        )
+    gone = take_away(name)
+    print(f"{printable(name)}: removed ({printable(str(gone))})")
 
 
 def _three(written: str, option: str) -> tuple[float, float, float] | None:

@@ -50,6 +50,9 @@ _PROVISIONAL_NS: Final = 2_000_000_000
 """A modification time in whole seconds, stat-ed within two of them, cannot tell a later write apart."""
 
 
+_WAS_THERE: Final = 'it was there before the first start, and existing = "skip"'
+
+
 class Arrivals:
     """The files of one folder that are not accepted yet.
 
@@ -168,7 +171,7 @@ class Arrivals:
             and (before_us is None or not self._came_after(seen, before_us))
         )
         while batch := list(islice(unknown, BATCH)):
-            self._acceptance.accept(self._folder, batch, state=JobState.SKIPPED)
+            self._acceptance.accept(self._folder, batch, state=JobState.SKIPPED, why=_WAS_THERE)
 
     def look(self, paths: Iterable[str]) -> None:
         """Look at some files, of which something was heard.

@@ -204,7 +204,7 @@ class Acceptance:
         return left_out
 
     def accept(
-        self, folder: str, versions: Iterable[Version], *, state: JobState = JobState.QUEUED
+        self, folder: str, versions: Iterable[Version], *, state: JobState = JobState.QUEUED, why: str = ""
     ) -> list[int]:
         """Write down new versions, all in one transaction; older ones that still wait are gone.
 
@@ -212,14 +212,16 @@ class Acceptance:
             folder: the folder's name.
             versions: none of them known.
             state: QUEUED, or SKIPPED for what was there before the first start.
+            why: of what is skipped.
 
         Returns:
             The new jobs' ids.
         """
         now = self._clock.now_us()
         accepted = list(versions)
+        detail = {"why": why} if why else {}
         with self._store.transaction():
-            jobs = [self._insert(folder, version, state, now, {}) for version in accepted]
+            jobs = [self._insert(folder, version, state, now, detail) for version in accepted]
         self._remember(folder, accepted)
         return jobs
 

@@ -60,6 +60,15 @@ class Reader:
         )
         return int(row["n"]) if row is not None else 0
 
+    def skipped(self, folder: str) -> dict[str, int]:
+        """Why pictures of a folder were not to be cut, and how many for each reason; the commonest first."""
+        rows = self._store.rows(
+            "SELECT COALESCE(json_extract(detail, '$.why'), '') AS why, COUNT(*) AS n FROM job "
+            "WHERE newest = 1 AND state = 'skipped' AND folder = ? GROUP BY why ORDER BY n DESC",
+            (folder,),
+        )
+        return {str(row["why"]): int(row["n"]) for row in rows}
+
     def to_retry(self) -> int:
         """How many pictures have failed, but for those that a person rejected."""
         row = self._store.row(

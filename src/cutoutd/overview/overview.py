@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.bounded import ask
@@ -53,6 +53,7 @@ class FolderView:
         median_s: of work on one of the last pictures; None before the first.
         last: the last that was published.
         free_bytes: where results go; None if it is not known.
+        skipped: why pictures were not to be cut, and how many for each reason.
     """
 
     name: str
@@ -72,6 +73,7 @@ class FolderView:
     median_s: float | None
     last: Job | None
     free_bytes: int | None
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def at_work(self) -> int:
@@ -173,6 +175,7 @@ def look(settings: Settings, store: Store | None, clock: Clock, room: Mapping[st
                 median_s=statistics.median(seconds) if seconds else None,
                 last=reader.last_done(folder.name) if reader is not None else None,
                 free_bytes=room.get(os.fspath(folder.output)),
+                skipped=reader.skipped(folder.name) if reader is not None else {},
             )
         )
     note = rebuilt(store) if store is not None else None
