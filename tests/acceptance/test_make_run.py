@@ -42,7 +42,7 @@ def test_it_says_what_to_do_and_ctrl_c_ends_it_without_an_error(bench: Bench, ma
         terminal.wait_for("a.png")
         terminal.type("\x03")
         terminal.wait_for("Stopped. 1 cut, 0 to review, 0 failed")
-        terminal.wait_for(f"see {bench.output}")
+        terminal.wait_for(f"See {bench.output}.")
         assert terminal.end() == 0
     assert terminal.text.startswith("Drop pictures into")
     assert "Interrupt" not in terminal.text

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.clock import Clock
-    from cutoutd.daemon.listener import Result
+    from cutoutd.daemon.listener import Progress, Result
     from cutoutd.jobs import JobState
     from cutoutd.journal.journal import Journal
 
@@ -47,6 +47,11 @@ class Heard:
         self.count = 0
         self.results: list[Result] = []
         self.messages: list[str] = []
+
+    wants_progress = False
+
+    def progress(self, progress: Progress) -> None:
+        """Nothing to remember."""
 
     def started(self, folders: int, workers: int) -> None:
         """Nothing to remember."""

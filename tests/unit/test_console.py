@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
 
 from cutoutd.cli.console import Live
-from cutoutd.daemon.listener import Result
+from cutoutd.daemon.listener import Progress, Result
 from cutoutd.daemon.standing import Watching, of_refusal, told
 from cutoutd.jobs import JobState
 
@@ -69,3 +71,69 @@ def test_a_file_where_a_folder_belongs_is_named(code: int) -> None:
     said = of_refusal(OSError(code, os.strerror(code), "/out"), "/in")
     assert said == "/out is a file, or lies below one; a folder belongs there"
     assert of_refusal(OSError(errno.EIO, "Input/output error"), "/in") == "/in: Input/output error"
+
+
+def progress(waiting: int = 0, in_work: int = 0, resting: int = 0, *, is_paused: bool = False) -> Progress:
+    """What the journal says."""
+    return Progress(waiting=waiting, in_work=in_work, resting=resting, is_paused=is_paused)
+
+
+def drawn(live: Live) -> str:
+    """The bar itself."""
+    return str(live._progress.tasks[0].fields["bar"])  # noqa: SLF001 -- as above
+
+
+def test_the_bar_counts_what_an_earlier_run_has_left(live: Live) -> None:
+    """By the journal: after a restart, and whatever was renamed or cut anew meanwhile."""
+    live.progress(progress(waiting=8, in_work=2))
+    assert (bar(live), drawn(live)[-5:]) == ("cutting", " 0/10")
+    live.result(result(JobState.DONE))
+    live.progress(progress(waiting=7, in_work=2))
+    assert drawn(live).endswith(" 1/10")
+    live.progress(progress(resting=2))
+    assert bar(live) == "watching in (Ctrl-C ends), 2 to be tried again"
+    assert drawn(live) == ""
+
+
+def test_a_paused_daemon_does_not_look_as_if_it_worked(live: Live) -> None:
+    """What is in work is finished first; and it says how it goes on."""
+    live.progress(progress(waiting=3, in_work=1, is_paused=True))
+    assert bar(live) == "cutting, then paused"
+    live.progress(progress(waiting=3, is_paused=True))
+    assert bar(live) == "PAUSED, 3 waiting; `cutoutd resume` lets it go on"
+    assert drawn(live) == ""
+    live.progress(progress(waiting=3))
+    assert bar(live) == "cutting"
+
+
+def test_what_is_left_is_told_in_time_by_what_was_done() -> None:
+    """From the third picture of a stretch on; an idle hour does not count."""
+    now_s = 0.0
+    live = Live("watching", clock=lambda: now_s)
+    try:
+        live.progress(progress(waiting=103))
+        for _ in range(3):
+            live.result(result(JobState.DONE))
+            now_s += 2.0
+        assert bar(live) == "cutting, 30 a minute, about 3 min left"
+        live.progress(progress())
+        now_s += 3600.0
+        live.progress(progress(waiting=10))
+        assert bar(live) == "cutting"
+        for _ in range(3):
+            live.result(result(JobState.DONE))
+            now_s += 1.0
+        assert bar(live) == "cutting, 60 a minute, about 7.0 s left"
+    finally:
+        live.close()
+
+
+def test_a_path_with_brackets_is_shown_as_it_is() -> None:
+    """Rich takes some of them for colours."""
+    live = Live("watching [red]in")
+    live.progress(progress())
+    console = Console(file=io.StringIO(), width=80)
+    console.print(live._progress.get_renderable())  # noqa: SLF001 -- as above
+    live.close()
+    assert isinstance(console.file, io.StringIO)
+    assert "watching [red]in" in console.file.getvalue()

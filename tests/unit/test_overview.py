@@ -21,6 +21,7 @@ from cutoutd.journal.journal import Journal
 from cutoutd.journal.state import StateDirectory
 from cutoutd.overview import metrics
 from cutoutd.overview.overview import Overview, look, midnight_us, room_of
+from cutoutd.overview.pace import per_minute
 from cutoutd.settings.schema import Folder, Service, Settings
 
 if TYPE_CHECKING:
@@ -245,3 +246,22 @@ def test_a_paused_daemon_says_how_it_goes_on(room: Room) -> None:
     """In the first line."""
     room.show(Standing(watching=Watching.NATIVE))
     assert "`cutoutd resume`" in text(replace(room.look(), paused=True)).splitlines()[0]
+
+
+def test_the_pace_is_that_of_the_time_work_took(room: Room) -> None:
+    """Not of minutes in which nothing was to be done, nor of those that have not passed since the start."""
+    assert per_minute([]) == 0.0
+    two_workers = [(round(end_s * 1e6), 2.0) for end_s in (2, 2, 4, 4, 6, 6)]
+    assert per_minute(two_workers) == pytest.approx(60.0)
+    later = [(end_us + 200_000_000, seconds) for end_us, seconds in two_workers]
+    assert per_minute(later + two_workers) == pytest.approx(60.0)
+    assert per_minute([(1, 0.0)]) == 0.0
+    room.job("a.jpg", seconds=2.0)
+    for name in ("b.jpg", "c.jpg"):
+        room.job(name, JobState.QUEUED)
+    room.show(Standing(watching=Watching.NATIVE))
+    said = text(room.look())
+    assert "about 4.0 s left, 30 a minute of work, 1 in the last 5 minutes" in said
+    folder = as_document(room.look())["folders"][0]
+    assert (folder["images_per_minute"], folder["eta_s"], folder["recent"]) == (30.0, 4, 1)
+    assert "left" not in text(replace(room.look(), paused=True))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd.cli.closing import duration
 from cutoutd.cli.printing import printable
 from cutoutd.clock import local
 from cutoutd.jobs import JobState
@@ -47,7 +48,8 @@ def lines(overview: Overview) -> Iterator[Line]:
         yield ((said, _DOUBT),)
     for folder in overview.folders:
         yield ()
-        yield from _folder(folder, running=overview.running, at_us=overview.at_us)
+        goes_on = overview.running and not overview.paused
+        yield from _folder(folder, running=overview.running, goes_on=goes_on, at_us=overview.at_us)
 
 
 def hosted(said: Mapping[str, Any]) -> Iterator[Line]:
@@ -94,7 +96,7 @@ def _headline(overview: Overview) -> Line:
     return (("cutoutd is running", _GOOD), (f"{who}.", ""), clock)
 
 
-def _folder(folder: FolderView, *, running: bool, at_us: int) -> Iterator[Line]:
+def _folder(folder: FolderView, *, running: bool, goes_on: bool, at_us: int) -> Iterator[Line]:
     where = f"  {printable(folder.input)} -> {printable(folder.output)}"
     yield ((printable(folder.name), _STRONG), (where, _FAINT))
     if running:
@@ -108,7 +110,7 @@ def _folder(folder: FolderView, *, running: bool, at_us: int) -> Iterator[Line]:
     if folder.unreadable:
         yield ((f"{_INDENT}cannot be read: {folder.unreadable} (see the log for which)", _DOUBT),)
     yield _counts(folder)
-    yield _pace(folder)
+    yield _pace(folder, goes_on=goes_on and folder.watching in ("native", "poll"))
     for why, count in folder.skipped.items():
         reason = printable(why) or "an earlier version did not write down why"
         yield ((f"{_INDENT}skipped: {count} ({reason})", _FAINT),)
@@ -138,9 +140,13 @@ def _counts(folder: FolderView) -> Line:
     return tuple(parts)
 
 
-def _pace(folder: FolderView) -> Line:
-    count = round(folder.per_minute * RATE_WINDOW_S / 60)
-    said = [f"{count} in the last {RATE_WINDOW_S // 60} minutes"]
+def _pace(folder: FolderView, *, goes_on: bool) -> Line:
+    """How fast, how many, how long the rest takes where work goes on."""
+    said = [f"{folder.recent} in the last {RATE_WINDOW_S // 60} minutes"]
+    if folder.per_minute:
+        said.insert(0, f"{folder.per_minute:.3g} a minute of work")
+    if goes_on and folder.eta_s is not None:
+        said.insert(0, f"about {duration(folder.eta_s)} left")
     if folder.median_s is not None:
         said.insert(0, f"{folder.median_s:.1f} s a picture")
     if folder.free_bytes is not None:

@@ -19,13 +19,12 @@ _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 
 
-def line(tally: Tally, took_s: float, outputs: Sequence[Path], *, unchanged: bool = False) -> str:
-    """All of a run in one line.
+def line(tally: Tally, took_s: float, *, unchanged: bool = False) -> str:
+    """How many, and how long it took.
 
     Args:
-        tally: what became of its pictures.
+        tally: what became of the pictures.
         took_s: seconds from start to end.
-        outputs: the directories that cutouts went to.
         unchanged: say as well how many were cut before.
     """
     counts = [
@@ -35,7 +34,7 @@ def line(tally: Tally, took_s: float, outputs: Sequence[Path], *, unchanged: boo
     ]
     if unchanged:
         counts.append(f"{tally.unchanged} unchanged")
-    return f"{', '.join(counts)}, in {duration(took_s)}{_where(tally, outputs)}"
+    return f"{', '.join(counts)}, in {duration(took_s)}"
 
 
 def duration(seconds: float) -> str:
@@ -70,8 +69,8 @@ def goes_on(outcome: Outcome) -> str:
     return f"{left} picture{' is' if left == 1 else 's are'} left; the next start goes on from here."
 
 
-def _where(tally: Tally, outputs: Sequence[Path]) -> str:
-    """Where to look: in the output, and in its sub-folders for what is doubtful or failed."""
+def where(tally: Tally, outputs: Sequence[Path]) -> str:
+    """Where to look: in the output, and in its sub-folders for what is doubtful or failed; empty if there is nothing."""
     distinct = list(dict.fromkeys(outputs))
     if not tally.done + tally.review + tally.failed or not distinct:
         return ""
@@ -81,4 +80,4 @@ def _where(tally: Tally, outputs: Sequence[Path]) -> str:
         for sub, count in ((REVIEW, tally.review), (FAILED, tally.failed))
         if count
     ]
-    return f"; see {', '.join([root, *places] if tally.done else places)}"
+    return f"See {', '.join([root, *places] if tally.done else places)}."

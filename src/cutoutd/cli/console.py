@@ -6,14 +6,18 @@ It draws; it decides nothing. Where there is no terminal, `Quiet` leaves the tel
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.cli.closing import duration
 from cutoutd.cli.printing import printable
 from cutoutd.daemon.standing import WATCHED
 from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:
-    from cutoutd.daemon.listener import Result
+    from collections.abc import Callable
+
+    from cutoutd.daemon.listener import Progress, Result
 
 _MARKS: Final = {
     JobState.DONE: "[green]✓[/]",
@@ -25,9 +29,20 @@ _MARKS: Final = {
 }
 _ENDED: Final = frozenset(_MARKS) - {JobState.RETRY}
 
+_MEASURED: Final = 3
+"""After so many ends in a row a rate means something."""
+
+_BAR_WIDTH: Final = 16
+"""Columns: beside it the words have room on a terminal of 80."""
+
 
 class Quiet:
     """A listener for where nobody looks; the log tells everything."""
+
+    wants_progress = False
+
+    def progress(self, progress: Progress) -> None:
+        """Nothing to draw."""
 
     def started(self, folders: int, workers: int) -> None:
         """Nothing to draw."""
@@ -45,32 +60,74 @@ class Quiet:
         """Nothing to end."""
 
 
+class Pace:
+    """How fast pictures are cut, and so how long the rest takes: measured over one stretch of work.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._ends = 0
+        self._first_s = self._last_s = 0.0
+
+    def ended(self) -> None:
+        """One more picture is over."""
+        self._last_s = self._clock()
+        if not self._ends:
+            self._first_s = self._last_s
+        self._ends += 1
+
+    def stretch_over(self) -> None:
+        """Nothing is to be done: what comes next is measured for itself."""
+        self._ends = 0
+
+    def words(self, left: int) -> str:
+        """Rate and time that is left, such as ``, 26 a minute, about 3 min left``; empty before it can be told.
+
+        Args:
+            left: pictures to do.
+        """
+        taken_s = self._last_s - self._first_s
+        if self._ends < _MEASURED or taken_s <= 0 or not left:
+            return ""
+        per_s = (self._ends - 1) / taken_s
+        return f", {60 * per_s:.3g} a minute, about {duration(left / per_s)} left"
+
+
 class Live:
     """A listener that draws on a terminal.
 
     Args:
         waiting: what is said while there is nothing to do.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, waiting: str) -> None:
+    def __init__(self, waiting: str, clock: Callable[[], float] = time.monotonic) -> None:
         # 0.1 s of imports that only a person at a terminal pays for.
         from rich.console import Console  # noqa: PLC0415
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
+        from rich.progress import Progress as Drawing  # noqa: PLC0415
+        from rich.progress import TextColumn  # noqa: PLC0415
+        from rich.table import Column  # noqa: PLC0415
 
         self._console = Console(highlight=False)
         self._waiting = waiting
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
+        self._progress = Drawing(
+            TextColumn("{task.fields[bar]}", markup=False),
+            TextColumn(
+                "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
+            ),
             console=self._console,
             transient=True,
             auto_refresh=False,  # drawn when something happens: an idle daemon costs nothing
         )
-        self._bar = self._progress.add_task("starting", total=None)
+        self._bar = self._progress.add_task("starting", total=None, bar="")
         self._lock = threading.Lock()
-        self._total = 0
+        self._pace = Pace(clock)
         self._ended = 0
+        self._open = 0  # what is to be done, as far as we have heard
+        self._known: Progress | None = None  # and what the journal says of it
         self._again: dict[tuple[str, str], str] = {}  # what is tried again, and why
         self._resting: dict[str, str] = {}  # folders that are not watched just now
         self._progress.start()
@@ -84,8 +141,17 @@ class Live:
     def accepted(self, count: int) -> None:
         """More to do."""
         with self._lock:
-            self._total += count
+            self._open += count
         self._draw()
+
+    def progress(self, progress: Progress) -> None:
+        """What there is to do now: drawn if it is not what is drawn already."""
+        with self._lock:
+            count = progress.waiting + progress.in_work + progress.resting
+            is_news = progress != self._known or count != self._open
+            self._known, self._open = progress, count
+        if is_news:
+            self._draw()
 
     def result(self, result: Result) -> None:
         """One line for each end."""
@@ -94,9 +160,10 @@ class Live:
         if self._is_told(result):
             return
         with self._lock:
-            self._ended += result.state in _ENDED
-            # What an earlier run had accepted is done in this one.
-            self._total = max(self._total, self._ended)
+            if result.state in _ENDED:
+                self._ended += 1
+                self._open = max(0, self._open - 1)
+                self._pace.ended()
         mark = _MARKS[JobState.REVIEW] if result.doubtful else _MARKS.get(result.state, " ")
         line = f"{mark} {escape(printable(result.path))}"
         if result.outputs:
@@ -138,15 +205,34 @@ class Live:
 
     def _draw(self) -> None:
         with self._lock:
-            ended, total, again = self._ended, self._total, len(self._again)
-        idle = ended + again >= total
-        waiting = f"{self._waiting}, {again} to be tried again" if again else self._waiting
-        if self._resting:
-            waiting = f"waiting for {printable(', '.join(self._resting))} (Ctrl-C ends)"
+            ended, count, known = self._ended, self._open, self._known
+            again = max(len(self._again), 0 if known is None else known.resting)
+            left = max(0, count - again)
+            if not left:
+                self._pace.stretch_over()
+            pace = self._pace.words(left)
+        paused = known is not None and known.is_paused
+        if paused and not (known is not None and known.in_work):
+            words = f"PAUSED, {left} waiting; `cutoutd resume` lets it go on"
+        elif self._resting and not left:
+            words = f"waiting for {printable(', '.join(self._resting))} (Ctrl-C ends)"
+        elif not left:
+            words = f"{self._waiting}, {again} to be tried again" if again else self._waiting
+        else:
+            words = f"cutting{pace}{', then paused' if paused else ''}"
+        total = ended + left
+        shown = bool(left) and not paused
         self._progress.update(
             self._bar,
-            description=waiting if idle else "cutting",
+            description=words,
             completed=ended,
             total=total or None,
+            bar=_bar(ended, total) if shown else "",
             refresh=True,
         )
+
+
+def _bar(ended: int, total: int) -> str:
+    """So many of all, drawn."""
+    filled = round(_BAR_WIDTH * ended / total)
+    return f"{'━' * filled}{'╌' * (_BAR_WIDTH - filled)} {ended}/{total}"

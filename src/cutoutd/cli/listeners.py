@@ -16,7 +16,7 @@ from cutoutd.cli.console import Live, Quiet
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cutoutd.daemon.listener import Listener, Result
+    from cutoutd.daemon.listener import Listener, Progress, Result
 
 QUEUED: Final = 10_000
 """So many results may wait for a terminal that is stopped."""
@@ -56,6 +56,15 @@ class Relay:
         self._queue: queue.Queue[Callable[[], None]] = queue.Queue(QUEUED)
         self._gone = False
         threading.Thread(target=self._draw_all, name="terminal", daemon=True).start()
+
+    @property
+    def wants_progress(self) -> bool:
+        """There is a terminal."""
+        return not self._gone
+
+    def progress(self, progress: Progress) -> None:
+        """What there is to do now."""
+        self._pass_on(partial(self._live.progress, progress))
 
     def started(self, folders: int, workers: int) -> None:
         """The daemon is ready."""

@@ -152,14 +152,11 @@ def _work(
 
 def _summarise(outcome: Outcome, chosen: Settings, took_s: float, *, once: bool) -> None:
     outputs = [folder.output for folder in chosen.folder]
-    line = closing.line(outcome.tally, took_s, outputs, unchanged=True)
-    if once:
+    print(f"{'' if once else 'Stopped. '}{closing.line(outcome.tally, took_s, unchanged=True)}")
+    if where := closing.where(outcome.tally, outputs):
+        print(where)
+    for line in closing.remains(outcome) if once else [closing.goes_on(outcome)]:
         print(line)
-        for remains in closing.remains(outcome):
-            print(remains)
-    else:
-        print(f"Stopped. {line}")
-        print(closing.goes_on(outcome))
 
 
 def _uploader(config: Path | None) -> list[str]:

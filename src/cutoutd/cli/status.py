@@ -211,6 +211,8 @@ def _folder_document(folder: FolderView) -> dict[str, Any]:
         "skipped": {printable(why): count for why, count in folder.skipped.items()},
         "states": {state.value: count for state, count in sorted(folder.states.items())},
         "images_per_minute": round(folder.per_minute, 2),
+        "recent": folder.recent,
+        "eta_s": None if folder.eta_s is None else round(folder.eta_s),
         "median_s": None if folder.median_s is None else round(folder.median_s, 3),
         "free_bytes": folder.free_bytes,
         "last": None

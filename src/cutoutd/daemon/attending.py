@@ -16,7 +16,7 @@ from cutoutd.publish.naming import failure_names, sidecar_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.daemon.listener import Listener, Result
+    from cutoutd.daemon.listener import Listener, Progress, Result
     from cutoutd.errors import CutoutdError
     from cutoutd.settings.hooks import Hooks
     from cutoutd.settings.schema import Folder, Settings
@@ -49,6 +49,15 @@ class Attending:
     def follow(self, settings: Callable[[], Settings]) -> None:
         """Ask for the settings in force from now on, which a reload may change."""
         self._settings = settings
+
+    @property
+    def wants_progress(self) -> bool:
+        """Whether somebody looks."""
+        return self._listener.wants_progress
+
+    def progress(self, progress: Progress) -> None:
+        """What there is to do now."""
+        self._listener.progress(progress)
 
     def started(self, folders: int, workers: int) -> None:
         """The daemon is ready."""

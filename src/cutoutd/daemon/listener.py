@@ -39,8 +39,32 @@ class Result:
     doubtful: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """What there is to do at a moment, as the journal has it.
+
+    Attributes:
+        waiting: pictures whose turn comes.
+        in_work: pictures that a worker has, that are on their way, or that get their names.
+        resting: pictures that are tried again later.
+        is_paused: nothing new is begun, by a person's wish.
+    """
+
+    waiting: int
+    in_work: int
+    resting: int
+    is_paused: bool
+
+
 class Listener(Protocol):
     """Is told what happens; must return at once. ``accepted`` may come from any thread."""
+
+    @property
+    def wants_progress(self) -> bool:
+        """Whether somebody looks who wants to be told `progress`; to find it out costs a look into the journal."""
+
+    def progress(self, progress: Progress) -> None:
+        """What there is to do now; told again and again, also if it is the same."""
 
     def started(self, folders: int, workers: int) -> None:
         """The daemon is ready."""

@@ -17,6 +17,7 @@ from cutoutd.daemon.commands import CommandHandler
 from cutoutd.daemon.dispatcher import Dispatcher
 from cutoutd.daemon.escalation import Escalation
 from cutoutd.daemon.heartbeat import Heartbeat
+from cutoutd.daemon.listener import Progress
 from cutoutd.daemon.polling import Polling
 from cutoutd.daemon.reload import Pace
 from cutoutd.daemon.tally import Tally
@@ -24,6 +25,7 @@ from cutoutd.daemon.tidying import Tidying
 from cutoutd.daemon.verdicts import Held, Verdicts
 from cutoutd.errors import CutoutdError, OutboxError, StorageError
 from cutoutd.failure import failure_of
+from cutoutd.jobs import JobState
 from cutoutd.logs import get
 from cutoutd.notify import ServiceManager
 from cutoutd.ports import Finished
@@ -288,7 +290,19 @@ class Supervisor:
                 self._journal.queue.hurry(folder.folder.name)
                 folder.delivery.hurry()
 
+    def _progress(self) -> Progress:
+        counts = self._journal.queue.open_by_state()
+        waiting, resting = counts.get(JobState.QUEUED, 0), counts.get(JobState.RETRY, 0)
+        return Progress(
+            waiting=waiting,
+            in_work=sum(counts.values()) - waiting - resting,
+            resting=resting,
+            is_paused=self._commands.paused,
+        )
+
     def _show(self) -> None:
+        if self._listener.wants_progress:
+            self._listener.progress(self._progress())
         if self._alarm is not None:
             self._alarm.look(self._folders.standings())
         if self._heartbeat.wants_status:

@@ -214,6 +214,14 @@ class Queue:
         )
         return int(row["n"]) if row is not None else 0
 
+    def open_by_state(self) -> dict[JobState, int]:
+        """How many jobs are still to be done, over all folders, by their states."""
+        rows = self._store.rows(
+            "SELECT state, COUNT(*) AS n FROM job "
+            "WHERE state IN ('queued', 'working', 'uploading', 'publishing', 'retry') GROUP BY state"
+        )
+        return {JobState(row["state"]): int(row["n"]) for row in rows}
+
     def undisposed(self, folder: str) -> list[Job]:
         """Jobs of a folder whose originals are still to be moved or deleted, or whose failures to be written down."""
         rows = self._store.rows(

@@ -51,6 +51,15 @@ class Reader:
         )
         return int(row["n"]) if row is not None else 0
 
+    def work_since(self, folder: str, since_us: int, limit: int) -> list[tuple[int, float]]:
+        """Of the last jobs of a folder that were published since a time: when, and how many seconds work took."""
+        rows = self._store.rows(
+            "SELECT finished_us, json_extract(detail, '$.seconds') AS s FROM job "
+            "WHERE state IN ('done', 'review') AND folder = ? AND finished_us >= ? ORDER BY finished_us DESC LIMIT ?",
+            (folder, since_us, limit),
+        )
+        return [(row["finished_us"], float(row["s"])) for row in rows if isinstance(row["s"], int | float)]
+
     def doubtful(self, folder: str) -> int:
         """How many of a folder's published cutouts, by their newest version, may well be wrong."""
         row = self._store.row(

@@ -18,6 +18,7 @@ from cutoutd.journal.commands import Commands
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.state import running
+from cutoutd.overview import pace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 SCHEMA: Final = "cutoutd.status/1"
 
 RATE_WINDOW_S: Final = 300
+PACE_OF: Final = 500
+"""So many of them at most are looked at for the pace."""
+
 MEDIAN_OF: Final = 101
 """So many of the last pictures: a median that follows a change of light or camera within a session."""
 
@@ -49,7 +53,8 @@ class FolderView:
         states: how many sources are in each state.
         doubtful: published, and may well be wrong.
         done_today: published since midnight.
-        per_minute: published, over the last minutes.
+        recent: published in the last minutes, those of `RATE_WINDOW_S`.
+        per_minute: how many of them a minute of work gave; 0 if there were none.
         median_s: of work on one of the last pictures; None before the first.
         last: the last that was published.
         free_bytes: where results go; None if it is not known.
@@ -69,6 +74,7 @@ class FolderView:
     states: Mapping[JobState, int]
     doubtful: int
     done_today: int
+    recent: int
     per_minute: float
     median_s: float | None
     last: Job | None
@@ -84,6 +90,12 @@ class FolderView:
     def queue(self) -> int:
         """Pictures that wait or are in work."""
         return sum(self.states.get(state, 0) for state in OPEN)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until all that waits is done, at the pace of the last minutes; None if that cannot be told."""
+        left = self.queue - self.states.get(JobState.RETRY, 0)
+        return 60 * left / self.per_minute if left and self.per_minute else None
 
     @property
     def waiting(self) -> int:
@@ -169,7 +181,8 @@ def look(settings: Settings, store: Store | None, clock: Clock, room: Mapping[st
                 states=counts.get(folder.name, {}),
                 doubtful=reader.doubtful(folder.name) if reader is not None else 0,
                 done_today=reader.done_since(folder.name, midnight) if reader is not None else 0,
-                per_minute=reader.done_since(folder.name, since) * 60 / RATE_WINDOW_S
+                recent=reader.done_since(folder.name, since) if reader is not None else 0,
+                per_minute=pace.per_minute(reader.work_since(folder.name, since, PACE_OF))
                 if reader is not None
                 else 0.0,
                 median_s=statistics.median(seconds) if seconds else None,
