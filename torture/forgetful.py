@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import os
 import random
 import stat
 import sys
@@ -225,9 +226,12 @@ class Forgetful(mfusepy.Operations):  # type: ignore[misc]  # mfusepy ships no t
         parent.set_name(name, node)
         return self._opened(node)
 
-    def open(self, path: str, flags: int) -> int:  # noqa: ARG002
-        """An open file."""
-        return self._opened(self._find(path))
+    def open(self, path: str, flags: int) -> int:
+        """An open file; libfuse 3 leaves it to us to empty it where that was asked for."""
+        node = self._find(path)
+        if flags & os.O_TRUNC and node.live:
+            self.truncate(path, 0)
+        return self._opened(node)
 
     def _opened(self, node: Node) -> int:
         handle = next(self._handles)
