@@ -6,7 +6,10 @@ It must not read files. Colours that come with the matte are left alone: those o
 from __future__ import annotations
 
 import io
+import lzma
+import struct
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -105,6 +108,9 @@ def _alpha_part(data: bytes) -> bytes:
         NotImplementedError,
         RuntimeError,
         ValueError,
+        zlib.error,
+        lzma.LZMAError,
+        struct.error,
     ) as error:
         raise ReplyError(f"what came back is no archive with {_ALPHA_NAME} in it") from error
     if len(found) > _MAX_ALPHA_BYTES:

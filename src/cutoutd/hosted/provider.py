@@ -142,6 +142,7 @@ def document(content: bytes) -> dict[str, Any]:
 
 def words(*said: object) -> str:
     """What somebody else said, on one printable line of bounded length."""
-    text = ": ".join(str(one) for one in said if one)
+    # A text is said; of anything else nothing is made, since it may be nested without end.
+    text = ": ".join(str(one) for one in said if one and isinstance(one, str | int | float))
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return line if len(line) <= _MAX_WORDS else f"{line[:_MAX_WORDS]}..."

@@ -38,7 +38,15 @@ _CLOSED: Final = {
     403: _KEY,
     404: _ADDRESS,
     405: _ADDRESS,
+    # About how we ask, and no picture: each would be refused.
+    406: _ADDRESS,
+    407: _ADDRESS,
     410: _ADDRESS,
+    411: _ADDRESS,
+    417: _ADDRESS,
+    421: _ADDRESS,
+    426: _ADDRESS,
+    431: _ADDRESS,
 }
 _ELSEWHERE: Final = "It sends us elsewhere, where nobody is followed. See that [hosted] base_url is right."
 _REFUSED: Final = "The original is untouched. Put a corrected file in its place, or `cutoutd retry` it."
