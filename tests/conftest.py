@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
+import structlog
 from hypothesis import settings
 
 from cutoutd.clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # How long an example takes is the machine's affair; what is timed is in the bench.
 settings.register_profile("untimed", deadline=None)
@@ -41,3 +47,10 @@ class FakeClock(Clock):
 def clock() -> FakeClock:
     """A clock of the test's own."""
     return FakeClock()
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> Iterator[None]:
+    """How a test sets the log up in this process, such as to errors alone, is nothing to the tests after it."""
+    yield
+    structlog.reset_defaults()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -20,11 +21,12 @@ import pytest
 from PIL import Image
 
 import cutoutd
+from tests.integration import small_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 
 
 def picture(hue: int = 0, *, width: int = 360, height: int = 270) -> Image.Image:
@@ -174,11 +176,41 @@ def signals_as_usual() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.fixture(scope="session")
+def small_models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data of a user whose model is of 200 bytes, and sure of dark things and strong colours as of the balls here."""
+    data = tmp_path_factory.mktemp("data")
+    directory = data / "cutoutd" / "models"
+    directory.mkdir(parents=True)
+    content = small_models.save(directory / "darkness.onnx", dark=True).read_bytes()
+    (directory / "catalog.toml").write_text(
+        f"""[[model]]
+name = "darkness"
+file = "darkness.onnx"
+sha256 = "{hashlib.sha256(content).hexdigest()}"
+bytes = {len(content)}
+input_size = {small_models.SIDE}
+mean = [0.0, 0.0, 0.0]
+std = [1.0, 1.0, 1.0]
+scale = "255"
+output = 0
+min_max = false
+licence = "none"
+source = "the tests"
+""",
+        encoding="utf-8",
+    )
+    return data
+
+
 @pytest.fixture
-def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
-    """Folders of this test's own."""
+def bench(tmp_path: Path, request: pytest.FixtureRequest, small_models_dir: Path) -> Bench:
+    """Folders of this test's own; a small model cuts, in a tenth of the time, unless the test is marked otherwise."""
     is_about_workers = request.node.get_closest_marker("about_workers") is not None
-    return bench_in(tmp_path, workers=None if is_about_workers else 1)
+    bench = bench_in(tmp_path, workers=None if is_about_workers else 1)
+    if request.node.get_closest_marker("shipped_model") is None:
+        bench.environment.update({"XDG_DATA_HOME": str(small_models_dir), "CUTOUTD_MODEL__NAME": "darkness"})
+    return bench
 
 
 class Daemon:

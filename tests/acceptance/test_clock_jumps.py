@@ -73,6 +73,6 @@ def test_a_clock_that_jumps_by_a_day_costs_nothing(bench: Bench, start: Callable
     (bench.input / "late.jpg").write_bytes(whole)
     begun = time.monotonic()
     bench.wait_for(lambda: "late.png.json" in bench.results(), "the file that came late")
-    assert time.monotonic() - begun < 45.0
+    assert time.monotonic() - begun < 90.0
     assert daemon.end() == 0
     assert sorted(job["state"] for job in bench.jobs() if job["state"] != "gone") == ["done"] * 5

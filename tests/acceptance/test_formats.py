@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench, Daemon
 
+pytestmark = pytest.mark.shipped_model
+
 
 def shot(bench: Bench, *names: str) -> None:
     """The same picture, recorded as each of these."""
@@ -36,7 +38,6 @@ def shot(bench: Bench, *names: str) -> None:
         draft.rename(bench.input / name)
 
 
-@pytest.mark.timeout(180)
 def test_each_shot_gives_one_cutout_whatever_it_was_recorded_as(bench: Bench) -> None:
     """A pair gives that of its JPEG; what is left out says why; a raw file under another name is known by its content."""
     shot(bench, "a.JPG", "a.DNG", "b.HEIC", "b.DNG", "c.dng", "d.HEIC")
@@ -54,7 +55,6 @@ def test_each_shot_gives_one_cutout_whatever_it_was_recorded_as(bench: Bench) ->
         assert np.abs(alpha.astype(int) - whole[0]).mean() < 3  # the same subject
 
 
-@pytest.mark.timeout(180)
 def test_a_raw_file_that_comes_before_its_jpeg_waits_for_it(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:

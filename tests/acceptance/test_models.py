@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.integration import small_models
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.acceptance.conftest import Bench, Daemon
+
+pytestmark = pytest.mark.shipped_model
 
 DESCRIBED = (
     "--size",

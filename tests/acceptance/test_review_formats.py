@@ -9,7 +9,6 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -23,16 +22,12 @@ PICTURES = 4
 REMOVED = object()
 
 
-@pytest.fixture
-def config(bench: Bench) -> Path:
-    """A folder with a rendition in every format, and two of one."""
+def configure(bench: Bench, *names: str, more: str = "") -> Path:
+    """A folder with a rendition in each of some formats."""
     renditions = "".join(
         f'[[folder.rendition]]\nformat = "{name}"\nsuffix = "-{name}"\n'
         + ('background = "white"\n' if name == "jpeg" else "")
-        for name in FORMATS
-    )
-    more = (
-        '[[folder.rendition]]\nformat = "jpeg"\nsuffix = "-small"\nbackground = "white"\ncanvas = "64x64"\n'
+        for name in names
     )
     path = bench.root / "c.toml"
     path.write_text(
@@ -63,10 +58,13 @@ def numbers(bench: Bench, config: Path, count: int) -> list[str]:
     return [str(job["job"]) for job in sorted(listed, key=lambda job: str(job["path"]))]
 
 
-def test_every_format_and_several_at_once_are_decided_about(
-    bench: Bench, start: Callable[..., Any], config: Path
-) -> None:
+def test_every_format_and_several_at_once_are_decided_about(bench: Bench, start: Callable[..., Any]) -> None:
     """Two accepted and one rejected in one call each, one cut again; the daemon goes on, and starts again."""
+    # Every format, and two of one.
+    more = (
+        '[[folder.rendition]]\nformat = "jpeg"\nsuffix = "-small"\nbackground = "white"\ncanvas = "64x64"\n'
+    )
+    config = configure(bench, *FORMATS, more=more)
     drop_empty(bench, PICTURES)
     daemon = start("--config", config)
     first, second, third, fourth = numbers(bench, config, PICTURES)
@@ -99,10 +97,11 @@ EDITS: dict[str, Any] = {
 
 
 def test_a_decision_about_a_sidecar_that_was_edited_by_hand_is_done_or_answered(
-    bench: Bench, start: Callable[..., Any], config: Path
+    bench: Bench, start: Callable[..., Any]
 ) -> None:
     """Any field removed, or of another type; and a result that was retouched. Nothing ends the daemon."""
     edits = [(key, value) for key, values in EDITS.items() for value in values]
+    config = configure(bench, "png", "webp")
     drop_empty(bench, len(edits) + 1)
     daemon = start("--config", config)
     numbers(bench, config, len(edits) + 1)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cutoutd.jobs import JobState
     from cutoutd.journal.journal import Journal
 
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 60.0
 JPEG: Final = b"\xff\xd8\xff\xe0 begins like a picture"
 NAME: Final = "to-cut"
 MODEL: Final = ModelSpec(

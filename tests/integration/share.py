@@ -22,7 +22,7 @@ from tests.integration.tools import give_up
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 60.0
 READING: Final = "getattr,readdir,open,read"
 WRITING: Final = "create,write,fsync,rename,mkdir,unlink"
 

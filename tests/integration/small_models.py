@@ -1,4 +1,4 @@
-"""Small real models, built here: each takes red for the subject, in the forms in which models come."""
+"""Small real models, built here: each takes what is red, or dark, for the subject, in the forms in which models come."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 SIDE = 64
 _REDNESS = np.array([30, -30, 0], np.float32)
 _BIAS = -2.0
+_DARKNESS = np.array([-30, -30, -30], np.float32)
+_DARKNESS_BIAS = 54.0  # the three numbers of a pixel that is half subject add up to 1.8
 
 
 def save(
@@ -24,6 +26,7 @@ def save(
     logits: bool = False,
     outputs: int = 1,
     poisoned: float | None = None,
+    dark: bool = False,
 ) -> Path:
     """Write one model.
 
@@ -34,6 +37,7 @@ def save(
         logits: without the sigmoid.
         outputs: the last one is the matte; those before it are its opposite.
         poisoned: a number that is added to everything.
+        dark: it takes for the subject what is dark, or of a strong colour, and not what is red.
     """
     kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
     number = np.float16 if half else np.float32
@@ -41,8 +45,9 @@ def save(
     count: str | int = "n" if dynamic else 1
     shape: list[str | int | None] = [count, 3, *sides]
     out_shape: list[str | int | None] = [count, 1, *sides]
-    weights = numpy_helper.from_array(_REDNESS.reshape(1, 3, 1, 1).astype(number), "weights")
-    bias = numpy_helper.from_array(np.array([_BIAS + (poisoned or 0.0)], number), "bias")
+    taste, bias_number = (_DARKNESS, _DARKNESS_BIAS) if dark else (_REDNESS, _BIAS)
+    weights = numpy_helper.from_array(taste.reshape(1, 3, 1, 1).astype(number), "weights")
+    bias = numpy_helper.from_array(np.array([bias_number + (poisoned or 0.0)], number), "bias")
     nodes = [helper.make_node("Conv", ["picture", "weights", "bias"], ["raw"])]
     last = "raw"
     if not logits:

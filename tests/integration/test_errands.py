@@ -93,7 +93,7 @@ def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path: P
     )
     begun = time.monotonic()
     assert "timeout_s = 1" in run(python(code, os.fspath(mark), timeout_s=1.0))
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 40
 
     def is_gone() -> bool:
         try:
@@ -108,9 +108,9 @@ def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path: P
 def test_what_a_command_leaves_running_is_not_waited_for() -> None:
     """As a desktop notification that stays on the screen; even if it holds the pipe."""
     begun = time.monotonic()
-    code = "import os, time\nif os.fork() == 0:\n    time.sleep(4)\n"
+    code = "import os, time\nif os.fork() == 0:\n    time.sleep(40)\n"
     assert run(python(code)) == ""
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 20
 
 
 def test_only_so_many_run_at_once_and_the_giver_never_waits(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_only_so_many_run_at_once_and_the_giver_never_waits(tmp_path: Path) -> N
         begun = time.monotonic()
         for _ in range(QUEUED + 20):
             errands.give(python(code, os.fspath(tmp_path)))
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10  # twenty of them, two at a time, would take twice that
     assert [one["event"] for one in logged].count("hook.dropped") == 1
     until(lambda: len(list(tmp_path.iterdir())) == 2, "two of them")
     time.sleep(0.2)

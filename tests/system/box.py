@@ -15,7 +15,7 @@ import cutoutd
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATIENCE_S: Final = 40.0
+PATIENCE_S: Final = 90.0
 SCRIPT: Final = Path(__file__).with_name("box.sh")
 
 
