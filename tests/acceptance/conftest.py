@@ -205,10 +205,10 @@ source = "the tests"
 
 @pytest.fixture
 def bench(tmp_path: Path, request: pytest.FixtureRequest, small_models_dir: Path) -> Bench:
-    """Folders of this test's own; a small model cuts, in a tenth of the time, unless the test is marked otherwise."""
+    """Folders of this test's own."""
     is_about_workers = request.node.get_closest_marker("about_workers") is not None
     bench = bench_in(tmp_path, workers=None if is_about_workers else 1)
-    if request.node.get_closest_marker("shipped_model") is None:
+    if request.node.get_closest_marker("small_model") is not None:
         bench.environment.update({"XDG_DATA_HOME": str(small_models_dir), "CUTOUTD_MODEL__NAME": "darkness"})
     return bench
 

@@ -10,16 +10,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 import cutoutd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.acceptance.conftest import Bench, Daemon
-
-pytestmark = pytest.mark.shipped_model
 
 
 def test_a_second_daemon_on_the_same_state_exits_with_its_own_code(

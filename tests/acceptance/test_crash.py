@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench, Daemon
 
-pytestmark = [pytest.mark.about_workers, pytest.mark.shipped_model]
+pytestmark = pytest.mark.about_workers
 
 PICTURES = 6
 KILLS = 6

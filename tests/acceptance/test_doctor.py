@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from tests.acceptance.conftest import alter_model
 from tests.integration.share import Share
 
@@ -16,8 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.acceptance.conftest import Bench, Daemon
-
-pytestmark = pytest.mark.shipped_model
 
 
 def findings(said: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], dict[str, Any]]:

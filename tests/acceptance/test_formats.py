@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from tests.acceptance.conftest import picture
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.acceptance.conftest import Bench, Daemon
-
-pytestmark = pytest.mark.shipped_model
 
 
 def shot(bench: Bench, *names: str) -> None:

@@ -6,8 +6,6 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-import pytest
-
 from cutoutd.intake import challenge, marker
 from cutoutd.intake.ownership import HEARTBEAT_S
 from tests.acceptance.conftest import Daemon, bench_in
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench
 
-pytestmark = pytest.mark.shipped_model
 
 QUIET_S = 2.5 * HEARTBEAT_S
 

@@ -9,7 +9,6 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from tests.acceptance.conftest import picture
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.acceptance.conftest import Bench, Daemon
-
-pytestmark = pytest.mark.shipped_model
 
 
 def test_once_cuts_what_is_there_and_nothing_a_second_time(bench: Bench) -> None:

@@ -7,7 +7,6 @@ import signal
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from tests.integration import small_models
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench, Daemon
 
-pytestmark = pytest.mark.shipped_model
 
 DESCRIBED = (
     "--size",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench, Daemon
 
-pytestmark = [pytest.mark.about_workers, pytest.mark.shipped_model]
+pytestmark = pytest.mark.about_workers
 
 # Loaded by each worker before any code of ours: a decoder, of all but JPEGs, that crashes over pictures of one width.
 FAULTY_DECODER = textwrap.dedent(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.acceptance.conftest import Bench, Daemon
+
+pytestmark = pytest.mark.small_model
 
 FORMS = """
     [[folder.rendition]]

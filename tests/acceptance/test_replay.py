@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench
+
+pytestmark = pytest.mark.small_model
 
 
 def test_a_cutout_is_made_again_to_the_byte_or_it_is_said_what_changed(bench: Bench) -> None:

@@ -8,7 +8,6 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.acceptance.conftest import Bench, Daemon
-
-pytestmark = pytest.mark.shipped_model
 
 
 def drop_empty(bench: Bench, name: str, grey: int) -> Path:

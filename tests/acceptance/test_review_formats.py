@@ -9,6 +9,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.acceptance.conftest import Bench
+
+pytestmark = pytest.mark.small_model
 
 FORMATS = {"png": "png", "webp": "webp", "tiff": "tif", "avif": "avif", "jpeg": "jpg"}
 PICTURES = 4
