@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +26,8 @@ from tests.integration.tools import give_up, need
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from cutoutd.settings.schema import Folder
 
 _OVERLAY = (
     "mkdir u && mount -t tmpfs none u && mkdir u/u u/w && "
@@ -229,3 +232,49 @@ def test_nobody_gives_way_to_a_folder_that_was_taken_out(tmp_path: Path) -> None
     assert not overlaps.look(before).why
     assert not overlaps.look(after).why
     assert not overlaps.why_closed("before")
+
+
+@pytest.mark.parametrize("blind", ["one", "other"])
+def test_folders_that_see_an_overlap_otherwise_come_to_one_decision(
+    tmp_path: Path, blind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of them sees it, the same one gives way at every look. Before, each look of the one undid the other's."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    folders = {name: folder_in(tmp_path / name, name=name) for name in ("one", "other")}
+    inner = tmp_path / "one/in/inner"
+    inner.mkdir()
+    folders["other"] = folder_in(tmp_path / "other", name="other", input=str(inner))
+    told: list[str] = []
+    overlaps = Overlaps(tmp_path / "state", "run-1", told.append)
+    overlaps.configure(folders.values())
+    real = overlaps._other  # noqa: SLF001 -- as where a share answers one of them alone
+    is_over = False
+
+    def sees(folder: Folder, mounts: Any, reachable: Any, *, fresh: bool) -> Any:  # noqa: ANN401 -- as it is
+        if folder.name != blind or is_over:
+            return real(folder, mounts, reachable, fresh=fresh)
+        unseen = tmp_path / "elsewhere"
+        elsewhere = folder.model_copy(update={"input": unseen, "output": unseen / "out"})
+        return replace(overlaps._locate(elsewhere, mounts, None), folder=folder)  # noqa: SLF001 -- as above
+
+    monkeypatch.setattr(overlaps, "_other", sees)
+    for folder in folders.values():
+        overlaps.look(folder)
+    told.clear()
+    decisions = []
+    for _ in range(4):
+        for folder in folders.values():
+            overlaps.look(folder)
+            decisions.append([bool(overlaps.why_closed(name)) for name in folders])
+    assert decisions == [[False, True]] * 8
+    # The one that does not see it asks the other at each look, which has no news; they do not wake each other for ever.
+    assert told.count("other") == 0
+    assert told.count("one") <= 4
+    # And once it is over, for both.
+    folders["other"] = folder_in(tmp_path / "other", name="other")
+    overlaps.configure(folders.values())
+    is_over = True
+    for folder in folders.values():
+        overlaps.look(folder)
+    assert [overlaps.why_closed(name) for name in folders] == ["", ""]

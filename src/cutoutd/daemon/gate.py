@@ -134,7 +134,11 @@ class Gate:
             NotOwnerError: the marker is not the one that was found a moment ago.
         """
         root = os.fspath(self._folder.input)
-        status = os.stat(root)  # noqa: PTH116 -- also says that it is there at all
+        try:
+            status = os.stat(root)  # noqa: PTH116 -- also says that it is there at all
+        except OSError:
+            self._overlaps.withdraw(self._folder.name)
+            raise
         mode = filesystems.watch_mode(root)
         self.waits_for_owner = False
         # Before anything is written there: the place may be another folder's.

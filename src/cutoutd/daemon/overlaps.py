@@ -68,7 +68,8 @@ class Overlaps:
     Args:
         state_dir: of the service; no folder may lie in it.
         run: id of this run.
-        tell: called with the name of another folder that is found to give way; from any thread.
+        tell: called with the name of another folder that is to look at its places, as one is found to give way to the other,
+            or not to have to any more; from any thread.
     """
 
     def __init__(self, state_dir: Path, run: str, tell: Callable[[str], None] = lambda _: None) -> None:
@@ -80,7 +81,9 @@ class Overlaps:
         self._folders: dict[str, Folder] = {}
         self._own: dict[str, _Places] = {}  # as each folder's own thread found them
         self._seen: dict[str, _Places] = {}  # as others did, without touching any share
-        self._closed: dict[str, str] = {}
+        # Whose look found that a folder must give way, and why. Two folders may see their places otherwise, as where a
+        # share answers one alone: what one has found holds until that one finds otherwise, else they would take turns.
+        self._closed: dict[str, dict[str, str]] = {}
         self._boundaries: dict[str, Boundary] = {}
 
     def configure(self, folders: Iterable[Folder]) -> None:
@@ -91,11 +94,29 @@ class Overlaps:
             for known in (self._own, self._seen):
                 for name in [name for name, one in known.items() if self._folders.get(name) != one.folder]:
                     del known[name]
-            self._closed = {name: why for name, why in self._closed.items() if name in self._folders}
+                    self._closed.pop(name, None)
+                    for found in self._closed.values():
+                        found.pop(name, None)
+            self._closed = {
+                name: {finder: why for finder, why in found.items() if finder in self._folders}
+                for name, found in self._closed.items()
+                if name in self._folders
+            }
 
     def why_closed(self, name: str) -> str:
         """Why a folder must not be worked on, as far as anybody has found out; empty: it may."""
-        return self._closed.get(name, "")
+        found = self._closed.get(name, {})
+        return found.get(name) or next(iter(found.values()), "")
+
+    def withdraw(self, name: str) -> None:
+        """A folder is not there: what it has found of others holds no longer; they see for themselves."""
+        with self._lock:
+            freed = [one for one, reasons in self._closed.items() if name in reasons and one != name]
+            for one in freed:
+                del self._closed[one][name]
+            self._closed = {one: reasons for one, reasons in self._closed.items() if reasons}
+        for one in freed:
+            self._tell(one)
 
     def boundary(self, name: str) -> Boundary:
         """What inside a folder's input belongs to somebody else, as it was last found."""
@@ -172,11 +193,15 @@ class Overlaps:
         if alone is not None:
             found.setdefault(name, alone)
         with self._lock:
-            if name not in found:
-                self._closed.pop(name, None)
-            news = [one for one in found if one != name and one not in self._closed]
-            self._closed |= {one: why for one, why in found.items() if one == name or one in news}
-        for one in news:
+            before = {one for one, reasons in self._closed.items() if name in reasons}
+            # Who has found that this one gives way, which it does not see itself, may see otherwise by now.
+            doubted = set() if name in found else set(self._closed.get(name, {})) - {name}
+            for one in before - found.keys():
+                del self._closed[one][name]
+            for one, why in found.items():
+                self._closed[one] = {**self._closed.get(one, {}), name: why}
+            self._closed = {one: reasons for one, reasons in self._closed.items() if reasons}
+        for one in sorted((before ^ found.keys() | doubted) - {name}):
             self._tell(one)
 
     def _bound(self, own: _Places, found: Iterable[_Places], state: Location, uuid: str | None) -> Boundary:
