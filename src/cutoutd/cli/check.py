@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from cutoutd.cli.departure import require_extra, what_leaves
-from cutoutd.cli.finding import find_settings
+from cutoutd.cli.finding import find_settings, words
 from cutoutd.cli.printing import printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
@@ -18,12 +18,16 @@ from cutoutd.intake.scan import Scan
 from cutoutd.intake.sniff import Kind
 from cutoutd.journal.state import check_state
 from cutoutd.models import catalog
-from cutoutd.settings import dump
+from cutoutd.overview.foresight import foresee
+from cutoutd.registry import Origin, entries
+from cutoutd.settings import dump, load, places
 from cutoutd.settings.scores import older_limits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from cutoutd.intake.rules import Rules
     from cutoutd.settings.schema import Folder
 
 
@@ -58,9 +62,8 @@ def check(
             f"# {name}: a disk or share does not answer, so it was not seen whether its places are others' too"
         )
     for folder in chosen.folder:
-        print(
-            f"# {folder.name}: {_waiting(os.fspath(folder.input), Scan(os.fspath(folder.input), rules[folder.name]))}"
-        )
+        for line in _waiting(folder, rules[folder.name], chosen.service.state_dir):
+            print(f"# {folder.name}: {line}")
 
     print("# The configuration is right.")
 
@@ -90,13 +93,36 @@ def pictures_in(folder: Folder) -> int:
     return _count(root, Scan(root, rules_of(folder)))
 
 
-def _waiting(root: str, scan: Scan) -> str:
+def _waiting(folder: Folder, rules: Rules, state_dir: Path) -> Iterator[str]:
+    """What a start would find, and what of that it would cut."""
     try:
-        pictures = _count(root, scan)
+        seen = foresee(folder, rules, state_dir, _earlier(folder, state_dir))
     except OSError as error:
-        return f"{printable(root)} cannot be read now ({error.strerror})"
-    unreadable = f", {len(scan.errors)} places cannot be read" if scan.errors else ""
-    return f"{pictures} {'picture is' if pictures == 1 else 'pictures are'} there, cut or not{unreadable}"
+        yield f"{printable(os.fspath(folder.input))} cannot be read now ({error.strerror})"
+        return
+    unreadable = f", {seen.unreadable} places cannot be read" if seen.unreadable else ""
+    is_or_are = "picture is" if seen.pictures == 1 else "pictures are"
+    left = (
+        f'{seen.fresh} would be left alone (existing = "skip")'
+        if seen.skips
+        else f"{seen.fresh} would be cut"
+    )
+    yield f"{seen.pictures} {is_or_are} there, {seen.pictures - seen.fresh} of them known; {left}{unreadable}"
+    if seen.skips:
+        return
+    for said, count in seen.again.items():
+        yield (
+            f"{count} of these would be cut AGAIN: they were cut by `cutoutd run {said}`, and no sidecar for them is where "
+            'this folder looks. Name that output (or its sidecar_dir) here, or set existing = "skip"'
+        )
+
+
+def _earlier(folder: Folder, state_dir: Path) -> dict[str, Path]:
+    """Other state directories of this user in which the folder may be known, by what they were started with."""
+    pair = Origin(pair=(folder.input, folder.output))
+    found = {words(pair): load.pair_state_dir(folder.input, folder.output)}
+    found |= {words(one.origin): one.state_dir for one in entries(places.registry())}
+    return {said: place for said, place in found.items() if place != state_dir}
 
 
 def _count(root: str, scan: Scan) -> int:

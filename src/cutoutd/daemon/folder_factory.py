@@ -18,6 +18,7 @@ from cutoutd.daemon.retention import Retention
 from cutoutd.daemon.watcher import Watcher
 from cutoutd.intake.tenancy import Tenancy
 from cutoutd.settings.digest import settings_sha256
+from cutoutd.settings.load import pair_state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -95,6 +96,7 @@ class FolderFactory:
             overlaps=self._overlaps,
             configured=self._configured,
             allow_root=self._settings().service.allow_root,
+            predecessor=pair_state_dir(folder.input, folder.output),
         )
         watcher = Watcher(
             folder,

@@ -20,6 +20,7 @@ from cutoutd.errors import CutoutdError
 from cutoutd.file_id import FileId, file_id
 from cutoutd.intake import filesystems, marker
 from cutoutd.journal.folders import FolderMemory
+from cutoutd.journal.predecessor import kept_marker
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Gate:
         waits_for_owner: another machine works on it, so that it is to be looked at often enough to notice its end.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what a folder is made of, put together in one place
         self,
         folder: Folder,
         *,
@@ -77,6 +78,7 @@ class Gate:
         overlaps: Overlaps,
         configured: Callable[[], Mapping[str, str]] = dict,
         allow_root: bool = False,
+        predecessor: Path | None = None,
     ) -> None:
         self._folder = folder
         self._memory = memory
@@ -87,6 +89,7 @@ class Gate:
         self._overlaps = overlaps
         self._configured = configured
         self._allow_root = allow_root
+        self._predecessor = predecessor
         self._recalled = memory.recall(folder.name)
         self._is_identified = False
         self._is_tidy = False
@@ -231,7 +234,7 @@ class Gate:
         verdict = marker.verdict(remembered, found)
         if verdict.action in (marker.Action.STAND_BY, marker.Action.REFUSE):
             return Watching.STANDING_BY, verdict.reason
-        name = found.uuid or remembered.uuid or str(uuid.uuid4())
+        name = found.uuid or remembered.uuid or self._kept_elsewhere(root) or str(uuid.uuid4())
         aside = remembered.aside and found.uuid is None
         if verdict.action is marker.Action.CREATE:
             try:
@@ -245,6 +248,10 @@ class Gate:
         self._seen = FolderMemory(input=root, marker=name, device=found.device, aside=aside)
         self._publisher.identity.found(name, self._memory.labels(name))
         return None
+
+    def _kept_elsewhere(self, root: str) -> str:
+        """The UUID that sidecars have where this read-only input was watched as a bare pair of folders before."""
+        return "" if self._predecessor is None else kept_marker(self._predecessor, root)
 
     def remember(self) -> None:
         """Write down that the folder is healthy; after its first scan, which may treat what is there specially."""

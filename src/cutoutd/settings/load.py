@@ -88,13 +88,22 @@ def for_pair(input_dir: Path, output_dir: Path, environ: Mapping[str, str]) -> S
         ConfigurationError: the two overlap, or a variable is wrong.
     """
     watched, results = (places.absolute(os.fspath(Path.cwd() / one), None) for one in (input_dir, output_dir))
-    both = os.fsencode(watched) + b"\0" + os.fsencode(results)
-    key = hashlib.sha256(both).hexdigest()[:_KEY_CHARACTERS]
     written = {
-        "service": {"state_dir": os.fspath(places.state_dir() / "pairs" / key)},
+        "service": {"state_dir": os.fspath(pair_state_dir(watched, results))},
         "folder": [{"name": _folder_name(watched), "input": watched, "output": results}],
     }
     return assemble(written, environment.read(environ), origin="--input and --output", base=None)
+
+
+def pair_state_dir(watched: Path, results: Path) -> Path:
+    """The state directory of one pair of folders without a configuration file.
+
+    Args:
+        watched: the input, absolute.
+        results: the output, absolute.
+    """
+    both = os.fsencode(watched) + b"\0" + os.fsencode(results)
+    return places.state_dir() / "pairs" / hashlib.sha256(both).hexdigest()[:_KEY_CHARACTERS]
 
 
 def defaults(environ: Mapping[str, str]) -> Settings:

@@ -1,0 +1,88 @@
+"""What another state directory of this user knows of a folder: that of `cutoutd run --input --output`, most often.
+
+Read alone, by a connection of its own that cannot write: a daemon may be working on it. What cannot be read says nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.journal.store import FILE_NAME
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PATIENCE_S: Final = 1.0
+
+Finished = frozenset[tuple[str, int, int]]
+"""Versions of sources that are over: path in the input, bytes, mtime_ns."""
+
+
+def kept_marker(directory: Path, place: str) -> str:
+    """UUID of a read-only input, which has no marker file and so only its journal knows it.
+
+    Args:
+        directory: the other state directory; it may be missing.
+        place: the input, absolute.
+
+    Returns:
+        Empty if it is not known.
+    """
+    rows = _rows(directory, "SELECT marker FROM folder WHERE input = ? AND aside = 1", (os.fsencode(place),))
+    return str(rows[0][0]) if len(rows) == 1 else ""
+
+
+def finished(directory: Path, place: str) -> Finished:
+    """What was cut of an input.
+
+    Args:
+        directory: the other state directory; it may be missing.
+        place: the input, absolute.
+    """
+    rows = _rows(
+        directory,
+        "SELECT job.path, job.size, job.mtime_ns FROM job JOIN folder ON folder.name = job.folder "
+        "WHERE folder.input = ? AND job.newest = 1 AND job.state IN ('done', 'unchanged', 'review')",
+        (os.fsencode(place),),
+    )
+    return frozenset((os.fsdecode(path), int(size), int(mtime_ns)) for path, size, mtime_ns in rows)
+
+
+def known(directory: Path, folders: frozenset[str]) -> Finished:
+    """All versions that a journal knows of folders, whatever became of them: none of them is cut by a start.
+
+    Args:
+        directory: a state directory; it may be missing.
+        folders: names.
+    """
+    return frozenset(
+        (os.fsdecode(path), int(size), int(mtime_ns))
+        for name in folders
+        for path, size, mtime_ns in _rows(
+            directory,
+            "SELECT path, size, mtime_ns FROM job WHERE folder = ? AND newest = 1 AND state <> 'gone'",
+            (name,),
+        )
+    )
+
+
+def names(directory: Path, place: str, marker: str | None) -> frozenset[str]:
+    """What a journal calls a folder: by its marker, or without one by its place."""
+    column, value = ("marker", marker) if marker else ("input", os.fsencode(place))
+    rows = _rows(directory, f"SELECT name FROM folder WHERE {column} = ?", (value,))  # noqa: S608 -- one of two columns
+    return frozenset(str(name) for (name,) in rows)
+
+
+def _rows(directory: Path, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    path = directory / FILE_NAME
+    with suppress(OSError, sqlite3.Error, ValueError):
+        if path.stat().st_uid != os.geteuid():
+            return []
+        uri = f"{path.as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE_S)) as connection:
+            found: list[tuple[Any, ...]] = connection.execute(query, values).fetchall()
+            return found
+    return []

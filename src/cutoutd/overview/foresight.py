@@ -1,0 +1,110 @@
+"""What a start would cut, said before it: pictures that neither the journal nor a sidecar knows.
+
+It walks through the input and, where the journal does not know the folder, through the records of its output, as the
+first start would. It changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cutoutd.errors import StorageError
+from cutoutd.intake import marker
+from cutoutd.intake.probe import open_probe
+from cutoutd.intake.scan import Scan
+from cutoutd.intake.sniff import Kind
+from cutoutd.journal import predecessor
+from cutoutd.publish.identity import FolderIdentity
+from cutoutd.publish.records import Records
+from cutoutd.settings.choices import Existing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from cutoutd.intake.rules import Rules
+    from cutoutd.journal.predecessor import Finished
+    from cutoutd.settings.schema import Folder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Foresight:
+    """What lies in a folder.
+
+    Attributes:
+        pictures: that are there.
+        fresh: of these, not known yet.
+        skips: they would be left alone, as the folder says for its first start.
+        again: of the fresh, how many were cut with another state directory, by what it was started with.
+        unreadable: places that could not be read.
+    """
+
+    pictures: int
+    fresh: int
+    skips: bool
+    again: Mapping[str, int]
+    unreadable: int
+
+
+def foresee(folder: Folder, rules: Rules, state_dir: Path, earlier: Mapping[str, Path]) -> Foresight:
+    """Look at a folder.
+
+    Args:
+        folder: its settings.
+        rules: which names it takes.
+        state_dir: of the configuration.
+        earlier: other state directories of this user, by what they were started with, in words.
+
+    Raises:
+        OSError: the input cannot be read.
+    """
+    root = os.fspath(folder.input)
+    uuid = _marker(root)
+    names = predecessor.names(state_dir, root, uuid)
+    is_first = not names
+    known = predecessor.known(state_dir, names | {folder.name})
+    if is_first:
+        kept = next(filter(None, (predecessor.kept_marker(one, root) for one in earlier.values())), "")
+        known |= _recorded(folder, uuid or kept)
+    scan = Scan(root, rules)
+    pictures, fresh = 0, set()
+    for seen in scan:
+        probe = open_probe(root, seen.path)
+        if probe is not None and probe.kind is not Kind.OTHER:
+            pictures += 1
+            version = (seen.path, seen.size, seen.mtime_ns)
+            if version not in known:
+                fresh.add(version)
+    again = {words: len(fresh & predecessor.finished(one, root)) for words, one in earlier.items()}
+    return Foresight(
+        pictures=pictures,
+        fresh=len(fresh),
+        skips=is_first and folder.existing is Existing.SKIP,
+        again={words: count for words, count in again.items() if count},
+        unreadable=len(scan.errors),
+    )
+
+
+def _marker(root: str) -> str | None:
+    with suppress(StorageError):
+        return marker.read(root)
+    return None
+
+
+def _recorded(folder: Folder, uuid: str) -> Finished:
+    """What the sidecars of a folder tell of, which its first start takes over."""
+    identity = FolderIdentity(folder.name)
+    identity.found(uuid, frozenset())
+    records = Records(
+        identity,
+        output=folder.output,
+        sidecar_dir=folder.sidecar_dir,
+        renditions=folder.recipe().renditions,
+    )
+    found: set[tuple[str, int, int]] = set()
+    with suppress(OSError):  # no output yet
+        found.update((one.path, one.size, one.mtime_ns) for one in records if one.failure is None)
+    return frozenset(found)
