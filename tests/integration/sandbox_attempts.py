@@ -29,6 +29,8 @@ from cutoutd.sandbox.uploader import confine_uploader
 from cutoutd.sandbox.worker import confine_supervisor, confine_worker
 from tests.integration.ways_out import (
     COMPAT,
+    FLAGS,
+    GENERATION,
     Guarded,
     aim_signals,
     allocate,
@@ -36,8 +38,13 @@ from tests.integration.ways_out import (
     change_process,
     change_user,
     compat,
+    enlarge_pipe,
     fork,
+    hint,
     import_late,
+    lease,
+    lock,
+    make,
     moved_out,
     open_many,
     open_socket,
@@ -52,8 +59,11 @@ from tests.integration.ways_out import (
     read_file,
     reads_memory,
     reopen,
+    reserve,
     run,
     run_from_memory,
+    set_by_ioctl,
+    set_flag,
     start_thread,
     take_descriptor,
     truncate_by_reading,
@@ -66,6 +76,7 @@ MEMORY_MB = 512
 OPEN_SOCKET = "import socket; socket.socket()"
 _PR_GET_DUMPABLE = 3
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_NAME = ctypes.create_string_buffer(b"attempts")
 
 
 EARLY = (
@@ -155,6 +166,10 @@ def process_attempts(guarded: int) -> dict[str, Callable[[], object]]:
         "raise a limit": raise_limit,
         "outlive the parent": outlive_parent,
         "type into the terminal": partial(raw, "ioctl", -1, 0x5412, 0),
+        "foreground of the terminal": partial(raw, "ioctl", -1, 0x5410, 0),
+        "larger pipe": enlarge_pipe,
+        "group of the parent": partial(raw, "setpgid", os.getpid(), parent),
+        "name of a thread": partial(raw, "prctl", 15, ctypes.addressof(_NAME), 0, 0, 0),
         "more memory": partial(allocate, 2 * MEMORY_MB),
         "signal itself": partial(os.kill, os.getpid(), 0),
         "signal itself by thread": partial(
@@ -214,6 +229,18 @@ def file_attempts(directory: Path) -> dict[str, Callable[[], object]]:
         "date an original": partial(os.utime, victim("dated.jpg"), (0, 0)),
         "tag an original": partial(os.setxattr, victim("tagged.jpg"), "user.x", b"x"),
         "watch the input": partial(raw, "inotify_init1", 0),
+        "generation of an original": partial(set_by_ioctl, victim("generation.jpg"), GENERATION),
+        "flags of an original": partial(set_by_ioctl, victim("flags.jpg"), FLAGS),
+        "lock an original": partial(lock, victim("locked.jpg")),
+        "lease on an original": partial(lease, victim("leased.jpg")),
+        "hint about an original": partial(hint, victim("hinted.jpg")),
+        "read an original without its time": partial(set_flag, victim("timeless.jpg"), os.O_NOATIME),
+        "attributes of an original": partial(os.listxattr, victim("listed.jpg")),
+        "program of its owner's in staging": partial(make, staging / "suid", 0o4755),
+        "program of its group's in staging": partial(make, staging / "sgid", 0o2755),
+        "room on the disk": partial(reserve, staging / "reserved"),
+        "file without a name": lambda: os.close(os.memfd_create("nameless")),
+        "all changes to the disk": partial(raw, "syncfs", inherited),
         "write in staging": partial((staging / "a.png").write_bytes, b"png"),
         "make a directory in staging": partial((staging / "sub").mkdir),
         "rename in staging": partial((staging / "a.png").rename, staging / "b.png"),
@@ -227,15 +254,15 @@ def file_attempts(directory: Path) -> dict[str, Callable[[], object]]:
     }
 
 
-# With nonsense for arguments these would do something: fork, hang a terminal up, leave a queue behind.
-NOT_TRIED = frozenset({"fork", "vfork", "vhangup", "msgget", "semget"})
+# With nonsense for arguments these would do something: fork, hang a terminal up, leave a queue behind, sync all disks.
+NOT_TRIED = frozenset({"fork", "vfork", "vhangup", "msgget", "semget", "sync"})
 
 
 def raw_attempts() -> dict[str, Callable[[], object]]:
     """Calls that are refused whatever their arguments, where nonsense does no harm."""
     machine = calls.this_machine()
     assert machine is not None
-    names = calls.NUMBERS.keys() - calls.BY_ARGUMENT.keys() - NOT_TRIED
+    names = calls.REFUSED.keys() - NOT_TRIED
     attempts = {name: partial(raw, name, *[-1] * 6) for name in names if machine.number(name) is not None}
     if machine.has_x32:
         attempts["socket of x32"] = partial(raw, 0x40000000 + 41, socket.AF_INET, socket.SOCK_DGRAM, 0)

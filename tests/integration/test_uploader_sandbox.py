@@ -46,6 +46,7 @@ ALLOWED = {
     "signal itself by thread",
     "processors of its own",
     "read a limit",
+    "name of a thread",
     "start a thread",
     "import late",
     "random bytes",

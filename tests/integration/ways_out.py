@@ -192,6 +192,66 @@ def aim_signals() -> None:
         os.close(writing)
 
 
+GENERATION = (0x80087601, 0x40087602)  # FS_IOC_GETVERSION, FS_IOC_SETVERSION
+FLAGS = (0x80086601, 0x40086602)  # FS_IOC_GETFLAGS, FS_IOC_SETFLAGS
+
+
+def set_by_ioctl(path: Path, commands: tuple[int, int]) -> None:
+    """Set what a file's inode has to what it is, through a descriptor that is for reading."""
+    value = ctypes.create_string_buffer(8)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        for command in commands:
+            raw("ioctl", descriptor, command, ctypes.addressof(value))
+    finally:
+        os.close(descriptor)
+
+
+def lock(path: Path) -> None:
+    """Keep others from locking a file."""
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def lease(path: Path) -> None:
+    """Have whoever opens a file for writing wait."""
+    with path.open("rb") as file:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+
+
+def hint(path: Path) -> None:
+    """Have the kernel forget what it keeps of a file."""
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def set_flag(path: Path, flag: int) -> None:
+    """Change how a file is open, for all who have that description."""
+    with path.open("rb") as file:
+        fcntl.fcntl(file, fcntl.F_SETFL, flag)
+
+
+def make(path: Path, mode: int) -> None:
+    """Make a file with a mode."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, mode))
+
+
+def reserve(path: Path) -> None:
+    """Take room on the disk without writing."""
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 1 << 16)
+
+
+def enlarge_pipe() -> None:
+    """Take more of the kernel's memory."""
+    reading, writing = os.pipe()
+    try:
+        fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 1 << 17)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
 def change_process(pid: int) -> None:
     """Choose the processors another process runs on (the same as before)."""
     os.sched_setaffinity(pid, os.sched_getaffinity(pid))

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from cutoutd.ports import ModelSpec
 
 AUTO: Final = "auto"
+CPU: Final = "cpu"
 
 _CPU: Final = "CPUExecutionProvider"
 _PROVIDERS: Final = {
-    "cpu": _CPU,
+    CPU: _CPU,
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
     "rocm": "ROCMExecutionProvider",
@@ -35,7 +36,7 @@ _PROVIDERS: Final = {
     "coreml": "CoreMLExecutionProvider",
 }
 # CoreML and the compilers are left to those who ask for them: on a quantised model they are no sure gain.
-_AUTO: Final = ("cuda", "cpu")
+_AUTO: Final = ("cuda", CPU)
 
 _TELEMETRY: Final = "ORT_DISABLE_TELEMETRY"
 _LOG_FATAL: Final = 4  # what matters is raised; the rest would go to standard error behind our logs

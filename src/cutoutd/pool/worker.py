@@ -70,6 +70,7 @@ def _get_ready(setup: wire.Setup, reports: BinaryIO) -> tuple[Engine, WorkerFact
     import cv2  # noqa: PLC0415
 
     from cutoutd import pipeline  # noqa: PLC0415
+    from cutoutd.engine.matting import CPU  # noqa: PLC0415
     from cutoutd.pool.rehearsal import rehearse  # noqa: PLC0415
 
     cv2.setNumThreads(1)  # one thread a worker; and a thread of OpenCV's would escape the sandbox
@@ -86,6 +87,7 @@ def _get_ready(setup: wire.Setup, reports: BinaryIO) -> tuple[Engine, WorkerFact
         write=setup.write_roots,
         memory_mb=setup.memory_mb,
         nice=setup.nice,
+        graphics=engine.usual.provider != CPU,
         required=setup.sandbox_required,
     )
     if setup.rehearse:

@@ -1,7 +1,7 @@
 """An assembler for the few instructions of classic BPF that a seccomp filter needs.
 
-A program is a list of instructions and of labels (plain strings) to jump to. Jumps go forward only and
-reach 255 instructions, as the kernel demands. Encoding: struct sock_filter of linux/filter.h.
+A program is a list of instructions and of labels (plain strings) to jump to. Jumps go forward only, as the kernel demands;
+those of a comparison reach 255 instructions. Encoding: struct sock_filter of linux/filter.h.
 
 It must not know any system call.
 """
@@ -27,6 +27,7 @@ class Operation(IntEnum):
     MASK = 0x54  # keep the bits that are set in the operand
     IF_EQUAL = 0x15
     IF_ABOVE = 0x25  # unsigned
+    JUMP = 0x05  # to the label in `then`, however far
     RETURN = 0x06  # end with the operand as the verdict
 
 
@@ -37,11 +38,11 @@ class Instruction:
     Attributes:
         operation: what to do.
         operand: an offset, a mask, a value to compare with or a verdict; 0..2**32-1.
-        then, otherwise: labels a comparison continues at; empty for the next instruction.
+        then, otherwise: labels a comparison continues at; empty for the next instruction. A jump has the first alone.
     """
 
     operation: Operation
-    operand: int
+    operand: int = 0
     then: str = ""
     otherwise: str = ""
 
@@ -63,16 +64,17 @@ def assemble(program: Sequence[Instruction | str]) -> bytes:
             places[item] = len(code)
     if not 0 < len(code) <= _MOST_INSTRUCTIONS:
         raise ValueError(f"a program has 1 to {_MOST_INSTRUCTIONS} instructions, not {len(code)}")
-    return b"".join(
-        struct.pack(
-            "<HBBI",
-            line.operation,
-            _distance(line.then, here, places),
-            _distance(line.otherwise, here, places),
-            line.operand,
-        )
-        for here, line in enumerate(code)
-    )
+    return b"".join(_encoded(line, here, places) for here, line in enumerate(code))
+
+
+def _encoded(line: Instruction, here: int, places: dict[str, int]) -> bytes:
+    if line.operation is Operation.JUMP:
+        return struct.pack("<HBBI", line.operation, 0, 0, _distance(line.then, here, places))
+    ways = [_distance(label, here, places) for label in (line.then, line.otherwise)]
+    for label, distance in zip((line.then, line.otherwise), ways, strict=True):
+        if distance > _FARTHEST_JUMP:
+            raise ValueError(f"label {label!r} is {distance} instructions ahead, out of reach")
+    return struct.pack("<HBBI", line.operation, *ways, line.operand)
 
 
 def _distance(label: str, here: int, places: dict[str, int]) -> int:
@@ -82,6 +84,6 @@ def _distance(label: str, here: int, places: dict[str, int]) -> int:
     if label not in places:
         raise ValueError(f"no label {label!r}")
     distance = places[label] - here - 1
-    if not 0 <= distance <= _FARTHEST_JUMP:
+    if distance < 0:
         raise ValueError(f"label {label!r} is {distance} instructions ahead, out of reach")
     return distance

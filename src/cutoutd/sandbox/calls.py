@@ -1,5 +1,8 @@
 """The system calls that a policy can name, by what they do, with their numbers on the architectures we know.
 
+Those that are refused in whole stand here for the reader, for what else a process is refused them by (the supervisor's
+filter), and to be tried by the tests; those that are allowed in whole are in `cutoutd.sandbox.allowed`.
+
 Sources: arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h of Linux 6.18.
 It must not say what is refused.
 """
@@ -11,10 +14,25 @@ import struct
 import sys
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
+
+from cutoutd.sandbox.allowed import (
+    DIRECTORY,
+    ITSELF,
+    MEMORY,
+    NAMES,
+    OPENED,
+    SIGNALS,
+    THREADS,
+    TIME,
+    WAITING,
+    Numbers,
+)
 
 # The last call of Linux 6.18, file_setattr: what came later is not in these lists.
 NEWEST = 469
+
+# From here on the architectures share their numbers: calls of Linux 5.1 and later, which every library knows how to do without.
+YOUNG = 424
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,9 +72,6 @@ def this_machine() -> Machine | None:
         return None
     return {known.name: known for known in (X86_64, AARCH64)}.get(platform.machine())
 
-
-# Of each call its number on x86_64, then on aarch64.
-Numbers: TypeAlias = MappingProxyType[str, tuple[int | None, int | None]]
 
 # Making, joining and using sockets.
 SOCKETS: Numbers = MappingProxyType(
@@ -117,6 +132,16 @@ PROCESSES: Numbers = MappingProxyType(
         "pidfd_send_signal": (424, 424),
         "tkill": (200, 130),
         "setrlimit": (160, 164),
+        "setsid": (112, 157),
+        "setpgid": (109, 154),
+        "capset": (126, 91),
+        "setuid": (105, 146),
+        "setgid": (106, 144),
+        "setreuid": (113, 145),
+        "setregid": (114, 143),
+        "setresuid": (117, 147),
+        "setresgid": (119, 149),
+        "setgroups": (116, 159),
         "setpriority": (141, 140),
         "ioprio_set": (251, 30),
         "sched_setscheduler": (144, 119),
@@ -165,6 +190,34 @@ FILES: Numbers = MappingProxyType(
         "inotify_init1": (294, 26),
         "fanotify_init": (300, 262),
         "fanotify_mark": (301, 263),
+    }
+)
+
+# What changes how others meet a file or the whole disk, without changing its bytes: locks and leases, what is kept in
+# memory, room on the disk, and a file without a name.
+HINTS: Numbers = MappingProxyType(
+    {
+        "flock": (73, 32),
+        "fadvise64": (221, 223),
+        "readahead": (187, 213),
+        "sync": (162, 81),
+        "syncfs": (306, 267),
+        "sync_file_range": (277, 84),
+        "fallocate": (285, 47),
+        "mincore": (27, 232),
+        "splice": (275, 76),
+        "vmsplice": (278, 75),
+        "tee": (276, 77),
+        "memfd_create": (319, 279),
+        "getxattr": (191, 8),
+        "lgetxattr": (192, 9),
+        "fgetxattr": (193, 10),
+        "listxattr": (194, 11),
+        "llistxattr": (195, 12),
+        "flistxattr": (196, 13),
+        "io_setup": (206, 0),
+        "mlock": (149, 228),
+        "mlockall": (151, 230),
     }
 )
 
@@ -262,6 +315,11 @@ BY_POINTER: Numbers = MappingProxyType(
     }
 )
 
+REFUSED: Numbers = MappingProxyType(
+    SOCKETS | RINGS | INTRUSION | PROCESSES | FILES | HINTS | SHARED | MACHINE | BY_POINTER
+)
+"""What no worker may do, whatever the arguments."""
+
 NUMBERS: Numbers = MappingProxyType(
-    SOCKETS | RINGS | INTRUSION | PROCESSES | FILES | SHARED | MACHINE | BY_ARGUMENT | BY_POINTER
+    REFUSED | BY_ARGUMENT | MEMORY | THREADS | SIGNALS | TIME | ITSELF | OPENED | NAMES | WAITING | DIRECTORY
 )

@@ -1,8 +1,12 @@
-"""Which system calls a filter refuses, as a value, and its translation into a BPF program.
+"""Which system calls a filter lets through, as a value, and its translation into a BPF program.
 
-A policy lists what is refused; everything else the kernel of its day knows is let through. Calls that are
-newer than `cutoutd.sandbox.calls` get ENOSYS, the answer of an older kernel, which every library copes
-with: a way to the network that is invented tomorrow is closed today.
+A policy names what is allowed, in whole or by its arguments; what it does not name is refused. The supervisor's alone is the
+other way round. Nothing is ever killed: a call that is not named gets EPERM, or ENOSYS, the answer of an older kernel, if
+it is one of Linux 5.1 or later, since every library knows how to do without those. So a newer C library loses speed
+or a feature, and not the process; and a way to the network that is invented tomorrow is closed today.
+
+A program looks a call up by halving the table of all calls, in about eight comparisons; from Linux 5.11 on the
+kernel remembers which calls pass whatever their arguments, and does not ask again.
 
 It must not install anything.
 """
@@ -11,13 +15,14 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.sandbox.bpf import Instruction, Operation, assemble
-from cutoutd.sandbox.calls import NEWEST
+from cutoutd.sandbox.calls import NEWEST, NUMBERS, YOUNG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from cutoutd.sandbox.calls import Machine
 
@@ -55,74 +60,133 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """What a process may not ask of the kernel.
+    """What a process may ask of the kernel.
 
     Attributes:
-        refused: names of calls that get EPERM.
+        allowed: names of calls that pass, whatever their arguments.
+        refused: names of calls that get EPERM; for the reader, where what is not named is refused anyway.
         hidden: names of calls that get ENOSYS, where libraries fall back to an older one we can judge.
-        checked: calls that pass only if every check does, else EPERM.
+        checked: calls that pass if, in one of these ways, every check does; else EPERM.
+        passes_others: what is not named passes, as far as the kernel of its day knows it.
     """
 
+    allowed: tuple[str, ...]
     refused: tuple[str, ...]
     hidden: tuple[str, ...]
-    checked: Mapping[str, tuple[Check, ...]]
+    checked: Mapping[str, tuple[tuple[Check, ...], ...]]
+    passes_others: bool = False
 
 
-def translate(policy: Policy, machine: Machine) -> bytes:
+def translate(policy: Policy, machine: Machine, *, refusal: int = REFUSE, hiding: int = UNKNOWN) -> bytes:
     """Give the BPF program that enforces a policy on one architecture.
+
+    Args:
+        policy: to be enforced.
+        machine: whose numbers calls have.
+        refusal: the verdict on what is refused, in the words of seccomp(2).
+        hiding: the verdict on what is to look as if it did not exist.
 
     Raises:
         KeyError: a call is named that `cutoutd.sandbox.calls` does not list.
+        ValueError: a call is named twice.
     """
-    return assemble(list(_program(policy, machine)))
+    return assemble(list(_Translation(policy, machine, refusal=refusal, hiding=hiding).program()))
 
 
-def _program(policy: Policy, machine: Machine) -> Iterator[Instruction | str]:
-    # Numbers mean other calls in another ABI, so one that does not match ends here, whatever it asks.
-    yield Instruction(operation=Operation.LOAD, operand=_ARCHITECTURE)
-    yield Instruction(operation=Operation.IF_EQUAL, operand=machine.audit, then="native")
-    yield Instruction(operation=Operation.RETURN, operand=REFUSE)
-    yield "native"
-    yield Instruction(operation=Operation.LOAD, operand=_CALL)
-    if machine.has_x32:
-        yield Instruction(operation=Operation.IF_ABOVE, operand=_X32_BIT - 1, otherwise="not-x32")
+_BY_ARGUMENT: Final = -1
+"""Instead of a verdict: it depends on the arguments."""
+
+
+class _Translation:
+    def __init__(self, policy: Policy, machine: Machine, *, refusal: int, hiding: int) -> None:
+        self._machine = machine
+        self._refusal = refusal
+        self._hiding = hiding
+        self._ways = {
+            number: ways
+            for name, ways in policy.checked.items()
+            if (number := machine.number(name)) is not None
+        }
+        self._verdicts = self._table(policy)
+
+    def program(self) -> Iterator[Instruction | str]:
+        # Numbers mean other calls in another ABI, so one that does not match ends here, whatever it asks.
+        yield Instruction(operation=Operation.LOAD, operand=_ARCHITECTURE)
+        yield Instruction(operation=Operation.IF_EQUAL, operand=self._machine.audit, then="native")
         yield Instruction(operation=Operation.RETURN, operand=REFUSE)
-        yield "not-x32"
-    yield Instruction(operation=Operation.IF_ABOVE, operand=NEWEST, otherwise="known")
-    yield Instruction(operation=Operation.RETURN, operand=UNKNOWN)
-    yield "known"
-    for name, checks in policy.checked.items():
-        number = machine.number(name)
-        if number is not None:
-            yield from _block(number, checks)
-    # Last and before the verdicts, because every line of this list must reach them.
-    for verdict, names in (("refuse", policy.refused), ("unknown", policy.hidden)):
-        for number in map(machine.number, names):
-            if number is not None:
-                yield Instruction(operation=Operation.IF_EQUAL, operand=number, then=verdict)
-    yield Instruction(operation=Operation.RETURN, operand=ALLOW)
-    yield "refuse"
-    yield Instruction(operation=Operation.RETURN, operand=REFUSE)
-    yield "unknown"
-    yield Instruction(operation=Operation.RETURN, operand=UNKNOWN)
+        yield "native"
+        yield Instruction(operation=Operation.LOAD, operand=_CALL)
+        if self._machine.has_x32:
+            yield Instruction(operation=Operation.IF_ABOVE, operand=_X32_BIT - 1, otherwise="not-x32")
+            yield Instruction(operation=Operation.RETURN, operand=REFUSE)
+            yield "not-x32"
+        yield from self._tree(self._ranges())
+        for number, ways in self._ways.items():
+            yield from self._block(number, ways)
 
+    def _table(self, policy: Policy) -> list[int]:
+        """The verdict on each call by its number; behind them the one on all that come later."""
+        named = [*policy.allowed, *policy.refused, *policy.hidden, *policy.checked]
+        if unlisted := [name for name in named if name not in NUMBERS]:
+            raise KeyError(unlisted[0])
+        if len(named) != len(set(named)):
+            raise ValueError("a policy says two things of one call")
+        if policy.passes_others:
+            verdicts = [ALLOW] * (NEWEST + 1)
+        else:
+            verdicts = [self._refusal] * YOUNG + [self._hiding] * (NEWEST + 1 - YOUNG)
+        for verdict, names in (
+            (ALLOW, policy.allowed),
+            (self._refusal, policy.refused),
+            (self._hiding, policy.hidden),
+            (_BY_ARGUMENT, policy.checked),
+        ):
+            for number in map(self._machine.number, names):
+                if number is not None:
+                    verdicts[number] = verdict
+        return [*verdicts, self._hiding]
 
-def _block(number: int, checks: tuple[Check, ...]) -> Iterator[Instruction | str]:
-    """The checks of one call; every way through them ends in a verdict."""
-    after, refuse = f"after-{number}", f"refuse-{number}"
-    yield Instruction(operation=Operation.IF_EQUAL, operand=number, otherwise=after)
-    for position, check in enumerate(checks):
-        passed = f"passed-{number}-{position}"
-        offset = _ARGUMENTS + 8 * check.argument + (4 if check.upper else 0)
-        yield Instruction(operation=Operation.LOAD, operand=offset)
-        yield Instruction(operation=Operation.MASK, operand=check.mask)
-        *others, last = check.values
-        hit, miss = (passed, refuse) if check.only else (refuse, passed)
-        for value in others:
-            yield Instruction(operation=Operation.IF_EQUAL, operand=value, then=hit)
-        yield Instruction(operation=Operation.IF_EQUAL, operand=last, then=hit, otherwise=miss)
-        yield passed
-    yield Instruction(operation=Operation.RETURN, operand=ALLOW)
-    yield refuse
-    yield Instruction(operation=Operation.RETURN, operand=REFUSE)
-    yield after
+    def _ranges(self) -> list[tuple[int, int, int]]:
+        """First and last number of calls that lie beside each other and share a verdict, and that verdict."""
+        keyed = [
+            (number, verdict, number if verdict == _BY_ARGUMENT else -1)
+            for number, verdict in enumerate(self._verdicts)
+        ]
+        grouped = [list(group) for _, group in groupby(keyed, key=lambda one: one[1:])]
+        return [(group[0][0], group[-1][0], group[0][1]) for group in grouped]
+
+    def _tree(self, ranges: Sequence[tuple[int, int, int]]) -> Iterator[Instruction | str]:
+        """Find the range that a number is in by halving."""
+        if len(ranges) == 1:
+            ((first, _, verdict),) = ranges
+            if verdict == _BY_ARGUMENT:
+                yield Instruction(operation=Operation.JUMP, then=f"check-{first}")
+            else:
+                yield Instruction(operation=Operation.RETURN, operand=verdict)
+            return
+        half = len(ranges) // 2
+        upper = f"from-{ranges[half][0]}"
+        yield Instruction(operation=Operation.IF_ABOVE, operand=ranges[half - 1][1], then=upper)
+        yield from self._tree(ranges[:half])
+        yield upper
+        yield from self._tree(ranges[half:])
+
+    def _block(self, number: int, ways: tuple[tuple[Check, ...], ...]) -> Iterator[Instruction | str]:
+        """The checks of one call; whoever passes all of one way is let through."""
+        yield f"check-{number}"
+        for index, checks in enumerate(ways):
+            missed = f"missed-{number}-{index}"
+            for position, check in enumerate(checks):
+                passed = f"passed-{number}-{index}-{position}"
+                offset = _ARGUMENTS + 8 * check.argument + (4 if check.upper else 0)
+                yield Instruction(operation=Operation.LOAD, operand=offset)
+                yield Instruction(operation=Operation.MASK, operand=check.mask)
+                *others, last = check.values
+                hit, miss = (passed, missed) if check.only else (missed, passed)
+                for value in others:
+                    yield Instruction(operation=Operation.IF_EQUAL, operand=value, then=hit)
+                yield Instruction(operation=Operation.IF_EQUAL, operand=last, then=hit, otherwise=miss)
+                yield passed
+            yield Instruction(operation=Operation.RETURN, operand=ALLOW)
+            yield missed
+        yield Instruction(operation=Operation.RETURN, operand=self._refusal)

@@ -1,4 +1,4 @@
-"""The system-call filters: no socket at all for a worker, none to a network for the supervisor, those alone for the uploader.
+"""The system-call filters: a list of what a worker may do, another for the uploader, and no network for the supervisor.
 
 Both are installed on every thread of the process at once (SECCOMP_FILTER_FLAG_TSYNC), because a thread that
 a library started on import would keep what a filter of one thread takes away; both survive exec. They must
@@ -14,9 +14,11 @@ import os
 import struct
 
 from cutoutd.errors import CutoutdError
+from cutoutd.sandbox.allowed import DIRECTORY, ITSELF, MEMORY, NAMES, OPENED, SIGNALS, THREADS, TIME, WAITING
 from cutoutd.sandbox.calls import (
     BY_POINTER,
     FILES,
+    HINTS,
     INTRUSION,
     MACHINE,
     PROCESSES,
@@ -40,14 +42,36 @@ _NETWORK = (
 _PROTOCOLS = (0, 6, 17)  # the family's own choice (of netlink: routes), TCP, UDP
 _SERVING = ("listen", "accept", "accept4", "socketpair")
 _SECOND_NAMES = ("link", "linkat")
+
+# A thread of this process in no other namespace.
 _CLONE_THREAD = 0x00010000
+_CLONE_NAMESPACES = 0x7E020000
+
 _OPEN_FLAGS = os.O_ACCMODE | os.O_TRUNC
 _TRUNCATING_READS = (os.O_RDONLY | os.O_TRUNC, os.O_ACCMODE | os.O_TRUNC)
-_FCNTL_SIGNALS_AND_LEASES = (8, 10, 15, 1024)  # F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE
-# TIOCSTI and TIOCLINUX type into the user's terminal; TIOCSCTTY takes it; FIOSETOWN and SIOCSPGRP aim signals;
-# FS_IOC_SETFLAGS and FS_IOC_FSSETXATTR change the attributes of files that may only be read.
-_IOCTL_REFUSED = (0x5412, 0x541C, 0x540E, 0x8901, 0x8902, 0x40086602, 0x401C5820)
-_PRCTL_REFUSED = (1, 4)  # PR_SET_PDEATHSIG, PR_SET_DUMPABLE: what `limits` has set stays set
+_MAKING = 0o100 | 0o20000000  # O_CREAT, __O_TMPFILE: with either, the last argument is a mode
+_SPECIAL_MODES = 0o7000  # set-user-ID, set-group-ID, sticky
+
+# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC, F_GETPIPE_SZ, F_GET_SEALS. Not among them: leases, by which others
+# are held up; locks; the sizes of pipes; who gets signals.
+_FCNTL = (0, 1, 2, 3, 1030, 1032, 1034)
+_F_SETFL = 4
+# O_ASYNC, O_DIRECT (of both architectures) and O_NOATIME, on a description that somebody else may have as well.
+_NOT_PLAIN = 0o20000 | 0o40000 | 0o200000 | 0o1000000
+_LOCKS = (5, 6, 7, 36, 37, 38)  # F_GETLK, F_SETLK, F_SETLKW, and those of an open file: SQLite's
+
+# Whether it is a terminal (TCGETS, TCGETS2) and its size (TIOCGWINSZ), how much there is to read (FIONREAD), whether it goes
+# to a program that is started (FIOCLEX, FIONCLEX) and whether it blocks (FIONBIO). So none that types into a terminal or
+# takes it, aims signals, or changes a file's attributes, flags or generation, for which reading it would be enough.
+_IOCTL = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5451, 0x5450, 0x5421)
+# The drivers of graphics processors, by the letter of their commands: NVIDIA (none, and F), AMD (K), DRM (d).
+_IOCTL_GRAPHICS = (0x0000, 0x4600, 0x4B00, 0x6400)
+_IOCTL_KIND = 0x0000FF00
+
+# Asking, naming threads and memory, and giving up privileges: PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME,
+# PR_GET_SECCOMP, PR_CAPBSET_READ, PR_GET_TIMERSLACK, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_GET_TID_ADDRESS,
+# PR_GET_THP_DISABLE, PR_SVE_GET_VL, PR_GET_TAGGED_ADDR_CTRL, PR_SME_GET_VL, PR_SET_VMA, PR_GET_AUXV. What `limits` has set stays.
+_PRCTL = (2, 3, 15, 16, 21, 23, 30, 38, 39, 40, 42, 51, 56, 64, 0x53564D41, 0x41555856)
 
 
 def supported() -> bool:
@@ -59,11 +83,15 @@ def supported() -> bool:
     return call("syscall", machine.seccomp, _SET_MODE_FILTER, _FLAG_TSYNC, None) == -errno.EFAULT
 
 
-def refuse_all_sockets() -> bool:
-    """Confine this worker: no sockets, programs, new processes, foreign processes, mounts, or file attributes.
+def refuse_all_sockets(tasks: int | None = None, *, graphics: bool = False) -> bool:
+    """Confine this worker to what its list names: no sockets, programs, new processes or foreign ones, file attributes.
 
     Refused calls fail with EPERM, or with ENOSYS where libraries know an older way. Threads can still be
     started; signals reach this process only; open files, pipes and memory work as before.
+
+    Args:
+        tasks: descriptor of the one socket that something may be received from; None: there is none.
+        graphics: the drivers of graphics processors may be spoken to.
 
     Returns:
         False where kernel or architecture have no such filter: then nothing is refused.
@@ -71,7 +99,7 @@ def refuse_all_sockets() -> bool:
     Raises:
         CutoutdError: the kernel has filters, and refused this one.
     """
-    return _install(worker_policy(os.getpid()))
+    return _install(worker_policy(os.getpid(), tasks, graphics=graphics))
 
 
 def refuse_network_sockets() -> bool:
@@ -100,75 +128,104 @@ def refuse_all_but_network() -> bool:
     return _install(uploader_policy(os.getpid()))
 
 
-def worker_policy(pid: int) -> Policy:
-    """What a worker is refused.
+def worker_policy(pid: int, tasks: int | None = None, *, graphics: bool = False) -> Policy:
+    """What a worker may do.
 
     Args:
         pid: the worker's own; it can have no children that would need another.
+        tasks: descriptor of the socket that its tasks and their files come through.
+        graphics: the drivers of graphics processors may be spoken to.
     """
+    receiving = {} if tasks is None else {"recvmsg": _one(_only(0, tasks))}
+    refused = (*SOCKETS, *RINGS, *INTRUSION, *PROCESSES, *FILES, *HINTS, *SHARED, *MACHINE)
     return Policy(
-        refused=(*SOCKETS, *RINGS, *INTRUSION, *PROCESSES, *FILES, *SHARED, *MACHINE),
+        allowed=(*_ALONE, *DIRECTORY),
+        refused=tuple(name for name in refused if name not in receiving),
         hidden=tuple(BY_POINTER),
-        checked=_confined(pid),
+        checked=_confined(pid, graphics=graphics) | receiving,
     )
 
 
+_ALONE = (*MEMORY, *THREADS, *SIGNALS, *TIME, *ITSELF, *OPENED, *NAMES, *WAITING)
+"""What reaches nothing but the process itself and what it has open."""
+
+
 def uploader_policy(pid: int) -> Policy:
-    """What the uploader is refused.
+    """What the uploader may do.
 
     Args:
         pid: its own.
     """
-    files = (name for name in FILES if name not in _SECOND_NAMES)  # a reply that is kept has two names
+    calling = tuple(name for name in SOCKETS if name not in _SERVING and name != "socket")
+    refused = (*_SERVING, *RINGS, *INTRUSION, *PROCESSES, *FILES, *HINTS, *SHARED, *MACHINE)
+    # A reply that is kept has two names.
     return Policy(
-        refused=(*_SERVING, *RINGS, *INTRUSION, *PROCESSES, *files, *SHARED, *MACHINE),
+        allowed=(*_ALONE, *DIRECTORY, *calling, *_SECOND_NAMES),
+        refused=tuple(name for name in refused if name not in _SECOND_NAMES),
         hidden=tuple(BY_POINTER),
-        checked={
-            **_confined(pid),
-            "socket": (
-                Check(argument=0, values=_NETWORK, only=True),
-                Check(argument=2, values=_PROTOCOLS, only=True),
-            ),
+        checked=_confined(pid, locks=_LOCKS)
+        | {
+            "socket": ((_only(0, *_NETWORK), _only(2, *_PROTOCOLS)),),
         },
     )
 
 
-def _confined(pid: int) -> dict[str, tuple[Check, ...]]:
+def _confined(
+    pid: int, *, locks: tuple[int, ...] = (), graphics: bool = False
+) -> dict[str, tuple[tuple[Check, ...], ...]]:
     """What both are allowed in part."""
-    itself = (Check(argument=0, values=(pid,), only=True),)
+    itself = _one(_only(0, pid))
+    drivers = (_only(1, *_IOCTL_GRAPHICS, mask=_IOCTL_KIND),)
     return {
-        "clone": (Check(argument=0, values=(_CLONE_THREAD,), mask=_CLONE_THREAD, only=True),),
+        "clone": _one(_only(0, _CLONE_THREAD, mask=_CLONE_THREAD | _CLONE_NAMESPACES)),
         "kill": itself,
         "tgkill": itself,
         "rt_sigqueueinfo": itself,
         "rt_tgsigqueueinfo": itself,
-        "sched_setaffinity": (Check(argument=0, values=(0, pid), only=True),),
+        "sched_setaffinity": _one(_only(0, 0, pid)),
         # Limits may be read (no new value given), not changed: root could raise its own.
-        "prlimit64": (
-            Check(argument=2, values=(0,), only=True),
-            Check(argument=2, values=(0,), only=True, upper=True),
+        "prlimit64": ((_only(0, 0, pid), _only(2, 0), _only(2, 0, upper=True)),),
+        "open": _opening(1),
+        "openat": _opening(2),
+        "fcntl": (
+            (_only(1, *_FCNTL, *locks),),
+            (_only(1, _F_SETFL), _only(2, 0, mask=_NOT_PLAIN)),
         ),
-        # Landlock before its third ABI lets a file be emptied by opening it for reading.
-        "open": (_never(1, _TRUNCATING_READS, mask=_OPEN_FLAGS),),
-        "openat": (_never(2, _TRUNCATING_READS, mask=_OPEN_FLAGS),),
-        "fcntl": (_never(1, _FCNTL_SIGNALS_AND_LEASES),),
-        "ioctl": (_never(1, _IOCTL_REFUSED),),
-        "prctl": (_never(0, _PRCTL_REFUSED),),
+        "ioctl": ((_only(1, *_IOCTL),), *((drivers,) if graphics else ())),
+        "prctl": _one(_only(0, *_PRCTL)),
     }
 
 
-def supervisor_policy() -> Policy:
-    """What the supervisor, and whatever it starts, is refused."""
-    unix_only = (Check(argument=0, values=(_AF_UNIX,), only=True),)
-    return Policy(
-        refused=(*RINGS, *INTRUSION),
-        hidden=(),
-        checked={"socket": unix_only, "socketpair": unix_only},
+def _opening(flags: int) -> tuple[tuple[Check, ...], ...]:
+    """A file that is there, or a new one without a special mode; Landlock says which.
+
+    Landlock before its third ABI lets a file be emptied by opening it for reading.
+    """
+    no_truncating_read = Check(argument=flags, values=_TRUNCATING_READS, mask=_OPEN_FLAGS, only=False)
+    return (
+        (no_truncating_read, _only(flags, 0, mask=_MAKING)),
+        (no_truncating_read, _only(flags + 1, 0, mask=_SPECIAL_MODES)),
     )
 
 
-def _never(argument: int, values: tuple[int, ...], mask: int = 0xFFFFFFFF) -> Check:
-    return Check(argument=argument, values=values, mask=mask, only=False)
+def supervisor_policy() -> Policy:
+    """What the supervisor, and whatever it starts, is refused: a hook is any program, so that no list would do."""
+    return Policy(
+        allowed=(),
+        refused=(*RINGS, *INTRUSION),
+        hidden=(),
+        checked={"socket": _one(_only(0, _AF_UNIX)), "socketpair": _one(_only(0, _AF_UNIX))},
+        passes_others=True,
+    )
+
+
+def _only(argument: int, *values: int, mask: int = 0xFFFFFFFF, upper: bool = False) -> Check:
+    return Check(argument=argument, values=values, mask=mask, upper=upper, only=True)
+
+
+def _one(*checks: Check) -> tuple[tuple[Check, ...], ...]:
+    """The one way in which a call passes."""
+    return (checks,)
 
 
 def _install(policy: Policy) -> bool:

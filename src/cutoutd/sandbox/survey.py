@@ -28,11 +28,9 @@ class Layer(StrEnum):
     NO_DUMP = "no-dump"  # other processes of the user cannot look into its memory
     CAPABILITIES = "capabilities"  # none but those on files
     LANDLOCK = "landlock"  # reading beneath the inputs, writing beneath the staging directories, nothing else
-    SECCOMP = "seccomp-tsync"  # a worker: no sockets, programs, processes or file attributes, in any thread
+    SECCOMP = "seccomp-tsync"  # a worker: the system calls of its list and no other, in any thread
     SECCOMP_NETWORK = "seccomp-network-tsync"  # the supervisor: no sockets but AF_UNIX, in any thread
-    SECCOMP_UPLOADER = (
-        "seccomp-uploader-tsync"  # the uploader: as a worker, but for sockets that call out over IP
-    )
+    SECCOMP_UPLOADER = "seccomp-uploader-tsync"  # the uploader: likewise, with sockets that call out over IP
 
 
 WORKER: Final = (

@@ -23,6 +23,7 @@ def confine_worker(
     write: Sequence[str | os.PathLike[str]],
     memory_mb: int,
     nice: int = 0,
+    graphics: bool = False,
     required: bool = False,
 ) -> tuple[str, ...]:
     """Confine this process for good, with its libraries and its model loaded and before its first picture.
@@ -34,6 +35,7 @@ def confine_worker(
         write: what it may write: staging directories. A root that is missing is out of reach.
         memory_mb: its address space, MiB.
         nice: its priority, 0..19.
+        graphics: its model runs on a graphics processor, whose driver it has to speak to.
         required: whether each layer must be there.
 
     Returns:
@@ -57,7 +59,7 @@ def confine_worker(
     if restriction is not None:
         layers.append(f"{Layer.LANDLOCK}-abi{restriction.abi}")
     # Last: it refuses what the others need.
-    if seccomp.refuse_all_sockets():
+    if seccomp.refuse_all_sockets(graphics=graphics):
         layers.append(Layer.SECCOMP)
     if required:
         survey.refuse(survey.gaps_between(survey.WORKER, layers))
