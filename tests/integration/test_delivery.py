@@ -916,3 +916,24 @@ def test_a_worker_cannot_call_a_picture_known_that_is_not(make: Callable[..., De
     desk.delivery.leave(job, digest(JPEG + b"*"), "i" * 64)
     desk.settle()
     assert desk.job(job).state is JobState.FAILED
+
+
+def test_a_cutout_that_gets_another_name_says_why(make: Callable[..., Desk]) -> None:
+    """In its sidecar and where a person looks on. Before, nothing said why it was not `a.png`."""
+    desk = make()
+    desk.deliver("a.jpg", OLD)
+    (desk.folder.output / "a.png").write_bytes(b"painted into")
+    desk.deliver("a.jpg", NEW, source=JPEG * 2)
+    desk.deliver("a.tif", NEW, source=JPEG * 3)
+    (desk.folder.output / "b.png").write_bytes(b"somebody else's")
+    desk.deliver("b.jpg", NEW, source=JPEG * 4)
+    wanted = {
+        "a-jpg.png": "a.png was changed by hand and stays, so this cutout is a-jpg.png",
+        "a-tif.png": "another cutout has the name a.png, so this cutout is a-tif.png",
+        "b-jpg.png": "a file that is not ours has the name b.png, or its sidecar's, so this cutout is b-jpg.png",
+    }
+    said = {
+        name: json.loads((desk.folder.output / f"{name}.json").read_bytes())["warnings"] for name in wanted
+    }
+    assert said == {name: [why] for name, why in wanted.items()}
+    assert [result.note for result in desk.results] == ["", *wanted.values()]

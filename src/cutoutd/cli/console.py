@@ -170,6 +170,8 @@ class Live:
             line += f" [dim]→[/] {escape(printable(result.outputs[0]))}"
         if result.seconds:
             line += f" [dim]{result.seconds:.1f} s[/]"
+        if result.note:
+            line += f" [dim]({escape(printable(result.note))})[/]"
         if result.state is not JobState.DONE or result.why:
             again = "; it is tried again" if result.state is JobState.RETRY else ""
             line += f" [dim]({escape(printable(result.why or result.state.value))}{again})[/]"

@@ -438,6 +438,7 @@ class Delivery:
                 why=why,
                 seconds=seconds,
                 doubtful=bool(doubtful),
+                note="" if is_skipped else "; ".join(plan.warnings),
             )
         )
 

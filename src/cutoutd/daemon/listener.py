@@ -26,6 +26,7 @@ class Result:
         record: of a failure, where it lies in the folder's output; empty if it could not be left yet.
         seconds: of work, where a worker did any.
         doubtful: it is published, and may well be wrong.
+        note: what is to be said of the names of what was published.
     """
 
     job: int
@@ -37,6 +38,7 @@ class Result:
     record: str = ""
     seconds: float = 0.0
     doubtful: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

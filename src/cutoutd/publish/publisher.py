@@ -368,6 +368,7 @@ class Publisher:
             if not chosen and choice.sidecar is None:
                 warnings.append(f"{choice.path} has no sidecar: its name is taken by a file that is not ours")
             warnings += _of_form(publication, choice.path, result)
+            warnings += _of_passed(publication, choice)
             chosen.append((choice, result))
         return chosen, warnings
 
@@ -407,3 +408,17 @@ def _of_form(publication: Publication, path: str, result: Staged) -> list[str]:
     if publication.form_of(path, result) is Form.PLAIN:
         return []
     return [f"the name {publication.plain_name(result)} became {path}, which more systems take"]
+
+
+def _of_passed(publication: Publication, choice: Choice) -> list[str]:
+    """Why a result did not get the first of its names."""
+    if choice.passed is None:
+        return []
+    name, has_file = choice.passed
+    if not has_file:
+        why = f"another cutout has the name {name}"
+    elif any(one.path == name for one in publication.earlier):
+        why = f"{name} was changed by hand and stays"
+    else:
+        why = f"a file that is not ours has the name {name}, or its sidecar's"
+    return [f"{why}, so this cutout is {choice.path}"]

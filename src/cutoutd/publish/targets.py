@@ -65,12 +65,14 @@ class Choice:
         sidecar: the same for the sidecar's name; None if none was asked for, or if the result has its name already
             and somebody else's file came to stand where the sidecar was to go.
         claims: keys of these names.
+        passed: the first name that it could not get, and whether a file has it; None if it got the first.
     """
 
     path: str
     slot: Slot
     sidecar: Slot | None
     claims: tuple[bytes, ...]
+    passed: tuple[str, bool] | None = None
 
 
 class Targets:
@@ -131,12 +133,14 @@ class Targets:
             OSError: the disk or share does not answer as it should.
         """
         refused: NameRefusedError | None = None
+        passed: tuple[str, bool] | None = None
         for paths in names:
             for path in paths:
                 keys = self._keys(path, with_sidecar=with_sidecar)
                 # A later result of the same source may not have it either: of a.jpg, the suffix "-jpg" gives the very
                 # name that the other rendition gets where a.png is another picture's.
                 if not self._given.isdisjoint(keys) or not self._claims.reserve(keys):
+                    passed = passed or (path, False)
                     continue
                 try:
                     slot, sidecar = self._look_at(path, {*earlier, sha256}, with_sidecar=with_sidecar)
@@ -149,12 +153,13 @@ class Targets:
                 )
                 if can_be_replaced or all(one.ours for one in slots):
                     self._given.update(keys)
-                    return Choice(path=path, slot=slot, sidecar=sidecar, claims=keys)
+                    return Choice(path=path, slot=slot, sidecar=sidecar, claims=keys, passed=passed)
                 if slot.replaces_sha256 == sha256:
                     self._given.update(keys[:1])
                     return Choice(path=path, slot=slot, sidecar=None, claims=keys[:1])
                 if self._on_conflict is OnConflict.SKIP:
                     return None
+                passed = passed or (path, True)
         if refused is not None:
             raise refused
         return None
