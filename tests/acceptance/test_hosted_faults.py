@@ -95,7 +95,7 @@ def test_an_edit_without_a_reload_and_then_a_storm_of_reloads_fails_nothing(
         shop.drop("shop", f"{number}.jpg", picture(number))
     outbox = shop.bench.root / "own-state/hosted/outbox"
     shop.bench.wait_for(lambda: len(list(outbox.glob("*.json"))) == 6, "six requests")
-    for number in range(12):
+    for number in range(6):
         shop.config.write_text(text if number % 2 else both, encoding="utf-8")
         daemon.process.send_signal(signal.SIGHUP)
         shop.bench.wait_for(

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench
 
-
 QUIET_S = 2.5 * HEARTBEAT_S
 
 

@@ -8,7 +8,7 @@ import sys
 
 from tests.integration.tools import give_up, need
 
-CASES = 12
+CASES = 8
 """About a second each; `torture.places_tree` tries hundreds."""
 
 

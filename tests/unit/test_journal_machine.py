@@ -394,7 +394,7 @@ def _sha256(job: Job) -> str:
 
 
 JournalMachine.TestCase.settings = settings(
-    max_examples=80,
+    max_examples=40,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
