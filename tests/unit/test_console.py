@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -137,3 +138,10 @@ def test_a_path_with_brackets_is_shown_as_it_is() -> None:
     live.close()
     assert isinstance(console.file, io.StringIO)
     assert "watching [red]in" in console.file.getvalue()
+
+
+def test_a_cutout_under_another_name_says_why(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    """Behind the name that it got."""
+    why = "a.png was changed by hand and stays, so this cutout is a-jpg.png"
+    live.result(replace(result(JobState.DONE), outputs=("/out/a-jpg.png",), note=why))
+    assert f"/out/a-jpg.png ({why})" in capsys.readouterr().out
