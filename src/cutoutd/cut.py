@@ -10,7 +10,7 @@ import os
 import uuid
 from collections import deque
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.daemon import machine
 from cutoutd.daemon.assembly import confine, obeying_signals, publisher_of, setup_of
@@ -27,6 +27,7 @@ from cutoutd.jobs import Version
 from cutoutd.journal.journal import Journal
 from cutoutd.models import catalog
 from cutoutd.pool.local import LocalPool
+from cutoutd.settings.choices import OnConflict
 from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.schema import Folder
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from cutoutd.daemon.tally import Tally
     from cutoutd.pool import wire
     from cutoutd.ports import ModelSpec
+    from cutoutd.settings.renditions import RenditionSettings
     from cutoutd.settings.schema import Settings
 
 JOIN_S: Final = 2.0
@@ -105,7 +107,16 @@ def refuse_hot_folder(output: Path) -> None:
 
 
 def cut(
-    files: Sequence[Path], output: Path, settings: Settings, *, clock: Clock, listener: Listener
+    files: Sequence[Path],
+    output: Path,
+    settings: Settings,
+    *,
+    clock: Clock,
+    listener: Listener,
+    folders: Sequence[Path] = (),
+    rendition: RenditionSettings | None = None,
+    named: str = "",
+    overwrite: bool = False,
 ) -> Tally:
     """Cut files, oldest first.
 
@@ -115,6 +126,10 @@ def cut(
         settings: limits, model and, of a folder, nothing but defaults.
         clock: the machine's.
         listener: is told of each result.
+        folders: absolute; cutouts of files below them lie in the same sub-folders of the output.
+        rendition: the form of the cutouts; None: a transparent PNG.
+        named: file name of the only cutout, in the output; empty: after its picture.
+        overwrite: replace files that are not ours.
 
     Raises:
         UsageError: the output is inside a hot folder.
@@ -129,8 +144,12 @@ def cut(
     catalog.verify(model)
     confine(settings)
     with clock.ticking(), closing(Journal(None, run=uuid.uuid4().hex, clock=clock)) as journal:
-        call = _Call(output, settings, model, journal=journal, clock=clock, listener=listener)
-        return call.cut(files)
+        given: dict[str, Any] = {} if rendition is None else {"rendition": (rendition,)}
+        if overwrite:
+            given["on_conflict"] = OnConflict.OVERWRITE
+        template = Folder(name="cut", input=output, output=output, **given)
+        call = _Call(template, settings, model, journal=journal, clock=clock, listener=listener, named=named)
+        return call.cut(files, folders)
 
 
 class _Call:
@@ -138,15 +157,18 @@ class _Call:
 
     def __init__(
         self,
-        output: Path,
+        template: Folder,
         settings: Settings,
         model: ModelSpec,
         *,
         journal: Journal,
         clock: Clock,
         listener: Listener,
+        named: str,
     ) -> None:
-        self._output = output
+        self._template = template
+        self._output = template.output
+        self._named = named
         self._settings = settings
         self._model = model
         self._journal = journal
@@ -163,11 +185,14 @@ class _Call:
             clock=clock,
         )
 
-    def cut(self, files: Sequence[Path]) -> Tally:
-        folders = {os.fspath(parent): self._folder(parent) for parent in {file.parent for file in files}}
-        for name in folders:
-            there = [_version(file) for file in files if os.fspath(file.parent) == name]
-            self._journal.acceptance.accept(name, there)
+    def cut(self, files: Sequence[Path], roots: Sequence[Path]) -> Tally:
+        found: dict[Path, list[Version]] = {}
+        for file in files:
+            root = next((one for one in roots if file.is_relative_to(one)), file.parent)
+            found.setdefault(root, []).append(_version(file, root))
+        folders = {os.fspath(root): self._folder(root) for root in found}
+        for root, there in found.items():
+            self._journal.acceptance.accept(os.fspath(root), there)
         self._listener.accepted(len(files))
         self._pool = LocalPool(
             size=min(machine.worker_count(self._settings.pool.workers), len(files)),
@@ -199,7 +224,7 @@ class _Call:
         return supervisor.tally
 
     def _folder(self, directory: Path) -> HotFolder:
-        folder = Folder(name="cut", input=directory, output=self._output)
+        folder = self._template.model_copy(update={"input": directory})
         name = os.fspath(directory)
         self._digests[name] = settings_sha256(folder, self._model.name)
         publisher = publisher_of(folder, name=name, run=self._run)
@@ -214,6 +239,7 @@ class _Call:
             run=self._run,
             tell=self._results.append,
             wake=self._wake,
+            named=self._named,
         )
         return HotFolder(
             folder, intake=NamedFiles(), delivery=delivery, publisher=publisher, names=self._journal.names
@@ -249,6 +275,6 @@ def _usable(output: Path) -> Iterator[None]:
         raise UsageError(f"the cutouts cannot go there: {error.cause}", path=output, advice=advice) from error
 
 
-def _version(file: Path) -> Version:
+def _version(file: Path, root: Path) -> Version:
     status = file.stat()
-    return Version(path=file.name, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    return Version(path=file.relative_to(root).as_posix(), size=status.st_size, mtime_ns=status.st_mtime_ns)

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from cutoutd import errors
 from cutoutd.cli import app, check
-from cutoutd.cli.cut import named_files
 from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import open_journal
+from cutoutd.cli.to_cut import named_files
 from cutoutd.cli.where import named_path, settings
 from cutoutd.clock import Clock
 from cutoutd.errors import ConfigurationError, UsageError

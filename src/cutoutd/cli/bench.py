@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from cutoutd.cli.cut import named_files
 from cutoutd.cli.listeners import listener_for
 from cutoutd.cli.queue import JsonOption
+from cutoutd.cli.to_cut import named_files
 from cutoutd.cli.where import ConfigOption
 from cutoutd.clock import Clock
 from cutoutd.settings import load

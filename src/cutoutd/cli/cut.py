@@ -1,67 +1,173 @@
-"""`cutoutd cut`: named files, now."""
+"""`cutoutd cut`: named pictures, now."""
 
 from __future__ import annotations
 
 import os
-import stat
+import sys
+import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cutoutd.cli.listeners import listener_for
+from cutoutd.cli import closing
+from cutoutd.cli.form import background_of, form_of
+from cutoutd.cli.listeners import Hearing, listener_for
+from cutoutd.cli.pipes import told_if_anyone_listens
+from cutoutd.cli.printing import printable
+from cutoutd.cli.streams import cutout_to_output, picture_from_input, private_directory, refuse_terminal
+from cutoutd.cli.to_cut import STREAM, Pictures, Target, pictures_in, refuse_originals, target_of
 from cutoutd.cli.where import ConfigOption, named_path
 from cutoutd.clock import RunningClock
 from cutoutd.errors import UsageError
 from cutoutd.settings import load
 
+if TYPE_CHECKING:
+    from cutoutd.daemon.listener import Result
+    from cutoutd.settings.renditions import RenditionSettings
+    from cutoutd.settings.schema import Settings
 
-def cut(
-    files: Annotated[list[Path], typer.Argument(help="Pictures.")],
+
+def cut(  # noqa: PLR0913 -- each option of a command is an argument to Typer
+    pictures: Annotated[
+        list[str], typer.Argument(help="Pictures, folders of pictures, or - for standard input.")
+    ],
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", parser=named_path, help="Where the cutouts go.")
-    ] = Path("cutouts"),
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A folder, by default cutouts; or for one picture a file such as out.png, or - for standard output.",
+        ),
+    ] = None,
+    output_format: Annotated[
+        str | None,
+        typer.Option("--format", help="png, webp, tiff, avif or jpeg; by default as FILE ends, else png."),
+    ] = None,
+    white: Annotated[bool, typer.Option("--white", help="On white.")] = False,
+    background: Annotated[
+        str | None, typer.Option("--background", help="A colour such as #f5f5f5, or a picture.")
+    ] = None,
+    crop: Annotated[bool, typer.Option("--crop", help="Cut to the subject.")] = False,
+    canvas: Annotated[
+        str | None, typer.Option("--canvas", help="Width and height, such as 2000x2000.")
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option("--quality", help="1 to 100, of formats that lose something for a smaller file."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="As a shop asks, by its name: see `cutoutd presets`.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Another model: see `cutoutd models list`.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that cutoutd did not make.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Cut the named pictures, without a daemon."""
+    found = load.find(config, os.environ)
+    chosen = load.load(found, os.environ) if found is not None else load.defaults(os.environ)
+    if model is not None:
+        chosen = chosen.model_copy(update={"model": chosen.model.model_copy(update={"name": model})})
+    to_stdout = output == "-" or (output is None and "-" in pictures)
+    if to_stdout:
+        refuse_terminal()
+    with ExitStack() as stack:
+        there = _pictures(pictures, output or "cutouts", chosen, stack)
+        if to_stdout and len(there.files) > 1:
+            raise UsageError(
+                f"there are {len(there.files)} pictures, and standard output takes one cutout",
+                advice="Name a folder with -o.",
+            )
+        written = os.fspath(named_path(output)) if output and not to_stdout else "cutouts"
+        if output is not None and output.endswith("/"):
+            written += "/"
+        target = (
+            Target(directory=stack.enter_context(private_directory()))
+            if to_stdout
+            else target_of(written, len(there.files))
+        )
+        given = {
+            "format": output_format,
+            "background": background_of(background, white=white),
+            "crop": crop or None,
+            "canvas": canvas,
+            "quality": quality,
+            "preset": preset,
+        }
+        form = form_of(given, target, chosen)
+        refuse_originals(target, there, overwrite=overwrite)
+        done = _cut(there, target, form, chosen, overwrite=overwrite, to_stdout=to_stdout)
+    raise typer.Exit(0 if done else 1)
+
+
+def _pictures(named: list[str], output: str, chosen: Settings, stack: ExitStack) -> Pictures:
+    from_input = [
+        picture_from_input(stack.enter_context(private_directory()), chosen.pool.max_file_mb << 20)
+        for one in dict.fromkeys(named)
+        if Path(one) == STREAM
+    ]
+    found = pictures_in([Path(one) for one in named if Path(one) != STREAM], Path.cwd() / output)
+    return Pictures(files=(*from_input, *found.files), folders=found.folders)
+
+
+def _cut(
+    there: Pictures,
+    target: Target,
+    form: RenditionSettings,
+    chosen: Settings,
+    *,
+    overwrite: bool,
+    to_stdout: bool,
+) -> bool:
+    """Cut them, and say what came of it; whether every picture has its cutout."""
     from cutoutd.cut import cut as cut_files  # noqa: PLC0415 -- only this command needs it, and it takes 0.1 s
 
-    pictures = named_files(files)
-    found = load.find(config, os.environ)
-    settings = load.load(found, os.environ) if found is not None else load.defaults(os.environ)
-    with listener_for("finishing", level="info") as listener:
-        tally = cut_files(pictures, Path.cwd() / output, settings, clock=RunningClock(), listener=listener)
-    print(
-        f"{tally.done} cut{f' ({tally.doubtful} doubtful)' if tally.doubtful else ''}, {tally.review} to review, {tally.failed} failed"
-    )
-    raise typer.Exit(0 if tally.done + tally.review == len(pictures) else 1)
+    begun_s = time.monotonic()
+    with listener_for("finishing", level="error" if to_stdout else "info") as listener:
+        heard = Hearing(listener)
+        tally = cut_files(
+            there.files,
+            target.directory,
+            chosen,
+            clock=RunningClock(),
+            listener=heard,
+            folders=there.folders,
+            rendition=form,
+            named=target.name,
+            overwrite=overwrite,
+        )
+    if to_stdout:
+        return _to_stdout(heard.results)
+    nameless = [one for one in heard.results if one.state == "done" and not one.outputs]
+    outputs = [output for one in heard.results for output in one.outputs]
+    tally.done -= len(nameless)
+    with told_if_anyone_listens():
+        print(closing.line(tally, time.monotonic() - begun_s))
+        if where := closing.where(tally, [Path(outputs[0]) if len(outputs) == 1 else target.directory]):
+            print(where)
+    for one in nameless:
+        what = printable(target.name) if target.name else "a file of its name"
+        print(
+            f"cutoutd: {printable(one.path)} has no cutout: {what} is there already, and was not made by cutoutd, or was "
+            "changed since; give another name, or --overwrite",
+            file=sys.stderr,
+        )
+    return tally.done + tally.review + tally.unchanged == len(there.files)
 
 
-def named_files(files: list[Path]) -> list[Path]:
-    """The named files, absolute, each once.
-
-    Raises:
-        UsageError: one is not there, cannot be read, or is no file.
-    """
-    for file in files:
-        try:
-            mode = file.stat().st_mode
-        except FileNotFoundError:
-            raise UsageError(
-                "there is no such file", path=file, advice="Name pictures that are there."
-            ) from None
-        except OSError as error:
-            raise UsageError(
-                f"it cannot be read ({error.strerror})", path=file, advice="Name pictures that you may read."
-            ) from error
-        if stat.S_ISDIR(mode):
-            raise UsageError(
-                "this is a folder",
-                path=file,
-                advice="Name the pictures in it, or cut all of them with "
-                "`cutoutd run --once --input FOLDER --output FOLDER`.",
-            )
-        if not stat.S_ISREG(mode):
-            raise UsageError("this is no ordinary file", path=file, advice="Name pictures.")
-    return list(dict.fromkeys(Path(os.path.realpath(file)) for file in files))
+def _to_stdout(results: list[Result]) -> bool:
+    """Write the cutout; or say why there is none."""
+    for one in results:
+        if one.state == "done" and one.outputs:
+            with told_if_anyone_listens():
+                cutout_to_output(Path(one.outputs[0]))
+            return True
+    why = "; ".join(one.why for one in results if one.why) or "no cutout was made"
+    print(f"cutoutd: nothing is written to standard output: {printable(why)}", file=sys.stderr)
+    return False

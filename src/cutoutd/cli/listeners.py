@@ -42,6 +42,47 @@ def listener_for(waiting: str, *, level: str, log_format: str = "auto") -> Itera
         listener.close()
 
 
+class Hearing:
+    """Passes everything on, and keeps what became of each picture.
+
+    Args:
+        listener: hears it as well.
+
+    Attributes:
+        results: in the order of their ends.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.results: list[Result] = []
+
+    @property
+    def wants_progress(self) -> bool:
+        """Whether somebody looks."""
+        return self._listener.wants_progress
+
+    def progress(self, progress: Progress) -> None:
+        """What there is to do now."""
+        self._listener.progress(progress)
+
+    def started(self, folders: int, workers: int) -> None:
+        """The daemon is ready."""
+        self._listener.started(folders, workers)
+
+    def accepted(self, count: int) -> None:
+        """More to do."""
+        self._listener.accepted(count)
+
+    def result(self, result: Result) -> None:
+        """A job has ended."""
+        self.results.append(result)
+        self._listener.result(result)
+
+    def attention(self, folder: str, message: str) -> None:
+        """A folder's standing changed."""
+        self._listener.attention(folder, message)
+
+
 class Relay:
     """Passes everything on to what draws, in a thread of its own: a terminal that is stopped or gone costs no work.
 

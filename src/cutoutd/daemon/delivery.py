@@ -65,6 +65,7 @@ class Delivery:
         wake: called when the supervisor has something new to look at.
         prove: raises where this machine may not publish, as another has the folder now.
         boundary: gives what inside the input belongs to somebody else.
+        named: the name that a person gave the only result; empty: names go by the source.
     """
 
     def __init__(  # noqa: PLR0913 -- its parts, each by its name, put together in one place
@@ -80,8 +81,10 @@ class Delivery:
         wake: Callable[[], None],
         prove: Callable[[], None] = lambda: None,
         boundary: Callable[[], Boundary | None] = lambda: None,
+        named: str = "",
     ) -> None:
         self._folder = folder
+        self._named = named
         self._journal = journal
         self._publisher = publisher
         self._provenance = provenance
@@ -250,6 +253,7 @@ class Delivery:
             known=self._journal.names.known(job),
             again=is_another(self._journal, job),
             forms=forms(portable=self._folder.has_portable_names),
+            named=self._named,
         )
         self._publish(job, cut, publication)
 

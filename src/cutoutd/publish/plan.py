@@ -62,6 +62,7 @@ class Publication:
         known: SHA-256 of the source's bytes that are published; None: it is not known which they are.
         again: another picture had the source's name before, and was told apart by no kind in its result's.
         forms: that its names may have; each further one is for a disk that refuses the one before.
+        named: the name that a person gave its first result; it has no other. Empty: names go by the source.
     """
 
     facts: SidecarFacts
@@ -74,6 +75,7 @@ class Publication:
     moved_from: Origin | None = None
     again: bool = False
     forms: tuple[Form, ...] = tuple(Form)
+    named: str = ""
 
     @property
     def model(self) -> str:
@@ -121,6 +123,9 @@ class Publication:
         )
 
     def _candidates(self, result: Staged, form: Form, *, again: bool | None = None) -> Iterator[str]:
+        if self.named and result.rendition == 0:
+            yield placed(self.named, directory="", review=self.review)
+            return
         is_overlay = result.rendition < 0
         suffix = OVERLAY_SUFFIX if is_overlay else self.renditions[result.rendition].suffix
         directory = "" if is_overlay else self.renditions[result.rendition].directory

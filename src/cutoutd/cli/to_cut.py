@@ -1,0 +1,174 @@
+"""What a person names to be cut: pictures, folders of pictures, and where the cutouts go."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.cli.printing import printable
+from cutoutd.errors import UsageError
+from cutoutd.intake.probe import open_probe
+from cutoutd.intake.rules import Rules
+from cutoutd.intake.scan import Scan
+from cutoutd.intake.sniff import Kind, has_picture_extension
+from cutoutd.jobs import Format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+STREAM: Final = Path("-")
+"""Stands for standard input, and for standard output."""
+
+EXTENSIONS: Final = {**{one.extension: one for one in Format}, "jpeg": Format.JPEG, "tiff": Format.TIFF}
+"""What the names of cutouts may end in."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pictures:
+    """What is to be cut.
+
+    Attributes:
+        files: absolute, each once.
+        folders: absolute; the cutouts of pictures below them keep their sub-folders.
+    """
+
+    files: tuple[Path, ...]
+    folders: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """Where cutouts go.
+
+    Attributes:
+        directory: absolute.
+        name: of the only cutout in it; empty: named after its picture.
+        format: that the name asks for; None if there is no name.
+    """
+
+    directory: Path
+    name: str = ""
+    format: Format | None = None
+
+
+def pictures_in(named: Sequence[Path], output: Path) -> Pictures:
+    """The files that are named, and those in folders that are.
+
+    Args:
+        named: files and folders.
+        output: where the cutouts go; what lies there is not cut, if it lies inside a folder that is named.
+
+    Raises:
+        UsageError: one is not there, cannot be read, is neither, or there is no picture in a folder.
+    """
+    files: list[Path] = []
+    folders: list[Path] = []
+    for one in named:
+        if os.path.isdir(one):  # noqa: PTH112 -- Path.is_dir raises where it may not look
+            root = Path(os.path.realpath(one))
+            below = _pictures_below(root, output)
+            if not below:
+                raise UsageError(
+                    "there is no picture in this folder", path=one, advice="Name one that has some."
+                )
+            folders.append(root)
+            files += below
+        else:
+            files += named_files([one])
+    return Pictures(files=tuple(dict.fromkeys(files)), folders=tuple(dict.fromkeys(folders)))
+
+
+def named_files(files: Iterable[Path]) -> list[Path]:
+    """The named files, absolute, each once.
+
+    Raises:
+        UsageError: one is not there, cannot be read, or is no file.
+    """
+    found = []
+    for file in files:
+        try:
+            mode = file.stat().st_mode
+        except FileNotFoundError:
+            raise UsageError(
+                "there is no such file", path=file, advice="Name pictures that are there."
+            ) from None
+        except OSError as error:
+            raise UsageError(
+                f"it cannot be read ({error.strerror})", path=file, advice="Name pictures that you may read."
+            ) from error
+        if stat.S_ISDIR(mode):
+            raise UsageError("this is a folder", path=file, advice="Name the pictures in it.")
+        if not stat.S_ISREG(mode):
+            raise UsageError("this is no ordinary file", path=file, advice="Name pictures.")
+        found.append(Path(os.path.realpath(file)))
+    return list(dict.fromkeys(found))
+
+
+def target_of(written: str, count: int) -> Target:
+    """What ``-o`` says: a folder, or the name of the only cutout.
+
+    A name that ends like a picture's is a file's, unless a folder of that name is there.
+
+    Args:
+        written: as it stands on the command line, with ``~`` in it made a path.
+        count: how many pictures are cut.
+
+    Raises:
+        UsageError: a file's name for several cutouts, or one that ends like no cutout's.
+    """
+    path = Path.cwd() / written
+    is_folder = written.endswith("/") or os.path.isdir(path)  # noqa: PTH112 -- as above
+    if is_folder or not has_picture_extension(path.name):
+        return Target(directory=path)
+    extension = path.suffix[1:].lower()
+    if extension not in EXTENSIONS:
+        raise UsageError(
+            f"a cutout is never a {extension.upper()} file",
+            path=path,
+            advice=f"Write a name that ends in {', '.join(EXTENSIONS)}.",
+        )
+    if count > 1:
+        raise UsageError(
+            f"this is the name of one file, and there are {count} pictures",
+            path=path,
+            advice=f"Name a folder: -o {printable(path.stem)}",
+        )
+    return Target(directory=path.parent, name=path.name, format=EXTENSIONS[extension])
+
+
+def refuse_originals(target: Target, pictures: Pictures, *, overwrite: bool) -> None:
+    """See that no picture is replaced by its own cutout.
+
+    Raises:
+        UsageError: the name is that of a picture, or files may be replaced where pictures lie.
+    """
+    directory = Path(os.path.realpath(target.directory))
+    if target.name and directory / target.name in pictures.files:
+        raise UsageError(
+            "this is the picture itself", path=directory / target.name, advice="Give the cutout another name."
+        )
+    if overwrite and not target.name and any(file.is_relative_to(directory) for file in pictures.files):
+        raise UsageError(
+            "the pictures lie there themselves, and --overwrite could replace them",
+            path=directory,
+            advice="Give another folder with -o.",
+        )
+
+
+def _pictures_below(root: Path, output: Path) -> list[Path]:
+    inside = [output.relative_to(root).as_posix()] if output.is_relative_to(root) and output != root else []
+    scan = Scan(os.fspath(root), Rules(include=("*",), exclude=(), recursive=True, subtrees=tuple(inside)))
+    try:
+        found = [
+            root / seen.path
+            for seen in scan
+            if (probe := open_probe(os.fspath(root), seen.path)) is not None and probe.kind is not Kind.OTHER
+        ]
+    except OSError as error:
+        raise UsageError(
+            f"it cannot be read ({error.strerror})", path=root, advice="Name one that you may read."
+        ) from error
+    return sorted(found)

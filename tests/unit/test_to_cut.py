@@ -1,0 +1,151 @@
+"""`cutoutd cut` as people type it: what is cut, where it goes, and in which form."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cutoutd.cli.form import background_of, form_of
+from cutoutd.cli.to_cut import Pictures, Target, pictures_in, refuse_originals, target_of
+from cutoutd.errors import UsageError
+from cutoutd.jobs import Format
+from cutoutd.settings.schema import Settings
+
+JPEG = b"\xff\xd8\xff\xe0" + bytes(80)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory, with a few pictures."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.jpg", "shoot/b.jpg", "shoot/day 2/c", "shoot/.hidden.jpg", "shoot/cutouts/b.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(JPEG)
+    (tmp_path / "shoot" / "list.txt").write_text("b, c", encoding="ascii")
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+def test_pictures_and_folders_are_taken_together_and_each_once(here: Path) -> None:
+    """With what lies in sub-folders, but for what is hidden, is no picture, or was cut before."""
+    shoot = here / "shoot"
+    found = pictures_in([here / "a.jpg", shoot, shoot / "b.jpg", shoot], shoot / "cutouts")
+    assert found.files == (here / "a.jpg", shoot / "b.jpg", shoot / "day 2" / "c")
+    assert found.folders == (shoot,)
+    with pytest.raises(UsageError, match="no picture in this folder"):
+        pictures_in([here / "empty"], here / "cutouts")
+    with pytest.raises(UsageError, match="no such file"):
+        pictures_in([here / "gone"], here / "cutouts")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
+def test_a_folder_that_may_not_be_read_is_said(here: Path) -> None:
+    """In the system's words."""
+    (here / "shoot").chmod(0)
+    with pytest.raises(UsageError, match="Permission denied"):
+        pictures_in([here / "shoot"], here / "cutouts")
+    (here / "shoot").chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("written", "directory", "name", "output_format"),
+    [
+        ("cutouts", "cutouts", "", None),
+        ("v1.2", "v1.2", "", None),
+        ("out.png", ".", "out.png", Format.PNG),
+        ("new/out.JPG", "new", "out.JPG", Format.JPEG),
+        ("out.tiff", ".", "out.tiff", Format.TIFF),
+        ("out.png/", "out.png", "", None),
+        ("called.png", "called.png", "", None),
+    ],
+)
+def test_a_name_that_ends_like_a_picture_is_a_file(
+    here: Path, written: str, directory: str, name: str, output_format: Format | None
+) -> None:
+    """Unless it ends in a slash, or a folder of that name is there."""
+    (here / "called.png").mkdir()
+    assert target_of(written, 1) == Target(directory=here / directory, name=name, format=output_format)
+
+
+@pytest.mark.parametrize(
+    ("written", "count", "said"),
+    [("out.png", 2, "the name of one file, and there are 2 pictures"), ("out.gif", 1, "never a GIF file")],
+)
+def test_a_file_that_cannot_be_is_refused(here: Path, written: str, count: int, said: str) -> None:
+    """Before anything is cut."""
+    with pytest.raises(UsageError, match=said):
+        target_of(str(here / written), count)
+
+
+def test_no_picture_is_replaced_by_its_cutout(here: Path) -> None:
+    """Neither by its name, nor where everything may be replaced."""
+    pictures = Pictures(files=(here / "a.jpg",))
+    with pytest.raises(UsageError, match="the picture itself"):
+        refuse_originals(Target(directory=here, name="a.jpg"), pictures, overwrite=True)
+    with pytest.raises(UsageError, match="lie there themselves"):
+        refuse_originals(Target(directory=here), pictures, overwrite=True)
+    refuse_originals(Target(directory=here), pictures, overwrite=False)
+    refuse_originals(Target(directory=here, name="b.png"), pictures, overwrite=True)
+
+
+PLACE = Target(directory=Path("/out"))
+
+
+@pytest.mark.parametrize(
+    ("given", "becomes"),
+    [
+        ({}, {"format": Format.PNG, "background": "transparent"}),
+        ({"format": "jpg"}, {"format": Format.JPEG, "background": "white"}),
+        ({"format": "JPEG", "background": "#f5f5f5"}, {"format": Format.JPEG, "background": "#f5f5f5"}),
+        ({"format": "tif", "crop": True}, {"format": Format.TIFF, "crop": True}),
+        ({"canvas": "2000"}, {}),
+        ({"canvas": "2000x1000", "format": "webp", "quality": 80}, {"canvas": "2000x1000", "quality": 80}),
+        ({"preset": "amazon"}, {"format": Format.JPEG, "preset": "amazon"}),
+    ],
+)
+def test_options_are_the_keys_of_a_rendition(given: dict[str, Any], becomes: dict[str, Any]) -> None:
+    """JPEG is on white, as it has no transparency; extensions are taken for formats."""
+    if not becomes:
+        with pytest.raises(UsageError, match=r"--canvas: .*2000x2000"):
+            form_of(given, PLACE, Settings())
+        return
+    form = form_of(given, PLACE, Settings())
+    assert {key: getattr(form, key) for key in becomes} == becomes
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"format": "gif"}, '--format: "gif" is not possible'),
+        ({"quality": 101, "format": "webp"}, "--quality: 101"),
+        ({"quality": 50}, "--quality: is of no use"),
+        ({"background": "#12345"}, "--background"),
+        ({"background": "gone.jpg"}, "--background: there is no picture"),
+        ({"preset": "amazom"}, "--preset"),
+    ],
+)
+def test_a_wrong_option_is_told_by_its_name(here: Path, given: dict[str, Any], said: str) -> None:
+    """With what would be right."""
+    with pytest.raises(UsageError, match=re.escape(said)):
+        form_of({**dict.fromkeys(("format", "crop")), **given}, Target(directory=here), Settings())
+
+
+def test_the_name_of_a_file_decides_its_format() -> None:
+    """Another one beside it is a contradiction; the same is none."""
+    target = Target(directory=PLACE.directory, name="x.webp", format=Format.WEBP)
+    assert form_of({"format": "webp"}, target, Settings()).format is Format.WEBP
+    assert form_of({}, target, Settings()).format is Format.WEBP
+    with pytest.raises(UsageError, match=r"--format png does not go with the name x\.webp"):
+        form_of({"format": "png"}, target, Settings())
+
+
+def test_white_is_a_background() -> None:
+    """And not beside another one."""
+    assert background_of(None, white=True) == background_of("white", white=True) == "white"
+    assert background_of("red", white=False) == "red"
+    with pytest.raises(UsageError, match="--white and --background"):
+        background_of("red", white=True)
