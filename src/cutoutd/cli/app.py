@@ -17,6 +17,7 @@ from cutoutd.cli import (
     bench,
     check,
     cut,
+    desktop,
     doctor,
     hosted,
     models,
@@ -76,6 +77,7 @@ def build() -> typer.Typer:
     app.add_typer(review.build(), name="review")
     app.add_typer(models.build(), name="models")
     app.add_typer(service.build(), name="service")
+    app.add_typer(desktop.build(), name="desktop")
     return app
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon.errands import Errand, Errands
+from cutoutd.daemon.notices import Notices
 from cutoutd.jobs import JobState
 from cutoutd.publish.naming import failure_names, sidecar_name
 
@@ -45,6 +46,7 @@ class Attending:
         self._listener = listener
         self._settings: Callable[[], Settings] = lambda: settings
         self._errands = Errands(settings.hooks.at_once)
+        self._notices = Notices(self._errands, lambda: self._settings().hooks)
 
     def follow(self, settings: Callable[[], Settings]) -> None:
         """Ask for the settings in force from now on, which a reload may change."""
@@ -91,6 +93,8 @@ class Attending:
         self._run(event, folder.hooks, arguments, facts)
         if result.doubtful:
             self._run(_DOUBTFUL, folder.hooks, arguments, facts | {"HOOK_STATE": "doubtful"})
+        if result.doubtful or result.state is not JobState.DONE:
+            self._notices.result(folder.name, result)
 
     def alarm(self, folder: str, kind: str, message: str, *, over: bool) -> None:
         """Something needs the owner, or does not any more.
@@ -110,6 +114,7 @@ class Attending:
             "HOOK_MESSAGE": message,
         }
         self._run(_ATTENTION, known.hooks if known is not None else None, (words,), facts)
+        self._notices.say(f"{words.removeprefix('cutoutd: ')}{' (over)' if over else ''}")
 
     def ended(self, error: CutoutdError) -> None:
         """The daemon ends by a fault that it cannot mend."""

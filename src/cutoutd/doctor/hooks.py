@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from cutoutd import notification
 from cutoutd.doctor.finding import Finding, ok, problem
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 def judge(settings: Settings) -> Iterator[Finding]:
     """Look for each command, as the daemon would."""
+    if settings.hooks.notify:
+        yield _notices()
     tables = [("", settings.hooks), *((folder.name, folder.hooks) for folder in settings.folder)]
     for subject, hooks in tables:
         for event, command in hooks.commands():
@@ -27,3 +30,14 @@ def judge(settings: Settings) -> Iterator[Finding]:
                 )
             else:
                 yield ok("hooks", f"{event} runs {command[0]}", subject=subject)
+
+
+def _notices() -> Finding:
+    program = notification.program()
+    if shutil.which(program) is None:
+        return problem(
+            "hooks",
+            f"notify = true, and there is no program {program!r} that could show a notice",
+            "Install it (on Debian: apt install libnotify-bin), or write notify = false.",
+        )
+    return ok("hooks", f"notices are shown by {program}")

@@ -47,6 +47,10 @@ class Hooks(Table):
 class CommonHooks(Hooks):
     """``[hooks]``: the same for all folders that have none of their own, and how they are run."""
 
+    notify: bool = Field(
+        default=False,
+        description="Whether the desktop shows a notice where a person is needed.",
+    )
     timeout_s: float = Field(
         default=30.0,
         ge=1,

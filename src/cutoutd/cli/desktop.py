@@ -1,0 +1,152 @@
+"""`cutoutd desktop`: "Cut out" in the menus of file managers, for this user alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cutoutd import inheritance, notification
+from cutoutd.cli.listeners import listener_for
+from cutoutd.cli.printing import printable
+from cutoutd.clock import RunningClock
+from cutoutd.desktop import installation, menus
+from cutoutd.desktop.menus import Manager
+from cutoutd.errors import CutoutdError, UsageError
+from cutoutd.settings import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_IS_MAC: Final = sys.platform == "darwin"
+_URI: Final = re.compile(r"file://(?:localhost)?(/.*)", re.IGNORECASE | re.DOTALL)
+_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_CODED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_NOTICE_S: Final = 10
+
+ForOption = Annotated[
+    list[Manager] | None,
+    typer.Option(
+        "--for", help="Only this file manager; may be given again. By default those that are there."
+    ),
+]
+
+
+def build() -> typer.Typer:
+    """The sub-commands of `cutoutd desktop`."""
+    app = typer.Typer(
+        help='"Cut out" in the menus of file managers, for this user alone.', no_args_is_help=True
+    )
+    app.command("install")(install)
+    app.command("remove")(remove)
+    app.command("show")(show)
+    app.command("cut", hidden=True)(cut)
+    return app
+
+
+def install(*, managers: ForOption = None) -> None:
+    """Add "Cut out" to the file managers that are there. A file that is not cutoutd's is never replaced."""
+    meant = managers or installation.found(mac=_IS_MAC)
+    items = list(_items(meant))
+    written = installation.install(items)
+    for path in written:
+        print(f"written: {printable(os.fspath(path))}")
+    if not written:
+        print("Everything is there already.")
+    if Manager.FINDER in meant:
+        workflow = items[-1].path.parents[1]
+        print(
+            f"To add it to Finder's Quick Actions, open this and agree: open {printable(shlex.quote(os.fspath(workflow)))}"
+        )
+    print('Choose pictures and "Cut out"; cutouts appear in a folder "cutouts" beside them.')
+
+
+def remove() -> None:
+    """Take "Cut out" out of all menus again."""
+    gone = installation.remove(_items(tuple(Manager)))
+    for path in gone:
+        print(f"removed: {printable(os.fspath(path))}")
+    if not gone:
+        print("There was nothing to remove.")
+
+
+def show(*, managers: ForOption = None) -> None:
+    """Print the files that `install` would write, and write nothing."""
+    for item in _items(managers or installation.found(mac=_IS_MAC)):
+        print(f"==> {printable(os.fspath(item.path))}")
+        print(printable(item.data.decode("utf-8", "replace"), keep="\n\t"))
+
+
+def cut(files: Annotated[list[str], typer.Argument(help="Pictures, as paths or file:// addresses.")]) -> None:
+    """Cut pictures that a file manager names, each into the folder cutouts beside it, and show a notice."""
+    try:
+        done, review, failed = _cut(list(map(path_of, files)))
+    except CutoutdError as error:
+        _notice(f"{error.title}: {error}")
+        raise
+    words = [f"{done} cut"] + [f"{review} to review"] * bool(review) + [f"{failed} failed"] * bool(failed)
+    said = f"{', '.join(words)}; see the folder cutouts beside the pictures"
+    print(said)
+    _notice(said)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _cut(files: list[Path]) -> tuple[int, int, int]:
+    from cutoutd.cli.cut import named_files  # noqa: PLC0415 -- only this command needs it
+    from cutoutd.cut import cut as cut_files  # noqa: PLC0415 -- likewise, and it takes 0.1 s
+
+    pictures = named_files(files)
+    found = load.find(None, os.environ)
+    settings = load.load(found, os.environ) if found is not None else load.defaults(os.environ)
+    done = review = 0
+    for directory in dict.fromkeys(picture.parent for picture in pictures):
+        beside = [picture for picture in pictures if picture.parent == directory]
+        with listener_for("finishing", level="info") as listener:
+            tally = cut_files(
+                beside, directory / "cutouts", settings, clock=RunningClock(), listener=listener
+            )
+        done, review = done + tally.done, review + tally.review
+    return done, review, len(pictures) - done - review
+
+
+def path_of(written: str) -> Path:
+    """The file that a file manager means, by its path or by its address (RFC 8089), whose bytes may be any.
+
+    Raises:
+        UsageError: it is elsewhere than on this machine.
+    """
+    if not _ADDRESS.match(written) or os.path.lexists(written):
+        return Path(written)
+    found = _URI.fullmatch(written)
+    if found is None:
+        raise UsageError(
+            f"{printable(written)} is not on this machine", advice="Copy the picture to this machine first."
+        )
+    path = _CODED.sub(lambda one: bytes.fromhex(one[1].decode()), os.fsencode(found[1]))
+    return Path(os.fsdecode(path))
+
+
+def _items(managers: tuple[Manager, ...] | list[Manager]) -> Iterator[menus.Item]:
+    home = menus.Home.of(Path.home(), os.environ)
+    return menus.items(home, (sys.executable, "-P", "-m", "cutoutd"), tuple(dict.fromkeys(managers)))
+
+
+def _notice(words: str) -> None:
+    """Show it if that is possible: whoever chose a menu has no terminal."""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(  # noqa: S603 -- no shell, and words as an argument
+            notification.command(words),
+            env=inheritance.for_hook(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_NOTICE_S,
+            check=False,
+        )

@@ -1,0 +1,1 @@
+"""The menus of file managers, and the notices of a desktop."""

@@ -1,0 +1,112 @@
+"""Puts the menus' files in their places and takes them away again. A file that is not ours is never touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.desktop.menus import MARK, Manager
+from cutoutd.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cutoutd.desktop.menus import Item
+
+_MAX_BYTES: Final = 1 << 16
+
+_PROGRAMS: Final = (Manager.NAUTILUS, Manager.CAJA, Manager.NEMO, Manager.DOLPHIN)
+
+
+def found(*, mac: bool) -> tuple[Manager, ...]:
+    """The file managers that are there; on Linux "open with" always is."""
+    if mac:
+        return (Manager.FINDER,)
+    return (*(one for one in _PROGRAMS if shutil.which(one.value)), Manager.OPEN_WITH)
+
+
+def install(items: Sequence[Item]) -> tuple[Path, ...]:
+    """Write files, each whole; returns those that were not so before.
+
+    Raises:
+        UsageError: something of that name is not ours, or cannot be written; none was written then, in the first case.
+    """
+    _refuse_foreign(items)
+    written = []
+    for item in items:
+        if _content(item.path) == item.data and (item.path.stat().st_mode & 0o777) == item.mode:
+            continue
+        try:
+            item.path.parent.mkdir(parents=True, exist_ok=True)
+            _write(item)
+        except OSError as error:
+            raise UsageError(f"it cannot be written ({error.strerror})", path=item.path) from error
+        written.append(item.path)
+    return tuple(written)
+
+
+def remove(items: Iterable[Item]) -> tuple[Path, ...]:
+    """Remove our files, and directories of ours that are empty then; what is not ours stays.
+
+    Raises:
+        UsageError: one cannot be removed.
+    """
+    gone = []
+    for item in items:
+        if not is_ours(item.path):
+            continue
+        try:
+            item.path.unlink()
+        except OSError as error:
+            raise UsageError(f"it cannot be removed ({error.strerror})", path=item.path) from error
+        gone.append(item.path)
+        for directory in item.path.parents:
+            if not directory.name.endswith((".workflow", "Contents", "desktop")):
+                break
+            with suppress(OSError):
+                directory.rmdir()
+    return tuple(gone)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file was made by `install`; a link is not, wherever it leads."""
+    content = _content(path)
+    return content is not None and MARK.encode() in content
+
+
+def _refuse_foreign(items: Iterable[Item]) -> None:
+    for item in items:
+        if os.path.lexists(item.path) and not is_ours(item.path):
+            raise UsageError(
+                "something that cutoutd did not make has this name",
+                path=item.path,
+                advice="Move it away, or give it another name; nothing was changed.",
+            )
+
+
+def _content(path: Path) -> bytes | None:
+    """What a plain file holds, as far as that matters."""
+    with suppress(OSError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return None
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            return file.read(_MAX_BYTES)
+    return None
+
+
+def _write(item: Item) -> None:
+    descriptor, draft = tempfile.mkstemp(prefix=".cutoutd.", dir=item.path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(item.data)
+            os.fchmod(descriptor, item.mode)
+        Path(draft).replace(item.path)
+    except BaseException:
+        with suppress(OSError):
+            Path(draft).unlink()
+        raise

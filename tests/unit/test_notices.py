@@ -1,0 +1,97 @@
+"""Notices on the desktop: only where a person is needed, few at a time, and no name is a command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd import notification
+from cutoutd.daemon.listener import Result
+from cutoutd.daemon.notices import PAUSE_S, Notices
+from cutoutd.doctor import hooks as doctor
+from cutoutd.doctor.finding import Level
+from cutoutd.jobs import JobState
+from cutoutd.settings.hooks import CommonHooks
+from cutoutd.settings.schema import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Given:
+    """Takes errands and remembers them."""
+
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+
+    def give(self, errand: Any) -> None:  # noqa: ANN401 -- an Errand
+        """Remember what it shows."""
+        self.bodies.append(errand.command[-1])
+
+
+def result(state: JobState = JobState.FAILED, *, doubtful: bool = False) -> Result:
+    """An end that a person should know of."""
+    return Result(
+        job=1,
+        folder="a",
+        path="x.jpg",
+        state=state,
+        why="it is cut short",
+        outputs=(),
+        seconds=0.0,
+        doubtful=doubtful,
+    )
+
+
+def test_nothing_is_shown_unless_it_is_asked_for() -> None:
+    """The default."""
+    given = Given()
+    Notices(given, CommonHooks).result("a", result())  # type: ignore[arg-type]
+    assert given.bodies == []
+
+
+def test_a_burst_of_failures_is_one_notice_and_then_a_number() -> None:
+    """A shoot in which everything fails must not bury the screen."""
+    given, now = Given(), [0.0]
+    notices = Notices(given, lambda: CommonHooks(notify=True), monotonic=lambda: now[0])  # type: ignore[arg-type]
+    for _ in range(100):
+        notices.result("a", result())
+    assert given.bodies == ["a: x.jpg could not be cut: it is cut short"]
+    now[0] = PAUSE_S
+    notices.result("a", result(JobState.REVIEW))
+    notices.say("a: the share is gone")
+    assert given.bodies[1:] == [
+        "a: x.jpg is to be looked at: it is cut short (and 99 more before it)",
+        "a: the share is gone",
+    ]
+
+
+def test_words_are_arguments_whatever_they_hold() -> None:
+    """No option, no markup, no script, one line."""
+    hostile = '--help <b>&"; $(x)\n' + "\ud800"
+    linux = notification.command(hostile, platform="linux")
+    assert linux[:4] == ("notify-send", "--app-name=cutoutd", "--", "cutoutd")
+    assert linux[4] == '--help &lt;b&gt;&amp;"; $(x)  '
+    mac = notification.command(hostile, platform="darwin")
+    assert mac[0] == "osascript"
+    assert mac[-2] == "cutoutd"
+    assert not any("--help" in word for word in mac[:-1])
+    assert len(notification.command("x" * 9999, platform="linux")[4]) <= 400
+
+
+@pytest.mark.parametrize(("path", "level"), [("/nowhere", Level.PROBLEM), (None, Level.OK)])
+def test_the_doctor_looks_for_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    path: str | None,
+    level: Level,
+) -> None:
+    """And says how to get it."""
+    program = tmp_path / notification.program()
+    program.write_text("", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", path or str(tmp_path))
+    (finding,) = doctor.judge(Settings(hooks=CommonHooks(notify=True)))
+    assert finding.level is level
+    assert list(doctor.judge(Settings())) == []
