@@ -170,6 +170,7 @@ def test_no_variable_reaches_a_folder() -> None:
 def test_no_variable_sets_a_command(tmp_path: Path) -> None:
     """Whoever can set one would have anything run as somebody else."""
     assert {name for name in variables() if "HOOKS" in name} == {
+        "CUTOUTD_HOOKS__NOTIFY",  # whether, and never what
         "CUTOUTD_HOOKS__TIMEOUT_S",
         "CUTOUTD_HOOKS__AT_ONCE",
     }

@@ -16,6 +16,7 @@ import typer
 from cutoutd import inheritance, notification
 from cutoutd.cli.listeners import listener_for
 from cutoutd.cli.printing import printable
+from cutoutd.cli.to_cut import pictures_in
 from cutoutd.clock import RunningClock
 from cutoutd.desktop import installation, menus
 from cutoutd.desktop.menus import Manager
@@ -99,21 +100,28 @@ def cut(files: Annotated[list[str], typer.Argument(help="Pictures, as paths or f
 
 
 def _cut(files: list[Path]) -> tuple[int, int, int]:
-    from cutoutd.cli.cut import named_files  # noqa: PLC0415 -- only this command needs it
-    from cutoutd.cut import cut as cut_files  # noqa: PLC0415 -- likewise, and it takes 0.1 s
+    from cutoutd.cut import cut as cut_files  # noqa: PLC0415 -- only this command needs it, and it takes 0.1 s
 
-    pictures = named_files(files)
     found = load.find(None, os.environ)
     settings = load.load(found, os.environ) if found is not None else load.defaults(os.environ)
-    done = review = 0
-    for directory in dict.fromkeys(picture.parent for picture in pictures):
-        beside = [picture for picture in pictures if picture.parent == directory]
+    places: dict[Path, list[Path]] = {}
+    for file in files:
+        places.setdefault((Path.cwd() / file).parent, []).append(Path.cwd() / file)
+    wanted = done = review = 0
+    for directory, named in places.items():
+        there = pictures_in(named, directory / "cutouts")
         with listener_for("finishing", level="info") as listener:
             tally = cut_files(
-                beside, directory / "cutouts", settings, clock=RunningClock(), listener=listener
+                there.files,
+                directory / "cutouts",
+                settings,
+                clock=RunningClock(),
+                listener=listener,
+                folders=there.folders,
             )
-        done, review = done + tally.done, review + tally.review
-    return done, review, len(pictures) - done - review
+        wanted += len(there.files)
+        done, review = done + tally.done + tally.unchanged, review + tally.review
+    return done, review, wanted - done - review
 
 
 def path_of(written: str) -> Path:
