@@ -114,7 +114,7 @@ def _documents(said: bytes) -> tuple[dict[str, Any], ...]:
     for line in said[:MAX_BYTES].splitlines():
         try:
             document = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # a library that prints, or the line in which it was killed
         if isinstance(document, dict):
             documents.append(document)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from cutoutd.doctor.finding import Level
 from cutoutd.egress import Places, announce, announcement, uploader_status
 from cutoutd.errors import CutoutdError
 from cutoutd.journal import store
+from cutoutd.journal.rebuild import open_or_rebuild, rebuilt
 from cutoutd.journal.state import StateDirectory, check_state, running
 from cutoutd.permissions import writers_above, writers_in
 from cutoutd.private import NotPrivateError
@@ -200,6 +202,15 @@ def test_a_journal_that_a_crash_left_with_the_name_of_its_backup_is_opened(
     assert [one.level for one in doctor.look(state.path, [], min_free_mb=0, clock=clock).findings].count(
         Level.PROBLEM
     ) == 0
+
+
+@pytest.mark.timeout(20)
+def test_a_journal_that_is_a_fifo_is_set_aside(tmp_path: Path, clock: FakeClock) -> None:
+    """As any other that is no journal; it held up the start for ever."""
+    with StateDirectory(tmp_path / "state") as state:
+        os.mkfifo(state.path / store.FILE_NAME)
+        with closing(open_or_rebuild(state.path / store.FILE_NAME, clock)) as journal:
+            assert rebuilt(journal) is not None
 
 
 def test_a_lock_that_is_a_fifo_does_not_hold_up_a_command(tmp_path: Path) -> None:

@@ -120,7 +120,15 @@ def test_what_a_crash_left_is_removed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "held",
-    [b"", b"{", b"[]", b'{"schema": "other/1", "uuid": "x"}', b'{"schema": "cutoutd.folder/1"}', b"\xff"],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"schema": "other/1", "uuid": "x"}',
+        b'{"schema": "cutoutd.folder/1"}',
+        b"\xff",
+        b"[" * 60_000,
+    ],
 )
 def test_a_damaged_marker_is_no_marker_and_no_absence(tmp_path: Path, held: bytes) -> None:
     """It is said, and nothing is concluded from it."""

@@ -277,7 +277,7 @@ def read_in(directory: int, root: str) -> Marker | None:
         os.close(descriptor)
     try:
         held = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         held = None
     if (
         isinstance(held, dict)

@@ -109,6 +109,8 @@ def _salvaged(path: Path, now_us: int) -> dict[str, str]:
     With ``existing = "skip"`` the first tells what was there before from what still waits to be cut.
     """
     facts: dict[str, str] = {}
+    if not path.is_file():
+        return facts  # SQLite would wait at a FIFO for ever
     with suppress(sqlite3.Error, OSError, ValueError):
         for name, first_run_us in _read(path, "SELECT name, first_run_us FROM folder"):
             if isinstance(first_run_us, int) and 0 < first_run_us <= now_us:

@@ -120,7 +120,7 @@ _DIED: Final = "The file may be damaged, or need more memory: try a larger --mem
 def _said(output: bytes) -> dict[str, Any]:
     try:
         message = json.loads(output)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return message if isinstance(message, dict) else {}
 

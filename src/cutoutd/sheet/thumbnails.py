@@ -124,7 +124,7 @@ class Thumbnails:
             process.stdin.write(json.dumps(document).encode("ascii") + b"\n")
             line = self._line(process, time.monotonic() + timeout_s)
             said = json.loads(line) if line is not None else None
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return said if isinstance(said, dict) else None
 

@@ -1,0 +1,448 @@
+"""What a hostile folder and a worker that was taken over can do: layouts of input, output and state, and lies.
+
+python -m torture.confinement [PART...]     input, output, state, lies; all without a name
+
+As root, so that there is nothing that permissions keep from us. In each layout nothing of somebody else's directory may be
+read into a result, created, changed or removed; a canary picture in the same folder is still cut, or the daemon says why it
+does not work there; it comes to its end in time, and nothing is unforeseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from torture import batches
+from torture.confinement_layouts import (
+    BEFORE_START,
+    BESIDE_MARKER,
+    LINKS,
+    NODES,
+    OBJECTS,
+    Plant,
+    Victim,
+    plant_all_in_input,
+)
+from torture.confinement_lies import HONEST, PROGRAM
+from torture.figures import Figures, note, report
+from torture.site import Layout, Site, empty_scene, jpeg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+END_S: Final = 180.0
+CANARY: Final = "zz/canary.jpg"
+LIES: Final = 120
+SOMEBODY: Final = 4711
+_PLACES: Final = ("", "/a.png", "/a.png.json")
+_SETTLED: Final = {"done", "review", "failed", "unchanged", "gone", "skipped"}
+
+
+@dataclass(slots=True)
+class Found:
+    """What a part of the campaign came to."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Ground:
+    """One site, and beside it a directory of somebody else's.
+
+    Attributes:
+        root: holds both.
+        options: lines of TOML for the folder.
+    """
+
+    root: Path
+    options: tuple[str, ...] = ()
+    site: Site = field(init=False)
+    victim: Victim = field(init=False)
+    _before: dict[str, tuple[object, ...]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.root.mkdir(parents=True)
+        self.victim = Victim(self.root / "victim")
+        (self.victim.root / "below").mkdir(parents=True)
+        for number, name in enumerate(("private.jpg", "below/private.jpg", "linked.jpg")):
+            self.victim.file(name).write_bytes(jpeg(number, 60 + number))
+        for name in ("secret.json", "a.png", "a.png.json", "below/a.jpg"):
+            self.victim.file(name).write_bytes(b'{"schema": "cutoutd.sidecar/1", "secret": true}')
+        for path in self.victim.root.rglob("*"):
+            os.chown(path, SOMEBODY, SOMEBODY)
+        self.site = Site(
+            Layout(
+                root=self.root / "site",
+                pool=("workers = 1", "job_timeout_s = 20", "[model]", f'name = "{batches.SMALL_MODEL}"'),
+                service=('log_format = "json"',),
+                options=self.options,
+            )
+        )
+
+    def drop(self, name: str, content: bytes) -> None:
+        """A picture."""
+        self.site.drop(name, content)
+
+    def begin(self) -> None:
+        """All is planted: what is the victim's is to stay as it is from now on."""
+        self.drop(CANARY, jpeg(3))
+        self._before = _everything(self.victim.root)
+
+    def run(self, what: str, found: Found, **environment: str) -> str:
+        """Cut what is there, and judge what does not depend on the layout; returns the log."""
+        log = self.site.root / "log"
+        running = self.site.start("--once", log=log, prefix=_with(environment))
+        try:
+            code = running.wait(END_S)
+        except TimeoutError:
+            found.violations.append(f"{what}: it hangs")
+            code = -1
+        finally:
+            running.kill()
+        said = log.read_text(encoding="utf-8", errors="replace")
+        if code not in (-1, 0, 1, 2, 5) or "Traceback" in said:
+            found.violations.append(f"{what}: it ended with code {code}: {said[-600:]}")
+        found.violations += [
+            f"{what}: a fault: {line[:600]}" for line in said.splitlines() if '"event": "fault"' in line
+        ]
+        found.violations += [f"{what}: {one}" for one in self._harm()]
+        if code in (2, 5):
+            found.counts["refused to start"] += 1
+            if str(self.root) not in said:
+                found.violations.append(f"{what}: refused without a name: {said[-300:]}")
+        elif not (self.site.output / "zz/canary.png").is_file():
+            found.counts["stood by"] += 1
+            if "not looked at: " not in said and "remains: " not in said:
+                found.violations.append(f"{what}: the canary was not cut, and nobody says why: {said[-300:]}")
+        else:
+            found.counts["canary cut"] += 1
+        return said
+
+    def _harm(self) -> Iterator[str]:
+        after = _everything(self.victim.root)
+        for name in sorted(self._before.keys() | after.keys()):
+            if self._before.get(name) != after.get(name):
+                yield f"somebody's {name} was {self._before.get(name)} and is {after.get(name)}"
+        private = {
+            hashlib.sha256(self.victim.file(name).read_bytes()).hexdigest()
+            for name in ("private.jpg", "below/private.jpg", "secret.json")
+        }
+        for path, status in _walk(self.site.output):
+            if not _is_small_file(status):
+                continue
+            content = path.read_bytes()
+            if any(one.encode() in content for one in private) and path.suffix == ".json":
+                yield f"{path} was made of somebody's picture"
+            if path.suffix == ".png" and status.st_mtime_ns > self._begun_ns():
+                yield from self._torn(path, content)
+
+    def _begun_ns(self) -> int:
+        return self.site.config.stat().st_mtime_ns
+
+    def _torn(self, path: Path, content: bytes) -> Iterator[str]:
+        """A result that is not the one its sidecar speaks of."""
+        sidecar = path.with_name(path.name + ".json")
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            if not sidecar.is_symlink() and sidecar.is_file():
+                said = json.loads(sidecar.read_bytes()[: 1 << 20])
+                (one,) = said["outputs"]
+                if "job" in said and one["sha256"] != hashlib.sha256(content).hexdigest():
+                    yield f"{path} is not what its sidecar says"
+
+    def close(self) -> None:
+        """Remove all of it."""
+        for path, status in [*_walk(self.root)]:
+            if _is_directory(status):
+                path.chmod(0o700)
+        shutil.rmtree(self.root)
+
+
+def _with(environment: dict[str, str]) -> list[str]:
+    return ["env", *(f"{key}={value}" for key, value in environment.items())] if environment else []
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    waiting = [root]
+    while waiting:
+        for path in sorted(waiting.pop().iterdir()):
+            status = path.lstat()
+            yield path, status
+            if _is_directory(status):
+                waiting.append(path)
+
+
+def _is_directory(status: os.stat_result) -> bool:
+    return status.st_mode & 0o170000 == 0o040000
+
+
+def _is_small_file(status: os.stat_result) -> bool:
+    return status.st_mode & 0o170000 == 0o100000 and status.st_size < 1 << 24
+
+
+def _everything(root: Path) -> dict[str, tuple[object, ...]]:
+    return {
+        path.relative_to(root).as_posix(): (
+            oct(status.st_mode),
+            status.st_uid,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_nlink,
+            hashlib.sha256(path.read_bytes()).hexdigest()[:12] if _is_small_file(status) else "",
+        )
+        for path, status in _walk(root)
+    }
+
+
+def _in_turn(
+    place: Path, layouts: dict[str, Callable[[Ground], None]], found: Found, *, options: tuple[str, ...] = ()
+) -> None:
+    """Each layout on a ground of its own."""
+    for number, (what, plant) in enumerate(layouts.items()):
+        ground = Ground(place / f"{number}", options)
+        plant(ground)
+        ground.begin()
+        before = len(found.violations)
+        ground.run(what, found)
+        found.counts["layouts"] += 1
+        if len(found.violations) == before:
+            ground.close()
+        note(
+            f"confinement: {what}: {'well' if len(found.violations) == before else found.violations[before:]}"
+        )
+
+
+def inputs(place: Path) -> Found:
+    """Everything at once beside a canary, then what stands in the marker's place, then a sub-folder that flips."""
+    found = Found()
+    ground = Ground(place / "all")
+    planted = plant_all_in_input(ground.site.input, ground.victim, jpeg(1))
+    ground.begin()
+    ground.run("all kinds of files in the input", found)
+    found.counts["layouts"] += len(planted)
+    linked = {"second name"}
+    for job in ground.site.journal():
+        if job["state"] not in _SETTLED and job["state"] != "retry":
+            found.violations.append(f"input: {os.fsdecode(job['path'])!r} is {job['state']}")
+    note(f"confinement: {len(planted)} things in one input, {sorted(linked)} are pictures of their folder")
+    _in_turn(
+        place / "marker",
+        {
+            f"{name} is a {what}": partial(_in_input, name=name, plant=plant)
+            for name in BESIDE_MARKER
+            for what, plant in OBJECTS.items()
+            if name == BESIDE_MARKER[0] or what in ("link to a file", "FIFO", "directory", "1 TiB")
+        },
+        found,
+    )
+    _flip(place / "flip", "in/sub", found)
+    return found
+
+
+def outputs(place: Path) -> Found:
+    """Everything in the place of results, sidecars, records and their directories; then in that of our own directories."""
+    found = Found()
+    ground = Ground(place / "all", options=("review_below = 0.0",))
+    expected = 0
+    for number, (what, plant) in enumerate(OBJECTS.items()):
+        for kind, below in enumerate(
+            (*(f"{{}}{end}" for end in _PLACES), "failed/{}/b.jpg.error.json", "review/{}/g.png", "failed/{}")
+        ):
+            name = f"d{number:02}{kind}"
+            for source, content in (
+                ("a.jpg", jpeg(number % 4)),
+                ("b.jpg", jpeg(0)[:200]),
+                ("g.png", empty_scene()),
+            ):
+                ground.drop(f"{name}/{source}", content)
+            target = ground.site.output / below.format(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            plant(target, ground.victim)
+            expected += 1
+            found.counts[f"a {what}"] += 1
+    ground.begin()
+    ground.run("all kinds of things in the output", found)
+    found.counts["layouts"] += expected
+    for job in ground.site.journal():
+        if job["state"] not in _SETTLED and job["state"] != "retry":
+            found.violations.append(f"output: {os.fsdecode(job['path'])} is {job['state']}: {job['detail']}")
+    _in_turn(
+        place / "own",
+        {
+            f"the output's {name} is a {what}": partial(_with_all_ends, name=name, plant=plant)
+            for name in ("review", "failed", ".cutoutd-staging")
+            for what, plant in (LINKS | NODES).items()
+        },
+        found,
+    )
+    for name in ("out/sub", "out/review", "out/failed", "out/.cutoutd-staging"):
+        _flip(place / name.replace("/", "-"), name, found)
+    return found
+
+
+def _in_input(ground: Ground, *, name: str, plant: Plant) -> None:
+    plant(ground.site.input / name, ground.victim)
+
+
+def _as_state(ground: Ground, *, plant: Plant) -> None:
+    plant(ground.site.state, ground.victim)
+
+
+def _with_all_ends(ground: Ground, *, name: str, plant: Plant) -> None:
+    for source, content in (("a.jpg", jpeg(1)), ("b.jpg", jpeg(0)[:200]), ("g.png", empty_scene())):
+        ground.drop(source, content)
+    plant(ground.site.output / name, ground.victim)
+
+
+def _flip(place: Path, name: str, found: Found) -> None:
+    """A directory that is a link to somebody's every other moment, while pictures of all ends are cut."""
+    ground = Ground(place)
+    for number in range(20):
+        for source, content in (
+            ("a.jpg", jpeg(number % 4)),
+            ("b.jpg", jpeg(0)[:200]),
+            ("g.png", empty_scene()),
+        ):
+            ground.drop(f"sub/{number}{source}", content)
+    there = ground.site.root / name
+    there.mkdir(exist_ok=True)
+    aside = ground.root / "aside"
+    aside.symlink_to(ground.victim.root)
+    ground.begin()
+    over = threading.Event()
+
+    def flip() -> None:
+        exchanged = 0
+        while not over.wait(0.002):
+            with suppress(OSError):
+                _exchange(there, aside)
+                exchanged += 1
+        found.counts["flips"] += exchanged
+
+    thread = threading.Thread(target=flip)
+    thread.start()
+    try:
+        ground.run(f"{name} flips", found)
+    finally:
+        over.set()
+        thread.join()
+    found.counts["layouts"] += 1
+
+
+def _exchange(one: Path, other: Path) -> None:
+    from cutoutd.publish.rename import exchange  # noqa: PLC0415 -- for this alone
+    from cutoutd.tree import Entry  # noqa: PLC0415 -- likewise
+
+    exchange(Entry.at(one), Entry.at(other))
+
+
+def states(place: Path) -> Found:
+    """Everything in the place of what a state directory holds, of itself, and of what lies above it."""
+    found = Found()
+    layouts: dict[str, Callable[[Ground], None]] = {
+        f"the state's {name} is a {what}": partial(_in_state, name=name, plant=plant)
+        for name in BEFORE_START
+        for what, plant in (LINKS | NODES).items()
+        if what not in ("link to a picture", "relative link")
+    }
+    layouts |= {
+        f"the state directory is a {what}": partial(_as_state, plant=plant)
+        for what, plant in (LINKS | NODES).items()
+        if what != "directory"
+    }
+    layouts |= {
+        "the state directory is somebody's": partial(_own, owner=SOMEBODY),
+        "everybody may write in the state directory": partial(_own, mode=0o777),
+        "a group may write in the state directory": partial(_own, group=SOMEBODY, mode=0o2775),
+        "the lock is somebody's": partial(_foreign, name="lock"),
+        "the journal is somebody's": partial(_foreign, name="journal.sqlite"),
+        "everybody may write above the state": lambda ground: ground.site.root.chmod(0o777),
+        "what is above the state is somebody's": lambda ground: os.chown(ground.site.root, SOMEBODY, -1),
+    }
+    _in_turn(place, layouts, found)
+    return found
+
+
+def _in_state(ground: Ground, *, name: str, plant: Plant) -> None:
+    ground.site.state.mkdir(mode=0o777)
+    plant(ground.site.state / name, ground.victim)
+
+
+def _own(ground: Ground, *, owner: int = 0, group: int = 0, mode: int = 0o700) -> None:
+    ground.site.state.mkdir()
+    os.chown(ground.site.state, owner, group)
+    ground.site.state.chmod(mode)
+
+
+def _foreign(ground: Ground, *, name: str) -> None:
+    ground.site.state.mkdir()
+    (ground.site.state / name).touch()
+    os.chown(ground.site.state / name, SOMEBODY, -1)
+
+
+def lies(place: Path) -> Found:
+    """One worker that lies about every job but each eighth, and goes on reading."""
+    found = Found()
+    ground = Ground(place / "lies")
+    front = ground.root / "front"
+    front.mkdir()
+    (front / "sitecustomize.py").write_text(PROGRAM, encoding="utf-8")
+    told = LIES * HONEST // (HONEST - 1)
+    for number in range(told):
+        ground.site.drop(f"{number:03}.jpg", jpeg(number % 4), age_s=2000.0 - number)
+    ground.begin()
+    ground.run("a worker that lies", found, PYTHONPATH=os.fspath(front))
+    jobs = {int(job["id"]): job for job in ground.site.journal()}
+    for number, job in jobs.items():
+        if number % HONEST == 0 and job["state"] not in ("done", "review"):
+            found.violations.append(f"lies: the honest job {number} is {job['state']}: {job['detail']}")
+        if job["state"] not in _SETTLED and job["state"] != "retry":
+            found.violations.append(f"lies: job {number} is {job['state']}: {job['detail']}")
+        found.counts[f"lies {job['state']}"] += 1
+    found.counts["lies"] = sum(number % HONEST != 0 for number in jobs)
+    return found
+
+
+PARTS: Final = {"input": inputs, "output": outputs, "state": states, "lies": lies}
+
+
+def main() -> int:
+    """Run the parts that are named, or all."""
+    if os.geteuid():
+        note("confinement: only root can plant all of it")
+        return 2
+    root = Path(tempfile.mkdtemp(prefix="torture-confinement-"))
+    batches.add_small_model(root)
+    begun_s = time.monotonic()
+    counts: dict[str, int] = {}
+    wrong: list[str] = []
+    for name in sys.argv[1:] or PARTS:
+        found = PARTS[name](root / name)
+        counts |= {f"{name}: {what}": count for what, count in found.counts.items()}
+        wrong += found.violations
+    if not wrong:
+        shutil.rmtree(root)
+    return report(
+        Figures(
+            campaign="confinement",
+            promise="a hostile folder or worker reaches nothing outside, and costs nobody else's picture",
+            counts=counts | {"seconds": round(time.monotonic() - begun_s)},
+            violations=tuple(wrong),
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,339 @@
+"""Our own parsers, fed by a fuzzer that follows which lines are reached: none may raise what it does not promise.
+
+python -m torture.coverage [SECONDS [TARGET...]]     each parser for so long; all without a name
+
+It needs the group ``fuzz`` (atheris, on Linux). What breaks a parser is kept in ``torture-coverage/`` below the directory for
+temporary files: one file a crash, to be made a test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from torture.figures import Figures, note, report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SECONDS: Final = 60
+ONE_INPUT_S: Final = 10
+MEMORY_MB: Final = 2048
+LONGEST: Final = 1 << 16
+
+
+def _png(data: bytes) -> object:
+    from cutoutd.engine import chunks  # noqa: PLC0415 -- under the fuzzer's eyes, as all below
+
+    chunks.refuse_damaged_png(data)
+    chunks.without_damaged(data)
+    return chunks.before_picture(data)
+
+
+def _webp(data: bytes) -> object:
+    from cutoutd.engine import chunks  # noqa: PLC0415
+
+    return chunks.refuse_unfinished_webp(data, 10_000)
+
+
+def _isomedia(data: bytes) -> object:
+    from cutoutd.engine import isomedia  # noqa: PLC0415
+
+    isomedia.still(data)
+    isomedia.jp2_profile(data)
+    return isomedia.refuse_holes(data)
+
+
+def _exif(data: bytes) -> object:
+    from cutoutd.engine import metadata, resolution  # noqa: PLC0415
+    from cutoutd.jobs import Metadata  # noqa: PLC0415
+
+    metadata.orientation(data)
+    found = resolution.of_exif(data)
+    policy = Metadata.KEEP if data[-1:] < b"\x80" else Metadata.NO_LOCATION
+    kept = metadata.kept(data, None, policy, derived_from="a" * 64)
+    if kept.exif is None:
+        return None
+    exif = metadata.coloured(metadata.resized(kept.exif, 10, 10), is_srgb=False)
+    return (
+        resolution.with_resolution(exif, found, needed=True)
+        if found is not None
+        else metadata.with_iptc(exif, b"x")
+    )
+
+
+def _told(data: bytes) -> object:
+    from cutoutd.engine import metadata  # noqa: PLC0415
+    from cutoutd.jobs import Metadata  # noqa: PLC0415
+
+    first, _, rest = data.partition(b"@@")
+    second, _, third = rest.partition(b"@@")
+    return metadata.kept(first or None, second or None, Metadata.NO_LOCATION, third or None)
+
+
+def _iptc(data: bytes) -> object:
+    from cutoutd.engine import iptc  # noqa: PLC0415
+
+    iptc.rights_of(data)
+    iptc.in_resources(data)
+    return list(iptc.texts(data))
+
+
+def _xmp(data: bytes) -> object:
+    from cutoutd.engine import xmp  # noqa: PLC0415
+
+    found = xmp.properties(data)
+    return None if found is None else [(xmp.name_of(one), xmp.all_text(one)) for one in found]
+
+
+def _tiff(data: bytes) -> object:
+    from cutoutd.engine import rawtiff, tiffpage  # noqa: PLC0415
+
+    rawtiff.raw_format(data)
+    return tiffpage.picture_first(data)
+
+
+def _wide_tiff(data: bytes) -> object:
+    from cutoutd.engine.widetiff import WideTiffSource  # noqa: PLC0415
+
+    source = WideTiffSource(data)
+    width, height = source.size
+    return source.load() if width * height < 1 << 20 else None  # a larger one is refused by the header
+
+
+def _jpeg(data: bytes) -> object:
+    from cutoutd.engine import jpeg  # noqa: PLC0415
+
+    jpeg.with_end_marker(data)
+    return jpeg.refuse_unfinished(data)
+
+
+def _image_hash(data: bytes) -> object:
+    from cutoutd.engine.image_hash import image_sha256  # noqa: PLC0415
+
+    return [image_sha256(data, name) for name in ("JPEG", "PNG", "TIFF", "WEBP", "HEIF", "AVIF")]
+
+
+def _jpeg2000(data: bytes) -> object:
+    from cutoutd.engine import jpeg2000  # noqa: PLC0415
+
+    return jpeg2000.depth(data)
+
+
+def _records(data: bytes) -> object:
+    from cutoutd.publish.failures import SCHEMA as ERROR  # noqa: PLC0415
+    from cutoutd.publish.failures import read_failure  # noqa: PLC0415
+    from cutoutd.publish.sidecar import read_sidecar  # noqa: PLC0415
+    from cutoutd.tree import Entry  # noqa: PLC0415
+
+    file = Path(_scratch(), "record.json")
+    file.write_bytes(data.replace(b"@", ERROR.encode()))
+    return read_failure(Entry.at(file)), read_sidecar(Entry.at(file))
+
+
+def _marker(data: bytes) -> object:
+    from cutoutd.intake import marker  # noqa: PLC0415
+
+    root = _scratch()
+    Path(root, marker.NAME).write_bytes(data)
+    return marker.find(root, network=False)
+
+
+def _worker(data: bytes) -> object:
+    from cutoutd.pool import wire  # noqa: PLC0415
+
+    try:
+        return wire.decode_message(data)
+    except wire.WireError:
+        return None
+
+
+def _reply(data: bytes) -> object:
+    from cutoutd.egress import Body  # noqa: PLC0415
+    from cutoutd.engine import reply  # noqa: PLC0415
+
+    return reply.matte(
+        data[1:], list(Body)[data[0] % 3] if data else Body.CUTOUT, width=8, height=8, max_pixels=10_000
+    )
+
+
+TARGETS: Final[dict[str, Callable[[bytes], object]]] = {
+    "png": _png,
+    "webp": _webp,
+    "isomedia": _isomedia,
+    "exif": _exif,
+    "told": _told,
+    "iptc": _iptc,
+    "xmp": _xmp,
+    "tiff": _tiff,
+    "wide_tiff": _wide_tiff,
+    "jpeg": _jpeg,
+    "image_hash": _image_hash,
+    "jpeg2000": _jpeg2000,
+    "records": _records,
+    "marker": _marker,
+    "worker": _worker,
+    "reply": _reply,
+}
+
+_JSON_SEEDS: Final = {
+    "records": [
+        {
+            "schema": "@",
+            "folder": "f",
+            "job": 1,
+            "source": {"path": "a.jpg", "bytes": 1, "mtime": "2025-01-01T00:00:00Z"},
+            "code": "c",
+            "title": "t",
+            "cause": "c",
+            "advice": "a",
+            "at": "2025-01-01T00:00:00Z",
+        },
+        {
+            "schema": "cutoutd.sidecar/1",
+            "folder": "f",
+            "source": {"path": "a.jpg", "bytes": 1, "sha256": "a" * 64, "mtime": "2025-01-01T00:00:00Z"},
+            "outputs": [{"path": "a.png", "sha256": "b" * 64}],
+            "published_at": "2025-01-01T00:00:00Z",
+        },
+    ],
+    "marker": [
+        {
+            "schema": "cutoutd.folder/1",
+            "uuid": "u",
+            "owner": {"host": "h", "run": "r", "term": 1, "challenge": "c"},
+        }
+    ],
+    "worker": [
+        {"job": 1, "kind": "unchanged", "report": {"sha256": "a" * 64, "image_sha256": None}},
+        {"job": 1, "step": "read"},
+        {"ready": {"layers": [], "provider": "cpu", "onnxruntime": "1"}},
+    ],
+}
+
+
+def _scratch() -> str:
+    return os.environ["TORTURE_SCRATCH"]
+
+
+def _fuzz(name: str, seconds: int, corpus: str, crashes: str) -> None:
+    """Be the fuzzer of one parser; does not return."""
+    import atheris  # noqa: PLC0415 -- a tool of this campaign alone
+
+    from cutoutd.errors import CutoutdError  # noqa: PLC0415 -- the promise
+
+    feed = TARGETS[name]
+    with atheris.instrument_imports(include=["cutoutd"]), contextlib.suppress(CutoutdError):
+        feed(b"")
+
+    def one(data: bytes) -> None:
+        try:
+            feed(data)
+        except CutoutdError:
+            return
+
+    arguments = [
+        "coverage",
+        f"-max_total_time={seconds}",
+        f"-timeout={ONE_INPUT_S}",
+        f"-rss_limit_mb={MEMORY_MB}",
+        f"-max_len={LONGEST}",
+        f"-artifact_prefix={crashes}/{name}-",
+        "-print_final_stats=1",
+        corpus,
+    ]
+    atheris.Setup(arguments, one)
+    atheris.Fuzz()
+
+
+def _seeds(name: str, place: Path) -> Iterator[bytes]:
+    """Whole files of all kinds, or documents."""
+    if name in _JSON_SEEDS:
+        yield from (json.dumps(one).encode() for one in _JSON_SEEDS[name])
+        return
+    from PIL import Image  # noqa: PLC0415 -- not in the fuzzer's own process
+    from tests.integration import fuzzing  # noqa: PLC0415 -- likewise
+
+    place.mkdir()
+    whole = [data for data in fuzzing.seeds(place).values() if len(data) <= LONGEST]
+    yield from whole
+    if name in ("exif", "told", "iptc", "xmp"):
+        exif = Image.Exif()
+        exif[0x0112], exif[0x013B], exif[0x8298] = 6, "A", "C"
+        yield exif.tobytes()
+        yield b"\x1c\x02\x50\x00\x03Ann\x1c\x02\x74\x00\x01c"
+        yield b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
+
+
+def _run(name: str, seconds: int, root: Path, crashes: Path) -> tuple[dict[str, Any], list[str]]:
+    corpus = root / name
+    corpus.mkdir()
+    for number, seed in enumerate(_seeds(name, root / f"{name}-seeds")):
+        (corpus / f"{number}").write_bytes(seed)
+    scratch = root / f"{name}-scratch"
+    scratch.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "torture.coverage", "--fuzz", name, str(seconds), str(corpus), str(crashes)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env=os.environ | {"TORTURE_SCRATCH": os.fspath(scratch)},
+        timeout=seconds * 3 + 120,
+    )
+    said = done.stderr
+    runs = re.findall(r"stat::number_of_executed_units:\s*(\d+)", said)
+    reached = re.findall(r"cov: (\d+)", said)
+    note(
+        f"coverage: {name}: {runs or said[-300:]} inputs, {reached[-1:]} places reached, code {done.returncode}"
+    )
+    wrong = []
+    if done.returncode:
+        trace = "\n".join((done.stdout + said).splitlines()[:40])
+        wrong.append(f"{name}: code {done.returncode}: {trace}")
+    return {
+        f"{name}: inputs": int(runs[-1]) if runs else 0,
+        f"{name}: places": int(reached[-1]) if reached else 0,
+    }, wrong
+
+
+def main() -> int:
+    """Run all, or those that are named."""
+    if sys.argv[1:2] == ["--fuzz"]:
+        _fuzz(sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5])
+        return 0
+    if importlib.util.find_spec("atheris") is None:
+        note("coverage: atheris is not installed: pip install --group fuzz")
+        return report(Figures(campaign="coverage", promise="not run: atheris is not installed"))
+    seconds = int(sys.argv[1]) if len(sys.argv) > 1 else SECONDS
+    crashes = Path(tempfile.gettempdir(), "torture-coverage")
+    crashes.mkdir(exist_ok=True)
+    counts: dict[str, Any] = {"seconds each": seconds}
+    wrong: list[str] = []
+    begun_s = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="cutoutd-coverage-") as place:
+        for name in sys.argv[2:] or TARGETS:
+            told, found = _run(name, seconds, Path(place), crashes)
+            counts |= told
+            wrong += found
+    return report(
+        Figures(
+            campaign="coverage",
+            promise="no parser of ours raises what it does not promise, or takes too long",
+            counts=counts | {"seconds": round(time.monotonic() - begun_s)},
+            violations=tuple(wrong),
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
