@@ -31,29 +31,29 @@ MEMORY_MB: Final = 2048
 LONGEST: Final = 1 << 16
 
 
-def _png(data: bytes) -> object:
+def _png(data: bytes) -> None:
     from cutoutd.engine import chunks  # noqa: PLC0415 -- under the fuzzer's eyes, as all below
 
     chunks.refuse_damaged_png(data)
     chunks.without_damaged(data)
-    return chunks.before_picture(data)
+    chunks.before_picture(data)
 
 
-def _webp(data: bytes) -> object:
+def _webp(data: bytes) -> None:
     from cutoutd.engine import chunks  # noqa: PLC0415
 
-    return chunks.refuse_unfinished_webp(data, 10_000)
+    chunks.refuse_unfinished_webp(data, 10_000)
 
 
-def _isomedia(data: bytes) -> object:
+def _isomedia(data: bytes) -> None:
     from cutoutd.engine import isomedia  # noqa: PLC0415
 
     isomedia.still(data)
     isomedia.jp2_profile(data)
-    return isomedia.refuse_holes(data)
+    isomedia.refuse_holes(data)
 
 
-def _exif(data: bytes) -> object:
+def _exif(data: bytes) -> None:
     from cutoutd.engine import metadata, resolution  # noqa: PLC0415
     from cutoutd.jobs import Metadata  # noqa: PLC0415
 
@@ -62,74 +62,75 @@ def _exif(data: bytes) -> object:
     policy = Metadata.KEEP if data[-1:] < b"\x80" else Metadata.NO_LOCATION
     kept = metadata.kept(data, None, policy, derived_from="a" * 64)
     if kept.exif is None:
-        return None
+        return
     exif = metadata.coloured(metadata.resized(kept.exif, 10, 10), is_srgb=False)
-    return (
+    metadata.with_iptc(exif, b"x")
+    if found is not None:
         resolution.with_resolution(exif, found, needed=True)
-        if found is not None
-        else metadata.with_iptc(exif, b"x")
-    )
 
 
-def _told(data: bytes) -> object:
+def _told(data: bytes) -> None:
     from cutoutd.engine import metadata  # noqa: PLC0415
     from cutoutd.jobs import Metadata  # noqa: PLC0415
 
     first, _, rest = data.partition(b"@@")
     second, _, third = rest.partition(b"@@")
-    return metadata.kept(first or None, second or None, Metadata.NO_LOCATION, third or None)
+    metadata.kept(first or None, second or None, Metadata.NO_LOCATION, third or None)
 
 
-def _iptc(data: bytes) -> object:
+def _iptc(data: bytes) -> None:
     from cutoutd.engine import iptc  # noqa: PLC0415
 
     iptc.rights_of(data)
     iptc.in_resources(data)
-    return list(iptc.texts(data))
+    list(iptc.texts(data))
 
 
-def _xmp(data: bytes) -> object:
+def _xmp(data: bytes) -> None:
     from cutoutd.engine import xmp  # noqa: PLC0415
 
-    found = xmp.properties(data)
-    return None if found is None else [(xmp.name_of(one), xmp.all_text(one)) for one in found]
+    for one in xmp.properties(data) or ():
+        xmp.name_of(one)
+        xmp.all_text(one)
 
 
-def _tiff(data: bytes) -> object:
+def _tiff(data: bytes) -> None:
     from cutoutd.engine import rawtiff, tiffpage  # noqa: PLC0415
 
     rawtiff.raw_format(data)
-    return tiffpage.picture_first(data)
+    tiffpage.picture_first(data)
 
 
-def _wide_tiff(data: bytes) -> object:
+def _wide_tiff(data: bytes) -> None:
     from cutoutd.engine.widetiff import WideTiffSource  # noqa: PLC0415
 
     source = WideTiffSource(data)
     width, height = source.size
-    return source.load() if width * height < 1 << 20 else None  # a larger one is refused by the header
+    if width * height < 1 << 20:  # a larger one is refused by the header
+        source.load()
 
 
-def _jpeg(data: bytes) -> object:
+def _jpeg(data: bytes) -> None:
     from cutoutd.engine import jpeg  # noqa: PLC0415
 
     jpeg.with_end_marker(data)
-    return jpeg.refuse_unfinished(data)
+    jpeg.refuse_unfinished(data)
 
 
-def _image_hash(data: bytes) -> object:
+def _image_hash(data: bytes) -> None:
     from cutoutd.engine.image_hash import image_sha256  # noqa: PLC0415
 
-    return [image_sha256(data, name) for name in ("JPEG", "PNG", "TIFF", "WEBP", "HEIF", "AVIF")]
+    for name in ("JPEG", "PNG", "TIFF", "WEBP", "HEIF", "AVIF"):
+        image_sha256(data, name)
 
 
-def _jpeg2000(data: bytes) -> object:
+def _jpeg2000(data: bytes) -> None:
     from cutoutd.engine import jpeg2000  # noqa: PLC0415
 
-    return jpeg2000.depth(data)
+    jpeg2000.depth(data)
 
 
-def _records(data: bytes) -> object:
+def _records(data: bytes) -> None:
     from cutoutd.publish.failures import SCHEMA as ERROR  # noqa: PLC0415
     from cutoutd.publish.failures import read_failure  # noqa: PLC0415
     from cutoutd.publish.sidecar import read_sidecar  # noqa: PLC0415
@@ -137,36 +138,35 @@ def _records(data: bytes) -> object:
 
     file = Path(_scratch(), "record.json")
     file.write_bytes(data.replace(b"@", ERROR.encode()))
-    return read_failure(Entry.at(file)), read_sidecar(Entry.at(file))
+    read_failure(Entry.at(file))
+    read_sidecar(Entry.at(file))
 
 
-def _marker(data: bytes) -> object:
+def _marker(data: bytes) -> None:
     from cutoutd.intake import marker  # noqa: PLC0415
 
     root = _scratch()
     Path(root, marker.NAME).write_bytes(data)
-    return marker.find(root, network=False)
+    marker.find(root, network=False)
 
 
-def _worker(data: bytes) -> object:
+def _worker(data: bytes) -> None:
     from cutoutd.pool import wire  # noqa: PLC0415
 
-    try:
-        return wire.decode_message(data)
-    except wire.WireError:
-        return None
+    with contextlib.suppress(wire.WireError):
+        wire.decode_message(data)
 
 
-def _reply(data: bytes) -> object:
+def _reply(data: bytes) -> None:
     from cutoutd.egress import Body  # noqa: PLC0415
     from cutoutd.engine import reply  # noqa: PLC0415
 
-    return reply.matte(
+    reply.matte(
         data[1:], list(Body)[data[0] % 3] if data else Body.CUTOUT, width=8, height=8, max_pixels=10_000
     )
 
 
-TARGETS: Final[dict[str, Callable[[bytes], object]]] = {
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "png": _png,
     "webp": _webp,
     "isomedia": _isomedia,
@@ -185,7 +185,7 @@ TARGETS: Final[dict[str, Callable[[bytes], object]]] = {
     "reply": _reply,
 }
 
-_JSON_SEEDS: Final = {
+_JSON_SEEDS: Final[dict[str, list[dict[str, object]]]] = {
     "records": [
         {
             "schema": "@",
