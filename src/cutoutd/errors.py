@@ -217,7 +217,11 @@ _ADVICE_BY_ERRNO: dict[int, str] = {
     errno.EDQUOT: "The disk quota is used up: free some space; work goes on by itself.",
     errno.EROFS: "The file system is read-only: make it writable; work goes on by itself.",
     errno.EACCES: "Permission was refused: let the user who runs cutoutd read and write there.",
-    errno.EPERM: "Permission was refused: let the user who runs cutoutd read and write there.",
+    errno.EPERM: (
+        "Permission was refused: let the user who runs cutoutd read and write there. If they may, the sandbox may "
+        "have refused a system call: `cutoutd doctor` says which are."
+    ),
+    errno.ENOSYS: "The sandbox or the kernel does not have a system call: `cutoutd doctor` says which are refused.",
     errno.EIO: "The disk or share reports read or write errors: check its cable, health or connection.",
     errno.ESTALE: "The share was replaced under us: it is tried again when it is back.",
     errno.EMFILE: "Too many open files: raise the limit (`ulimit -n`, LimitNOFILE=).",

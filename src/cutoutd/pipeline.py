@@ -184,7 +184,7 @@ _MEMORY_ADVICE = "The original is untouched. Raise [pool] worker_memory_mb, or e
 
 
 def _fault(error: Exception) -> Failure:
-    traceback.print_exception(error)  # to the worker's standard error, which is the daemon's
+    traceback.print_exception(error)  # to the worker's standard error, which is logged
     return Failure(
         code="Fault",
         title="A fault of ours",

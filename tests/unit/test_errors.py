@@ -38,6 +38,7 @@ NAMED = {
     errno.EROFS: "read-only",
     errno.EACCES: "Permission",
     errno.EPERM: "Permission",
+    errno.ENOSYS: "doctor",
     errno.EIO: "cable",
     errno.ESTALE: "share",
     errno.EMFILE: "ulimit",

@@ -24,6 +24,7 @@ from cutoutd.doctor import (
     state,
     trial,
     unit,
+    unlisted,
 )
 from cutoutd.doctor.finding import Finding, Level, Question, note, ok, problem
 from cutoutd.doctor.machine import Inotify
@@ -129,6 +130,7 @@ def _configuration(case: Case) -> Iterator[Finding]:
 def _model_and_workers(case: Case, gaps: Sequence[survey.Gap], known: state.State) -> Iterator[Finding]:
     settings = case.settings
     works = False
+    listed: Finding | None = None
     try:
         models = [catalog.find(name) for name in settings.models]
     except CutoutdError as error:
@@ -140,12 +142,16 @@ def _model_and_workers(case: Case, gaps: Sequence[survey.Gap], known: state.Stat
             tried = trial.cut(settings, models, case.clock)
             yield from trial.judge(tried, settings)
             works = tried.facts is not None
+            if works and not any(gap.layer is survey.Layer.SECCOMP for gap in gaps):
+                listed = unlisted.judge(unlisted.look(settings, models))
         else:  # a worker loads it before it is locked in
             why = "not tried, since the model is not the one it should be"
             yield note("offline-cut", why, question=Question.OFFLINE)
     yield machine.telemetry(ENVIRONMENT, works=works)
     yield from confinement.layers(gaps, required=settings.pool.sandbox is Sandbox.REQUIRED)
     yield from confinement.tried(gaps)
+    if listed is not None:
+        yield listed
     if known.pid is not None:
         yield from confinement.running(known.pid, gaps)
 

@@ -7,6 +7,7 @@ outside the staging directories; from `confine_worker` on, the kernel sees to th
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -101,6 +102,8 @@ def _why_not(error: Exception) -> Failure:
     """What keeps this worker from working; no picture was seen yet, so none can speak through it."""
     known = error if isinstance(error, CutoutdError) else CutoutdError(f"{type(error).__name__}: {error}")
     cause = known.cause if known.path is None else f"{known.path}: {known.cause}"
+    if isinstance(error, OSError) and error.errno in (errno.EPERM, errno.ENOSYS):
+        cause += "; the sandbox may have refused a system call: `cutoutd doctor` says which are"
     cause, advice = (text.encode("utf-8", "backslashreplace").decode() for text in (cause, known.advice))
     return Failure(code=known.code, title=known.title, cause=cause, advice=advice, permanent=True)
 

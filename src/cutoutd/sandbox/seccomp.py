@@ -12,6 +12,7 @@ import ctypes
 import errno
 import os
 import struct
+from dataclasses import replace
 
 from cutoutd.errors import CutoutdError
 from cutoutd.sandbox.allowed import DIRECTORY, ITSELF, MEMORY, NAMES, OPENED, SIGNALS, THREADS, TIME, WAITING
@@ -32,6 +33,7 @@ from cutoutd.sandbox.policy import Check, Policy, translate
 
 _SET_MODE_FILTER = 1
 _FLAG_TSYNC = 1
+_FLAG_NEW_LISTENER = 8
 
 _AF_UNIX = 1
 _NETWORK = (
@@ -228,18 +230,59 @@ def _one(*checks: Check) -> tuple[tuple[Check, ...], ...]:
     return (checks,)
 
 
+def recording_policy(pid: int, channel: int) -> Policy:
+    """A worker's, with one socket that may be sent to."""
+    policy = worker_policy(pid)
+    return replace(
+        policy,
+        refused=tuple(name for name in policy.refused if name != "sendmsg"),
+        checked={**policy.checked, "sendmsg": _one(_only(0, channel))},
+    )
+
+
+def install_asking(policy: Policy, verdict: int) -> int | None:
+    """Install a filter that leaves what it would refuse to another process; of this thread and those to come.
+
+    Args:
+        policy: what passes.
+        verdict: on the rest.
+
+    Returns:
+        The descriptor at which it asks; None where kernel or architecture have no such filter.
+
+    Raises:
+        CutoutdError: the kernel has such filters, and refused this one.
+    """
+    machine = this_machine()
+    if machine is None or not supported():
+        return None
+    header, code = _header(translate(policy, machine, refusal=verdict, hiding=verdict))
+    renounce_privileges()
+    listener = call("syscall", machine.seccomp, _SET_MODE_FILTER, _FLAG_NEW_LISTENER, header)
+    del code
+    if listener in (-errno.EINVAL, -errno.EBUSY):  # before Linux 5.5; beneath another such filter
+        return None
+    if listener < 0:
+        raise CutoutdError(f"the sandbox could not be set up: a filter that asks: {os.strerror(-listener)}")
+    return listener
+
+
+def _header(program: bytes) -> tuple[ctypes.Array[ctypes.c_char], ctypes.Array[ctypes.c_char]]:
+    """A struct sock_fprog, and what it points to, which has to outlive the call."""
+    code = ctypes.create_string_buffer(program, len(program))
+    return ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(code))), code
+
+
 def _install(policy: Policy) -> bool:
     machine = this_machine()
     if machine is None or not supported():
         return False
-    program = translate(policy, machine)
-    code = ctypes.create_string_buffer(program, len(program))
-    length = len(program) // 8
-    header = ctypes.create_string_buffer(struct.pack("@HP", length, ctypes.addressof(code)))
+    header, code = _header(translate(policy, machine))
     renounce_privileges()
     straggler = demand(
         "the seccomp filter", "syscall", machine.seccomp, _SET_MODE_FILTER, _FLAG_TSYNC, header
     )
+    del code
     if straggler:
         raise CutoutdError(f"the sandbox could not be set up: thread {straggler} escapes the seccomp filter")
     return True

@@ -1,0 +1,119 @@
+"""Which system calls are asked for and refused: found out without the kernel's log, by a filter that asks."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.bounded import Answer
+from cutoutd.doctor import unlisted
+from cutoutd.models import catalog
+from cutoutd.sandbox import recording
+from cutoutd.settings import load
+from tests.integration.test_sandbox import needs_seccomp
+from tests.integration.ways_out import raw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's")
+
+
+def refused(*attempts: Callable[[], object]) -> tuple[list[str], list[str]]:
+    """What a process behind the list asks for in vain, and what it was told, attempt by attempt."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    child = os.fork()
+    if child == 0:
+        ours.close()
+        told = []
+        try:
+            listener = recording.ask_instead(theirs.fileno())
+            if listener is not None:
+                socket.send_fds(theirs, [b" "], [listener])
+                for attempt in attempts:
+                    told.append("done")
+                    try:
+                        attempt()
+                    except OSError as error:
+                        told[-1] = errno.errorcode[error.errno or 0]
+            socket.send_fds(theirs, [",".join(told).encode()], [])
+        finally:
+            os._exit(0)
+    theirs.close()
+    with ours:
+        try:
+            _, listeners, _, _ = socket.recv_fds(ours, 100, 1)
+            if not listeners:
+                pytest.skip("this kernel has no filter that asks")
+            calls = list(recording.answer(listeners[0], ours.fileno()))
+            os.close(listeners[0])
+            outcomes, _, _, _ = socket.recv_fds(ours, 1000, 0)
+        finally:
+            os.waitpid(child, 0)
+    return calls, outcomes.decode().split(",")
+
+
+def start_thread() -> None:
+    """Which asks for clone3 first."""
+    thread = threading.Thread(target=lambda: None)
+    thread.start()
+    thread.join()
+
+
+@needs_seccomp
+def test_calls_that_are_not_on_the_list_are_named_and_refused_as_ever() -> None:
+    """By name, by command where that decides, and by number where the name is not known; the rest goes on."""
+    calls, outcomes = refused(
+        lambda: Path("/proc/self/status").read_bytes(),
+        lambda: socket.socket(socket.AF_INET),
+        lambda: fcntl.ioctl(0, 0x5412, b"x"),
+        lambda: fcntl.fcntl(0, fcntl.F_SETOWN, 1),
+        lambda: raw(1000),
+        lambda: raw(180),  # nfsservctl: no list names it
+        start_thread,
+        os.getppid,
+    )
+    wanted = ["socket", "ioctl 0x5412", "fcntl 0x8", "call 1000", "call 180"]
+    if os.uname().machine == "x86_64":
+        assert [name for name in calls if name not in ("clone3", "fcntl 0x10")] == wanted
+        assert outcomes == ["done", "EPERM", "EPERM", "EPERM", "ENOSYS", "EPERM", "done", "done"]
+    assert "socket" in calls
+
+
+@needs_seccomp
+def test_doctor_says_that_the_libraries_of_this_machine_do_with_the_list() -> None:
+    """Every kind of picture that Pillow writes is decoded, and one is cut; nothing unusual is asked for."""
+    settings = load.defaults({})
+    answer = unlisted.look(settings, [catalog.find(name) for name in settings.models])
+    said = answer.merged
+    if "unknown" in said:
+        pytest.skip(str(said["unknown"]))
+    assert answer.ended, answer.why
+    assert {"JPEG", "PNG", "WEBP", "TIFF"} <= set(said["kinds"])
+    assert set(said["refused"]) <= {"clone3"}
+    assert unlisted.judge(answer).level == "ok"
+
+
+def test_doctor_names_what_was_refused() -> None:
+    """What every C library does without is not worth a word."""
+
+    def judged(**said: object) -> tuple[str, str]:
+        finding = unlisted.judge(Answer(documents=({"kinds": ["JPEG"], **said},), ended=True))
+        return finding.level.value, finding.seen
+
+    assert judged(refused=["clone3"])[0] == "ok"
+    level, seen = judged(refused=["clone3", "fallocate"])
+    assert level == "note"
+    assert seen.endswith("which were refused: fallocate")
+    level, seen = judged(refused=["mlock"], failed="OSError: no")
+    assert level == "note"
+    assert "failed (OSError: no); refused: mlock" in seen
+    assert judged(unknown="it is old")[0] == "note"
