@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cutoutd
+from tests.acceptance.terminals import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,10 +58,32 @@ def test_check_prints_the_configuration_and_counts_what_waits(bench: Bench) -> N
     (bench.input / "letter.txt").write_text("Dear all", encoding="ascii")
     checked = bench.call("check", *bench.pair())
     assert checked.returncode == 0, checked.stderr
+    assert checked.stdout.startswith("# The configuration is right.\n")
     assert "1 picture is there" in checked.stdout
     again = bench.root / "again.toml"
     again.write_text(checked.stdout, encoding="utf-8")
     assert bench.call("check", "--config", again).stdout == checked.stdout
+
+
+def test_check_is_not_content_with_folders_that_are_missing(bench: Bench) -> None:
+    """Exit code 1, the verdict first, and what to do; on a terminal without the settings, which would scroll it away."""
+    config = bench.root / "c.toml"
+    folder = '[[folder]]\nname = "{0}"\ninput = "{1}"\noutput = "{2}"\n'
+    places = (("gone", "nowhere", "made"), ("file", "c.toml", "un/made"))
+    config.write_text("".join(folder.format(*one) for one in places), encoding="utf-8")
+    checked = bench.call("check", "--config", config)
+    assert checked.returncode == 1, checked.stderr
+    first, *lines = checked.stdout.splitlines()
+    assert first == "# The configuration is right, but 3 things are to be done first:"
+    for line, said in zip(
+        lines, ("nowhere is not there. Make it (mkdir -p", "is a file", "un/made is not"), strict=False
+    ):
+        assert said in line
+    assert "[service]" in checked.stdout
+    with Terminal(bench.command("check", "--config", config), bench.environment, bench.root) as terminal:
+        assert terminal.end() == 1
+    assert "things are to be done first" in terminal.text
+    assert "[service]" not in terminal.text
 
 
 def test_an_unknown_variable_is_refused(bench: Bench) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from cutoutd.cli.departure import require_extra, what_leaves
 from cutoutd.cli.finding import find_settings, words
+from cutoutd.cli.obstacles import obstacles
 from cutoutd.cli.printing import printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
-from cutoutd.daemon.root_access import ADVICE, refused
 from cutoutd.doctor import overlaps
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.intake.probe import open_probe
@@ -32,44 +35,58 @@ if TYPE_CHECKING:
 
 
 def check(
-    config: ConfigOption = None, input_dir: InputOption = None, output_dir: OutputOption = None
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="On a terminal as well: every setting as it comes out, as TOML.")
+    ] = False,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
 ) -> None:
-    """Validate the configuration, print it as it comes out, and count the pictures that are there."""
+    """Say whether the configuration is right and its folders are there, what would leave, and what it comes to.
+
+    Exit code 1: it is right, and could not be run as things are.
+    """
     chosen = find_settings(config, input_dir, output_dir)
     require_extra(chosen)
     for name in chosen.models:
         catalog.find(name)
-    rules = {folder.name: rules_of(folder) for folder in chosen.folder}
     for folder in chosen.folder:
+        rules_of(folder)
         permissions_of(folder)
         check_backgrounds(folder)
-    _check_state(chosen.service.state_dir)
+    notes = _check_state(chosen.service.state_dir)
     survey = overlaps.ask(chosen)
     if survey.closed:
         found = [f'[[folder]] "{name}" {why}' for name, why in survey.closed.items()]
         raise ConfigurationError("; and ".join(found))
-    print(dump.as_toml(chosen))
-    print("\n".join(f"# {line}" for line in what_leaves(chosen)))
-    for name, word in older_limits(chosen):
-        print(f"# {name}: {word}")
+    hindered = list(obstacles(chosen, survey.silent))
+    print(f"# {_verdict(len(hindered))}")
+    notes += [*hindered, *what_leaves(chosen), *(f"{name}: {word}" for name, word in older_limits(chosen))]
     for folder in chosen.folder:
-        if folder.name not in survey.silent and (
-            why := refused(folder, allow_root=chosen.service.allow_root)
-        ):
-            print(f"# {folder.name}: `cutoutd run` is refused as it is: {printable(why)}. {ADVICE}")
-    for name in survey.silent:
-        print(
-            f"# {name}: a disk or share does not answer, so it was not seen whether its places are others' too"
-        )
-    for folder in chosen.folder:
-        for line in _waiting(folder, rules[folder.name], chosen.service.state_dir):
-            print(f"# {folder.name}: {line}")
-
-    print("# The configuration is right.")
+        notes += [
+            f"{folder.name}: {line}" for line in _waiting(folder, rules_of(folder), chosen.service.state_dir)
+        ]
+    for note in notes:
+        print(f"# {note}")
+    if everything or not sys.stdout.isatty():
+        print(dump.as_toml(chosen))
+    else:
+        print("# Every setting as it comes out: cutoutd check --all")
+    raise typer.Exit(1 if hindered else 0)
 
 
-def _check_state(directory: Path) -> None:
+def _verdict(hindered: int) -> str:
+    if not hindered:
+        return "The configuration is right."
+    return f"The configuration is right, but {'this is' if hindered == 1 else f'{hindered} things are'} to be done first:"
+
+
+def _check_state(directory: Path) -> list[str]:
     """See that a start would not refuse the state directory; another user's is that user's affair.
+
+    Returns:
+        What is to be known of it.
 
     Raises:
         NotPrivateError: it would.
@@ -80,7 +97,8 @@ def _check_state(directory: Path) -> None:
     except NotADirectoryError as error:
         raise UsageError("a file is in the way of this state directory", path=directory) from error
     except PermissionError:
-        print(f"# the state directory {printable(os.fspath(directory))} cannot be entered by you")
+        return [f"the state directory {printable(os.fspath(directory))} cannot be entered by you"]
+    return []
 
 
 def pictures_in(folder: Folder) -> int:
@@ -97,9 +115,8 @@ def _waiting(folder: Folder, rules: Rules, state_dir: Path) -> Iterator[str]:
     """What a start would find, and what of that it would cut."""
     try:
         seen = foresee(folder, rules, state_dir, _earlier(folder, state_dir))
-    except OSError as error:
-        yield f"{printable(os.fspath(folder.input))} cannot be read now ({error.strerror})"
-        return
+    except OSError:
+        return  # it is one of the obstacles
     unreadable = f", {seen.unreadable} places cannot be read" if seen.unreadable else ""
     is_or_are = "picture is" if seen.pictures == 1 else "pictures are"
     left = (
