@@ -108,6 +108,24 @@ def test_what_is_no_file_is_skipped_without_a_hang(bench: Bench) -> None:
     assert bench.results() == ["good.png", "good.png.json"]
 
 
+def test_what_a_designer_leaves_in_the_folder_is_named_with_what_it_is(bench: Bench) -> None:
+    """In the log, in `status`, and as a failure; what is no picture in any way is told by log and `status` alone."""
+    (bench.input / "layers.psd").write_bytes(b"8BPS\x00\x01" + bytes(200))
+    (bench.input / "list.pdf").write_bytes(b"%PDF-1.7\n" + bytes(200))
+    (bench.input / "clip.mov").write_bytes(b"\x00\x00\x00\x14ftypqt  " + bytes(200))
+    for one in bench.input.iterdir():
+        age(one)
+    done = bench.once()
+    assert done.returncode == 1, done.stderr
+    status = bench.call("status", *bench.pair()).stdout
+    for name, what in (("layers.psd", "a Photoshop document"), ("list.pdf", "a PDF document")):
+        assert what in (bench.output / "failed" / f"{name}.error.json").read_text(encoding="utf-8")
+        assert done.stderr.count(what) == 1
+        assert f"failed: {name} (it is not a picture that can be read here, but seems to be {what})" in status
+    assert done.stderr.count("a film") == 1
+    assert "clip.mov" in done.stderr
+
+
 def test_a_corrected_file_takes_its_failure_away(bench: Bench) -> None:
     """The record of a failure stands as long as the failure does."""
     (bench.input / "a.jpg").write_bytes(b"")

@@ -69,3 +69,23 @@ def test_links_are_counted_wherever_they_lead(tmp_path: Path) -> None:
     walk = Scan(os.fspath(root), Rules())
     assert list(walk) == []
     assert walk.links == 4
+
+
+def test_what_is_no_picture_is_named_once_with_what_it_seems_to_be() -> None:
+    """In the log, and in the folder's note for as long as it is there; texts lie beside every picture."""
+    passed_over = PassedOver(NAME)
+    with capture_logs() as logs:
+        for _ in range(3):
+            passed_over.is_none("clip.mp4", "a film")
+            passed_over.is_none("notes.txt", "a text file")
+            passed_over.is_none("odd.bin", "")
+    assert [(line["event"], line["path"], line["seems"]) for line in logs] == [
+        ("file.no-picture", "clip.mp4", "a film")
+    ]
+    assert passed_over.note == "no pictures: clip.mp4 (a film)"
+    passed_over.forget_others({"clip.mp4", "odd.bin"})
+    for number in range(4):
+        passed_over.is_none(f"{number}.zip", "a ZIP archive or an office document")
+    assert passed_over.note.endswith("and 2 more")
+    passed_over.forget_others(())
+    assert passed_over.note == ""

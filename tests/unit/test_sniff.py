@@ -77,6 +77,11 @@ def test_rarer_signatures_are_known(head: bytes, expected: str) -> None:
         (b"8BPS\x00\x01", "layers.tif"),
         (b"FOVb\x00\x00\x03\x00", "SDIM0001.X3F"),
         (b"\xff\x0a\xfa\x1f", "new.jxl"),
+        (b"8BPS\x00\x01", "layers.psd"),
+        (b"8BPB\x00\x02", "layers"),
+        (b"%PDF-1.7", "catalogue.pdf"),
+        (b"", "logo.AI"),
+        (b"<svg xmlns=", "logo.svg"),
         (bytes(64), "preallocated.heic"),
     ],
 )

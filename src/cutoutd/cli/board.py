@@ -116,6 +116,11 @@ def _folder(folder: FolderView, *, running: bool, goes_on: bool, at_us: int) -> 
         yield ((f"{_INDENT}skipped: {count} ({reason})", _FAINT),)
     for file in folder.held_up:
         yield ((f"{_INDENT}not taken yet: {printable(file['path'])} ({printable(file['why'])})", _DOUBT),)
+    for job in folder.last_failed:
+        why = (job.detail.get("failure") or {}).get("cause", "")
+        yield ((f"{_INDENT}failed: {printable(job.path)} ({printable(str(why))})", _BAD),)
+    if len(folder.last_failed) < folder.failed and folder.last_failed:
+        yield ((f"{_INDENT}`cutoutd jobs --state failed` lists all that failed", _FAINT),)
     if folder.last is not None:
         yield _last(folder.last, at_us)
 

@@ -215,6 +215,14 @@ def _folder_document(folder: FolderView) -> dict[str, Any]:
         "eta_s": None if folder.eta_s is None else round(folder.eta_s),
         "median_s": None if folder.median_s is None else round(folder.median_s, 3),
         "free_bytes": folder.free_bytes,
+        "last_failed": [
+            {
+                "job": job.id,
+                "path": printable(job.path),
+                "why": (job.detail.get("failure") or {}).get("cause", ""),
+            }
+            for job in folder.last_failed
+        ],
         "last": None
         if last is None
         else {

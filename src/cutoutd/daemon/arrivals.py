@@ -149,6 +149,7 @@ class Arrivals:
                 self._acceptance.saw(self._folder, seen.path)
             else:
                 self._over_one(seen.path, partial(self._observe, seen))
+        self._passed_over.forget_others(self._no_pictures)
         self._absences.scanned(scan)
         if self._first_scan_over_s is None:
             self._first_scan_over_s = self._clock.monotonic_s()
@@ -387,6 +388,7 @@ class Arrivals:
         elif probe.kind is Kind.OTHER:
             self._no_pictures[path] = (seen.size, seen.mtime_ns)
             self._tracker.forget(path)
+            self._passed_over.is_none(path, probe.hint)
         else:
             return self._version(seen)
         return None

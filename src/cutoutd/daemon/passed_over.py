@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.file_hints import TEXT
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from cutoutd.intake.scan import Scan
 
 NAMED: Final = 3
-"""So many directories that are not entered are named in a folder's note."""
+"""So many directories that are not entered, and files that are no pictures, are named in a folder's note."""
 
 
 class PassedOver:
@@ -33,6 +36,7 @@ class PassedOver:
         self._log = get(folder=folder)
         self._told: dict[str, str] = {}
         self._apart: dict[str, str] = {}
+        self._others: dict[str, str] = {}
         self.links = 0
         self.unreadable = 0
 
@@ -48,9 +52,31 @@ class PassedOver:
         self._apart = scan.apart
         self._told, self.unreadable, self.links = found, len(found), scan.links
 
+    def is_none(self, path: str, hint: str) -> None:
+        """A file is no picture; said once, where its first bytes tell what it is. Texts lie beside every picture.
+
+        Args:
+            path: relative to the input.
+            hint: what it seems to be; empty: nobody knows.
+        """
+        if hint in ("", TEXT) or self._others.get(path) == hint:
+            return
+        self._others[path] = hint
+        self._log.info("file.no-picture", path=path, seems=hint)
+
+    def forget_others(self, there: Collection[str]) -> None:
+        """Keep, of files that are no pictures, those that a scan has found."""
+        self._others = {path: hint for path, hint in self._others.items() if path in there}
+
     @property
     def note(self) -> str:
-        """What the folder's owner should know of what lies in the input and is not looked at; empty: nothing."""
-        named = [f"{path} ({why})" for path, why in list(self._apart.items())[:NAMED]]
-        more = f" and {len(self._apart) - NAMED} more" if len(self._apart) > NAMED else ""
-        return f"not entered: {', '.join(named)}{more}" if named else ""
+        """What the folder's owner should know of what lies in the input and is not cut; empty: nothing."""
+        told = (_named("not entered", self._apart), _named("no pictures", self._others))
+        return "; ".join(filter(None, told))
+
+
+def _named(what: str, found: Mapping[str, str]) -> str:
+    """Some of them, with why; and how many more there are."""
+    named = [f"{path} ({why})" for path, why in list(found.items())[:NAMED]]
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return f"{what}: {', '.join(named)}{more}" if named else ""

@@ -26,11 +26,11 @@ from PIL import (
 )
 
 from cutoutd.engine.chunks import without_damaged
-from cutoutd.engine.foreign import HEAD_BYTES, seems_to_be
 from cutoutd.engine.jpeg import with_end_marker
 from cutoutd.engine.rawtiff import raw_format
 from cutoutd.engine.tiffpage import picture_first
 from cutoutd.errors import LimitError, PictureError
+from cutoutd.file_hints import HEAD_BYTES, seems_to_be
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -150,10 +150,8 @@ def recognise(data: bytes) -> str:
     for name, brands in _BRANDS:
         if _brands(head) & brands:
             return name
-    if (foreign := seems_to_be(head)) is not None:
-        raise LimitError(
-            f"it is not a picture that can be read here, but seems to be {foreign}", advice=_EXPORT
-        )
+    if (hint := seems_to_be(head)) is not None:
+        raise LimitError(f"it is not a picture that can be read here, but seems to be {hint}", advice=_EXPORT)
     if not any(head):
         raise PictureError("it begins with zeros only: nothing was written to it yet, or it is damaged")
     raise PictureError("its content is of no known picture format")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd.descent import parent_of
 from cutoutd.errnos import NO_WAY
+from cutoutd.file_hints import seems_to_be
 from cutoutd.intake import sniff
 from cutoutd.writers import is_open_for_writing
 
@@ -29,12 +30,14 @@ class Probe:
         size: bytes, of the opened file.
         mtime_ns: modification time, of the opened file.
         held: someone has it open for writing, on this machine. Look at this first.
+        hint: of what is no picture, what it seems to be; empty: its first bytes do not tell.
     """
 
     kind: sniff.Kind
     size: int
     mtime_ns: int
     held: bool
+    hint: str = ""
 
 
 def open_probe(root: str, path: str, boundary: Boundary | None = None) -> Probe | None:
@@ -79,6 +82,7 @@ def _probe(directory: int, name: str) -> Probe | None:
         whole_head = len(head) == sniff.HEAD_BYTES
         # No one waits for what is no picture: a log that is open all day would be asked after for ever.
         held = not (kind is sniff.Kind.OTHER and whole_head) and is_open_for_writing(descriptor)
-        return Probe(kind=kind, size=status.st_size, mtime_ns=status.st_mtime_ns, held=held)
+        hint = (seems_to_be(head) or "") if kind is sniff.Kind.OTHER else ""
+        return Probe(kind=kind, size=status.st_size, mtime_ns=status.st_mtime_ns, held=held, hint=hint)
     finally:
         os.close(descriptor)

@@ -9,6 +9,8 @@ import re
 from enum import Enum, auto
 from typing import Final
 
+from cutoutd import file_hints
+
 HEAD_BYTES: Final = 64
 """How much of a file's start is looked at: an ISO media file lists its brands there."""
 
@@ -48,8 +50,10 @@ class Kind(Enum):
     """What a file is to us."""
 
     PICTURE = auto()  # begins like a picture
-    NAMED_LIKE_ONE = auto()  # does not, but is called one: its owner should be told why it is not cut
-    OTHER = auto()  # is none and does not claim to be: left alone without a word
+    NAMED_LIKE_ONE = (
+        auto()
+    )  # does not, but is called one, or is a designer's: its owner should be told why it is not cut
+    OTHER = auto()  # is none and does not claim to be: left alone
 
 
 def kind(first_bytes: bytes, name: str) -> Kind:
@@ -61,7 +65,8 @@ def kind(first_bytes: bytes, name: str) -> Kind:
     """
     if picture_format(first_bytes) is not None:
         return Kind.PICTURE
-    return Kind.NAMED_LIKE_ONE if has_picture_extension(name) else Kind.OTHER
+    is_expected = has_picture_extension(name) or file_hints.is_document(first_bytes, name)
+    return Kind.NAMED_LIKE_ONE if is_expected else Kind.OTHER
 
 
 def has_picture_extension(name: str) -> bool:

@@ -103,6 +103,15 @@ class Reader:
         )
         return job_from_row(row) if row is not None else None
 
+    def last_failed(self, folder: str, limit: int) -> list[Job]:
+        """The folder's pictures that failed last, by their newest version, but for those that a person rejected."""
+        rows = self._store.rows(
+            "SELECT * FROM job WHERE newest = 1 AND state = 'failed' AND folder = ? "
+            "AND COALESCE(json_extract(detail, '$.failure.code'), '') <> 'Rejected' ORDER BY finished_us DESC LIMIT ?",
+            (folder, limit),
+        )
+        return [job_from_row(row) for row in rows]
+
     def newest_us(self) -> int | None:
         """The latest time in the journal, by its last rows; None if it has none."""
         row = self._store.row(

@@ -34,6 +34,9 @@ RATE_WINDOW_S: Final = 300
 PACE_OF: Final = 500
 """So many of them at most are looked at for the pace."""
 
+FAILED_OF: Final = 3
+"""So many failed pictures are named; `cutoutd jobs` has all."""
+
 MEDIAN_OF: Final = 101
 """So many of the last pictures: a median that follows a change of light or camera within a session."""
 
@@ -57,6 +60,7 @@ class FolderView:
         per_minute: how many of them a minute of work gave; 0 if there were none.
         median_s: of work on one of the last pictures; None before the first.
         last: the last that was published.
+        last_failed: some that failed last, and were not rejected by a person.
         free_bytes: where results go; None if it is not known.
         skipped: why pictures were not to be cut, and how many for each reason.
     """
@@ -78,6 +82,7 @@ class FolderView:
     per_minute: float
     median_s: float | None
     last: Job | None
+    last_failed: Sequence[Job]
     free_bytes: int | None
     skipped: Mapping[str, int] = field(default_factory=dict)
 
@@ -187,6 +192,7 @@ def look(settings: Settings, store: Store | None, clock: Clock, room: Mapping[st
                 else 0.0,
                 median_s=statistics.median(seconds) if seconds else None,
                 last=reader.last_done(folder.name) if reader is not None else None,
+                last_failed=reader.last_failed(folder.name, FAILED_OF) if reader is not None else (),
                 free_bytes=room.get(os.fspath(folder.output)),
                 skipped=reader.skipped(folder.name) if reader is not None else {},
             )

@@ -11,6 +11,8 @@ from typing import Final
 HEAD_BYTES: Final = 256
 """How much of a file's start is looked at."""
 
+TEXT: Final = "a text file"
+
 # https://en.wikipedia.org/wiki/List_of_file_signatures; what people put into a folder of pictures besides.
 _KNOWN: Final = (
     (re.compile(rb"FOVb"), "a camera's raw file (X3F)"),
@@ -31,8 +33,24 @@ _KNOWN: Final = (
     (re.compile(rb"qoif"), "a QOI picture"),
     (re.compile(rb"DDS "), "a DDS texture"),
     (re.compile(rb"\x7fELF|MZ"), "a program"),
-    (re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]{4,}\Z"), "a text file"),
+    (re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]{4,}\Z"), TEXT),
 )
+
+_DOCUMENT: Final = re.compile(rb"8BP[SB]|%PDF|%!PS|\xc5\xd0\xd3\xc6|gimp xcf|\x76\x2f\x31\x01")
+_DOCUMENTS: Final = frozenset(
+    {"psd", "psb", "pdf", "eps", "ai", "svg", "svgz", "xcf", "indd", "afphoto", "afdesign", "exr"}
+)
+
+
+def is_document(head: bytes, name: str) -> bool:
+    """Whether a file is a designer's work, by its first bytes or its name, of which a cutout may be expected.
+
+    Args:
+        head: the first bytes of the file, or all there are.
+        name: its name or path.
+    """
+    _, dot, extension = name.rpartition("/")[2].rpartition(".")
+    return _DOCUMENT.match(head) is not None or bool(dot and extension.lower() in _DOCUMENTS)
 
 
 def seems_to_be(head: bytes) -> str | None:
