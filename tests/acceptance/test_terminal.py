@@ -49,6 +49,12 @@ def opened_by(pid: int, file: str) -> set[int]:
     return ways
 
 
+def files_of(pid: int) -> set[str]:
+    """The files that a process has open, but for pipes, sockets and nothing."""
+    found = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}  # noqa: PTH115 -- a pipe has no path
+    return {name for name in found if name.startswith("/") and name != "/dev/null"}
+
+
 def session(pid: int) -> int:
     """The session a process is in."""
     return int(Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[3])
@@ -107,6 +113,8 @@ def test_only_the_supervisor_has_the_terminal_and_ctrl_c_ends_all(shop: Shop, be
         assert {line for line, found in ways.items() if found - {WRITE_ONLY}} == set()
         assert [line for line, found in ways.items() if found and "cutoutd.cli.keeper" not in line] == []
         assert {pid for pid in others if session(pid) in (supervisor, session(os.getpid()))} == set()
+        workers = [pid for pid, line in others.items() if "cutoutd.pool.worker" in line]
+        assert [file for pid in workers for file in files_of(pid)] == []
         terminal.type("\x03")
         assert terminal.process.wait(30) == 0
         assert [line for pid, line in others.items() if Path(f"/proc/{pid}").exists()] == []

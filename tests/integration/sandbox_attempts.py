@@ -43,6 +43,7 @@ from tests.integration.ways_out import (
     hint,
     import_late,
     lease,
+    listening_abstractly,
     lock,
     make,
     moved_out,
@@ -127,6 +128,7 @@ def network_attempts() -> dict[str, Callable[[], object]]:
         ),
         "io_uring": partial(raw, "io_uring_setup", 1, 0),
         "tcp bind": bind_tcp,
+        "abstract socket of somebody else": listening_abstractly(),
     }
 
 

@@ -18,6 +18,7 @@ REFUSED_BY_SECCOMP = [
     "inet by raw call, dirty upper half",
     "io_uring",
     "tcp bind",
+    "abstract socket of somebody else",
     "read the parent's memory",
     "descriptor of the parent",
     "namespace",

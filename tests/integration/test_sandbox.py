@@ -115,6 +115,7 @@ def test_landlock_refuses(attempt: str, told: Callable[[str], Report]) -> None:
         ("truncate by reading", 3, "EACCES"),
         ("tcp bind", 4, "EACCES"),
         ("signal the parent", 6, "EPERM"),
+        ("abstract socket of somebody else", 6, "EPERM"),
         ("signal the parent's thread", 6, "EPERM"),
     ],
 )

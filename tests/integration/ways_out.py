@@ -16,8 +16,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cutoutd.sandbox import calls, limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -43,6 +47,20 @@ def pair_sockets() -> None:
     """Make two sockets that are joined, and close them."""
     for end in socket.socketpair():
         end.close()
+
+
+def listening_abstractly() -> Callable[[], None]:
+    """Listen at a name that is in no file system; the way to reach it, which is another's once this process is confined."""
+    listener = socket.socket(socket.AF_UNIX)
+    name = f"\0cutoutd-test-{os.getpid()}"
+    listener.bind(name)
+    listener.listen(10)
+
+    def reach(_: socket.socket = listener) -> None:
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(name)
+
+    return reach
 
 
 def bind_tcp() -> None:
