@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,3 +120,30 @@ def test_a_doubtful_cutout_goes_to_review_in_all_its_forms(bench: Bench) -> None
     (bench.root / "draft.png").rename(bench.input / "a.png")
     bench.call("run", "--config", config, "--once", "--timeout", "20")
     assert bench.results() == sorted([*(f"review/{name}" for name in WANTED), "review/a-overlay.png"])
+
+
+def test_shops_get_folders_that_hold_pictures_alone(bench: Bench) -> None:
+    """Each as it asks, with sidecars elsewhere; and the manifest says which file is for which shop."""
+    bench.drop("a.jpg")
+    sidecars = bench.root / "sidecars"
+    config = bench.root / "c.toml"
+    config.write_text(
+        f'[service]\nstate_dir = "{bench.root}/shop-state"\n[[folder]]\nname = "shop"\ninput = "{bench.input}"\n'
+        f'output = "{bench.output}"\nsidecar_dir = "{sidecars}"\n[[folder.rendition]]\npreset = ["ebay", "zalando"]\n'
+        "max_kb = 150\nmin_quality = 50\nquality = 95\nmax_enlargement = 0\n",
+        encoding="utf-8",
+    )
+    ran = bench.call("run", "--config", config, "--once")
+    assert ran.returncode == 0, ran.stderr
+    assert bench.results() == ["ebay/a.jpg", "zalando/a.jpg"]
+    for name, size in (("ebay", (1600, 1600)), ("zalando", (1801, 2600))):
+        path = bench.output / name / "a.jpg"
+        assert path.stat().st_size <= 150_000
+        with Image.open(path) as shown:
+            assert (shown.format, shown.size) == ("JPEG", size)
+            assert shown.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+    manifest = bench.call("export", "--files", "--json", "--config", config)
+    files = json.loads(manifest.stdout)["files"]
+    assert [(one["preset"], one["source"], one["output"]) for one in files] == [
+        (name, "a.jpg", str(bench.output / name / "a.jpg")) for name in ("ebay", "zalando")
+    ]

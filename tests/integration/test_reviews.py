@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cutoutd.errors import StorageError
 from cutoutd.intake.tenancy import NotOwnerError
-from cutoutd.jobs import JobState
+from cutoutd.jobs import JobState, Quality
 from cutoutd.journal.decisions import Decision
 from cutoutd.publish import reviews
 from tests.integration.parts import JPEG, NAME, digest, until
@@ -91,6 +92,22 @@ def test_an_accepted_result_gets_its_own_name_and_a_whole_sidecar(make: Callable
     assert [one.path for one in desk.journal.names.earlier(NAME, "a.jpg")] == ["a.png"]
     assert [result.state for result in desk.results] == [JobState.REVIEW, JobState.DONE]
     assert desk.staged() == []
+
+
+def test_an_accepted_result_keeps_what_its_sidecar_and_the_journal_say_of_it(
+    make: Callable[..., Desk],
+) -> None:
+    """The quality it was lowered to, and the score; no time, since nobody worked on it now."""
+    desk = make()
+    job = desk.begin()
+    cut = desk.cut(job, OVERLAY, NEW, review=True, rendition=-1)
+    lowered = tuple(replace(one, quality=71) if one.rendition == 0 else one for one in cut.staged)
+    desk.delivery.deliver(job, replace(cut, staged=lowered, quality=Quality(score=0.25, reasons=())))
+    desk.settle()
+    done = decide(desk, job)
+    assert sidecar(desk, "a.png.json")["outputs"][0]["quality"] == 71
+    assert done.detail["score"] == 0.25
+    assert "seconds" not in done.detail
 
 
 def test_an_accepted_result_has_all_its_renditions_and_its_sidecar_elsewhere(

@@ -324,10 +324,7 @@ class Delivery:
                     warnings=cut.warnings,
                     why="; ".join(cut.quality.reasons) if cut.review else "",
                     doubtful=self._doubt(cut, publication),
-                    figures={
-                        "seconds": round(cut.timings_ms.get("total", 0.0) / 1000, 3),
-                        "score": round(cut.quality.score, 4),
-                    },
+                    figures=_figures(cut),
                 ),
             )
 
@@ -523,3 +520,9 @@ class Delivery:
         else:
             self._journal.undo_publishing(job, standing=recovery.standing)
             self._log.info("job.undone", job=job.id, path=job.path)
+
+
+def _figures(cut: Cut) -> dict[str, float]:
+    """What the journal keeps of a cut: its score, and the time that work on it took, if a worker did any now."""
+    seconds = round(cut.timings_ms.get("total", 0.0) / 1000, 3)
+    return {"score": round(cut.quality.score, 4)} | ({"seconds": seconds} if seconds else {})

@@ -118,8 +118,9 @@ class Reviews:
                 raise NotAcceptableError("its sidecar is not there, or was changed")
             try:
                 source_facts, quality = _source(document), _quality(document)
-                sizes = {
-                    str(one["sha256"]): (int(one["width"]), int(one["height"])) for one in document["outputs"]
+                said = {
+                    str(one["sha256"]): (int(one["width"]), int(one["height"]), _chosen(one))
+                    for one in document["outputs"]
                 }
             except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
                 raise NotAcceptableError("its sidecar cannot be understood") from error
@@ -128,7 +129,7 @@ class Reviews:
                 key=lambda one: (one.rendition < 0, one.rendition),  # the overlay last, as workers do
             )
             staged = tuple(
-                self._stage(job, number, source, one, sizes.get(one.sha256, (0, 0)))
+                self._stage(job, number, source, one, said.get(one.sha256, (0, 0, None)))
                 for number, one in enumerate(wanted)
             )
         return Doubtful(document=document, source=source_facts, quality=quality, staged=staged)
@@ -214,7 +215,9 @@ class Reviews:
                     return read(entry, SCHEMA)
         return None
 
-    def _stage(self, job: int, number: int, source: str, one: Published, size: tuple[int, int]) -> Staged:
+    def _stage(
+        self, job: int, number: int, source: str, one: Published, said: tuple[int, int, int | None]
+    ) -> Staged:
         path = self._output / one.path
         extension = Format.of_extension(path.suffix.removeprefix("."))
         if extension is None:
@@ -241,10 +244,17 @@ class Reviews:
             rendition=one.rendition,
             bytes=written.bytes,
             sha256=written.sha256,
-            width=size[0],
-            height=size[1],
+            width=said[0],
+            height=said[1],
             format=extension,
+            quality=said[2],
         )
+
+
+def _chosen(output: Mapping[str, Any]) -> int | None:
+    """The quality that a result was lowered to, if it was."""
+    quality = output.get("quality")
+    return None if quality is None else int(quality)
 
 
 def _has(entry: Entry, *, sha256: str) -> bool:
