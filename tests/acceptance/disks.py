@@ -67,7 +67,7 @@ class Disks:
     def mount(self, at: Path, size_kb: int) -> Path:
         """Put an empty disk of a size at a directory; returns its view."""
         at.mkdir(parents=True, exist_ok=True)
-        self.do("mount", "-t", "tmpfs", "-o", f"size={size_kb}k,mode=0777", "tmpfs", str(at))
+        self.do("mount", "-t", "tmpfs", "-o", f"size={size_kb}k,mode=0755", "tmpfs", str(at))
         return self.view(at)
 
     def remount(self, at: Path, option: str) -> None:
