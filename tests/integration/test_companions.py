@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cutoutd.daemon import companions as companions_of
 from cutoutd.intake import companions
+from cutoutd.publish.originals import current_sha256
 from tests.integration.parts import until
 from tests.integration.test_delivery import NEW, Desk
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from cutoutd.tree import Tree
     from tests.conftest import FakeClock
 
 
@@ -97,7 +100,7 @@ def test_companions_keep_to_an_original_that_gets_another_name(
     until(lambda: below(desk.folder.input) == [], "their end in the input")
 
 
-@pytest.mark.parametrize("rival", ["a.nef", "a.NEF", "a.png", "a.dng", "a.heic"])
+@pytest.mark.parametrize("rival", ["a.nef", "a.NEF", "a.Nef", "a.png", "a.dng", "a.heic", "a.JPG"])
 def test_a_companion_of_another_file_that_is_there_stays(
     make: Callable[..., Desk], tmp_path: Path, rival: str
 ) -> None:
@@ -216,6 +219,55 @@ def test_a_companion_of_the_next_picture_of_that_name_is_not_taken(
     desk.delivery.hurry()
     desk.settle()
     assert below(desk.folder.input) == ["a.jpg", "a.jpg.xmp"]
+
+
+@pytest.mark.parametrize("way", ["move", "delete"])
+def test_a_companion_that_is_saved_while_it_is_looked_at_goes_as_it_is_then(
+    make: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Nobody has cut it, so there is no version of it that alone may go."""
+    desk = make(originals=way, companions="follow")
+    put(desk.folder.input, "a.xmp")
+    saved: list[str] = []
+
+    def save_after(inputs: Tree, path: str) -> str | None:
+        found = current_sha256(inputs, path)
+        if not saved:
+            (tmp_path / "draft").write_text("saved", encoding="utf-8")
+            (tmp_path / "draft").rename(desk.folder.input / "a.xmp")
+            saved.append(path)
+        return found
+
+    monkeypatch.setattr(companions_of, "current_sha256", save_after)
+    desk.deliver("a.jpg", NEW)
+    until(lambda: below(desk.folder.input) == [], "its end in the input")
+    assert saved == ["a.xmp"]
+    if way == "move":
+        assert (tmp_path / "kept/a.xmp").read_text() == "saved"
+
+
+def test_a_companion_that_is_saved_again_and_again_is_left_for_later(
+    make: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its original has gone; it is tried again by itself, and nothing of it is lost."""
+    desk = make()
+    put(desk.folder.input, "a.xmp")
+    saves: list[str] = []
+
+    def save_after(inputs: Tree, path: str) -> str | None:
+        found = current_sha256(inputs, path)
+        saves.append(path)
+        (desk.folder.input / "a.xmp").write_text(str(len(saves)), encoding="utf-8")
+        return found
+
+    monkeypatch.setattr(companions_of, "current_sha256", save_after)
+    desk.deliver("a.jpg", NEW)
+    desk.settle()
+    assert below(tmp_path / "kept") == ["a.jpg"]
+    assert (desk.folder.input / "a.xmp").read_text() == str(len(saves))
+    monkeypatch.undo()
+    desk.delivery.hurry()
+    until(lambda: below(tmp_path / "kept") == ["a.jpg", "a.xmp"], "the companion")
 
 
 def test_names_follow_their_pictures() -> None:

@@ -35,6 +35,11 @@ MAX_DUPLICATES: Final = 99
 """As many further edits of one picture darktable numbers with two digits."""
 
 
+def _spellings(extension: str) -> tuple[str, ...]:
+    """As programs and people write it; to list the directory for each picture would cost the square of their number."""
+    return extension, extension.upper(), extension.capitalize()
+
+
 def by_name(path: str) -> Iterator[str]:
     """Companions that carry a picture's whole name, so that they are no other's.
 
@@ -42,16 +47,14 @@ def by_name(path: str) -> Iterator[str]:
         path: of the picture, with ``/`` between parts.
     """
     for extension in _BY_NAME:
-        yield f"{path}.{extension}"
-        yield f"{path}.{extension.upper()}"
+        yield from (f"{path}.{written}" for written in _spellings(extension))
 
 
 def by_stem(path: str) -> Iterator[str]:
     """Companions that carry a picture's stem; see `rivals`."""
     stem, dot, _ = path.rpartition(".")
     for extension in _BY_STEM if dot else ():
-        yield f"{stem}.{extension}"
-        yield f"{stem}.{extension.upper()}"
+        yield from (f"{stem}.{written}" for written in _spellings(extension))
 
 
 def duplicate(path: str, number: int) -> tuple[str, str]:
@@ -83,7 +86,7 @@ def rivals(path: str, companion: str) -> Iterator[str]:
     # Raw converters write theirs for the raw file, whatever else is there; Apple writes its own for any.
     only_raw = recording(path) is Recording.RAW and not companion.lower().endswith(".aae")
     for extension in sorted(PICTURE_EXTENSIONS):
-        for written in (extension, extension.upper()):
+        for written in _spellings(extension):
             other = f"{stem}.{written}"
             if written != own and (not only_raw or recording(other) is Recording.RAW):
                 yield other
