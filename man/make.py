@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer.main
 
 from cutoutd.cli.app import build
+from cutoutd.cli.metavars import value_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,25 +46,6 @@ Without them they take the usual configuration file, else the cutoutd of this us
 used last, and say on a terminal which that is.
 .SH COMMANDS
 """
-
-_VALUES: Final = {
-    "config": "FILE",
-    "to": "FILE",
-    "output": "DIR|FILE|-",
-    "state": "STATE",
-    "when": "TIME",
-    "reason": "TEXT",
-    "model": "NAME",
-    "output_format": "FORMAT",
-    "background": "COLOUR|FILE",
-    "canvas": "WxH",
-    "quality": "1-100",
-    "preset": "SHOP",
-    "folder": "NAME",
-    "run_as": "USER",
-    "timeout": "SECONDS",
-    "every": "SECONDS",
-}
 
 _COMMON: Final = ("--config, -c", "--input", "--output")
 """Of nearly all commands, and told once."""
@@ -138,18 +120,11 @@ def _command(name: str, command: Any) -> str:  # noqa: ANN401 -- as above
         ]
     for one in options:
         names = ", ".join((*one.opts, *one.secondary_opts))
-        value = "" if one.is_flag else f" {_value(one.name)}"
+        value = "" if one.is_flag else f" {value_of(one.name)}"
         if names in ("--help", "-h, --help") or (name != "cutoutd run" and names in _COMMON):
             continue
         lines += [".TP", f".B {_text(names)}{_text(value)}", _text(one.help or "")]
     return "\n".join(lines) + "\n"
-
-
-def _value(name: str) -> str:
-    """What stands for an option's value: by the option's name, since Typer's own words for types change."""
-    if name.endswith("_dir"):
-        return "DIR"
-    return _VALUES.get(name, name.upper())
 
 
 def _paragraphs(text: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from cutoutd import errors
 from cutoutd.cli import app, check
-from cutoutd.cli.printing import printable
+from cutoutd.cli.printing import printable, wrapped
 from cutoutd.cli.queue import open_journal
 from cutoutd.cli.to_cut import named_files
 from cutoutd.cli.where import named_path, settings
@@ -134,6 +135,7 @@ def test_a_number_that_no_job_can_have_is_that_of_no_job(
     ("words", "said"),
     [
         (["jobs", "--since", f"{'9' * 5000}d"], "is no time"),
+        (["jobs", "--state", "faild"], "there is no state 'faild'. Name one of: queued, working,"),
         (["jobs", "--folder", "to-cuts"], "there is no folder 'to-cuts'"),
         (["export", "--folder", "to-cuts"], "there is no folder 'to-cuts'"),
         (["review", "list", "--folder", "to-cuts"], "Name one of: to-cut."),
@@ -233,6 +235,52 @@ def test_every_command_of_the_design_has_help(
         assert "Usage" in shown
         if not words:
             assert all(command in shown for command in commands)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["run"],
+        ["cut"],
+        ["jobs"],
+        ["status"],
+        ["review", "list"],
+        ["models", "add"],
+        ["service", "install"],
+    ],
+)
+def test_help_speaks_of_files_and_seconds_and_not_of_types(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """A flag has no value; what an option takes is a user's word."""
+    monkeypatch.setattr(sys, "argv", ["cutoutd", *words, "--help"])
+    with pytest.raises(SystemExit):
+        app.main()
+    shown = re.sub(r"\[[^]]*<=[^]]*\]", "", capsys.readouterr().out)  # a range is no type
+    assert "Usage" in shown
+    for word in ("<", "bool", "Path", "float"):
+        assert word not in shown
+
+
+def test_a_message_is_broken_at_words_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And set in, so that lines of a list can be told apart; what no line holds is left whole, to be copied."""
+    monkeypatch.setenv("COLUMNS", "30")
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    path = "/a/very/long/path/that/is/left/whole"
+    text = f"cutoutd: 2 things are wrong with it:\n  {path}: is not there\n  b: is"
+    assert wrapped(text, io.StringIO()) == text
+    assert wrapped(text, Terminal()).split("\n") == [
+        "cutoutd: 2 things are wrong",
+        "  with it:",
+        f"  {path}:",
+        "    is not there",
+        "  b: is",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from cutoutd.cli import (
     desktop,
     doctor,
     hosted,
+    metavars,
     models,
     presets,
     queue,
@@ -32,7 +33,7 @@ from cutoutd.cli import (
     status,
 )
 from cutoutd.cli.pipes import close_quietly
-from cutoutd.cli.printing import printable
+from cutoutd.cli.printing import printable, wrapped
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
 from cutoutd.inheritance import take_key
 
@@ -54,7 +55,7 @@ def build() -> typer.Typer:
         help=_HELP,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": metavars.HELP_NAMES},
     )
     app.callback(help=_HELP)(_root)
     app.command("run")(run.run)
@@ -117,7 +118,7 @@ def main() -> None:
         if stream is not None:  # closed by whoever started us
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        build()(prog_name="cutoutd", obj=key)
+        metavars.put(typer.main.get_command(build()))(prog_name="cutoutd", obj=key)
     except SystemExit as end:
         # Typer makes an exit code 1 of it, which means "some files failed" here.
         if end.code == 1 and isinstance(end.__context__, BrokenPipeError):
@@ -125,7 +126,8 @@ def main() -> None:
             sys.exit(0)
         raise
     except CutoutdError as error:
-        print(f"cutoutd: {printable(f'{error.title}: {error}', keep=chr(10))}", file=sys.stderr)
+        said = f"cutoutd: {printable(f'{error.title}: {error}', keep=chr(10))}"
+        print(wrapped(said, sys.stderr), file=sys.stderr)
         sys.exit(exit_code(error))
     except Exception:  # noqa: BLE001 -- the last edge: whatever comes here is a fault of ours, and says so
         traceback.print_exc()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 
 from cutoutd import logs
 from cutoutd.cli.finding import find, origin_of
-from cutoutd.cli.printing import printable
+from cutoutd.cli.printing import printable, wrapped
 from cutoutd.cli.queue import JsonOption
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import RunningClock
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from cutoutd.doctor.finding import Finding
 
 _MARKS: Final = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
+_INDENT: Final = 9
+"""Columns: what follows a line's first one stands under its words."""
+
 _QUESTIONS: Final = {
     "runs": "Where does the model run?",
     "stored": "Where is it stored?",
@@ -110,9 +114,9 @@ def _print(findings: Iterable[Finding]) -> None:
     problems = sum(one.level == "problem" for one in shown)
     notes = sum(one.level == "note" for one in shown)
     if problems:
-        print(f"\n{problems} problem{'s' * (problems != 1)}; {notes} to know.")
+        print(f"\n{problems} problem{'s' * (problems != 1)}; {_count(notes, 'note')}.")
     else:
-        print(f"\nAll is well; {notes} to know." if notes else "\nAll is well.")
+        print(f"\nAll is well; {_count(notes, 'note')}." if notes else "\nAll is well.")
 
 
 def _section(title: str, findings: Iterable[Finding]) -> None:
@@ -121,6 +125,11 @@ def _section(title: str, findings: Iterable[Finding]) -> None:
         return
     print(f"\n{title}")
     for one in lines:
-        print(f"  {_MARKS[one.level]:<8} {one.check}: {printable(one.seen)}")
+        line = f"  {_MARKS[one.level]:<8} {one.check}: {printable(one.seen)}"
+        print(wrapped(line, sys.stdout, indent=_INDENT))
         if one.advice:
-            print(f"           -> {printable(one.advice)}")
+            print(wrapped(f"           -> {printable(one.advice)}", sys.stdout, indent=3))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

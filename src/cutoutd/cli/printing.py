@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import shutil
+import textwrap
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,3 +29,31 @@ def short(path: Path) -> str:
     """A path as a person writes it: ``~`` for the home directory."""
     text, home = os.fspath(path), os.path.expanduser("~")  # noqa: PTH111 -- Path.home raises where there is none
     return f"~{text[len(home) :]}" if len(home) > 1 and text.startswith(f"{home}/") else text
+
+
+def wrapped(text: str, stream: TextIO, *, indent: int = 2) -> str:
+    """A text with its lines broken at words, where a person reads it on a terminal; as it is everywhere else.
+
+    Args:
+        text: one line or several.
+        stream: where it goes.
+        indent: columns that what follows the break is set in, more than its line.
+    """
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "\n".join(_wrapped(line, width, indent) for line in text.split("\n"))
+
+
+def _wrapped(line: str, width: int, indent: int) -> str:
+    words = line.lstrip()
+    lead = line[: len(line) - len(words)]
+    return textwrap.fill(
+        words,
+        width,
+        initial_indent=lead,
+        subsequent_indent=lead + " " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    )

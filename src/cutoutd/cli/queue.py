@@ -32,8 +32,29 @@ if TYPE_CHECKING:
 
     from cutoutd.jobs import Job
 
+
+def _state(text: str) -> JobState:
+    """A state by its name.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
+    try:
+        return JobState(text.strip().lower())
+    except ValueError:
+        raise UsageError(
+            f"there is no state {printable(text)!r}", advice=f"Name one of: {', '.join(JobState)}."
+        ) from None
+
+
 StatesOption = Annotated[
-    list[JobState] | None, typer.Option("--state", help="Only pictures in this state; may be given again.")
+    list[JobState] | None,
+    typer.Option(
+        "--state",
+        parser=_state,
+        autocompletion=lambda: list(JobState),
+        help="Only pictures in this state; may be given again.",
+    ),
 ]
 SinceOption = Annotated[
     str | None, typer.Option("--since", help="Only what happened since then: 30m, 2h, 3d, today, 2026-11-24.")
@@ -102,7 +123,17 @@ def jobs(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """List what waits, what was done and what failed, and why: one line for each version of a picture."""
+    """List what waits, what was done and what failed, and why: one line for each version of a picture.
+
+    What waits is queued, in retry (it is tried again by itself), working,
+    uploading or publishing (it gets its name).
+
+    What is over is done, failed, in review (doubtful: you accept or reject it),
+    unchanged (the same picture as before), gone (removed or replaced before its
+    turn), unknown (sent, and never answered), parked (its folder was taken out
+    of the configuration) or skipped (it was there before, or the other file of
+    its shot is cut).
+    """
     chosen = find_settings(config, input_dir, output_dir)
     reader = Reader(open_journal(chosen.service.state_dir))
     require_folder(folder, chosen, reader)
@@ -110,9 +141,9 @@ def jobs(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     if as_json:
         print(json.dumps({"schema": "cutoutd.jobs/1", "jobs": [_as_json(job) for job in listed]}, indent=2))
         return
-    any_found = False
+    count = earlier = 0
     for job in listed:
-        any_found = True
+        count += 1
         why = job.detail.get("failure", {}).get("cause") or job.detail.get("why", "")
         newest = reader.newest(job)
         later = f"; job {newest} is a later version" if newest not in (None, job.id) else ""
@@ -120,7 +151,10 @@ def jobs(  # noqa: PLR0913 -- each option of a command is an argument to Typer
         print(
             f"{job.id:>6}  {job.state:<10}  {'' if score is None else f'{score:.2f}':>4}  {job.folder}/{printable(job.path)}{f'  ({printable(why)})' if why else ''}{later}"
         )
-    if not any_found:
+        earlier += bool(later)
+    if earlier and sys.stdout.isatty():
+        print(f"{count - earlier} pictures; {earlier} lines are about earlier versions of them.")
+    if not count:
         asked = state or folder or when or reason or model
         print("There is no such picture." if asked else "There are no pictures yet.")
 

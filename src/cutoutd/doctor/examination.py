@@ -123,7 +123,9 @@ def _configuration(case: Case) -> Iterator[Finding]:
         yield problem("configuration", case.complaint, case.advice)
     else:
         count = len(case.settings.folder)
-        where = f"{case.config} is right" if case.config is not None else "two folders, without a file"
+        where = (
+            f"{case.config} is right" if case.config is not None else "none; --input and --output are given"
+        )
         yield ok("configuration", f"{where}: {count} folder{'s' * (count != 1)}")
 
 

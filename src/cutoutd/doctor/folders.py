@@ -119,7 +119,11 @@ def _input(folder: Folder, found: Mapping[str, Any], known: Known) -> Iterator[F
 
 def _count(found: Mapping[str, Any]) -> str:
     atleast = "" if found.get("complete") else "at least "
-    return f"{atleast}{found['files']} files in {found['directories']} directories"
+    files, directories = found["files"], found["directories"]
+    return (
+        f"{atleast}{files} file{'s' * (files != 1)} in {directories} director{'y' if directories == 1 else 'ies'}, "
+        "cutoutd's own among them"
+    )
 
 
 def _watching(folder: Folder, found: Mapping[str, Any]) -> Finding:

@@ -216,7 +216,7 @@ def inotify(limits: Inotify | None, used: Inotify, need: Inotify) -> Iterator[Fi
         return
     for what in ("watches", "instances"):
         limit, taken, wanted = (getattr(one, what) for one in (limits, used, need))
-        seen = f"the folders take {wanted} inotify {what}, other programs of yours have {taken}, the limit is {limit}"
+        seen = f"the folders take {wanted} of {limit} inotify {what}; other programs of yours have {taken}"
         advice = (
             f"As root: `sysctl fs.inotify.max_user_{what}={max(2 * (taken + wanted), 8192 if what == 'watches' else 512)}`, "
             "and the same line in /etc/sysctl.d/cutoutd.conf. Until then folders are looked at every few seconds instead."

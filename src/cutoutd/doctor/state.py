@@ -159,7 +159,9 @@ def _open_journal(directory: Path, state: State, names: Sequence[str], clock: Cl
         state.findings.append(problem("journal", error.cause, error.advice))
         return
     size = path.stat().st_size / _MIB
-    state.findings.append(ok("journal", f"the journal knows {count} pictures ({size:.1f} MiB)"))
+    state.findings.append(
+        ok("journal", f"the journal knows {count} picture{'s' * (count != 1)} ({size:.1f} MiB)")
+    )
     if was is not None:
         state.findings.append(
             note(
