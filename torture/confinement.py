@@ -1,6 +1,6 @@
-"""What a hostile folder and a worker that was taken over can do: layouts of input, output and state, and lies.
+"""What a hostile folder and a worker that was taken over can do: probes from inside, layouts of input, output and state, lies.
 
-python -m torture.confinement [PART...]     input, output, state, lies; all without a name
+python -m torture.confinement [PART...]     probes, input, output, state, lies; all without a name
 
 As root, so that there is nothing that permissions keep from us. In each layout nothing of somebody else's directory may be
 read into a result, created, changed or removed; a canary picture in the same folder is still cut, or the daemon says why it
@@ -9,22 +9,19 @@ does not work there; it comes to its end in time, and nothing is unforeseen.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from torture import batches
+from torture.confinement_ground import SOMEBODY, Found, Ground
 from torture.confinement_layouts import (
     BEFORE_START,
     BESIDE_MARKER,
@@ -32,178 +29,19 @@ from torture.confinement_layouts import (
     NODES,
     OBJECTS,
     Plant,
-    Victim,
     plant_all_in_input,
 )
 from torture.confinement_lies import HONEST, PROGRAM
+from torture.confinement_probes import probe
 from torture.figures import Figures, note, report
-from torture.site import Layout, Site, empty_scene, jpeg
+from torture.site import empty_scene, jpeg
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-END_S: Final = 180.0
-CANARY: Final = "zz/canary.jpg"
 LIES: Final = 120
-SOMEBODY: Final = 4711
 _PLACES: Final = ("", "/a.png", "/a.png.json")
 _SETTLED: Final = {"done", "review", "failed", "unchanged", "gone", "skipped"}
-
-
-@dataclass(slots=True)
-class Found:
-    """What a part of the campaign came to."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    violations: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Ground:
-    """One site, and beside it a directory of somebody else's.
-
-    Attributes:
-        root: holds both.
-        options: lines of TOML for the folder.
-    """
-
-    root: Path
-    options: tuple[str, ...] = ()
-    site: Site = field(init=False)
-    victim: Victim = field(init=False)
-    _before: dict[str, tuple[object, ...]] = field(init=False, default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.root.mkdir(parents=True)
-        self.victim = Victim(self.root / "victim")
-        (self.victim.root / "below").mkdir(parents=True)
-        for number, name in enumerate(("private.jpg", "below/private.jpg", "linked.jpg")):
-            self.victim.file(name).write_bytes(jpeg(number, 60 + number))
-        for name in ("secret.json", "a.png", "a.png.json", "below/a.jpg"):
-            self.victim.file(name).write_bytes(b'{"schema": "cutoutd.sidecar/1", "secret": true}')
-        for path in self.victim.root.rglob("*"):
-            os.chown(path, SOMEBODY, SOMEBODY)
-        self.site = Site(
-            Layout(
-                root=self.root / "site",
-                pool=("workers = 1", "job_timeout_s = 20", "[model]", f'name = "{batches.SMALL_MODEL}"'),
-                service=('log_format = "json"',),
-                options=self.options,
-            )
-        )
-
-    def drop(self, name: str, content: bytes) -> None:
-        """A picture."""
-        self.site.drop(name, content)
-
-    def begin(self) -> None:
-        """All is planted: what is the victim's is to stay as it is from now on."""
-        self.drop(CANARY, jpeg(3))
-        self._before = _everything(self.victim.root)
-
-    def run(self, what: str, found: Found, **environment: str) -> str:
-        """Cut what is there, and judge what does not depend on the layout; returns the log."""
-        log = self.site.root / "log"
-        running = self.site.start("--once", log=log, prefix=_with(environment))
-        try:
-            code = running.wait(END_S)
-        except TimeoutError:
-            found.violations.append(f"{what}: it hangs")
-            code = -1
-        finally:
-            running.kill()
-        said = log.read_text(encoding="utf-8", errors="replace")
-        if code not in (-1, 0, 1, 2, 5) or "Traceback" in said:
-            found.violations.append(f"{what}: it ended with code {code}: {said[-600:]}")
-        found.violations += [
-            f"{what}: a fault: {line[:600]}" for line in said.splitlines() if '"event": "fault"' in line
-        ]
-        found.violations += [f"{what}: {one}" for one in self._harm()]
-        if code in (2, 5):
-            found.counts["refused to start"] += 1
-            if str(self.root) not in said:
-                found.violations.append(f"{what}: refused without a name: {said[-300:]}")
-        elif not (self.site.output / "zz/canary.png").is_file():
-            found.counts["stood by"] += 1
-            if "not looked at: " not in said and "remains: " not in said:
-                found.violations.append(f"{what}: the canary was not cut, and nobody says why: {said[-300:]}")
-        else:
-            found.counts["canary cut"] += 1
-        return said
-
-    def _harm(self) -> Iterator[str]:
-        after = _everything(self.victim.root)
-        for name in sorted(self._before.keys() | after.keys()):
-            if self._before.get(name) != after.get(name):
-                yield f"somebody's {name} was {self._before.get(name)} and is {after.get(name)}"
-        private = {
-            hashlib.sha256(self.victim.file(name).read_bytes()).hexdigest()
-            for name in ("private.jpg", "below/private.jpg", "secret.json")
-        }
-        for path, status in _walk(self.site.output):
-            if not _is_small_file(status):
-                continue
-            content = path.read_bytes()
-            if any(one.encode() in content for one in private) and path.suffix == ".json":
-                yield f"{path} was made of somebody's picture"
-            if path.suffix == ".png" and status.st_mtime_ns > self._begun_ns():
-                yield from self._torn(path, content)
-
-    def _begun_ns(self) -> int:
-        return self.site.config.stat().st_mtime_ns
-
-    def _torn(self, path: Path, content: bytes) -> Iterator[str]:
-        """A result that is not the one its sidecar speaks of."""
-        sidecar = path.with_name(path.name + ".json")
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            if not sidecar.is_symlink() and sidecar.is_file():
-                said = json.loads(sidecar.read_bytes()[: 1 << 20])
-                (one,) = said["outputs"]
-                if "job" in said and one["sha256"] != hashlib.sha256(content).hexdigest():
-                    yield f"{path} is not what its sidecar says"
-
-    def close(self) -> None:
-        """Remove all of it."""
-        for path, status in [*_walk(self.root)]:
-            if _is_directory(status):
-                path.chmod(0o700)
-        shutil.rmtree(self.root)
-
-
-def _with(environment: dict[str, str]) -> list[str]:
-    return ["env", *(f"{key}={value}" for key, value in environment.items())] if environment else []
-
-
-def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    waiting = [root]
-    while waiting:
-        for path in sorted(waiting.pop().iterdir()):
-            status = path.lstat()
-            yield path, status
-            if _is_directory(status):
-                waiting.append(path)
-
-
-def _is_directory(status: os.stat_result) -> bool:
-    return status.st_mode & 0o170000 == 0o040000
-
-
-def _is_small_file(status: os.stat_result) -> bool:
-    return status.st_mode & 0o170000 == 0o100000 and status.st_size < 1 << 24
-
-
-def _everything(root: Path) -> dict[str, tuple[object, ...]]:
-    return {
-        path.relative_to(root).as_posix(): (
-            oct(status.st_mode),
-            status.st_uid,
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_nlink,
-            hashlib.sha256(path.read_bytes()).hexdigest()[:12] if _is_small_file(status) else "",
-        )
-        for path, status in _walk(root)
-    }
 
 
 def _in_turn(
@@ -415,7 +253,13 @@ def lies(place: Path) -> Found:
     return found
 
 
-PARTS: Final = {"input": inputs, "output": outputs, "state": states, "lies": lies}
+def probes(place: Path) -> Found:
+    """What each kind of process reaches from inside."""
+    counts, wrong = probe(place)
+    return Found(counts=counts, violations=wrong)
+
+
+PARTS: Final = {"probes": probes, "input": inputs, "output": outputs, "state": states, "lies": lies}
 
 
 def main() -> int:

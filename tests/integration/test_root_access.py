@@ -12,6 +12,8 @@ import pytest
 
 from cutoutd.daemon.root_access import RootRefusedError, check_root, exposed, refused
 from cutoutd.permissions import is_real_root, writers_in
+from cutoutd.service import planning
+from cutoutd.service.unit import Scope
 from cutoutd.settings.schema import Folder, Service, Settings
 from tests.integration.tools import give_up, need
 
@@ -90,6 +92,27 @@ def test_the_root_of_a_user_namespace_is_an_ordinary_user(folder: Folder) -> Non
     if said.returncode:
         give_up(f"no user namespace can be made here: {said.stderr}")
     assert said.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("allow_root", [False, True])
+def test_a_service_that_would_run_as_root_is_spoken_of(folder: Folder, *, allow_root: bool) -> None:
+    """By `service show` and `service install`, which a person may have told to; the folders' owner is the usual one."""
+    os.chown(folder.output, SOMEBODY, -1)
+    service = Service(state_dir=folder.input.parent / "state", allow_root=allow_root)
+    settings = Settings(service=service, folder=(folder,))
+    unit = planning.unit_for(
+        settings,
+        scope=Scope.SYSTEM,
+        arguments=[],
+        config=None,
+        environ={},
+        run_as="root",
+        uploader_apart=False,
+    )
+    said = [one for one in planning.cautions(unit, settings) if "root" in one]
+    assert [f"{folder.output} belongs to user id {SOMEBODY}" in one for one in said] == [True] * (
+        not allow_root
+    )
 
 
 def test_for_an_ordinary_user_its_own_folders_are_nobody_elses(folder: Folder) -> None:

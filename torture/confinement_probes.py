@@ -1,0 +1,84 @@
+"""What a worker, the uploader and a hook try that were taken over, from inside; each is tried without any layer as well.
+
+The attempts are those of the tests, `tests.integration.sandbox_attempts`. The keeper is not among them: it reads nothing of
+anybody's, and has to be able to start an uploader with a network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+from tests.integration.sandbox_expected import STILL_WORKS
+from tests.integration.test_uploader_sandbox import ALLOWED
+
+_ROOT: Final = Path(__file__).parent.parent
+_ATTEMPTS: Final = "tests.integration.sandbox_attempts"
+_REFUSED: Final = frozenset({"EPERM", "EACCES"})
+_SLACK: Final = frozenset({"rename between directories of staging"})
+_NETWORK: Final = frozenset(
+    {
+        "inet",
+        "inet6",
+        "packet",
+        "vsock",
+        "inet by raw call",
+        "inet by raw call, dirty upper half",
+        "io_uring",
+        "tcp bind",
+        "inet in a program",
+    }
+)
+
+# A hook is a program that the supervisor starts: whatever it does, it does behind the supervisor's filter.
+_AS_HOOK: Final = (
+    "import os, sys; from cutoutd.sandbox.worker import confine_supervisor; confine_supervisor();"
+    f" os.execv(sys.executable, [sys.executable, '-m', '{_ATTEMPTS}', 'bare', sys.argv[1]])"
+)
+
+
+def probe(place: Path) -> tuple[Counter[str], list[str]]:
+    """Make all attempts in each kind of process; counts, and what was reached that must not be."""
+    counts: Counter[str] = Counter()
+    wrong: list[str] = []
+    bare = _outcomes(place / "bare", "bare")
+    works = {name for name, how in bare.items() if how not in _REFUSED}
+    for kind in ("worker", "worker over Landlock 1", "uploader", "hook"):
+        told = _outcomes(place / kind.replace(" ", "-"), kind)
+        done = {name for name, how in told.items() if how == "done"}
+        counts[f"{kind}: probes"] = len(told)
+        counts[f"{kind}: of which work without a layer"] = len(told.keys() & works)
+        counts[f"{kind}: done"] = len(done)
+        if kind == "hook":
+            reached = done & _NETWORK
+            counts[f"{kind}: to a network"] = len(told.keys() & _NETWORK)
+        else:
+            reached = done - set(ALLOWED if kind == "uploader" else STILL_WORKS) - _SLACK
+        wrong += [f"{kind}: {name} works" for name in sorted(reached)]
+    return counts, wrong
+
+
+def _outcomes(directory: Path, kind: str) -> dict[str, str]:
+    for name in ("input", "staging", "outside"):
+        (directory / name).mkdir(parents=True)
+    (directory / "input/photo.jpg").write_bytes(b"photo")
+    (directory / "outside/secret").write_bytes(b"secret")
+    how = ["-c", _AS_HOOK] if kind == "hook" else ["-m", _ATTEMPTS, kind]
+    done = subprocess.run(
+        [sys.executable, *how, str(directory)],
+        cwd=_ROOT,
+        env=os.environ | {"SERVICE_PORT": "443"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{kind}: {done.stderr}")
+    outcomes: dict[str, str] = json.loads(done.stdout)["outcomes"]
+    return outcomes
