@@ -237,7 +237,9 @@ def lies(place: Path) -> Found:
     front = ground.root / "front"
     front.mkdir()
     (front / "sitecustomize.py").write_text(PROGRAM, encoding="utf-8")
-    told = LIES * HONEST // (HONEST - 1)
+    told = (
+        LIES * HONEST // (HONEST - 1) // HONEST * HONEST + HONEST - 1
+    )  # the canary after them is reported as it is
     for number in range(told):
         ground.site.drop(f"{number:03}.jpg", jpeg(number % 4), age_s=2000.0 - number)
     ground.begin()

@@ -107,7 +107,8 @@ def _wide_tiff(data: bytes) -> None:
     source = WideTiffSource(data)
     width, height = source.size
     if width * height < 1 << 20:  # a larger one is refused by the header
-        source.load()
+        with contextlib.suppress(OSError):  # libtiff's own word, which `cutoutd.engine.decode` puts in ours
+            source.load()
 
 
 def _jpeg(data: bytes) -> None:
