@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import stat
 from contextlib import suppress
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import cutoutd.publish
 from cutoutd.errors import CutoutdError, StorageError
 from cutoutd.intake.boundary import Boundary
 from cutoutd.jobs import JobState, Published
@@ -310,49 +308,20 @@ def world_with_result(tmp_path: Path) -> tuple[World, Any]:
     return world, world.results("a.jpg", [NEW])
 
 
-def test_publishing_reaches_no_file_by_its_path() -> None:
-    """Each call of the system in the package names a directory by its descriptor."""
-    by_path = {
-        *(
-            "chmod",
-            "glob",
-            "hardlink_to",
-            "is_file",
-            "is_symlink",
-            "iterdir",
-            "read_bytes",
-            "read_text",
-            "rglob",
-        ),
-        *("rmdir", "samefile", "symlink_to", "touch", "walk", "write_bytes", "write_text"),
-    }
-    by_descriptor = {"dir_fd", "src_dir_fd"}
-    of_the_system = {
-        "open",
-        "unlink",
-        "remove",
-        "rename",
-        "replace",
-        "link",
-        "symlink",
-        "mkdir",
-        "stat",
-        "lstat",
-    }
-    package = Path(cutoutd.publish.__file__).parent
-    found = []
-    for module in package.glob("*.py"):
-        for node in ast.walk(ast.parse(module.read_text())):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-                continue
-            name, given = node.func.attr, {keyword.arg for keyword in node.keywords}
-            is_os = isinstance(node.func.value, ast.Name) and node.func.value.id in ("os", "shutil")
-            if (is_os and name in {*of_the_system, "rmtree"} and not given & by_descriptor) or (
-                name in by_path and not (is_os and given & by_descriptor)
-            ):
-                found.append(f"{module.name}: {name}")
-    # A worker's own directory, which has no descriptor; and the process's umask, from /proc.
-    assert found == ["access.py: open", "access.py: read_text"]
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("name", ["a.png", "a.png.json", "failed/a.jpg.error.json"])
+def test_a_sparse_file_in_the_place_of_ours_holds_nobody_up(tmp_path: Path, name: str) -> None:
+    """It costs whoever puts it there nothing, and would take an hour to read."""
+    world = World(tmp_path)
+    place = world.output / name
+    place.parent.mkdir(exist_ok=True)
+    place.touch()
+    os.truncate(place, 1 << 40)
+    (published,) = world.publish("a.jpg", NEW)
+    assert (published == "a.png") == name.startswith("failed")
+    record = world.publisher.failures.publish(failure("a.jpg"))
+    assert (record == "failed/a.jpg.error.json") != name.startswith("failed")
+    assert place.stat().st_size == 1 << 40
 
 
 def test_an_entry_without_a_directory_is_a_path(tmp_path: Path) -> None:

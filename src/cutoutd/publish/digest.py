@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cutoutd.tree import Entry
 
+LARGEST_BYTES = 8 << 30
+"""No result and no original has more; a sparse file of 1 TiB costs whoever makes it nothing, and us an hour."""
+
 _NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO})
 
 
@@ -55,7 +58,7 @@ def examine(entry: Entry) -> Found | None:
 
 
 def open_regular(entry: Entry) -> FileIO | None:
-    """Open a regular file for reading; None for anything else, and for a file that refuses to be read.
+    """Open a regular file for reading; None for anything else, for one that refuses to be read, or is larger than any of ours.
 
     Raises:
         FileNotFoundError: nothing has the name.
@@ -70,7 +73,8 @@ def open_regular(entry: Entry) -> FileIO | None:
         if error.errno in _NOT_OURS:
             return None
         raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_BYTES:
         os.close(descriptor)
         return None
     return FileIO(descriptor, "rb")
