@@ -90,7 +90,8 @@ def _headline(overview: Overview) -> Line:
         return (("cutoutd is not running.", _BAD), clock)
     if overview.pid is None:
         return (("cutoutd is starting.", _DOUBT), clock)
-    who = f" (process {overview.pid}, {overview.workers} workers)"
+    plural = "" if overview.workers == 1 else "s"
+    who = f" (process {overview.pid}, {overview.workers} worker{plural})"
     if overview.paused:
         return (("cutoutd is paused", _BAD), (f"{who}: `cutoutd resume` lets it go on.", ""), clock)
     return (("cutoutd is running", _GOOD), (f"{who}.", ""), clock)

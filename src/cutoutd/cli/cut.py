@@ -7,7 +7,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -29,81 +29,101 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
 
 
+_CUTOUTS: Final = "cutouts"
+
+FormatOption = Annotated[
+    str | None,
+    typer.Option("--format", help="png, webp, tiff, avif or jpeg; by default as FILE ends, else png."),
+]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="A folder, by default cutouts; or for one picture a file such as out.png, or - for standard output.",
+    ),
+]
+WhiteOption = Annotated[bool, typer.Option("--white", help="On white.")]
+BackgroundOption = Annotated[
+    str | None, typer.Option("--background", help="A colour such as #f5f5f5, or a picture.")
+]
+CropOption = Annotated[bool, typer.Option("--crop", help="Cut to the subject.")]
+CanvasOption = Annotated[str | None, typer.Option("--canvas", help="Width and height, such as 2000x2000.")]
+QualityOption = Annotated[
+    int | None,
+    typer.Option("--quality", help="1 to 100, of formats that lose something for a smaller file."),
+]
+PresetOption = Annotated[
+    str | None, typer.Option("--preset", help="As a shop asks, by its name: see `cutoutd presets`.")
+]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Another model: see `cutoutd models list`.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files that cutoutd did not make.")
+]
+
+
 def cut(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     pictures: Annotated[
         list[str], typer.Argument(help="Pictures, folders of pictures, or - for standard input.")
     ],
     *,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="A folder, by default cutouts; or for one picture a file such as out.png, or - for standard output.",
-        ),
-    ] = None,
-    output_format: Annotated[
-        str | None,
-        typer.Option("--format", help="png, webp, tiff, avif or jpeg; by default as FILE ends, else png."),
-    ] = None,
-    white: Annotated[bool, typer.Option("--white", help="On white.")] = False,
-    background: Annotated[
-        str | None, typer.Option("--background", help="A colour such as #f5f5f5, or a picture.")
-    ] = None,
-    crop: Annotated[bool, typer.Option("--crop", help="Cut to the subject.")] = False,
-    canvas: Annotated[
-        str | None, typer.Option("--canvas", help="Width and height, such as 2000x2000.")
-    ] = None,
-    quality: Annotated[
-        int | None,
-        typer.Option("--quality", help="1 to 100, of formats that lose something for a smaller file."),
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option("--preset", help="As a shop asks, by its name: see `cutoutd presets`.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="Another model: see `cutoutd models list`.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that cutoutd did not make.")
-    ] = False,
+    output: TargetOption = None,
+    output_format: FormatOption = None,
+    white: WhiteOption = False,
+    background: BackgroundOption = None,
+    crop: CropOption = False,
+    canvas: CanvasOption = None,
+    quality: QualityOption = None,
+    preset: PresetOption = None,
+    model: ModelOption = None,
+    overwrite: OverwriteOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Cut the named pictures, without a daemon."""
-    found = load.find(config, os.environ)
-    chosen = load.load(found, os.environ) if found is not None else load.defaults(os.environ)
-    if model is not None:
-        chosen = chosen.model_copy(update={"model": chosen.model.model_copy(update={"name": model})})
+    given = {
+        "format": output_format,
+        "background": background_of(background, white=white),
+        "crop": crop or None,
+        "canvas": canvas,
+        "quality": quality,
+        "preset": preset,
+    }
+    chosen = _settings(config, model)
     to_stdout = output == "-" or (output is None and "-" in pictures)
     if to_stdout:
         refuse_terminal()
     with ExitStack() as stack:
-        there = _pictures(pictures, output or "cutouts", chosen, stack)
-        if to_stdout and len(there.files) > 1:
-            raise UsageError(
-                f"there are {len(there.files)} pictures, and standard output takes one cutout",
-                advice="Name a folder with -o.",
-            )
-        written = os.fspath(named_path(output)) if output and not to_stdout else "cutouts"
-        if output is not None and output.endswith("/"):
-            written += "/"
-        target = (
-            Target(directory=stack.enter_context(private_directory()))
-            if to_stdout
-            else target_of(written, len(there.files))
-        )
-        given = {
-            "format": output_format,
-            "background": background_of(background, white=white),
-            "crop": crop or None,
-            "canvas": canvas,
-            "quality": quality,
-            "preset": preset,
-        }
+        there = _pictures(pictures, output or _CUTOUTS, chosen, stack)
+        target = _target(None if to_stdout else output or _CUTOUTS, len(there.files), stack)
         form = form_of(given, target, chosen)
         refuse_originals(target, there, overwrite=overwrite)
         done = _cut(there, target, form, chosen, overwrite=overwrite, to_stdout=to_stdout)
     raise typer.Exit(0 if done else 1)
+
+
+def _settings(config: Path | None, model: str | None) -> Settings:
+    found = load.find(config, os.environ)
+    chosen = load.load(found, os.environ) if found is not None else load.defaults(os.environ)
+    if model is None:
+        return chosen
+    return chosen.model_copy(update={"model": chosen.model.model_copy(update={"name": model})})
+
+
+def _target(output: str | None, count: int, stack: ExitStack) -> Target:
+    """Where the cutouts go; without a name, to a private place on their way to standard output.
+
+    Raises:
+        UsageError: there are several pictures, and a place for one.
+    """
+    if output is not None:
+        ends = "/" if output.endswith("/") else ""
+        return target_of(f"{named_path(output)}{ends}", count)
+    if count > 1:
+        raise UsageError(
+            f"there are {count} pictures, and standard output takes one cutout",
+            advice="Name a folder with -o.",
+        )
+    return Target(directory=stack.enter_context(private_directory()))
 
 
 def _pictures(named: list[str], output: str, chosen: Settings, stack: ExitStack) -> Pictures:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.jobs import Job
     from cutoutd.journal.store import Store
-    from cutoutd.settings.schema import Settings
+    from cutoutd.settings.schema import Folder, Settings
 
 SCHEMA: Final = "cutoutd.status/1"
 
@@ -165,38 +165,17 @@ def look(settings: Settings, store: Store | None, clock: Clock, room: Mapping[st
         live = {}  # a dead daemon's
     reader = Reader(store) if store is not None else None
     counts = reader.counts() if reader is not None else {}
-    midnight = midnight_us(clock.now_us())
-    folders = []
-    for folder in settings.folder:
-        said = live.get("folders", {}).get(folder.name, {})
-        since = clock.now_us() - RATE_WINDOW_S * 1_000_000
-        seconds = reader.seconds(folder.name, MEDIAN_OF) if reader is not None else []
-        folders.append(
-            FolderView(
-                name=folder.name,
-                input=os.fspath(folder.input),
-                output=os.fspath(folder.output),
-                watching=said.get("watching"),
-                why=said.get("why", ""),
-                note=said.get("note", ""),
-                links=said.get("links", 0),
-                unreadable=said.get("unreadable", 0),
-                settling=said.get("settling", 0),
-                held_up=said.get("held_up", []),
-                states=counts.get(folder.name, {}),
-                doubtful=reader.doubtful(folder.name) if reader is not None else 0,
-                done_today=reader.done_since(folder.name, midnight) if reader is not None else 0,
-                recent=reader.done_since(folder.name, since) if reader is not None else 0,
-                per_minute=pace.per_minute(reader.work_since(folder.name, since, PACE_OF))
-                if reader is not None
-                else 0.0,
-                median_s=statistics.median(seconds) if seconds else None,
-                last=reader.last_done(folder.name) if reader is not None else None,
-                last_failed=reader.last_failed(folder.name, FAILED_OF) if reader is not None else (),
-                free_bytes=room.get(os.fspath(folder.output)),
-                skipped=reader.skipped(folder.name) if reader is not None else {},
-            )
+    folders = [
+        _view(
+            folder,
+            live.get("folders", {}).get(folder.name, {}),
+            reader,
+            counts.get(folder.name, {}),
+            now_us=clock.now_us(),
+            free_bytes=room.get(os.fspath(folder.output)),
         )
+        for folder in settings.folder
+    ]
     note = rebuilt(store) if store is not None else None
     return Overview(
         at_us=clock.now_us(),
@@ -210,6 +189,43 @@ def look(settings: Settings, store: Store | None, clock: Clock, room: Mapping[st
         else {"at": rfc3339(note.at_us), "set_aside": note.aside, "why": note.cause},
         state_dir=str(directory),
         folders=tuple(folders),
+    )
+
+
+def _view(
+    folder: Folder,
+    said: Mapping[str, Any],
+    reader: Reader | None,
+    states: Mapping[JobState, int],
+    *,
+    now_us: int,
+    free_bytes: int | None,
+) -> FolderView:
+    """One folder: what the running daemon says of it, and what the journal knows."""
+    name, since_us = folder.name, now_us - RATE_WINDOW_S * 1_000_000
+    seconds = reader.seconds(name, MEDIAN_OF) if reader is not None else []
+    work = reader.work_since(name, since_us, PACE_OF) if reader is not None else []
+    return FolderView(
+        name=name,
+        input=os.fspath(folder.input),
+        output=os.fspath(folder.output),
+        watching=said.get("watching"),
+        why=said.get("why", ""),
+        note=said.get("note", ""),
+        links=said.get("links", 0),
+        unreadable=said.get("unreadable", 0),
+        settling=said.get("settling", 0),
+        held_up=said.get("held_up", []),
+        states=states,
+        doubtful=reader.doubtful(name) if reader is not None else 0,
+        done_today=reader.done_since(name, midnight_us(now_us)) if reader is not None else 0,
+        recent=reader.done_since(name, since_us) if reader is not None else 0,
+        per_minute=pace.per_minute(work),
+        median_s=statistics.median(seconds) if seconds else None,
+        last=reader.last_done(name) if reader is not None else None,
+        last_failed=reader.last_failed(name, FAILED_OF) if reader is not None else (),
+        free_bytes=free_bytes,
+        skipped=reader.skipped(name) if reader is not None else {},
     )
 
 
