@@ -113,27 +113,25 @@ def measure(scratch: Path, rounds: int = 3) -> None:
 
 def cut(source: Path, forms: list[dict[str, Any]], scratch: Path) -> tuple[list[Path], dict[str, float]]:
     """What a worker does, in this process; the staged files, and where the time went."""
-    from cutoutd import pipeline  # noqa: PLC0415 -- after the environment was set
-    from cutoutd.jobs import Cut, Metadata, Recipe, Task  # noqa: PLC0415
+    from cutoutd import channel, pipeline  # noqa: PLC0415 -- after the environment was set
+    from cutoutd.jobs import Cut, Metadata, Recipe  # noqa: PLC0415
+    from cutoutd.pool.opening import open_files  # noqa: PLC0415
+    from cutoutd.pool.single import task_for  # noqa: PLC0415
     from cutoutd.settings.renditions import RenditionSettings  # noqa: PLC0415
 
-    status = source.stat()
     renditions = tuple(RenditionSettings.model_validate(form).rendition() for form in forms)
-    task = Task(
-        job=1,
-        source=str(source),
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        staging=str(scratch),
-        published_sha256=None,
-        recipe=Recipe(
-            renditions=renditions, refine=True, decontaminate=True, metadata=Metadata.NONE, review_below=0.0
-        ),
+    recipe = Recipe(
+        renditions=renditions, refine=True, decontaminate=True, metadata=Metadata.NONE, review_below=0.0
     )
-    report = pipeline.run(task, _engine())
+    task, staging = task_for(source, scratch, recipe)
+    files = open_files(task, source.parent, staging)
+    try:
+        report = pipeline.run(task, files, _engine())
+    finally:
+        channel.close(files.descriptors)
     if not isinstance(report, Cut):
         sys.exit(f"{source}: {report}")
-    return [scratch / one.name for one in report.staged if one.rendition >= 0], report.timings_ms
+    return [staging.path(one.name) for one in report.staged if one.rendition >= 0], report.timings_ms
 
 
 def _engine() -> Any:  # noqa: ANN401 -- its class is imported late

@@ -16,6 +16,8 @@ from cutoutd.daemon import machine
 from cutoutd.daemon.assembly import confine, obeying_signals, publisher_of, setup_of
 from cutoutd.daemon.delivery import Delivery
 from cutoutd.daemon.hotfolder import HotFolder
+from cutoutd.daemon.opener import Opener
+from cutoutd.daemon.openings import Openings
 from cutoutd.daemon.provenance import Provenance
 from cutoutd.daemon.roster import Roster
 from cutoutd.daemon.standing import Standing, Watching
@@ -32,13 +34,12 @@ from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.schema import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from cutoutd.clock import Clock
     from cutoutd.daemon.listener import Listener, Result
     from cutoutd.daemon.tally import Tally
-    from cutoutd.pool import wire
     from cutoutd.ports import ModelSpec
     from cutoutd.settings.renditions import RenditionSettings
     from cutoutd.settings.schema import Settings
@@ -52,7 +53,6 @@ class NamedFiles:
     has_settled = True
     is_identified = True
     failure: BaseException | None = None
-    roots: tuple[tuple[int, int], ...] = ()
     turns = 1
     checked = 0
     recoveries = 0
@@ -196,13 +196,13 @@ class _Call:
         self._listener.accepted(len(files))
         self._pool = LocalPool(
             size=min(machine.worker_count(self._settings.pool.workers), len(files)),
-            setup=self._setup(folders.values()),
+            setup=lambda: setup_of(self._settings, [self._model]),
             job_timeout_s=self._settings.pool.job_timeout_s,
             clock=self._clock,
         )
         supervisor = Supervisor(
             journal=self._journal,
-            pool=self._pool,
+            pool=Openings(self._pool, self._clock),
             folders=Roster.of(self._journal, folders),
             results=self._results,
             listener=self._listener,
@@ -241,14 +241,15 @@ class _Call:
             wake=self._wake,
             named=self._named,
         )
+        opener = Opener(name, root=directory, staging=publisher.staging, clock=self._clock, wake=self._wake)
         return HotFolder(
-            folder, intake=NamedFiles(), delivery=delivery, publisher=publisher, names=self._journal.names
+            folder,
+            intake=NamedFiles(),
+            delivery=delivery,
+            publisher=publisher,
+            opener=opener,
+            names=self._journal.names,
         )
-
-    def _setup(self, folders: Iterable[HotFolder]) -> Callable[[], wire.Setup]:
-        inputs = [folder.folder.input for folder in folders]
-        stagings = [folder.staging for folder in folders]
-        return lambda: setup_of(self._settings, [self._model], inputs=inputs, stagings=stagings)
 
     def _wake(self) -> None:
         if self._pool is not None:

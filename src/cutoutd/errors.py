@@ -262,5 +262,19 @@ def from_output_error(error: OSError, path: Path) -> OutputError:
     )
 
 
+def background_refused(path: Path, why: str) -> OutputError:
+    """A picture that goes behind subjects cannot be had: no fault of the source's, and each would meet it.
+
+    Args:
+        path: of the picture.
+        why: what it cannot be, and the reason.
+    """
+    return OutputError(
+        f"the background picture {why}",
+        path=path,
+        advice="Put it back, or name another one as the rendition's background; work goes on by itself.",
+    )
+
+
 def _said(error: OSError) -> str:
     return error.strerror or str(error) or "the system gave no reason"

@@ -206,13 +206,18 @@ class Recipe:
     review_below: float
     derived_from: bool = False  # results name the source's SHA-256
 
+    @property
+    def backgrounds(self) -> tuple[str, ...]:
+        """Absolute paths of the pictures that its renditions show behind the subject; each once."""
+        return tuple(dict.fromkeys(one.picture for one in self.renditions if one.picture is not None))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Export:
     """That a task is to make the copy of a picture that is uploaded, and no cutout.
 
     Attributes:
-        file: absolute path it goes to.
+        file: absolute path it goes to; for messages, since a worker gets it opened.
         max_side: pixels of the copy's longer side; a larger picture is reduced.
         max_pixels, max_bytes: of the copy.
     """
@@ -228,7 +233,7 @@ class Received:
     """That a task's matte comes from a hosted service, and not from the model.
 
     Attributes:
-        file: absolute path of the reply's raw body.
+        file: absolute path of the reply's raw body; for messages, since a worker gets it opened.
         body: what it should be, as in `cutoutd.egress.Body`.
         width, height: of the copy that was uploaded, pixels.
     """
@@ -245,9 +250,9 @@ class Task:
 
     Attributes:
         job: the journal's id, and the first part of every staged name.
-        source: absolute path of the picture.
+        source: absolute path of the picture; for messages, since a worker gets it opened.
         size, mtime_ns: what the accepted version looked like.
-        staging: directory that staged results go to.
+        staging: absolute path of the job's own directory, which its results are staged in; likewise.
         published_sha256: of the version published now, or None; the same bytes are not cut again.
         published_image_sha256: of its data apart from metadata, or None; the same picture is not cut again.
         alone: no other worker is busy, so the memory of all is there for it.
@@ -256,10 +261,6 @@ class Task:
         moved_sha256s: of pictures that lay elsewhere and that this one may be; one that is, is not cut.
         asks_sha256: there may be more of these than were given: which bytes it has is to be said instead of cutting it.
         export, received: it concerns a hosted route; at most one of them is given.
-        root: the folder's input, from which the source is reached without following a link; empty: it is opened as
-            it is named.
-        marker: UUID of the folder's marker; a directory with another one belongs to somebody else. Empty: unknown.
-        apart: device and inode of directories that belong to somebody else.
     """
 
     job: int
@@ -277,9 +278,6 @@ class Task:
     moved_sha256s: tuple[str, ...] = ()
     asks_sha256: bool = False
     published_image_sha256: str | None = None
-    root: str = ""
-    marker: str = ""
-    apart: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -295,6 +293,15 @@ class Staged:
     format: Format
     background_sha256: str | None = None  # of the background picture's file that it shows
     quality: int | None = None  # that was chosen to keep the file small enough
+
+
+def largest_result_bytes(pixels: int) -> int:
+    """No result of so many pixels has more bytes, in any format and whatever it shows.
+
+    Four channels of 16 bits that do not compress at all, a quarter for what PNG adds to each row of a picture one pixel
+    wide, and 64 MiB for profile and metadata.
+    """
+    return pixels * 10 + (64 << 20)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,6 @@ import cv2
 import numpy as np
 
 from cutoutd import renditions
-from cutoutd.descent import parent_of
 from cutoutd.egress import Body
 from cutoutd.engine import (
     compose,
@@ -47,13 +46,11 @@ from cutoutd.errors import (
     from_os_error,
 )
 from cutoutd.failure import failure_of, whole
-from cutoutd.intake.boundary import Boundary
 from cutoutd.jobs import Cut, Exported, Failure, Moved, NeedsRoom, SourceFacts, Unchanged
 from cutoutd.models import catalog
 from cutoutd.ports import Step
 from cutoutd.publish.faults import storage_faults
-from cutoutd.publish.writing import write_whole
-from cutoutd.tree import Entry
+from cutoutd.publish.writing import write_opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -63,15 +60,13 @@ if TYPE_CHECKING:
 
     from cutoutd.engine.picture import Picture
     from cutoutd.jobs import Export, Quality, Received, Recipe, Report, Task
-    from cutoutd.ports import ModelSpec
+    from cutoutd.ports import Files, ModelSpec
 
 ROOMY_PIXELS: Final = 50_000_000
 """From here on a picture may need more than its worker's share of the memory, and runs alone."""
 
 MAX_REPLY_BYTES: Final = 256 << 20
 """Of a hosted service's reply: more than the largest picture it may send."""
-
-_PLAINLY: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 CHUNK_BYTES: Final = 1 << 22
 """A source is read in pieces, so that progress on a slow share can be told from none."""
@@ -149,11 +144,12 @@ class _Stopwatch:
             self.spent[name] = round(self.spent.get(name, 0.0) + spent, 1)
 
 
-def run(task: Task, engine: Engine, tell: Callable[[Step], None] = lambda _: None) -> Report:
+def run(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None] = lambda _: None) -> Report:
     """Cut one picture and stage its results.
 
     Args:
         task: the job.
+        files: opened for it; they stay open.
         engine: with the model loaded.
         tell: is told of each step, and of progress in those that wait for a disk or share.
 
@@ -161,7 +157,7 @@ def run(task: Task, engine: Engine, tell: Callable[[Step], None] = lambda _: Non
         The report; this function raises nothing.
     """
     try:
-        return _cut(task, engine, tell)
+        return _cut(task, files, engine, tell)
     except CutoutdError as error:
         return failure_of(error)
     except OSError as error:
@@ -194,12 +190,12 @@ def _fault(error: Exception) -> Failure:
     )
 
 
-def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
+def _cut(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None]) -> Report:
     watch = _Stopwatch()
     begun = time.perf_counter()
     with watch.step("decode"):
         tell(Step.READ)
-        data = _read(task, engine.max_file_bytes, tell)
+        data = _read(task, files.source, engine.max_file_bytes, tell)
         tell(Step.CUT)
         sha256 = hashlib.sha256(data).hexdigest()
         if sha256 == task.published_sha256:
@@ -226,16 +222,23 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
         image_sha256=image_sha256,
     )
     if task.export is not None:
-        return _export(task.export, picture, facts)
+        return _export(task.export, files, picture, facts)
     with watch.step("infer"):
-        found = _found(task, picture, engine)
+        found = _found(task, files, picture, engine)
     with watch.step("refine"):
         alpha = _finish(picture, found, task.recipe)
     verdict = found.verdict
     review = verdict.score == 0.0 or verdict.score < task.recipe.review_below
     with watch.step("encode"), storage_faults(Path(task.staging)):
         stage = renditions.stage(
-            task, picture, alpha, review=review, max_pixels=engine.max_pixels, tell=tell, sha256=sha256
+            task,
+            files,
+            picture,
+            alpha,
+            review=review,
+            max_pixels=engine.max_pixels,
+            tell=tell,
+            sha256=sha256,
         )
     watch.spent["total"] = round((time.perf_counter() - begun) * 1000, 1)
     return Cut(
@@ -250,23 +253,23 @@ def _cut(task: Task, engine: Engine, tell: Callable[[Step], None]) -> Report:
     )
 
 
-def _export(export: Export, picture: Picture, facts: SourceFacts) -> Exported:
+def _export(export: Export, files: Files, picture: Picture, facts: SourceFacts) -> Exported:
     """Write the copy of a picture that may be uploaded."""
+    assert files.copy is not None  # noqa: S101 -- whoever opens the files of an export opens it
     copy = upload.copy_of(
         picture, max_side=export.max_side, max_pixels=export.max_pixels, max_bytes=export.max_bytes
     )
-    path = Path(export.file)
-    with storage_faults(path.parent):
-        written = write_whole(Entry.at(path), copy.data)
+    with storage_faults(Path(export.file)):
+        written = write_opened(files.copy, copy.data)
     return Exported(
         source=facts, bytes=written.bytes, sha256=written.sha256, width=copy.width, height=copy.height
     )
 
 
-def _found(task: Task, picture: Picture, engine: Engine) -> _Found:
+def _found(task: Task, files: Files, picture: Picture, engine: Engine) -> _Found:
     """Where the subject is: as a hosted service says, or as our model does."""
     if task.received is not None:
-        matte = _received(task.received, engine.max_pixels)
+        matte = _received(task.received, files, engine.max_pixels)
         height, width = picture.rgb.shape[:2]
         region = look.Region(top=0, bottom=height, left=0, right=width)
         return _Found(region=region, matte=matte, verdict=quality.assess(matte))
@@ -284,12 +287,13 @@ def _found(task: Task, picture: Picture, engine: Engine) -> _Found:
     return _Found(region=found.region, matte=matte, verdict=found.verdict)
 
 
-def _received(received: Received, max_pixels: int) -> NDArray[np.float32]:
-    path = Path(received.file)
+def _received(received: Received, files: Files, max_pixels: int) -> NDArray[np.float32]:
+    assert files.reply is not None  # noqa: S101 -- whoever opens the files of such a task opens it
     try:
-        with open(path, "rb", opener=_open_plainly) as file:
+        with os.fdopen(files.reply, "rb", closefd=False) as file:
             body = file.read(MAX_REPLY_BYTES + 1)
     except OSError as error:
+        path = Path(received.file)
         raise StorageError(f"the reply cannot be read: {error.strerror}", path=path) from error
     if len(body) > MAX_REPLY_BYTES:
         raise ReplyError("what came back is unreasonably large")
@@ -330,7 +334,7 @@ def _placed(fine: NDArray[np.uint8], region: look.Region, height: int, width: in
     return alpha
 
 
-def _read(task: Task, max_bytes: int, tell: Callable[[Step], None]) -> bytes:
+def _read(task: Task, descriptor: int, max_bytes: int, tell: Callable[[Step], None]) -> bytes:
     """The source's bytes, once, and only if they are the accepted version's from first to last.
 
     Raises:
@@ -340,8 +344,7 @@ def _read(task: Task, max_bytes: int, tell: Callable[[Step], None]) -> bytes:
     """
     path = Path(task.source)
     try:
-        with open(path, "rb", buffering=0, opener=_opener(task)) as file:
-            descriptor = file.fileno()
+        with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode) or (before.st_size, before.st_mtime_ns) != (
                 task.size,
@@ -367,24 +370,3 @@ def _all_of(file: RawIOBase, size: int, tell: Callable[[Step], None]) -> bytes:
         at += count
         tell(Step.READ)
     return bytes(view[:at])
-
-
-def _opener(task: Task) -> Callable[[str, int], int]:
-    """How a source is opened: from its folder's input down, so that no link and no mount leads to another folder's."""
-    if not task.root:
-        return _open_plainly
-    below = Path(task.source).relative_to(task.root).as_posix()
-    boundary = Boundary(
-        ids=dict.fromkeys(task.apart, "it belongs to another folder"), uuid=task.marker or None
-    )
-
-    def open_inside(_: str, __: int) -> int:
-        with parent_of(task.root, below, boundary) as (directory, name):
-            return os.open(name, _PLAINLY, dir_fd=directory)
-
-    return open_inside
-
-
-def _open_plainly(path: str, _: int) -> int:
-    """Open a file without following a link in its place, and without waiting for a FIFO's writer."""
-    return os.open(path, _PLAINLY)

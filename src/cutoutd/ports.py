@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from cutoutd.jobs import Report, Task
@@ -106,15 +106,38 @@ class Lost:
 PoolEvent = Finished | Lost
 
 
-class Pool(Protocol):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Files:
+    """The files of one task, opened for its worker, which can open none of them by itself: descriptors.
+
+    Attributes:
+        source: the picture, to be read.
+        results: to be written: one for each rendition, in their order, and the last for a doubtful result's overlay. Empty
+            for an export.
+        backgrounds: to be read, in the order of the recipe's ``backgrounds``.
+        copy: to be written, for an export.
+        reply: to be read, where the matte comes from a hosted service.
+    """
+
+    source: int
+    results: tuple[int, ...] = ()
+    backgrounds: tuple[int, ...] = ()
+    copy: int | None = None
+    reply: int | None = None
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """All of them."""
+        single = (one for one in (self.copy, self.reply) if one is not None)
+        return (self.source, *self.results, *self.backgrounds, *single)
+
+
+class Workers(Protocol):
     """Where tasks are carried out: worker slots on this machine, one day a cluster."""
 
     @property
     def size(self) -> int:
         """How many tasks can run at the same time."""
-
-    def takes(self, *, tagged: bool) -> bool:
-        """Whether a task of a folder of this kind could be started now without waiting."""
 
     @property
     def busy(self) -> int:
@@ -136,12 +159,6 @@ class Pool(Protocol):
     def left_behind(self) -> Collection[int]:
         """Jobs over which workers got stuck that have not ended to this day."""
 
-    def take_unreachable(self) -> Collection[str]:
-        """Directories that did not answer to workers that were to be bound to them, since this was last asked."""
-
-    def submit(self, task: Task) -> None:
-        """Start a task; only while one of its kind is taken."""
-
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
         """Wait for events, ``wake`` or the time-out, whichever is first.
 
@@ -159,3 +176,19 @@ class Pool(Protocol):
 
     def close(self) -> None:
         """End all workers at once; never waits for a stuck one."""
+
+
+class Pool(Workers, Protocol):
+    """Workers as they are: whoever gives them a task has opened its files."""
+
+    def room(self, *, tagged: bool) -> int:
+        """How many tasks of folders of this kind could be started now without waiting."""
+
+    def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:
+        """Start a task; only while there is room for one of its kind.
+
+        Args:
+            task: the task.
+            files: opened for it.
+            sent: called once they need not be open here any longer, even if they never got to a worker.
+        """

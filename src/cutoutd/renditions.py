@@ -9,22 +9,20 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from cutoutd.engine import codecs, decode, fitting, form, metadata, overlay, png, resolution, tiff
 from cutoutd.engine.resolution import Resolution
-from cutoutd.errors import LimitError, OutputError, PictureError
+from cutoutd.errors import LimitError, PictureError, background_refused
 from cutoutd.jobs import Channels, Format, Staged
 from cutoutd.ports import Step
 from cutoutd.publish.staging import result_name
-from cutoutd.publish.writing import write_whole
-from cutoutd.tree import Entry
+from cutoutd.publish.writing import write_opened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from cutoutd.engine.metadata import Kept
     from cutoutd.engine.picture import Picture
     from cutoutd.jobs import Task
+    from cutoutd.ports import Files
     from cutoutd.publish.writing import Sink
 
     _Strip = TypeVar("_Strip")
@@ -56,9 +55,6 @@ _ENCODING_ADVICE: Final = "The original is untouched. Raise [pool] worker_memory
 _SIZE_ADVICE: Final = (
     "The original is untouched. Give this rendition a smaller canvas or max_px, a lower min_quality, a format that "
     "makes smaller files, or a larger max_kb."
-)
-_BACKGROUND_ADVICE: Final = (
-    "Put it back, or name another one as the rendition's background; work goes on by itself."
 )
 
 
@@ -89,6 +85,7 @@ class _Background:
 
 def stage(
     task: Task,
+    files: Files,
     picture: Picture,
     alpha: NDArray[np.uint8],
     *,
@@ -97,10 +94,11 @@ def stage(
     tell: Callable[[Step], None],
     sha256: str = "",
 ) -> Stage:
-    """Write every rendition into the staging directory.
+    """Write every rendition into its file.
 
     Args:
         task: the job.
+        files: opened for it.
         picture: in its soft pixels perhaps with the subject's own colour.
         alpha: uint8 (H, W), the matte at full size.
         review: the cutout is doubtful, and gets an overlay.
@@ -126,17 +124,17 @@ def stage(
     forms = [form.form(one, subject, max_pixels=max_pixels) for one in recipe.renditions]
     staged: list[Staged] = []
     warnings = [*kept.warnings, *(warning for one in forms for warning in one.warnings)]
-    with _all_or_none(task, staged):
-        for number, one in enumerate(forms):
-            background = _background(one, max_pixels, tell)
-            encoder = _Encoder(one, background.backdrop, _extras(one, kept), tell)
-            tell(Step.WRITE)  # making the file may wait for the disk or share, before its first byte
-            written = _write(task, number, encoder.layout, encoder.write, one.rendition.format)
-            staged.append(replace(written, background_sha256=background.sha256, quality=encoder.quality))
-            _check_size(one, written.bytes)
-            warnings += encoder.warnings
-        if review:
-            staged.append(_overlay(task, picture, alpha, tell))
+    grounds = dict(zip(recipe.backgrounds, files.backgrounds, strict=True))
+    for number, one in enumerate(forms):
+        background = _background(one, grounds, max_pixels, tell)
+        encoder = _Encoder(one, background.backdrop, _extras(one, kept), tell)
+        tell(Step.WRITE)
+        written = _write(task, files, number, encoder.layout, encoder.write, one.rendition.format)
+        staged.append(replace(written, background_sha256=background.sha256, quality=encoder.quality))
+        _check_size(one, written.bytes)
+        warnings += encoder.warnings
+    if review:
+        staged.append(_overlay(task, files, picture, alpha, tell))
     return Stage(
         staged=tuple(staged),
         warnings=tuple(dict.fromkeys(warnings)),
@@ -157,18 +155,6 @@ def _check_size(one: Form, size: int) -> None:
             f"its {form.named(one.rendition)} has {size / fitting.KILOBYTE:,.0f} KB, more than max_kb = {most} allows",
             advice=_SIZE_ADVICE,
         )
-
-
-@contextmanager
-def _all_or_none(task: Task, staged: list[Staged]) -> Iterator[None]:
-    """What is staged goes again where another result cannot be made."""
-    try:
-        yield
-    except BaseException:
-        for one in staged:
-            with suppress(OSError):  # the sweep of the next start finds it
-                Path(task.staging, one.name).unlink()
-        raise
 
 
 class _Encoder:
@@ -236,7 +222,9 @@ def _extras(one: Form, kept: Kept) -> png.Extras:
     return png.Extras(icc=one.icc, exif=exif, xmp=kept.xmp, resolution=density, iptc=kept.iptc)
 
 
-def _background(one: Form, max_pixels: int, tell: Callable[[Step], None]) -> _Background:
+def _background(
+    one: Form, grounds: Mapping[str, int], max_pixels: int, tell: Callable[[Step], None]
+) -> _Background:
     """Of a form, read anew for each picture: it may have been changed meanwhile.
 
     Raises:
@@ -247,40 +235,43 @@ def _background(one: Form, max_pixels: int, tell: Callable[[Step], None]) -> _Ba
     path = Path(one.rendition.picture)
     tell(Step.READ)
     try:
-        data = _plain_file(path)
+        data = _plain_file(grounds[one.rendition.picture])
         tell(Step.CUT)
         picture = decode.decode(data, max_pixels=max_pixels)
     except OSError as error:
-        raise OutputError(
-            f"the background picture cannot be read ({error.strerror})", path=path, advice=_BACKGROUND_ADVICE
-        ) from error
+        raise background_refused(path, f"cannot be read ({error.strerror})") from error
     except PictureError as error:
-        raise OutputError(
-            f"the background picture cannot be used: {error.cause}", path=path, advice=_BACKGROUND_ADVICE
-        ) from error
+        raise background_refused(path, f"cannot be used: {error.cause}") from error
     return _Background(backdrop=form.behind(one, picture), sha256=hashlib.sha256(data).hexdigest())
 
 
-def _plain_file(path: Path) -> bytes:
-    """The bytes of a regular file, which is no FIFO that nobody writes to, and no larger than a picture is.
+def _plain_file(descriptor: int) -> bytes:
+    """The bytes of a regular file that is no larger than a picture is; several renditions may show it.
 
     Raises:
         OSError: it cannot be read.
         LimitError: it is something else, or too large.
     """
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        status = os.fstat(file.fileno())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BACKGROUND_BYTES:
             raise LimitError("it is no file, or larger than 512 MB")
         return file.read(_MAX_BACKGROUND_BYTES)
 
 
-def _overlay(task: Task, picture: Picture, alpha: NDArray[np.uint8], tell: Callable[[Step], None]) -> Staged:
+def _overlay(
+    task: Task, files: Files, picture: Picture, alpha: NDArray[np.uint8], tell: Callable[[Step], None]
+) -> Staged:
     veiled = overlay.overlay(picture.rgb, alpha)
     tell(Step.WRITE)
     small = png.Layout(width=veiled.shape[1], height=veiled.shape[0], channels=3)
     extras = png.Extras(icc=picture.icc)
-    return _write(task, OVERLAY, small, lambda sink: png.write(sink, _told([veiled], tell), small, extras))
+
+    def encode(sink: Sink) -> None:
+        png.write(sink, _told([veiled], tell), small, extras)
+
+    return _write(task, files, OVERLAY, small, encode)
 
 
 def _told(strips: Iterable[_Strip], tell: Callable[[Step], None]) -> Iterator[_Strip]:
@@ -293,6 +284,7 @@ def _told(strips: Iterable[_Strip], tell: Callable[[Step], None]) -> Iterator[_S
 
 def _write(
     task: Task,
+    files: Files,
     rendition: int,
     layout: png.Layout,
     encode: Callable[[Sink], None],
@@ -300,7 +292,12 @@ def _write(
 ) -> Staged:
     number = rendition if rendition != OVERLAY else len(task.recipe.renditions)
     name = result_name(task.job, number, kind.extension)
-    written = write_whole(Entry.at(Path(task.staging, name)), encode)
+    try:
+        written = write_opened(files.results[number], encode)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.path.join(task.staging, name)  # noqa: PTH118 -- text; a write does not say where it fails
+        raise
     return Staged(
         name=name,
         rendition=rendition,

@@ -217,15 +217,15 @@ def _cut(
     with tempfile.TemporaryDirectory(prefix="cutoutd-replay-") as directory:
         pool = LocalPool(
             size=1,
-            setup=lambda: setup_of(settings, [model], inputs=[source.parent], stagings=[Path(directory)]),
+            setup=lambda: setup_of(settings, [model]),
             job_timeout_s=settings.pool.job_timeout_s,
             clock=clock,
         )
         try:
-            task = task_for(source, Path(directory), folder.recipe())
+            task, staging = task_for(source, Path(directory), folder.recipe())
             end_s = clock.monotonic_s() + START_S + settings.pool.job_timeout_s
-            report = _report(through(pool, task, clock, end_s))
-            _check(report, Path(directory))
+            report = _report(through(pool, task, staging, clock, end_s))
+            _check(report, staging.directory)
         finally:
             pool.close()
     return report, pool.facts

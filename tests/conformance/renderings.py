@@ -9,6 +9,7 @@ import numpy as np
 from cutoutd import renditions
 from cutoutd.jobs import Metadata, Recipe, Task
 from cutoutd.settings.renditions import RenditionSettings
+from tests.integration.opened import results_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,5 +42,8 @@ def rendered(
         recipe=recipe,
     )
     alpha = np.full(picture.rgb.shape[:2], 255, np.uint8)
-    stage = renditions.stage(task, picture, alpha, review=False, max_pixels=1_000_000, tell=lambda _: None)
+    with results_of(task) as files:
+        stage = renditions.stage(
+            task, files, picture, alpha, review=False, max_pixels=1_000_000, tell=lambda _: None
+        )
     return directory / stage.staged[0].name, stage

@@ -17,6 +17,7 @@ from cutoutd import renditions
 from cutoutd.engine import decode
 from cutoutd.jobs import Format, Metadata, Recipe, Task
 from cutoutd.settings.renditions import RenditionSettings
+from tests.integration.opened import results_of
 from tests.unit.colour_profiles import wide_profile
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ def staged(picture: Picture, directory: Path, policy: Metadata, **written: objec
     )
     alpha = np.zeros(picture.rgb.shape[:2], np.uint8)
     alpha[10:50, 10:30] = 255
-    stage = renditions.stage(task, picture, alpha, review=False, max_pixels=100_000, tell=lambda _: None)
+    with results_of(task) as files:
+        stage = renditions.stage(
+            task, files, picture, alpha, review=False, max_pixels=100_000, tell=lambda _: None
+        )
     assert stage.warnings == ()
     return directory / stage.staged[0].name
 

@@ -7,10 +7,10 @@ any other.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import cv2
 
+from cutoutd import channel
 from cutoutd.engine import decode
 from cutoutd.errors import CutoutdError
 from cutoutd.failure import failure_of
@@ -22,10 +22,11 @@ from cutoutd.sandbox.roots import own_code
 from cutoutd.sandbox.worker import confine_worker
 
 
-def verdict(path: str, max_pixels: int) -> Report:
+def verdict(descriptor: int, max_pixels: int) -> Report:
     """As `cutoutd.pipeline` comes to it."""
     try:
-        data = Path(path).read_bytes()
+        with os.fdopen(descriptor, "rb") as file:
+            data = file.read()
         decode.header(data)
         picture = decode.decode(data, max_pixels=max_pixels, deep=True)
     except CutoutdError as error:
@@ -42,22 +43,25 @@ def verdict(path: str, max_pixels: int) -> Report:
 
 
 def main() -> None:
-    """Serve until the task pipe ends."""
-    tasks, reports = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    """Serve until the channel ends."""
+    tasks, reports = channel.Receiver(os.dup(0)), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    setup = wire.decode_setup(tasks.readline())
+    setup = wire.decode_setup(tasks.receive()[0])
     die_with_parent(setup.parent)
     cv2.setNumThreads(1)
     layers = confine_worker(
-        read=(*setup.read_roots, *own_code()), write=(), memory_mb=setup.memory_mb, nice=setup.nice
+        read=own_code(), tasks=tasks.fileno(), memory_mb=setup.memory_mb, file_bytes=0, nice=setup.nice
     )
     reports.write(wire.encode_ready(WorkerFacts(layers=layers, provider="cpu", onnxruntime="0")))
     reports.flush()
-    for line in tasks:
+    while True:
+        line, descriptors = tasks.receive()
+        if not line:
+            return
         task = wire.decode_task(line)
         reports.write(wire.encode_progress(task.job, Step.CUT))
         reports.flush()
-        reports.write(wire.encode_report(task.job, verdict(task.source, setup.max_pixels)))
+        reports.write(wire.encode_report(task.job, verdict(descriptors[0], setup.max_pixels)))
         reports.flush()
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +21,7 @@ from cutoutd.engine import profiles
 from cutoutd.jobs import Failure, Metadata, Recipe, Report, Task
 from cutoutd.pool import wire
 from cutoutd.pool.local import LocalPool
-from cutoutd.ports import Finished, Lost
+from cutoutd.ports import Files, Finished, Lost
 from tests.conformance import encoders
 from tests.integration.parts import MODEL
 
@@ -238,8 +239,6 @@ def run(
         parent=os.getpid(),
         models=(MODEL,),
         provider="cpu",
-        read_roots=(os.fspath(place),),
-        write_roots=(),
         memory_mb=MEMORY_MB,
         nice=0,
         max_pixels=MAX_PIXELS,
@@ -265,7 +264,8 @@ def run(
                 file = place / name
                 file.write_bytes(content)
                 waiting[outcome.files] = (file, time.monotonic())
-                pool.submit(_task(outcome.files, file))
+                opened = os.open(file, os.O_RDONLY)
+                pool.submit(_task(outcome.files, file), Files(source=opened), partial(os.close, opened))
             for event in pool.poll(0.5):
                 file, begun_s = waiting.pop(event.job)
                 _note(outcome, file, event, time.monotonic() - begun_s, keep)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cutoutd.daemon.assembly import publisher_of
 from cutoutd.daemon.delivery import Delivery
 from cutoutd.daemon.hotfolder import HotFolder
+from cutoutd.daemon.opener import Opener
 from cutoutd.daemon.roster import Roster
 from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.daemon.statusfile import StatusFile
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
 
     from cutoutd.daemon.heartbeat import Heartbeat
     from cutoutd.daemon.listener import Result
+    from cutoutd.daemon.openings import FileOpener, TaskPool
     from cutoutd.jobs import Job, JobState, Report, Task
     from cutoutd.journal.commands import Verb
-    from cutoutd.ports import Pool, PoolEvent
+    from cutoutd.ports import PoolEvent
+    from cutoutd.publish.publisher import Publisher
+    from cutoutd.settings.schema import Folder
     from tests.conftest import FakeClock
 
 
@@ -49,7 +53,6 @@ class Workers:
         self.recycled = 0
         self.at_a_share: set[int] = set()
         self.left_behind: set[int] = set()
-        self.unreachable: list[str] = []
         self.is_quick = False  # no time passes
         self.is_sound = True
         self.facts: WorkerFacts | None = WorkerFacts(layers=(), provider="cpu", onnxruntime="1")
@@ -78,13 +81,8 @@ class Workers:
         """Those that wait for a share."""
         return self.at_a_share & set(self.running)
 
-    def take_unreachable(self) -> list[str]:
-        """What did not answer at the start of a worker."""
-        taken, self.unreachable = self.unreachable, []
-        return taken
-
-    def submit(self, task: Task) -> None:
-        """Remember the task, and which others are running."""
+    def submit(self, task: Task, opener: FileOpener) -> None:  # noqa: ARG002 -- as the protocol has it
+        """Remember the task, and which others are running; there are no files to be opened."""
         assert self.idle > 0
         self.beside.append(set(self.running))
         self.running[task.job] = task
@@ -129,7 +127,6 @@ class Watched:
         self.starts = 0
         self.has_settled = True
         self.is_identified = True
-        self.roots: tuple[tuple[int, int], ...] = ()
         self.looked_at: list[str] = []
         self.turns = 1
         self.turning_since_s: float | None = None
@@ -173,6 +170,11 @@ class Watched:
         self.standing = Standing(watching=Watching.STANDING_BY, why=why, scanned=True)
 
 
+def opener_of(folder: Folder, publisher: Publisher, clock: FakeClock, wake: Callable[[], None]) -> Opener:
+    """What removes the directories of jobs; it opens nothing here."""
+    return Opener(folder.name, root=folder.input, staging=publisher.staging, clock=clock, wake=wake)
+
+
 class Hall:
     """A supervisor and what it needs."""
 
@@ -204,6 +206,7 @@ class Hall:
             intake=self.intake,
             delivery=delivery,
             publisher=publisher,
+            opener=opener_of(self.folder, publisher, clock, self.workers.wake),
             names=self.journal.names,
             moves=self.journal.moves,
         )
@@ -214,7 +217,7 @@ class Hall:
 
     def supervise(self, *, once: bool, timeout_s: float | None = None, status: bool = False) -> Supervisor:
         """Another supervisor over the same parts."""
-        pool: Pool = self.workers
+        pool: TaskPool = self.workers
         self.supervisor = Supervisor(
             journal=self.journal,
             pool=pool,
@@ -236,7 +239,7 @@ class Hall:
 
     def cut(self, task: Task) -> Report:
         """What a worker does with a good picture."""
-        return cut_of(task.job, self.staging, JPEG, Path(task.source).name.encode())
+        return cut_of(task.job, Path(task.staging), JPEG, Path(task.source).name.encode())
 
     def job(self, job: int) -> Job:
         """As the journal has it now."""

@@ -7,12 +7,35 @@ from __future__ import annotations
 
 import sys
 
-from cutoutd.jobs import Failure, Unchanged
+from cutoutd.jobs import Cut, Failure, Format, Quality, SourceFacts, Staged, Unchanged
 from cutoutd.pool import wire
 from cutoutd.ports import WorkerFacts
 
 READY = wire.encode_ready(WorkerFacts(layers=(), provider="cpu", onnxruntime="0"))
+FACTS = SourceFacts(bytes=1, sha256="a" * 64, width=1, height=1, format="JPEG", orientation=1)
 UNUSABLE = wire.encode_unusable(Failure(code="Model", title="t", cause="made up", advice="a", permanent=True))
+
+
+def endless(job: int, *, width: int = 1, size: int = 4 << 40) -> bytes:
+    """A result that whoever hashes it would never be done with."""
+    staged = Staged(
+        name=f"{job}-0.png",
+        rendition=0,
+        bytes=size,
+        sha256="a" * 64,
+        width=width,
+        height=1,
+        format=Format.PNG,
+    )
+    report = Cut(
+        source=FACTS,
+        staged=(staged,),
+        quality=Quality(score=1.0, reasons=()),
+        review=False,
+        timings_ms={},
+        warnings=(),
+    )
+    return wire.encode_report(job, report)
 
 
 def main() -> None:
@@ -30,6 +53,9 @@ def main() -> None:
             "report twice": report + report,
             "ready again": READY,
             "unusable": UNUSABLE,
+            "4 TiB": endless(task.job),
+            "4 TiB of many pixels": endless(task.job, width=1 << 40),
+            "nothing": endless(task.job, size=0),
             "nested": b"[" * 100_000 + b"\n",
             "endless": b'{"job": 1e999, "kind": "unchanged", "report": {"sha256": "0"}}\n',
         }

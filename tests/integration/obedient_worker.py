@@ -16,15 +16,6 @@ from cutoutd.pool import wire
 from cutoutd.ports import Step, WorkerFacts
 
 
-def bind(roots: tuple[str, ...]) -> None:
-    """Reach the roots, one after the other; some do not answer."""
-    for number, root in enumerate((*roots, "")):
-        sys.stdout.buffer.write(wire.encode_binding(number))
-        sys.stdout.buffer.flush()
-        if root.startswith("hangs"):
-            time.sleep(600)
-
-
 def go_on(job: int, where: str) -> None:
     """Tell of a step so often ("STEP:COUNT"), and then nothing more."""
     step, _, count = where.partition(":")
@@ -38,7 +29,6 @@ def main() -> None:  # noqa: C901, PLR0912 -- one branch a deed
     """Serve."""
     tasks, reports = sys.stdin.buffer, sys.stdout.buffer
     setup = wire.decode_setup(tasks.readline())
-    bind(setup.read_roots)
     if setup.provider == "die-at-start":
         sys.stderr.write("a library is missing\n")
         sys.exit(7)
@@ -46,9 +36,7 @@ def main() -> None:  # noqa: C901, PLR0912 -- one branch a deed
         os.close(2)
     if setup.provider == "die-at-rehearsal" and setup.rehearse:
         sys.exit(7)
-    reports.write(
-        wire.encode_ready(WorkerFacts(layers=tuple(setup.read_roots), provider="cpu", onnxruntime="0"))
-    )
+    reports.write(wire.encode_ready(WorkerFacts(layers=(), provider="cpu", onnxruntime="0")))
     reports.flush()
     for line in tasks:
         task = wire.decode_task(line)

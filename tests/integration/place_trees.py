@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from cutoutd.jobs import Task
-    from cutoutd.ports import PoolEvent
+    from cutoutd.ports import Files, PoolEvent
     from cutoutd.settings.schema import Settings
 
 TIMEOUT_S: Final = 8.0
@@ -78,7 +78,7 @@ class Case:
 
 
 class Copying:
-    """Workers that copy what they are given, all at once; as `cutoutd.ports.Pool` has them."""
+    """Workers that copy what they are given, all at once; as `cutoutd.ports.Pool` has them. No kernel holds them back."""
 
     size = 2
     is_sound = True
@@ -91,22 +91,16 @@ class Copying:
         self._case = case
         self._events: list[PoolEvent] = []
 
-    def takes(self, *, tagged: bool) -> bool:  # noqa: ARG002 -- as the protocol has it
+    def room(self, *, tagged: bool) -> int:  # noqa: ARG002 -- as the protocol has it
         """At any time."""
-        return True
+        return self.size
 
-    def take_unreachable(self) -> tuple[str, ...]:
-        """Nothing hangs here."""
-        return ()
-
-    def submit(self, task: Task) -> None:
-        """Read it as a worker without a sandbox would, and hand it on."""
-        try:
-            content = Path(task.source).read_bytes()
-        except OSError as error:
-            self._events.append(Finished(job=task.job, report=_failure(str(error))))
-            return
-        self._case.cut.append((task.root, content))
+    def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:
+        """Read what was opened, and hand it on."""
+        with os.fdopen(files.source, "rb", closefd=False) as file:
+            content = file.read()
+        sent()
+        self._case.cut.append((self._input_of(task), content))
         if task.export is not None:
             self._case.exported.append(content)
             self._events.append(Finished(job=task.job, report=_failure("that is as far as it goes here")))
@@ -114,6 +108,15 @@ class Copying:
         results = [_RESULT + bytes([65 + number]) + content for number in range(len(task.recipe.renditions))]
         report = cut_of(task.job, Path(task.staging), content, *results)
         self._events.append(Finished(job=task.job, report=report))
+
+    def _input_of(self, task: Task) -> str:
+        """Of the folder that a task is for."""
+        return next(
+            str(one["input"])
+            for one in self._case.folders
+            if Path(task.source).is_relative_to(one["input"])
+            and Path(task.staging).is_relative_to(one["output"])
+        )
 
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
         """What is ready."""

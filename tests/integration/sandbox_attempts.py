@@ -1,7 +1,8 @@
 """Tries, in a process of its own, what a hostile decoder would try, and prints how each attempt ended.
 
 Usage: ``python -m tests.integration.sandbox_attempts CONFINEMENT DIRECTORY``. DIRECTORY holds ``input`` (to be read),
-``staging`` (to be written) and ``outside`` (neither); the result is one JSON object: the layers in force,
+``staging`` (to be written) and ``outside`` (neither). A file of the input is open for reading and one in staging for
+writing, as a worker is given them; to a worker that is all of both. The result is one JSON object: the layers in force,
 and for each attempt "done" or the name of the errno or exception it ended with.
 """
 
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MEMORY_MB = 512
+FILE_BYTES = 1 << 30
 OPEN_SOCKET = "import socket; socket.socket()"
 _PR_GET_DUMPABLE = 3
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -198,7 +200,17 @@ def file_attempts(directory: Path) -> dict[str, Callable[[], object]]:
     (source / "way-out").symlink_to(directory / "outside", target_is_directory=True)
     os.chdir(source)
     inherited = os.open(source, os.O_RDONLY | os.O_DIRECTORY)
+    picture = os.open(victim("given.jpg"), os.O_RDONLY)
+    result = os.open(staging / "given.png", os.O_WRONLY | os.O_CREAT)
     return {
+        "read what was given": lambda: os.pread(picture, 8, 0).index(b"original"),
+        "write what was given": partial(os.pwrite, result, b"png", 0),
+        "empty what was given": partial(os.ftruncate, result, 0),
+        "sync what was given": partial(os.fsync, result),
+        "write the original through what was given": partial(os.write, picture, b"x"),
+        "open the original anew for writing": partial(os.open, f"/proc/self/fd/{picture}", os.O_RDWR),
+        "open the result anew for reading": partial(os.open, f"/proc/self/fd/{result}", os.O_RDONLY),
+        "write more than any result has": partial(os.pwrite, result, b"x", FILE_BYTES),
         "read outside by ..": lambda: read_file(source / ".." / "outside" / "secret"),
         "read through a linked directory": lambda: read_file(source / "way-out" / "secret"),
         "read through /proc/self/cwd": lambda: read_file(Path("/proc/self/cwd/../outside/secret")),
@@ -284,13 +296,13 @@ def outcome(attempt: Callable[[], object]) -> str:
 
 def confine(how: str, directory: Path) -> Iterable[str]:  # noqa: PLR0911 -- a table of cases
     """Put up what is to be tried; returns the layers' names."""
-    read = [directory / "input", directory / "gone", Path(sysconfig.get_path("stdlib"))]
-    read += [Path(entry) for entry in sys.path if Path(entry).is_dir()]
+    modules = [Path(sysconfig.get_path("stdlib")), *(Path(one) for one in sys.path if Path(one).is_dir())]
+    read = [directory / "input", directory / "gone", *modules]
     write = [directory / "staging"]
     match how:
         case "worker":
             limits.die_with_parent(os.getppid())
-            return confine_worker(read=read, write=write, memory_mb=MEMORY_MB, nice=5)
+            return confine_worker(read=modules, memory_mb=MEMORY_MB, file_bytes=FILE_BYTES, nice=5)
         case "supervisor":
             return confine_supervisor()
         case "uploader":
@@ -299,7 +311,7 @@ def confine(how: str, directory: Path) -> Iterable[str]:  # noqa: PLR0911 -- a t
             # As on Linux 5.13: asking the kernel for less is all that it takes.
             landlock.abi = lambda: 1
             limits.die_with_parent(os.getppid())
-            return confine_worker(read=read, write=write, memory_mb=MEMORY_MB, nice=5)
+            return confine_worker(read=modules, memory_mb=MEMORY_MB, file_bytes=FILE_BYTES, nice=5)
         case "limits":
             return ["rlimits"] if limits.bound_resources(memory_mb=MEMORY_MB, nice=5) else []
         case "capabilities":

@@ -109,13 +109,22 @@ REFUSED_BY_CAPABILITIES = [
     "memory of a guarded process",
     "raise a hard limit",
 ]
-STILL_WORKS = [
+# Paths that Landlock has been told of; a worker's has been told of none of them.
+WORKS_BY_NAME = [
     "read the input",
     "list the input",
     "write in staging",
     "make a directory in staging",
     "rename in staging",
     "remove from staging",
+    "open the original anew for writing",
+    "open the result anew for reading",
+]
+STILL_WORKS = [
+    "read what was given",
+    "write what was given",
+    "empty what was given",
+    "sync what was given",
     "random bytes",
     "write to /dev/null",
     "read its own state",

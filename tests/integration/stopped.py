@@ -21,6 +21,7 @@ from cutoutd.daemon.errands import Errand, run
 from cutoutd.pool import slot
 from cutoutd.pool.local import LocalPool
 from cutoutd.ports import Finished, Step
+from tests.integration.parts import give
 from tests.integration.test_pool import OBEDIENT, setup, task
 
 LIMIT_S = 3.0
@@ -61,7 +62,7 @@ def main(file: str) -> None:
             pool.poll(1.0)
         for thread in threads:
             thread.start()
-        pool.submit(task(1, f"wait:{file}"))
+        give(pool, task(1, f"wait:{file}"))
         time.sleep(0.5)  # all are under way by now
         print("given", flush=True)
         found["cut"] = cut(pool)

@@ -16,6 +16,7 @@ from cutoutd.pool import wire
 from cutoutd.pool.local import LocalPool
 from cutoutd.ports import Finished, Lost
 from tests.integration.parts import MODEL, until
+from tests.integration.parts import give as give_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +34,6 @@ def pool() -> Iterator[LocalPool]:
         parent=os.getpid(),
         models=(MODEL,),
         provider="auto",
-        read_roots=(),
-        write_roots=(),
         memory_mb=1024,
         nice=0,
         max_pixels=1,
@@ -55,8 +54,9 @@ def give(pool: LocalPool, job: int, deed: str) -> None:
         metadata=Metadata.NONE,
         review_below=0.0,
     )
-    pool.submit(
-        Task(job=job, source=deed, size=1, mtime_ns=1, staging="/s", published_sha256=None, recipe=recipe)
+    give_task(
+        pool,
+        Task(job=job, source=deed, size=1, mtime_ns=1, staging="/s", published_sha256=None, recipe=recipe),
     )
 
 
@@ -67,6 +67,13 @@ def told(pool: LocalPool) -> list[PoolEvent]:
     while not (events and not pool.busy) and time.monotonic() < end:
         events += pool.poll(0.05)
     return events
+
+
+@pytest.mark.parametrize("deed", ["4 TiB", "4 TiB of many pixels", "nothing"])
+def test_a_result_of_an_impossible_size_is_not_believed(pool: LocalPool, deed: str) -> None:
+    """Nobody begins to read it."""
+    give(pool, 1, deed)
+    assert [(event.job, isinstance(event, Lost)) for event in told(pool)] == [(1, True)]
 
 
 @pytest.mark.parametrize("deed", ["nested", "endless"])

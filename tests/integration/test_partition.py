@@ -1,11 +1,13 @@
-"""No picture of an untagged folder can get into the outbox: by what workers are told, and by the kernel."""
+"""No picture of an untagged folder can get into the outbox: by whom workers work for, and by the kernel."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,27 +15,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.clock import Clock
-from cutoutd.daemon.workforce import Workforce
 from cutoutd.egress import Places
-from cutoutd.settings.schema import Folder, Settings
-from tests.integration.parts import MODEL
+from cutoutd.jobs import Metadata, Recipe, Task
+from cutoutd.pool.partition import Partition
+from cutoutd.ports import Files
 from tests.integration.test_sandbox import landlock_version
 
 if TYPE_CHECKING:
-    from cutoutd.daemon.hotfolder import HotFolder
-    from cutoutd.models.shelf import Shelf
-    from cutoutd.pool import wire
+    from collections.abc import Callable
+
+    from cutoutd.pool.local import LocalPool
 
 ROOT = Path(__file__).parents[2]
-STATE = Path("/state")
+RECIPE = Recipe(renditions=(), refine=False, decontaminate=False, metadata=Metadata.NONE, review_below=0.0)
 
 # What a worker does once it is confined, and says how it went.
 INTRUDER = """
 import json, os, sys
+from cutoutd.sandbox.roots import own_code
 from cutoutd.sandbox.worker import confine_worker
 told = json.loads(sys.stdin.read())
-confine_worker(read=told["read"], write=told["write"], memory_mb=4096)
+confine_worker(read=own_code(), memory_mb=4096, file_bytes=1 << 20)
 def tried(*how):
     try:
         if how[-1] == "rename":
@@ -43,125 +45,85 @@ def tried(*how):
             return "done"
     except OSError as error:
         return type(error).__name__
-print(json.dumps({name: tried(*how) for name, how in told["attempts"].items()}))
+print(json.dumps({name: tried(*how) for name, how in told.items()}))
 """
 
 
-@dataclass(frozen=True)
-class There:
-    """A folder that answers, as far as workers are concerned."""
+@dataclass
+class Recording:
+    """Workers of one kind, which remember for whom they worked."""
 
-    folder: Folder
-    is_there: bool = True
+    worked_for: list[int] = field(default_factory=list)
 
-    @property
-    def is_tagged(self) -> bool:
-        """As its route says."""
-        return self.folder.is_tagged
+    def fileno(self) -> int:
+        """Something to be polled."""
+        return os.open(os.devnull, os.O_RDONLY)
 
-    @property
-    def sources(self) -> tuple[Path, ...]:
-        """What is read."""
-        return (self.folder.input,)
+    def room(self, *, tagged: bool) -> int:  # noqa: ARG002 -- as the protocol has it
+        """Always."""
+        return 1
 
-    @property
-    def staging(self) -> Path:
-        """What is written."""
-        return self.folder.output / ".cutoutd-staging" / "run"
+    def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:  # noqa: ARG002 -- likewise
+        """Remember it."""
+        self.worked_for.append(task.job)
+        sent()
 
 
-def settings_of(root: Path, routes: list[str], *, enabled: bool) -> Settings:
-    """Folders with these routes."""
-    return Settings.model_validate(
-        {
-            "hosted": {"enabled": enabled},
-            "folder": [
-                {"name": f"f{n}", "input": root / f"in{n}", "output": root / f"out{n}", "route": route}
-                for n, route in enumerate(routes)
-            ],
-        },
-        strict=False,
-    )
-
-
-def setups(settings: Settings, places: Places) -> tuple[wire.Setup, wire.Setup]:
-    """What the two kinds of workers are told: for untagged folders, and for tagged ones."""
-    there = [There(folder) for folder in settings.folder]
-    force = Workforce(
-        cast("Shelf", dict.fromkeys(settings.models, MODEL)),
-        settings=lambda: settings,
-        folders=lambda: cast("list[HotFolder]", there),
-        clock=Clock(),
-        places=places,
-    )
-    return force.setup_for(tagged=False), force.setup_for(tagged=True)
-
-
-ROUTES = st.lists(st.sampled_from(["local", "hosted", "local-then-hosted"]), max_size=6)
-
-
-@given(routes=ROUTES)
-def test_whoever_makes_copies_sees_no_untagged_folder(routes: list[str]) -> None:
-    """Nobody has the outbox, and whoever sees an untagged folder has neither copies nor inbox, for any configuration."""
-    settings = settings_of(Path("/x"), routes, enabled=True)
-    places = Places.under(STATE)
-    ordinary, tagged = setups(settings, places)
-    untagged_roots = {str(one.input) for one in settings.folder if not one.is_tagged}
-    tagged_roots = {str(one.input) for one in settings.folder if one.is_tagged}
-    assert set(ordinary.read_roots) == untagged_roots
-    assert not any(str(places.root) in root for root in (*ordinary.read_roots, *ordinary.write_roots))
-    assert set(tagged.read_roots) == tagged_roots | {str(places.inbox)}
-    assert str(places.copies) in tagged.write_roots
-    assert str(places.outbox) not in tagged.write_roots
-    assert not any(
-        f"/x/out{n}/" in root for root in tagged.write_roots for n, r in enumerate(routes) if r == "local"
-    )
+@given(tags=st.lists(st.booleans(), max_size=12))
+def test_no_worker_ever_has_pictures_of_both_kinds_of_folders(tags: list[bool]) -> None:
+    """Its memory survives from one picture to the next: one that makes copies has seen no untagged folder's."""
+    kinds = Recording(), Recording()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("selectors.DefaultSelector.register", lambda *_: None)
+        pool = Partition(
+            ordinary=cast("LocalPool", kinds[0]), tagged=cast("LocalPool", kinds[1]), shares=lambda: (1, 1)
+        )
+    for job, tagged in enumerate(tags):
+        task = Task(
+            job=job,
+            source="/in/a.jpg",
+            size=1,
+            mtime_ns=1,
+            staging="/s",
+            published_sha256=None,
+            recipe=RECIPE,
+            tagged=tagged,
+        )
+        assert pool.room(tagged=tagged) == 1
+        pool.submit(task, Files(source=-1), partial(int))
+    for number, kind in enumerate(kinds):
+        assert kind.worked_for == [job for job, tag in enumerate(tags) if tag == number]
 
 
 @pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock, or it is off")
-def test_the_kernel_keeps_both_kinds_apart(tmp_path: Path) -> None:
-    """A worker that a picture has taken over tries what it must not, from either side."""
-    settings = settings_of(tmp_path, ["local", "hosted"], enabled=True)
+def test_the_kernel_keeps_workers_of_both_kinds_from_all_of_it(tmp_path: Path) -> None:
+    """One that a picture has taken over tries what it must not; of folders of either kind, and of the hosted route."""
     places = Places.under(tmp_path / "state")
     places.make()
-    for n in (0, 1):
-        (tmp_path / f"in{n}").mkdir()
-        (tmp_path / f"in{n}" / "a.jpg").write_bytes(b"picture")
-        (tmp_path / f"out{n}/.cutoutd-staging/run").mkdir(parents=True)
+    for place in ("in", "out/.cutoutd-staging/run/7-abc"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "in" / "a.jpg").write_bytes(b"picture")
+    (places.inbox / "a.body").write_bytes(b"reply")
+    (places.copies / "x.jpg").write_bytes(b"copy")
     attempts = {
-        "read untagged": (str(tmp_path / "in0/a.jpg"),),
-        "read tagged": (str(tmp_path / "in1/a.jpg"),),
-        "write a copy": (str(places.copies / "x.jpg"), "w"),
+        "read a picture": (str(tmp_path / "in/a.jpg"),),
+        "read a copy": (str(places.copies / "x.jpg"),),
+        "write a copy": (str(places.copies / "y.jpg"), "w"),
         "write outbox": (str(places.outbox / "x.jpg"), "w"),
         "forge a request": (str(places.outbox / f"{'0' * 32}.json"), "w"),
         "rename into the outbox": (str(places.copies / "x.jpg"), str(places.outbox / "y.jpg"), "rename"),
-        "read inbox": (str(places.inbox),),
+        "read inbox": (str(places.inbox / "a.body"),),
         "write inbox": (str(places.inbox / "x.body"), "w"),
-        "stage untagged": (str(tmp_path / "out0/.cutoutd-staging/run/x"), "w"),
-        "stage tagged": (str(tmp_path / "out1/.cutoutd-staging/run/x"), "w"),
+        "stage for another job": (str(tmp_path / "out/.cutoutd-staging/run/7-abc/7-0.png"), "w"),
     }
-    (places.inbox / "a.body").write_bytes(b"reply")
-    attempts["read inbox"] = (str(places.inbox / "a.body"),)
-    ordinary, tagged = (_told(setup, attempts) for setup in setups(settings, places))
-    assert {name for name, how in ordinary.items() if how == "done"} == {"read untagged", "stage untagged"}
-    assert {name for name, how in tagged.items() if how == "done"} == {
-        "read tagged",
-        "write a copy",
-        "read inbox",
-        "stage tagged",
-    }
-
-
-def _told(setup: wire.Setup, attempts: dict[str, tuple[str, ...]]) -> dict[str, str]:
-    told = {
-        "read": [*setup.read_roots, *sys.path, sys.base_prefix, "/lib", "/usr/lib"],
-        "write": setup.write_roots,
-        "attempts": attempts,
-    }
-    command = [sys.executable, "-c", INTRUDER]
     ended = subprocess.run(
-        command, cwd=ROOT, input=json.dumps(told), capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", INTRUDER],
+        cwd=ROOT,
+        input=json.dumps(attempts),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    found: dict[str, str] = json.loads(ended.stdout)
-    return found
+    assert json.loads(ended.stdout) == dict.fromkeys(attempts, "PermissionError")

@@ -17,7 +17,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from cutoutd import pipeline
 from cutoutd.engine import codepoints, quality
-from cutoutd.errors import ModelError
+from cutoutd.errors import CutoutdError, ModelError
+from cutoutd.failure import failure_of
 from cutoutd.jobs import (
     Cut,
     Failure,
@@ -26,13 +27,17 @@ from cutoutd.jobs import (
     NeedsRoom,
     Recipe,
     Rendition,
+    Report,
     Task,
     Unchanged,
 )
 from cutoutd.models import catalog
-from cutoutd.pipeline import Engine, run
+from cutoutd.pipeline import Engine
+from cutoutd.pool.single import task_for
 from cutoutd.ports import Step
+from cutoutd.publish.staging import Staging
 from cutoutd.renditions import OVERLAY
+from tests.integration.opened import files_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,23 +69,29 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture
 def drop(tmp_path: Path) -> Callable[..., Task]:
     """Puts a file into the folder, and makes the task of it."""
-    (tmp_path / "staging").mkdir()
+    (tmp_path / "out").mkdir()
 
     def make(content: bytes, *, name: str = "a.jpg", recipe: Recipe = RECIPE) -> Task:
         path = tmp_path / name
         path.write_bytes(content)
-        status = path.stat()
-        return Task(
-            job=7,
-            source=os.fspath(path),
-            size=status.st_size,
-            mtime_ns=status.st_mtime_ns,
-            staging=os.fspath(tmp_path / "staging"),
-            published_sha256=None,
-            recipe=recipe,
-        )
+        task, _ = task_for(path, tmp_path / "out", recipe)
+        return replace(task, job=7, alone=False)
 
     return make
+
+
+def run(task: Task, engine: Engine, tell: Callable[[Step], None] = lambda _: None) -> Report:
+    """What a folder's thread and a worker do: the files are opened, used and closed; nothing is left but of a cutout."""
+    directory = Path(task.staging)
+    staging = Staging(directory.parents[2], directory.parent.name).of_job(directory.name)
+    try:
+        with files_of(task, staging) as files:
+            report = pipeline.run(task, files, engine, tell)
+    except CutoutdError as error:
+        return failure_of(error)
+    if not isinstance(report, Cut):
+        staging.remove_whole()
+    return report
 
 
 def ball() -> NDArray[np.uint8]:
@@ -104,7 +115,7 @@ def encoded(pixels: NDArray[np.uint8], kind: str = "JPEG", **more: object) -> by
 
 def staged(task: Task) -> list[str]:
     """What lies in the staging directory."""
-    return sorted(path.name for path in Path(task.staging).iterdir())
+    return sorted(path.name for path in Path(task.staging).glob("*"))
 
 
 def test_the_model_sees_the_colours_that_are_meant(engine: Engine, drop: Callable[..., Task]) -> None:
@@ -182,12 +193,14 @@ def test_every_rendition_is_staged(engine: Engine, drop: Callable[..., Task]) ->
     assert staged(task) == ["7-0.png", "7-1.png"]
 
 
-def test_a_disk_is_waited_for_from_before_its_file_is_made(engine: Engine, drop: Callable[..., Task]) -> None:
+def test_a_disk_is_waited_for_from_before_its_first_byte_is_written(
+    engine: Engine, drop: Callable[..., Task]
+) -> None:
     """A share may hang at that already, and the supervisor must see that it is the share's fault."""
     task = drop(encoded(ball()))
-    seen: list[tuple[Step, list[str]]] = []
-    run(task, engine, lambda step: seen.append((step, staged(task))))
-    assert next(there for step, there in seen if step is Step.WRITE) == []
+    seen: list[tuple[Step, int]] = []
+    run(task, engine, lambda step: seen.append((step, Path(task.staging, "7-0.png").stat().st_size)))
+    assert next(size for step, size in seen if step is Step.WRITE) == 0
     steps = [step for step, _ in seen]
     assert steps[0] is Step.READ
     assert steps[-1] is Step.SYNC
@@ -392,7 +405,7 @@ def test_a_staging_directory_that_is_gone_is_a_fault_of_the_disks(
 ) -> None:
     """The source is there, and waits until the output is as well."""
     task = drop(encoded(ball()))
-    Path(task.staging).rmdir()
+    Path(task.staging).parent.rmdir()
     failure = failed_only(task, engine)
     assert (failure.code, failure.permanent) == ("Output", False)
 

@@ -17,10 +17,11 @@ from cutoutd.clock import Clock
 from cutoutd.jobs import Format, Metadata, Recipe, Rendition, Task
 from cutoutd.pool import start_policy, wire
 from cutoutd.pool.local import LocalPool
-from cutoutd.pool.slot import BIND_S, MAX_STEPS, STALL_S
+from cutoutd.pool.slot import MAX_STEPS, STALL_S
 from cutoutd.pool.slot import PATIENCE_S as PATIENCE_S_OF_A_SLOT
 from cutoutd.pool.start_policy import MAX_FAILED_RESTARTS, MAX_FAILED_STARTS, WorkersFailError
 from cutoutd.ports import Finished, Lost, ModelSpec, Step
+from tests.integration.parts import give
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +43,7 @@ class Hasty(Clock):
         return super().monotonic_s() + self.ahead_s
 
 
-def setup(provider: str = "auto", roots: tuple[str, ...] = ("/in",)) -> wire.Setup:
+def setup(provider: str = "auto") -> wire.Setup:
     """What a worker is told."""
     model = ModelSpec(
         name="none",
@@ -59,8 +60,6 @@ def setup(provider: str = "auto", roots: tuple[str, ...] = ("/in",)) -> wire.Set
         parent=os.getpid(),
         models=(model,),
         provider=provider,
-        read_roots=roots,
-        write_roots=(),
         memory_mb=1024,
         nice=0,
         max_pixels=1,
@@ -90,12 +89,11 @@ def make() -> Iterator[Callable[..., LocalPool]]:
         *,
         job_timeout_s: float = PATIENCE_S,
         provider: str = "auto",
-        roots: Callable[[], tuple[str, ...]] = lambda: ("/in",),
         clock: Clock | None = None,
     ) -> LocalPool:
         pool = LocalPool(
             size=size,
-            setup=lambda: setup(provider, roots()),
+            setup=lambda: setup(provider),
             job_timeout_s=job_timeout_s,
             clock=clock or Clock(),
             command=OBEDIENT,
@@ -132,7 +130,7 @@ def test_a_task_comes_back_with_its_report(make: Callable[..., LocalPool]) -> No
     """And the slot is idle again."""
     pool = make()
     until(pool, lambda: pool.idle == 2)
-    pool.submit(task(5, "ok"))
+    give(pool, task(5, "ok"))
     (event,) = events_of(pool, 1)
     assert isinstance(event, Finished)
     assert event.job == 5
@@ -143,8 +141,8 @@ def test_a_crash_costs_its_own_job_only(make: Callable[..., LocalPool], tmp_path
     """The other slot's job ends as if nothing had happened, and the slot is filled again."""
     pool = make()
     until(pool, lambda: pool.idle == 2)
-    pool.submit(task(1, f"wait:{tmp_path / 'go'}"))
-    pool.submit(task(2, "crash"))
+    give(pool, task(1, f"wait:{tmp_path / 'go'}"))
+    give(pool, task(2, "crash"))
     (lost,) = events_of(pool, 1)
     assert isinstance(lost, Lost)
     assert (lost.job, lost.timed_out, lost.stuck) == (2, False, False)
@@ -161,7 +159,7 @@ def test_a_hang_is_ended_at_its_deadline_and_not_before(make: Callable[..., Loca
     pool = make(1, job_timeout_s=0.5)
     until(pool, lambda: pool.idle == 1)
     begun = time.monotonic()
-    pool.submit(task(1, "hang"))
+    give(pool, task(1, "hang"))
     (lost,) = events_of(pool, 1)
     assert isinstance(lost, Lost)
     assert lost.timed_out
@@ -173,7 +171,7 @@ def test_killing_an_idle_worker_disturbs_nobody(make: Callable[..., LocalPool], 
     pool = make()
     until(pool, lambda: pool.idle == 2)
     before = set(pool.pids)
-    pool.submit(task(1, f"wait:{tmp_path / 'go'}"))
+    give(pool, task(1, f"wait:{tmp_path / 'go'}"))
     idle = pool.pids[1]
     os.kill(idle, signal.SIGKILL)
     assert until(pool, lambda: pool.idle == 1 and idle not in pool.pids) == []
@@ -188,7 +186,7 @@ def test_a_worker_that_talks_nonsense_is_ended(make: Callable[..., LocalPool], d
     """It read a hostile picture: nothing it says is believed."""
     pool = make(1)
     until(pool, lambda: pool.idle == 1)
-    pool.submit(task(1, deed))
+    give(pool, task(1, deed))
     (lost,) = events_of(pool, 1)
     assert isinstance(lost, Lost)
     until(pool, lambda: pool.idle == 1)
@@ -206,7 +204,7 @@ def test_a_pool_is_sound_again_once_a_new_worker_has_rehearsed(make: Callable[..
     """The one that takes the dead one's place is told to."""
     pool = make(1)
     until(pool, lambda: pool.idle == 1)
-    pool.submit(task(1, "crash"))
+    give(pool, task(1, "crash"))
     events_of(pool, 1)
     was_sound = pool.is_sound
     until(pool, lambda: pool.idle == 1)
@@ -220,8 +218,8 @@ def test_workers_that_begin_to_die_later_get_more_time_but_not_for_ever(
     monkeypatch.setattr(start_policy, "MAX_PAUSE_S", 0.02)
     pool = make(2, provider="die-at-rehearsal")
     until(pool, lambda: pool.idle == 2)
-    pool.submit(task(1, "crash"))
-    pool.submit(task(2, "crash"))
+    give(pool, task(1, "crash"))
+    give(pool, task(2, "crash"))
     assert sorted(event.job for event in events_of(pool, 2)) == [1, 2]
     with pytest.raises(WorkersFailError, match=f"{MAX_FAILED_RESTARTS} starts in a row failed"):
         until(pool, lambda: False)
@@ -232,7 +230,7 @@ def test_a_task_that_does_not_fit_into_a_pipe_is_done(make: Callable[..., LocalP
     """Of many vanished pictures of one size; its worker waited for the rest of it, and the picture was blamed."""
     pool = make(1)
     until(pool, lambda: pool.idle == 1)
-    pool.submit(replace(task(1, "fine"), moved_sha256s=tuple(f"{number:064x}" for number in range(5000))))
+    give(pool, replace(task(1, "fine"), moved_sha256s=tuple(f"{number:064x}" for number in range(5000))))
     (event,) = events_of(pool, 1)
     assert isinstance(event, Finished)
 
@@ -243,7 +241,7 @@ def test_the_pause_between_failing_starts_grows_and_nothing_spins(
     """A poll waits for as long as it was told, also while another try is not yet due or is under way."""
     pool = make(1, provider="die-at-rehearsal")
     until(pool, lambda: pool.idle == 1)
-    pool.submit(task(1, "crash"))
+    give(pool, task(1, "crash"))
     said: list[str] = []
     log = SimpleNamespace(warning=lambda event, **_: said.append(event))
     monkeypatch.setattr(pool._starts, "_log", log)  # noqa: SLF001 -- what it says is what is counted
@@ -263,7 +261,7 @@ def test_recycling_replaces_idle_workers_at_once_and_busy_ones_when_they_are_don
     pool = make()
     until(pool, lambda: pool.idle == 2)
     old = list(pool.pids)
-    pool.submit(task(1, f"wait:{tmp_path / 'go'}"))
+    give(pool, task(1, f"wait:{tmp_path / 'go'}"))
     pool.recycle()
     assert until(pool, lambda: old[1] not in pool.pids and pool.idle == 1) == []
     assert old[0] in pool.pids
@@ -286,7 +284,7 @@ def test_closing_leaves_no_process(make: Callable[..., LocalPool]) -> None:
     """Not even a hanging one."""
     pool = make()
     until(pool, lambda: pool.idle == 2)
-    pool.submit(task(1, "hang"))
+    give(pool, task(1, "hang"))
     pids = list(pool.pids)
     pool.close()
     for pid in pids:
@@ -303,12 +301,12 @@ def test_a_worker_that_waits_for_a_share_is_replaced_and_then_ended(
     pool = make(1, clock=clock, job_timeout_s=1000.0)
     until(pool, lambda: pool.idle == 1)
     (stalled,) = pool.pids
-    pool.submit(task(1, f"step:{step}:1"))
+    give(pool, task(1, f"step:{step}:1"))
     until(pool, lambda: pool._slots[0].step is step)  # noqa: SLF001 -- it has said so
     clock.ahead_s += PATIENCE_S_OF_A_SLOT
     until(pool, lambda: pool.idle == 1)
     assert (list(pool.waiting), len(pool.pids)) == ([1], 2)
-    pool.submit(task(2, "ok"))
+    give(pool, task(2, "ok"))
     assert [event.job for event in events_of(pool, 1)] == [2]
     clock.ahead_s += STALL_S[step]
     (lost,) = events_of(pool, 1)
@@ -322,7 +320,7 @@ def test_a_worker_that_computes_for_long_has_its_own_deadline(make: Callable[...
     clock = Hasty()
     pool = make(1, clock=clock, job_timeout_s=1000.0)
     until(pool, lambda: pool.idle == 1)
-    pool.submit(task(1, f"step:{Step.CUT}:1"))
+    give(pool, task(1, f"step:{Step.CUT}:1"))
     until(pool, lambda: pool._slots[0].step is Step.CUT)  # noqa: SLF001 -- it has said so
     clock.ahead_s += 500.0
     assert list(pool.poll(0.1)) == []
@@ -337,22 +335,7 @@ def test_a_worker_that_tells_of_progress_without_end_is_not_believed(make: Calla
     """It would never be found to stall."""
     pool = make(1)
     until(pool, lambda: pool.idle == 1)
-    pool.submit(task(1, f"step:{Step.READ}:{MAX_STEPS + 1}"))
+    give(pool, task(1, f"step:{Step.READ}:{MAX_STEPS + 1}"))
     (lost,) = events_of(pool, 1)
     assert isinstance(lost, Lost)
     assert lost.stalled is None
-
-
-def test_a_root_that_does_not_answer_holds_up_the_start_for_seconds_and_is_named(
-    make: Callable[..., LocalPool],
-) -> None:
-    """However often it happens, it is no failed start; the next worker does without it."""
-    clock = Hasty()
-    roots = ["/in", "hangs"]
-    pool = make(2, clock=clock, roots=lambda: tuple(roots))
-    for _ in range(MAX_FAILED_STARTS + 1):
-        until(pool, lambda: all(slot.binding == 1 for slot in pool._slots))  # noqa: SLF001 -- both have begun
-        clock.ahead_s += BIND_S
-        until(pool, lambda: "hangs" in pool.take_unreachable())
-    roots.remove("hangs")
-    until(pool, lambda: pool.idle == 2)

@@ -16,9 +16,11 @@ from cutoutd import renditions
 from cutoutd.engine import codecs, compose, decode, profile
 from cutoutd.engine.picture import Picture
 from cutoutd.errors import LimitError, OutputError
-from cutoutd.jobs import Format, Metadata, Recipe, Task
+from cutoutd.jobs import Format, Metadata, Recipe
+from cutoutd.pool.single import task_for
 from cutoutd.ports import Step
 from cutoutd.settings.renditions import RenditionSettings
+from tests.integration.opened import files_of
 from tests.unit.colour_profiles import wide_profile
 
 if TYPE_CHECKING:
@@ -47,10 +49,11 @@ def subject() -> tuple[Picture, NDArray[np.uint8]]:
 class Staging:
     """Stages, and opens what was staged."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.directory = root
         self.told: list[Step] = []
-        directory.mkdir()
+        (root / "a.jpg").write_bytes(b"")
 
     def stage(
         self,
@@ -67,24 +70,19 @@ class Staging:
         recipe = Recipe(
             renditions=wanted, refine=True, decontaminate=True, metadata=Metadata.NONE, review_below=0.0
         )
-        task = Task(
-            job=7,
-            source="/nowhere",
-            size=1,
-            mtime_ns=1,
-            staging=os.fspath(self.directory),
-            published_sha256=None,
-            recipe=recipe,
-        )
+        task, staging = task_for(self._root / "a.jpg", self._root, recipe)
+        task, self.directory = replace(task, job=7), staging.directory
         picture, alpha = subject()
-        return renditions.stage(
-            task,
-            replace(picture, icc=icc, deep=deep, rounded="" if deep is None else "it was rounded"),
-            alpha,
-            review=review,
-            max_pixels=MAX_PIXELS,
-            tell=self.told.append,
-        )
+        with files_of(task, staging) as files:
+            return renditions.stage(
+                task,
+                files,
+                replace(picture, icc=icc, deep=deep, rounded="" if deep is None else "it was rounded"),
+                alpha,
+                review=review,
+                max_pixels=MAX_PIXELS,
+                tell=self.told.append,
+            )
 
     def pixels(self, stage: renditions.Stage, number: int = 0) -> NDArray[np.uint8]:
         """What one of them shows."""
@@ -93,13 +91,13 @@ class Staging:
     @property
     def names(self) -> list[str]:
         """What lies there."""
-        return sorted(path.name for path in self.directory.iterdir())
+        return sorted(path.name for path in self.directory.glob("*"))
 
 
 @pytest.fixture
 def staging(tmp_path: Path) -> Staging:
     """An empty staging directory."""
-    return Staging(tmp_path / "staging")
+    return Staging(tmp_path)
 
 
 def test_every_format_is_staged_as_it_was_reported(staging: Staging) -> None:
@@ -177,7 +175,7 @@ def test_a_background_that_cannot_be_used_is_no_fault_of_the_picture(
 def test_a_background_that_is_a_pipe_holds_up_nobody(staging: Staging, tmp_path: Path) -> None:
     """Nobody may ever write to it."""
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OutputError, match="it is no file"):
+    with pytest.raises(OutputError, match="is no file"):
         staging.stage({"background": str(tmp_path / "pipe")})
 
 

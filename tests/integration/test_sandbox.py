@@ -30,6 +30,7 @@ from tests.integration.sandbox_expected import (
     REFUSED_BY_LANDLOCK,
     REFUSED_BY_SECCOMP,
     STILL_WORKS,
+    WORKS_BY_NAME,
 )
 
 if TYPE_CHECKING:
@@ -163,11 +164,41 @@ def test_a_worker_can_still_do_its_work(attempt: str, how: str, told: Callable[[
     assert told(how)["outcomes"][attempt] == "done"
 
 
+@pytest.mark.parametrize("how", ["bare", "seccomp", "limits", "capabilities", "supervisor"])
+@pytest.mark.parametrize("attempt", WORKS_BY_NAME)
+def test_whoever_is_not_bound_by_landlock_reaches_what_others_do(
+    attempt: str, how: str, told: Callable[[str], Report]
+) -> None:
+    """Else the refusals of the test below would prove nothing."""
+    assert told(how)["outcomes"][attempt] == "done"
+
+
+@needs_landlock
+@pytest.mark.parametrize("attempt", [*WORKS_BY_NAME, "rename between directories of staging"])
+@pytest.mark.parametrize("how", ["worker", "worker over Landlock 1"])
+def test_a_worker_reaches_no_file_by_its_name(attempt: str, how: str, told: Callable[[str], Report]) -> None:
+    """Neither a neighbour of its picture nor the place of its results, nor what it was given in another way."""
+    assert told(how)["outcomes"][attempt] in {"EACCES", "ENOENT"}
+
+
 @needs_landlock
 @pytest.mark.skipif(landlock_version() < 2, reason="Landlock 1 refuses every move between directories")
-def test_a_worker_can_move_files_within_its_staging_directory(told: Callable[[str], Report]) -> None:
+def test_landlock_lets_files_move_within_what_may_be_written(told: Callable[[str], Report]) -> None:
     """Also from one sub-directory to another."""
-    assert told("worker")["outcomes"]["rename between directories of staging"] == "done"
+    assert told("landlock")["outcomes"]["rename between directories of staging"] == "done"
+
+
+def test_a_file_grows_no_larger_than_any_result(told: Callable[[str], Report]) -> None:
+    """Without a limit, one that is sparse would hold up whoever reads it for ever."""
+    bare, worker = told("bare")["outcomes"], told("worker")["outcomes"]
+    attempt = "write more than any result has"
+    assert (bare[attempt], worker[attempt]) == ("done", "EFBIG")
+
+
+def test_what_was_opened_for_reading_cannot_be_written(told: Callable[[str], Report]) -> None:
+    """By whom ever."""
+    attempt = "write the original through what was given"
+    assert {told(how)["outcomes"][attempt] for how in ("bare", "worker")} == {"EBADF"}
 
 
 @needs_seccomp
@@ -261,7 +292,7 @@ def test_a_worker_survives_running_out_of_memory(told: Callable[[str], Report]) 
     """Beyond its limit there is a MemoryError, and the attempts after it went on."""
     bare, worker = told("bare")["outcomes"], told("worker")["outcomes"]
     assert (bare["more memory"], worker["more memory"]) == ("done", "MemoryError")
-    assert list(worker).index("more memory") < list(worker).index("read the input")
+    assert list(worker).index("more memory") < list(worker).index("read what was given")
 
 
 @needs_seccomp

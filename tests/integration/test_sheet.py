@@ -32,14 +32,19 @@ if TYPE_CHECKING:
 
 HOSTILE = '"><script>alert(1)</script><img src=http:x onerror=alert(1)>&.jpg'
 HANGS = """
-import json, sys, time
-sys.stdin.readline()
+import json, os, sys, time
+from cutoutd import channel
+asked = channel.Receiver(os.dup(0))
+asked.receive()
 print(json.dumps({"layers": []}), flush=True)
-for line in sys.stdin:
-    if "hang" in line: time.sleep(60)
-    if "die" in line: sys.exit(1)
-    if "flood" in line: sys.stdout.write("x" * 3_000_000); sys.stdout.flush()
-    print("[]" if "lie" in line else json.dumps({"why": "seen"}), flush=True)
+while True:
+    line, files = asked.receive()
+    if not line: break
+    how = os.read(files[0], 10).decode()
+    if how == "hang": time.sleep(60)
+    if how == "die": sys.exit(1)
+    if how == "flood": sys.stdout.write("x" * 3_000_000); sys.stdout.flush()
+    print("[]" if how == "lie" else json.dumps({"why": "seen"}), flush=True)
 """
 
 
@@ -104,35 +109,41 @@ def test_what_is_no_picture_has_no_preview_and_a_reason(
     assert thumbnails.of(os.fspath(pictures / "a.jpg"))[0]
 
 
-def test_the_process_may_not_read_elsewhere(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A good picture outside the folders is refused by the kernel, where it can."""
-    if survey.gaps():
-        pytest.skip("this system lacks a layer")
+def test_nothing_outside_the_folders_is_shown(
+    thumbnails: Thumbnails, pictures: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Nor below a link that leads out of them."""
     outside = tmp_path_factory.mktemp("outside") / "b.jpg"
     outside.write_bytes((pictures / "a.jpg").read_bytes())
-    with Thumbnails([os.fspath(pictures)], PoolSettings(), required=True) as thumbnails:
-        assert thumbnails.of(os.fspath(outside)) == (b"", "it is no file that can be read")
+    (pictures / "out").symlink_to(outside.parent)
+    for path in (outside, pictures / "out" / "b.jpg", pictures / ".." / outside.parent.name / "b.jpg"):
+        nothing, why = thumbnails.of(os.fspath(path))
+        assert (nothing, bool(why)) == (b"", True)
 
 
 @pytest.mark.parametrize("how", ["hang", "die", "lie", "flood"])
 def test_a_process_that_hangs_dies_or_lies_costs_one_preview(
-    monkeypatch: pytest.MonkeyPatch, how: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
 ) -> None:
     """A fresh one makes the next."""
     monkeypatch.setattr("cutoutd.sheet.thumbnails.ANSWER_S", 1.0)
-    with Thumbnails([], PoolSettings(), required=False, command=(sys.executable, "-c", HANGS)) as thumbnails:
-        assert thumbnails.of(f"/{how}")[0] == b""
-        assert thumbnails.of("/good") == (b"", "seen")
+    for word in (how, "good"):
+        (tmp_path / word).write_text(word, encoding="ascii")
+    command = (sys.executable, "-c", HANGS)
+    with Thumbnails([str(tmp_path)], PoolSettings(), required=False, command=command) as thumbnails:
+        assert thumbnails.of(str(tmp_path / how))[0] == b""
+        assert thumbnails.of(str(tmp_path / "good")) == (b"", "seen")
 
 
-def test_a_process_that_does_not_come_up_is_said_so() -> None:
+def test_a_process_that_does_not_come_up_is_said_so(tmp_path: Path) -> None:
     """Instead of a sheet full of holes."""
+    (tmp_path / "x").touch()
     command = (sys.executable, "-c", "raise SystemExit(1)")
     with (
-        Thumbnails([], PoolSettings(), required=False, command=command) as thumbnails,
+        Thumbnails([str(tmp_path)], PoolSettings(), required=False, command=command) as thumbnails,
         pytest.raises(ThumbnailsFailError),
     ):
-        thumbnails.of("/x")
+        thumbnails.of(str(tmp_path / "x"))
 
 
 def test_hostile_names_are_text_and_nothing_else(tmp_path: Path) -> None:

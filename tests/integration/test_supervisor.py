@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,7 +28,6 @@ from tests.integration.parts import JPEG, NAME, digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from cutoutd.jobs import Job, Report, Task
     from tests.conftest import FakeClock
@@ -123,9 +123,40 @@ def test_a_worker_gets_all_it_must_know(hall: Hall) -> None:
     known = hall.job(job)
     assert task.source == str(hall.folder.input / "sub/a.jpg")
     assert (task.size, task.mtime_ns) == (known.size, known.mtime_ns)
-    assert task.staging == str(hall.staging)
+    assert Path(task.staging).parent == hall.staging
     assert task.recipe == hall.folder.recipe()
     assert (task.published_sha256, task.alone) == (None, False)
+
+
+@pytest.mark.parametrize("said", ["a cutout", "known", "a failure", "its end"])
+def test_nothing_is_left_of_a_jobs_directory_whatever_becomes_of_the_job(hall: Hall, said: str) -> None:
+    """While the run goes on: a worker may have filled it."""
+    hall.accept("a.jpg")
+    seen: list[Path] = []
+
+    def answer(task: Task) -> Report | Lost | None:
+        report = hall.cut(task)
+        seen.append(Path(task.staging))
+        assert list(seen[-1].iterdir())
+        if said == "a cutout":
+            return report
+        if said == "known":
+            return Unchanged(sha256="0" * 64)
+        if said == "its end":
+            return Lost(job=task.job, why="killed", timed_out=False, stuck=False)
+        return failure_of(StorageError("the system says: no"))
+
+    hall.workers.answer = answer
+    supervisor = hall.supervise(once=False)
+
+    def before_poll() -> None:
+        if seen and not any(one.exists() for one in seen):
+            supervisor.stop()
+
+    hall.workers.before_poll = before_poll
+    supervisor.run()
+    assert seen
+    assert hall.staging.is_dir()
 
 
 def test_the_same_bytes_are_not_published_again(hall: Hall) -> None:
@@ -536,26 +567,6 @@ def test_what_the_journals_disk_refuses_is_written_down_when_it_can_be(hall: Hal
     assert hall.job(huge).state is JobState.DONE
 
 
-def test_workers_are_replaced_when_their_directories_are(hall: Hall) -> None:
-    """Once for each change: a sandbox is bound to directories and not to their names."""
-    supervisor = hall.supervise(once=False)
-
-    def change() -> None:
-        hall.intake.roots = ((1, 2), (1, 3))
-
-    hall.workers.before_poll = after(5, change)
-    change_seen = after(15, supervisor.stop)
-    before = hall.workers.before_poll
-
-    def both() -> None:
-        before()
-        change_seen()
-
-    hall.workers.before_poll = both
-    supervisor.run()
-    assert hall.workers.recycled == 1
-
-
 def test_status_shows_how_things_stand(hall: Hall) -> None:
     """While the daemon runs."""
     hall.supervise(once=True, status=True).run()
@@ -647,20 +658,6 @@ def test_a_folder_whose_worker_waits_for_its_share_gets_no_second_one(hall: Hall
     hall.workers.answer = lambda task: None if task.job in hall.workers.at_a_share else hall.cut(task)
     supervisor.run()
     assert len(hall.workers.given) == 2
-
-
-def test_a_directory_that_no_worker_can_reach_closes_its_folder_until_it_is_looked_at(hall: Hall) -> None:
-    """Its workers are started without it meanwhile."""
-    hall.accept("a.jpg")
-    hall.workers.answer = hall.cut
-    hall.intake.is_well = False
-    hall.hot.found_unreachable("/another")
-    assert hall.hot.standing.is_open
-    hall.hot.found_unreachable(str(hall.folder.input))
-    assert "does not answer" in hall.hot.standing.why
-    hall.workers.before_poll = after(5, lambda: setattr(hall.intake, "checked", hall.intake.checks))
-    hall.supervisor.run()
-    assert hall.supervisor.tally.done == 1
 
 
 def test_what_rests_need_not_wait_any_longer_when_its_share_is_back(hall: Hall) -> None:

@@ -173,10 +173,10 @@ def test_a_file_that_was_asked_about_is_looked_at_soon(make: Callable[..., Intak
 def test_a_folder_that_is_deleted_and_made_anew_is_watched_again(
     make: Callable[..., Intake], watch: str
 ) -> None:
-    """With its marker, and with workers for the new directory."""
+    """With its marker."""
     intake = make(watch=watch)
     intake.begin()
-    uuid, roots = marker.read(os.fspath(intake.root)), intake.watcher.roots
+    uuid = marker.read(os.fspath(intake.root))
     before = intake.watching
     shutil.rmtree(intake.root)
     until(lambda: intake.watching is Watching.STANDING_BY, "the folder to stand by")
@@ -186,7 +186,6 @@ def test_a_folder_that_is_deleted_and_made_anew_is_watched_again(
     intake.put("a.jpg")
     intake.accepts("a.jpg")
     assert marker.read(os.fspath(intake.root)) == uuid
-    assert intake.watcher.roots != roots
     standings = [message.split(": ")[1] for message in intake.heard.messages]
     assert standings[-2:] == ["standing by", told(Watching(before), "")]
 
@@ -214,19 +213,15 @@ def test_another_folder_that_takes_its_place_is_not_touched(
 
 
 @pytest.mark.usefixtures("native")
-def test_a_folder_replaced_at_once_gets_new_workers_before_its_files(
-    make: Callable[..., Intake], tmp_path: Path
-) -> None:
-    """The old ones cannot read the new directory, however it is called."""
+def test_a_folder_replaced_at_once_is_watched_again(make: Callable[..., Intake], tmp_path: Path) -> None:
+    """Before any time is up."""
     intake = make(rescan_interval_s=FOR_EVER_S)
     intake.begin()
-    roots = intake.watcher.roots
     intake.root.rename(tmp_path / "away")
     intake.root.mkdir()
     intake.put("a.jpg")
     intake.watcher.look_at("a.jpg")
     intake.accepts("a.jpg")
-    assert intake.watcher.roots != roots
 
 
 def test_what_was_there_before_the_first_start_can_be_left_alone(make: Callable[..., Intake]) -> None:

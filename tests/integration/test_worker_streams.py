@@ -20,6 +20,7 @@ from cutoutd.pool.local import LocalPool
 from cutoutd.pool.slot import spawn
 from cutoutd.pool.start_policy import WorkersFailError
 from cutoutd.ports import Finished, Lost
+from tests.integration.parts import give
 from tests.integration.test_pool import OBEDIENT, events_of, setup, task, until
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def said(logged: Lines) -> list[str]:
     return [str(line["said"]) for line in logged if line["event"] == "worker.stderr"]
 
 
-def test_a_worker_has_three_pipes_and_nothing_else() -> None:
+def test_a_worker_has_a_channel_two_pipes_and_nothing_else() -> None:
     """No terminal, neither as a descriptor nor by its name; whatever the supervisor has open is not passed on."""
     master, slave = os.openpty()
     child = os.fork()
@@ -78,7 +79,7 @@ def test_a_worker_has_three_pipes_and_nothing_else() -> None:
         with suppress(OSError):
             os.login_tty(slave)
             os.set_inheritable(os.open("/dev/null", os.O_RDONLY), True)
-            process = spawn((sys.executable, "-P", "-c", LOOK))
+            process = spawn((sys.executable, "-P", "-c", LOOK)).process
             assert process.stdout is not None
             os.write(2, process.stdout.read() + b"\n")
             code = process.wait()
@@ -89,7 +90,7 @@ def test_a_worker_has_three_pipes_and_nothing_else() -> None:
     finally:
         os.waitpid(child, 0)
         os.close(master)
-    assert told["streams"] == {"0": "pipe", "1": "pipe", "2": "pipe"}
+    assert told["streams"] == {"0": "socket", "1": "pipe", "2": "pipe"}
     assert told["session"]
     assert told["parent"] == child
     assert told["terminal"] == os.strerror(errno.ENXIO)
@@ -104,7 +105,7 @@ def _line(descriptor: int) -> bytes:
 
 def test_what_a_worker_prints_is_logged_as_its_words(pool: LocalPool, logged: Lines) -> None:
     """With its process id, as a value, and without what would move a terminal's cursor."""
-    pool.submit(task(1, 'complain:{"event": "job.published"}\x1b[2J'))
+    give(pool, task(1, 'complain:{"event": "job.published"}\x1b[2J'))
     events_of(pool, 1)
     until(pool, lambda: bool(said(logged)))
     (line,) = [line for line in logged if line["event"] == "worker.stderr"]
@@ -114,7 +115,7 @@ def test_what_a_worker_prints_is_logged_as_its_words(pool: LocalPool, logged: Li
 
 def test_a_worker_that_never_stops_printing_stops_nobody(pool: LocalPool, logged: Lines) -> None:
     """Others go on, the loop's turns stay short and few, and the log gets a bounded excerpt."""
-    pool.submit(task(1, "complain-endlessly"))
+    give(pool, task(1, "complain-endlessly"))
     begun = time.monotonic()
     turns, longest = 0, 0.0
     while time.monotonic() - begun < FLOOD_S:
@@ -123,7 +124,7 @@ def test_a_worker_that_never_stops_printing_stops_nobody(pool: LocalPool, logged
         turns, longest = turns + 1, max(longest, time.process_time() - turn)
     assert turns < 40 * FLOOD_S
     assert longest < 0.25
-    pool.submit(task(2, "ok"))
+    give(pool, task(2, "ok"))
     (event,) = events_of(pool, 1)
     assert isinstance(event, Finished)
     assert event.job == 2
@@ -138,7 +139,7 @@ def test_a_worker_that_never_stops_printing_stops_nobody(pool: LocalPool, logged
 
 def test_the_last_words_of_a_worker_are_heard(pool: LocalPool, logged: Lines) -> None:
     """They come with its end, or after it."""
-    pool.submit(task(1, "complain:it is over"))
+    give(pool, task(1, "complain:it is over"))
     events_of(pool, 1)
     pool.close()
     assert said(logged) == ["it is over"]
@@ -163,7 +164,7 @@ def test_a_worker_without_a_standard_error_works() -> None:
     )
     try:
         until(made, lambda: made.idle == 1)
-        made.submit(task(1, "ok"))
+        give(made, task(1, "ok"))
         assert isinstance(events_of(made, 1)[0], Finished)
         begun, turns = time.monotonic(), 0
         while time.monotonic() - begun < FLOOD_S / 4:

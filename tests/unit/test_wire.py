@@ -25,7 +25,7 @@ from cutoutd.jobs import (
     Unchanged,
 )
 from cutoutd.pool import wire
-from cutoutd.ports import ModelSpec, Step, WorkerFacts
+from cutoutd.ports import Files, ModelSpec, Step, WorkerFacts
 
 if TYPE_CHECKING:
     from cutoutd.jobs import Report
@@ -93,15 +93,12 @@ def line(content: object) -> bytes:
     return json.dumps(content).encode()
 
 
-@pytest.mark.parametrize("root", ["/in", NOT_UTF8])
-def test_a_setup_arrives_as_it_was_sent(root: str) -> None:
+def test_a_setup_arrives_as_it_was_sent() -> None:
     """Frozen values, with their paths."""
     setup = wire.Setup(
         parent=12,
         models=(MODEL,),
         provider="auto",
-        read_roots=(root, "/other"),
-        write_roots=(),
         memory_mb=1024,
         nice=5,
         max_pixels=10,
@@ -134,8 +131,10 @@ def test_a_task_arrives_as_it_was_sent_whatever_its_name(
         recipe=recipe,
         alone=alone,
     )
-    sent = wire.encode_task(task)
+    files = Files(source=9, results=(3, 7), backgrounds=(5,), reply=4)
+    sent = wire.encode_task(task, files)
     assert wire.decode_task(sent) == task
+    assert wire.decode_files(sent, files.descriptors) == files
     assert sent.isascii()
     assert sent.index(b"\n") == len(sent) - 1
 
@@ -159,11 +158,10 @@ def test_progress_and_a_starting_worker_are_told_apart() -> None:
     """From reports, and from each other."""
     for step in Step:
         assert wire.decode_message(wire.encode_progress(7, step)) == wire.Progress(job=7, step=step)
-    assert wire.decode_message(wire.encode_binding(2)) == wire.Binding(root=2)
 
 
 @pytest.mark.parametrize(
-    "said", [{"job": 7, "step": "rest"}, {"job": "7", "step": "read"}, {"binding": True}, {"binding": "0"}]
+    "said", [{"job": 7, "step": "rest"}, {"job": "7", "step": "read"}, {"job": True, "step": "read"}]
 )
 def test_progress_that_makes_no_sense_is_refused(said: dict[str, Any]) -> None:
     """As everything else."""

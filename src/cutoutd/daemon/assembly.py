@@ -24,7 +24,7 @@ from cutoutd.sandbox.worker import confine_supervisor
 from cutoutd.settings.choices import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from cutoutd.ports import ModelSpec
     from cutoutd.settings.schema import Folder, Settings
@@ -98,25 +98,18 @@ def publisher_of(folder: Folder, *, name: str, run: str) -> Publisher:
 def setup_of(
     settings: Settings,
     models: Sequence[ModelSpec],
-    *,
-    inputs: Iterable[os.PathLike[str]],
-    stagings: Iterable[os.PathLike[str]],
 ) -> wire.Setup:
     """What a worker is told at its start.
 
     Args:
         settings: the whole configuration.
         models: to load; the first is for tasks that name none.
-        inputs: directories it may read beneath, and single files it may read.
-        stagings: directories it may write beneath.
     """
     pool = settings.pool
     return wire.Setup(
         parent=os.getpid(),
         models=tuple(models),
         provider=settings.model.provider,
-        read_roots=tuple(map(os.fspath, inputs)),
-        write_roots=tuple(map(os.fspath, stagings)),
         memory_mb=pool.worker_memory_mb,
         nice=pool.nice,
         max_pixels=pool.max_pixels,

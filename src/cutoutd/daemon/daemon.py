@@ -19,6 +19,7 @@ from cutoutd.daemon.assembly import confine, obeying_signals
 from cutoutd.daemon.attending import Attending
 from cutoutd.daemon.folder_factory import FolderFactory
 from cutoutd.daemon.heartbeat import Heartbeat
+from cutoutd.daemon.openings import Openings
 from cutoutd.daemon.overlaps import Overlaps
 from cutoutd.daemon.patience import Patience
 from cutoutd.daemon.postroom import PostRoom
@@ -41,16 +42,15 @@ from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.scores import older_limits
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from cutoutd.clock import Clock
-    from cutoutd.daemon.hotfolder import HotFolder
     from cutoutd.daemon.listener import Listener, Result
     from cutoutd.daemon.tally import Tally
     from cutoutd.pool.local import LocalPool
     from cutoutd.pool.partition import Partition
+    from cutoutd.pool.slot import Spawned
     from cutoutd.settings.schema import Settings
 
 FIRST_LOOK_S: Final = 2.0
@@ -201,9 +201,8 @@ class Daemon:
         self._workforce = Workforce(
             shelf,
             settings=lambda: self._reloader.settings,
-            folders=self._active,
             clock=clock,
-            places=None if self._post is None else self._post.places,
+            partitioned=self._post is not None,
         )
 
     def run(self, timeout_s: float | None) -> Outcome:
@@ -237,7 +236,7 @@ class Daemon:
         self._wait_for_first_looks()
         patience.until_done(partial(self._folders.tend, ()))
 
-    def _start_supervisor(self, timeout_s: float | None, spares: list[subprocess.Popen[bytes]]) -> Supervisor:
+    def _start_supervisor(self, timeout_s: float | None, spares: list[Spawned]) -> Supervisor:
         if self._post is not None:
             self._post.open()
         else:
@@ -246,7 +245,7 @@ class Daemon:
         self._pool = self._workforce.pool(spares)
         self._supervisor = supervisor = Supervisor(
             journal=self._journal,
-            pool=self._pool,
+            pool=Openings(self._pool, self._clock),
             folders=self._folders,
             results=self._results,
             listener=self._listener,
@@ -277,9 +276,6 @@ class Daemon:
             in_force=lambda: uploads_sha256(self._reloader.settings),
         )
 
-    def _active(self) -> Iterable[HotFolder]:
-        return self._folders.active.values()
-
     def _roster(self, dead: frozenset[str]) -> Roster:
         return Roster(
             self._journal,
@@ -306,7 +302,6 @@ class Daemon:
         end_s = self._clock.monotonic_s() + FIRST_LOOK_S
         for folder in self._folders.active.values():
             folder.intake.wait_for_first_look(max(0.0, end_s - self._clock.monotonic_s()))
-            folder.wants_new_workers()  # the workers that are started next are laid out for what is there now
 
     def _wake(self) -> None:
         if self._pool is not None:

@@ -197,9 +197,15 @@ class Delivery:
         self._deeds.give(self._failures.sweep)
         self._deeds.give(self._moves.expire)
 
-    def deliver(self, job: Job, cut: Cut) -> None:
-        """Publish a cutout."""
-        self._faulted.give(job, partial(self._deliver, job, cut))
+    def deliver(self, job: Job, cut: Cut, directory: str = "") -> None:
+        """Publish a cutout.
+
+        Args:
+            job: the job.
+            cut: as its worker reported it.
+            directory: the job's own in which the results lie; empty: they lie in that of the run.
+        """
+        self._faulted.give(job, partial(self._deliver, job, cut, directory))
 
     def know(self, job: Job, report: Unchanged | Moved) -> None:
         """The picture is known, here or from where it lay before."""
@@ -235,7 +241,7 @@ class Delivery:
         """Give a job up whose worker said what no honest one would."""
         self.explain(job, INVENTED)
 
-    def _deliver(self, job: Job, cut: Cut) -> None:
+    def _deliver(self, job: Job, cut: Cut, directory: str) -> None:
         wanted = [(number, one.format) for number, one in enumerate(self._folder.rendition)]
         reported = sorted((staged.rendition, staged.format) for staged in cut.staged)
         if reported not in (wanted, [(-1, Format.PNG), *wanted]):
@@ -254,6 +260,7 @@ class Delivery:
             again=is_another(self._journal, job),
             forms=forms(portable=self._folder.has_portable_names),
             named=self._named,
+            directory=directory,
         )
         self._publish(job, cut, publication)
 

@@ -13,6 +13,7 @@ from cutoutd.daemon.delivery import Delivery
 from cutoutd.daemon.gate import Gate
 from cutoutd.daemon.hotfolder import HotFolder
 from cutoutd.daemon.keeper import Keeper
+from cutoutd.daemon.opener import Opener
 from cutoutd.daemon.provenance import Provenance
 from cutoutd.daemon.retention import Retention
 from cutoutd.daemon.watcher import Watcher
@@ -121,11 +122,20 @@ class FolderFactory:
             prove=tenancy.prove,
             boundary=lambda: gate.boundary,
         )
+        opener = Opener(
+            folder.name,
+            root=folder.input,
+            staging=publisher.staging,
+            clock=self._clock,
+            wake=self._wake,
+            boundary=lambda: gate.boundary,
+        )
         return HotFolder(
             folder,
             intake=watcher,
             delivery=delivery,
             publisher=publisher,
+            opener=opener,
             names=self._journal.names,
             moves=self._journal.moves,
             model=self._settings().model_of(folder),

@@ -17,7 +17,6 @@ from cutoutd.daemon.standing import Watching
 from cutoutd.durable import make_directory
 from cutoutd.errnos import READ_ONLY
 from cutoutd.errors import CutoutdError
-from cutoutd.file_id import FileId, file_id
 from cutoutd.intake import filesystems, marker
 from cutoutd.journal.folders import FolderMemory
 from cutoutd.journal.predecessor import kept_marker
@@ -58,8 +57,6 @@ class Gate:
 
     Attributes:
         mode: how the folder can be watched; valid once ``check`` found it open.
-        roots: identity of input, staging directory and background pictures, so that the sandbox can be laid anew when
-            they change.
         is_first_start: the journal did not know this folder before.
         first_run_us: when it began nevertheless, if a journal that was lost knew it.
         note: what its owner should know although it is open.
@@ -101,7 +98,6 @@ class Gate:
         self.mode: Mode | None = None
         self.note = ""
         self.waits_for_owner = False
-        self.roots: tuple[FileId, ...] = ()
 
     @property
     def settle_s(self) -> float:
@@ -138,7 +134,7 @@ class Gate:
         """
         root = os.fspath(self._folder.input)
         try:
-            status = os.stat(root)  # noqa: PTH116 -- also says that it is there at all
+            os.stat(root)  # noqa: PTH116 -- says whether it is there at all
         except OSError:
             self._overlaps.withdraw(self._folder.name)
             raise
@@ -159,10 +155,7 @@ class Gate:
         if thoroughly:
             self._publisher.try_writing()
         self.mode = mode
-        staging = os.stat(self._publisher.staging.directory)  # noqa: PTH116 -- beside the other
-        backgrounds, missing = self._backgrounds()
-        self.roots = (file_id(status), file_id(staging), *backgrounds)
-        return missing or self._check_room()
+        return self._missing_background() or self._check_room()
 
     def look_around(self) -> tuple[Watching, str] | None:
         """See how the folder's places lie to those of all others; None if it may be worked on, else why not."""
@@ -181,19 +174,17 @@ class Gate:
         """What inside the input belongs to somebody else, as it was last found."""
         return self._overlaps.boundary(self._folder.name)
 
-    def _backgrounds(self) -> tuple[list[FileId], tuple[Watching, str] | None]:
-        """Identity of each picture that goes behind its subjects, and what is to be said of one that is not there."""
-        found: list[FileId] = []
+    def _missing_background(self) -> tuple[Watching, str] | None:
+        """What is to be said of a picture that goes behind its subjects and is not there."""
         for path in self._folder.backgrounds:
             try:
-                status = os.stat(path)  # noqa: PTH116 -- beside the others
+                os.stat(path)  # noqa: PTH116 -- beside the other
             except OSError as error:
                 why = (
                     f"the background picture {path} cannot be read ({error.strerror}); work goes on by itself"
                 )
-                return found, (Watching.STANDING_BY, why)
-            found.append(file_id(status))
-        return found, None
+                return Watching.STANDING_BY, why
+        return None
 
     def _find(self, root: str, *, network: bool) -> tuple[Watching, str] | None:
         found = marker.find(root, network=network)

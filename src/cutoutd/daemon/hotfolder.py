@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from cutoutd.daemon.openings import FileOpener
 from cutoutd.daemon.revival import Revival
 from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.jobs import Cut, Exported, Failure, Task
 from cutoutd.journal.moves import Candidates
 from cutoutd.ports import Step
+from cutoutd.publish.staging import job_directory
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -74,10 +75,6 @@ class Intake(Protocol):
     def is_identified(self) -> bool:
         """It is known which folder it is, whatever it was called before."""
 
-    @property
-    def roots(self) -> tuple[tuple[int, int], ...]:
-        """What the workers are bound to, device and inode; something else where they have to be bound anew."""
-
     def start(self) -> None:
         """Begin."""
 
@@ -127,14 +124,40 @@ class Intake(Protocol):
         """
 
 
+class FolderOpener(FileOpener, Protocol):
+    """What a supervisor asks of a folder's opener; `cutoutd.daemon.opener.Opener` in the daemon."""
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why its thread died, if it did."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Its thread is gone."""
+
+    @property
+    def busy_since_s(self) -> float | None:
+        """When what is under way was begun, in monotonic seconds; None: nothing is."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End soon."""
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end, but not for long."""
+
+
 class HotFolder:
-    """One hot folder: its intake and its delivery.
+    """One hot folder: its intake, its opener and its delivery.
 
     Args:
         folder: its settings.
         intake: notices its files.
         delivery: its publishing side.
         publisher: knows the staging directory.
+        opener: opens the files of its tasks.
         names: the journal's, for what is published now.
         moves: the journal's, for what vanished and may lie elsewhere now.
         model: that cuts its pictures, by name; empty: the first that workers have.
@@ -142,13 +165,14 @@ class HotFolder:
         overlaps: knows which folders must give way to others; None: there are no others.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- its parts, each by its name, put together in one place
         self,
         folder: Folder,
         *,
         intake: Intake,
         delivery: Delivery,
         publisher: Publisher,
+        opener: FolderOpener,
         names: Names,
         model: str = "",
         keeper: Keeper | None = None,
@@ -161,13 +185,12 @@ class HotFolder:
         self.delivery = delivery
         self._names = names
         self._model = model
-        self._roots: tuple[tuple[int, int], ...] = ()
         self._keeper = keeper
         self._turns_awaited = 0
-        parts: dict[str, Part] = {"watcher": intake, "delivery": delivery}
+        parts: dict[str, Part] = {"watcher": intake, "delivery": delivery, "opener": opener}
         self._revival = Revival(folder.name, parts if keeper is None else parts | {"keeper": keeper})
         self._overlaps = overlaps
-        self._gives_way = False
+        self.opener = opener
         self._awaited = 0
         self._left_behind: set[int] = set()
         self._waiting: frozenset[int] = frozenset()
@@ -177,20 +200,16 @@ class HotFolder:
         self.is_tagged = folder.is_tagged
         self.seconds_each = _FIRST_GUESS_S
 
-    @property
-    def sources(self) -> tuple[Path, ...]:
-        """What its workers read: the input, and the pictures that go behind its subjects."""
-        return (self.folder.input, *self.folder.backgrounds)
-
     def start(self) -> None:
-        """Begin watching and delivering."""
+        """Begin watching, opening and delivering."""
         self.delivery.start()
+        self.opener.start()
         self.intake.start()
         if self._keeper is not None:
             self._keeper.start()
 
     def stop(self) -> None:
-        """End both threads soon."""
+        """End all threads soon."""
         self.intake.stop()
         self.stop_delivery()
 
@@ -198,13 +217,21 @@ class HotFolder:
         """End the delivery's thread soon, once the intake's has been told to end.
 
         Args:
-            sweep: leave nothing staged. That waits for the intake, whose last look may make the directory anew.
+            sweep: leave nothing staged. That waits for the intake, whose last look may make the directory anew, and for
+                the opener.
         """
-        self.delivery.stop(sweep=sweep, first=partial(self.intake.wait_for_last_look, LAST_LOOK_S))
+        self.opener.stop()
+        self.delivery.stop(sweep=sweep, first=self._wait_for_last)
+
+    def _wait_for_last(self) -> None:
+        """Wait until nothing is made in the staging directory any more, but not for long."""
+        self.intake.wait_for_last_look(LAST_LOOK_S)
+        self.opener.join(LAST_LOOK_S)
 
     def join(self, timeout_s: float) -> None:
-        """Wait for both, but not for long: one that hangs on a share is left behind."""
+        """Wait for all, but not for long: one that hangs on a share is left behind."""
         self.intake.join(timeout_s)
+        self.opener.join(timeout_s)
         ended = self.delivery.join(timeout_s)
         if self._keeper is not None:
             self._keeper.stop(release=ended)
@@ -212,7 +239,7 @@ class HotFolder:
 
     def has_let_go(self) -> bool:
         """Whether nobody works on it any more, its hold included, which is given up last."""
-        if not (self.intake.has_ended and self.delivery.has_ended):
+        if not (self.intake.has_ended and self.opener.has_ended and self.delivery.has_ended):
             return False
         if self._keeper is None:
             return True
@@ -273,25 +300,20 @@ class HotFolder:
         self._trouble = f"{_HANGS}: {_DEEDS[lost.stalled]} {job.path}"
         self.examine(job.path)
 
-    def found_unreachable(self, root: str) -> None:
-        """A worker could not reach a directory: if it is one of this folder's, that stands by."""
-        if root in map(os.fspath, (*self.sources, self.staging)):
-            self._trouble = f"{_HANGS}: {root}"
-            self.examine()
-
     def watch_over(self, now_s: float, *, waiting: Collection[int], left_behind: Collection[int]) -> None:
         """Notice what hangs, and what answers again.
 
         Args:
             now_s: monotonic seconds.
-            waiting: jobs of the folder whose workers wait for disk or share.
-            left_behind: jobs over which workers got stuck and have not ended.
+            waiting: jobs of the folder that wait for disk or share, in workers or on their way to one.
+            left_behind: jobs over which workers or openings got stuck and have not ended.
         """
         self._waiting = frozenset(waiting)
         self._left_behind.intersection_update(left_behind)
         for since_s, whose in (
             (self.intake.turning_since_s, "a look at the input"),
             (self.delivery.busy_since_s, "giving a result its name"),
+            (self.opener.busy_since_s, "opening or removing a file"),
         ):
             if since_s is not None and now_s - since_s > HANGS_AFTER_S:
                 self._trouble = f"{_HANGS}: {whose} does not come to its end"
@@ -344,23 +366,6 @@ class HotFolder:
             return self._revival.why
         return "one of its threads failed by a fault of ours, and was started again"
 
-    def wants_new_workers(self) -> bool:
-        """Whether input or staging directory are others than when this was last asked.
-
-        A sandbox is bound to directories, not to their names: a share that came back is out of its reach. And what
-        workers may read of a folder that has to give way to another, they must not read any more.
-        """
-        gave_way, self._gives_way = self._gives_way, bool(self._why_closed)
-        if self._gives_way:
-            self._roots = ()
-            return not gave_way
-        standing = self.standing
-        if standing.watching is Watching.PAUSED:
-            return False  # it is there, and will be when there is room again
-        roots = self.intake.roots if standing.is_open else ()
-        changed, self._roots = roots not in ((), self._roots), roots
-        return changed
-
     def _candidates(self, job: Job) -> Candidates:
         if self._moves is None or job.forced or job.detail.get("moved") is False:
             return Candidates()
@@ -369,7 +374,6 @@ class HotFolder:
     def task(self, job: Job) -> Task:
         """A job as a worker gets it."""
         self.delivery.lull.tries()
-        boundary = self._overlaps.boundary(self.folder.name) if self._overlaps is not None else None
         published = None if job.forced else self._names.last_published(job.folder, job.path)
         moved = self._candidates(job)
         return Task(
@@ -377,7 +381,7 @@ class HotFolder:
             source=os.fspath(Path(self.folder.input, job.path)),
             size=job.size,
             mtime_ns=job.mtime_ns,
-            staging=os.fspath(self.staging),
+            staging=os.fspath(self.staging / job_directory(job.id)),
             published_sha256=None if published is None else published.sha256,
             published_image_sha256=None if published is None else published.image_sha256,
             moved_sha256s=moved.sha256s,
@@ -385,7 +389,4 @@ class HotFolder:
             recipe=self.folder.recipe(),
             alone=job.alone,
             model=self._model,
-            root=os.fspath(self.folder.input) if boundary is not None else "",
-            marker=(boundary.uuid or "") if boundary is not None else "",
-            apart=tuple(boundary.ids) if boundary is not None else (),
         )

@@ -11,7 +11,7 @@ from cutoutd.logs import get
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cutoutd.ports import Pool, PoolEvent
+    from cutoutd.ports import PoolEvent, Workers
 
 MAX_FAILURES: Final = 9
 """A pool that fails more often in a row has no workers any more, and the daemon ends."""
@@ -24,7 +24,7 @@ class Polling:
         pool: where pictures are cut.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Workers) -> None:
         self._pool = pool
         self._failures = 0
         self._log = get()

@@ -43,7 +43,7 @@ class Change:
     """What a new configuration means for others.
 
     Attributes:
-        workers: they were told something else at their start, and are replaced.
+        workers: they were told something else at their start, or others are needed, and are replaced.
     """
 
     workers: bool
@@ -148,11 +148,9 @@ def change_between(old: Settings, new: Settings) -> Change:
 
 
 def _told_workers(settings: Settings) -> tuple[object, ...]:
-    """Limits and models, and the places that they may reach."""
-    places = {
-        (folder.input, folder.output, folder.backgrounds, folder.is_tagged) for folder in settings.folder
-    }
-    return (tuple(getattr(settings.pool, key) for key in sorted(_AT_ONCE)), tuple(settings.models), places)
+    """Limits and models, and for which kinds of folders there are any."""
+    kinds = frozenset(folder.is_tagged for folder in settings.folder)
+    return (tuple(getattr(settings.pool, key) for key in sorted(_AT_ONCE)), tuple(settings.models), kinds)
 
 
 def check(old: Settings, new: Settings) -> None:

@@ -35,13 +35,14 @@ if TYPE_CHECKING:
     from cutoutd.daemon.alarm import Alarm
     from cutoutd.daemon.hotfolder import HotFolder
     from cutoutd.daemon.listener import Listener, Result
+    from cutoutd.daemon.openings import TaskPool
     from cutoutd.daemon.postroom import PostRoom
     from cutoutd.daemon.roster import Roster
     from cutoutd.daemon.statusfile import StatusFile
     from cutoutd.daemon.tally import Once
     from cutoutd.jobs import Job
     from cutoutd.journal.journal import Journal
-    from cutoutd.ports import Pool, PoolEvent
+    from cutoutd.ports import PoolEvent
 
 TICK_S: Final = 0.5
 """How soon a command of a person's is obeyed; each tick costs a look at the journal's header."""
@@ -71,7 +72,7 @@ class Supervisor:
         self,
         *,
         journal: Journal,
-        pool: Pool,
+        pool: TaskPool,
         folders: Roster,
         results: deque[Result],
         listener: Listener,
@@ -180,7 +181,7 @@ class Supervisor:
         if change is not None:
             self._pace.changed(now_s)
             if change.workers:
-                self._pool.recycle()  # they were bound to the old folders and limits
+                self._pool.recycle()  # they were told the old limits
             self._next_tick_s = 0.0
             self._has_begun = False
             self._escalation.renew()
@@ -279,9 +280,6 @@ class Supervisor:
 
     def _watch_over_folders(self, now_s: float) -> None:
         """Hold back what a share would hold up, and let go on what was held up."""
-        for root in self._pool.take_unreachable():
-            for folder in self._folders.everyone:
-                folder.found_unreachable(root)
         waiting, left_behind = set(self._pool.waiting), set(self._pool.left_behind)
         for folder in self._folders.everyone:
             own = {number for number, held in self._in_hand.items() if held.folder is folder}
@@ -339,9 +337,6 @@ class Supervisor:
             return begun
         active = self._folders.active
         self._dispatcher.arrange({name: hot.folder.order == "newest" for name, hot in active.items()})
-        changed = [folder for folder in active.values() if folder.wants_new_workers()]
-        if changed:
-            self._pool.recycle()
         while True:
             job = self._dispatcher.next_job(
                 {name for name in self._ready() if self._pool.takes(tagged=active[name].is_tagged)},
@@ -363,7 +358,7 @@ class Supervisor:
             job, task = self._escalation.address(job, folder, folder.task(job))
             self._claim(job)
             self._in_hand[job.id] = Held(job=job, folder=folder, task=task)
-            self._pool.submit(task)
+            self._pool.submit(task, folder.opener)
         except Exception as error:
             if is_expected(error):
                 raise
@@ -389,6 +384,7 @@ class Supervisor:
                 self._verdicts.take(held, event.report)
             else:
                 self._verdicts.mourn(held, event)
+                held.folder.opener.discard(held.task)
         except Exception as error:
             if is_expected(error):
                 raise

@@ -1,32 +1,17 @@
 """Files of one folder that a worker could not read, or whose results it could not write: tried by a small read.
 
-Where one can be read again, what waits need not wait any longer; where it could be read all along, the fault lies with
-the worker. It must not look at anything else in the folder, and decides nothing about jobs.
+Where one can be read again, what waits need not wait any longer. It must not look at anything else in the folder, and decides nothing about jobs.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
 
 from cutoutd.intake.probe import open_probe
 
 MAX_SUSPECTS: Final = 20
 """More tell no more: a share that fails for so many fails for all."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tried:
-    """What came of a try.
-
-    Attributes:
-        recovered: files that could not be read before, and now can.
-        blameless: files that could be read at the first try.
-    """
-
-    recovered: int = 0
-    blameless: int = 0
 
 
 class Suspects:
@@ -62,11 +47,11 @@ class Suspects:
                 self._failing.setdefault(path, False)
         return heard
 
-    def try_them(self, now_s: float) -> Tried:
-        """Read a little of each, if it is time."""
-        recovered = blameless = 0
+    def try_them(self, now_s: float) -> int:
+        """Read a little of each, if it is time; how many could not be read before, and now can."""
+        recovered = 0
         if not self._failing or (now_s < self._next_s and all(self._failing.values())):
-            return Tried()
+            return 0
         for path, failed in list(self._failing.items()):
             try:
                 open_probe(self._root, path)
@@ -75,9 +60,8 @@ class Suspects:
             else:
                 del self._failing[path]
                 recovered += failed
-                blameless += not failed
         self._next_s = now_s + self._interval_s
-        return Tried(recovered=recovered, blameless=blameless)
+        return recovered
 
     def clear(self) -> None:
         """The folder is away: what was suspected is nobody's fault."""

@@ -7,6 +7,7 @@ given to the folder's own threads. Whether a failure is tried again is `cutoutd.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cutoutd import retry
@@ -76,17 +77,17 @@ class Verdicts:
             folder.delivery.lull.undecided()
             folder.delivery.disbelieve(job)
             return
-        self._take(job, folder, report)
+        self._take(held, report)
 
-    def _take(self, job: Job, folder: HotFolder, report: Report) -> None:
+    def _take(self, held: Held, report: Report) -> None:
+        job, folder = held.job, held.folder
         folder.heard(report)
         if not (isinstance(report, Failure) and report.code == "SourceGone"):
             self._doubted.discard(job.id)
         match report:
-            case Cut() if self._escalation.objects_to(job, folder, report):
-                pass  # what is staged is replaced by what comes of the other way
-            case Cut():
-                folder.delivery.deliver(job, report)
+            case Cut() if not self._escalation.objects_to(job, folder, report):
+                folder.delivery.deliver(job, report, Path(held.task.staging).name)
+                return  # it needs what is staged
             case Exported():
                 self._send(job, folder, report)
             case Unchanged() | Moved():
@@ -100,6 +101,7 @@ class Verdicts:
                 pass
             case Failure():
                 self._weigh(job, folder, report)
+        folder.opener.discard(held.task)
 
     def _send(self, job: Job, folder: HotFolder, copy: Exported) -> None:
         if not self._escalation.exported(job, copy):

@@ -104,7 +104,6 @@ class Watcher:
         self._doubts_output = False
         self.checked = 0
         self.recoveries = 0
-        self._bindings = 0
         self._turns = 0
         self._turning_since_s: float | None = None
         self._looked = threading.Event()
@@ -125,12 +124,6 @@ class Watcher:
     def is_identified(self) -> bool:
         """Whether it is known which folder it is."""
         return self._gate.is_identified
-
-    @property
-    def roots(self) -> tuple[tuple[int, int], ...]:
-        """Device and inode of the directories the workers are bound to."""
-        # A directory made anew often gets the number of the one that was deleted, and a sandbox is bound to that.
-        return (*self._gate.roots, (0, self._bindings)) if self._gate.roots else ()
 
     @property
     def failure(self) -> BaseException | None:
@@ -282,7 +275,6 @@ class Watcher:
         self._next_scan_s = self._earliest_scan_s = 0.0
         if self._gate.is_first_start or self._gate.took_over:
             self._adoption.carry_out(self._proceeding, is_first_start=self._gate.is_first_start)
-        self._bindings += 1
         self._watch_it()
         self.recoveries += 1
         return self._arrivals
@@ -300,9 +292,7 @@ class Watcher:
                 self._next_scan_s = now_s  # what came before it was armed gives no events
 
     def _try_suspects(self, now_s: float) -> None:
-        tried = self._suspects.try_them(now_s)
-        self.recoveries += tried.recovered
-        self._bindings += tried.blameless  # what we can read and a worker cannot, its sandbox may refuse
+        self.recoveries += self._suspects.try_them(now_s)
 
     def _close(self, watching: Watching, why: str) -> None:
         self._events.disarm()

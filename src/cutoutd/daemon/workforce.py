@@ -1,4 +1,4 @@
-"""The workers of a run: how many, what each kind is told, and which folders it may reach.
+"""The workers of a run: how many, of which kinds, and what they are told.
 
 Assembly alone: it must not give them work.
 """
@@ -15,29 +15,26 @@ from cutoutd.pool.partition import Partition
 from cutoutd.pool.slot import spawn
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from cutoutd.clock import Clock
-    from cutoutd.daemon.hotfolder import HotFolder
-    from cutoutd.egress import Places
     from cutoutd.models.shelf import Shelf
     from cutoutd.pool import wire
+    from cutoutd.pool.slot import Spawned
     from cutoutd.settings.schema import Settings
 
 
 @contextmanager
-def spares(settings: Settings) -> Iterator[list[subprocess.Popen[bytes]]]:
+def spares(settings: Settings) -> Iterator[list[Spawned]]:
     """Processes that load their libraries while the folders are looked at; those that are not taken out end."""
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[Spawned] = []
     try:
         with suppress(OSError):  # the pool starts what is missing, and says why it cannot
             started.extend(spawn(WORKER) for _ in range(machine.worker_count(settings.pool.workers)))
         yield started
     finally:
-        for process in started:
-            process.kill()
+        for spawned in started:
+            spawned.end()
 
 
 class Workforce:
@@ -46,9 +43,8 @@ class Workforce:
     Args:
         shelf: has the models of all folders.
         settings: gives those in force.
-        folders: gives the folders there are.
         clock: for deadlines.
-        places: outbox and inbox; None: no folder may be uploaded from in this run.
+        partitioned: folders may be uploaded from in this run, and have workers of their own.
     """
 
     def __init__(
@@ -56,41 +52,26 @@ class Workforce:
         shelf: Shelf,
         *,
         settings: Callable[[], Settings],
-        folders: Callable[[], Iterable[HotFolder]],
         clock: Clock,
-        places: Places | None,
+        partitioned: bool,
     ) -> None:
         self._shelf = shelf
         self._settings = settings
-        self._folders = folders
         self._clock = clock
-        self._places = places
+        self._partitioned = partitioned
 
-    def pool(self, spare: list[subprocess.Popen[bytes]]) -> LocalPool | Partition:
+    def pool(self, spare: list[Spawned]) -> LocalPool | Partition:
         """Start the workers.
 
         Args:
             spare: processes to be used first.
         """
-        if self._places is None:
-            return self._pool(self._size, self._setup, spare)
+        if not self._partitioned:
+            return self._pool(self._size, spare)
         ordinary, tagged = self._shares()
         return Partition(
-            ordinary=self._pool(ordinary, lambda: self.setup_for(tagged=False), spare),
-            tagged=self._pool(tagged, lambda: self.setup_for(tagged=True), spare),
-            shares=self._shares,
+            ordinary=self._pool(ordinary, spare), tagged=self._pool(tagged, spare), shares=self._shares
         )
-
-    def setup_for(self, *, tagged: bool) -> wire.Setup:
-        """What a new worker of one kind is told.
-
-        Args:
-            tagged: it is for folders that may be uploaded from.
-        """
-        there = [folder for folder in self._there() if folder.is_tagged is tagged]
-        if not tagged or self._places is None:
-            return self._told(there, (), ())
-        return self._told(there, (self._places.inbox,), (self._places.copies,))
 
     @property
     def _size(self) -> int:
@@ -106,29 +87,15 @@ class Workforce:
         # What the hosted route leaves to do here is little, but for pictures that are cut here first.
         return self._size, max(1, self._size // 2)
 
-    def _pool(
-        self, size: int, setup: Callable[[], wire.Setup], spare: list[subprocess.Popen[bytes]]
-    ) -> LocalPool:
+    def _pool(self, size: int, spare: list[Spawned]) -> LocalPool:
         return LocalPool(
             size=size,
-            setup=setup,
+            setup=self._setup,
             job_timeout_s=self._settings().pool.job_timeout_s,
             clock=self._clock,
             spares=spare,
         )
 
     def _setup(self) -> wire.Setup:
-        return self._told(self._there(), (), ())
-
-    def _there(self) -> list[HotFolder]:
-        # What does not answer would hold a new worker up before it has begun.
-        return [folder for folder in self._folders() if folder.is_there]
-
-    def _told(self, there: list[HotFolder], inbox: tuple[Path, ...], copies: tuple[Path, ...]) -> wire.Setup:
         settings = self._settings()
-        return setup_of(
-            settings,
-            [self._shelf.get(name) for name in settings.models],
-            inputs=[*(place for folder in there for place in folder.sources), *inbox],
-            stagings=[*(folder.staging for folder in there), *copies],
-        )
+        return setup_of(settings, [self._shelf.get(name) for name in settings.models])

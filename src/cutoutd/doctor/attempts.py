@@ -1,8 +1,9 @@
 """Locks itself in as a worker does, then tries what a worker must not be able to do, and says how each attempt ended.
 
-A process of its own, ``python -m cutoutd.doctor.attempts DIRECTORY``: it reads beneath ``input``, writes beneath
-``staging``, and has no business in ``outside``. It prints JSON documents: the layers in force, then each attempt with
-``done`` or the name of the error it met. It must not judge; `cutoutd.doctor.confinement` does.
+A process of its own, ``python -m cutoutd.doctor.attempts DIRECTORY``: it has ``input/picture`` open for reading and
+``staging/result`` for writing, as workers get them, and has no business in anything else. It prints JSON documents: the
+layers in force, then each attempt with ``done`` or the name of the error it met. It must not judge;
+`cutoutd.doctor.confinement` does.
 """
 
 from __future__ import annotations
@@ -40,9 +41,7 @@ def main(directory: Path) -> None:
     attempts = _attempts(directory)
     die_with_parent(os.getppid())
     try:
-        layers = confine_worker(
-            read=[directory / "input"], write=[directory / "staging"], memory_mb=MEMORY_MB, required=False
-        )
+        layers = confine_worker(read=(), memory_mb=MEMORY_MB, file_bytes=MEMORY_MB << 20, required=False)
     except CutoutdError as error:
         _say({"refused": str(error)})
         return
@@ -55,15 +54,19 @@ def main(directory: Path) -> None:
 
 def _attempts(directory: Path) -> dict[str, Callable[[], object]]:
     picture, secret = directory / "input" / "picture", directory / "outside" / "secret"
+    neighbour, result = picture.with_name("neighbour"), directory / "staging" / "result"
+    given = os.open(picture, os.O_RDONLY), os.open(result, os.O_WRONLY | os.O_CREAT, 0o600)
     return {
-        "read a picture": picture.read_bytes,
-        "write a result": lambda: (directory / "staging" / "result").write_bytes(b"x"),
+        "read a picture": lambda: os.read(given[0], 1),
+        "write a result": lambda: os.write(given[1], b"x"),
+        "read another picture of the folder": neighbour.read_bytes,
+        "make another file where results go": lambda: result.with_name("another").write_bytes(b"x"),
         **{f"open a socket ({family})": partial(_socket, number) for family, number in _FAMILIES.items()},
         "use io_uring": lambda: _demand(call("syscall", _IO_URING_SETUP, 1, None), harmless=errno.EFAULT),
         "look into another process": lambda: _demand(call("ptrace", _TRACE_ME, 0, None, None)),
         "start a process": _fork,
-        "read a file outside its folders": secret.read_bytes,
-        "write a file outside its folders": lambda: (directory / "outside" / "new").write_bytes(b"x"),
+        "read a file that it was not given": secret.read_bytes,
+        "write a file that it was not given": lambda: (directory / "outside" / "new").write_bytes(b"x"),
         "change an original": lambda: picture.open("r+b").close(),
         "delete an original": picture.unlink,
         "take more memory than allowed": lambda: bytearray(2 * MEMORY_MB << 20),

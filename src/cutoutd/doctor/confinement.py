@@ -54,7 +54,8 @@ def tried(gaps: Sequence[Gap]) -> Iterator[Finding]:
         root = Path(directory)
         for name in ("input", "staging", "outside"):
             (root / name).mkdir()
-        (root / "input" / "picture").write_bytes(b"picture")
+        for name in ("picture", "neighbour"):
+            (root / "input" / name).write_bytes(b"picture")
         (root / "outside" / "secret").write_bytes(b"secret")
         answer = ask("cutoutd.doctor.attempts", [directory], timeout_s=ATTEMPTS_S)
     yield judge(answer.merged, gaps, why=answer.why)

@@ -98,28 +98,27 @@ def _ask_for_socket() -> str:
 def _cut_in(
     root: Path, settings: Settings, models: Sequence[ModelSpec], clock: Clock, *, begun_s: float, answer: str
 ) -> Trial:
-    source, staging = root / "in" / "disc.png", root / "staging"
+    source, output = root / "in" / "disc.png", root / "out"
     source.parent.mkdir()
-    staging.mkdir()
+    output.mkdir()
     source.write_bytes(png())
     pool = LocalPool(
         size=1,
         # The picture is our own, and a PNG also where those are switched off.
-        setup=lambda: replace(
-            setup_of(settings, models, inputs=[source.parent], stagings=[staging]), formats=None
-        ),
+        setup=lambda: replace(setup_of(settings, models), formats=None),
         job_timeout_s=TRIAL_S,
         clock=clock,
     )
     try:
-        recipe = Folder(name="doctor", input=source.parent, output=staging).recipe()
-        event = through(pool, task_for(source, staging, recipe), clock, begun_s + TRIAL_S)
+        recipe = Folder(name="doctor", input=source.parent, output=output).recipe()
+        task, staging = task_for(source, output, recipe)
+        event = through(pool, task, staging, clock, begun_s + TRIAL_S)
         seen = [one for pid in pool.pids if (one := process(pid)) is not None]
         filtered = all(one.filtered for one in seen) if seen else None
     finally:
         pool.close()
     return Trial(
-        why=_fault(event, staging),
+        why=_fault(event, staging.directory),
         advice="Please report this." if event is not None else "Try again when the machine is less busy.",
         seconds=clock.monotonic_s() - begun_s,
         facts=pool.facts,

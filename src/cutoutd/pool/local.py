@@ -23,12 +23,12 @@ from cutoutd.pool.start_policy import StartPolicy
 from cutoutd.ports import Finished, Lost, WorkerFacts
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Collection, Sequence
 
     from cutoutd.clock import Clock
     from cutoutd.jobs import Task
-    from cutoutd.ports import PoolEvent
+    from cutoutd.pool.slot import Spawned
+    from cutoutd.ports import Files, PoolEvent
 
 START_TIMEOUT_S: Final = 60.0
 """Loading the model takes under a second; a slow disk at boot may need much longer."""
@@ -48,7 +48,7 @@ class LocalPool:
 
     Args:
         size: number of slots.
-        setup: gives what a new worker is told; asked anew for each, since roots may have changed.
+        setup: gives what a new worker is told; asked anew for each, since limits may have changed.
         job_timeout_s: from the moment a task is given.
         clock: its monotonic side.
         command: what a worker is; anything that speaks `cutoutd.pool.wire`.
@@ -63,7 +63,7 @@ class LocalPool:
         job_timeout_s: float,
         clock: Clock,
         command: Sequence[str] = WORKER,
-        spares: list[subprocess.Popen[bytes]] | None = None,
+        spares: list[Spawned] | None = None,
     ) -> None:
         self._size = size
         self._command = command
@@ -82,7 +82,6 @@ class LocalPool:
         self._slots: list[Slot] = []
         self._abandoned: list[Slot] = []
         self._stale: set[Slot] = set()
-        self._unreached: set[str] = set()
         self._starts = StartPolicy(clock)
         self.facts: WorkerFacts | None = None
         self._replace_missing(spares)
@@ -99,9 +98,9 @@ class LocalPool:
         at_work = sum(slot.job is not None for slot in self._slots) - len(self.waiting)
         return min(free, self._size - at_work)
 
-    def takes(self, *, tagged: bool) -> bool:  # noqa: ARG002 -- one kind of worker for both kinds of folder
-        """Whether a task could be started now."""
-        return self.idle > 0
+    def room(self, *, tagged: bool) -> int:  # noqa: ARG002 -- one kind of worker for both kinds of folder
+        """How many tasks could be started now."""
+        return self.idle
 
     @property
     def busy(self) -> int:
@@ -121,11 +120,6 @@ class LocalPool:
         """Jobs over which workers got stuck that have not ended to this day."""
         return [slot.job for slot in self._abandoned if slot.job is not None]
 
-    def take_unreachable(self) -> Collection[str]:
-        """Directories that did not answer to workers that were to be bound to them, since this was last asked."""
-        taken, self._unreached = self._unreached, set()
-        return taken
-
     @property
     def pids(self) -> list[int]:
         """The workers' process ids."""
@@ -136,11 +130,11 @@ class LocalPool:
         """Whether a new worker has shown that it can work since the last one died."""
         return self._starts.are_sound
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:
         """Give a task to an idle slot; only while ``idle`` is above 0."""
         slot = next(slot for slot in self._slots if self._is_free(slot))
         now_s = self._clock.monotonic_s()
-        slot.give(task, now_s, now_s + self._job_timeout_s)
+        slot.give(task, files, sent, now_s=now_s, deadline_s=now_s + self._job_timeout_s)
 
     def wake(self) -> None:
         """End a ``poll`` early; safe from any thread and from signal handlers."""
@@ -237,12 +231,9 @@ class LocalPool:
         if slot.state is SlotState.DYING:
             return []  # it was killed over this task, which is somebody else's by now
         message = wire.decode_message(line)
-        starts = isinstance(message, WorkerFacts | Failure | wire.Binding)
+        starts = isinstance(message, WorkerFacts | Failure)
         if (slot.state is SlotState.STARTING) != starts:
             raise wire.WireError("it speaks out of turn")
-        if isinstance(message, wire.Binding):
-            slot.binding, slot.since_s = message.root, self._clock.monotonic_s()
-            return []
         if isinstance(message, WorkerFacts):
             slot.rest()
             say = self._log.info if self.facts is None else self._log.debug  # the first says what really runs
@@ -266,6 +257,7 @@ class LocalPool:
             slot.go_on(message.step, self._clock.monotonic_s())
             return []
         report = message[1]
+        wire.check_sizes(report, slot.max_pixels)
         alone = slot.alone
         slot.rest()
         if alone:
@@ -303,10 +295,6 @@ class LocalPool:
             slot.kill(now_s, timed_out=False, stalled=slot.step)
         elif slot.deadline_s is not None and now_s >= slot.deadline_s:
             slot.kill(now_s, timed_out=True)
-        elif (root := slot.unreachable(now_s)) is not None:
-            self._log.warning("worker.cannot-reach", pid=slot.pid, root=root)
-            self._unreached.add(root)
-            slot.retire(now_s)
 
     def _bury(self, slot: Slot) -> list[PoolEvent]:
         stuck = not slot.reaped()
@@ -351,7 +339,7 @@ class LocalPool:
         """How many slots there should be: half as many again, at most, if some wait for a share."""
         return self._size + min(len(self.waiting), max(1, self._size // 2))
 
-    def _replace_missing(self, spares: list[subprocess.Popen[bytes]] | None = None) -> None:
+    def _replace_missing(self, spares: list[Spawned] | None = None) -> None:
         if self._clock.monotonic_s() < self._starts.next_s:
             return
         while len(self._slots) < self._wanted():
@@ -360,8 +348,8 @@ class LocalPool:
             deadline_s = self._clock.monotonic_s() + START_TIMEOUT_S
             setup = replace(self._setup(), rehearse=not self._starts.are_sound)
             try:
-                process = spares.pop() if spares else spawn(self._command)
-                slot = Slot(process, setup, deadline_s=deadline_s)
+                spawned = spares.pop() if spares else spawn(self._command)
+                slot = Slot(spawned, setup, deadline_s=deadline_s)
             except OSError as error:  # no more descriptors, processes or memory
                 self._starts.failed(error.strerror or str(error), is_first=self.facts is None)
                 return

@@ -1,8 +1,8 @@
 """Two pools as one: workers for folders without a tag, and others for tagged ones, which may be uploaded from.
 
-The kernel binds a worker to the directories it was started for. One that reads a picture of an untagged folder has no
-outbox, and one that has the outbox cannot read such a folder: so that no picture, however hostile, and no fault
-of ours can put one into the other's way. It must not know folders or tasks beyond that.
+A worker gets the opened files of its task and reaches nothing else; but what it has read once may stay in its memory. So
+one that has read a picture of an untagged folder never makes a copy for the outbox, and no picture, however hostile, and
+no fault of ours can put one into the other's way. It must not know folders or tasks beyond that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cutoutd.jobs import Task
     from cutoutd.pool.local import LocalPool
-    from cutoutd.ports import PoolEvent, WorkerFacts
+    from cutoutd.ports import Files, PoolEvent, WorkerFacts
 
 
 class Partition:
@@ -43,9 +43,9 @@ class Partition:
         """Number of slots."""
         return sum(pool.size for pool in self._both)
 
-    def takes(self, *, tagged: bool) -> bool:
-        """Whether a task of a folder of this kind could be started now."""
-        return (self._tagged if tagged else self._ordinary).takes(tagged=tagged)
+    def room(self, *, tagged: bool) -> int:
+        """How many tasks of folders of this kind could be started now."""
+        return (self._tagged if tagged else self._ordinary).room(tagged=tagged)
 
     @property
     def busy(self) -> int:
@@ -73,13 +73,9 @@ class Partition:
         """Jobs over which workers got stuck."""
         return [job for pool in self._both for job in pool.left_behind]
 
-    def take_unreachable(self) -> Collection[str]:
-        """Directories that did not answer to starting workers."""
-        return [root for pool in self._both for root in pool.take_unreachable()]
-
-    def submit(self, task: Task) -> None:
-        """Start a task; only while the pool of its kind takes one."""
-        (self._tagged if task.tagged else self._ordinary).submit(task)
+    def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:
+        """Start a task; only while there is room for one of its kind."""
+        (self._tagged if task.tagged else self._ordinary).submit(task, files, sent)
 
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
         """Wait for events of either."""

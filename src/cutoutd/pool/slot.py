@@ -1,6 +1,6 @@
-"""One worker slot: a process of its own, three pipes of its own, a monotonic deadline.
+"""One worker slot: a process of its own, a channel and two pipes of its own, a monotonic deadline.
 
-Nothing here blocks: what does not fit into a pipe is sent later, reads are non-blocking, and a kill is never waited for.
+Nothing here blocks: what does not fit into the channel is sent later, reads are non-blocking, and a kill is never waited for.
 """
 
 from __future__ import annotations
@@ -8,17 +8,20 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-from cutoutd import inheritance
+from cutoutd import channel, inheritance
 from cutoutd.pool import wire
 from cutoutd.ports import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from cutoutd.channel import Sender
     from cutoutd.jobs import Task
+    from cutoutd.ports import Files
 
 # One thread a worker: two one-thread workers give 1.5 times the throughput of one two-thread worker, and
 # a thread that numpy starts on import would exist before the sandbox does.
@@ -46,9 +49,6 @@ to write out a whole result before it says anything, which a slow line needs its
 PATIENCE_S: Final = 3.0
 """A worker that waits for a disk or share for longer needs no core: another may be started in its place."""
 
-BIND_S: Final = 5.0
-"""A root that does not answer a starting worker for this long is left out of the next one's."""
-
 MAX_STEPS: Final = 10_000
 """Of one task: an honest worker tells of one every half second at most."""
 
@@ -62,48 +62,71 @@ class SlotState(Enum):
     DYING = auto()  # was killed, and is not yet reaped
 
 
-def spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Spawned:
+    """A worker's process that has not been told anything yet.
+
+    Attributes:
+        process: with the pipe that it reports through.
+        tasks: our end of the channel that it is told its tasks through, with their files.
+    """
+
+    process: subprocess.Popen[bytes]
+    tasks: Sender
+
+    def end(self) -> None:
+        """End it; it was never needed."""
+        self.process.kill()
+        self.tasks.close()
+
+
+def spawn(command: Sequence[str]) -> Spawned:
     """Start a worker's process, which loads its libraries and then waits for its set-up.
 
     Args:
-        command: what to start; it finds its pipes as its standard input, output and error.
+        command: what to start; it finds the channel and its pipes as its standard input, output and error.
 
     Raises:
         OSError: no more descriptors, processes or memory.
     """
-    return subprocess.Popen(  # noqa: S603 -- the command is this program's own
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        # Never the user's terminal or log: it would be open for reading what is typed, and for emptying the file.
-        stderr=subprocess.PIPE,
-        env=inheritance.for_worker(os.environ) | ENVIRONMENT,
-        bufsize=0,
-        start_new_session=True,  # it has no terminal, and a Ctrl-C there is for the supervisor alone
-    )
+    tasks, theirs = channel.pair()
+    try:
+        process = subprocess.Popen(  # noqa: S603 -- the command is this program's own
+            command,
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            # Never the user's terminal or log: it would be open for reading what is typed, and for emptying the file.
+            stderr=subprocess.PIPE,
+            env=inheritance.for_worker(os.environ) | ENVIRONMENT,
+            bufsize=0,
+            start_new_session=True,  # it has no terminal, and a Ctrl-C there is for the supervisor alone
+        )
+    except BaseException:
+        tasks.close()
+        raise
+    finally:
+        os.close(theirs)
+    return Spawned(process=process, tasks=tasks)
 
 
 class Slot:
-    """A worker process and the pipes to it.
+    """A worker process, the channel to it and the pipe from it.
 
     Args:
-        process: of `spawn`.
+        spawned: of `spawn`.
         setup: the first line it is sent.
         deadline_s: monotonic seconds by which it must be ready.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], setup: wire.Setup, *, deadline_s: float) -> None:
-        self._process = process
-        assert self._process.stdin is not None  # noqa: S101 -- PIPE was asked for
+    def __init__(self, spawned: Spawned, setup: wire.Setup, *, deadline_s: float) -> None:
+        self._process = spawned.process
+        self._tasks = spawned.tasks
         assert self._process.stdout is not None  # noqa: S101 -- PIPE was asked for
         assert self._process.stderr is not None  # noqa: S101 -- PIPE was asked for
-        self._tasks = self._process.stdin.fileno()
         self.reports = self._process.stdout.fileno()
         self.complaints = self._process.stderr.fileno()
         os.set_blocking(self.reports, False)
-        os.set_blocking(self._tasks, False)
         self._unread = b""
-        self._unsent = b""
         self.state = SlotState.STARTING
         self.since_s = 0.0
         self.job: int | None = None
@@ -112,27 +135,30 @@ class Slot:
         self.step = Step.CUT
         self.stepped_s = 0.0
         self._steps = 0
-        self.binding: int | None = None
         self.stalled: Step | None = None
         self.alone = False
         self.did_not_start = False
         self.retired = False
         self.complaint = ""
         self.rehearses = setup.rehearse
+        self.max_pixels = setup.max_pixels
         self.models = tuple(model.name for model in setup.models)
-        self.roots = (*setup.read_roots, *setup.write_roots)
-        self._send(wire.encode_setup(setup))
+        self._tasks.send(wire.encode_setup(setup))
 
     @property
     def pid(self) -> int:
         """The worker's process id."""
         return self._process.pid
 
-    def give(self, task: Task, now_s: float, deadline_s: float) -> None:
+    def give(
+        self, task: Task, files: Files, sent: Callable[[], object], *, now_s: float, deadline_s: float
+    ) -> None:
         """Hand a task to the idle worker.
 
         Args:
             task: the task.
+            files: opened for it.
+            sent: called once they need not be open here any longer.
             now_s: monotonic seconds.
             deadline_s: when it is killed.
         """
@@ -141,7 +167,7 @@ class Slot:
         self.job = task.job
         self.alone = task.alone
         self.deadline_s = deadline_s
-        self._send(wire.encode_task(task))
+        self._tasks.send(wire.encode_task(task, files), files.descriptors, sent)
 
     def go_on(self, step: Step, now_s: float) -> None:
         """It says where it stands.
@@ -227,28 +253,22 @@ class Slot:
             return f"the worker was ended by signal {-code}"
 
     def close(self) -> None:
-        """Close our ends of the pipes."""
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+        """Close our ends of channel and pipes."""
+        self._tasks.close()
+        for pipe in (self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
 
     def send_rest(self) -> bool:
-        """Send as much as the pipe takes of what it did not take at once; whether that was all. Never waits."""
-        while self._unsent:
-            try:
-                self._unsent = self._unsent[os.write(self._tasks, self._unsent) :]
-            except BlockingIOError:
-                return False
-            except BrokenPipeError:
-                self._unsent = b""  # a dead worker shows itself at the other pipe
-        return True
+        """Send as much as the channel takes of what it did not take at once; whether that was all. Never waits."""
+        return self._tasks.send_rest()
 
     def due_s(self, now_s: float) -> Iterator[float]:
         """When it is to be looked at again, in monotonic seconds."""
         if self.state is SlotState.DYING:
             yield now_s + 0.02  # a killed process is gone within milliseconds
             return
-        if self._unsent:
+        if self._tasks.is_waiting:
             yield now_s + 0.02
         if self.deadline_s is not None:
             yield self.deadline_s
@@ -256,16 +276,3 @@ class Slot:
             yield self.stalls_at_s
             if self.waits_s(now_s) < PATIENCE_S:
                 yield self.stepped_s + PATIENCE_S
-        if self.state is SlotState.STARTING and self.binding is not None:
-            yield max(self.since_s + BIND_S, now_s + 0.1)
-
-    def unreachable(self, now_s: float) -> str | None:
-        """The root that it has waited for in vain while it started."""
-        if self.state is not SlotState.STARTING or self.binding is None or now_s < self.since_s + BIND_S:
-            return None
-        return self.roots[self.binding] if 0 <= self.binding < len(self.roots) else None
-
-    def _send(self, line: bytes) -> None:
-        """Send a line; a long one, such as a task with many hashes, goes in parts as the worker reads."""
-        self._unsent += line
-        self.send_rest()

@@ -78,8 +78,6 @@ def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> Trial:
         parent=os.getpid(),
         models=(model,),
         provider=provider,
-        read_roots=(os.fspath(model.file),),
-        write_roots=(),
         memory_mb=memory_mb,
         nice=0,
         max_pixels=_HEIGHT * _WIDTH,
@@ -157,8 +155,12 @@ def _tried(setup: wire.Setup) -> Trial:
 
     from cutoutd.engine.matting import MatteModel  # noqa: PLC0415
 
+    # onnxruntime opens the model by its name: it is the one file that this process is to read, and may be as large as memory.
     confine_worker(
-        read=(*setup.read_roots, *own_code()), write=(), memory_mb=setup.memory_mb, nice=setup.nice
+        read=(setup.models[0].file, *own_code()),
+        memory_mb=setup.memory_mb,
+        file_bytes=wire.MAX_LINE_BYTES,
+        nice=setup.nice,
     )
     model = MatteModel(setup.models[0], provider=setup.provider)
     picture, ball = _picture()

@@ -1,4 +1,6 @@
-"""What supervisor and workers say to each other: one JSON object a line, over two pipes.
+"""What supervisor and workers say to each other: one JSON object a line, over a channel to the worker and a pipe back.
+
+A task comes with its files, opened (`cutoutd.channel`), and says which is which.
 
 No pickle: a worker reads hostile pictures, so what it says is parsed, typed and checked like any other
 outside input. Paths are text by ``os.fsdecode``; JSON's ASCII escapes carry their surrogates unharmed.
@@ -30,10 +32,12 @@ from cutoutd.jobs import (
     Report,
     Task,
     Unchanged,
+    largest_result_bytes,
 )
-from cutoutd.ports import ModelSpec, Scale, Step, WorkerFacts
+from cutoutd.ports import Files, ModelSpec, Scale, Step, WorkerFacts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pydantic import TypeAdapter
@@ -69,13 +73,6 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Binding:
-    """A worker is about to bind itself to a root, by its number; the number after the last: to all of them."""
-
-    root: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Setup:
     """What a worker needs to know once, before its first task.
 
@@ -83,8 +80,6 @@ class Setup:
         parent: the supervisor's process id.
         models: to load; the first is for tasks that name none.
         provider: execution provider by name, or ``auto``.
-        read_roots: directories it may read beneath, and single files it may read.
-        write_roots: directories it may write beneath.
         memory_mb: its address space at most.
         nice: how far it steps back behind other programs.
         max_pixels: of a picture.
@@ -97,8 +92,6 @@ class Setup:
     parent: int
     models: tuple[ModelSpec, ...]
     provider: str
-    read_roots: tuple[str, ...]
-    write_roots: tuple[str, ...]
     memory_mb: int
     nice: int
     max_pixels: int
@@ -125,9 +118,40 @@ def decode_setup(line: bytes) -> Setup:
     return Setup(**fields, models=models)
 
 
-def encode_task(task: Task) -> bytes:
-    """A task as a line."""
-    return _line({"task": asdict(task)})
+def encode_task(task: Task, files: Files) -> bytes:
+    """A task as a line, which goes with the descriptors of its files, in their order."""
+    places = {descriptor: place for place, descriptor in enumerate(files.descriptors)}
+    return _line(
+        {
+            "task": asdict(task),
+            "files": {
+                "source": places[files.source],
+                "results": [places[one] for one in files.results],
+                "backgrounds": [places[one] for one in files.backgrounds],
+                "copy": None if files.copy is None else places[files.copy],
+                "reply": None if files.reply is None else places[files.reply],
+            },
+        }
+    )
+
+
+def decode_files(line: bytes, descriptors: Sequence[int]) -> Files:
+    """The files of a task from a line of the supervisor's, and from what came with it.
+
+    Raises:
+        WireError: they are not as many as the line says.
+    """
+    said = _load(line)["files"]
+    try:
+        return Files(
+            source=descriptors[said["source"]],
+            results=tuple(descriptors[one] for one in said["results"]),
+            backgrounds=tuple(descriptors[one] for one in said["backgrounds"]),
+            copy=None if said["copy"] is None else descriptors[said["copy"]],
+            reply=None if said["reply"] is None else descriptors[said["reply"]],
+        )
+    except IndexError as error:
+        raise WireError(f"a task came with {len(descriptors)} files") from error
 
 
 def decode_task(line: bytes) -> Task:
@@ -138,10 +162,8 @@ def decode_task(line: bytes) -> Task:
     metadata = Metadata(recipe.pop("metadata"))
     export, received = fields.pop("export"), fields.pop("received")
     moved = tuple(fields.pop("moved_sha256s"))
-    apart = tuple((device, inode) for device, inode in fields.pop("apart"))
     return Task(
         **fields,
-        apart=apart,
         recipe=Recipe(**recipe, renditions=renditions, metadata=metadata),
         moved_sha256s=moved,
         export=None if export is None else Export(**export),
@@ -171,11 +193,6 @@ def encode_progress(job: int, step: Step) -> bytes:
     return _line({"job": job, "step": step})
 
 
-def encode_binding(root: int) -> bytes:
-    """Which root a starting worker is about to reach, as a line."""
-    return _line({"binding": root})
-
-
 def encode_ready(facts: WorkerFacts) -> bytes:
     """A worker's first words."""
     return _line({"ready": asdict(facts)})
@@ -186,8 +203,8 @@ def encode_unusable(failure: Failure) -> bytes:
     return _line({"unusable": asdict(failure)})
 
 
-def decode_message(line: bytes) -> WorkerFacts | Failure | Progress | Binding | tuple[int, Report]:
-    """What a worker said: how its start goes, ready, unusable, how a job goes, or a job and its report.
+def decode_message(line: bytes) -> WorkerFacts | Failure | Progress | tuple[int, Report]:
+    """What a worker said: ready, unusable, how a job goes, or a job and its report.
 
     Raises:
         WireError: it is none of these, or its values are not what they should be.
@@ -202,8 +219,6 @@ def decode_message(line: bytes) -> WorkerFacts | Failure | Progress | Binding | 
         if "unusable" in message:
             failure: Failure = _adapter(Failure).validate_python(message["unusable"])
             return failure
-        if "binding" in message:
-            return Binding(root=_whole(message["binding"]))
         job = _whole(message["job"])
         if "step" in message:
             return Progress(job=job, step=Step(message["step"]))
@@ -232,6 +247,24 @@ def _check_names(job: int, report: Cut) -> None:
         named = _RESULT.fullmatch(staged.name)
         if named is None or named[1] != str(job) or not all(map(_SHA256.fullmatch, sums)):
             raise WireError(f"job {job} reports a result of another name")
+
+
+def check_sizes(report: Report, max_pixels: int) -> None:
+    """See that a report's results can be as large as it says: the supervisor reads as much of them.
+
+    Args:
+        report: of a worker.
+        max_pixels: of a result, as the worker was told.
+
+    Raises:
+        WireError: one cannot.
+    """
+    for staged in report.staged if isinstance(report, Cut) else ():
+        pixels = staged.width * staged.height
+        if min(staged.width, staged.height) < 1 or pixels > max_pixels:
+            raise WireError(f"it reports a result of {staged.width} x {staged.height} pixels")
+        if not 0 < staged.bytes <= largest_result_bytes(pixels):
+            raise WireError(f"it reports a result of {staged.bytes} bytes, which no such picture has")
 
 
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:

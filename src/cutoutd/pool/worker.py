@@ -1,8 +1,8 @@
 """A worker process: loads its models, locks itself in, then cuts one picture after the other.
 
-Started by `cutoutd.pool.slot` as ``python -P -m cutoutd.pool.worker`` with a task pipe as its standard
-input and a report pipe as its standard output. It must not touch the network, the journal, or any name
-outside the staging directories; from `confine_worker` on, the kernel sees to that.
+Started by `cutoutd.pool.slot` as ``python -P -m cutoutd.pool.worker`` with a channel as its standard input, through which
+tasks come with their files opened, and a report pipe as its standard output. It must not touch the network, the journal, or
+any file by its name; from `confine_worker` on, the kernel sees to that.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from cutoutd import channel
 from cutoutd.errors import CutoutdError
-from cutoutd.jobs import Failure
+from cutoutd.jobs import Failure, largest_result_bytes
 from cutoutd.pool import wire
 from cutoutd.ports import Step, WorkerFacts
 from cutoutd.sandbox.limits import die_with_parent
@@ -26,6 +27,7 @@ from cutoutd.sandbox.worker import confine_worker
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from cutoutd.channel import Receiver
     from cutoutd.pipeline import Engine
 
 
@@ -33,29 +35,34 @@ TELL_EVERY_S: Final = 0.5
 
 
 def main() -> int:
-    """Serve until the task pipe ends."""
+    """Serve until the channel ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the supervisor's to answer
-    tasks, reports = _pipes()
+    tasks, reports = _ends()
     with suppress(Exception):  # what fails here fails again below, where there is somebody to tell
         _load_libraries()
-    line = tasks.readline()
+    line, _ = tasks.receive()
     if not line:  # it was never needed
         return 0
     setup = wire.decode_setup(line)
     die_with_parent(setup.parent)
     try:
-        engine, facts = _get_ready(setup, reports)
+        engine, facts = _get_ready(setup, tasks.fileno())
     except Exception as error:  # noqa: BLE001 -- told to the supervisor, which cannot see it otherwise
         _say(reports, wire.encode_unusable(_why_not(error)))
         return 1
     _say(reports, wire.encode_ready(facts))
     from cutoutd import pipeline  # noqa: PLC0415 -- loaded by now
 
-    for line in tasks:
-        task = wire.decode_task(line)
-        report = pipeline.run(task, engine, _Teller(reports, task.job))
+    while True:
+        line, descriptors = tasks.receive()
+        if not line:
+            return 0
+        task, files = wire.decode_task(line), wire.decode_files(line, descriptors)
+        report = pipeline.run(task, files, engine, _Teller(reports, task.job))
+        channel.close(
+            descriptors
+        )  # before it is told: what somebody can still write to is copied by the supervisor
         _say(reports, wire.encode_report(task.job, report))
-    return 0
 
 
 def _load_libraries() -> None:
@@ -65,8 +72,13 @@ def _load_libraries() -> None:
     from cutoutd import pipeline  # noqa: F401, PLC0415
 
 
-def _get_ready(setup: wire.Setup, reports: BinaryIO) -> tuple[Engine, WorkerFacts]:
-    """Load what the work takes, and be locked in."""
+def _get_ready(setup: wire.Setup, tasks: int) -> tuple[Engine, WorkerFacts]:
+    """Load what the work takes, and be locked in.
+
+    Args:
+        setup: as it was told.
+        tasks: descriptor of the channel.
+    """
     # Not at the top: a library that is missing or too large for the memory must have somebody to tell.
     import cv2  # noqa: PLC0415
 
@@ -82,11 +94,11 @@ def _get_ready(setup: wire.Setup, reports: BinaryIO) -> tuple[Engine, WorkerFact
         max_file_bytes=setup.max_file_bytes,
         formats=setup.formats,
     )
-    _reach(reports, (*setup.read_roots, *setup.write_roots))
     layers = confine_worker(
-        read=(*setup.read_roots, *own_code()),
-        write=setup.write_roots,
+        read=own_code(),
+        tasks=tasks,
         memory_mb=setup.memory_mb,
+        file_bytes=largest_result_bytes(setup.max_pixels),
         nice=setup.nice,
         graphics=engine.usual.provider != CPU,
         required=setup.sandbox_required,
@@ -108,9 +120,9 @@ def _why_not(error: Exception) -> Failure:
     return Failure(code=known.code, title=known.title, cause=cause, advice=advice, permanent=True)
 
 
-def _pipes() -> tuple[BinaryIO, BinaryIO]:
-    """The two pipes, moved away from where a library that prints would disturb them."""
-    tasks, reports = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+def _ends() -> tuple[Receiver, BinaryIO]:
+    """Channel and pipe, moved away from where a library that prints would disturb them."""
+    tasks, reports = channel.Receiver(os.dup(0)), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
@@ -132,15 +144,6 @@ class _Teller:
         if step is not self._last or now_s >= self._next_s:
             self._last, self._next_s = step, now_s + TELL_EVERY_S
             _say(self._reports, wire.encode_progress(self._job, step))
-
-
-def _reach(reports: BinaryIO, roots: tuple[str, ...]) -> None:
-    """Touch every root that the sandbox will be bound to, saying which: one may be a share that hangs."""
-    for number, root in enumerate(roots):
-        _say(reports, wire.encode_binding(number))
-        with suppress(OSError):  # what is missing is out of reach
-            os.close(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-    _say(reports, wire.encode_binding(len(roots)))
 
 
 def _say(reports: BinaryIO, line: bytes) -> None:

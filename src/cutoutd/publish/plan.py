@@ -63,6 +63,8 @@ class Publication:
         again: another picture had the source's name before, and was told apart by no kind in its result's.
         forms: that its names may have; each further one is for a disk that refuses the one before.
         named: the name that a person gave its first result; it has no other. Empty: names go by the source.
+        directory: the job's own, of `staging.job_directory`, in which the worker's results lie; empty: none does, or not
+            in a directory of its own.
     """
 
     facts: SidecarFacts
@@ -76,6 +78,7 @@ class Publication:
     again: bool = False
     forms: tuple[Form, ...] = tuple(Form)
     named: str = ""
+    directory: str = ""
 
     @property
     def model(self) -> str:

@@ -196,7 +196,12 @@ class Publisher:
         started_s = time.perf_counter()
         with storage_faults(self._output):
             chosen, warnings = self._choose(publication, claims)
-            planned = [self._move(publication.facts.path, choice.slot, result) for choice, result in chosen]
+            theirs = self.staging.of_job(publication.directory)
+            planned = [
+                self._move(publication.facts.path, theirs, choice.slot, result) for choice, result in chosen
+            ]
+            if publication.directory:
+                theirs.remove_whole()
             kept = {result.name for _, result in chosen}
             sidecar = chosen[0][0].sidecar if chosen else None
             if sidecar is not None:
@@ -214,7 +219,7 @@ class Publisher:
                 str(staging.path(one.name))
                 for one in publication.staged
                 if one.name not in kept
-                for staging in (self.staging, self._own)
+                for staging in (theirs, self._own)
             ),
             published=tuple(
                 Published(
@@ -372,14 +377,11 @@ class Publisher:
             chosen.append((choice, result))
         return chosen, warnings
 
-    def _move(self, source: str, slot: Slot, result: Staged) -> Move:
+    def _move(self, source: str, theirs: Staging, slot: Slot, result: Staged) -> Move:
         path = self._own.path(result.name)
         meanwhile = self._access.while_staged(source)
         # One that has its name already is not staged any more.
-        if (
-            not take_over(result, self.staging, self._own, meanwhile)
-            and slot.replaces_sha256 != result.sha256
-        ):
+        if not take_over(result, theirs, self._own, meanwhile) and slot.replaces_sha256 != result.sha256:
             raise ResultLostError("the staged result is not there as it was reported", path=path)
         return Move(
             staged=str(path),

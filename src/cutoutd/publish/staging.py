@@ -1,16 +1,17 @@
 """The directory in which results lie, whole and synced, until they get their names.
 
 It is inside the output folder, so that a rename never leaves the file system, and has two sub-folders for each
-run of the daemon, so that what a dead run left is known by its place: one that workers write to, and one of the
-supervisor's own, to which a result is moved when it is taken over. This module must not know which runs
-are dead or which files a plan still needs: both are told to it.
+run of the daemon, so that what a dead run left is known by its place: one with a directory for each job that a worker
+has, and one to which a result is moved when it is taken over. No worker reaches either: it is given the opened files of its
+job. This module must not know which runs are dead or which files a plan still needs: both are told to it.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions, Written, write_whole
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from cutoutd.tree import Entry
 
 STAGING_NAME = ".cutoutd-staging"
-_OWN = ".own"  # what the supervisor stages, and has taken over: no worker can write there
+_OWN = ".own"  # what the supervisor stages, and has taken over: no worker has had it open
 _PRIVATE = 0o700  # until a result has its name it is nobody else's business
 
 
@@ -32,17 +33,24 @@ def result_name(job: int, number: int, extension: str) -> str:
     return f"{job}-{number}.{extension}"
 
 
+def job_directory(job: int) -> str:
+    """A name for the directory of one attempt at a job: known by the job, and never used before."""
+    return f"{job}-{secrets.token_hex(8)}"
+
+
 class Staging:
     """One run's staging directory in one folder.
 
     Args:
         root: the output or sidecar folder; it must exist when ``open`` is called.
         run: the id of this run of the daemon.
-        own: the supervisor's own, beside the one that workers write to.
+        own: the supervisor's own, beside the one that has the jobs' directories.
+        job: of `job_directory`: that directory in it; empty: itself.
     """
 
-    def __init__(self, root: Path, run: str, *, own: bool = False) -> None:
+    def __init__(self, root: Path, run: str, *, own: bool = False, job: str = "") -> None:
         name = f"{run}{_OWN}" if own else run
+        name = f"{name}/{job}" if job else name
         self.tree = Tree(root)
         self.directory = root / STAGING_NAME / name
         self._below = f"{STAGING_NAME}/{name}"
@@ -55,6 +63,25 @@ class Staging:
             OSError: the root is not there or cannot be written to.
         """
         self.tree.make(self._below, mode=_PRIVATE)
+
+    def of_job(self, job: str) -> Staging:
+        """The directory of one attempt at a job; itself for an empty name."""
+        return Staging(self.tree.root, self.directory.name, job=job) if job else self
+
+    def open_fresh(self) -> None:
+        """Make the directory, which must not be there yet, in one that is.
+
+        Raises:
+            FileExistsError: it is there.
+            OSError: it cannot be made.
+        """
+        with self.tree.entry(self._below) as entry, entry.named():
+            os.mkdir(entry.name, _PRIVATE, dir_fd=entry.directory)
+
+    def remove_whole(self) -> None:
+        """Remove the directory and all that is in it, as far as the disk lets us; the sweep of the next start does the rest."""
+        with suppress(OSError), self.tree.entry(self._below) as entry:
+            _remove(entry, is_directory=True)
 
     def path(self, name: str) -> Path:
         """Where a staged file of this name lies."""

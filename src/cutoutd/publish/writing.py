@@ -105,6 +105,26 @@ def write_whole(
         return _write_fresh(entry, content, permissions)
 
 
+def write_opened(descriptor: int, content: bytes | Callable[[Sink], object]) -> Written:
+    """Write a file that somebody else has opened, and see it onto the disk.
+
+    After a failed fsync it is emptied and written once more: its pages are all new ones then.
+
+    Args:
+        descriptor: of an empty file, open for writing; it stays open.
+        content: as of ``write_whole``.
+
+    Raises:
+        OSError: from the disk, or from ``content``; what is in the file is worth nothing then.
+    """
+    try:
+        return _fill(descriptor, content)
+    except _UnsyncedError:
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return _fill(descriptor, content)
+
+
 def permit(descriptor: int, permissions: Permissions) -> None:
     """Give a whole file to whom it is to belong to, durably.
 
@@ -124,24 +144,34 @@ def _write_fresh(
     entry.unlink(missing_ok=True)
     descriptor = entry.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
-        with os.fdopen(descriptor, "wb", buffering=BUFFER_BYTES) as file:
-            sink = Sink(file)
-            if callable(content):
-                content(sink)
-            else:
-                sink.write(content)
-            file.flush()
-            _permit(descriptor, permissions)
-            try:
-                sync(descriptor)
-            except OSError as error:
-                raise _UnsyncedError(error.errno, error.strerror, os.fspath(entry.path)) from error
+        try:
+            return _fill(descriptor, content, permissions)
+        finally:
+            os.close(descriptor)
     except BaseException as error:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = os.fspath(entry.path)  # a write that fails does not say where
         with suppress(OSError):
             entry.unlink()
         raise
+
+
+def _fill(
+    descriptor: int,
+    content: bytes | Callable[[Sink], object],
+    permissions: Permissions = DEFAULT_PERMISSIONS,
+) -> Written:
+    with os.fdopen(descriptor, "wb", buffering=BUFFER_BYTES, closefd=False) as file:
+        sink = Sink(file)
+        if callable(content):
+            content(sink)
+        else:
+            sink.write(content)
+    _permit(descriptor, permissions)
+    try:
+        sync(descriptor)
+    except OSError as error:
+        raise _UnsyncedError(error.errno, error.strerror) from error
     return sink.written
 
 

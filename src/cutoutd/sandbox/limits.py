@@ -19,8 +19,8 @@ _OPEN_FILES = 256  # a worker has about a dozen open; the rest is room for libra
 _MIB = 1 << 20
 
 
-def bound_resources(*, memory_mb: int, nice: int) -> bool:
-    """Limit this process: address space, open files, no core dumps (they hold pictures), priority.
+def bound_resources(*, memory_mb: int, nice: int, file_bytes: int | None = None) -> bool:
+    """Limit this process: address space, open files, size of files, no core dumps (they hold pictures), priority.
 
     Limits are only ever lowered, and the priority too. Beyond the address space, allocation fails with
     MemoryError and the process lives on. There is no limit on processes: it would count all of the user's.
@@ -28,6 +28,7 @@ def bound_resources(*, memory_mb: int, nice: int) -> bool:
     Args:
         memory_mb: address space in MiB, code and model included; above 0.
         nice: 0..19, as in nice(1).
+        file_bytes: of each file that it writes; beyond it, writing fails with EFBIG. None: as large as the disk takes.
 
     Returns:
         False where the system does not know or refuses such limits (macOS has none on address space).
@@ -39,6 +40,8 @@ def bound_resources(*, memory_mb: int, nice: int) -> bool:
         _lower(resource.RLIMIT_CORE, 0)
         _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
         _lower(resource.RLIMIT_AS, memory_mb * _MIB)
+        if file_bytes is not None:
+            _lower(resource.RLIMIT_FSIZE, file_bytes)
         os.setpriority(os.PRIO_PROCESS, 0, max(nice, os.getpriority(os.PRIO_PROCESS, 0)))
     except (OSError, ValueError) as error:
         if is_linux():

@@ -27,7 +27,7 @@ class Layer(StrEnum):
     DIES_WITH_PARENT = "dies-with-parent"  # the kernel ends the worker with its supervisor
     NO_DUMP = "no-dump"  # other processes of the user cannot look into its memory
     CAPABILITIES = "capabilities"  # none but those on files
-    LANDLOCK = "landlock"  # reading beneath the inputs, writing beneath the staging directories, nothing else
+    LANDLOCK = "landlock"  # opening Python's own modules, and no file of anybody's
     SECCOMP = "seccomp-tsync"  # a worker: the system calls of its list and no other, in any thread
     SECCOMP_NETWORK = "seccomp-network-tsync"  # the supervisor: no sockets but AF_UNIX, in any thread
     SECCOMP_UPLOADER = "seccomp-uploader-tsync"  # the uploader: likewise, with sockets that call out over IP

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 def confine_worker(
     *,
     read: Sequence[str | os.PathLike[str]],
-    write: Sequence[str | os.PathLike[str]],
     memory_mb: int,
+    file_bytes: int,
+    tasks: int | None = None,
     nice: int = 0,
     graphics: bool = False,
     required: bool = False,
@@ -31,9 +32,10 @@ def confine_worker(
     `limits.die_with_parent` is called earlier, as a worker's first act; it is only reported here.
 
     Args:
-        read: what it may read: input roots, and the directories of Python's own modules.
-        write: what it may write: staging directories. A root that is missing is out of reach.
+        read: what it may open by its name, for reading: the directories of Python's own modules. All else comes opened.
         memory_mb: its address space, MiB.
+        file_bytes: of a file that it writes.
+        tasks: descriptor of the socket that opened files come through; None: none do.
         nice: its priority, 0..19.
         graphics: its model runs on a graphics processor, whose driver it has to speak to.
         required: whether each layer must be there.
@@ -47,7 +49,7 @@ def confine_worker(
             not bind (set OPENBLAS_NUM_THREADS=1 and the like before numpy is imported).
     """
     layers: list[str] = []
-    if limits.bound_resources(memory_mb=memory_mb, nice=nice):
+    if limits.bound_resources(memory_mb=memory_mb, nice=nice, file_bytes=file_bytes):
         layers.append(Layer.RLIMITS)
     if limits.dies_with_parent():
         layers.append(Layer.DIES_WITH_PARENT)
@@ -55,11 +57,11 @@ def confine_worker(
         layers.append(Layer.NO_DUMP)
     if capabilities.give_up():
         layers.append(Layer.CAPABILITIES)
-    restriction = landlock.restrict(read, write)
+    restriction = landlock.restrict(read, ())
     if restriction is not None:
         layers.append(f"{Layer.LANDLOCK}-abi{restriction.abi}")
     # Last: it refuses what the others need.
-    if seccomp.refuse_all_sockets(graphics=graphics):
+    if seccomp.refuse_all_sockets(tasks, graphics=graphics):
         layers.append(Layer.SECCOMP)
     if required:
         survey.refuse(survey.gaps_between(survey.WORKER, layers))

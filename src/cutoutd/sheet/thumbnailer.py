@@ -1,7 +1,8 @@
 """Makes small pictures of large ones, in a process of its own that is locked in as a worker is.
 
-Started by `cutoutd.sheet.thumbnails` as ``python -P -m cutoutd.sheet.thumbnailer``. Its first line says what it may read;
-each further one names a file, and is answered with a line: a picture in base64, or why there is none. It writes no file.
+Started by `cutoutd.sheet.thumbnails` as ``python -P -m cutoutd.sheet.thumbnailer``. Its first line says its limits; each
+further one comes with an opened file, and is answered with a line: a picture in base64, or why there is none. It opens
+and writes no file.
 """
 
 from __future__ import annotations
@@ -9,16 +10,14 @@ from __future__ import annotations
 import base64
 import io
 import json
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+import os
+from typing import TYPE_CHECKING, Final
 
+from cutoutd import channel
 from cutoutd.errors import CutoutdError
-from cutoutd.publish.digest import open_regular
 from cutoutd.sandbox.limits import die_with_parent
 from cutoutd.sandbox.roots import own_code
 from cutoutd.sandbox.worker import confine_worker
-from cutoutd.tree import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,29 +30,28 @@ _QUALITY: Final = 82
 
 def main() -> None:
     """Serve until the input ends."""
-    setup = json.loads(sys.stdin.buffer.readline())
+    asked = channel.Receiver(os.dup(0))
+    setup = json.loads(asked.receive()[0])
     die_with_parent(int(setup["parent"]))
     shrink = _shrinker(int(setup["max_pixels"]), setup["formats"])
     layers = confine_worker(
-        read=(*setup["roots"], *own_code()),
-        write=(),
+        read=own_code(),
+        tasks=asked.fileno(),
         memory_mb=int(setup["memory_mb"]),
+        file_bytes=0,
         required=bool(setup["required"]),
     )
     _say({"layers": list(layers)})
-    for line in sys.stdin.buffer:
-        asked = json.loads(line)
-        _say(_answer(asked, shrink, int(setup["max_file_bytes"])))
+    while True:
+        line, descriptors = asked.receive()
+        if not line:
+            return
+        _say(_answer(descriptors[0], shrink, int(setup["max_file_bytes"])))
 
 
-def _answer(
-    asked: Mapping[str, Any], shrink: Callable[[bytes], bytes], max_file_bytes: int
-) -> dict[str, str]:
+def _answer(descriptor: int, shrink: Callable[[bytes], bytes], max_file_bytes: int) -> dict[str, str]:
     try:
-        file = open_regular(Entry.at(Path(asked["path"])))
-        if file is None:
-            return {"why": "it is no file that can be read"}
-        with file:
+        with os.fdopen(descriptor, "rb") as file:
             data = file.read(max_file_bytes + 1)
         if len(data) > max_file_bytes:
             return {"why": "the file is too large"}

@@ -1,6 +1,6 @@
 """Small pictures, asked of a process that is locked in: one that crashes, hangs or lies costs one picture its preview.
 
-It must not decode anything itself.
+It opens each picture for that process, which can open none by itself. It must not decode anything.
 """
 
 from __future__ import annotations
@@ -14,17 +14,22 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd import inheritance
+from cutoutd import channel, inheritance
 from cutoutd.errors import CutoutdError
 from cutoutd.pool.slot import ENVIRONMENT
+from cutoutd.publish.digest import open_regular
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from io import FileIO
     from types import TracebackType
     from typing import Self
 
+    from cutoutd.channel import Sender
     from cutoutd.settings.schema import PoolSettings
 
 ANSWER_S: Final = 30.0
@@ -58,9 +63,9 @@ class Thumbnails:
         self, roots: Sequence[str], pool: PoolSettings, *, required: bool, command: Sequence[str] = COMMAND
     ) -> None:
         self._command = command
+        self._roots = tuple(map(Path, roots))
         self._setup = {
             "parent": os.getpid(),
-            "roots": list(roots),
             "max_pixels": pool.max_pixels,
             "max_file_bytes": pool.max_file_mb << 20,
             "formats": list(pool.formats),
@@ -68,6 +73,7 @@ class Thumbnails:
             "required": required,
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._asks: Sender | None = None
         self._unread = b""
 
     def __enter__(self) -> Self:
@@ -89,7 +95,14 @@ class Thumbnails:
         """
         if self._process is None:
             self._start()
-        said = self._ask({"path": path}, ANSWER_S)
+        try:
+            file = self._open(Path(path))
+        except OSError as error:
+            return b"", error.strerror or "it cannot be read"
+        if file is None:
+            return b"", "it is no file that can be read"
+        with file:
+            said = self._ask({}, ANSWER_S, (file.fileno(),))
         if said is None:
             self._end()  # it is in no state that could be relied on
             return b"", "it could not be decoded"
@@ -101,27 +114,40 @@ class Thumbnails:
             return picture, ""
         return b"", str(said.get("why", "it could not be decoded"))
 
+    def _open(self, path: Path) -> FileIO | None:
+        """Open a picture in one of the directories, without following a link below it; None if it is no such file."""
+        for root in self._roots:
+            if path.is_relative_to(root):
+                tree = Tree(root)
+                with tree.entry(tree.relative(path)) as entry:
+                    return open_regular(entry)
+        return None
+
     def _start(self) -> None:
         self._unread = b""
+        self._asks, theirs = channel.pair()
         self._process = subprocess.Popen(  # noqa: S603 -- the command is this program's own
             self._command,
-            stdin=subprocess.PIPE,
+            stdin=theirs,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=inheritance.for_worker(os.environ) | ENVIRONMENT,
             bufsize=0,
             start_new_session=True,
         )
+        os.close(theirs)
         if self._ask(self._setup, START_S) is None:
             self._end()
             raise ThumbnailsFailError("the process that makes them did not come up")
 
-    def _ask(self, document: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:
-        process = self._process
+    def _ask(
+        self, document: dict[str, Any], timeout_s: float, files: Sequence[int] = ()
+    ) -> dict[str, Any] | None:
+        process, asks = self._process, self._asks
         assert process is not None  # noqa: S101 -- started before
-        assert process.stdin is not None  # noqa: S101 -- PIPE was asked for
+        assert asks is not None  # noqa: S101 -- likewise
         try:
-            process.stdin.write(json.dumps(document).encode("ascii") + b"\n")
+            asks.send(json.dumps(document).encode("ascii") + b"\n", files)
             line = self._line(process, time.monotonic() + timeout_s)
             said = json.loads(line) if line is not None else None
         except (OSError, ValueError, RecursionError):
@@ -147,8 +173,9 @@ class Thumbnails:
         if process is None:
             return
         process.kill()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+        if self._asks is not None:
+            self._asks.close()
+        if process.stdout is not None:
+            process.stdout.close()
         with suppress(subprocess.TimeoutExpired):  # stuck on a share: the kernel ends it with us
             process.wait(1.0)

@@ -1,0 +1,127 @@
+"""Opens the files of a task for its worker, which can open none by itself: the picture, its results' files, and what else it takes.
+
+Any call here may hang on a share. The picture is reached from its folder's input down, so that no link and no mount leads
+to another folder's. It must not read or write them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd import channel
+from cutoutd.descent import parent_of
+from cutoutd.errors import SourceGoneError, StorageError, background_refused, from_os_error
+from cutoutd.jobs import Format
+from cutoutd.ports import Files
+from cutoutd.publish.faults import storage_faults
+from cutoutd.publish.staging import result_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.descent import Boundary
+    from cutoutd.jobs import Task
+    from cutoutd.publish.staging import Staging
+
+_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_MAKE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_files(task: Task, root: Path, staging: Staging, boundary: Boundary | None = None) -> Files:
+    """Open what a task takes; whoever asks for it closes it.
+
+    Args:
+        task: the task.
+        root: its folder's input.
+        staging: the directory of this attempt at the job, which is made for its results.
+        boundary: what inside the input belongs to somebody else; None: nothing.
+
+    Raises:
+        SourceGoneError: the picture is not there any more, or is no file.
+        StorageError: the disk or share of the picture, or of a hosted service's reply, does not answer as it should.
+        OutputError: the results' files cannot be made, or a background picture is not there.
+    """
+    with ExitStack() as opened:
+
+        def kept(descriptor: int) -> int:
+            opened.callback(partial(channel.close, (descriptor,)))
+            return descriptor
+
+        source = kept(_source(task, root, boundary))
+        backgrounds: tuple[int, ...] = ()
+        results: tuple[int, ...] = ()
+        copy = reply = None
+        if task.received is not None:
+            reply = kept(_reply(Path(task.received.file)))
+        if task.export is not None:
+            copy = kept(_copy(Path(task.export.file)))
+        else:
+            backgrounds = tuple(kept(_background(Path(one))) for one in task.recipe.backgrounds)
+            with storage_faults(staging.directory):
+                opened.callback(staging.remove_whole)
+                results = tuple(map(kept, _results(task, staging)))
+        opened.pop_all()
+    return Files(source=source, results=results, backgrounds=backgrounds, copy=copy, reply=reply)
+
+
+def _source(task: Task, root: Path, boundary: Boundary | None) -> int:
+    path = Path(task.source)
+    try:
+        with parent_of(os.fspath(root), path.relative_to(root).as_posix(), boundary) as (directory, name):
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if not stat.S_ISREG(status.st_mode):  # opening a device can have effects of its own
+                raise SourceGoneError("something else has its place", path=path)
+            descriptor = os.open(name, _READ | os.O_NOFOLLOW, dir_fd=directory)
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    if not _is_regular(descriptor):
+        raise SourceGoneError("something else has its place", path=path)
+    return descriptor
+
+
+def _results(task: Task, staging: Staging) -> Iterator[int]:
+    """A file for each rendition, and one for an overlay, in a fresh directory."""
+    staging.open_fresh()
+    formats = (*(one.format for one in task.recipe.renditions), Format.PNG)
+    for number, kind in enumerate(formats):
+        with staging.entry(result_name(task.job, number, kind.extension)) as entry:
+            yield entry.open(_MAKE)
+
+
+def _background(path: Path) -> int:
+    try:
+        descriptor = os.open(path, _READ)
+    except OSError as error:
+        raise background_refused(path, f"cannot be read ({error.strerror})") from error
+    if not _is_regular(descriptor):
+        raise background_refused(path, "is no file")
+    return descriptor
+
+
+def _reply(path: Path) -> int:
+    try:
+        descriptor = os.open(path, _READ | os.O_NOFOLLOW)
+    except OSError as error:
+        raise StorageError(f"the reply cannot be read: {error.strerror}", path=path) from error
+    if not _is_regular(descriptor):
+        raise StorageError("the reply is no file", path=path)
+    return descriptor
+
+
+def _copy(path: Path) -> int:
+    with storage_faults(path):
+        path.unlink(missing_ok=True)
+        return os.open(path, _MAKE, 0o600)
+
+
+def _is_regular(descriptor: int) -> bool:
+    """Whether an open file is one; it is closed if not."""
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return True
+    os.close(descriptor)
+    return False

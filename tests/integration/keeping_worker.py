@@ -1,0 +1,72 @@
+"""A worker that a picture has taken over: it makes an honest result, and keeps what it was given open for later.
+
+It is locked in as a real one is. Its first task is reported as a cutout; with the second it writes over the first one's result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from cutoutd import channel
+from cutoutd.jobs import Cut, Format, Quality, SourceFacts, Staged, Unchanged
+from cutoutd.pool import wire
+from cutoutd.ports import WorkerFacts
+from cutoutd.publish.staging import result_name
+from cutoutd.sandbox.roots import own_code
+from cutoutd.sandbox.worker import confine_worker
+
+HONEST = b"an honest result"
+FORGED = b"something else !"
+
+
+def cut(job: int) -> Cut:
+    """What an honest worker says of the result."""
+    sha256 = hashlib.sha256(HONEST).hexdigest()
+    return Cut(
+        source=SourceFacts(bytes=1, sha256="a" * 64, width=4, height=3, format="JPEG", orientation=1),
+        staged=(
+            Staged(
+                name=result_name(job, 0, "png"),
+                rendition=0,
+                bytes=len(HONEST),
+                sha256=sha256,
+                width=4,
+                height=3,
+                format=Format.PNG,
+            ),
+        ),
+        quality=Quality(score=1.0, reasons=()),
+        review=False,
+        timings_ms={"total": 1.0},
+        warnings=(),
+    )
+
+
+def main() -> None:
+    """Serve."""
+    tasks, reports = channel.Receiver(os.dup(0)), os.fdopen(os.dup(1), "wb")
+    setup = wire.decode_setup(tasks.receive()[0])
+    layers = confine_worker(
+        read=own_code(), tasks=tasks.fileno(), memory_mb=setup.memory_mb, file_bytes=1 << 20
+    )
+    reports.write(wire.encode_ready(WorkerFacts(layers=layers, provider="cpu", onnxruntime="0")))
+    reports.flush()
+    kept: list[int] = []
+    while True:
+        line, descriptors = tasks.receive()
+        if not line:
+            return
+        task, files = wire.decode_task(line), wire.decode_files(line, descriptors)
+        if not kept:
+            os.write(files.results[0], HONEST)
+            kept.append(files.results[0])
+            reports.write(wire.encode_report(task.job, cut(task.job)))
+        else:
+            os.pwrite(kept[0], FORGED, 0)
+            reports.write(wire.encode_report(task.job, Unchanged(sha256="0" * 64)))
+        reports.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""The files of a task, opened for whoever does a worker's work in the test's own process."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cutoutd import channel
+from cutoutd.jobs import Format
+from cutoutd.pool.opening import open_files
+from cutoutd.ports import Files
+from cutoutd.publish.staging import result_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.jobs import Task
+    from cutoutd.publish.staging import Staging
+
+
+@contextmanager
+def results_of(task: Task) -> Iterator[Files]:
+    """Files for its results alone, in the directory that it names; those that stayed empty are removed again."""
+    formats = (*(one.format for one in task.recipe.renditions), Format.PNG)
+    names = [result_name(task.job, number, one.extension) for number, one in enumerate(formats)]
+    paths = [Path(task.staging, name) for name in names]
+    files = Files(
+        source=os.open(os.devnull, os.O_RDONLY),
+        results=tuple(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666) for path in paths),
+    )
+    try:
+        yield files
+    finally:
+        channel.close(files.descriptors)
+        for path in paths:
+            if path.stat().st_size == 0:
+                path.unlink()
+
+
+@contextmanager
+def files_of(task: Task, staging: Staging) -> Iterator[Files]:
+    """Opened as its folder's thread does it; where the block fails all of it goes again, else what stayed empty.
+
+    Args:
+        task: the task; its picture lies in the root of its folder.
+        staging: the directory of the job, which is made.
+    """
+    files = open_files(task, Path(task.source).parent, staging)
+    try:
+        yield files
+    except BaseException:
+        staging.remove_whole()
+        raise
+    finally:
+        channel.close(files.descriptors)
+        for path in staging.directory.glob("*"):
+            if path.stat().st_size == 0:
+                path.unlink()

@@ -1,0 +1,165 @@
+"""What a worker was given is of no use to it once its job is over."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd import channel, writers
+from cutoutd.clock import Clock
+from cutoutd.jobs import Cut, Format, Metadata, Recipe, Rendition, Task
+from cutoutd.pool import wire
+from cutoutd.pool.local import LocalPool
+from cutoutd.pool.opening import open_files
+from cutoutd.ports import Finished
+from cutoutd.publish import handover
+from cutoutd.publish.faults import ResultLostError
+from cutoutd.publish.plan import Publication
+from cutoutd.publish.staging import job_directory
+from tests.integration.keeping_worker import FORGED, HONEST
+from tests.integration.parts import MODEL, until
+from tests.integration.publishing import World, facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.jobs import Report
+
+KEEPING = (sys.executable, "-P", str(Path(__file__).with_name("keeping_worker.py")))
+PATIENCE_S = 20.0
+RECIPE = Recipe(
+    renditions=(Rendition(format=Format.PNG, suffix=""),),
+    refine=False,
+    decontaminate=False,
+    metadata=Metadata.NONE,
+    review_below=0.0,
+)
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalPool]:
+    """One worker that keeps what it gets."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    setup = wire.Setup(
+        parent=os.getpid(),
+        models=(MODEL,),
+        provider="auto",
+        memory_mb=1024,
+        nice=0,
+        max_pixels=100,
+        max_file_bytes=100,
+    )
+    made = LocalPool(size=1, setup=lambda: setup, job_timeout_s=20.0, clock=Clock(), command=KEEPING)
+    until(lambda: made.poll(0.05) == [] and made.idle, "a worker")
+    yield made
+    made.close()
+
+
+def given(pool: LocalPool, world: World, source: Path, job: int) -> tuple[Report, str]:
+    """What the worker says of a job, and the directory that its results lie in."""
+    directory = job_directory(job)
+    staging = world.publisher.staging.of_job(directory)
+    status = source.stat()
+    task = Task(
+        job=job,
+        source=str(source),
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        staging=str(staging.directory),
+        published_sha256=None,
+        recipe=RECIPE,
+    )
+    files = open_files(task, source.parent, staging)
+    pool.submit(task, files, partial(channel.close, files.descriptors))
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        for event in pool.poll(0.05):
+            assert isinstance(event, Finished), event
+            return event.report, directory
+    pytest.fail("the worker says nothing")
+
+
+@pytest.mark.parametrize("leases", ["as they are", "unknown"])
+def test_a_result_does_not_change_once_it_is_published(
+    pool: LocalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leases: str
+) -> None:
+    """Although the worker still has the file open for writing; also where the file system cannot say that it has."""
+    if leases == "unknown":
+        monkeypatch.setattr(handover, "writers_of", lambda _: writers.Writers.UNKNOWN)
+    world = World(tmp_path)
+    source = tmp_path / "a.jpg"
+    source.write_bytes(b"picture")
+    report, directory = given(pool, world, source, 1)
+    assert isinstance(report, Cut)
+    staged = world.publisher.staging.of_job(directory)
+    kept = staged.path("1-0.png").stat().st_ino
+    plan = world.plan(
+        Publication(
+            facts=facts("a.jpg"),
+            staged=report.staged,
+            renditions=RECIPE.renditions,
+            review=False,
+            earlier=(),
+            directory=directory,
+        )
+    )
+    assert not staged.directory.exists()
+    world.publisher.carry_out(plan)
+    given(pool, world, source, 2)
+    assert world.files() == {"a.png": HONEST}
+    assert (world.output / "a.png").stat().st_ino != kept
+
+
+def test_a_result_that_nobody_has_open_is_moved_and_not_copied(tmp_path: Path) -> None:
+    """It is written once."""
+    with (tmp_path / "probe").open("wb"), (tmp_path / "probe").open("rb") as probe:
+        if writers.writers_of(probe.fileno()) is not writers.Writers.SOME:
+            pytest.skip("this file system knows no leases")
+    world = World(tmp_path)
+    results = world.results("a.jpg", [HONEST])
+    made = world.publisher.staging.path("1-0.png").stat().st_ino
+    world.publisher.carry_out(world.plan(results))
+    assert (world.output / "a.png").stat().st_ino == made
+
+
+def test_a_copy_that_changes_under_way_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was hashed is what is kept: the worker may write between any two reads."""
+    world = World(tmp_path)
+    results = world.results("a.jpg", [HONEST])
+    staged = world.publisher.staging.path("1-0.png")
+    with staged.open("r+b", buffering=0) as kept:
+        pread = os.pread
+
+        def changing(descriptor: int, count: int, at: int) -> bytes:
+            kept.seek(0)
+            kept.write(FORGED)
+            return pread(descriptor, count, at)
+
+        monkeypatch.setattr(os, "pread", changing)
+        with pytest.raises(ResultLostError):
+            world.plan(results)
+    assert world.files() == {}
+    assert not list((world.output / ".cutoutd-staging/run-1.own").iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="leases are Linux's")
+def test_a_descriptor_on_its_way_counts_as_open(tmp_path: Path) -> None:
+    """Nobody has received it yet, and whoever does can write."""
+    path = tmp_path / "result"
+    writer = os.open(path, os.O_WRONLY | os.O_CREAT)
+    sender, theirs = channel.pair()
+    with path.open("rb") as file:
+        if writers.writers_of(file.fileno()) is not writers.Writers.SOME:
+            pytest.skip("this file system knows no leases")
+        sender.send(b"task\n", (writer,), partial(os.close, writer))
+        on_its_way = writers.writers_of(file.fileno())
+        sender.close()
+        os.close(theirs)
+        gone = writers.writers_of(file.fileno())
+    assert (on_its_way, gone) == (writers.Writers.SOME, writers.Writers.NONE)

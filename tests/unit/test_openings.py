@@ -1,0 +1,191 @@
+"""Tasks on their way to workers: one whose share does not answer holds up nobody else, and is given up in the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.daemon.openings import Openings
+from cutoutd.jobs import Failure, Metadata, Recipe, Task
+from cutoutd.pool.slot import PATIENCE_S, STALL_S
+from cutoutd.ports import Files, Finished, Lost, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cutoutd.ports import PoolEvent, WorkerFacts
+    from tests.conftest import FakeClock
+
+RECIPE = Recipe(renditions=(), refine=False, decontaminate=False, metadata=Metadata.NONE, review_below=0.0)
+FAILURE = Failure(code="SourceGone", title="t", cause="c", advice="a", permanent=False)
+
+
+class Slots:
+    """Workers of one kind that never end a task by themselves."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.facts: WorkerFacts | None = None
+        self.is_sound = True
+        self.waiting: tuple[int, ...] = ()
+        self.left_behind: tuple[int, ...] = ()
+        self.given: list[int] = []
+        self.waited: list[float] = []
+
+    @property
+    def busy(self) -> int:
+        """Those that have a task."""
+        return len(self.given)
+
+    def room(self, *, tagged: bool) -> int:  # noqa: ARG002 -- as the protocol has it
+        """Those that have none."""
+        return self.size - len(self.given)
+
+    def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:  # noqa: ARG002 -- likewise
+        """Take it."""
+        assert self.room(tagged=task.tagged) > 0
+        self.given.append(task.job)
+        sent()
+
+    def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
+        """Nothing happens."""
+        self.waited.append(timeout_s)
+        return []
+
+    def wake(self) -> None:
+        """Nobody sleeps."""
+
+    def recycle(self) -> None:
+        """Nothing is bound to anything."""
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+class Share:
+    """Opens what a test says, when it says so."""
+
+    def __init__(self) -> None:
+        self.asked: dict[int, Callable[[Files | Failure], None]] = {}
+        self.closed: list[Files] = []
+        self.discarded: list[int] = []
+
+    def open(self, task: Task, tell: Callable[[Files | Failure], None]) -> None:
+        """Remember it."""
+        self.asked[task.job] = tell
+
+    def close(self, files: Files) -> None:
+        """Remember it."""
+        self.closed.append(files)
+
+    def discard(self, task: Task) -> None:
+        """Remember it."""
+        self.discarded.append(task.job)
+
+    def answer(self, job: int, what: Files | Failure | None = None) -> None:
+        """The files are open, or cannot be."""
+        self.asked.pop(job)(Files(source=100 + job) if what is None else what)
+
+
+def task(job: int, *, alone: bool = False, tagged: bool = False) -> Task:
+    """A task."""
+    return Task(
+        job=job,
+        source=f"/in/{job}.jpg",
+        size=1,
+        mtime_ns=1,
+        staging=f"/s/{job}",
+        published_sha256=None,
+        recipe=RECIPE,
+        alone=alone,
+        tagged=tagged,
+    )
+
+
+@pytest.fixture
+def share() -> Share:
+    """A folder's."""
+    return Share()
+
+
+def test_a_worker_gets_a_task_once_its_files_are_open_and_they_are_closed_here(
+    share: Share, clock: FakeClock
+) -> None:
+    """Until then its place is kept."""
+    slots = Slots(1)
+    pool = Openings(slots, clock)
+    pool.submit(task(1), share)
+    assert not list(pool.poll(0.1))
+    assert (pool.takes(tagged=False), pool.busy, slots.given) == (False, 1, [])
+    share.answer(1)
+    assert not list(pool.poll(0.1))
+    assert (slots.given, pool.busy) == ([1], 1)
+    assert [files.source for files in share.closed] == [101]
+
+
+def test_files_that_cannot_be_opened_are_a_report_of_their_job(share: Share, clock: FakeClock) -> None:
+    """As if a worker had found it so."""
+    pool = Openings(Slots(1), clock)
+    pool.submit(task(1), share)
+    share.answer(1, FAILURE)
+    assert list(pool.poll(0.1)) == [Finished(job=1, report=FAILURE)]
+    assert pool.takes(tagged=False)
+
+
+def test_a_share_that_does_not_answer_keeps_no_worker_from_others(share: Share, clock: FakeClock) -> None:
+    """After a while its job only waits; when it comes after all, it is done in its turn."""
+    slots = Slots(1)
+    pool = Openings(slots, clock)
+    other = Share()
+    pool.submit(task(1), share)
+    pool.poll(100.0)
+    assert slots.waited[-1] == pytest.approx(PATIENCE_S)
+    clock.advance(PATIENCE_S)
+    assert list(pool.waiting) == [1]
+    assert (pool.takes(tagged=False), pool.busy) == (True, 0)
+    pool.submit(task(2), other)
+    other.answer(2)
+    pool.poll(0.1)
+    share.answer(1)
+    pool.poll(0.1)
+    assert (slots.given, list(pool.waiting)) == ([2], [])
+    assert not pool.takes(tagged=False)
+    slots.given.clear()
+    pool.poll(0.1)
+    assert slots.given == [1]
+
+
+def test_a_share_that_never_answers_costs_its_job_no_attempt(share: Share, clock: FakeClock) -> None:
+    """It is as stuck as a worker would be; what comes of it later is thrown away."""
+    slots = Slots(1)
+    pool = Openings(slots, clock)
+    pool.submit(task(1), share)
+    clock.advance(STALL_S[Step.READ])
+    (lost,) = pool.poll(0.1)
+    assert isinstance(lost, Lost)
+    assert (lost.job, lost.stuck, lost.stalled, lost.timed_out) == (1, True, Step.READ, False)
+    assert (list(pool.left_behind), list(pool.waiting)) == ([1], [])
+    share.answer(1)
+    assert not list(pool.poll(0.1))
+    assert (list(pool.left_behind), slots.given) == ([], [])
+    assert ([files.source for files in share.closed], share.discarded) == ([101], [1])
+
+
+def test_a_picture_that_needs_all_the_memory_waits_until_all_others_are_done(
+    share: Share, clock: FakeClock
+) -> None:
+    """Also if its files were late."""
+    slots = Slots(2)
+    pool = Openings(slots, clock)
+    pool.submit(task(1, alone=True), share)
+    clock.advance(PATIENCE_S)
+    pool.submit(task(2), share)
+    share.answer(2)
+    share.answer(1)
+    pool.poll(0.1)
+    pool.poll(0.1)
+    assert slots.given == [2]
+    slots.given.clear()
+    pool.poll(0.1)
+    assert slots.given == [1]
