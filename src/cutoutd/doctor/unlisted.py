@@ -50,8 +50,6 @@ def look(settings: Settings, models: list[ModelSpec]) -> Answer:
         parent=os.getpid(),
         models=tuple(models[:1]),
         provider=settings.model.provider,
-        read_roots=(),
-        write_roots=(),
         memory_mb=settings.pool.worker_memory_mb,
         nice=0,
         max_pixels=settings.pool.max_pixels,
