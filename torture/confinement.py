@@ -171,11 +171,12 @@ def _flip(place: Path, name: str, found: Found) -> None:
 
     thread = threading.Thread(target=flip)
     thread.start()
-    try:
-        ground.run(f"{name} flips", found)
-    finally:
+
+    def rest() -> None:
         over.set()
         thread.join()
+
+    ground.run(f"{name} flips", found, at_end=rest)
     found.counts["layouts"] += 1
 
 
@@ -243,7 +244,7 @@ def lies(place: Path) -> Found:
     for number in range(told):
         ground.site.drop(f"{number:03}.jpg", jpeg(number % 4), age_s=2000.0 - number)
     ground.begin()
-    ground.run("a worker that lies", found, PYTHONPATH=os.fspath(front))
+    ground.run("a worker that lies", found, environment={"PYTHONPATH": os.fspath(front)})
     jobs = {int(job["id"]): job for job in ground.site.journal()}
     for number, job in jobs.items():
         if number % HONEST == 0 and job["state"] not in ("done", "review"):

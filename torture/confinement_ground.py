@@ -16,7 +16,7 @@ from torture.confinement_layouts import Victim
 from torture.site import Layout, Site, jpeg
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 END_S: Final = 180.0
@@ -75,10 +75,24 @@ class Ground:
         self.drop(CANARY, jpeg(3))
         self._before = _everything(self.victim.root)
 
-    def run(self, what: str, found: Found, **environment: str) -> str:
-        """Cut what is there, and judge what does not depend on the layout; returns the log."""
+    def run(
+        self,
+        what: str,
+        found: Found,
+        *,
+        environment: dict[str, str] | None = None,
+        at_end: Callable[[], None] = lambda: None,
+    ) -> str:
+        """Cut what is there, and judge what does not depend on the layout; returns the log.
+
+        Args:
+            what: the layout.
+            found: gets what comes of it.
+            environment: more of it.
+            at_end: called once the daemon has ended, before anything is judged.
+        """
         log = self.site.root / "log"
-        running = self.site.start("--once", log=log, prefix=_with(environment))
+        running = self.site.start("--once", log=log, prefix=_with(environment or {}))
         try:
             code = running.wait(END_S)
         except TimeoutError:
@@ -86,6 +100,7 @@ class Ground:
             code = -1
         finally:
             running.kill()
+            at_end()
         said = log.read_text(encoding="utf-8", errors="replace")
         if code not in (-1, 0, 1, 2, 5) or "Traceback" in said:
             found.violations.append(f"{what}: it ended with code {code}: {said[-600:]}")

@@ -123,7 +123,7 @@ ALLOWED: Final = {
     "daemon/arrivals.py:_look_at:Path.touch": "no path: a tracker's",
     "daemon/assembly.py:check_backgrounds:Path.is_file": "a picture that the configuration names",
     "daemon/assembly.py:has_terminal:os.open": SYSTEM,
-    "daemon/gate.py:_backgrounds:os.stat": "a picture that the configuration names",
+    "daemon/gate.py:_missing_background:os.stat": "a picture that the configuration names",
     "daemon/gate.py:_check_room:shutil.disk_usage": ROOT,
     "daemon/gate.py:check:os.stat": QUESTION,
     "daemon/machine.py:_text:Path.read_text": SYSTEM,

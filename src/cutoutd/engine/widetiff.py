@@ -113,7 +113,16 @@ class WideTiffSource:
             stream.seek(self.tags.next)
             self.tags.load(stream)
             self._layout = _layout(self.tags, len(data))
-        except (struct.error, TypeError, ValueError, KeyError, IndexError, OSError, SyntaxError) as error:
+        except (
+            struct.error,
+            TypeError,
+            ValueError,
+            KeyError,
+            IndexError,
+            OSError,
+            OverflowError,
+            SyntaxError,
+        ) as error:
             raise PictureError("its list of contents is damaged or ends too early") from error
 
     @property
