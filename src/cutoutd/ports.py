@@ -40,6 +40,7 @@ class ModelSpec:
         logits: its output is no share yet, and goes through a sigmoid.
         min_max: a matte with a subject is stretched to the whole of 0..1.
         more_sizes: sides at which it may look again, where the first look leaves doubt.
+        letterbox: it sees the picture in its own proportions, at the top left of a black square, and not stretched to it.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ModelSpec:
     logits: bool = False
     min_max: bool = True
     more_sizes: tuple[int, ...] = ()
+    letterbox: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -83,6 +83,21 @@ def test_a_model_in_any_form_finds_what_is_red(
     assert matte[:, side // 2 + 3 :].max() < 0.2
 
 
+@pytest.mark.parametrize("is_tall", [False, True])
+def test_a_letterboxed_model_sees_the_picture_in_its_own_proportions(tmp_path: Path, is_tall: bool) -> None:  # noqa: FBT001 -- a parameter of the test
+    """At the top left of a black square; of its matte, only what shows the picture is taken."""
+    file = small_models.save(tmp_path / "m.onnx", dark=True)  # black counts as subject: the canvas must not
+    model = MatteModel(replace(SPEC, file=file, letterbox=True), provider="cpu")
+    rgb = np.full((50, 100, 3), 255, np.uint8)
+    rgb[:, :50] = 0
+    matte = model.predict(rgb.transpose(1, 0, 2).copy() if is_tall else rgb)
+    side = small_models.SIDE
+    assert matte.shape == ((side, side // 2) if is_tall else (side // 2, side))
+    matte = matte.T if is_tall else matte
+    assert matte[:, : side // 2 - 3].min() > 0.95
+    assert matte[:, side // 2 + 3 :].max() < 0.05
+
+
 @pytest.mark.parametrize(("form", "described"), FORMS[::5])
 def test_a_model_is_tried_behind_the_sandbox(
     tmp_path: Path, form: dict[str, bool], described: dict[str, int]

@@ -86,6 +86,7 @@ class MatteModel:
         self._scale = spec.scale
         self._logits = spec.logits
         self.stretches = spec.min_max
+        self._letterbox = spec.letterbox
         self._mean = np.array(spec.mean, np.float32)
         self._std = np.array(spec.std, np.float32)
 
@@ -107,7 +108,8 @@ class MatteModel:
 
     def output(self, rgb: NDArray[np.uint8], side: int = 0) -> NDArray[np.float32]:
         """As `predict`, before what lies outside 0..1 is cut off."""
-        small = square(rgb, side or self.sides[0]).astype(np.float32)
+        size = side or self.sides[0]
+        small, shown = self._shown(rgb, size)
         small /= max(float(small.max()), _TINY) if self._scale is Scale.MAXIMUM else 255.0
         planes = ((small - self._mean) / self._std).transpose(2, 0, 1)[np.newaxis]
         outputs: list[Any] = self._session.run(
@@ -118,10 +120,24 @@ class MatteModel:
             raise ModelError(
                 f"its output has the shape {raw.shape}, which is no single plane", advice=_OTHER_OUTPUT
             )
-        raw = raw.reshape(raw.shape[-2:])
+        rows, columns = raw.shape[-2:]
+        raw = raw.reshape(rows, columns)[
+            : max(1, rows * shown[0] // size), : max(1, columns * shown[1] // size)
+        ]
         if self._logits:
             raw = np.asarray(1 / (1 + np.exp(-np.clip(raw, -_FAR, _FAR))), np.float32)
         return raw
+
+    def _shown(self, rgb: NDArray[np.uint8], size: int) -> tuple[NDArray[np.float32], tuple[int, int]]:
+        """The square that the model sees, and how many of its rows and columns show the picture."""
+        if not self._letterbox:
+            return square(rgb, size).astype(np.float32), (size, size)
+        height, width = rgb.shape[:2]
+        longest = max(height, width)
+        rows, columns = (max(1, round(size * length / longest)) for length in (height, width))
+        canvas = np.zeros((size, size, 3), np.float32)
+        canvas[:rows, :columns] = reduced(rgb, rows, columns)
+        return canvas, (rows, columns)
 
 
 def normalise(raw: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -149,12 +165,17 @@ def square(rgb: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     Returns:
         uint8 (size, size, 3).
     """
+    return reduced(rgb, size, size)
+
+
+def reduced(rgb: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
+    """A picture of another size, as `square`: uint8 (rows, columns, 3)."""
     height, width = rgb.shape[:2]
-    across, down = (max(1, side // (_REDUCE_TO * size)) for side in (width, height))
+    across, down = max(1, width // (_REDUCE_TO * columns)), max(1, height // (_REDUCE_TO * rows))
     image = Image.fromarray(_averaged(rgb, across, down))
     # The last column and row may stand for fewer pixels than the others.
     box = (0.0, 0.0, width / across, height / down)
-    return np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, box=box))
+    return np.asarray(image.resize((columns, rows), Image.Resampling.LANCZOS, box=box))
 
 
 def _averaged(rgb: NDArray[np.uint8], across: int, down: int) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""One POST to the service and its answer: the only door to the network in this program.
+"""One POST to the service and its answer: the only way in this program by which a picture leaves the machine.
 
 TLS is verified, against the authorities that come with the client alone; no proxy, no password file and no redirect is
 picked up from anywhere; unencrypted requests go to near addresses only, whatever a name resolves to. An answer's bytes

@@ -35,7 +35,7 @@ class Exchange:
     def __init__(self, clock: Clock, *, limit_s: float) -> None:
         self._clock = clock
         self._limit_s = limit_s
-        self._ran_s = 0.0
+        self._ran_s = self._renewed_s = 0.0
         self._looked_s = clock.monotonic_s()
         self._head_bytes = 0
         self._is_in_body = False
@@ -73,6 +73,11 @@ class Exchange:
             if poll.poll(max(1.0, step_s * 1000)):
                 return True
         return False
+
+    def renew(self) -> None:
+        """Something useful came: the time begins again."""
+        self._limit_s += self.ran_s() - self._renewed_s
+        self._renewed_s = self._ran_s
 
     def begin_body(self) -> None:
         """The answer's headers are there: whoever reads its body bounds that."""

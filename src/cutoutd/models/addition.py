@@ -111,7 +111,9 @@ class Addition:
         return digest.hexdigest(), size
 
 
-_HEADING: Final = "# Models of your own, written by `cutoutd models add`. To be rid of one, remove its table and its file.\n"
+_HEADING: Final = (
+    "# Models of your own, written by `cutoutd models add`. `cutoutd models remove` takes one away.\n"
+)
 
 
 def _entry(model: ModelSpec) -> str:
@@ -127,6 +129,7 @@ def _entry(model: ModelSpec) -> str:
         "output": model.output,
         "logits": model.logits,
         "min_max": model.min_max,
+        "letterbox": model.letterbox,
         "licence": model.licence,
         "source": model.source,
     }

@@ -10,14 +10,14 @@ import hashlib
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cutoutd.errors import ModelError
 from cutoutd.ports import ModelSpec, Scale
 from cutoutd.settings import places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 CATALOG = "catalog.toml"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -67,22 +67,7 @@ def _read(directory: Path) -> tuple[ModelSpec, ...]:
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))["model"]
         return tuple(
-            ModelSpec(
-                name=entry["name"],
-                file=directory / entry["file"],
-                sha256=entry["sha256"],
-                bytes=entry["bytes"],
-                input_size=entry["input_size"],
-                mean=tuple(entry["mean"]),
-                std=tuple(entry["std"]),
-                licence=entry["licence"],
-                source=entry["source"],
-                scale=Scale(entry.get("scale", Scale.MAXIMUM)),
-                output=entry.get("output", 0),
-                logits=entry.get("logits", False),
-                min_max=entry.get("min_max", True),
-                more_sizes=tuple(entry.get("more_sizes", ())),
-            )
+            spec_of(entry, sha256=entry["sha256"], size=entry["bytes"], directory=directory)
             for entry in entries
         )
     except (
@@ -92,6 +77,37 @@ def _read(directory: Path) -> tuple[ModelSpec, ...]:
         ValueError,
     ) as error:  # no UTF-8, no TOML or no such scale are ValueErrors
         raise ModelError(f"the catalog of models cannot be read ({error})", path=path) from error
+
+
+def spec_of(entry: Mapping[str, Any], *, sha256: str, size: int, directory: Path = Path()) -> ModelSpec:
+    """What an entry of a catalog says of a model.
+
+    Args:
+        entry: its table.
+        sha256: of the file, hex.
+        size: of the file, bytes.
+        directory: where the file lies.
+
+    Raises:
+        KeyError, TypeError, ValueError: a key is missing, or no such value is possible.
+    """
+    return ModelSpec(
+        name=entry["name"],
+        file=directory / entry["file"],
+        sha256=sha256,
+        bytes=size,
+        input_size=entry["input_size"],
+        mean=tuple(entry["mean"]),
+        std=tuple(entry["std"]),
+        licence=entry["licence"],
+        source=entry["source"],
+        scale=Scale(entry.get("scale", Scale.MAXIMUM)),
+        output=entry.get("output", 0),
+        logits=entry.get("logits", False),
+        min_max=entry.get("min_max", True),
+        more_sizes=tuple(entry.get("more_sizes", ())),
+        letterbox=entry.get("letterbox", False),
+    )
 
 
 def is_there(path: Path) -> bool:

@@ -1,0 +1,214 @@
+"""`cutoutd models add`: a model of one's own. One that people know is known by its checksum; of others, options say what they expect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cutoutd.errors import UsageError
+from cutoutd.models import known
+from cutoutd.ports import ModelSpec, Scale
+from cutoutd.settings import places
+from cutoutd.settings.schema import PoolSettings
+
+if TYPE_CHECKING:
+    from cutoutd.pool.trial import Trial
+
+_AGREES: Final = 0.5
+"""Intersection over union with our picture's subject below which a model was most likely described wrongly."""
+
+_IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+class Family(StrEnum):
+    """Kinds of models whose preprocessing is known."""
+
+    U2NET = "u2net"  # U2-Net and its small and portrait versions
+    ISNET = "isnet"  # IS-Net, "dis"
+    BIREFNET = "birefnet"  # BiRefNet, and RMBG-2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Usual:
+    """What a family expects."""
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    scale: Scale
+    logits: bool
+    min_max: bool
+    letterbox: bool = False
+
+
+def _usual_of(spec: ModelSpec) -> _Usual:
+    return _Usual(
+        size=spec.input_size,
+        mean=spec.mean,
+        std=spec.std,
+        scale=spec.scale,
+        logits=spec.logits,
+        min_max=spec.min_max,
+        letterbox=spec.letterbox,
+    )
+
+
+_USUAL: Final = {
+    Family.U2NET: _Usual(
+        size=320, mean=_IMAGENET[0], std=_IMAGENET[1], scale=Scale.MAXIMUM, logits=False, min_max=True
+    ),
+    Family.ISNET: _Usual(
+        size=1024,
+        mean=(0.5, 0.5, 0.5),
+        std=(1.0, 1.0, 1.0),
+        scale=Scale.MAXIMUM,
+        logits=False,
+        min_max=True,
+    ),
+    Family.BIREFNET: _Usual(
+        size=1024, mean=_IMAGENET[0], std=_IMAGENET[1], scale=Scale.BYTE, logits=True, min_max=False
+    ),
+}
+
+ProviderOption = Annotated[str, typer.Option(help="What it runs on: auto, cpu, cuda, ...")]
+MemoryOption = Annotated[int, typer.Option(min=512, help="MiB it may take, as [pool] worker_memory_mb.")]
+MEMORY_MB: Final = int(PoolSettings.model_fields["worker_memory_mb"].default)
+
+
+def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
+    *,
+    file: Annotated[
+        Path, typer.Argument(help="The model, in ONNX; it is copied.", exists=True, dir_okay=False)
+    ],
+    name: Annotated[str, typer.Option(help="What it is to be called; by default, as the file.")] = "",
+    family: Annotated[
+        Family | None,
+        typer.Option(
+            help="What is not said otherwise is as usual in this family; by default, by checksum or u2net."
+        ),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=32, max=4096, help="Side of its square input, pixels.")
+    ] = None,
+    mean: Annotated[str, typer.Option(help="Of red, green and blue, such as 0.485,0.456,0.406.")] = "",
+    std: Annotated[str, typer.Option(help="Likewise, their deviation.")] = "",
+    scale: Annotated[
+        Scale | None, typer.Option(help="Input divided by the picture's own maximum, or by 255.")
+    ] = None,
+    logits: Annotated[bool | None, typer.Option(help="Its output goes through a sigmoid.")] = None,
+    min_max: Annotated[bool | None, typer.Option(help="A matte is stretched to the whole of 0 to 1.")] = None,
+    letterbox: Annotated[
+        bool | None, typer.Option(help="It sees the picture in its own proportions, on a black square.")
+    ] = None,
+    output: Annotated[
+        int | None, typer.Option(min=0, help="Which of its outputs is the matte; by default the first, 0.")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Under which terms you have it.")] = "",
+    source: Annotated[str, typer.Option(help="Where it comes from.")] = "",
+    system: Annotated[bool, typer.Option(help="For a system service: into /var/lib/cutoutd.")] = False,
+    anyway: Annotated[
+        bool, typer.Option(help="Also if it does not see the subject of the trial picture.")
+    ] = False,
+    provider: ProviderOption = "auto",
+    memory_mb: MemoryOption = MEMORY_MB,
+) -> None:
+    """Add a model of your own: it is run on a picture, locked in, and then copied beside the others."""
+    sums = _sums(file)
+    found = known.read().recognised(sums) if family is None else None
+    usual = _USUAL[family or Family.U2NET] if found is None else _usual_of(found.spec)
+    described = ModelSpec(
+        name=name or (file.stem.lower() if found is None else found.name),
+        file=file,
+        sha256=sums.sha256,
+        bytes=0,
+        input_size=size or usual.size,
+        mean=_three(mean, "--mean") or usual.mean,
+        std=_three(std, "--std") or usual.std,
+        licence=licence or ("unknown" if found is None else found.spec.licence),
+        source=source or (file.name if found is None else found.spec.source),
+        scale=scale or usual.scale,
+        output=output or 0,
+        logits=usual.logits if logits is None else logits,
+        min_max=usual.min_max if min_max is None else min_max,
+        letterbox=usual.letterbox if letterbox is None else letterbox,
+    )
+    if found is not None:
+        print(f"This is {found.name}, by its {found.proof}: {found.spec.licence}, {found.use}.")
+    take(file, described, system=system, anyway=anyway, provider=provider, memory_mb=memory_mb)
+
+
+def take(
+    file: Path, described: ModelSpec, *, system: bool, anyway: bool, provider: str, memory_mb: int
+) -> None:
+    """Try a model, keep it, and say how it is used.
+
+    Args:
+        file: the ONNX file.
+        described: what it is, and the SHA-256 that it must have.
+        system: keep it where a system service finds it.
+        anyway: also if it does not see what it should.
+        provider: what it is tried on.
+        memory_mb: address space it may take.
+    """
+    user, machine = places.model_dirs()
+    added, trial = _tried(
+        file, described, machine if system else user, anyway=anyway, provider=provider, memory_mb=memory_mb
+    )
+    print(
+        f"{added.name}: {added.bytes / 1e6:.1f} MB, {trial.seconds:.2f} s a look on {trial.provider}, "
+        f"{trial.overlap:.0%} agreement on the trial picture"
+    )
+    print(f'To use it, set name = "{added.name}" in [model], and restart;')
+    print(f'or, for one folder, model = "{added.name}" in its [[folder]], and reload.')
+
+
+def _sums(file: Path) -> known.Checksums:
+    try:
+        return known.checksums(file)
+    except OSError as error:
+        raise UsageError(
+            f"it cannot be read ({error.strerror})", path=file, advice="Name one that you may read."
+        ) from error
+
+
+def _tried(
+    file: Path, described: ModelSpec, directory: Path, *, anyway: bool, provider: str, memory_mb: int
+) -> tuple[ModelSpec, Trial]:
+    """Run a model, and keep it if it does what it should."""
+    from cutoutd.models.addition import Addition  # noqa: PLC0415 -- 0.1 s that only this needs
+    from cutoutd.pool.trial import UnusableModelError, try_model  # noqa: PLC0415
+
+    with Addition(file, described, directory) as addition:
+        if addition.model.sha256 != described.sha256:
+            raise UsageError("it was written to while it was read", path=file, advice="Try again.")
+        try:
+            trial = try_model(addition.model, provider=provider, memory_mb=memory_mb)
+        except UnusableModelError as error:  # of the copy, which nobody knows
+            raise UnusableModelError(error.cause, path=file, advice=error.advice) from error
+        if trial.overlap < _AGREES and not anyway:
+            raise UnusableModelError(
+                f"it runs, but what it takes for the subject of the trial picture is {trial.overlap:.0%} of what it should be",
+                path=file,
+                advice="Check --family, --size, --mean, --std, --scale, --logits and --output; or add it --anyway.",
+            )
+        return addition.keep(), trial
+
+
+def _three(written: str, option: str) -> tuple[float, float, float] | None:
+    if not written:
+        return None
+    try:
+        red, green, blue = (float(one) for one in written.split(","))
+    except ValueError:
+        raise UsageError(
+            f"{option} {written!r} is not possible", advice="It takes three numbers, such as 0.5,0.5,0.5."
+        ) from None
+    if option == "--std" and not all((red, green, blue)):
+        raise UsageError(
+            f"{option} {written!r} is not possible", advice="It is divided by, so none may be 0."
+        )
+    return red, green, blue

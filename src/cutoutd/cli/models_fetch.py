@@ -1,0 +1,214 @@
+"""`cutoutd models available` and `cutoutd models fetch`: models that people know; and one of them from where it is published.
+
+A person's own commands: nothing else here or in the daemon fetches a model, and this process watches no folder.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cutoutd.cli.models_add import MEMORY_MB, MemoryOption, ProviderOption, take
+from cutoutd.cli.printing import printable
+from cutoutd.clock import Clock
+from cutoutd.errors import ModelError, UsageError
+from cutoutd.inheritance import keep_for_uploader
+from cutoutd.models import catalog, known
+from cutoutd.settings import places
+
+if TYPE_CHECKING:
+    import ssl
+    from pathlib import Path
+
+    from cutoutd.hosted.download import FetchError
+    from cutoutd.hosted.partial import Partial
+    from cutoutd.models.known import Known, KnownModel
+
+_EVERY_S: Final = 0.2
+_EVERY_SHARE: Final = 0.1
+
+CONTEXT: ssl.SSLContext | None = None
+"""Whose authorities are believed; None: those that come with the client. Tests have one of their own."""
+
+
+def available() -> None:
+    """List models that are known by checksum: size, terms, and what to expect. `models add FILE` knows each of them."""
+    here = {model.sha256 for model in catalog.read()} | {model.name for model in catalog.read()}
+    for model in known.read().models:
+        size = f"{model.bytes / 1e6:.1f} MB" if model.bytes else "size unknown"
+        mark = "here already" if {model.name, model.sums.sha256} & here else _way(model)
+        print(f"{model.name:<21} {size:>12}  {model.spec.licence}: {model.use}")
+        print(f"{'':<21} {model.spec.input_size} px; {model.quality}")
+        print(f"{'':<21} {model.spec.source}; {mark}")
+
+
+def _way(model: KnownModel) -> str:
+    if not model.proof:
+        return "no checksum is published: add it by what it expects, see docs/models.md"
+    known_by = (
+        "known by its SHA-256"
+        if model.sums.sha256
+        else "known by its MD5 alone, which tells damage from none"
+    )
+    return f"{known_by}; {'fetch takes it' if model.url else 'no address to fetch it from: add its file'}"
+
+
+def fetch(
+    *,
+    name: Annotated[str, typer.Argument(help="The model, as `cutoutd models available` names it.")],
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="You have read terms that do not let a business use it.")
+    ] = False,
+    system: Annotated[bool, typer.Option(help="For a system service: into /var/lib/cutoutd.")] = False,
+    provider: ProviderOption = "auto",
+    memory_mb: MemoryOption = MEMORY_MB,
+) -> None:
+    """Fetch a known model from where it is published, check it, try it, and add it. Goes on with one that broke off."""
+    facts = known.read()
+    model = facts.find(name)
+    _check_possible(model)
+    _see_terms(model, accepted=accept_licence)
+    user, machine = places.model_dirs()
+    file = _fetched(model, facts, machine if system else user)
+    sums = known.checksums(file)
+    take(
+        file,
+        replace(model.spec, file=file, sha256=sums.sha256),
+        system=system,
+        anyway=False,
+        provider=provider,
+        memory_mb=memory_mb,
+    )
+    for left in (file, _note_of(file)):
+        left.unlink(missing_ok=True)
+
+
+def _check_possible(model: KnownModel) -> None:
+    """See that there is something to fetch, by which it can be checked, and no model of that name."""
+    if any(one.name == model.name for one in catalog.read()):
+        raise UsageError(
+            f"the model {model.name!r} is here already", advice="`cutoutd models list` shows it."
+        )
+    if not model.proof or not model.url:
+        what = "no checksum of it is published" if not model.proof else "no address of it is known"
+        raise UsageError(
+            f"{what}, so it is not fetched",
+            advice=f"Get {model.file} from where you trust it, and add it: cutoutd models add {model.file}",
+        )
+
+
+def _see_terms(model: KnownModel, *, accepted: bool) -> None:
+    """Say terms that forbid something, and have them accepted before anything is asked for."""
+    if model.commercial:
+        return
+    print(f"{model.name} is under {model.spec.licence}: {model.use}.")
+    if accepted:
+        return
+    if sys.stdin.isatty() and typer.confirm("Do you accept that, and fetch it?", default=False):
+        return
+    raise UsageError(
+        "nothing was fetched: its terms were not accepted", advice="If you accept them, add --accept-licence."
+    )
+
+
+def _fetched(model: KnownModel, facts: Known, directory: Path) -> Path:
+    """The file, fetched and found to be the right one."""
+    missing = [one for one in ("httpcore", "certifi") if find_spec(one) is None]
+    if missing:
+        raise ModelError(
+            f"{' and '.join(missing)} for it is not installed",
+            advice=f'Install it with `pip install "cutoutd[hosted]"`; or {_by_hand(model)}',
+        )
+    keep_for_uploader(os.environ)  # before the client and its OpenSSL are loaded
+    from cutoutd.hosted.download import FetchError  # noqa: PLC0415 -- the one command of `models` with a network
+    from cutoutd.hosted.partial import Partial  # noqa: PLC0415
+
+    path = directory / f".{model.name}.onnx.part"
+    with Partial(path, model.url) as partial:
+        if not (partial.size and model.is_file(known.checksums(path))):
+            try:
+                _download(model, facts, partial)
+            except FetchError as error:
+                raise _advised(model, error, partial) from error
+            _check(model, partial)
+    return path
+
+
+def _download(model: KnownModel, facts: Known, partial: Partial) -> None:
+    from cutoutd.hosted.download import Download, Wanted  # noqa: PLC0415 -- as above
+
+    size = f"{model.bytes / 1e6:.1f} MB" if model.bytes else "size unknown"
+    on = f", going on after {partial.size / 1e6:.1f} MB" if partial.version else ""
+    print(f"{model.name}, {size}, from {model.url}{on}", flush=True)
+    wanted = Wanted(url=model.url, hosts=facts.hosts, bytes=model.bytes)
+    progress = _Progress()
+    download = Download(wanted, partial, clock=Clock(), tell=progress, context=CONTEXT)
+    try:
+        download.fetch()
+    finally:
+        progress.end()
+        for contact in download.contacts:
+            print(f"contacted {printable(contact.host)}: {printable(contact.answer)}", flush=True)
+
+
+def _check(model: KnownModel, partial: Partial) -> None:
+    """Compare size and checksum, before anything loads it; what is another file does not stay."""
+    sums = known.checksums(partial.path)
+    size_is_right = not model.bytes or partial.size == model.bytes
+    if size_is_right and model.is_file(sums):
+        print(f"{partial.size:,} bytes; its {model.proof} is as published")
+        return
+    partial.discard()
+    found = sums.sha256 if model.sums.sha256 else sums.md5
+    raise ModelError(
+        f"what came is another file (its {model.proof} is {found[:16]}…, published is "
+        f"{(model.sums.sha256 or model.sums.md5)[:16]}…); it was thrown away",
+        advice="Try again later. If it stays so, the publisher has replaced the file: do not use it unchecked.",
+    )
+
+
+def _advised(model: KnownModel, error: FetchError, partial: Partial) -> FetchError:
+    again = "Run the command again to go on" if partial.version else "Run the command again"
+    return type(error)(error.cause, path=error.path, advice=error.advice or f"{again}; or {_by_hand(model)}")
+
+
+def _by_hand(model: KnownModel) -> str:
+    return (
+        f"download {model.url} where there is a network, and add it here: "
+        f"cutoutd models add {model.file} (it is known by its {model.proof})."
+    )
+
+
+def _note_of(file: Path) -> Path:
+    return file.with_name(file.name + ".json")
+
+
+class _Progress:
+    """How far it is: on a terminal in one line, elsewhere a line for each tenth."""
+
+    def __init__(self) -> None:
+        self._is_drawn = sys.stderr.isatty()
+        self._next_s = 0.0
+        self._next_share = _EVERY_SHARE
+
+    def __call__(self, here: int, total: int) -> None:
+        share = here / total if total else 0.0
+        words = f"{here / 1e6:.1f} of {total / 1e6:.1f} MB, {share:.0%}" if total else f"{here / 1e6:.1f} MB"
+        now_s = time.monotonic()
+        if self._is_drawn and now_s >= self._next_s:
+            self._next_s = now_s + _EVERY_S
+            print(f"\r{words} ", end="", file=sys.stderr, flush=True)
+        elif not self._is_drawn and share >= self._next_share:
+            self._next_share = share + _EVERY_SHARE
+            print(words, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._is_drawn and self._next_s:
+            print(file=sys.stderr)

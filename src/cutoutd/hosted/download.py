@@ -1,0 +1,296 @@
+"""Fetches one published file by HTTPS, for a person's own command: `cutoutd models fetch`.
+
+From one address, and from where that sends it among hosts that were named before. A download that broke off is gone on with
+where it ended, unless the file was changed since. It sends nothing but the request. It must not look at what it fetched: that
+is checked, and tried behind the sandbox, before anything relies on it.
+
+HTTP: RFC 9110, ranges in section 14, If-Range in 13.1.5.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import certifi
+import httpcore
+
+from cutoutd.errors import ModelError
+from cutoutd.hosted.connection import Backend, Resolver
+from cutoutd.hosted.exchange import Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from cutoutd.clock import Clock
+    from cutoutd.hosted.partial import Partial
+
+STALL_S: Final = 60.0
+"""Seconds for an answer's headers, and then for each MiB: a line that is slower than 17 kB/s is no line for a model."""
+
+MAX_BYTES: Final = 2 << 30
+"""Of a file whose size is not published: twice that of the largest model that is."""
+
+_CONNECT_S: Final = 10.0
+_PROGRESS_BYTES: Final = 1 << 20
+_REDIRECTS: Final = 5
+_ATTEMPTS: Final = 5
+"""Times that a download is gone on with by itself, each time only if the one before brought something."""
+
+_REDIRECTING: Final = frozenset({301, 302, 303, 307, 308})
+_WHOLE, _PART, _NO_SUCH_RANGE = 200, 206, 416
+_LATER: Final = frozenset({429, 500, 502, 503, 504})
+_RANGE: Final = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15}|\*)")
+_BREAKS: Final = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
+
+
+class FetchError(ModelError):
+    """It could not be fetched; what is here of it stays."""
+
+    title = "The model could not be fetched"
+    advice = ""
+
+
+class BrokenOffError(FetchError):
+    """Nothing is wrong but the line: it can be gone on with."""
+
+
+class _ChangedError(FetchError):
+    """What is there is not what we have the beginning of: it begins anew."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What is to be fetched.
+
+    Attributes:
+        url: where it is published, https.
+        hosts: where that may send us on to: host, and port if it is not 443.
+        bytes: its size; 0: not known.
+    """
+
+    url: str
+    hosts: Collection[str]
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contact:
+    """A server that was asked.
+
+    Attributes:
+        host: and its port, if that is not 443.
+        answer: what it did, in words.
+    """
+
+    host: str
+    answer: str
+
+
+class Download:
+    """One file.
+
+    Args:
+        wanted: what, and from where.
+        partial: where to.
+        clock: its monotonic side.
+        tell: is told how many bytes are here, and how many there will be; 0: nobody knows.
+        context: of TLS; None: the authorities that come with the client.
+
+    Attributes:
+        contacts: every server that was asked, in order.
+    """
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        partial: Partial,
+        *,
+        clock: Clock,
+        tell: Callable[[int, int], object],
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        logging.getLogger("httpcore").setLevel(logging.CRITICAL)
+        self._wanted = wanted
+        self._partial = partial
+        self._clock = clock
+        self._tell = tell
+        self._exchange = Exchange(clock, limit_s=STALL_S)
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=context or ssl.create_default_context(cafile=certifi.where()),
+            max_keepalive_connections=0,
+            network_backend=Backend(Resolver(), lambda: self._exchange, ()),
+        )
+        self.contacts: list[Contact] = []
+
+    def fetch(self) -> None:
+        """Fetch it, or what is missing of it.
+
+        Raises:
+            BrokenOffError: the line broke, or nothing came for too long; what came stays.
+            FetchError: the server has it not, has another, or sends elsewhere.
+        """
+        with self._pool:
+            for _ in range(_ATTEMPTS):
+                before = self._partial.size
+                try:
+                    self._follow()
+                except _ChangedError:
+                    continue
+                except BrokenOffError:
+                    if self._partial.size <= before or not self._partial.version:
+                        raise
+                else:
+                    return
+        raise BrokenOffError("the connection breaks again and again")
+
+    def _follow(self) -> None:
+        """Ask, and go where that sends us, if we may."""
+        url = _parsed(self._wanted.url)
+        for _ in range(_REDIRECTS + 1):
+            try:
+                onward = self._ask(url)
+            except _BREAKS as error:
+                said = _words(error)
+                self.contacts.append(Contact(host=_authority(url), answer=said))
+                raise BrokenOffError(f"{_authority(url)}: {said}") from error
+            if onward is None:
+                return
+            url = self._onward(url, onward)
+        raise FetchError(f"it is sent from one address to the next, more than {_REDIRECTS} times")
+
+    def _onward(self, url: httpcore.URL, location: str) -> httpcore.URL:
+        if location.startswith("/") and not location.startswith("//"):
+            return httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=location.encode())
+        onward = _parsed(location)
+        host = _authority(onward)
+        if onward.scheme != b"https":
+            raise FetchError(
+                f"{_authority(url)} sends it to {host} without encryption, where nothing is fetched from"
+            )
+        if host not in self._wanted.hosts:
+            raise FetchError(
+                f"{_authority(url)} sends it to {host}, which is none of the hosts of the catalogue "
+                f"({', '.join(self._wanted.hosts)}); nothing was asked there"
+            )
+        return onward
+
+    def _ask(self, url: httpcore.URL) -> str | None:
+        """Ask one server; return where it sends us, or None once all of the file is here."""
+        self._exchange = Exchange(self._clock, limit_s=STALL_S)
+        offset, version = self._partial.size, self._partial.version
+        headers = [("Host", _authority(url)), ("User-Agent", "cutoutd"), ("Accept-Encoding", "identity")]
+        if version:
+            headers += [("Range", f"bytes={offset}-"), ("If-Range", version)]
+        timeouts = {"connect": _CONNECT_S, "read": STALL_S, "write": STALL_S, "pool": STALL_S}
+        with self._pool.stream(b"GET", url, headers=headers, extensions={"timeout": timeouts}) as response:
+            self._exchange.begin_body()
+            said = {name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers}
+            if response.status in _REDIRECTING and "location" in said:
+                self.contacts.append(Contact(host=_authority(url), answer="sent us on"))
+                return said["location"]
+            if response.status == _NO_SUCH_RANGE and version:
+                self._partial.begin("")  # another file than it was, and a shorter one
+                raise _ChangedError("the file was changed")
+            total = self._begin(_authority(url), response.status, said)
+            self._exchange.renew()
+            self._take(response, total)
+            self.contacts.append(
+                Contact(host=_authority(url), answer=f"sent {(self._partial.size - offset) / 1e6:.1f} MB")
+                if self._partial.size >= offset
+                else Contact(host=_authority(url), answer=f"sent {self._partial.size / 1e6:.1f} MB, anew")
+            )
+        return None
+
+    def _begin(self, host: str, status: int, said: dict[str, str]) -> int:
+        """See what the answer is, and make the file ready for it; return how large it will be, 0 if nobody knows."""
+        if said.get("content-encoding", "identity").strip().lower() != "identity":
+            raise self._refused(host, "answers with something packed, and was asked for the file as it is")
+        length = int(said["content-length"]) if said.get("content-length", "").isdecimal() else 0
+        if status == _PART:
+            found = _RANGE.fullmatch(said.get("content-range", ""))
+            if found is None or int(found[1]) != self._partial.size or not self._partial.version:
+                self._partial.begin("")
+                raise _ChangedError("another part than was asked for came")
+            total = 0 if found[3] == "*" else int(found[3])
+        elif status == _WHOLE:
+            self._partial.begin(_version(said))
+            total = length
+        elif status in _LATER:
+            after = said.get("retry-after", "")
+            later = f" for {after} s" if after.isdecimal() else ""
+            raise self._refused(host, f"cannot give it now{later} (HTTP {status}); try again later")
+        else:
+            raise self._refused(host, f"does not have it there (HTTP {status})")
+        wanted = self._wanted.bytes
+        if wanted and total and total != wanted:
+            self._partial.begin("")
+            raise self._refused(host, f"has another file there: {total:,} bytes, and not {wanted:,}")
+        if total > MAX_BYTES:
+            self._partial.begin("")
+            raise self._refused(host, f"has {total:,} bytes there, which is no model that is known")
+        return wanted or total
+
+    def _take(self, response: httpcore.Response, total: int) -> None:
+        most, renewed = total or MAX_BYTES, self._partial.size
+        try:
+            for piece in response.iter_stream():
+                if self._partial.size + len(piece) > most:
+                    self._partial.begin("")
+                    raise FetchError(f"more than {most:,} bytes came, so it is another file")
+                self._partial.append(piece)
+                if self._partial.size - renewed >= _PROGRESS_BYTES:
+                    renewed = self._partial.size
+                    self._exchange.renew()
+                self._tell(self._partial.size, total)
+            if self._partial.size < total:
+                raise httpcore.RemoteProtocolError("cut short")
+            self._partial.sync()
+        except OSError as error:
+            raise FetchError(
+                f"it cannot be written ({error.strerror})",
+                path=self._partial.path,
+                advice="Make room for it.",
+            ) from error
+
+    def _refused(self, host: str, words: str) -> FetchError:
+        self.contacts.append(Contact(host=host, answer=words))
+        return FetchError(f"{host} {words}")
+
+
+def _parsed(url: str) -> httpcore.URL:
+    try:
+        parsed = httpcore.URL(url.encode("ascii"))
+        host = parsed.host.decode("ascii")
+    except ValueError as error:  # an encoding's error is one
+        raise FetchError("it is sent to what is no address") from error
+    if not host:
+        raise FetchError("it is sent to what is no address")
+    return parsed
+
+
+def _authority(url: httpcore.URL) -> str:
+    host = url.host.decode("ascii")
+    host = f"[{host}]" if ":" in host else host
+    return host if url.port in (None, 443) else f"{host}:{url.port}"
+
+
+def _version(said: dict[str, str]) -> str:
+    """What If-Range may be asked with: a strong validator, or a date; empty if there is none."""
+    tag = said.get("etag", "")
+    return tag if tag.startswith('"') else said.get("last-modified", "") if not tag else ""
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, httpcore.ConnectError):
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return "it cannot prove that it is who it says"
+        return f"it cannot be reached ({error})"
+    if isinstance(error, httpcore.ConnectTimeout):
+        return "it cannot be reached (no answer)"
+    if isinstance(error, httpcore.TimeoutException):
+        return f"nothing came for {STALL_S:.0f} s, or too little"
+    return f"the connection broke ({str(error) or type(error).__name__})"

@@ -1,0 +1,281 @@
+"""A model is fetched from a server that does not do as it should: nothing false stays, and what came is gone on with."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.clock import Clock
+from cutoutd.errors import ModelError
+from cutoutd.hosted import download
+from cutoutd.hosted.download import BrokenOffError, Download, FetchError, Wanted
+from cutoutd.hosted.partial import Partial
+from tests.integration.publisher import Publisher, make_papers, redirected, stalled, truncated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.integration.publisher import Handler, Papers
+
+CONTENT = bytes(range(256)) * 1200
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    """A certificate for localhost."""
+    return make_papers(tmp_path_factory.mktemp("papers"))
+
+
+@pytest.fixture
+def publisher(papers: Papers) -> Iterator[Publisher]:
+    """A server of its own for each test."""
+    with Publisher(CONTENT, papers) as server:
+        yield server
+
+
+@pytest.fixture
+def get(publisher: Publisher, papers: Papers, tmp_path: Path) -> Callable[..., Download]:
+    """Fetches the file into the test's directory, with the size that is given, as often as it is called."""
+
+    def fetch(size: int = len(CONTENT), url: str = "") -> Download:
+        context = ssl.create_default_context(cafile=papers[0])
+        wanted = Wanted(url=url or publisher.url, hosts=(publisher.host,), bytes=size)
+        with Partial(tmp_path / "it.part", wanted.url) as partial:
+            one = Download(wanted, partial, clock=Clock(), tell=lambda *_: None, context=context)
+            one.fetch()
+        return one
+
+    return fetch
+
+
+def here(tmp_path: Path) -> bytes:
+    """What has come."""
+    path = tmp_path / "it.part"
+    return path.read_bytes() if path.exists() else b""
+
+
+def test_a_file_comes_as_it_is(get: Callable[..., Download], publisher: Publisher, tmp_path: Path) -> None:
+    """By one request; and whom we talked to can be told."""
+    done = get()
+    assert here(tmp_path) == CONTENT
+    assert [(one.host, one.answer) for one in done.contacts] == [(publisher.host, "sent 0.3 MB")]
+    assert publisher.asked == [("/it.onnx", "", "")]
+
+
+def test_what_broke_off_is_gone_on_with(
+    get: Callable[..., Download], publisher: Publisher, tmp_path: Path
+) -> None:
+    """At once, from where it ended; and by the next command, if nothing more comes."""
+    publisher.script = [truncated(100_000), truncated(200_000), truncated(200_000)]
+    with pytest.raises(BrokenOffError, match="the connection broke"):
+        get()
+    assert here(tmp_path) == CONTENT[:200_000]
+    assert [asked[1:] for asked in publisher.asked[1:]] == [
+        ("bytes=100000-", '"one"'),
+        ("bytes=200000-", '"one"'),
+    ]
+    get()
+    assert here(tmp_path) == CONTENT
+    assert publisher.asked[-1][1] == "bytes=200000-"
+
+
+def test_a_file_that_was_changed_meanwhile_starts_anew(
+    get: Callable[..., Download], publisher: Publisher, tmp_path: Path
+) -> None:
+    """No file is ever made of two versions; so it is where the server cannot send parts."""
+    publisher.script = [truncated(100_000), lambda handler: handler.status(404)]
+    with pytest.raises(FetchError):
+        get()
+    publisher.content, publisher.etag = CONTENT[::-1], '"two"'
+    get()
+    assert publisher.asked[-1][2] == '"one"'
+    assert here(tmp_path) == CONTENT[::-1]
+    publisher.script = [truncated(100_000)]
+    (tmp_path / "it.part").unlink()
+    publisher.takes_ranges = False
+    get()
+    assert here(tmp_path) == CONTENT[::-1]
+
+
+def test_a_version_without_a_name_is_not_gone_on_with(
+    get: Callable[..., Download], publisher: Publisher, tmp_path: Path
+) -> None:
+    """What came before and what comes now could be two files."""
+    publisher.etag = ""
+    publisher.script = [truncated(100_000)]
+    with pytest.raises(BrokenOffError):
+        get()
+    get()
+    assert publisher.asked[-1][1] == ""
+    assert here(tmp_path) == CONTENT
+
+
+def test_another_part_than_was_asked_for_is_not_joined(
+    get: Callable[..., Download], publisher: Publisher, tmp_path: Path
+) -> None:
+    """A cache that answers with a part of its own: the file begins anew; likewise where the file is shorter now."""
+
+    def wrong_part(handler: Handler) -> None:
+        handler.head(5)
+        handler.wfile.write(CONTENT[5:])
+
+    publisher.script = [truncated(100_000), wrong_part]
+    get()
+    assert here(tmp_path) == CONTENT
+    (tmp_path / "it.part").unlink()
+    publisher.script = [truncated(100_000), lambda handler: handler.status(416)]
+    get()
+    assert here(tmp_path) == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("https://example.org/x", "sends it to example.org, which is none of the hosts"),
+        ("http://{host}/x", "without encryption"),
+        ("https://localhost/x", "sends it to localhost, which is none"),
+        ("https://{host}@example.org/x", "sends it to example.org"),
+        ("//example.org/x", "no address|without encryption"),
+        ("ftp://{host}/x", "without encryption"),
+        ("https:///x", "no address"),
+        ("x.onnx", "no address"),
+    ],
+)
+def test_nothing_is_asked_for_elsewhere(
+    get: Callable[..., Download], publisher: Publisher, tmp_path: Path, location: str, message: str
+) -> None:
+    """Neither at other hosts nor unencrypted; and it is said where we were sent."""
+    publisher.script = [redirected(location.format(host=publisher.host))]
+    with pytest.raises(FetchError, match=message):
+        get()
+    assert len(publisher.asked) == 1
+    assert not here(tmp_path)
+
+
+def test_redirects_within_the_hosts_are_followed_but_not_in_a_circle(
+    get: Callable[..., Download], publisher: Publisher, tmp_path: Path
+) -> None:
+    """As release files are published: one address leads to another."""
+    publisher.script = [redirected("/there?signed=1"), redirected(f"https://{publisher.host}/at-last")]
+    done = get()
+    assert here(tmp_path) == CONTENT
+    assert [path for path, _, _ in publisher.asked] == ["/it.onnx", "/there?signed=1", "/at-last"]
+    assert [one.answer for one in done.contacts] == ["sent us on", "sent us on", "sent 0.3 MB"]
+    publisher.asked.clear()
+    publisher.script = [redirected("/it.onnx")] * 20
+    with pytest.raises(FetchError, match="more than 5 times"):
+        get()
+    assert len(publisher.asked) == 6
+
+
+@pytest.mark.parametrize("sent", ["", "some"])
+def test_a_server_that_falls_silent_is_left(
+    get: Callable[..., Download],
+    publisher: Publisher,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sent: str,
+) -> None:
+    """Before its headers or after some of the file; what came stays."""
+    monkeypatch.setattr(download, "STALL_S", 0.4)
+
+    def silent(handler: Handler) -> None:
+        handler.publisher.closing.wait(60)
+
+    publisher.script = [stalled(100_000), silent] if sent else [silent]
+    with pytest.raises(BrokenOffError, match="nothing came"):
+        get()
+    assert here(tmp_path) == (CONTENT[:100_000] if sent else b"")
+
+
+def test_a_server_that_trickles_is_left(
+    get: Callable[..., Download], publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A byte now and then is no progress."""
+    monkeypatch.setattr(download, "STALL_S", 0.5)
+
+    def trickle(handler: Handler) -> None:
+        handler.head()
+        while not handler.publisher.closing.wait(0.05):
+            handler.wfile.write(b"x")
+            handler.wfile.flush()
+
+    publisher.script = [trickle]
+    publisher.etag = ""
+    with pytest.raises(BrokenOffError, match="nothing came"):
+        get()
+
+
+def test_a_file_of_another_size_is_refused_before_it_comes(
+    get: Callable[..., Download], publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its own words; or as soon as there is more of it, where it says nothing."""
+
+    def endless(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        while True:
+            handler.wfile.write(CONTENT)
+
+    with pytest.raises(FetchError, match="307,200 bytes, and not 1,000"):
+        get(size=1000)
+    publisher.script = [endless]
+    with pytest.raises(FetchError, match="more than 1,000 bytes"):
+        get(size=1000)
+    monkeypatch.setattr(download, "MAX_BYTES", 400_000)
+    publisher.script = [endless]
+    with pytest.raises(FetchError, match="more than 400,000 bytes"):
+        get(size=0)
+    publisher.script = [lambda handler: handler.head(length=500_000)]
+    with pytest.raises(FetchError, match="no model that is known"):
+        get(size=0)
+    assert not here(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda handler: handler.status(404), r"does not have it there \(HTTP 404\)"),
+        (lambda handler: handler.status(503, Retry_After="30"), r"cannot give it now for 30 s \(HTTP 503\)"),
+        (lambda handler: handler.status(302), "HTTP 302"),
+        (lambda handler: handler.head(Content_Encoding="gzip"), "packed"),
+    ],
+    ids=["404", "503", "nowhere", "gzip"],
+)
+def test_an_answer_without_the_file_is_told(
+    get: Callable[..., Download],
+    publisher: Publisher,
+    tmp_path: Path,
+    act: Callable[[Handler], None],
+    message: str,
+) -> None:
+    """Not there, not now, or not as it is."""
+    publisher.script = [act]
+    with pytest.raises(FetchError, match=message):
+        get()
+    assert not here(tmp_path)
+
+
+def test_a_server_that_nobody_vouches_for_gets_no_request(publisher: Publisher, tmp_path: Path) -> None:
+    """The authorities of the client do not know it."""
+    wanted = Wanted(url=publisher.url, hosts=(publisher.host,), bytes=0)
+    with Partial(tmp_path / "it.part", wanted.url) as partial:
+        one = Download(wanted, partial, clock=Clock(), tell=lambda *_: None)
+        with pytest.raises(BrokenOffError, match="cannot prove"):
+            one.fetch()
+    assert publisher.asked == []
+
+
+def test_one_command_at_a_time_writes_a_file(tmp_path: Path) -> None:
+    """Two would write over each other; and a link in its place is not followed."""
+    with Partial(tmp_path / "it.part", "x"), pytest.raises(ModelError, match="another command"):
+        Partial(tmp_path / "it.part", "x")
+    (tmp_path / "target").write_bytes(b"of somebody's")
+    (tmp_path / "link.part").symlink_to(tmp_path / "target")
+    with pytest.raises(ModelError, match="cannot be written"):
+        Partial(tmp_path / "link.part", "x")
+    assert (tmp_path / "target").read_bytes() == b"of somebody's"

@@ -1,0 +1,259 @@
+"""Models that people know: recognised by checksum, and fetched by one command; small ones stand for the large."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import ssl
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.cli import app, models_fetch
+from cutoutd.models import catalog, known
+from cutoutd.models.known import Checksums, Known, KnownModel
+from cutoutd.ports import ModelSpec, Scale
+from tests.integration import small_models
+from tests.integration.publisher import Publisher, make_papers, redirected, truncated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.integration.publisher import Papers
+
+SPEC = ModelSpec(
+    name="redness",
+    file=Path("redness.onnx"),
+    sha256="",
+    bytes=0,
+    input_size=small_models.SIDE,
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    licence="MIT",
+    source="a small model",
+    scale=Scale.BYTE,
+    logits=True,
+    min_max=False,
+)
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    """A certificate for localhost."""
+    return make_papers(tmp_path_factory.mktemp("papers"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A model that takes what is red for the subject."""
+    return small_models.save(tmp_path / "m.onnx", logits=True)
+
+
+@pytest.fixture
+def publisher(file: Path, papers: Papers) -> Iterator[Publisher]:
+    """It publishes that model."""
+    with Publisher(file.read_bytes(), papers) as server:
+        yield server
+
+
+@pytest.fixture
+def own(
+    tmp_path: Path,
+    file: Path,
+    publisher: Publisher,
+    papers: Papers,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """A directory for models, and this one model known, by its SHA-256; return where models go."""
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(models_fetch, "CONTEXT", ssl.create_default_context(cafile=papers[0]))
+    facts = of(file, publisher)
+    monkeypatch.setattr(known, "read", lambda: facts)
+    return tmp_path / "data" / "cutoutd" / "models"
+
+
+def of(file: Path, publisher: Publisher, *, md5_alone: bool = False, commercial: bool = True) -> Known:
+    """The facts about the model."""
+    content = file.read_bytes()
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    model = KnownModel(
+        spec=SPEC,
+        file="redness.onnx",
+        bytes=0 if md5_alone else len(content),
+        sums=Checksums(sha256="" if md5_alone else hashlib.sha256(content).hexdigest(), md5=md5),
+        commercial=commercial,
+        terms="" if commercial else "not for business",
+        url=publisher.url,
+        quality="sees what is red",
+    )
+    return Known(models=(model,), hosts=(publisher.host,))
+
+
+@pytest.fixture
+def call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Calls the command line; gives exit code, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["cutoutd", "models", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            app.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return run
+
+
+def test_every_known_model_says_what_it_is_and_how_it_is_known(
+    call: Callable[..., tuple[int, str, str]],
+) -> None:
+    """Terms in words, preprocessing, what to expect; and only what can be checked has an address."""
+    facts = known.read()
+    names = [model.name for model in facts.models]
+    assert len(set(names)) == len(names) >= 15
+    _, listed, _ = call("available")
+    for model in facts.models:
+        assert re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", model.name)
+        assert re.fullmatch(r"|[0-9a-f]{64}", model.sums.sha256)
+        assert re.fullmatch(r"|[0-9a-f]{32}", model.sums.md5)
+        assert not model.url or (model.proof and model.url.startswith("https://github.com/"))
+        assert model.spec.licence in listed
+        assert model.use in listed
+        assert model.quality in listed
+    assert re.search(r"bria-rmbg .*non-commercial use only", listed)
+    assert re.search(r"birefnet-cod .*\n.*\n.*known by its MD5 alone", listed)
+
+
+def test_a_known_model_is_added_without_any_option(
+    own: Path, file: Path, call: Callable[..., tuple[int, str, str]]
+) -> None:
+    """Whatever its file is called; an option still has the last word."""
+    odd = file.rename(file.with_name("Downloaded (1).onnx"))
+    code, said, _ = call("add", str(odd))
+    assert code == 0
+    assert "This is redness, by its SHA-256: MIT, commercial use allowed." in said
+    kept = catalog.find("redness")
+    assert kept == replace(
+        SPEC,
+        file=own / "redness.onnx",
+        sha256=hashlib.sha256(odd.read_bytes()).hexdigest(),
+        bytes=odd.stat().st_size,
+    )
+    code, _, error = call("add", str(odd), "--name", "again", "--no-logits")
+    assert code == 4
+    assert "--logits" in error
+
+
+def test_a_model_of_a_published_md5_is_known_by_that_alone(
+    own: Path,
+    file: Path,
+    publisher: Publisher,
+    monkeypatch: pytest.MonkeyPatch,
+    call: Callable[..., tuple[int, str, str]],
+) -> None:
+    """And never where a SHA-256 is published that differs: the same MD5 may be made on purpose."""
+    facts = of(file, publisher, md5_alone=True)
+    monkeypatch.setattr(known, "read", lambda: facts)
+    code, said, _ = call("add", str(file))
+    assert code == 0
+    assert "This is redness, by its MD5: MIT" in said
+    assert own.is_dir()
+    sums = known.checksums(file)
+    forged = replace(facts.models[0], sums=Checksums(sha256="0" * 64, md5=sums.md5))
+    assert replace(facts, models=(forged,)).recognised(sums) is None
+
+
+def test_a_model_is_fetched_checked_tried_and_added(
+    own: Path, publisher: Publisher, call: Callable[..., tuple[int, str, str]]
+) -> None:
+    """By one command, which says whom it talked to; nothing else is left behind."""
+    publisher.script = [redirected("/elsewhere?signed=1"), truncated(200)]
+    code, said, error = call("fetch", "redness")
+    assert code == 0, error
+    assert "MB, 9" in error  # it breaks off only a little before the end
+    assert f"from {publisher.url}" in said
+    assert f"contacted {publisher.host}: sent us on" in said
+    assert "its SHA-256 is as published" in said
+    assert "agreement on the trial picture" in said
+    assert sorted(one.name for one in own.iterdir()) == ["catalog.toml", "redness.onnx"]
+    catalog.verify(catalog.find("redness"))
+    publisher.asked.clear()
+    code, _, error = call("fetch", "redness")
+    assert (code, publisher.asked) == (2, [])
+    assert "is here already" in error
+
+
+def test_an_altered_file_is_thrown_away_before_anything_loads_it(
+    own: Path,
+    publisher: Publisher,
+    monkeypatch: pytest.MonkeyPatch,
+    call: Callable[..., tuple[int, str, str]],
+) -> None:
+    """One byte is enough."""
+    monkeypatch.setattr(models_fetch, "take", lambda *_, **__: pytest.fail("it was tried"))
+    publisher.content = publisher.content[:-1] + b"!"
+    code, _, error = call("fetch", "redness")
+    assert code == 4
+    assert "what came is another file" in error
+    assert list(own.iterdir()) == []
+
+
+def test_terms_that_forbid_business_are_accepted_before_anything_is_asked_for(
+    own: Path,
+    file: Path,
+    publisher: Publisher,
+    monkeypatch: pytest.MonkeyPatch,
+    call: Callable[..., tuple[int, str, str]],
+) -> None:
+    """By an option, where nobody is there to be asked."""
+    facts = of(file, publisher, commercial=False)
+    monkeypatch.setattr(known, "read", lambda: facts)
+    code, said, error = call("fetch", "redness")
+    assert code == 2
+    assert "redness is under MIT: not for business." in said
+    assert "--accept-licence" in error
+    assert (publisher.asked, own.exists()) == ([], False)
+    code, _, _ = call("fetch", "redness", "--accept-licence")
+    assert code == 0
+
+
+def test_without_a_network_it_is_said_what_to_do_by_hand(
+    own: Path, publisher: Publisher, call: Callable[..., tuple[int, str, str]]
+) -> None:
+    """What to download where, and how to add it."""
+    publisher.__exit__(None, None, None)
+    code, said, error = call("fetch", "redness")
+    assert code == 4
+    assert "cannot be reached" in error
+    assert f"download {publisher.url} where there is a network" in error
+    assert "cutoutd models add redness.onnx (it is known by its SHA-256)" in error
+    assert f"contacted {publisher.host}: it cannot be reached" in said
+    assert list(own.iterdir()) == []
+
+
+def test_without_the_extra_it_is_said_what_to_install(
+    own: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., tuple[int, str, str]]
+) -> None:
+    """Or how to do without it."""
+    monkeypatch.setattr(models_fetch, "find_spec", lambda name: None if name == "httpcore" else name)
+    code, _, error = call("fetch", "redness")
+    assert code == 4
+    assert 'pip install "cutoutd[hosted]"' in error
+    assert "cutoutd models add redness.onnx" in error
+    assert not own.exists()
+
+
+def test_what_cannot_be_checked_is_not_fetched(call: Callable[..., tuple[int, str, str]]) -> None:
+    """No checksum, or no address; nor what nobody knows."""
+    for name, message in (
+        ("ben2", "no checksum of it is published"),
+        ("withoutbg-open", "no address of it is known"),
+        ("nothing", "no model called 'nothing' is known"),
+    ):
+        code, _, error = call("fetch", name)
+        assert code == 2
+        assert message in error
