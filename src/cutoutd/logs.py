@@ -168,6 +168,13 @@ def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> N
     )
 
 
+def flush() -> None:
+    """Give what was logged a moment to be written, before something else is said on the same terminal."""
+    sink = structlog.get_config()["logger_factory"]()
+    if isinstance(sink, _Sink):
+        sink.flush()
+
+
 def get(**bound: Any) -> FilteringBoundLogger:  # noqa: ANN401 -- a log takes values of any type
     """A logger with some values bound, such as ``folder`` or ``job``."""
     logger: FilteringBoundLogger = structlog.get_logger().bind(**bound)

@@ -101,6 +101,20 @@ def test_the_first_works_and_the_other_stands_by_and_says_who_it_is(folder: Path
     assert (first.may_publish(), second.may_publish()) == (True, False)
 
 
+def test_another_machine_is_spoken_of_only_where_it_is_one(
+    folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a second cutoutd on this one, it is said that it is on this one."""
+    first, second = pair(folder, clock)
+    assert first.attends()
+    here = second.tenancy.attend(second.root, FOLDER).note
+    assert here.startswith(f"another cutoutd on this machine ({os.uname().nodename}) has been working")
+    assert "another machine" not in here
+    monkeypatch.setattr(tenancy, "_host", lambda: "elsewhere")
+    there = second.tenancy.attend(second.root, FOLDER).note
+    assert there.startswith(f"another machine, {os.uname().nodename}, has been working on this folder")
+
+
 def test_the_marker_says_who_it_is_and_stays_as_large_as_it_was(folder: Path, clock: FakeClock) -> None:
     """Anyone can read it, and a share that caches sizes is not misled."""
     first, _ = pair(folder, clock)

@@ -40,6 +40,7 @@ def listener_for(waiting: str, *, level: str, log_format: str = "auto") -> Itera
         yield listener
     finally:
         listener.close()
+        logs.flush()  # a summary that follows is not to stand between its lines
 
 
 class Hearing:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cutoutd.journal.store import Store
     from cutoutd.settings.schema import Folder, Settings
 
+_GONE: Final = "the original is gone"
 _SHOWN: Final = (JobState.DONE, JobState.UNCHANGED, JobState.REVIEW, JobState.FAILED)
 
 
@@ -85,7 +86,9 @@ def _entry(job: Job, folder: Folder, names: Names, thumbnails: Thumbnails) -> pa
     before, before_note = b"", ""
     for place in (folder.input, folder.originals_dir):  # any look at them may hang, so it is not ours
         if place is not None and not before:
-            before, before_note = _seen(thumbnails, place / job.path, "the original is gone")
+            before, before_note = _seen(thumbnails, place / job.path, _GONE)
+    if job.state is JobState.FAILED and not before and before_note != _GONE:
+        before_note = "it cannot be shown"  # its reason stands beside the name
     after, after_note = b"", "no cutout"
     doubtful = job.state is JobState.REVIEW
     results = [

@@ -121,14 +121,12 @@ def run(
                     read_again=read_again,
                     uploads=uploads,
                 )
-                outcome = daemon.run(timeout_s)
+                return daemon.run(timeout_s)
         except CutoutdError as error:
             attending.ended(error)
             raise
         finally:
             attending.close(patient=once)
-        get().info("daemon.stopped", **asdict(outcome.tally))
-        return outcome
 
 
 def _begin(settings: Settings, state: StateDirectory) -> None:
@@ -212,6 +210,7 @@ class Daemon:
             ModelError: the model does not load.
             CutoutdError: the workers do not start, or a folder's thread died.
         """
+        begun_s = self._clock.monotonic_s()
         # Before anything takes time: without a handler of ours SIGHUP would end what is just starting.
         with obeying_signals(self._ask_to_stop, self._reloader.ask if self._reloads else None):
             with workforce.spares(self._reloader.settings) as spares:
@@ -221,6 +220,8 @@ class Daemon:
                 supervisor.run()
             finally:
                 self._stop()
+        took_s = round(self._clock.monotonic_s() - begun_s, 1)
+        get().info("daemon.stopped", **asdict(supervisor.tally), seconds=took_s)
         return self._outcome(supervisor.tally)
 
     def _ask_to_stop(self) -> None:
