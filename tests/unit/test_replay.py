@@ -106,7 +106,7 @@ def answer(root: Path, document: object) -> str:
     path.write_text(json.dumps(document), encoding="utf-8")
     out = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
-        patch.setattr("cutoutd.cli.replay.settings", lambda *_: configuration(root))
+        patch.setattr("cutoutd.cli.replay.find_settings", lambda *_: configuration(root))
         try:
             command(path)
         except typer.Exit as end:
