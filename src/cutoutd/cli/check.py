@@ -11,7 +11,7 @@ import typer
 from cutoutd.cli.departure import require_extra, what_leaves
 from cutoutd.cli.finding import find_settings, words
 from cutoutd.cli.obstacles import obstacles
-from cutoutd.cli.printing import printable
+from cutoutd.cli.printing import printable, wrapped
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
 from cutoutd.doctor import overlaps
@@ -61,14 +61,14 @@ def check(
         found = [f'[[folder]] "{name}" {why}' for name, why in survey.closed.items()]
         raise ConfigurationError("; and ".join(found))
     hindered = list(obstacles(chosen, survey.silent))
-    print(f"# {_verdict(len(hindered))}")
+    print(wrapped(f"# {_verdict(len(hindered))}", sys.stdout))
     notes += [*hindered, *what_leaves(chosen), *(f"{name}: {word}" for name, word in older_limits(chosen))]
     for folder in chosen.folder:
         notes += [
             f"{folder.name}: {line}" for line in _waiting(folder, rules_of(folder), chosen.service.state_dir)
         ]
     for note in notes:
-        print(f"# {note}")
+        print(wrapped(f"# {note}", sys.stdout))
     if everything or not sys.stdout.isatty():
         print(dump.as_toml(chosen))
     else:

@@ -63,11 +63,12 @@ def sheet(
     newest = (job for job in meant.of(reader) if reader.newest(job) == job.id)
     jobs = [job.id for job in in_order(newest, sort)]
     path = Path.cwd() / (to or f"{folder}.html")
-    words = f"{len(jobs)} pictures{f' since {when}' if when is not None else ''}"
+    many = f"{len(jobs)} picture{'s' * (len(jobs) != 1)}"
+    words = f"{many}{f' since {when}' if when is not None else ''}"
     if sort is Sort.SCORE:
         words += ", the least certain first"
     count = write_text(path, page.render(folder, words, _entries(jobs, known, chosen, store)))
-    print(f"{printable(str(path))}: {len(jobs)} pictures, {count / (1 << 20):.1f} MiB")
+    print(f"{printable(str(path))}: {many}, {count / (1 << 20):.1f} MiB")
 
 
 def _entries(jobs: list[int], folder: Folder, chosen: Settings, store: Store) -> Iterator[page.Entry]:
