@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cutoutd.cli.answers import pictures
 from cutoutd.cli.check import pictures_in
 from cutoutd.cli.departure import require_extra, what_leaves
 from cutoutd.cli.finding import find_settings
@@ -163,7 +162,7 @@ def _foretell(chosen: Settings) -> None:
             print(f"{folder.name}: {printable(str(folder.input))} cannot be read now ({error.strerror})")
             continue
         most = f"at most {count * price:g} credits" if price else "no credits"
-        print(f"{folder.name}: {pictures(count)} there; if all of them were sent: {most}")
+        print(f"{folder.name}: {count} pictures are there; if all of them were sent: {most}")
     waiting = list(requests(Places.under(chosen.service.state_dir)))
     provider = provider_of(chosen.hosted, None)
     size = sum(one.bytes for one in waiting) / 1e6
