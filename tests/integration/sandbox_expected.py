@@ -5,6 +5,23 @@ Names are those of `tests.integration.sandbox_attempts`.
 
 from __future__ import annotations
 
+# What a worker writes comes opened, so that its filter knows no way to write by a name.
+CHANGES_BY_NAME = [
+    "write outside",
+    "create outside",
+    "write to the input",
+    "create in the input",
+    "remove from the input",
+    "move out of the input",
+    "move out of staging",
+    "write in staging",
+    "make a directory in staging",
+    "rename in staging",
+    "rename between directories of staging",
+    "remove from staging",
+    "open the original anew for writing",
+    "write to /dev/null",
+]
 # Refused to a worker by its filter, with or without Landlock.
 REFUSED_BY_SECCOMP = [
     "inet",
@@ -70,6 +87,7 @@ REFUSED_BY_SECCOMP = [
     "foreground of the terminal",
     "larger pipe",
     "group of the parent",
+    *CHANGES_BY_NAME,
 ]
 REFUSED_BY_LANDLOCK = [
     "read outside",
@@ -113,11 +131,6 @@ REFUSED_BY_CAPABILITIES = [
 WORKS_BY_NAME = [
     "read the input",
     "list the input",
-    "write in staging",
-    "make a directory in staging",
-    "rename in staging",
-    "remove from staging",
-    "open the original anew for writing",
     "open the result anew for reading",
 ]
 STILL_WORKS = [
@@ -126,7 +139,6 @@ STILL_WORKS = [
     "empty what was given",
     "sync what was given",
     "random bytes",
-    "write to /dev/null",
     "read its own state",
     "signal itself",
     "signal itself by thread",

@@ -174,7 +174,7 @@ def test_whoever_is_not_bound_by_landlock_reaches_what_others_do(
 
 
 @needs_landlock
-@pytest.mark.parametrize("attempt", [*WORKS_BY_NAME, "rename between directories of staging"])
+@pytest.mark.parametrize("attempt", WORKS_BY_NAME)
 @pytest.mark.parametrize("how", ["worker", "worker over Landlock 1"])
 def test_a_worker_reaches_no_file_by_its_name(attempt: str, how: str, told: Callable[[str], Report]) -> None:
     """Neither a neighbour of its picture nor the place of its results, nor what it was given in another way."""

@@ -240,17 +240,17 @@ def test_x32_is_refused_although_it_has_the_same_audit_value(program: bytes) -> 
         ("prlimit64", (0, 7, 0x7FFF00001000, 0), REFUSE),
         ("prlimit64", (1, 7, 0, 0x7FFF00001000), REFUSE),
         ("prlimit64", (0, 7, 0x7FFF00000000, 0), REFUSE),
+        # What is written comes opened.
         ("openat", (-100, 1, os.O_RDONLY), ALLOW),
-        ("openat", (-100, 1, os.O_RDWR | os.O_CREAT | os.O_TRUNC), ALLOW),
-        ("openat", (-100, 1, os.O_WRONLY | os.O_TRUNC | 1 << 40), ALLOW),
+        ("openat", (-100, 1, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY, 0o4755), ALLOW),
         ("openat", (-100, 1, os.O_RDONLY | os.O_TRUNC), REFUSE),
-        ("openat", (-100, 1, os.O_RDONLY | os.O_TRUNC | os.O_CREAT), REFUSE),
-        ("openat", (-100, 1, 3 | os.O_TRUNC), REFUSE),
-        ("openat", (-100, 1, os.O_WRONLY | os.O_CREAT, 0o644), ALLOW),
-        ("openat", (-100, 1, os.O_WRONLY | os.O_CREAT, 0o4755), REFUSE),
-        ("openat", (-100, 1, os.O_WRONLY | os.O_CREAT, 0o2755), REFUSE),
-        ("openat", (-100, 1, os.O_RDWR | 0o20000000, 0o4755), REFUSE),  # O_TMPFILE
-        ("openat", (-100, 1, os.O_RDONLY, 0o4755), ALLOW),  # what is left in a register
+        ("openat", (-100, 1, os.O_RDONLY | os.O_CREAT), REFUSE),
+        ("openat", (-100, 1, os.O_WRONLY), REFUSE),
+        ("openat", (-100, 1, os.O_RDWR | 1 << 40), REFUSE),
+        ("openat", (-100, 1, 3), REFUSE),
+        ("openat", (-100, 1, 0o20000000 | os.O_DIRECTORY), REFUSE),  # O_TMPFILE
+        ("unlinkat", (-100, 1, 0), REFUSE),
+        ("renameat2", (-100, 1, -100, 2, 0), REFUSE),
         ("fcntl", (3, 1), ALLOW),
         ("fcntl", (3, 4, 0o4000 | 0o100000 | 2), ALLOW),  # O_NONBLOCK
         ("fcntl", (3, 4, 0o20000), REFUSE),  # O_ASYNC
@@ -290,6 +290,20 @@ def test_the_old_open_is_judged_like_openat() -> None:
     program = worker(calls.X86_64)
     assert ask(program, calls.X86_64, "open", 1, os.O_RDONLY) == ALLOW
     assert ask(program, calls.X86_64, "open", 1, os.O_RDONLY | os.O_TRUNC) == REFUSE
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_uploader_makes_plain_files_alone(machine: Machine) -> None:
+    """Nothing that runs with somebody else's rights, and nothing emptied that is opened for reading."""
+    program = uploader(machine)
+    assert ask(program, machine, "openat", -100, 1, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600) == ALLOW
+    assert (
+        ask(program, machine, "openat", -100, 1, os.O_RDONLY, 0o4755) == ALLOW
+    )  # what is left in a register
+    assert ask(program, machine, "openat", -100, 1, os.O_WRONLY | os.O_CREAT, 0o4755) == REFUSE
+    assert ask(program, machine, "openat", -100, 1, os.O_WRONLY | os.O_CREAT, 0o2755) == REFUSE
+    assert ask(program, machine, "openat", -100, 1, os.O_RDWR | 0o20000000, 0o4755) == REFUSE
+    assert ask(program, machine, "openat", -100, 1, os.O_RDONLY | os.O_TRUNC) == REFUSE
 
 
 @pytest.mark.parametrize("machine", MACHINES)

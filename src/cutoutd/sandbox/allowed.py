@@ -1,4 +1,4 @@
-"""The system calls that a worker may make, by what they are for, with their numbers on the architectures we know.
+"""The system calls that a worker or the uploader may make, by what they are for, with their numbers on the architectures we know.
 
 Recorded by strace over every format, recipe and kind of damage in the tests (Python 3.11, onnxruntime 1.32, numpy, Pillow,
 OpenCV, libheif, LibRaw, glibc 2.36), and read in the sources of glibc and Linux for what newer ones use in their stead: such
@@ -191,7 +191,7 @@ WAITING: Numbers = MappingProxyType(
     }
 )
 
-# Names of files: of staged results, of the uploader's boxes, of a database's journal. Landlock says where.
+# Names of files: of the uploader's boxes, and of its database's journal. Landlock says where. A worker has none of them.
 DIRECTORY: Numbers = MappingProxyType(
     {
         "unlink": (87, None),

@@ -141,10 +141,15 @@ def worker_policy(pid: int, tasks: int | None = None, *, graphics: bool = False)
     receiving = {} if tasks is None else {"recvmsg": _one(_only(0, tasks))}
     refused = (*SOCKETS, *RINGS, *INTRUSION, *PROCESSES, *FILES, *HINTS, *SHARED, *MACHINE)
     return Policy(
-        allowed=(*_ALONE, *DIRECTORY),
-        refused=tuple(name for name in refused if name not in receiving),
+        allowed=_ALONE,
+        refused=(*(name for name in refused if name not in receiving), *DIRECTORY),
         hidden=tuple(BY_POINTER),
-        checked=_confined(pid, graphics=graphics) | receiving,
+        checked={
+            **_confined(pid, graphics=graphics),
+            "open": _reading(1),
+            "openat": _reading(2),
+            **receiving,
+        },
     )
 
 
@@ -167,6 +172,8 @@ def uploader_policy(pid: int) -> Policy:
         hidden=tuple(BY_POINTER),
         checked=_confined(pid, locks=_LOCKS)
         | {
+            "open": _opening(1),
+            "openat": _opening(2),
             "socket": ((_only(0, *_NETWORK), _only(2, *_PROTOCOLS)),),
         },
     )
@@ -187,8 +194,6 @@ def _confined(
         "sched_setaffinity": _one(_only(0, 0, pid)),
         # Limits may be read (no new value given), not changed: root could raise its own.
         "prlimit64": ((_only(0, 0, pid), _only(2, 0), _only(2, 0, upper=True)),),
-        "open": _opening(1),
-        "openat": _opening(2),
         "fcntl": (
             (_only(1, *_FCNTL, *locks),),
             (_only(1, _F_SETFL), _only(2, 0, mask=_NOT_PLAIN)),
@@ -196,6 +201,11 @@ def _confined(
         "ioctl": ((_only(1, *_IOCTL),), *((drivers,) if graphics else ())),
         "prctl": _one(_only(0, *_PRCTL)),
     }
+
+
+def _reading(flags: int) -> tuple[tuple[Check, ...], ...]:
+    """A file that is there, for reading: what a worker writes comes opened. Landlock says which."""
+    return _one(_only(flags, os.O_RDONLY, mask=os.O_ACCMODE | os.O_TRUNC | _MAKING))
 
 
 def _opening(flags: int) -> tuple[tuple[Check, ...], ...]:
