@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LIES: Final = 120
+LIES_S: Final = 1800.0
+"""Most lies cost their worker, twice."""
 _PLACES: Final = ("", "/a.png", "/a.png.json")
 _SETTLED: Final = {"done", "review", "failed", "unchanged", "gone", "skipped"}
 
@@ -244,7 +246,7 @@ def lies(place: Path) -> Found:
     for number in range(told):
         ground.site.drop(f"{number:03}.jpg", jpeg(number % 4), age_s=2000.0 - number)
     ground.begin()
-    ground.run("a worker that lies", found, environment={"PYTHONPATH": os.fspath(front)})
+    ground.run("a worker that lies", found, environment={"PYTHONPATH": os.fspath(front)}, end_s=LIES_S)
     jobs = {int(job["id"]): job for job in ground.site.journal()}
     for number, job in jobs.items():
         if number % HONEST == 0 and job["state"] not in ("done", "review"):

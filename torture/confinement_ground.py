@@ -82,6 +82,7 @@ class Ground:
         *,
         environment: dict[str, str] | None = None,
         at_end: Callable[[], None] = lambda: None,
+        end_s: float = END_S,
     ) -> str:
         """Cut what is there, and judge what does not depend on the layout; returns the log.
 
@@ -90,11 +91,12 @@ class Ground:
             found: gets what comes of it.
             environment: more of it.
             at_end: called once the daemon has ended, before anything is judged.
+            end_s: how long it may take.
         """
         log = self.site.root / "log"
         running = self.site.start("--once", log=log, prefix=_with(environment or {}))
         try:
-            code = running.wait(END_S)
+            code = running.wait(end_s)
         except TimeoutError:
             found.violations.append(f"{what}: it hangs")
             code = -1
