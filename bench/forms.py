@@ -114,9 +114,10 @@ def measure(scratch: Path, rounds: int = 3) -> None:
 def cut(source: Path, forms: list[dict[str, Any]], scratch: Path) -> tuple[list[Path], dict[str, float]]:
     """What a worker does, in this process; the staged files, and where the time went."""
     from cutoutd import channel, pipeline  # noqa: PLC0415 -- after the environment was set
-    from cutoutd.jobs import Cut, Metadata, Recipe  # noqa: PLC0415
+    from cutoutd.jobs import Cut  # noqa: PLC0415
     from cutoutd.pool.opening import open_files  # noqa: PLC0415
     from cutoutd.pool.single import task_for  # noqa: PLC0415
+    from cutoutd.recipe import Metadata, Recipe  # noqa: PLC0415
     from cutoutd.settings.renditions import RenditionSettings  # noqa: PLC0415
 
     renditions = tuple(RenditionSettings.model_validate(form).rendition() for form in forms)

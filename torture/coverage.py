@@ -55,7 +55,7 @@ def _isomedia(data: bytes) -> None:
 
 def _exif(data: bytes) -> None:
     from cutoutd.engine import metadata, resolution  # noqa: PLC0415
-    from cutoutd.jobs import Metadata  # noqa: PLC0415
+    from cutoutd.recipe import Metadata  # noqa: PLC0415
 
     metadata.orientation(data)
     found = resolution.of_exif(data)
@@ -71,7 +71,7 @@ def _exif(data: bytes) -> None:
 
 def _told(data: bytes) -> None:
     from cutoutd.engine import metadata  # noqa: PLC0415
-    from cutoutd.jobs import Metadata  # noqa: PLC0415
+    from cutoutd.recipe import Metadata  # noqa: PLC0415
 
     first, _, rest = data.partition(b"@@")
     second, _, third = rest.partition(b"@@")

@@ -59,8 +59,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cutoutd.engine.picture import Picture
-    from cutoutd.jobs import Export, Quality, Received, Recipe, Report, Task
+    from cutoutd.jobs import Export, Quality, Received, Report, Task
     from cutoutd.ports import Files, ModelSpec
+    from cutoutd.recipe import Recipe
 
 ROOMY_PIXELS: Final = 50_000_000
 """From here on a picture may need more than its worker's share of the memory, and runs alone."""

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from cutoutd.engine import codecs, decode, fitting, form, metadata, overlay, png, resolution, tiff
 from cutoutd.engine.resolution import Resolution
 from cutoutd.errors import LimitError, PictureError, background_refused
-from cutoutd.jobs import Channels, Format, Staged
+from cutoutd.jobs import Staged
 from cutoutd.ports import Step
 from cutoutd.publish.staging import result_name
 from cutoutd.publish.writing import write_opened
+from cutoutd.recipe import Channels, Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cutoutd import renditions
-from cutoutd.jobs import Metadata, Recipe, Task
+from cutoutd.jobs import Task
+from cutoutd.recipe import Metadata, Recipe
 from cutoutd.settings.renditions import RenditionSettings
 from tests.integration.opened import results_of
 

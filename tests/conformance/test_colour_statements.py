@@ -22,7 +22,7 @@ from PIL import Image, ImageCms
 
 from cutoutd.engine import codepoints, colourspace
 from cutoutd.engine.decode import decode
-from cutoutd.jobs import Format, Metadata
+from cutoutd.recipe import Format, Metadata
 from tests.conformance import encoders
 from tests.conformance.renderings import rendered
 from tests.integration.tools import need

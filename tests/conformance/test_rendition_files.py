@@ -15,7 +15,7 @@ from PIL import Image
 
 from cutoutd.engine import codecs, compose, tiff
 from cutoutd.engine.png import Extras, Layout
-from cutoutd.jobs import Format
+from cutoutd.recipe import Format
 from tests.unit.colour_profiles import wide_profile
 
 if TYPE_CHECKING:

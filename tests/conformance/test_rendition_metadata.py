@@ -15,7 +15,8 @@ from PIL import Image
 
 from cutoutd import renditions
 from cutoutd.engine import decode
-from cutoutd.jobs import Format, Metadata, Recipe, Task
+from cutoutd.jobs import Task
+from cutoutd.recipe import Format, Metadata, Recipe
 from cutoutd.settings.renditions import RenditionSettings
 from tests.integration.opened import results_of
 from tests.unit.colour_profiles import wide_profile

@@ -14,7 +14,7 @@ from PIL import Image
 
 from cutoutd.engine.decode import decode
 from cutoutd.engine.resolution import Resolution
-from cutoutd.jobs import Format, Metadata
+from cutoutd.recipe import Format, Metadata
 from tests.conformance.renderings import rendered
 from tests.integration.tools import need
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from cutoutd.engine.decode import decode
-from cutoutd.jobs import Format, Metadata
+from cutoutd.recipe import Format, Metadata
 from tests.conformance.renderings import rendered
 from tests.integration.tools import need
 

@@ -18,10 +18,11 @@ from PIL import Image
 
 from cutoutd.clock import Clock
 from cutoutd.engine import profiles
-from cutoutd.jobs import Failure, Metadata, Recipe, Report, Task
+from cutoutd.jobs import Failure, Report, Task
 from cutoutd.pool import wire
 from cutoutd.pool.local import LocalPool
 from cutoutd.ports import Files, Finished, Lost
+from cutoutd.recipe import Metadata, Recipe
 from tests.conformance import encoders
 from tests.integration.parts import MODEL
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 
-from cutoutd.jobs import Cut, Failure, Format, Quality, SourceFacts, Staged, Unchanged
+from cutoutd.jobs import Cut, Failure, Quality, SourceFacts, Staged, Unchanged
 from cutoutd.pool import wire
 from cutoutd.ports import WorkerFacts
+from cutoutd.recipe import Format
 
 READY = wire.encode_ready(WorkerFacts(layers=(), provider="cpu", onnxruntime="0"))
 FACTS = SourceFacts(bytes=1, sha256="a" * 64, width=1, height=1, format="JPEG", orientation=1)

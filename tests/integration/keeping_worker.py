@@ -9,10 +9,11 @@ import hashlib
 import os
 
 from cutoutd import channel
-from cutoutd.jobs import Cut, Format, Quality, SourceFacts, Staged, Unchanged
+from cutoutd.jobs import Cut, Quality, SourceFacts, Staged, Unchanged
 from cutoutd.pool import wire
 from cutoutd.ports import WorkerFacts
 from cutoutd.publish.staging import result_name
+from cutoutd.recipe import Format
 from cutoutd.sandbox.roots import own_code
 from cutoutd.sandbox.worker import confine_worker
 

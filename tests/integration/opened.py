@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cutoutd import channel
-from cutoutd.jobs import Format
 from cutoutd.pool.opening import open_files
 from cutoutd.ports import Files
 from cutoutd.publish.staging import result_name
+from cutoutd.recipe import Format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.daemon.provenance import Provenance
-from cutoutd.jobs import Cut, Format, Quality, SourceFacts, Staged
+from cutoutd.jobs import Cut, Quality, SourceFacts, Staged
 from cutoutd.journal.reader import Reader
 from cutoutd.ports import Files, ModelSpec
 from cutoutd.publish.staging import result_name
 from cutoutd.publish.writing import write_whole
+from cutoutd.recipe import Format
 from cutoutd.settings.schema import Folder
 from cutoutd.tree import Entry
 

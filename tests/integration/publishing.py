@@ -6,12 +6,13 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.jobs import Failure, Format, Published, Quality, Rendition, SourceFacts, Staged
+from cutoutd.jobs import Failure, Published, Quality, SourceFacts, Staged
 from cutoutd.publish.failures import FailureFacts
 from cutoutd.publish.plan import Publication
 from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.sidecar import ModelFacts, RuntimeFacts, SidecarFacts
 from cutoutd.publish.staging import STAGING_NAME, result_name, sweep
+from cutoutd.recipe import Format, Rendition
 from cutoutd.settings.choices import OnConflict
 
 if TYPE_CHECKING:

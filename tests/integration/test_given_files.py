@@ -13,7 +13,7 @@ import pytest
 
 from cutoutd import channel, writers
 from cutoutd.clock import Clock
-from cutoutd.jobs import Cut, Format, Metadata, Recipe, Rendition, Task
+from cutoutd.jobs import Cut, Task
 from cutoutd.pool import wire
 from cutoutd.pool.local import LocalPool
 from cutoutd.pool.opening import open_files
@@ -22,6 +22,7 @@ from cutoutd.publish import handover
 from cutoutd.publish.faults import ResultLostError
 from cutoutd.publish.plan import Publication
 from cutoutd.publish.staging import job_directory
+from cutoutd.recipe import Format, Metadata, Recipe, Rendition
 from tests.integration.keeping_worker import FORGED, HONEST
 from tests.integration.parts import MODEL, until
 from tests.integration.publishing import World, facts

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.clock import Clock
-from cutoutd.jobs import Format, Metadata, Recipe, Rendition, Task
+from cutoutd.jobs import Task
 from cutoutd.pool import wire
 from cutoutd.pool.local import LocalPool
 from cutoutd.ports import Finished, Lost
+from cutoutd.recipe import Format, Metadata, Recipe, Rendition
 from tests.integration.parts import MODEL, until
 from tests.integration.parts import give as give_task
 

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cutoutd.egress import Places
-from cutoutd.jobs import Metadata, Recipe, Task
+from cutoutd.jobs import Task
 from cutoutd.pool.partition import Partition
 from cutoutd.ports import Files
+from cutoutd.recipe import Metadata, Recipe
 from tests.integration.test_sandbox import landlock_version
 
 if TYPE_CHECKING:

@@ -19,23 +19,13 @@ from cutoutd import pipeline
 from cutoutd.engine import codepoints, quality
 from cutoutd.errors import CutoutdError, ModelError
 from cutoutd.failure import failure_of
-from cutoutd.jobs import (
-    Cut,
-    Failure,
-    Format,
-    Metadata,
-    NeedsRoom,
-    Recipe,
-    Rendition,
-    Report,
-    Task,
-    Unchanged,
-)
+from cutoutd.jobs import Cut, Failure, NeedsRoom, Report, Task, Unchanged
 from cutoutd.models import catalog
 from cutoutd.pipeline import Engine
 from cutoutd.pool.single import task_for
 from cutoutd.ports import Step
 from cutoutd.publish.staging import Staging
+from cutoutd.recipe import Format, Metadata, Recipe, Rendition
 from cutoutd.renditions import OVERLAY
 from tests.integration.opened import files_of
 

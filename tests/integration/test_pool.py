@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.clock import Clock
-from cutoutd.jobs import Format, Metadata, Recipe, Rendition, Task
+from cutoutd.jobs import Task
 from cutoutd.pool import start_policy, wire
 from cutoutd.pool.local import LocalPool
 from cutoutd.pool.slot import MAX_STEPS, STALL_S
 from cutoutd.pool.slot import PATIENCE_S as PATIENCE_S_OF_A_SLOT
 from cutoutd.pool.start_policy import MAX_FAILED_RESTARTS, MAX_FAILED_STARTS, WorkersFailError
 from cutoutd.ports import Finished, Lost, ModelSpec, Step
+from cutoutd.recipe import Format, Metadata, Recipe, Rendition
 from tests.integration.parts import give
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.errors import StorageError
-from cutoutd.jobs import Format, Rendition
 from cutoutd.publish.directories import Directories
 from cutoutd.publish.faults import NameRefusedError, ResultLostError, TargetTakenError
 from cutoutd.publish.originals import Originals, Outcome, delete_original
 from cutoutd.publish.staging import STAGING_NAME, Staging, sweep
 from cutoutd.publish.writing import Permissions, Sink, write_whole
+from cutoutd.recipe import Format, Rendition
 from cutoutd.settings.choices import OnConflict
 from cutoutd.tree import Entry, Tree
 from tests.integration.publishing import World, digest, failure

@@ -16,9 +16,9 @@ from cutoutd import renditions
 from cutoutd.engine import codecs, compose, decode, profile
 from cutoutd.engine.picture import Picture
 from cutoutd.errors import LimitError, OutputError
-from cutoutd.jobs import Format, Metadata, Recipe
 from cutoutd.pool.single import task_for
 from cutoutd.ports import Step
+from cutoutd.recipe import Format, Metadata, Recipe
 from cutoutd.settings.renditions import RenditionSettings
 from tests.integration.opened import files_of
 from tests.unit.colour_profiles import wide_profile

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cutoutd.engine import codecs, compose
 from cutoutd.engine.png import Extras, Layout
-from cutoutd.jobs import Format
+from cutoutd.recipe import Format
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

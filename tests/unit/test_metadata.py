@@ -13,7 +13,7 @@ from PIL import Image
 from cutoutd.engine import xmp
 from cutoutd.engine.exif import PREFIX
 from cutoutd.engine.metadata import kept, orientation
-from cutoutd.jobs import Metadata
+from cutoutd.recipe import Metadata
 
 MAKE, ORIENTATION, EXIF_IFD, GPS_IFD, MAKER_NOTE, EXPOSURE = 0x010F, 0x0112, 0x8769, 0x8825, 0x927C, 0x829A
 NOTE = b"maker's own secret place, forty-seven north"

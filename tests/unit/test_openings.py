@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.daemon.openings import Openings
-from cutoutd.jobs import Failure, Metadata, Recipe, Task
+from cutoutd.jobs import Failure, Task
 from cutoutd.pool.slot import PATIENCE_S, STALL_S
 from cutoutd.ports import Files, Finished, Lost, Step
+from cutoutd.recipe import Metadata, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cutoutd.engine import placement
 from cutoutd.engine.placement import Box, Placement
-from cutoutd.jobs import Format, Margin, Rendition
+from cutoutd.recipe import Format, Margin, Rendition
 
 FRAME = Box(left=0, top=0, right=400, bottom=300)
 SUBJECT = Box(left=100, top=60, right=200, bottom=260)  # 100 x 200

@@ -11,7 +11,7 @@ import pytest
 
 from cutoutd.cli import app
 from cutoutd.errors import ConfigurationError
-from cutoutd.jobs import Channels, Format, Profile
+from cutoutd.recipe import Channels, Format, Profile
 from cutoutd.settings import assembly, dump, measures, presets
 from cutoutd.settings.digest import settings_sha256
 from tests.unit.test_rendition_settings import NOTHING, assembled, rendition

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.jobs import Channels, Format, Profile
+from cutoutd.recipe import Channels, Format, Profile
 from cutoutd.settings import load
 from cutoutd.settings.choices import Order, Originals, Watch
 from cutoutd.settings.dump import as_toml

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cutoutd.errors import ConfigurationError
-from cutoutd.jobs import Channels, Format, Margin, Profile, Rendition
+from cutoutd.recipe import Channels, Format, Margin, Profile, Rendition
 from cutoutd.settings import assembly, dump, load
 from cutoutd.settings.digest import settings_sha256, with_backgrounds
 from cutoutd.settings.environment import Overrides

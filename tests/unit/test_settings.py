@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cutoutd.errors import ConfigurationError
-from cutoutd.jobs import Format, Metadata, Recipe, Rendition
+from cutoutd.recipe import Format, Metadata, Recipe, Rendition
 from cutoutd.settings import load, places
 from cutoutd.settings.assembly import assemble
 from cutoutd.settings.choices import Existing, LogFormat, LogLevel, Order, Originals, PictureFormat

@@ -12,7 +12,7 @@ import pytest
 from cutoutd.cli.form import background_of, form_of
 from cutoutd.cli.to_cut import Pictures, Target, pictures_in, refuse_originals, target_of
 from cutoutd.errors import UsageError
-from cutoutd.jobs import Format
+from cutoutd.recipe import Format
 from cutoutd.settings.schema import Settings
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(80)

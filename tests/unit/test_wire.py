@@ -10,22 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cutoutd.jobs import (
-    Cut,
-    Failure,
-    Format,
-    Metadata,
-    NeedsRoom,
-    Quality,
-    Recipe,
-    Rendition,
-    SourceFacts,
-    Staged,
-    Task,
-    Unchanged,
-)
+from cutoutd.jobs import Cut, Failure, NeedsRoom, Quality, SourceFacts, Staged, Task, Unchanged
 from cutoutd.pool import wire
 from cutoutd.ports import Files, ModelSpec, Step, WorkerFacts
+from cutoutd.recipe import Format, Metadata, Recipe, Rendition
 
 if TYPE_CHECKING:
     from cutoutd.jobs import Report

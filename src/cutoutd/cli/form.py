@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from cutoutd.cli.to_cut import EXTENSIONS
 from cutoutd.daemon.assembly import check_backgrounds
 from cutoutd.errors import ConfigurationError, UsageError
-from cutoutd.jobs import Format
+from cutoutd.recipe import Format
 from cutoutd.settings import combinations
 from cutoutd.settings.problem import problems_of
 from cutoutd.settings.renditions import RenditionSettings

@@ -14,7 +14,7 @@ from cutoutd.intake.probe import open_probe
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan
 from cutoutd.intake.sniff import Kind, has_picture_extension
-from cutoutd.jobs import Format
+from cutoutd.recipe import Format
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

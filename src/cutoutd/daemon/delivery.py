@@ -25,7 +25,7 @@ from cutoutd.daemon.waits import Waits
 from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
 from cutoutd.failure import failure_of
 from cutoutd.intake.tenancy import NotOwnerError
-from cutoutd.jobs import Format, JobState, Unchanged
+from cutoutd.jobs import JobState, Unchanged
 from cutoutd.logs import get
 from cutoutd.publish.faults import (
     NameRefusedError,
@@ -36,6 +36,7 @@ from cutoutd.publish.faults import (
 from cutoutd.publish.naming import forms
 from cutoutd.publish.plan import Plan, Publication, Verdict
 from cutoutd.publish.sidecar import says_doubtful
+from cutoutd.recipe import Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -16,7 +16,7 @@ from PIL import AvifImagePlugin, Image, JpegImagePlugin, WebPImagePlugin
 
 from cutoutd.engine import iptc
 from cutoutd.engine.exif import ORIENTATION, PREFIX, ExifBlock
-from cutoutd.jobs import Format
+from cutoutd.recipe import Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

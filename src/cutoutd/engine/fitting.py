@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.engine import codecs
-from cutoutd.jobs import Format
+from cutoutd.recipe import Format
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cutoutd.engine.codecs import Encoded
     from cutoutd.engine.png import Extras
-    from cutoutd.jobs import Rendition
+    from cutoutd.recipe import Rendition
 
 KILOBYTE: Final = 1000
 """Bytes, the smaller of the two readings, so that a result keeps a limit whichever is meant."""

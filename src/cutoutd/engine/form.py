@@ -13,7 +13,7 @@ import numpy as np
 
 from cutoutd.engine import backdrop, compose, placement, profile, scaling, shadow
 from cutoutd.errors import LimitError
-from cutoutd.jobs import Channels, Profile
+from cutoutd.recipe import Channels, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cutoutd.engine.picture import Picture, Sample
     from cutoutd.engine.placement import Box, Placement
     from cutoutd.engine.shadow import Shadow
-    from cutoutd.jobs import Rendition
+    from cutoutd.recipe import Rendition
 
 _PERCENT: Final = 100
 _MUCH: Final = 1.005

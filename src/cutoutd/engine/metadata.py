@@ -16,7 +16,7 @@ from cutoutd.engine import exif as exif_block
 from cutoutd.engine import iptc as iim
 from cutoutd.engine import xmp as xmp_packet
 from cutoutd.engine.exif import ExifBlock, Field, MalformedError
-from cutoutd.jobs import Metadata
+from cutoutd.recipe import Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

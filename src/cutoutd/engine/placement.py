@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cutoutd.jobs import Margin, Rendition
+    from cutoutd.recipe import Margin, Rendition
 
 _SEEN: Final = 12
 """Alpha up to which nobody sees a pixel, on white or on black: a haze of it must not make the subject's box larger."""

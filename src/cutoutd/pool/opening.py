@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final
 from cutoutd import channel
 from cutoutd.descent import parent_of
 from cutoutd.errors import SourceGoneError, StorageError, background_refused, from_os_error
-from cutoutd.jobs import Format
 from cutoutd.ports import Files
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.staging import result_name
+from cutoutd.recipe import Format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ from cutoutd.publish.staging import Staging, job_directory
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
-    from cutoutd.jobs import Recipe
     from cutoutd.ports import Pool, PoolEvent
+    from cutoutd.recipe import Recipe
 
 _TURN_S: Final = 0.5
 

@@ -15,26 +15,20 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.jobs import (
-    Channels,
     Cut,
     Export,
     Exported,
     Failure,
-    Format,
-    Margin,
-    Metadata,
     Moved,
     NeedsRoom,
-    Profile,
     Received,
-    Recipe,
-    Rendition,
     Report,
     Task,
     Unchanged,
     largest_result_bytes,
 )
 from cutoutd.ports import Files, ModelSpec, Scale, Step, WorkerFacts
+from cutoutd.recipe import Channels, Format, Margin, Metadata, Profile, Recipe, Rendition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,8 +19,9 @@ from cutoutd.publish.sidecar import model_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from cutoutd.jobs import Origin, Rendition, Staged
+    from cutoutd.jobs import Origin, Staged
     from cutoutd.publish.sidecar import SidecarFacts
+    from cutoutd.recipe import Rendition
 
 _KNOWN_NAMES = 1000  # candidates among which an earlier result's name is looked for
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.containment import is_expected, report
 from cutoutd.errnos import DENIED, IMPOSSIBLE_NAME, NO_WAY
-from cutoutd.jobs import Format, Published, Rendition
+from cutoutd.jobs import Published
 from cutoutd.logs import get
 from cutoutd.publish.failures import read_failure
 from cutoutd.publish.naming import (
@@ -31,6 +31,7 @@ from cutoutd.publish.naming import (
 from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.publish.targets import claim_on
+from cutoutd.recipe import Format, Rendition
 from cutoutd.tree import Tree
 
 if TYPE_CHECKING:

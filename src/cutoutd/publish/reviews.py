@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.errors import PermanentError
-from cutoutd.jobs import Format, Quality, SourceFacts, Staged
+from cutoutd.jobs import Quality, SourceFacts, Staged
 from cutoutd.publish.digest import examine, open_regular
 from cutoutd.publish.document import read
 from cutoutd.publish.faults import storage_faults
@@ -22,6 +22,7 @@ from cutoutd.publish.sidecar import SCHEMA, read_sidecar
 from cutoutd.publish.staging import result_name
 from cutoutd.publish.verified import Removal, remove
 from cutoutd.publish.writing import write_whole
+from cutoutd.recipe import Format
 from cutoutd.tree import Tree
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
-from cutoutd.jobs import Channels, Format, Profile
+from cutoutd.recipe import Channels, Format, Profile
 from cutoutd.settings import measures
 from cutoutd.settings.problem import Problem
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.jobs import Rendition
+from cutoutd.recipe import Rendition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Final
 
-from cutoutd.jobs import Margin
+from cutoutd.recipe import Margin
 
 AUTO: Final = "auto"
 ORIGINAL: Final = "original"

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from cutoutd.jobs import Channels, Format, Profile, Rendition
+from cutoutd.recipe import Channels, Format, Profile, Rendition
 from cutoutd.settings import measures, places, presets, spelling
 from cutoutd.settings.table import Table
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
 
-from cutoutd.jobs import Metadata, Recipe
+from cutoutd.recipe import Metadata, Recipe
 from cutoutd.settings import places, spelling
 from cutoutd.settings.choices import (
     Companions,
