@@ -100,7 +100,12 @@ class Bench:
     def results(self) -> list[str]:
         """Everything in the output folder, without the directories."""
         return sorted(
-            path.relative_to(self.output).as_posix() for path in self.output.rglob("*") if path.is_file()
+            Path(folder, name).relative_to(self.output).as_posix()
+            for folder, _, names in os.walk(
+                self.output
+            )  # passes over what goes away meanwhile, as rglob does not
+            for name in names
+            if Path(folder, name).is_file()
         )
 
     def sidecar(self, name: str) -> dict[str, Any]:
@@ -166,6 +171,7 @@ def alter_model(bench: Bench) -> None:
         shutil.copytree(package.parents[1] / "models", weights)
     (model,) = weights.glob("*.onnx")
     model.write_bytes(model.read_bytes()[:-1])
+    bench.environment.pop("CUTOUTD_MODEL__NAME", None)  # the model of the code, and no small one
     bench.environment["PYTHONPATH"] = str(bench.root / "code")
 
 

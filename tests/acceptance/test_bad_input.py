@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench
 
+pytestmark = pytest.mark.small_model
+
 
 def age(path: Path) -> None:
     """Make a file old enough to be taken at once."""

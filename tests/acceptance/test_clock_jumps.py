@@ -7,12 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.integration.tools import give_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.acceptance.conftest import Bench, Daemon
+
+pytestmark = pytest.mark.small_model
 
 PLACES = ("/usr/lib", "/usr/lib64", "/usr/local/lib")
 

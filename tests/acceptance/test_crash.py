@@ -32,12 +32,14 @@ PICTURES = 6
 KILLS = 6
 
 
-def processes_of(session: int) -> list[int]:
-    """The process ids of a session, from the kernel."""
-    listed = subprocess.run(
-        ["ps", "-o", "pid=", "-s", str(session)], capture_output=True, text=True, check=False
-    )
-    return [int(line) for line in listed.stdout.split()]
+def processes_of(daemon: int) -> list[int]:
+    """The process ids of a daemon and of all below it, which have sessions of their own."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+    pairs = [line.split() for line in listed.stdout.splitlines()]
+    found = [daemon]
+    for pid in found:  # grows as it goes
+        found += [int(child) for child, parent in pairs if int(parent) == pid]
+    return found
 
 
 def check_all(bench: Bench, count: int) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench
 
+pytestmark = pytest.mark.small_model
+
 SECOND_NS = 1_000_000_000
 DATES = {
     "year-0001": -62_135_596_800,

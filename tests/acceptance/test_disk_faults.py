@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.small_model
+
 SIZE_KB = 3000
 WATCHED_S = 2.0
 BUSY = 0.7
@@ -215,8 +217,7 @@ def test_accepts_and_renames_wait_for_room_and_say_so(build: Callable[..., Site]
         (site.view["input"] / f"{before}.jpg").rename(site.view["input"] / f"{after}.jpg")
     site.wait_for_pause("No space")
     empty(site.view["output"])
-    site.wait_for("c", "d")
-    assert site.done() == {"c", "d"}
+    site.bench.wait_for(lambda: site.done() == {"c", "d"}, "the two under their new names alone")
     site.bench.wait_for(lambda: site.standing()["watching"] == "native", "the pause to end")
     assert site.log().count("folder.rests") == 2
     assert "delivery.refused" not in site.log()

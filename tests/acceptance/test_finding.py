@@ -5,12 +5,16 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.acceptance.terminals import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.acceptance.conftest import Bench, Daemon
+
+pytestmark = pytest.mark.small_model
 
 
 def test_commands_without_options_find_the_running_daemon(bench: Bench, start: Callable[..., Daemon]) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.integration.tools import give_up, need
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.acceptance.conftest import Bench
+
+pytestmark = pytest.mark.small_model
 
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
 

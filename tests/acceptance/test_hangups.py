@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench, Daemon
 
+pytestmark = pytest.mark.small_model
+
 PICTURES = 8
 STORM_S = 0.25
 

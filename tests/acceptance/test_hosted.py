@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench, Daemon
     from tests.acceptance.shop import Shop
 
+pytestmark = pytest.mark.small_model
+
 
 @pytest.fixture
 def shop(bench: Bench) -> Iterator[Shop]:
@@ -85,7 +87,7 @@ def test_an_outage_costs_quality_and_never_a_file(shop: Shop, fault: Behaviour) 
     assert shop.once() == 0
     sidecar = shop.sidecar("shop", "doubtful.png")
     assert sidecar["route"] in ("local", "local-then-hosted")
-    assert sidecar["model"]["name"] == "u2net-int8"
+    assert sidecar["model"]["name"] == "darkness"
     assert any("the hosted service was wanted" in warning for warning in sidecar["warnings"])
 
 
@@ -177,7 +179,7 @@ def test_a_tag_that_is_removed_stops_an_upload_before_its_next_byte(
     assert not shop.server.seen[0].is_whole
     assert len(shop.server.seen) == 1
     sidecar = shop.sidecar("shop", "a.png")
-    assert sidecar["model"]["name"] == "u2net-int8"
+    assert sidecar["model"]["name"] == "darkness"
     assert sidecar["egress"]["withdrawn"]  # some bytes had left, and that is said
 
 

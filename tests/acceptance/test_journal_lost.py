@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench, Daemon
 
+pytestmark = pytest.mark.small_model
+
 EXIT_FAULT = 5
 
 

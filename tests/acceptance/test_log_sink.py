@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench
 
+pytestmark = pytest.mark.small_model
+
 PIPE_BYTES = 4096
 """The least a pipe holds; a few lines fill it."""
 
