@@ -111,11 +111,12 @@ class Copying:
 
     def _input_of(self, task: Task) -> str:
         """Of the folder that a task is for."""
+        root = self._case.root
         return next(
-            str(one["input"])
+            os.fspath(root / one["input"])
             for one in self._case.folders
-            if Path(task.source).is_relative_to(one["input"])
-            and Path(task.staging).is_relative_to(one["output"])
+            if Path(task.source).is_relative_to(root / one["input"])
+            and Path(task.staging).is_relative_to(root / one["output"])
         )
 
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
