@@ -111,9 +111,9 @@ class Copying:
 
     def _input_of(self, task: Task) -> str:
         """Of the folder that a task is for."""
-        root = self._case.root
+        root: Path = self._case.root
         return next(
-            os.fspath(root / one["input"])
+            os.fspath(Path(root, one["input"]))
             for one in self._case.folders
             if Path(task.source).is_relative_to(root / one["input"])
             and Path(task.staging).is_relative_to(root / one["output"])
