@@ -141,14 +141,18 @@ def cut(
         refuse_hot_folder(output)
         output.mkdir(parents=True, exist_ok=True)
     model = catalog.find(settings.model.name)
-    catalog.verify(model)
+    second = catalog.find(settings.model.second) if settings.model.second else None
+    for one in filter(None, (model, second)):
+        catalog.verify(one)
     confine(settings)
     with clock.ticking(), closing(Journal(None, run=uuid.uuid4().hex, clock=clock)) as journal:
         given: dict[str, Any] = {} if rendition is None else {"rendition": (rendition,)}
         if overwrite:
             given["on_conflict"] = OnConflict.OVERWRITE
         template = Folder(name="cut", input=output, output=output, **given)
-        call = _Call(template, settings, model, journal=journal, clock=clock, listener=listener, named=named)
+        call = _Call(
+            template, settings, model, second, journal=journal, clock=clock, listener=listener, named=named
+        )
         return call.cut(files, folders)
 
 
@@ -160,6 +164,7 @@ class _Call:
         template: Folder,
         settings: Settings,
         model: ModelSpec,
+        second: ModelSpec | None,
         *,
         journal: Journal,
         clock: Clock,
@@ -171,6 +176,7 @@ class _Call:
         self._named = named
         self._settings = settings
         self._model = model
+        self._second = second
         self._journal = journal
         self._clock = clock
         self._listener = listener
@@ -180,6 +186,7 @@ class _Call:
         self._digests: dict[str, str] = {}
         self._provenance = Provenance(
             model=model,
+            second=second,
             settings_sha256=self._digests,
             worker=lambda: self._pool.facts if self._pool is not None else None,
             clock=clock,
@@ -195,8 +202,13 @@ class _Call:
             self._journal.acceptance.accept(os.fspath(root), there)
         self._listener.accepted(len(files))
         self._pool = LocalPool(
-            size=min(machine.worker_count(self._settings.pool.workers), len(files)),
-            setup=lambda: setup_of(self._settings, [self._model]),
+            size=min(
+                machine.worker_count(
+                    self._settings.pool.workers, self._second.room_mb if self._second else 0
+                ),
+                len(files),
+            ),
+            setup=lambda: setup_of(self._settings, [self._model], self._second),
             job_timeout_s=self._settings.pool.job_timeout_s,
             clock=self._clock,
         )
@@ -226,7 +238,9 @@ class _Call:
     def _folder(self, directory: Path) -> HotFolder:
         folder = self._template.model_copy(update={"input": directory})
         name = os.fspath(directory)
-        self._digests[name] = settings_sha256(folder, self._model.name)
+        self._digests[name] = settings_sha256(
+            folder, self._model.name, self._second.name if self._second else ""
+        )
         publisher = publisher_of(folder, name=name, run=self._run)
         with _usable(self._output):
             publisher.open()

@@ -203,6 +203,21 @@ class Quality:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SecondOpinion:
+    """What a second model's look at a doubtful picture came to.
+
+    Attributes:
+        taken: its matte was taken, and not the first one's.
+        score: of the first model's matte, for which it was asked.
+        why: in words.
+    """
+
+    taken: bool
+    score: float
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cut:
     """The worker's report of a finished cutout."""
 
@@ -214,6 +229,7 @@ class Cut:
     warnings: tuple[str, ...]
     dropped: tuple[str, ...] = ()  # names of metadata that was left out
     doubts: tuple[str, ...] = ()  # why it is doubtful whatever its score, as it breaks a limit that was set
+    second: SecondOpinion | None = None  # of another model, where that was asked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from cutoutd import renditions
+from cutoutd import renditions, second_opinion
 from cutoutd.egress import Body
 from cutoutd.engine import (
     compose,
@@ -46,11 +46,12 @@ from cutoutd.errors import (
     from_os_error,
 )
 from cutoutd.failure import failure_of, whole
-from cutoutd.jobs import Cut, Exported, Failure, Moved, NeedsRoom, SourceFacts, Unchanged
+from cutoutd.jobs import Cut, Exported, Failure, Moved, NeedsRoom, SecondOpinion, SourceFacts, Unchanged
 from cutoutd.models import catalog
 from cutoutd.ports import Step
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.writing import write_opened
+from cutoutd.second_opinion import SecondGoneError, SecondModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -82,6 +83,7 @@ class Engine:
         max_pixels: of a picture.
         max_file_bytes: of a picture's file.
         formats: that are switched on, of ``formats.SWITCHES``; None: all.
+        second: that is asked where these leave doubt; None: there is none.
 
     Attributes:
         usual: the first model, for tasks that name none.
@@ -98,12 +100,14 @@ class Engine:
         max_pixels: int,
         max_file_bytes: int,
         formats: Collection[str] | None = None,
+        second: ModelSpec | None = None,
     ) -> None:
         self._models = {model.name: _loaded(model, provider) for model in models}
-        self.usual = next(iter(self._models.values()))
+        self._usual_name, self.usual = next(iter(self._models.items()))
         self.max_pixels = max_pixels
         self.max_file_bytes = max_file_bytes
         self.formats = formats
+        self._second = None if second is None else SecondModel(second, provider)
 
     @property
     def models(self) -> tuple[matting.MatteModel, ...]:
@@ -113,6 +117,16 @@ class Engine:
     def model(self, name: str) -> matting.MatteModel:
         """The model of a name; the usual one for none."""
         return self._models[name] if name else self.usual
+
+    def close(self) -> None:
+        """Close what is held open; a worker leaves that to its end."""
+        if self._second is not None:
+            self._second.close()
+
+    def second_for(self, name: str) -> SecondModel | None:
+        """The one that is asked where the model of a name leaves doubt; None where there is no other."""
+        is_other = self._second is not None and self._second.name != (name or self._usual_name)
+        return self._second if is_other else None
 
 
 def _loaded(model: ModelSpec, provider: str) -> matting.MatteModel:
@@ -127,6 +141,8 @@ class _Found:
     region: look.Region
     matte: NDArray[np.float32]
     verdict: Quality
+    second: SecondOpinion | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -159,6 +175,8 @@ def run(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None] =
     """
     try:
         return _cut(task, files, engine, tell)
+    except SecondGoneError:
+        raise  # this worker ends, and the next one says why none can start
     except CutoutdError as error:
         return failure_of(error)
     except OSError as error:
@@ -248,9 +266,10 @@ def _cut(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None])
         quality=replace(verdict, reasons=(*verdict.reasons, *stage.doubts)),
         review=review,
         timings_ms=watch.spent,
-        warnings=(*picture.warnings, *stage.warnings),
+        warnings=(*picture.warnings, *found.warnings, *stage.warnings),
         dropped=stage.dropped,
         doubts=stage.doubts,
+        second=found.second,
     )
 
 
@@ -276,12 +295,36 @@ def _found(task: Task, files: Files, picture: Picture, engine: Engine) -> _Found
         return _Found(region=region, matte=matte, verdict=quality.assess(matte))
     model = engine.model(task.model)
     seen = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
+    seen = profile.as_srgb(seen, picture.icc)
+    found = _looked(seen, model)
+    first = _of(found, model)
+    second = engine.second_for(task.model)
+    if second is None or found.verdict.score >= task.recipe.second_below:
+        return first
     try:
-        found = look.look(profile.as_srgb(seen, picture.icc), model.predict, model.sides)
+        also = _looked(seen, second.model())
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        return replace(first, warnings=(_NO_ROOM.format(second.name),))
+    choice = second_opinion.choose(found, also)
+    opinion = SecondOpinion(taken=choice.is_second, score=found.verdict.score, why=choice.why)
+    return replace(_of(also, second.model()) if choice.is_second else first, second=opinion)
+
+
+_NO_ROOM: Final = "the second model, {}, could not be asked: there is not enough memory for it; raise [pool] worker_memory_mb"
+
+
+def _looked(seen: NDArray[np.uint8], model: matting.MatteModel) -> look.Look:
+    try:
+        return look.look(seen, model.predict, model.sides)
     except Exception as error:
         if _is_out_of_memory(error) or not type(error).__module__.startswith("onnxruntime"):
             raise
         raise InferenceError(whole(f"{type(error).__name__}: {error}")) from error
+
+
+def _of(found: look.Look, model: matting.MatteModel) -> _Found:
     # Stretching a matte without a subject would make a random mask of it.
     is_stretched = model.stretches and found.verdict.score > 0
     matte = matting.normalise(found.raw) if is_stretched else found.raw

@@ -141,6 +141,7 @@ class Recipe:
     metadata: Metadata
     review_below: float
     derived_from: bool = False  # results name the source's SHA-256
+    second_below: float = 0.0  # score below which a second model looks as well, where there is one
 
     @property
     def backgrounds(self) -> tuple[str, ...]:

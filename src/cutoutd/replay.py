@@ -76,7 +76,8 @@ class _Said:
         folder: the folder's name.
         source, sha256: the original, relative to the folder's input, and its bytes.
         outputs: each result's path, and SHA-256.
-        model, model_sha256: what cut it.
+        first: name of the model that looked first.
+        models: SHA-256 of each model that looked, by its name.
         settings_sha256: of the settings that decide what it looks like.
         runtime: versions, and the model's provider.
     """
@@ -85,8 +86,8 @@ class _Said:
     source: str
     sha256: str
     outputs: Mapping[str, str]
-    model: str
-    model_sha256: str
+    first: str
+    models: Mapping[str, str]
     settings_sha256: str
     runtime: Mapping[str, str]
 
@@ -112,15 +113,16 @@ def replay(sidecar: Path, settings: Settings, clock: Clock) -> Replay:
             advice="Name the configuration it was made with: --config, or --input and --output.",
         )
     source = _source(folder, said)
-    model = _model(said)
-    if settings_sha256(folder, model.name) != said.settings_sha256:
+    model = _model(said.first, said)
+    second = _model(settings.model.second, said) if settings.model.second else None
+    if settings_sha256(folder, model.name, settings.model.second) != said.settings_sha256:
         raise UsageError(
             f"the folder {folder.name!r} has other settings now than when it was made",
             path=sidecar,
-            advice="Rendition, refine, decontaminate, metadata and review_below must be those of then.",
+            advice="Rendition, refine, decontaminate, metadata review_below and the second model must be those of then.",
         )
     confine(settings)
-    cut, facts = _cut(source, folder, model, settings, clock)
+    cut, facts = _cut(source, folder, model, second, settings=settings, clock=clock)
     made = {staged.sha256 for staged in cut.staged}
     return Replay(
         source=os.fspath(source),
@@ -157,6 +159,8 @@ def _understood(document: Mapping[str, Any]) -> _Said:
         AttributeError, KeyError, TypeError, ValueError: it is not as we write it.
     """
     source, model, runtime = document["source"], document["model"], document["runtime"]
+    second = document.get("second_opinion") or {}
+    other = second.get("other") or {}
     path = true_path(source)
     parts = path.split("/")
     if len(path) > MAX_PATH or "\0" in path or not {"", ".", ".."}.isdisjoint(parts):
@@ -172,8 +176,8 @@ def _understood(document: Mapping[str, Any]) -> _Said:
         source=path,
         sha256=_text(source["sha256"]),
         outputs=outputs,
-        model=_text(model["name"]),
-        model_sha256=_text(model["sha256"]),
+        first=_text((other if second.get("taken") else model)["name"]),
+        models={_text(one["name"]): _text(one["sha256"]) for one in (model, other) if one},
         settings_sha256=_text(document["settings_sha256"]),
         runtime={name: _text(runtime.get(name, "")) for name in _VERSIONS}
         | {"provider": _text(model.get("provider", ""))},
@@ -203,21 +207,27 @@ def _source(folder: Folder, said: _Said) -> Path:
     raise UsageError("the original is not there any more", path=folder.input / path)
 
 
-def _model(said: _Said) -> ModelSpec:
-    model = catalog.find(said.model)
+def _model(name: str, said: _Said) -> ModelSpec:
+    model = catalog.find(name)
     catalog.verify(model)
-    if model.sha256 != said.model_sha256:
+    if model.sha256 != said.models.get(name, model.sha256):
         raise UsageError(f"the model {model.name} is another one now than when it was made")
     return model
 
 
 def _cut(
-    source: Path, folder: Folder, model: ModelSpec, settings: Settings, clock: Clock
+    source: Path,
+    folder: Folder,
+    first: ModelSpec,
+    second: ModelSpec | None,
+    *,
+    settings: Settings,
+    clock: Clock,
 ) -> tuple[Cut, WorkerFacts | None]:
     with tempfile.TemporaryDirectory(prefix="cutoutd-replay-") as directory:
         pool = LocalPool(
             size=1,
-            setup=lambda: setup_of(settings, [model]),
+            setup=lambda: setup_of(settings, [first], second),
             job_timeout_s=settings.pool.job_timeout_s,
             clock=clock,
         )

@@ -113,3 +113,35 @@ def test_each_folder_may_have_a_model_of_its_own(bench: Bench, start: Callable[.
     bench.wait_for(lambda: "reload.done" in log.read_text(), "the reload")
     assert cut_by("b", "three") == "redness"
     assert daemon.end() == 0
+
+
+def test_a_second_model_is_asked_where_the_first_leaves_doubt(bench: Bench) -> None:
+    """It is loaded behind the sandbox; the sidecar names both, and a replay asks both again."""
+    data = bench.root / "data"
+    bench.environment["XDG_DATA_HOME"] = str(data)
+    for name, dark in (("redness", False), ("darkness", True)):
+        file = small_models.save(bench.root / f"{name}.onnx", logits=True, dark=dark)
+        added = bench.call("models", "add", file, *DESCRIBED)
+        assert added.returncode == 0, added.stderr
+    bench.environment.update({"CUTOUTD_MODEL__NAME": "redness", "CUTOUTD_MODEL__SECOND": "darkness"})
+    bench.drop("blue.jpg", hue=1)
+    done = bench.once()
+    assert done.returncode == 0, done.stderr
+    doubtful = bench.sidecar("blue.png.json")
+    assert doubtful["model"]["name"] == "darkness"
+    opinion = doubtful["second_opinion"]
+    assert (opinion["taken"], opinion["other"]["name"], opinion["first_score"]) == (True, "redness", 0.0)
+    assert opinion["why"] == "the first model sees no subject, the second does"
+    again = bench.call("replay", bench.output / "blue.png.json")
+    assert again.returncode == 0, again.stdout + again.stderr
+    others = ("--model", "darkness", "--second", "redness")
+    sure = bench.call("cut", bench.input / "blue.jpg", "-o", bench.root / "x", *others)
+    assert sure.returncode == 0, sure.stderr
+    said = json.loads((bench.root / "x" / "blue.png.json").read_text())
+    assert said["model"]["name"] == "darkness"
+    assert "second_opinion" not in said
+    weights = data / "cutoutd" / "models" / "darkness.onnx"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    altered = bench.once()
+    assert altered.returncode == 4
+    assert "darkness.onnx" in altered.stderr

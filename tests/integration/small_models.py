@@ -68,6 +68,27 @@ def save(
     return file
 
 
+def save_with_inputs(file: Path) -> Path:
+    """One that takes further numbers: of a size that is free, of a fixed one, and a whole number; each is added to the matte."""
+    save(file)
+    model = onnx.load(str(file))
+    sizes: list[tuple[str, int, list[int | str]]] = [
+        ("state", TensorProto.FLOAT, [1, "channels", "rows", "columns"]),
+        ("ratio", TensorProto.FLOAT, [1]),
+        ("frame", TensorProto.INT64, [1]),
+    ]
+    model.graph.input.extend(helper.make_tensor_value_info(*one) for one in sizes)
+    model.graph.node[-1].output[0] = "share_of_one"
+    model.graph.node.extend(
+        [
+            helper.make_node("Cast", ["frame"], ["frame_number"], to=TensorProto.FLOAT),
+            helper.make_node("Sum", ["share_of_one", "state", "ratio", "frame_number"], ["matte0"]),
+        ]
+    )
+    file.write_bytes(model.SerializeToString())
+    return file
+
+
 def save_reaching_out(file: Path, elsewhere: str) -> Path:
     """One whose weights are said to lie in another file, wherever that is."""
     save(file)

@@ -83,6 +83,15 @@ def test_a_model_in_any_form_finds_what_is_red(
     assert matte[:, side // 2 + 3 :].max() < 0.2
 
 
+def test_further_inputs_are_filled_with_what_was_said(tmp_path: Path) -> None:
+    """Those of video models carry what was seen before; a single picture has nothing before it."""
+    file = small_models.save_with_inputs(tmp_path / "m.onnx")
+    plain = MatteModel(replace(SPEC, file=small_models.save(tmp_path / "p.onnx")), provider="cpu")
+    inputs = (("state", 0.25), ("ratio", 0.5), ("frame", -1.0))
+    model = MatteModel(replace(SPEC, file=file, inputs=inputs), provider="cpu")
+    assert np.allclose(model.output(red_and_grey()), plain.output(red_and_grey()) - 0.25)
+
+
 @pytest.mark.parametrize("is_tall", [False, True])
 def test_a_letterboxed_model_sees_the_picture_in_its_own_proportions(tmp_path: Path, is_tall: bool) -> None:  # noqa: FBT001 -- a parameter of the test
     """At the top left of a black square; of its matte, only what shows the picture is taken."""
@@ -131,11 +140,30 @@ def test_a_model_is_tried_behind_the_sandbox(
             {"logits": True},
             "values that are no numbers",
         ),
-        (lambda file: small_models.save_reaching_out(file, "/etc/passwd"), {}, "does not load"),
-        (lambda file: small_models.save_reaching_out(file, "../weights"), {}, "does not load"),
+        (lambda file: small_models.save_reaching_out(file, "/etc/passwd"), {}, "weights in another file"),
+        (lambda file: small_models.save_reaching_out(file, "../weights"), {}, "weights in another file"),
+        (lambda file: small_models.save_reaching_out(file, "beside"), {}, "weights in another file"),
+        (small_models.save_with_inputs, {}, "it does not take one picture in float32"),
+        (
+            small_models.save_with_inputs,
+            {"inputs": (("state", 0), ("ratio", 0), ("frame", 0), ("none", 1.0))},
+            "it has no input 'none'",
+        ),
         (small_models.save_ravenous, {}, "does not"),
     ],
-    ids=["text", "logits", "outputs", "size", "nan", "passwd", "parent", "ravenous"],
+    ids=[
+        "text",
+        "logits",
+        "outputs",
+        "size",
+        "nan",
+        "passwd",
+        "parent",
+        "beside",
+        "inputs",
+        "other",
+        "ravenous",
+    ],
 )
 def test_a_model_that_is_none_or_wrongly_described_is_refused_with_a_reason(
     tmp_path: Path, make: Callable[[Path], object], described: dict[str, int], message: str
@@ -144,6 +172,7 @@ def test_a_model_that_is_none_or_wrongly_described_is_refused_with_a_reason(
     file = tmp_path / "m.onnx"
     make(file)
     (tmp_path.parent / "weights").write_bytes(bytes(12))
+    (tmp_path / "beside").write_bytes(bytes(12))
     with pytest.raises(ModelError, match=message):
         trial.try_model(replace(SPEC, file=file, **described), provider="cpu", memory_mb=MEMORY_MB)  # type: ignore[arg-type]
 

@@ -92,6 +92,7 @@ def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
         decontaminate=True,
         metadata=Metadata.NONE,
         review_below=0.2,
+        second_below=0.6,
     )
 
 

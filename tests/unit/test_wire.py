@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,7 @@ def test_a_setup_arrives_as_it_was_sent() -> None:
         max_pixels=10,
         max_file_bytes=20,
         formats=("jpeg", "raw"),
+        second=replace(MODEL, name="second", letterbox=True, inputs=(("ratio", 0.25), ("r1", 0.0))),
     )
     assert wire.decode_setup(wire.encode_setup(setup)) == setup
 
@@ -299,6 +301,8 @@ def test_a_result_of_an_unknown_format_is_refused(kind: str) -> None:
         (("report", "timings_ms", "total"), "long"),
         (("report", "warnings"), 3),
         (("report", "warnings"), [[]]),
+        (("report", "second"), {"taken": "perhaps", "score": 0.1, "why": ""}),
+        (("report", "second"), {"taken": True, "why": ""}),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused(place: tuple[str | int, ...], value: object) -> None:
@@ -319,7 +323,7 @@ def test_a_report_without_one_of_its_parts_is_refused(report: Report) -> None:
     for key in ("job", "kind", "report"):
         with pytest.raises(wire.WireError):
             wire.decode_message(line({name: value for name, value in whole.items() if name != key}))
-    for key in whole["report"].keys() - {"delay_s", "image_sha256", "dropped", "doubts"}:
+    for key in whole["report"].keys() - {"delay_s", "image_sha256", "dropped", "doubts", "second"}:
         less = {name: value for name, value in whole["report"].items() if name != key}
         with pytest.raises(wire.WireError):
             wire.decode_message(line({**whole, "report": less}))

@@ -49,7 +49,7 @@ def check(
     """
     chosen = find_settings(config, input_dir, output_dir)
     require_extra(chosen)
-    for name in chosen.models:
+    for name in chosen.needed_models:
         catalog.find(name)
     for folder in chosen.folder:
         rules_of(folder)

@@ -57,6 +57,10 @@ PresetOption = Annotated[
     str | None, typer.Option("--preset", help="As a shop asks, by its name: see `cutoutd presets`.")
 ]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Another model: see `cutoutd models list`.")]
+SecondOption = Annotated[
+    str | None,
+    typer.Option("--second", help="A model that looks as well where a cutout is doubtful; empty: none."),
+]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that cutoutd did not make.")
 ]
@@ -76,6 +80,7 @@ def cut(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     quality: QualityOption = None,
     preset: PresetOption = None,
     model: ModelOption = None,
+    second: SecondOption = None,
     overwrite: OverwriteOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -88,7 +93,7 @@ def cut(  # noqa: PLR0913 -- each option of a command is an argument to Typer
         "quality": quality,
         "preset": preset,
     }
-    chosen = _settings(config, model)
+    chosen = _settings(config, model, second)
     to_stdout = output == "-" or (output is None and "-" in pictures)
     if to_stdout:
         refuse_terminal()
@@ -101,12 +106,11 @@ def cut(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     raise typer.Exit(0 if done else 1)
 
 
-def _settings(config: Path | None, model: str | None) -> Settings:
+def _settings(config: Path | None, model: str | None, second: str | None) -> Settings:
     found = load.find(config, os.environ)
     chosen = load.load(found, os.environ) if found is not None else load.defaults(os.environ)
-    if model is None:
-        return chosen
-    return chosen.model_copy(update={"model": chosen.model.model_copy(update={"name": model})})
+    given = {key: value for key, value in (("name", model), ("second", second)) if value is not None}
+    return chosen.model_copy(update={"model": chosen.model.model_copy(update=given)})
 
 
 def _target(output: str | None, count: int, stack: ExitStack) -> Target:

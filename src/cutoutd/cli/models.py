@@ -47,7 +47,7 @@ def list_models(
     for model in catalog.read():
         took = f"{_seconds(model, provider, memory_mb):>14}  " if time else ""
         print(
-            f"{model.name:<16} {model.bytes / 1e6:>6.1f} MB  {took}{printable(model.licence):<12} {printable(model.source)}"
+            f"{model.name:<21} {model.bytes / 1e6:>6.1f} MB  {took}{printable(model.licence):<12} {printable(model.source)}"
         )
 
 
@@ -70,7 +70,7 @@ def remove(
     from cutoutd.models.removal import remove as take_away  # noqa: PLC0415 -- see `_seconds`
 
     path = load.find(config, os.environ)
-    if path is not None and name in load.load(path, os.environ).models:
+    if path is not None and name in load.load(path, os.environ).needed_models:
         raise UsageError(
             f"the model {name!r} is named in the configuration",
             path=path,

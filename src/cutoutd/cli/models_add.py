@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -104,6 +105,10 @@ def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     letterbox: Annotated[
         bool | None, typer.Option(help="It sees the picture in its own proportions, on a black square.")
     ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="What an input beside the picture is filled with: NAME=NUMBER."),
+    ] = None,
     output: Annotated[
         int | None, typer.Option(min=0, help="Which of its outputs is the matte; by default the first, 0.")
     ] = None,
@@ -135,6 +140,7 @@ def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
         logits=usual.logits if logits is None else logits,
         min_max=usual.min_max if min_max is None else min_max,
         letterbox=usual.letterbox if letterbox is None else letterbox,
+        inputs=tuple(map(_filled, inputs or ())),
     )
     if found is not None:
         print(f"This is {found.name}, by its {found.proof}: {found.spec.licence}, {found.use}.")
@@ -195,7 +201,21 @@ def _tried(
                 path=file,
                 advice="Check --family, --size, --mean, --std, --scale, --logits and --output; or add it --anyway.",
             )
-        return addition.keep(), trial
+        return addition.keep(memory_mb=int(trial.memory_mb)), trial
+
+
+def _filled(written: str) -> tuple[str, float]:
+    name, _, number = written.partition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not name or not math.isfinite(value):
+        raise UsageError(
+            f"--input {written!r} is not possible",
+            advice="It takes a name and a number, such as downsample_ratio=0.25.",
+        )
+    return name, value
 
 
 def _three(written: str, option: str) -> tuple[float, float, float] | None:

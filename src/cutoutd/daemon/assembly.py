@@ -98,24 +98,27 @@ def publisher_of(folder: Folder, *, name: str, run: str) -> Publisher:
 def setup_of(
     settings: Settings,
     models: Sequence[ModelSpec],
+    second: ModelSpec | None = None,
 ) -> wire.Setup:
     """What a worker is told at its start.
 
     Args:
         settings: the whole configuration.
         models: to load; the first is for tasks that name none.
+        second: that is asked where these leave doubt; None: there is none.
     """
     pool = settings.pool
     return wire.Setup(
         parent=os.getpid(),
         models=tuple(models),
         provider=settings.model.provider,
-        memory_mb=pool.worker_memory_mb,
+        memory_mb=pool.worker_memory_mb + (0 if second is None else second.room_mb),
         nice=pool.nice,
         max_pixels=pool.max_pixels,
         max_file_bytes=pool.max_file_mb << 20,
         formats=tuple(map(str, pool.formats)),
         sandbox_required=pool.sandbox is Sandbox.REQUIRED,
+        second=second,
     )
 
 

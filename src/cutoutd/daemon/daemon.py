@@ -105,7 +105,7 @@ def run(
         attending = Attending(listener, settings)
         try:
             check_root(settings)
-            shelf.stock(settings.models)
+            shelf.stock(settings.needed_models)
             opened = patience.until_done(partial(Journal, state.path, run=state.run, clock=clock))
             opened.store.guard(state.lock)
             with clock.ticking(), closing(opened) as journal:

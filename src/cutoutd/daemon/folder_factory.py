@@ -161,9 +161,13 @@ class FolderFactory:
     def _provenance(self, folder: Folder, publisher: Publisher) -> Provenance:
         # One for each, since a folder may come back with other settings while the run goes on.
         model = self._shelf.get(self._settings().model_of(folder))
+        second = self._shelf.get_if(self._settings().model.second)
         return Provenance(
             model=model,
-            settings_sha256={folder.name: settings_sha256(folder, model.name)},
+            second=second,
+            settings_sha256={
+                folder.name: settings_sha256(folder, model.name, "" if second is None else second.name)
+            },
             worker=self._facts,
             clock=self._clock,
             marker=lambda: publisher.identity.marker,

@@ -15,11 +15,12 @@ MEMORY_PER_WORKER: Final = 1.5 * (1 << 30)
 _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
-def worker_count(wanted: int) -> int:
+def worker_count(wanted: int, second_mb: int = 0) -> int:
     """How many workers to run.
 
     Args:
         wanted: as configured; 0 lets the machine decide.
+        second_mb: MiB that each may need besides, for a second model.
     """
     if wanted > 0:
         return wanted
@@ -29,7 +30,7 @@ def worker_count(wanted: int) -> int:
     for group in groups:
         cores = min(cores, _cpu_quota(_text(group / "cpu.max")))
         memory = min(memory, _memory_limit(_text(group / "memory.max")))
-    return max(1, min(int(cores), int(memory / MEMORY_PER_WORKER)))
+    return max(1, min(int(cores), int(memory / (MEMORY_PER_WORKER + (second_mb << 20)))))
 
 
 def _cores() -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd.daemon.route import Plan, egress_of
 from cutoutd.publish.failures import FailureFacts
-from cutoutd.publish.sidecar import ModelFacts, RuntimeFacts, SidecarFacts
+from cutoutd.publish.sidecar import ModelFacts, RuntimeFacts, SecondFacts, SidecarFacts
 from cutoutd.settings.choices import Route
 from cutoutd.settings.digest import with_backgrounds
 
@@ -33,6 +33,7 @@ class Provenance:
         worker: what the workers say of themselves.
         clock: for the time a job was given up.
         marker: UUID of the folder's marker; empty where that is not known.
+        second: model that is asked where the other leaves doubt; None: there is none.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Provenance:
         worker: Callable[[], WorkerFacts | None],
         clock: Clock,
         marker: Callable[[], str] = str,
+        second: ModelSpec | None = None,
     ) -> None:
         self._model = model
+        self._second = second
         self._settings_sha256 = settings_sha256
         self._worker = worker
         self._clock = clock
@@ -65,7 +68,8 @@ class Provenance:
             path=job.path,
             mtime_ns=job.mtime_ns,
             source=cut.source,
-            model=self._local_model(worker) if plan.reply is None else _hosted_model(plan.reply),
+            model=self._local_model(worker, cut) if plan.reply is None else _hosted_model(plan.reply),
+            second=self._second_facts(worker, cut),
             settings_sha256=with_backgrounds(
                 self._settings_sha256[job.folder], [one.background_sha256 for one in cut.staged]
             ),
@@ -83,9 +87,21 @@ class Provenance:
             accepted_us=job.accepted_us,
         )
 
-    def _local_model(self, worker: WorkerFacts | None) -> ModelFacts:
-        provider = worker.provider if worker is not None else ""
-        return ModelFacts(name=self._model.name, sha256=self._model.sha256, provider=provider)
+    def _local_model(self, worker: WorkerFacts | None, cut: Cut) -> ModelFacts:
+        """The model that made the matte."""
+        is_second = self._second is not None and cut.second is not None and cut.second.taken
+        return _facts(self._second if is_second and self._second is not None else self._model, worker)
+
+    def _second_facts(self, worker: WorkerFacts | None, cut: Cut) -> SecondFacts | None:
+        if self._second is None or cut.second is None:
+            return None
+        other = self._model if cut.second.taken else self._second
+        return SecondFacts(
+            other=_facts(other, worker),
+            taken=cut.second.taken,
+            first_score=round(cut.second.score, 4),
+            why=cut.second.why,
+        )
 
     def failure_facts(self, job: Job, failure: Failure) -> FailureFacts:
         """All that the record of a failure says."""
@@ -101,6 +117,11 @@ class Provenance:
             attempts=job.attempts + job.interrupted + 1,
             at_us=self._clock.now_us(),
         )
+
+
+def _facts(model: ModelSpec, worker: WorkerFacts | None) -> ModelFacts:
+    provider = worker.provider if worker is not None else ""
+    return ModelFacts(name=model.name, sha256=model.sha256, provider=provider)
 
 
 def _hosted_model(reply: Reply) -> ModelFacts:

@@ -132,7 +132,7 @@ class Reloader:
         try:
             new = self._read()
             check(self.settings, new)
-            self._shelf.stock(new.models)
+            self._shelf.stock(new.needed_models)
             self._answer = new
         except CutoutdError as error:
             self._answer = Refusal(why=str(error))

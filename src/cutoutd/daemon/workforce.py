@@ -75,7 +75,9 @@ class Workforce:
 
     @property
     def _size(self) -> int:
-        return machine.worker_count(self._settings().pool.workers)
+        settings = self._settings()
+        second = self._shelf.get_if(settings.model.second)
+        return machine.worker_count(settings.pool.workers, 0 if second is None else second.room_mb)
 
     def _shares(self) -> tuple[int, int]:
         """How many workers there are for untagged and for tagged folders."""
@@ -98,4 +100,8 @@ class Workforce:
 
     def _setup(self) -> wire.Setup:
         settings = self._settings()
-        return setup_of(settings, [self._shelf.get(name) for name in settings.models])
+        return setup_of(
+            settings,
+            [self._shelf.get(name) for name in settings.models],
+            self._shelf.get_if(settings.model.second),
+        )

@@ -134,13 +134,14 @@ def _model_and_workers(case: Case, gaps: Sequence[survey.Gap], known: state.Stat
     works = False
     listed: Finding | None = None
     try:
-        models = [catalog.find(name) for name in settings.models]
+        models = [catalog.find(name) for name in settings.needed_models]
     except CutoutdError as error:
         yield problem("model", error.cause, error.advice, question=Question.STORED)
     else:
         stored = [_stored(model) for model in models]
         yield from stored
         if all(one.level is Level.OK for one in stored):
+            models = models[: len(settings.models)]  # a second model is loaded when it is wanted
             tried = trial.cut(settings, models, case.clock)
             yield from trial.judge(tried, settings)
             works = tried.facts is not None

@@ -7,6 +7,7 @@ U2-Net: Qin et al., "U2-Net: Going Deeper with Nested U-Structure for Salient Ob
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,6 +53,17 @@ _KINDS: Final[dict[str, type[np.float32 | np.float16]]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
 }
+_NUMBERS: Final[dict[str, type[np.generic]]] = {
+    **_KINDS,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(bool)": np.bool_,
+}
+_OTHER_FILES: Final = ("External data", "external data", "SystemError : 13")
+"""What onnxruntime says over a model in several files; the number is the sandbox's refusal to open another one (EACCES)."""
+
+_FURTHER_NUMBERS: Final = 1_000_000
 _OTHER_OUTPUT: Final = "Say with --output which of its outputs is the matte, counting from 0."
 _PLANES: Final = ("pictures", "colours", "rows", "columns")
 
@@ -62,6 +74,7 @@ class MatteModel:
     Args:
         spec: of the catalog.
         provider: ``auto``, or an execution provider by its short name, such as ``cpu`` or ``cuda``.
+        content: of its file, where that cannot be opened any more; None: it is read by its name.
 
     Attributes:
         provider: short name of what the model really runs on.
@@ -74,13 +87,14 @@ class MatteModel:
         RuntimeError: onnxruntime's telemetry was not switched off before.
     """
 
-    def __init__(self, spec: ModelSpec, *, provider: str = AUTO) -> None:
+    def __init__(self, spec: ModelSpec, *, provider: str = AUTO, content: bytes | None = None) -> None:
         runtime = _quiet_runtime()
         available = [name for name, full in _PROVIDERS.items() if full in runtime.get_available_providers()]
         self.provider = _choose(provider, available)
         self.onnxruntime: str = runtime.__version__
-        self._session = _load(runtime, spec, self.provider)
+        self._session = _load(runtime, spec, self.provider, content)
         self._input, self._kind = _input_of(self._session, spec)
+        self._further = _further_of(self._session, spec)
         self._output = _output_of(self._session, spec)
         self.sides = (spec.input_size, *spec.more_sizes)
         self._scale = spec.scale
@@ -112,9 +126,8 @@ class MatteModel:
         small, shown = self._shown(rgb, size)
         small /= max(float(small.max()), _TINY) if self._scale is Scale.MAXIMUM else 255.0
         planes = ((small - self._mean) / self._std).transpose(2, 0, 1)[np.newaxis]
-        outputs: list[Any] = self._session.run(
-            [self._output], {self._input: np.ascontiguousarray(planes, self._kind)}
-        )
+        given = {self._input: np.ascontiguousarray(planes, self._kind), **self._further}
+        outputs: list[Any] = self._session.run([self._output], given)
         raw = np.asarray(outputs[0], np.float32)
         if raw.size == 0 or raw.ndim < 2 or raw.size != raw.shape[-1] * raw.shape[-2]:  # noqa: PLR2004 -- a plane
             raise ModelError(
@@ -225,7 +238,7 @@ def _choose(provider: str, available: list[str]) -> str:
     )
 
 
-def _load(runtime: Any, spec: ModelSpec, provider: str) -> Any:  # noqa: ANN401 -- onnxruntime ships no types
+def _load(runtime: Any, spec: ModelSpec, provider: str, content: bytes | None) -> Any:  # noqa: ANN401 -- onnxruntime ships no types
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -236,9 +249,17 @@ def _load(runtime: Any, spec: ModelSpec, provider: str) -> Any:  # noqa: ANN401 
     full = _PROVIDERS[provider]
     try:
         session = runtime.InferenceSession(
-            os.fspath(spec.file), options, providers=list(dict.fromkeys((full, _CPU)))
+            os.fspath(spec.file) if content is None else content,
+            options,
+            providers=list(dict.fromkeys((full, _CPU))),
         )
     except Exception as error:  # onnxruntime's errors have no common class but this
+        if any(words in str(error) for words in _OTHER_FILES):
+            raise ModelError(
+                "it keeps weights in another file (external data), which is not read",
+                path=spec.file,
+                advice="Save it as one file, with onnx.save(onnx.load(FILE), NEW), or get it as one.",
+            ) from error
         raise ModelError(f"it does not load on {provider!r} ({error})", path=spec.file) from error
     if full not in session.get_providers():  # onnxruntime goes back to the CPU without raising
         raise ModelError(f"the provider {provider!r} is installed but does not work here", path=spec.file)
@@ -247,12 +268,15 @@ def _load(runtime: Any, spec: ModelSpec, provider: str) -> Any:  # noqa: ANN401 
 
 def _input_of(session: Any, spec: ModelSpec) -> tuple[str, type[np.float32 | np.float16]]:  # noqa: ANN401 -- see above
     """Name and type of the model's input, which must be able to take a square picture of the size that was said."""
-    inputs = session.get_inputs()
+    filled = {name for name, _ in spec.inputs}
+    inputs = [one for one in session.get_inputs() if one.name not in filled]
     kind = _KINDS.get(inputs[0].type) if len(inputs) == 1 else None
     if kind is None:
         said = ", ".join(f"{one.name}: {one.type}" for one in inputs)
         raise ModelError(
-            f"it does not take one picture in float32 or float16 ({said})", path=spec.file, advice=""
+            f"it does not take one picture in float32 or float16 ({said})",
+            path=spec.file,
+            advice=_FILL if len(inputs) > 1 else "",
         )
     shape = inputs[0].shape
     for size in (spec.input_size, *spec.more_sizes):
@@ -270,6 +294,30 @@ def _input_of(session: Any, spec: ModelSpec) -> tuple[str, type[np.float32 | np.
             advice="Say with --size how many pixels it takes.",
         )
     return inputs[0].name, kind
+
+
+_FILL: Final = (
+    "Say with --input what all but the picture are filled with, such as --input downsample_ratio=0.25."
+)
+
+
+def _further_of(session: Any, spec: ModelSpec) -> dict[str, NDArray[np.generic]]:  # noqa: ANN401 -- see above
+    """What goes into the inputs beside the picture: each filled with its number, and 1 wide where it may be of any size."""
+    there = {one.name: one for one in session.get_inputs()}
+    made: dict[str, NDArray[np.generic]] = {}
+    for name, number in spec.inputs:
+        one = there.get(name)
+        kind = _NUMBERS.get(one.type) if one is not None else None
+        if one is None or kind is None:
+            known = ", ".join(f"{other.name}: {other.type}" for other in there.values())
+            raise ModelError(
+                f"it has no input {name!r} that takes numbers ({known})", path=spec.file, advice=_FILL
+            )
+        shape = tuple(side if isinstance(side, int) else 1 for side in one.shape)
+        if math.prod(shape) > _FURTHER_NUMBERS:
+            raise ModelError(f"its input {name!r} takes more than a few numbers {shape}", path=spec.file)
+        made[name] = np.full(shape, number, kind)
+    return made
 
 
 def _output_of(session: Any, spec: ModelSpec) -> str:  # noqa: ANN401 -- see above

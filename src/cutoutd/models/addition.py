@@ -75,13 +75,16 @@ class Addition:
         with suppress(OSError):
             self._copy.unlink(missing_ok=True)
 
-    def keep(self) -> ModelSpec:
+    def keep(self, *, memory_mb: int = 0) -> ModelSpec:
         """Give it its name and its entry.
+
+        Args:
+            memory_mb: address space that it was seen to take; 0: not known.
 
         Raises:
             ModelError: the directory cannot be written.
         """
-        model = replace(self.model, file=self._target)
+        model = replace(self.model, file=self._target, memory_mb=memory_mb)
         path = self._directory / catalog.CATALOG
         try:
             self._copy.replace(self._target)
@@ -130,6 +133,8 @@ def _entry(model: ModelSpec) -> str:
         "logits": model.logits,
         "min_max": model.min_max,
         "letterbox": model.letterbox,
+        "memory_mb": model.memory_mb,
+        "inputs": [list(one) for one in model.inputs],
         "licence": model.licence,
         "source": model.source,
     }

@@ -18,6 +18,7 @@ from cutoutd.settings import places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from io import BufferedReader
 
 CATALOG = "catalog.toml"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -107,6 +108,8 @@ def spec_of(entry: Mapping[str, Any], *, sha256: str, size: int, directory: Path
         min_max=entry.get("min_max", True),
         more_sizes=tuple(entry.get("more_sizes", ())),
         letterbox=entry.get("letterbox", False),
+        memory_mb=entry.get("memory_mb", 0),
+        inputs=tuple((str(name), float(number)) for name, number in entry.get("inputs", ())),
     )
 
 
@@ -138,11 +141,36 @@ def verify(model: ModelSpec) -> None:
     Raises:
         ModelError: it is missing or altered.
     """
+    opened(model).close()
+
+
+def opened(model: ModelSpec) -> BufferedReader:
+    """The model's file, opened, read, and found to be the one of the catalog.
+
+    Raises:
+        ModelError: it is missing or altered.
+    """
     try:
-        with model.file.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file = model.file.open("rb")
     except OSError as error:
-        raise ModelError(f"the model's file cannot be read ({error.strerror})", path=model.file) from error
+        raise _unreadable(model, error) from error
+    try:
+        _compare(model, file)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _unreadable(model: ModelSpec, error: OSError) -> ModelError:
+    return ModelError(f"the model's file cannot be read ({error.strerror})", path=model.file)
+
+
+def _compare(model: ModelSpec, file: BufferedReader) -> None:
+    try:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(model, error) from error
     if digest != model.sha256:
         raise ModelError(
             f"the model's file is not the one of the catalog (SHA-256 {digest[:16]}…, expected {model.sha256[:16]}…)",

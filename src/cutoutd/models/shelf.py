@@ -36,3 +36,7 @@ class Shelf:
     def get(self, name: str) -> ModelSpec:
         """One that was stocked."""
         return self._specs[name]
+
+    def get_if(self, name: str) -> ModelSpec | None:
+        """One that was stocked, or None for an empty name."""
+        return self._specs[name] if name else None

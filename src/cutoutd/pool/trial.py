@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from cutoutd.sandbox.roots import own_code
 from cutoutd.sandbox.worker import confine_worker
 
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -54,6 +57,7 @@ class Trial:
         seconds: of one inference, the second one.
         low, high: least and greatest value of its output.
         overlap: intersection over union of what it takes for the subject of our picture, and what is.
+        memory_mb: address space that it took at most, MiB; 0 where the system does not tell.
     """
 
     provider: str
@@ -61,6 +65,7 @@ class Trial:
     low: float
     high: float
     overlap: float
+    memory_mb: float = 0.0
 
 
 def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> Trial:
@@ -104,7 +109,7 @@ def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> Trial:
     if "refused" in said:
         raise UnusableModelError(str(said["refused"]), path=model.file, advice=str(said.get("advice", "")))
     try:
-        figures = {key: _number(said[key]) for key in ("seconds", "low", "high", "overlap")}
+        figures = {key: _number(said[key]) for key in ("seconds", "low", "high", "overlap", "memory_mb")}
         return Trial(provider=str(said["provider"]), **figures)
     except (KeyError, TypeError, ValueError) as error:
         raise UnusableModelError(
@@ -156,12 +161,14 @@ def _tried(setup: wire.Setup) -> Trial:
     from cutoutd.engine.matting import MatteModel  # noqa: PLC0415
 
     # onnxruntime opens the model by its name: it is the one file that this process is to read, and may be as large as memory.
+    status = _status()
     confine_worker(
         read=(setup.models[0].file, *own_code()),
         memory_mb=setup.memory_mb,
         file_bytes=wire.MAX_LINE_BYTES,
         nice=setup.nice,
     )
+    before_kb = _address_space_kb(status, "VmSize")
     model = MatteModel(setup.models[0], provider=setup.provider)
     picture, ball = _picture()
     model.output(picture)
@@ -179,7 +186,24 @@ def _tried(setup: wire.Setup) -> Trial:
         low=low,
         high=high,
         overlap=_overlap(raw, ball, stretched=model.stretches),
+        memory_mb=max(0, _address_space_kb(status, "VmPeak") - before_kb) // 1024,
     )
+
+
+def _status() -> BinaryIO | None:
+    """What the system says of this process (proc(5)), kept open; None where there is no such file."""
+    try:
+        return open("/proc/self/status", "rb", buffering=0)  # noqa: PTH123 -- closed with the process
+    except OSError:
+        return None
+
+
+def _address_space_kb(status: BinaryIO | None, key: str) -> int:
+    if status is None:
+        return 0
+    status.seek(0)
+    found = re.search(rf"^{key}:\s*([0-9]+) kB$".encode(), status.read(1 << 16), re.MULTILINE)
+    return int(found[1]) if found is not None else 0
 
 
 _NO_SHARE: Final = (

@@ -80,6 +80,7 @@ class Setup:
         max_file_bytes: of a picture's file.
         formats: that are switched on, as ``[pool] formats`` names them; None: all.
         sandbox_required: it must not work behind fewer layers than there are.
+        second: a model that is asked where the usual one leaves doubt; None: there is none.
         rehearse: it must have cut a picture of its own before it says that it is ready.
     """
 
@@ -93,6 +94,7 @@ class Setup:
     formats: tuple[str, ...] | None = None
     sandbox_required: bool = False
     rehearse: bool = False
+    second: ModelSpec | None = None
 
 
 def encode_setup(setup: Setup) -> bytes:
@@ -105,11 +107,14 @@ def decode_setup(line: bytes) -> Setup:
     from pathlib import Path  # noqa: PLC0415 -- only the worker needs it at run time
 
     fields: dict[str, Any] = _tuples(_load(line)["setup"])
-    models = tuple(
-        ModelSpec(**(one | {"file": Path(one["file"]), "scale": Scale(one["scale"])}))
-        for one in map(_tuples, fields.pop("models"))
-    )
-    return Setup(**fields, models=models)
+
+    def spec(fields: dict[str, Any]) -> ModelSpec:
+        one = _tuples(fields) | {"inputs": tuple(map(tuple, fields["inputs"]))}
+        return ModelSpec(**(one | {"file": Path(one["file"]), "scale": Scale(one["scale"])}))
+
+    models = tuple(map(spec, fields.pop("models")))
+    second = fields.pop("second")
+    return Setup(**fields, models=models, second=None if second is None else spec(second))
 
 
 def encode_task(task: Task, files: Files) -> bytes:

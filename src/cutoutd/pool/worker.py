@@ -93,6 +93,7 @@ def _get_ready(setup: wire.Setup, tasks: int) -> tuple[Engine, WorkerFacts]:
         max_pixels=setup.max_pixels,
         max_file_bytes=setup.max_file_bytes,
         formats=setup.formats,
+        second=setup.second,
     )
     layers = confine_worker(
         read=own_code(),

@@ -6,6 +6,7 @@ Schema ``cutoutd.sidecar/1``, fields in this order (docs/sidecar.md explains eac
     source           {path, [path_bytes], bytes, sha256, mtime, [mtime_ns], width, height, format, orientation}
     outputs          [{path, [path_bytes], bytes, sha256, width, height, format, [quality]}]
     model            {name, sha256, provider}
+    [second_opinion] {other {name, sha256, provider}, taken, first_score, why}
     settings_sha256
     runtime          {cutoutd, onnxruntime, python}
     egress           null: nothing left this machine
@@ -59,6 +60,23 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SecondFacts:
+    """That two models looked, and what came of it.
+
+    Attributes:
+        other: the model whose matte was not taken.
+        taken: the second model's matte was.
+        first_score: of the first model's matte.
+        why: in words.
+    """
+
+    other: ModelFacts
+    taken: bool
+    first_score: float
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RuntimeFacts:
     """Versions of what ran."""
 
@@ -85,6 +103,7 @@ class SidecarFacts:
         attempts: how often the job was begun, this time included.
         accepted_us: UTC microseconds.
         doubtful: it may well be wrong.
+        second: what a second model's look came to; None: none looked.
     """
 
     job: int
@@ -106,6 +125,7 @@ class SidecarFacts:
     marker: str = ""
     doubtful: bool = False
     dropped: tuple[str, ...] = ()
+    second: SecondFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,6 +200,7 @@ def compose(
         },
         "outputs": [_output_fields(path, result) for path, result in outputs],
         "model": asdict(facts.model),
+        **({"second_opinion": asdict(facts.second)} if facts.second is not None else {}),
         "settings_sha256": facts.settings_sha256,
         "runtime": asdict(facts.runtime),
         "egress": facts.egress,

@@ -19,7 +19,7 @@ _NEVER = frozenset({"directory"})  # moves results, and changes none
 _DEFAULTS = {field.name: field.default for field in fields(Rendition) if field.name not in _ALWAYS}
 
 
-def settings_sha256(folder: Folder, model: str) -> str:
+def settings_sha256(folder: Folder, model: str, second: str = "") -> str:
     """SHA-256 (hex) over a folder's recipe and the model's name.
 
     Neither the order of keys nor settings that do not change the look count. Equal settings must give the
@@ -31,12 +31,16 @@ def settings_sha256(folder: Folder, model: str) -> str:
     Args:
         folder: whose recipe it is.
         model: name of the model.
+        second: name of the one that is asked where that leaves doubt; empty: none is.
     """
     recipe = folder.recipe()
     decisive = asdict(recipe) | {
         "renditions": [_decisive(one) for one in recipe.renditions],
         "model": model,
     }
+    below = decisive.pop("second_below")
+    if second:
+        decisive["second"] = [second, below]
     if not recipe.derived_from:
         del decisive["derived_from"]  # as it was before there was such a setting
     return _sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")))

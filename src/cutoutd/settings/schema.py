@@ -127,6 +127,11 @@ class ModelSettings(_Table):
     name: str = Field(
         default="u2net-int8", min_length=1, max_length=MAX_NAME, description="Name in the catalog."
     )
+    second: str = Field(
+        default="",
+        max_length=MAX_NAME,
+        description="Name of a model that looks as well where a cutout is doubtful; empty: none does.",
+    )
     provider: str = Field(
         default="auto",
         min_length=1,
@@ -307,6 +312,7 @@ class Folder(_Table):
             metadata=self.metadata,
             derived_from=self.derived_from,
             review_below=self.review_below,
+            second_below=self.doubtful_below,
         )
 
 
@@ -328,6 +334,11 @@ class Settings(_Table):
     def models(self) -> tuple[str, ...]:
         """Names of all models that folders need, each once; that of [model] where there is no folder."""
         return tuple(dict.fromkeys(map(self.model_of, self.folder))) or (self.model.name,)
+
+    @property
+    def needed_models(self) -> tuple[str, ...]:
+        """Those, and the one that is asked where they leave doubt."""
+        return tuple(dict.fromkeys((*self.models, *filter(None, [self.model.second]))))
 
     @property
     def tagged(self) -> tuple[Folder, ...]:

@@ -1,0 +1,178 @@
+"""A second model looks where the first one leaves doubt: whose matte is taken, and what happens where it cannot be asked."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cutoutd import pipeline
+from cutoutd.daemon import machine
+from cutoutd.daemon.machine import MEMORY_PER_WORKER
+from cutoutd.errors import ModelError
+from cutoutd.jobs import Cut
+from cutoutd.models.known import checksums
+from cutoutd.pipeline import Engine
+from cutoutd.pool.single import task_for
+from cutoutd.ports import ModelSpec, Scale
+from cutoutd.recipe import Format, Metadata, Recipe, Rendition
+from cutoutd.second_opinion import SecondGoneError
+from tests.integration import small_models
+from tests.integration.opened import files_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+RECIPE = Recipe(
+    renditions=(Rendition(format=Format.PNG, suffix=""),),
+    refine=False,
+    decontaminate=False,
+    metadata=Metadata.NONE,
+    review_below=0.0,
+    second_below=0.6,
+)
+RED, BLUE, PALE = (200, 40, 30), (30, 40, 200), (226, 228, 230)
+
+
+def spec(directory: Path, name: str, *, dark: bool) -> ModelSpec:
+    """A small model with its file."""
+    file = small_models.save(directory / f"{name}.onnx", dark=dark)
+    return ModelSpec(
+        name=name,
+        file=file,
+        sha256=checksums(file).sha256,
+        bytes=file.stat().st_size,
+        input_size=small_models.SIDE,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        licence="MIT",
+        source="here",
+        scale=Scale.BYTE,
+        min_max=False,
+    )
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> ModelSpec:
+    """One that takes what is dark or of a strong colour for the subject."""
+    return spec(tmp_path, "darkness", dark=True)
+
+
+@pytest.fixture
+def engine(tmp_path: Path, second: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """A worker's, whose first model sees what is red."""
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
+    first = spec(tmp_path, "redness", dark=False)
+    made = Engine([first], provider="cpu", max_pixels=10**6, max_file_bytes=10**6, second=second)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def cut(tmp_path: Path, engine: Engine) -> Callable[..., Cut]:
+    """Cuts a disc of a colour on pale ground."""
+
+    def run(colour: tuple[int, int, int], *, second_below: float = 0.6, model: str = "") -> Cut:
+        y, x = np.mgrid[0:96, 0:128]
+        rgb = np.where((np.hypot(x - 64, y - 48) < 30)[..., np.newaxis], colour, PALE).astype(np.uint8)
+        data = io.BytesIO()
+        Image.fromarray(rgb).save(data, format="PNG")
+        path = tmp_path / "a.png"
+        path.write_bytes(data.getvalue())
+        output = Path(tempfile.mkdtemp(dir=tmp_path))
+        task, staging = task_for(path, output, replace(RECIPE, second_below=second_below))
+        with files_of(task, staging) as files:
+            report = pipeline.run(replace(task, model=model), files, engine)
+        assert isinstance(report, Cut)
+        return report
+
+    return run
+
+
+def test_a_picture_that_leaves_no_doubt_is_looked_at_by_one_model(
+    cut: Callable[..., Cut], engine: Engine
+) -> None:
+    """The other is not even loaded; nor is it for a folder that does not ask."""
+    assert cut(RED).second is None
+    assert cut(BLUE, second_below=0.0).second is None
+    loader = engine.second_for("redness")
+    assert loader is not None
+    assert loader.is_loaded is False
+
+
+def test_the_second_models_matte_is_taken_where_the_first_sees_nothing(cut: Callable[..., Cut]) -> None:
+    """And it is said why; where neither does, the first one's stays."""
+    found = cut(BLUE)
+    assert found.second is not None
+    assert (found.second.taken, found.second.score) == (True, 0.0)
+    assert found.quality.score > 0
+    nothing = cut(PALE)
+    assert nothing.second is not None
+    assert (nothing.second.taken, nothing.second.why) == (False, "the second model sees no subject")
+    assert nothing.quality.score == 0.0
+
+
+def test_the_same_model_is_not_asked_twice(engine: Engine) -> None:
+    """A folder whose own model is the second one has no second one."""
+    assert engine.second_for("darkness") is None
+    assert engine.second_for("") is not None
+
+
+def test_a_second_model_that_is_missing_or_altered_keeps_a_worker_from_starting(
+    tmp_path: Path, second: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the first does."""
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
+    first = spec(tmp_path, "redness", dark=False)
+    for wrong in (replace(second, sha256="0" * 64), replace(second, file=tmp_path / "nowhere")):
+        with pytest.raises(ModelError):
+            Engine([first], provider="cpu", max_pixels=1, max_file_bytes=1, second=wrong)
+
+
+def test_one_that_is_altered_later_ends_the_worker_and_blames_no_picture(
+    cut: Callable[..., Cut], second: ModelSpec
+) -> None:
+    """The next worker says what is wrong. A file that takes its place is not looked at."""
+    content = second.file.read_bytes()
+    second.file.write_bytes(content[:-1] + b"!")
+    with pytest.raises(SecondGoneError):
+        cut(BLUE)
+    second.file.write_bytes(content)
+    second.file.rename(second.file.with_name("kept"))
+    second.file.write_bytes(b"another")
+    assert cut(BLUE).second is not None
+
+
+def test_one_that_finds_no_memory_costs_the_opinion_and_not_the_picture(
+    cut: Callable[..., Cut], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one's cutout is made, and says so."""
+
+    def no_room(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("cutoutd.engine.matting.MatteModel.__init__", no_room)
+    made = cut(BLUE)
+    assert made.second is None
+    assert made.quality.score == 0.0
+    assert "darkness, could not be asked: there is not enough memory" in made.warnings[0]
+
+
+def test_the_number_of_workers_leaves_room_for_a_second_model_in_each(
+    second: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what its trial took, or by an estimate."""
+    monkeypatch.setattr(machine, "_cores", lambda: 16)
+    monkeypatch.setattr(machine, "_groups", list)
+    monkeypatch.setattr(machine, "_physical_memory", lambda: int(4 * MEMORY_PER_WORKER))
+    assert machine.worker_count(0) == 4
+    assert machine.worker_count(0, replace(second, memory_mb=1536).room_mb) == 2
+    assert machine.worker_count(3, 10_000) == 3
+    large = replace(second, bytes=178_648_008, input_size=1024)
+    assert 1000 < large.room_mb < 2500
