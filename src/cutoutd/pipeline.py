@@ -10,8 +10,7 @@ import os
 import stat
 import time
 import traceback
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -52,9 +51,10 @@ from cutoutd.ports import Step
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.writing import write_opened
 from cutoutd.second_opinion import SecondGoneError, SecondModel
+from cutoutd.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from io import RawIOBase
 
     from numpy.typing import NDArray
@@ -145,22 +145,6 @@ class _Found:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _Stopwatch:
-    """Where the time went, in milliseconds by step."""
-
-    spent: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = (time.perf_counter() - begun) * 1000
-            self.spent[name] = round(self.spent.get(name, 0.0) + spent, 1)
-
-
 def run(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None] = lambda _: None) -> Report:
     """Cut one picture and stage its results.
 
@@ -210,7 +194,7 @@ def _fault(error: Exception) -> Failure:
 
 
 def _cut(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None]) -> Report:
-    watch = _Stopwatch()
+    watch = Stopwatch()
     begun = time.perf_counter()
     with watch.step("decode"):
         tell(Step.READ)
@@ -307,9 +291,10 @@ def _found(task: Task, files: Files, picture: Picture, engine: Engine) -> _Found
         if not _is_out_of_memory(error):
             raise
         return replace(first, warnings=(_NO_ROOM.format(second.name),))
-    choice = second_opinion.choose(found, also)
+    choice = second_opinion.choose(found, also, *seen.shape[:2])
     opinion = SecondOpinion(taken=choice.is_second, score=found.verdict.score, why=choice.why)
-    return replace(_of(also, second.model()) if choice.is_second else first, second=opinion)
+    taken = _of(also, second.model()) if choice.is_second else first
+    return replace(taken, verdict=choice.verdict, second=opinion)
 
 
 _NO_ROOM: Final = "the second model, {}, could not be asked: there is not enough memory for it; raise [pool] worker_memory_mb"

@@ -7,16 +7,24 @@ most workers never need it for long stretches, and it may be large. It must not 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
-from cutoutd.engine import matting
+import cv2
+import numpy as np
+
+from cutoutd.engine import matting, quality
 from cutoutd.errors import ModelError
 from cutoutd.models import catalog
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from cutoutd.engine.look import Look
+    from cutoutd.jobs import Quality
     from cutoutd.ports import ModelSpec
+
+_SIDE: Final = 320
 
 
 class SecondGoneError(ModelError):
@@ -80,25 +88,52 @@ class Choice:
 
     Attributes:
         is_second: the second model's matte is the better one.
+        verdict: how good the one that is taken probably is, and what to look for.
         why: in words, with the figures.
     """
 
     is_second: bool
+    verdict: Quality
     why: str
 
 
-def choose(first: Look, second: Look) -> Choice:
+def choose(first: Look, second: Look, height: int, width: int) -> Choice:
     """Which of two models' mattes is taken: the more decided one; `docs/models.md` has what else was tried.
 
-    The score was fitted to the looks of the model in the package, and a figure of another's is not to be compared with it. How
-    much of what is faint is sure says of every model's matte how far it is from guessing.
+    The score was fitted to the looks of the model in the package, several where one leaves doubt, and another model's own score
+    is not to be compared with it. How much of what is faint is sure says of every model's matte how far it is from guessing. A
+    second matte that is taken is scored with the first one as the other look at the same picture.
+
+    Args:
+        first: of the model that leaves doubt.
+        second: of the other.
+        height: of the picture, pixels.
+        width: likewise.
     """
     one, two = first.signs.decided, second.signs.decided
     if two == 0:
-        return Choice(is_second=False, why="the second model sees no subject")
+        why = "the second model sees no subject"
+        return Choice(is_second=False, verdict=first.verdict, why=why)
+    if one > 0 and two <= one:
+        why = f"the second model's matte is no more decided ({two:.2f} against {one:.2f})"
+        return Choice(is_second=False, verdict=first.verdict, why=why)
+    joint = quality.assess(_framed(second, height, width), _framed(first, height, width))
     if one == 0:
-        return Choice(is_second=True, why="the first model sees no subject, the second does")
-    better = "more" if two > one else "no more"
-    return Choice(
-        is_second=two > one, why=f"the second model's matte is {better} decided ({two:.2f} against {one:.2f})"
-    )
+        # With nothing to be compared with, all of it would be called too much.
+        verdict = replace(joint, reasons=second.verdict.reasons)
+        return Choice(is_second=True, verdict=verdict, why="the first model sees no subject, the second does")
+    why = f"the second model's matte is more decided ({two:.2f} against {one:.2f})"
+    return Choice(is_second=True, verdict=joint, why=why)
+
+
+def _framed(look: Look, height: int, width: int) -> NDArray[np.float32]:
+    """A matte in the whole frame, small: mattes of two models, or of a part and the whole, can then be compared."""
+    frame = np.zeros((_SIDE, _SIDE), np.float32)
+    region = look.region
+    top, bottom = (round(row * _SIDE / height) for row in (region.top, region.bottom))
+    left, right = (round(column * _SIDE / width) for column in (region.left, region.right))
+    size = (max(1, right - left), max(1, bottom - top))
+    part = cv2.resize(look.raw, size, interpolation=cv2.INTER_AREA)
+    there = frame[top : top + size[1], left : left + size[0]]
+    there[...] = part[: there.shape[0], : there.shape[1]]
+    return frame

@@ -15,6 +15,8 @@ from PIL import Image
 from cutoutd import pipeline
 from cutoutd.daemon import machine
 from cutoutd.daemon.machine import MEMORY_PER_WORKER
+from cutoutd.engine import quality
+from cutoutd.engine.look import Look, Region
 from cutoutd.errors import ModelError
 from cutoutd.jobs import Cut
 from cutoutd.models.known import checksums
@@ -22,7 +24,7 @@ from cutoutd.pipeline import Engine
 from cutoutd.pool.single import task_for
 from cutoutd.ports import ModelSpec, Scale
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
-from cutoutd.second_opinion import SecondGoneError
+from cutoutd.second_opinion import SecondGoneError, choose
 from tests.integration import small_models
 from tests.integration.opened import files_of
 
@@ -176,3 +178,24 @@ def test_the_number_of_workers_leaves_room_for_a_second_model_in_each(
     assert machine.worker_count(3, 10_000) == 3
     large = replace(second, bytes=178_648_008, input_size=1024)
     assert 1000 < large.room_mb < 2500
+
+
+def look_at(share_sure: float, *, inside: int = 40) -> Look:
+    """A look at a whole picture of 100 x 100: a square, of which so much is sure."""
+    raw = np.zeros((100, 100), np.float32)
+    raw[10 : 10 + inside, 10 : 10 + inside] = 0.6
+    raw[10 : 10 + round(inside * share_sure), 10 : 10 + inside] = 1.0
+    whole = Region(top=0, bottom=100, left=0, right=100)
+    return Look(region=whole, raw=raw, signs=quality.signs(raw))
+
+
+def test_the_more_decided_matte_is_taken_whatever_the_scores() -> None:
+    """A single look of another model scores too high by itself: it is scored beside the first one's."""
+    surer = choose(look_at(0.5), look_at(0.9), 100, 100)
+    assert surer.is_second
+    assert surer.why == "the second model's matte is more decided (0.90 against 0.50)"
+    assert surer.verdict.score < 0.9
+    assert choose(look_at(0.6), look_at(0.5), 100, 100).is_second is False
+    apart = choose(look_at(0.5, inside=80), look_at(0.9), 100, 100)
+    assert apart.verdict.score < surer.verdict.score
+    assert "a part may be missing" in apart.verdict.reasons
