@@ -119,7 +119,7 @@ def replay(sidecar: Path, settings: Settings, clock: Clock) -> Replay:
         raise UsageError(
             f"the folder {folder.name!r} has other settings now than when it was made",
             path=sidecar,
-            advice="Rendition, refine, decontaminate, metadata review_below and the second model must be those of then.",
+            advice="Rendition, refine, decontaminate, metadata, review_below and the second model must be those of then.",
         )
     confine(settings)
     cut, facts = _cut(source, folder, model, second, settings=settings, clock=clock)

@@ -49,7 +49,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (made / "in" / "a.jpg").write_bytes(JPEG)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "confine", lambda _: ())
-        patch.setattr(module, "_cut", lambda *_: (_nothing(), None))
+        patch.setattr(module, "_cut", lambda *_, **__: (_nothing(), None))
         yield made
 
 
