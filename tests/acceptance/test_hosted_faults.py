@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench, Daemon
     from tests.acceptance.shop import Shop
 
+pytestmark = pytest.mark.small_model
+
 
 @pytest.fixture
 def shop(bench: Bench) -> Iterator[Shop]:

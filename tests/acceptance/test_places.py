@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench
 
+pytestmark = pytest.mark.small_model
+
 
 @dataclass(frozen=True, slots=True)
 class Tree:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.integration.share import Share
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench
+
+pytestmark = pytest.mark.small_model
 
 
 def test_names_that_the_output_refuses_hold_up_nobody(bench: Bench) -> None:

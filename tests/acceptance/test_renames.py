@@ -6,10 +6,14 @@ import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.acceptance.conftest import Bench, Daemon
+
+pytestmark = pytest.mark.small_model
 
 RENAMES = (("a", "x"), ("b", "a"), ("x", "b"), ("n1", "n2"), ("n0", "n1"))
 """Two swap their names, and two are numbered anew."""

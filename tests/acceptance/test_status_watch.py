@@ -22,6 +22,8 @@ from tests.acceptance.conftest import bench_in
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench
 
+pytestmark = pytest.mark.small_model
+
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 

@@ -7,6 +7,8 @@ import io
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.acceptance.conftest import picture
 from tests.acceptance.writers import WRITERS, lightroom
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.acceptance.conftest import Bench, Daemon
+
+pytestmark = pytest.mark.small_model
 
 FRAME_S = 1 / 3
 

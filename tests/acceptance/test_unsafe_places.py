@@ -6,6 +6,8 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+import pytest
+
 from cutoutd.permissions import is_real_root
 from tests.integration.tools import give_up
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.acceptance.conftest import Bench
+
+pytestmark = pytest.mark.small_model
 
 
 def test_check_and_run_say_what_is_wrong_with_the_state_directory(bench: Bench) -> None:
