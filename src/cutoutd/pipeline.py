@@ -159,8 +159,8 @@ def run(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None] =
     """
     try:
         return _cut(task, files, engine, tell)
-    except SecondGoneError:
-        raise  # this worker ends, and the next one says why none can start
+    except SecondGoneError:  # this worker ends, and the next one says why none can start
+        raise
     except CutoutdError as error:
         return failure_of(error)
     except OSError as error:
@@ -290,14 +290,11 @@ def _found(task: Task, files: Files, picture: Picture, engine: Engine) -> _Found
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
-        return replace(first, warnings=(_NO_ROOM.format(second.name),))
+        return replace(first, warnings=(second_opinion.NO_ROOM.format(second.name),))
     choice = second_opinion.choose(found, also, *seen.shape[:2])
     opinion = SecondOpinion(taken=choice.is_second, score=found.verdict.score, why=choice.why)
     taken = _of(also, second.model()) if choice.is_second else first
     return replace(taken, verdict=choice.verdict, second=opinion)
-
-
-_NO_ROOM: Final = "the second model, {}, could not be asked: there is not enough memory for it; raise [pool] worker_memory_mb"
 
 
 def _looked(seen: NDArray[np.uint8], model: matting.MatteModel) -> look.Look:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Quality
     from cutoutd.ports import ModelSpec
 
+NO_ROOM: Final = "the second model, {}, could not be asked: not enough memory; raise [pool] worker_memory_mb"
+
 _SIDE: Final = 320
 
 

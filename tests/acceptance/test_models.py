@@ -115,7 +115,9 @@ def test_each_folder_may_have_a_model_of_its_own(bench: Bench, start: Callable[.
     assert daemon.end() == 0
 
 
-def test_a_second_model_is_asked_where_the_first_leaves_doubt(bench: Bench) -> None:
+def test_a_second_model_is_asked_where_the_first_leaves_doubt(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
     """It is loaded behind the sandbox; the sidecar names both, and a replay asks both again."""
     data = bench.root / "data"
     bench.environment["XDG_DATA_HOME"] = str(data)
@@ -140,8 +142,15 @@ def test_a_second_model_is_asked_where_the_first_leaves_doubt(bench: Bench) -> N
     said = json.loads((bench.root / "x" / "blue.png.json").read_text())
     assert said["model"]["name"] == "darkness"
     assert "second_opinion" not in said
+    daemon = start(*bench.pair())
+    log = bench.root / "log"
+    bench.wait_for(lambda: '"worker.ready"' in log.read_text(), "a worker")
     weights = data / "cutoutd" / "models" / "darkness.onnx"
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    bench.drop("green.jpg", hue=2)
+    assert daemon.process.wait(60) == 4
+    assert "darkness.onnx" in log.read_text()
+    assert bench.states()["green.jpg"] != "failed"
     altered = bench.once()
     assert altered.returncode == 4
     assert "darkness.onnx" in altered.stderr

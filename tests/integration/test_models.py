@@ -283,15 +283,16 @@ def test_only_models_of_ones_own_can_be_removed(tmp_path: Path, own: Path) -> No
     assert (tmp_path / "m.onnx").exists()
 
 
+@pytest.mark.parametrize("named", ['model = "redness"', '[model]\nsecond = "redness"'])
 def test_a_model_that_the_configuration_names_stays(
-    tmp_path: Path, own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], named: str
 ) -> None:
-    """For a folder or for all; the next start would find none."""
+    """For a folder, for all, or as the second one; the next start would find none."""
     with Addition(small_models.save(tmp_path / "m.onnx"), SPEC, own) as addition:
         addition.keep()
     config = tmp_path / "c.toml"
     config.write_text(
-        f'[[folder]]\nname = "a"\ninput = "{tmp_path}/in"\noutput = "{tmp_path}/out"\nmodel = "redness"\n'
+        f'[[folder]]\nname = "a"\ninput = "{tmp_path}/in"\noutput = "{tmp_path}/out"\n{named}\n'
     )
     monkeypatch.setattr("sys.argv", ["cutoutd", "models", "remove", "redness", "--config", str(config)])
     with pytest.raises(SystemExit) as ended:

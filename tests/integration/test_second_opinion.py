@@ -163,7 +163,7 @@ def test_one_that_finds_no_memory_costs_the_opinion_and_not_the_picture(
     made = cut(BLUE)
     assert made.second is None
     assert made.quality.score == 0.0
-    assert "darkness, could not be asked: there is not enough memory" in made.warnings[0]
+    assert "darkness, could not be asked: not enough memory" in made.warnings[0]
 
 
 def test_the_number_of_workers_leaves_room_for_a_second_model_in_each(
