@@ -267,7 +267,7 @@ def test_two_machines_on_one_share_cut_each_picture_once(
 
         def waits() -> bool:
             said = other_bench.call("status", "--config", other_config).stdout
-            return "takes over when it falls silent" in said
+            return "takes over when that one ends" in said
 
         bench.wait_for(waits, "the second to stand by")
         for n in range(3):
