@@ -54,7 +54,8 @@ check: env
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check docs
+test: env
+	@$(MAKE) --no-print-directory -j 2 check docs  # each works on one core, and neither needs the other
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 $(VENV)/.installed-docs: $(VENV)/.installed-dev
