@@ -1,6 +1,8 @@
 """Logging: structlog, dotted event names, one line per outcome; console on a terminal, JSON elsewhere.
 
 Nothing here is called at import. It never logs the environment, and a sink that fails never stops the work.
+structlog is imported where it is first used: it takes a tenth of a second, with asyncio and rich, and commands such as
+`cutoutd status` log nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +17,6 @@ import threading
 import time
 import warnings
 from typing import TYPE_CHECKING, Any, TextIO
-
-import structlog
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
@@ -140,6 +140,8 @@ def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> N
         log_format: ``console``, ``json``, or ``auto``: console on a terminal, JSON elsewhere.
         stream: where to; standard error by default.
     """
+    import structlog  # noqa: PLC0415 -- see the top
+
     stream = stream or sys.stderr
     sink = _Sink(stream)
     console = log_format == "console" or (log_format == "auto" and stream.isatty())
@@ -177,5 +179,7 @@ def flush() -> None:
 
 def get(**bound: Any) -> FilteringBoundLogger:  # noqa: ANN401 -- a log takes values of any type
     """A logger with some values bound, such as ``folder`` or ``job``."""
+    import structlog  # noqa: PLC0415 -- see the top
+
     logger: FilteringBoundLogger = structlog.get_logger().bind(**bound)
     return logger

@@ -190,6 +190,21 @@ def test_what_is_no_picture_to_cut_is_said_of_it(home: Path, named: str, said: s
         named_files([Path(named)])
 
 
+def test_a_command_loads_neither_the_others_nor_a_log_that_it_has_no_use_for() -> None:
+    """Each costs a command that answers at once more time than its own work; any other first word gets them all."""
+    code = """
+import sys
+from cutoutd.cli.app import build
+build("jobs")
+heavy = ("structlog", "rich", "asyncio", "cutoutd.daemon.daemon", "cutoutd.cli.run", "cutoutd.cli.check")
+print(*(name for name in heavy if name in sys.modules))
+print(len(build("help").registered_commands), len(build("review").registered_groups))
+print(*(len(build("--version").registered_commands), len(build("run").registered_commands)))
+"""
+    ended = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.split("\n") == ["", "17 1", "0 1", ""]
+
+
 @pytest.mark.parametrize("output", ["/proc/x", "/dev/null/x", "/dev/null", "/proc", "loop/x", "x" * 300])
 def test_a_place_that_takes_no_cutouts_is_wrong_usage(home: Path, output: str) -> None:
     """Whatever the system says of it: another one may be named. In a process of its own, which gives the network up."""

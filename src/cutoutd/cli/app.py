@@ -9,29 +9,12 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
 
-from cutoutd.cli import (
-    bench,
-    check,
-    cut,
-    desktop,
-    doctor,
-    hosted,
-    metavars,
-    models,
-    presets,
-    queue,
-    replay,
-    retry,
-    review,
-    run,
-    service,
-    sheet,
-    status,
-)
+from cutoutd.cli import metavars
 from cutoutd.cli.pipes import close_quietly
 from cutoutd.cli.printing import printable, wrapped
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
@@ -42,14 +25,48 @@ EXIT_RUNNING = 3
 EXIT_MODEL = 4
 EXIT_FAULT = 5
 
+_VERSION: Final = "--version"
+
+_COMMANDS: Final = {
+    "run": "run:run",
+    "cut": "cut:cut",
+    "check": "check:check",
+    "status": "status:status",
+    "metrics": "status:metrics",
+    "jobs": "queue:jobs",
+    "retry": "retry:retry",
+    "export": "queue:export",
+    "presets": "presets:presets",
+    "replay": "replay:replay",
+    "sheet": "sheet:sheet",
+    "pause": "queue:pause",
+    "resume": "queue:resume",
+    "doctor": "doctor:doctor",
+    "bench": "bench:bench",
+    "hosted": "hosted:hosted",
+    "audit": "hosted:audit",
+}
+_GROUPS: Final = {
+    "review": "review:build",
+    "models": "models:build",
+    "service": "service:build",
+    "desktop": "desktop:build",
+}
+"""Where each command is, as ``module:function`` of this package. A module is imported only when it is needed."""
+
 _HELP = """Watches folders and cuts the subject out of every picture that lands in them.
 
 Everything happens on this machine. No picture leaves it, except those in a folder that you tagged for a hosted service.
 """
 
 
-def build() -> typer.Typer:
-    """The application with all its commands."""
+def build(first: str = "") -> typer.Typer:
+    """The application with its commands.
+
+    Args:
+        first: the first word of the command line. Where it names a command, the application has that one alone, since
+            importing all takes a third of a second. Anything else gets all: help, completion, a misspelt name.
+    """
     app = typer.Typer(
         name="cutoutd",
         help=_HELP,
@@ -58,28 +75,19 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": metavars.HELP_NAMES},
     )
     app.callback(help=_HELP)(_root)
-    app.command("run")(run.run)
-    app.command("cut")(cut.cut)
-    app.command("check")(check.check)
-    app.command("status")(status.status)
-    app.command("metrics")(status.metrics)
-    app.command("jobs")(queue.jobs)
-    app.command("retry")(retry.retry)
-    app.command("export")(queue.export)
-    app.command("presets")(presets.presets)
-    app.command("replay")(replay.replay)
-    app.command("sheet")(sheet.sheet)
-    app.command("pause")(queue.pause)
-    app.command("resume")(queue.resume)
-    app.command("doctor")(doctor.doctor)
-    app.command("bench")(bench.bench)
-    app.command("hosted")(hosted.hosted)
-    app.command("audit")(hosted.audit)
-    app.add_typer(review.build(), name="review")
-    app.add_typer(models.build(), name="models")
-    app.add_typer(service.build(), name="service")
-    app.add_typer(desktop.build(), name="desktop")
+    is_one = first in {*_COMMANDS, *_GROUPS, _VERSION}
+    for name, place in _COMMANDS.items():
+        if not is_one or name == first:
+            app.command(name)(_imported(place))
+    for name, place in _GROUPS.items():
+        if not is_one or name == first:
+            app.add_typer(_imported(place)(), name=name)
     return app
+
+
+def _imported(place: str) -> Any:  # noqa: ANN401 -- a command has any parameters
+    module, _, function = place.partition(":")
+    return getattr(import_module(f"cutoutd.cli.{module}"), function)
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001 -- Typer's way of calling
@@ -94,7 +102,7 @@ def _root(
     *,
     _: Annotated[
         bool,
-        typer.Option("--version", help="Show the version and stop.", is_eager=True, callback=_show_version),
+        typer.Option(_VERSION, help="Show the version and stop.", is_eager=True, callback=_show_version),
     ] = False,
 ) -> None:
     """The command itself has nothing to do."""
@@ -118,7 +126,7 @@ def main() -> None:
         if stream is not None:  # closed by whoever started us
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        metavars.put(typer.main.get_command(build()))(prog_name="cutoutd", obj=key)
+        metavars.put(typer.main.get_command(build(*sys.argv[1:2])))(prog_name="cutoutd", obj=key)
     except SystemExit as end:
         # Typer makes an exit code 1 of it, which means "some files failed" here.
         if end.code == 1 and isinstance(end.__context__, BrokenPipeError):
