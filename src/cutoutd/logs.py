@@ -172,6 +172,8 @@ def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> N
 
 def flush() -> None:
     """Give what was logged a moment to be written, before something else is said on the same terminal."""
+    import structlog  # noqa: PLC0415 -- see the top
+
     sink = structlog.get_config()["logger_factory"]()
     if isinstance(sink, _Sink):
         sink.flush()
