@@ -1,6 +1,6 @@
 """A worker that only decodes: the same decoders behind the same sandbox and limits, without model and results.
 
-It says ``unchanged`` of a file that it could decode, with a word about the picture as its sum, and what was wrong with
+It says ``unchanged`` of a file that it could decode, with its size as its sum, and what was wrong with
 any other.
 """
 
@@ -39,7 +39,7 @@ def verdict(descriptor: int, max_pixels: int) -> Report:
         return Failure(
             code="Fault", title="", cause=f"a picture of {picture.rgb.shape}", advice="", permanent=True
         )
-    return Unchanged(sha256=f"{picture.rgb.shape[1]}x{picture.rgb.shape[0]}")
+    return Unchanged(sha256=f"{picture.rgb.shape[1]:032d}{picture.rgb.shape[0]:032d}")
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ What it does with a task is the task's source; it goes on reading tasks whatever
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 from cutoutd.jobs import Cut, Failure, Quality, SourceFacts, Staged, Unchanged
 from cutoutd.pool import wire
@@ -14,6 +15,9 @@ from cutoutd.recipe import Format
 
 READY = wire.encode_ready(WorkerFacts(layers=(), provider="cpu", onnxruntime="0"))
 FACTS = SourceFacts(bytes=1, sha256="a" * 64, width=1, height=1, format="JPEG", orientation=1)
+CUT = Cut(
+    source=FACTS, staged=(), quality=Quality(score=1.0, reasons=()), review=False, timings_ms={}, warnings=()
+)
 UNUSABLE = wire.encode_unusable(Failure(code="Model", title="t", cause="made up", advice="a", permanent=True))
 
 
@@ -28,15 +32,7 @@ def endless(job: int, *, width: int = 1, size: int = 4 << 40) -> bytes:
         height=1,
         format=Format.PNG,
     )
-    report = Cut(
-        source=FACTS,
-        staged=(staged,),
-        quality=Quality(score=1.0, reasons=()),
-        review=False,
-        timings_ms={},
-        warnings=(),
-    )
-    return wire.encode_report(job, report)
+    return wire.encode_report(job, replace(CUT, staged=(staged,)))
 
 
 def main() -> None:
@@ -58,6 +54,10 @@ def main() -> None:
             "4 TiB of many pixels": endless(task.job, width=1 << 40),
             "nothing": endless(task.job, size=0),
             "nested": b"[" * 100_000 + b"\n",
+            "many complaints": b'{"job": %d, "kind": "cut", "report": {"warnings": [%s]}}\n'
+            % (task.job, b", ".join([b"1"] * 300_000)),
+            "long ago": wire.encode_report(task.job, replace(CUT, timings_ms={"total": 1.7e308})),
+            "in time": wire.encode_report(task.job, replace(CUT, timings_ms={"total": 0.1})),
             "endless": b'{"job": 1e999, "kind": "unchanged", "report": {"sha256": "0"}}\n',
         }
         reports.write(deeds[task.source])

@@ -21,11 +21,11 @@ HONEST = b"an honest result"
 FORGED = b"something else !"
 
 
-def cut(job: int) -> Cut:
+def cut(job: int, size: int) -> Cut:
     """What an honest worker says of the result."""
     sha256 = hashlib.sha256(HONEST).hexdigest()
     return Cut(
-        source=SourceFacts(bytes=1, sha256="a" * 64, width=4, height=3, format="JPEG", orientation=1),
+        source=SourceFacts(bytes=size, sha256="a" * 64, width=4, height=3, format="JPEG", orientation=1),
         staged=(
             Staged(
                 name=result_name(job, 0, "png"),
@@ -62,7 +62,7 @@ def main() -> None:
         if not kept:
             os.write(files.results[0], HONEST)
             kept.append(files.results[0])
-            reports.write(wire.encode_report(task.job, cut(task.job)))
+            reports.write(wire.encode_report(task.job, cut(task.job, task.size)))
         else:
             os.pwrite(kept[0], FORGED, 0)
             reports.write(wire.encode_report(task.job, Unchanged(sha256="0" * 64)))

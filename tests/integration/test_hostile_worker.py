@@ -89,6 +89,27 @@ def test_a_message_that_breaks_readers_costs_its_own_job(pool: LocalPool, deed: 
     assert isinstance(event, Finished)
 
 
+def test_what_is_wrong_with_a_message_is_told_briefly(
+    pool: LocalPool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Once, and not for each of its values: the line would have 62 MB, and hold up all folders while it is made."""
+    give(pool, 1, "many complaints")
+    (event,) = told(pool)
+    assert isinstance(event, Lost)
+    said = "".join(capfd.readouterr())
+    assert "worker.confused" in said
+    assert len(said) < 2000
+
+
+@pytest.mark.parametrize(("deed", "is_believed"), [("long ago", False), ("in time", True)])
+def test_a_step_that_took_longer_than_the_task_is_not_believed(
+    pool: LocalPool, deed: str, *, is_believed: bool
+) -> None:
+    """The time that a folder's pictures take is counted with it."""
+    give(pool, 1, deed)
+    assert [isinstance(event, Finished) for event in told(pool)] == [is_believed]
+
+
 def test_a_job_reported_before_garbage_is_not_lost(pool: LocalPool) -> None:
     """One event comes for each job, always: else it would be in hand for ever."""
     give(pool, 1, "report, then garbage")

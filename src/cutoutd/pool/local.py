@@ -134,7 +134,14 @@ class LocalPool:
         """Give a task to an idle slot; only while ``idle`` is above 0."""
         slot = next(slot for slot in self._slots if self._is_free(slot))
         now_s = self._clock.monotonic_s()
-        slot.give(task, files, sent, now_s=now_s, deadline_s=now_s + self._job_timeout_s)
+        slot.give(
+            task,
+            files,
+            sent,
+            now_s=now_s,
+            deadline_s=now_s + self._job_timeout_s,
+            lived_s=self._clock.lived_s(),
+        )
 
     def wake(self) -> None:
         """End a ``poll`` early; safe from any thread and from signal handlers."""
@@ -257,7 +264,7 @@ class LocalPool:
             slot.go_on(message.step, self._clock.monotonic_s())
             return []
         report = message[1]
-        wire.check_sizes(report, slot.max_pixels)
+        wire.check(report, slot.asked(self._clock.lived_s()))
         alone = slot.alone
         slot.rest()
         if alone:

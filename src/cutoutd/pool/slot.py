@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd import channel, inheritance
 from cutoutd.pool import wire
+from cutoutd.pool.plausible import Asked
 from cutoutd.ports import Step
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ class Slot:
         self.state = SlotState.STARTING
         self.since_s = 0.0
         self.job: int | None = None
+        self._task: Task | None = None
+        self._given_s = 0.0
         self.deadline_s: float | None = deadline_s
         self.timed_out = False
         self.step = Step.CUT
@@ -151,7 +154,14 @@ class Slot:
         return self._process.pid
 
     def give(
-        self, task: Task, files: Files, sent: Callable[[], object], *, now_s: float, deadline_s: float
+        self,
+        task: Task,
+        files: Files,
+        sent: Callable[[], object],
+        *,
+        now_s: float,
+        deadline_s: float,
+        lived_s: float,
     ) -> None:
         """Hand a task to the idle worker.
 
@@ -161,13 +171,25 @@ class Slot:
             sent: called once they need not be open here any longer.
             now_s: monotonic seconds.
             deadline_s: when it is killed.
+            lived_s: now, by the clock on which stops and sleep count: the worker may go on meanwhile.
         """
+        self._task, self._given_s = task, lived_s
         self.step, self.stepped_s, self._steps = Step.READ, now_s, 0
         self.state = SlotState.BUSY
         self.job = task.job
         self.alone = task.alone
         self.deadline_s = deadline_s
         self._tasks.send(wire.encode_task(task, files), files.descriptors, sent)
+
+    def asked(self, lived_s: float) -> Asked:
+        """What it has in hand, and for how long; only while it has a task.
+
+        Args:
+            lived_s: as for `give`.
+        """
+        assert self._task is not None  # noqa: S101 -- it has one
+        since_ms = (lived_s - self._given_s) * 1000
+        return Asked(task=self._task, max_pixels=self.max_pixels, since_ms=since_ms)
 
     def go_on(self, step: Step, now_s: float) -> None:
         """It says where it stands.
@@ -192,7 +214,7 @@ class Slot:
     def rest(self) -> None:
         """Its task is reported."""
         self.state = SlotState.IDLE
-        self.job = None
+        self.job = self._task = None
         self.alone = False
         self.deadline_s = None
 

@@ -25,8 +25,8 @@ from cutoutd.jobs import (
     Report,
     Task,
     Unchanged,
-    largest_result_bytes,
 )
+from cutoutd.pool import plausible
 from cutoutd.ports import Files, ModelSpec, Scale, Step, WorkerFacts
 from cutoutd.recipe import Channels, Format, Margin, Metadata, Profile, Recipe, Rendition
 
@@ -36,8 +36,13 @@ if TYPE_CHECKING:
 
     from pydantic import TypeAdapter
 
+    from cutoutd.pool.plausible import Asked
+
 MAX_LINE_BYTES: Final = 1 << 20
 """No honest message comes near it; a worker that says more is ended."""
+
+MAX_FAULT: Final = 300
+"""Characters of what is wrong with a message, for the log."""
 
 _REPORTS: Final[dict[str, type[Report]]] = {
     "cut": Cut,
@@ -184,7 +189,7 @@ def _rendition(entry: dict[str, Any]) -> Rendition:
 
 def encode_report(job: int, report: Report) -> bytes:
     """A report as a line."""
-    return _line({"job": job, "kind": _KINDS[type(report)], "report": asdict(report)})
+    return _line({"job": job, "kind": _KINDS[type(report)], "report": plausible.shortened(asdict(report))})
 
 
 def encode_progress(job: int, step: Step) -> bytes:
@@ -199,7 +204,7 @@ def encode_ready(facts: WorkerFacts) -> bytes:
 
 def encode_unusable(failure: Failure) -> bytes:
     """A worker's last words, when it cannot load the model."""
-    return _line({"unusable": asdict(failure)})
+    return _line({"unusable": plausible.shortened(asdict(failure))})
 
 
 def decode_message(line: bytes) -> WorkerFacts | Failure | Progress | tuple[int, Report]:
@@ -209,26 +214,39 @@ def decode_message(line: bytes) -> WorkerFacts | Failure | Progress | tuple[int,
         WireError: it is none of these, or its values are not what they should be.
     """
     message = _load(line)
+    if fault := plausible.fault_of_message(message):
+        raise WireError(f"not a message of a worker's: {fault}")
     try:
-        # Half a character, as a file name may hold: reports name no files, and sidecars must be UTF-8.
-        json.dumps(message, ensure_ascii=False).encode()
         if "ready" in message:
-            facts: WorkerFacts = _adapter(WorkerFacts).validate_python(message["ready"])
+            facts: WorkerFacts = _checked(WorkerFacts, message["ready"])
             return facts
         if "unusable" in message:
-            failure: Failure = _adapter(Failure).validate_python(message["unusable"])
+            failure: Failure = _checked(Failure, message["unusable"])
             return failure
         job = _whole(message["job"])
         if "step" in message:
             return Progress(job=job, step=Step(message["step"]))
-        report: Report = _adapter(_REPORTS[message["kind"]]).validate_python(message["report"])
-    except (ValueError, KeyError, TypeError) as error:  # pydantic's own error is a ValueError
-        raise WireError(f"not a message of a worker's: {error}") from error
+        report: Report = _checked(_REPORTS[message["kind"]], message["report"])
+    except (KeyError, TypeError, ValueError) as error:  # pydantic's own error is a ValueError
+        raise WireError(f"not a message of a worker's: {_first(error)}") from error
     if isinstance(report, Cut):
         _check_names(job, report)
-    if isinstance(report, Exported) and not re.fullmatch(r"[0-9a-f]{64}", report.sha256):
-        raise WireError(f"job {job} reports a copy without a hash")
     return job, report
+
+
+def _checked(kind: type[Any], fields: object) -> Any:  # noqa: ANN401 -- a value of the kind
+    """Nothing is taken for what it is not: a number in a text is a text."""
+    return _adapter(kind).validate_json(json.dumps(fields), strict=True)
+
+
+def _first(error: Exception) -> str:
+    """The first of its complaints: there may be one about each value, with the value, and this goes into the log."""
+    from pydantic import ValidationError  # noqa: PLC0415 -- as in `_adapter`
+
+    if not isinstance(error, ValidationError):
+        return f"{type(error).__name__}: {error}"[:MAX_FAULT]
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:MAX_FAULT]
 
 
 def _whole(number: object) -> int:
@@ -248,22 +266,18 @@ def _check_names(job: int, report: Cut) -> None:
             raise WireError(f"job {job} reports a result of another name")
 
 
-def check_sizes(report: Report, max_pixels: int) -> None:
-    """See that a report's results can be as large as it says: the supervisor reads as much of them.
+def check(report: Report, asked: Asked) -> None:
+    """See that a report can be true of the task it is about.
 
     Args:
         report: of a worker.
-        max_pixels: of a result, as the worker was told.
+        asked: what it is about.
 
     Raises:
-        WireError: one cannot.
+        WireError: it cannot.
     """
-    for staged in report.staged if isinstance(report, Cut) else ():
-        pixels = staged.width * staged.height
-        if min(staged.width, staged.height) < 1 or pixels > max_pixels:
-            raise WireError(f"it reports a result of {staged.width} x {staged.height} pixels")
-        if not 0 < staged.bytes <= largest_result_bytes(pixels):
-            raise WireError(f"it reports a result of {staged.bytes} bytes, which no such picture has")
+    if fault := plausible.fault_of_report(report, asked):
+        raise WireError(fault)
 
 
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:

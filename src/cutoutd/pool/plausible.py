@@ -1,0 +1,200 @@
+"""Whether what a worker says can be true: sizes of messages, ranges of numbers, and what fits the task it was given.
+
+A worker reads hostile pictures, and one of them may speak through it. What it says goes into sidecars, the journal and the
+log, and is counted with. It must not read anything but the values it is given.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.jobs import (
+    Cut,
+    Exported,
+    Failure,
+    Moved,
+    NeedsRoom,
+    SourceFacts,
+    Staged,
+    Unchanged,
+    largest_result_bytes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.jobs import Report, Task
+
+MAX_TEXT: Final = 2000
+"""Characters of one text; an honest worker shortens its own."""
+
+MAX_ITEMS: Final = 200
+"""Of one list or table: 20 renditions, and some remarks about each."""
+
+MAX_VALUES: Final = 5000
+"""Of one message, all together."""
+
+MAX_DEPTH: Final = 6
+"""An honest message has a table in a list in a table."""
+
+SLACK_MS: Final = 1000.0
+"""Between the clock of a worker and ours."""
+
+MAX_DELAY_S: Final = 3600.0
+"""No passing fault rests for longer."""
+
+_INTEGERS: Final = range(-(1 << 63), 1 << 63)
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_CODE: Final = re.compile(r"[A-Za-z]{1,40}")
+_STEP: Final = re.compile(r"[a-z][a-z_-]{0,39}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What a worker has in hand.
+
+    Attributes:
+        task: that it was given.
+        max_pixels: of a picture and of a result, as it was told.
+        since_ms: milliseconds that have passed since it was given.
+    """
+
+    task: Task
+    max_pixels: int
+    since_ms: float
+
+
+def fault_of_message(message: object) -> str:
+    """Why a message is none that an honest worker sends, by its size alone; empty if it may be one.
+
+    Args:
+        message: JSON, read.
+    """
+    left = MAX_VALUES
+    values: list[tuple[object, int]] = [(message, 0)]
+    while values:
+        value, depth = values.pop()
+        left -= 1
+        if left < 0 or depth > MAX_DEPTH:
+            return "it has more values than any honest one"
+        if isinstance(value, dict | list):
+            if len(value) > MAX_ITEMS:
+                return f"it has a list of {len(value)} entries"
+            inner = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+            values += [(one, depth + 1) for one in inner]
+        elif isinstance(value, str) and (len(value) > MAX_TEXT or not _is_text(value)):
+            return "it has a text that is too long, or none"
+        elif isinstance(value, int) and value not in _INTEGERS:
+            return "it has a number that is too large"
+    return ""
+
+
+def shortened(value: Any) -> Any:  # noqa: ANN401 -- any JSON value, and the same kind comes back
+    """What an honest worker says, short enough that it is taken."""
+    if isinstance(value, str):
+        return value if len(value) <= MAX_TEXT else value[: MAX_TEXT - 1] + "…"
+    if isinstance(value, dict):
+        return {key: shortened(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [shortened(one) for one in value[:MAX_ITEMS]]
+    return value
+
+
+def fault_of_report(report: Report, asked: Asked) -> str:
+    """Why a report cannot be true of the task it is about; empty if it can.
+
+    Args:
+        report: with the right types.
+        asked: what it is about.
+    """
+    return next(_faults(report, asked), "")
+
+
+def _faults(report: Report, asked: Asked) -> Iterator[str]:
+    match report:
+        case Cut():
+            yield from _faults_of_cut(report, asked)
+        case Exported():
+            yield from _faults_of_source(report.source, asked)
+            yield from _faults_of_hash(report.sha256)
+            export = asked.task.export
+            if export is not None:
+                yield from _faults_of_size(report.width, report.height, export.max_pixels)
+                yield from _faults_of_bytes(report.bytes, export.max_bytes)
+        case Unchanged():
+            yield from _faults_of_hash(report.sha256, report.image_sha256)
+        case Moved():
+            yield from _faults_of_hash(report.sha256)
+        case NeedsRoom():
+            if not 0 < report.pixels <= asked.max_pixels:
+                yield f"it reports a picture of {report.pixels} pixels"
+        case Failure():
+            yield from _faults_of_failure(report)
+
+
+def _faults_of_cut(report: Cut, asked: Asked) -> Iterator[str]:
+    yield from _faults_of_source(report.source, asked)
+    for staged in report.staged:
+        yield from _faults_of_staged(staged, asked)
+    scores = (report.quality.score, *((report.second.score,) if report.second is not None else ()))
+    if not all(0 <= score <= 1 for score in scores):
+        yield "it reports a score that is not between 0 and 1"
+    for step, ms in report.timings_ms.items():
+        if not _STEP.fullmatch(step) or not 0 <= ms <= asked.since_ms + SLACK_MS:
+            yield f"it reports a step of {ms:.0f} ms, {asked.since_ms:.0f} ms after it was given the task"
+    if sum(ms for step, ms in report.timings_ms.items() if step != "total") > asked.since_ms + SLACK_MS:
+        yield "it reports steps that took longer than the task"
+
+
+def _faults_of_source(source: SourceFacts, asked: Asked) -> Iterator[str]:
+    if source.bytes != asked.task.size:
+        yield f"it reports a source of {source.bytes} bytes, and its task is one of {asked.task.size}"
+    yield from _faults_of_size(source.width, source.height, asked.max_pixels)
+    yield from _faults_of_hash(source.sha256, source.image_sha256)
+    if not 1 <= source.orientation <= 8:  # noqa: PLR2004 -- EXIF's
+        yield f"it reports an orientation of {source.orientation}"
+    if not (0 < len(source.format) <= 40 and source.format.isprintable()):  # noqa: PLR2004 -- a name's length
+        yield "it reports a format that is none"
+
+
+def _faults_of_staged(staged: Staged, asked: Asked) -> Iterator[str]:
+    if not -1 <= staged.rendition < len(asked.task.recipe.renditions):
+        yield f"it reports a result of rendition {staged.rendition}"
+    yield from _faults_of_size(staged.width, staged.height, asked.max_pixels)
+    yield from _faults_of_bytes(staged.bytes, largest_result_bytes(staged.width * staged.height))
+    yield from _faults_of_hash(staged.sha256, staged.background_sha256)
+    if staged.quality is not None and not 0 <= staged.quality <= 100:  # noqa: PLR2004 -- every encoder's scale
+        yield f"it reports a quality of {staged.quality}"
+
+
+def _faults_of_failure(failure: Failure) -> Iterator[str]:
+    if not _CODE.fullmatch(failure.code):
+        yield "it reports a failure of no kind"
+    if not 0 <= failure.delay_s <= MAX_DELAY_S:
+        yield f"it reports a failure that rests for {failure.delay_s:.0f} s"
+
+
+def _faults_of_size(width: int, height: int, max_pixels: int) -> Iterator[str]:
+    if min(width, height) < 1 or width * height > max_pixels:
+        yield f"it reports a picture of {width} x {height} pixels"
+
+
+def _faults_of_bytes(size: int, most: int) -> Iterator[str]:
+    if not 0 < size <= most:
+        yield f"it reports a result of {size} bytes, which no such picture has"
+
+
+def _faults_of_hash(*sums: str | None) -> Iterator[str]:
+    if not all(one is None or _SHA256.fullmatch(one) for one in sums):
+        yield "it reports a SHA-256 that is none"
+
+
+def _is_text(value: str) -> bool:
+    """Half a character, as a file name may hold, is none: reports name no files, and sidecars must be UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

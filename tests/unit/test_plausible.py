@@ -1,0 +1,216 @@
+"""What is believed of a worker's report: only what can be true of the task it was given."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cutoutd.jobs import (
+    Cut,
+    Export,
+    Exported,
+    Failure,
+    Moved,
+    NeedsRoom,
+    Quality,
+    SecondOpinion,
+    SourceFacts,
+    Staged,
+    Task,
+    Unchanged,
+)
+from cutoutd.pool import wire
+from cutoutd.pool.plausible import MAX_ITEMS, MAX_TEXT, Asked
+from cutoutd.recipe import Format, Metadata, Recipe, Rendition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.jobs import Report
+
+SHA256 = "0123456789abcdef" * 4
+SIZE = 900
+TASK = Task(
+    job=7,
+    source="/in/a.jpg",
+    size=SIZE,
+    mtime_ns=1,
+    staging="/s",
+    published_sha256=None,
+    recipe=Recipe(
+        renditions=(Rendition(format=Format.PNG, suffix=""),),
+        refine=False,
+        decontaminate=False,
+        metadata=Metadata.NONE,
+        review_below=0.0,
+    ),
+    export=Export(file="/o/1.jpg", max_side=100, max_pixels=10_000, max_bytes=5000),
+)
+ASKED = Asked(task=TASK, max_pixels=1000, since_ms=500.0)
+SOURCE = SourceFacts(
+    bytes=SIZE, sha256=SHA256, width=4, height=3, format="JPEG", orientation=1, image_sha256=SHA256
+)
+STAGED = Staged(
+    name="7-0.png",
+    rendition=0,
+    bytes=12,
+    sha256=SHA256,
+    width=4,
+    height=3,
+    format=Format.PNG,
+    background_sha256=SHA256,
+    quality=80,
+)
+CUT = Cut(
+    source=SOURCE,
+    staged=(STAGED,),
+    quality=Quality(score=0.5, reasons=("undecided matte",)),
+    review=False,
+    timings_ms={"decode": 1.5, "total": 3.0},
+    warnings=("one",),
+    dropped=("EXIF: GPS",),
+    doubts=("small",),
+    second=SecondOpinion(taken=True, score=0.4, why="more decided"),
+)
+REPORTS: tuple[Report, ...] = (
+    CUT,
+    Exported(source=SOURCE, bytes=5, sha256=SHA256, width=4, height=3),
+    Unchanged(sha256=SHA256, image_sha256=SHA256),
+    Moved(sha256=SHA256),
+    NeedsRoom(pixels=60),
+    Failure(code="Picture", title="t", cause="c", advice="a", permanent=False, delay_s=2.5),
+)
+
+extremes = st.sampled_from(
+    [-1, 10**12, 2**63, -(2**63) - 1, 10**4000, 1.7e308, -1e-9, math.nan, math.inf, True, "5", "9" * 4000]
+)
+texts = st.sampled_from(
+    ["", "x" * 65, "A" * 64, "\x1b]0;owned\x07", "a" * (MAX_TEXT + 1), "\ud800", SHA256[:-1]]
+)
+quick = settings(deadline=None, max_examples=150, derandomize=True, database=None)
+
+
+def heard(message: dict[str, Any]) -> Report:
+    """What is taken of it.
+
+    Raises:
+        WireError: it is not believed.
+    """
+    decoded = wire.decode_message(json.dumps(message).encode())
+    assert isinstance(decoded, tuple)
+    wire.check(decoded[1], ASKED)
+    return decoded[1]
+
+
+def told(report: Report) -> dict[str, Any]:
+    """As it travels."""
+    message: dict[str, Any] = json.loads(wire.encode_report(7, report))
+    return message
+
+
+def numbers(value: object, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where in a report its numbers are."""
+    if isinstance(value, dict | list):
+        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from numbers(one, (*place, key))
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield place
+
+
+def put(message: dict[str, Any], place: tuple[Any, ...], value: object) -> None:
+    """Change one value of a report."""
+    holder: Any = message["report"]
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = value
+
+
+@pytest.mark.parametrize("report", REPORTS)
+def test_an_honest_report_is_believed(report: Report) -> None:
+    """Each of its kinds."""
+    assert heard(told(report)) == report
+
+
+@quick
+@given(data=st.data(), report=st.sampled_from(REPORTS))
+def test_no_number_that_cannot_be_is_believed(data: st.DataObject, report: Report) -> None:
+    """Wherever in a report it is: none of these fits any of its fields."""
+    message = told(report)
+    places = list(numbers(message["report"]))
+    if not places:
+        return
+    place = data.draw(st.sampled_from(places))
+    value = data.draw(extremes)
+    if place == ("staged", 0, "rendition") and value == -1:
+        return  # the overlay of a doubtful result
+    put(message, place, value)
+    with pytest.raises(wire.WireError):
+        heard(message)
+
+
+@quick
+@given(
+    value=texts,
+    where=st.sampled_from(
+        [
+            (CUT, ("source", "sha256")),
+            (CUT, ("source", "image_sha256")),
+            (CUT, ("staged", 0, "background_sha256")),
+            (REPORTS[1], ("sha256",)),
+            (REPORTS[2], ("sha256",)),
+            (REPORTS[2], ("image_sha256",)),
+            (REPORTS[3], ("sha256",)),
+        ]
+    ),
+)
+def test_no_text_is_believed_to_be_a_hash(value: str, where: tuple[Report, tuple[Any, ...]]) -> None:
+    """It goes into journal and sidecar, and is compared with others."""
+    report, place = where
+    message = told(report)
+    put(message, place, value)
+    with pytest.raises(wire.WireError):
+        heard(message)
+
+
+@pytest.mark.parametrize(
+    ("report", "place", "value"),
+    [
+        (CUT, ("source", "format"), "\x1b[31mRED\0"),
+        (CUT, ("source", "format"), "J" * 41),
+        (CUT, ("source", "bytes"), SIZE + 1),
+        (CUT, ("staged", 0, "rendition"), 1),
+        (CUT, ("timings_ms",), {"a": 1000.0, "b": 1000.0}),
+        (CUT, ("timings_ms",), {"\x1b": 1.0}),
+        (CUT, ("timings_ms",), {f"s{'a' * one}": 0.0 for one in range(MAX_ITEMS + 1)}),
+        (CUT, ("warnings",), ["w"] * (MAX_ITEMS + 1)),
+        (CUT, ("dropped",), ["w" * (MAX_TEXT + 1)]),
+        (REPORTS[5], ("code",), "C" * 41),
+        (REPORTS[5], ("code",), "Picture\x1b[2J"),
+        (REPORTS[5], ("cause",), "c" * (MAX_TEXT + 1)),
+    ],
+)
+def test_what_is_too_long_or_of_another_task_is_not_believed(
+    report: Report, place: tuple[Any, ...], value: object
+) -> None:
+    """In its texts, lists and names."""
+    message = told(report)
+    put(message, place, value)
+    with pytest.raises(wire.WireError) as caught:
+        heard(message)
+    assert len(str(caught.value)) < 500
+
+
+def test_what_an_honest_worker_says_at_length_is_shortened_by_itself() -> None:
+    """A picture with a thousand odd parts fails nothing."""
+    report = replace(CUT, warnings=("w" * 5000,) * 1000)
+    taken = heard(told(report))
+    assert isinstance(taken, Cut)
+    assert len(taken.warnings) == MAX_ITEMS
+    assert len(taken.warnings[0]) == MAX_TEXT
+    assert asdict(taken) | {"warnings": ()} == asdict(report) | {"warnings": ()}
