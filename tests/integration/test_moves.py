@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -326,3 +327,38 @@ def test_entries_of_another_picture_of_the_same_size_stay(make: Callable[..., De
         "failed/other.jpg.error.json",
         "failed/there.jpg.error.json",
     ]
+
+
+def test_another_pictures_result_is_not_given_on_a_workers_word(make: Callable[..., Desk]) -> None:
+    """A picture of the same size that took a worker over says that it is the vanished one; it is cut, and no result moves."""
+    desk = make()
+    desk.deliver("a.jpg", OLD)
+    job = moved(desk, "a.jpg", "b.jpg")
+    kept = (desk.folder.input / "b.jpg").stat()
+    (desk.folder.input / "b.jpg").write_bytes(bytes(len(JPEG)))
+    os.utime(desk.folder.input / "b.jpg", ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    desk.delivery.follow(job, digest(JPEG))
+    desk.settle()
+    assert desk.job(job).state is JobState.QUEUED
+    assert desk.job(job).detail == {"moved": False}
+    assert names(desk) == ["a.png", "a.png.json"]
+
+
+def test_what_another_doubtful_picture_left_stays_on_a_workers_word(make: Callable[..., Desk]) -> None:
+    """One of its size and time, whose bytes a failed picture does not have."""
+    desk = make()
+    first = doubtful(desk)
+    seen = (desk.folder.input / "a.jpg").stat()
+    (desk.folder.input / "a.jpg").unlink()
+    desk.journal.acceptance.note_places(NAME, {"a.jpg": desk.clock.now_us()})
+    (desk.folder.input / "b.jpg").write_bytes(bytes(len(JPEG)))
+    os.utime(desk.folder.input / "b.jpg", ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    version = Version(path="b.jpg", size=len(JPEG), mtime_ns=seen.st_mtime_ns)
+    desk.journal.acceptance.accept(NAME, [version])
+    job = desk.journal.queue.next_in(NAME, newest_first=False)
+    assert job is not None
+    desk.journal.queue.claim(job)
+    desk.delivery.explain(job, FAILURE)
+    desk.settle()
+    assert shown(desk) == {"a.jpg": JobState.REVIEW, "b.jpg": JobState.FAILED}
+    assert desk.job(first).state is JobState.REVIEW

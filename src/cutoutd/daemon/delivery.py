@@ -24,6 +24,7 @@ from cutoutd.daemon.sweeping import Sweeping
 from cutoutd.daemon.waits import Waits
 from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
 from cutoutd.failure import failure_of
+from cutoutd.intake.scan import has_bytes
 from cutoutd.intake.tenancy import NotOwnerError
 from cutoutd.jobs import JobState, Unchanged
 from cutoutd.logs import get
@@ -250,6 +251,12 @@ class Delivery:
                 job, INVENTED
             )  # the worker has read a hostile picture, and is not to be believed
             return
+        # Later pictures with these bytes get this result, so they must be this picture's.
+        with storage_faults(self._folder.input):
+            is_lie = has_bytes(str(self._folder.input), job.version, cut.source.sha256) is False
+        if is_lie:
+            self._endings.disbelieve(job)
+            return
         self._moves.make_way(job)
         publication = Publication(
             facts=replace(self._provenance.sidecar_facts(job, cut), doubtful=self._is_doubtful(cut)),
@@ -409,7 +416,7 @@ class Delivery:
         if state is JobState.DONE:
             self._reviews.clear(job)
         self._moves.clear(job)
-        self._moves.clear_entries(job, sha256)
+        self._moves.clear_entries(job)
         detail = (
             {"outputs": outputs, "warnings": [*warnings, *plan.warnings], "model": model}
             | ({"why": why} if why else {})
@@ -461,7 +468,7 @@ class Delivery:
             return
         disposable = self._disposals.wanted
         self._failures.clear(job)
-        self._moves.clear_entries(job, sha256)
+        self._moves.clear_entries(job)
         self._update_sidecar(job, sha256, published)
         detail = self._journal.names.last_result(job.folder, job.path)
         self._journal.leave_unchanged(
@@ -481,8 +488,8 @@ class Delivery:
             # The picture is known here all the same; after a lost journal it would be cut again.
             self._log.warning("sidecar.not-updated", job=job.id, path=job.path, why=str(error))
 
-    def _clear_moved(self, job: Job, sha256: str | None) -> None:
-        self._moves.clear_entries(job, sha256)
+    def _clear_moved(self, job: Job) -> None:
+        self._moves.clear_entries(job)
 
     def _keep_moved(self, job: Job, origin: Origin, sha256: str) -> None:
         detail = self._journal.names.last_result(job.folder, origin.path)

@@ -9,12 +9,13 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from cutoutd.daemon.failures import INVENTED
 from cutoutd.daemon.listener import Result
 from cutoutd.errors import CutoutdError, StorageError, TemporaryError
 from cutoutd.failure import failure_of
 from cutoutd.jobs import JobState
 from cutoutd.logs import get
-from cutoutd.retry import Again, after_failure
+from cutoutd.retry import Again, GiveUp, after_failure, after_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +53,7 @@ class Endings:
         waits: Waits,
         lull: Lull,
         tell: Callable[[Result], None],
-        clear_moved: Callable[[Job, str | None], None],
+        clear_moved: Callable[[Job], None],
         prove: Callable[[], None],
     ) -> None:
         self._journal = journal
@@ -81,6 +82,19 @@ class Endings:
         finally:
             self.say(job, JobState.RETRY, error.cause)
 
+    def disbelieve(self, job: Job) -> None:
+        """A worker named other bytes than the picture has: another one tries it, and then it is given up.
+
+        A picture that was overwritten while it was cut, with the same size and time, is cut the next time.
+        """
+        self._log.warning("job.other-bytes", job=job.id, path=job.path)
+        if isinstance(after_lost(attempts=self._journal.queue.count_attempt(job.id)), GiveUp):
+            self.explain(job, INVENTED)
+            return
+        with suppress(CutoutdError):  # the sweep of the next start finds it
+            self._publisher.discard(job.id)
+        self._journal.queue.put_back(job.id)
+
     def explain(self, job: Job, failure: Failure, sha256: str | None = None) -> None:
         """Give a job up, and leave the reason where its owner finds it.
 
@@ -98,7 +112,7 @@ class Endings:
         with suppress(CutoutdError):  # the sweep of the next start finds it
             self._publisher.discard(job.id)
         record = self._failures.leave(job, failure)
-        self._clear_moved(job, sha256)
+        self._clear_moved(job)
         detail = {"failure": asdict(failure)}
         self._journal.queue.finish(
             job.id, JobState.FAILED, detail=detail, sha256=sha256, undisposed=record is None

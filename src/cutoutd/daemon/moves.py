@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.daemon.claims import is_another
 from cutoutd.errnos import NO_WAY
 from cutoutd.errors import CutoutdError, StorageError
-from cutoutd.intake.scan import look, sha256_of
+from cutoutd.intake.scan import has_bytes, look, sha256_of
 from cutoutd.jobs import Cut, Failure
 from cutoutd.logs import get
 from cutoutd.publish.faults import storage_faults
@@ -95,6 +95,10 @@ class MovedPictures:
             StorageError: the disk or share does not answer as it should; to be called again.
         """
         moves = self._journal.moves
+        if not self._has(job, sha256):
+            # The worker has read this picture, and may speak for it: another's result is no matter of its word alone.
+            self._cut(job)
+            return
         with storage_faults(self._folder.input):
             origin = next(
                 (one for one in moves.origins(job, sha256) if self._has_left(job, one, sha256)), None
@@ -107,8 +111,21 @@ class MovedPictures:
         elif origin is not None and self._folder.moves is Moves.KEEP and not origin.review:
             self._keep(job, origin, sha256)
         elif origin is None or not self._follow(job, origin, sha256):
-            self._files.discard(job.id)
-            self._journal.queue.plan(job.id, job.detail | NOT_MOVED)
+            self._cut(job)
+
+    def _cut(self, job: Job) -> None:
+        """Have it cut, as a picture that was never seen."""
+        self._files.discard(job.id)
+        self._journal.queue.plan(job.id, job.detail | NOT_MOVED)
+
+    def _has(self, job: Job, sha256: str) -> bool:
+        """Whether a job's picture has these bytes.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should.
+        """
+        with storage_faults(self._folder.input):
+            return has_bytes(str(self._folder.input), job.version, sha256) is True
 
     def _follow(self, job: Job, origin: Origin, sha256: str) -> bool:
         """Have a picture's result published under its new names; False if it has to be cut.
@@ -245,17 +262,15 @@ class MovedPictures:
             # As with a failure's record: that it is published cannot be undone by a full disk.
             self._log.warning("move.not-cleared", job=job.id, path=origin.path, why=str(error))
 
-    def clear_entries(self, job: Job, sha256: str | None = None) -> None:
-        """A job is over: what its picture has left in ``review/`` and ``failed/`` where it lay before, goes.
+    def clear_entries(self, job: Job) -> None:
+        """A job is over, whatever came of it: what its picture has left where it lay before, goes.
 
-        Args:
-            job: over, whatever came of it.
-            sha256: of its bytes, where they are known.
+        That is in ``review/`` and ``failed/``. Where it is known which bytes it had, they are looked at.
         """
         for other in self._journal.moves.left_behind(job):
-            if sha256 is not None and other.sha256 not in (None, sha256):
-                continue
             try:
+                if other.sha256 is not None and not self._has(job, other.sha256):
+                    continue
                 with storage_faults(self._folder.input):
                     is_gone = self._is_gone(job, other.path)
             except CutoutdError as error:

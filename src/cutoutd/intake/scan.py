@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.descent import open_directory, parent_of
-from cutoutd.errnos import NO_WAY
+from cutoutd.errnos import DENIED, NO_WAY
 from cutoutd.intake.boundary import ApartError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from cutoutd.intake.boundary import Boundary
     from cutoutd.intake.rules import Rules
+    from cutoutd.jobs import Version
 
 MAX_PATH: Final = 4000
 """Characters; no program could open a file further down, and a directory that contains itself must end."""
@@ -175,6 +176,36 @@ def sha256_of(root: str, path: str) -> str | None:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def has_bytes(root: str, version: Version, sha256: str) -> bool | None:
+    """Whether a version of a file has the bytes that somebody says it has.
+
+    Args:
+        root: the folder's input.
+        version: of the file.
+        sha256: hex, as it is said.
+
+    Returns:
+        None if that version is not there, or not readable, any more.
+
+    Raises:
+        OSError: the disk or share does not answer as it should.
+    """
+    try:
+        if not _is_there(root, version):
+            return None
+        found = sha256_of(root, version.path)
+        return found == sha256 if found is not None and _is_there(root, version) else None
+    except OSError as error:
+        if error.errno in DENIED:
+            return None
+        raise
+
+
+def _is_there(root: str, version: Version) -> bool:
+    seen = look(root, version.path)
+    return seen is not None and (seen.size, seen.mtime_ns) == (version.size, version.mtime_ns)
 
 
 def seen_as(path: str, status: os.stat_result) -> Seen | None:

@@ -1,0 +1,78 @@
+"""A worker names the SHA-256 of the picture that it has read: it is looked at before others can get the result by it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.intake.scan import has_bytes
+from cutoutd.jobs import JobState, Version
+from tests.integration.parts import JPEG, digest
+from tests.integration.test_delivery import NEW, Desk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import FakeClock
+
+
+@pytest.fixture
+def desk(tmp_path: Path, clock: FakeClock) -> Iterator[Desk]:
+    """A delivery that has begun."""
+    made = Desk(tmp_path, clock)
+    made.delivery.start()
+    yield made
+    made.end()
+    made.journal.close()
+
+
+def test_a_result_with_the_hash_of_another_picture_is_not_published(desk: Desk) -> None:
+    """Else that other picture would get it when it comes. It is tried with another worker once, and given up then."""
+    job = desk.begin("a.jpg")
+    lie = desk.cut(job, NEW, source=JPEG + b"another picture")
+    desk.delivery.deliver(job, lie)
+    desk.settle()
+    assert desk.job(job).state is JobState.QUEUED
+    assert desk.job(job).sha256 is None
+    assert desk.files() == {}
+    desk.journal.queue.claim(desk.job(job))
+    desk.delivery.deliver(job, desk.cut(job, NEW, source=JPEG + b"another picture"))
+    desk.settle()
+    assert desk.job(job).state is JobState.FAILED
+    assert NEW not in desk.files().values()
+
+
+def test_a_picture_that_is_taken_away_while_it_is_cut_is_published(desk: Desk) -> None:
+    """Its bytes can be read by nobody any more; what was accepted is cut all the same."""
+    job = desk.begin("a.jpg")
+    cut = desk.cut(job, NEW)
+    (desk.folder.input / "a.jpg").unlink()
+    desk.delivery.deliver(job, cut)
+    desk.settle()
+    assert desk.job(job).state is JobState.DONE
+    assert desk.files() == {"a.png": NEW}
+
+
+@pytest.mark.parametrize(
+    ("content", "sha256", "said"),
+    [
+        (JPEG, digest(JPEG), True),
+        (JPEG, digest(NEW), False),
+        (JPEG + b"more", digest(JPEG), None),
+        (None, digest(JPEG), None),
+    ],
+)
+def test_a_files_bytes_are_known_only_while_it_is_that_version(
+    tmp_path: Path, content: bytes | None, sha256: str, said: object
+) -> None:
+    """One that grew or is gone is another."""
+    file = tmp_path / "a.jpg"
+    file.write_bytes(JPEG)
+    version = Version(path="a.jpg", size=len(JPEG), mtime_ns=file.stat().st_mtime_ns)
+    if content is None:
+        file.unlink()
+    elif content != JPEG:
+        file.write_bytes(content)
+    assert has_bytes(str(tmp_path), version, sha256) is said
