@@ -17,12 +17,20 @@ OUTPUT ?= cutouts
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(firstword $(MAKEFILE_LIST))
 
+GET_PYTHON := On Debian and Ubuntu: sudo apt install python3-venv; elsewhere see https://www.python.org/downloads/. Then call make again.
+
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 # A failed start leaves nothing that the next one would take for whole: python3 without its venv package makes half of it.
 $(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo 'cutoutd needs Python 3.11 or newer, and there is no $(PYTHON). $(GET_PYTHON)' >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo 'cutoutd needs Python 3.11 or newer. Name one: make $(MAKECMDGOALS) PYTHON=python3.12' >&2; exit 1; }
+	  echo 'cutoutd needs Python 3.11 or newer, and $(PYTHON) is older. Name a newer one, as in' \
+	    '"make $(MAKECMDGOALS) PYTHON=python3.12", or get one. $(GET_PYTHON)' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo 'cutoutd needs venv, which this Python comes without. On Debian and Ubuntu: sudo apt install python3-venv' \
+	    '(or python3.12-venv for a python3.12). Then call make $(MAKECMDGOALS) again.' >&2; exit 1; }
 	@echo 'Setting up (once, about a minute)...'
 	@$(PYTHON) -m venv $(VENV) && $(PIP) install --upgrade 'pip>=25.1' || { rm -rf $(VENV); exit 1; }
 

@@ -78,7 +78,7 @@ The configuration; on a Mac in ~/Library/Application Support/cutoutd. For the wh
 The journal: what was done, and what is to be done.
 .TP
 .I OUTPUT/review, OUTPUT/failed
-Doubtful cutouts; the reasons of pictures that could not be cut.
+Cutouts held back for review; the reasons of pictures that could not be cut.
 .SH ENVIRONMENT
 .TP
 .B CUTOUTD_CONFIG

@@ -27,7 +27,7 @@ class JobState(StrEnum):
         "unknown"  # uploaded, but no answer came: it may have been billed, so only a person sends it again
     )
     FAILED = "failed"  # will not be tried again by itself
-    REVIEW = "review"  # cut, but doubtful: its results lie in review/
+    REVIEW = "review"  # cut, and held back: its results lie in review/
     GONE = "gone"  # removed, or replaced by a newer version, before its turn
     PARKED = "parked"  # its folder was taken out of the configuration
     UNCHANGED = "unchanged"  # the same bytes as what is published for it already

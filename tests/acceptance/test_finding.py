@@ -33,7 +33,7 @@ def test_commands_without_options_find_the_running_daemon(bench: Bench, start: C
     assert bench.call("resume").stdout == "Nothing was paused; work goes on.\n"
     assert "cutoutd_up 1" in bench.call("metrics").stdout
     with Terminal(bench.command("status"), bench.environment, bench.root) as terminal:
-        terminal.wait_for("cutoutd: about --input")
+        terminal.wait_for("cutoutd: to-cut -> cutouts (running)")
         assert terminal.end() == 0
     daemon.end(signal.SIGKILL)
     with Terminal(bench.command("jobs"), bench.environment, bench.root) as terminal:

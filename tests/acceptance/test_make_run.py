@@ -48,6 +48,36 @@ def test_it_says_what_to_do_and_ctrl_c_ends_it_without_an_error(bench: Bench, ma
     assert "Interrupt" not in terminal.text
 
 
+@pytest.mark.parametrize(
+    ("python", "said"),
+    [
+        (None, "there is no python-of-mine. On Debian and Ubuntu: sudo apt install python3-venv"),
+        ("[ $# = 2 ] && exit 1", "python-of-mine is older. Name a newer one"),
+        ('case "$2" in *venv*) exit 1;; esac', "cutoutd needs venv"),
+    ],
+)
+def test_a_python_that_is_missing_old_or_without_venv_is_told_with_what_to_do(
+    tmp_path: Path, python: str | None, said: str
+) -> None:
+    """Before anything is made, and that make is to be called again."""
+    if python is not None:
+        program = tmp_path / "python-of-mine"
+        program.write_text(f"#!/bin/sh\n{python}\nexit 0\n", encoding="ascii")
+        program.chmod(0o755)
+    ended = subprocess.run(
+        ["make", "-C", os.fspath(ROOT), "env", f"VENV={tmp_path}/venv", "PYTHON=python-of-mine"],
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert "Then call make" in ended.stderr
+    assert not (tmp_path / "venv").exists()
+
+
 @pytest.mark.parametrize(("missing", "other"), [("INPUT", "OUTPUT"), ("OUTPUT", "INPUT")])
 def test_a_folder_that_is_not_there_is_asked_for(
     bench: Bench, make: list[str], missing: str, other: str

@@ -278,6 +278,7 @@ def test_a_failure_leaves_its_reason_until_the_picture_is_cut(make: Callable[...
     assert json.loads(record.read_bytes())["cause"] == "it is cut short"
     assert desk.job(job).state is JobState.FAILED
     assert desk.job(job).detail["failure"]["advice"] == PictureError.advice
+    assert desk.results[-1].advice == PictureError.advice
     assert desk.results[0].why == "it is cut short"
     assert desk.staged() == []
     assert (desk.folder.input / "a.jpg").exists()

@@ -82,7 +82,7 @@ def test_what_is_no_picture_is_named_once_with_what_it_seems_to_be() -> None:
     assert [(line["event"], line["path"], line["seems"]) for line in logs] == [
         ("file.no-picture", "clip.mp4", "a film")
     ]
-    assert passed_over.note == "no pictures: clip.mp4 (a film)"
+    assert passed_over.note == "left out: clip.mp4 (a film)"
     passed_over.forget_others({"clip.mp4", "odd.bin"})
     for number in range(4):
         passed_over.is_none(f"{number}.zip", "a ZIP archive or an office document")

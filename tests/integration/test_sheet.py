@@ -248,6 +248,30 @@ def test_the_least_certain_pictures_come_first_if_asked(
     assert "the least certain first" in text
 
 
+def test_a_sheet_is_in_the_order_of_names_and_says_what_a_score_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a person knows a shoot; it was in the order of arrival. Those that are doubtful may be asked for alone."""
+    journal = Journal(tmp_path, run="r", clock=Clock())
+    for name, doubtful in (("DSC_12.jpg", {}), ("DSC_3.jpg", {"doubtful": True}), ("DSC_100.jpg", {})):
+        (number,) = journal.acceptance.accept("shop", [Version(path=name, size=1, mtime_ns=1)])
+        journal.queue.finish(number, JobState.DONE, detail={"score": 0.7, **doubtful})
+    journal.close()
+    config, target = tmp_path / "c.toml", tmp_path / "s.html"
+    config.write_text(
+        f'[service]\nstate_dir = "{tmp_path}"\n[[folder]]\nname = "shop"\ninput = "/nowhere/in"\noutput = "/nowhere/out"\n'
+    )
+    for extra, shown in (((), ["DSC_3.jpg", "DSC_12.jpg", "DSC_100.jpg"]), (("--doubtful",), ["DSC_3.jpg"])):
+        words = ["sheet", "shop", "--config", str(config), "--to", str(target), *extra]
+        monkeypatch.setattr(sys, "argv", ["cutoutd", *words])
+        with pytest.raises(SystemExit) as ended:
+            app.main()
+        assert (ended.value.code, capsys.readouterr().err) == (0, "")
+        text = Strict(target.read_text(encoding="utf-8")).text
+        assert re.findall(r"DSC_\d+\.jpg", text) == shown
+        assert "0 to 1; doubtful below 0.6" in text
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

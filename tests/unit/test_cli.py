@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from cutoutd import errors
 from cutoutd.cli import app, check
-from cutoutd.cli.printing import printable, wrapped
+from cutoutd.cli.passing import Passing
+from cutoutd.cli.printing import homely, near, printable, wrapped
 from cutoutd.cli.queue import open_journal
 from cutoutd.cli.to_cut import named_files
 from cutoutd.cli.where import named_path, settings
@@ -296,6 +297,53 @@ def test_a_message_is_broken_at_words_on_a_terminal_alone(monkeypatch: pytest.Mo
         "    is not there",
         "  b: is",
     ]
+
+
+def test_a_path_that_fits_with_less_indent_is_not_broken_by_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its last character, or the comma behind it, stood alone on a line."""
+    monkeypatch.setenv("COLUMNS", "30")
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    assert wrapped("  state: it is /a/path/of/26/columns/long, and yours", terminal, indent=9).split(
+        "\n"
+    ) == [
+        "  state: it is",
+        "   /a/path/of/26/columns/long,",
+        "           and yours",
+    ]
+
+
+def test_paths_are_told_from_where_a_person_is(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From the current directory, else from home, else whole; also where the directory is gone."""
+    monkeypatch.setenv("HOME", "/home/me")
+    assert near(f"{Path.cwd()}/out/a.png") == "out/a.png"
+    assert near("/home/me/out/a.png") == "~/out/a.png"
+    assert near("/home/meg/a.png") == "/home/meg/a.png"
+    assert homely("it is /home/me/a, not /x/home/me/b") == "it is ~/a, not /x/home/me/b"
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert near(f"{gone}/a.png") == f"{gone}/a.png"
+    assert home.is_dir()
+
+
+def test_what_takes_a_while_is_said_on_a_terminal_alone_and_cleared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """How many of all are done; in a log or a pipe it would be rubbish."""
+    with Passing() as passing:
+        assert list(passing.count("ab", 2, "making")) == ["a", "b"]
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with Passing() as passing:
+        assert list(passing.count("ab", 2, "making")) == ["a", "b"]
+    said = capsys.readouterr().err.split("\r\x1b[K")
+    assert said == ["", "making 0/2", "making 1/2", "making 2/2", ""]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def test_what_is_left_is_told_in_time_by_what_was_done() -> None:
         for _ in range(3):
             live.result(result(JobState.DONE))
             now_s += 1.0
-        assert bar(live) == "cutting, 60 a minute, about 7.0 s left"
+        assert bar(live) == "cutting, 60 a minute, about 7 s left"
     finally:
         live.close()
 
@@ -140,8 +141,40 @@ def test_a_path_with_brackets_is_shown_as_it_is() -> None:
     assert "watching [red]in" in console.file.getvalue()
 
 
+def test_a_failure_says_what_to_do(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    """Behind the reason, without the words that most advice begins with; it was in the record alone."""
+    advice = "The original is untouched. Export it as JPEG and put that in its place."
+    live.result(replace(result(JobState.FAILED, "it seems to be a drawing"), advice=advice))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "✗ broken.jpg (it seems to be a drawing) Export it as JPEG and put that in its place." in said
+    assert "untouched" not in said
+
+
+def test_lines_are_broken_at_words_and_paths_are_short(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At 80 columns; a terminal broke them within words. What has no place to break is left whole."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+    live = Live("watching")
+    try:
+        long = f"/{'x' * 90}.png"
+        words = "perhaps background " * 6
+        live.result(replace(result(JobState.DONE), outputs=(f"{tmp_path}/out/a.png",), seconds=3.0))
+        live.result(result(JobState.FAILED, words.strip()))
+        live.result(replace(result(JobState.DONE), outputs=(long,)))
+    finally:
+        live.close()
+    lines = capsys.readouterr().out.splitlines()
+    assert "✓ broken.jpg → out/a.png 3.0 s" in lines
+    assert f"  {long}" in lines
+    told = [line.rstrip() for line in lines if "background" in line]
+    assert len(told) == 2
+    assert all(len(line) <= 80 and line.rstrip(")").endswith(("perhaps", "background")) for line in told)
+
+
 def test_a_cutout_under_another_name_says_why(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
     """Behind the name that it got."""
     why = "a.png was changed by hand and stays, so this cutout is a-jpg.png"
     live.result(replace(result(JobState.DONE), outputs=("/out/a-jpg.png",), note=why))
-    assert f"/out/a-jpg.png ({why})" in capsys.readouterr().out
+    assert f"/out/a-jpg.png ({why})" in " ".join(capsys.readouterr().out.split())

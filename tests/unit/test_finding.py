@@ -202,6 +202,22 @@ def test_a_name_of_none_or_several_is_wrong_usage(home: Path, reader: Reader, wo
         meant([word], reader, chosen, listed_by="cutoutd jobs")
 
 
+def test_a_picture_that_was_not_to_be_cut_is_told_of_and_not_cut_by_its_name(
+    home: Path, clock: FakeClock
+) -> None:
+    """A name that means both halves of a pair means the one that is cut."""
+    pair = Journal(None, run="r", clock=clock)
+    pair.acceptance.accept("in", [Version(path=path, size=1, mtime_ns=1) for path in ("a.jpg", "a.nef")])
+    pair.queue.finish(2, JobState.SKIPPED, detail={})
+    chosen, asked = load.for_pair(home / "in", home / "out", os.environ), Reader(pair.store)
+    for word, number in (("a.nef", 2), ("a", 1)):
+        (job,) = meant([word], asked, chosen, listed_by="cutoutd jobs", skipped=True)
+        assert job.id == number
+    with pytest.raises(UsageError, match=r"no picture 'a\.nef'"):
+        meant(["a.nef"], asked, chosen, listed_by="cutoutd jobs")
+    pair.close()
+
+
 def test_what_is_gone_gives_its_name_to_what_is_there(home: Path, clock: FakeClock) -> None:
     """As after a picture was moved into a sub-folder."""
     with_both = Journal(None, run="r", clock=clock)

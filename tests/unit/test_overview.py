@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.cli import board
+from cutoutd.cli.closing import rate, time_left
 from cutoutd.cli.status import as_document
 from cutoutd.daemon.standing import HeldUp, Standing, Watching
 from cutoutd.daemon.statusfile import StatusFile
@@ -87,7 +88,7 @@ def test_published_cutouts_that_may_well_be_wrong_are_counted(room: Room) -> Non
     room.job("a.jpg", outputs=["/out/a.png"])
     room.job("b.jpg", outputs=["/out/b.png"], doubtful=True, why="doubtful, score 0.44")
     overview = room.look()
-    assert "1 of those that are published doubtful" in text(overview)
+    assert "  1 published cutout is doubtful (`cutoutd jobs --doubtful`)" in text(overview)
     assert "last: b.png" in text(overview)
     assert ", doubtful" in text(overview)
     assert as_document(overview)["folders"][0]["doubtful"] == 1
@@ -112,6 +113,42 @@ def test_a_glance_tells_how_a_folder_stands(room: Room) -> None:
     ):
         assert part in said, said
     assert "last: " in said
+
+
+def test_what_is_tried_again_is_not_told_as_waiting(room: Room) -> None:
+    """It has a count of its own, as on the terminal; programs find both together under `waiting`."""
+    for name in ("waits.jpg", "torn.jpg", "late.jpg"):
+        room.job(name, JobState.QUEUED)
+    for number in (2, 3):
+        room.journal.queue.rest(number, 60.0, detail={})
+    assert "  1 waiting, 2 to be tried again, 0 in work" in text(room.look())
+    assert as_document(room.look())["folders"][0]["waiting"] == 3
+
+
+def test_what_is_held_back_and_what_is_doubtful_have_their_own_words(room: Room) -> None:
+    """And each the command that lists it."""
+    room.job("a.jpg", JobState.REVIEW, why="no subject")
+    room.job("b.jpg", outputs=["/out/b.png"], doubtful=True)
+    said = text(room.look())
+    assert "1 is held back for review (`cutoutd review list`)" in said
+    assert "1 published cutout is doubtful (`cutoutd jobs --doubtful`)" in said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "1 s"), (10.3, "10 s"), (59.7, "1 min"), (200.0, "3 min"), (7500.0, "2 h 5 min")],
+)
+def test_the_time_that_is_left_is_told_in_whole_seconds(seconds: float, words: str) -> None:
+    """An estimate has no tenths."""
+    assert time_left(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("per_minute", "words"), [(0.42, "0.42"), (9.23, "9.2"), (44.7, "45"), (1234.0, "1234")]
+)
+def test_a_rate_is_told_without_an_exponent(per_minute: float, words: str) -> None:
+    """Of a fast machine as well."""
+    assert rate(per_minute) == words
 
 
 def test_skipped_pictures_have_their_reason(room: Room) -> None:
@@ -261,7 +298,7 @@ def test_the_pace_is_that_of_the_time_work_took(room: Room) -> None:
         room.job(name, JobState.QUEUED)
     room.show(Standing(watching=Watching.NATIVE))
     said = text(room.look())
-    assert "about 4.0 s left, 30 a minute of work, 1 in the last 5 minutes" in said
+    assert "about 4 s left, about 30 a minute while it works, 1 in the last 5 minutes" in said
     folder = as_document(room.look())["folders"][0]
     assert (folder["images_per_minute"], folder["eta_s"], folder["recent"]) == (30.0, 4, 1)
     assert "left" not in text(replace(room.look(), paused=True))

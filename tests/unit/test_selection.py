@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.cli import app
-from cutoutd.cli.selection import Selection, since
+from cutoutd.cli.selection import Selection, Sort, in_order, since
 from cutoutd.clock import Clock
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState, Published, Version
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
 
     from tests.conftest import FakeClock
 
-FAILURE = {"code": "Picture", "title": "Not a usable picture", "cause": "it is cut short"}
+FAILURE = {
+    "code": "Picture",
+    "title": "Not a usable picture",
+    "cause": "it is cut short",
+    "advice": "Export it again.",
+}
 HOUR_US = 3600 * 1_000_000
 
 
@@ -86,7 +92,9 @@ def test_a_time_is_understood_as_people_write_it() -> None:
             since(wrong, now)
 
 
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *words: str, renditions: str = "") -> None:
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *words: str, renditions: str = "", code: int = 0
+) -> None:
     """One of our commands, in this process."""
     config = tmp_path / "c.toml"
     config.write_text(
@@ -97,7 +105,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *words: str, renditions
     monkeypatch.setattr(sys, "argv", ["cutoutd", words[0], "--config", str(config), *words[1:]])
     with pytest.raises(SystemExit) as ended:
         app.main()
-    assert ended.value.code == 0
+    assert ended.value.code == code
 
 
 def test_the_export_is_a_table_that_a_spreadsheet_takes_for_text(
@@ -153,6 +161,58 @@ def test_scores_are_shown_and_what_is_least_certain_comes_first_if_asked(
     run(tmp_path, monkeypatch, "export", "--sort", "score")
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["score"] for row in rows] == ["0.0", "0.5", "0.91", ""]
+
+
+def test_what_became_of_one_picture_is_told_by_its_name(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also by a part of its path, its number, or several; with where its cutout is, or what to do."""
+    journal.close()
+    run(tmp_path, monkeypatch, "jobs", "old.jpg", "2", "doubt")
+    first, second, third = (part for part in re.split(r"(?m)^(?= {5}\d)", capsys.readouterr().out) if part)
+    assert "a/old.jpg" in first
+    assert re.search(r"arrived +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n +ended ", first)
+    assert "cutout   /out/old.png" in first
+    assert "bad.jpg  (it is cut short)" in second
+    assert "to do    Export it again." in second
+    assert "`cutoutd review accept 4`" in third
+    run(tmp_path, monkeypatch, "jobs", "old.jpg", "--json")
+    assert [one["path"] for one in json.loads(capsys.readouterr().out)["jobs"]] == ["old.jpg"]
+    run(tmp_path, monkeypatch, "jobs", "nobody.jpg", code=2)
+    assert "there is no picture 'nobody.jpg'" in capsys.readouterr().err
+    run(tmp_path, monkeypatch, "jobs", "old.jpg", "--state", "done", code=2)
+
+
+def test_published_cutouts_that_are_doubtful_are_listed(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And neither those held back for review, nor an earlier version of a picture that is cut anew."""
+    (job,) = journal.acceptance.accept("a", [Version(path="mended.jpg", size=1, mtime_ns=1)])
+    journal.queue.finish(job, JobState.DONE, detail={"doubtful": True})
+    journal.acceptance.accept("a", [Version(path="mended.jpg", size=2, mtime_ns=2)])
+    assert paths(journal, doubtful=True) == ["=1+1.jpg"]
+    assert paths(journal, doubtful=True, folder="a") == []
+    journal.close()
+    run(tmp_path, monkeypatch, "jobs", "--doubtful")
+    assert [line.split("/")[-1] for line in capsys.readouterr().out.splitlines()] == ["=1+1.jpg"]
+    run(tmp_path, monkeypatch, "export", "--doubtful")
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["path"] for row in rows] == ["'=1+1.jpg"]
+
+
+def test_names_are_in_the_order_that_a_person_expects(journal: Journal) -> None:
+    """Numbers as numbers, letters of either case together, folders one after the other."""
+    names = ["IMG_10.jpg", "img_9.jpg", "b/1.jpg", "IMG_010.jpg", "²3.jpg", "7.jpg"]
+    journal.acceptance.accept("c", [Version(path=name, size=1, mtime_ns=1) for name in names])
+    jobs = in_order(Selection(folder="c").of(Reader(journal.store)), Sort.NAME)
+    assert [job.path for job in jobs] == [
+        "7.jpg",
+        "b/1.jpg",
+        "img_9.jpg",
+        "IMG_010.jpg",
+        "IMG_10.jpg",
+        "²3.jpg",
+    ]
 
 
 def test_the_manifest_says_which_file_was_made_of_what_for_which_shop(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.cli.closing import duration
+from cutoutd.cli.closing import rate, time_left
 from cutoutd.cli.printing import printable
 from cutoutd.clock import local
 from cutoutd.jobs import JobState
@@ -111,6 +111,7 @@ def _folder(folder: FolderView, *, running: bool, goes_on: bool, at_us: int) -> 
     if folder.unreadable:
         yield ((f"{_INDENT}cannot be read: {folder.unreadable} (see the log for which)", _DOUBT),)
     yield _counts(folder)
+    yield from _to_look_at(folder)
     yield _pace(folder, goes_on=goes_on and folder.watching in ("native", "poll"))
     for why, count in folder.skipped.items():
         reason = printable(why) or "an earlier version did not write down why"
@@ -129,15 +130,15 @@ def _folder(folder: FolderView, *, running: bool, goes_on: bool, at_us: int) -> 
 def _counts(folder: FolderView) -> Line:
     unanswered = folder.states.get(JobState.UNKNOWN, 0)
     counts: list[tuple[int, str, str]] = [
-        (folder.waiting, "waiting", ""),
+        (folder.waiting - folder.resting, "waiting", ""),
         (folder.at_work, "in work", ""),
         (folder.settling, "arriving", ""),
         (folder.done_today, "done today", ""),
         (folder.review, "to review", _DOUBT if folder.review else ""),
         (folder.failed, "failed", _BAD if folder.failed else ""),
     ]
-    if folder.doubtful:
-        counts.append((folder.doubtful, "of those that are published doubtful", _DOUBT))
+    if folder.resting:
+        counts.insert(1, (folder.resting, "to be tried again", _DOUBT))
     if unanswered:
         counts.append((unanswered, "without an answer, perhaps billed", _BAD))
     parts: list[Part] = [(_INDENT, "")]
@@ -146,13 +147,23 @@ def _counts(folder: FolderView) -> Line:
     return tuple(parts)
 
 
+def _to_look_at(folder: FolderView) -> Iterator[Line]:
+    """What a person may want to see, each with the command that lists it."""
+    if folder.doubtful:
+        many = "1 published cutout is" if folder.doubtful == 1 else f"{folder.doubtful} published cutouts are"
+        yield ((f"{_INDENT}{many} doubtful (`cutoutd jobs --doubtful`)", _DOUBT),)
+    if folder.review:
+        many = "1 is" if folder.review == 1 else f"{folder.review} are"
+        yield ((f"{_INDENT}{many} held back for review (`cutoutd review list`)", _DOUBT),)
+
+
 def _pace(folder: FolderView, *, goes_on: bool) -> Line:
     """How fast, how many, how long the rest takes where work goes on."""
     said = [f"{folder.recent} in the last {RATE_WINDOW_S // 60} minutes"]
     if folder.per_minute:
-        said.insert(0, f"{folder.per_minute:.3g} a minute of work")
+        said.insert(0, f"about {rate(folder.per_minute)} a minute while it works")
     if goes_on and folder.eta_s is not None:
-        said.insert(0, f"about {duration(folder.eta_s)} left")
+        said.insert(0, f"about {time_left(folder.eta_s)} left")
     if folder.median_s is not None:
         said.insert(0, f"{folder.median_s:.1f} s a picture")
     if folder.free_bytes is not None:

@@ -118,13 +118,18 @@ def _waiting(folder: Folder, rules: Rules, state_dir: Path) -> Iterator[str]:
     except OSError:
         return  # it is one of the obstacles
     unreadable = f", {seen.unreadable} places cannot be read" if seen.unreadable else ""
-    is_or_are = "picture is" if seen.pictures == 1 else "pictures are"
+    count = seen.pictures - seen.unlike
+    there = f"{count} picture{'s' * (count != 1)}"
+    if seen.unlike:
+        others = "file that is no picture" if seen.unlike == 1 else "files that are no pictures"
+        there += f" and {seen.unlike} {others} that can be read"
+    is_or_are = "is" if seen.pictures == 1 else "are"
     left = (
         f'{seen.fresh} would be left alone (existing = "skip")'
         if seen.skips
         else f"{seen.fresh} would be cut"
     )
-    yield f"{seen.pictures} {is_or_are} there, {seen.pictures - seen.fresh} of them known; {left}{unreadable}"
+    yield f"{there} {is_or_are} there, {seen.pictures - seen.fresh} of them known; {left}{unreadable}"
     if seen.skips:
         return
     for said, count in seen.again.items():

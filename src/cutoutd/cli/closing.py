@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
+_WHOLE_FROM: Final = 9.95
+"""A rate from here on is told in whole pictures."""
 
 
 def line(tally: Tally, took_s: float, *, unchanged: bool = False) -> str:
@@ -45,6 +47,16 @@ def duration(seconds: float) -> str:
     if seconds < _HOUR_S:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def time_left(seconds: float) -> str:
+    """An estimate, which is no better than whole seconds: ``3 s``, ``4 min``, ``2 h 5 min``."""
+    return f"{max(1, round(seconds))} s" if seconds < _MINUTE_S - 0.5 else duration(max(seconds, _MINUTE_S))
+
+
+def rate(per_minute: float) -> str:
+    """Pictures a minute, as many digits as mean something: ``0.4``, ``9.2``, ``45``, ``1200``."""
+    return f"{per_minute:.0f}" if per_minute >= _WHOLE_FROM else f"{per_minute:.2g}"
 
 
 def remains(outcome: Outcome) -> Iterator[str]:

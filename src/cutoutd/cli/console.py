@@ -5,12 +5,13 @@ It draws; it decides nothing. Where there is no terminal, `Quiet` leaves the tel
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.cli.closing import duration
-from cutoutd.cli.printing import printable
+from cutoutd.cli.closing import rate, time_left
+from cutoutd.cli.printing import near, printable
 from cutoutd.daemon.standing import WATCHED
 from cutoutd.jobs import JobState
 
@@ -31,6 +32,12 @@ _ENDED: Final = frozenset(_MARKS) - {JobState.RETRY}
 
 _MEASURED: Final = 3
 """After so many ends in a row a rate means something."""
+
+_INDENT: Final = "  "
+_WORD: Final = re.compile(r"\S+\s*")
+
+_KNOWN_ANYHOW: Final = "The original is untouched. "
+"""What most advice begins with; at each line of a list it says nothing."""
 
 _BAR_WIDTH: Final = 16
 """Columns: beside it the words have room on a terminal of 80."""
@@ -93,7 +100,7 @@ class Pace:
         if self._ends < _MEASURED or taken_s <= 0 or not left:
             return ""
         per_s = (self._ends - 1) / taken_s
-        return f", {60 * per_s:.3g} a minute, about {duration(left / per_s)} left"
+        return f", {rate(60 * per_s)} a minute, about {time_left(left / per_s)} left"
 
 
 class Live:
@@ -167,7 +174,7 @@ class Live:
         mark = _MARKS[JobState.REVIEW] if result.doubtful else _MARKS.get(result.state, " ")
         line = f"{mark} {escape(printable(result.path))}"
         if result.outputs:
-            line += f" [dim]→[/] {escape(printable(result.outputs[0]))}"
+            line += f" [dim]→[/] {escape(printable(near(result.outputs[0])))}"
         if result.seconds:
             line += f" [dim]{result.seconds:.1f} s[/]"
         if result.note:
@@ -175,7 +182,9 @@ class Live:
         if result.state is not JobState.DONE or result.why:
             again = "; it is tried again" if result.state is JobState.RETRY else ""
             line += f" [dim]({escape(printable(result.why or result.state.value))}{again})[/]"
-        self._console.print(line, soft_wrap=True)
+        if result.advice:
+            line += f" [dim]{escape(printable(result.advice.removeprefix(_KNOWN_ANYHOW)))}[/]"
+        self._print(line)
         self._draw()
 
     def attention(self, folder: str, message: str) -> None:
@@ -188,12 +197,29 @@ class Live:
             self._resting.pop(folder, None)
         else:
             self._resting[folder] = message
-        self._console.print(f"{mark} {escape(folder)}: {escape(printable(message))}", soft_wrap=True)
+        self._print(f"{mark} {escape(folder)}: {escape(printable(message))}")
         self._draw()
 
     def close(self) -> None:
         """Take the bar away."""
         self._progress.stop()
+
+    def _print(self, markup: str) -> None:
+        """Lines that are broken at words, and set in; a path is left whole, to be copied."""
+        from rich.cells import cell_len  # noqa: PLC0415 -- see above
+        from rich.text import Text  # noqa: PLC0415
+
+        text = Text.from_markup(markup)
+        cuts, column = [], 0
+        for word in _WORD.finditer(text.plain):
+            if column > len(_INDENT) and column + cell_len(word[0].rstrip()) > self._console.width:
+                cuts.append(word.start())
+                column = len(_INDENT)
+            column += cell_len(word[0])
+        lines = text.divide(cuts)
+        for line in lines:
+            line.rstrip()
+        self._console.print(Text(f"\n{_INDENT}").join(lines), soft_wrap=True)
 
     def _is_told(self, result: Result) -> bool:
         """Whether a person has read already that a picture is tried again, and why."""

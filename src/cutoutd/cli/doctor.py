@@ -14,7 +14,8 @@ import typer
 
 from cutoutd import logs
 from cutoutd.cli.finding import find, origin_of
-from cutoutd.cli.printing import printable, wrapped
+from cutoutd.cli.passing import Passing
+from cutoutd.cli.printing import homely, printable, wrapped
 from cutoutd.cli.queue import JsonOption
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import RunningClock
@@ -55,7 +56,10 @@ def doctor(
     from cutoutd.doctor.finding import SCHEMA, Level  # noqa: PLC0415
 
     logs.configure(level="error", log_format="console")
-    findings = examine(_case(config, input_dir, output_dir))
+    case = _case(config, input_dir, output_dir)
+    with Passing() as passing:
+        passing.say("looking at everything and cutting a picture; this takes a while")
+        findings = examine(case)
     healthy = not any(one.level is Level.PROBLEM for one in findings)
     if as_json:
         document = {"schema": SCHEMA, "healthy": healthy, "findings": [_as_json(one) for one in findings]}
@@ -125,7 +129,8 @@ def _section(title: str, findings: Iterable[Finding]) -> None:
         return
     print(f"\n{title}")
     for one in lines:
-        line = f"  {_MARKS[one.level]:<8} {one.check}: {printable(one.seen)}"
+        seen = homely(printable(one.seen)) if sys.stdout.isatty() else printable(one.seen)
+        line = f"  {_MARKS[one.level]:<8} {one.check}: {seen}"
         print(wrapped(line, sys.stdout, indent=_INDENT))
         if one.advice:
             print(wrapped(f"           -> {printable(one.advice)}", sys.stdout, indent=3))

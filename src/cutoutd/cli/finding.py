@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.cli.printing import printable, short
+from cutoutd.cli.printing import near, printable, short, wrapped
 from cutoutd.cli.where import settings
 from cutoutd.errors import UsageError
 from cutoutd.registry import Entry, Origin, entries
@@ -52,18 +52,18 @@ def find(config: Path | None, input_dir: Path | None, output_dir: Path | None) -
         chosen, origin = load.load(file, os.environ), Origin(config=file)
         others = [one for one in running if one.state_dir != chosen.service.state_dir]
         is_up = len(others) < len(running)
-        hint = "" if is_up or not others else f" (another one is running: {words(others[0].origin)})"
-        _say(f"{printable(short(file))}{hint}")
+        hint = "" if is_up or not others else f" (not running; another one is: {words(others[0].origin)})"
+        _say(f"{printable(near(os.fspath(file)))}{hint}")
         _warn_of_sharing(chosen.service.state_dir, origin)
         return chosen, origin
     if running:
         entry = running[0] if len(running) == 1 else _asked(running)
-        _say(f"{words(entry.origin)} (it is running)")
+        _say(f"{_shown(entry.origin)} (running)")
         return _settings_of(entry), entry.origin
     last = next((one for one in known if _is_there(one)), None)
     if last is None:
         raise load.nothing_found()
-    _say(f"{words(last.origin)} (used last; nothing is running)")
+    _say(f"{_shown(last.origin)} (used last; nothing is running)")
     return _settings_of(last), last.origin
 
 
@@ -173,7 +173,14 @@ def _asked(running: Sequence[Entry]) -> Entry:
     raise refusal
 
 
+def _shown(origin: Origin) -> str:
+    """For a person who knows his folders: as short as they can be told."""
+    if origin.pair is not None:
+        return " -> ".join(printable(near(os.fspath(one))) for one in origin.pair)
+    return "the usual configuration" if origin.config is None else printable(near(os.fspath(origin.config)))
+
+
 def _say(which: str) -> None:
     """On a terminal alone: scripts know what they call, and their logs need no such line."""
     if sys.stderr.isatty():
-        print(f"cutoutd: about {which}", file=sys.stderr)
+        print(wrapped(f"cutoutd: {which}", sys.stderr), file=sys.stderr)

@@ -25,7 +25,9 @@ _NAMED: Final = 5
 """So many pictures are named where a name is that of several."""
 
 
-def meant(words: Iterable[str], reader: Reader, chosen: Settings, *, listed_by: str) -> list[Job]:
+def meant(
+    words: Iterable[str], reader: Reader, chosen: Settings, *, listed_by: str, skipped: bool = False
+) -> list[Job]:
     """The jobs that words name, in their order, each once.
 
     A name is a path as `cutoutd jobs` shows it, with its folder or without, a path on this machine, or the name of a
@@ -36,23 +38,25 @@ def meant(words: Iterable[str], reader: Reader, chosen: Settings, *, listed_by: 
         reader: of the journal.
         chosen: has the folders.
         listed_by: the command that lists what there is.
+        skipped: a name may be that of a picture that was not to be cut, if it is no other's.
 
     Raises:
         UsageError: a word names none, or more than one.
     """
     found: dict[int, Job] = {}
-    names: list[str] = []
+    newest: list[Job] | None = None
+    cut: list[Job] = []
     for word in words:
         job = _numbered(word, reader)
-        if job is not None:
-            found[job.id] = job
-        else:
-            names.append(word)
-    if names:
-        newest = [job for job in reader.newest_jobs() if job.state is not JobState.SKIPPED]
-        for name in names:
-            job = _named(name, newest, chosen, listed_by)
-            found[job.id] = job
+        if job is None:
+            if newest is None:
+                newest = list(reader.newest_jobs())
+                cut = [job for job in newest if job.state is not JobState.SKIPPED]
+            job = _named(word, cut, chosen) or (_named(word, newest, chosen) if skipped else None)
+            if job is None:
+                what = f"job {word}" if word.isascii() and word.isdigit() else f"picture {printable(word)!r}"
+                raise UsageError(f"there is no {what}", advice=f"`{listed_by}` lists them.")
+        found[job.id] = job
     return list(found.values())
 
 
@@ -62,7 +66,7 @@ def _numbered(word: str, reader: Reader) -> Job | None:
     return reader.job(int(word))
 
 
-def _named(word: str, jobs: Sequence[Job], chosen: Settings, listed_by: str) -> Job:
+def _named(word: str, jobs: Sequence[Job], chosen: Settings) -> Job | None:
     for matches in _ways(word, chosen):
         found = [job for job in jobs if matches(job)]
         there = [job for job in found if job.state is not JobState.GONE] or found
@@ -77,8 +81,7 @@ def _named(word: str, jobs: Sequence[Job], chosen: Settings, listed_by: str) -> 
             )
         if there:
             return there[0]
-    what = f"job {word}" if word.isascii() and word.isdigit() else f"picture {printable(word)!r}"
-    raise UsageError(f"there is no {what}", advice=f"`{listed_by}` lists them.")
+    return None
 
 
 def _ways(word: str, chosen: Settings) -> Iterator[Callable[[Job], bool]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import textwrap
 from typing import TYPE_CHECKING, TextIO
@@ -25,10 +26,27 @@ def printable(path: str, *, keep: str = "") -> str:
     return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
 
 
-def short(path: Path) -> str:
+def short(path: str | Path) -> str:
     """A path as a person writes it: ``~`` for the home directory."""
     text, home = os.fspath(path), os.path.expanduser("~")  # noqa: PTH111 -- Path.home raises where there is none
     return f"~{text[len(home) :]}" if len(home) > 1 and text.startswith(f"{home}/") else text
+
+
+def near(path: str) -> str:
+    """An absolute path as a person in the current directory writes it: from there, or from home, or whole."""
+    try:
+        here = os.getcwd()  # noqa: PTH109 -- a text, and nothing else is asked of it
+    except OSError:  # it is gone
+        here = ""
+    if len(here) > 1 and path.startswith(f"{here}/"):
+        return path[len(here) + 1 :]
+    return short(path)
+
+
+def homely(text: str) -> str:
+    """A text with ``~`` for the home directory in the paths that it names."""
+    home = os.path.expanduser("~")  # noqa: PTH111 -- as above
+    return re.sub(rf"(?<!\S){re.escape(home)}/", lambda _: "~/", text) if len(home) > 1 else text
 
 
 def wrapped(text: str, stream: TextIO, *, indent: int = 2) -> str:
@@ -48,7 +66,7 @@ def wrapped(text: str, stream: TextIO, *, indent: int = 2) -> str:
 def _wrapped(line: str, width: int, indent: int) -> str:
     words = line.lstrip()
     lead = line[: len(line) - len(words)]
-    return textwrap.fill(
+    filled = textwrap.wrap(
         words,
         width,
         initial_indent=lead,
@@ -57,3 +75,11 @@ def _wrapped(line: str, width: int, indent: int) -> str:
         break_on_hyphens=False,
         replace_whitespace=False,
     )
+    return "\n".join(_fitted(one, width) for one in filled)
+
+
+def _fitted(line: str, width: int) -> str:
+    """A line, set in less where a word in it, such as a path, would else be broken by the terminal."""
+    spare = len(line) - len(line.lstrip(" "))
+    excess = len(line) - width
+    return line[excess:] if 0 < excess <= spare else line

@@ -14,7 +14,9 @@ import typer
 from cutoutd.cli import manifest
 from cutoutd.cli.answers import pictures, say_what_came_of
 from cutoutd.cli.finding import find_settings
-from cutoutd.cli.printing import printable
+from cutoutd.cli.job_lines import UNDER_LABELS, UNDER_NAMES, details, line
+from cutoutd.cli.pictures import meant
+from cutoutd.cli.printing import printable, wrapped
 from cutoutd.cli.selection import Selection, Sort, in_order, reason_of, require_folder, score_of, since
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import Clock, rfc3339
@@ -28,6 +30,7 @@ from cutoutd.journal.state import check_state, unreachable
 from cutoutd.journal.store import FILE_NAME, Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from cutoutd.jobs import Job
@@ -60,7 +63,10 @@ SinceOption = Annotated[
     str | None, typer.Option("--since", help="Only what happened since then: 30m, 2h, 3d, today, 2026-11-24.")
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Only what has this text in its reason.")]
-SortOption = Annotated[Sort, typer.Option(help="By time, or by score: the least certain first.")]
+SortOption = Annotated[Sort, typer.Option(help="By time, by name, or by score: the least certain first.")]
+DoubtfulOption = Annotated[
+    bool, typer.Option("--doubtful", help="Only published cutouts that are doubtful: look at these.")
+]
 ModelOption = Annotated[str, typer.Option("--model", help="Only what this model has cut.")]
 
 _COLUMNS: Final = (
@@ -111,12 +117,19 @@ def open_journal(directory: Path) -> Store:
 
 
 def jobs(  # noqa: PLR0913 -- each option of a command is an argument to Typer
+    picture: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Pictures by their names or numbers: all that is known of each; without any, a list."
+        ),
+    ] = None,
     *,
     state: StatesOption = None,
     folder: Annotated[str | None, typer.Option(help="Only jobs of this folder.")] = None,
     when: SinceOption = None,
     reason: ReasonOption = "",
     model: ModelOption = "",
+    doubtful: DoubtfulOption = False,
     sort: SortOption = Sort.TIME,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -128,7 +141,7 @@ def jobs(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     What waits is queued, in retry (it is tried again by itself), working,
     uploading or publishing (it gets its name).
 
-    What is over is done, failed, in review (doubtful: you accept or reject it),
+    What is over is done, failed, in review (held back: you accept or reject it),
     unchanged (the same picture as before), gone (removed or replaced before its
     turn), unknown (sent, and never answered), parked (its folder was taken out
     of the configuration) or skipped (it was there before, or the other file of
@@ -137,25 +150,29 @@ def jobs(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     chosen = find_settings(config, input_dir, output_dir)
     reader = Reader(open_journal(chosen.service.state_dir))
     require_folder(folder, chosen, reader)
-    listed = in_order(_selection(state, folder, when, reason, model).of(reader), sort)
+    asked = bool(state or folder or when or reason or model or doubtful)
+    if picture and asked:
+        raise UsageError("pictures are named, or chosen by options", advice="Give names or numbers alone.")
+    if picture:
+        listed: Iterable[Job] = meant(picture, reader, chosen, listed_by="cutoutd jobs", skipped=True)
+    else:
+        listed = in_order(_selection(state, folder, when, reason, model, doubtful=doubtful).of(reader), sort)
     if as_json:
         print(json.dumps({"schema": "cutoutd.jobs/1", "jobs": [_as_json(job) for job in listed]}, indent=2))
         return
     count = earlier = 0
     for job in listed:
         count += 1
-        why = job.detail.get("failure", {}).get("cause") or job.detail.get("why", "")
         newest = reader.newest(job)
-        later = f"; job {newest} is a later version" if newest not in (None, job.id) else ""
-        score = score_of(job)
-        print(
-            f"{job.id:>6}  {job.state:<10}  {'' if score is None else f'{score:.2f}':>4}  {job.folder}/{printable(job.path)}{f'  ({printable(why)})' if why else ''}{later}"
-        )
-        earlier += bool(later)
-    if earlier and sys.stdout.isatty():
+        is_earlier = newest not in (None, job.id)
+        said = line(job) + (f"; job {newest} is a later version" if is_earlier else "")
+        print(wrapped(said, sys.stdout, indent=UNDER_NAMES))
+        for detail in details(job) if picture else ():
+            print(wrapped(detail, sys.stdout, indent=UNDER_LABELS))
+        earlier += is_earlier
+    if earlier and not picture and sys.stdout.isatty():
         print(f"{count - earlier} pictures; {earlier} lines are about earlier versions of them.")
     if not count:
-        asked = state or folder or when or reason or model
         print("There is no such picture." if asked else "There are no pictures yet.")
 
 
@@ -166,6 +183,7 @@ def export(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     when: SinceOption = None,
     reason: ReasonOption = "",
     model: ModelOption = "",
+    doubtful: DoubtfulOption = False,
     sort: SortOption = Sort.TIME,
     files: Annotated[
         bool, typer.Option("--files", help="One row for each published file: of what, for which shop.")
@@ -184,7 +202,7 @@ def export(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     store = open_journal(chosen.service.state_dir)
     reader = Reader(store)
     require_folder(folder, chosen, reader)
-    found = in_order(_selection(state, folder, when, reason, model).of(reader), sort)
+    found = in_order(_selection(state, folder, when, reason, model, doubtful=doubtful).of(reader), sort)
     if files:
         published = manifest.rows(found, reader, store, chosen)
         manifest.as_json(published, printable) if as_json else manifest.as_csv(published, _cell)
@@ -207,13 +225,12 @@ def pause(
     if not hosted:
         store = open_journal(directory)
         already = Commands(store, Clock()).is_paused()
-        waiting = sum(Reader(store).waiting().values())
         _post(
             Verb.PAUSE,
             store,
             directory,
             done=f"{'It was paused already' if already else 'Paused'}: no new work is begun until `cutoutd resume`"
-            f"{f'; {pictures(waiting)} waiting' if waiting else ''}.",
+            f"{_what_waits(store)}.",
             later="it begins no work until `cutoutd resume`.",
         )
         return
@@ -236,8 +253,7 @@ def resume(
         store = open_journal(directory)
         commands = Commands(store, Clock())
         paused = commands.is_paused() or any(one.verb == Verb.PAUSE for one in commands.pending())
-        waiting = sum(Reader(store).waiting().values())
-        left = f"; {pictures(waiting)} waiting" if waiting else ""
+        left = _what_waits(store)
         _post(
             Verb.RESUME,
             store,
@@ -253,11 +269,26 @@ def resume(
     print("Uploads go on.")
 
 
+def _what_waits(store: Store) -> str:
+    """What is to be done, as the end of a sentence; empty: nothing."""
+    waiting, resting = Reader(store).waiting_and_resting()
+    counts = (f"{pictures(waiting)} waiting", f"{pictures(resting)} to be tried again")
+    return "".join(f"; {said}" for count, said in zip((waiting, resting), counts, strict=True) if count)
+
+
 def _selection(
-    states: list[JobState] | None, folder: str | None, when: str | None, reason: str, model: str
+    states: list[JobState] | None,
+    folder: str | None,
+    when: str | None,
+    reason: str,
+    model: str,
+    *,
+    doubtful: bool,
 ) -> Selection:
     since_us = since(when, Clock().now_us()) if when is not None else None
-    return Selection(states=states or (), folder=folder, since_us=since_us, reason=reason, model=model)
+    return Selection(
+        states=states or (), folder=folder, since_us=since_us, reason=reason, model=model, doubtful=doubtful
+    )
 
 
 def _row(job: Job) -> tuple[object, ...]:

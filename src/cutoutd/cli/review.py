@@ -1,4 +1,4 @@
-"""`cutoutd review`: the doubtful cutouts, and what a person decides about them, with the daemon up or down."""
+"""`cutoutd review`: the cutouts that were held back, and what a person decides about them, with the daemon up or down."""
 
 from __future__ import annotations
 
@@ -54,16 +54,16 @@ FolderOption = Annotated[str | None, typer.Option("--folder", help="Only this fo
 def build() -> typer.Typer:
     """The sub-commands of `cutoutd review`."""
     app = typer.Typer(
-        help="Doubtful cutouts: see them, publish them under their own names, or reject them.",
+        help="Cutouts held back for review: see them, publish them under their own names, or reject them.",
         no_args_is_help=True,
     )
-    app.command("list")(list_doubtful)
+    app.command("list")(list_held_back)
     app.command("accept")(accept)
     app.command("reject")(reject)
     return app
 
 
-def list_doubtful(
+def list_held_back(
     *,
     folder: FolderOption = None,
     as_json: JsonOption = False,
@@ -71,7 +71,7 @@ def list_doubtful(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """List doubtful cutouts: why, where they lie, and the picture that shows what was cut away."""
+    """List the cutouts that were held back for review: why, where they lie, and the picture that shows what was cut away."""
     chosen = find_settings(config, input_dir, output_dir)
     store = open_journal(chosen.service.state_dir)
     require_folder(folder, chosen, Reader(store))
@@ -85,7 +85,7 @@ def list_doubtful(
         print(json.dumps({"schema": SCHEMA, "jobs": entries}, indent=2))
         return
     for entry in entries:
-        print(f"{entry['job']:>6}  {entry['folder']}/{entry['path']}  ({entry['why'] or 'doubtful'})")
+        print(f"{entry['job']:>6}  {entry['folder']}/{entry['path']}  ({entry['why'] or 'held back'})")
         for label, paths in (("cutout", entry["outputs"]), ("overlay", entry["overlay"])):
             for path in paths:
                 print(f"        {label:<8} {path}")
@@ -106,7 +106,7 @@ def accept(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """Publish doubtful cutouts under their own names, as they lie in review/; nothing is cut again."""
+    """Publish cutouts that were held back, under their own names, as they lie in review/; nothing is cut again."""
     _decide(
         Verb.ACCEPT,
         picture,
@@ -125,7 +125,7 @@ def reject(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """Remove doubtful cutouts; their pictures count as failed, and the originals stay as they are."""
+    """Remove cutouts that were held back; their pictures count as failed, and the originals stay as they are."""
     _decide(
         Verb.REJECT,
         picture,

@@ -9,15 +9,17 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import UsageError
+from cutoutd.jobs import JobState
 from cutoutd.overview.overview import midnight_us
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from cutoutd.jobs import Job, JobState
+    from cutoutd.jobs import Job
     from cutoutd.journal.reader import Reader
     from cutoutd.settings.schema import Folder, Settings
 
+_DIGITS: Final = re.compile(r"([0-9]{1,18})")
 _AGO: Final = re.compile(r"(\d{1,9})\s*(m|min|h|d|w)")
 _SECONDS: Final = {"m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -32,6 +34,7 @@ class Selection:
         since_us: it ended, or was accepted if it has not ended, at this time or later; UTC microseconds.
         reason: text in the reason of a failure or a doubt, in any case of letters.
         model: name of the model that cut it.
+        doubtful: its cutout is published and doubtful; an earlier version of the picture is not meant.
     """
 
     states: Collection[JobState] = ()
@@ -39,15 +42,19 @@ class Selection:
     since_us: int | None = None
     reason: str = ""
     model: str = ""
+    doubtful: bool = False
 
     def of(self, reader: Reader) -> Iterator[Job]:
         """The jobs that are meant, oldest first."""
         only = next(iter(self.states)) if len(self.states) == 1 else None
-        for job in reader.jobs(state=only, folder=self.folder):
-            if self._means(job):
-                yield job
+        jobs = reader.newest_jobs() if self.doubtful else reader.jobs(state=only, folder=self.folder)
+        return (job for job in jobs if self._means(job))
 
     def _means(self, job: Job) -> bool:
+        if self.folder is not None and job.folder != self.folder:
+            return False
+        if self.doubtful and not is_doubtful(job):
+            return False
         if self.states and job.state not in self.states:
             return False
         if self.since_us is not None and (job.finished_us or job.accepted_us) < self.since_us:
@@ -61,19 +68,33 @@ class Sort(StrEnum):
     """In which order jobs are listed."""
 
     TIME = "time"  # as they came
+    NAME = "name"  # by folder and path; numbers in them count as numbers
     SCORE = "score"  # the least certain first; what has no score last
 
 
 def in_order(jobs: Iterable[Job], sort: Sort) -> Iterable[Job]:
-    """Jobs in an order; by score they are all read first."""
+    """Jobs in an order; but for that of time they are all read first."""
     if sort is Sort.TIME:
         return jobs
-    return sorted(jobs, key=_by_score)
+    return sorted(jobs, key=_by_score if sort is Sort.SCORE else _by_name)
+
+
+def is_doubtful(job: Job) -> bool:
+    """Whether its cutout is published and may well be wrong."""
+    return job.state in (JobState.DONE, JobState.UNCHANGED) and bool(job.detail.get("doubtful"))
 
 
 def _by_score(job: Job) -> tuple[bool, float]:
     score = score_of(job)
     return score is None, score or 0.0
+
+
+def _by_name(job: Job) -> tuple[tuple[tuple[int, int, str], ...], str, int]:
+    """``IMG_2`` goes before ``IMG_10``, a folder's pictures stay together; an earlier version before a later one."""
+    path = f"{job.folder}/{job.path}"
+    parts = (part for part in _DIGITS.split(path.casefold()) if part)
+    key = tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
+    return key, path, job.id
 
 
 def score_of(job: Job) -> float | None:
@@ -109,7 +130,7 @@ def folder_meant(name: str | None, chosen: Settings) -> Folder:
 
 
 def reason_of(job: Job) -> str:
-    """Why a job failed or is doubtful, with the title and code of the error."""
+    """Why a job failed, is doubtful or is held back, with the title and code of the error."""
     failure = job.detail.get("failure") or {}
     words = (failure.get("cause"), failure.get("title"), failure.get("code"), job.detail.get("why"))
     return "; ".join(str(word) for word in words if word)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cutoutd.cli.finding import find_settings
-from cutoutd.cli.printing import printable
-from cutoutd.cli.queue import SinceOption, SortOption, open_journal
-from cutoutd.cli.selection import Selection, Sort, folder_meant, in_order, score_of, since
+from cutoutd.cli.passing import Passing
+from cutoutd.cli.printing import near, printable
+from cutoutd.cli.queue import DoubtfulOption, SinceOption, SortOption, open_journal
+from cutoutd.cli.selection import Selection, Sort, folder_meant, in_order, is_doubtful, score_of, since
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path
 from cutoutd.clock import Clock
 from cutoutd.jobs import JobState
@@ -47,7 +48,8 @@ def sheet(
         typer.Option("--to", "-t", parser=named_path, help="The file; by default FOLDER.html here."),
     ] = None,
     when: SinceOption = None,
-    sort: SortOption = Sort.TIME,
+    doubtful: DoubtfulOption = False,
+    sort: SortOption = Sort.NAME,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
@@ -58,17 +60,20 @@ def sheet(
     folder = known.name
     store = open_journal(chosen.service.state_dir)
     since_us = since(when, Clock().now_us()) if when is not None else None
-    meant = Selection(states=_SHOWN, folder=folder, since_us=since_us)
+    meant = Selection(states=_SHOWN, folder=folder, since_us=since_us, doubtful=doubtful)
     reader = Reader(store)
     newest = (job for job in meant.of(reader) if reader.newest(job) == job.id)
     jobs = [job.id for job in in_order(newest, sort)]
     path = Path.cwd() / (to or f"{folder}.html")
     many = f"{len(jobs)} picture{'s' * (len(jobs) != 1)}"
-    words = f"{many}{f' since {when}' if when is not None else ''}"
+    words = f"{many}{f' since {when}' if when is not None else ''}{' that are doubtful' if doubtful else ''}"
     if sort is Sort.SCORE:
         words += ", the least certain first"
-    count = write_text(path, page.render(folder, words, _entries(jobs, known, chosen, store)))
-    print(f"{printable(str(path))}: {many}, {count / (1 << 20):.1f} MiB")
+    words += f". Score: how likely the cutout is right, 0 to 1; doubtful below {known.doubtful_below:g}"
+    with Passing() as passing:
+        shown = passing.count(_entries(jobs, known, chosen, store), len(jobs), "making small pictures")
+        count = write_text(path, page.render(folder, words, shown))
+    print(f"{printable(near(str(path)))}: {many}, {count / (1 << 20):.1f} MiB")
 
 
 def _entries(jobs: list[int], folder: Folder, chosen: Settings, store: Store) -> Iterator[page.Entry]:
@@ -91,11 +96,11 @@ def _entry(job: Job, folder: Folder, names: Names, thumbnails: Thumbnails) -> pa
     if job.state is JobState.FAILED and not before and before_note != _GONE:
         before_note = "it cannot be shown"  # its reason stands beside the name
     after, after_note = b"", "no cutout"
-    doubtful = job.state is JobState.REVIEW
+    held_back = job.state is JobState.REVIEW
     results = [
         one
         for one in names.earlier(job.folder, job.path, job.generation)
-        if one.review is doubtful and one.rendition >= 0
+        if one.review is held_back and one.rendition >= 0
     ]
     if results and job.state is not JobState.FAILED:
         first = min(results, key=lambda one: one.rendition)
@@ -108,7 +113,7 @@ def _entry(job: Job, folder: Folder, names: Names, thumbnails: Thumbnails) -> pa
     note = reason if reason and job.state in (JobState.FAILED, JobState.REVIEW, JobState.DONE) else took
     return page.Entry(
         name=printable(job.path),
-        state="doubtful" if job.detail.get("doubtful") and job.state is JobState.DONE else job.state.value,
+        state="doubtful" if is_doubtful(job) else job.state.value,
         note=printable(note),
         score=score,
         before=before,

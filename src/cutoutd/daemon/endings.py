@@ -118,9 +118,18 @@ class Endings:
             job.id, JobState.FAILED, detail=detail, sha256=sha256, undisposed=record is None
         )
         self._log.warning("job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause)
-        self.say(job, JobState.FAILED, failure.cause, record=record or "")
+        self.say(job, JobState.FAILED, failure.cause, advice=failure.advice, record=record or "")
 
-    def say(self, job: Job, state: JobState, why: str, *, record: str = "") -> None:
+    def say(self, job: Job, state: JobState, why: str, *, advice: str = "", record: str = "") -> None:
         """Tell what became of a job."""
-        told = Result(job=job.id, folder=job.folder, path=job.path, state=state, why=why, record=record)
-        self._tell(told)
+        self._tell(
+            Result(
+                job=job.id,
+                folder=job.folder,
+                path=job.path,
+                state=state,
+                why=why,
+                advice=advice,
+                record=record,
+            )
+        )

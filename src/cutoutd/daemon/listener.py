@@ -23,6 +23,7 @@ class Result:
         state: where it ended.
         outputs: absolute paths of what was published for it.
         why: for states other than DONE, and where a result is doubtful or was not published.
+        advice: of a failure, what to do about it.
         record: of a failure, where it lies in the folder's output; empty if it could not be left yet.
         seconds: of work, where a worker did any.
         doubtful: it is published, and may well be wrong.
@@ -35,6 +36,7 @@ class Result:
     state: JobState
     outputs: tuple[str, ...] = ()
     why: str = ""
+    advice: str = ""
     record: str = ""
     seconds: float = 0.0
     doubtful: bool = False

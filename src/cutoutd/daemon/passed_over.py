@@ -71,7 +71,7 @@ class PassedOver:
     @property
     def note(self) -> str:
         """What the folder's owner should know of what lies in the input and is not cut; empty: nothing."""
-        told = (_named("not entered", self._apart), _named("no pictures", self._others))
+        told = (_named("not entered", self._apart), _named("left out", self._others))
         return "; ".join(filter(None, told))
 
 

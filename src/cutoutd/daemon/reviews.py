@@ -131,7 +131,7 @@ class DecidedReviews:
             quality=doubtful.quality,
             review=False,
             timings_ms={},
-            warnings=(f"it was doubtful{doubt}, and a person accepted it",),
+            warnings=(f"it was held back for review{doubt}, and a person accepted it",),
         )
         publication = Publication(
             facts=self._provenance.sidecar_facts(job, cut),

@@ -45,7 +45,7 @@ _LAST_STANDING: Final = 4  # of the orientations: from 5 on, width and height ch
 _BAD_HEADER: Final = "it is damaged, ends too early, or is of a kind that is not supported"
 _REASON_CHARS: Final = 120
 _NO_MEMORY: Final = ("out of memory", "sufficient memory", "memory allocation", "cannot allocate")
-_EXPORT: Final = "The original is untouched. Export it as JPEG or PNG and put that in its place."
+_EXPORT: Final = "The original is untouched. Export it as JPEG, PNG or TIFF and put that in its place."
 _MEMORY_ADVICE: Final = (
     "The original is untouched. Raise [pool] worker_memory_mb, or export the picture smaller."
 )

@@ -103,7 +103,7 @@ THUMBNAIL_FIRST: Final = (
     "its first page is a small version of the picture; the first page that is none was taken"
 )
 
-_EXPORT: Final = "The original is untouched. Export it as JPEG or PNG and put that in its place."
+_EXPORT: Final = "The original is untouched. Export it as JPEG, PNG or TIFF and put that in its place."
 
 _PNG_SIGNATURE_BYTES: Final = 8
 _PNG_FRAME_BYTES: Final = 12  # length, type and CRC around a chunk's data

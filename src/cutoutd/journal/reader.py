@@ -37,11 +37,19 @@ class Reader:
         return counts
 
     def waiting(self) -> dict[str, int]:
-        """How many pictures wait in each folder."""
+        """How many pictures wait in each folder, for their turn or for another try."""
         rows = self._store.rows(
             "SELECT folder, COUNT(*) AS n FROM job WHERE state IN ('queued', 'retry') GROUP BY folder"
         )
         return {row["folder"]: int(row["n"]) for row in rows}
+
+    def waiting_and_resting(self) -> tuple[int, int]:
+        """How many pictures of all folders wait for their turn, and how many are tried again at their time."""
+        rows = self._store.rows(
+            "SELECT state, COUNT(*) AS n FROM job WHERE state IN ('queued', 'retry') GROUP BY state"
+        )
+        counts = {row["state"]: int(row["n"]) for row in rows}
+        return counts.get("queued", 0), counts.get("retry", 0)
 
     def done_since(self, folder: str, since_us: int) -> int:
         """How many of a folder's jobs were published since a time: its rate."""

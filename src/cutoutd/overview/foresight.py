@@ -35,7 +35,8 @@ class Foresight:
     """What lies in a folder.
 
     Attributes:
-        pictures: that are there.
+        pictures: that are there, with what is called one or is a designer's document.
+        unlike: of these, how many do not begin like a picture of any format that is cut.
         fresh: of these, not known yet.
         skips: they would be left alone, as the folder says for its first start.
         again: of the fresh, how many were cut with another state directory, by what it was started with.
@@ -43,6 +44,7 @@ class Foresight:
     """
 
     pictures: int
+    unlike: int
     fresh: int
     skips: bool
     again: Mapping[str, int]
@@ -70,17 +72,19 @@ def foresee(folder: Folder, rules: Rules, state_dir: Path, earlier: Mapping[str,
         kept = next(filter(None, (predecessor.kept_marker(one, root) for one in earlier.values())), "")
         known |= _recorded(folder, uuid or kept)
     scan = Scan(root, rules)
-    pictures, fresh = 0, set()
+    pictures, unlike, fresh = 0, 0, set()
     for seen in scan:
         probe = open_probe(root, seen.path)
         if probe is not None and probe.kind is not Kind.OTHER:
             pictures += 1
+            unlike += probe.kind is not Kind.PICTURE
             version = (seen.path, seen.size, seen.mtime_ns)
             if version not in known:
                 fresh.add(version)
     again = {words: len(fresh & predecessor.finished(one, root)) for words, one in earlier.items()}
     return Foresight(
         pictures=pictures,
+        unlike=unlike,
         fresh=len(fresh),
         skips=is_first and folder.existing is Existing.SKIP,
         again={words: count for words, count in again.items() if count},

@@ -99,13 +99,18 @@ class FolderView:
     @property
     def eta_s(self) -> float | None:
         """Seconds until all that waits is done, at the pace of the last minutes; None if that cannot be told."""
-        left = self.queue - self.states.get(JobState.RETRY, 0)
+        left = self.queue - self.resting
         return 60 * left / self.per_minute if left and self.per_minute else None
 
     @property
     def waiting(self) -> int:
         """Pictures that wait for their turn, or for another try."""
         return self.queue - self.at_work
+
+    @property
+    def resting(self) -> int:
+        """Of those that wait, pictures that are tried again at their time."""
+        return self.states.get(JobState.RETRY, 0)
 
     @property
     def failed(self) -> int:

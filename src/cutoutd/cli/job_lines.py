@@ -1,0 +1,56 @@
+"""What a person reads of a job: its line in a list, and all that is known of it.
+
+It puts values into words; it must not look anything up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.cli.printing import near, printable
+from cutoutd.cli.selection import score_of
+from cutoutd.clock import local
+from cutoutd.jobs import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.jobs import Job
+
+UNDER_NAMES: Final = 18
+"""Columns more than its first line's that what follows is set in: it stands under the picture's name."""
+
+UNDER_LABELS: Final = 9
+"""Likewise of the details."""
+
+
+def line(job: Job) -> str:
+    """Number, state, score, name, and why."""
+    score = score_of(job)
+    why = _failure(job).get("cause") or job.detail.get("why", "")
+    shown = "" if score is None else f"{score:.2f}"
+    said = f"{job.id:>6}  {job.state:<10}  {shown:>4}  {job.folder}/{printable(job.path)}"
+    return f"{said}  ({printable(str(why))})" if why else said
+
+
+def details(job: Job) -> Iterator[str]:
+    """What is not in its line: when it came and ended, where its cutout lies, and what to do."""
+    yield _detail("arrived", f"{local(job.accepted_us):%Y-%m-%d %H:%M:%S}")
+    if job.finished_us is not None:
+        yield _detail("ended", f"{local(job.finished_us):%Y-%m-%d %H:%M:%S}")
+    for output in job.detail.get("outputs", []):
+        yield _detail("cutout", printable(near(str(output))))
+    for warning in job.detail.get("warnings", []):
+        yield _detail("note", printable(str(warning)))
+    if job.state is JobState.REVIEW:
+        yield _detail("to do", f"`cutoutd review accept {job.id}`, or `cutoutd review reject {job.id}`")
+    elif advice := _failure(job).get("advice"):
+        yield _detail("to do", printable(str(advice)))
+
+
+def _failure(job: Job) -> dict[str, object]:
+    return job.detail.get("failure") or {}
+
+
+def _detail(label: str, words: str) -> str:
+    return f"        {label:<8} {words}"
