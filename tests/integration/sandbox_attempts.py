@@ -20,6 +20,7 @@ import stat
 import sys
 import sysconfig
 import threading
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +80,7 @@ FILE_BYTES = 1 << 30
 OPEN_SOCKET = "import socket; socket.socket()"
 _PR_GET_DUMPABLE = 3
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_WORD = ctypes.create_string_buffer(8)
 _NAME = ctypes.create_string_buffer(b"attempts")
 
 
@@ -163,6 +165,20 @@ def process_attempts(guarded: int) -> dict[str, Callable[[], object]]:
         "signal every process": partial(raw, "kill", -1, 0),
         "aim signals at the parent": aim_signals,
         "processors of the parent": partial(change_process, parent),
+        "which processors the parent has": partial(os.sched_getaffinity, parent),
+        "which processors it has": partial(os.sched_getaffinity, 0),
+        "how the parent is scheduled": partial(os.sched_getscheduler, parent),
+        "slice of the parent": partial(os.sched_rr_get_interval, parent),
+        "which priority the parent has": partial(os.getpriority, os.PRIO_PROCESS, parent),
+        "which group the parent has": partial(os.getpgid, parent),
+        "which session the parent has": partial(os.getsid, parent),
+        "locks of the parent": partial(
+            raw, "get_robust_list", parent, *map(ctypes.addressof, (_WORD, _WORD))
+        ),
+        # clock_getcpuclockid(3): what a process has used of its processors.
+        "clock of the parent": partial(time.clock_gettime, ~parent << 3 | 2),
+        "resolution of the parent's clock": partial(time.clock_getres, ~parent << 3 | 2),
+        "its own clock": partial(time.clock_gettime, time.CLOCK_PROCESS_CPUTIME_ID),
         "priority of the parent": partial(
             os.setpriority, os.PRIO_PROCESS, parent, os.getpriority(os.PRIO_PROCESS, parent)
         ),
@@ -264,6 +280,12 @@ def file_attempts(directory: Path) -> dict[str, Callable[[], object]]:
         "remove from staging": (staging / "sub" / "c.png").unlink,
         "random bytes": lambda: read_file(Path("/dev/urandom"), 8),
         "write to /dev/null": partial(Path("/dev/null").write_bytes, b"x"),
+        "mounts of the machine": lambda: read_file(Path("/proc/self/mountinfo")),
+        "mounts of the machine by a thread": lambda: read_file(Path("/proc/thread-self/mountinfo")),
+        "connections of the machine": lambda: read_file(Path("/proc/self/net/unix")),
+        "neighbours in the network": lambda: read_file(Path("/proc/self/net/arp")),
+        "list its own threads": partial(os.listdir, "/proc/self/task"),
+        "list what it has open": partial(os.listdir, "/proc/self/fd"),
         "read its own state": lambda: read_file(Path("/proc/self/status")),
     }
 

@@ -235,6 +235,14 @@ def test_x32_is_refused_although_it_has_the_same_audit_value(program: bytes) -> 
         ("sched_setaffinity", (0, 8), ALLOW),
         ("sched_setaffinity", (PID, 8), ALLOW),
         ("sched_setaffinity", (1, 8), REFUSE),
+        # What can be asked about one process can be asked about itself alone.
+        *((call, (who,), ALLOW) for call in calls.OF_A_PROCESS for who in (0, PID)),
+        *((call, (who,), REFUSE) for call in calls.OF_A_PROCESS for who in (1, PID + 1, -1)),
+        ("getpriority", (0, 0), ALLOW),
+        ("getpriority", (0, PID + 1), REFUSE),
+        ("getpriority", (1, 0), REFUSE),  # PRIO_PGRP
+        *((call, (clock,), ALLOW) for call in calls.CLOCKS for clock in (0, 1, 2, 3, 7)),
+        *((call, (~(PID + 1) << 3 | 2,), REFUSE) for call in calls.CLOCKS),
         # Limits can be read, not set; a pointer has 64 bits.
         ("prlimit64", (0, 7, 0, 0x7FFF00001000), ALLOW),
         ("prlimit64", (0, 7, 0x7FFF00001000, 0), REFUSE),

@@ -48,7 +48,6 @@ THREADS: Numbers = MappingProxyType(
         "futex_wait": (455, 455),
         "futex_requeue": (456, 456),
         "set_robust_list": (273, 99),
-        "get_robust_list": (274, 100),
         "rseq": (334, 293),
         "set_tid_address": (218, 96),
         "gettid": (186, 178),
@@ -57,13 +56,8 @@ THREADS: Numbers = MappingProxyType(
         "membarrier": (324, 283),
         "arch_prctl": (158, None),
         "sched_yield": (24, 124),
-        "sched_getaffinity": (204, 123),
-        "sched_getparam": (143, 121),
-        "sched_getscheduler": (145, 120),
-        "sched_getattr": (315, 275),
         "sched_get_priority_max": (146, 125),
         "sched_get_priority_min": (147, 126),
-        "sched_rr_get_interval": (148, 127),
         "getcpu": (309, 168),
         "restart_syscall": (219, 128),
     }
@@ -86,9 +80,6 @@ SIGNALS: Numbers = MappingProxyType(
 # Clocks, where the processor does not read them without the kernel, and sleeping.
 TIME: Numbers = MappingProxyType(
     {
-        "clock_gettime": (228, 113),
-        "clock_getres": (229, 114),
-        "clock_nanosleep": (230, 115),
         "nanosleep": (35, 101),
         "gettimeofday": (96, 169),
         "time": (201, None),
@@ -102,9 +93,7 @@ ITSELF: Numbers = MappingProxyType(
     {
         "getpid": (39, 172),
         "getppid": (110, 173),
-        "getpgid": (121, 155),
         "getpgrp": (111, None),
-        "getsid": (124, 156),
         "getuid": (102, 174),
         "geteuid": (107, 175),
         "getgid": (104, 176),
@@ -115,7 +104,6 @@ ITSELF: Numbers = MappingProxyType(
         "capget": (125, 90),
         "getrlimit": (97, 163),
         "getrusage": (98, 165),
-        "getpriority": (140, 141),
         "uname": (63, 160),
         "sysinfo": (99, 179),
         "getrandom": (318, 278),

@@ -289,16 +289,42 @@ MACHINE: Numbers = MappingProxyType(
     }
 )
 
+# What a process asks about one process, itself or another, by its number.
+OF_A_PROCESS: Numbers = MappingProxyType(
+    {
+        "sched_setaffinity": (203, 122),
+        "sched_getaffinity": (204, 123),
+        "sched_getparam": (143, 121),
+        "sched_getscheduler": (145, 120),
+        "sched_getattr": (315, 275),
+        "sched_rr_get_interval": (148, 127),
+        "get_robust_list": (274, 100),
+        "getpgid": (121, 155),
+        "getsid": (124, 156),
+    }
+)
+
+# Clocks by their number, which may be one of another process.
+CLOCKS: Numbers = MappingProxyType(
+    {
+        "clock_gettime": (228, 113),
+        "clock_getres": (229, 114),
+        "clock_nanosleep": (230, 115),
+    }
+)
+
 # Harmless or not by an argument.
 BY_ARGUMENT: Numbers = MappingProxyType(
-    {
+    OF_A_PROCESS
+    | CLOCKS
+    | {
         "clone": (56, 220),
         "kill": (62, 129),
         "tgkill": (234, 131),
         "rt_sigqueueinfo": (129, 138),
         "rt_tgsigqueueinfo": (297, 240),
-        "sched_setaffinity": (203, 122),
         "prlimit64": (302, 261),
+        "getpriority": (140, 141),
         "open": (2, None),
         "openat": (257, 56),
         "fcntl": (72, 25),

@@ -75,7 +75,9 @@ _ON_A_FILE = Right.EXECUTE | Right.WRITE_FILE | Right.READ_FILE | Right.TRUNCATE
 _ALWAYS = (
     ("/dev/null", Right.READ_FILE | Right.WRITE_FILE | Right.TRUNCATE),
     ("/dev/urandom", Right.READ_FILE),
-    ("/proc/self", _READ),
+    # Not all of /proc/self: it has the machine's mounts, connections and neighbours as well.
+    *((f"/proc/self/{name}", Right.READ_FILE) for name in ("status", "stat", "statm", "maps")),
+    *((f"/proc/self/{name}", Right.READ_DIR) for name in ("fd", "task")),
 )
 
 
@@ -120,7 +122,7 @@ def restrict(
 ) -> Restriction | None:
     """Confine this process to reading beneath ``read`` and to reading and writing beneath ``write``.
 
-    /dev/null, /dev/urandom and /proc/self stay usable; nothing can be executed, no TCP port bound, none reached but
+    /dev/null, /dev/urandom and what /proc/self says of the process alone stay usable; nothing can be executed, no TCP port bound, none reached but
     those named (ABI 4), no process outside signalled (ABI 6). Files that are open already stay open. It cannot be
     undone.
 

@@ -18,10 +18,12 @@ from cutoutd.errors import CutoutdError
 from cutoutd.sandbox.allowed import DIRECTORY, ITSELF, MEMORY, NAMES, OPENED, SIGNALS, THREADS, TIME, WAITING
 from cutoutd.sandbox.calls import (
     BY_POINTER,
+    CLOCKS,
     FILES,
     HINTS,
     INTRUSION,
     MACHINE,
+    OF_A_PROCESS,
     PROCESSES,
     RINGS,
     SHARED,
@@ -60,6 +62,9 @@ _FCNTL = (0, 1, 2, 3, 1030, 1032, 1034)
 _F_SETFL = 4
 # O_ASYNC, O_DIRECT (of both architectures) and O_NOATIME, on a description that somebody else may have as well.
 _NOT_PLAIN = 0o20000 | 0o40000 | 0o200000 | 0o1000000
+_PRIO_PROCESS = 0
+_CLOCK_OF_ANOTHER = 0x80000000
+
 _LOCKS = (5, 6, 7, 36, 37, 38)  # F_GETLK, F_SETLK, F_SETLKW, and those of an open file: SQLite's
 
 # Whether it is a terminal (TCGETS, TCGETS2) and its size (TIOCGWINSZ), how much there is to read (FIONREAD), whether it goes
@@ -191,7 +196,11 @@ def _confined(
         "tgkill": itself,
         "rt_sigqueueinfo": itself,
         "rt_tgsigqueueinfo": itself,
-        "sched_setaffinity": _one(_only(0, 0, pid)),
+        # What one process may ask of another is a sign that the other can give it, bit by bit.
+        **{name: _one(_only(0, 0, pid)) for name in OF_A_PROCESS},
+        "getpriority": _one(_only(0, _PRIO_PROCESS), _only(1, 0, pid)),
+        # Clocks with a negative number are those of processes and threads, or of a device.
+        **{name: _one(_only(0, 0, mask=_CLOCK_OF_ANOTHER)) for name in CLOCKS},
         # Limits may be read (no new value given), not changed: root could raise its own.
         "prlimit64": ((_only(0, 0, pid), _only(2, 0), _only(2, 0, upper=True)),),
         "fcntl": (
