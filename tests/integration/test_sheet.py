@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import os
 import re
@@ -270,6 +271,54 @@ def test_a_sheet_is_in_the_order_of_names_and_says_what_a_score_is(
         text = Strict(target.read_text(encoding="utf-8")).text
         assert re.findall(r"DSC_\d+\.jpg", text) == shown
         assert "0 to 1; doubtful below 0.6" in text
+
+
+def test_pictures_that_had_one_name_after_another_are_each_beside_their_own_cutout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By their bytes, where originals are put away; the first original stood beside the last cutout, alone."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    for name in ("in", "out", "originals"):
+        (tmp_path / name).mkdir()
+    journal = Journal(tmp_path / "state", run="r", clock=Clock())
+    colours = ("red", "lime", "blue")
+    for number, colour in enumerate(colours, 1):
+        tail = "" if number == 1 else f"-{number}"
+        original = tmp_path / "originals" / f"a{tail}.jpg"
+        for file in (original, tmp_path / "out" / f"a{tail}.png"):
+            Image.new("RGB", (32, 32), colour).save(file)
+        digest = hashlib.sha256(original.read_bytes()).hexdigest()
+        (job_id,) = journal.acceptance.accept("shop", [Version(path="a.jpg", size=number, mtime_ns=number)])
+        job = Reader(journal.store).job(job_id)
+        assert job is not None
+        published = (Published(rendition=0, path=f"a{tail}.png", sha256="s", review=False),)
+        journal.finish_publishing(job, JobState.DONE, sha256=digest, published=published, detail={})
+        journal.removed_original(job)
+    (failed,) = journal.acceptance.accept("shop", [Version(path="poster.psd", size=1, mtime_ns=1)])
+    journal.queue.finish(failed, JobState.FAILED, detail={"failure": {"cause": "a Photoshop document"}})
+    (tmp_path / "in" / "poster.psd").write_bytes(b"8BPS" * 9)
+    journal.close()
+    config, target = tmp_path / "c.toml", tmp_path / "s.html"
+    config.write_text(
+        f'[service]\nstate_dir = "{tmp_path}/state"\n[[folder]]\nname = "shop"\ninput = "{tmp_path}/in"\n'
+        f'output = "{tmp_path}/out"\noriginals = "move"\noriginals_dir = "{tmp_path}/originals"\n'
+    )
+    monkeypatch.setattr(sys, "argv", ["cutoutd", "sheet", "--config", str(config), "--to", str(target)])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == 0, capsys.readouterr()
+    read = Strict(target.read_text(encoding="utf-8"))
+    seen = []
+    for tag, attributes in read.tags:
+        if tag == "img":
+            data = base64.b64decode((attributes["src"] or "").partition(",")[2])
+            with Image.open(io.BytesIO(data)) as small:
+                pixel = small.convert("RGB").getpixel((16, 16))
+            assert isinstance(pixel, tuple)
+            seen.append("red" if pixel[0] > 200 else "lime" if pixel[1] > 200 else "blue")
+    assert seen == [colour for colour in colours for _ in range(2)]
+    assert "the original is gone" not in read.text
+    assert "it cannot be shown" in read.text
 
 
 def _umask() -> int:

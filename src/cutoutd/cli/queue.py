@@ -164,8 +164,10 @@ def jobs(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     for job in listed:
         count += 1
         newest = reader.newest(job)
-        is_earlier = newest not in (None, job.id)
-        said = line(job) + (f"; job {newest} is a later version" if is_earlier else "")
+        later = reader.job(newest) if newest not in (None, job.id) else None
+        is_earlier = later is not None and later.generation == job.generation
+        what = "a later version" if is_earlier else "another picture, which got its name later"
+        said = line(job) + (f"; job {later.id} is {what}" if later is not None else "")
         print(wrapped(said, sys.stdout, indent=UNDER_NAMES))
         for detail in details(job) if picture else ():
             print(wrapped(detail, sys.stdout, indent=UNDER_LABELS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -19,8 +20,10 @@ from cutoutd.clock import Clock
 from cutoutd.jobs import JobState
 from cutoutd.journal.names import Names
 from cutoutd.journal.reader import Reader
+from cutoutd.publish.naming import numbered
 from cutoutd.settings.choices import Sandbox
 from cutoutd.sheet import page
+from cutoutd.sheet.thumbnailer import ANOTHER
 from cutoutd.sheet.thumbnails import Thumbnails
 from cutoutd.whole import write_text
 
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder, Settings
 
 _GONE: Final = "the original is gone"
+_NAMES: Final = 20
+"""So many names of an original in the folder for originals are looked at: ``a.jpg``, ``a-2.jpg`` and so on."""
+
 _SHOWN: Final = (JobState.DONE, JobState.UNCHANGED, JobState.REVIEW, JobState.FAILED)
 
 
@@ -62,7 +68,12 @@ def sheet(
     since_us = since(when, Clock().now_us()) if when is not None else None
     meant = Selection(states=_SHOWN, folder=folder, since_us=since_us, doubtful=doubtful)
     reader = Reader(store)
-    newest = (job for job in meant.of(reader) if reader.newest(job) == job.id)
+    latest = {(job.path, job.generation): job.id for job in reader.jobs(folder=folder)}
+    newest = (
+        job
+        for job in meant.of(reader)
+        if latest[job.path, job.generation] == job.id and _has_a_place(job, reader, store)
+    )
     jobs = [job.id for job in in_order(newest, sort)]
     path = Path.cwd() / (to or f"{folder}.html")
     many = f"{len(jobs)} picture{'s' * (len(jobs) != 1)}"
@@ -76,6 +87,11 @@ def sheet(
     print(f"{printable(near(str(path)))}: {many}, {count / (1 << 20):.1f} MiB")
 
 
+def _has_a_place(job: Job, reader: Reader, store: Store) -> bool:
+    """Whether it is the picture of its name now, or one of before whose cutout stands still."""
+    return reader.newest(job) == job.id or bool(Names(store).earlier(job.folder, job.path, job.generation))
+
+
 def _entries(jobs: list[int], folder: Folder, chosen: Settings, store: Store) -> Iterator[page.Entry]:
     reader = Reader(store)
     places = (folder.input, folder.output, folder.originals_dir)
@@ -85,16 +101,12 @@ def _entries(jobs: list[int], folder: Folder, chosen: Settings, store: Store) ->
         for number in jobs:
             job = reader.job(number)
             if job is not None:
-                yield _entry(job, folder, Names(store), thumbnails)
+                is_newest = reader.newest(job) == number
+                yield _entry(job, folder, Names(store), thumbnails, is_newest=is_newest)
 
 
-def _entry(job: Job, folder: Folder, names: Names, thumbnails: Thumbnails) -> page.Entry:
-    before, before_note = b"", ""
-    for place in (folder.input, folder.originals_dir):  # any look at them may hang, so it is not ours
-        if place is not None and not before:
-            before, before_note = _seen(thumbnails, place / job.path, _GONE)
-    if job.state is JobState.FAILED and not before and before_note != _GONE:
-        before_note = "it cannot be shown"  # its reason stands beside the name
+def _entry(job: Job, folder: Folder, names: Names, thumbnails: Thumbnails, *, is_newest: bool) -> page.Entry:
+    before, before_note = _before(job, folder, thumbnails, is_newest=is_newest)
     after, after_note = b"", "no cutout"
     held_back = job.state is JobState.REVIEW
     results = [
@@ -123,7 +135,34 @@ def _entry(job: Job, folder: Folder, names: Names, thumbnails: Thumbnails) -> pa
     )
 
 
-def _seen(thumbnails: Thumbnails, path: Path, gone: str) -> tuple[bytes, str]:
+def _before(job: Job, folder: Folder, thumbnails: Thumbnails, *, is_newest: bool) -> tuple[bytes, str]:
+    """A small original, or what is said in its place.
+
+    Pictures that had one name, one after the other, are told apart by their bytes. Any look at them may hang, so it is
+    another process that reads them.
+    """
+    note = _GONE
+    if is_newest:  # the file may have got a caption since it was cut, and is still the same picture
+        picture, note = _seen(thumbnails, folder.input / job.path, _GONE)
+        if picture:
+            return picture, ""
+    missing = 0
+    for name in islice(numbered(job.path), _NAMES) if folder.originals_dir is not None else ():
+        assert folder.originals_dir is not None  # noqa: S101 -- asked one line above
+        picture, why = _seen(thumbnails, folder.originals_dir / name, _GONE, job.sha256 or "")
+        if picture:
+            return picture, ""
+        missing = missing + 1 if why == _GONE else 0
+        if missing > 1:
+            break
+        if why not in (_GONE, ANOTHER):
+            note = why
+    if job.state is JobState.FAILED and note != _GONE:
+        note = "it cannot be shown"  # its reason stands beside the name
+    return b"", note
+
+
+def _seen(thumbnails: Thumbnails, path: Path, gone: str, sha256: str = "") -> tuple[bytes, str]:
     """A picture and what is said in its place; of one that is not there, what that means."""
-    picture, note = thumbnails.of(os.fspath(path))
+    picture, note = thumbnails.of(os.fspath(path), sha256)
     return picture, gone if os.strerror(errno.ENOENT) in note else note

@@ -1,13 +1,14 @@
 """Makes small pictures of large ones, in a process of its own that is locked in as a worker is.
 
 Started by `cutoutd.sheet.thumbnails` as ``python -P -m cutoutd.sheet.thumbnailer``. Its first line says its limits; each
-further one comes with an opened file, and is answered with a line: a picture in base64, or why there is none. It opens
-and writes no file.
+further one comes with an opened file, says its SHA-256 if that matters, and is answered with a line: a picture in base64, or
+why there is none. It opens and writes no file.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 SIDE: Final = 320
 """Pixels of the longer side; two of them stand beside each other on half a screen."""
+
+ANOTHER: Final = "another file has its name"
+"""Said where a file has not the bytes that were asked for."""
 
 _QUALITY: Final = 82
 
@@ -46,15 +50,20 @@ def main() -> None:
         line, descriptors = asked.receive()
         if not line:
             return
-        _say(_answer(descriptors[0], shrink, int(setup["max_file_bytes"])))
+        sha256 = str(json.loads(line).get("sha256", ""))
+        _say(_answer(descriptors[0], sha256, shrink, int(setup["max_file_bytes"])))
 
 
-def _answer(descriptor: int, shrink: Callable[[bytes], bytes], max_file_bytes: int) -> dict[str, str]:
+def _answer(
+    descriptor: int, sha256: str, shrink: Callable[[bytes], bytes], max_file_bytes: int
+) -> dict[str, str]:
     try:
         with os.fdopen(descriptor, "rb") as file:
             data = file.read(max_file_bytes + 1)
         if len(data) > max_file_bytes:
             return {"why": "the file is too large"}
+        if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+            return {"why": ANOTHER}
         return {"webp": base64.b64encode(shrink(data)).decode("ascii")}
     except CutoutdError as error:
         return {"why": error.cause}

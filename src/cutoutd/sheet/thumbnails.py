@@ -84,11 +84,12 @@ class Thumbnails:
     ) -> None:
         self._end()
 
-    def of(self, path: str) -> tuple[bytes, str]:
+    def of(self, path: str, sha256: str = "") -> tuple[bytes, str]:
         """A small WebP of a picture; or nothing, and why.
 
         Args:
             path: absolute.
+            sha256: of its bytes, where a file with others under its name is not meant.
 
         Raises:
             ThumbnailsFailError: the process does not come up at all.
@@ -102,7 +103,7 @@ class Thumbnails:
         if file is None:
             return b"", "it is no file that can be read"
         with file:
-            said = self._ask({}, ANSWER_S, (file.fileno(),))
+            said = self._ask({"sha256": sha256}, ANSWER_S, (file.fileno(),))
         if said is None:
             self._end()  # it is in no state that could be relied on
             return b"", "it could not be decoded"
