@@ -175,7 +175,7 @@ def refused(home: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, words
     ("named", "said"),
     [
         ("shoot", "shoot: this is a folder"),
-        ("gone.jpg", "gone.jpg: there is no such file"),
+        ("gone.jpg", "gone.jpg: there is no such file or folder"),
         ("a.jpg/b.jpg", "cannot be read (Not a directory)"),
         ("loop", "cannot be read (Too many"),
         ("x" * 300, "cannot be read (File name too long)"),
@@ -437,7 +437,7 @@ def test_a_variable_of_ours_that_nobody_knows_is_refused(
 
 def test_a_journal_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
     """Only the daemon makes one."""
-    with pytest.raises(UsageError, match="no daemon has run"):
+    with pytest.raises(UsageError, match="cutoutd has not run"):
         open_journal(tmp_path)
     assert not (tmp_path / FILE_NAME).exists()
 

@@ -163,11 +163,13 @@ def test_lines_are_broken_at_words_and_paths_are_short(
         live.result(replace(result(JobState.DONE), outputs=(f"{tmp_path}/out/a.png",), seconds=3.0))
         live.result(result(JobState.FAILED, words.strip()))
         live.result(replace(result(JobState.DONE), outputs=(long,)))
+        live.result(replace(result(JobState.DONE), outputs=("/o/a.png", "/o/b.png", "/o/c.png")))
     finally:
         live.close()
     lines = capsys.readouterr().out.splitlines()
     assert "✓ broken.jpg → out/a.png 3.0 s" in lines
     assert f"  {long}" in lines
+    assert "✓ broken.jpg → /o/a.png and 2 more" in lines
     told = [line.rstrip() for line in lines if "background" in line]
     assert len(told) == 2
     assert all(len(line) <= 80 and line.rstrip(")").endswith(("perhaps", "background")) for line in told)

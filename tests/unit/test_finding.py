@@ -218,6 +218,24 @@ def test_a_picture_that_was_not_to_be_cut_is_told_of_and_not_cut_by_its_name(
     pair.close()
 
 
+def test_of_two_pictures_of_a_name_that_which_waits_for_a_decision_is_meant(
+    home: Path, clock: FakeClock
+) -> None:
+    """By `review accept`; where both wait, it is asked which."""
+    journal = Journal(None, run="r", clock=clock)
+    versions = [Version(path=f"{one}/wall.jpg", size=1, mtime_ns=1) for one in "xy"]
+    journal.acceptance.accept("in", versions)
+    journal.queue.finish(1, JobState.DONE, detail={})
+    journal.queue.finish(2, JobState.REVIEW, detail={})
+    chosen, asked = load.for_pair(home / "in", home / "out", os.environ), Reader(journal.store)
+    (job,) = meant(["wall.jpg"], asked, chosen, listed_by="x", first=JobState.REVIEW)
+    assert job.id == 2
+    journal.queue.finish(1, JobState.REVIEW, detail={})
+    with pytest.raises(UsageError, match="2 pictures can be meant"):
+        meant(["wall.jpg"], asked, chosen, listed_by="x", first=JobState.REVIEW)
+    journal.close()
+
+
 def test_what_is_gone_gives_its_name_to_what_is_there(home: Path, clock: FakeClock) -> None:
     """As after a picture was moved into a sub-folder."""
     with_both = Journal(None, run="r", clock=clock)

@@ -175,6 +175,8 @@ class Live:
         line = f"{mark} {escape(printable(result.path))}"
         if result.outputs:
             line += f" [dim]→[/] {escape(printable(near(result.outputs[0])))}"
+            more = len(result.outputs) - 1
+            line += f" [dim]and {more} more[/]" if more else ""
         if result.seconds:
             line += f" [dim]{result.seconds:.1f} s[/]"
         if result.note:

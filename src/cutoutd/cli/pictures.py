@@ -26,7 +26,13 @@ _NAMED: Final = 5
 
 
 def meant(
-    words: Iterable[str], reader: Reader, chosen: Settings, *, listed_by: str, skipped: bool = False
+    words: Iterable[str],
+    reader: Reader,
+    chosen: Settings,
+    *,
+    listed_by: str,
+    skipped: bool = False,
+    first: JobState | None = None,
 ) -> list[Job]:
     """The jobs that words name, in their order, each once.
 
@@ -38,6 +44,7 @@ def meant(
         reader: of the journal.
         chosen: has the folders.
         listed_by: the command that lists what there is.
+        first: of several that a name may mean, those in this state are meant, if there are any.
         skipped: a name may be that of a picture that was not to be cut, if it is no other's.
 
     Raises:
@@ -52,7 +59,7 @@ def meant(
             if newest is None:
                 newest = list(reader.newest_jobs())
                 cut = [job for job in newest if job.state is not JobState.SKIPPED]
-            job = _named(word, cut, chosen) or (_named(word, newest, chosen) if skipped else None)
+            job = _named(word, cut, chosen, first) or (_named(word, newest, chosen) if skipped else None)
             if job is None:
                 what = f"job {word}" if word.isascii() and word.isdigit() else f"picture {printable(word)!r}"
                 raise UsageError(f"there is no {what}", advice=f"`{listed_by}` lists them.")
@@ -66,10 +73,11 @@ def _numbered(word: str, reader: Reader) -> Job | None:
     return reader.job(int(word))
 
 
-def _named(word: str, jobs: Sequence[Job], chosen: Settings) -> Job | None:
+def _named(word: str, jobs: Sequence[Job], chosen: Settings, first: JobState | None = None) -> Job | None:
     for matches in _ways(word, chosen):
         found = [job for job in jobs if matches(job)]
         there = [job for job in found if job.state is not JobState.GONE] or found
+        there = [job for job in there if job.state is first] or there
         if len(there) > 1:
             names = [f"{job.id}  {_shown(job)}" for job in there[:_NAMED]]
             more = [f"and {len(there) - _NAMED} more"] if len(there) > _NAMED else []

@@ -96,6 +96,12 @@ HostedOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="For machines: one JSON document.")]
 
 
+class NotRunYetError(UsageError):
+    """There is nothing to tell, since no daemon has run."""
+
+    title = "Nothing to show"
+
+
 def open_journal(directory: Path) -> Store:
     """The journal of a state directory.
 
@@ -106,8 +112,8 @@ def open_journal(directory: Path) -> Store:
         if directory.exists():
             check_state(directory)
         if not (directory / FILE_NAME).exists():
-            raise UsageError(
-                "no daemon has run with this configuration yet",
+            raise NotRunYetError(
+                "cutoutd has not run with this configuration yet",
                 path=directory,
                 advice="Start it with `cutoutd run`.",
             )

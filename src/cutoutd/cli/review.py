@@ -146,7 +146,9 @@ def _decide(
         require_folder(folder, chosen, Reader(store))
         numbers = [job.id for job in _waiting(store, folder)]
     else:
-        jobs = meant(names or [], Reader(store), chosen, listed_by="cutoutd review list")
+        jobs = meant(
+            names or [], Reader(store), chosen, listed_by="cutoutd review list", first=JobState.REVIEW
+        )
         numbers = [_in_review(store, job) for job in jobs]
     if not numbers:
         print("Nothing waits for a decision.")

@@ -93,7 +93,9 @@ def named_files(files: Iterable[Path]) -> list[Path]:
             mode = file.stat().st_mode
         except FileNotFoundError:
             raise UsageError(
-                "there is no such file", path=file, advice="Name pictures that are there."
+                "there is no such file or folder",
+                path=file,
+                advice="Name pictures or folders that are there.",
             ) from None
         except OSError as error:
             raise UsageError(

@@ -24,8 +24,8 @@ def older_limits(settings: Settings) -> Iterator[tuple[str, str]]:
         limits = [f"{name} = {getattr(folder, name):g}" for name in _LIMITS if name in written]
         if limits and _CAME_WITH not in written:
             word = (
-                f"{' and '.join(limits)}: the score is the probability that a cutout is right now, so the same number "
-                f"means something else; docs/quality.md says what each value catches. Write {_CAME_WITH} as well, "
-                "and this is not said again"
+                f"{' and '.join(limits)}: the score is the probability that a cutout is right, 0 to 1; in "
+                "configurations of earlier versions the same number meant something else. docs/quality.md says what each "
+                f"value catches. Write {_CAME_WITH} as well, and this is not said again"
             )
             yield folder.name, word
