@@ -182,6 +182,18 @@ def test_killing_an_idle_worker_disturbs_nobody(make: Callable[..., LocalPool], 
     assert len(before & set(pool.pids)) == 1
 
 
+def test_a_pool_with_more_at_work_than_places_has_no_room(
+    make: Callable[..., LocalPool], tmp_path: Path
+) -> None:
+    """As after a change of its size, and after a share that did not answer for a while."""
+    pool = make(2)
+    until(pool, lambda: pool.idle == 2)
+    for job in (1, 2):
+        give(pool, task(job, f"wait:{tmp_path / 'go'}"))
+    pool.resize(1)
+    assert (pool.idle, pool.room(tagged=False)) == (0, 0)
+
+
 @pytest.mark.parametrize("deed", ["garble", "flood", "lie"])
 def test_a_worker_that_talks_nonsense_is_ended(make: Callable[..., LocalPool], deed: str) -> None:
     """It read a hostile picture: nothing it says is believed."""

@@ -33,6 +33,8 @@ class Slots:
         self.left_behind: tuple[int, ...] = ()
         self.given: list[int] = []
         self.waited: list[float] = []
+        self.said: list[PoolEvent] = []
+        self.faulty: set[int] = set()
 
     @property
     def busy(self) -> int:
@@ -46,13 +48,19 @@ class Slots:
     def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:  # noqa: ARG002 -- likewise
         """Take it."""
         assert self.room(tagged=task.tagged) > 0
+        if task.job in self.faulty:
+            raise RuntimeError("a fault of ours")
         self.given.append(task.job)
         sent()
 
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
-        """Nothing happens."""
+        """What a test has them say; with -1 among their tasks, nothing but a fault."""
         self.waited.append(timeout_s)
-        return []
+        if -1 in self.faulty:
+            self.faulty.discard(-1)
+            raise RuntimeError("a fault of ours")
+        said, self.said = self.said, []
+        return said
 
     def wake(self) -> None:
         """Nobody sleeps."""
@@ -190,3 +198,51 @@ def test_a_picture_that_needs_all_the_memory_waits_until_all_others_are_done(
     slots.given.clear()
     pool.poll(0.1)
     assert slots.given == [1]
+
+
+def test_a_share_that_answers_again_when_more_are_at_work_than_places_gives_its_task_to_nobody_yet(
+    share: Share, clock: FakeClock
+) -> None:
+    """Extra workers were started while it did not answer: for a moment, more are at work than there are places."""
+    slots = Slots(1)
+    pool = Openings(slots, clock)
+    pool.submit(task(1), share)
+    slots.given += [2, 3]
+    slots.said = [Finished(job=77, report=FAILURE)]
+    share.answer(1)
+    assert list(pool.poll(0.1)) == [Finished(job=77, report=FAILURE)]
+    slots.given.clear()
+    pool.poll(0.1)
+    assert slots.given == [1]
+
+
+def test_a_fault_over_one_task_loses_no_other_and_nothing_that_was_heard(
+    share: Share, clock: FakeClock
+) -> None:
+    """It fails as a job that could not be begun; its files are closed once."""
+    slots = Slots(3)
+    slots.faulty = {1}
+    pool = Openings(slots, clock)
+    for job in (1, 2):
+        pool.submit(task(job), share)
+    slots.said = [Finished(job=77, report=FAILURE)]
+    for job in (1, 2):
+        share.answer(job)
+    failed, other = pool.poll(0.1)
+    assert isinstance(failed, Finished)
+    assert isinstance(failed.report, Failure)
+    assert (failed.job, failed.report.code) == (1, "Unforeseen")
+    assert (other.job, slots.given) == (77, [2])
+    assert sorted(files.source for files in share.closed) == [101, 102]
+
+
+def test_a_poll_that_fails_midway_is_made_up_for_by_the_next(share: Share, clock: FakeClock) -> None:
+    """What was given up or could not be opened is not heard of twice."""
+    slots = Slots(3)
+    slots.faulty = {-1}
+    pool = Openings(slots, clock)
+    pool.submit(task(1), share)
+    share.answer(1, FAILURE)
+    with pytest.raises(RuntimeError):
+        pool.poll(0.1)
+    assert list(pool.poll(0.1)) == [Finished(job=1, report=FAILURE)]

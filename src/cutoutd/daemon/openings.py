@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from cutoutd.containment import is_expected, report, unforeseen
+from cutoutd.failure import failure_of
 from cutoutd.jobs import Failure
+from cutoutd.logs import get
 from cutoutd.pool.slot import PATIENCE_S, STALL_S
 from cutoutd.ports import Finished, Lost, Step, Workers
 
@@ -62,6 +65,20 @@ class _Opening:
     since_s: float
 
 
+class _Closing:
+    """Closes the files of a task, once: by a second time their numbers may be those of other files."""
+
+    def __init__(self, opener: FileOpener, files: Files) -> None:
+        self._opener = opener
+        self._files: Files | None = files
+
+    def __call__(self) -> None:
+        """Close them, unless that was done."""
+        files, self._files = self._files, None
+        if files is not None:
+            self._opener.close(files)
+
+
 class Openings:
     """A pool whose tasks come with their files; implements `TaskPool`.
 
@@ -77,6 +94,9 @@ class Openings:
         self._opening: dict[int, _Opening] = {}
         self._ready: deque[tuple[_Opening, Files]] = deque()
         self._given_up: set[_Opening] = set()
+        # Those of a poll that fails midway are handed out by the next one.
+        self._events: list[PoolEvent] = []
+        self._log = get()
 
     @property
     def size(self) -> int:
@@ -122,11 +142,13 @@ class Openings:
 
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
         """Wait for events, ``wake`` or the time-out, whichever is first; and give workers what is open by now."""
-        events = [*self._take_openings(), *self._give_up()]
+        self._take_openings()
+        self._give_up()
         self._hand_over()
-        events += self._pool.poll(0.0 if events else self._due_s(timeout_s))
-        events += self._take_openings()
+        self._events += self._pool.poll(0.0 if self._events else self._due_s(timeout_s))
+        self._take_openings()
         self._hand_over()
+        events, self._events = self._events, []
         return events
 
     def wake(self) -> None:
@@ -152,8 +174,7 @@ class Openings:
         now_s = self._clock.monotonic_s()
         return [one for one in self._opening.values() if now_s - one.since_s < PATIENCE_S]
 
-    def _take_openings(self) -> list[PoolEvent]:
-        events: list[PoolEvent] = []
+    def _take_openings(self) -> None:
         while self._heard:
             opening, opened = self._heard.popleft()
             if opening in self._given_up:
@@ -164,31 +185,38 @@ class Openings:
                 continue
             del self._opening[opening.task.job]
             if isinstance(opened, Failure):
-                events.append(Finished(job=opening.task.job, report=opened))
+                self._events.append(Finished(job=opening.task.job, report=opened))
             else:
                 self._ready.append((opening, opened))
-        return events
 
-    def _give_up(self) -> list[PoolEvent]:
+    def _give_up(self) -> None:
         now_s = self._clock.monotonic_s()
         late = [one for one in self._opening.values() if now_s - one.since_s >= STALL_S[Step.READ]]
         for one in late:
             del self._opening[one.task.job]
             self._given_up.add(one)
-        return [
-            Lost(job=one.task.job, why=_STALLED, timed_out=False, stuck=True, stalled=Step.READ)
-            for one in late
-        ]
+            lost = Lost(job=one.task.job, why=_STALLED, timed_out=False, stuck=True, stalled=Step.READ)
+            self._events.append(lost)
 
     def _hand_over(self) -> None:
         """Give open tasks to workers; one that came late may have to wait for another's end, or for all to end."""
-        waiting, self._ready = self._ready, deque()
-        for opening, files in waiting:
-            task = opening.task
-            if self._pool.room(tagged=task.tagged) and not (task.alone and self._pool.busy):
-                self._pool.submit(task, files, partial(opening.opener.close, files))
-            else:
-                self._ready.append((opening, files))
+        for ready in list(self._ready):
+            task = ready[0].task
+            if self._pool.room(tagged=task.tagged) > 0 and not (task.alone and self._pool.busy):
+                self._start(*ready)
+                self._ready.remove(ready)
+
+    def _start(self, opening: _Opening, files: Files) -> None:
+        """Give an open task to a worker; it fails where that does by a fault of ours."""
+        task, close = opening.task, _Closing(opening.opener, files)
+        try:
+            self._pool.submit(task, files, close)
+        except Exception as error:
+            if is_expected(error):
+                raise
+            report(self._log, error, over="a job", job=task.job, path=task.source)
+            close()
+            self._events.append(Finished(job=task.job, report=failure_of(unforeseen(error))))
 
     def _due_s(self, timeout_s: float) -> float:
         """How long may be waited: it has deadlines of its own to see to."""

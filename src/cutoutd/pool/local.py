@@ -83,6 +83,8 @@ class LocalPool:
         self._abandoned: list[Slot] = []
         self._stale: set[Slot] = set()
         self._starts = StartPolicy(clock)
+        # Those of a poll that fails midway are handed out by the next one.
+        self._events: list[PoolEvent] = []
         self.facts: WorkerFacts | None = None
         self._replace_missing(spares)
 
@@ -96,7 +98,9 @@ class LocalPool:
         """Tasks that could be started now: as many as ``size`` work, but for those that wait for a share."""
         free = sum(self._is_free(slot) for slot in self._slots)
         at_work = sum(slot.job is not None for slot in self._slots) - len(self.waiting)
-        return min(free, self._size - at_work)
+        return max(
+            0, min(free, self._size - at_work)
+        )  # a share that answers again may leave more at work than `size`
 
     def room(self, *, tagged: bool) -> int:  # noqa: ARG002 -- one kind of worker for both kinds of folder
         """How many tasks could be started now."""
@@ -158,7 +162,6 @@ class LocalPool:
             SandboxError: a layer of the sandbox is missing, and all are required.
             WorkersFailError: no worker comes up, time after time.
         """
-        events: list[PoolEvent] = []
         for slot in self._slots:
             slot.send_rest()
         self._complaints.resume(self._clock.monotonic_s())
@@ -168,11 +171,12 @@ class LocalPool:
             elif key.data is self._complaints:
                 self._complaints.take(self._clock.monotonic_s())
             elif isinstance(key.data, Slot):
-                events += self._listen(key.data)
-        events += self._enforce_deadlines()
+                self._events += self._listen(key.data)
+        self._enforce_deadlines()
         self._retire_stale()
         self._retire_surplus()
         self._replace_missing()
+        events, self._events = self._events, []
         return events
 
     def fileno(self) -> int:
@@ -286,16 +290,14 @@ class LocalPool:
         slot.complaint = why.cause
         slot.kill(self._clock.monotonic_s(), timed_out=False)
 
-    def _enforce_deadlines(self) -> list[PoolEvent]:
+    def _enforce_deadlines(self) -> None:
         now_s = self._clock.monotonic_s()
-        events: list[PoolEvent] = []
         for slot in list(self._slots):
             if slot.state is not SlotState.DYING:
                 self._enforce_deadline(slot, now_s)
             if slot.state is SlotState.DYING and (slot.reaped() or now_s >= slot.since_s + ABANDON_S):
-                events += self._bury(slot)
+                self._events += self._bury(slot)
         self._abandoned = [slot for slot in self._abandoned if not slot.reaped()]
-        return events
 
     def _enforce_deadline(self, slot: Slot, now_s: float) -> None:
         if slot.stalls_at_s is not None and now_s >= slot.stalls_at_s:

@@ -34,6 +34,7 @@ class Partition:
         self._tagged = tagged
         self._both = (ordinary, tagged)
         self._shares = shares
+        self._events: list[PoolEvent] = []
         self._selector = selectors.DefaultSelector()
         for pool in self._both:
             self._selector.register(pool.fileno(), selectors.EVENT_READ)
@@ -80,7 +81,10 @@ class Partition:
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
         """Wait for events of either."""
         self._selector.select(min(pool.due_s(timeout_s) for pool in self._both))
-        return [event for pool in self._both for event in pool.poll(0.0)]
+        for pool in self._both:
+            self._events += pool.poll(0.0)
+        events, self._events = self._events, []
+        return events
 
     def wake(self) -> None:
         """End a ``poll`` early."""

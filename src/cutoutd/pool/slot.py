@@ -173,13 +173,14 @@ class Slot:
             deadline_s: when it is killed.
             lived_s: now, by the clock on which stops and sleep count: the worker may go on meanwhile.
         """
+        line = wire.encode_task(task, files)  # before anything is noted: it is idle still if this fails
         self._task, self._given_s = task, lived_s
         self.step, self.stepped_s, self._steps = Step.READ, now_s, 0
         self.state = SlotState.BUSY
         self.job = task.job
         self.alone = task.alone
         self.deadline_s = deadline_s
-        self._tasks.send(wire.encode_task(task, files), files.descriptors, sent)
+        self._tasks.send(line, files.descriptors, sent)
 
     def asked(self, lived_s: float) -> Asked:
         """What it has in hand, and for how long; only while it has a task.
