@@ -193,6 +193,12 @@ def test_no_text_is_believed_to_be_a_hash(value: str, where: tuple[Report, tuple
         (REPORTS[5], ("code",), "C" * 41),
         (REPORTS[5], ("code",), "Picture\x1b[2J"),
         (REPORTS[5], ("cause",), "c" * (MAX_TEXT + 1)),
+        *(
+            (REPORTS[5], (where,), f"a{one}b")
+            for where in ("cause", "title", "advice")
+            for one in "\0\x1b\r\u202e\ud800"
+        ),
+        (CUT, ("warnings", 0), "\x1b[2J"),
     ],
 )
 def test_what_is_too_long_or_of_another_task_is_not_believed(
@@ -208,6 +214,10 @@ def test_what_is_too_long_or_of_another_task_is_not_believed(
 
 def test_what_an_honest_worker_says_at_length_is_shortened_by_itself() -> None:
     """A picture with a thousand odd parts fails nothing."""
+    odd = Failure(code="Picture", title="t", cause="a\0b\nc\x1b\u202e", advice="", permanent=True)
+    said = heard(told(odd))
+    assert isinstance(said, Failure)
+    assert said.cause == "a\\x00b\nc\\x1b\\u202e"
     report = replace(CUT, warnings=("w" * 5000,) * 1000)
     taken = heard(told(report))
     assert isinstance(taken, Cut)

@@ -85,7 +85,7 @@ def fault_of_message(message: object) -> str:
             inner = [*value.keys(), *value.values()] if isinstance(value, dict) else value
             values += [(one, depth + 1) for one in inner]
         elif isinstance(value, str) and (len(value) > MAX_TEXT or not _is_text(value)):
-            return "it has a text that is too long, or none"
+            return "it has a text that is too long, or cannot be shown"
         elif isinstance(value, int) and value not in _INTEGERS:
             return "it has a number that is too large"
     return ""
@@ -94,7 +94,8 @@ def fault_of_message(message: object) -> str:
 def shortened(value: Any) -> Any:  # noqa: ANN401 -- any JSON value, and the same kind comes back
     """What an honest worker says, short enough that it is taken."""
     if isinstance(value, str):
-        return value if len(value) <= MAX_TEXT else value[: MAX_TEXT - 1] + "…"
+        text = _as_text(value)
+        return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
     if isinstance(value, dict):
         return {key: shortened(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -192,9 +193,15 @@ def _faults_of_hash(*sums: str | None) -> Iterator[str]:
 
 
 def _is_text(value: str) -> bool:
-    """Half a character, as a file name may hold, is none: reports name no files, and sidecars must be UTF-8."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    """Whether it is what people read: it goes to terminals, into logs and to hooks, and sidecars must be UTF-8.
+
+    Half a character, as a file name may hold, is none.
+    """
+    return value.isprintable() or value.replace("\n", "").isprintable()
+
+
+def _as_text(value: str) -> str:
+    """With what is no text escaped."""
+    if _is_text(value):
+        return value
+    return "".join(one if one == "\n" or one.isprintable() else repr(one)[1:-1] for one in value)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd.publish.digest import examine
 from cutoutd.publish.faults import ResultLostError, TargetTakenError
+from cutoutd.publish.private_directory import Private
 from cutoutd.publish.rename import exchange, rename_new, replace
 from cutoutd.tree import Tree
 
@@ -85,8 +86,11 @@ def abandon(move: Move) -> None:
 def _names(move: Move) -> Iterator[tuple[Entry | None, Entry | None]]:
     """The staged name and the one it gets; None for one whose directory is not there."""
     tree = Tree(Path(move.root))
+    own = Tree(
+        tree.root, Private(tree.root)
+    )  # what somebody else has put in its place gets no name, nor other rights
     with (
-        tree.find(tree.relative(move.staged)) as staged,
+        own.find(tree.relative(move.staged)) as staged,
         tree.find(tree.relative(move.target)) as target,
     ):
         yield staged, target

@@ -3,17 +3,17 @@
 It is inside the output folder, so that a rename never leaves the file system, and has two sub-folders for each
 run of the daemon, so that what a dead run left is known by its place: one with a directory for each job that a worker
 has, and one to which a result is moved when it is taken over. No worker reaches either: it is given the opened files of its
-job. This module must not know which runs are dead or which files a plan still needs: both are told to it.
+job. It is ours alone, or not entered. This module must not know which runs are dead or which files a plan still needs: both are told to it.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from cutoutd.publish.private_directory import Private
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions, Written, write_whole
 from cutoutd.tree import Tree
 
@@ -51,7 +51,7 @@ class Staging:
     def __init__(self, root: Path, run: str, *, own: bool = False, job: str = "") -> None:
         name = f"{run}{_OWN}" if own else run
         name = f"{name}/{job}" if job else name
-        self.tree = Tree(root)
+        self.tree = Tree(root, Private(root))
         self.directory = root / STAGING_NAME / name
         self._below = f"{STAGING_NAME}/{name}"
 
@@ -59,10 +59,12 @@ class Staging:
         """Make the directory; the root itself is never made, as it may be a share that is not there now.
 
         Raises:
-            NotADirectoryError: a link or a file stands in its place.
+            NotADirectoryError: a link, a file or a directory that is not ours stands in its place.
             OSError: the root is not there or cannot be written to.
         """
         self.tree.make(self._below, mode=_PRIVATE)
+        with self.tree.open(self._below):
+            pass  # it may have been there, and be somebody else's
 
     def of_job(self, job: str) -> Staging:
         """The directory of one attempt at a job; itself for an empty name."""
@@ -80,8 +82,8 @@ class Staging:
 
     def remove_whole(self) -> None:
         """Remove the directory and all that is in it, as far as the disk lets us; the sweep of the next start does the rest."""
-        with suppress(OSError), self.tree.entry(self._below) as entry:
-            _remove(entry, is_directory=True)
+        with suppress(OSError):
+            _remove_flat(self.tree, self._below)
 
     def path(self, name: str) -> Path:
         """Where a staged file of this name lies."""
@@ -138,8 +140,7 @@ class Staging:
             return
         for name in (*directories, *others):
             if name.startswith((f"{job}-", f"{job}.")):
-                with self.entry(name) as entry:
-                    _remove(entry, is_directory=name in directories)
+                _remove(self.tree, f"{self._below}/{name}", is_directory=name in directories)
 
     def close(self) -> None:
         """Remove the directory if nothing is left in it, and its parent if no other run has one."""
@@ -163,13 +164,13 @@ def sweep(root: Path, *, is_dead: Callable[[str], bool], needed: Collection[str]
     Raises:
         OSError: the disk or share does not answer as it should.
     """
-    tree = Tree(root)
+    tree = Tree(root, Private(root))
     try:
         runs, _ = tree.list(STAGING_NAME)
     except FileNotFoundError:
         return ()
     except NotADirectoryError:
-        return ()  # a link or a file: nothing of ours is there
+        return ()  # a link, a file or another's directory: nothing of ours is there
     removed: list[Path] = []
     for run in runs:
         if is_dead(run.removesuffix(_OWN)):
@@ -184,15 +185,27 @@ def _clear(tree: Tree, run: str, needed: Collection[str]) -> Iterator[Path]:
         path = tree.root / run / name
         if os.fspath(path) in needed:
             continue
-        with tree.entry(f"{run}/{name}") as entry:
-            _remove(entry, is_directory=name in directories)
+        _remove(tree, f"{run}/{name}", is_directory=name in directories)
         yield path
     tree.remove_directory(run)  # a file that is still needed keeps it
 
 
-def _remove(entry: Entry, *, is_directory: bool) -> None:
-    """Remove a file, or a directory, which only a worker that was taken over has made."""
+def _remove(tree: Tree, path: str, *, is_directory: bool) -> None:
     if is_directory:
-        shutil.rmtree(entry.name, dir_fd=entry.directory)
-    else:
+        _remove_flat(tree, path)
+        return
+    with tree.entry(path) as entry:
         entry.unlink(missing_ok=True)
+
+
+def _remove_flat(tree: Tree, directory: str) -> None:
+    """Remove a directory and the files in it; one that has others in it was not made by us, and stays with them.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    directories, others = tree.list(directory)
+    if not directories:
+        for name in others:
+            _remove(tree, f"{directory}/{name}", is_directory=False)
+        tree.remove_directory(directory)
