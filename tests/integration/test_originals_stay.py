@@ -222,5 +222,7 @@ def test_a_doubt_is_adopted_after_a_lost_journal(make: Callable[..., Desk]) -> N
     adoption = Adoption(again.folder, rules=rules_of(again.folder), acceptance=again.journal.acceptance)
     adoption.carry_out(lambda: True)
     assert Reader(again.journal.store).doubtful(NAME) == 1
+    (adopted,) = Reader(again.journal.store).jobs()
+    assert str(adopted.detail["why"]).startswith(f"doubtful, score {adopted.detail['score']:.2f}; taken over")
     touched(again, "a.jpg")
     assert originals(again) == ["a.jpg"]

@@ -16,6 +16,7 @@ from cutoutd.cli.closing import rate, time_left
 from cutoutd.cli.status import as_document
 from cutoutd.daemon.standing import HeldUp, Standing, Watching
 from cutoutd.daemon.statusfile import StatusFile
+from cutoutd.daemon.tally import Tally
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
@@ -113,6 +114,15 @@ def test_a_glance_tells_how_a_folder_stands(room: Room) -> None:
     ):
         assert part in said, said
     assert "last: " in said
+
+
+def test_a_picture_that_failed_and_was_tried_again_counts_once() -> None:
+    """In the closing line, as in `status`: it is how many failed, not how often."""
+    tally = Tally()
+    for job, state in ((1, JobState.FAILED), (1, JobState.FAILED), (2, JobState.FAILED), (2, JobState.DONE)):
+        tally.add(job, state)
+    tally.add(3, JobState.GONE)
+    assert (tally.failed, tally.done) == (1, 1)
 
 
 def test_what_is_tried_again_is_not_told_as_waiting(room: Room) -> None:

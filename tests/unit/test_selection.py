@@ -200,6 +200,17 @@ def test_published_cutouts_that_are_doubtful_are_listed(
     assert [row["path"] for row in rows] == ["'=1+1.jpg"]
 
 
+def test_a_daemon_that_is_down_is_told_with_how_to_start_it(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a command to copy, with its options."""
+    journal.close()
+    run(tmp_path, monkeypatch, "status")
+    said = capsys.readouterr().out
+    assert "is not running" in said
+    assert f"`cutoutd run --config {tmp_path}/c.toml` starts it" in said
+
+
 def test_names_are_in_the_order_that_a_person_expects(journal: Journal) -> None:
     """Numbers as numbers, letters of either case together, folders one after the other."""
     names = ["IMG_10.jpg", "img_9.jpg", "b/1.jpg", "IMG_010.jpg", "²3.jpg", "7.jpg"]

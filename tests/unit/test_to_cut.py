@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -40,6 +41,38 @@ def test_pictures_and_folders_are_taken_together_and_each_once(here: Path) -> No
         pictures_in([here / "empty"], here / "cutouts")
     with pytest.raises(UsageError, match="no such file"):
         pictures_in([here / "gone"], here / "cutouts")
+
+
+def test_cutouts_of_an_earlier_call_are_not_cut_again(here: Path) -> None:
+    """Told by their sidecars, in any folder, in several forms; one that is named is what a person wants."""
+    shoot = here / "shoot"
+    (shoot / "done" / "web").mkdir(parents=True)
+    cutouts = [shoot / "done" / "a.png", shoot / "done" / "web" / "a.jpg"]
+    for file in (*cutouts, shoot / "done" / "other.jpg"):
+        file.write_bytes(JPEG)
+    digest = "0" * 64
+    said = {
+        "schema": "cutoutd.sidecar/1",
+        "job": 1,
+        "folder": "f",
+        "source": {"path": "a.jpg", "bytes": 1, "mtime_ns": 1, "sha256": digest},
+        "outputs": [{"path": name, "sha256": digest} for name in ("a.png", "web/a.jpg")],
+    }
+    (shoot / "done" / "a.png.json").write_text(json.dumps(said), encoding="utf-8")
+    (shoot / "b.jpg.json").write_text("{}", encoding="utf-8")
+    found = pictures_in([shoot], here / "elsewhere")
+    assert [file.relative_to(shoot).as_posix() for file in found.files] == [
+        "b.jpg",
+        "cutouts/b.jpg",
+        "day 2/c",
+        "done/other.jpg",
+    ]
+    assert found.cutouts == 2
+    named = pictures_in([shoot, cutouts[0]], here / "elsewhere")
+    assert (cutouts[0] in named.files, named.cutouts) == (True, 1)
+    (shoot / "done" / "other.jpg").unlink()
+    with pytest.raises(UsageError, match="only cutouts"):
+        pictures_in([shoot / "done"], here / "elsewhere")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")

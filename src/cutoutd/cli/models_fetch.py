@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cutoutd.cli.models_add import MEMORY_MB, MemoryOption, ProviderOption, take
-from cutoutd.cli.printing import printable
+from cutoutd.cli.printing import printable, wrapped
 from cutoutd.clock import Clock
 from cutoutd.errors import ModelError, UsageError
 from cutoutd.inheritance import keep_for_uploader
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from cutoutd.hosted.partial import Partial
     from cutoutd.models.known import Known, KnownModel
 
+_UNDER: Final = 22
+"""Columns: what is said of a model stands beside its name."""
+
 _EVERY_S: Final = 0.2
 _EVERY_SHARE: Final = 0.1
 
@@ -43,9 +46,13 @@ def available() -> None:
     for model in known.read().models:
         size = f"{model.bytes / 1e6:.1f} MB" if model.bytes else "size unknown"
         mark = "here already" if {model.name, model.sums.sha256} & here else _way(model)
-        print(f"{model.name:<21} {size:>12}  {model.spec.licence}: {model.use}")
-        print(f"{'':<21} {model.spec.input_size} px; {model.quality}")
-        print(f"{'':<21} {model.spec.source}; {mark}")
+        print(
+            wrapped(
+                f"{model.name:<21} {size:>12}  {model.spec.licence}: {model.use}", sys.stdout, indent=_UNDER
+            )
+        )
+        for said in (f"{model.spec.input_size} px; {model.quality}", f"{model.spec.source}; {mark}"):
+            print(wrapped(f"{'':<{_UNDER}}{said}", sys.stdout, indent=0))
 
 
 def _way(model: KnownModel) -> str:
@@ -54,9 +61,9 @@ def _way(model: KnownModel) -> str:
     known_by = (
         "known by its SHA-256"
         if model.sums.sha256
-        else "known by its MD5 alone, which tells damage from none"
+        else "known by its MD5 alone, which shows damage but not tampering"
     )
-    return f"{known_by}; {'fetch takes it' if model.url else 'no address to fetch it from: add its file'}"
+    return f"{known_by}; {f'`cutoutd models fetch {model.name}` gets it' if model.url else 'no address to fetch it from: add its file'}"
 
 
 def fetch(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cutoutd.cli import board
-from cutoutd.cli.finding import find_settings
+from cutoutd.cli.finding import find, find_settings, words
 from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import JsonOption, open_journal
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path
@@ -21,6 +21,7 @@ from cutoutd.egress import Places, uploader_status
 from cutoutd.errors import UsageError
 from cutoutd.overview import metrics as openmetrics
 from cutoutd.overview.overview import SCHEMA, FolderView, Overview, look, room_of
+from cutoutd.registry import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,12 +46,13 @@ def status(
     output_dir: OutputOption = None,
 ) -> None:
     """Show whether cutoutd runs, and for each folder: watched or not and why, what waits, what was done."""
-    chosen = find_settings(config, input_dir, output_dir)
+    chosen, origin = find(config, input_dir, output_dir)
+    start = f"cutoutd run{'' if origin == Origin() else f' {words(origin)}'}"
     store = open_journal(chosen.service.state_dir)
     outputs = [os.fspath(folder.output) for folder in chosen.folder]
     clock = Clock()
     if not watch:
-        _show_once(chosen, look(chosen, store, clock, room_of(outputs)), as_json=as_json)
+        _show_once(chosen, look(chosen, store, clock, room_of(outputs)), start=start, as_json=as_json)
         return
     room: dict[str, int | None] = {}
     asked_s: float | None = None
@@ -64,9 +66,9 @@ def status(
 
     try:
         if as_json or not sys.stdout.isatty():
-            _print_on(chosen, again, every, as_json=as_json)
+            _print_on(chosen, again, every, start=start, as_json=as_json)
         else:
-            _draw_on(lambda: _lines(chosen, again()), every)
+            _draw_on(lambda: _lines(chosen, again(), start), every)
     except KeyboardInterrupt:
         return
 
@@ -117,26 +119,28 @@ def _look_at_all(chosen: Settings) -> Overview:
     return look(chosen, store, Clock(), room_of(outputs))
 
 
-def _show_once(chosen: Settings, overview: Overview, *, as_json: bool) -> None:
+def _show_once(chosen: Settings, overview: Overview, *, start: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps(as_document(overview, _hosted(chosen)), indent=2))
     elif sys.stdout.isatty():
         from rich.console import Console  # noqa: PLC0415 -- 0.05 s that only a person at a terminal pays for
 
-        _rich(Console(highlight=False), _lines(chosen, overview))
+        _rich(Console(highlight=False), _lines(chosen, overview, start))
     else:
-        for line in _lines(chosen, overview):
+        for line in _lines(chosen, overview, start):
             print(board.plain(line))
 
 
-def _print_on(chosen: Settings, again: Callable[[], Overview], every_s: float, *, as_json: bool) -> None:
+def _print_on(
+    chosen: Settings, again: Callable[[], Overview], every_s: float, *, start: str, as_json: bool
+) -> None:
     """For a pipe: one text, or one line of JSON, after the other."""
     while True:
         overview = again()
         if as_json:
             print(json.dumps(as_document(overview, _hosted(chosen))), flush=True)
         else:
-            print("\n".join(map(board.plain, _lines(chosen, overview))), end="\n\n", flush=True)
+            print("\n".join(map(board.plain, _lines(chosen, overview, start))), end="\n\n", flush=True)
         time.sleep(every_s)
 
 
@@ -162,8 +166,11 @@ def _rich(console: Any, lines: Iterable[board.Line]) -> None:  # noqa: ANN401 --
         console.print(Text.assemble(*line) if line else Text())
 
 
-def _lines(chosen: Settings, overview: Overview) -> Iterator[board.Line]:
+def _lines(chosen: Settings, overview: Overview, start: str) -> Iterator[board.Line]:
     yield from board.lines(overview)
+    if not overview.running and start:
+        yield ()
+        yield ((f"`{start}` starts it; it goes on where it stopped.", ""),)
     if (hosted := _hosted(chosen)) is not None:
         yield from board.hosted(hosted)
 

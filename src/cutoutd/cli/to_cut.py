@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,7 +15,10 @@ from cutoutd.intake.probe import open_probe
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan
 from cutoutd.intake.sniff import Kind, has_picture_extension
+from cutoutd.publish.naming import sidecar_name
+from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.recipe import Format
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,10 +37,12 @@ class Pictures:
     Attributes:
         files: absolute, each once.
         folders: absolute; the cutouts of pictures below them keep their sub-folders.
+        cutouts: of cutoutd's own below them, which are not cut.
     """
 
     files: tuple[Path, ...]
     folders: tuple[Path, ...] = ()
+    cutouts: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,10 +72,19 @@ def pictures_in(named: Sequence[Path], output: Path) -> Pictures:
     """
     files: list[Path] = []
     folders: list[Path] = []
+    cutouts: set[Path] = set()
     for one in named:
         if os.path.isdir(one):  # noqa: PTH112 -- Path.is_dir raises where it may not look
             root = Path(os.path.realpath(one))
-            below = _pictures_below(root, output)
+            there = _pictures_below(root, output)
+            cutouts |= (own := _own_cutouts(root, there))
+            below = [file for file in there if file not in own]
+            if own and not below:
+                raise UsageError(
+                    "there are only cutouts of cutoutd's own in this folder",
+                    path=one,
+                    advice="Name them one by one, if they are to be cut again.",
+                )
             if not below:
                 raise UsageError(
                     "there is no picture in this folder", path=one, advice="Name one that has some."
@@ -78,7 +93,11 @@ def pictures_in(named: Sequence[Path], output: Path) -> Pictures:
             files += below
         else:
             files += named_files([one])
-    return Pictures(files=tuple(dict.fromkeys(files)), folders=tuple(dict.fromkeys(folders)))
+    return Pictures(
+        files=tuple(dict.fromkeys(files)),
+        folders=tuple(dict.fromkeys(folders)),
+        cutouts=len(cutouts.difference(files)),
+    )
 
 
 def named_files(files: Iterable[Path]) -> list[Path]:
@@ -174,3 +193,18 @@ def _pictures_below(root: Path, output: Path) -> list[Path]:
             f"it cannot be read ({error.strerror})", path=root, advice="Name one that you may read."
         ) from error
     return sorted(found)
+
+
+def _own_cutouts(root: Path, files: Sequence[Path]) -> set[Path]:
+    """Of files in a folder, those that a sidecar beside them calls cutouts; one that cannot be read says nothing."""
+    tree = Tree(root)
+    own: set[Path] = set()
+    for file in files:
+        path = file.relative_to(root).as_posix()
+        with suppress(OSError), tree.entry(sidecar_name(path)) as entry:
+            said = read_sidecar(entry)
+            first = "" if said is None else next(iter(said.outputs), "")
+            if said is not None and first and f"/{file}".endswith(f"/{first}"):
+                output = os.fspath(file)[: -len(first)]
+                own.update(Path(f"{output}{one}") for one in said.outputs)
+    return own.intersection(files)

@@ -45,6 +45,8 @@ BATCH: Final = 500
 MAX_COMPARED_BYTES: Final = 1 << 30
 """Of all rejected sources together that are read for comparison; beyond it they are doubtful again."""
 
+_TAKEN_OVER: Final = "taken over from an earlier run, by its sidecar"
+
 
 class Adoption:
     """The adoption of one folder's earlier results.
@@ -211,5 +213,9 @@ def _outcome(record: Record) -> tuple[JobState, dict[str, Any]]:
     known: dict[str, Any] = {"model": record.model} if record.model else {}
     if record.score is not None:
         known["score"] = record.score
-    doubt = {"doubtful": True} if record.doubtful and not record.review else {}
-    return state, {"outputs": list(record.outputs), "why": "adopted: its sidecar says so"} | known | doubt
+    why = _TAKEN_OVER
+    if record.doubtful and not record.review:
+        known["doubtful"] = True
+        doubt = "doubtful" if record.score is None else f"doubtful, score {record.score:.2f}"
+        why = f"{doubt}; {why}"
+    return state, {"outputs": list(record.outputs), "why": why} | known

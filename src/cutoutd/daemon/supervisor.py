@@ -399,7 +399,7 @@ class Supervisor:
             one_by_one([self._results.popleft()], self._tell, self._not_told)
 
     def _tell(self, result: Result) -> None:
-        self.tally.add(result.state, doubtful=result.doubtful)
+        self.tally.add(result.job, result.state, doubtful=result.doubtful)
         self._heartbeat.ended(result.state)
         self._listener.result(result)
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cutoutd.daemon.standing import HeldUp
-    from cutoutd.jobs import Job, JobState
+    from cutoutd.jobs import Job
+
+
+_COUNTED: Final = (JobState.DONE, JobState.REVIEW, JobState.FAILED, JobState.UNCHANGED)
 
 
 @dataclass(slots=True)
@@ -21,11 +26,17 @@ class Tally:
     failed: int = 0
     unchanged: int = 0
     doubtful: int = 0
+    _failed: set[int] = field(default_factory=set)
 
-    def add(self, state: JobState, *, doubtful: bool = False) -> None:
-        """Count one end; a doubtful one is done as well."""
+    def add(self, job: int, state: JobState, *, doubtful: bool = False) -> None:
+        """Count one end; a doubtful one is done as well. A failure of before, which was tried again, does not count."""
+        if job in self._failed:
+            self._failed.discard(job)
+            self.failed -= 1
+        if state is JobState.FAILED:
+            self._failed.add(job)
         self.doubtful += doubtful
-        if state.value in self.__slots__:
+        if state in _COUNTED:
             setattr(self, state.value, getattr(self, state.value) + 1)
 
 
