@@ -116,7 +116,14 @@ class Lost:
     stalled: Step | None = None
 
 
-PoolEvent = Finished | Lost
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Withdrawn:
+    """The task was not begun, and will not be: there are no workers for its kind of folder any more."""
+
+    job: int
+
+
+PoolEvent = Finished | Lost | Withdrawn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,6 +203,9 @@ class Pool(Workers, Protocol):
 
     def room(self, *, tagged: bool) -> int:
         """How many tasks of folders of this kind could be started now without waiting."""
+
+    def serves(self, *, tagged: bool) -> bool:
+        """Whether there are workers for folders of this kind at all."""
 
     def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:
         """Start a task; only while there is room for one of its kind.

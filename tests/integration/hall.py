@@ -21,7 +21,7 @@ from cutoutd.journal.commands import Commands
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME, Store
-from cutoutd.ports import Finished, Lost, WorkerFacts
+from cutoutd.ports import Finished, Lost, Withdrawn, WorkerFacts
 from tests.integration.parts import JPEG, NAME, Heard, cut_of, folder_in, provenance
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Workers:
         self._clock = clock
         self._woken = threading.Event()
         self._size = size
-        self.answer: Callable[[Task], Report | Lost | None] = lambda _: None
+        self.answer: Callable[[Task], Report | Lost | Withdrawn | None] = lambda _: None
         self.before_poll: Callable[[], None] = lambda: None
         self.running: dict[int, Task] = {}
         self.given: list[Task] = []
@@ -96,7 +96,7 @@ class Workers:
             said = self.answer(task)
             if said is not None:
                 del self.running[job]
-                events.append(said if isinstance(said, Lost) else Finished(job=job, report=said))
+                events.append(said if isinstance(said, Lost | Withdrawn) else Finished(job=job, report=said))
         self._clock.advance(0.001)
         if not events:
             # A delivery works in real time; everything else goes by the test's clock.

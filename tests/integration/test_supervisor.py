@@ -22,7 +22,7 @@ from cutoutd.journal.commands import Verb
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.queue import Queue
 from cutoutd.journal.store import FILE_NAME, JournalDamagedError, Store
-from cutoutd.ports import Lost
+from cutoutd.ports import Lost, Withdrawn
 from tests.integration.hall import Hall, Workers
 from tests.integration.parts import JPEG, NAME, digest
 
@@ -717,6 +717,21 @@ def test_a_report_of_a_kind_that_was_not_asked_for_is_disbelieved(hall: Hall) ->
     assert hall.job(bad).state is JobState.FAILED
     assert "what cannot be so" in hall.job(bad).detail["failure"]["cause"]
     assert hall.job(good).state is JobState.DONE
+
+
+def test_a_task_that_was_withdrawn_is_queued_again_without_blame(hall: Hall) -> None:
+    """Its folder has become one for which other workers work; what was made for the task is removed."""
+    (job,) = hall.accept("a.jpg")
+    seen: list[Path] = []
+
+    def withdraw_once(task: Task) -> Report | Withdrawn:
+        seen.append(Path(task.staging))
+        return hall.cut(task) if len(seen) > 1 else Withdrawn(job=task.job)
+
+    hall.workers.answer = withdraw_once
+    hall.supervisor.run()
+    assert (hall.job(job).state, len(seen)) == (JobState.DONE, 2)
+    assert not seen[0].exists()
 
 
 def test_a_report_over_which_we_fail_is_disbelieved(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:

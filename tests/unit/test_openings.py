@@ -9,7 +9,7 @@ import pytest
 from cutoutd.daemon.openings import Openings
 from cutoutd.jobs import Failure, Task
 from cutoutd.pool.slot import PATIENCE_S, STALL_S
-from cutoutd.ports import Files, Finished, Lost, Step
+from cutoutd.ports import Files, Finished, Lost, Step, Withdrawn
 from cutoutd.recipe import Metadata, Recipe
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ class Slots:
         """Those that have none."""
         return self.size - len(self.given)
 
+    def serves(self, *, tagged: bool) -> bool:  # noqa: ARG002 -- likewise
+        """Whether there are any."""
+        return self.size > 0
+
     def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:  # noqa: ARG002 -- likewise
         """Take it."""
         assert self.room(tagged=task.tagged) > 0
@@ -76,12 +80,18 @@ class Share:
     """Opens what a test says, when it says so."""
 
     def __init__(self) -> None:
-        self.asked: dict[int, Callable[[Files | Failure], None]] = {}
+        self.asked: dict[int, Callable[[Files | Failure | None], None]] = {}
+        self.wanted: dict[int, Callable[[], bool]] = {}
+        self.went_on_s = 0.0
         self.closed: list[Files] = []
         self.discarded: list[int] = []
 
-    def open(self, task: Task, tell: Callable[[Files | Failure], None]) -> None:
+    def open(
+        self, task: Task, tell: Callable[[Files | Failure | None], None], is_wanted: Callable[[], bool]
+    ) -> None:
         """Remember it."""
+        if self.asked:  # else it is under way at once
+            self.wanted[task.job] = is_wanted
         self.asked[task.job] = tell
 
     def close(self, files: Files) -> None:
@@ -93,7 +103,11 @@ class Share:
         self.discarded.append(task.job)
 
     def answer(self, job: int, what: Files | Failure | None = None) -> None:
-        """The files are open, or cannot be."""
+        """The files are open, or cannot be, or were not wanted any more."""
+        is_wanted = self.wanted.pop(job, None)
+        if is_wanted is not None and not is_wanted():
+            self.asked.pop(job)(None)
+            return
         self.asked.pop(job)(Files(source=100 + job) if what is None else what)
 
 
@@ -246,3 +260,67 @@ def test_a_poll_that_fails_midway_is_made_up_for_by_the_next(share: Share, clock
     with pytest.raises(RuntimeError):
         pool.poll(0.1)
     assert list(pool.poll(0.1)) == [Finished(job=1, report=FAILURE)]
+
+
+def test_a_slow_share_that_goes_on_is_not_taken_for_one_that_hangs(share: Share, clock: FakeClock) -> None:
+    """What waits for its turn in it keeps no worker, and is given up only once nothing goes on."""
+    slots = Slots(2)
+    pool = Openings(slots, clock)
+    for job in (1, 2):
+        pool.submit(task(job), share)
+    clock.advance(STALL_S[Step.READ] - 1)
+    share.answer(1)
+    share.went_on_s = clock.monotonic_s()
+    assert not list(pool.poll(0.1))
+    assert (slots.given, list(pool.waiting), pool.takes(tagged=False)) == ([1], [2], True)
+    clock.advance(STALL_S[Step.READ] - 1)
+    assert not list(pool.poll(0.1))
+    clock.advance(1.0)
+    (lost,) = pool.poll(0.1)
+    assert (lost.job, list(pool.left_behind)) == (2, [2])
+
+
+def test_a_task_that_was_given_up_before_its_turn_is_not_opened_any_more(
+    share: Share, clock: FakeClock
+) -> None:
+    """Else it would hold up those behind it, only to be closed again."""
+    pool = Openings(Slots(2), clock)
+    for job in (1, 2):
+        pool.submit(task(job), share)
+    clock.advance(STALL_S[Step.READ])
+    assert [lost.job for lost in pool.poll(0.1)] == [1, 2]
+    share.answer(2)
+    pool.poll(0.1)
+    assert (list(pool.left_behind), share.closed, share.discarded) == ([1], [], [])
+
+
+def test_nothing_is_begun_beside_a_picture_that_needs_all_the_memory(share: Share, clock: FakeClock) -> None:
+    """Not even what was late, although the huge one was begun while it was not waited for any more."""
+    slots = Slots(2)
+    pool = Openings(slots, clock)
+    pool.submit(task(1), share)
+    clock.advance(PATIENCE_S)
+    assert pool.busy == 0
+    pool.submit(task(2, alone=True), share)
+    for job in (2, 1):
+        share.answer(job)
+    pool.poll(0.1)
+    assert slots.given == [2]
+    slots.given.clear()
+    slots.said = [Finished(job=2, report=FAILURE)]
+    pool.poll(0.1)
+    assert slots.given == [1]
+
+
+def test_a_task_for_whose_kind_of_folder_no_workers_are_left_is_given_back(
+    share: Share, clock: FakeClock
+) -> None:
+    """A reload took the last folder of the kind out while its files were being opened."""
+    slots = Slots(1)
+    pool = Openings(slots, clock)
+    pool.submit(task(1), share)
+    slots.size = 0
+    share.answer(1)
+    assert list(pool.poll(0.1)) == [Withdrawn(job=1)]
+    assert [files.source for files in share.closed] == [101]
+    assert not list(pool.poll(0.1))

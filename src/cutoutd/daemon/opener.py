@@ -42,6 +42,7 @@ class Opener:
 
     Attributes:
         busy_since_s: when what is under way was begun, in monotonic seconds; None: nothing is.
+        went_on_s: when it last began or ended something, in monotonic seconds.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Opener:
         self._log = get(folder=folder)
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.busy_since_s: float | None = None
+        self.went_on_s = 0.0
         self._thread = SupervisedThread(f"open {folder}", self._run, wake)
 
     @property
@@ -86,14 +88,17 @@ class Opener:
         """Wait for the thread's end, but not for long."""
         self._thread.join(timeout_s)
 
-    def open(self, task: Task, tell: Callable[[Files | Failure], None]) -> None:
+    def open(
+        self, task: Task, tell: Callable[[Files | Failure | None], None], is_wanted: Callable[[], bool]
+    ) -> None:
         """Open what a task takes; soon, from any thread.
 
         Args:
             task: the task.
-            tell: is given the files, or why there are none, from the opener's thread.
+            tell: is given the files, or why there are none, from the opener's thread; None: they were not wanted any more.
+            is_wanted: whether they still are, asked when its turn comes, from that thread.
         """
-        self._work.put(partial(self._open, task, tell))
+        self._work.put(partial(self._open, task, tell, is_wanted))
 
     def close(self, files: Files) -> None:
         """Close what was opened; soon, from any thread."""
@@ -103,7 +108,12 @@ class Opener:
         """Remove the directory of a task, and all that is in it; soon, from any thread."""
         self._work.put(self._directory(task).remove_whole)
 
-    def _open(self, task: Task, tell: Callable[[Files | Failure], None]) -> None:
+    def _open(
+        self, task: Task, tell: Callable[[Files | Failure | None], None], is_wanted: Callable[[], bool]
+    ) -> None:
+        if not is_wanted():
+            tell(None)
+            return
         try:
             opened: Files | Failure = open_files(task, self._root, self._directory(task), self._boundary())
         except CutoutdError as error:
@@ -118,6 +128,7 @@ class Opener:
 
     def _run(self) -> None:
         while (deed := self._work.get()) is not None:
-            self.busy_since_s = self._clock.monotonic_s()
+            self.busy_since_s = self.went_on_s = self._clock.monotonic_s()
             deed()
+            self.went_on_s = self._clock.monotonic_s()
             self.busy_since_s = None

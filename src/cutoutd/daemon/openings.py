@@ -17,14 +17,14 @@ from cutoutd.failure import failure_of
 from cutoutd.jobs import Failure
 from cutoutd.logs import get
 from cutoutd.pool.slot import PATIENCE_S, STALL_S
-from cutoutd.ports import Finished, Lost, Step, Workers
+from cutoutd.ports import Files, Finished, Lost, Step, Withdrawn, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from cutoutd.clock import Clock
     from cutoutd.jobs import Task
-    from cutoutd.ports import Files, Pool, PoolEvent, WorkerFacts
+    from cutoutd.ports import Pool, PoolEvent, WorkerFacts
 
 _STALLED = "opening its files came to no end"
 
@@ -32,8 +32,14 @@ _STALLED = "opening its files came to no end"
 class FileOpener(Protocol):
     """Opens and closes the files of a folder's tasks in a thread of its own; `cutoutd.daemon.opener.Opener`."""
 
-    def open(self, task: Task, tell: Callable[[Files | Failure], None]) -> None:
-        """Open what a task takes, and tell it from that thread."""
+    @property
+    def went_on_s(self) -> float:
+        """When it last began or ended something, in monotonic seconds."""
+
+    def open(
+        self, task: Task, tell: Callable[[Files | Failure | None], None], is_wanted: Callable[[], bool]
+    ) -> None:
+        """Open what a task takes if it is wanted when its turn comes, and tell it from that thread."""
 
     def close(self, files: Files) -> None:
         """Close what was opened."""
@@ -57,12 +63,17 @@ class _Opening:
     """A task whose files are being opened, or wait for a worker.
 
     Attributes:
-        since_s: when it was begun, in monotonic seconds.
+        since_s: when it was given to its opener, in monotonic seconds.
     """
 
     task: Task
     opener: FileOpener
     since_s: float
+
+    @property
+    def stands_still_since_s(self) -> float:
+        """Since when it has waited for one call: others of a slow share that come first are no hang."""
+        return max(self.since_s, self.opener.went_on_s)
 
 
 class _Closing:
@@ -90,10 +101,11 @@ class Openings:
     def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
         self._clock = clock
-        self._heard: deque[tuple[_Opening, Files | Failure]] = deque()
+        self._heard: deque[tuple[_Opening, Files | Failure | None]] = deque()
         self._opening: dict[int, _Opening] = {}
         self._ready: deque[tuple[_Opening, Files]] = deque()
         self._given_up: set[_Opening] = set()
+        self._alone: int | None = None  # the job at work that no other may run beside
         # Those of a poll that fails midway are handed out by the next one.
         self._events: list[PoolEvent] = []
         self._log = get()
@@ -138,14 +150,17 @@ class Openings:
         """Have a task's files opened, and give it to a worker then."""
         opening = _Opening(task=task, opener=opener, since_s=self._clock.monotonic_s())
         self._opening[task.job] = opening
-        opener.open(task, partial(self._hear, opening))
+        opener.open(task, partial(self._hear, opening), partial(self._is_wanted, opening))
 
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
         """Wait for events, ``wake`` or the time-out, whichever is first; and give workers what is open by now."""
         self._take_openings()
         self._give_up()
         self._hand_over()
-        self._events += self._pool.poll(0.0 if self._events else self._due_s(timeout_s))
+        heard = self._pool.poll(0.0 if self._events else self._due_s(timeout_s))
+        if any(event.job == self._alone for event in heard):
+            self._alone = None
+        self._events += heard
         self._take_openings()
         self._hand_over()
         events, self._events = self._events, []
@@ -163,23 +178,27 @@ class Openings:
         """End all workers at once."""
         self._pool.close()
 
-    def _hear(self, opening: _Opening, opened: Files | Failure) -> None:
+    def _is_wanted(self, opening: _Opening) -> bool:
+        """Whether its files are still to be opened; asked by its folder's thread."""
+        return opening not in self._given_up
+
+    def _hear(self, opening: _Opening, opened: Files | Failure | None) -> None:
         """A folder's thread has opened the files of a task, or says why it cannot."""
         self._heard.append((opening, opened))
         self._pool.wake()
 
     @property
     def _prompt(self) -> list[_Opening]:
-        """Those whose disk or share has not been waited for long."""
+        """Those that have not waited for long, be it for their own files or for those before them on a slow share."""
         now_s = self._clock.monotonic_s()
         return [one for one in self._opening.values() if now_s - one.since_s < PATIENCE_S]
 
     def _take_openings(self) -> None:
         while self._heard:
             opening, opened = self._heard.popleft()
-            if opening in self._given_up:
+            if opened is None or opening in self._given_up:
                 self._given_up.discard(opening)
-                if not isinstance(opened, Failure):
+                if isinstance(opened, Files):
                     opening.opener.close(opened)
                     opening.opener.discard(opening.task)
                 continue
@@ -191,7 +210,9 @@ class Openings:
 
     def _give_up(self) -> None:
         now_s = self._clock.monotonic_s()
-        late = [one for one in self._opening.values() if now_s - one.since_s >= STALL_S[Step.READ]]
+        late = [
+            one for one in self._opening.values() if now_s - one.stands_still_since_s >= STALL_S[Step.READ]
+        ]
         for one in late:
             del self._opening[one.task.job]
             self._given_up.add(one)
@@ -202,7 +223,12 @@ class Openings:
         """Give open tasks to workers; one that came late may have to wait for another's end, or for all to end."""
         for ready in list(self._ready):
             task = ready[0].task
-            if self._pool.room(tagged=task.tagged) > 0 and not (task.alone and self._pool.busy):
+            if not self._pool.serves(tagged=task.tagged):
+                self._withdraw(*ready)
+                self._ready.remove(ready)
+            elif self._alone is not None:
+                return
+            elif self._pool.room(tagged=task.tagged) > 0 and not (task.alone and self._pool.busy):
                 self._start(*ready)
                 self._ready.remove(ready)
 
@@ -217,10 +243,18 @@ class Openings:
             report(self._log, error, over="a job", job=task.job, path=task.source)
             close()
             self._events.append(Finished(job=task.job, report=failure_of(unforeseen(error))))
+        else:
+            if task.alone:
+                self._alone = task.job
+
+    def _withdraw(self, opening: _Opening, files: Files) -> None:
+        """Its folder is leaving or has become one of the other kind, and the last workers of its kind went with it."""
+        opening.opener.close(files)
+        self._events.append(Withdrawn(job=opening.task.job))
 
     def _due_s(self, timeout_s: float) -> float:
         """How long may be waited: it has deadlines of its own to see to."""
         now_s = self._clock.monotonic_s()
-        ends = [one.since_s + STALL_S[Step.READ] for one in self._opening.values()]
+        ends = [one.stands_still_since_s + STALL_S[Step.READ] for one in self._opening.values()]
         ends += [one.since_s + PATIENCE_S for one in self._prompt]
         return max(0.0, min([now_s + timeout_s, *ends]) - now_s)

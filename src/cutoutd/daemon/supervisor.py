@@ -28,7 +28,7 @@ from cutoutd.failure import failure_of
 from cutoutd.jobs import JobState
 from cutoutd.logs import get
 from cutoutd.notify import ServiceManager
-from cutoutd.ports import Finished
+from cutoutd.ports import Finished, Lost, Withdrawn
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
@@ -379,12 +379,16 @@ class Supervisor:
             self._log.warning("job.not-in-hand", job=event.job)
             return
         try:
-            if isinstance(event, Finished):
-                self._pace.worked()
-                self._verdicts.take(held, event.report)
-            else:
-                self._verdicts.mourn(held, event)
-                held.folder.opener.discard(held.task)
+            match event:
+                case Finished():
+                    self._pace.worked()
+                    self._verdicts.take(held, event.report)
+                case Lost():
+                    self._verdicts.mourn(held, event)
+                    held.folder.opener.discard(held.task)
+                case Withdrawn():
+                    self._journal.queue.put_back(held.job.id)
+                    held.folder.opener.discard(held.task)
         except Exception as error:
             if is_expected(error):
                 raise

@@ -22,7 +22,7 @@ from cutoutd.errors import CutoutdError
 from cutoutd.jobs import Cut
 from cutoutd.pool.local import LocalPool
 from cutoutd.pool.single import task_for, through
-from cutoutd.ports import Finished
+from cutoutd.ports import Lost, Withdrawn
 from cutoutd.sandbox.kernel import call, is_linux
 from cutoutd.sandbox.worker import confine_supervisor
 from cutoutd.settings.schema import Folder
@@ -131,8 +131,10 @@ def _fault(event: PoolEvent | None, staging: Path) -> str:
     """What is wrong with the result; empty if it is a cutout."""
     if event is None:
         return f"no picture was cut within {TRIAL_S:g} s"
-    if not isinstance(event, Finished):
+    if isinstance(event, Lost):
         return event.why
+    if isinstance(event, Withdrawn):
+        return "there are no workers"
     report = event.report
     if not isinstance(report, Cut):
         return getattr(report, "cause", "") or f"the worker said {type(report).__name__}"

@@ -106,6 +106,10 @@ class LocalPool:
         """How many tasks could be started now."""
         return self.idle
 
+    def serves(self, *, tagged: bool) -> bool:  # noqa: ARG002 -- likewise
+        """Whether there are workers at all, or will be."""
+        return self._size > 0
+
     @property
     def busy(self) -> int:
         """Slots that have one."""

@@ -48,6 +48,10 @@ class Partition:
         """How many tasks of folders of this kind could be started now."""
         return (self._tagged if tagged else self._ordinary).room(tagged=tagged)
 
+    def serves(self, *, tagged: bool) -> bool:
+        """Whether there are workers for folders of this kind, or will be."""
+        return (self._tagged if tagged else self._ordinary).serves(tagged=tagged)
+
     @property
     def busy(self) -> int:
         """Slots that have a task."""
