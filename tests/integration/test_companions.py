@@ -67,7 +67,7 @@ OTHERS = (
     "sub/b.jpg.xmp",
     "sub/a-b.xmp",
     "sub/a.txt",
-    "sub/a.mov",
+    "sub/a.json",
     "a.xmp",
     "sub/a.jpg.bak",
     "sub/CaptureOne/Settings131/b.jpg.cos",
@@ -100,7 +100,13 @@ def test_companions_keep_to_an_original_that_gets_another_name(
     until(lambda: below(desk.folder.input) == [], "their end in the input")
 
 
-@pytest.mark.parametrize("rival", ["a.nef", "a.NEF", "a.Nef", "a.png", "a.dng", "a.heic", "a.JPG"])
+@pytest.mark.parametrize(
+    "rival",
+    [
+        *("a.nef", "a.NEF", "a.Nef", "a.png", "a.dng", "a.heic", "a.JPG", "A.NEF", "A.jpg"),
+        *("a.mp4", "a.MOV", "a.psd", "a.tif.part", "a.nef.part", ".a.nef", ".a.nef.x7Qw", "~a.nef"),
+    ],
+)
 def test_a_companion_of_another_file_that_is_there_stays(
     make: Callable[..., Desk], tmp_path: Path, rival: str
 ) -> None:
@@ -120,6 +126,30 @@ def test_a_raw_files_companion_follows_it_though_its_jpeg_is_there(
     put(desk.folder.input, "a.jpg", "a.xmp")
     desk.deliver("a.nef", NEW)
     until(lambda: below(tmp_path / "kept") == ["a.nef", "a.xmp"], "the raw file's companion")
+
+
+@pytest.mark.parametrize(
+    ("path", "companion", "name", "may"),
+    [
+        ("a.nef", "a.xmp", "a.jpg", False),
+        ("a.nef", "a.xmp", "a.jpg.part", False),
+        ("a.nef", "a.xmp", "a.mp4", True),
+        ("a.nef", "a.xmp", "a.cr2", True),
+        ("a.nef", "a.AAE", "a.jpg", True),
+        ("a.b.jpg", "a.b.xmp", "A.B.mov", True),
+        ("a.b.jpg", "a.b.xmp", "a.mov", False),
+        ("a.jpg", "a.xmp", "a.b.mov", True),
+        ("a.jpg", "a.xmp", "ba.mov", False),
+        ("a.jpg", "a.xmp", "a", False),
+        ("a.jpg", "a.xmp", "a_01.jpg", False),
+        ("s/a.jpg", "s/a.xmp", ".cutoutd-removing-a.psd", True),
+    ],
+)
+def test_whose_a_companion_may_be_is_told_by_names(
+    path: str, companion: str, name: str, *, may: bool
+) -> None:
+    """Whatever their case, and under the names that files have while they are copied."""
+    assert companions.may_be_anothers(path, companion, [path.rpartition("/")[2], companion, name]) is may
 
 
 @pytest.mark.parametrize(("wish", "left"), [("auto", ["a.jpg.xmp"]), ("keep", ["a.jpg.xmp"]), ("follow", [])])

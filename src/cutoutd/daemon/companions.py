@@ -6,6 +6,7 @@ nobody has cut it, so there is no version of it that alone may go.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errnos import NO_WAY
@@ -103,12 +104,13 @@ def _of(inputs: Tree, path: str) -> Iterator[str]:
         if _is_there(inputs, companion):
             yield companion
             yield from _duplicates(inputs, path)
-    for companion in companions.by_stem(path):
-        if _is_there(inputs, companion) and not any(
-            _is_there(inputs, rival) for rival in companions.rivals(path, companion)
-        ):
-            yield companion
     directory, slash, _ = path.rpartition("/")
+    found = [companion for companion in companions.by_stem(path) if _is_there(inputs, companion)]
+    # Listed for those alone that have such a companion: for all, it would cost the square of their number.
+    beside = tuple(chain(*inputs.list(directory))) if found else ()
+    for companion in found:
+        if not companions.may_be_anothers(path, companion, beside):
+            yield companion
     for folder in _directories(inputs, f"{directory}{slash}{companions.CAPTURE_ONE}"):
         if _is_there(inputs, companion := companions.settings_in(path, folder)):
             yield companion

@@ -1,7 +1,7 @@
 """Which files other programs write beside a picture, to be kept with it: edits, ratings, settings of a raw converter.
 
 By names alone. A companion that carries the picture's whole name (``a.jpg.xmp``) is that picture's; one that carries
-its stem (``a.xmp``) may be any picture's of that stem, and is the raw file's where there is one. This module must not
+its stem (``a.xmp``) may be any file's of that stem, and is the raw file's where there is one. This module must not
 look at files.
 """
 
@@ -13,7 +13,7 @@ from cutoutd.intake.pairs import Recording, recording
 from cutoutd.intake.sniff import PICTURE_EXTENSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _BY_NAME: Final = (
     "xmp",  # darktable, digiKam
@@ -30,6 +30,9 @@ _BY_STEM: Final = (
 
 CAPTURE_ONE: Final = "CaptureOne"
 """Beside the pictures, with a folder of settings for each version of the program in it."""
+
+_NO_OWNER: Final = frozenset({*_BY_NAME, *_BY_STEM, "cos", "txt", "json", "csv", "md", "log", "html", "bak"})
+"""Files that nobody writes companions for: those themselves, notes, lists and copies of such."""
 
 MAX_DUPLICATES: Final = 99
 """As many further edits of one picture darktable numbers with two digits."""
@@ -51,7 +54,7 @@ def by_name(path: str) -> Iterator[str]:
 
 
 def by_stem(path: str) -> Iterator[str]:
-    """Companions that carry a picture's stem; see `rivals`."""
+    """Companions that carry a picture's stem; see `may_be_anothers`."""
     stem, dot, _ = path.rpartition(".")
     for extension in _BY_STEM if dot else ():
         yield from (f"{stem}.{written}" for written in _spellings(extension))
@@ -75,21 +78,36 @@ def settings_in(path: str, folder: str) -> str:
     return f"{directory}{slash}{CAPTURE_ONE}/{folder}/{name}.cos"
 
 
-def rivals(path: str, companion: str) -> Iterator[str]:
-    """Pictures that a companion which carries the stem belongs to rather than to this one, or as much as to it.
+def may_be_anothers(path: str, companion: str, names: Iterable[str]) -> bool:
+    """Whether a companion that carries the stem may belong to another file rather than to this picture, or as much as to it.
+
+    Any program may write beside any file, films and documents among them, and one may be on its way here under another name.
 
     Args:
         path: of the picture.
         companion: from `by_stem`.
+        names: of all that lies in the picture's directory.
     """
-    stem, _, own = path.rpartition(".")
+    own = path.rpartition("/")[2]
+    stem = own.rpartition(".")[0].casefold()
     # Raw converters write theirs for the raw file, whatever else is there; Apple writes its own for any.
-    only_raw = recording(path) is Recording.RAW and not companion.lower().endswith(".aae")
-    for extension in sorted(PICTURE_EXTENSIONS):
-        for written in _spellings(extension):
-            other = f"{stem}.{written}"
-            if written != own and (not only_raw or recording(other) is Recording.RAW):
-                yield other
+    is_raws = recording(path) is Recording.RAW and not companion.lower().endswith(".aae")
+    for name in names:
+        begun, dot, rest = _plain(name).partition(f"{stem}.")
+        extensions = rest.split(".")
+        if name == own or begun or not dot or extensions[-1] in _NO_OWNER:
+            continue
+        is_other_picture = (
+            extensions[0] in PICTURE_EXTENSIONS and recording(f"a.{extensions[0]}") is not Recording.RAW
+        )
+        if not (is_raws and is_other_picture):
+            return True
+    return False
+
+
+def _plain(name: str) -> str:
+    """What a file is called that is on its way, in or out: in small letters, and without what marks it as hidden."""
+    return name.casefold().removeprefix(".cutoutd-removing-").lstrip(".~")
 
 
 def renamed(companion: str, path: str, new: str) -> str:
