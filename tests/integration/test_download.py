@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import ssl
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ import pytest
 
 from cutoutd.clock import Clock
 from cutoutd.errors import ModelError
-from cutoutd.hosted import download
+from cutoutd.hosted import download, partial
 from cutoutd.hosted.download import BrokenOffError, Download, FetchError, Wanted
 from cutoutd.hosted.partial import Partial
 from tests.integration.publisher import Publisher, make_papers, redirected, stalled, truncated
@@ -37,14 +39,28 @@ def publisher(papers: Papers) -> Iterator[Publisher]:
 
 
 @pytest.fixture
-def get(publisher: Publisher, papers: Papers, tmp_path: Path) -> Callable[..., Download]:
+def get(
+    publisher: Publisher, papers: Papers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Download]:
     """Fetches the file into the test's directory, with the size that is given, as often as it is called."""
 
-    def fetch(size: int = len(CONTENT), url: str = "") -> Download:
+    def fetch(
+        size: int = len(CONTENT),
+        url: str = "",
+        *,
+        seen: list[Download] | None = None,
+        tell: Callable[..., object] = lambda *_: None,
+        name: str = "it.part",
+        most: int | None = None,
+    ) -> Download:
+        if most is not None:
+            monkeypatch.setattr(download, "MAX_BYTES", most)
         context = ssl.create_default_context(cafile=papers[0])
         wanted = Wanted(url=url or publisher.url, hosts=(publisher.host,), bytes=size)
-        with Partial(tmp_path / "it.part", wanted.url) as partial:
-            one = Download(wanted, partial, clock=Clock(), tell=lambda *_: None, context=context)
+        with Partial(tmp_path / name, wanted.url) as begun:
+            one = Download(wanted, begun, clock=Clock(), tell=tell, context=context)
+            if seen is not None:
+                seen.append(one)
             one.fetch()
         return one
 
@@ -279,3 +295,47 @@ def test_one_command_at_a_time_writes_a_file(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be written"):
         Partial(tmp_path / "link.part", "x")
     assert (tmp_path / "target").read_bytes() == b"of somebody's"
+
+
+@pytest.mark.parametrize("what", ["ftruncate", "note"])
+def test_a_disk_that_is_full_at_the_beginning_is_said(
+    get: Callable[..., Download],
+    publisher: Publisher,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+) -> None:
+    """When the file is begun as when it is written to; and who was asked is told all the same."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if what == "note":
+        monkeypatch.setattr(partial, "replace_file", full)
+    else:
+        monkeypatch.setattr(os, "ftruncate", full)
+    seen: list[Download] = []
+    with pytest.raises(FetchError, match="No space left on device") as caught:
+        get(seen=seen)
+    assert caught.value.path == tmp_path / "it.part"
+    assert [one.host for one in seen[0].contacts] == [publisher.host]
+
+
+def test_each_server_that_was_asked_is_told(get: Callable[..., Download], publisher: Publisher) -> None:
+    """Also one that sent too much, or another part, or was read when the command was ended."""
+    seen: list[Download] = []
+    publisher.script = [truncated(100_000), lambda handler: handler.status(416)]
+    get(seen=seen)
+    assert [one.answer for one in seen[0].contacts][1:] == ["has not the part that is missing", "sent 0.3 MB"]
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    publisher.content = CONTENT[::-1]
+    with pytest.raises(KeyboardInterrupt):
+        get(seen=seen, tell=interrupted, name="other.part")
+    assert [one.answer for one in seen[1].contacts] == ["was asked; its answer was not read to the end"]
+    publisher.etag = '"two"'
+    with pytest.raises(FetchError):
+        get(0, seen=seen, name="third.part", most=1000)
+    assert seen[2].contacts[-1].answer.startswith(("sent more", "has "))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +25,7 @@ from tests.integration import small_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import BinaryIO
 
 MEMORY_MB = 3072
 SPEC = ModelSpec(
@@ -300,3 +303,62 @@ def test_a_model_that_the_configuration_names_stays(
     assert ended.value.code == app.EXIT_USAGE
     assert "is named in the configuration" in capsys.readouterr().err
     assert catalog.find("redness").name == "redness"
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [("a \U0001f600", "a \U0001f600"), ("mod-\udcff.onnx", "mod-?.onnx"), ("\x7f\x1b", "\x7f\x1b")],
+)
+def test_an_entry_can_be_read_whatever_its_file_is_called(
+    tmp_path: Path, own: Path, source: str, shown: str
+) -> None:
+    """Letters beyond the first 65536, names that are not UTF-8, and what a terminal obeys: the catalog stays readable."""
+    with Addition(small_models.save(tmp_path / "m.onnx"), replace(SPEC, source=source), own) as addition:
+        addition.keep()
+    assert catalog.find("redness").source == shown
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, **said: object) -> None:
+    """Let the process of the trial say something, as one that is in a model's hands can."""
+    figures = {"seconds": 0.1, "low": 0.0, "high": 1.0, "overlap": 1.0, "memory_mb": 1.0, "provider": "cpu"}
+
+    def run(*_: object, stdout: BinaryIO, **__: object) -> subprocess.CompletedProcess[bytes]:
+        stdout.write(json.dumps(figures | said).encode())
+        return subprocess.CompletedProcess([], 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"provider": "\x1b]0;owned\x07"},
+        {"provider": ["cpu"]},
+        {"memory_mb": 1e30},
+        {"memory_mb": -3000},
+        {"memory_mb": MEMORY_MB + 1},
+        {"seconds": -1},
+    ],
+)
+def test_what_no_honest_trial_says_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, object]
+) -> None:
+    """Its process may be in the hands of the model: neither the terminal nor a worker's bound of memory gets it."""
+    answering(monkeypatch, **said)
+    with pytest.raises(ModelError, match="gave no result"):
+        trial.try_model(replace(SPEC, file=tmp_path / "m"), provider="cpu", memory_mb=MEMORY_MB)
+
+
+def test_nothing_of_a_catalog_reaches_the_terminal_but_as_letters(
+    tmp_path: Path, own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Licence and source are what somebody wrote; the whole line is escaped, whatever stands in it."""
+    described = replace(SPEC, source="\x1b]0;owned\x07", licence="\x1b[31m")
+    with Addition(small_models.save(tmp_path / "m.onnx"), described, own) as addition:
+        addition.keep()
+    monkeypatch.setattr("sys.argv", ["cutoutd", "models", "list", "--no-time"])
+    with pytest.raises(SystemExit):
+        app.main()
+    said = capsys.readouterr().out
+    assert "\\x1b]0;owned" in said
+    assert "\x1b" not in said

@@ -15,13 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cutoutd import errors
-from cutoutd.cli import app, check
+from cutoutd.cli import app, check, closing
 from cutoutd.cli.passing import Passing
 from cutoutd.cli.printing import homely, near, printable, wrapped
 from cutoutd.cli.queue import open_journal
 from cutoutd.cli.to_cut import named_files
 from cutoutd.cli.where import named_path, settings
 from cutoutd.clock import Clock
+from cutoutd.daemon.standing import HeldUp
+from cutoutd.daemon.tally import Outcome, Tally
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
@@ -459,3 +461,16 @@ def test_another_users_journal_is_left_alone(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(os, "geteuid", lambda: other)
     with pytest.raises(UsageError, match="belongs to user"):
         open_journal(tmp_path)
+
+
+def test_what_is_said_at_the_end_of_a_run_is_letters_alone() -> None:
+    """The reasons have words of other machines' marker files in them, which anybody who writes in the input chooses."""
+    outcome = Outcome(
+        tally=Tally(),
+        remaining={},
+        held_up={"f": (HeldUp(path="\x1b[1m.jpg", why="\x1b[2m"),)},
+        closed={"f": "the cutoutd of \x1b]0;owned\x07 works on it"},
+    )
+    said = "\n".join(closing.remains(outcome))
+    assert "owned" in said
+    assert "\x1b" not in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.cli import finding
 from cutoutd.cli.finding import find_settings, sharing, words
 from cutoutd.cli.pictures import meant
 from cutoutd.cli.selection import folder_meant
@@ -17,7 +19,7 @@ from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
-from cutoutd.registry import Origin, registered
+from cutoutd.registry import Origin, entries, registered
 from cutoutd.settings import load, places
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ def test_of_several_that_run_one_is_to_be_chosen(home: Path, monkeypatch: pytest
             found()
         assert "--input ~/a/in --output ~/a/out" in str(refused.value)
         assert "--input ~/b/in --output ~/b/out" in str(refused.value)
-        answers: Iterator[str] = iter(["x\n", "3\n", "2\n", "\n"])
+        answers: Iterator[str] = iter(["00019\n", "x\n", "2\n", "\n"])
         monkeypatch.setattr(sys, "stdin", Terminal(answers))
         monkeypatch.setattr(sys, "stderr", Terminal(answers))
         assert found() == home / "a" / "in"
@@ -259,3 +261,19 @@ def test_the_only_folder_need_not_be_named(home: Path) -> None:
     two.write_text(two.read_text(encoding="utf-8") + more, encoding="utf-8")
     with pytest.raises(UsageError, match=r"say which folder.*f, g"):
         folder_meant(None, settings(two, None, None))
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.ESTALE, errno.EIO])
+def test_an_entry_where_nobody_may_look_is_passed_over(
+    home: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """Of a place that cannot be asked about, nothing is known: it is not taken, and is no fault of ours."""
+    with daemon(home, "a"):
+        pass
+
+    def refused(path: object, **_: object) -> os.stat_result:
+        raise OSError(error, os.strerror(error), path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", refused)
+        assert not finding._is_there(entries(places.registry())[0])  # noqa: SLF001 -- what `find` asks of each entry

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
+import os
 import re
 import sys
 from datetime import UTC, datetime
@@ -13,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.cli import app
+from cutoutd.cli.printing import path_fields, paths_fields
 from cutoutd.cli.selection import Selection, Sort, in_order, since
 from cutoutd.clock import Clock
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState, Published, Version
+from cutoutd.journal import predecessor
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
@@ -102,7 +106,7 @@ def run(
         '[[folder]]\nname = "a"\ninput = "/in"\noutput = "/out"\n' + renditions,
         encoding="utf-8",
     )
-    monkeypatch.setattr(sys, "argv", ["cutoutd", words[0], "--config", str(config), *words[1:]])
+    monkeypatch.setattr(sys, "argv", ["cutoutd", *words[0].split(), "--config", str(config), *words[1:]])
     with pytest.raises(SystemExit) as ended:
         app.main()
     assert ended.value.code == code
@@ -262,3 +266,61 @@ def test_the_manifest_says_which_file_was_made_of_what_for_which_shop(
         "-1.jpg",
         False,
     )
+
+
+def test_a_path_in_json_is_its_own() -> None:
+    """As the system has it; its bytes stand beside it where it is not UTF-8, and only there."""
+    odd = os.fsdecode(b"\xff\xe2\x80\xaf.jpg")
+    assert path_fields("source", "Shot 1\u202fPM.jpg") == {"source": "Shot 1\u202fPM.jpg"}
+    assert base64.b64decode(path_fields("output", odd)["output_bytes"]) == os.fsencode(odd)
+    assert paths_fields("outputs", ["a\u00a0b"]) == {"outputs": ["a\u00a0b"]}
+    assert [base64.b64decode(one) for one in paths_fields("outputs", ["a", odd])["outputs_bytes"]] == [
+        b"a",
+        os.fsencode(odd),
+    ]
+
+
+def test_json_for_programs_names_the_very_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clock: FakeClock
+) -> None:
+    """A macOS screenshot has U+202F in its name, which a program must find; no JSON has it escaped for a terminal."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    journal = Journal(tmp_path / "state", run="r", clock=clock)
+    odd, torn = "Screenshot 1\u202fPM.jpg", os.fsdecode(b"caf\xe9.jpg")
+    for source in (odd, torn):
+        (cut,) = journal.acceptance.accept("a", [Version(path=source, size=1, mtime_ns=1)])
+        job = Reader(journal.store).job(cut)
+        assert job is not None
+        published = (Published(rendition=0, path=source, sha256="s", review=True),)
+        journal.finish_publishing(job, JobState.REVIEW, sha256="s", published=published, detail={})
+    journal.close()
+
+    def told(*command: str) -> list[dict[str, Any]]:
+        run(tmp_path, monkeypatch, *command)
+        document = json.loads(capsys.readouterr().out)
+        return sorted(
+            document.get("files") or document["jobs"],
+            key=lambda one: "path_bytes" in one or "source_bytes" in one,
+        )
+
+    first, second = told("export", "--files", "--json")
+    assert (first["source"], first["output"]) == (odd, f"/out/{odd}")
+    assert base64.b64decode(second["source_bytes"]) == b"caf\xe9.jpg"
+    assert base64.b64decode(second["output_bytes"]) == b"/out/caf\xe9.jpg"
+    first, second = told("review list", "--json")
+    assert (first["path"], first["outputs"]) == (odd, [f"/out/{odd}"])
+    assert base64.b64decode(second["outputs_bytes"][0]) == b"/out/caf\xe9.jpg"
+
+
+def test_a_start_cuts_what_the_journal_has_not_finished(tmp_path: Path, clock: FakeClock) -> None:
+    """300 pictures that waited when cutoutd was stopped are not told as known, with none to be cut."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    journal = Journal(tmp_path / "state", run="r", clock=clock)
+    done, _, failed = journal.acceptance.accept(
+        "a", [Version(path=one, size=1, mtime_ns=1) for one in ("done", "waits", "failed")]
+    )
+    journal.queue.finish(done, JobState.DONE, detail={})
+    journal.queue.finish(failed, JobState.FAILED, detail={"failure": FAILURE})
+    journal.close()
+    known = predecessor.known(tmp_path / "state", frozenset({"a"}))
+    assert {path for path, _, _ in known} == {"done", "failed"}

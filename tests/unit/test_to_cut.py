@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cutoutd.cli.cut import _pictures
 from cutoutd.cli.form import background_of, form_of
 from cutoutd.cli.to_cut import Pictures, Target, pictures_in, refuse_originals, target_of
 from cutoutd.errors import UsageError
@@ -182,3 +184,20 @@ def test_white_is_a_background() -> None:
     assert background_of("red", white=False) == "red"
     with pytest.raises(UsageError, match="--white and --background"):
         background_of("red", white=True)
+
+
+@pytest.mark.parametrize(
+    "output", ["../shoot/cutouts", "{here}/link/cutouts", "~/shoot/cutouts", "link/cutouts"]
+)
+def test_earlier_cutouts_are_left_out_however_their_folder_is_written(
+    here: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    """By a link, by .. or by ~: a second call does not cut the cutouts of the first."""
+    (here / "link").symlink_to(here / "shoot")
+    (here / "elsewhere").mkdir()
+    if output.startswith(".."):
+        monkeypatch.chdir(here / "elsewhere")
+    monkeypatch.setenv("HOME", str(here))
+    with ExitStack() as stack:
+        found = _pictures([str(here / "link")], output.format(here=here), Settings(), stack)
+    assert found.files == (here / "shoot" / "b.jpg", here / "shoot" / "day 2" / "c")

@@ -68,9 +68,9 @@ def remains(outcome: Outcome) -> Iterator[str]:
             yield f"remains: {name}/{printable(job.path)} ({job.state}{f': {printable(why)}' if why else ''})"
     for name, files in outcome.held_up.items():
         for file in files:
-            yield f"remains: {name}/{printable(file.path)} ({file.why})"
+            yield f"remains: {name}/{printable(file.path)} ({printable(file.why)})"
     for name, why in outcome.closed.items():
-        yield f"not looked at: {name} ({why})"
+        yield f"not looked at: {name} ({printable(why)})"
 
 
 def goes_on(outcome: Outcome) -> str:

@@ -136,7 +136,9 @@ def _pictures(named: list[str], output: str, chosen: Settings, stack: ExitStack)
         for one in dict.fromkeys(named)
         if Path(one) == STREAM
     ]
-    found = pictures_in([Path(one) for one in named if Path(one) != STREAM], Path.cwd() / output)
+    found = pictures_in(
+        [Path(one) for one in named if Path(one) != STREAM], Path(os.path.realpath(named_path(output)))
+    )
     if found.cutouts:
         many = "1 cutout" if found.cutouts == 1 else f"{found.cutouts} cutouts"
         print(f"cutoutd: {many} of cutoutd's own left out", file=sys.stderr)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _TRIES: Final = 3
 """So often is asked which of several daemons is meant."""
 
+_DIGITS: Final = 4
+"""Of an answer: more daemons than that do not run."""
+
 
 def find_settings(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> Settings:
     """As `find`, without where they are from."""
@@ -132,7 +135,8 @@ def _is_same(one: Origin, other: Origin) -> bool:
 
 def _is_there(entry: Entry) -> bool:
     config = entry.origin.config
-    return entry.state_dir.is_dir() and (config is None or config.is_file())
+    # Not by Path, whose own calls raise where this user may not look.
+    return os.path.isdir(entry.state_dir) and (config is None or os.path.isfile(config))  # noqa: PTH112, PTH113 -- as said
 
 
 def _settings_of(entry: Entry) -> Settings:
@@ -166,7 +170,12 @@ def _asked(running: Sequence[Entry]) -> Entry:
     for _ in range(_TRIES):
         print(f"Which one do you mean? [1-{len(running)}] ", end="", file=sys.stderr, flush=True)
         answer = sys.stdin.readline().strip()
-        if answer.isascii() and answer.isdigit() and 1 <= int(answer[:4]) <= len(running):
+        if (
+            answer.isascii()
+            and answer.isdigit()
+            and len(answer) <= _DIGITS
+            and 1 <= int(answer) <= len(running)
+        ):
             return running[int(answer) - 1]
         if not answer:
             break

@@ -12,6 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd.cli.printing import path_fields
 from cutoutd.clock import rfc3339
 from cutoutd.jobs import JobState
 from cutoutd.journal.names import Names
@@ -84,10 +85,9 @@ def as_csv(found: Iterable[dict[str, Any]], cell: Callable[[object], str]) -> No
         writer.writerow([cell("" if row[name] is None else row[name]) for name in COLUMNS])
 
 
-def as_json(found: Iterable[dict[str, Any]], printable: Callable[[str], str]) -> None:
+def as_json(found: Iterable[dict[str, Any]]) -> None:
     """Print rows as one JSON document."""
     files = [
-        {key: printable(value) if isinstance(value, str) else value for key, value in row.items()}
-        for row in found
+        row | path_fields("source", row["source"]) | path_fields("output", row["output"]) for row in found
     ]
     print(json.dumps({"schema": "cutoutd.manifest/1", "files": files}, indent=2))

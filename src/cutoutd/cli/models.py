@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cutoutd.cli.models_add import MEMORY_MB, MemoryOption, ProviderOption, add
 from cutoutd.cli.models_fetch import available, fetch
-from cutoutd.cli.printing import printable
+from cutoutd.cli.printing import printable, say
 from cutoutd.cli.where import ConfigOption
 from cutoutd.errors import ModelError, UsageError
 from cutoutd.models import catalog
@@ -46,9 +47,7 @@ def list_models(
     """List the models: size, licence, how long one look takes on this machine, and where they come from."""
     for model in catalog.read():
         took = f"{_seconds(model, provider, memory_mb):>14}  " if time else ""
-        print(
-            f"{model.name:<21} {model.bytes / 1e6:>6.1f} MB  {took}{printable(model.licence):<12} {printable(model.source)}"
-        )
+        say(f"{model.name:<21} {model.bytes / 1e6:>6.1f} MB  {took}{model.licence:<12} {model.source}")
 
 
 def _seconds(model: ModelSpec, provider: str, memory_mb: int) -> str:
@@ -77,17 +76,18 @@ def remove(
             advice="Name another one in [model] and in each [[folder]] first.",
         )
     gone = take_away(name)
-    print(f"{printable(name)}: removed ({printable(str(gone))})")
+    say(f"{name}: removed ({gone})")
 
 
 def verify() -> None:
     """Compare each model's file with its checksum; exit code 4 if one is missing or altered."""
     for model in catalog.read():
         catalog.verify(model)
-        print(f"{model.name}: whole (SHA-256 {model.sha256})")
+        say(f"{model.name}: whole (SHA-256 {model.sha256})")
 
 
 def path(name: Annotated[str | None, typer.Argument(help="The model; all if none is named.")] = None) -> None:
     """Print where a model's file is."""
     for model in [catalog.find(name)] if name is not None else catalog.read():
-        print(model.file)
+        place = os.fspath(model.file)
+        print(printable(place) if sys.stdout.isatty() else place)  # a script needs the very name

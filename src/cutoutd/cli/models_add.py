@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from cutoutd.cli.printing import say
 from cutoutd.errors import UsageError
 from cutoutd.models import known
 from cutoutd.ports import ModelSpec, Scale
@@ -143,7 +144,7 @@ def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
         inputs=tuple(map(_filled, inputs or ())),
     )
     if found is not None:
-        print(f"This is {found.name}, by its {found.proof}: {found.spec.licence}, {found.use}.")
+        say(f"This is {found.name}, by its {found.proof}: {found.spec.licence}, {found.use}.")
     take(file, described, system=system, anyway=anyway, provider=provider, memory_mb=memory_mb)
 
 
@@ -164,12 +165,12 @@ def take(
     added, trial = _tried(
         file, described, machine if system else user, anyway=anyway, provider=provider, memory_mb=memory_mb
     )
-    print(
+    say(
         f"{added.name}: {added.bytes / 1e6:.1f} MB, {trial.seconds:.2f} s a look on {trial.provider}, "
         f"{trial.overlap:.0%} agreement on the trial picture"
     )
-    print(f'To use it, set name = "{added.name}" in [model], and restart;')
-    print(f'or, for one folder, model = "{added.name}" in its [[folder]], and reload.')
+    say(f'To use it, set name = "{added.name}" in [model], and restart;')
+    say(f'or, for one folder, model = "{added.name}" in its [[folder]], and reload.')
 
 
 def _sums(file: Path) -> known.Checksums:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cutoutd.cli.models_add import MEMORY_MB, MemoryOption, ProviderOption, take
-from cutoutd.cli.printing import printable, wrapped
+from cutoutd.cli.printing import say
 from cutoutd.clock import Clock
 from cutoutd.errors import ModelError, UsageError
 from cutoutd.inheritance import keep_for_uploader
@@ -46,13 +46,9 @@ def available() -> None:
     for model in known.read().models:
         size = f"{model.bytes / 1e6:.1f} MB" if model.bytes else "size unknown"
         mark = "here already" if {model.name, model.sums.sha256} & here else _way(model)
-        print(
-            wrapped(
-                f"{model.name:<21} {size:>12}  {model.spec.licence}: {model.use}", sys.stdout, indent=_UNDER
-            )
-        )
+        say(f"{model.name:<21} {size:>12}  {model.spec.licence}: {model.use}", indent=_UNDER)
         for said in (f"{model.spec.input_size} px; {model.quality}", f"{model.spec.source}; {mark}"):
-            print(wrapped(f"{'':<{_UNDER}}{said}", sys.stdout, indent=0))
+            say(f"{'':<{_UNDER}}{said}", indent=0)
 
 
 def _way(model: KnownModel) -> str:
@@ -114,7 +110,7 @@ def _see_terms(model: KnownModel, *, accepted: bool) -> None:
     """Say terms that forbid something, and have them accepted before anything is asked for."""
     if model.commercial:
         return
-    print(f"{model.name} is under {model.spec.licence}: {model.use}.")
+    say(f"{model.name} is under {model.spec.licence}: {model.use}.")
     if accepted:
         return
     if sys.stdin.isatty() and typer.confirm("Do you accept that, and fetch it?", default=False):
@@ -152,7 +148,7 @@ def _download(model: KnownModel, facts: Known, partial: Partial) -> None:
 
     size = f"{model.bytes / 1e6:.1f} MB" if model.bytes else "size unknown"
     on = f", going on after {partial.size / 1e6:.1f} MB" if partial.version else ""
-    print(f"{model.name}, {size}, from {model.url}{on}", flush=True)
+    say(f"{model.name}, {size}, from {model.url}{on}", flush=True)
     wanted = Wanted(url=model.url, hosts=facts.hosts, bytes=model.bytes)
     progress = _Progress()
     download = Download(wanted, partial, clock=Clock(), tell=progress, context=CONTEXT)
@@ -161,7 +157,7 @@ def _download(model: KnownModel, facts: Known, partial: Partial) -> None:
     finally:
         progress.end()
         for contact in download.contacts:
-            print(f"contacted {printable(contact.host)}: {printable(contact.answer)}", flush=True)
+            say(f"contacted {contact.host}: {contact.answer}", flush=True)
 
 
 def _check(model: KnownModel, partial: Partial) -> None:
@@ -169,7 +165,7 @@ def _check(model: KnownModel, partial: Partial) -> None:
     sums = known.checksums(partial.path)
     size_is_right = not model.bytes or partial.size == model.bytes
     if size_is_right and model.is_file(sums):
-        print(f"{partial.size:,} bytes; its {model.proof} is as published")
+        say(f"{partial.size:,} bytes; its {model.proof} is as published")
         return
     partial.discard()
     found = sums.sha256 if model.sums.sha256 else sums.md5

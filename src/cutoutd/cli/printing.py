@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
+import sys
 import textwrap
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -24,6 +27,41 @@ def printable(path: str, *, keep: str = "") -> str:
     except UnicodeEncodeError:  # half a character that no file name has
         text = path.encode("utf-8", "backslashreplace").decode()
     return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
+
+
+def path_fields(key: str, path: str) -> dict[str, str]:
+    """A path for programs, as fields of a JSON document: its true name, and where that is not UTF-8, base64 of its bytes too.
+
+    Args:
+        key: of the path; ``_bytes`` is added for the bytes.
+        path: it.
+    """
+    raw = os.fsencode(path)
+    lossy = raw.decode("utf-8", "replace")
+    if lossy == path:
+        return {key: path}
+    return {key: lossy, f"{key}_bytes": base64.b64encode(raw).decode("ascii")}
+
+
+def paths_fields(key: str, paths: Iterable[str]) -> dict[str, list[str]]:
+    """Likewise for a list of paths; the bytes are of all of them, where one is not UTF-8."""
+    raw = [os.fsencode(path) for path in paths]
+    fields = {key: [one.decode("utf-8", "replace") for one in raw]}
+    if any("\ufffd" in one for one in fields[key]):
+        fields[f"{key}_bytes"] = [base64.b64encode(one).decode("ascii") for one in raw]
+    return fields
+
+
+def say(text: str, *, indent: int | None = None, flush: bool = False) -> None:
+    """Print a line that has texts from outside in it: nothing of them reaches the terminal but as letters.
+
+    Args:
+        text: one line, whole.
+        indent: on a terminal it is broken at words, with this indent; None: it is left in one line.
+        flush: it is to be seen at once.
+    """
+    shown = printable(text)
+    print(shown if indent is None else wrapped(shown, sys.stdout, indent=indent), flush=flush)
 
 
 def short(path: str | Path) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import json
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,7 +14,7 @@ from cutoutd.cli.answers import pictures, say_what_came_of
 from cutoutd.cli.finding import find_settings
 from cutoutd.cli.job_lines import UNDER_LABELS, UNDER_NAMES, details, line
 from cutoutd.cli.pictures import meant
-from cutoutd.cli.printing import printable, wrapped
+from cutoutd.cli.printing import path_fields, printable, wrapped
 from cutoutd.cli.selection import Selection, Sort, in_order, reason_of, require_folder, score_of, since
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import Clock, rfc3339
@@ -213,7 +211,7 @@ def export(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     found = in_order(_selection(state, folder, when, reason, model, doubtful=doubtful).of(reader), sort)
     if files:
         published = manifest.rows(found, reader, store, chosen)
-        manifest.as_json(published, printable) if as_json else manifest.as_csv(published, _cell)
+        manifest.as_json(published) if as_json else manifest.as_csv(published, _cell)
         return
     writer = csv.writer(sys.stdout)
     writer.writerow(_COLUMNS)
@@ -345,11 +343,10 @@ def _post(verb: Verb, store: Store, directory: Path, *, done: str, later: str) -
 
 
 def _as_json(job: Job) -> dict[str, Any]:
-    lossy = os.fsencode(job.path).decode("utf-8", "replace")
-    entry: dict[str, Any] = {
+    return {
         "job": job.id,
         "folder": job.folder,
-        "path": lossy,
+        **path_fields("path", job.path),
         "state": job.state,
         "size": job.size,
         "mtime_ns": job.mtime_ns,
@@ -360,6 +357,3 @@ def _as_json(job: Job) -> dict[str, Any]:
         "finished_at": rfc3339(job.finished_us) if job.finished_us is not None else None,
         "detail": {key: value for key, value in job.detail.items() if key in _TOLD},
     }
-    if lossy != job.path:
-        entry["path_bytes"] = base64.b64encode(os.fsencode(job.path)).decode("ascii")
-    return entry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from cutoutd import logs
 from cutoutd.cli.finding import find_settings
-from cutoutd.cli.printing import printable
+from cutoutd.cli.printing import path_fields, printable
 from cutoutd.cli.queue import JsonOption
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import RunningClock
@@ -34,9 +35,11 @@ def replay(
         document = {
             "schema": "cutoutd.replay/1",
             "identical": found.identical,
-            "source": printable(found.source),
-            "outputs": [{"path": printable(path), "identical": same} for path, same in found.outputs.items()],
-            "differences": list(map(printable, found.differences)),
+            **path_fields("source", found.source),
+            "outputs": [
+                {**path_fields("path", path), "identical": same} for path, same in found.outputs.items()
+            ],
+            "differences": [os.fsencode(one).decode("utf-8", "replace") for one in found.differences],
         }
         print(json.dumps(document, indent=2))
     else:

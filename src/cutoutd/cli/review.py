@@ -12,7 +12,7 @@ import typer
 from cutoutd.cli.answers import pictures
 from cutoutd.cli.finding import find_settings
 from cutoutd.cli.pictures import meant
-from cutoutd.cli.printing import printable
+from cutoutd.cli.printing import path_fields, paths_fields, printable, say
 from cutoutd.cli.queue import JsonOption, open_journal
 from cutoutd.cli.selection import require_folder
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
@@ -85,14 +85,14 @@ def list_held_back(
         print(json.dumps({"schema": SCHEMA, "jobs": entries}, indent=2))
         return
     for entry in entries:
-        print(f"{entry['job']:>6}  {entry['folder']}/{entry['path']}  ({entry['why'] or 'held back'})")
+        say(f"{entry['job']:>6}  {entry['folder']}/{entry['path']}  ({entry['why'] or 'held back'})")
         for label, paths in (("cutout", entry["outputs"]), ("overlay", entry["overlay"])):
             for path in paths:
-                print(f"        {label:<8} {path}")
+                say(f"        {label:<8} {path}")
         if entry["decision"]:
-            print(f"        decided: {entry['decision']}; this is carried out once cutoutd is running")
+            say(f"        decided: {entry['decision']}; this is carried out once cutoutd is running")
         if entry["refused"]:
-            print(f"        could not be accepted: {entry['refused']}")
+            say(f"        could not be accepted: {entry['refused']}")
     if not entries:
         print("Nothing waits for a decision.")
 
@@ -246,10 +246,10 @@ def _entry(job: Job, chosen: Settings, store: Store, asked: Mapping[str, str]) -
     return {
         "job": job.id,
         "folder": job.folder,
-        "path": printable(job.path),
+        **path_fields("path", job.path),
         "why": printable(str(job.detail.get("why", ""))),
-        "outputs": [printable(str(output / one.path)) for one in shown if one.rendition >= 0],
-        "overlay": [printable(str(output / one.path)) for one in shown if one.rendition < 0],
+        **paths_fields("outputs", (str(output / one.path) for one in shown if one.rendition >= 0)),
+        **paths_fields("overlay", (str(output / one.path) for one in shown if one.rendition < 0)),
         "decision": asked.get(str(job.id)) or job.detail.get("decision", ""),
         "refused": printable(job.detail.get("refused", "")),
         "at": rfc3339(job.finished_us or job.accepted_us),

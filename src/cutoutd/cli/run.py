@@ -18,7 +18,7 @@ from cutoutd.cli.finding import origin_of, sharing, told_apart, words
 from cutoutd.cli.keeper import kept
 from cutoutd.cli.listeners import listener_for
 from cutoutd.cli.pipes import told_if_anyone_listens
-from cutoutd.cli.printing import printable, short
+from cutoutd.cli.printing import printable, say, short
 from cutoutd.cli.terminal import in_the_foreground
 from cutoutd.cli.to_watch import require_folders
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
@@ -156,7 +156,7 @@ def _summarise(outcome: Outcome, chosen: Settings, took_s: float, *, once: bool)
     if where := closing.where(outcome.tally, outputs):
         print(where)
     for line in closing.remains(outcome) if once else [closing.goes_on(outcome)]:
-        print(line)
+        say(line)
 
 
 def _uploader(config: Path | None) -> list[str]:

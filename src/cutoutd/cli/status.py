@@ -13,7 +13,7 @@ import typer
 
 from cutoutd.cli import board
 from cutoutd.cli.finding import find, find_settings, words
-from cutoutd.cli.printing import printable
+from cutoutd.cli.printing import path_fields, paths_fields, printable
 from cutoutd.cli.queue import JsonOption, open_journal
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path
 from cutoutd.clock import Clock, rfc3339
@@ -225,7 +225,7 @@ def _folder_document(folder: FolderView) -> dict[str, Any]:
         "last_failed": [
             {
                 "job": job.id,
-                "path": printable(job.path),
+                **path_fields("path", job.path),
                 "why": (job.detail.get("failure") or {}).get("cause", ""),
             }
             for job in folder.last_failed
@@ -234,11 +234,11 @@ def _folder_document(folder: FolderView) -> dict[str, Any]:
         if last is None
         else {
             "job": last.id,
-            "path": printable(last.path),
+            **path_fields("path", last.path),
             "at": rfc3339(last.finished_us or 0),
             "state": last.state,
-            "outputs": [printable(str(output)) for output in last.detail.get("outputs", [])],
+            **paths_fields("outputs", map(str, last.detail.get("outputs", []))),
         },
-        "input": printable(folder.input),
-        "output": printable(folder.output),
+        **path_fields("input", folder.input),
+        **path_fields("output", folder.output),
     }

@@ -65,7 +65,7 @@ def pictures_in(named: Sequence[Path], output: Path) -> Pictures:
 
     Args:
         named: files and folders.
-        output: where the cutouts go; what lies there is not cut, if it lies inside a folder that is named.
+        output: where the cutouts go, absolute and without links; what lies there is not cut, if it lies inside a folder that is named.
 
     Raises:
         UsageError: one is not there, cannot be read, is neither, or there is no picture in a folder.

@@ -1,6 +1,6 @@
 """Fetches one published file by HTTPS, for a person's own command: `cutoutd models fetch`.
 
-From one address, and from where that sends it among hosts that were named before. A download that broke off is gone on with
+From one address, and from where that sends it among hosts that were named before. A download that broke off is resumed
 where it ended, unless the file was changed since. It sends nothing but the request. It must not look at what it fetched: that
 is checked, and tried behind the sandbox, before anything relies on it.
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import re
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import certifi
@@ -38,7 +38,7 @@ _CONNECT_S: Final = 10.0
 _PROGRESS_BYTES: Final = 1 << 20
 _REDIRECTS: Final = 5
 _ATTEMPTS: Final = 5
-"""Times that a download is gone on with by itself, each time only if the one before brought something."""
+"""Times that a download is resumed by itself, each time only if the one before brought something."""
 
 _REDIRECTING: Final = frozenset({301, 302, 303, 307, 308})
 _WHOLE, _PART, _NO_SUCH_RANGE = 200, 206, 416
@@ -55,7 +55,7 @@ class FetchError(ModelError):
 
 
 class BrokenOffError(FetchError):
-    """Nothing is wrong but the line: it can be gone on with."""
+    """Nothing is wrong but the line: it can be resumed."""
 
 
 class _ChangedError(FetchError):
@@ -131,21 +131,23 @@ class Download:
 
         Raises:
             BrokenOffError: the line broke, or nothing came for too long; what came stays.
-            FetchError: the server has it not, has another, or sends elsewhere.
+            FetchError: the server has it not, has another, or sends elsewhere; or it cannot be written here.
         """
+        why = ""
         with self._pool:
             for _ in range(_ATTEMPTS):
                 before = self._partial.size
                 try:
                     self._follow()
-                except _ChangedError:
-                    continue
-                except BrokenOffError:
+                except _ChangedError as error:
+                    why = error.cause
+                except BrokenOffError as error:
+                    why = error.cause
                     if self._partial.size <= before or not self._partial.version:
                         raise
                 else:
                     return
-        raise BrokenOffError("the connection breaks again and again")
+        raise BrokenOffError(f"it was tried {_ATTEMPTS} times; the last time: {why}")
 
     def _follow(self) -> None:
         """Ask, and go where that sends us, if we may."""
@@ -155,8 +157,14 @@ class Download:
                 onward = self._ask(url)
             except _BREAKS as error:
                 said = _words(error)
-                self.contacts.append(Contact(host=_authority(url), answer=said))
+                self._answered(said)
                 raise BrokenOffError(f"{_authority(url)}: {said}") from error
+            except OSError as error:  # of the file: the client has its own errors for the line
+                raise FetchError(
+                    f"it cannot be written ({error.strerror})",
+                    path=self._partial.path,
+                    advice="Make room for it.",
+                ) from error
             if onward is None:
                 return
             url = self._onward(url, onward)
@@ -182,6 +190,9 @@ class Download:
         """Ask one server; return where it sends us, or None once all of the file is here."""
         self._exchange = Exchange(self._clock, limit_s=STALL_S)
         offset, version = self._partial.size, self._partial.version
+        self.contacts.append(
+            Contact(host=_authority(url), answer="was asked; its answer was not read to the end")
+        )
         headers = [("Host", _authority(url)), ("User-Agent", "cutoutd"), ("Accept-Encoding", "identity")]
         if version:
             headers += [("Range", f"bytes={offset}-"), ("If-Range", version)]
@@ -190,18 +201,20 @@ class Download:
             self._exchange.begin_body()
             said = {name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers}
             if response.status in _REDIRECTING and "location" in said:
-                self.contacts.append(Contact(host=_authority(url), answer="sent us on"))
+                self._answered("sent us on")
                 return said["location"]
             if response.status == _NO_SUCH_RANGE and version:
+                self._answered("has not the part that is missing")
                 self._partial.begin("")  # another file than it was, and a shorter one
                 raise _ChangedError("the file was changed")
             total = self._begin(_authority(url), response.status, said)
             self._exchange.renew()
             self._take(response, total)
-            self.contacts.append(
-                Contact(host=_authority(url), answer=f"sent {(self._partial.size - offset) / 1e6:.1f} MB")
-                if self._partial.size >= offset
-                else Contact(host=_authority(url), answer=f"sent {self._partial.size / 1e6:.1f} MB, anew")
+            size = self._partial.size
+            self._answered(
+                f"sent {(size - offset) / 1e6:.1f} MB"
+                if size >= offset
+                else f"sent {size / 1e6:.1f} MB, anew"
             )
         return None
 
@@ -214,6 +227,7 @@ class Download:
             found = _RANGE.fullmatch(said.get("content-range", ""))
             if found is None or int(found[1]) != self._partial.size or not self._partial.version:
                 self._partial.begin("")
+                self._answered("sent another part than was asked for")
                 raise _ChangedError("another part than was asked for came")
             total = 0 if found[3] == "*" else int(found[3])
         elif status == _WHOLE:
@@ -236,28 +250,25 @@ class Download:
 
     def _take(self, response: httpcore.Response, total: int) -> None:
         most, renewed = total or MAX_BYTES, self._partial.size
-        try:
-            for piece in response.iter_stream():
-                if self._partial.size + len(piece) > most:
-                    self._partial.begin("")
-                    raise FetchError(f"more than {most:,} bytes came, so it is another file")
-                self._partial.append(piece)
-                if self._partial.size - renewed >= _PROGRESS_BYTES:
-                    renewed = self._partial.size
-                    self._exchange.renew()
-                self._tell(self._partial.size, total)
-            if self._partial.size < total:
-                raise httpcore.RemoteProtocolError("cut short")
-            self._partial.sync()
-        except OSError as error:
-            raise FetchError(
-                f"it cannot be written ({error.strerror})",
-                path=self._partial.path,
-                advice="Make room for it.",
-            ) from error
+        for piece in response.iter_stream():
+            if self._partial.size + len(piece) > most:
+                self._partial.begin("")
+                raise FetchError(f"more than {most:,} bytes came, so it is another file")
+            self._partial.append(piece)
+            if self._partial.size - renewed >= _PROGRESS_BYTES:
+                renewed = self._partial.size
+                self._exchange.renew()
+            self._tell(self._partial.size, total)
+        if self._partial.size < total:
+            raise httpcore.RemoteProtocolError("cut short")
+        self._partial.sync()
+
+    def _answered(self, words: str) -> None:
+        """Say of the server that was asked last what it did."""
+        self.contacts[-1] = replace(self.contacts[-1], answer=words)
 
     def _refused(self, host: str, words: str) -> FetchError:
-        self.contacts.append(Contact(host=host, answer=words))
+        self._answered(words)
         return FetchError(f"{host} {words}")
 
 

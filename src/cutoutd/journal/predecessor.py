@@ -10,12 +10,15 @@ import sqlite3
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd.jobs import OPEN, JobState
 from cutoutd.journal.store import FILE_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _PATIENCE_S: Final = 1.0
+_OPEN: Final = (*sorted(OPEN), JobState.PARKED)
+"""What the next start goes on with."""
 
 Finished = frozenset[tuple[str, int, int]]
 """Versions of sources that are over: path in the input, bytes, mtime_ns."""
@@ -52,7 +55,9 @@ def finished(directory: Path, place: str) -> Finished:
 
 
 def known(directory: Path, folders: frozenset[str]) -> Finished:
-    """All versions that a journal knows of folders, whatever became of them: none of them is cut by a start.
+    """All versions that a journal knows of folders and that are over, well or badly: none of them is cut by a start.
+
+    Those that are still open are not among them: a start goes on with them.
 
     Args:
         directory: a state directory; it may be missing.
@@ -63,8 +68,9 @@ def known(directory: Path, folders: frozenset[str]) -> Finished:
         for name in folders
         for path, size, mtime_ns in _rows(
             directory,
-            "SELECT path, size, mtime_ns FROM job WHERE folder = ? AND newest = 1 AND state <> 'gone'",
-            (name,),
+            "SELECT path, size, mtime_ns FROM job WHERE folder = ? AND newest = 1 AND state <> 'gone' "  # noqa: S608 -- question marks
+            f"AND state NOT IN ({', '.join('?' * len(_OPEN))})",
+            (name, *_OPEN),
         )
     )
 

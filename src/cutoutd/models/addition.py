@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import tomllib
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -87,15 +88,19 @@ class Addition:
         model = replace(self.model, file=self._target, memory_mb=memory_mb)
         path = self._directory / catalog.CATALOG
         try:
-            self._copy.replace(self._target)
             written = path.read_text(encoding="utf-8") if catalog.is_there(path) else _HEADING
+            written += _entry(model)
+            tomllib.loads(written)  # one that nobody can read would stop every command
             draft = path.with_name(f".{catalog.CATALOG}.new")
             with draft.open("w", encoding="utf-8") as file:
-                file.write(written + _entry(model))
+                file.write(written)
                 file.flush()
                 sync(file.fileno())
+            self._copy.replace(self._target)
             draft.replace(path)
             sync_directory(self._directory)
+        except ValueError as error:
+            raise ModelError(f"it cannot be added ({error})", path=path, advice="Mend that file.") from error
         except OSError as error:
             raise ModelError(f"it cannot be added ({error.strerror})", path=path, advice="") from error
         return model
@@ -138,6 +143,11 @@ def _entry(model: ModelSpec) -> str:
         "licence": model.licence,
         "source": model.source,
     }
-    # A JSON text, number, list or truth value is one in TOML as well.
-    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    lines = [f"{key} = {_written(value)}" for key, value in values.items()]
     return "\n".join(("", "[[model]]", *lines, ""))
+
+
+def _written(value: object) -> str:
+    """As TOML has it: as JSON, but for a letter that JSON would write as two halves, and half a one, which TOML refuses."""
+    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return text.encode("utf-8", "replace").decode("utf-8")

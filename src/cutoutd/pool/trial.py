@@ -40,6 +40,7 @@ _OUTSIDE: Final = 0.05
 """By so much an output that is a share may leave 0..1 through rounding."""
 
 _INSIDE: Final = 0.5
+_PROVIDER: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 class UnusableModelError(ModelError):
@@ -110,7 +111,7 @@ def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> Trial:
         raise UnusableModelError(str(said["refused"]), path=model.file, advice=str(said.get("advice", "")))
     try:
         figures = {key: _number(said[key]) for key in ("seconds", "low", "high", "overlap", "memory_mb")}
-        return Trial(provider=str(said["provider"]), **figures)
+        return Trial(provider=_provider(said["provider"]), **_plausible(figures, memory_mb))
     except (KeyError, TypeError, ValueError) as error:
         raise UnusableModelError(
             f"its process ended with {done.returncode} and gave no result", path=model.file, advice=_DIED
@@ -133,6 +134,20 @@ def _number(value: object) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{value} is no number")
     return number
+
+
+def _provider(value: object) -> str:
+    """A name such as the ones that onnxruntime has: whoever says it may be a model's file."""
+    if not isinstance(value, str) or not _PROVIDER.fullmatch(value):
+        raise ValueError("that is no name of a provider")
+    return value
+
+
+def _plausible(figures: dict[str, float], memory_mb: int) -> dict[str, float]:
+    """Figures that can be: what it took is less than it was allowed, and grants a worker as much later."""
+    if not 0 <= figures["memory_mb"] <= memory_mb or figures["seconds"] < 0:
+        raise ValueError("that cannot be")
+    return figures
 
 
 def main() -> int:
