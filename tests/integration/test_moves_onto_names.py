@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.jobs import Job, JobState, Version
+from cutoutd.journal.decisions import Decision
 from cutoutd.journal.set_aside import SetAside
 from cutoutd.publish import kept
 from cutoutd.publish.publisher import Publisher
@@ -223,8 +224,33 @@ def test_results_that_are_to_stay_belong_to_the_pictures_that_were_swapped(
     assert desk.files() == {"a.png": cutout("a"), "b.png": cutout("b")}
     for job, name in zip(jobs, ("b.png", "a.png"), strict=True):
         now = desk.job(job)
+        assert now.detail["outputs"] == [str(desk.folder.output / name)]
         assert [one.path for one in desk.journal.names.earlier(NAME, now.path, now.generation)] == [name]
         assert now.state is JobState.UNCHANGED
+
+
+@pytest.mark.parametrize("when", ["running", "down"])
+def test_a_result_that_is_to_stay_gets_a_name_if_its_own_was_given_away(
+    make: Callable[..., Desk], when: str
+) -> None:
+    """`moves = "keep"`, `mv a b; cp new a`, and the new one is cut first: before, the result was hidden for good."""
+    desk = make(moves="keep")
+    cut(desk, "a")
+    (desk.folder.input / "a.jpg").rename(desk.folder.input / "b.jpg")
+    if when == "down":
+        desk.journal.acceptance.note_places(NAME, {"a.jpg": desk.clock.now_us()})
+    (desk.folder.input / "a.jpg").write_bytes(picture("new"))
+    new, old = take(desk, "a", "b")
+    desk.delivery.deliver(new, desk.cut(new, cutout("new"), source=picture("new")))
+    desk.settle()
+    follow(desk, [old])
+    if when == "running":
+        assert lying(desk) == {"a.png": cutout("new"), "b.png": cutout("a")}
+    else:
+        assert desk.files() == {"a.png": cutout("a"), "a-2.png": cutout("new")}
+    assert desk.staged() == []
+    (name,) = (path for path, content in desk.files().items() if content == cutout("a"))
+    assert desk.job(old).detail["outputs"] == [str(desk.folder.output / name)]
 
 
 def test_a_copy_whose_original_is_still_there_is_cut(make: Callable[..., Desk]) -> None:
@@ -295,3 +321,51 @@ def test_a_swap_that_a_crash_broke_off_is_finished(
     assert lying(again) == {"a.png": cutout("b"), "b.png": cutout("a")}
     again.end()
     again.journal.close()
+
+
+def reject(desk: Desk, *names: str) -> None:
+    """Have a person reject the doubtful results of pictures."""
+    for name in names:
+        job = desk.deliver(f"{name}.jpg", cutout(name), source=picture(name), review=True)
+        decided = desk.journal.decisions.decide(job.id, Decision.REJECT)
+        assert decided is not None
+        desk.delivery.decide(decided)
+        desk.settle()
+
+
+@pytest.mark.parametrize("when", ["running", "down"])
+@pytest.mark.parametrize("order", ["ab", "ba"])
+@pytest.mark.parametrize("other", ["done", "rejected"])
+def test_a_rejection_follows_its_picture_onto_a_name_in_use(
+    make: Callable[..., Desk], order: str, when: str, other: str
+) -> None:
+    """Before, a rejected picture that was swapped with another was cut again, and waited in `review/` once more."""
+    desk = make()
+    reject(desk, "a")
+    (cut if other == "done" else reject)(desk, "b")
+    rename(desk, *SWAP, when=when)
+    follow(desk, take(desk, *order))
+    a_is = JobState.DONE if other == "done" else JobState.FAILED
+    assert shown(desk) == {"a.jpg": a_is, "b.jpg": JobState.FAILED}
+    assert desk.files() == ({"a.png": cutout("b")} if other == "done" else {})
+    rejected = {"b"} if other == "done" else {"a", "b"}
+    records = desk.folder.output.glob("failed/*.json")
+    assert {path.name for path in records} == {f"{name}.jpg.error.json" for name in rejected}
+    # And back.
+    rename(desk, *SWAP, when=when)
+    follow(desk, take(desk, *order))
+    b_is = JobState.DONE if other == "done" else JobState.FAILED
+    assert shown(desk) == {"a.jpg": JobState.FAILED, "b.jpg": b_is}
+
+
+def test_a_later_decision_counts_and_not_the_rejection(make: Callable[..., Desk]) -> None:
+    """A rejected picture that came back to its name and was accepted there is not rejected under the next name."""
+    desk = make(originals="delete")
+    reject(desk, "a")
+    cut(desk, "a")
+    (desk.folder.input / "a.jpg").unlink(missing_ok=True)
+    (desk.folder.input / "b.jpg").write_bytes(picture("a"))
+    (job,) = take(desk, "b")
+    desk.delivery.follow(job, digest(picture("a")))
+    desk.settle()
+    assert desk.job(job).detail == {"moved": False}

@@ -20,6 +20,7 @@ from cutoutd.daemon.listener import Result
 from cutoutd.daemon.lull import Lull
 from cutoutd.daemon.moves import MovedPictures
 from cutoutd.daemon.reviews import DecidedReviews
+from cutoutd.daemon.set_aside import SetAsideResults
 from cutoutd.daemon.sweeping import Sweeping
 from cutoutd.daemon.waits import Waits
 from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
@@ -36,6 +37,7 @@ from cutoutd.publish.faults import (
 )
 from cutoutd.publish.naming import forms
 from cutoutd.publish.plan import Plan, Publication, Verdict
+from cutoutd.publish.records import Records
 from cutoutd.publish.sidecar import says_doubtful
 from cutoutd.recipe import Format
 
@@ -129,6 +131,20 @@ class Delivery:
             wait=self._wait,
             prove=self._prove_or_fail,
         )
+        self._set_aside = SetAsideResults(
+            folder,
+            journal=journal,
+            files=publisher.reviews,
+            kept=publisher.kept,
+            records=Records(
+                publisher.identity,
+                output=folder.output,
+                sidecar_dir=folder.sidecar_dir,
+                renditions=folder.recipe().renditions,
+            ),
+            rest=partial(self._deeds.rest, needs_staged=False),
+            now_us=clock.now_us,
+        )
         self._moves = MovedPictures(
             folder,
             publisher.reviews,
@@ -138,8 +154,7 @@ class Delivery:
             keep=self._keep_moved,
             explain=self._endings.explain,
             unfail=self._failures.clear,
-            rest=partial(self._deeds.rest, needs_staged=False),
-            now_us=clock.now_us,
+            make_way=self._set_aside.make_way,
         )
         self._faulted = FaultedJobs(folder.name, journal, publisher, self._deeds, self._endings.explain)
         self._sweeping = Sweeping(folder.name, publisher, self._disposals, self._deeds)
@@ -169,11 +184,16 @@ class Delivery:
         """Begin."""
         self._deeds.start()
 
-    def stop(self, *, sweep: bool = True, first: Callable[[], object] = lambda: None) -> None:
+    def stop(
+        self, *, sweep: bool = True, first: Callable[[], object] = lambda: None, for_good: bool = False
+    ) -> None:
         """End once what was given is done; to be called when no worker has a picture of this folder.
 
-        With ``sweep`` nothing stays staged; ``first`` is done before that, in the delivery's thread.
+        With ``sweep`` nothing stays staged; ``first`` is done before that, in the delivery's thread. ``for_good``: the
+        folder may never be looked after again, so nothing of it stays set aside.
         """
+        if for_good:
+            self._deeds.give(self._set_aside.give_back_all)
         self._deeds.stop((first, partial(self._sweeping.sweep, frozenset({self._run_id}))) if sweep else ())
 
     def join(self, timeout_s: float) -> bool:
@@ -197,7 +217,8 @@ class Delivery:
         """Clear away what dead runs staged and no plan needs; after the repairs."""
         self._deeds.give(partial(self._sweeping.sweep, dead))
         self._deeds.give(self._failures.sweep)
-        self._deeds.give(self._moves.expire)
+        self._deeds.give(self._set_aside.take_up)
+        self._deeds.give(self._set_aside.expire)
 
     def deliver(self, job: Job, cut: Cut, directory: str = "") -> None:
         """Publish a cutout.
@@ -257,7 +278,7 @@ class Delivery:
         if is_lie:
             self._endings.disbelieve(job)
             return
-        self._moves.make_way(job)
+        self._set_aside.make_way(job)
         publication = Publication(
             facts=replace(self._provenance.sidecar_facts(job, cut), doubtful=self._is_doubtful(cut)),
             staged=cut.staged,
@@ -492,7 +513,10 @@ class Delivery:
         self._moves.clear_entries(job)
 
     def _keep_moved(self, job: Job, origin: Origin, sha256: str) -> None:
-        detail = self._journal.names.last_result(job.folder, origin.path)
+        detail = self._journal.names.last_result(job.folder, origin.path, generation=origin.generation)
+        if detail:
+            earlier = self._journal.names.earlier(job.folder, origin.path, origin.generation)
+            detail["outputs"] = [str(self._folder.output / one.path) for one in earlier if not one.review]
         disposable = self._disposals.wanted
         self._journal.leave_moved(job, origin, sha256=sha256, detail=detail, undisposed=disposable)
         if disposable:

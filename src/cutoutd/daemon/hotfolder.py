@@ -213,15 +213,16 @@ class HotFolder:
         self.intake.stop()
         self.stop_delivery()
 
-    def stop_delivery(self, *, sweep: bool = True) -> None:
+    def stop_delivery(self, *, sweep: bool = True, for_good: bool = False) -> None:
         """End the delivery's thread soon, once the intake's has been told to end.
 
         Args:
             sweep: leave nothing staged. That waits for the intake, whose last look may make the directory anew, and for
                 the opener.
+            for_good: it may never be looked after again.
         """
         self.opener.stop()
-        self.delivery.stop(sweep=sweep, first=self._wait_for_last)
+        self.delivery.stop(sweep=sweep, first=self._wait_for_last, for_good=for_good)
 
     def _wait_for_last(self) -> None:
         """Wait until nothing is made in the staging directory any more, but not for long."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from cutoutd.daemon.claims import is_another
 from cutoutd.errnos import NO_WAY
@@ -22,6 +22,7 @@ from cutoutd.intake.scan import has_bytes, look, sha256_of
 from cutoutd.jobs import Cut, Failure
 from cutoutd.logs import get
 from cutoutd.publish.faults import storage_faults
+from cutoutd.publish.kept import DIRECTORY
 from cutoutd.publish.naming import claim_key, forms
 from cutoutd.publish.plan import Publication
 from cutoutd.publish.reviews import NotAcceptableError
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.reviews import Reviews
     from cutoutd.settings.schema import Folder
-
-KEPT_S: Final = 60.0
-"""A result that gave its name to another picture's is kept for its own picture: renames of many come within this."""
 
 NOT_MOVED = {"moved": False}
 """In the detail of a job whose result cannot follow: it is cut."""
@@ -57,11 +55,10 @@ class MovedPictures:
         keep: has a result left where it is.
         explain: has a job given up, with the SHA-256 of its bytes.
         unfail: has the record of a failure removed.
-        rest: has something done after so many seconds.
-        now_us: gives UTC microseconds.
+        make_way: has the results set aside of pictures that had a job's path before.
     """
 
-    def __init__(  # noqa: PLR0913 -- what happens to a picture, each by its name
+    def __init__(
         self,
         folder: Folder,
         files: Reviews,
@@ -72,8 +69,7 @@ class MovedPictures:
         keep: Callable[[Job, Origin, str], None],
         explain: Callable[[Job, Failure, str], None],
         unfail: Callable[[Job], None],
-        rest: Callable[[Callable[[], None], float], None],
-        now_us: Callable[[], int],
+        make_way: Callable[[Job, Origin], None],
     ) -> None:
         self._folder = folder
         self._files = files
@@ -83,9 +79,7 @@ class MovedPictures:
         self._keep = keep
         self._explain = explain
         self._unfail = unfail
-        self._rest = rest
-        self._now_us = now_us
-        self._is_expiring = False
+        self._make_way = make_way
         self._log = get(folder=folder.name)
 
     def take(self, job: Job, sha256: str) -> None:
@@ -103,12 +97,17 @@ class MovedPictures:
             origin = next(
                 (one for one in moves.origins(job, sha256) if self._has_left(job, one, sha256)), None
             )
-            rejected = moves.rejected(job, sha256) if origin is None else None
-            is_rejected = rejected is not None and self._is_elsewhere(job, rejected.path, sha256)
-        if rejected is not None and is_rejected:
-            self._explain(job, Failure(**rejected.detail["failure"]), sha256)
-            self._drop(job, rejected)
-        elif origin is not None and self._folder.moves is Moves.KEEP and not origin.review:
+            candidates = moves.rejected(job, sha256) if origin is None else []
+            rejected = next(
+                (one for one in candidates if self._is_elsewhere(job, one.job.path, sha256)), None
+            )
+        if rejected is not None:
+            self._explain(job, Failure(**rejected.job.detail["failure"]), sha256)
+            if rejected.vanished:
+                self._drop(job, rejected.job)
+            else:  # what lies under its names may be another picture's
+                moves.end_rejected(job, rejected.job)
+        elif origin is not None and self._is_to_stay(job, origin):
             self._keep(job, origin, sha256)
         elif origin is None or not self._follow(job, origin, sha256):
             self._cut(job)
@@ -126,6 +125,13 @@ class MovedPictures:
         """
         with storage_faults(self._folder.input):
             return has_bytes(str(self._folder.input), job.version, sha256) is True
+
+    def _is_to_stay(self, job: Job, origin: Origin) -> bool:
+        """Whether a picture's result keeps its names; one that has none any more gets new ones, whatever the setting."""
+        if self._folder.moves is not Moves.KEEP or origin.review:
+            return False
+        shown = self._journal.names.earlier(job.folder, origin.path, origin.generation)
+        return not any(one.path.startswith(f"{DIRECTORY}/") for one in shown)
 
     def _follow(self, job: Job, origin: Origin, sha256: str) -> bool:
         """Have a picture's result published under its new names; False if it has to be cut.
@@ -160,7 +166,7 @@ class MovedPictures:
             timings_ms={},
             warnings=(),
         )
-        self.make_way(job, origin)
+        self._make_way(job, origin)
         facts = self._provenance.sidecar_facts(job, cut)
         publication = Publication(
             facts=facts,
@@ -178,49 +184,6 @@ class MovedPictures:
         self._log.info("job.moved", job=job.id, path=job.path, before=origin.path)
         self._publish(job, cut, publication)
         return True
-
-    def make_way(self, job: Job, origin: Origin | None = None) -> None:
-        """Set aside the results of pictures that had a job's path before and may lie elsewhere by now.
-
-        Args:
-            job: its result is to be published.
-            origin: where its picture lay before; None: it was cut. Then an earlier picture keeps the name of its result.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should; to be called again.
-        """
-        for one in self._journal.set_aside.displaced(job):
-            # Of a picture that is renamed at the same time as others, nothing may be known yet.
-            is_due = one.may_lie_elsewhere or (one.is_later and origin is not None)
-            is_meant = one.is_later or origin is not None
-            if not (is_due and is_meant) or (origin is not None and _is_same_source(one.origin, origin)):
-                continue
-            shown = self._journal.names.earlier(job.folder, job.path, one.origin.generation)
-            kept = self._files.set_aside(job.path, shown) if shown else ()
-            if kept:
-                self._journal.set_aside.put(job, one, kept, self._now_us())
-                self._expire_later()
-
-    def expire(self) -> None:
-        """Remove what was set aside and is nobody's; again later, as long as something is kept.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should; to be called again.
-        """
-        aside = self._journal.set_aside
-        for origin in aside.unclaimed(self._folder.name, self._now_us() - int(KEPT_S * 1e6)):
-            shown = self._journal.names.earlier(self._folder.name, origin.path, origin.generation)
-            self._files.clear(origin.path, shown)
-            aside.drop(self._folder.name, origin)
-            self._log.info("move.not-claimed", path=origin.path)
-        self._is_expiring = False
-        if aside.has_kept(self._folder.name):
-            self._expire_later()
-
-    def _expire_later(self) -> None:
-        if not self._is_expiring:
-            self._is_expiring = True
-            self._rest(self.expire, KEPT_S)
 
     def _has_left(self, job: Job, origin: Origin, sha256: str) -> bool:
         return origin.generation < 0 or self._is_elsewhere(job, origin.path, sha256)
@@ -307,10 +270,6 @@ class MovedPictures:
                     return False  # its directory is gone, and the name with it
                 raise
         return name not in (*directories, *others)
-
-
-def _is_same_source(one: Origin, other: Origin) -> bool:
-    return (one.path, one.generation) == (other.path, other.generation)
 
 
 def _at(job: Job, sha256: str, document: dict[str, Any], marker: str) -> dict[str, Any]:

@@ -270,7 +270,7 @@ class Roster:
             self._stopped.add(folder)
             # Another folder with the same output has its own staged results there.
             shared = any(other.staging == folder.staging for other in self.everyone if other is not folder)
-            folder.stop_delivery(sweep=not shared)
+            folder.stop_delivery(sweep=not shared, for_good=True)
         return folder in self._stopped and folder.has_let_go()
 
 

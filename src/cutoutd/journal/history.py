@@ -96,8 +96,13 @@ class History:
                     continue
                 for half in halves:
                     self._store.write(f"DELETE {half}", source)
-                for table in ("published", "output", "name"):
-                    self._store.write(f"DELETE FROM {table} WHERE folder = ? AND path = ?", source)  # noqa: S608 -- ours
+                for table in ("output", "name", "published"):
+                    # What is set aside has no other way to a name: it goes once its picture turned up, or it is back.
+                    self._store.write(
+                        f"DELETE FROM {table} WHERE folder = ? AND path = ? AND generation NOT IN "  # noqa: S608 -- ours
+                        "(SELECT generation FROM published WHERE folder = ? AND path = ? AND kept_us IS NOT NULL)",
+                        (*source, *source),
+                    )
                 gone.append(os.fsdecode(path))
         self._acceptance.drop(folder, gone)
 

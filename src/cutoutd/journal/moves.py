@@ -35,8 +35,13 @@ _VANISHED: Final = (
     "AND j.state IN ('done', 'unchanged', 'review') AND p.gone = 0"
 )
 _REJECTED: Final = (
-    "FROM job WHERE folder = ? AND newest = 1 AND missing_us IS NOT NULL AND size = ? AND state = 'failed' "
-    "AND sha256 IS NOT NULL AND json_extract(detail, '$.failure.code') = 'Rejected'"
+    "FROM job INDEXED BY job_rejected WHERE folder = ? AND size = ? AND state = 'failed' "
+    "AND sha256 IS NOT NULL AND json_extract(detail, '$.failure.code') = 'Rejected' AND path <> ?"
+)
+_HAS_LATER: Final = " OR ".join(  # written out, as the partial indexes are
+    "EXISTS (SELECT 1 FROM job AS later WHERE later.folder = job.folder AND later.path = job.path "  # noqa: S608 -- 0 or 1
+    f"AND later.newest = {newest} AND later.id > job.id AND later.sha256 = job.sha256)"
+    for newest in (1, 0)
 )
 _LOOKS_ALIKE: Final = (
     "FROM published WHERE folder = ? AND size = ? AND mtime_ns = ? AND generation >= 0 AND gone = 0 "
@@ -62,6 +67,19 @@ class Candidates:
     are_all: bool = True
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rejected:
+    """A source whose result a person has rejected.
+
+    Attributes:
+        job: of its version.
+        vanished: nothing is known to lie at its path; else another picture may.
+    """
+
+    job: Job
+    vanished: bool
+
+
 class Moves:
     """The moves of pictures in the journal."""
 
@@ -76,7 +94,7 @@ class Moves:
             self._store.rows(f"SELECT {sha256} {rows} LIMIT {MAX_CANDIDATES + 1}", arguments)
             for sha256, rows, arguments in (
                 ("p.sha256", f"{_VANISHED} AND j.size = ?", (job.folder, job.size)),
-                ("sha256", _REJECTED, (job.folder, job.size)),
+                ("sha256", _REJECTED, (job.folder, job.size, path)),
                 ("sha256", _ASIDE, (job.folder, job.size)),
                 # A rename keeps the time. Its earlier path may have another file by now that was not accepted yet.
                 (
@@ -124,12 +142,23 @@ class Moves:
         )
         return list(dict.fromkeys(found))
 
-    def rejected(self, job: Job, sha256: str) -> Job | None:
-        """The vanished source with these bytes whose result a person has rejected; None if there is none."""
-        row = self._store.row(
-            f"SELECT * {_REJECTED} AND sha256 = ? ORDER BY path LIMIT 1", (job.folder, job.size, sha256)
+    def rejected(self, job: Job, sha256: str) -> list[Rejected]:
+        """Sources with these bytes that lay elsewhere, and whose results a person has rejected, the likeliest first."""
+        rows = self._store.rows(
+            f"SELECT *, newest = 1 AND missing_us IS NOT NULL AS vanished {_REJECTED} AND sha256 = ? "
+            f"AND NOT ({_HAS_LATER}) ORDER BY vanished DESC, path LIMIT ?",
+            (job.folder, job.size, os.fsencode(job.path), sha256, _MAX_ORIGINS),
         )
-        return None if row is None else job_from_row(row)
+        return [Rejected(job=job_from_row(row), vanished=bool(row["vanished"])) for row in rows]
+
+    def end_rejected(self, job: Job, other: Job) -> None:
+        """A rejection is a job's now; another picture has the path of the source that it was of."""
+        with self._store.transaction():
+            self._store.write(
+                "UPDATE job SET state = 'gone', undisposed = 0, detail = ? WHERE id = ? AND state = 'failed'",
+                (_moved_to(job), other.id),
+            )
+        self._acceptance.forget(other.folder, other.version)
 
     def left_behind(self, job: Job) -> list[Job]:
         """Doubtful and failed sources that vanished, and that a job's picture may have been: of its size and time."""
@@ -219,7 +248,7 @@ class Moves:
                 ),
             )
         self._store.write(
-            f"UPDATE published SET mtime_ns = ?, kept_us = NULL {OF_SOURCE}",  # noqa: S608 -- ours
+            f"UPDATE published SET mtime_ns = ?, kept_us = NULL, returns = 0 {OF_SOURCE}",  # noqa: S608 -- ours
             (stored(job.mtime_ns), job.folder, os.fsencode(job.path), job.generation),
         )
         return self._end_within(job, origin)

@@ -109,19 +109,31 @@ class Names:
             for row in rows
         )
 
-    def last_result(self, folder: str, path: str) -> dict[str, Any]:
+    def last_result(self, folder: str, path: str, *, generation: int | None = None) -> dict[str, Any]:
         """What the last result at a path was: its outputs, and whether one was skipped or is doubtful.
+
+        Args:
+            folder: its name.
+            path: of the picture.
+            generation: of the source, of which alone results count; None: whichever had the path last.
 
         Returns:
             The part of the job's detail that holds for the picture as long as its cutout does; empty if no cutout
             is published, or only one that waits in review.
         """
+        # A source that gave way to another has another generation than its jobs; its bytes are the same.
+        of_source = (
+            ""
+            if generation is None
+            else "AND sha256 = (SELECT p.sha256 FROM published AS p WHERE p.folder = job.folder "
+            "AND p.path = job.path AND p.generation = ?) "
+        )
         rows = (
             self._store.row(
-                "SELECT state, detail FROM job WHERE folder = ? AND path = ? AND newest = "  # noqa: S608 -- 0 or 1
-                f"{newest} AND state IN ('done', 'unchanged', 'review') "
+                "SELECT state, detail FROM job WHERE folder = ? AND path = ? AND newest = "  # noqa: S608 -- ours
+                f"{newest} AND state IN ('done', 'unchanged', 'review') {of_source}"
                 "AND json_type(detail, '$.outputs') IS NOT NULL ORDER BY id DESC LIMIT 1",
-                (folder, os.fsencode(path)),
+                (folder, os.fsencode(path), *(() if generation is None else (generation,))),
             )
             for newest in (1, 0)  # written out, as the partial indexes are
         )

@@ -55,6 +55,8 @@ CREATE INDEX job_state ON job (state, folder, newest);
 CREATE INDEX job_published ON job (folder, finished_us) WHERE state IN ('done', 'review');
 CREATE INDEX job_older ON job (folder, path) WHERE newest = 0;
 CREATE INDEX job_past ON job (folder, finished_us) WHERE newest = 0;
+CREATE INDEX job_rejected ON job (folder, size, sha256)
+    WHERE state = 'failed' AND sha256 IS NOT NULL AND json_extract(detail, '$.failure.code') = 'Rejected';
 CREATE INDEX job_missing ON job (folder, size, state, mtime_ns) WHERE newest = 1 AND missing_us IS NOT NULL;
 CREATE INDEX job_vanished ON job (folder, sha256, state) WHERE newest = 1 AND missing_us IS NOT NULL;
 
@@ -92,7 +94,8 @@ CREATE TABLE published (
     published_us INTEGER,                -- when, or when it was adopted
     size         INTEGER,                -- of the version
     mtime_ns     INTEGER,
-    kept_us      INTEGER,                -- since when its result is kept only in case its picture turns up elsewhere
+    kept_us      INTEGER,                -- since when its result lies under a private name, for its picture to turn up
+    returns      INTEGER NOT NULL DEFAULT 0, -- that result gets a name again if its picture turns up nowhere
     PRIMARY KEY (folder, path, generation)
 ) WITHOUT ROWID;
 CREATE INDEX published_looks ON published (folder, size, mtime_ns, sha256);

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.jobs import Origin
+from cutoutd.journal.integers import stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
-    from cutoutd.jobs import Job, Published
+    from cutoutd.jobs import Job, Published, Version
     from cutoutd.journal.store import Store
 
 TABLES: Final = ("name", "output", "published")
@@ -36,6 +37,19 @@ class Displaced:
     origin: Origin
     is_later: bool
     may_lie_elsewhere: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """A source whose results lie under private names.
+
+    Attributes:
+        origin: the source.
+        returns: they get a name again if its picture turns up nowhere; else they go.
+    """
+
+    origin: Origin
+    returns: bool
 
 
 class SetAside:
@@ -89,26 +103,38 @@ class SetAside:
                     ),
                 )
             self._store.write(
-                f"UPDATE published SET kept_us = ? {OF_SOURCE}",  # noqa: S608 -- ours
+                f"UPDATE published SET kept_us = ?, returns = ? {OF_SOURCE}",  # noqa: S608 -- ours
                 # The result of a picture that is gone stays, as that of any that vanished.
-                (now_us if one.is_later else None, job.folder, path, aside),
+                (now_us, not one.is_later, job.folder, path, aside),
             )
 
-    def unclaimed(self, folder: str, before_us: int) -> list[Origin]:
-        """Sources whose results were set aside before a time, and whose pictures have turned up nowhere."""
+    def unclaimed(self, folder: str, before_us: int | None) -> list[Kept]:
+        """Sources whose results were set aside, and whose pictures have turned up nowhere.
+
+        Args:
+            folder: its name.
+            before_us: set aside before this time, UTC microseconds; None: all, whatever is still to be read.
+        """
         rows = self._store.rows(
-            "SELECT path, generation, size, mtime_ns FROM published INDEXED BY published_aside "
-            "WHERE folder = ? AND generation < 0 AND kept_us < ?",
-            (folder, before_us),
+            "SELECT path, generation, size, mtime_ns, kept_us, returns FROM published INDEXED BY published_aside "
+            "WHERE folder = ? AND generation < 0 AND kept_us IS NOT NULL",
+            (folder,),
         )
         return [
-            Origin(path=os.fsdecode(row["path"]), generation=row["generation"])
+            Kept(
+                origin=Origin(path=os.fsdecode(row["path"]), generation=row["generation"]),
+                returns=bool(row["returns"]),
+            )
             for row in rows
-            if not self._may_be_in_work(folder, "", row["size"], row["mtime_ns"])
+            if before_us is None
+            or (
+                row["kept_us"] < before_us
+                and not self._may_be_in_work(folder, "", row["size"], row["mtime_ns"])
+            )
         ]
 
     def has_kept(self, folder: str) -> bool:
-        """Whether any result is set aside that goes if its picture turns up nowhere."""
+        """Whether any result is set aside."""
         return bool(
             self._store.row(
                 "SELECT 1 FROM published INDEXED BY published_aside "
@@ -126,6 +152,83 @@ class SetAside:
                     (folder, os.fsencode(origin.path), origin.generation),
                 )
 
+    def give_back(
+        self, folder: str, origin: Origin, results: Iterable[Published], claims: Iterable[bytes]
+    ) -> None:
+        """Results that were set aside have names again; their picture may still turn up.
+
+        Args:
+            folder: its name.
+            origin: their source.
+            results: under these names; what is not among them was lost.
+            claims: keys of the names.
+        """
+        source = (folder, os.fsencode(origin.path), origin.generation)
+        with self._store.transaction():
+            self._store.write(f"DELETE FROM output {OF_SOURCE}", source)  # noqa: S608 -- ours
+            for key in claims:
+                self._store.write(
+                    "INSERT INTO name (key, folder, path, generation) VALUES (?, ?, ?, ?) "
+                    "ON CONFLICT (key) DO NOTHING",
+                    (key, *source),
+                )
+            self._insert_outputs(source, results)
+            self._store.write(
+                f"UPDATE published SET kept_us = NULL, returns = 0 {OF_SOURCE}",  # noqa: S608 -- ours
+                source,
+            )
+
+    def take_up(
+        self, folder: str, version: Version, sha256: str, kept: Iterable[Published], now_us: int
+    ) -> None:
+        """Kept results that no row leads to are a source's again, as if they had just been set aside.
+
+        Args:
+            folder: its name.
+            version: of the source.
+            sha256: of its bytes.
+            kept: the results, under their private names.
+            now_us: UTC microseconds.
+        """
+        source = (folder, os.fsencode(version.path), self._free_generation(folder, version.path))
+        with self._store.transaction():
+            self._store.write(
+                "INSERT INTO published (folder, path, generation, sha256, published_us, size, mtime_ns, kept_us, "
+                "returns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
+                (*source, sha256, now_us, version.size, stored(version.mtime_ns), now_us),
+            )
+            self._insert_outputs(source, kept)
+
+    def leads_to(self, folder: str, path: str, kept: Collection[str]) -> bool:
+        """Whether a row of a source that had a path leads to any of these private names."""
+        rows = self._store.rows(
+            "SELECT target FROM output WHERE folder = ? AND path = ? AND generation < 0",
+            (folder, os.fsencode(path)),
+        )
+        return any(os.fsdecode(row["target"]) in kept for row in rows)
+
+    def is_named(self, kept: str) -> bool:
+        """Whether a row of any folder leads to a private name; reads all rows."""
+        row = self._store.row("SELECT 1 FROM output WHERE target = ? LIMIT 1", (os.fsencode(kept),))
+        return row is not None
+
+    def owner(self, folder: str, path: str, result: Published) -> Origin | None:
+        """The source that had a path, and that a result is published for; None if there is none."""
+        row = self._store.row(
+            "SELECT generation FROM output WHERE folder = ? AND path = ? AND generation >= 0 AND target = ? "
+            "AND sha256 = ?",
+            (folder, os.fsencode(path), os.fsencode(result.path), result.sha256),
+        )
+        return None if row is None else Origin(path=path, generation=row["generation"])
+
+    def _insert_outputs(self, source: tuple[str, bytes, int], results: Iterable[Published]) -> None:
+        for one in results:
+            self._store.write(
+                "INSERT OR REPLACE INTO output (folder, path, generation, rendition, review, target, sha256) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*source, one.rendition, one.review, os.fsencode(one.path), one.sha256),
+            )
+
     def give_way_within(self, job: Job) -> None:
         """An earlier version's results are no more the source's of a job, as another picture lies at its path now.
 
@@ -141,16 +244,22 @@ class SetAside:
     def _give_way_within(self, job: Job, generation: int) -> int:
         """Give a source of a job's path a generation that no job has; returns it."""
         path = os.fsencode(job.path)
-        least = self._store.row(
-            "SELECT MIN(generation) AS least FROM published WHERE folder = ? AND path = ?", (job.folder, path)
-        )
-        aside = min(-1, (least["least"] if least is not None else 0) - 1)
+        aside = self._free_generation(job.folder, job.path)
         for table in TABLES:
             self._store.write(
                 f"UPDATE {table} SET generation = ? {OF_SOURCE}",  # noqa: S608 -- ours
                 (aside, job.folder, path, generation),
             )
         return aside
+
+    def _free_generation(self, folder: str, path: str) -> int:
+        """Below 0 and below all that a path has."""
+        row = self._store.row(
+            "SELECT MIN(generation) AS least FROM published WHERE folder = ? AND path = ?",
+            (folder, os.fsencode(path)),
+        )
+        least = row["least"] if row is not None else None
+        return min(-1, (least or 0) - 1)
 
     def _may_be_in_work(self, folder: str, path: str, size: int | None, mtime_ns: Any) -> bool:  # noqa: ANN401 -- as stored
         """Whether another file of this size and time is still to be read, or to get its result."""

@@ -23,7 +23,7 @@ class Directories:
     def __init__(self) -> None:
         self._durable: set[tuple[Tree, str]] = set()
 
-    def make(self, tree: Tree, directory: str) -> None:
+    def make(self, tree: Tree, directory: str, *, mode: int = 0o777) -> None:
         """Make a sub-folder and those between, where they are missing; the root must be there.
 
         Raises:
@@ -34,7 +34,7 @@ class Directories:
             with tree.open(directory):
                 return
         except FileNotFoundError:
-            self._durable -= {(tree, made) for made in tree.make(directory)}
+            self._durable -= {(tree, made) for made in tree.make(directory, mode=mode)}
 
     def sync(self, places: Iterable[tuple[Tree, str]]) -> None:
         """See the names in each directory onto the disk, and its own in its parents.

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.publish.digest import examine, open_regular
 from cutoutd.publish.naming import sidecar_name
 from cutoutd.publish.staging import STAGING_NAME
-from cutoutd.publish.writing import write_whole
+from cutoutd.publish.writing import Permissions, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cutoutd.jobs import Published
+    from cutoutd.publish.directories import Directories
     from cutoutd.publish.writing import Sink
     from cutoutd.tree import Tree
 
@@ -47,7 +49,9 @@ def places(source: str, one: Published) -> tuple[str, ...]:
     return tuple(dict.fromkeys((one.path, kept_path(source, one))))
 
 
-def keep(output: Tree, sidecars: Tree, source: str, shown: Sequence[Published]) -> bool:
+def keep(
+    output: Tree, sidecars: Tree, source: str, shown: Sequence[Published], directories: Directories
+) -> bool:
     """Copy results and their sidecar to their private names; False, and nothing is kept, if one is not as it was put there.
 
     Args:
@@ -55,21 +59,24 @@ def keep(output: Tree, sidecars: Tree, source: str, shown: Sequence[Published]) 
         sidecars: the folder for sidecars.
         source: path of their picture in the input.
         shown: the results.
+        directories: syncs the directory, and its own name in its parents.
 
     Raises:
         OSError: the disk or share does not answer as it should; to be called again.
     """
     if not all(_is_there(output, source, one) for one in shown):
         return False
-    for tree in dict.fromkeys((output, sidecars)):
-        tree.make(DIRECTORY, mode=_PRIVATE)
+    trees = tuple(dict.fromkeys((output, sidecars)))
+    for tree in trees:
+        directories.make(tree, DIRECTORY, mode=_PRIVATE)
+    # The sidecar first: without the names in it, nobody could give a result back after a lost journal.
+    for one in shown:
+        _copy(sidecars, sidecar_name(one.path), sidecar_name(kept_path(source, one)))
     for one in shown:
         kept = kept_path(source, one)
-        if not _has(output, kept, one.sha256):
+        if not has(output, kept, one.sha256):
             _copy(output, one.path, kept)
-        _copy(sidecars, sidecar_name(one.path), sidecar_name(kept))
-    for tree in dict.fromkeys((output, sidecars)):
-        tree.sync(DIRECTORY)
+    directories.sync((tree, DIRECTORY) for tree in trees)
     return True
 
 
@@ -80,10 +87,11 @@ def tidy(output: Tree, sidecars: Tree) -> None:
 
 
 def _is_there(output: Tree, source: str, one: Published) -> bool:
-    return any(_has(output, path, one.sha256) for path in places(source, one))
+    return any(has(output, path, one.sha256) for path in places(source, one))
 
 
-def _has(tree: Tree, path: str, sha256: str) -> bool:
+def has(tree: Tree, path: str, sha256: str) -> bool:
+    """Whether a file has a name, with these bytes."""
     with tree.find(path) as entry:
         found = examine(entry) if entry is not None else None
     return found is not None and found.sha256 == sha256
@@ -102,4 +110,6 @@ def _copy(tree: Tree, path: str, kept: str) -> None:
             sink.write(block)
 
     with file, tree.entry(kept) as aside:
-        write_whole(aside, pour)
+        # Whoever could not read it shall not be able to once it has a name again.
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        write_whole(aside, pour, Permissions(mode=mode, lenient=True))

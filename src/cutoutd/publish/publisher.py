@@ -30,6 +30,7 @@ from cutoutd.publish.faults import (
     TargetTakenError,
     storage_faults,
 )
+from cutoutd.publish.giving_back import KeptResults
 from cutoutd.publish.handover import take_over
 from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.naming import Form
@@ -110,6 +111,13 @@ class Publisher:
             output=output,
             sidecars=self._sidecars,
             staging=self._sidecar_staging,
+            directories=self._directories,
+            access=self._access,
+        )
+        self.kept = KeptResults(
+            identity=self.identity,
+            output=output,
+            sidecars=self._sidecars,
             directories=self._directories,
             access=self._access,
         )

@@ -18,6 +18,7 @@ from cutoutd.errnos import DENIED, IMPOSSIBLE_NAME, NO_WAY
 from cutoutd.jobs import Published
 from cutoutd.logs import get
 from cutoutd.publish.failures import read_failure
+from cutoutd.publish.kept import DIRECTORY
 from cutoutd.publish.naming import (
     OVERLAY_SUFFIX,
     RECORD_SUFFIX,
@@ -71,6 +72,7 @@ class Record:
         model: name of the model that cut it; empty where that is not known.
         score: probability that the cutout is right; None where that is not known.
         failure: code, title, cause and advice; None where the picture was cut.
+        are_all: `published` has all results that the sidecar names; others do not fit the settings any more.
     """
 
     path: str
@@ -87,6 +89,7 @@ class Record:
     model: str = ""
     score: float | None = None
     failure: Mapping[str, str] | None = None
+    are_all: bool = True
 
 
 class Records:
@@ -124,6 +127,24 @@ class Records:
                 record = self._read(tree, path)
                 if record is not None:
                     yield record
+
+    def kept(self) -> Iterator[tuple[str, Record]]:
+        """What sidecars say whose results were set aside, each with its private name in the folder for sidecars.
+
+        Raises:
+            OSError: the disk or share does not answer as it should.
+        """
+        tree = Tree(self._sidecars)
+        try:
+            _, names = tree.list(DIRECTORY)
+        except OSError as error:
+            if error.errno in _NOT_TO_BE_READ and self._sidecars.is_dir():
+                return
+            raise
+        for path in (f"{DIRECTORY}/{name}" for name in names if name.endswith(".json")):
+            record = self._read(tree, path)
+            if record is not None and record.failure is None:
+                yield path, record
 
     def _read(self, tree: Tree, path: str) -> Record | None:
         try:
@@ -184,6 +205,7 @@ class Records:
             doubtful=said.doubtful,
             model=said.model,
             score=said.score,
+            are_all=len(published) == len(said.outputs),
         )
 
     def _result(self, source: str, path: str, sha256: str) -> Published | None:

@@ -1,0 +1,320 @@
+"""Results that were set aside for their own picture: where that turns up nowhere they get a name again, and none is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.journal.set_aside import SetAside
+from cutoutd.journal.store import FILE_NAME
+from cutoutd.publish import kept
+from cutoutd.publish.giving_back import KeptResults
+from cutoutd.publish.reviews import Reviews
+from cutoutd.publish.staging import STAGING_NAME
+from cutoutd.tree import Tree
+from tests.integration.parts import NAME, digest, until
+from tests.integration.test_delivery import Desk, Power
+from tests.integration.test_moves_onto_names import (
+    SWAP,
+    cut,
+    cutout,
+    follow,
+    lying,
+    picture,
+    rename,
+    take,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cutoutd.jobs import Job
+    from tests.conftest import FakeClock
+
+LONG_S = 200.0
+"""Longer than anything is kept."""
+
+
+@pytest.fixture
+def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
+    """Makes deliveries that have begun, and ends them."""
+    made: list[Desk] = []
+
+    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
+        made.append(Desk(tmp_path, clock, **given))
+        made[-1].delivery.start()
+        return made[-1]
+
+    yield build
+    for desk in made:
+        desk.end()
+        desk.journal.close()
+
+
+def set_aside(desk: Desk) -> Job:
+    """Have the result of `a` set aside for its picture, which is to be read as `x`; `b` is called `a` now."""
+    cut(desk, "a", "b")
+    rename(desk, ("a", "x"), ("b", "a"), when="down")
+    now, own = take(desk, "a", "x")
+    follow(desk, [now])
+    assert desk.files() == {"a.png": cutout("b")}
+    assert len(kept_files(desk)) == 2
+    return own
+
+
+def vanish(desk: Desk, job: Job) -> None:
+    """Have a picture vanish before it was read."""
+    (desk.folder.input / job.path).unlink()
+    desk.journal.gone(job, "it vanished")
+
+
+def wait(desk: Desk) -> None:
+    """Let the time pass for which results are kept."""
+    desk.clock.advance(LONG_S)
+    desk.poke()
+    desk.settle()
+
+
+def kept_files(desk: Desk) -> list[Path]:
+    """What lies under private names."""
+    return sorted((desk.folder.output / kept.DIRECTORY).glob("*"))
+
+
+def sidecar(desk: Desk, name: str) -> dict[str, Any]:
+    """Beside a result; it names that, and the picture it was made of."""
+    found: dict[str, Any] = json.loads((desk.folder.output / f"{name}.json").read_text())
+    assert [one["path"] for one in found["outputs"]] == [name]
+    return found
+
+
+def lose_journal(desk: Desk) -> None:
+    """End a run, and remove its journal."""
+    desk.end()
+    desk.journal.close()
+    for path in desk.root.glob(f"{FILE_NAME}*"):
+        path.unlink()
+
+
+@pytest.mark.parametrize("own", ["taken", "free"])
+def test_a_result_whose_picture_turns_up_nowhere_gets_a_name_again(
+    make: Callable[..., Desk], own: str
+) -> None:
+    """Its own, or the next free one. Before, it stayed under its private name for ever."""
+    desk = make()
+    vanish(desk, set_aside(desk))
+    if own == "free":
+        rename(desk, ("a", "c"))
+        follow(desk, take(desk, "c"))
+    wait(desk)
+    name, others = ("a.png", {"c.png": cutout("b")}) if own == "free" else ("a-2.png", {"a.png": cutout("b")})
+    assert desk.files() == {name: cutout("a"), **others}
+    assert sidecar(desk, name)["source"]["sha256"] == digest(picture("a"))
+    assert desk.staged() == []
+    # Its picture may still turn up, and another one does not get its name.
+    (desk.folder.input / "y.jpg").write_bytes(picture("a"))
+    follow(desk, take(desk, "y"))
+    assert lying(desk) == {"y.png": cutout("a"), **others}
+
+
+def test_a_result_comes_back_whose_path_was_forgotten(make: Callable[..., Desk]) -> None:
+    """Before, the rows of all that had the path were removed, and nothing led to the file any more."""
+    desk = make()
+    vanish(desk, set_aside(desk))
+    desk.journal.history.forget(NAME, ["a.jpg"])
+    wait(desk)
+    assert desk.files() == {"a.png": cutout("b"), "a-2.png": cutout("a")}
+    assert desk.staged() == []
+    desk.journal.history.forget(NAME, ["a.jpg"])
+    assert desk.journal.store.row("SELECT 1 FROM output") is None
+
+
+@pytest.mark.parametrize("on_conflict", ["overwrite", "skip"])
+def test_nothing_is_overwritten_by_a_result_that_comes_back(
+    make: Callable[..., Desk], on_conflict: str
+) -> None:
+    """Neither a stranger's file nor its sidecar, whatever `on_conflict` says; and it is never skipped."""
+    desk = make(on_conflict=on_conflict)
+    vanish(desk, set_aside(desk))
+    (desk.folder.output / "a-2.png").write_bytes(b"theirs")
+    (desk.folder.output / "a-3.png.json").write_bytes(b"{}")
+    wait(desk)
+    assert desk.files() == {"a.png": cutout("b"), "a-2.png": b"theirs", "a-4.png": cutout("a")}
+    assert (desk.folder.output / "a-3.png.json").read_bytes() == b"{}"
+
+
+STEPS: dict[str, tuple[Any, str]] = {
+    "renamed": (KeptResults, "_give_name"),
+    "its sidecar": (KeptResults, "_write_sidecar"),
+    "written down": (SetAside, "give_back"),
+    "tidied": (KeptResults, "forget"),
+}
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_return_that_a_crash_broke_off_is_finished(
+    tmp_path: Path, clock: FakeClock, step: str, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before or after each of its steps, with the journal or without: one result, under one name, with its sidecar."""
+    desk = Desk(tmp_path, clock)
+    desk.delivery.start()
+    vanish(desk, set_aside(desk))
+    owner, name = STEPS[step]
+    real = getattr(owner, name)
+
+    def dies(*given: Any, **more: Any) -> Any:  # noqa: ANN401 -- as it is
+        if moment == "after":
+            real(*given, **more)
+        raise Power
+
+    clock.advance(LONG_S)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, dies)
+        desk.poke()
+        until(lambda: desk.delivery.failure, "the power cut")
+    desk.journal.close()
+    again = Desk(tmp_path, clock, run="run-2")
+    again.delivery.start()
+    again.delivery.sweep(frozenset({"run-1"}))
+    again.settle()
+    wait(again)
+    assert again.files() == {"a.png": cutout("b"), "a-2.png": cutout("a")}
+    assert sidecar(again, "a-2.png")["source"]["path"] == "a.jpg"
+    assert again.staged() == []
+    again.end()
+    again.journal.close()
+
+
+def test_results_come_back_when_their_folder_is_taken_out(make: Callable[..., Desk]) -> None:
+    """Nobody would look for them any more. Before, they stayed under private names in the folder's output."""
+    desk = make()
+    set_aside(desk)
+    desk.delivery.stop(for_good=True)
+    assert desk.delivery.join(20.0)
+    assert desk.files() == {"a.png": cutout("b"), "a-2.png": cutout("a")}
+    assert not (desk.folder.output / STAGING_NAME).exists()
+
+
+def test_a_result_comes_back_although_the_journal_was_lost(make: Callable[..., Desk]) -> None:
+    """Its sidecar has its name. Before, the files stayed, and the staging directory with them."""
+    desk = make()
+    vanish(desk, set_aside(desk))
+    lose_journal(desk)
+    again = make(run="run-2")
+    again.poke()
+    again.settle()
+    wait(again)
+    assert again.files() == {"a.png": cutout("b"), "a-2.png": cutout("a")}
+    assert sidecar(again, "a-2.png")["source"]["sha256"] == digest(picture("a"))
+    assert again.staged() == []
+    assert not (again.folder.output / kept.DIRECTORY).exists()
+
+
+def test_a_result_follows_its_picture_although_the_journal_was_lost(make: Callable[..., Desk]) -> None:
+    """Before, the picture was cut once more."""
+    desk = make()
+    set_aside(desk)
+    lose_journal(desk)
+    again = make(run="run-2")
+    again.poke()
+    again.settle()
+    follow(again, take(again, "x"))
+    assert again.files() == {"a.png": cutout("b"), "x.png": cutout("a")}
+    assert not (again.folder.output / kept.DIRECTORY).exists()
+
+
+@pytest.mark.parametrize("broken_off", ["copied", "cleared"])
+@pytest.mark.parametrize("journal", ["there", "lost"])
+def test_a_result_is_there_once_if_setting_it_aside_was_broken_off(
+    tmp_path: Path, clock: FakeClock, broken_off: str, journal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the renames were undone meanwhile. A copy goes as the result has its name; what lost its name has it again."""
+    desk = Desk(tmp_path, clock)
+    desk.delivery.start()
+    cut(desk, "a", "b")
+    rename(desk, *SWAP)
+    (job, _) = take(desk, "a", "b")
+    owner, name = {"copied": (Reviews, "_clear"), "cleared": (SetAside, "put")}[broken_off]
+
+    def dies(*_: Any, **__: Any) -> Any:  # noqa: ANN401 -- as it is
+        raise Power
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, dies)
+        desk.delivery.follow(job, digest(picture("b")))
+        until(lambda: desk.delivery.failure, "the power cut")
+    if journal == "lost":
+        lose_journal(desk)
+    else:
+        desk.journal.close()
+    again = Desk(tmp_path, clock, run="run-2")
+    again.delivery.start()
+    again.delivery.sweep(frozenset({"run-1"}))
+    again.settle()
+    wait(again)
+    assert again.files() == {"a.png": cutout("a"), "b.png": cutout("b")}
+    assert sidecar(again, "a.png")["source"]["path"] == "a.jpg"
+    assert again.staged() == []
+    again.end()
+    again.journal.close()
+
+
+def test_a_kept_file_that_nothing_tells_of_is_left_alone(make: Callable[..., Desk]) -> None:
+    """It may be the only one, or half a file: it is neither removed nor shown."""
+    desk = make()
+    vanish(desk, set_aside(desk))
+    lose_journal(desk)
+    result, beside = kept_files(desk)
+    beside.unlink()
+    again = make(run="run-2")
+    again.poke()
+    wait(again)
+    assert kept_files(again) == [result]
+    assert again.files() == {"a.png": cutout("b")}
+
+
+def test_a_power_cut_cannot_take_the_directory_of_kept_results(
+    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own name is on the disk, and its parents', before any result loses its name. Before, only the names in it were."""
+    desk = make()
+    done: list[str] = []
+    sync, clear = Tree.sync, Reviews._clear  # noqa: SLF001 -- watched
+
+    def synced(tree: Tree, directory: str) -> None:
+        done.append(directory)
+        sync(tree, directory)
+
+    def cleared(*given: Any, **more: Any) -> Any:  # noqa: ANN401 -- as it is
+        done.append("cleared")
+        return clear(*given, **more)
+
+    cut(desk, "a", "b")
+    for _ in range(2):  # the directory is made anew for the second
+        rename(desk, *SWAP)
+        jobs = take(desk, "a", "b")
+        done.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Tree, "sync", synced)
+            patch.setattr(Reviews, "_clear", cleared)
+            follow(desk, jobs)
+        before = done[: done.index("cleared")]
+        assert {kept.DIRECTORY, STAGING_NAME, ""} <= set(before)
+
+
+def test_what_was_private_stays_private_while_it_is_kept(make: Callable[..., Desk]) -> None:
+    """A result that only its owner could read comes back so."""
+    desk = make()
+    cut(desk, "a", "b")
+    (desk.folder.output / "a.png").chmod(0o600)
+    rename(desk, ("a", "x"), ("b", "a"), when="down")
+    now, own = take(desk, "a", "x")
+    follow(desk, [now])
+    vanish(desk, own)
+    wait(desk)
+    assert (desk.folder.output / "a-2.png").read_bytes() == cutout("a")
+    assert os.stat(desk.folder.output / "a-2.png").st_mode & 0o777 == 0o600  # noqa: PTH116 -- bits
