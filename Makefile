@@ -34,11 +34,19 @@ $(BIN)/python:
 	@echo 'Setting up (once, about a minute)...'
 	@$(PYTHON) -m venv $(VENV) && $(PIP) install --upgrade 'pip>=25.1' || { rm -rf $(VENV); exit 1; }
 
+# What pip installs knows its place: after the clone was moved, nothing in it would start.
+moved := $(shell [ -s $(VENV)/.installed ] && [ "$$(cat $(VENV)/.installed)" != '$(CURDIR)' ] && echo moved)
+.PHONY: again
+again:
+	@echo 'This folder was moved: setting up again...'
+	@rm -f $(VENV)/.installed*
+	@$(PYTHON) -m venv --clear $(VENV) && $(PIP) install --upgrade 'pip>=25.1' || { rm -rf $(VENV); exit 1; }
+
 # The stamps are renewed when what they depend on changes, so a second call costs nothing.
-$(VENV)/.installed: pyproject.toml | $(BIN)/python
+$(VENV)/.installed: pyproject.toml $(if $(moved),again) | $(BIN)/python
 	@$(PIP) install --editable .
 	@$(BIN)/python -m compileall -q src  # as pip does with a wheel: workers write nothing, and would compile at every start
-	@touch $@
+	@printf '%s' '$(CURDIR)' > $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(PIP) install --group test --group lint

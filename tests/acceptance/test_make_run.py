@@ -78,6 +78,23 @@ def test_a_python_that_is_missing_old_or_without_venv_is_told_with_what_to_do(
     assert not (tmp_path / "venv").exists()
 
 
+@pytest.mark.parametrize(("place", "moved"), [("/an/old/place", True), (os.fspath(ROOT), False), ("", False)])
+def test_a_clone_that_was_moved_is_set_up_again(tmp_path: Path, place: str, *, moved: bool) -> None:
+    """Its programs name the place where it was, and did not start; a stamp of an earlier version says nothing."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    (tmp_path / ".installed").write_text(place, encoding="utf-8")
+    ended = subprocess.run(
+        ["make", "-C", os.fspath(ROOT), "--dry-run", "run", f"VENV={tmp_path}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert ("This folder was moved" in ended.stdout, "-m venv --clear" in ended.stdout) == (moved, moved)
+    assert ("install --editable" in ended.stdout) == moved
+
+
 @pytest.mark.parametrize(("missing", "other"), [("INPUT", "OUTPUT"), ("OUTPUT", "INPUT")])
 def test_a_folder_that_is_not_there_is_asked_for(
     bench: Bench, make: list[str], missing: str, other: str

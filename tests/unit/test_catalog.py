@@ -69,7 +69,7 @@ def test_a_model_is_found_by_its_name(home: Callable[[str], Path]) -> None:
 def test_a_model_nobody_knows_is_refused_with_those_there_are(home: Callable[[str], Path]) -> None:
     """So that the setting can be corrected."""
     home(entry() + entry(name='"two"'))
-    with pytest.raises(ModelError, match=r"no model called 'three'.*\[model\] name.*one, two"):
+    with pytest.raises(ModelError, match=r"no model called 'three'.*There are: one, two"):
         catalog.find("three")
 
 

@@ -398,6 +398,7 @@ def test_a_hook_whose_program_is_not_there_is_a_problem() -> None:
         ("no room", "disk", Level.PROBLEM),
         ("another user's", "state", Level.PROBLEM),
         ("on a share", "state", Level.PROBLEM),
+        ("on who knows what", "state", Level.NOTE),
     ],
 )
 def test_a_state_directory_that_is_not_well_is_said(
@@ -408,6 +409,8 @@ def test_a_state_directory_that_is_not_well_is_said(
     if what == "another user's":
         mine = os.geteuid()
         monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
+    if what == "on who knows what":
+        monkeypatch.setattr(filesystems, "watch_mode", lambda _: filesystems.mode_of(None))
     if what == "on a share":
         share = filesystems.Mode(
             watching=filesystems.Watching.POLL, reason="a share", fstype="nfs4", network=True

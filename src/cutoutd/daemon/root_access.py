@@ -26,7 +26,7 @@ LOOK_S: Final = 2.0
 
 ADVICE: Final = (
     "Run it as the owner of the folders: `cutoutd service install --system` does so by itself, with Docker it is "
-    "`--user UID:GID`. If it must be root, set allow_root = true in [service]."
+    "`--user UID:GID`. If it must be root, set allow_root = true in [service], or CUTOUTD_SERVICE__ALLOW_ROOT=true in the environment."
 )
 
 

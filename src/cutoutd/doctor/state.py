@@ -106,7 +106,15 @@ def _place(directory: Path, min_free_mb: int) -> list[Finding]:
             )
         )
     mode = filesystems.watch_mode(os.fspath(directory))
-    if mode.network:
+    if mode.fstype == filesystems.UNKNOWN:
+        findings.append(
+            note(
+                "state",
+                "it could not be told what file system the journal lies on",
+                "If it is a network share, set [service] state_dir to a directory on a disk of this machine.",
+            )
+        )
+    elif mode.network:
         findings.append(
             problem(
                 "state",

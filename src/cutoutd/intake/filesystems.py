@@ -119,6 +119,10 @@ def watch_mode(path: str) -> Mode:
     return mode_of(mount.fstype if mount is not None else None)
 
 
+UNKNOWN: Final = "unknown"
+"""In the place of a type, where the system does not tell it: as where a root directory is in no list of mounts."""
+
+
 def mode_of(fstype: str | None, *, local: bool | None = None) -> Mode:
     """How a file system of this type should be watched.
 
@@ -126,13 +130,15 @@ def mode_of(fstype: str | None, *, local: bool | None = None) -> Mode:
         fstype: as the system calls it, or None if it could not be told.
         local: what the system itself says, where it does.
     """
-    name = (fstype or "unknown").lower()
+    name = (fstype or UNKNOWN).lower()
     if name in _LOCAL and local is not False:
         return Mode(
             watching=Watching.NATIVE, reason=f"{name} is a local file system", fstype=name, network=False
         )
     if name in _NETWORK or name.split(".")[0] == "fuse" or local is False:
         reason = f"{name} does not report what others write to it"
+    elif name == UNKNOWN:
+        reason = "it could not be told what file system this is, so it is treated as a network share"
     else:
         reason = f"nothing is known of the file system {name}, so it is treated as a network share"
     return Mode(watching=Watching.POLL, reason=reason, fstype=name, network=True)

@@ -131,7 +131,7 @@ def find(name: str) -> ModelSpec:
     known = ", ".join(model.name for model in models)
     raise ModelError(
         f"there is no model called {name!r}",
-        advice=f"Set [model] name to one of: {known}; or add one of your own with `cutoutd models add FILE.onnx`.",
+        advice=f"There are: {known}. Name one of these, or add one of your own with `cutoutd models add FILE.onnx`.",
     )
 
 

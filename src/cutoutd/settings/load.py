@@ -51,7 +51,8 @@ def nothing_found() -> UsageError:
     return UsageError(
         f"there is no configuration: neither --config nor ${environment.CONFIG_VARIABLE} names a file, and "
         f"neither {looked} is there",
-        advice="Give --input and --output, or --config FILE; config/cutoutd.toml is one to start from.",
+        advice="Give --input and --output, or --config FILE, such as a copy of config/cutoutd.toml in the source. "
+        "To try it: `cutoutd run --input DIR --output DIR`.",
     )
 
 
