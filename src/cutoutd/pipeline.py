@@ -287,10 +287,12 @@ def _found(task: Task, files: Files, picture: Picture, engine: Engine) -> _Found
         return first
     try:
         also = _looked(seen, second.model())
-    except Exception as error:
-        if not _is_out_of_memory(error):
-            raise
-        return replace(first, warnings=(second_opinion.NO_ROOM.format(second.name),))
+    except SecondGoneError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- whatever is wrong with it, there is the first one's matte
+        if _is_out_of_memory(error):
+            return replace(first, warnings=(second.not_asked(second_opinion.NO_ROOM),))
+        return replace(first, warnings=(second.why_not(error),))
     choice = second_opinion.choose(found, also, *seen.shape[:2])
     opinion = SecondOpinion(taken=choice.is_second, score=found.verdict.score, why=choice.why)
     taken = _of(also, second.model()) if choice.is_second else first

@@ -7,6 +7,7 @@ most workers never need it for long stretches, and it may be large. It must not 
 from __future__ import annotations
 
 import hashlib
+import traceback
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,8 @@ import cv2
 import numpy as np
 
 from cutoutd.engine import matting, quality
-from cutoutd.errors import ModelError
+from cutoutd.errors import CutoutdError, ModelError
+from cutoutd.failure import whole
 from cutoutd.models import catalog
 
 if TYPE_CHECKING:
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Quality
     from cutoutd.ports import ModelSpec
 
-NO_ROOM: Final = "the second model, {}, could not be asked: not enough memory; raise [pool] worker_memory_mb"
+NO_ROOM: Final = "not enough memory; raise [pool] worker_memory_mb"
+
+_NOT_ASKED: Final = "the second model, {}, could not be asked: {}"
+_MAX_TOLD: Final = 300
 
 _SIDE: Final = 320
 
@@ -51,6 +56,8 @@ class SecondModel:
         self._spec = spec
         self._provider = provider
         self._model: matting.MatteModel | None = None
+        self._refused: ModelError | None = None
+        self._is_told = False
         # Held open: nothing can be opened by its name once the worker is locked in.
         self._file = catalog.opened(spec)
 
@@ -67,9 +74,12 @@ class SecondModel:
         """The model, which is loaded by the first call.
 
         Raises:
-            SecondGoneError: its file was written to since, or it does not load.
+            SecondGoneError: its file was written to since.
+            ModelError: it does not load; that is not tried again.
             MemoryError: there is not enough memory for it.
         """
+        if self._refused is not None:
+            raise self._refused
         if self._model is None:
             self._file.seek(0)
             content = self._file.read()
@@ -80,8 +90,21 @@ class SecondModel:
             except ModelError as error:
                 if "bad_alloc" in error.cause or "allocate memory" in error.cause:
                     raise MemoryError from error
-                raise SecondGoneError(error.cause, path=error.path, advice=error.advice) from error
+                self._refused = error
+                raise
         return self._model
+
+    def why_not(self, error: Exception) -> str:
+        """Why it could not be asked, as a result says it. The first time, all of it goes to the worker's standard error."""
+        if not self._is_told:
+            self._is_told = True
+            traceback.print_exception(error)
+        cause = error.cause if isinstance(error, CutoutdError) else f"{type(error).__name__}: {error}"
+        return self.not_asked(whole(cause[:_MAX_TOLD]))
+
+    def not_asked(self, why: str) -> str:
+        """A result's warning."""
+        return _NOT_ASKED.format(self.name, why)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -298,6 +299,34 @@ def test_a_companion_that_is_saved_again_and_again_is_left_for_later(
     monkeypatch.undo()
     desk.delivery.hurry()
     until(lambda: below(tmp_path / "kept") == ["a.jpg", "a.xmp"], "the companion")
+
+
+@pytest.mark.parametrize("way", ["move", "delete"])
+def test_a_share_that_is_away_right_after_its_original_went_keeps_no_companion_back(
+    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """It is known still that it was we who took the original away."""
+    desk = make(originals=way, companions="follow")
+    put(desk.folder.input, "a.xmp")
+    looks: list[str] = []
+    usual = companions_of._is_there  # noqa: SLF001 -- the share answers it with an error
+
+    def away_once(inputs: Tree, path: str) -> bool:
+        looks.append(path)
+        if len(looks) == 1:
+            raise OSError(errno.EIO, "away")
+        return usual(inputs, path)
+
+    monkeypatch.setattr(companions_of, "_is_there", away_once)
+    missed: list[int] = []
+    monkeypatch.setattr(desk.journal, "missed_original", lambda job: missed.append(job.id))
+    desk.deliver("a.jpg", NEW)
+    desk.settle()
+    assert (len(looks), below(desk.folder.input)) == (1, ["a.xmp"])
+    desk.delivery.hurry()
+    until(lambda: below(desk.folder.input) == [], "the companion's end in the input")
+    desk.settle()
+    assert missed == []
 
 
 def test_names_follow_their_pictures() -> None:

@@ -6,7 +6,7 @@ import io
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from cutoutd.daemon import machine
 from cutoutd.daemon.machine import MEMORY_PER_WORKER
 from cutoutd.engine import quality
 from cutoutd.engine.look import Look, Region
+from cutoutd.engine.matting import MatteModel
 from cutoutd.errors import ModelError
 from cutoutd.jobs import Cut
 from cutoutd.models.known import checksums
@@ -164,6 +165,35 @@ def test_one_that_finds_no_memory_costs_the_opinion_and_not_the_picture(
     assert made.second is None
     assert made.quality.score == 0.0
     assert "darkness, could not be asked: not enough memory" in made.warnings[0]
+
+
+@pytest.mark.parametrize("part", ["__init__", "predict"])
+def test_one_that_does_not_work_costs_the_opinion_and_not_the_picture(
+    cut: Callable[..., Cut],
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    part: str,
+) -> None:
+    """It does not load beside the first, or fails over a picture: the worker goes on, and says why once."""
+    usual = MatteModel.predict
+    tries: list[str] = []
+
+    def fails(model: MatteModel, *given: Any, **named: Any) -> Any:  # noqa: ANN401 -- in place of either
+        if model is engine.usual:
+            return usual(model, *given, **named)
+        tries.append(part)
+        raise ModelError("CUDA failure 2: out of memory")
+
+    monkeypatch.setattr(MatteModel, part, fails)
+    for _ in range(2):
+        made = cut(BLUE)
+        assert made.second is None
+        assert made.warnings == (
+            "the second model, darkness, could not be asked: CUDA failure 2: out of memory",
+        )
+    assert len(tries) == (1 if part == "__init__" else 2)
+    assert capsys.readouterr().err.count("Traceback") == 1
 
 
 def test_the_number_of_workers_leaves_room_for_a_second_model_in_each(

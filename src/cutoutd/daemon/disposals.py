@@ -118,19 +118,24 @@ class Disposals:
             except NameRefusedError as error:
                 # The folder for originals takes others: they do not wait for it. The next start tries again.
                 self._log.warning("original.stays", job=job.id, path=job.path, why=str(error))
-                self._waiting.popleft()
+                self._leave()
                 continue
             except Exception as error:
                 if is_expected(error):
                     raise
                 # It stays where it is; the journal has it, and the next start tries again.
                 report(self._log, error, over="an original", job=job.id, path=job.path)
-                self._waiting.popleft()
+                self._leave()
                 continue
-            self._waiting.popleft()
+            self._leave()
             self._refusals = 0
             went = {"companions": companions} if companions else {}
             self._log.info("original.disposed", job=job.id, path=job.path, outcome=outcome.value, **went)
+
+    def _leave(self) -> None:
+        """The first of those that wait is done with, as far as this run goes."""
+        job, _ = self._waiting.popleft()
+        self._gone.pop(job.id, None)
 
     def sweep(self, dead: frozenset[str]) -> None:
         """Remove what dead runs left of copies that were not finished."""
@@ -175,15 +180,19 @@ class Disposals:
             outcome, to = self._dispose_of_original(inputs, job, sha256)
             if outcome not in (Outcome.MOVED, Outcome.DELETED):
                 return outcome, ()
-            if not self._companions.of(inputs, job.path):
-                return outcome, ()
-            # What comes to its path from here on is another picture, even if a companion holds us up.
-            self._journal.lost_original(job)
+            # At once: whatever holds us up below, it was we who took it away.
             self._gone[job.id] = outcome, to
         outcome, to = self._gone[job.id]
-        companions = self._companions.follow(inputs, job.path, to, job.id)
-        del self._gone[job.id]
-        return outcome, companions
+        try:
+            found = self._companions.of(inputs, job.path)
+        except CutoutdError:
+            self._journal.lost_original(job)
+            raise
+        if not found:
+            return outcome, ()
+        # What comes to its path from here on is another picture, even if a companion holds us up.
+        self._journal.lost_original(job)
+        return outcome, self._companions.follow(inputs, job.path, to, job.id)
 
     def _dispose_of_original(self, inputs: Tree, job: Job, sha256: str) -> tuple[Outcome, str]:
         """Move or delete it; what became of it, and where it lies in the folder for originals."""
