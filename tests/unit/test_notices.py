@@ -16,6 +16,7 @@ from cutoutd.settings.hooks import CommonHooks
 from cutoutd.settings.schema import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -54,7 +55,12 @@ def test_nothing_is_shown_unless_it_is_asked_for() -> None:
 def test_a_burst_of_failures_is_one_notice_and_then_a_number() -> None:
     """A shoot in which everything fails must not bury the screen."""
     given, now = Given(), [0.0]
-    notices = Notices(given, lambda: CommonHooks(notify=True), monotonic=lambda: now[0])  # type: ignore[arg-type]
+    notices = Notices(
+        given,  # type: ignore[arg-type]
+        lambda: CommonHooks(notify=True),
+        monotonic=lambda: now[0],
+        later=lambda _, __: None,
+    )
     for _ in range(100):
         notices.result("a", result())
     assert given.bodies == ["a: x.jpg could not be cut: it is cut short"]
@@ -65,6 +71,31 @@ def test_a_burst_of_failures_is_one_notice_and_then_a_number() -> None:
         "a: x.jpg is to be looked at: it is cut short (and 99 more before it)",
         "a: the share is gone",
     ]
+
+
+def test_what_came_in_the_pause_is_told_after_it_though_nothing_more_comes() -> None:
+    """A burst at the end of a shoot: its number was kept for a next result that did not come."""
+    given, now = Given(), [100.0]
+    due: list[tuple[float, Callable[[], None]]] = []
+    notices = Notices(
+        given,  # type: ignore[arg-type]
+        lambda: CommonHooks(notify=True),
+        monotonic=lambda: now[0],
+        later=lambda delay_s, deed: due.append((delay_s, deed)),
+    )
+    for _ in range(100):
+        notices.result("a", result())
+        now[0] += 0.1
+    ((delay_s, deed),) = due
+    assert delay_s == pytest.approx(PAUSE_S - 0.1)
+    now[0] = 100.0 + PAUSE_S
+    deed()
+    deed()
+    assert given.bodies[1:] == ["a: 99 more pictures need a look"]
+    for folder in ("a", "b"):
+        notices.result(folder, result())
+    notices.tell_rest()
+    assert given.bodies[2:] == ["2 folders: 2 more pictures need a look"]
 
 
 def test_words_are_arguments_whatever_they_hold() -> None:

@@ -126,6 +126,7 @@ class Attending:
         Args:
             patient: for all that were given, each with its time: nothing else waits for this run's end.
         """
+        self._notices.tell_rest()
         self._errands.end(self._settings().hooks.timeout_s if patient else STOP_S)
 
     def _folder(self, name: str) -> Folder | None:
