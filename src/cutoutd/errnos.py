@@ -53,6 +53,9 @@ nothing."""
 HELD: Final = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY})
 """Of a file that is to be replaced: another program may hold it, as is usual on shares of Windows."""
 
+LEASED: Final = errno.EAGAIN
+"""To an open that does not wait: a file server has a lease on it for one of its clients, which is asked now to give it back."""
+
 UNKNOWN_WAY: Final = frozenset(
     {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK}
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
+import signal
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 
 from cutoutd.errors import StorageError
 from cutoutd.publish.directories import Directories
-from cutoutd.publish.faults import NameRefusedError, ResultLostError, TargetTakenError
+from cutoutd.publish.faults import NameRefusedError, ResultLostError, TargetHeldError, TargetTakenError
 from cutoutd.publish.originals import Originals, Outcome, delete_original
 from cutoutd.publish.staging import STAGING_NAME, Staging, sweep
 from cutoutd.publish.writing import Permissions, Sink, write_whole
@@ -22,6 +24,7 @@ from cutoutd.recipe import Format, Rendition
 from cutoutd.settings.choices import OnConflict
 from cutoutd.tree import Entry, Tree
 from tests.integration.publishing import World, digest, failure
+from tests.integration.tools import give_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -375,6 +378,22 @@ def test_a_record_spares_files_that_are_not_its_own(world: World) -> None:
     assert not failures.clear("a.jpg")
     assert world.everything() == {"failed/a.jpg.error.json": THEIRS, own: THEIRS, last: THEIRS}
     assert world.staged() == []
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.png.json"])
+def test_a_result_that_a_file_server_has_a_lease_on_is_waited_for(world: World, name: str) -> None:
+    """Its client is asked to give it back, and has 45 s for that; the picture is not refused."""
+    world.publish("a.jpg", b"old")
+    with (world.output / name).open("rb") as file:
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        try:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        except OSError:
+            give_up("this file system has no leases")
+        with pytest.raises(TargetHeldError, match="lease"):
+            world.publish("a.jpg", b"new", job=2)
+    world.publish("a.jpg", b"new", job=3)
+    assert world.files() == {"a.png": b"new"}
 
 
 def test_a_sweep_takes_only_what_no_plan_needs_from_dead_runs(tmp_path: Path) -> None:

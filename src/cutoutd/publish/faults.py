@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cutoutd.errnos import DENIED, IMPOSSIBLE_NAME, READ_ONLY
+from cutoutd.errnos import DENIED, IMPOSSIBLE_NAME, LEASED, READ_ONLY
 from cutoutd.errors import PermanentError, TemporaryError, from_output_error
 
 if TYPE_CHECKING:
@@ -66,6 +66,26 @@ def name_refused(error: OSError, path: Path) -> NameRefusedError:
             f"its sub-folder is on another disk than the output folder ({said})", path=path
         )
     return NameRefusedError(f"something else stands where it or its sub-folder belongs ({said})", path=path)
+
+
+@contextmanager
+def leases(path: Path) -> Iterator[None]:
+    """Say that a file is held, where an open of it would have to wait.
+
+    Args:
+        path: of a result or a sidecar.
+
+    Raises:
+        TargetHeldError: instead of EAGAIN.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != LEASED:
+            raise
+        raise TargetHeldError(
+            "another program, such as a file server, has a lease on it", path=path
+        ) from error
 
 
 @contextmanager

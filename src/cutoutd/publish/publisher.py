@@ -28,6 +28,7 @@ from cutoutd.publish.faults import (
     ResultLostError,
     TargetHeldError,
     TargetTakenError,
+    leases,
     storage_faults,
 )
 from cutoutd.publish.giving_back import KeptResults
@@ -284,7 +285,8 @@ class Publisher:
     def _carry_out(self, move: Move) -> None:
         refusals = self._refusals_of(move)
         try:
-            refusals.attempt(partial(self._give_name, move), Path(move.target))
+            with leases(Path(move.target)):
+                refusals.attempt(partial(self._give_name, move), Path(move.target))
         except NameRefusedError as error:
             cause = error.__cause__
             if move.replaces_sha256 is not None and isinstance(cause, OSError) and cause.errno in HELD:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import uuid4
 
-from cutoutd.errnos import OF_THE_DISK
+from cutoutd.errnos import LEASED, OF_THE_DISK
 from cutoutd.publish.faults import name_refused
 from cutoutd.publish.naming import is_usual
 from cutoutd.publish.rename import replace
@@ -92,7 +92,7 @@ class Refusals:
         Args:
             error: the failure.
         """
-        return error.errno not in OF_THE_DISK and self.takes_plain_names()
+        return error.errno not in OF_THE_DISK and error.errno != LEASED and self.takes_plain_names()
 
     def takes_plain_names(self) -> bool:
         """Write a byte, rename it into the folder, and remove it; whether that works."""

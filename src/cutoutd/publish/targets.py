@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from cutoutd.publish.digest import examine
-from cutoutd.publish.faults import NameRefusedError
+from cutoutd.publish.faults import NameRefusedError, leases
 from cutoutd.publish.naming import claim_key, sidecar_name
 from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.settings.choices import OnConflict
@@ -173,6 +173,7 @@ class Targets:
 
         Raises:
             NameRefusedError: the disk does not take one of them.
+            TargetHeldError: another program has a lease on one.
             OSError: the disk or share does not answer as it should.
         """
         for_output, for_sidecar = self._refusals
@@ -180,8 +181,10 @@ class Targets:
         if with_sidecar:
             beside = sidecar_name(path)
             look = partial(self._look_at_sidecar, beside, frozenset(ours))
-            sidecar = for_sidecar.attempt(look, self._sidecars / beside)
-        slot = for_output.attempt(partial(self._look_at_output, path, ours), self._output / path)
+            with leases(self._sidecars / beside):
+                sidecar = for_sidecar.attempt(look, self._sidecars / beside)
+        with leases(self._output / path):
+            slot = for_output.attempt(partial(self._look_at_output, path, ours), self._output / path)
         return slot, sidecar
 
     def _look_at_output(self, path: str, ours: Collection[str]) -> Slot:
