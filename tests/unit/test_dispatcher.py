@@ -61,3 +61,28 @@ def test_a_job_that_must_run_alone_waits_for_an_empty_pool(tmp_path: Path, clock
     again = dispatcher.next_job(names, pool_is_empty=True)
     assert again is not None
     assert again.id == job.id
+
+
+def test_where_the_output_refuses_what_was_tried_gives_way_to_what_was_not(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    """Two pictures whose workers say that it refuses would else be tried in turn, and no other ever."""
+    journal = Journal(tmp_path, run="r", clock=clock)
+    for number, name in enumerate(("bad-1.jpg", "bad-2.jpg", "good.jpg")):
+        journal.acceptance.accept("f", [Version(path=name, size=1, mtime_ns=number)])
+    dispatcher = Dispatcher(journal.queue, {"f": False})
+    begun = []
+    for _ in range(6):
+        job = dispatcher.next_job({"f"}, pool_is_empty=True, refused={"f"})
+        assert job is not None
+        begun.append(job.path)
+        journal.queue.claim(job)
+        if job.path == "good.jpg":
+            break
+        journal.queue.rest(job.id, 0.0, detail={})
+        journal.queue.wake_rested()
+    assert begun == ["bad-1.jpg", "bad-2.jpg", "good.jpg"]
+    again = dispatcher.next_job({"f"}, pool_is_empty=True, refused={"f"})
+    assert again is not None
+    assert again.path == "bad-1.jpg"
+    journal.close()

@@ -57,6 +57,7 @@ def _leave_out(journal: Journal) -> None:
 HOT: dict[str, Callable[[Journal], Any]] = {
     "a job's whole way": _finish,
     "the newest first": lambda journal: journal.queue.next_in("f", newest_first=True),
+    "the untried first": lambda journal: journal.queue.next_in("f", newest_first=False, untried_first=True),
     "the loop's tick": lambda journal: journal.queue.wake_rested(),
     "originals to be put away": lambda journal: journal.queue.undisposed("f"),
     "the versions known": lambda journal: journal.acceptance.is_known(

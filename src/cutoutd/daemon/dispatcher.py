@@ -41,7 +41,12 @@ class Dispatcher:
         self._turn = stay + [name for name in newest_first if name not in stay]
 
     def next_job(
-        self, ready: Collection[str], *, pool_is_empty: bool, answered_only: Collection[str] = ()
+        self,
+        ready: Collection[str],
+        *,
+        pool_is_empty: bool,
+        answered_only: Collection[str] = (),
+        refused: Collection[str] = (),
     ) -> Job | None:
         """The job to begin now, or None.
 
@@ -50,6 +55,8 @@ class Dispatcher:
             pool_is_empty: no worker is busy. A job that must run alone is begun only then, and until it
                 is, nothing else is: otherwise it would wait for ever.
             answered_only: names of those of which only what a hosted service has answered may be begun.
+            refused: names of those whose output has refused a result. One picture at a time is tried there, and one that
+                was tried before gives way: else two whose workers say so, time after time, would hold up all others.
         """
         for name in list(self._turn):
             if name not in ready:
@@ -59,6 +66,7 @@ class Dispatcher:
                 name,
                 newest_first=self._newest_first[name],
                 answered_only=name in answered_only,
+                untried_first=name in refused,
             )
             job = self._guard.run(f"the queue of {name}", look, None)
             if job is None:

@@ -342,6 +342,7 @@ class Supervisor:
                 {name for name in self._ready() if self._pool.takes(tagged=active[name].is_tagged)},
                 pool_is_empty=self._pool.busy == 0,
                 answered_only=self._escalation.held_back(active),
+                refused={name for name, hot in active.items() if hot.delivery.lull.why},
             )
             if job is None:
                 break

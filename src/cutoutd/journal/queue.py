@@ -95,20 +95,26 @@ class Queue:
         self._clock = clock
         self._run = run
 
-    def next_in(self, folder: str, *, newest_first: bool, answered_only: bool = False) -> Job | None:
+    def next_in(
+        self, folder: str, *, newest_first: bool, answered_only: bool = False, untried_first: bool = False
+    ) -> Job | None:
         """The job of a folder whose turn it is; jobs that must run alone come last.
 
         A source whose earlier version is still in work has to wait: results of one source never overtake.
         """
         direction = "DESC" if newest_first else "ASC"
-        row = self._store.row(
-            "SELECT * FROM job AS j WHERE folder = ? AND state = 'queued' AND NOT EXISTS ("  # noqa: S608 -- one of two literals
-            " SELECT 1 FROM job AS b WHERE b.folder = j.folder AND b.path = j.path"
-            " AND b.state IN ('working', 'uploading', 'publishing'))"
-            f"{_ANSWERED if answered_only else ''} ORDER BY alone, mtime_ns {direction}, id {direction} LIMIT 1",
-            (folder,),
+        answered = _ANSWERED if answered_only else ""
+        rows = (
+            self._store.row(
+                "SELECT * FROM job AS j WHERE folder = ? AND state = 'queued' AND NOT EXISTS ("  # noqa: S608 -- literals
+                " SELECT 1 FROM job AS b WHERE b.folder = j.folder AND b.path = j.path"
+                " AND b.state IN ('working', 'uploading', 'publishing'))"
+                f"{answered}{tried} ORDER BY alone, mtime_ns {direction}, id {direction} LIMIT 1",
+                (folder,),
+            )
+            for tried in ((" AND tries = 0", "") if untried_first else ("",))
         )
-        return job_from_row(row) if row is not None else None
+        return next((job_from_row(row) for row in rows if row is not None), None)
 
     def claim(self, job: Job) -> None:
         """A worker gets it."""
