@@ -7,6 +7,7 @@ not hold the next picture up. It gives no task to a worker, and gives nothing a 
 from __future__ import annotations
 
 import queue
+import threading
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +64,8 @@ class Opener:
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.busy_since_s: float | None = None
         self.went_on_s = 0.0
+        self._lock = threading.Lock()
+        self._is_over = False  # it was told to end, and nobody reads the queue any more
         self._thread = SupervisedThread(f"open {folder}", self._run, wake)
 
     @property
@@ -78,6 +81,7 @@ class Opener:
     def start(self) -> None:
         """Begin; or go on after a death, without what was under way."""
         self.busy_since_s = None
+        self._is_over = False
         self._thread.start()
 
     def stop(self) -> None:
@@ -102,11 +106,20 @@ class Opener:
 
     def close(self, files: Files) -> None:
         """Close what was opened; soon, from any thread."""
-        self._work.put(partial(channel.close, files.descriptors))
+        self._give(partial(channel.close, files.descriptors))
 
     def discard(self, task: Task) -> None:
         """Remove the directory of a task, and all that is in it; soon, from any thread."""
-        self._work.put(self._directory(task).remove_whole)
+        self._give(self._directory(task).remove_whole)
+
+    def _give(self, deed: Callable[[], None]) -> None:
+        """Have something done, also after the end: what was opened for a folder that is leaving is closed as well."""
+        with self._lock:
+            if not self._is_over:
+                self._work.put(deed)
+                return
+        # Not here: any call on a share may hang.
+        threading.Thread(target=deed, name="late", daemon=True).start()
 
     def _open(
         self, task: Task, tell: Callable[[Files | Failure | None], None], is_wanted: Callable[[], bool]
@@ -128,7 +141,21 @@ class Opener:
 
     def _run(self) -> None:
         while (deed := self._work.get()) is not None:
-            self.busy_since_s = self.went_on_s = self._clock.monotonic_s()
-            deed()
-            self.went_on_s = self._clock.monotonic_s()
-            self.busy_since_s = None
+            self._do(deed)
+        while (deed := self._left_over()) is not None:
+            self._do(deed)
+
+    def _left_over(self) -> Callable[[], None] | None:
+        """What was given after it was told to end, one after the other; after that, nothing more is waited for."""
+        with self._lock:
+            while not self._work.empty():
+                if (deed := self._work.get()) is not None:
+                    return deed
+            self._is_over = True
+            return None
+
+    def _do(self, deed: Callable[[], None]) -> None:
+        self.busy_since_s = self.went_on_s = self._clock.monotonic_s()
+        deed()
+        self.went_on_s = self._clock.monotonic_s()
+        self.busy_since_s = None

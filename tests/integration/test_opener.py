@@ -1,0 +1,85 @@
+"""A folder's opener: what it has opened is closed and removed, also where the folder has left meanwhile."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.clock import Clock
+from cutoutd.daemon.opener import Opener
+from cutoutd.pool.single import task_for
+from cutoutd.ports import Files
+from cutoutd.publish.staging import Staging
+from cutoutd.recipe import Format, Metadata, Recipe, Rendition
+from tests.integration.parts import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cutoutd.jobs import Failure
+
+RECIPE = Recipe(
+    renditions=(Rendition(format=Format.PNG, suffix=""),),
+    refine=False,
+    decontaminate=False,
+    metadata=Metadata.NONE,
+    review_below=0.0,
+)
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_what_a_share_opens_late_is_closed_though_its_folder_has_left(
+    tmp_path: Path, *, has_ended: bool
+) -> None:
+    """The opener was told to end while it waited: descriptors and a directory stayed for as long as the daemon ran."""
+    (tmp_path / "a.jpg").write_bytes(b"picture")
+    task, staging = task_for(tmp_path / "a.jpg", tmp_path, RECIPE)
+    answers = threading.Event()
+
+    def wait() -> None:
+        answers.wait()
+
+    opener = Opener(
+        "a",
+        root=tmp_path,
+        staging=Staging(tmp_path, staging.directory.parent.name),
+        clock=Clock(),
+        wake=lambda: None,
+        boundary=wait,
+    )
+    told: list[Files | Failure | None] = []
+
+    def tell(opened: Files | Failure | None) -> None:
+        told.append(opened)
+        if not has_ended:
+            give_back(opened)
+
+    def give_back(opened: Files | Failure | None) -> None:
+        assert isinstance(opened, Files)
+        opener.close(opened)
+        opener.discard(task)
+
+    opener.start()
+    opener.open(task, tell, lambda: True)
+    opener.stop()
+    answers.set()
+    opener.join(10.0)
+    assert opener.has_ended
+    (opened,) = told
+    assert isinstance(opened, Files)
+    if has_ended:
+        assert staging.directory.is_dir()
+        give_back(opened)
+    until(lambda: not staging.directory.exists(), "the end of the job's directory")
+    until(lambda: not any(map(_is_open, opened.descriptors)), "the end of its files")
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
