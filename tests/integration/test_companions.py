@@ -11,6 +11,7 @@ import pytest
 from cutoutd.daemon import companions as companions_of
 from cutoutd.intake import companions
 from cutoutd.publish.originals import current_sha256
+from cutoutd.tree import Entry
 from tests.integration.parts import until
 from tests.integration.test_delivery import NEW, Desk
 
@@ -327,6 +328,29 @@ def test_a_share_that_is_away_right_after_its_original_went_keeps_no_companion_b
     until(lambda: below(desk.folder.input) == [], "the companion's end in the input")
     desk.settle()
     assert missed == []
+
+
+def test_a_deletion_that_cannot_be_synced_keeps_no_companion_back(
+    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The original is gone at the next try, and it was we who deleted it."""
+    desk = make(originals="delete", companions="follow")
+    put(desk.folder.input, "a.xmp")
+    usual, refused = Entry.sync_directory, list[str]()
+
+    def refused_once(entry: Entry) -> None:
+        if entry.name == "a.jpg" and not refused:
+            refused.append(entry.name)
+            raise OSError(errno.EIO, "away")
+        usual(entry)
+
+    monkeypatch.setattr(Entry, "sync_directory", refused_once)
+    desk.deliver("a.jpg", NEW)
+    desk.settle()
+    assert (refused, below(desk.folder.input)) == (["a.jpg"], ["a.xmp"])
+    desk.delivery.hurry()
+    desk.settle()
+    assert below(desk.folder.input) == []
 
 
 def test_names_follow_their_pictures() -> None:

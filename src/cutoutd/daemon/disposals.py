@@ -7,6 +7,7 @@ cutout is done; the journal forgets it only when it is gone.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.backoff import pause_s
@@ -203,6 +204,9 @@ class Disposals:
                     return Outcome.MOVED, to
                 return disposal.outcome, "" if disposal.to is None else self._kept.relative(disposal.to)
             case Originals.DELETE:
-                return delete_original(inputs, job.path, sha256).outcome, ""
+                deleted = Outcome.DELETED, ""
+                # Told in between: what is deleted and cannot be synced is not there at the next try.
+                removed = partial(self._gone.__setitem__, job.id, deleted)
+                return delete_original(inputs, job.path, sha256, removed).outcome, ""
             case _:
                 return keep_original(inputs, job.path).outcome, ""  # the folder says "keep" by now

@@ -144,16 +144,19 @@ def keep_original(inputs: Tree, path: str) -> Disposal:
     return Disposal(outcome=Outcome.KEPT)
 
 
-def delete_original(inputs: Tree, path: str, sha256: str) -> Disposal:
+def delete_original(
+    inputs: Tree, path: str, sha256: str, removed: Callable[[], None] = lambda: None
+) -> Disposal:
     """Delete an original, if it still is what was cut.
 
     Args:
         inputs: the folder's input.
         path: of the original in it.
         sha256: of the version that was cut, hex.
+        removed: called once it is, even if its directory then refuses to be synced.
 
     Raises:
-        StorageError: it cannot be read or deleted, or is open for writing.
+        StorageError: it cannot be read or deleted, or is open for writing; or it is deleted, and that cannot be synced.
     """
     with storage_faults(inputs.root), _inside(inputs, path) as entry:
         if entry is None:
@@ -161,7 +164,7 @@ def delete_original(inputs: Tree, path: str, sha256: str) -> Disposal:
         with _held(entry, sha256) as original:
             if isinstance(original, Disposal):
                 return original
-            outcome = _remove(original, entry)
+            outcome = _remove(original, entry, removed)
     return Disposal(outcome=Outcome.DELETED if outcome is Removal.REMOVED else _LEFT[outcome])
 
 
@@ -355,7 +358,7 @@ _HELD = "another program has it open for writing"
 _LEFT = {Removal.GONE: Outcome.GONE, Removal.KEPT: Outcome.CHANGED}
 
 
-def _remove(original: _Original, entry: Entry) -> Removal:
+def _remove(original: _Original, entry: Entry, removed: Callable[[], None] = lambda: None) -> Removal:
     """Remove what was cut, durably.
 
     Raises:
@@ -365,6 +368,7 @@ def _remove(original: _Original, entry: Entry) -> Removal:
     if removal is Removal.HELD:
         raise OSError(errno.EBUSY, _HELD, os.fspath(entry.path))
     if removal is Removal.REMOVED:
+        removed()
         entry.sync_directory()  # nobody would remove it again if a power cut brought it back
     return removal
 
