@@ -86,6 +86,12 @@ def given(pool: LocalPool, world: World, source: Path, job: int) -> tuple[Report
     pytest.fail("the worker says nothing")
 
 
+def know_leases(directory: Path) -> bool:
+    """Whether its file system tells who writes."""
+    with (directory / "probe").open("wb"), (directory / "probe").open("rb") as probe:
+        return writers.writers_of(probe.fileno()) is writers.Writers.SOME
+
+
 @pytest.mark.parametrize("leases", ["as they are", "unknown"])
 def test_a_result_does_not_change_once_it_is_published(
     pool: LocalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leases: str
@@ -93,6 +99,7 @@ def test_a_result_does_not_change_once_it_is_published(
     """Although the worker still has the file open for writing; also where the file system cannot say that it has."""
     if leases == "unknown":
         monkeypatch.setattr(handover, "writers_of", lambda _: writers.Writers.UNKNOWN)
+        monkeypatch.setattr(handover, "is_open_for_writing", lambda _: False)
     world = World(tmp_path)
     source = tmp_path / "a.jpg"
     source.write_bytes(b"picture")
@@ -111,6 +118,7 @@ def test_a_result_does_not_change_once_it_is_published(
         )
     )
     assert not staged.directory.exists()
+    assert world.publisher.has_met_a_writer is (leases == "as they are" and know_leases(tmp_path))
     world.publisher.carry_out(plan)
     given(pool, world, source, 2)
     assert world.files() == {"a.png": HONEST}
@@ -119,9 +127,8 @@ def test_a_result_does_not_change_once_it_is_published(
 
 def test_a_result_that_nobody_has_open_is_moved_and_not_copied(tmp_path: Path) -> None:
     """It is written once."""
-    with (tmp_path / "probe").open("wb"), (tmp_path / "probe").open("rb") as probe:
-        if writers.writers_of(probe.fileno()) is not writers.Writers.SOME:
-            pytest.skip("this file system knows no leases")
+    if not know_leases(tmp_path):
+        pytest.skip("this file system knows no leases")
     world = World(tmp_path)
     results = world.results("a.jpg", [HONEST])
     made = world.publisher.staging.path("1-0.png").stat().st_ino

@@ -17,7 +17,7 @@ from cutoutd.daemon.standing import Standing, Watching
 from cutoutd.daemon.supervisor import DRAIN_S
 from cutoutd.errors import JournalError, LimitError, PictureError, SourceGoneError, StorageError
 from cutoutd.failure import failure_of
-from cutoutd.jobs import Exported, JobState, NeedsRoom, SourceFacts, Unchanged
+from cutoutd.jobs import Exported, Failure, JobState, NeedsRoom, SourceFacts, Unchanged
 from cutoutd.journal.commands import Verb
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.queue import Queue
@@ -171,6 +171,15 @@ def test_the_same_bytes_are_not_published_again(hall: Hall) -> None:
     assert (hall.job(job).state, hall.job(job).sha256) == (JobState.UNCHANGED, digest(JPEG))
     assert hall.told()[-1] == (job, JobState.UNCHANGED)
     assert (hall.supervisor.tally.unchanged, hall.supervisor.tally.done) == (1, 0)
+
+
+def test_workers_are_replaced_once_when_an_output_begins_to_refuse(hall: Hall) -> None:
+    """One of them may have filled the disk with files that it has kept open, so that there would never be room again."""
+    hall.accept("a.jpg", "b.jpg")
+    full = Failure(code="Output", title="", cause="full", advice="", permanent=False)
+    hall.workers.answer = lambda _: full
+    hall.supervisor.run()
+    assert hall.workers.recycled == 1
 
 
 def test_a_huge_picture_is_given_out_again_while_no_other_is_in_work(hall: Hall) -> None:

@@ -260,6 +260,16 @@ class Delivery:
         """Carry out what a person decided about a doubtful cutout."""
         self._faulted.give(job, partial(self._reviews.carry_out, job.id))
 
+    def doubts_workers(self) -> bool:
+        """Whether, since this was last asked, one has kept a file open, or the output has begun to refuse.
+
+        What a worker keeps open it can fill a disk with, also where the file has no name any more.
+        """
+        met, self._publisher.has_met_a_writer = self._publisher.has_met_a_writer, False
+        if met:
+            self._log.warning("worker.kept-a-file")
+        return self.lull.has_begun() or met
+
     def disbelieve(self, job: Job) -> None:
         """Give a job up whose worker said what no honest one would."""
         self.explain(job, INVENTED)

@@ -38,6 +38,7 @@ class Lull:
         self._until_s = 0.0
         self._why = ""
         self._cause = ""
+        self._has_begun = False
 
     @property
     def why(self) -> str:
@@ -58,12 +59,19 @@ class Lull:
         """
         with self._lock:
             is_news = not self._why or (cause or why) != self._cause
+            self._has_begun |= not self._why
             self._why, self._cause = why, cause or why
             self._refusals += 1
             rest_s = pause_s(self._refusals - 1, first_s=FIRST_S, longest_s=LONGEST_S)
             self._until_s = self._clock.monotonic_s() + rest_s
         if is_news:
             self._log.warning("folder.rests", why=why)
+
+    def has_begun(self) -> bool:
+        """Whether the folder has begun to rest since this was last asked."""
+        with self._lock:
+            begun, self._has_begun = self._has_begun, False
+        return begun
 
     def tries(self) -> None:
         """A picture was begun: after a refusal no second one is, until it is known what became of it."""

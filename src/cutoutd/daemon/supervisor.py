@@ -284,6 +284,8 @@ class Supervisor:
         for folder in self._folders.everyone:
             own = {number for number, held in self._in_hand.items() if held.folder is folder}
             folder.watch_over(now_s, waiting=waiting & own, left_behind=left_behind)
+            if folder.delivery.doubts_workers():
+                self._pool.recycle()
             if folder.has_recovered():
                 self._journal.queue.hurry(folder.folder.name)
                 folder.delivery.hurry()

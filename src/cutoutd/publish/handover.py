@@ -13,14 +13,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.publish.digest import open_regular
 from cutoutd.publish.rename import replace
 from cutoutd.publish.writing import permit, write_whole
-from cutoutd.writers import Writers, writers_of
+from cutoutd.writers import Writers, is_open_for_writing, writers_of
 
 if TYPE_CHECKING:
     from io import FileIO
@@ -65,6 +65,23 @@ def take_over(result: Staged, theirs: Staging, own: Staging, permissions: Permis
             return False
         with file:
             return _may_be(file, result) and _taken(file, result, staged, there, permissions)
+
+
+def is_kept_open(theirs: Staging) -> bool:
+    """Whether somebody has one of a job's files open for writing, although its worker has reported: an honest one has closed them.
+
+    Args:
+        theirs: the job's directory.
+    """
+    with suppress(OSError):
+        for name in theirs.names():
+            with theirs.find(name) as entry:
+                file = _open(entry) if entry is not None else None
+            if file is not None:
+                with file:
+                    if is_open_for_writing(file.fileno()):
+                        return True
+    return False
 
 
 def _taken(file: FileIO, result: Staged, staged: Entry, there: Entry, permissions: Permissions) -> bool:

@@ -32,7 +32,7 @@ from cutoutd.publish.faults import (
     storage_faults,
 )
 from cutoutd.publish.giving_back import KeptResults
-from cutoutd.publish.handover import take_over
+from cutoutd.publish.handover import is_kept_open, take_over
 from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.naming import Form
 from cutoutd.publish.plan import Move, Plan, Publication, Recovery, Verdict
@@ -91,6 +91,7 @@ class Publisher:
         self._access = Access(permissions, Tree(inputs) if inputs is not None else None)
         self._directories = Directories()
         self.staging = Staging(output, run)
+        self.has_met_a_writer = False  # a worker has kept a file of a job that it has reported
         self._own = Staging(output, run, own=True)
         # Beside where it goes, because a rename does not leave a file system.
         self._sidecar_staging = Staging(sidecar_dir, run) if sidecar_dir else self._own
@@ -206,6 +207,8 @@ class Publisher:
         with storage_faults(self._output):
             chosen, warnings = self._choose(publication, claims)
             theirs = self.staging.of_job(publication.directory)
+            if publication.directory and is_kept_open(theirs):
+                self.has_met_a_writer = True
             planned = [
                 self._move(publication.facts.path, theirs, choice.slot, result) for choice, result in chosen
             ]

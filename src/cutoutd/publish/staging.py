@@ -85,6 +85,14 @@ class Staging:
         with suppress(OSError):
             _remove_flat(self.tree, self._below)
 
+    def names(self) -> list[str]:
+        """Of the files in it.
+
+        Raises:
+            OSError: the directory cannot be opened.
+        """
+        return self.tree.list(self._below)[1]
+
     def path(self, name: str) -> Path:
         """Where a staged file of this name lies."""
         return self.directory / name
