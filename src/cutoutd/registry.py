@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import stat
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ KEPT: Final = 20
 _KEY_CHARACTERS: Final = 16
 _MAX_BYTES: Final = 1 << 16
 _DRAFT: Final = ".new"
+_DRAFT_S: Final = 300.0
+"""A draft that is younger is its daemon's, which has it for an instant."""
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -77,13 +80,25 @@ def registered(registry: Path, state_dir: Path, origin: Origin, *, now_us: int) 
     """
     descriptor: int | None = None
     with suppress(OSError):
-        registry.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = _enter(registry, state_dir, origin, now_us)
+        _make(registry)
+        try:
+            descriptor = _enter(registry, state_dir, origin, now_us)
+        except (
+            OSError
+        ):  # such as one that starts at the same moment and holds the draft's lock while it looks
+            descriptor = _enter(registry, state_dir, origin, now_us)
     try:
         yield
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _make(directory: Path) -> None:
+    """Make what is missing for this user alone, those above it as well: the umask may give them to a group."""
+    missing = [one for one in (directory, *directory.parents) if not os.path.lexists(one)]
+    for one in reversed(missing):
+        one.mkdir(mode=0o700, exist_ok=True)
 
 
 def entries(registry: Path) -> list[Entry]:
@@ -156,7 +171,7 @@ def _tidy(directory: int, *, but: str) -> None:
     """Remove what dead processes left half made, and all but the last entries of daemons that have ended."""
     ended = []
     for name in os.listdir(directory):
-        if name.endswith(_DRAFT) and not _is_locked(directory, name):
+        if name.endswith(_DRAFT) and _is_abandoned(directory, name):
             with suppress(OSError):
                 os.unlink(name, dir_fd=directory)
         elif name.endswith(".json") and name != but:
@@ -168,10 +183,12 @@ def _tidy(directory: int, *, but: str) -> None:
             os.unlink(name, dir_fd=directory)
 
 
-def _is_locked(directory: int, name: str) -> bool:
+def _is_abandoned(directory: int, name: str) -> bool:
+    """Nobody has it, and it is not just being made: it is locked a moment after it has its name."""
     with suppress(OSError), _file(directory, name) as descriptor:
-        return _has_holder(descriptor)
-    return False
+        age_s = time.time() - os.fstat(descriptor).st_mtime
+        return abs(age_s) > _DRAFT_S and not _has_holder(descriptor)
+    return True
 
 
 def _has_holder(descriptor: int) -> bool:

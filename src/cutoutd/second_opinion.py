@@ -65,11 +65,6 @@ class SecondModel:
         """Close its file."""
         self._file.close()
 
-    @property
-    def is_loaded(self) -> bool:
-        """Whether it was wanted yet."""
-        return self._model is not None
-
     def model(self) -> matting.MatteModel:
         """The model, which is loaded by the first call.
 

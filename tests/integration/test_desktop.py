@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.cli import desktop
 from cutoutd.cli.desktop import path_of
 from cutoutd.desktop import installation, menus
 from cutoutd.desktop.menus import Manager
@@ -69,7 +70,14 @@ def items(
     root: Path, managers: Iterable[Manager] = LINUX, command: tuple[str, ...] = ("false",)
 ) -> list[menus.Item]:
     """What is installed for a user whose home has a name like those of the pictures."""
-    return list(menus.items(menus.Home.of(root / "it's $HOME 100%", {}), command, tuple(managers)))
+    return list(
+        menus.items(
+            menus.Home.of(root / "it's $HOME 100%", {}),
+            command,
+            tuple(managers),
+            mac=Manager.FINDER in managers,
+        )
+    )
 
 
 def recorder(root: Path) -> tuple[tuple[str, ...], Path]:
@@ -266,3 +274,19 @@ def test_pictures_are_cut_beside_themselves_and_a_notice_says_so(tmp_path: Path)
     for path in paths:
         assert (path.parent / "cutouts" / path.name).with_suffix(".png").exists()
     assert (tmp_path / "notice").read_text(encoding="utf-8").splitlines()[1:3] == ["--", "cutoutd"]
+
+
+@pytest.mark.parametrize("is_mac", [False, True])
+def test_remove_leaves_no_file_of_installs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_mac: bool
+) -> None:
+    """Of whatever was installed, on Linux and on a Mac; before, the script that all menus start stayed."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(desktop, "_IS_MAC", is_mac)
+    desktop.install(managers=[Manager.FINDER, Manager.NEMO, Manager.OPEN_WITH])
+    assert "open this and agree: open" in (said := capsys.readouterr().out)
+    assert "Cut out.workflow" in said.split("open this")[1]
+    desktop.remove()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -21,6 +21,8 @@ from cutoutd.models.addition import Addition
 from cutoutd.models.removal import remove
 from cutoutd.pool import trial
 from cutoutd.ports import ModelSpec, Scale
+from cutoutd.registry import Origin, registered
+from cutoutd.settings import places
 from tests.integration import small_models
 
 if TYPE_CHECKING:
@@ -362,3 +364,26 @@ def test_nothing_of_a_catalog_reaches_the_terminal_but_as_letters(
     said = capsys.readouterr().out
     assert "\\x1b]0;owned" in said
     assert "\x1b" not in said
+
+
+def test_a_model_of_a_daemon_that_runs_stays(
+    tmp_path: Path, own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where it was started with another configuration than the one that this command finds."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with Addition(small_models.save(tmp_path / "m.onnx"), SPEC, own) as addition:
+        addition.keep()
+    config = tmp_path / "other.toml"
+    config.write_text(
+        f'[[folder]]\nname = "a"\ninput = "{tmp_path}/in"\noutput = "{tmp_path}/out"\nmodel = "redness"\n'
+    )
+    monkeypatch.setattr("sys.argv", ["cutoutd", "models", "remove", "redness"])
+    origin = Origin(config=config)
+    with (
+        registered(places.registry(), tmp_path / "s", origin, now_us=1),
+        pytest.raises(SystemExit) as ended,
+    ):
+        app.main()
+    assert ended.value.code == app.EXIT_USAGE
+    assert "other.toml" in capsys.readouterr().err
+    assert catalog.find("redness").name == "redness"

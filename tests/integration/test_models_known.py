@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -270,3 +271,51 @@ def test_what_cannot_be_checked_is_not_fetched(call: Callable[..., tuple[int, st
         code, _, error = call("fetch", name)
         assert code == 2
         assert message in error
+
+
+@pytest.mark.parametrize("name", ["ben2", "modnet", "rmbg-1.4"])
+def test_a_model_without_a_checksum_is_added_by_the_options_that_are_printed(
+    call: Callable[..., tuple[int, str, str]], name: str
+) -> None:
+    """`add` cannot know such a file, and would take U2-Net's preprocessing for it."""
+    spec = next(model.spec for model in known.read().models if model.name == name)
+    code, _, error = call("fetch", name)
+    assert code == 2
+    command = error.partition("cutoutd models add ")[2]
+    for option in (f"--size {spec.input_size}", f"--mean {spec.mean[0]},", f"--scale {spec.scale.value}"):
+        assert option in command
+    _, listed, _ = call("available")
+    assert f"--name {name} --size {spec.input_size}" in listed
+
+
+def test_what_was_compared_is_what_is_added(
+    own: Path, call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is put in its place after it was compared is refused, and not added under the model's name."""
+    fetched = models_fetch._fetched  # noqa: SLF001 -- the moment that is meant lies behind it
+
+    def swapped(model: KnownModel, facts: Known, directory: Path) -> tuple[Path, Checksums]:
+        path, sums = fetched(model, facts, directory)
+        path.write_bytes(b"another model")
+        return path, sums
+
+    monkeypatch.setattr(models_fetch, "_fetched", swapped)
+    code, _, error = call("fetch", "redness")
+    assert code == 2
+    assert "it was written to while it was read" in error
+    assert not (own / "redness.onnx").exists()
+
+
+def test_a_sum_that_cannot_be_made_is_no_fault_of_ours(
+    own: Path, call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails is named, with the file."""
+
+    def failing(_: Path) -> Checksums:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(known, "checksums", failing)
+    code, _, error = call("fetch", "redness")
+    assert code == 4
+    assert "it cannot be read (Input/output error)" in " ".join(error.split())
+    assert own.exists()

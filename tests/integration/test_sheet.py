@@ -8,6 +8,7 @@ import io
 import os
 import re
 import sys
+import threading
 from html import escape
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
@@ -325,3 +326,25 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def test_a_share_that_does_not_answer_costs_its_pictures_alone(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sheet is made; and what is on that share is waited for once, not for each picture."""
+    hangs = threading.Event()
+    asked: list[object] = []
+
+    def hanging(entry: object) -> None:
+        asked.append(entry)
+        hangs.wait(60)
+
+    monkeypatch.setattr("cutoutd.sheet.thumbnails.open_regular", hanging)
+    monkeypatch.setattr("cutoutd.sheet.thumbnails.ANSWER_S", 0.2)
+    with Thumbnails(
+        [str(pictures)], PoolSettings(), required=False, command=(sys.executable, "-c", HANGS)
+    ) as making:
+        for name in ("a.jpg", "a.png", "a.jpg"):
+            assert making.of(str(pictures / name)) == (b"", "its disk or share does not answer")
+    hangs.set()
+    assert len(asked) == 1

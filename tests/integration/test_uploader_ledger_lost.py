@@ -304,3 +304,39 @@ def test_a_whole_ledger_is_not_held_up_by_what_the_journal_knows(tmp_path: Path)
         write_known(station.places.uploaded, Known(count=1, last=reply.id, at=reply.at))
         assert station.reply(station.request(picture(3))).outcome is Outcome.OK
         assert station.told()["route"] == "open"
+
+
+def test_a_resume_from_before_the_loss_was_told_is_no_consent_to_it(tmp_path: Path) -> None:
+    """It was said of a pause, while cutoutd was down: nobody knew then that the ledger is gone."""
+    places = Places(tmp_path)
+    places.make()
+    write_begun(places.root, Begun(id=7, at=NOW))
+    places.resumed.touch()
+    ending = Ending()
+    custody = Custody(
+        places=places, clock=Clock(), ending=ending, parent=None, announced="", configuration="", told={}
+    )
+    found: list[Ledger | None] = []
+    runner = threading.Thread(target=lambda: found.append(custody.ledger()))
+    runner.start()
+    wait_until(lambda: bool(egress.uploader_status(places)))
+    assert egress.uploader_status(places)["route"] == "paused"
+    assert not places.resumed.exists()
+    places.resumed.touch()
+    runner.join(PATIENCE_S)
+    assert len(found) == 1
+    assert found[0] is not None
+    found[0].close_file()
+
+
+def test_a_resume_from_before_is_no_consent_to_a_ledger_that_lacks_something(tmp_path: Path) -> None:
+    """Likewise where an older backup was put back; it opens the route for nothing that it does not know of."""
+    with HostedServer() as server, Station(tmp_path, server.url) as station:
+        opened(station.places, Clock().now_us()).close_file()
+        write_known(station.places.uploaded, Known(count=2, last="1" * 32, at=NOW))
+        station.request(picture(1))
+        station.resume()
+        told = station.start().wait_for_route("paused")
+        assert "the journal knows of 2 pictures that were sent" in told["why"]
+        wait_until(lambda: not station.places.resumed.exists())
+        assert server.seen == []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -142,3 +144,44 @@ def test_a_registry_that_cannot_be_written_costs_the_entry_alone(tmp_path: Path)
     (tmp_path / "file").touch()
     with registered(tmp_path / "file" / "running", state(1), PAIR, now_us=1):
         assert entries(tmp_path / "file" / "running") == []
+
+
+def test_all_that_is_made_for_the_registry_is_this_users_alone(tmp_path: Path) -> None:
+    """The umask may give a directory to a group; the state directory that is made in it later would be refused."""
+    before = os.umask(0o002)
+    try:
+        enter(tmp_path / "a" / "b" / "running", 1)
+    finally:
+        os.umask(before)
+    made = [tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "running"]
+    assert [stat.S_IMODE(one.stat().st_mode) for one in made] == [0o700] * 3
+
+
+def test_a_draft_is_its_daemons_until_it_is_old(registry: Path) -> None:
+    """Two that start at once: neither takes away what the other is just making. What a dead one left goes later."""
+    enter(registry, 1)
+    draft, left = registry / "x.json.1.new", registry / "y.json.2.new"
+    draft.touch()
+    left.touch()
+    os.utime(left, (1, 1))
+    enter(registry, 2)
+    assert draft.exists()
+    assert not left.exists()
+
+
+def test_a_daemon_whose_draft_was_looked_at_tries_once_more(
+    registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would have no entry for its whole life."""
+    flock, refused = fcntl.flock, [True]
+
+    def once(descriptor: int, how: int) -> None:
+        if how & fcntl.LOCK_EX and refused:
+            refused.pop()
+            raise BlockingIOError
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", once)
+    with registered(registry, state(1), PAIR, now_us=1):
+        assert [one.is_running for one in entries(registry)] == [True]
+    assert not refused

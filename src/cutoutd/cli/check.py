@@ -62,13 +62,17 @@ def check(
         raise ConfigurationError("; and ".join(found))
     hindered = list(obstacles(chosen, survey.silent))
     print(wrapped(f"# {_verdict(len(hindered))}", sys.stdout))
-    notes += [*hindered, *what_leaves(chosen), *(f"{name}: {word}" for name, word in older_limits(chosen))]
+    for line in hindered:
+        print(wrapped(printable(f"# {line}"), sys.stdout))
+    if hindered:
+        print("#")
+    notes += [*what_leaves(chosen), *(f"{name}: {word}" for name, word in older_limits(chosen))]
     for folder in chosen.folder:
-        notes += [
-            f"{folder.name}: {line}" for line in _waiting(folder, rules_of(folder), chosen.service.state_dir)
-        ]
+        if folder.name not in survey.silent:  # to look through it would take for ever
+            waiting = _waiting(folder, rules_of(folder), chosen.service.state_dir)
+            notes += [f"{folder.name}: {line}" for line in waiting]
     for note in notes:
-        print(wrapped(f"# {note}", sys.stdout))
+        print(wrapped(printable(f"# {note}"), sys.stdout))
     if everything or not sys.stdout.isatty():
         print(dump.as_toml(chosen))
     else:

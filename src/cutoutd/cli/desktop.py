@@ -62,7 +62,7 @@ def install(*, managers: ForOption = None) -> None:
     if not written:
         print("Everything is there already.")
     if Manager.FINDER in meant:
-        workflow = items[-1].path.parents[1]
+        workflow = next(item.path for item in items if item.path.suffix == ".wflow").parents[1]
         print(
             f"To add it to Finder's Quick Actions, open this and agree: open {printable(shlex.quote(os.fspath(workflow)))}"
         )
@@ -143,7 +143,9 @@ def path_of(written: str) -> Path:
 
 def _items(managers: tuple[Manager, ...] | list[Manager]) -> Iterator[menus.Item]:
     home = menus.Home.of(Path.home(), os.environ)
-    return menus.items(home, (sys.executable, "-P", "-m", "cutoutd"), tuple(dict.fromkeys(managers)))
+    return menus.items(
+        home, (sys.executable, "-P", "-m", "cutoutd"), tuple(dict.fromkeys(managers)), mac=_IS_MAC
+    )
 
 
 def _notice(words: str) -> None:

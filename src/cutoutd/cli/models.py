@@ -14,16 +14,19 @@ from cutoutd.cli.printing import printable, say
 from cutoutd.cli.where import ConfigOption
 from cutoutd.errors import ModelError, UsageError
 from cutoutd.models import catalog
-from cutoutd.settings import load
+from cutoutd.registry import entries
+from cutoutd.settings import load, places
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cutoutd.ports import ModelSpec
 
 
 def build() -> typer.Typer:
     """The sub-commands of `cutoutd models`."""
     app = typer.Typer(
-        help="The models: one comes with the package, others are your own; none is fetched but by your own `fetch`.",
+        help="The models: one comes with the package, others are your own; none is downloaded unless you run `models fetch`.",
         no_args_is_help=True,
     )
     app.command("list")(list_models)
@@ -68,15 +71,21 @@ def remove(
     """Remove a model of your own: its entry, and its file. One that the configuration names stays."""
     from cutoutd.models.removal import remove as take_away  # noqa: PLC0415 -- see `_seconds`
 
-    path = load.find(config, os.environ)
-    if path is not None and name in load.load(path, os.environ).needed_models:
-        raise UsageError(
-            f"the model {name!r} is named in the configuration",
-            path=path,
-            advice="Name another one in [model] and in each [[folder]] first.",
-        )
+    for path in _configurations(load.find(config, os.environ)):
+        if name in load.load(path, os.environ).needed_models:
+            raise UsageError(
+                f"the model {name!r} is named in the configuration",
+                path=path,
+                advice="Name another one in [model] and in each [[folder]] first.",
+            )
     gone = take_away(name)
     say(f"{name}: removed ({gone})")
+
+
+def _configurations(found: Path | None) -> list[Path]:
+    """The one that is meant, and those of daemons of this user that run: each would miss its model."""
+    running = [one.origin.config for one in entries(places.registry()) if one.is_running]
+    return list(dict.fromkeys(one for one in (found, *running) if one is not None and os.path.isfile(one)))  # noqa: PTH113 -- Path.is_file raises where it may not look
 
 
 def verify() -> None:

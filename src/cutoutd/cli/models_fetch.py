@@ -6,6 +6,7 @@ A person's own commands: nothing else here or in the daemon fetches a model, and
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from dataclasses import replace
@@ -41,7 +42,7 @@ CONTEXT: ssl.SSLContext | None = None
 
 
 def available() -> None:
-    """List models that are known by checksum: size, terms, and what to expect. `models add FILE` knows each of them."""
+    """List models that people know: size, terms, and what to expect. `models add FILE` knows those that have a checksum."""
     here = {model.sha256 for model in catalog.read()} | {model.name for model in catalog.read()}
     for model in known.read().models:
         size = f"{model.bytes / 1e6:.1f} MB" if model.bytes else "size unknown"
@@ -53,7 +54,7 @@ def available() -> None:
 
 def _way(model: KnownModel) -> str:
     if not model.proof:
-        return "no checksum is published: add it by what it expects, see docs/models.md"
+        return f"no checksum is published; to add its file: {_added_by_hand(model)}"
     known_by = (
         "known by its SHA-256"
         if model.sums.sha256
@@ -72,14 +73,13 @@ def fetch(
     provider: ProviderOption = "auto",
     memory_mb: MemoryOption = MEMORY_MB,
 ) -> None:
-    """Fetch a known model from where it is published, check it, try it, and add it. Goes on with one that broke off."""
+    """Fetch a known model from where it is published, check it, try it, and add it. A download that broke off is resumed."""
     facts = known.read()
     model = facts.find(name)
     _check_possible(model)
     _see_terms(model, accepted=accept_licence)
     user, machine = places.model_dirs()
-    file = _fetched(model, facts, machine if system else user)
-    sums = known.checksums(file)
+    file, sums = _fetched(model, facts, machine if system else user)
     take(
         file,
         replace(model.spec, file=file, sha256=sums.sha256),
@@ -102,8 +102,36 @@ def _check_possible(model: KnownModel) -> None:
         what = "no checksum of it is published" if not model.proof else "no address of it is known"
         raise UsageError(
             f"{what}, so it is not fetched",
-            advice=f"Get {model.file} from where you trust it, and add it: cutoutd models add {model.file}",
+            advice=f"Get {model.file} from where you trust it, and add it: {_added_by_hand(model)}",
         )
+
+
+def _added_by_hand(model: KnownModel) -> str:
+    """The command that adds a file which nothing shows to be this model, with what the model expects."""
+    if model.proof:
+        return f"cutoutd models add {model.file}"
+    spec = model.spec
+    options = [
+        f"--name {model.name}",
+        f"--size {spec.input_size}",
+        f"--mean {','.join(map(str, spec.mean))}",
+        f"--std {','.join(map(str, spec.std))}",
+        f"--scale {spec.scale.value}",
+        "--logits" if spec.logits else "--no-logits",
+        "--min-max" if spec.min_max else "--no-min-max",
+        *(["--letterbox"] * spec.letterbox),
+        *([f"--output {spec.output}"] * bool(spec.output)),
+        *(f"--input {name}={value:g}" for name, value in spec.inputs),
+        f"--licence {shlex.quote(spec.licence)}",
+    ]
+    return f"cutoutd models add {model.file} {' '.join(options)}"
+
+
+def _sums(path: Path) -> known.Checksums:
+    try:
+        return known.checksums(path)
+    except OSError as error:
+        raise ModelError(f"it cannot be read ({error.strerror})", path=path, advice="Try again.") from error
 
 
 def _see_terms(model: KnownModel, *, accepted: bool) -> None:
@@ -120,8 +148,8 @@ def _see_terms(model: KnownModel, *, accepted: bool) -> None:
     )
 
 
-def _fetched(model: KnownModel, facts: Known, directory: Path) -> Path:
-    """The file, fetched and found to be the right one."""
+def _fetched(model: KnownModel, facts: Known, directory: Path) -> tuple[Path, known.Checksums]:
+    """The file and its checksums, fetched and found to be the right one."""
     missing = [one for one in ("httpcore", "certifi") if find_spec(one) is None]
     if missing:
         raise ModelError(
@@ -134,13 +162,14 @@ def _fetched(model: KnownModel, facts: Known, directory: Path) -> Path:
 
     path = directory / f".{model.name}.onnx.part"
     with Partial(path, model.url) as partial:
-        if not (partial.size and model.is_file(known.checksums(path))):
+        sums = _sums(path) if partial.size else None
+        if sums is None or not model.is_file(sums):
             try:
                 _download(model, facts, partial)
             except FetchError as error:
                 raise _advised(model, error, partial) from error
-            _check(model, partial)
-    return path
+            sums = _check(model, partial)
+    return path, sums  # what was compared is what is expected from now on
 
 
 def _download(model: KnownModel, facts: Known, partial: Partial) -> None:
@@ -160,13 +189,13 @@ def _download(model: KnownModel, facts: Known, partial: Partial) -> None:
             say(f"contacted {contact.host}: {contact.answer}", flush=True)
 
 
-def _check(model: KnownModel, partial: Partial) -> None:
+def _check(model: KnownModel, partial: Partial) -> known.Checksums:
     """Compare size and checksum, before anything loads it; what is another file does not stay."""
-    sums = known.checksums(partial.path)
+    sums = _sums(partial.path)
     size_is_right = not model.bytes or partial.size == model.bytes
     if size_is_right and model.is_file(sums):
         say(f"{partial.size:,} bytes; its {model.proof} is as published")
-        return
+        return sums
     partial.discard()
     found = sums.sha256 if model.sums.sha256 else sums.md5
     raise ModelError(

@@ -138,8 +138,8 @@ def _entry(job: Job, folder: Folder, names: Names, thumbnails: Thumbnails, *, is
 def _before(job: Job, folder: Folder, thumbnails: Thumbnails, *, is_newest: bool) -> tuple[bytes, str]:
     """A small original, or what is said in its place.
 
-    Pictures that had one name, one after the other, are told apart by their bytes. Any look at them may hang, so it is
-    another process that reads them.
+    Pictures that had one name, one after the other, are told apart by their bytes. Any look at them may hang, so
+    none is waited for without an end.
     """
     note = _GONE
     if is_newest:  # the file may have got a caption since it was cut, and is still the same picture

@@ -116,18 +116,19 @@ def launcher(home: Home, command: Sequence[str], *, mac: bool) -> Item:
     return Item(path=root / "cutoutd" / "desktop" / "cut-out", data=os.fsencode(text), mode=_EXECUTABLE)
 
 
-def items(home: Home, command: Sequence[str], managers: Sequence[Manager]) -> Iterator[Item]:
+def items(home: Home, command: Sequence[str], managers: Sequence[Manager], *, mac: bool) -> Iterator[Item]:
     """All files for some file managers, the launcher first.
 
     Args:
         home: whose.
         command: that runs cutoutd.
         managers: which.
+        mac: this is one.
 
     Raises:
         UsageError: a directory has a name that no menu can hold.
     """
-    start = launcher(home, command, mac=Manager.FINDER in managers)
+    start = launcher(home, command, mac=mac)
     if not os.fspath(start.path).isprintable():
         raise UsageError(
             f"{os.fspath(start.path)!r} cannot stand in a menu's file",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -84,20 +85,29 @@ class Custody:
     def ledger(self) -> Ledger | None:
         """The ledger, as soon as there is one to go by; None: the uploader is to end.
 
-        Until then the status says why the route is closed, and what to do.
+        Until then the status says why the route is closed, and what to do. A person who says `resume --hosted` after that
+        has a new one begun.
         """
-        why = ""
+        why, is_told = "", False
         while not self._is_over():
             try:
                 return opened(self.places, self.clock.now_us())
             except LedgerDamagedError as error:
-                if os.path.lexists(self.places.resumed):
+                # One from before it was told is no consent to it: nobody knew of the loss.
+                if is_told and os.path.lexists(self.places.resumed):
                     return self._begun_anew(error)
+                if not is_told:
+                    self._forget_mark()
+                is_told = True
                 why = self._tell(f"the ledger of uploads is lost or damaged: {error}", why)
             except LedgerError as error:
                 why = self._tell(f"{error.title}: {error}", why)
             self.ending.wait(_LOOK_S)
         return None
+
+    def _forget_mark(self) -> None:
+        with suppress(OSError):
+            self.places.resumed.unlink()
 
     def _is_over(self) -> bool:
         if self.parent is not None and os.getppid() != self.parent:

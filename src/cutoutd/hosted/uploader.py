@@ -133,10 +133,12 @@ class Uploader:
         paused = os.path.lexists(office.places.paused)
         self._was_paused = paused
         self._desk.pause(paused=paused or bool(self._loss.why))
+        was_told = self._loss.why  # a person who resumes before that does not know of the loss
         try:
             self._loss.look()
             if os.path.lexists(office.places.resumed):
-                self._loss.accept()
+                if was_told:
+                    self._loss.accept()
                 self._day = -1
                 office.places.resumed.unlink()
                 office.route.reopen()

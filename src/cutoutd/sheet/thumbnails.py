@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import json
 import os
+import queue
 import select
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -75,6 +78,7 @@ class Thumbnails:
         self._process: subprocess.Popen[bytes] | None = None
         self._asks: Sender | None = None
         self._unread = b""
+        self._silent: set[Path] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +101,7 @@ class Thumbnails:
         if self._process is None:
             self._start()
         try:
-            file = self._open(Path(path))
+            file = self._opened(Path(path))
         except OSError as error:
             return b"", error.strerror or "it cannot be read"
         if file is None:
@@ -115,14 +119,27 @@ class Thumbnails:
             return picture, ""
         return b"", str(said.get("why", "it could not be decoded"))
 
-    def _open(self, path: Path) -> FileIO | None:
-        """Open a picture in one of the directories, without following a link below it; None if it is no such file."""
-        for root in self._roots:
-            if path.is_relative_to(root):
-                tree = Tree(root)
-                with tree.entry(tree.relative(path)) as entry:
-                    return open_regular(entry)
-        return None
+    def _opened(self, path: Path) -> FileIO | None:
+        """Open a picture in one of the directories, but wait no longer than for an answer; None if it is no such file.
+
+        Raises:
+            TimeoutError: its disk or share does not answer; nothing there is asked for again.
+            OSError: it cannot be opened.
+        """
+        root = next(filter(path.is_relative_to, self._roots), None)
+        if root is None:
+            return None
+        if root not in self._silent:
+            found: queue.SimpleQueue[FileIO | Exception | None] = queue.SimpleQueue()
+            # A daemon's thread: one that waits for a dead share keeps nobody from ending.
+            threading.Thread(target=lambda: found.put(_open(root, path)), daemon=True).start()
+            with suppress(queue.Empty):
+                answer = found.get(timeout=ANSWER_S)
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+            self._silent.add(root)
+        raise TimeoutError(errno.ETIMEDOUT, "its disk or share does not answer")
 
     def _start(self) -> None:
         self._unread = b""
@@ -180,3 +197,13 @@ class Thumbnails:
             process.stdout.close()
         with suppress(subprocess.TimeoutExpired):  # stuck on a share: the kernel ends it with us
             process.wait(1.0)
+
+
+def _open(root: Path, path: Path) -> FileIO | Exception | None:
+    """Open a picture without following a link below a directory; None if it is no such file, or why it cannot be opened."""
+    try:
+        tree = Tree(root)
+        with tree.entry(tree.relative(path)) as entry:
+            return open_regular(entry)
+    except Exception as error:  # noqa: BLE001 -- whoever waits for it is told
+        return error
