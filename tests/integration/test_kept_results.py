@@ -227,6 +227,21 @@ def test_a_result_follows_its_picture_although_the_journal_was_lost(make: Callab
     assert not (again.folder.output / kept.DIRECTORY).exists()
 
 
+def test_what_others_could_have_put_among_the_kept_files_gets_no_name(make: Callable[..., Desk]) -> None:
+    """After a lost journal a directory in which others can write tells nothing, and nothing in it is removed."""
+    desk = make()
+    vanish(desk, set_aside(desk))
+    lose_journal(desk)
+    (desk.folder.output / kept.DIRECTORY).chmod(0o777)
+    there = kept_files(desk)
+    again = make(run="run-2")
+    again.poke()
+    again.settle()
+    wait(again)
+    assert again.files() == {"a.png": cutout("b")}
+    assert kept_files(again) == there
+
+
 @pytest.mark.parametrize("broken_off", ["copied", "cleared"])
 @pytest.mark.parametrize("journal", ["there", "lost"])
 def test_a_result_is_there_once_if_setting_it_aside_was_broken_off(

@@ -13,7 +13,7 @@ from cutoutd.jobs import Published
 from cutoutd.publish.digest import examine
 from cutoutd.publish.document import encode, path_fields, read, true_path
 from cutoutd.publish.faults import storage_faults
-from cutoutd.publish.kept import DIRECTORY, has, kept_path, tidy
+from cutoutd.publish.kept import DIRECTORY, has, kept_path, reached, tidy
 from cutoutd.publish.naming import numbered, placed, sidecar_name, split_name
 from cutoutd.publish.rename import rename_new
 from cutoutd.publish.sidecar import SCHEMA, read_sidecar
@@ -107,8 +107,8 @@ class KeptResults:
         """
         with storage_faults(self._output):
             try:
-                _, names = self._tree.list(DIRECTORY)
-                _, beside = self._sidecars.list(DIRECTORY)
+                _, names = reached(self._tree, DIRECTORY).list(DIRECTORY)
+                _, beside = reached(self._sidecars, DIRECTORY).list(DIRECTORY)
             except (FileNotFoundError, NotADirectoryError):
                 return []
         recorded = {name.removesuffix(".json") for name in beside if name.endswith(".json")}
@@ -164,19 +164,19 @@ class KeptResults:
                     (self._sidecars, sidecar_name(one.path)),
                 )
             ):
-                with tree.find(path) as entry:
+                with reached(tree, path).find(path) as entry:
                     if entry is not None:
                         entry.unlink(missing_ok=True)
             tidy(self._tree, self._sidecars)
 
     def _exists(self, path: str) -> bool:
-        with self._tree.find(path) as entry:
+        with reached(self._tree, path).find(path) as entry:
             return entry is not None and entry.exists()
 
     def _document(self, kept: Sequence[Published]) -> tuple[dict[str, Any] | None, str]:
         """The sidecar, and the private name of the result that it stands beside."""
         for one in kept:
-            with self._sidecars.find(sidecar_name(one.path)) as entry:
+            with reached(self._sidecars, one.path).find(sidecar_name(one.path)) as entry:
                 document = read(entry, SCHEMA) if entry is not None else None
             if document is not None:
                 return document, one.path
@@ -199,7 +199,7 @@ class KeptResults:
             if not reserve(keys) or (with_sidecar and not self._is_free(source, sidecar_name(name))):
                 continue
             self._directories.make(self._tree, name.rpartition("/")[0])
-            with self._tree.entry(name) as target, self._tree.find(one.path) as kept:
+            with self._tree.entry(name) as target, reached(self._tree, one.path).find(one.path) as kept:
                 found = examine(target)
                 is_kept = kept is not None and kept.exists()
                 if found is not None and found.sha256 == one.sha256:
@@ -243,7 +243,7 @@ class KeptResults:
         directory = path.rpartition("/")[0]
         self._directories.make(self._sidecars, directory)
         with (
-            self._sidecars.entry(_fresh(holder)) as fresh,
+            reached(self._sidecars, holder).entry(_fresh(holder)) as fresh,
             self._sidecars.entry(path) as target,
         ):
             if target.exists():

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.publish.digest import examine, open_regular
 from cutoutd.publish.naming import sidecar_name
+from cutoutd.publish.private_directory import Private
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.publish.writing import Permissions, write_whole
+from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Published
     from cutoutd.publish.directories import Directories
     from cutoutd.publish.writing import Sink
-    from cutoutd.tree import Tree
 
 DIRECTORY: Final = f"{STAGING_NAME}/kept"
 _PRIVATE: Final = 0o700
@@ -49,6 +50,11 @@ def places(source: str, one: Published) -> tuple[str, ...]:
     return tuple(dict.fromkeys((one.path, kept_path(source, one))))
 
 
+def reached(tree: Tree, path: str) -> Tree:
+    """The tree by which a name is reached: what is kept counts only in directories that are ours."""
+    return Tree(tree.root, Private(tree.root)) if path.startswith(f"{STAGING_NAME}/") else tree
+
+
 def keep(
     output: Tree, sidecars: Tree, source: str, shown: Sequence[Published], directories: Directories
 ) -> bool:
@@ -68,7 +74,7 @@ def keep(
         return False
     trees = tuple(dict.fromkeys((output, sidecars)))
     for tree in trees:
-        directories.make(tree, DIRECTORY, mode=_PRIVATE)
+        directories.make(reached(tree, DIRECTORY), DIRECTORY, mode=_PRIVATE)
     # The sidecar first: without the names in it, nobody could give a result back after a lost journal.
     for one in shown:
         _copy(sidecars, sidecar_name(one.path), sidecar_name(kept_path(source, one)))
@@ -92,7 +98,7 @@ def _is_there(output: Tree, source: str, one: Published) -> bool:
 
 def has(tree: Tree, path: str, sha256: str) -> bool:
     """Whether a file has a name, with these bytes."""
-    with tree.find(path) as entry:
+    with reached(tree, path).find(path) as entry:
         found = examine(entry) if entry is not None else None
     return found is not None and found.sha256 == sha256
 
@@ -109,7 +115,7 @@ def _copy(tree: Tree, path: str, kept: str) -> None:
         while block := file.read(_COPY_BYTES):
             sink.write(block)
 
-    with file, tree.entry(kept) as aside:
+    with file, reached(tree, kept).entry(kept) as aside:
         # Whoever could not read it shall not be able to once it has a name again.
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         write_whole(aside, pour, Permissions(mode=mode, lenient=True))

@@ -18,7 +18,7 @@ from cutoutd.errnos import DENIED, IMPOSSIBLE_NAME, NO_WAY
 from cutoutd.jobs import Published
 from cutoutd.logs import get
 from cutoutd.publish.failures import read_failure
-from cutoutd.publish.kept import DIRECTORY
+from cutoutd.publish.kept import DIRECTORY, reached
 from cutoutd.publish.naming import (
     OVERLAY_SUFFIX,
     RECORD_SUFFIX,
@@ -134,7 +134,7 @@ class Records:
         Raises:
             OSError: the disk or share does not answer as it should.
         """
-        tree = Tree(self._sidecars)
+        tree = reached(Tree(self._sidecars), DIRECTORY)
         try:
             _, names = tree.list(DIRECTORY)
         except OSError as error:

@@ -15,7 +15,7 @@ from cutoutd.jobs import Quality, SourceFacts, Staged
 from cutoutd.publish.digest import examine, open_regular
 from cutoutd.publish.document import read
 from cutoutd.publish.faults import storage_faults
-from cutoutd.publish.kept import keep, kept_path, tidy
+from cutoutd.publish.kept import keep, kept_path, reached, tidy
 from cutoutd.publish.kept import places as places_of
 from cutoutd.publish.naming import sidecar_name
 from cutoutd.publish.sidecar import SCHEMA, read_sidecar
@@ -189,7 +189,7 @@ class Reviews:
                 (self._sidecars, sidecar_name(name), is_sidecar),
                 (self._tree, name, is_result),
             ):
-                with tree.find(path) as entry:
+                with reached(tree, path).find(path) as entry:
                     if entry is not None and remove(entry, is_ours) is Removal.REMOVED:
                         places[tree, path.rpartition("/")[0]] = None
                         removed.append(path)
@@ -205,7 +205,7 @@ class Reviews:
 
     def _document(self, source: str, sha256: str | None, shown: Sequence[Published]) -> dict[str, Any] | None:
         for name in (name for one in shown for name in places_of(source, one)):
-            with self._sidecars.find(sidecar_name(name)) as entry:
+            with reached(self._sidecars, name).find(sidecar_name(name)) as entry:
                 record = read_sidecar(entry) if entry is not None else None
                 if (
                     entry is not None
@@ -225,7 +225,7 @@ class Reviews:
             raise NotAcceptableError("its name is that of no format", path=path)
         file = None
         for name in places_of(source, one):
-            with self._tree.find(name) as entry:
+            with reached(self._tree, name).find(name) as entry:
                 file = file or (open_regular(entry) if entry is not None and entry.exists() else None)
         if file is None:
             raise NotAcceptableError("it is not there any more", path=path)
