@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cutoutd.journal.reader import Reader
 from cutoutd.journal.set_aside import SetAside
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.publish import kept
@@ -19,6 +20,7 @@ from tests.integration.parts import NAME, digest, until
 from tests.integration.test_delivery import Desk, Power
 from tests.integration.test_moves_onto_names import (
     SWAP,
+    claimed,
     cut,
     cutout,
     follow,
@@ -274,6 +276,45 @@ def test_a_result_is_there_once_if_setting_it_aside_was_broken_off(
     assert again.files() == {"a.png": cutout("a"), "b.png": cutout("b")}
     assert sidecar(again, "a.png")["source"]["path"] == "a.jpg"
     assert again.staged() == []
+    again.end()
+    again.journal.close()
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_a_kept_result_follows_although_a_stranger_took_its_name_after_a_crash(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, *, swept: bool
+) -> None:
+    """Before, the stranger's sidecar was copied over the kept one, so that the picture was cut again, and files were left."""
+    desk = Desk(tmp_path, clock)
+    desk.delivery.start()
+    cut(desk, "a", "b")
+    rename(desk, *SWAP)
+    (job, _) = take(desk, "a", "b")
+
+    def dies(*_: Any, **__: Any) -> Any:  # noqa: ANN401 -- as it is
+        raise Power
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SetAside, "put", dies)
+        desk.delivery.follow(job, digest(picture("b")))
+        until(lambda: desk.delivery.failure, "the power cut")
+    desk.journal.close()
+    theirs = {name: desk.folder.output / name for name in ("a.png", "a.png.json")}
+    for path in theirs.values():
+        path.write_bytes(b"theirs")
+    again = Desk(tmp_path, clock, run="run-2")
+    again.delivery.start()
+    again.journal.queue.recover()
+    if swept:
+        again.delivery.sweep(frozenset({"run-1"}))
+        again.settle()
+    follow(again, claimed(again, "ab"))
+    wait(again)
+    assert [path.read_bytes() for path in theirs.values()] == [b"theirs", b"theirs"]
+    assert sorted(again.files().values()) == [cutout("a"), cutout("b"), b"theirs"]
+    assert again.files()["b.png"] == cutout("a")
+    assert kept_files(again) == []
+    assert {job.detail.get("moved") for job in Reader(again.journal.store).jobs()} == {None}
     again.end()
     again.journal.close()
 

@@ -20,11 +20,12 @@ from cutoutd.publish.writing import Permissions, write_whole
 from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cutoutd.jobs import Published
     from cutoutd.publish.directories import Directories
     from cutoutd.publish.writing import Sink
+    from cutoutd.tree import Entry
 
 DIRECTORY: Final = f"{STAGING_NAME}/kept"
 _PRIVATE: Final = 0o700
@@ -56,7 +57,13 @@ def reached(tree: Tree, path: str) -> Tree:
 
 
 def keep(
-    output: Tree, sidecars: Tree, source: str, shown: Sequence[Published], directories: Directories
+    output: Tree,
+    sidecars: Tree,
+    source: str,
+    shown: Sequence[Published],
+    *,
+    is_sidecar: Callable[[Entry], bool],
+    directories: Directories,
 ) -> bool:
     """Copy results and their sidecar to their private names; False, and nothing is kept, if one is not as it was put there.
 
@@ -65,6 +72,7 @@ def keep(
         sidecars: the folder for sidecars.
         source: path of their picture in the input.
         shown: the results.
+        is_sidecar: whether a file is the sidecar of theirs; a stranger's is not taken for it.
         directories: syncs the directory, and its own name in its parents.
 
     Raises:
@@ -77,7 +85,11 @@ def keep(
         directories.make(reached(tree, DIRECTORY), DIRECTORY, mode=_PRIVATE)
     # The sidecar first: without the names in it, nobody could give a result back after a lost journal.
     for one in shown:
-        _copy(sidecars, sidecar_name(one.path), sidecar_name(kept_path(source, one)))
+        path = sidecar_name(one.path)
+        with reached(sidecars, path).find(path) as entry:
+            is_theirs = entry is not None and is_sidecar(entry)
+        if is_theirs:
+            _copy(sidecars, path, sidecar_name(kept_path(source, one)))
     for one in shown:
         kept = kept_path(source, one)
         if not has(output, kept, one.sha256):

@@ -170,7 +170,12 @@ class Reviews:
         """
         with storage_faults(self._output):
             if self._document(source, None, shown) is None or not keep(
-                self._tree, self._sidecars, source, shown, self._directories
+                self._tree,
+                self._sidecars,
+                source,
+                shown,
+                is_sidecar=partial(self._is_sidecar, source=source),
+                directories=self._directories,
             ):
                 return ()
             self._clear(source, shown, names=lambda one: (one.path,))
