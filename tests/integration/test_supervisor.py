@@ -177,7 +177,12 @@ def test_workers_are_replaced_once_when_an_output_begins_to_refuse(hall: Hall) -
     """One of them may have filled the disk with files that it has kept open, so that there would never be room again."""
     hall.accept("a.jpg", "b.jpg")
     full = Failure(code="Output", title="", cause="full", advice="", permanent=False)
-    hall.workers.answer = lambda _: full
+
+    def answer(_: Task) -> Report:
+        hall.clock.advance(2.0)  # longer than between two looks at the folders
+        return full
+
+    hall.workers.answer = answer
     hall.supervisor.run()
     assert hall.workers.recycled == 1
 
