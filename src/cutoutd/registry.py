@@ -80,7 +80,7 @@ def registered(registry: Path, state_dir: Path, origin: Origin, *, now_us: int) 
     """
     descriptor: int | None = None
     with suppress(OSError):
-        _make(registry)
+        make(registry)
         try:
             descriptor = _enter(registry, state_dir, origin, now_us)
         except (
@@ -94,8 +94,12 @@ def registered(registry: Path, state_dir: Path, origin: Origin, *, now_us: int) 
             os.close(descriptor)
 
 
-def _make(directory: Path) -> None:
-    """Make what is missing for this user alone, those above it as well: the umask may give them to a group."""
+def make(directory: Path) -> None:
+    """Make the registry for this user alone, what is missing above it as well: the umask may give that to a group.
+
+    Raises:
+        OSError: it cannot be made.
+    """
     missing = [one for one in (directory, *directory.parents) if not os.path.lexists(one)]
     for one in reversed(missing):
         one.mkdir(mode=0o700, exist_ok=True)

@@ -24,12 +24,15 @@ from cutoutd.cli.where import named_path, settings
 from cutoutd.clock import Clock
 from cutoutd.daemon.standing import HeldUp
 from cutoutd.daemon.tally import Outcome, Tally
+from cutoutd.doctor.overlaps import Survey
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME, JournalDamagedError
 from cutoutd.pool.start_policy import WorkersFailError
+from cutoutd.service import machine, planning, systemd
+from cutoutd.service.unit import Scope
 from cutoutd.settings import places
 
 if TYPE_CHECKING:
@@ -474,3 +477,36 @@ def test_what_is_said_at_the_end_of_a_run_is_letters_alone() -> None:
     said = "\n".join(closing.remains(outcome))
     assert "owned" in said
     assert "\x1b" not in said
+
+
+def test_check_says_what_is_to_be_done_first_and_looks_into_no_share_that_hangs(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The obstacles stand behind the verdict, and a blank line behind them; before, `check` hung with such a share."""
+    (home / "c.toml").write_text(FOLDER)
+
+    def hanging(*_: object) -> None:
+        raise AssertionError("it would hang")
+
+    monkeypatch.setattr("cutoutd.cli.check.foresee", hanging)
+    monkeypatch.setattr("cutoutd.doctor.overlaps.ask", lambda _: Survey(closed={}, silent=("to-cut",)))
+    monkeypatch.setattr("sys.argv", ["cutoutd", "check", "--config", str(home / "c.toml")])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == 1
+    first, second, *lines = capsys.readouterr().out.splitlines()
+    assert first.endswith("done first:")
+    assert second.startswith("# to-cut: ")
+    assert "does not answer" in second
+    assert "#" in lines[:2]
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+def test_a_users_service_may_write_where_it_says_that_it_runs(home: Path, scope: Scope) -> None:
+    """Without options `status` finds it by that alone; a system service needs its configuration, which everybody finds."""
+    chosen = settings(None, home / "in", home / "out")
+    account = machine.account_of(os.geteuid()).name
+    unit = planning.unit_for(chosen, scope=scope, arguments=[], config=None, environ={}, run_as=account)
+    assert (places.registry() in unit.write) is (scope is Scope.USER)
+    granted = f"ReadWritePaths=-{places.registry()}" in systemd.render(unit, systemd.Manager(version=257))
+    assert granted is (scope is Scope.USER)

@@ -67,7 +67,7 @@ _USUAL: Final = {
         size=1024,
         mean=(0.5, 0.5, 0.5),
         std=(1.0, 1.0, 1.0),
-        scale=Scale.MAXIMUM,
+        scale=Scale.BYTE,
         logits=False,
         min_max=True,
     ),

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cutoutd import registry
 from cutoutd.cli.printing import printable
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.errors import UsageError
 from cutoutd.service import installation, launchd, machine, planning, systemd
 from cutoutd.service.machine import Kind
 from cutoutd.service.unit import UPLOADER, Scope, Unit
-from cutoutd.settings import environment, load
+from cutoutd.settings import environment, load, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +69,9 @@ def install(
     if input_dir is not None and not os.path.isdir(input_dir):  # noqa: PTH112 -- Path.is_dir raises where it may not look
         raise UsageError("this folder is not there", path=input_dir, advice="Make it, or name another one.")
     service = _service(kind, scope, run_as, config, input_dir, output_dir)
+    if scope is Scope.USER:
+        with suppress(OSError):  # a convenience; a unit is granted only what is there when it starts
+            registry.make(places.registry())
     where = installation.place(kind, scope, os.environ)
     beside = installation.place(kind, scope, os.environ, UPLOADER)
     if service.uploader is not None:

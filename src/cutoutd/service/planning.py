@@ -69,13 +69,19 @@ def unit_for(
         home=owner.home,
         state_dir=settings.service.state_dir,
         read=(*_own_code(), *([config] if config is not None else []), *written, *backgrounds),
-        write=directories.writable(written, directories.mount_points()),
+        write=(*directories.writable(written, directories.mount_points()), *_registries(scope)),
         environment={}
         if scope is Scope.SYSTEM
         else {name: environ[name] for name in _KEPT if name in environ},
         chowns=any(folder.group for folder in settings.folder),
         uploader=_uploader(settings, arguments, config, written) if apart else None,
     )
+
+
+def _registries(scope: Scope) -> Iterator[Path]:
+    """Where a user's daemon says that it runs, so that his commands find it; a system service's needs its configuration."""
+    if scope is Scope.USER:
+        yield places.registry()
 
 
 def _uploader(
