@@ -25,7 +25,6 @@ DISPLAY_P3: Final[Chromaticities] = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.0
 DCI_P3: Final[Chromaticities] = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.314, 0.351))
 BT2020: Final[Chromaticities] = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), _D65)
 ADOBE_RGB: Final[Chromaticities] = ((0.640, 0.330), (0.210, 0.710), (0.150, 0.060), _D65)
-PROPHOTO: Final[Chromaticities] = ((0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001), (0.3457, 0.3585))
 
 Curve = tuple[float, ...]
 """From a value to light: ``(g,)`` is a power; ``(g, a, b, c, d)`` is (a x + b)^g from d on, and c x below it."""
