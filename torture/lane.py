@@ -61,9 +61,7 @@ class Lane:
             shutil.rmtree(place, ignore_errors=True)
             shutil.rmtree(_saved(place), ignore_errors=True)
         self.site = self._make()
-        for drops in self.scenario.before:
-            self._drop(drops)
-            self.site.settle()
+        self._run_before()
         if self.scenario.crash is not None:
             self._drop(self.scenario.arrivals)
             log = self.root / "strace"
@@ -89,6 +87,11 @@ class Lane:
             )
         )
 
+    def _run_before(self) -> None:
+        for drops in self.scenario.before:
+            self._drop(drops)
+            self.site.settle()
+
     def _drop(self, drops: Drops) -> None:
         for name, source in drops:
             self.site.drop(name, source.content)
@@ -97,6 +100,12 @@ class Lane:
         """Back to the beginning."""
         for place in (self.root, self.elsewhere):
             shutil.rmtree(place, ignore_errors=True)
+        if self.scenario.by == "start" and self.scenario.before and self.scenario.crash is None:
+            # Copies are other files than those that were cut, and what overwrites one is another picture.
+            self.site = self._make()
+            self._run_before()
+            return
+        for place in (self.root, self.elsewhere):
             if _saved(place).exists():
                 shutil.copytree(_saved(place), place, symlinks=True)
 
