@@ -2,7 +2,7 @@
 
     python -m torture.kills [--kills 510] [--seed N] [--jobs 2]
 
-Every process of the daemon's session is killed at once; now and then a single worker is, and the daemon has to go on.
+Every process of the daemon is killed at once; now and then a single worker is, and the daemon has to go on.
 After every few kills a run comes to its end untouched, and the invariants are checked.
 """
 
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from torture.checks import Fate, Kept, Source, named_files_are_whole, safe_originals, violations
 from torture.figures import Figures, note, report
-from torture.site import Layout, Site, broken, empty_scene, jpeg, session
+from torture.site import Layout, Site, broken, empty_scene, family, jpeg
 
 if TYPE_CHECKING:
     from torture.site import Running
@@ -162,7 +162,7 @@ class Lane:
         time.sleep(self.chance.uniform(0, 0.02))
 
     def _kill_a_worker(self, running: Running) -> None:
-        workers = [pid for pid in session(running.pid) if pid != running.pid]
+        workers = [pid for pid in family(running.pid) if pid != running.pid]
         # Twice over one picture would be the picture's fault, as far as anybody can tell.
         if workers and not self._has_been_blamed():
             with suppress(ProcessLookupError):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torture.site import PIXELS, Layout, Running, Site, session
+from torture.site import PIXELS, Layout, Running, Site, family
 from torture.trace import CALLS, Call, Strike, calls
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _threads_when_ready(site: Site, running: Running) -> list[int]:
 
     _wait(is_ready, "the daemon to be ready")
     tasks = sorted(int(entry.name) for entry in Path(f"/proc/{running.pid}/task").iterdir())
-    return [*tasks, *sorted(pid for pid in session(running.pid) if pid != running.pid)]
+    return [*tasks, *sorted(pid for pid in family(running.pid) if pid != running.pid)]
 
 
 def _attach(running: Running, command: Sequence[str], threads: Sequence[int]) -> Running:

@@ -221,7 +221,7 @@ class Site:
 
 @dataclass(slots=True)
 class Running:
-    """A daemon that was started, and the session that all of its processes are in."""
+    """A daemon that was started, and the processes below it."""
 
     command: list[str]
     environment: Mapping[str, str]
@@ -261,9 +261,9 @@ class Running:
         return self.wait()
 
     def kill(self) -> None:
-        """Kill every process of the session at once, and see that none is left."""
+        """Kill every process of it at once, and see that none is left."""
         for _ in range(200):
-            members = session(self.pid)
+            members = family(self.pid)
             if not members and self.process.poll() is not None:
                 return
             for pid in members:
@@ -273,12 +273,12 @@ class Running:
                     continue
             self.process.poll()
             time.sleep(0.005)
-        raise TimeoutError(f"session {self.pid} outlives SIGKILL")
+        raise TimeoutError(f"what {self.pid} started outlives SIGKILL")
 
 
-def session(leader: int) -> list[int]:
-    """The living processes of a session, from the kernel."""
-    members = []
+def family(leader: int) -> list[int]:
+    """The living processes of a session, and all below its leader, which may have sessions of their own."""
+    found: dict[int, tuple[int, int]] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -286,9 +286,12 @@ def session(leader: int) -> list[int]:
             text = (entry / "stat").read_text(encoding="latin-1")
         except OSError:
             continue
-        state, _, _, sid = text.rpartition(")")[2].split()[:4]
-        if int(sid) == leader and state != "Z":
-            members.append(int(entry.name))
+        state, parent, _, sid = text.rpartition(")")[2].split()[:4]
+        if state != "Z":
+            found[int(entry.name)] = int(parent), int(sid)
+    members = [pid for pid, (_, sid) in found.items() if sid == leader]
+    for member in members:  # grows as it goes
+        members += [pid for pid, (parent, _) in found.items() if parent == member and pid not in members]
     return members
 
 

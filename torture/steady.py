@@ -28,7 +28,7 @@ from tests.acceptance.conftest import picture
 from torture.figures import Figures, note, report
 from torture.places import Hot, Place, wait_until
 from torture.processes import Sample, cpu_s, drift, sample
-from torture.site import Running, session
+from torture.site import Running, family
 
 SEED: Final = 20261124
 WARM_UP_SHARE: Final = 1 / 6
@@ -179,7 +179,7 @@ class Soak:
                 self._do_something()
                 next_deed_s += self.pace_s
             if now_s >= next_look_s:
-                for pid in session(running.pid):
+                for pid in family(running.pid):
                     if (seen := sample(pid, now_s - begun_s)) is not None:
                         self.processes.setdefault(pid, []).append(seen)
                 next_look_s += max(1.0, self.seconds / 720)
