@@ -100,7 +100,7 @@ class Lane:
         """Back to the beginning."""
         for place in (self.root, self.elsewhere):
             shutil.rmtree(place, ignore_errors=True)
-        if self.scenario.by == "start" and self.scenario.before and self.scenario.crash is None:
+        if self.scenario.before and self.scenario.crash is None:
             # Copies are other files than those that were cut, and what overwrites one is another picture.
             self.site = self._make()
             self._run_before()
