@@ -14,7 +14,6 @@ import queue
 import select
 import sys
 import threading
-import time
 import warnings
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -60,9 +59,8 @@ class _Sink:
 
     def flush(self) -> None:
         """Give what is queued a moment to be written."""
-        end_s = time.monotonic() + FLUSH_S
-        while self._lines.unfinished_tasks and time.monotonic() < end_s:
-            time.sleep(0.005)
+        with self._lines.all_tasks_done:  # as Queue.join does, which knows no time-out
+            self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, FLUSH_S)
 
     def _write_all(self) -> None:
         while True:

@@ -95,6 +95,10 @@ class Copying:
         """At any time."""
         return self.size
 
+    def serves(self, *, tagged: bool) -> bool:  # noqa: ARG002 -- as the protocol has it
+        """Folders of every kind."""
+        return True
+
     def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:
         """Read what was opened, and hand it on."""
         with os.fdopen(files.source, "rb", closefd=False) as file:

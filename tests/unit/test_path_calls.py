@@ -172,6 +172,7 @@ ALLOWED: Final = {
     "publish/attributes.py:copy_attributes:os.utime": DESCRIPTOR,
     "publish/failures.py:_records_below:Path.is_dir": ROOT,
     "publish/originals.py:_inside:Path.is_dir": ROOT,
+    "publish/records.py:kept:Path.is_dir": ROOT,
     "publish/targets.py:claim_on:os.path.realpath": "a text for comparison",
     "tree.py:find:Path.is_dir": ROOT,
     "tree.py:list:os.scandir": DESCRIPTOR,

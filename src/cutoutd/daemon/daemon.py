@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from contextlib import closing, nullcontext, suppress
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -221,7 +220,7 @@ class Daemon:
             finally:
                 self._stop()
         took_s = round(self._clock.monotonic_s() - begun_s, 1)
-        get().info("daemon.stopped", **asdict(supervisor.tally), seconds=took_s)
+        get().info("daemon.stopped", **supervisor.tally.counts(), seconds=took_s)
         return self._outcome(supervisor.tally)
 
     def _ask_to_stop(self) -> None:

@@ -28,6 +28,10 @@ class Tally:
     doubtful: int = 0
     _failed: set[int] = field(default_factory=set)
 
+    def counts(self) -> dict[str, int]:
+        """The figures, each by its name."""
+        return {name: getattr(self, name) for name in ("done", "review", "failed", "unchanged", "doubtful")}
+
     def add(self, job: int, state: JobState, *, doubtful: bool = False) -> None:
         """Count one end; a doubtful one is done as well. A failure of before, which was tried again, does not count."""
         if job in self._failed:
