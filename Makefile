@@ -72,7 +72,7 @@ check: env
 
 test: env
 	@$(MAKE) --no-print-directory -j 2 check docs  # each works on one core, and neither needs the other
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 $(VENV)/.installed-docs: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --group docs
