@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.intake import marker
 from cutoutd.intake.marker import NAME, create, read, tidy
+from cutoutd.intake.ownership import Owner
 from tests.integration.tools import need
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 OURS = "11111111-1111-4111-8111-111111111111"
+OWNER = Owner(host="us", run="run", term=1, beat=0, since="now", settled=True, released=False)
 
 CREATE = """
 import sys
@@ -65,3 +68,28 @@ def test_a_kill_leaves_a_whole_marker_or_none(tmp_path: Path, call: str) -> None
     assert read(str(tmp_path)) in {None, OURS}
     assert create(str(tmp_path), OURS) == OURS
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def test_a_second_name_of_another_file_in_the_markers_place_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Swapped in after the marker was read; the marker is made anew in its place."""
+    folder, victim = tmp_path / "folder", tmp_path / "victim"
+    folder.mkdir()
+    create(str(folder), OURS)
+    said = b"precious".ljust((folder / NAME).stat().st_size)
+    victim.write_bytes(said)
+    read_in = marker.read_in
+
+    def read_and_swap(directory: int, root: str) -> marker.Marker | None:
+        there = read_in(directory, root)
+        (folder / NAME).unlink()
+        (folder / NAME).hardlink_to(victim)
+        return there
+
+    monkeypatch.setattr(marker, "read_in", read_and_swap)
+    with marker.opened(str(folder)) as directory:
+        marker.inscribe(directory, str(folder), OURS, OWNER)
+    monkeypatch.undo()
+    assert victim.read_bytes() == said
+    assert read(str(folder)) == OURS

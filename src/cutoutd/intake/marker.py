@@ -297,14 +297,18 @@ def _padded(said: str) -> bytes:
 
 
 def _overwrite(directory: int, said: bytes) -> bool:
-    """Write over the marker in place; False if it has no room or is not ours to write."""
+    """Write over the marker in place; False if it has no room or is not ours to write.
+
+    Judged by what is open: a second name of somebody's file may have taken the marker's place since it was read.
+    """
     flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(NAME, flags, dir_fd=directory)
     except PermissionError:
         return False
     try:
-        if os.fstat(descriptor).st_size != len(said):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or status.st_size != len(said):
             return False
         os.pwrite(descriptor, said, 0)
     finally:
