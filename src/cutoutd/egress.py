@@ -28,6 +28,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cutoutd.durable import make_directory, replace_file, sync, sync_directory
@@ -268,21 +269,51 @@ def requests(places: Places) -> Iterator[Request]:
 
 
 def replies(places: Places) -> Iterator[Reply]:
-    """The replies in the inbox, in no order; one that cannot be read is an upload of which nothing is known.
+    """The replies in the inbox, in no order.
 
     Raises:
         OSError: the inbox cannot be listed, or the disk fails.
     """
     for path in _parcels(places.inbox):
-        try:
-            yield read_reply(path)
-        except FileNotFoundError:
-            continue
-        except (OSError, ParcelError) as error:
-            if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
-                raise
-            cause = f"the uploader's reply is damaged: {error}"
-            yield Reply(id=path.stem, outcome=Outcome.UNKNOWN, cause=cause, advice=_UNREADABLE)
+        if (reply := reply_to(places, path.stem)) is not None:
+            yield reply
+
+
+def request_to(places: Places, id_: str) -> Request | None:
+    """One request in the outbox; None: there is none, or it cannot be read."""
+    with suppress(OSError, ParcelError):
+        return read_request(places.outbox / f"{id_}.json")
+    return None
+
+
+def reply_to(places: Places, id_: str) -> Reply | None:
+    """The reply to one request; one that cannot be read is an upload of which nothing is known. None: there is none yet.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    path = places.inbox / f"{id_}.json"
+    if not _ID.fullmatch(id_):
+        return None
+    try:
+        return read_reply(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ParcelError) as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            raise
+        cause = f"the uploader's reply is damaged: {error}"
+        return Reply(id=id_, outcome=Outcome.UNKNOWN, cause=cause, advice=_UNREADABLE)
+
+
+def names_in(directory: Path, most: int) -> list[str]:
+    """Names of what lies in one of the directories, in no order, and no more than so many.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    with os.scandir(directory) as entries:
+        return [entry.name for entry in islice(entries, most)]
 
 
 def read_request(path: Path) -> Request:

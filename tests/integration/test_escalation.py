@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from cutoutd import egress
+from cutoutd.daemon import boxes
 from cutoutd.daemon.escalation import Escalation
 from cutoutd.daemon.postroom import PostRoom
 from cutoutd.daemon.route import Plan
@@ -162,6 +163,53 @@ def test_what_stands_in_the_way_in_a_box_holds_up_nobody(hall: Hall, tmp_path: P
     assert hall.job(number).state is JobState.UNKNOWN
     assert not list(post.places.inbox.iterdir())
     assert not list(post.places.outbox.iterdir())
+
+
+def test_what_an_uploader_leaves_in_its_inbox_without_end_holds_up_nobody(hall: Hall, tmp_path: Path) -> None:
+    """The answer that is awaited is taken, some of the rest is removed in each look, and the way out is closed meanwhile."""
+    (number,) = hall.accept("a.jpg")
+    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    post.open()
+    hall.journal.queue.upload(number, {"parcel": "f" * 32})
+    egress.put(post.places.inbox, Reply(id="f" * 32, outcome=Outcome.WITHDRAWN))
+    escalation = Escalation(hall.journal, post, deque(), hall.clock, workers=1)
+    hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
+    folders = {NAME: cast("HotFolder", hot)}
+    escalation.begin(folders)
+    left = 2 * boxes.MAX_NAMES
+    for stray in range(left):
+        (post.places.inbox / f"{stray:032x}.json").touch()
+    escalation.look(folders)
+    assert hall.job(number).state is JobState.QUEUED
+    looks = 0
+    while left and looks < 100:
+        escalation.look(folders)
+        still = len(list(post.places.inbox.iterdir()))
+        assert left - still <= 2 * boxes.REMOVALS
+        if still > boxes.MAX_NAMES:
+            assert "holds more than is on its way" in post.closed
+        left, looks = still, looks + 1
+    assert boxes.MAX_NAMES // boxes.REMOVALS < looks < 100
+    hall.clock.advance(60.0)
+    escalation.look(folders)
+    assert "holds more" not in post.closed
+
+
+def test_a_run_begins_beside_an_inbox_without_end(hall: Hall, tmp_path: Path) -> None:
+    """It is emptied a part at a time, and the way out is closed until then."""
+    (number,) = hall.accept("a.jpg")
+    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    post.open()
+    hall.journal.queue.upload(number, {"parcel": "f" * 32})
+    egress.put(post.places.inbox, Reply(id="f" * 32, outcome=Outcome.WITHDRAWN))
+    for stray in range(boxes.REMOVALS + 1):
+        (post.places.inbox / f"{stray:032x}.body").touch()
+    escalation = Escalation(hall.journal, post, deque(), hall.clock, workers=1)
+    folders = {NAME: cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route="hosted")))}
+    with pytest.raises(OutboxError, match="being emptied"):
+        escalation.begin(folders)
+    escalation.begin(folders)
+    assert [path.name for path in post.places.inbox.iterdir()] == [f"{'f' * 32}.json"]
 
 
 def test_a_place_of_the_hosted_route_that_is_none_closes_it_and_nothing_else(

@@ -11,13 +11,12 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import egress
-from cutoutd.daemon import copies
+from cutoutd.daemon import boxes, copies
 from cutoutd.egress import Places, Reply, Request
 from cutoutd.errors import OutboxError
 from cutoutd.jobs import Export
 from cutoutd.journal.uploads import uploaded
 from cutoutd.logs import get
-from cutoutd.removal import remove
 from cutoutd.uploaded import Known, write_known
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class PostRoom:
         self._refused: dict[str, str] = {}
         self._answered: set[str] = set()
         self._seen_ns = -1
-        self._told = self._rests_why = ""
+        self._told = self._rests_why = self._crowded = self._unremoved = ""
         self._rests_until_s = 0.0
         self._comes_back = False
         self._offline_since_s: float | None = None
@@ -166,6 +165,8 @@ class PostRoom:
             self.closed = (
                 "the journal was made anew; what was uploaded before is unknown until `cutoutd resume`"
             )
+        elif self._crowded:
+            self.closed = self._crowded
         elif self._clock.monotonic_s() < self._rests_until_s:
             self.closed = self._rests_why
         elif os.path.lexists(self.places.paused):
@@ -251,21 +252,34 @@ class PostRoom:
             return
         if changed_ns == self._seen_ns:
             return
+        # Asked for by their names: the inbox may hold any number of others.
         try:
-            found = list(egress.replies(self.places))
+            found = [
+                one for id_ in sorted(self._sent) if (one := egress.reply_to(self.places, id_)) is not None
+            ]
+            is_tidy = self._tidy(self.places.inbox)
         except OSError as error:
             self._tell_once(f"the inbox cannot be read: {error.strerror}")
             return
         self._told = ""
         for reply in found:
-            job = self._sent.get(reply.id)
-            if job is not None:
+            if (job := self._sent.get(reply.id)) is not None:
                 yield job, reply
-            elif reply.id not in self._answered:
-                self._take_away(self.places.inbox, reply.id)  # of an upload that was withdrawn too late
         # A directory's time moves in ticks: what comes in the one that was just looked at would not be told by it.
         is_over = self._clock.now_us() * 1000 - changed_ns > TICK_NS
-        self._seen_ns = changed_ns if is_over else -1
+        self._seen_ns = changed_ns if is_over and is_tidy else -1
+
+    def _tidy(self, box: Path, *, throughout: bool = False) -> bool:
+        """As `boxes.tidy`; whether all of it is done. More than an honest uploader leaves closes the way out."""
+        kept = {*self._sent, *self._exports.values(), *self._answered}
+        tidied = boxes.tidy(box, kept, throughout=throughout)
+        self._crowded = (
+            f"{box} holds more than is on its way; it is being emptied" if tidied.is_crowded else ""
+        )
+        if tidied.refused and tidied.refused != self._unremoved:
+            self._log.warning("parcel.not-removed", path=os.fspath(box), why=tidied.refused)
+        self._unremoved = tidied.refused
+        return tidied.is_whole
 
     def taken(self, id_: str) -> None:
         """The answer is written down in the journal."""
@@ -312,24 +326,21 @@ class PostRoom:
         Raises:
             OutboxError: the disk refuses.
         """
-        waiting = {request.id: request for request in egress.requests(self.places)}
-        there = set(waiting)
+        ids = {str(job.detail.get("parcel", "")): job for job in uploading}
+        waiting = {id_: one for id_ in ids if (one := egress.request_to(self.places, id_)) is not None}
         try:
-            there |= {reply.id for reply in egress.replies(self.places)}
+            there = {id_ for id_ in ids if id_ in waiting or egress.reply_to(self.places, id_) is not None}
         except OSError as error:
             raise OutboxError(
                 f"the inbox cannot be read: {error.strerror}", path=self.places.inbox
             ) from error
-        ids = {str(job.detail.get("parcel", "")): job for job in uploading}
         self._sent = {id_: job for id_, job in ids.items() if id_ in there}
         self._answered = {str(job.detail["reply"]["id"]) for job in answered}
         copies.sweep(self.places.copies, self._exports.values())
-        kept = {*self._sent, *self._exports.values(), *self._answered}
         try:
-            for directory in (self.places.outbox, self.places.inbox):
-                for path in sorted(directory.iterdir()):
-                    if path.stem not in kept:
-                        self._remove(path)
+            for box in (self.places.outbox, self.places.inbox):
+                if not self._tidy(box, throughout=True):
+                    raise OutboxError("there is more than is on its way; it is being emptied", path=box)
             settings = self._in_force()
             for id_ in self._sent:
                 if id_ in waiting and waiting[id_].settings != settings:
@@ -375,13 +386,6 @@ class PostRoom:
         if why != self._told:
             self._log.warning("inbox.unreadable", path=os.fspath(self.places.inbox), why=why)
         self._told = why
-
-    def _remove(self, path: Path) -> None:
-        """A stray that stays harms nobody."""
-        try:
-            remove(path)
-        except OSError as error:
-            self._log.warning("parcel.not-removed", path=os.fspath(path), why=str(error))
 
     def _take_away(self, directory: Path, id_: str) -> None:
         if not id_:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Job
 
 
+MAX_FAILED: Final = 10_000
+"""So many of those that failed are known by their numbers: a run may last for years."""
+
 _COUNTED: Final = (JobState.DONE, JobState.REVIEW, JobState.FAILED, JobState.UNCHANGED)
 
 
@@ -26,19 +29,24 @@ class Tally:
     failed: int = 0
     unchanged: int = 0
     doubtful: int = 0
-    _failed: set[int] = field(default_factory=set)
+    _failed: dict[int, None] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """The figures, each by its name."""
         return {name: getattr(self, name) for name in ("done", "review", "failed", "unchanged", "doubtful")}
 
     def add(self, job: int, state: JobState, *, doubtful: bool = False) -> None:
-        """Count one end; a doubtful one is done as well. A failure of before, which was tried again, does not count."""
+        """Count one end; a doubtful one is done as well.
+
+        A failure of before, which was tried again, does not count; one that more than `MAX_FAILED` came after still does.
+        """
         if job in self._failed:
-            self._failed.discard(job)
+            del self._failed[job]
             self.failed -= 1
         if state is JobState.FAILED:
-            self._failed.add(job)
+            self._failed[job] = None
+            if len(self._failed) > MAX_FAILED:
+                del self._failed[next(iter(self._failed))]
         self.doubtful += doubtful
         if state in _COUNTED:
             setattr(self, state.value, getattr(self, state.value) + 1)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _MEMORY_MB: Final = 4096
 """Of address space, most of which is the stacks of threads and never used."""
 
+FILE_BYTES: Final = 1 << 30
+"""Of a file that it writes: the largest answer that is taken has half of that, and its ledger a thousandth."""
+
 _DNS: Final = 53
 
 # What the C library reads to find an address, and anew whenever the network changes: files in /etc are replaced then,
@@ -46,7 +49,7 @@ def confine_uploader(*, root: Path, port: int, required: bool = False) -> tuple[
         CutoutdError: a layer that exists here was refused, or there are threads that it would not bind.
     """
     layers: list[str] = []
-    if limits.bound_resources(memory_mb=_MEMORY_MB, nice=0):
+    if limits.bound_resources(memory_mb=_MEMORY_MB, nice=0, file_bytes=FILE_BYTES):
         layers.append(Layer.RLIMITS)
     if limits.hide_memory():
         layers.append(Layer.NO_DUMP)
