@@ -6,6 +6,8 @@ What it does with a task is the task's source; it goes on reading tasks whatever
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from dataclasses import replace
 
 from cutoutd.jobs import Cut, Failure, Quality, SourceFacts, Staged, Unchanged
@@ -35,6 +37,19 @@ def endless(job: int, *, width: int = 1, size: int = 4 << 40) -> bytes:
     return wire.encode_report(job, replace(CUT, staged=(staged,)))
 
 
+def start_threads(count: int) -> None:
+    """So many that wait, and go on when their task is over."""
+    for _ in range(count):
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
+def spin(seconds: float) -> None:
+    """Use a processor."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
 def main() -> None:
     """Serve, after a fashion."""
     tasks, reports = sys.stdin.buffer, sys.stdout.buffer
@@ -60,7 +75,16 @@ def main() -> None:
             "in time": wire.encode_report(task.job, replace(CUT, timings_ms={"total": 0.1})),
             "endless": b'{"job": 1e999, "kind": "unchanged", "report": {"sha256": "0"}}\n',
         }
-        reports.write(deeds[task.source])
+        if task.source == "threads":
+            start_threads(200)
+            time.sleep(600)
+        elif task.source == "threads afterwards":
+            threading.Timer(0.2, start_threads, (200,)).start()
+        elif task.source == "works afterwards":
+            threading.Thread(target=spin, args=(600.0,), daemon=True).start()
+        elif task.source == "works a while afterwards":
+            threading.Thread(target=spin, args=(0.5,), daemon=True).start()
+        reports.write(deeds.get(task.source, report))
         reports.flush()
 
 

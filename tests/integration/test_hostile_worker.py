@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -132,3 +133,48 @@ def test_a_worker_that_has_worked_cannot_call_the_model_unusable(pool: LocalPool
     """Only before its first task is that for it to say."""
     give(pool, 1, "unusable")
     assert [(event.job, isinstance(event, Lost)) for event in told(pool)] == [(1, True)]
+
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="nothing says what a process uses"
+)
+
+
+def ended_over(pool: LocalPool, capfd: pytest.CaptureFixture[str], job: int, deed: str) -> str:
+    """What the log says of a worker that reported, and was ended afterwards."""
+    give(pool, job, deed)
+    (before,) = pool.pids
+    assert [isinstance(event, Finished) for event in told(pool)] == [True]
+    until(lambda: pool.poll(0.05) == [] and pool.idle and pool.pids != [before], "another worker")
+    return "".join(capfd.readouterr())
+
+
+@needs_proc
+def test_a_worker_with_threads_without_end_is_ended_over_its_task(pool: LocalPool) -> None:
+    """Before: 6000 in four seconds, and nothing but its memory bounded them."""
+    give(pool, 1, "threads")
+    (event,) = told(pool)
+    assert isinstance(event, Lost)
+    assert re.search(r"2\d\d threads, which no honest one has", event.why)
+
+
+@needs_proc
+def test_an_idle_worker_with_threads_or_work_is_ended(
+    pool: LocalPool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Before: it went on for months, since it had no deadline. No job is blamed."""
+    assert "threads, which no honest one has" in ended_over(pool, capfd, 1, "threads afterwards")
+    assert "went on working without a task" in ended_over(pool, capfd, 2, "works afterwards")
+    give(pool, 3, "honest")
+    assert [isinstance(event, Finished) for event in told(pool)] == [True]
+
+
+@needs_proc
+def test_a_worker_that_tidies_up_after_its_task_is_let_be(pool: LocalPool) -> None:
+    """The memory of a large picture takes its time to be given back."""
+    before = pool.pids
+    give(pool, 1, "works a while afterwards")
+    end = time.monotonic() + LONG_S
+    while time.monotonic() < end:
+        pool.poll(0.1)
+    assert pool.pids == before

@@ -18,6 +18,7 @@ from cutoutd.jobs import Failure
 from cutoutd.logs import get
 from cutoutd.pool import wire
 from cutoutd.pool.complaints import Complaints
+from cutoutd.pool.scrutiny import Scrutiny
 from cutoutd.pool.slot import PATIENCE_S, Slot, SlotState, spawn
 from cutoutd.pool.start_policy import StartPolicy
 from cutoutd.ports import Finished, Lost, WorkerFacts
@@ -82,6 +83,7 @@ class LocalPool:
         self._slots: list[Slot] = []
         self._abandoned: list[Slot] = []
         self._stale: set[Slot] = set()
+        self._scrutiny = Scrutiny()
         self._starts = StartPolicy(clock)
         # Those of a poll that fails midway are handed out by the next one.
         self._events: list[PoolEvent] = []
@@ -251,6 +253,7 @@ class LocalPool:
             raise wire.WireError("it speaks out of turn")
         if isinstance(message, WorkerFacts):
             slot.rest()
+            self._scrutiny.begin(slot, self._clock.monotonic_s())
             say = self._log.info if self.facts is None else self._log.debug  # the first says what really runs
             self.facts = message
             self._starts.worked(rehearsed=slot.rehearses)
@@ -296,6 +299,9 @@ class LocalPool:
 
     def _enforce_deadlines(self) -> None:
         now_s = self._clock.monotonic_s()
+        for slot, why in self._scrutiny.look(self._slots, now_s):
+            slot.complaint = why
+            slot.kill(now_s, timed_out=False)
         for slot in list(self._slots):
             if slot.state is not SlotState.DYING:
                 self._enforce_deadline(slot, now_s)

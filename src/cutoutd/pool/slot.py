@@ -133,6 +133,7 @@ class Slot:
         self.job: int | None = None
         self._task: Task | None = None
         self._given_s = 0.0
+        self.tasks_given = 0
         self.deadline_s: float | None = deadline_s
         self.timed_out = False
         self.step = Step.CUT
@@ -175,6 +176,7 @@ class Slot:
         """
         line = wire.encode_task(task, files)  # before anything is noted: it is idle still if this fails
         self._task, self._given_s = task, lived_s
+        self.tasks_given += 1
         self.step, self.stepped_s, self._steps = Step.READ, now_s, 0
         self.state = SlotState.BUSY
         self.job = task.job
