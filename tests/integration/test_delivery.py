@@ -833,6 +833,77 @@ def test_the_same_bytes_under_a_used_name_are_known_and_the_next_version_is_thei
     assert [path.name for path in desk.folder.output.glob("*.png")] == ["a.png"]
 
 
+def dropped_again(desk: Desk, content: bytes = JPEG) -> Job:
+    """The picture was missing, and a worker finds that it has the bytes whose cutout is published."""
+    desk.journal.acceptance.note_places(NAME, {"a.jpg": desk.clock.now_us()})
+    job = desk.begin("a.jpg", content)
+    assert job.generation == 1
+    desk.delivery.leave(job, digest(content), "i" * 64)
+    desk.settle()
+    return job
+
+
+@pytest.mark.parametrize("left", ["nothing", "the sidecar"])
+@pytest.mark.parametrize("originals", ["keep", "delete"])
+def test_a_picture_that_comes_again_is_cut_again_where_its_cutout_was_taken_away(
+    make: Callable[..., Desk], left: str, originals: str
+) -> None:
+    """Under the names it had; it was called unchanged, and nothing appeared."""
+    desk = make(originals=originals)
+    desk.deliver("a.jpg", OLD)
+    (desk.folder.output / "a.png").unlink()
+    if left == "nothing":
+        (desk.folder.output / "a.png.json").unlink()
+    (desk.folder.input / "a.jpg").unlink(missing_ok=True)
+    job = dropped_again(desk)
+    assert desk.job(job).state is JobState.QUEUED
+    assert desk.journal.names.last_published(NAME, "a.jpg") is None  # the worker is told of no result
+    (desk.folder.input / "a.jpg").unlink()
+    desk.journal.gone(desk.job(job), "it vanished before its turn")
+    desk.deliver("a.jpg", NEW)
+    assert desk.files() == {"a.png": NEW}
+    assert json.loads((desk.folder.output / "a.png.json").read_text())["source"]["sha256"] == digest(JPEG)
+    assert desk.results[-1].state is JobState.DONE
+
+
+def test_a_picture_that_comes_again_keeps_its_cutout(make: Callable[..., Desk]) -> None:
+    """Also one that was painted into; and it is told which it is."""
+    desk = make()
+    desk.deliver("a.jpg", OLD)
+    (desk.folder.output / "a.png").write_bytes(b"painted into")
+    job = dropped_again(desk)
+    assert desk.job(job).state is JobState.UNCHANGED
+    assert desk.results[-1].outputs == (str(desk.folder.output / "a.png"),)
+    assert desk.files() == {"a.png": b"painted into"}
+
+
+def test_a_cutout_that_was_taken_away_is_not_made_for_a_picture_that_stays(make: Callable[..., Desk]) -> None:
+    """Touched, or come again with other metadata; whoever looks on is told how to get it."""
+    desk = make()
+    cut_with_image_hash(desk)
+    (desk.folder.output / "a.png").unlink()
+    job = desk.begin("a.jpg", JPEG)
+    assert job.generation == 0
+    desk.delivery.leave(job, digest(JPEG))
+    desk.settle()
+    rated_again = dropped_again(desk, JPEG + b"*")
+    assert [desk.job(one).state for one in (job, rated_again)] == [JobState.UNCHANGED] * 2
+    assert "retry" in desk.results[-1].why
+    assert desk.files() == {}
+
+
+def test_an_output_that_is_away_is_no_cutout_that_was_taken_away(make: Callable[..., Desk]) -> None:
+    """It waits, as a result would."""
+    desk = make()
+    desk.deliver("a.jpg", OLD)
+    desk.folder.output.rename(desk.root / "away")
+    job = dropped_again(desk)
+    assert desk.job(job).state is JobState.WORKING
+    (desk.root / "away").rename(desk.folder.output)
+    desk.delivery.hurry()
+    until(lambda: desk.job(job).state is JobState.UNCHANGED, "the job to go on")
+
+
 def test_a_source_that_the_journal_has_forgotten_still_has_its_result(make: Callable[..., Desk]) -> None:
     """History is kept for a while only; the sidecar tells of which shot the result is."""
     desk = make(originals="delete")

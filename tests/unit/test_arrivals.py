@@ -60,7 +60,7 @@ class Place:
         self.rules = rules or Rules()
         self.restart()
 
-    def restart(self) -> None:
+    def restart(self, *, has_stamps: bool = True, is_known_disk: bool = True) -> None:
         """A new watcher."""
         self.arrivals = Arrivals(
             FOLDER,
@@ -72,7 +72,8 @@ class Place:
             old_is_quiet=self.old_is_quiet,
             pairing=self.pairing(self.rules),
             passed_over=PassedOver(FOLDER),
-            has_stamps=True,
+            has_stamps=has_stamps,
+            is_known_disk=is_known_disk,
         )
 
     def pairing(self, rules: Rules) -> Pairing:
@@ -511,6 +512,83 @@ def test_the_same_file_that_comes_back_is_the_same_picture(place: Place) -> None
     place.put("a.jpg", JPEG + b"later")
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
     assert generations(place) == [("a.jpg", 0), ("a.jpg", 0)]
+
+
+def published(place: Place) -> None:
+    """What waits was cut and published, a moment ago by the system's clock, which says when files are made."""
+    done(place, hashlib.sha256(JPEG).hexdigest())
+    with place.journal.store.transaction():
+        place.journal.store.write("UPDATE job SET accepted_us = ?", (int(time.time() * 1_000_000),))
+    time.sleep(0.02)  # the clock of a file system ticks every few milliseconds
+
+
+def copied(path: Path) -> None:
+    """A copy takes a file's place, with its size and modification time."""
+    status = path.stat()
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_mtime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize("how", ["moved out and back", "copied with its dates"])
+@pytest.mark.parametrize(("away_s", "accepted"), [(1.0, 0), (SAVE_S + 1, 1)])
+def test_a_file_that_was_missing_and_looks_as_before_is_accepted_again(
+    place: Place, how: str, away_s: float, accepted: int
+) -> None:
+    """Its size and time are those that are known; after a quick save it is what it was."""
+    path, aside = place.put("a.jpg"), place.root.parent / "aside.jpg"
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
+    published(place)
+    path.rename(aside)
+    place.after(1)
+    place.clock.advance(away_s)
+    aside.rename(path)
+    if how == "copied with its dates":
+        copied(path)
+    assert place.after(0) + place.after(SETTLE_S + 0.1) + place.after(60) == accepted
+    assert generations(place)[1:] == [("a.jpg", 1)] * accepted
+
+
+@pytest.mark.parametrize(
+    ("how", "accepted"), [("copied with its dates", 1), ("permissions", 0), ("on another disk", 0)]
+)
+def test_a_copy_that_came_while_no_daemon_ran_is_accepted_again(
+    tmp_path: Path, clock: FakeClock, how: str, accepted: int
+) -> None:
+    """It looks as the file that was there; what a backup brought back to another disk is what it was."""
+    clock.advance(time.time() - clock.now_us() / 1e6)
+    place = Place(tmp_path, clock)
+    path = place.put("a.jpg")
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
+    published(place)
+    if how == "permissions":
+        path.chmod(0o600)
+    else:
+        copied(path)
+    place.restart(is_known_disk=how != "on another disk")
+    assert place.after(60) + place.after(SETTLE_S + 0.1) + place.after(60) == accepted
+    place.journal.close()
+
+
+@pytest.mark.parametrize(("gone", "accepted"), [(1, 1), (0, 0)])
+def test_without_stable_inodes_only_what_we_have_removed_comes_again(
+    place: Place, gone: int, accepted: int
+) -> None:
+    """A share that listed nothing for an hour looks the same; an original that we deleted cannot be there by itself."""
+    place.restart(has_stamps=False)
+    path = place.put("a.jpg")
+    assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
+    done(place, hashlib.sha256(JPEG).hexdigest())
+    with place.journal.store.transaction():
+        place.journal.names.record_within(
+            FOLDER, "a.jpg", source_sha256=hashlib.sha256(JPEG).hexdigest(), published=()
+        )
+        place.journal.store.write("UPDATE published SET gone = ?", (gone,))
+    path.rename(place.root.parent / "aside.jpg")
+    place.after(1)
+    (place.root.parent / "aside.jpg").rename(path)
+    assert place.after(3600) + place.after(SETTLE_S + 0.1) + place.after(60) == accepted
 
 
 def test_what_cannot_be_listed_or_is_left_out_is_not_missing(place: Place) -> None:

@@ -54,11 +54,17 @@ class Absences:
             path: relative to the input.
             same: it is the version that is known.
         """
-        since_us = self._unwritten.get(path) or self._acceptance.missing_us(self._folder, path)
-        if since_us is None:
-            return
-        if same or 0 <= self._clock.now_us() - since_us <= SAVE_S * 1_000_000:
+        if self.is_missing(path) and (same or not self.is_for_long(path)):
             self._unwritten[path] = None
+
+    def is_missing(self, path: str) -> bool:
+        """Whether a source is missing, or was until now."""
+        return self._since_us(path) is not None
+
+    def is_for_long(self, path: str) -> bool:
+        """Whether a source is missing, or was until now, for longer than a save takes."""
+        since_us = self._since_us(path)
+        return since_us is not None and not 0 <= self._clock.now_us() - since_us <= SAVE_S * 1_000_000
 
     def replaced(self, path: str) -> None:
         """Another file lies at a path than the one that is known, and came there while nobody looked."""
@@ -72,6 +78,11 @@ class Absences:
         """
         self._acceptance.note_places(self._folder, self._unwritten)
         self._unwritten = {}
+
+    def _since_us(self, path: str) -> int | None:
+        if path in self._unwritten:
+            return self._unwritten[path]
+        return self._acceptance.missing_us(self._folder, path)
 
 
 def _is_below(path: str, directory: str) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from cutoutd.containment import is_expected, unforeseen
 from cutoutd.daemon.absences import Absences
+from cutoutd.daemon.comebacks import ComeBacks
 from cutoutd.daemon.holdups import HoldUps
 from cutoutd.daemon.pairing import Cut, LeaveOut, Pairing, Wait
 from cutoutd.daemon.rereading import Rereading
@@ -68,6 +69,7 @@ class Arrivals:
         boundary: gives what inside the input belongs to somebody else.
         passed_over: keeps what scans meet that is no file to take.
         has_stamps: inodes and times of change stay as they are as long as a file does.
+        is_known_disk: the folder lies on the device on which its files were seen before.
     """
 
     def __init__(  # noqa: PLR0913 -- a folder's rules, memory and clocks, each a keyword
@@ -84,6 +86,7 @@ class Arrivals:
         passed_over: PassedOver,
         boundary: Callable[[], Boundary | None] = lambda: None,
         has_stamps: bool = False,
+        is_known_disk: bool = True,
     ) -> None:
         self._folder = folder
         self._root = root
@@ -104,6 +107,14 @@ class Arrivals:
         self._absences = Absences(folder, rules=rules, acceptance=acceptance, clock=clock)
         self._has_stamps = has_stamps
         self._rereading = Rereading(folder, root=root, acceptance=acceptance, clock=clock, boundary=boundary)
+        self._comebacks = ComeBacks(
+            folder,
+            acceptance=acceptance,
+            absences=self._absences,
+            rereading=self._rereading,
+            has_stamps=has_stamps,
+            is_known_disk=is_known_disk,
+        )
 
     @property
     def note(self) -> str:
@@ -193,6 +204,7 @@ class Arrivals:
             return
         if seen is None:
             self._tracker.forget(path)
+            self._comebacks.forget(path)
             self._absences.missed(path)
         else:
             self._observe(seen)
@@ -245,6 +257,7 @@ class Arrivals:
             self._log.debug("files.left-out", count=len(done))
         for version in (*cut, *done):
             self._tracker.forget(version.path)
+            self._comebacks.forget(version.path)
             self._hold_ups.taken(version.path)
         return len(cut)
 
@@ -315,16 +328,16 @@ class Arrivals:
     def _observe(self, seen: Seen) -> None:
         if self._no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
             return
-        version = self._version(seen)
-        if self._acceptance.is_known(self._folder, version):
+        version, is_first_look = self._version(seen), self._first_scan_over_s is None
+        is_known = self._acceptance.is_known(self._folder, version)
+        if is_known and not self._comebacks.has(seen, version, is_first_look=is_first_look):
             self._rereading.compare(version)
             self._absences.came_back(seen.path, same=True)
             self._tracker.forget(seen.path)
             return
         if seen.path not in self._tracker:
             self._absences.came_back(seen.path, same=False)
-            is_first_look = self._has_stamps and self._first_scan_over_s is None
-            if is_first_look and self._rereading.is_another(seen):
+            if is_first_look and self._has_stamps and self._rereading.is_another(seen):
                 self._absences.replaced(seen.path)
         age_s = (self._clock.now_us() * 1000 - seen.mtime_ns) / 1e9
         self._tracker.observe(

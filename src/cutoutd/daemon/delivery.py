@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon.claims import SourceClaims, is_another
 from cutoutd.daemon.deeds import Deeds
@@ -18,7 +18,8 @@ from cutoutd.daemon.failures import INVENTED, FailureRecords
 from cutoutd.daemon.faulted import FaultedJobs
 from cutoutd.daemon.listener import Result
 from cutoutd.daemon.lull import Lull
-from cutoutd.daemon.moves import MovedPictures
+from cutoutd.daemon.moves import NOT_MOVED, MovedPictures
+from cutoutd.daemon.present import present
 from cutoutd.daemon.reviews import DecidedReviews
 from cutoutd.daemon.set_aside import SetAsideResults
 from cutoutd.daemon.sweeping import Sweeping
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from cutoutd.journal.names import LastPublished
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
+
+_TAKEN_AWAY: Final = "unchanged; its cutout is not there any more, and `cutoutd retry` makes it again"
 
 
 class Delivery:
@@ -497,6 +500,13 @@ class Delivery:
             # Else a lie would move or delete an original that was never cut.
             self._endings.explain(job, INVENTED)
             return
+        earlier = self._journal.names.earlier(job.folder, job.path, published.generation)
+        there = present(self._folder.output, earlier)
+        if not there and job.generation > published.generation and sha256 == published.sha256:
+            # It did not stay where it was, but came again, and its cutout is gone: whoever drops it in wants one.
+            self._log.info("job.cut-again", job=job.id, path=job.path)
+            self._journal.cut_again(job, generation=published.generation, detail=job.detail | NOT_MOVED)
+            return
         disposable = self._disposals.wanted
         self._failures.clear(job)
         self._moves.clear_entries(job)
@@ -507,7 +517,8 @@ class Delivery:
         )
         if disposable:
             self._disposals.add(replace(job, generation=published.generation, detail=detail), sha256)
-        self._endings.say(job, JobState.UNCHANGED, "")
+        outputs = tuple(str(self._folder.output / one.path) for one in there)
+        self._endings.say(job, JobState.UNCHANGED, "" if outputs else _TAKEN_AWAY, outputs=outputs)
 
     def _update_sidecar(self, job: Job, sha256: str, published: LastPublished) -> None:
         """Have the sidecar name the picture as it is now; before the journal says so, as nobody comes back for it."""
@@ -531,7 +542,7 @@ class Delivery:
         self._journal.leave_moved(job, origin, sha256=sha256, detail=detail, undisposed=disposable)
         if disposable:
             self._disposals.add(replace(job, detail=detail), sha256)
-        self._endings.say(job, JobState.UNCHANGED, "")
+        self._endings.say(job, JobState.UNCHANGED, "", outputs=tuple(detail.get("outputs", ())))
 
     def _repair(self, job: Job) -> None:
         self._repair_plan(

@@ -120,7 +120,16 @@ class Endings:
         self._log.warning("job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause)
         self.say(job, JobState.FAILED, failure.cause, advice=failure.advice, record=record or "")
 
-    def say(self, job: Job, state: JobState, why: str, *, advice: str = "", record: str = "") -> None:
+    def say(
+        self,
+        job: Job,
+        state: JobState,
+        why: str,
+        *,
+        outputs: tuple[str, ...] = (),
+        advice: str = "",
+        record: str = "",
+    ) -> None:
         """Tell what became of a job."""
         self._tell(
             Result(
@@ -128,6 +137,7 @@ class Endings:
                 folder=job.folder,
                 path=job.path,
                 state=state,
+                outputs=outputs,
                 why=why,
                 advice=advice,
                 record=record,

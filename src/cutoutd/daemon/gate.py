@@ -117,6 +117,12 @@ class Gate:
         return self._is_identified
 
     @property
+    def is_known_disk(self) -> bool:
+        """Whether the folder lies on the device on which it was healthy the last time."""
+        seen, recalled = self._seen, self._recalled
+        return seen is None or recalled is None or seen.device == recalled.device
+
+    @property
     def took_over(self) -> bool:
         """Whether another machine worked on the folder before, and what it cut is not known yet."""
         return self._tenancy.inherited

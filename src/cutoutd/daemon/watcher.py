@@ -271,6 +271,7 @@ class Watcher:
             ),
             boundary=lambda: self._gate.boundary,
             has_stamps=self._gate.mode is not None and self._gate.mode.has_stamps,
+            is_known_disk=self._gate.is_known_disk,
         )
         self._next_scan_s = self._earliest_scan_s = 0.0
         if self._gate.is_first_start or self._gate.took_over:

@@ -151,6 +151,15 @@ class Acceptance:
         )
         return None if row is None else int(row["accepted_us"])
 
+    def is_put_away(self, folder: str, path: str) -> bool:
+        """Whether we have moved or deleted the last original that lay at a path, once its result was published."""
+        row = self._store.row(
+            "SELECT gone FROM published WHERE folder = ? AND path = ? AND generation >= 0 "
+            "ORDER BY generation DESC LIMIT 1",
+            (folder, os.fsencode(path)),
+        )
+        return row is not None and bool(row["gone"])
+
     def doubt_for_good(self, folder: str, version: Version) -> None:
         """As `doubt`, and written down."""
         with self._store.transaction():

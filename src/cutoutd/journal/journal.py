@@ -23,7 +23,7 @@ from cutoutd.journal.set_aside import SetAside
 from cutoutd.journal.store import FILE_NAME, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from cutoutd.clock import Clock
@@ -188,6 +188,19 @@ class Journal:
             if generation != job.generation:
                 self.queue.join_within(job.id, generation)
                 self.names.note_back_within(job.folder, job.path, generation=generation)
+
+    def cut_again(self, job: Job, *, generation: int, detail: Mapping[str, Any]) -> None:
+        """The job's bytes were published already, and nothing is there of it: queue it, to be cut for the same source.
+
+        Args:
+            job: the job.
+            generation: of the source whose result was published; the new one takes its names.
+            detail: for the row.
+        """
+        with self.store.transaction():
+            self.queue.plan_within(job.id, detail)
+            self.queue.join_within(job.id, generation)
+            self.names.forget_published_within(job.folder, job.path, generation=generation)
 
     def removed_original(self, job: Job) -> None:
         """We have moved or deleted the original of a job: what comes to its path is another picture."""

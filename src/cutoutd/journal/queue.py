@@ -124,7 +124,11 @@ class Queue:
     def plan(self, job: int, detail: Mapping[str, Any]) -> None:
         """Queue it again, with what is to be done about it next; see `cutoutd.daemon.route`."""
         with self._store.transaction():
-            self._update(job, JobState.QUEUED, run=None, detail=dict(detail))
+            self.plan_within(job, detail)
+
+    def plan_within(self, job: int, detail: Mapping[str, Any]) -> None:
+        """As `plan`, inside a transaction of the caller's."""
+        self._update(job, JobState.QUEUED, run=None, detail=dict(detail))
 
     def upload(self, job: int, detail: Mapping[str, Any]) -> None:
         """Its copy goes to the outbox; ``detail`` names the parcel."""

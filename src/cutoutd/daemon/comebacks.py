@@ -1,0 +1,80 @@
+"""Which files look like the known source at their path, and came there again all the same: they are accepted once more.
+
+Many programs make copies that keep size and modification time. Whether such a file is cut again is not decided here: its
+bytes are read first. Owned by the folder's watcher thread.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cutoutd.daemon.absences import Absences
+    from cutoutd.daemon.rereading import Rereading
+    from cutoutd.intake.scan import Seen
+    from cutoutd.jobs import Version
+    from cutoutd.journal.acceptance import Acceptance
+
+
+class ComeBacks:
+    """The files of one folder that came again.
+
+    Args:
+        folder: its name.
+        acceptance: the journal's memory of versions.
+        absences: knows which sources are missing.
+        rereading: knows files by their inodes.
+        has_stamps: inodes and times of change stay as they are as long as a file does.
+        is_known_disk: the folder lies on the device on which its files were seen before; what was brought to another
+            one, such as by a restored backup, has other inodes and is what it was.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        *,
+        acceptance: Acceptance,
+        absences: Absences,
+        rereading: Rereading,
+        has_stamps: bool,
+        is_known_disk: bool,
+    ) -> None:
+        self._folder = folder
+        self._acceptance = acceptance
+        self._absences = absences
+        self._rereading = rereading
+        self._has_stamps = has_stamps
+        self._is_known_disk = is_known_disk
+        self._found: set[str] = set()
+
+    def has(self, seen: Seen, version: Version, *, is_first_look: bool) -> bool:
+        """Whether a file came to its path again, and did not just stay there.
+
+        Inode and time of change tell it from a file on a disk that was away. Where they say nothing, it counts as the
+        file that was there, unless we have removed that.
+
+        Args:
+            seen: a file that looks like the version that is known.
+            version: the same.
+            is_first_look: nobody has looked before, since the daemon began or the folder was open again.
+        """
+        path, acceptance = seen.path, self._acceptance
+        if path in self._found:
+            return True
+        has_changed = self._has_stamps and acceptance.stamp(self._folder, path) not in (None, seen.stamp)
+        if not has_changed and not self._absences.is_missing(path):
+            return False
+        is_another = acceptance.is_put_away(self._folder, path) or (
+            has_changed
+            and (
+                self._absences.is_for_long(path)
+                or (is_first_look and self._is_known_disk and self._rereading.is_another(seen))
+            )
+        )
+        if is_another and acceptance.bytes_read(self._folder, version).is_over:
+            self._found.add(path)
+        return path in self._found
+
+    def forget(self, path: str) -> None:
+        """A file was accepted, or is not there any more."""
+        self._found.discard(path)
