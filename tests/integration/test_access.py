@@ -27,6 +27,10 @@ OTHER_GROUP = 12345
 """A group that root alone can give files to, and that is nobody's."""
 
 
+ITS_GROUP = 7777
+"""Of an original."""
+
+
 @pytest.fixture(autouse=True)
 def as_root() -> None:
     """Groups that are not this user's are given by root alone."""
@@ -186,15 +190,61 @@ def test_nobody_reads_a_result_who_may_not_read_its_original(
 ) -> None:
     """Nor its sidecar, nor why it failed: by the mode, and where there is one by the list."""
     world = World(tmp_path, inputs=tmp_path / "in")
-    original(tmp_path, "a/x.jpg", mode)
+    os.chown(original(tmp_path, "a/x.jpg", mode), -1, ITS_GROUP)
     directories = [ruled(world.output / name, rule) for name in ("a", "failed/a")]
     world.publish("a/x.jpg", b"one")
     world.publisher.failures.publish(failure_of("a/x.jpg", 2))
     for directory in directories:
         wanted = reference(directory)
+        shown = (
+            0 if rule == "private default list" else 0o040
+        )  # that list names a user, and gives the group nothing
         for path in directory.iterdir():
-            assert rights(path).mode == wanted.mode & ~hidden, path
-            assert rights(path).group == wanted.group
+            has = rights(path)
+            if mode == 0o640:
+                assert (has.group, has.mode & 0o077, has.acl) == (ITS_GROUP, has.mode & 0o020 | shown, None)
+            else:
+                assert (has.group, has.mode) == (wanted.group, wanted.mode & ~hidden), path
+
+
+def test_a_group_that_only_a_stranger_has_chosen_reads_nothing(tmp_path: Path) -> None:
+    """Before: a sub-folder's set-group-id bit, set by whoever can write in the output, gave it what the original's group has."""
+    world = World(tmp_path, inputs=tmp_path / "in")
+    os.chown(original(tmp_path, "a/x.jpg", 0o640), -1, ITS_GROUP)
+    os.chown(ruled(world.output / "a", "setgid and default list"), 65534, -1)
+    world.publish("a/x.jpg", b"one")
+    assert {rights(path).group for path in (world.output / "a").iterdir()} == {ITS_GROUP}
+
+
+def test_whom_the_originals_list_names_may_read_the_result(tmp_path: Path) -> None:
+    """If the directory's list names them too; whom that alone names may not."""
+    world = World(tmp_path, inputs=tmp_path / "in")
+    source = original(tmp_path, "a/x.jpg", 0o600)
+    names = ((2, 4, 1000), (4, 0, NOBODY), (8, 4, 50), (16, 4, NOBODY), (32, 0, NOBODY))
+    os.setxattr(source, "system.posix_acl_access", acl((1, 6, NOBODY), *names))
+    directory = world.output / "a"
+    directory.mkdir(parents=True)
+    named = ((2, 7, 1000), (2, 7, 2000), (4, 7, NOBODY), (8, 7, 60), (16, 7, NOBODY), (32, 5, NOBODY))
+    os.setxattr(directory, "system.posix_acl_default", acl((1, 7, NOBODY), *named))
+    world.publish("a/x.jpg", b"one")
+    for path in directory.iterdir():
+        wanted = ((1, 6, NOBODY), (2, 7, 1000), (4, 0, NOBODY), (16, 6, NOBODY), (32, 0, NOBODY))
+        assert rights(path).acl == acl(*wanted)
+
+
+def test_where_the_originals_group_cannot_be_given_no_group_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a user who is not in that group."""
+    world = World(tmp_path, inputs=tmp_path / "in")
+    os.chown(original(tmp_path, "a/x.jpg", 0o640), -1, ITS_GROUP)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    world.publish("a/x.jpg", b"one")
+    assert {rights(path).mode for path in (world.output / "a").iterdir()} == {0o600}
 
 
 def test_a_file_system_without_modes_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

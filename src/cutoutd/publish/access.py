@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.durable import sync
-from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions
+from cutoutd.publish.access_lists import READ, AccessList, granted, of_mode, packed, parsed, reading
+from cutoutd.publish.writing import ACCESS_LIST, DEFAULT_PERMISSIONS, Permissions
 
 if TYPE_CHECKING:
     from cutoutd.tree import Entry, Tree
 
 _FILE_MODE: Final = 0o666
 _TMPFILE: Final = getattr(os, "O_TMPFILE", 0)
-_ACCESS: Final = "system.posix_acl_access"
+_ACCESS: Final = ACCESS_LIST
 _DEFAULT: Final = "system.posix_acl_default"
 _HEADER: Final = struct.Struct("<I")
 _ENTRY: Final = struct.Struct("<HHI")
@@ -47,11 +48,29 @@ class Rights:
     mode: int
     acl: bytes | None = None
 
-    def limited(self, mode: int) -> Rights:
-        """As much of it as a mode lets the group and all others read."""
-        allowed = 0o700 | _class(mode, 0o040, 0o070) | _class(mode, 0o004, 0o007)
-        acl = _masked(self.acl, allowed) if self.acl is not None else None
-        return replace(self, mode=self.mode & allowed, acl=acl)
+    def limited(self, original: Rights, *, group: int | None = None) -> Rights:
+        """As much of it as an original lets others read.
+
+        Who is not named in the rights of an original that not everybody may read does not read the result either, whatever
+        the directory says that it lies in: its group, unless the owner has set one, and whoever is on the list.
+
+        Args:
+            original: as a staged file has it, of `Access.while_staged`.
+            group: that the owner has set.
+        """
+        if original.mode & 0o004:
+            allowed = 0o700 | _class(original.mode, 0o040, 0o070) | _class(original.mode, 0o004, 0o007)
+            acl = _masked(self.acl, allowed) if self.acl is not None else None
+            return replace(self, mode=self.mode & allowed, acl=acl)
+        readers = original.listed
+        kept = group if group is not None else original.group if readers.of_group & READ else self.group
+        left = granted(self.listed, readers, group=kept)
+        return Rights(group=kept, mode=self.mode & ~0o777 | left.mode, acl=packed(left))
+
+    @property
+    def listed(self) -> AccessList:
+        """What it says."""
+        return of_mode(self.mode) if self.acl is None else parsed(self.acl)
 
 
 class Access:
@@ -74,7 +93,7 @@ class Access:
         """
         if self._permissions.mode is not None:
             return self._permissions
-        return Permissions(mode=0o600 | self._mode_of(source) & 0o044, lenient=True)
+        return self._of_original(source)
 
     def fit(self, staged: Entry, target: Entry) -> None:
         """Give a staged file what one made in the directory it goes to would have; durably.
@@ -89,7 +108,7 @@ class Access:
         try:
             has = _rights(descriptor)
             if self._permissions.mode is None:
-                wanted = wanted.limited(has.mode)
+                wanted = wanted.limited(has, group=self._permissions.group)
             if (has.group, has.acl) != (wanted.group, wanted.acl) or has.mode != wanted.mode:
                 _give(descriptor, has, wanted)
             if self._permissions.group is not None:
@@ -101,12 +120,34 @@ class Access:
         finally:
             os.close(descriptor)
 
-    def _mode_of(self, source: str) -> int:
-        """The original's mode; as if all could read it, if it is gone, or was never looked at."""
+    def _of_original(self, source: str) -> Permissions:
+        """What the original says, for reading; as if all could read it, if it is gone, or was never looked at."""
         if self._inputs is not None:
             with suppress(OSError), self._inputs.entry(source) as entry:
-                return stat.S_IMODE(entry.lstat().st_mode)
-        return _FILE_MODE
+                status = entry.lstat()
+                if status.st_mode & 0o004:
+                    return Permissions(mode=0o600 | status.st_mode & 0o044, lenient=True)
+                readers = reading(_listed(entry, status))
+                acl = packed(readers)
+                # A list is refused where there are none: the mode then has to do without what it names.
+                mode = 0o600 | readers.group << 3
+                return Permissions(mode=mode, group=status.st_gid, acl=acl, lenient=True)
+        return Permissions(mode=_FILE_MODE & 0o644, lenient=True)
+
+
+def _listed(entry: Entry, status: os.stat_result) -> AccessList:
+    """Who may do what with a file; nobody but its owner, where that cannot be asked."""
+    if not status.st_mode & 0o040:
+        return of_mode(status.st_mode & 0o700)
+    try:
+        descriptor = entry.open(os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return of_mode(status.st_mode & 0o700)
+    try:
+        acl = _attribute(descriptor, _ACCESS)
+    finally:
+        os.close(descriptor)
+    return of_mode(status.st_mode) if acl is None else parsed(acl)
 
 
 def _class(mode: int, read: int, allowed: int) -> int:
@@ -161,10 +202,8 @@ def by_its_rules(directory: int) -> Rights:
     if default is None:
         return Rights(group=group, mode=_FILE_MODE & ~_umask())
     acl = _masked(default, _FILE_MODE)
-    entries = {tag: permissions for tag, permissions, _ in _ENTRY.iter_unpack(acl[_HEADER.size :])}
-    shown = entries.get(_MASK, entries.get(_GROUP_OBJ, 0))
-    mode = entries.get(_USER_OBJ, 0) << 6 | shown << 3 | entries.get(_OTHER, 0)
-    return Rights(group=group, mode=mode, acl=acl if len(entries) > 3 else None)  # noqa: PLR2004 -- owner, group, others
+    listed = parsed(acl)
+    return Rights(group=group, mode=listed.mode, acl=acl if listed.named or listed.mask is not None else None)
 
 
 def _masked(acl: bytes, mode: int) -> bytes:

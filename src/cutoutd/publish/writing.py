@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from cutoutd.durable import sync
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.tree import Entry
+
+ACCESS_LIST: Final = "system.posix_acl_access"
 
 BUFFER_BYTES = 1 << 18  # an encoder writes small rows; one system call takes many of them
 
@@ -32,11 +34,13 @@ class Permissions:
         mode: permission bits; None for 0666 less the umask. Never what a temporary file gets by default, 0600,
             which hides results from the other users of a share.
         group: numeric group; None for what the directory gives.
-        lenient: a file system that has no modes is left alone.
+        acl: an access list as the kernel has it; None for none.
+        lenient: a file system that has no modes is left alone; where the group cannot be given, no group may read.
     """
 
     mode: int | None = None
     group: int | None = None
+    acl: bytes | None = None
     lenient: bool = False
 
 
@@ -176,9 +180,26 @@ def _fill(
 
 
 def _permit(descriptor: int, permissions: Permissions) -> None:
+    if permissions.lenient:
+        _permit_what_works(descriptor, permissions)
+        return
     # The group first: a change of it clears bits of the mode.
-    with suppress(OSError) if permissions.lenient else nullcontext():
-        if permissions.group is not None:
+    if permissions.group is not None:
+        os.fchown(descriptor, -1, permissions.group)
+    if permissions.mode is not None:
+        os.fchmod(descriptor, permissions.mode)
+
+
+def _permit_what_works(descriptor: int, permissions: Permissions) -> None:
+    """Where something is refused, fewer may read it than should."""
+    mode, acl = permissions.mode, permissions.acl
+    if permissions.group is not None:
+        try:
             os.fchown(descriptor, -1, permissions.group)
-        if permissions.mode is not None:
-            os.fchmod(descriptor, permissions.mode)
+        except OSError:
+            mode, acl = (None if mode is None else mode & ~0o070), None
+    with suppress(OSError):
+        if mode is not None:
+            os.fchmod(descriptor, mode)
+        if acl is not None:
+            os.setxattr(descriptor, ACCESS_LIST, acl)

@@ -262,7 +262,9 @@ class Folder(_Table):
         default="",
         description="Permission bits of the files, octal; empty: what the directory gives, and no more than the original.",
     )
-    group: str = Field(default="", description="Group of the files; empty: what the directory gives.")
+    group: str = Field(
+        default="", description="Group of the files; empty: what the directory gives, or the original's."
+    )
     matte: MatteSettings = Field(default_factory=MatteSettings, description="The edges.")
     hooks: Hooks = Field(default_factory=Hooks, description="Commands that are run for this folder.")
     rendition: Annotated[tuple[RenditionSettings, ...], spelling.Renditions] = Field(
