@@ -7,7 +7,9 @@ import struct
 import subprocess
 import sys
 import zlib
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -170,6 +172,26 @@ def test_a_file_cut_short_anywhere_never_gives_half_a_picture(kind: str, options
         else:
             assert np.array_equal(part, whole)
     assert failed >= 18
+
+
+def test_a_deep_jpeg_2000_that_pillow_refuses_never_reaches_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV brings a copy of OpenJPEG with a hole over headers that end too early, CVE-2025-54874; Pillow's has it closed."""
+    pixels = np.random.default_rng(1).integers(0, 1 << 16, (64, 96, 3)).astype(np.uint16)
+    data = cv2.imencode(".jp2", pixels)[1].tobytes()
+    begin, scan = data.find(b"\xff\x4f\xff\x51"), data.find(b"\xff\x90")
+    read, given = cv2.imdecode, []
+
+    def reading(*call: Any) -> Any:  # noqa: ANN401 -- as OpenCV takes and gives it
+        given.append(call)
+        return read(*call)
+
+    monkeypatch.setattr(cv2, "imdecode", reading)
+    assert decode(data, max_pixels=MANY, deep=True).deep is not None
+    assert len(given) == 1
+    for end in range(begin + 55, scan + 12, 7):
+        with pytest.raises(PictureError):
+            decode(data[:end], max_pixels=MANY, deep=True)
+    assert len(given) == 1
 
 
 def test_a_jpeg_whose_rest_was_never_written_is_refused() -> None:

@@ -30,8 +30,10 @@ _CLOSED_IN: Final = {
 """The version of each library that closed the last hole we know of. Public advisories were last read in October 2026; this list
 is no substitute for a scanner."""
 
-_UNUSED: Final = frozenset({"opencv-python-headless"})
-"""It brings decoders, and no file is ever given to them: OpenCV only resizes and filters here."""
+_OPENCV: Final = "opencv-python-headless"
+_GIVEN: Final = "OpenJPEG"
+"""Of the decoders that OpenCV brings, files are given to this one alone: JPEG 2000 with more than 8 bits, after Pillow's copy of
+the same library has read them without an error. So its holes count as far as that copy has them, too."""
 
 
 def look() -> bounded.Answer:
@@ -54,14 +56,18 @@ def judge(answer: bounded.Answer, formats: Sequence[str]) -> Iterator[Finding]:
     listed = [_listed(package, libraries) for package, libraries in found.items()]
     yield ok("decoders", f"{'; '.join(listed)}. Formats that are read: {', '.join(map(str, formats))}")
     for package, libraries in found.items():
-        if package not in _UNUSED:
+        if package != _OPENCV:
             yield from _old(package, libraries)
 
 
 def _listed(package: str, libraries: Mapping[str, Any]) -> str:
     inside = [f"{name} {version or '?'}" for name, version in libraries.items() if name != package]
-    unused = " (its decoders are given no file)" if package in _UNUSED else ""
-    return f"{package} {libraries.get(package, '?')} with {', '.join(inside) or 'nothing of its own'}{unused}"
+    given = (
+        f" (of these only {_GIVEN} is given files, which Pillow's has read before)"
+        if package == _OPENCV
+        else ""
+    )
+    return f"{package} {libraries.get(package, '?')} with {', '.join(inside) or 'nothing of its own'}{given}"
 
 
 def _old(package: str, libraries: Mapping[str, Any]) -> Iterator[Finding]:

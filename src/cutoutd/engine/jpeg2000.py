@@ -1,7 +1,8 @@
 """JPEG 2000 with more than 8 bits a sample and colour: Pillow's reduction makes black of what is nearly white.
 
-It rounds up past the largest value. OpenCV's reader, of the same library, gives the samples as they are. This module
-must not be given anything but JPEG 2000, or OpenCV would look for other formats.
+It rounds up past the largest value. OpenCV's reader, of the same library, gives the samples as they are. But its copy of the
+library may be an older one, with holes that are closed in Pillow's: what that refuses it never gets. This module must not be
+given anything but JPEG 2000, or OpenCV would look for other formats.
 
 ITU-T T.800, A.5.1 (the SIZ marker).
 """
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from cutoutd.engine.formats import JPEG_2000, open_picture
 from cutoutd.engine.samples import ROUNDED, Samples
 from cutoutd.errors import LimitError, PictureError
 
@@ -49,13 +51,15 @@ def deep_samples(data: bytes, mode: str, size: tuple[int, int]) -> Samples | Non
     Raises:
         PictureError: it is damaged.
         LimitError: neither reader is right for it.
-        Exception: OpenCV's own.
+        Exception: Pillow's or OpenCV's own.
     """
     bits = depth(data)
     if mode == _GREY_ALPHA and bits > 8:  # noqa: PLR2004 -- a byte
         raise LimitError(f"its samples have {bits} bits, which with grey and transparency is not supported")
     if mode not in _DEEP or not 8 < bits <= _MOST:  # noqa: PLR2004 -- a byte
         return None
+    with open_picture(JPEG_2000, data).image as image:
+        image.load()
     stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     width, height = size
     if stored is None or stored.shape != (height, width, len(mode)):
