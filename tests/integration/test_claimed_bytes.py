@@ -8,8 +8,8 @@ import pytest
 
 from cutoutd.intake.scan import has_bytes
 from cutoutd.jobs import JobState, Version
+from tests.integration.desk import NEW, Desk
 from tests.integration.parts import JPEG, digest
-from tests.integration.test_delivery import NEW, Desk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

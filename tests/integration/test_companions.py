@@ -12,8 +12,8 @@ from cutoutd.daemon import companions as companions_of
 from cutoutd.intake import companions
 from cutoutd.publish.originals import current_sha256
 from cutoutd.tree import Entry
+from tests.integration.desk import NEW, Desk
 from tests.integration.parts import until
-from tests.integration.test_delivery import NEW, Desk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

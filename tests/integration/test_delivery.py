@@ -5,189 +5,31 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import threading
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.daemon.assembly import publisher_of
-from cutoutd.daemon.delivery import Delivery
 from cutoutd.errors import PictureError, StorageError
-from cutoutd.jobs import Failure, JobState, Quality, Version
+from cutoutd.jobs import JobState, Quality
 from cutoutd.journal.acceptance import Acceptance
-from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.publish import moves
 from cutoutd.publish.access import Access
 from cutoutd.publish.identity import FolderIdentity
-from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.records import Records
 from cutoutd.publish.staging import STAGING_NAME
-from cutoutd.publish.writing import Permissions
-from tests.integration.parts import JPEG, NAME, cut_of, digest, folder_in, provenance, states, until
+from tests.integration.desk import FAILURE, NEW, OLD, Desk, Power
+from tests.integration.parts import JPEG, NAME, digest, states, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from cutoutd.daemon.listener import Result
-    from cutoutd.jobs import Cut, Job
+    from cutoutd.jobs import Job
     from cutoutd.publish.plan import Plan
-    from tests.conftest import FakeClock
-
-OLD, NEW = b"old cutout", b"new cutout"
-FAILURE = Failure(
-    code="Picture",
-    title=PictureError.title,
-    cause="it is cut short",
-    advice=PictureError.advice,
-    permanent=True,
-)
-
-
-class Power(BaseException):
-    """The machine goes down."""
-
-
-class Faulty(Publisher):
-    """The real publisher, with a fault before, or in the midst of, the next renames."""
-
-    def __init__(self, *, faults: list[BaseException | Callable[[Plan], None]], **parts: Any) -> None:  # noqa: ANN401 -- those of a Publisher
-        super().__init__(**parts)
-        self._faults = faults
-
-    def carry_out(self, plan: Plan) -> None:
-        """Fail as often as there are faults."""
-        if self._faults:
-            fault = self._faults.pop(0)
-            if isinstance(fault, BaseException):
-                raise fault
-            fault(plan)
-        super().carry_out(plan)
-
-
-class Desk:
-    """A delivery and what it needs, as one run of the daemon has it."""
-
-    def __init__(
-        self,
-        root: Path,
-        clock: FakeClock,
-        *,
-        run: str = "run-1",
-        faults: list[BaseException | Callable[[Plan], None]] | None = None,
-        **given: Any,  # noqa: ANN401 -- any key of a folder
-    ) -> None:
-        self.root = root
-        self.clock = clock
-        self.folder = folder_in(root, **given)
-        self.folder.output.mkdir(exist_ok=True)
-        if self.folder.originals_dir is not None:
-            self.folder.originals_dir.mkdir(exist_ok=True)
-        self.journal = Journal(root, run=run, clock=clock)
-        self.publisher = self._publisher(run, faults)
-        self.publisher.open()
-        self.results: list[Result] = []
-        self.woken = threading.Event()
-        self.delivery = Delivery(
-            self.folder,
-            journal=self.journal,
-            publisher=self.publisher,
-            provenance=provenance(clock),
-            clock=clock,
-            run=run,
-            tell=self.results.append,
-            wake=self.woken.set,
-        )
-
-    def _publisher(self, run: str, faults: list[BaseException | Callable[[Plan], None]] | None) -> Publisher:
-        if faults is None:
-            return publisher_of(self.folder, name=NAME, run=run)
-        return Faulty(
-            faults=faults,
-            folder=NAME,
-            output=self.folder.output,
-            sidecar_dir=None,
-            on_conflict=self.folder.on_conflict,
-            run=run,
-            permissions=Permissions(),
-        )
-
-    def begin(self, name: str = "a.jpg", content: bytes = JPEG) -> Job:
-        """A picture that a worker has now."""
-        path = self.folder.input / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        status = path.stat()
-        version = Version(path=name, size=status.st_size, mtime_ns=status.st_mtime_ns)
-        if not self.journal.acceptance.is_known(NAME, version):
-            self.journal.acceptance.accept(NAME, [version])
-        job = self.journal.queue.next_in(NAME, newest_first=False)
-        assert job is not None
-        self.journal.queue.claim(job)
-        return job
-
-    def cut(self, job: Job, *contents: bytes, source: bytes = JPEG, **more: Any) -> Cut:  # noqa: ANN401 -- as of cut_of
-        """What the worker reports."""
-        return cut_of(job.id, self.publisher.staging.directory, source, *contents, **more)
-
-    def deliver(self, name: str, *contents: bytes, source: bytes = JPEG, **more: Any) -> Job:  # noqa: ANN401 -- as of cut_of
-        """The whole way of one picture."""
-        job = self.begin(name, source)
-        self.delivery.deliver(job, self.cut(job, *contents, source=source, **more))
-        self.settle()
-        return job
-
-    def settle(self) -> None:
-        """Wait until nothing is under way."""
-        until(lambda: self.delivery.is_idle or self.delivery.failure is not None, "the delivery")
-        assert self.delivery.failure is None
-
-    def poke(self) -> None:
-        """Let a delivery that waits for its clock look at it."""
-        self.delivery.sweep(frozenset())
-
-    def job(self, job: Job) -> Job:
-        """As the journal has it now."""
-        found = Reader(self.journal.store).job(job.id)
-        assert found is not None
-        return found
-
-    def files(self) -> dict[str, bytes]:
-        """What a user sees in the output, without sidecars."""
-        return {
-            path.relative_to(self.folder.output).as_posix(): path.read_bytes()
-            for path in self.folder.output.rglob("*")
-            if path.is_file() and STAGING_NAME not in path.parts and path.suffix != ".json"
-        }
-
-    def staged(self) -> list[str]:
-        """What lies in the staging directories of all runs."""
-        return sorted(path.name for path in self.folder.output.glob(f"{STAGING_NAME}/*/*"))
-
-    def end(self) -> None:
-        """Stop in order."""
-        self.delivery.stop()
-        self.delivery.join(20.0)
-
-
-@pytest.fixture
-def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
-    """Makes deliveries that have begun, and ends them."""
-    made: list[Desk] = []
-
-    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
-        made.append(Desk(tmp_path, clock, **given))
-        made[-1].delivery.start()
-        return made[-1]
-
-    yield build
-    for desk in made:
-        desk.end()
-        desk.journal.close()
 
 
 def test_a_result_is_published_written_down_and_told(make: Callable[..., Desk]) -> None:

@@ -10,8 +10,8 @@ from cutoutd.daemon.delivery import Delivery
 from cutoutd.errors import StorageError
 from cutoutd.intake.tenancy import NotOwnerError
 from cutoutd.jobs import JobState
+from tests.integration.desk import FAILURE, NEW, Desk
 from tests.integration.parts import provenance, until
-from tests.integration.test_delivery import FAILURE, NEW, Desk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

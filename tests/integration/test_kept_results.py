@@ -16,8 +16,8 @@ from cutoutd.publish.giving_back import KeptResults
 from cutoutd.publish.reviews import Reviews
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.tree import Tree
+from tests.integration.desk import Desk, Power
 from tests.integration.parts import NAME, digest, until
-from tests.integration.test_delivery import Desk, Power
 from tests.integration.test_moves_onto_names import (
     SWAP,
     claimed,
@@ -31,7 +31,7 @@ from tests.integration.test_moves_onto_names import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from cutoutd.jobs import Job
@@ -39,22 +39,6 @@ if TYPE_CHECKING:
 
 LONG_S = 200.0
 """Longer than anything is kept."""
-
-
-@pytest.fixture
-def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
-    """Makes deliveries that have begun, and ends them."""
-    made: list[Desk] = []
-
-    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
-        made.append(Desk(tmp_path, clock, **given))
-        made[-1].delivery.start()
-        return made[-1]
-
-    yield build
-    for desk in made:
-        desk.end()
-        desk.journal.close()
 
 
 def set_aside(desk: Desk) -> Job:

@@ -17,32 +17,15 @@ from cutoutd.publish.faults import NameRefusedError, ResultLostError
 from cutoutd.publish.originals import Originals, Outcome, delete_original
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.tree import Entry, Tree
+from tests.integration.desk import NEW, Desk
 from tests.integration.parts import JPEG, NAME, until
 from tests.integration.publishing import World, digest, failure
-from tests.integration.test_delivery import NEW, Desk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from tests.conftest import FakeClock
 
 THEIRS = b"theirs"
-
-
-@pytest.fixture
-def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
-    """Makes deliveries that have begun, and ends them."""
-    made: list[Desk] = []
-
-    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
-        made.append(Desk(tmp_path, clock, **given))
-        made[-1].delivery.start()
-        return made[-1]
-
-    yield build
-    for desk in made:
-        desk.end()
-        desk.journal.close()
 
 
 def everything(root: Path) -> dict[str, bytes | None]:

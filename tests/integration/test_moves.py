@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,33 +12,17 @@ from cutoutd.jobs import JobState, Version
 from cutoutd.journal.decisions import Decision
 from cutoutd.journal.reader import Reader
 from cutoutd.publish.publisher import Publisher
+from tests.integration.desk import FAILURE, NEW, OLD, Desk, Power
 from tests.integration.parts import JPEG, NAME, digest, until
-from tests.integration.test_delivery import FAILURE, NEW, OLD, Desk, Power
 from tests.integration.test_reviews import OVERLAY, decide, doubtful
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from cutoutd.jobs import Job
     from cutoutd.publish.plan import Plan
     from tests.conftest import FakeClock
-
-
-@pytest.fixture
-def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
-    """Makes deliveries that have begun, and ends them."""
-    made: list[Desk] = []
-
-    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
-        made.append(Desk(tmp_path, clock, **given))
-        made[-1].delivery.start()
-        return made[-1]
-
-    yield build
-    for desk in made:
-        desk.end()
-        desk.journal.close()
 
 
 def moved(desk: Desk, before: str, after: str, content: bytes = JPEG) -> Job:

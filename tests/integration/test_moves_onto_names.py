@@ -14,31 +14,15 @@ from cutoutd.journal.set_aside import SetAside
 from cutoutd.publish import kept
 from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.reviews import Reviews
+from tests.integration.desk import Desk, Power
 from tests.integration.parts import JPEG, NAME, digest, until
-from tests.integration.test_delivery import Desk, Power
 from tests.integration.test_moves import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tests.conftest import FakeClock
-
-
-@pytest.fixture
-def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
-    """Makes deliveries that have begun, and ends them."""
-    made: list[Desk] = []
-
-    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
-        made.append(Desk(tmp_path, clock, **given))
-        made[-1].delivery.start()
-        return made[-1]
-
-    yield build
-    for desk in made:
-        desk.end()
-        desk.journal.close()
 
 
 def picture(name: str) -> bytes:

@@ -15,9 +15,9 @@ from cutoutd.journal.decisions import Decision
 from cutoutd.journal.reader import Reader
 from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.records import Records
+from tests.integration.desk import FAILURE, NEW, Desk
 from tests.integration.parts import JPEG, NAME
 from tests.integration.share import Share
-from tests.integration.test_delivery import FAILURE, NEW, Desk
 from tests.integration.tools import need
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.jobs import Job
-    from tests.conftest import FakeClock
 
 BAD = [
     "a 10:30.jpg",
@@ -52,22 +51,6 @@ def mount(tmp_path: Path) -> Iterator[Callable[[str], Share]]:
     yield attach
     for share in shares:
         share.detach()
-
-
-@pytest.fixture
-def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
-    """Makes deliveries that have begun, and ends them."""
-    made: list[Desk] = []
-
-    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
-        made.append(Desk(tmp_path, clock, **given))
-        made[-1].delivery.start()
-        return made[-1]
-
-    yield build
-    for desk in made:
-        desk.end()
-        desk.journal.close()
 
 
 def sidecar_of(desk: Desk, source: str) -> dict[str, Any]:

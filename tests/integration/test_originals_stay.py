@@ -16,8 +16,8 @@ from cutoutd.journal.decisions import Decision
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.publish.faults import ResultLostError
+from tests.integration.desk import NEW, OLD, Desk
 from tests.integration.parts import JPEG, NAME, digest, until
-from tests.integration.test_delivery import NEW, OLD, Desk
 from tests.integration.test_moves import follow
 from tests.integration.test_reviews import decide, doubtful
 

@@ -14,34 +14,17 @@ from cutoutd.intake.tenancy import NotOwnerError
 from cutoutd.jobs import JobState, Quality
 from cutoutd.journal.decisions import Decision
 from cutoutd.publish import reviews
+from tests.integration.desk import NEW, OLD, Desk, Power
 from tests.integration.parts import JPEG, NAME, digest, until
-from tests.integration.test_delivery import NEW, OLD, Desk, Power
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from cutoutd.jobs import Job
-    from tests.conftest import FakeClock
 
 OVERLAY = b"what was cut away, veiled"
 DOUBTFUL = {"review/a.png": NEW, "review/a-overlay.png": OVERLAY}
-
-
-@pytest.fixture
-def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
-    """Makes deliveries that have begun, and ends them."""
-    made: list[Desk] = []
-
-    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
-        made.append(Desk(tmp_path, clock, **given))
-        made[-1].delivery.start()
-        return made[-1]
-
-    yield build
-    for desk in made:
-        desk.end()
-        desk.journal.close()
 
 
 def doubtful(desk: Desk, name: str = "a.jpg", source: bytes = JPEG) -> Job:

@@ -12,8 +12,8 @@ from cutoutd.daemon.adoption import Adoption
 from cutoutd.daemon.assembly import rules_of
 from cutoutd.jobs import JobState, Unchanged, Version
 from cutoutd.journal.store import FILE_NAME
+from tests.integration.desk import NEW, Desk, Power
 from tests.integration.parts import JPEG, NAME, digest, states, until
-from tests.integration.test_delivery import NEW, Desk, Power
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
