@@ -155,13 +155,20 @@ class Staged:
     quality: int | None = None  # that was chosen to keep the file small enough
 
 
-def largest_result_bytes(pixels: int) -> int:
+def largest_result_bytes(pixels: int, *, source_bytes: int | None = None) -> int:
     """No result of so many pixels has more bytes, in any format and whatever it shows.
 
     Four channels of 16 bits that do not compress at all, a quarter for what PNG adds to each row of a picture one pixel
-    wide, and 64 MiB for profile and metadata.
+    wide, and 64 MiB for profile and metadata; less for those of a small picture, which may have been compressed in it.
+
+    Args:
+        pixels: of the result.
+        source_bytes: of the picture's file; None: it may be of any size.
     """
-    return pixels * 10 + (64 << 20)
+    beside = 64 << 20
+    if source_bytes is not None:
+        beside = min(beside, (8 << 20) + 8 * source_bytes)
+    return pixels * 10 + beside
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from cutoutd.intake.scan import has_bytes
 from cutoutd.jobs import JobState, Version
@@ -53,6 +55,17 @@ def test_a_picture_that_is_taken_away_while_it_is_cut_is_published(desk: Desk) -
     desk.settle()
     assert desk.job(job).state is JobState.DONE
     assert desk.files() == {"a.png": NEW}
+
+
+def test_a_picture_that_is_said_to_be_larger_than_its_file_says_gets_no_result(desk: Desk) -> None:
+    """By its size a result may take so much of the disk. Before: as much as the largest picture that is taken."""
+    data = io.BytesIO()
+    Image.new("RGB", (4, 2)).save(data, format="JPEG")
+    job = desk.begin("a.jpg", data.getvalue())
+    desk.delivery.deliver(job, desk.cut(job, NEW, source=data.getvalue()))
+    desk.settle()
+    assert desk.job(job).state is JobState.QUEUED
+    assert desk.files() == {}
 
 
 @pytest.mark.parametrize(

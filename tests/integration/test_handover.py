@@ -105,3 +105,16 @@ def test_another_name_of_a_result_is_no_result(tmp_path: Path) -> None:
     os.link(world.publisher.staging.path("1-0.png"), tmp_path / "kept")
     with pytest.raises(ResultLostError):
         world.plan(results)
+
+
+def test_a_result_with_a_hole_is_no_result(tmp_path: Path) -> None:
+    """Before: one of 300 MB cost its maker nothing, and its readers the reading; a copy of it took 300 MB of the disk."""
+    world = World(tmp_path)
+    results = world.results("a.jpg", [bytes(1 << 20)])
+    with world.publisher.staging.path("1-0.png").open("r+b") as file:
+        file.truncate(0)
+        file.truncate(1 << 20)
+        if os.lseek(file.fileno(), 0, os.SEEK_HOLE) == 1 << 20:
+            pytest.skip("this file system has no holes")
+    with pytest.raises(ResultLostError):
+        world.plan(results)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cutoutd.engine.placement import Box, place, whole
 from cutoutd.jobs import (
     Cut,
     Export,
@@ -26,8 +27,8 @@ from cutoutd.jobs import (
     Unchanged,
 )
 from cutoutd.pool import wire
-from cutoutd.pool.plausible import MAX_ITEMS, MAX_TEXT, Asked
-from cutoutd.recipe import Format, Metadata, Recipe, Rendition
+from cutoutd.pool.plausible import MAX_ITEMS, MAX_TEXT, Asked, fault_of_report, largest_size
+from cutoutd.recipe import Format, Margin, Metadata, Recipe, Rendition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -224,3 +225,65 @@ def test_what_an_honest_worker_says_at_length_is_shortened_by_itself() -> None:
     assert len(taken.warnings) == MAX_ITEMS
     assert len(taken.warnings[0]) == MAX_TEXT
     assert asdict(taken) | {"warnings": ()} == asdict(report) | {"warnings": ()}
+
+
+@pytest.mark.parametrize(
+    ("rendition", "size", "believed"),
+    [
+        ({}, (40, 30), True),
+        ({}, (41, 30), False),
+        ({"canvas": (60, 60)}, (60, 60), True),
+        ({"canvas": (60, 60)}, (60, 61), False),
+        ({"max_px": 20}, (20, 15), True),
+        ({"max_px": 20}, (21, 15), False),
+        ({"crop": Margin(px=(5, 5, 5, 5), share=(0.1, 0.1, 0.1, 0.1))}, (58, 46), True),
+        ({"crop": Margin(px=(5, 5, 5, 5), share=(0.1, 0.1, 0.1, 0.1))}, (59, 46), False),
+    ],
+)
+def test_a_result_is_no_larger_than_picture_and_recipe_make_it(
+    rendition: dict[str, Any], size: tuple[int, int], *, believed: bool
+) -> None:
+    """Of a picture of 40 x 30 pixels. Before: as large as the largest picture that is taken."""
+    recipe = replace(TASK.recipe, renditions=(Rendition(format=Format.PNG, suffix="", **rendition),))
+    asked = Asked(task=replace(TASK, recipe=recipe), max_pixels=100_000, since_ms=500.0)
+    source, staged = replace(SOURCE, width=40, height=30), replace(STAGED, width=size[0], height=size[1])
+    report = replace(CUT, source=source, staged=(staged,))
+    assert (fault_of_report(report, asked) == "") is believed
+
+
+def test_a_result_of_a_small_picture_has_little_beside_its_pixels() -> None:
+    """Its metadata comes from the picture. Before: 64 MiB of it."""
+    asked = Asked(task=replace(TASK, size=15_000), max_pixels=1000, since_ms=500.0)
+    source = replace(SOURCE, bytes=15_000)
+    for size, believed in ((8 << 20, True), (10 << 20, False)):
+        report = replace(CUT, source=source, staged=(replace(STAGED, bytes=size),))
+        assert (fault_of_report(report, asked) == "") is believed
+
+
+boxes = st.tuples(st.integers(0, 30), st.integers(0, 20), st.integers(1, 10), st.integers(1, 10)).map(
+    lambda one: Box(left=one[0], top=one[1], right=one[0] + one[2], bottom=one[1] + one[3])
+)
+margins = st.builds(
+    Margin,
+    px=st.tuples(*[st.integers(0, 30)] * 4),
+    share=st.tuples(*[st.floats(0, 2, allow_nan=False)] * 4),
+)
+
+
+@quick
+@given(
+    found=boxes,
+    crop=st.none() | margins,
+    canvas=st.none() | st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    scale=st.none() | st.floats(0.01, 1),
+    max_px=st.none() | st.integers(1, 90),
+)
+def test_what_the_engine_makes_is_believed(
+    found: Box, crop: Margin | None, canvas: tuple[int, int] | None, scale: float | None, max_px: int | None
+) -> None:
+    """Whatever the recipe: no honest result is larger than that."""
+    rendition = Rendition(format=Format.PNG, suffix="", crop=crop, canvas=canvas, scale=scale, max_px=max_px)
+    made = place(rendition, whole(30, 40), found, shown=found)
+    width, height = largest_size(rendition, 40, 30)
+    assert made.width <= width
+    assert made.height <= height

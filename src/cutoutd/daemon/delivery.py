@@ -26,7 +26,7 @@ from cutoutd.daemon.sweeping import Sweeping
 from cutoutd.daemon.waits import Waits
 from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
 from cutoutd.failure import failure_of
-from cutoutd.intake.scan import has_bytes
+from cutoutd.intake.scan import has_bytes, has_pixels
 from cutoutd.intake.tenancy import NotOwnerError
 from cutoutd.jobs import JobState, Unchanged
 from cutoutd.logs import get
@@ -287,7 +287,10 @@ class Delivery:
             return
         # Later pictures with these bytes get this result, so they must be this picture's.
         with storage_faults(self._folder.input):
-            is_lie = has_bytes(str(self._folder.input), job.version, cut.source.sha256) is False
+            root, pixels = str(self._folder.input), cut.source.width * cut.source.height
+            is_lie = has_bytes(root, job.version, cut.source.sha256) is False
+            # What a result may take of the disk is judged by the size that the worker says its picture has.
+            is_lie = is_lie or has_pixels(root, job.version, pixels) is False
         if is_lie:
             self._endings.disbelieve(job)
             return

@@ -10,15 +10,18 @@ import errno
 import hashlib
 import os
 import stat
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from cutoutd import picture_size
 from cutoutd.descent import open_directory, parent_of
 from cutoutd.errnos import DENIED, NO_WAY
 from cutoutd.intake.boundary import ApartError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
 
     from cutoutd.intake.boundary import Boundary
     from cutoutd.intake.rules import Rules
@@ -164,18 +167,33 @@ def sha256_of(root: str, path: str) -> str | None:
     Raises:
         OSError: it cannot be read.
     """
+    with _opened(root, path) as file:
+        return None if file is None else hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def size_of(root: str, path: str) -> tuple[int, int] | None:
+    """Width and height of a picture, as its head says; None where it does not, or there is no file as for `sha256_of`.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with _opened(root, path) as file:
+        return None if file is None else picture_size.size_of(file)
+
+
+@contextmanager
+def _opened(root: str, path: str) -> Iterator[BufferedReader | None]:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         with parent_of(root, path) as (directory, name):
             descriptor = os.open(name, flags, dir_fd=directory)
     except OSError as error:
-        if error.errno in NO_WAY:
-            return None
-        raise
+        if error.errno not in NO_WAY:
+            raise
+        yield None
+        return
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        yield file if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
 
 def has_bytes(root: str, version: Version, sha256: str) -> bool | None:
@@ -201,6 +219,31 @@ def has_bytes(root: str, version: Version, sha256: str) -> bool | None:
         if error.errno in DENIED:
             return None
         raise
+
+
+def has_pixels(root: str, version: Version, pixels: int) -> bool | None:
+    """Whether a version of a picture has as many pixels as somebody says it has, or more.
+
+    Args:
+        root: the folder's input.
+        version: of the file.
+        pixels: as it is said.
+
+    Returns:
+        None if that version is not there, or not readable, any more, or its format does not say it in its head.
+
+    Raises:
+        OSError: the disk or share does not answer as it should.
+    """
+    try:
+        found = size_of(root, version.path)
+        if found is None or not _is_there(root, version):
+            return None
+    except OSError as error:
+        if error.errno in DENIED:
+            return None
+        raise
+    return found[0] * found[1] >= pixels
 
 
 def _is_there(root: str, version: Version) -> bool:

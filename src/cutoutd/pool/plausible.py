@@ -6,6 +6,7 @@ log, and is counted with. It must not read anything but the values it is given.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cutoutd.jobs import Report, Task
+    from cutoutd.recipe import Rendition
 
 MAX_TEXT: Final = 2000
 """Characters of one text; an honest worker shortens its own."""
@@ -138,7 +140,7 @@ def _faults(report: Report, asked: Asked) -> Iterator[str]:
 def _faults_of_cut(report: Cut, asked: Asked) -> Iterator[str]:
     yield from _faults_of_source(report.source, asked)
     for staged in report.staged:
-        yield from _faults_of_staged(staged, asked)
+        yield from _faults_of_staged(staged, report.source, asked)
     scores = (report.quality.score, *((report.second.score,) if report.second is not None else ()))
     if not all(0 <= score <= 1 for score in scores):
         yield "it reports a score that is not between 0 and 1"
@@ -160,14 +162,44 @@ def _faults_of_source(source: SourceFacts, asked: Asked) -> Iterator[str]:
         yield "it reports a format that is none"
 
 
-def _faults_of_staged(staged: Staged, asked: Asked) -> Iterator[str]:
-    if not -1 <= staged.rendition < len(asked.task.recipe.renditions):
+def _faults_of_staged(staged: Staged, source: SourceFacts, asked: Asked) -> Iterator[str]:
+    renditions = asked.task.recipe.renditions
+    if not -1 <= staged.rendition < len(renditions):
         yield f"it reports a result of rendition {staged.rendition}"
+        return
+    width, height = source.width, source.height
+    if staged.rendition >= 0:
+        width, height = largest_size(renditions[staged.rendition], width, height)
+    if staged.width > width or staged.height > height:
+        yield f"it reports a result of {staged.width} x {staged.height} pixels, and there can be {width} x {height}"
     yield from _faults_of_size(staged.width, staged.height, asked.max_pixels)
-    yield from _faults_of_bytes(staged.bytes, largest_result_bytes(staged.width * staged.height))
+    most = largest_result_bytes(staged.width * staged.height, source_bytes=asked.task.size)
+    yield from _faults_of_bytes(staged.bytes, most)
     yield from _faults_of_hash(staged.sha256, staged.background_sha256)
     if staged.quality is not None and not 0 <= staged.quality <= 100:  # noqa: PLR2004 -- every encoder's scale
         yield f"it reports a quality of {staged.quality}"
+
+
+def largest_size(rendition: Rendition, width: int, height: int) -> tuple[int, int]:
+    """No result of a rendition is wider or higher than this.
+
+    Args:
+        rendition: says what is wanted.
+        width: of the picture, pixels.
+        height: likewise.
+    """
+    if rendition.canvas is not None:
+        return rendition.canvas
+    if rendition.crop is not None and rendition.scale is None:
+        # A margin may reach beyond the picture, and so does a shadow, by less than the longer side.
+        shadow = 2 * max(width, height) if rendition.shadow else 0
+        across, down = width + shadow, height + shadow
+        top, right, bottom, left = zip(rendition.crop.px, rendition.crop.share, strict=True)
+        width = across + sum(math.ceil(px + share * width) for px, share in (left, right))
+        height = down + sum(math.ceil(px + share * height) for px, share in (top, bottom))
+    if rendition.max_px is not None:
+        return min(width, rendition.max_px), min(height, rendition.max_px)
+    return width, height
 
 
 def _faults_of_failure(failure: Failure) -> Iterator[str]:

@@ -101,7 +101,20 @@ def _open(entry: Entry) -> FileIO | None:
 def _may_be(file: FileIO, result: Staged) -> bool:
     """Whether it is worth reading: another name of it could change it later, and another size may be without end."""
     status = os.fstat(file.fileno())
-    return status.st_nlink == 1 and status.st_size == result.bytes
+    return status.st_nlink == 1 and status.st_size == result.bytes and not _has_holes(file, result.bytes)
+
+
+def _has_holes(file: FileIO, size: int) -> bool:
+    """Whether some of it was never written: reading it costs what a whole file does, and making it nothing.
+
+    Where the file system does not tell, it has none.
+    """
+    try:
+        return os.lseek(file.fileno(), 0, os.SEEK_HOLE) < size
+    except OSError:
+        return False
+    finally:
+        file.seek(0)
 
 
 def _is(file: FileIO, result: Staged) -> bool:
