@@ -327,6 +327,9 @@ def confine(how: str, directory: Path) -> Iterable[str]:  # noqa: PLR0911 -- a t
             return confine_worker(read=modules, memory_mb=MEMORY_MB, file_bytes=FILE_BYTES, nice=5)
         case "supervisor":
             return confine_supervisor()
+        case "keeper":
+            limits.die_with_parent(os.getppid())
+            return ["no-dump"] if limits.hide_memory() else []
         case "uploader":
             return confine_uploader(root=directory / "staging", port=int(os.environ["SERVICE_PORT"]))
         case "worker over Landlock 1":

@@ -1,26 +1,32 @@
 """Root's privileges, given up; see capabilities(7).
 
-To a worker those remain by which root reads and writes the files of other users, because the service may be run as
-root over their folders; to the uploader none. It must not be the only guard: for any other user it changes nothing.
+None remains, but where root reads its own modules by one: in a home that is closed to all but its owner, who is somebody
+else. What is worked on comes opened. It must not be the only guard: for any other user it changes nothing.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import struct
+from typing import TYPE_CHECKING
 
 from cutoutd.errors import CutoutdError
 from cutoutd.sandbox.kernel import demand, is_linux, threads
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _VERSION_3 = 0x20080522
-ON_FILES = 1 << 1 | 1 << 2  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+_READ_ANY = 1 << 2  # CAP_DAC_READ_SEARCH
 
 
-def give_up(kept: int = ON_FILES) -> bool:
+def give_up(needed: Iterable[str | os.PathLike[str]] = ()) -> bool:
     """Drop capabilities; without exec they cannot come back.
 
     Args:
-        kept: bits of those that stay, where they are held; 0: none does.
+        needed: what has to be read by its name later. Where one of them can be read by a privilege alone, the
+            privilege to read and search whatever is there remains.
 
     Returns:
         False off Linux.
@@ -30,13 +36,37 @@ def give_up(kept: int = ON_FILES) -> bool:
     """
     if not is_linux():
         return False
-    header = ctypes.create_string_buffer(struct.pack("=Ii", _VERSION_3, 0), 8)
     held = ctypes.create_string_buffer(24)
-    demand("capget", "capget", header, held)
+    demand("capget", "capget", _header(), held)
     # Effective, permitted and inheritable sets: first their lower 32 bits, then the upper.
     sets = struct.unpack("=6I", held.raw)
-    if (sets[1] & ~kept or sets[4]) and threads() > 1:
+    if (sets[1] or sets[4]) and threads() > 1:
         raise CutoutdError("the sandbox could not be set up: other threads would keep their capabilities")
-    left = struct.pack("=6I", sets[0] & kept, sets[1] & kept, 0, 0, 0, 0)
-    demand("capset", "capset", header, ctypes.create_string_buffer(left, 24))
+    readable = [path for path in needed if _can_read(path)]
+    reading = sets[1] & _READ_ANY
+    _have(effective=0, permitted=reading)
+    if reading and not all(map(_can_read, readable)):
+        _have(effective=reading, permitted=reading)
+    else:
+        _have(effective=0, permitted=0)
+    return True
+
+
+def _header() -> ctypes.Array[ctypes.c_char]:
+    return ctypes.create_string_buffer(struct.pack("=Ii", _VERSION_3, 0), 8)
+
+
+def _have(*, effective: int, permitted: int) -> None:
+    left = struct.pack("=6I", effective, permitted, 0, 0, 0, 0)
+    demand("capset", "capset", _header(), ctypes.create_string_buffer(left, 24))
+
+
+def _can_read(path: str | os.PathLike[str]) -> bool:
+    """Whether a file can be read, or a directory listed and searched."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        if os.path.isdir(path):  # noqa: PTH112 -- what is given may be text
+            os.stat(os.path.join(path, "."))  # noqa: PTH116, PTH118 -- a path of its own would lose the dot
+    except OSError:
+        return False
     return True

@@ -26,7 +26,7 @@ class Layer(StrEnum):
     RLIMITS = "rlimits"  # address space, open files, core dumps, priority
     DIES_WITH_PARENT = "dies-with-parent"  # the kernel ends the worker with its supervisor
     NO_DUMP = "no-dump"  # other processes of the user cannot look into its memory
-    CAPABILITIES = "capabilities"  # none but those on files
+    CAPABILITIES = "capabilities"  # none, but to read its own modules where that takes one
     LANDLOCK = "landlock"  # opening Python's own modules, and no file of anybody's
     SECCOMP = "seccomp-tsync"  # a worker: the system calls of its list and no other, in any thread
     SECCOMP_NETWORK = "seccomp-network-tsync"  # the supervisor: no sockets but AF_UNIX, in any thread

@@ -53,7 +53,7 @@ def confine_uploader(*, root: Path, port: int, required: bool = False) -> tuple[
         layers.append(Layer.RLIMITS)
     if limits.hide_memory():
         layers.append(Layer.NO_DUMP)
-    if capabilities.give_up(0):
+    if capabilities.give_up():
         layers.append(Layer.CAPABILITIES)
     restriction = landlock.restrict((*own_code(), *_NAMES), (root,), connect=(port, _DNS))
     if restriction is not None:

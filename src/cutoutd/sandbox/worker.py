@@ -55,7 +55,7 @@ def confine_worker(
         layers.append(Layer.DIES_WITH_PARENT)
     if limits.hide_memory():
         layers.append(Layer.NO_DUMP)
-    if capabilities.give_up():
+    if capabilities.give_up(read):
         layers.append(Layer.CAPABILITIES)
     restriction = landlock.restrict(read, ())
     if restriction is not None:
