@@ -1,7 +1,8 @@
-"""What a worker, the uploader and a hook try that were taken over, from inside; each is tried without any layer as well.
+"""What workers, the uploader, its keeper and a hook try that were taken over, from inside; each is tried without any layer as well.
 
-The attempts are those of the tests, `tests.integration.sandbox_attempts`. The keeper is not among them: it reads nothing of
-anybody's, and has to be able to start an uploader with a network.
+The attempts are those of the tests, `tests.integration.sandbox_attempts`. Workers are those of a running daemon, of an untagged
+and of a tagged folder; besides, one on the first Landlock. Of the keeper it is counted what works: it is not confined, since it
+has to start an uploader with a network, and reads nothing of anybody's but the lines that the uploader logs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Final
 
 from tests.integration.sandbox_expected import STILL_WORKS
 from tests.integration.test_uploader_sandbox import ALLOWED
+
+from torture import confinement_inside
 
 _ROOT: Final = Path(__file__).parent.parent
 _ATTEMPTS: Final = "tests.integration.sandbox_attempts"
@@ -48,8 +51,11 @@ def probe(place: Path) -> tuple[Counter[str], list[str]]:
     wrong: list[str] = []
     bare = _outcomes(place / "bare", "bare")
     works = {name for name, how in bare.items() if how not in _REFUSED}
-    for kind in ("worker", "worker over Landlock 1", "uploader", "hook"):
-        told = _outcomes(place / kind.replace(" ", "-"), kind)
+    alone = ("worker over Landlock 1", "uploader", "keeper", "hook")
+    for kind, told in (
+        *confinement_inside.outcomes(place / "daemon"),
+        *((kind, _outcomes(place / kind.replace(" ", "-"), kind)) for kind in alone),
+    ):
         done = {name for name, how in told.items() if how == "done"}
         counts[f"{kind}: probes"] = len(told)
         counts[f"{kind}: of which work without a layer"] = len(told.keys() & works)
@@ -57,6 +63,8 @@ def probe(place: Path) -> tuple[Counter[str], list[str]]:
         if kind == "hook":
             reached = done & _NETWORK
             counts[f"{kind}: to a network"] = len(told.keys() & _NETWORK)
+        elif kind == "keeper":
+            reached = done - works  # it can do nothing that its user's programs cannot
         else:
             reached = done - set(ALLOWED if kind == "uploader" else STILL_WORKS) - _SLACK
         wrong += [f"{kind}: {name} works" for name in sorted(reached)]
