@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.errors import JournalError
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.decisions import Decision
 from cutoutd.journal.reader import Reader
@@ -346,3 +347,29 @@ def test_what_another_doubtful_picture_left_stays_on_a_workers_word(make: Callab
     desk.settle()
     assert shown(desk) == {"a.jpg": JobState.REVIEW, "b.jpg": JobState.FAILED}
     assert desk.job(first).state is JobState.REVIEW
+
+
+@pytest.mark.parametrize("originals", ["delete", "move"])
+def test_what_we_have_put_away_has_not_moved_although_the_journal_could_not_be_told(
+    make: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, originals: str
+) -> None:
+    """The state's disk was full just then: a second picture with the same bytes took the first one's result."""
+    desk = make(originals=originals, originals_dir=str(tmp_path / "kept") if originals == "move" else "")
+
+    def full(_: Job) -> None:
+        raise JournalError("the journal cannot be used: database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.journal, "removed_original", full)
+        desk.deliver("first.jpg", OLD)
+    assert not (desk.folder.input / "first.jpg").exists()
+    desk.journal.acceptance.note_places(NAME, {"first.jpg": desk.clock.now_us()})
+    job = desk.begin("second.jpg")
+    desk.delivery.follow(job, digest(JPEG))
+    desk.settle()
+    assert desk.files() == {"first.png": OLD}
+    assert desk.job(job).state is JobState.QUEUED
+    desk.delivery.hurry()
+    until(lambda: not desk.journal.queue.undisposed(NAME), "the journal to be told")
+    desk.deliver("second.jpg", NEW)
+    assert desk.files() == {"first.png": OLD, "second.png": NEW}

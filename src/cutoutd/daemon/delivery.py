@@ -158,6 +158,7 @@ class Delivery:
             explain=self._endings.explain,
             unfail=self._failures.clear,
             make_way=self._set_aside.make_way,
+            has_taken=self._disposals.has_taken,
         )
         self._faulted = FaultedJobs(folder.name, journal, publisher, self._deeds, self._endings.explain)
         self._sweeping = Sweeping(folder.name, publisher, self._disposals, self._deeds)

@@ -78,6 +78,10 @@ class Disposals:
         """Whether originals go anywhere."""
         return self._folder.originals is not Originals.KEEP
 
+    def has_taken(self, path: str) -> bool:
+        """Whether we have moved or deleted the original at a path, and could not write that down yet."""
+        return any(job.path == path and job.id in self._gone for job, _ in self._waiting)
+
     def add(self, job: Job, sha256: str) -> None:
         """Dispose of an original; behind those that wait, if any do.
 

@@ -56,6 +56,7 @@ class MovedPictures:
         explain: has a job given up, with the SHA-256 of its bytes.
         unfail: has the record of a failure removed.
         make_way: has the results set aside of pictures that had a job's path before.
+        has_taken: whether we have put the original at a path away, and the journal does not know it yet.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class MovedPictures:
         explain: Callable[[Job, Failure, str], None],
         unfail: Callable[[Job], None],
         make_way: Callable[[Job, Origin], None],
+        has_taken: Callable[[str], bool],
     ) -> None:
         self._folder = folder
         self._files = files
@@ -80,6 +82,7 @@ class MovedPictures:
         self._explain = explain
         self._unfail = unfail
         self._make_way = make_way
+        self._has_taken = has_taken
         self._log = get(folder=folder.name)
 
     def take(self, job: Job, sha256: str) -> None:
@@ -186,7 +189,9 @@ class MovedPictures:
         return True
 
     def _has_left(self, job: Job, origin: Origin, sha256: str) -> bool:
-        return origin.generation < 0 or self._is_elsewhere(job, origin.path, sha256)
+        if origin.generation < 0:
+            return True
+        return not self._has_taken(origin.path) and self._is_elsewhere(job, origin.path, sha256)
 
     def _is_elsewhere(self, job: Job, before: str, sha256: str) -> bool:
         """Whether a picture does not lie at its earlier path any more: nothing does, or other bytes do.
