@@ -349,6 +349,33 @@ def test_what_another_doubtful_picture_left_stays_on_a_workers_word(make: Callab
     assert desk.job(first).state is JobState.REVIEW
 
 
+def test_no_original_goes_while_the_journal_cannot_be_told_and_all_go_soon_after(
+    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try took one more away; and the pauses grew, so that it took up to five minutes once there was room."""
+    desk = make(originals="delete")
+
+    def full(*_: object) -> None:
+        raise JournalError("the journal cannot be used: database or disk is full")
+
+    def tried_again() -> None:
+        desk.clock.advance(5.1)
+        desk.poke()
+        desk.settle()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.journal, "removed_original", full)
+        desk.deliver("first.jpg", OLD)
+        patched.setattr(desk.journal.store, "see_that_it_can_be_written", full)
+        desk.deliver("second.jpg", NEW, source=JPEG + b"2")
+        for _ in range(12):
+            tried_again()
+        assert [path.name for path in desk.folder.input.glob("*.jpg")] == ["second.jpg"]
+    tried_again()
+    assert list(desk.folder.input.glob("*.jpg")) == []
+    assert desk.journal.queue.undisposed(NAME) == []
+
+
 @pytest.mark.parametrize("originals", ["delete", "move"])
 def test_what_we_have_put_away_has_not_moved_although_the_journal_could_not_be_told(
     make: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, originals: str

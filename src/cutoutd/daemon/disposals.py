@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.backoff import pause_s
 from cutoutd.containment import is_expected, report
 from cutoutd.daemon.companions import Companions
-from cutoutd.errors import CutoutdError, TemporaryError
+from cutoutd.errors import CutoutdError, JournalError, TemporaryError
 from cutoutd.intake.sniff import has_picture_extension
 from cutoutd.logs import get
 from cutoutd.publish.faults import NameRefusedError
@@ -71,6 +71,7 @@ class Disposals:
         self._log = get(folder=folder.name)
         self._waiting: deque[tuple[Job, str]] = deque()
         self._refusals = 0
+        self._is_told = False  # that the journal refuses
         self._is_resting = False
 
     @property
@@ -133,7 +134,7 @@ class Disposals:
                 self._leave()
                 continue
             self._leave()
-            self._refusals = 0
+            self._refusals, self._is_told = 0, False
             went = {"companions": companions} if companions else {}
             self._log.info("original.disposed", job=job.id, path=job.path, outcome=outcome.value, **went)
 
@@ -155,13 +156,19 @@ class Disposals:
         self._waiting.rotate(
             -1
         )  # if it is this one's fault alone, the others need not wait behind it for ever
-        delay_s = pause_s(self._refusals, first_s=FIRST_S, longest_s=LONGEST_S)
-        self._refusals += 1
+        is_told = False
+        if isinstance(error, JournalError):
+            delay_s = error.delay_s  # no original is read for it
+            is_told, self._is_told = self._is_told, True
+        else:
+            delay_s = pause_s(self._refusals, first_s=FIRST_S, longest_s=LONGEST_S)
+            self._refusals += 1
         self._is_resting = True
         self._deeds.rest(self.go_on, delay_s, needs_staged=False)
-        self._log.warning(
-            "original.stays", job=job.id, path=job.path, why=str(error), waiting=len(self._waiting)
-        )
+        if not is_told:
+            self._log.warning(
+                "original.stays", job=job.id, path=job.path, why=str(error), waiting=len(self._waiting)
+            )
 
     def _note(self, job: Job, outcome: Outcome) -> None:
         match outcome:
@@ -182,6 +189,7 @@ class Disposals:
         self._prove()
         inputs = Tree(self._folder.input, self._boundary())
         if job.id not in self._gone:
+            self._journal.folders.see_that_journal_can_be_written()  # what goes now has to be written down
             outcome, to = self._dispose_of_original(inputs, job, sha256)
             if outcome not in (Outcome.MOVED, Outcome.DELETED):
                 return outcome, ()

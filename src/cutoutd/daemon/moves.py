@@ -59,7 +59,7 @@ class MovedPictures:
         has_taken: whether we have put the original at a path away, and the journal does not know it yet.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- its parts, each by its name, put together in one place
         self,
         folder: Folder,
         files: Reviews,
