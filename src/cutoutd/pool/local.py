@@ -253,7 +253,7 @@ class LocalPool:
             raise wire.WireError("it speaks out of turn")
         if isinstance(message, WorkerFacts):
             slot.rest()
-            self._scrutiny.begin(slot, self._clock.monotonic_s())
+            self._scrutiny.begin(slot, self._clock.monotonic_s(), has_drivers=message.provider != "cpu")
             say = self._log.info if self.facts is None else self._log.debug  # the first says what really runs
             self.facts = message
             self._starts.worked(rehearsed=slot.rehearses)

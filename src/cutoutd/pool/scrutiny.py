@@ -8,7 +8,7 @@ them. Linux alone: read in proc(5), whenever the pool is polled anyway.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +23,9 @@ LOOK_S: Final = 1.0
 
 MORE_THREADS: Final = 16
 """Beside those it had when it was ready. No decoder or encoder that it uses starts more than a few."""
+
+MORE_THREADS_OF_DRIVERS: Final = 256
+"""Likewise, where the model runs on a graphics processor: drivers have threads for each core, from the first picture on."""
 
 IDLE_SHARE: Final = 0.2
 """Of a processor. An honest worker without a task waits, and uses none."""
@@ -53,7 +56,8 @@ class _Seen:
     use: Use
     at_s: float
     task: int
-    threads_when_ready: int
+    most_threads: int
+    may_work: bool
     busy_looks: int = 0
 
 
@@ -74,15 +78,17 @@ class Scrutiny:
         self._seen: dict[Slot, _Seen] = {}
         self._next_s = 0.0
 
-    def begin(self, slot: Slot, now_s: float) -> None:
+    def begin(self, slot: Slot, now_s: float, *, has_drivers: bool) -> None:
         """A worker is ready, and has seen no picture yet.
 
         Args:
             slot: the worker's.
             now_s: monotonic seconds.
+            has_drivers: its model runs on a graphics processor, whose driver has threads of its own, also without a task.
         """
         if (use := use_of(slot.pid)) is not None:
-            self._seen[slot] = _Seen(use=use, at_s=now_s, task=0, threads_when_ready=use.threads)
+            most = use.threads + (MORE_THREADS_OF_DRIVERS if has_drivers else MORE_THREADS)
+            self._seen[slot] = _Seen(use=use, at_s=now_s, task=0, most_threads=most, may_work=has_drivers)
 
     def look(self, slots: Iterable[Slot], now_s: float) -> Iterator[tuple[Slot, str]]:
         """Those that are to be ended, and why; at most once in `LOOK_S`.
@@ -100,19 +106,15 @@ class Scrutiny:
             if last is None or slot.state is SlotState.DYING or (use := use_of(slot.pid)) is None:
                 continue
             self._seen[slot] = seen = _compared(slot, use, last, now_s)
-            if use.threads > seen.threads_when_ready + MORE_THREADS:
+            if use.threads > seen.most_threads:
                 yield slot, f"the worker had {use.threads} threads, which no honest one has, and was ended"
             elif seen.busy_looks >= IDLE_LOOKS:
                 yield slot, "the worker went on working without a task, and was ended"
 
 
 def _compared(slot: Slot, use: Use, last: _Seen, now_s: float) -> _Seen:
-    was_idle = slot.state is SlotState.IDLE and slot.tasks_given == last.task
-    works = was_idle and use.cpu_s - last.use.cpu_s > IDLE_SHARE * (now_s - last.at_s)
-    return _Seen(
-        use=use,
-        at_s=now_s,
-        task=slot.tasks_given,
-        threads_when_ready=last.threads_when_ready,
-        busy_looks=last.busy_looks + 1 if works else 0,
-    )
+    # One that has not had a task has read nobody's picture: no slow start is taken for work, again and again.
+    is_idle = slot.state is SlotState.IDLE and slot.tasks_given == last.task > 0 and not last.may_work
+    works = is_idle and use.cpu_s - last.use.cpu_s > IDLE_SHARE * (now_s - last.at_s)
+    busy_looks = last.busy_looks + 1 if works else 0
+    return replace(last, use=use, at_s=now_s, task=slot.tasks_given, busy_looks=busy_looks)
