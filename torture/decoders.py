@@ -26,7 +26,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from torture import decoders_build
-from torture.decoders_build import DECODERS, HARNESSES, BuildError
+from torture.decoders_build import HARNESSES
+from torture.decoders_list import DECODERS
+from torture.decoders_sources import BuildError
 from torture.figures import Figures, note, report
 
 if TYPE_CHECKING:

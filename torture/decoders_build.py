@@ -1,27 +1,24 @@
 """C libraries that decode pictures, built with clang's sanitizers, each with a harness that uses it as cutoutd does.
 
-Sources come as Debian's source packages, by the machine's own apt with a configuration of its own, and LibRaw's with rawpy's.
 Nothing is installed: all is below one directory, and what is there is not built again.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
-import sys
-import tarfile
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from torture.decoders_list import DECODERS
+from torture.decoders_sources import BuildError, call, source_of
 from torture.figures import note
 
+if TYPE_CHECKING:
+    from torture.decoders_list import Decoder, Library
+
 HARNESSES: Final = Path(__file__).with_name("harnesses")
-SUITES: Final = ("unstable", "stable")
-_KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _CLANGS: Final = ("clang", *(f"clang-{number}" for number in range(25, 13, -1)))
 _TOOLS: Final = ("apt-get", "cmake", "ninja", "patch")
 
@@ -37,183 +34,6 @@ _SANITIZE: Final = (
 )
 FLAGS: Final = ("-O1", "-gline-tables-only", "-fno-omit-frame-pointer", "-w", "-DNDEBUG", *_SANITIZE)
 COVERAGE: Final = "-fsanitize=fuzzer-no-link"
-
-
-class BuildError(Exception):
-    """Something could not be had or built, with the last of what was said about it."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Library:
-    """A library to be built.
-
-    Attributes:
-        name: as `cutoutd.engine.versions` calls it.
-        package: Debian's source package; empty for what comes with rawpy.
-        options: for CMake, or Meson where there is no CMake.
-        meson: it is built by Meson.
-    """
-
-    name: str
-    package: str = ""
-    options: tuple[str, ...] = ()
-    meson: bool = False
-
-
-_TURBO: Final = Library(
-    name="libjpeg-turbo",
-    package="libjpeg-turbo",
-    options=("-DWITH_SIMD=0", "-DENABLE_SHARED=0", "-DWITH_TOOLS=0", "-DWITH_TESTS=0"),
-)
-_TIFF: Final = Library(
-    name="libtiff",
-    package="tiff",
-    options=(
-        *(f"-Dtiff-{part}=OFF" for part in ("tools", "tests", "contrib", "docs", "cxx")),
-        *(f"-D{codec}=OFF" for codec in ("webp", "jbig", "lerc", "libdeflate")),
-    ),
-)
-_DE265: Final = Library(
-    name="libde265",
-    package="libde265",
-    options=("-DENABLE_SDL=OFF", "-DENABLE_ENCODER=OFF", "-DENABLE_DECODER=OFF"),
-)
-_HEIF: Final = Library(
-    name="libheif",
-    package="libheif",
-    options=(
-        "-DWITH_LIBDE265=ON",
-        "-DENABLE_PLUGIN_LOADING=OFF",
-        *(
-            f"-DWITH_{part}=OFF"
-            for part in ("EXAMPLES", "GDK_PIXBUF", "X265", "AOM_DECODER", "AOM_ENCODER", "DAV1D")
-        ),
-        *(
-            f"-DWITH_{part}=OFF"
-            for part in ("LIBSHARPYUV", "UNCOMPRESSED_CODEC", "KVAZAAR", "SvtEnc", "RAV1E")
-        ),
-        *(f"-DWITH_{part}=OFF" for part in ("FFMPEG_DECODER", "X264", "OpenH264_DECODER", "JPEG_DECODER")),
-        *(f"-DWITH_{part}=OFF" for part in ("JPEG_ENCODER", "OpenJPEG_DECODER", "OpenJPEG_ENCODER")),
-        "-DCMAKE_DISABLE_FIND_PACKAGE_Doxygen=ON",
-        "-DBUILD_TESTING=OFF",
-        "-DBUILD_DOCUMENTATION=OFF",
-    ),
-)
-_OPENJPEG: Final = Library(name="OpenJPEG", package="openjpeg2", options=("-DBUILD_CODEC=OFF",))
-_WEBP: Final = Library(
-    name="libwebp",
-    package="libwebp",
-    options=(
-        "-DWEBP_ENABLE_SIMD=OFF",
-        *(f"-DWEBP_BUILD_{part}=OFF" for part in ("CWEBP", "DWEBP", "GIF2WEBP", "IMG2WEBP", "VWEBP")),
-        *(f"-DWEBP_BUILD_{part}=OFF" for part in ("ANIM_UTILS", "WEBPINFO", "WEBPMUX", "EXTRAS")),
-    ),
-)
-_LIBRAW: Final = Library(
-    name="LibRaw",
-    options=(
-        "-DENABLE_X3FTOOLS=ON",
-        "-DENABLE_6BY9RPI=ON",
-        *(f"-DENABLE_{part}=OFF" for part in ("OPENMP", "EXAMPLES", "LCMS", "JASPER", "RAWSPEED")),
-    ),
-)
-_DAV1D: Final = Library(
-    name="dav1d",
-    package="dav1d",
-    meson=True,
-    options=("-Denable_asm=false", "-Denable_tools=false", "-Denable_tests=false"),
-)
-_AVIF: Final = Library(
-    name="libavif",
-    package="libavif",
-    options=(
-        "-DAVIF_CODEC_DAV1D=SYSTEM",
-        "-DAVIF_LIBYUV=OFF",
-        "-DAVIF_LIBSHARPYUV=OFF",
-        "-DAVIF_BUILD_APPS=OFF",
-    ),
-)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Decoder:
-    """A harness, and what it is made of.
-
-    Attributes:
-        source: its file in `harnesses`.
-        libraries: in the order in which they are built; linked in the other.
-        archives: names of the static libraries, in the order in which a linker wants them.
-        suffixes: of files that it reads.
-        wheel: the package whose libraries cutoutd uses.
-        tell: where its authors want to hear of holes.
-    """
-
-    source: str
-    libraries: tuple[Library, ...]
-    archives: tuple[str, ...]
-    suffixes: tuple[str, ...]
-    wheel: str
-    tell: str
-
-
-DECODERS: Final = {
-    "heif": Decoder(
-        source="heif.c",
-        libraries=(_DE265, _HEIF),
-        archives=("heif", "de265"),
-        suffixes=(".heic",),
-        wheel="pillow-heif",
-        tell="the security advisories of strukturag/libheif or strukturag/libde265 on GitHub",
-    ),
-    "tiff": Decoder(
-        source="tiff.c",
-        libraries=(_TURBO, _TIFF),
-        archives=("tiff", "jpeg"),
-        suffixes=(".tif",),
-        wheel="pillow",
-        tell="the issues of libtiff/libtiff on GitLab, as confidential",
-    ),
-    "jpeg2000": Decoder(
-        source="jpeg2000.c",
-        libraries=(_OPENJPEG,),
-        archives=("openjp2",),
-        suffixes=(".jp2", ".j2k"),
-        wheel="pillow",
-        tell="the security advisories of uclouvain/openjpeg on GitHub",
-    ),
-    "raw": Decoder(
-        source="raw.cc",
-        libraries=(_TURBO, _LIBRAW),
-        archives=("raw", "jpeg"),
-        suffixes=(".dng", ".nef", ".orf", ".rw2", ".arw", ".pef", ".cr2", ".raf", ".cr3"),
-        wheel="rawpy",
-        tell="info@libraw.org, or the security advisories of LibRaw/LibRaw on GitHub",
-    ),
-    "webp": Decoder(
-        source="webp.c",
-        libraries=(_WEBP,),
-        archives=("webpdemux", "webp"),
-        suffixes=(".webp",),
-        wheel="pillow",
-        tell="the tracker of WebM and WebP at Chromium, component WebP",
-    ),
-    "jpeg": Decoder(
-        source="jpeg.c",
-        libraries=(_TURBO,),
-        archives=("turbojpeg", "jpeg"),
-        suffixes=(".jpg", ".mpo"),
-        wheel="simplejpeg",
-        tell="the security advisories of libjpeg-turbo/libjpeg-turbo on GitHub",
-    ),
-    "avif": Decoder(
-        source="avif.c",
-        libraries=(_DAV1D, _AVIF),
-        archives=("avif", "dav1d"),
-        suffixes=(".avif",),
-        wheel="pillow",
-        tell="the security advisories of AOMediaCodec/libavif on GitHub, or the issues of dav1d at VideoLAN",
-    ),
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -247,17 +67,17 @@ def build(name: str, root: Path) -> Built:
     decoder = DECODERS[name]
     versions = {library.name: _library(library, root) for library in decoder.libraries}
     prefix, program = root / "prefix", root / f"fuzz-{name}"
-    source = HARNESSES / decoder.source
+    harness = HARNESSES / decoder.source
     found = [_archive(prefix, archive) for archive in decoder.archives]
-    newest = max(path.stat().st_mtime for path in (source, HARNESSES / "harness.h", *found))
+    newest = max(path.stat().st_mtime for path in (harness, HARNESSES / "harness.h", *found))
     if not program.exists() or program.stat().st_mtime < newest:
         compiler, linker = _compilers()
         compiled = os.fspath(program.with_suffix(".o"))
         headers = [f"-I{place}" for place in (prefix / "include", *prefix.glob("include/openjpeg-*"))]
-        driver = linker if source.suffix == ".cc" else compiler
-        _call([driver, *FLAGS, COVERAGE, *headers, "-c", os.fspath(source), "-o", compiled], root)
+        driver = linker if harness.suffix == ".cc" else compiler
+        call([driver, *FLAGS, COVERAGE, *headers, "-c", os.fspath(harness), "-o", compiled], root)
         parts = [compiled, *map(str, found), *_system_libraries(prefix, decoder), "-lm", "-lpthread", "-ldl"]
-        _call([linker, "-fsanitize=address,undefined,fuzzer", *parts, "-o", os.fspath(program)], root)
+        call([linker, "-fsanitize=address,undefined,fuzzer", *parts, "-o", os.fspath(program)], root)
     return Built(program=program, versions=versions)
 
 
@@ -289,7 +109,7 @@ def _library(library: Library, root: Path) -> str:
     done = root / f"{library.name}.version"
     if done.exists():
         return done.read_text(encoding="utf-8")
-    source, version = _source(library, root)
+    source, version = source_of(library, root)
     note(f"decoders: building {library.name} {version}")
     place, prefix = root / f"{library.name}-build", root / "prefix"
     compiler, plus = _compilers()
@@ -302,160 +122,25 @@ def _library(library: Library, root: Path) -> str:
         "PKG_CONFIG_PATH": os.fspath(prefix / "lib/pkgconfig"),
         "ASAN_OPTIONS": "detect_leaks=0",
     }
-    if library.meson and not (place / "build.ninja").exists():
-        options = ["--default-library=static", "--buildtype=plain", f"--prefix={prefix}", "--libdir=lib"]
-        _call(["meson", "setup", *options, *library.options, str(place), str(source)], root, variables)
-    elif not (place / "build.ninja").exists():
-        options = [
-            "-DBUILD_SHARED_LIBS=OFF",
-            f"-DCMAKE_INSTALL_PREFIX={prefix}",
-            "-DCMAKE_INSTALL_LIBDIR=lib",
-        ]
-        options += [
-            f"-DCMAKE_PREFIX_PATH={prefix}",
-            "-DCMAKE_BUILD_TYPE=",
-            "-DCMAKE_POLICY_VERSION_MINIMUM=3.5",
-        ]
-        call = ["cmake", "-G", "Ninja", "-S", str(source), "-B", str(place), *options, *library.options]
-        _call(call, root, variables)
-    _call(["ninja", "-C", str(place), "install"], root, variables)
+    if not (place / "build.ninja").exists():
+        call(_configured(library, source, place, prefix), root, variables)
+    call(["ninja", "-C", str(place), "install"], root, variables)
     done.write_text(version, encoding="utf-8")
     return version
 
 
-def _source(library: Library, root: Path) -> tuple[Path, str]:
-    """Where its source lies, and its version; it is fetched once."""
-    known = root / f"{library.name}.source"
-    if not known.exists():
-        found, version = _from_rawpy(root) if not library.package else _from_debian(library.package, root)
-        known.write_text(f"{found}\n{version}", encoding="utf-8")
-    place, _, version = known.read_text(encoding="utf-8").partition("\n")
-    return Path(place), version
-
-
-def _from_rawpy(root: Path) -> tuple[Path, str]:
-    """The very source that the wheel of rawpy is built from."""
-    release = metadata.version("rawpy")
-    place = root / "sources" / "rawpy"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    python = next((one for one in (sys.executable, "python3") if _has_pip(one)), "python3")
-    _call(
-        [
-            python,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--no-binary",
-            "rawpy",
-            f"rawpy=={release}",
-            "-d",
-            str(place),
-        ],
-        root,
-    )
-    _unpack(next(place.glob("rawpy-*.tar.gz")), place)
-    external = place / f"rawpy-{release}" / "external"
-    header = (external / "LibRaw/libraw/libraw_version.h").read_text(encoding="utf-8")
-    numbers = [
-        re.search(rf"define LIBRAW_{part}_VERSION\s+(\d+)", header) for part in ("MAJOR", "MINOR", "PATCH")
-    ]
-    version = ".".join(found[1] for found in numbers if found is not None)
-    (external / "LibRaw-cmake/CMakeLists.txt").write_text(
-        f'set(LIBRAW_PATH "{external}/LibRaw")\n'
-        + (external / "LibRaw-cmake/CMakeLists.txt").read_text(encoding="utf-8"),
-        encoding="utf-8",
-    )
-    return external / "LibRaw-cmake", f"{version} (of rawpy {release})"
-
-
-def _has_pip(python: str) -> bool:
-    return (
-        subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
-    )
-
-
-def _from_debian(package: str, root: Path) -> tuple[Path, str]:
-    """A source package, unpacked and with Debian's patches, and its version."""
-    place = root / "sources" / package
-    said = ""
-    for suite in SUITES:
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
-        try:
-            for part in ("--tar-only", "--diff-only"):  # the description beside them is not needed
-                _call(["apt-get", *_apt(root), part, "source", f"{package}/{suite}"], place)
-        except BuildError as error:
-            said = str(error)
-            continue
-        tar = min(
-            (path for path in place.glob("*.orig.tar.*") if path.suffix != ".asc"),
-            key=lambda path: len(path.name),
-        )
-        changes = next(place.glob("*.debian.tar.*"))
-        _unpack(tar, place / "tree")
-        top = next(path for path in (place / "tree").iterdir() if path.is_dir())
-        _unpack(changes, top)
-        series = top / "debian/patches/series"
-        lines = series.read_text(encoding="utf-8").splitlines() if series.exists() else []
-        for line in lines:
-            if name := line.partition("#")[0].strip():
-                _call(["patch", "-s", "-p1", "-i", str(top / "debian/patches" / name)], top)
-        return top, changes.name.partition("_")[2].partition(".debian")[0]
-    raise BuildError(f"no source of {package} is to be had: {said}")
-
-
-def _apt(root: Path) -> list[str]:
-    """Options for an apt that knows the sources of newer suites; the machine's own settings are not touched."""
-    place = root / "apt"
-    options = ["-qq", "-o", f"Dir::Etc::SourceList={place}/sources.list", "-o", "Dir::Etc::SourceParts=-"]
-    options += ["-o", f"Dir::State::Lists={place}/lists", "-o", f"Dir::Cache={place}/cache"]
-    if not place.exists():
-        site = _debian_site()
-        for part in ("lists/partial", "cache/archives/partial"):
-            (place / part).mkdir(parents=True)
-        lines = [f"deb-src [signed-by={_KEYRING}] {site} {suite} main\n" for suite in SUITES]
-        (place / "sources.list").write_text("".join(lines), encoding="utf-8")
-        _call(["apt-get", *options, "update"], root)
-    return options
-
-
-def _debian_site() -> str:
-    """Where this machine gets Debian's packages from."""
-    done = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(SITE) $(ORIGIN) $(CODENAME)"],  # noqa: S607 -- wherever apt is
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    for line in done.stdout.splitlines():
-        site, _, rest = line.partition(" ")
-        if rest.startswith("Debian ") and not rest.endswith("-security"):
-            return site
-    raise BuildError("apt knows no archive of Debian's")
-
-
-def _unpack(tar: Path, place: Path) -> None:
-    place.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(tar) as whole:
-        whole.extractall(place, filter="data")
-
-
-def _call(command: list[str], place: Path, variables: dict[str, str] | None = None) -> None:
-    try:
-        done = subprocess.run(
-            command,
-            cwd=place,
-            env=os.environ | (variables or {}),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise BuildError(f"{command[0]} is not installed") from error
-    if done.returncode:
-        said = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-        raise BuildError(f"{' '.join(command[:4])} ended with {done.returncode}: {said}")
+def _configured(library: Library, source: Path, place: Path, prefix: Path) -> list[str]:
+    """The command that makes a directory for building."""
+    if library.meson:
+        options = ["--default-library=static", "--buildtype=plain", f"--prefix={prefix}", "--libdir=lib"]
+        return ["meson", "setup", *options, *library.options, str(place), str(source)]
+    settings = {
+        "BUILD_SHARED_LIBS": "OFF",
+        "CMAKE_INSTALL_PREFIX": prefix,
+        "CMAKE_INSTALL_LIBDIR": "lib",
+        "CMAKE_PREFIX_PATH": prefix,
+        "CMAKE_BUILD_TYPE": "",
+        "CMAKE_POLICY_VERSION_MINIMUM": "3.5",
+    }
+    options = [f"-D{name}={value}" for name, value in settings.items()]
+    return ["cmake", "-G", "Ninja", "-S", str(source), "-B", str(place), *options, *library.options]

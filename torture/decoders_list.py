@@ -1,0 +1,179 @@
+"""The libraries that decode pictures: how each is built with nothing in it that cutoutd does not use, and what reads by them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Library:
+    """A library to be built.
+
+    Attributes:
+        name: as `cutoutd.engine.versions` calls it.
+        package: Debian's source package; empty for what comes with rawpy.
+        options: for CMake, or Meson where there is no CMake.
+        meson: it is built by Meson.
+    """
+
+    name: str
+    package: str = ""
+    options: tuple[str, ...] = ()
+    meson: bool = False
+
+
+_TURBO: Final = Library(
+    name="libjpeg-turbo",
+    package="libjpeg-turbo",
+    options=("-DWITH_SIMD=0", "-DENABLE_SHARED=0", "-DWITH_TOOLS=0", "-DWITH_TESTS=0"),
+)
+_TIFF: Final = Library(
+    name="libtiff",
+    package="tiff",
+    options=(
+        *(f"-Dtiff-{part}=OFF" for part in ("tools", "tests", "contrib", "docs", "cxx")),
+        *(f"-D{codec}=OFF" for codec in ("webp", "jbig", "lerc", "libdeflate")),
+    ),
+)
+_DE265: Final = Library(
+    name="libde265",
+    package="libde265",
+    options=("-DENABLE_SDL=OFF", "-DENABLE_ENCODER=OFF", "-DENABLE_DECODER=OFF"),
+)
+_HEIF: Final = Library(
+    name="libheif",
+    package="libheif",
+    options=(
+        "-DWITH_LIBDE265=ON",
+        "-DENABLE_PLUGIN_LOADING=OFF",
+        *(
+            f"-DWITH_{part}=OFF"
+            for part in ("EXAMPLES", "GDK_PIXBUF", "X265", "AOM_DECODER", "AOM_ENCODER", "DAV1D")
+        ),
+        *(
+            f"-DWITH_{part}=OFF"
+            for part in ("LIBSHARPYUV", "UNCOMPRESSED_CODEC", "KVAZAAR", "SvtEnc", "RAV1E")
+        ),
+        *(f"-DWITH_{part}=OFF" for part in ("FFMPEG_DECODER", "X264", "OpenH264_DECODER", "JPEG_DECODER")),
+        *(f"-DWITH_{part}=OFF" for part in ("JPEG_ENCODER", "OpenJPEG_DECODER", "OpenJPEG_ENCODER")),
+        "-DCMAKE_DISABLE_FIND_PACKAGE_Doxygen=ON",
+        "-DBUILD_TESTING=OFF",
+        "-DBUILD_DOCUMENTATION=OFF",
+    ),
+)
+_OPENJPEG: Final = Library(name="OpenJPEG", package="openjpeg2", options=("-DBUILD_CODEC=OFF",))
+_WEBP: Final = Library(
+    name="libwebp",
+    package="libwebp",
+    options=(
+        "-DWEBP_ENABLE_SIMD=OFF",
+        *(f"-DWEBP_BUILD_{part}=OFF" for part in ("CWEBP", "DWEBP", "GIF2WEBP", "IMG2WEBP", "VWEBP")),
+        *(f"-DWEBP_BUILD_{part}=OFF" for part in ("ANIM_UTILS", "WEBPINFO", "WEBPMUX", "EXTRAS")),
+    ),
+)
+_LIBRAW: Final = Library(
+    name="LibRaw",
+    options=(
+        "-DENABLE_X3FTOOLS=ON",
+        "-DENABLE_6BY9RPI=ON",
+        *(f"-DENABLE_{part}=OFF" for part in ("OPENMP", "EXAMPLES", "LCMS", "JASPER", "RAWSPEED")),
+    ),
+)
+_DAV1D: Final = Library(
+    name="dav1d",
+    package="dav1d",
+    meson=True,
+    options=("-Denable_asm=false", "-Denable_tools=false", "-Denable_tests=false"),
+)
+_AVIF: Final = Library(
+    name="libavif",
+    package="libavif",
+    options=(
+        "-DAVIF_CODEC_DAV1D=SYSTEM",
+        "-DAVIF_LIBYUV=OFF",
+        "-DAVIF_LIBSHARPYUV=OFF",
+        "-DAVIF_BUILD_APPS=OFF",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decoder:
+    """A harness, and what it is made of.
+
+    Attributes:
+        source: its file in `harnesses`.
+        libraries: in the order in which they are built; linked in the other.
+        archives: names of the static libraries, in the order in which a linker wants them.
+        suffixes: of files that it reads.
+        wheel: the package whose libraries cutoutd uses.
+        tell: where its authors want to hear of holes.
+    """
+
+    source: str
+    libraries: tuple[Library, ...]
+    archives: tuple[str, ...]
+    suffixes: tuple[str, ...]
+    wheel: str
+    tell: str
+
+
+DECODERS: Final = {
+    "heif": Decoder(
+        source="heif.c",
+        libraries=(_DE265, _HEIF),
+        archives=("heif", "de265"),
+        suffixes=(".heic",),
+        wheel="pillow-heif",
+        tell="the security advisories of strukturag/libheif or strukturag/libde265 on GitHub",
+    ),
+    "tiff": Decoder(
+        source="tiff.c",
+        libraries=(_TURBO, _TIFF),
+        archives=("tiff", "jpeg"),
+        suffixes=(".tif",),
+        wheel="pillow",
+        tell="the issues of libtiff/libtiff on GitLab, as confidential",
+    ),
+    "jpeg2000": Decoder(
+        source="jpeg2000.c",
+        libraries=(_OPENJPEG,),
+        archives=("openjp2",),
+        suffixes=(".jp2", ".j2k"),
+        wheel="pillow",
+        tell="the security advisories of uclouvain/openjpeg on GitHub",
+    ),
+    "raw": Decoder(
+        source="raw.cc",
+        libraries=(_TURBO, _LIBRAW),
+        archives=("raw", "jpeg"),
+        suffixes=(".dng", ".nef", ".orf", ".rw2", ".arw", ".pef", ".cr2", ".raf", ".cr3"),
+        wheel="rawpy",
+        tell="info@libraw.org, or the security advisories of LibRaw/LibRaw on GitHub",
+    ),
+    "webp": Decoder(
+        source="webp.c",
+        libraries=(_WEBP,),
+        archives=("webpdemux", "webp"),
+        suffixes=(".webp",),
+        wheel="pillow",
+        tell="the tracker of WebM and WebP at Chromium, component WebP",
+    ),
+    "jpeg": Decoder(
+        source="jpeg.c",
+        libraries=(_TURBO,),
+        archives=("turbojpeg", "jpeg"),
+        suffixes=(".jpg", ".mpo"),
+        wheel="simplejpeg",
+        tell="the security advisories of libjpeg-turbo/libjpeg-turbo on GitHub",
+    ),
+    "avif": Decoder(
+        source="avif.c",
+        libraries=(_DAV1D, _AVIF),
+        archives=("avif", "dav1d"),
+        suffixes=(".avif",),
+        wheel="pillow",
+        tell="the security advisories of AOMediaCodec/libavif on GitHub, or the issues of dav1d at VideoLAN",
+    ),
+}
