@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from cutoutd.pool.slot import Slot
 
-LOOK_S: Final = 1.0
+LOOK_S: Final = 0.4
+"""A little less than the main loop's pace, so that none is left out. A worker can start some thousands of threads meanwhile."""
 
 MORE_THREADS: Final = 16
 """Beside those it had when it was ready. No decoder or encoder that it uses starts more than a few."""
@@ -30,8 +31,8 @@ MORE_THREADS_OF_DRIVERS: Final = 256
 IDLE_SHARE: Final = 0.2
 """Of a processor. An honest worker without a task waits, and uses none."""
 
-IDLE_LOOKS: Final = 3
-"""In a row: the memory of a large picture may still be given back at the first."""
+IDLE_LOOKS: Final = 6
+"""In a row, which are three seconds: the memory of a large picture may still be given back at the first."""
 
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
