@@ -141,6 +141,7 @@ def _configured(library: Library, source: Path, place: Path, prefix: Path) -> li
         "CMAKE_PREFIX_PATH": prefix,
         "CMAKE_BUILD_TYPE": "",
         "CMAKE_POLICY_VERSION_MINIMUM": "3.5",
+        "LIBRAW_PATH": source.with_name("LibRaw"),  # beside the files for CMake
     }
     options = [f"-D{name}={value}" for name, value in settings.items()]
     return ["cmake", "-G", "Ninja", "-S", str(source), "-B", str(place), *options, *library.options]

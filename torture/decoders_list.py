@@ -67,7 +67,6 @@ _WEBP: Final = Library(
     name="libwebp",
     package="libwebp",
     options=(
-        "-DWEBP_ENABLE_SIMD=OFF",
         *(f"-DWEBP_BUILD_{part}=OFF" for part in ("CWEBP", "DWEBP", "GIF2WEBP", "IMG2WEBP", "VWEBP")),
         *(f"-DWEBP_BUILD_{part}=OFF" for part in ("ANIM_UTILS", "WEBPINFO", "WEBPMUX", "EXTRAS")),
     ),

@@ -73,11 +73,6 @@ def _from_rawpy(root: Path) -> tuple[Path, str]:
         re.search(rf"define LIBRAW_{part}_VERSION\s+(\d+)", header) for part in ("MAJOR", "MINOR", "PATCH")
     ]
     version = ".".join(found[1] for found in numbers if found is not None)
-    (external / "LibRaw-cmake/CMakeLists.txt").write_text(
-        f'set(LIBRAW_PATH "{external}/LibRaw")\n'
-        + (external / "LibRaw-cmake/CMakeLists.txt").read_text(encoding="utf-8"),
-        encoding="utf-8",
-    )
     return external / "LibRaw-cmake", f"{version} (of rawpy {release})"
 
 
