@@ -7,7 +7,8 @@ the wheels bring: the table names both. So whatever a fuzzer finds, and the most
 workers with the wheels' libraries. A build of an earlier call in DIRECTORY is used again; files in SEEDS are begun with, beside
 the tests' own.
 
-It needs apt, clang with the runtime of its sanitizers, CMake, Ninja and patch, for AVIF Meson, and the headers of zlib.
+It needs apt, clang with the runtime of its sanitizers, CMake, Ninja, patch, and the headers of zlib, for TIFF of xz and Zstandard too.
+PNG is left out, which Pillow reads by zlib alone, and AVIF, whose decoder takes longest to build.
 """
 
 from __future__ import annotations

@@ -131,9 +131,6 @@ def _library(library: Library, root: Path) -> str:
 
 def _configured(library: Library, source: Path, place: Path, prefix: Path) -> list[str]:
     """The command that makes a directory for building."""
-    if library.meson:
-        options = ["--default-library=static", "--buildtype=plain", f"--prefix={prefix}", "--libdir=lib"]
-        return ["meson", "setup", *options, *library.options, str(place), str(source)]
     settings = {
         "BUILD_SHARED_LIBS": "OFF",
         "CMAKE_INSTALL_PREFIX": prefix,

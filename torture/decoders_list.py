@@ -13,14 +13,12 @@ class Library:
     Attributes:
         name: as `cutoutd.engine.versions` calls it.
         package: Debian's source package; empty for what comes with rawpy.
-        options: for CMake, or Meson where there is no CMake.
-        meson: it is built by Meson.
+        options: for CMake.
     """
 
     name: str
     package: str = ""
     options: tuple[str, ...] = ()
-    meson: bool = False
 
 
 _TURBO: Final = Library(
@@ -77,22 +75,6 @@ _LIBRAW: Final = Library(
         "-DENABLE_X3FTOOLS=ON",
         "-DENABLE_6BY9RPI=ON",
         *(f"-DENABLE_{part}=OFF" for part in ("OPENMP", "EXAMPLES", "LCMS", "JASPER", "RAWSPEED")),
-    ),
-)
-_DAV1D: Final = Library(
-    name="dav1d",
-    package="dav1d",
-    meson=True,
-    options=("-Denable_asm=false", "-Denable_tools=false", "-Denable_tests=false"),
-)
-_AVIF: Final = Library(
-    name="libavif",
-    package="libavif",
-    options=(
-        "-DAVIF_CODEC_DAV1D=SYSTEM",
-        "-DAVIF_LIBYUV=OFF",
-        "-DAVIF_LIBSHARPYUV=OFF",
-        "-DAVIF_BUILD_APPS=OFF",
     ),
 )
 
@@ -166,13 +148,5 @@ DECODERS: Final = {
         suffixes=(".jpg", ".mpo"),
         wheel="simplejpeg",
         tell="the security advisories of libjpeg-turbo/libjpeg-turbo on GitHub",
-    ),
-    "avif": Decoder(
-        source="avif.c",
-        libraries=(_DAV1D, _AVIF),
-        archives=("avif", "dav1d"),
-        suffixes=(".avif",),
-        wheel="pillow",
-        tell="the security advisories of AOMediaCodec/libavif on GitHub, or the issues of dav1d at VideoLAN",
     ),
 }
