@@ -2,7 +2,7 @@
 
 python -m torture.decoders [--minutes M] [--build DIRECTORY] [--keep DIRECTORY] [--seeds DIRECTORY]... [DECODER...]
 
-Each decoder is fuzzed for M minutes. Its source is Debian's newest (of rawpy's own for LibRaw), which need not be the version that
+Each decoder is fuzzed for M minutes. Its source is the newest that Debian gives (rawpy's own for LibRaw), which need not be the version that
 the wheels bring: the table names both. So whatever a fuzzer finds, and the most telling of its inputs besides, is put before real
 workers with the wheels' libraries. A build of an earlier call in DIRECTORY is used again; files in SEEDS are begun with, beside
 the tests' own.
