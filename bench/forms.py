@@ -113,10 +113,11 @@ def measure(scratch: Path, rounds: int = 3) -> None:
 
 def cut(source: Path, forms: list[dict[str, Any]], scratch: Path) -> tuple[list[Path], dict[str, float]]:
     """What a worker does, in this process; the staged files, and where the time went."""
-    from cutoutd import channel, pipeline  # noqa: PLC0415 -- after the environment was set
     from cutoutd.jobs import Cut  # noqa: PLC0415
+    from cutoutd.pipeline import pipeline  # noqa: PLC0415 -- after the environment was set
     from cutoutd.pool.opening import open_files  # noqa: PLC0415
     from cutoutd.pool.single import task_for  # noqa: PLC0415
+    from cutoutd.process import channel  # noqa: PLC0415 -- after the environment was set
     from cutoutd.recipe import Metadata, Recipe  # noqa: PLC0415
     from cutoutd.settings.renditions import RenditionSettings  # noqa: PLC0415
 
@@ -138,8 +139,8 @@ def cut(source: Path, forms: list[dict[str, Any]], scratch: Path) -> tuple[list[
 def _engine() -> Any:  # noqa: ANN401 -- its class is imported late
     import cv2  # noqa: PLC0415
 
-    from cutoutd import pipeline  # noqa: PLC0415
     from cutoutd.models import catalog  # noqa: PLC0415
+    from cutoutd.pipeline import pipeline  # noqa: PLC0415
 
     if not _ENGINES:
         cv2.setNumThreads(1)

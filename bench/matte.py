@@ -23,8 +23,8 @@ import onnxruntime
 
 from bench.composites import GRID, backgrounds, composites, reduced, shaken
 from bench.scores import Score, score, soft_pixels
-from cutoutd.engine.foreground import estimate
-from cutoutd.engine.refine import refine
+from cutoutd.engine.matting.foreground import estimate
+from cutoutd.engine.matting.refine import refine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

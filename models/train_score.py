@@ -24,10 +24,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from cutoutd.engine import quality
-from cutoutd.engine.look import look
-from cutoutd.engine.matting import MatteModel, normalise
-from cutoutd.engine.refine import refine
+from cutoutd.engine.matting import quality
+from cutoutd.engine.matting.matte_model import MatteModel, normalise
+from cutoutd.engine.matting.refine import refine
+from cutoutd.engine.matting.subject_search import look
 from cutoutd.models import catalog
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cutoutd.engine.look import Look
+    from cutoutd.engine.matting.subject_search import Look
 
     Numbers = NDArray[np.float64]
 

@@ -25,10 +25,10 @@ from bench.matte import U2Net, enlarged
 from bench.scenes import Kind, Subject, draw
 from bench.scores import score
 
-from cutoutd.engine.candidates import candidates, new_guide
-from cutoutd.engine.evidence import evidence_of, overall_of
-from cutoutd.engine.sketch import sketch
-from cutoutd.engine.tiles import Halves
+from cutoutd.engine.matting.candidates import candidates, new_guide
+from cutoutd.engine.matting.evidence import evidence_of, overall_of
+from cutoutd.engine.matting.tiles import Halves
+from cutoutd.engine.matting.working_copy import sketch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

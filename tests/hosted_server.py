@@ -121,7 +121,7 @@ def plain_cut(picture: bytes) -> tuple[Rgb, Alpha]:
 def engine_cut() -> Callable[[bytes], tuple[Rgb, Alpha]]:
     """A function that really cuts, with the model that is shipped."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is imported
-    from cutoutd.engine.matting import MatteModel, normalise  # noqa: PLC0415 -- one that is slow to import
+    from cutoutd.engine.matting.matte_model import MatteModel, normalise  # noqa: PLC0415 -- one that is slow to import
     from cutoutd.models import catalog  # noqa: PLC0415
 
     model = MatteModel(catalog.find("u2net-int8"), provider="cpu")

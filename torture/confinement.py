@@ -183,8 +183,8 @@ def _flip(place: Path, name: str, found: Found) -> None:
 
 
 def _exchange(one: Path, other: Path) -> None:
+    from cutoutd.fs.tree import Entry  # noqa: PLC0415 -- likewise
     from cutoutd.publish.rename import exchange  # noqa: PLC0415 -- for this alone
-    from cutoutd.tree import Entry  # noqa: PLC0415 -- likewise
 
     exchange(Entry.at(one), Entry.at(other))
 

@@ -32,7 +32,7 @@ LONGEST: Final = 1 << 16
 
 
 def _png(data: bytes) -> None:
-    from cutoutd.engine import chunks  # noqa: PLC0415 -- under the fuzzer's eyes, as all below
+    from cutoutd.engine.containers import chunks  # noqa: PLC0415 -- under the fuzzer's eyes, as all below
 
     chunks.refuse_damaged_png(data)
     chunks.without_damaged(data)
@@ -40,21 +40,21 @@ def _png(data: bytes) -> None:
 
 
 def _webp(data: bytes) -> None:
-    from cutoutd.engine import chunks  # noqa: PLC0415
+    from cutoutd.engine.containers import chunks  # noqa: PLC0415
 
     chunks.refuse_unfinished_webp(data, 10_000)
 
 
 def _isomedia(data: bytes) -> None:
-    from cutoutd.engine import isomedia  # noqa: PLC0415
+    from cutoutd.engine.containers import isobmff  # noqa: PLC0415
 
-    isomedia.still(data)
-    isomedia.jp2_profile(data)
-    isomedia.refuse_holes(data)
+    isobmff.still(data)
+    isobmff.jp2_profile(data)
+    isobmff.refuse_holes(data)
 
 
 def _exif(data: bytes) -> None:
-    from cutoutd.engine import metadata, resolution  # noqa: PLC0415
+    from cutoutd.engine.containers import metadata, resolution  # noqa: PLC0415
     from cutoutd.recipe import Metadata  # noqa: PLC0415
 
     metadata.orientation(data)
@@ -70,7 +70,7 @@ def _exif(data: bytes) -> None:
 
 
 def _told(data: bytes) -> None:
-    from cutoutd.engine import metadata  # noqa: PLC0415
+    from cutoutd.engine.containers import metadata  # noqa: PLC0415
     from cutoutd.recipe import Metadata  # noqa: PLC0415
 
     first, _, rest = data.partition(b"@@")
@@ -79,7 +79,7 @@ def _told(data: bytes) -> None:
 
 
 def _iptc(data: bytes) -> None:
-    from cutoutd.engine import iptc  # noqa: PLC0415
+    from cutoutd.engine.containers import iptc  # noqa: PLC0415
 
     iptc.rights_of(data)
     iptc.in_resources(data)
@@ -87,7 +87,7 @@ def _iptc(data: bytes) -> None:
 
 
 def _xmp(data: bytes) -> None:
-    from cutoutd.engine import xmp  # noqa: PLC0415
+    from cutoutd.engine.containers import xmp  # noqa: PLC0415
 
     for one in xmp.properties(data) or ():
         xmp.name_of(one)
@@ -95,47 +95,49 @@ def _xmp(data: bytes) -> None:
 
 
 def _tiff(data: bytes) -> None:
-    from cutoutd.engine import rawtiff, tiffpage  # noqa: PLC0415
+    from cutoutd.engine.formats import raw_tiff, tiff_page  # noqa: PLC0415
 
-    rawtiff.raw_format(data)
-    tiffpage.picture_first(data)
+    raw_tiff.raw_format(data)
+    tiff_page.picture_first(data)
 
 
 def _wide_tiff(data: bytes) -> None:
-    from cutoutd.engine.widetiff import WideTiffSource  # noqa: PLC0415
+    from cutoutd.engine.formats.wide_tiff import WideTiffSource  # noqa: PLC0415
 
     source = WideTiffSource(data)
     width, height = source.size
     if width * height < 1 << 20:  # a larger one is refused by the header
-        with contextlib.suppress(OSError):  # libtiff's own word, which `cutoutd.engine.decode` puts in ours
+        with contextlib.suppress(
+            OSError
+        ):  # libtiff's own word, which `cutoutd.engine.formats.decode` puts in ours
             source.load()
 
 
 def _jpeg(data: bytes) -> None:
-    from cutoutd.engine import jpeg  # noqa: PLC0415
+    from cutoutd.engine.containers import jpeg  # noqa: PLC0415
 
     jpeg.with_end_marker(data)
     jpeg.refuse_unfinished(data)
 
 
 def _image_hash(data: bytes) -> None:
-    from cutoutd.engine.image_hash import image_sha256  # noqa: PLC0415
+    from cutoutd.engine.formats.image_hash import image_sha256  # noqa: PLC0415
 
     for name in ("JPEG", "PNG", "TIFF", "WEBP", "HEIF", "AVIF"):
         image_sha256(data, name)
 
 
 def _jpeg2000(data: bytes) -> None:
-    from cutoutd.engine import jpeg2000  # noqa: PLC0415
+    from cutoutd.engine.formats import jpeg2000  # noqa: PLC0415
 
     jpeg2000.depth(data)
 
 
 def _records(data: bytes) -> None:
+    from cutoutd.fs.tree import Entry  # noqa: PLC0415
     from cutoutd.publish.failures import SCHEMA as ERROR  # noqa: PLC0415
     from cutoutd.publish.failures import read_failure  # noqa: PLC0415
     from cutoutd.publish.sidecar import read_sidecar  # noqa: PLC0415
-    from cutoutd.tree import Entry  # noqa: PLC0415
 
     file = Path(_scratch(), "record.json")
     file.write_bytes(data.replace(b"@", ERROR.encode()))
@@ -144,7 +146,7 @@ def _records(data: bytes) -> None:
 
 
 def _marker(data: bytes) -> None:
-    from cutoutd.intake import marker  # noqa: PLC0415
+    from cutoutd.lease import marker  # noqa: PLC0415
 
     root = _scratch()
     Path(root, marker.NAME).write_bytes(data)
@@ -159,8 +161,8 @@ def _worker(data: bytes) -> None:
 
 
 def _reply(data: bytes) -> None:
-    from cutoutd.egress import Body  # noqa: PLC0415
-    from cutoutd.engine import reply  # noqa: PLC0415
+    from cutoutd.engine.formats import reply  # noqa: PLC0415
+    from cutoutd.spool import Body  # noqa: PLC0415
 
     reply.matte(
         data[1:], list(Body)[data[0] % 3] if data else Body.CUTOUT, width=8, height=8, max_pixels=10_000

@@ -207,7 +207,7 @@ def _seed(corpus: Path, name: str, seeds: dict[str, bytes], more: list[Path]) ->
 
 
 def _bundled(name: str) -> str:
-    from cutoutd.engine import versions  # noqa: PLC0415 -- it loads the decoders
+    from cutoutd.engine.formats import versions  # noqa: PLC0415 -- it loads the decoders
 
     inside = versions.bundled().get(DECODERS[name].wheel, {})
     return ", ".join(

@@ -11,7 +11,7 @@ class Library:
     """A library to be built.
 
     Attributes:
-        name: as `cutoutd.engine.versions` calls it.
+        name: as `cutoutd.engine.formats.versions` calls it.
         package: Debian's source package; empty for what comes with rawpy.
         options: for CMake.
     """

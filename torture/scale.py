@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from tests.integration.test_adoption import Shop
 
 from cutoutd.clock import Clock
-from cutoutd.daemon.adoption import Adoption
+from cutoutd.folder.adoption import Adoption
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan
 from cutoutd.jobs import JobState, Published, Version

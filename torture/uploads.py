@@ -20,8 +20,8 @@ from typing import Any, Final
 from tests.hosted_server import HostedServer
 from tests.integration.uploading import KEY, Station, picture
 
-from cutoutd import egress
-from cutoutd.egress import Outcome, Reply
+from cutoutd import spool
+from cutoutd.spool import Outcome, Reply
 from torture.figures import Figures, note, report
 
 PROMISE: Final = "killed at any moment: no picture sent whole twice, no reply lost, every byte in the ledger"
@@ -63,7 +63,7 @@ class Campaign:
 
     def collect(self, station: Station, replies: dict[str, Reply]) -> None:
         """Look into the inbox: a reply that was there says the same later."""
-        for reply in egress.replies(station.places):
+        for reply in spool.replies(station.places):
             earlier = replies.setdefault(reply.id, reply)
             if earlier.outcome is not reply.outcome:
                 self.violations.append(f"first {earlier.outcome}, then {reply.outcome}")

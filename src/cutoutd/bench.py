@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cutoutd.cut import cut
+from cutoutd.fs.tree import Entry
 from cutoutd.publish import document
 from cutoutd.publish.sidecar import SCHEMA
-from cutoutd.tree import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cutoutd.clock import Clock
-    from cutoutd.daemon.listener import Listener
+    from cutoutd.events import Listener
     from cutoutd.settings.schema import Settings
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere: getrusage(2)

@@ -12,23 +12,23 @@ from collections import deque
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.daemon import machine
 from cutoutd.daemon.assembly import confine, obeying_signals, publisher_of, setup_of
-from cutoutd.daemon.delivery import Delivery
-from cutoutd.daemon.hotfolder import HotFolder
-from cutoutd.daemon.opener import Opener
-from cutoutd.daemon.openings import Openings
-from cutoutd.daemon.provenance import Provenance
-from cutoutd.daemon.roster import Roster
-from cutoutd.daemon.standing import Standing, Watching
+from cutoutd.daemon.folder_set import Roster
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.tally import Once
+from cutoutd.delivery.delivery import Delivery
+from cutoutd.delivery.sidecar_factory import Provenance
 from cutoutd.errors import StorageError, UsageError
-from cutoutd.intake import marker
+from cutoutd.folder.file_opener import Opener
+from cutoutd.folder.hot_folder import HotFolder
+from cutoutd.folder.status import Standing, Watching
 from cutoutd.jobs import Version
 from cutoutd.journal.journal import Journal
+from cutoutd.lease import marker
 from cutoutd.models import catalog
+from cutoutd.pool import capacity
 from cutoutd.pool.local import LocalPool
+from cutoutd.pool.opened_tasks import Openings
 from cutoutd.settings.choices import OnConflict
 from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.schema import Folder
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.clock import Clock
-    from cutoutd.daemon.listener import Listener, Result
     from cutoutd.daemon.tally import Tally
-    from cutoutd.ports import ModelSpec
+    from cutoutd.events import Listener, Result
+    from cutoutd.protocols import ModelSpec
     from cutoutd.settings.renditions import RenditionSettings
     from cutoutd.settings.schema import Settings
 
@@ -203,7 +203,7 @@ class _Call:
         self._listener.accepted(len(files))
         self._pool = LocalPool(
             size=min(
-                machine.worker_count(
+                capacity.worker_count(
                     self._settings.pool.workers, self._second.room_mb if self._second else 0
                 ),
                 len(files),

@@ -152,7 +152,7 @@ class ReplyError(PermanentError):
 
 
 class UnforeseenError(PermanentError):
-    """An exception that nobody foresaw; see `cutoutd.containment`."""
+    """An exception that nobody foresaw; see `cutoutd.fault_isolation`."""
 
     title = "A fault of cutoutd's own"
     advice = (

@@ -17,23 +17,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.daemon.assembly import confine, setup_of
 from cutoutd.errors import CutoutdError, UsageError
+from cutoutd.fs.tree import Entry
 from cutoutd.jobs import Cut, Failure
 from cutoutd.models import catalog
 from cutoutd.pool.local import LocalPool
 from cutoutd.pool.single import task_for, through
-from cutoutd.ports import Finished
+from cutoutd.protocols import Finished
 from cutoutd.publish.digest import examine
 from cutoutd.publish.document import read, true_path
 from cutoutd.publish.records import MAX_OUTPUTS, MAX_PATH, MAX_WORDS
 from cutoutd.publish.sidecar import SCHEMA
 from cutoutd.settings.digest import settings_sha256
-from cutoutd.tree import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cutoutd.clock import Clock
-    from cutoutd.ports import ModelSpec, PoolEvent, WorkerFacts
+    from cutoutd.protocols import ModelSpec, PoolEvent, WorkerFacts
     from cutoutd.settings.schema import Folder, Settings
 
 START_S: Final = 60.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.daemon import statusfile
+from cutoutd.daemon import status_file
 from tests.acceptance.conftest import Bench, Daemon, picture
 from tests.acceptance.disks import Disks, cpu_s, empty, fill
 
@@ -65,7 +65,7 @@ class Site:
 
     def standing(self) -> dict[str, Any]:
         """How the folder stands, from the file that `cutoutd status` reads; that takes a second each time."""
-        found: dict[str, Any] = statusfile.read(self.view["state"]).get("folders", {}).get("x", {})
+        found: dict[str, Any] = status_file.read(self.view["state"]).get("folders", {}).get("x", {})
         return {"watching": "", "why": ""} | found
 
     def status(self) -> str:

@@ -64,12 +64,12 @@ def held_up(bench: Bench) -> list[str]:
 @pytest.mark.parametrize(
     ("where", "name", "becomes"),
     [
-        ("cutoutd.daemon.arrivals", "Arrivals._settled", "held up"),
-        ("cutoutd.journal.acceptance", "Acceptance._insert", "held up"),
-        ("cutoutd.daemon.hotfolder", "HotFolder.task", "failed"),
-        ("cutoutd.daemon.escalation", "Escalation.address", "failed"),
-        ("cutoutd.daemon.verdicts", "Verdicts.take", "failed"),
-        ("cutoutd.daemon.provenance", "Provenance.sidecar_facts", "failed"),
+        ("cutoutd.folder.arrivals", "Arrivals._settled", "held up"),
+        ("cutoutd.journal.sources", "Acceptance._insert", "held up"),
+        ("cutoutd.folder.hot_folder", "HotFolder.task", "failed"),
+        ("cutoutd.daemon.offload_coordinator", "Escalation.address", "failed"),
+        ("cutoutd.daemon.outcomes", "Verdicts.take", "failed"),
+        ("cutoutd.delivery.sidecar_factory", "Provenance.sidecar_facts", "failed"),
         ("cutoutd.publish.publisher", "Publisher.plan", "failed"),
         ("cutoutd.publish.publisher", "Publisher.carry_out", "failed"),
         ("cutoutd.journal.journal", "Journal.finish_publishing", "failed"),
@@ -106,7 +106,7 @@ def test_a_fault_over_one_file_costs_that_file_alone(
 
 @pytest.mark.parametrize(
     ("where", "name"),
-    [("cutoutd.daemon.gate", "Gate.check"), ("cutoutd.daemon.deeds", "Deeds._next")],
+    [("cutoutd.folder.health", "Gate.check"), ("cutoutd.delivery.task_queue", "Deeds._next")],
 )
 def test_a_folders_thread_that_dies_is_started_again(
     bench: Bench, start: Callable[..., Daemon], tmp_path: Path, where: str, name: str

@@ -6,8 +6,8 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from cutoutd.intake import challenge, marker
-from cutoutd.intake.ownership import HEARTBEAT_S
+from cutoutd.lease import challenge, marker
+from cutoutd.lease.policy import HEARTBEAT_S
 from tests.acceptance.conftest import Daemon, bench_in
 from tests.acceptance.test_shares import POLL_S, Site
 from tests.integration.share import Share

@@ -73,7 +73,7 @@ def test_key_and_secrets_are_in_no_process_but_where_they_belong(shop: Shop, ben
         bench.wait_for((bench.root / "hook-environ").exists, "the hook")
         processes = family(daemon.process.pid)
         commands = " ".join(processes.values())
-        assert "cutoutd.cli.keeper" in commands
+        assert "cutoutd.cli.companions" in commands
         assert "cutoutd hosted" in commands
         assert commands.count("cutoutd.pool.worker") >= 2
         assert [line for pid, line in processes.items() if KEY.encode() in environ_of(pid)] == []
@@ -84,7 +84,7 @@ def test_key_and_secrets_are_in_no_process_but_where_they_belong(shop: Shop, ben
         assert "HOOK_EVENT=" in said
         assert SECRET not in said
         assert KEY not in said
-        keeper = next(pid for pid, line in processes.items() if "cutoutd.cli.keeper" in line)
+        keeper = next(pid for pid, line in processes.items() if "cutoutd.cli.companions" in line)
         # What may not be dumped belongs to root, whoever runs it: nobody else reads its memory.
         assert Path(f"/proc/{keeper}/environ").stat().st_uid == 0
         assert not keys.exists()

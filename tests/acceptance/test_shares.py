@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.intake import marker
+from cutoutd.lease import marker
 from tests.acceptance.conftest import Bench, Daemon, bench_in
 from tests.integration.share import Share
 from tests.integration.tools import give_up

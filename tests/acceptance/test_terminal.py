@@ -111,7 +111,7 @@ def test_only_the_supervisor_has_the_terminal_and_ctrl_c_ends_all(shop: Shop, be
         assert 2 in opened_by(supervisor, terminal.name)
         ways = {line: opened_by(pid, terminal.name) for pid, line in others.items()}
         assert {line for line, found in ways.items() if found - {WRITE_ONLY}} == set()
-        assert [line for line, found in ways.items() if found and "cutoutd.cli.keeper" not in line] == []
+        assert [line for line, found in ways.items() if found and "cutoutd.cli.companions" not in line] == []
         assert {pid for pid in others if session(pid) in (supervisor, session(os.getpid()))} == set()
         workers = [pid for pid, line in others.items() if "cutoutd.pool.worker" in line]
         assert [file for pid in workers for file in files_of(pid)] == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.permissions import is_real_root
+from cutoutd.fs.permissions import is_real_root
 from tests.integration.tools import give_up
 
 if TYPE_CHECKING:

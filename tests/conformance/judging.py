@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps
 
-from cutoutd.engine.decode import decode
+from cutoutd.engine.formats.decode import decode
 from tests.conformance.encoders import KINDS, Kind, pixels
 from tests.integration.tools import need
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cutoutd import renditions
 from cutoutd.jobs import Task
+from cutoutd.pipeline import renditions
 from cutoutd.recipe import Metadata, Recipe
 from cutoutd.settings.renditions import RenditionSettings
 from tests.integration.opened import results_of
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.engine.picture import Picture
-    from cutoutd.renditions import Stage
+    from cutoutd.pipeline.renditions import Stage
 
 
 def rendered(

@@ -20,8 +20,9 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from cutoutd.engine import codepoints, colourspace
-from cutoutd.engine.decode import decode
+from cutoutd.engine.colour import code_points
+from cutoutd.engine.formats import colour_space
+from cutoutd.engine.formats.decode import decode
 from cutoutd.recipe import Format, Metadata
 from tests.conformance import encoders
 from tests.conformance.renderings import rendered
@@ -375,7 +376,7 @@ def test_hdr_in_a_png_is_tone_mapped_and_never_taken_for_srgb(transfer: int, bit
     assert bright.max() < brighter.min()
     assert opened.icc is None
     assert opened.deep is None
-    assert codepoints.NARROWED in opened.warnings
+    assert code_points.NARROWED in opened.warnings
 
 
 def test_hdr_goes_before_a_profile() -> None:
@@ -383,7 +384,7 @@ def test_hdr_goes_before_a_profile() -> None:
     iccp = (b"iCCP", b"x\x00\x00" + zlib.compress(wide_profile()))
     opened = decode(png((b"cICP", b"\x09\x10\x00\x01"), iccp), max_pixels=1_000_000)
     assert opened.icc is None
-    assert codepoints.NARROWED in opened.warnings
+    assert code_points.NARROWED in opened.warnings
 
 
 def test_narrow_range_is_spread() -> None:
@@ -392,7 +393,7 @@ def test_narrow_range_is_spread() -> None:
     opened = decode(png((b"cICP", b"\x0c\x0d\x00\x00"), rgb=rgb), max_pixels=1_000_000)
     assert opened.rgb[0, :, 0].tolist() == [0, 255, 127]
     assert opened.icc is not None
-    assert codepoints.EXPANDED in opened.warnings
+    assert code_points.EXPANDED in opened.warnings
 
 
 def test_what_cannot_be_followed_is_said(tmp_path: Path) -> None:
@@ -411,7 +412,7 @@ def test_what_cannot_be_followed_is_said(tmp_path: Path) -> None:
     Image.fromarray(picture()).save(file)
     command = ["exiftool", "-q", "-overwrite_original", "-EXIF:ColorSpace=Uncalibrated", str(file)]
     subprocess.run(command, check=True)
-    assert colourspace.UNKNOWN_EXIF in decode(file.read_bytes(), max_pixels=1_000_000).warnings
+    assert colour_space.UNKNOWN_EXIF in decode(file.read_bytes(), max_pixels=1_000_000).warnings
 
 
 def test_a_grey_picture_with_a_gamma_gets_a_profile() -> None:

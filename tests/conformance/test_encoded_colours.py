@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from cutoutd.engine import codepoints, profiles
+from cutoutd.engine.colour import code_points, icc_build
 from cutoutd.errors import LimitError
 from tests.conformance import encoders
 from tests.conformance.encoders import CONVERT, HEIGHT, WIDTH, mosaic, pixels, run
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def test_the_profile_of_an_rgb_picture_is_kept(name: str, sources: Path, tmp_path: Path) -> None:
     """To the byte, in every format that can hold one."""
     need("exiftool")
-    profile = profiles.profile(profiles.DISPLAY_P3, "Display P3")
+    profile = icc_build.profile(icc_build.DISPLAY_P3, "Display P3")
     (tmp_path / "p3.icc").write_bytes(profile)
     kind = of_kind(name)
     file = made(kind, sources, tmp_path)
@@ -167,7 +167,7 @@ def test_hdr_is_brought_into_srgb(tmp_path: Path, transfer: int) -> None:
         assert bright.max() < brighter.min()
         assert np.ptp(bright) <= 2
         assert picture.icc is None
-        assert codepoints.NARROWED in picture.warnings
+        assert code_points.NARROWED in picture.warnings
 
 
 def test_the_preview_of_a_raw_file_says_how_bright_it_is_to_be(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_the_preview_of_a_raw_file_says_how_bright_it_is_to_be(tmp_path: Path) -
 
 def test_a_sensor_without_colours_gives_a_grey_picture(tmp_path: Path) -> None:
     """Some cameras have no filters."""
-    light = codepoints.decoded(pixels()[..., 1])
+    light = code_points.decoded(pixels()[..., 1])
     encoders.write_monochrome_dng(tmp_path / "x.dng", np.rint(light * 65535).astype(np.uint16))
     picture = decoded(tmp_path / "x.dng")
     assert distance(picture.rgb, np.repeat(pixels()[..., 1:2], 3, axis=2)) < 8

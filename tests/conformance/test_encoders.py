@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutoutd.engine import profiles
-from cutoutd.engine.decode import decode, header
+from cutoutd.engine.colour import icc_build
+from cutoutd.engine.formats.decode import decode, header
 from cutoutd.errors import LimitError, PictureError
 from cutoutd.intake import sniff
 from tests.conformance import encoders
@@ -123,7 +123,7 @@ def test_a_sony_file_is_known_by_its_maker(tmp_path: Path) -> None:
     encoders.write_nef(tmp_path / "x.arw", mosaic(pixels()), pixels()[::8, ::8], maker="SONY")
     picture = decoded(tmp_path / "x.arw")
     assert (picture.format, picture.rgb.shape) == ("ARW", (HEIGHT, WIDTH, 3))
-    assert picture.icc == profiles.profile(profiles.SRGB, "sRGB")
+    assert picture.icc == icc_build.profile(icc_build.SRGB, "sRGB")
 
 
 def test_a_raw_file_that_claims_too_many_pixels_is_refused_by_its_header(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, TiffImagePlugin
 
-from cutoutd.engine.decode import decode, header
+from cutoutd.engine.formats.decode import decode, header
 from cutoutd.errors import LimitError
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from cutoutd.engine import formats
-from cutoutd.engine.image_hash import image_sha256
+from cutoutd.engine.formats import opening
+from cutoutd.engine.formats.image_hash import image_sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ def encoded(kind: str, shade: int = 0, **more: Any) -> bytes:  # noqa: ANN401 --
 
 def hashed(data: bytes) -> str:
     """Its digest."""
-    return image_sha256(data, formats.recognise(data))
+    return image_sha256(data, opening.recognise(data))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -140,9 +140,9 @@ def test_what_is_cut_short_or_garbled_is_never_taken_for_the_whole(kind: str) ->
     for at in range(data_at, len(whole) - 16, 7):
         altered = bytearray(whole)
         altered[at] ^= 0x55
-        image_sha256(bytes(altered), formats.recognise(whole))
+        image_sha256(bytes(altered), opening.recognise(whole))
     for end in range(64, len(whole) - 64, max(1, len(whole) // 50)):
-        assert image_sha256(whole[:end], formats.recognise(whole)) != known
+        assert image_sha256(whole[:end], opening.recognise(whole)) != known
 
 
 def test_a_format_that_is_not_taken_apart_counts_as_a_whole() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from cutoutd.engine.png import Extras, Layout, write
+from cutoutd.engine.containers.png import Extras, Layout, write
 
 if TYPE_CHECKING:
     from pathlib import Path

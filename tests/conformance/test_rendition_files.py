@@ -13,8 +13,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cutoutd.engine import codecs, compose, tiff
-from cutoutd.engine.png import Extras, Layout
+from cutoutd.engine.containers import tiff
+from cutoutd.engine.containers.png import Extras, Layout
+from cutoutd.engine.render import codecs, compose
 from cutoutd.recipe import Format
 from tests.unit.colour_profiles import wide_profile
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutoutd import renditions
-from cutoutd.engine import decode
+from cutoutd.engine.formats import decode
 from cutoutd.jobs import Task
+from cutoutd.pipeline import renditions
 from cutoutd.recipe import Format, Metadata, Recipe
 from cutoutd.settings.renditions import RenditionSettings
 from tests.integration.opened import results_of

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutoutd.engine.decode import decode
-from cutoutd.engine.resolution import Resolution
+from cutoutd.engine.containers.resolution import Resolution
+from cutoutd.engine.formats.decode import decode
 from cutoutd.recipe import Format, Metadata
 from tests.conformance.renderings import rendered
 from tests.integration.tools import need

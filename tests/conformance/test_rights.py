@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutoutd.engine.decode import decode
+from cutoutd.engine.formats.decode import decode
 from cutoutd.recipe import Format, Metadata
 from tests.conformance.renderings import rendered
 from tests.integration.tools import need
@@ -18,7 +18,7 @@ from tests.integration.tools import need
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cutoutd.renditions import Stage
+    from cutoutd.pipeline.renditions import Stage
 
 KINDS = [one.value for one in Format]
 

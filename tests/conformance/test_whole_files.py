@@ -12,8 +12,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cutoutd.engine import formats
-from cutoutd.engine.decode import decode
+from cutoutd.engine.formats import opening
+from cutoutd.engine.formats.decode import decode
 from cutoutd.errors import LimitError, PictureError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def test_a_jpeg_that_lacks_only_its_end_marker_is_whole(whole: bytes, lost: int)
     """The same pixels, and a warning."""
     found = opened(whole[:-lost])
     assert np.array_equal(found.rgb, opened(whole).rgb)
-    assert formats.NO_END_MARKER in found.warnings
+    assert opening.NO_END_MARKER in found.warnings
 
 
 @pytest.mark.parametrize("whole", JPEGS)
@@ -206,7 +206,7 @@ def test_a_small_version_in_front_is_not_the_picture(tags: dict[str, Any], order
         writer.write(whole, photometric="rgb", metadata=None)
     found = opened(out.getvalue())
     assert np.array_equal(found.rgb, whole)
-    assert formats.THUMBNAIL_FIRST in found.warnings
+    assert opening.THUMBNAIL_FIRST in found.warnings
 
 
 def test_a_picture_over_the_limit_says_the_key_to_raise_and_what_that_needs() -> None:

@@ -10,20 +10,20 @@ import os
 
 import cv2
 
-from cutoutd import channel
-from cutoutd.engine import decode
+from cutoutd.engine.formats import decode
 from cutoutd.errors import CutoutdError
 from cutoutd.failure import failure_of
 from cutoutd.jobs import Failure, Report, Unchanged
 from cutoutd.pool import wire
-from cutoutd.ports import Step, WorkerFacts
+from cutoutd.process import channel
+from cutoutd.protocols import Step, WorkerFacts
 from cutoutd.sandbox.limits import die_with_parent
 from cutoutd.sandbox.roots import own_code
 from cutoutd.sandbox.worker import confine_worker
 
 
 def verdict(descriptor: int, max_pixels: int) -> Report:
-    """As `cutoutd.pipeline` comes to it."""
+    """As `cutoutd.pipeline.pipeline` comes to it."""
     try:
         with os.fdopen(descriptor, "rb") as file:
             data = file.read()

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.daemon.assembly import publisher_of
-from cutoutd.daemon.delivery import Delivery
+from cutoutd.delivery.delivery import Delivery
 from cutoutd.errors import PictureError
 from cutoutd.jobs import Failure, Version
 from cutoutd.journal.journal import Journal
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cutoutd.daemon.listener import Result
+    from cutoutd.events import Result
     from cutoutd.jobs import Cut, Job
     from cutoutd.publish.plan import Plan
     from tests.conftest import FakeClock

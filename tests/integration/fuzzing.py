@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Final
 from PIL import Image
 
 from cutoutd.clock import Clock
-from cutoutd.engine import profiles
+from cutoutd.engine.colour import icc_build
 from cutoutd.jobs import Failure, Report, Task
 from cutoutd.pool import wire
 from cutoutd.pool.local import LocalPool
-from cutoutd.ports import Files, Finished, Lost
+from cutoutd.protocols import Files, Finished, Lost
 from cutoutd.recipe import Metadata, Recipe
 from tests.conformance import encoders
 from tests.integration.parts import MODEL
@@ -29,7 +29,7 @@ from tests.integration.parts import MODEL
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cutoutd.ports import PoolEvent
+    from cutoutd.protocols import PoolEvent
 
 MAX_PIXELS: Final = 120_000_000
 MEMORY_MB: Final = 3072
@@ -101,7 +101,7 @@ def _with_metadata(directory: Path) -> Iterator[tuple[str, bytes]]:
     encoders.write_heic(directory / "told.heic", encoders.pixels(), **told, color_primaries=12)
     yield "told.heic", (directory / "told.heic").read_bytes()
     image = Image.fromarray(encoders.pixels())
-    icc = profiles.profile(profiles.DISPLAY_P3, "Display P3")
+    icc = icc_build.profile(icc_build.DISPLAY_P3, "Display P3")
     for kind, suffix in (
         ("JPEG", "jpg"),
         ("PNG", "png"),

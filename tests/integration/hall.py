@@ -8,31 +8,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cutoutd.daemon.assembly import publisher_of
-from cutoutd.daemon.delivery import Delivery
-from cutoutd.daemon.hotfolder import HotFolder
-from cutoutd.daemon.opener import Opener
-from cutoutd.daemon.roster import Roster
-from cutoutd.daemon.standing import Standing, Watching
-from cutoutd.daemon.statusfile import StatusFile
+from cutoutd.daemon.folder_set import Roster
+from cutoutd.daemon.status_file import StatusFile
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.tally import Once
+from cutoutd.delivery.delivery import Delivery
+from cutoutd.folder.file_opener import Opener
+from cutoutd.folder.hot_folder import HotFolder
+from cutoutd.folder.status import Standing, Watching
 from cutoutd.jobs import Version
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME, Store
-from cutoutd.ports import Finished, Lost, Withdrawn, WorkerFacts
+from cutoutd.protocols import Finished, Lost, Withdrawn, WorkerFacts
 from tests.integration.parts import JPEG, NAME, Heard, cut_of, folder_in, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cutoutd.daemon.heartbeat import Heartbeat
-    from cutoutd.daemon.listener import Result
-    from cutoutd.daemon.openings import FileOpener, TaskPool
+    from cutoutd.events import Result
     from cutoutd.jobs import Job, JobState, Report, Task
     from cutoutd.journal.commands import Verb
-    from cutoutd.ports import PoolEvent
+    from cutoutd.pool.opened_tasks import FileOpener, TaskPool
+    from cutoutd.protocols import PoolEvent
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
     from tests.conftest import FakeClock

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from cutoutd.jobs import Cut, Failure, Quality, SourceFacts, Staged, Unchanged
 from cutoutd.pool import wire
-from cutoutd.ports import WorkerFacts
+from cutoutd.protocols import WorkerFacts
 from cutoutd.recipe import Format
 
 READY = wire.encode_ready(WorkerFacts(layers=(), provider="cpu", onnxruntime="0"))

@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 
-from cutoutd import channel
 from cutoutd.jobs import Cut, Quality, SourceFacts, Staged, Unchanged
 from cutoutd.pool import wire
-from cutoutd.ports import WorkerFacts
+from cutoutd.process import channel
+from cutoutd.protocols import WorkerFacts
 from cutoutd.publish.staging import result_name
 from cutoutd.recipe import Format
 from cutoutd.sandbox.roots import own_code

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cutoutd.jobs import Unchanged
 from cutoutd.pool import wire
-from cutoutd.ports import Step, WorkerFacts
+from cutoutd.protocols import Step, WorkerFacts
 
 
 def go_on(job: int, where: str) -> None:

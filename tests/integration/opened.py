@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cutoutd import channel
 from cutoutd.pool.opening import open_files
-from cutoutd.ports import Files
+from cutoutd.process import channel
+from cutoutd.protocols import Files
 from cutoutd.publish.staging import result_name
 from cutoutd.recipe import Format
 

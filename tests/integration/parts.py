@@ -9,21 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.daemon.provenance import Provenance
+from cutoutd.delivery.sidecar_factory import Provenance
+from cutoutd.fs.tree import Entry
 from cutoutd.jobs import Cut, Quality, SourceFacts, Staged
 from cutoutd.journal.reader import Reader
-from cutoutd.ports import Files, ModelSpec
+from cutoutd.protocols import Files, ModelSpec
 from cutoutd.publish.staging import result_name
 from cutoutd.publish.writing import write_whole
 from cutoutd.recipe import Format
 from cutoutd.settings.schema import Folder
-from cutoutd.tree import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.clock import Clock
-    from cutoutd.daemon.listener import Progress, Result
+    from cutoutd.events import Progress, Result
     from cutoutd.jobs import JobState, Task
     from cutoutd.journal.journal import Journal
     from cutoutd.pool.local import LocalPool

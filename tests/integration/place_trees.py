@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.clock import Clock
-from cutoutd.daemon import daemon, passed_over, workforce
+from cutoutd.daemon import daemon, worker_pools
 from cutoutd.errors import ConfigurationError
+from cutoutd.folder import skipped_entries
 from cutoutd.jobs import Failure
-from cutoutd.ports import Finished, WorkerFacts
+from cutoutd.protocols import Finished, WorkerFacts
 from cutoutd.settings.load import load
 from tests.integration.parts import JPEG, Heard, cut_of
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from cutoutd.jobs import Task
-    from cutoutd.ports import Files, PoolEvent
+    from cutoutd.protocols import Files, PoolEvent
     from cutoutd.settings.schema import Settings
 
 TIMEOUT_S: Final = 8.0
@@ -78,7 +79,7 @@ class Case:
 
 
 class Copying:
-    """Workers that copy what they are given, all at once; as `cutoutd.ports.Pool` has them. No kernel holds them back."""
+    """Workers that copy what they are given, all at once; as `cutoutd.protocols.Pool` has them. No kernel holds them back."""
 
     size = 2
     is_sound = True
@@ -330,12 +331,12 @@ def patched() -> None:
 
     replacements: dict[tuple[object, str], Callable[..., object]] = {
         (daemon, "confine"): lambda _: (),
-        (workforce.Workforce, "pool"): pool,
-        (workforce, "spares"): no_spares,
+        (worker_pools.Workforce, "pool"): pool,
+        (worker_pools, "spares"): no_spares,
     }
     for (where, name), replacement in replacements.items():
         setattr(where, name, replacement)
-    passed_over.NAMED = 1000  # type: ignore[misc]  # all are to be judged
+    skipped_entries.NAMED = 1000  # type: ignore[misc]  # all are to be judged
 
 
 _current: Case | None = None

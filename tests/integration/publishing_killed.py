@@ -14,11 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cutoutd.fs.tree import Entry
 from cutoutd.publish import moves
 from cutoutd.publish.access import Access
 from cutoutd.publish.plan import Plan
 from cutoutd.publish.rename import rename_new
-from cutoutd.tree import Entry
 from tests.integration.publishing import World
 
 if TYPE_CHECKING:

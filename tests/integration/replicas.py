@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.intake import marker
+from cutoutd.lease import marker
 from tests.integration.test_tenancy import FOLDER, Machine
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ import threading
 import time
 from pathlib import Path
 
-from cutoutd import bounded
 from cutoutd.clock import RunningClock
-from cutoutd.daemon.errands import Errand, run
+from cutoutd.hooks.runner import Errand, run
 from cutoutd.pool import slot
 from cutoutd.pool.local import LocalPool
-from cutoutd.ports import Finished, Step
+from cutoutd.process import probe
+from cutoutd.protocols import Finished, Step
 from tests.integration.parts import give
 from tests.integration.test_pool import OBEDIENT, setup, task
 
@@ -44,7 +44,7 @@ def hook(file: str) -> bool:
 def question(file: str) -> bool:
     """A question that may hang is asked."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    return bounded.ask("tests.integration.stopped", [file], timeout_s=LIMIT_S, environment=environment).ended
+    return probe.ask("tests.integration.stopped", [file], timeout_s=LIMIT_S, environment=environment).ended
 
 
 def main(file: str) -> None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from cutoutd.fs.tree import Tree
 from cutoutd.jobs import Published
 from cutoutd.publish.faults import ResultLostError, TargetTakenError
 from cutoutd.publish.originals import Originals, delete_original
 from cutoutd.publish.plan import Plan, Verdict
-from cutoutd.tree import Tree
 from tests.integration.publishing import World, digest, failure
 
 CUT, SAVED, NEW = b"what was cut", b"saved by another program", b"new cutout"

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.clock import Clock
-from cutoutd.daemon import adoption
-from cutoutd.daemon.adoption import Adoption
 from cutoutd.daemon.assembly import publisher_of, rules_of
-from cutoutd.daemon.reviews import REJECTED
+from cutoutd.delivery.reviews import REJECTED
+from cutoutd.folder import adoption
+from cutoutd.folder.adoption import Adoption
+from cutoutd.fs.tree import Tree
 from cutoutd.jobs import Failure, Job, JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
@@ -23,14 +24,13 @@ from cutoutd.publish.plan import Publication
 from cutoutd.publish.rename import rename_new
 from cutoutd.publish.verified import PRIVATE, private
 from cutoutd.settings.choices import Existing
-from cutoutd.tree import Tree
 from tests.integration.parts import JPEG, NAME, cut_of, digest, folder_in, provenance, states
 from tests.integration.test_watcher import Intake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from cutoutd.daemon.provenance import Provenance
+    from cutoutd.delivery.sidecar_factory import Provenance
     from cutoutd.settings.schema import Folder
 
 AN_HOUR_S = 3600.0

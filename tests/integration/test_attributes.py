@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.fs.tree import Tree
 from cutoutd.publish.originals import Originals, Outcome
-from cutoutd.tree import Tree
 from tests.integration.publishing import digest
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.intake import challenge, marker
-from cutoutd.intake.ownership import ASK_AGAIN_S, HEARTBEAT_S, LEASE_S, SILENCE_S, Owner
+from cutoutd.lease import challenge, marker
+from cutoutd.lease.policy import ASK_AGAIN_S, HEARTBEAT_S, LEASE_S, SILENCE_S, Owner
 from tests.integration.replicas import Replicas
 from tests.integration.test_tenancy import FOLDER, Machine, folder, names, pair, wait_for_silence
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.daemon import companions as companions_of
+from cutoutd.delivery import companions as companions_of
+from cutoutd.fs.tree import Entry
 from cutoutd.intake import companions
 from cutoutd.publish.originals import current_sha256
-from cutoutd.tree import Entry
 from tests.integration.desk import NEW, Desk
 from tests.integration.parts import until
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from cutoutd.tree import Tree
+    from cutoutd.fs.tree import Tree
     from tests.conftest import FakeClock
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd import egress
-from cutoutd.daemon import copies
-from cutoutd.daemon.escalation import Escalation
-from cutoutd.daemon.postroom import MAX_COPY_BYTES, PostRoom
-from cutoutd.daemon.route import Plan
+from cutoutd import spool
+from cutoutd.daemon.offload_coordinator import Escalation
 from cutoutd.jobs import Exported, SourceFacts
+from cutoutd.offload import copies
+from cutoutd.offload.outbox import MAX_COPY_BYTES, PostRoom
+from cutoutd.offload.routing import Plan
 from tests.integration.hall import Hall
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def test_what_is_not_the_copy_that_was_reported_is_not_sent(hall: Hall, what: st
     PUT[what](Path(post.export(job).file))
     assert escalation.exported(job, reported()) is False
     escalation.over(job)
-    assert list(egress.requests(post.places)) == []
+    assert list(spool.requests(post.places)) == []
     assert list(post.places.outbox.iterdir()) == []
     assert [path.name for path in post.places.copies.iterdir() if path.name != "other"] == []
 
@@ -121,7 +121,7 @@ def test_an_honest_copy_is_another_file_in_the_outbox(hall: Hall) -> None:
         kept.write(CONTENT)
         post.send(job, reported(), plan())
         kept.write(b"and more")
-    (request,) = egress.requests(post.places)
+    (request,) = spool.requests(post.places)
     sent = post.places.outbox / request.file
     assert (sent.read_bytes(), sent.stat().st_mode & 0o777) == (CONTENT, 0o600)
     assert list(post.places.copies.iterdir()) == []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cutoutd.bounded import Answer
 from cutoutd.doctor import decoders
 from cutoutd.doctor.finding import Level
+from cutoutd.process.probe import Answer
 
 OF_PILLOW = {"pillow": "13.0.0", "libtiff": "4.7.2", "dav1d": "1.5.3"}
 

@@ -13,8 +13,8 @@ import pytest
 
 from cutoutd.errors import PictureError, StorageError
 from cutoutd.jobs import JobState, Quality
-from cutoutd.journal.acceptance import Acceptance
 from cutoutd.journal.reader import Reader
+from cutoutd.journal.sources import Acceptance
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.publish import moves
 from cutoutd.publish.access import Access

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.daemon.delivery import Delivery
+from cutoutd.delivery.delivery import Delivery
 from cutoutd.errors import StorageError
-from cutoutd.intake.tenancy import NotOwnerError
 from cutoutd.jobs import JobState
+from cutoutd.lease.lease import NotOwnerError
 from tests.integration.desk import FAILURE, NEW, Desk
 from tests.integration.parts import provenance, until
 

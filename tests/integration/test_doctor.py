@@ -12,14 +12,14 @@ import pytest
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from cutoutd.bounded import ask
 from cutoutd.clock import Clock
 from cutoutd.doctor import confinement, folders, machine, state, trial
 from cutoutd.doctor.finding import Level
 from cutoutd.errors import ModelError
-from cutoutd.intake import marker
 from cutoutd.journal.journal import Journal
+from cutoutd.lease import marker
 from cutoutd.models import catalog
+from cutoutd.process.probe import ask
 from cutoutd.sandbox import survey
 from cutoutd.settings.schema import Folder, ModelSettings, Settings
 from tests.integration.share import Share

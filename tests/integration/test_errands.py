@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from cutoutd.daemon.attending import Attending
-from cutoutd.daemon.errands import QUEUED, Errand, Errands, run
-from cutoutd.daemon.listener import Result
 from cutoutd.errors import ModelError
+from cutoutd.events import Result
+from cutoutd.hooks.dispatch import Attending
+from cutoutd.hooks.runner import QUEUED, Errand, Errands, run
 from cutoutd.jobs import JobState
 from cutoutd.settings.hooks import CommonHooks, Hooks
 from cutoutd.settings.schema import Folder, Settings

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from cutoutd import egress
+from cutoutd import spool
 from cutoutd.daemon import boxes
-from cutoutd.daemon.escalation import Escalation
-from cutoutd.daemon.postroom import PostRoom
-from cutoutd.daemon.route import Plan
-from cutoutd.egress import Outcome, Reply
+from cutoutd.daemon.offload_coordinator import Escalation
 from cutoutd.errors import OutboxError
 from cutoutd.jobs import Exported, Failure, JobState
+from cutoutd.offload.outbox import PostRoom
+from cutoutd.offload.routing import Plan
+from cutoutd.spool import Outcome, Reply
 from tests.integration.hall import Hall
 from tests.integration.parts import NAME, folder_in, until
 from tests.integration.test_copies import FACTS
@@ -27,7 +27,7 @@ from tests.integration.test_copies import FACTS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cutoutd.daemon.hotfolder import HotFolder
+    from cutoutd.folder.hot_folder import HotFolder
     from tests.conftest import FakeClock
 
 
@@ -108,7 +108,7 @@ def test_an_answer_in_the_same_tick_of_the_file_system_s_clock_is_not_missed(
     for number in (first, second):
         ids.append(str(number) * 32)
         hall.journal.queue.upload(number, {"parcel": ids[-1]})
-        egress.put(post.places.inbox, Reply(id=ids[-1], outcome=Outcome.WITHDRAWN))
+        spool.put(post.places.inbox, Reply(id=ids[-1], outcome=Outcome.WITHDRAWN))
     post.reconcile(hall.journal.queue.uploading(), [])
     hidden = tmp_path / "hidden"
     (post.places.inbox / f"{ids[1]}.json").rename(hidden)
@@ -129,7 +129,7 @@ def test_a_reply_over_which_we_fail_keeps_no_other_from_being_taken(
     post.open()
     for number in (first, second):
         hall.journal.queue.upload(number, {"parcel": str(number) * 32})
-        egress.put(post.places.inbox, Reply(id=str(number) * 32, outcome=Outcome.WITHDRAWN, bytes=1))
+        spool.put(post.places.inbox, Reply(id=str(number) * 32, outcome=Outcome.WITHDRAWN, bytes=1))
     escalation = Escalation(hall.journal, post, deque(), hall.clock, workers=1)
     hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
     folders = {NAME: cast("HotFolder", hot)}
@@ -139,7 +139,7 @@ def test_a_reply_over_which_we_fail_keeps_no_other_from_being_taken(
         if parcel == str(first) * 32:
             raise ZeroDivisionError
 
-    monkeypatch.setattr("cutoutd.daemon.escalation.note_upload", note)
+    monkeypatch.setattr("cutoutd.daemon.offload_coordinator.note_upload", note)
     escalation.look(folders)
     assert hall.job(second).state is JobState.QUEUED
     until(lambda: hall.job(first).state is JobState.FAILED, "the failure")
@@ -171,7 +171,7 @@ def test_what_an_uploader_leaves_in_its_inbox_without_end_holds_up_nobody(hall: 
     post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     post.open()
     hall.journal.queue.upload(number, {"parcel": "f" * 32})
-    egress.put(post.places.inbox, Reply(id="f" * 32, outcome=Outcome.WITHDRAWN))
+    spool.put(post.places.inbox, Reply(id="f" * 32, outcome=Outcome.WITHDRAWN))
     escalation = Escalation(hall.journal, post, deque(), hall.clock, workers=1)
     hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
     folders = {NAME: cast("HotFolder", hot)}
@@ -201,7 +201,7 @@ def test_a_run_begins_beside_an_inbox_without_end(hall: Hall, tmp_path: Path) ->
     post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     post.open()
     hall.journal.queue.upload(number, {"parcel": "f" * 32})
-    egress.put(post.places.inbox, Reply(id="f" * 32, outcome=Outcome.WITHDRAWN))
+    spool.put(post.places.inbox, Reply(id="f" * 32, outcome=Outcome.WITHDRAWN))
     for stray in range(boxes.REMOVALS + 1):
         (post.places.inbox / f"{stray:032x}.body").touch()
     escalation = Escalation(hall.journal, post, deque(), hall.clock, workers=1)

@@ -15,15 +15,16 @@ import pytest
 
 from cutoutd.clock import Clock
 from cutoutd.daemon.assembly import publisher_of
-from cutoutd.daemon.gate import LET_GO_S, Gate
-from cutoutd.daemon.overlaps import Overlaps
-from cutoutd.daemon.standing import Watching
 from cutoutd.errors import JournalError
-from cutoutd.intake import filesystems, marker
-from cutoutd.intake.tenancy import Tenancy
+from cutoutd.folder.health import LET_GO_S, Gate
+from cutoutd.folder.overlaps import Overlaps
+from cutoutd.folder.status import Watching
+from cutoutd.intake import filesystems
 from cutoutd.journal import store
 from cutoutd.journal.folders import FolderMemory
 from cutoutd.journal.journal import Journal
+from cutoutd.lease import marker
+from cutoutd.lease.lease import Tenancy
 from cutoutd.publish.staging import STAGING_NAME
 from tests.integration.parts import NAME, folder_in
 

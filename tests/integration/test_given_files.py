@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd import channel, writers
 from cutoutd.clock import Clock
+from cutoutd.fs import writers
 from cutoutd.jobs import Cut, Task
 from cutoutd.pool import wire
 from cutoutd.pool.local import LocalPool
 from cutoutd.pool.opening import open_files
-from cutoutd.ports import Finished
+from cutoutd.process import channel
+from cutoutd.protocols import Finished
 from cutoutd.publish import handover
 from cutoutd.publish.faults import ResultLostError
 from cutoutd.publish.plan import Publication

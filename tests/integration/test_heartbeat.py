@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.daemon.heartbeat import EXTEND_EVERY_S, OVERSLEPT_S, Heartbeat
-from cutoutd.daemon.hotfolder import HANGS_AFTER_S
+from cutoutd.folder.hot_folder import HANGS_AFTER_S
 from cutoutd.journal.store import FILE_NAME
-from cutoutd.notify import ServiceManager
+from cutoutd.process.sd_notify import ServiceManager
 from tests.integration.hall import Hall
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from cutoutd.clock import Clock
 from cutoutd.jobs import Task
 from cutoutd.pool import wire
 from cutoutd.pool.local import LocalPool
-from cutoutd.ports import Finished, Lost
+from cutoutd.protocols import Finished, Lost
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
 from tests.integration.parts import MODEL, until
 from tests.integration.parts import give as give_task
@@ -23,7 +23,7 @@ from tests.integration.parts import give as give_task
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cutoutd.ports import PoolEvent
+    from cutoutd.protocols import PoolEvent
 
 HOSTILE = (sys.executable, "-P", str(Path(__file__).with_name("hostile_worker.py")))
 LONG_S = 3.0

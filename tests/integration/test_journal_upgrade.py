@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.intake.marker import create
 from cutoutd.jobs import JobState, Published, Version
 from cutoutd.journal import store as store_module
 from cutoutd.journal import upgrade as upgrade_module
@@ -22,6 +21,7 @@ from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.store import FILE_NAME, JournalOlderError, Store
+from cutoutd.lease.marker import create
 from tests.integration.parts import states
 
 if TYPE_CHECKING:

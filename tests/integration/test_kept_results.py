@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cutoutd.fs.tree import Tree
+from cutoutd.journal.displaced import SetAside
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.set_aside import SetAside
 from cutoutd.journal.store import FILE_NAME
-from cutoutd.publish import kept
-from cutoutd.publish.giving_back import KeptResults
+from cutoutd.publish import displaced
+from cutoutd.publish.restoring import KeptResults
 from cutoutd.publish.reviews import Reviews
 from cutoutd.publish.staging import STAGING_NAME
-from cutoutd.tree import Tree
 from tests.integration.desk import Desk, Power
 from tests.integration.parts import NAME, digest, until
 from tests.integration.test_moves_onto_names import (
@@ -67,7 +67,7 @@ def wait(desk: Desk) -> None:
 
 def kept_files(desk: Desk) -> list[Path]:
     """What lies under private names."""
-    return sorted((desk.folder.output / kept.DIRECTORY).glob("*"))
+    return sorted((desk.folder.output / displaced.DIRECTORY).glob("*"))
 
 
 def sidecar(desk: Desk, name: str) -> dict[str, Any]:
@@ -197,7 +197,7 @@ def test_a_result_comes_back_although_the_journal_was_lost(make: Callable[..., D
     assert again.files() == {"a.png": cutout("b"), "a-2.png": cutout("a")}
     assert sidecar(again, "a-2.png")["source"]["sha256"] == digest(picture("a"))
     assert again.staged() == []
-    assert not (again.folder.output / kept.DIRECTORY).exists()
+    assert not (again.folder.output / displaced.DIRECTORY).exists()
 
 
 def test_a_result_follows_its_picture_although_the_journal_was_lost(make: Callable[..., Desk]) -> None:
@@ -210,7 +210,7 @@ def test_a_result_follows_its_picture_although_the_journal_was_lost(make: Callab
     again.settle()
     follow(again, take(again, "x"))
     assert again.files() == {"a.png": cutout("b"), "x.png": cutout("a")}
-    assert not (again.folder.output / kept.DIRECTORY).exists()
+    assert not (again.folder.output / displaced.DIRECTORY).exists()
 
 
 def test_what_others_could_have_put_among_the_kept_files_gets_no_name(make: Callable[..., Desk]) -> None:
@@ -218,7 +218,7 @@ def test_what_others_could_have_put_among_the_kept_files_gets_no_name(make: Call
     desk = make()
     vanish(desk, set_aside(desk))
     lose_journal(desk)
-    (desk.folder.output / kept.DIRECTORY).chmod(0o777)
+    (desk.folder.output / displaced.DIRECTORY).chmod(0o777)
     there = kept_files(desk)
     again = make(run="run-2")
     again.poke()
@@ -343,7 +343,7 @@ def test_a_power_cut_cannot_take_the_directory_of_kept_results(
             patch.setattr(Reviews, "_clear", cleared)
             follow(desk, jobs)
         before = done[: done.index("cleared")]
-        assert {kept.DIRECTORY, STAGING_NAME, ""} <= set(before)
+        assert {displaced.DIRECTORY, STAGING_NAME, ""} <= set(before)
 
 
 def test_what_was_private_stays_private_while_it_is_kept(make: Callable[..., Desk]) -> None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.errors import CutoutdError, StorageError
+from cutoutd.fs.tree import Entry, Tree
 from cutoutd.intake.boundary import Boundary
 from cutoutd.jobs import JobState, Published
 from cutoutd.publish.faults import NameRefusedError, ResultLostError
 from cutoutd.publish.originals import Originals, Outcome, delete_original
 from cutoutd.publish.staging import STAGING_NAME
-from cutoutd.tree import Entry, Tree
 from tests.integration.desk import NEW, Desk
 from tests.integration.parts import JPEG, NAME, until
 from tests.integration.publishing import World, digest, failure

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.daemon.overlaps import Overlaps
-from cutoutd.daemon.standing import Watching
-from cutoutd.intake import location, marker
+from cutoutd.folder.overlaps import Overlaps
+from cutoutd.folder.status import Watching
+from cutoutd.intake import location
 from cutoutd.intake.boundary import ApartError, Boundary
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan, look
+from cutoutd.lease import marker
 from cutoutd.settings.overlap import Relation
 from tests.integration.parts import folder_in, until
 from tests.integration.share import Share

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.intake import marker
-from cutoutd.intake.marker import NAME, create, read, tidy
-from cutoutd.intake.ownership import Owner
+from cutoutd.lease import marker
+from cutoutd.lease.marker import NAME, create, read, tidy
+from cutoutd.lease.policy import Owner
 from tests.integration.tools import need
 
 if TYPE_CHECKING:

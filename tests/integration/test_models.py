@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from cutoutd.cli import app
-from cutoutd.engine.matting import MatteModel
+from cutoutd.engine.matting.matte_model import MatteModel
 from cutoutd.errors import ModelError, UsageError
 from cutoutd.models import catalog
 from cutoutd.models.addition import Addition
 from cutoutd.models.removal import remove
 from cutoutd.pool import trial
-from cutoutd.ports import ModelSpec, Scale
+from cutoutd.protocols import ModelSpec, Scale
 from cutoutd.registry import Origin, registered
 from cutoutd.settings import places
 from tests.integration import small_models

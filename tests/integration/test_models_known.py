@@ -17,7 +17,7 @@ import pytest
 from cutoutd.cli import app, models_fetch
 from cutoutd.models import catalog, known
 from cutoutd.models.known import Checksums, Known, KnownModel
-from cutoutd.ports import ModelSpec, Scale
+from cutoutd.protocols import ModelSpec, Scale
 from tests.integration import small_models
 from tests.integration.publisher import Publisher, make_papers, redirected, truncated
 

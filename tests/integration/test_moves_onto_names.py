@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.jobs import Job, JobState, Version
-from cutoutd.journal.decisions import Decision
-from cutoutd.journal.set_aside import SetAside
-from cutoutd.publish import kept
+from cutoutd.journal.displaced import SetAside
+from cutoutd.journal.review_decisions import Decision
+from cutoutd.publish import displaced
 from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.reviews import Reviews
 from tests.integration.desk import Desk, Power
@@ -83,7 +83,7 @@ def follow(desk: Desk, jobs: Sequence[Job]) -> None:
 
 def lying(desk: Desk) -> dict[str, bytes]:
     """The cutouts under their names; and nothing is left of what was set aside."""
-    assert not (desk.folder.output / kept.DIRECTORY).exists()
+    assert not (desk.folder.output / displaced.DIRECTORY).exists()
     assert desk.staged() == []
     for path in desk.folder.output.glob("*.png"):
         said = json.loads(path.with_name(f"{path.name}.json").read_text())
@@ -264,7 +264,7 @@ def test_a_result_follows_a_picture_whose_name_another_took_at_once(make: Callab
 
 
 STEPS: dict[str, tuple[Any, str]] = {
-    "copied": (kept, "_copy"),
+    "copied": (displaced, "_copy"),
     "cleared": (Reviews, "_clear"),
     "written down": (SetAside, "put"),
     "published": (Publisher, "carry_out"),

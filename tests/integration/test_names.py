@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.daemon import waits
+from cutoutd.delivery import pending_retries
 from cutoutd.errors import StorageError
 from cutoutd.jobs import JobState, Version
-from cutoutd.journal.decisions import Decision
 from cutoutd.journal.reader import Reader
+from cutoutd.journal.review_decisions import Decision
 from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.records import Records
 from tests.integration.desk import FAILURE, NEW, Desk
@@ -315,7 +315,7 @@ def test_a_result_that_stays_held_fails_alone_in_the_end(
     mount: Callable[[str], Share], make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The earlier version stays as it is, and nothing stays staged."""
-    monkeypatch.setattr(waits, "HELD_TRIES", 3)
+    monkeypatch.setattr(pending_retries, "HELD_TRIES", 3)
     share = mount("windows")
     desk = make(output=str(share.mount / "out"))
     desk.deliver("a.jpg", b"first")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.notify import FEEDS_PER_PERIOD, ServiceManager
+from cutoutd.process.sd_notify import FEEDS_PER_PERIOD, ServiceManager
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

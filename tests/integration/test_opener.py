@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.clock import Clock
-from cutoutd.daemon.opener import Opener
+from cutoutd.folder.file_opener import Opener
 from cutoutd.pool.single import task_for
-from cutoutd.ports import Files
+from cutoutd.protocols import Files
 from cutoutd.publish.staging import Staging
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
 from tests.integration.parts import until

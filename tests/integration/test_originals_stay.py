@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.daemon.adoption import Adoption
 from cutoutd.daemon.assembly import rules_of
+from cutoutd.folder.adoption import Adoption
 from cutoutd.jobs import JobState, Quality, Unchanged, Version
-from cutoutd.journal.decisions import Decision
 from cutoutd.journal.reader import Reader
+from cutoutd.journal.review_decisions import Decision
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.publish.faults import ResultLostError
 from tests.integration.desk import NEW, OLD, Desk

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.egress import Places
 from cutoutd.jobs import Task
-from cutoutd.pool.partition import Partition
-from cutoutd.ports import Files
+from cutoutd.pool.routed import Partition
+from cutoutd.protocols import Files
 from cutoutd.recipe import Metadata, Recipe
+from cutoutd.spool import Places
 from tests.integration.test_sandbox import landlock_version
 
 if TYPE_CHECKING:

@@ -15,18 +15,19 @@ import tifffile
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from cutoutd import pipeline
-from cutoutd.engine import codepoints, quality
+from cutoutd.engine.colour import code_points
+from cutoutd.engine.matting import quality
 from cutoutd.errors import CutoutdError, ModelError
 from cutoutd.failure import failure_of
 from cutoutd.jobs import Cut, Failure, NeedsRoom, Report, Task, Unchanged
 from cutoutd.models import catalog
-from cutoutd.pipeline import Engine
+from cutoutd.pipeline import pipeline
+from cutoutd.pipeline.pipeline import Engine
+from cutoutd.pipeline.renditions import OVERLAY
 from cutoutd.pool.single import task_for
-from cutoutd.ports import Step
+from cutoutd.protocols import Step
 from cutoutd.publish.staging import Staging
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
-from cutoutd.renditions import OVERLAY
 from tests.integration.opened import files_of
 
 if TYPE_CHECKING:
@@ -110,13 +111,13 @@ def staged(task: Task) -> list[str]:
 
 def test_the_model_sees_the_colours_that_are_meant(engine: Engine, drop: Callable[..., Task]) -> None:
     """A picture of linear light, which looks dark to whoever ignores its gamma, gets the matte of the same picture in sRGB."""
-    light = codepoints.decoded(np.asarray(ball() * 0.5, np.uint8))  # so dark that it matters
+    light = code_points.decoded(np.asarray(ball() * 0.5, np.uint8))  # so dark that it matters
     linear = np.rint(light * 255).astype(np.uint8)
     chunks = PngInfo()
     chunks.add(b"gAMA", (100_000).to_bytes(4, "big"))
     mattes = []
     for name, content in (
-        ("same.png", encoded(codepoints.encoded((linear / 255).astype(np.float32)), "PNG")),
+        ("same.png", encoded(code_points.encoded((linear / 255).astype(np.float32)), "PNG")),
         ("linear.png", encoded(linear, "PNG", pnginfo=chunks)),
     ):
         task = drop(content, name=name, recipe=replace(RECIPE, refine=False))

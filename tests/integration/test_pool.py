@@ -20,14 +20,14 @@ from cutoutd.pool.local import LocalPool
 from cutoutd.pool.slot import MAX_STEPS, STALL_S
 from cutoutd.pool.slot import PATIENCE_S as PATIENCE_S_OF_A_SLOT
 from cutoutd.pool.start_policy import MAX_FAILED_RESTARTS, MAX_FAILED_STARTS, WorkersFailError
-from cutoutd.ports import Finished, Lost, ModelSpec, Step
+from cutoutd.protocols import Finished, Lost, ModelSpec, Step
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
 from tests.integration.parts import give
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cutoutd.ports import PoolEvent
+    from cutoutd.protocols import PoolEvent
 
 OBEDIENT = (sys.executable, "-P", str(Path(__file__).with_name("obedient_worker.py")))
 PATIENCE_S = 60.0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.errors import StorageError
+from cutoutd.fs.tree import Entry, Tree
 from cutoutd.publish.directories import Directories
 from cutoutd.publish.faults import NameRefusedError, ResultLostError, TargetHeldError, TargetTakenError
 from cutoutd.publish.originals import Originals, Outcome, delete_original
@@ -22,7 +23,6 @@ from cutoutd.publish.staging import STAGING_NAME, Staging, sweep
 from cutoutd.publish.writing import Permissions, Sink, write_whole
 from cutoutd.recipe import Format, Rendition
 from cutoutd.settings.choices import OnConflict
-from cutoutd.tree import Entry, Tree
 from tests.integration.publishing import World, digest, failure
 from tests.integration.tools import give_up
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cutoutd.fs.tree import Entry
 from cutoutd.publish import rename
 from cutoutd.publish.rename import Strength, probe, rename_new, replace
-from cutoutd.tree import Entry
 from tests.integration import strace
 from tests.integration.publishing import World, digest
 from tests.integration.publishing_faulty import CONTENTS

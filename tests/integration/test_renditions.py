@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutoutd import renditions
-from cutoutd.engine import codecs, compose, decode, profile
+from cutoutd.engine.colour import icc_transform
+from cutoutd.engine.formats import decode
 from cutoutd.engine.picture import Picture
+from cutoutd.engine.render import codecs, compose
 from cutoutd.errors import LimitError, OutputError
+from cutoutd.pipeline import renditions
 from cutoutd.pool.single import task_for
-from cutoutd.ports import Step
+from cutoutd.protocols import Step
 from cutoutd.recipe import Format, Metadata, Recipe
 from cutoutd.settings.renditions import RenditionSettings
 from tests.integration.opened import files_of
@@ -192,7 +194,7 @@ def test_a_colour_profile_is_kept_or_converted(staging: Staging) -> None:
     for image in (kept, converted, mask):
         image.load()
     assert kept.info["icc_profile"] == wide
-    assert converted.info["icc_profile"] == profile.srgb()
+    assert converted.info["icc_profile"] == icc_transform.srgb()
     assert "icc_profile" not in mask.info
     assert np.asarray(converted)[5, 5].tolist() == [0xC8, 0x3C, 0x28]
     assert np.asarray(kept)[5, 5].tolist() != [0xC8, 0x3C, 0x28]

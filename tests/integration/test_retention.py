@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.daemon import retention as retention_module
-from cutoutd.daemon.retention import STEP_S, Retention
+from cutoutd.folder import retention as retention_module
+from cutoutd.folder.retention import STEP_S, Retention
 from cutoutd.jobs import JobState, Published, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.errors import StorageError
-from cutoutd.intake.tenancy import NotOwnerError
 from cutoutd.jobs import JobState, Quality
-from cutoutd.journal.decisions import Decision
+from cutoutd.journal.review_decisions import Decision
+from cutoutd.lease.lease import NotOwnerError
 from cutoutd.publish import reviews
 from tests.integration.desk import NEW, OLD, Desk, Power
 from tests.integration.parts import JPEG, NAME, digest, until

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.daemon.root_access import RootRefusedError, check_root, exposed, refused
-from cutoutd.permissions import is_real_root, writers_in
+from cutoutd.folder.root_access import RootRefusedError, check_root, exposed, refused
+from cutoutd.fs.permissions import is_real_root, writers_in
 from cutoutd.service import planning
 from cutoutd.service.unit import Scope
 from cutoutd.settings.schema import Folder, Service, Settings
@@ -83,7 +83,7 @@ def test_the_root_of_a_user_namespace_is_an_ordinary_user(folder: Folder) -> Non
             "-Ur",
             sys.executable,
             "-c",
-            "from cutoutd.permissions import is_real_root as r; print(r())",
+            "from cutoutd.fs.permissions import is_real_root as r; print(r())",
         ],
         capture_output=True,
         text=True,

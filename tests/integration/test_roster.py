@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from cutoutd.daemon.assembly import publisher_of
-from cutoutd.daemon.delivery import Delivery
+from cutoutd.daemon.folder_set import Roster
 from cutoutd.daemon.heartbeat import Heartbeat
-from cutoutd.daemon.hotfolder import HotFolder
 from cutoutd.daemon.reload import Reloader
-from cutoutd.daemon.roster import Roster
+from cutoutd.delivery.delivery import Delivery
 from cutoutd.errors import ConfigurationError, JournalError
+from cutoutd.folder.hot_folder import HotFolder
 from cutoutd.jobs import JobState, Version
 from cutoutd.models.shelf import Shelf
-from cutoutd.notify import ServiceManager
+from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings.schema import Folder, PoolSettings, Settings
 from tests.integration.hall import Hall, Watched, opener_of
 from tests.integration.parts import JPEG, cut_of, provenance, until

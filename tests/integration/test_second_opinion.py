@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutoutd import pipeline
-from cutoutd.daemon import machine
-from cutoutd.daemon.machine import MEMORY_PER_WORKER
-from cutoutd.engine import quality
-from cutoutd.engine.look import Look, Region
-from cutoutd.engine.matting import MatteModel
+from cutoutd.engine.matting import quality
+from cutoutd.engine.matting.matte_model import MatteModel
+from cutoutd.engine.matting.subject_search import Look, Region
 from cutoutd.errors import ModelError
 from cutoutd.jobs import Cut
 from cutoutd.models.known import checksums
-from cutoutd.pipeline import Engine
+from cutoutd.pipeline import pipeline
+from cutoutd.pipeline.pipeline import Engine
+from cutoutd.pipeline.second_opinion import SecondGoneError, choose
+from cutoutd.pool import capacity
+from cutoutd.pool.capacity import MEMORY_PER_WORKER
 from cutoutd.pool.single import task_for
-from cutoutd.ports import ModelSpec, Scale
+from cutoutd.protocols import ModelSpec, Scale
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
-from cutoutd.second_opinion import SecondGoneError, choose
 from tests.integration import small_models
 from tests.integration.opened import files_of
 
@@ -160,7 +160,7 @@ def test_one_that_finds_no_memory_costs_the_opinion_and_not_the_picture(
     def no_room(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("cutoutd.engine.matting.MatteModel.__init__", no_room)
+    monkeypatch.setattr("cutoutd.engine.matting.matte_model.MatteModel.__init__", no_room)
     made = cut(BLUE)
     assert made.second is None
     assert made.quality.score == 0.0
@@ -200,12 +200,12 @@ def test_the_number_of_workers_leaves_room_for_a_second_model_in_each(
     second: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By what its trial took, or by an estimate."""
-    monkeypatch.setattr(machine, "_cores", lambda: 16)
-    monkeypatch.setattr(machine, "_groups", list)
-    monkeypatch.setattr(machine, "_physical_memory", lambda: int(4 * MEMORY_PER_WORKER))
-    assert machine.worker_count(0) == 4
-    assert machine.worker_count(0, replace(second, memory_mb=1536).room_mb) == 2
-    assert machine.worker_count(3, 10_000) == 3
+    monkeypatch.setattr(capacity, "_cores", lambda: 16)
+    monkeypatch.setattr(capacity, "_groups", list)
+    monkeypatch.setattr(capacity, "_physical_memory", lambda: int(4 * MEMORY_PER_WORKER))
+    assert capacity.worker_count(0) == 4
+    assert capacity.worker_count(0, replace(second, memory_mb=1536).room_mb) == 2
+    assert capacity.worker_count(3, 10_000) == 3
     large = replace(second, bytes=178_648_008, input_size=1024)
     assert 2000 < large.room_mb < 2500
     assert replace(large, memory_mb=965).room_mb == 965 + 170

@@ -11,14 +11,14 @@ import pytest
 
 from cutoutd.doctor import state as doctor
 from cutoutd.doctor.finding import Level
-from cutoutd.egress import Places, announce, announcement, uploader_status
 from cutoutd.errors import CutoutdError
+from cutoutd.fs.permissions import writers_above, writers_in
+from cutoutd.fs.private_directory import NotPrivateError
 from cutoutd.journal import store
 from cutoutd.journal.rebuild import open_or_rebuild, rebuilt
 from cutoutd.journal.state import StateDirectory, check_state, running
-from cutoutd.permissions import writers_above, writers_in
-from cutoutd.private import NotPrivateError
-from cutoutd.uploaded import Known, read_known, write_known
+from cutoutd.offload.upload_records import Known, read_known, write_known
+from cutoutd.spool import Places, announce, announcement, uploader_status
 from tests.integration.tools import give_up
 
 if TYPE_CHECKING:

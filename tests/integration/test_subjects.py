@@ -10,10 +10,10 @@ from bench.nothing import nothing
 from bench.scenes import Kind, draw
 from numpy.typing import NDArray
 
-from cutoutd.engine.look import look
-from cutoutd.engine.matting import MatteModel, normalise
-from cutoutd.engine.quality import assess
-from cutoutd.engine.refine import refine
+from cutoutd.engine.matting.matte_model import MatteModel, normalise
+from cutoutd.engine.matting.quality import assess
+from cutoutd.engine.matting.refine import refine
+from cutoutd.engine.matting.subject_search import look
 from cutoutd.models import catalog
 
 if TYPE_CHECKING:

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.daemon import statusfile
-from cutoutd.daemon.hotfolder import HANGS_AFTER_S, HotFolder
-from cutoutd.daemon.standing import Standing, Watching
+from cutoutd.daemon import status_file
 from cutoutd.daemon.supervisor import DRAIN_S
 from cutoutd.errors import JournalError, LimitError, PictureError, SourceGoneError, StorageError
 from cutoutd.failure import failure_of
+from cutoutd.folder.hot_folder import HANGS_AFTER_S, HotFolder
+from cutoutd.folder.status import Standing, Watching
 from cutoutd.jobs import Exported, Failure, JobState, NeedsRoom, SourceFacts, Unchanged
 from cutoutd.journal.commands import Verb
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.queue import Queue
 from cutoutd.journal.store import FILE_NAME, JournalDamagedError, Store
-from cutoutd.ports import Lost, Withdrawn
+from cutoutd.protocols import Lost, Withdrawn
 from tests.integration.hall import Hall, Workers
 from tests.integration.parts import JPEG, NAME, digest
 
@@ -584,7 +584,7 @@ def test_what_the_journals_disk_refuses_is_written_down_when_it_can_be(hall: Hal
 def test_status_shows_how_things_stand(hall: Hall) -> None:
     """While the daemon runs."""
     hall.supervise(once=True, status=True).run()
-    shown = statusfile.read(hall.root)
+    shown = status_file.read(hall.root)
     assert (shown["workers"], shown["paused"]) == (2, False)
     assert shown["folders"][NAME]["watching"] == "native"
 

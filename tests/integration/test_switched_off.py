@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cutoutd.engine import decode, formats
+from cutoutd.engine.formats import decode, opening
 from cutoutd.errors import LimitError
 from cutoutd.settings.choices import PictureFormat
 
@@ -33,7 +33,7 @@ OTHER_RAWS = (
 
 def test_the_setting_names_the_formats_that_the_engine_has() -> None:
     """No format can be read that could not be switched off."""
-    assert {str(one) for one in PictureFormat} == formats.SWITCHES == HEADS.keys()
+    assert {str(one) for one in PictureFormat} == opening.SWITCHES == HEADS.keys()
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -43,7 +43,7 @@ def test_a_format_can_be_switched_off_alone(name: str, monkeypatch: pytest.Monke
     for head in (HEADS[name], *(OTHER_RAWS if name == "raw" else ())):
         data = head + bytes(4000)
         with pytest.raises(LimitError, match="switched off") as refused:
-            decode.header(data, allowed=formats.SWITCHES - {name})
+            decode.header(data, allowed=opening.SWITCHES - {name})
         assert f'"{name}"' in refused.value.advice
         with pytest.raises(LimitError, match="switched off"):
             decode.decode(data, max_pixels=100, allowed=())
@@ -58,7 +58,7 @@ def test_a_decoder_that_is_not_installed_is_said(
 ) -> None:
     """As where an installer left it out; no fault of ours."""
     monkeypatch.setitem(sys.modules, module, None)
-    for ours in ("cutoutd.engine.heif", "cutoutd.engine.raw"):
+    for ours in ("cutoutd.engine.formats.heif", "cutoutd.engine.formats.raw"):
         monkeypatch.delitem(sys.modules, ours, raising=False)
     with pytest.raises(LimitError, match="not installed"):
         decode.header(HEADS[name] + bytes(4000))

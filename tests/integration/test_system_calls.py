@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.bounded import Answer
 from cutoutd.doctor import unlisted
 from cutoutd.models import catalog
+from cutoutd.process.probe import Answer
 from cutoutd.sandbox import recording
 from cutoutd.settings import load
 from tests.integration.test_sandbox import needs_seccomp

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cutoutd.errors import StorageError
-from cutoutd.intake import challenge, marker, tenancy
-from cutoutd.intake.ownership import HEARTBEAT_S, LEASE_S, SILENCE_S
-from cutoutd.intake.tenancy import NotOwnerError, Tenancy
+from cutoutd.lease import challenge, lease, marker
+from cutoutd.lease.lease import NotOwnerError, Tenancy
+from cutoutd.lease.policy import HEARTBEAT_S, LEASE_S, SILENCE_S
 from tests.conftest import FakeClock
 from tests.integration.share import Share
 
@@ -110,7 +110,7 @@ def test_another_machine_is_spoken_of_only_where_it_is_one(
     here = second.tenancy.attend(second.root, FOLDER).note
     assert here.startswith(f"another cutoutd on this machine ({os.uname().nodename}) has been working")
     assert "another machine" not in here
-    monkeypatch.setattr(tenancy, "_host", lambda: "elsewhere")
+    monkeypatch.setattr(lease, "_host", lambda: "elsewhere")
     there = second.tenancy.attend(second.root, FOLDER).note
     assert there.startswith(f"another machine, {os.uname().nodename}, has been working on this folder")
 
@@ -331,7 +331,7 @@ def test_a_read_only_input_is_worked_on_and_says_what_it_cannot_know(
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     with monkeypatch.context() as patch:
-        patch.setattr(tenancy, "_claim", refuse)
+        patch.setattr(lease, "_claim", refuse)
         tenure = first.tenancy.attend(first.root, FOLDER)
         assert tenure.ours
         assert "read-only" in tenure.note
@@ -392,7 +392,7 @@ class Interleaved:
     """Machines whose every touch of the folder waits for its turn, so that a test decides on their order."""
 
     TOUCHES = (
-        *((tenancy, name) for name in ("_claim", "_claimant", "_drop")),
+        *((lease, name) for name in ("_claim", "_claimant", "_drop")),
         *((challenge, name) for name in ("standing", "leave", "remove")),
         (marker, "read_in"),
         (marker, "_overwrite"),

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from cutoutd import egress
-from cutoutd.egress import Body, Outcome
+from cutoutd import spool
 from cutoutd.hosted.ledger import FILE_NAME
+from cutoutd.spool import Body, Outcome
 from tests.hosted_server import Alpha, Behaviour, HostedServer, Rgb
 from tests.integration.parts import until
 from tests.integration.uploading import HEIGHT, KEY, LARGE, PATIENCE_S, WIDTH, Station, large, picture
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cutoutd.egress import Reply
+    from cutoutd.spool import Reply
 
 
 @pytest.fixture(scope="module")
@@ -413,7 +413,7 @@ def test_killed_between_ledger_and_inbox_the_reply_is_given_and_not_paid_again(
     for path in station.places.inbox.iterdir():
         path.unlink()
     (station.places.outbox / request.file).write_bytes(content)
-    egress.put(station.places.outbox, request)
+    spool.put(station.places.outbox, request)
     station.start()
     second = station.reply(request)
     assert (second.outcome, second.repeated, second.credits, second.at) == (Outcome.OK, False, 0.25, first.at)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd import egress
-from cutoutd.egress import Outcome
+from cutoutd import spool
+from cutoutd.spool import Outcome
 from tests.hosted_server import HostedServer
 from tests.integration.uploading import PATIENCE_S, Station, picture
 
@@ -61,7 +61,7 @@ def test_what_a_newer_configuration_tags_waits_until_the_uploader_reads_it(
     assert station.reply(known).outcome is Outcome.OK  # it has looked into the outbox
     assert all(station.is_waiting(request) for request in waiting)
     assert len(server.seen) == 1
-    egress.announce(station.places, station.settings())
+    spool.announce(station.places, station.settings())
     assert station.process is not None
     assert station.process.wait(PATIENCE_S) == 0
     station.start()
@@ -79,7 +79,7 @@ def test_what_an_older_configuration_tagged_waits_until_the_supervisor_has_read_
     assert server.seen == []
     until(lambda: "different configurations" in station.told()["folders"]["other"]["why"], "reason")
     # The supervisor has read the same configuration, and asks all the same: then it is wrong, and told so.
-    egress.put(station.places.outbox, replace(request, settings=station.settings()))
+    spool.put(station.places.outbox, replace(request, settings=station.settings()))
     assert station.reply(request).outcome is Outcome.FAILED
 
 
@@ -95,11 +95,11 @@ def test_an_announcement_of_the_same_configuration_changes_nothing(station: Stat
     assert station.process is not None
     begun_s = time.monotonic()
     for _ in range(20):
-        egress.announce(station.places, station.settings())
+        spool.announce(station.places, station.settings())
         time.sleep(0.05)
     assert station.process.poll() is None
     while station.process.poll() is None:
-        egress.announce(station.places, OTHER)
+        spool.announce(station.places, OTHER)
         time.sleep(0.05)
         assert time.monotonic() < begun_s + PATIENCE_S
     assert time.monotonic() > begun_s + 2.0

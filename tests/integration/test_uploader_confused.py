@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.egress import Outcome
 from cutoutd.hosted.route import Standing
+from cutoutd.spool import Outcome
 from tests.hosted_server import Behaviour, HostedServer
 from tests.integration.uploader_parts import answer, close, office, request
 from tests.integration.uploading import Station, picture

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd import egress
-from cutoutd.egress import Outcome
-from cutoutd.hosted.course import Course
+from cutoutd import spool
 from cutoutd.hosted.ledger import Ledger, LedgerError
-from cutoutd.hosted.replies import Replies
+from cutoutd.hosted.response_cache import Replies
+from cutoutd.hosted.upload_job import Course
+from cutoutd.spool import Outcome
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import close, office, request
 
@@ -65,7 +65,7 @@ def test_an_answer_that_cannot_be_kept_is_unknown(tmp_path: Path, server: Hosted
     first, second = request(shared.places), request(shared.places)
     assert Course(office=shared, request=first).run()
     assert Course(office=shared, request=second).run()
-    replies = [egress.read_reply(shared.places.inbox / f"{one.id}.json") for one in (first, second)]
+    replies = [spool.read_reply(shared.places.inbox / f"{one.id}.json") for one in (first, second)]
     assert [reply.outcome for reply in replies] == [Outcome.UNKNOWN, Outcome.UNKNOWN]
     assert "but the disk refused: No space left on device" in replies[0].cause
     assert len(server.seen) == 1
@@ -81,7 +81,7 @@ def test_a_kept_answer_waits_until_the_inbox_takes_it(tmp_path: Path, server: Ho
     close(shared)
     again = office(tmp_path, server)
     assert Course(office=again, request=only).run()
-    reply = egress.read_reply(again.places.inbox / f"{only.id}.json")
+    reply = spool.read_reply(again.places.inbox / f"{only.id}.json")
     assert (reply.outcome, reply.repeated, reply.credits) == (Outcome.OK, False, 0.25)
     assert len(server.seen) == 1
     close(again)
@@ -92,7 +92,7 @@ def test_an_end_that_cannot_be_written_down_is_waited_for(tmp_path: Path, server
     shared = office(tmp_path, server, ledger=StuckLedger)
     only = request(shared.places)
     assert Course(office=shared, request=only).run()
-    assert egress.read_reply(shared.places.inbox / f"{only.id}.json").outcome is Outcome.OK
+    assert spool.read_reply(shared.places.inbox / f"{only.id}.json").outcome is Outcome.OK
     assert len(server.seen) == 1
     close(shared)
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.clock import Clock
-from cutoutd.egress import Outcome
-from cutoutd.hosted.exchange import Exchange
+from cutoutd.hosted.exchange_limits import Exchange
+from cutoutd.spool import Outcome
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import answer, close, office, request
 from tests.integration.uploading import picture
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from cutoutd.egress import Reply, Request
-    from cutoutd.hosted.office import Office
+    from cutoutd.hosted.context import Office
+    from cutoutd.spool import Reply, Request
     from tests.integration.uploader_parts import Service
 
 TIMEOUT_S = 0.4
@@ -271,7 +271,7 @@ def test_time_in_which_we_did_not_run_does_not_count() -> None:
     code = (
         "import socket, sys, time\n"
         "from cutoutd.clock import Clock\n"
-        "from cutoutd.hosted.exchange import Exchange\n"
+        "from cutoutd.hosted.exchange_limits import Exchange\n"
         "import select\n"
         "one, other = socket.socketpair()\n"
         "exchange = Exchange(Clock(), limit_s=2.0)\n"

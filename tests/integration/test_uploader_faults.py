@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from cutoutd import egress
-from cutoutd.egress import Body, Outcome, Places, Reply, Request
-from cutoutd.hosted.in_hand import MOST_DEATHS, InHand
+from cutoutd import spool
+from cutoutd.hosted.in_progress import MOST_DEATHS, InHand
 from cutoutd.hosted.ledger import FILE_NAME
 from cutoutd.hosted.removebg import RemoveBg
 from cutoutd.hosted.uploader import Uploader
+from cutoutd.spool import Body, Outcome, Places, Reply, Request
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import office, request
 from tests.integration.uploading import PATIENCE_S, Station, picture
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from cutoutd.hosted.office import Office
+    from cutoutd.hosted.context import Office
     from cutoutd.hosted.provider import Question, Upload
 
-HUGE: Final = egress.MAX_BYTES + 1
+HUGE: Final = spool.MAX_BYTES + 1
 
 
 @contextmanager
 def at_work(shared: Office) -> Iterator[None]:
     """The uploader's loop in this process, while the body runs; it ends in order."""
     runner = threading.Thread(
-        target=Uploader(shared, announced=egress.announcement(shared.places), layers=(), parent=None).run
+        target=Uploader(shared, announced=spool.announcement(shared.places), layers=(), parent=None).run
     )
     runner.start()
     try:
@@ -59,7 +59,7 @@ def reply_to(shared: Office, id_: str) -> Reply:
     end_s = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return egress.read_reply(shared.places.inbox / f"{id_}.json")
+            return spool.read_reply(shared.places.inbox / f"{id_}.json")
         except FileNotFoundError:
             assert time.monotonic() < end_s, id_
             time.sleep(0.02)
@@ -269,7 +269,7 @@ def test_deaths_are_counted_for_what_was_in_hand_alone(tmp_path: Path) -> None:
 
 def good_reply() -> Reply:
     """One with a picture."""
-    id_ = egress.new_id()
+    id_ = spool.new_id()
     return Reply(
         id=id_,
         outcome=Outcome.OK,
@@ -300,14 +300,14 @@ def test_a_reply_that_is_none_is_an_upload_of_which_nothing_is_known(
     places = Places.under(tmp_path)
     places.make()
     made, other = good_reply(), good_reply()
-    egress.put(places.inbox, made)
-    egress.put(places.inbox, other)
+    spool.put(places.inbox, made)
+    spool.put(places.inbox, other)
     spoil(places.inbox / f"{made.id}.json")
-    found = {reply.id: reply for reply in egress.replies(places)}
+    found = {reply.id: reply for reply in spool.replies(places)}
     assert found[other.id] == other
     assert found[made.id].outcome is Outcome.UNKNOWN
     assert "is damaged" in found[made.id].cause
-    egress.take_away(places.inbox, made.id)
+    spool.take_away(places.inbox, made.id)
     assert not os.path.lexists(places.inbox / f"{made.id}.json")
 
 
@@ -316,7 +316,7 @@ def test_fields_are_as_they_were_written(tmp_path: Path) -> None:
     places = Places.under(tmp_path)
     places.make()
     made = request(places)
-    assert egress.read_request(places.outbox / f"{made.id}.json") == made
+    assert spool.read_request(places.outbox / f"{made.id}.json") == made
     assert Request(**asdict(made)) == made
 
 
@@ -325,12 +325,12 @@ def test_thousands_of_requests_are_looked_at_in_no_time(tmp_path: Path) -> None:
     with HostedServer() as server:
         shared = office(tmp_path, server)
         first = request(shared.places)
-        others = [replace(first, id=id_, file=f"{id_}.jpg") for id_ in (egress.new_id() for _ in range(2000))]
+        others = [replace(first, id=id_, file=f"{id_}.jpg") for id_ in (spool.new_id() for _ in range(2000))]
         for made in others:
-            content = json.dumps({"schema": egress.SCHEMA} | asdict(made))
+            content = json.dumps({"schema": spool.SCHEMA} | asdict(made))
             (shared.places.outbox / f"{made.id}.json").write_text(content, encoding="ascii")
         begun_s = time.process_time()
-        assert len(list(egress.requests(shared.places))) == 2001
+        assert len(list(spool.requests(shared.places))) == 2001
         assert time.process_time() - begun_s < 2.0
         shared.courier.close()
         shared.ledger.close_file()
@@ -350,8 +350,8 @@ def test_an_earlier_versions_state_is_taken_over(tmp_path: Path) -> None:
         for name in ("ledger.json", "status.json"):
             (places.root / name).unlink()
         (places.root / "in-hand").rmdir()
-        egress.take_away(places.inbox, answered.id)
-        egress.put(places.outbox, paid)
+        spool.take_away(places.inbox, answered.id)
+        spool.put(places.outbox, paid)
         (places.outbox / paid.file).write_bytes(picture(1))
         flying, waiting = station.request(picture(2)), [station.request(picture(n)) for n in (3, 4)]
         for made in (paid, flying, *waiting):
@@ -387,7 +387,7 @@ def test_an_earlier_versions_reply_is_read(tmp_path: Path) -> None:
     places = Places.under(tmp_path)
     places.make()
     made = good_reply()
-    old = {"schema": egress.SCHEMA} | asdict(made)
+    old = {"schema": spool.SCHEMA} | asdict(made)
     del old["counted"]
     (places.inbox / f"{made.id}.json").write_text(json.dumps(old), encoding="ascii")
-    assert list(egress.replies(places)) == [made]
+    assert list(spool.replies(places)) == [made]

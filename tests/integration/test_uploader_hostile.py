@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from PIL import Image
 
-from cutoutd import egress
-from cutoutd.egress import Body, Outcome
-from cutoutd.engine.reply import matte
+from cutoutd import spool
+from cutoutd.engine.formats.reply import matte
 from cutoutd.errors import ReplyError
-from cutoutd.hosted.course import Course
 from cutoutd.hosted.route import Standing
+from cutoutd.hosted.upload_job import Course
+from cutoutd.spool import Body, Outcome
 from tests.integration.test_uploader_exchange import take, wire
 from tests.integration.uploader_parts import close, office, request
 from tests.integration.uploading import HEIGHT, WIDTH, picture
@@ -144,7 +144,7 @@ def test_every_answer_has_a_meaning(tmp_path: Path, capsys: pytest.CaptureFixtur
             assert (is_over, shared.route.view().standing) == (False, Standing.PAUSED)
             assert shared.route.view().why
         else:
-            reply = egress.read_reply(shared.places.inbox / f"{made.id}.json")
+            reply = spool.read_reply(shared.places.inbox / f"{made.id}.json")
             assert reply.outcome is (OK if meaning == "later" else meaning)
             assert all(letter.isprintable() for letter in reply.cause)
             assert sum(one["counted"] for one in shared.ledger.all()) == (0.0 if meaning is FAILED else 0.25)
@@ -154,7 +154,7 @@ def test_every_answer_has_a_meaning(tmp_path: Path, capsys: pytest.CaptureFixtur
         if meaning != "closed":
             after = request(shared.places, picture(2))
             assert Course(office=shared, request=after).run()
-            assert egress.read_reply(shared.places.inbox / f"{after.id}.json").outcome is OK
+            assert spool.read_reply(shared.places.inbox / f"{after.id}.json").outcome is OK
         close(shared)
     out = capsys.readouterr()
     assert "a fault of ours" not in out.out + out.err

@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Final
 import pytest
 import typer
 
-from cutoutd import egress
+from cutoutd import spool
 from cutoutd.cli import hosted as cli
 from cutoutd.clock import Clock, rfc3339
-from cutoutd.daemon.postroom import PostRoom
 from cutoutd.doctor import hosted
-from cutoutd.egress import Outcome, Places
 from cutoutd.hosted import status
-from cutoutd.hosted.custody import Custody, opened
-from cutoutd.hosted.leave import Ending
+from cutoutd.hosted.cancellation import Ending
 from cutoutd.hosted.ledger import FILE_NAME, Ledger, LedgerDamagedError
+from cutoutd.hosted.ledger_custody import Custody, opened
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.uploads import note_upload
+from cutoutd.offload.outbox import PostRoom
+from cutoutd.offload.upload_records import Begun, Known, read_known, traces, write_begun, write_known
 from cutoutd.settings.load import load
-from cutoutd.uploaded import Begun, Known, read_known, traces, write_begun, write_known
+from cutoutd.spool import Outcome, Places
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import answer, close, office, request
 from tests.integration.uploading import PATIENCE_S, Station, picture
@@ -181,8 +181,8 @@ def test_a_ledger_that_is_none_waits_for_a_person(tmp_path: Path, content: bytes
     found: list[Ledger | None] = []
     runner = threading.Thread(target=lambda: found.append(custody.ledger()))
     runner.start()
-    wait_until(lambda: bool(egress.uploader_status(places)))
-    told = egress.uploader_status(places)
+    wait_until(lambda: bool(spool.uploader_status(places)))
+    told = spool.uploader_status(places)
     assert told["route"] == "paused"
     assert "the ledger of uploads is lost or damaged" in told["why"]
     assert "`cutoutd resume --hosted`" in told["why"]
@@ -319,8 +319,8 @@ def test_a_resume_from_before_the_loss_was_told_is_no_consent_to_it(tmp_path: Pa
     found: list[Ledger | None] = []
     runner = threading.Thread(target=lambda: found.append(custody.ledger()))
     runner.start()
-    wait_until(lambda: bool(egress.uploader_status(places)))
-    assert egress.uploader_status(places)["route"] == "paused"
+    wait_until(lambda: bool(spool.uploader_status(places)))
+    assert spool.uploader_status(places)["route"] == "paused"
     assert not places.resumed.exists()
     places.resumed.touch()
     runner.join(PATIENCE_S)

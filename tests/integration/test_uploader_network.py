@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.clock import Clock
-from cutoutd.egress import Outcome
-from cutoutd.hosted.cargo import Cargo
-from cutoutd.hosted.courier import Courier, UntrustedError
+from cutoutd.hosted.body import Cargo
+from cutoutd.hosted.client import Courier, UntrustedError
 from cutoutd.hosted.provider import Upload
 from cutoutd.hosted.removebg import RemoveBg
 from cutoutd.settings.hosted import HostedSettings
+from cutoutd.spool import Outcome
 from tests.hosted_server import HostedServer
 from tests.integration.tools import give_up, need
 from tests.integration.uploader_parts import answer, close, office, request

@@ -16,14 +16,15 @@ import pytest
 
 from cutoutd.clock import Clock
 from cutoutd.daemon.assembly import publisher_of, rules_of
-from cutoutd.daemon.gate import Gate
-from cutoutd.daemon.overlaps import Overlaps
-from cutoutd.daemon.standing import HeldUp, Watching, told
-from cutoutd.daemon.watcher import Watcher
-from cutoutd.intake import filesystems, marker
-from cutoutd.intake.tenancy import Tenancy
+from cutoutd.folder.health import Gate
+from cutoutd.folder.monitor import Watcher
+from cutoutd.folder.overlaps import Overlaps
+from cutoutd.folder.status import HeldUp, Watching, told
+from cutoutd.intake import filesystems
 from cutoutd.jobs import JobState
 from cutoutd.journal.journal import Journal
+from cutoutd.lease import marker
+from cutoutd.lease.lease import Tenancy
 from tests.integration.namespaces import in_namespace
 from tests.integration.parts import JPEG, NAME, Heard, folder_in, states, until
 from tests.integration.share import Share

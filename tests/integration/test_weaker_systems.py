@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.fs.tree import Tree
 from cutoutd.publish.originals import Originals, Outcome, delete_original
 from cutoutd.publish.rename import can_exchange
-from cutoutd.tree import Tree
 from tests.integration.parts import until
 from tests.integration.publishing import World, digest, failure
 from tests.integration.share import Share

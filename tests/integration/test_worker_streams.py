@@ -15,11 +15,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from cutoutd.clock import Clock
-from cutoutd.pool.complaints import BOUNDS
 from cutoutd.pool.local import LocalPool
 from cutoutd.pool.slot import spawn
 from cutoutd.pool.start_policy import WorkersFailError
-from cutoutd.ports import Finished, Lost
+from cutoutd.pool.worker_stderr import BOUNDS
+from cutoutd.protocols import Finished, Lost
 from tests.integration.parts import give
 from tests.integration.test_pool import OBEDIENT, events_of, setup, task, until
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.errors import StorageError
+from cutoutd.fs.tree import Tree
 from cutoutd.publish.originals import Outcome, delete_original
 from cutoutd.publish.verified import PRIVATE
-from cutoutd.tree import Tree
 from tests.integration.publishing import digest
 from tests.integration.taking_away import CUT, SAVED, TARGETS, carry_out, prepare
 from tests.integration.tools import need

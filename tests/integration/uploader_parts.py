@@ -5,22 +5,22 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Protocol
 
-from cutoutd import egress
+from cutoutd import spool
 from cutoutd.clock import Clock
-from cutoutd.egress import Places, Reply, Request
 from cutoutd.hosted.budget import Budget
-from cutoutd.hosted.courier import Courier
-from cutoutd.hosted.course import Course
-from cutoutd.hosted.in_hand import InHand
-from cutoutd.hosted.leave import Ending
+from cutoutd.hosted.cancellation import Ending
+from cutoutd.hosted.client import Courier
+from cutoutd.hosted.context import Office
+from cutoutd.hosted.in_progress import InHand
 from cutoutd.hosted.ledger import Ledger
-from cutoutd.hosted.office import Office
 from cutoutd.hosted.providers import provider_of
-from cutoutd.hosted.replies import Replies
+from cutoutd.hosted.response_cache import Replies
 from cutoutd.hosted.route import Route
+from cutoutd.hosted.upload_job import Course
 from cutoutd.settings.assembly import assemble
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.environment import Overrides
+from cutoutd.spool import Places, Reply, Request
 from tests.integration.uploading import HEIGHT, WIDTH, picture
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def close(office_: Office) -> None:
 
 def request(places: Places, content: bytes = b"", *, width: int = WIDTH, height: int = HEIGHT) -> Request:
     """A picture in the outbox: the same one each time, unless one is given."""
-    content, id_ = content or picture(1), egress.new_id()
+    content, id_ = content or picture(1), spool.new_id()
     (places.outbox / f"{id_}.jpg").write_bytes(content)
     made = Request(
         id=id_,
@@ -97,11 +97,11 @@ def request(places: Places, content: bytes = b"", *, width: int = WIDTH, height:
         height=height,
         source_sha256="0" * 64,
     )
-    egress.put(places.outbox, made)
+    spool.put(places.outbox, made)
     return made
 
 
 def answer(office_: Office, request_: Request) -> Reply:
     """Take a request through its course; returns its reply."""
     assert Course(office=office_, request=request_).run()
-    return egress.read_reply(office_.places.inbox / f"{request_.id}.json")
+    return spool.read_reply(office_.places.inbox / f"{request_.id}.json")

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from PIL import Image
 
-from cutoutd import egress
-from cutoutd.egress import ParcelError, Places, Reply, Request
+from cutoutd import spool
 from cutoutd.hosted.audit import uploads
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.load import load
+from cutoutd.spool import ParcelError, Places, Reply, Request
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +101,7 @@ class Station:
                 stdout=subprocess.DEVNULL,
             )
         end_s = time.monotonic() + PATIENCE_S
-        while egress.uploader_status(self.places).get("pid") != self.process.pid:
+        while spool.uploader_status(self.places).get("pid") != self.process.pid:
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < end_s, self.log.read_text()
             time.sleep(0.02)
@@ -145,7 +145,7 @@ class Station:
         height: int = HEIGHT,
     ) -> Request:
         """Put a picture and its request into the outbox."""
-        id_ = egress.new_id()
+        id_ = spool.new_id()
         (self.places.outbox / f"{id_}.jpg").write_bytes(content)
         request = Request(
             id=id_,
@@ -161,7 +161,7 @@ class Station:
             again=again,
             settings=settings or self.settings(),
         )
-        egress.put(self.places.outbox, request)
+        spool.put(self.places.outbox, request)
         return request
 
     def reply(self, request: Request, *, timeout_s: float = PATIENCE_S) -> Reply:
@@ -170,10 +170,10 @@ class Station:
         end_s = time.monotonic() + timeout_s
         while time.monotonic() < end_s:
             with suppress(FileNotFoundError, ParcelError):
-                return egress.read_reply(path)
+                return spool.read_reply(path)
             assert self.process is None or self.process.poll() is None, self.log.read_text()
             time.sleep(0.02)
-        raise AssertionError(f"no reply: {egress.uploader_status(self.places)}\n{self.log.read_text()}")
+        raise AssertionError(f"no reply: {spool.uploader_status(self.places)}\n{self.log.read_text()}")
 
     def settings(self) -> str:
         """The number of the configuration as it is now."""
@@ -191,7 +191,7 @@ class Station:
 
     def told(self) -> dict[str, Any]:
         """What the uploader says of itself."""
-        return egress.uploader_status(self.places)
+        return spool.uploader_status(self.places)
 
     def wait_for_route(self, standing: str) -> dict[str, Any]:
         """Wait until the route stands so."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.daemon.alarm import HOLD_S, LEAST, LOOK_S, SAMPLE_S, Alarm
-from cutoutd.daemon.standing import Standing, Watching
-from cutoutd.egress import Places
+from cutoutd.folder.status import Standing, Watching
+from cutoutd.spool import Places
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.daemon import rereading
-from cutoutd.daemon.absences import SAVE_S
-from cutoutd.daemon.arrivals import BATCH, Arrivals
-from cutoutd.daemon.pairing import Pairing
-from cutoutd.daemon.passed_over import PassedOver
-from cutoutd.daemon.rereading import Rereading
+from cutoutd.folder import rehashing
+from cutoutd.folder.absences import SAVE_S
+from cutoutd.folder.arrivals import BATCH, Arrivals
+from cutoutd.folder.pairing import Pairing
+from cutoutd.folder.rehashing import Rereading
+from cutoutd.folder.skipped_entries import PassedOver
 from cutoutd.intake import probe
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan
 from cutoutd.jobs import JobState, Version
-from cutoutd.journal.acceptance import Acceptance
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
+from cutoutd.journal.sources import Acceptance
 from cutoutd.settings.choices import RawPairs
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def test_a_file_that_is_no_picture_is_looked_into_once_for_each_version(
         probed.append(path)
         return probe.open_probe(root, path, boundary)
 
-    monkeypatch.setattr("cutoutd.daemon.arrivals.open_probe", counted)
+    monkeypatch.setattr("cutoutd.folder.arrivals.open_probe", counted)
     path = place.put("notes.txt", b"plain text, and a good deal of it, so that no header is missing........")
     place.after(0)
     assert [place.after(SETTLE_S) for _ in range(4)] == [0] * 4
@@ -412,7 +412,7 @@ def test_a_file_that_cannot_be_read_holds_up_no_other(place: Place, monkeypatch:
             raise PermissionError(13, "Permission denied", path)
         return probe.open_probe(root, path, boundary)
 
-    monkeypatch.setattr("cutoutd.daemon.arrivals.open_probe", refused)
+    monkeypatch.setattr("cutoutd.folder.arrivals.open_probe", refused)
     place.after(0)
     assert place.after(SETTLE_S) == 1
     assert place.accepted() == ["ours.jpg"]
@@ -703,7 +703,7 @@ def test_one_file_that_cannot_be_read_again_holds_nobody_up(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patch:
-        patch.setattr(rereading.os, "read", broken)  # type: ignore[attr-defined]
+        patch.setattr(rehashing.os, "read", broken)  # type: ignore[attr-defined]
         assert place.after(60) == 0
     assert place.after(SETTLE_S + 0.1) == 1
     assert place.accepted() == ["bad.jpg", "good.jpg"]
@@ -711,8 +711,8 @@ def test_one_file_that_cannot_be_read_again_holds_nobody_up(
 
 def test_many_changed_files_are_read_at_a_bounded_rate(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backup that links every file, or `chmod -R`."""
-    monkeypatch.setattr(rereading, "BURST_BYTES", 4 * len(JPEG))
-    monkeypatch.setattr(rereading, "BYTES_S", len(JPEG))
+    monkeypatch.setattr(rehashing, "BURST_BYTES", 4 * len(JPEG))
+    monkeypatch.setattr(rehashing, "BYTES_S", len(JPEG))
     place.arrivals._rereading._budget = 4.0 * len(JPEG)  # noqa: SLF001 -- as it is made with that burst
     paths = [place.put(f"{number}.jpg") for number in range(20)]
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 20

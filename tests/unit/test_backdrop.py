@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.engine import backdrop, shadow
-from cutoutd.engine.placement import Box, Placement
+from cutoutd.engine.render import backdrop, shadow
+from cutoutd.engine.render.placement import Box, Placement
 
 RANDOM = np.random.default_rng(5)
 

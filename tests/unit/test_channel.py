@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd import channel
+from cutoutd.process import channel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

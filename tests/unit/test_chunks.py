@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutoutd.engine.decode import decode
+from cutoutd.engine.formats.decode import decode
 from cutoutd.errors import PictureError
 
 MANY = 20_000_000

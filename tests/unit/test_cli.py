@@ -22,10 +22,10 @@ from cutoutd.cli.queue import open_journal
 from cutoutd.cli.to_cut import named_files
 from cutoutd.cli.where import named_path, settings
 from cutoutd.clock import Clock
-from cutoutd.daemon.standing import HeldUp
 from cutoutd.daemon.tally import Outcome, Tally
 from cutoutd.doctor.overlaps import Survey
 from cutoutd.errors import ConfigurationError, UsageError
+from cutoutd.folder.status import HeldUp
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutoutd.engine import codecs, compose
-from cutoutd.engine.png import Extras, Layout
+from cutoutd.engine.containers.png import Extras, Layout
+from cutoutd.engine.render import codecs, compose
 from cutoutd.recipe import Format
 
 if TYPE_CHECKING:

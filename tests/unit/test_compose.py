@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.engine import compose
+from cutoutd.engine.render import compose
 
 
 @given(

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from cutoutd.cli.console import Live
-from cutoutd.daemon.listener import Progress, Result
-from cutoutd.daemon.standing import Watching, of_refusal, told
+from cutoutd.events import Progress, Result
+from cutoutd.folder.status import Watching, of_refusal, told
 from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:

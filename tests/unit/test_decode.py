@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from cutoutd.engine.decode import decode, header
+from cutoutd.engine.formats.decode import decode, header
 from cutoutd.errors import LimitError, PictureError
 
 MANY = 120_000_000
@@ -106,9 +106,9 @@ def test_formats_that_pillow_could_read_are_out_of_reach() -> None:
     """Decoding leaves no plugin loaded that is not on the allow-list, and no way to load one."""
     png = encoded(Image.new("RGB", (8, 8)), "PNG").hex()
     script = (  # in a process of its own, whose first use of Pillow is ours
-        "from PIL import Image; from cutoutd.engine.decode import decode;"
+        "from PIL import Image; from cutoutd.engine.formats.decode import decode;"
         f"decode(bytes.fromhex('{png}'), max_pixels=100);"
-        "import cutoutd.engine.heif, cutoutd.engine.raw;"  # as the first HEIC and the first raw file do
+        "import cutoutd.engine.formats.heif, cutoutd.engine.formats.raw;"  # as the first HEIC and the first raw file do
         "Image.preinit(); Image.init(); print(*sorted(Image.OPEN))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -21,7 +21,7 @@ from cutoutd.doctor.trial import Trial
 from cutoutd.doctor.unit import Installed
 from cutoutd.intake import filesystems
 from cutoutd.journal.folders import FolderMemory
-from cutoutd.ports import WorkerFacts
+from cutoutd.protocols import WorkerFacts
 from cutoutd.sandbox.survey import Gap, Layer
 from cutoutd.service.machine import Kind
 from cutoutd.service.unit import MARK, Scope

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd import egress
-from cutoutd.egress import Body, Outcome, ParcelError, Places, Reply, Request
+from cutoutd import spool
+from cutoutd.spool import Body, Outcome, ParcelError, Places, Reply, Request
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,26 +38,26 @@ def _request(id_: str) -> Request:
 
 def test_a_request_comes_out_as_it_went_in(places: Places) -> None:
     """Nothing is lost on the way."""
-    request = _request(egress.new_id())
-    egress.put(places.outbox, request)
-    assert list(egress.requests(places)) == [request]
+    request = _request(spool.new_id())
+    spool.put(places.outbox, request)
+    assert list(spool.requests(places)) == [request]
 
 
 def test_a_reply_comes_out_as_it_went_in(places: Places) -> None:
     """Enums, numbers and what is not known alike."""
-    id_ = egress.new_id()
+    id_ = spool.new_id()
     reply = Reply(id=id_, outcome=Outcome.OK, body=Body.ALPHA, file=f"{id_}.body", credits=0.25, bytes=9)
-    egress.put(places.inbox, reply)
-    assert list(egress.replies(places)) == [reply]
+    spool.put(places.inbox, reply)
+    assert list(spool.replies(places)) == [reply]
 
 
 def test_what_is_taken_away_is_gone_with_its_picture(places: Places) -> None:
     """And can be taken away twice."""
-    request = _request(egress.new_id())
+    request = _request(spool.new_id())
     (places.outbox / request.file).write_bytes(b"abc")
-    egress.put(places.outbox, request)
-    egress.take_away(places.outbox, request.id)
-    egress.take_away(places.outbox, request.id)
+    spool.put(places.outbox, request)
+    spool.take_away(places.outbox, request.id)
+    spool.take_away(places.outbox, request.id)
     assert list(places.outbox.iterdir()) == []
 
 
@@ -68,27 +68,27 @@ def test_what_is_taken_away_is_gone_with_its_picture(places: Places) -> None:
 )
 def test_what_is_no_parcel_is_passed_over(places: Places, content: bytes) -> None:
     """Good ones beside it are still seen."""
-    good = _request(egress.new_id())
-    egress.put(places.outbox, good)
-    (places.outbox / f"{egress.new_id()}.json").write_bytes(content)
-    assert list(egress.requests(places)) == [good]
+    good = _request(spool.new_id())
+    spool.put(places.outbox, good)
+    (places.outbox / f"{spool.new_id()}.json").write_bytes(content)
+    assert list(spool.requests(places)) == [good]
 
 
 @pytest.mark.parametrize("name", ["../../journal.sqlite", "/etc/passwd", "IMG_0001.jpg"])
 def test_a_parcel_names_no_file_but_its_own_kind(places: Places, name: str) -> None:
     """Neither side can be led out of the directory."""
-    id_ = egress.new_id()
-    egress.put(places.inbox, Reply(id=id_, outcome=Outcome.OK, body=Body.ALPHA, file=name))
+    id_ = spool.new_id()
+    spool.put(places.inbox, Reply(id=id_, outcome=Outcome.OK, body=Body.ALPHA, file=name))
     with pytest.raises(ParcelError, match="not ours"):
-        egress.read_reply(places.inbox / f"{id_}.json")
+        spool.read_reply(places.inbox / f"{id_}.json")
 
 
 def test_a_parcel_under_another_name_is_none(places: Places) -> None:
     """A copied file cannot answer somebody else's request."""
-    id_, other = egress.new_id(), egress.new_id()
-    egress.put(places.inbox, Reply(id=id_, outcome=Outcome.WITHDRAWN))
+    id_, other = spool.new_id(), spool.new_id()
+    spool.put(places.inbox, Reply(id=id_, outcome=Outcome.WITHDRAWN))
     (places.inbox / f"{id_}.json").rename(places.inbox / f"{other}.json")
-    assert [(one.id, one.outcome) for one in egress.replies(places)] == [(other, Outcome.UNKNOWN)]
+    assert [(one.id, one.outcome) for one in spool.replies(places)] == [(other, Outcome.UNKNOWN)]
 
 
 def test_only_the_owner_looks_inside(places: Places) -> None:

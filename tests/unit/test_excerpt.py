@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cutoutd.excerpt import Bounds, Excerpt, Line
+from cutoutd.process.excerpt import Bounds, Excerpt, Line
 
 BOUNDS = Bounds(line_bytes=10, burst_bytes=100, bytes_per_s=10.0, overhead_bytes=10)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cutoutd.engine.foreground import decontaminate, estimate
+from cutoutd.engine.matting.foreground import decontaminate, estimate
 
 Rgb = NDArray[np.uint8]
 Alpha = NDArray[np.uint8]

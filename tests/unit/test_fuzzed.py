@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from cutoutd.engine.widetiff import WideTiffSource
+from cutoutd.engine.formats.wide_tiff import WideTiffSource
 from cutoutd.errors import PictureError
 
 

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.egress import Body, Request
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.hosted import key as keys
 from cutoutd.hosted.audit import By, as_csv, as_json, totals, uploads
-from cutoutd.hosted.cargo import AlteredError, Cargo
+from cutoutd.hosted.body import AlteredError, Cargo
 from cutoutd.hosted.entries import Closing, End, Entry
 from cutoutd.hosted.key import Key
 from cutoutd.hosted.ledger import Ledger, LedgerDamagedError
 from cutoutd.hosted.provider import Upload
 from cutoutd.hosted.removebg import RemoveBg
+from cutoutd.spool import Body, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

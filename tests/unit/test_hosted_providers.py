@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.egress import Body
-from cutoutd.hosted import verdict
-from cutoutd.hosted.courier import Answer
+from cutoutd.hosted import response
+from cutoutd.hosted.client import Answer
 from cutoutd.hosted.key import Key
 from cutoutd.hosted.provider import Upload, words
 from cutoutd.hosted.providers import provider_of
 from cutoutd.hosted.rembg import Rembg
 from cutoutd.hosted.removebg import RemoveBg
-from cutoutd.hosted.verdict import Meaning
+from cutoutd.hosted.response import Meaning
 from cutoutd.hosted.withoutbg import WithoutBg
 from cutoutd.settings.choices import HostedProvider
 from cutoutd.settings.hosted import HostedSettings
+from cutoutd.spool import Body
 
 if TYPE_CHECKING:
     from cutoutd.hosted.provider import Provider
@@ -125,7 +125,7 @@ def test_a_complaint_is_given_in_the_providers_words(provider: Provider, content
 def test_no_complaint_breaks_a_line(content: bytes) -> None:
     """A service is a stranger, and its words go into logs."""
     for provider in (REMOVEBG, REMBG, OWN):
-        found = verdict.judge(answer(400, content), provider, NOW_US)
+        found = response.judge(answer(400, content), provider, NOW_US)
         assert found.cause.isprintable()
         assert len(found.cause) < 400
     assert words("a\n\x1b[2Jb").isprintable()
@@ -158,7 +158,7 @@ def test_no_complaint_breaks_a_line(content: bytes) -> None:
 )
 def test_what_a_status_means(status: int, meaning: Meaning, is_fault: bool) -> None:  # noqa: FBT001 -- cases
     """The picture's fault, the account's, the moment's, or nobody knows."""
-    found = verdict.judge(answer(status), REMOVEBG, NOW_US)
+    found = response.judge(answer(status), REMOVEBG, NOW_US)
     assert (found.meaning, found.is_fault) == (meaning, is_fault)
     assert bool(found.cause) is (meaning is not Meaning.PICTURE) or meaning is Meaning.PICTURE
 
@@ -166,10 +166,10 @@ def test_what_a_status_means(status: int, meaning: Meaning, is_fault: bool) -> N
 @pytest.mark.parametrize("status", [302, 400, 402, 429, 500, 504])
 def test_an_answer_that_reports_a_charge_may_have_been_billed(status: int) -> None:
     """Whatever else it says; a charge of 0 is none."""
-    charged = verdict.judge(answer(status, x_credits_charged="1"), REMOVEBG, NOW_US)
+    charged = response.judge(answer(status, x_credits_charged="1"), REMOVEBG, NOW_US)
     assert charged.may_be_billed
     assert "charged 1 credits" in charged.cause
-    free = verdict.judge(answer(status, x_credits_charged="0"), REMOVEBG, NOW_US)
+    free = response.judge(answer(status, x_credits_charged="0"), REMOVEBG, NOW_US)
     assert free.may_be_billed is (status == 504)
 
 
@@ -184,7 +184,7 @@ def test_an_answer_that_reports_a_charge_may_have_been_billed(status: int) -> No
 )
 def test_a_body_is_quoted_only_if_it_is_short_text(content: bytes, said: str) -> None:
     """Of a picture nothing may stand in a log, a status or the ledger."""
-    assert verdict.judge(answer(400, content), REMOVEBG, NOW_US).cause == f"removebg says 400{said}"
+    assert response.judge(answer(400, content), REMOVEBG, NOW_US).cause == f"removebg says 400{said}"
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_body_is_quoted_only_if_it_is_short_text(content: bytes, said: str) ->
 )
 def test_retry_after_in_both_forms(written: str, seconds: float | None) -> None:
     """Seconds or a date; never for ever, and nonsense is as if it were not there."""
-    assert verdict.retry_after_s(answer(429, retry_after=written), NOW_US) == seconds
+    assert response.retry_after_s(answer(429, retry_after=written), NOW_US) == seconds
 
 
 @pytest.mark.parametrize(
@@ -213,14 +213,14 @@ def test_retry_after_in_both_forms(written: str, seconds: float | None) -> None:
 )
 def test_credits_are_what_the_header_says_if_it_makes_sense(written: str, credits_: float | None) -> None:
     """A negative charge would make room in the budget."""
-    assert verdict.credits_of(answer(200, x_credits_charged=written)) == credits_
+    assert response.credits_of(answer(200, x_credits_charged=written)) == credits_
 
 
 def test_the_services_own_count_is_listened_to() -> None:
     """If less is left than this takes, it is waited for; a clock that differs does no harm."""
 
     def held(remaining: str, reset: str) -> float:
-        return verdict.exhausted_s(
+        return response.exhausted_s(
             answer(200, x_ratelimit_remaining=remaining, x_ratelimit_reset=reset), 10.0, NOW_US
         )
 
@@ -228,7 +228,7 @@ def test_the_services_own_count_is_listened_to() -> None:
     assert held("50", str(NOW_US // 1_000_000 + 30)) == 0.0
     assert held("5", str(NOW_US // 1_000_000 - 30)) == 0.0
     assert held("x", "y") == 0.0
-    assert verdict.exhausted_s(answer(200), 10.0, NOW_US) == 0.0
+    assert response.exhausted_s(answer(200), 10.0, NOW_US) == 0.0
 
 
 def test_the_provider_is_the_one_that_is_configured() -> None:
@@ -247,10 +247,10 @@ def test_the_provider_is_the_one_that_is_configured() -> None:
 @pytest.mark.parametrize("status", [200, 201, 204, 206])
 def test_every_success_is_about_the_picture_and_its_body_is_looked_at(status: int) -> None:
     """Nobody is sent elsewhere by it, and no other picture waits for it."""
-    assert verdict.judge(answer(status), REMBG, NOW_US).meaning is Meaning.PICTURE
+    assert response.judge(answer(status), REMBG, NOW_US).meaning is Meaning.PICTURE
 
 
 def test_no_bytes_of_a_picture_stand_in_a_message() -> None:
     """A complaint that is no text says its status alone."""
-    said = verdict.judge(answer(302, b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" * 20), REMBG, NOW_US)
+    said = response.judge(answer(302, b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" * 20), REMBG, NOW_US)
     assert said.cause == "rembg says 302"

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.egress import Request
+from cutoutd.hosted.attempt import TryAgainError
 from cutoutd.hosted.budget import Budget
-from cutoutd.hosted.course import wait_s
-from cutoutd.hosted.office import inadmissible
+from cutoutd.hosted.context import inadmissible
 from cutoutd.hosted.route import Route, Standing
-from cutoutd.hosted.sending import TryAgainError
+from cutoutd.hosted.upload_job import wait_s
 from cutoutd.settings.assembly import assemble
 from cutoutd.settings.environment import Overrides
+from cutoutd.spool import Request
 from tests.conftest import FakeClock
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cutoutd.daemon.identity import Known, New, identify
+from cutoutd.folder.identity import Known, New, identify
 from cutoutd.journal.folders import FolderMemory
 
 HERE, THERE = "11111111", "22222222"

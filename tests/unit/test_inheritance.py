@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from cutoutd import inheritance
+from cutoutd.process import child_environment
 
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "1",
@@ -29,7 +29,7 @@ SECRETS = {
 
 @pytest.mark.parametrize(
     "rule",
-    [inheritance.for_worker, inheritance.for_uploader, inheritance.for_hook],
+    [child_environment.for_worker, child_environment.for_uploader, child_environment.for_hook],
     ids=lambda one: one.__name__,
 )
 def test_no_secret_is_passed_on(rule: object) -> None:
@@ -46,7 +46,7 @@ def test_the_uploader_finds_its_configuration() -> None:
         "CUTOUTD_HOSTED__CONCURRENCY": "2",
         "CUTOUTD_API_KEY": "k",
     }
-    assert inheritance.for_uploader(environ) == {
+    assert child_environment.for_uploader(environ) == {
         "HOME": "/h",
         "CUTOUTD_CONFIG": "/c",
         "CUTOUTD_HOSTED__CONCURRENCY": "2",
@@ -58,7 +58,7 @@ def test_a_key_that_was_taken_is_not_even_where_the_system_shows_what_was_there_
     """Neither in /proc/self/environ, nor for a process that is started."""
     code = (
         "import os, subprocess, sys\n"
-        "from cutoutd.inheritance import take_key\n"
+        "from cutoutd.process.child_environment import take_key\n"
         "key = take_key(os.environ)\n"
         "shown = open('/proc/self/environ', 'rb').read()\n"
         "child = subprocess.run(['env'], capture_output=True, check=True).stdout\n"
@@ -74,5 +74,5 @@ def test_a_key_that_was_taken_is_not_even_where_the_system_shows_what_was_there_
 def test_without_a_key_nothing_is_taken() -> None:
     """An empty one is none."""
     environ = {"CUTOUTD_API_KEY": "", "PATH": "/bin"}
-    assert (inheritance.take_key(environ), environ) == ("", {"PATH": "/bin"})
-    assert inheritance.take_key(environ) == ""
+    assert (child_environment.take_key(environ), environ) == ("", {"PATH": "/bin"})
+    assert child_environment.take_key(environ) == ""

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.engine.codepoints import CodePoints
-from cutoutd.engine.isomedia import MAX_BOXES, refuse_holes, still
+from cutoutd.engine.colour.code_points import CodePoints
+from cutoutd.engine.containers.isobmff import MAX_BOXES, refuse_holes, still
 from cutoutd.errors import PictureError
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutoutd.engine.decode import decode
-from cutoutd.engine.jpeg import refuse_unfinished
+from cutoutd.engine.containers.jpeg import refuse_unfinished
+from cutoutd.engine.formats.decode import decode
 from cutoutd.errors import PictureError
 
 SIDES = (320, 240)

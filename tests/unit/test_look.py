@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cutoutd.engine.look import Look, look
+from cutoutd.engine.matting.subject_search import Look, look
 
 GRID = 320
 Matte = NDArray[np.float32]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.daemon import machine
-from cutoutd.daemon.machine import MEMORY_PER_WORKER, _cpu_quota, _memory_limit, worker_count
+from cutoutd.pool import capacity
+from cutoutd.pool.capacity import MEMORY_PER_WORKER, _cpu_quota, _memory_limit, worker_count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +22,9 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A control group, with one above it, on a machine of eight cores and 64 GiB."""
     inner = tmp_path / "outer" / "inner"
     inner.mkdir(parents=True)
-    monkeypatch.setattr(machine, "_cores", lambda: 8)
-    monkeypatch.setattr(machine, "_physical_memory", lambda: 64 * GIB)
-    monkeypatch.setattr(machine, "_groups", lambda: [inner, inner.parent])
+    monkeypatch.setattr(capacity, "_cores", lambda: 8)
+    monkeypatch.setattr(capacity, "_physical_memory", lambda: 64 * GIB)
+    monkeypatch.setattr(capacity, "_groups", lambda: [inner, inner.parent])
     return inner
 
 
@@ -49,7 +49,7 @@ def test_without_limits_every_core_gets_a_worker(group: Path) -> None:
 
 def test_memory_limits_the_workers(group: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the machine, or of the group, whichever is less."""
-    monkeypatch.setattr(machine, "_physical_memory", lambda: int(4 * MEMORY_PER_WORKER))
+    monkeypatch.setattr(capacity, "_physical_memory", lambda: int(4 * MEMORY_PER_WORKER))
     assert worker_count(0) == 4
     (group / "memory.max").write_text(f"{int(2.9 * MEMORY_PER_WORKER)}\n", encoding="ascii")
     assert worker_count(0) == 2

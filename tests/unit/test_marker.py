@@ -9,18 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.errors import StorageError
-from cutoutd.intake.marker import (
-    NAME,
-    Action,
-    Found,
-    Remembered,
-    create,
-    find,
-    read,
-    text,
-    tidy,
-    verdict,
-)
+from cutoutd.lease.marker import NAME, Action, Found, Remembered, create, find, read, text, tidy, verdict
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from cutoutd.engine.matting import MatteModel, normalise, square
+from cutoutd.engine.matting.matte_model import MatteModel, normalise, square
 from cutoutd.errors import ModelError
-from cutoutd.ports import ModelSpec
+from cutoutd.protocols import ModelSpec
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from cutoutd.engine import xmp
-from cutoutd.engine.exif import PREFIX
-from cutoutd.engine.metadata import kept, orientation
+from cutoutd.engine.containers import xmp
+from cutoutd.engine.containers.exif import PREFIX
+from cutoutd.engine.containers.metadata import kept, orientation
 from cutoutd.recipe import Metadata
 
 MAKE, ORIENTATION, EXIF_IFD, GPS_IFD, MAKER_NOTE, EXPOSURE = 0x010F, 0x0112, 0x8769, 0x8825, 0x927C, 0x829A

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.daemon.openings import Openings
 from cutoutd.jobs import Failure, Task
+from cutoutd.pool.opened_tasks import Openings
 from cutoutd.pool.slot import PATIENCE_S, STALL_S
-from cutoutd.ports import Files, Finished, Lost, Step, Withdrawn
+from cutoutd.protocols import Files, Finished, Lost, Step, Withdrawn
 from cutoutd.recipe import Metadata, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cutoutd.ports import PoolEvent, WorkerFacts
+    from cutoutd.protocols import PoolEvent, WorkerFacts
     from tests.conftest import FakeClock
 
 RECIPE = Recipe(renditions=(), refine=False, decontaminate=False, metadata=Metadata.NONE, review_below=0.0)

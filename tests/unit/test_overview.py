@@ -14,10 +14,10 @@ import pytest
 from cutoutd.cli import board
 from cutoutd.cli.closing import rate, time_left
 from cutoutd.cli.status import as_document
-from cutoutd.daemon.standing import HeldUp, Standing, Watching
-from cutoutd.daemon.statusfile import StatusFile
+from cutoutd.daemon.status_file import StatusFile
 from cutoutd.daemon.tally import Tally
 from cutoutd.errors import UsageError
+from cutoutd.folder.status import HeldUp, Standing, Watching
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.state import StateDirectory

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cutoutd.intake.ownership import (
+from cutoutd.lease.policy import (
     HEARTBEAT_S,
     LEASE_S,
     MAX_GAP_S,

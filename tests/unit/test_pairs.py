@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cutoutd.daemon.arrivals import Arrivals
-from cutoutd.daemon.pairing import Pairing
-from cutoutd.daemon.passed_over import PassedOver
+from cutoutd.folder.arrivals import Arrivals
+from cutoutd.folder.pairing import Pairing
+from cutoutd.folder.skipped_entries import PassedOver
 from cutoutd.intake.pairs import Recording, partners, recording
 from cutoutd.intake.rules import Rules
 from cutoutd.jobs import JobState, Version

@@ -103,32 +103,32 @@ OF_BOTH: Final = frozenset({"open", "unlink", "exists", "lstat", "stat", "chmod"
 
 ROOT: Final = "the root itself, which its owner named, and which may be reached by a link"
 DESCRIPTOR: Final = "of a descriptor"
-PRIVATE: Final = "in the state directory, which is this user's alone: see `cutoutd.private`"
+PRIVATE: Final = "in the state directory, which is this user's alone: see `cutoutd.fs.private_directory`"
 SYSTEM: Final = "a file of the system's"
 QUESTION: Final = "a question whose answer lets nobody touch anything"
 
 OWN: Final = "in a directory that it has just made for itself alone"
 
 ALONE: Final = {
-    "daemon/copies.py": PRIVATE,
-    "daemon/postroom.py": PRIVATE,
-    "daemon/statusfile.py": PRIVATE,
+    "offload/copies.py": PRIVATE,
+    "offload/outbox.py": PRIVATE,
+    "daemon/status_file.py": PRIVATE,
     "doctor/trial.py": OWN,
 }
 """Modules that walk no other place."""
 
 ALLOWED: Final = {
     "daemon/alarm.py:_found:os.path.exists": PRIVATE,
-    "daemon/arrivals.py:_hold_up:Path.stat": ROOT,
-    "daemon/arrivals.py:_look_at:Path.touch": "no path: a tracker's",
+    "folder/arrivals.py:_hold_up:Path.stat": ROOT,
+    "folder/arrivals.py:_look_at:Path.touch": "no path: a tracker's",
     "daemon/assembly.py:check_backgrounds:Path.is_file": "a picture that the configuration names",
     "daemon/assembly.py:has_terminal:os.open": SYSTEM,
-    "daemon/gate.py:_missing_background:os.stat": "a picture that the configuration names",
-    "daemon/gate.py:_check_room:shutil.disk_usage": ROOT,
-    "daemon/gate.py:check:os.stat": QUESTION,
-    "daemon/machine.py:_text:Path.read_text": SYSTEM,
-    "daemon/moves.py:_is_one:Path.is_dir": ROOT,
-    "daemon/rereading.py:_sha256:os.stat": ROOT,
+    "folder/health.py:_missing_background:os.stat": "a picture that the configuration names",
+    "folder/health.py:_check_room:shutil.disk_usage": ROOT,
+    "folder/health.py:check:os.stat": QUESTION,
+    "pool/capacity.py:_text:Path.read_text": SYSTEM,
+    "delivery/moves.py:_is_one:Path.is_dir": ROOT,
+    "folder/rehashing.py:_sha256:os.stat": ROOT,
     "descent.py:open_directory:os.open": ROOT,
     "doctor/places.py:_census:os.scandir": DESCRIPTOR,
     "doctor/places.py:_census:Path.is_dir": "an entry of an open directory",
@@ -150,14 +150,14 @@ ALLOWED: Final = {
     "intake/location.py:_resolve:os.lstat": QUESTION,
     "intake/location.py:_resolve:os.readlink": QUESTION,
     "intake/location.py:locate:os.path.lexists": QUESTION,
-    "intake/marker.py:_give_name:os.listdir": DESCRIPTOR,
-    "intake/marker.py:find:os.scandir": DESCRIPTOR,
-    "intake/marker.py:opened:os.open": ROOT,
-    "intake/marker.py:tidy:os.listdir": DESCRIPTOR,
+    "lease/marker.py:_give_name:os.listdir": DESCRIPTOR,
+    "lease/marker.py:find:os.scandir": DESCRIPTOR,
+    "lease/marker.py:opened:os.open": ROOT,
+    "lease/marker.py:tidy:os.listdir": DESCRIPTOR,
     "intake/scan.py:_list:os.scandir": DESCRIPTOR,
     "intake/scan.py:_visit:Path.is_dir": "an entry of an open directory",
     "intake/scan.py:_visit:Path.is_symlink": "an entry of an open directory",
-    "intake/tenancy.py:_drop_before:os.listdir": DESCRIPTOR,
+    "lease/lease.py:_drop_before:os.listdir": DESCRIPTOR,
     "intake/watch.py:_arm:os.path.realpath": "watches alone: a scan decides what is there",
     "intake/watch.py:_arm:Path.is_dir": "watches alone: a scan decides what is there",
     "intake/watch.py:_identity:Path.stat": ROOT,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.engine import placement
-from cutoutd.engine.placement import Box, Placement
+from cutoutd.engine.render import placement
+from cutoutd.engine.render.placement import Box, Placement
 from cutoutd.recipe import Format, Margin, Rendition
 
 FRAME = Box(left=0, top=0, right=400, bottom=300)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cutoutd.engine.placement import Box, place, whole
+from cutoutd.engine.render.placement import Box, place, whole
 from cutoutd.jobs import (
     Cut,
     Export,

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from cutoutd.engine.png import Extras, Layout, write
+from cutoutd.engine.containers.png import Extras, Layout, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

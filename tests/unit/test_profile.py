@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import ImageCms
 
-from cutoutd.engine import profile
+from cutoutd.engine.colour import icc_transform
 from tests.unit.colour_profiles import wide_profile
 
 
 def test_our_srgb_profile_is_one_and_always_the_same() -> None:
     """Also tomorrow: results of one picture are compared by their bytes."""
-    made = profile.srgb()
-    assert made == profile.srgb()
+    made = icc_transform.srgb()
+    assert made == icc_transform.srgb()
     assert made[24:36] == bytes.fromhex("07d000010001000000000000")
     assert "sRGB" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(made)))
 
@@ -23,14 +23,14 @@ def test_our_srgb_profile_is_one_and_always_the_same() -> None:
 def test_what_means_the_same_is_not_converted() -> None:
     """SRGB by another name, or the very same profile."""
     other = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert profile.between(other, None) is None
-    assert profile.between(other, other) is None
-    assert profile.between(None, None) is None
+    assert icc_transform.between(other, None) is None
+    assert icc_transform.between(other, other) is None
+    assert icc_transform.between(None, None) is None
 
 
 def test_a_wider_profile_is_converted(wide: bytes) -> None:
     """Its red is more than sRGB can show, its grey the same."""
-    convert = profile.between(wide, None)
+    convert = icc_transform.between(wide, None)
     assert convert is not None
     pixels = np.array([[[128, 128, 128], [255, 255, 255], [200, 60, 40]]], np.uint8)
     grey, white, red = convert(pixels)[0].tolist()
@@ -41,20 +41,20 @@ def test_a_wider_profile_is_converted(wide: bytes) -> None:
 
 def test_a_web_colour_means_the_same_in_every_profile(wide: bytes) -> None:
     """There and back."""
-    inside = profile.colour((200, 60, 40), wide)
+    inside = icc_transform.colour((200, 60, 40), wide)
     assert inside != (200, 60, 40)
-    back = profile.between(wide, None)
+    back = icc_transform.between(wide, None)
     assert back is not None
     assert np.abs(back(np.array([[inside]], np.uint8))[0, 0].astype(int) - (200, 60, 40)).max() <= 2
-    assert profile.colour((255, 255, 255), wide) == (255, 255, 255)
+    assert icc_transform.colour((255, 255, 255), wide) == (255, 255, 255)
 
 
 def test_a_profile_that_cannot_be_used_is_told(wide: bytes) -> None:
     """And a colour is left as it is."""
     damaged = wide[:128] + bytes(len(wide) - 128)
-    with pytest.raises(profile.UnusableProfileError):
-        profile.between(damaged, None)
-    assert profile.colour((1, 2, 3), damaged) == (1, 2, 3)
+    with pytest.raises(icc_transform.UnusableProfileError):
+        icc_transform.between(damaged, None)
+    assert icc_transform.colour((1, 2, 3), damaged) == (1, 2, 3)
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cutoutd.daemon.provenance import Provenance
+from cutoutd.delivery.sidecar_factory import Provenance
 from cutoutd.jobs import Cut, Failure, Job, JobState, Quality, SourceFacts
-from cutoutd.ports import ModelSpec, WorkerFacts
+from cutoutd.protocols import ModelSpec, WorkerFacts
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cutoutd.engine.quality import Reason, Signs, assess, judge, overlap, signs
+from cutoutd.engine.matting.quality import Reason, Signs, assess, judge, overlap, signs
 
 Matte = NDArray[np.float32]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cutoutd.engine.refine import refine
+from cutoutd.engine.matting.refine import refine
 
 Gray = NDArray[np.float32]
 Rgb = NDArray[np.uint8]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutoutd.egress import Body
-from cutoutd.engine import reply
+from cutoutd.engine.formats import reply
 from cutoutd.errors import ReplyError
+from cutoutd.spool import Body
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.daemon.route import Hosted, Plan, Way, egress_of, wants_better, way_of
-from cutoutd.egress import Body, Outcome, Reply
+from cutoutd.offload.routing import Hosted, Plan, Way, egress_of, wants_better, way_of
 from cutoutd.settings.choices import Route
 from cutoutd.settings.schema import Folder
+from cutoutd.spool import Body, Outcome, Reply
 
 REPLY = Reply(
     id="0" * 32,

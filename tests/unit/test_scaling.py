@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutoutd.engine import compose, scaling
-from cutoutd.engine.placement import Box, Placement
+from cutoutd.engine.render import compose, scaling
+from cutoutd.engine.render.placement import Box, Placement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cutoutd.cli import departure
 from cutoutd.errors import ConfigurationError, UsageError
-from cutoutd.inheritance import KEY_VARIABLE
+from cutoutd.process.child_environment import KEY_VARIABLE
 from cutoutd.settings import address, environment, load
 from cutoutd.settings.address import Reach
 from cutoutd.settings.assembly import assemble

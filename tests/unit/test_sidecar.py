@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutoutd.fs.tree import Entry
 from cutoutd.jobs import Failure, Quality, SourceFacts, Staged
 from cutoutd.publish.document import nanoseconds, rfc3339, rfc3339_ns
 from cutoutd.publish.failures import FailureFacts, compose_failure
@@ -22,7 +23,6 @@ from cutoutd.publish.sidecar import (
     compose,
     read_sidecar,
 )
-from cutoutd.tree import Entry
 
 ACCEPTED_US = 1_700_000_000_000_000
 MTIME_NS = 1_699_999_999_123_456_789

@@ -7,7 +7,7 @@ import io
 import pytest
 from PIL import Image
 
-from cutoutd.engine.formats import recognise
+from cutoutd.engine.formats.opening import recognise
 from cutoutd.intake.sniff import HEAD_BYTES, Kind, has_picture_extension, kind, picture_format
 
 

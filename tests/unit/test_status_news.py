@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.daemon.standing import Standing, Watching
-from cutoutd.daemon.statusfile import FILE_NAME, StatusFile, read
+from cutoutd.daemon.status_file import FILE_NAME, StatusFile, read
+from cutoutd.folder.status import Standing, Watching
 
 if TYPE_CHECKING:
     from pathlib import Path

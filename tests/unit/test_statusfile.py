@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.daemon import statusfile
-from cutoutd.daemon.standing import HeldUp, Standing, Watching
-from cutoutd.daemon.statusfile import StatusFile
-from cutoutd.ports import WorkerFacts
+from cutoutd.daemon import status_file
+from cutoutd.daemon.status_file import StatusFile
+from cutoutd.folder.status import HeldUp, Standing, Watching
+from cutoutd.protocols import WorkerFacts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def test_what_is_shown_is_read_back(tmp_path: Path) -> None:
         held_up=(HeldUp(path="a.jpg", why="still being written"),),
     )
     StatusFile(tmp_path, "run-1").show({"f": standing}, workers=2, facts=FACTS, paused=True)
-    found = statusfile.read(tmp_path)
+    found = status_file.read(tmp_path)
     assert (found["run"], found["pid"]) == ("run-1", os.getpid())
     assert (found["workers"], found["paused"]) == (2, True)
     assert found["worker"]["layers"] == ["seccomp"]
@@ -39,7 +39,7 @@ def test_what_is_shown_is_read_back(tmp_path: Path) -> None:
 def test_before_the_first_worker_is_ready_nothing_is_said_of_them(tmp_path: Path) -> None:
     """And the file is there all the same."""
     StatusFile(tmp_path, "r").show({}, workers=0, facts=None, paused=False)
-    assert statusfile.read(tmp_path)["worker"] is None
+    assert status_file.read(tmp_path)["worker"] is None
 
 
 def test_a_name_that_is_not_utf8_is_shown(tmp_path: Path) -> None:
@@ -48,14 +48,14 @@ def test_a_name_that_is_not_utf8_is_shown(tmp_path: Path) -> None:
     StatusFile(tmp_path, "r").show(
         {"f": Standing(held_up=(HeldUp(path=name, why="x"),))}, workers=1, facts=None, paused=False
     )
-    assert (tmp_path / statusfile.FILE_NAME).read_bytes().isascii()
-    assert statusfile.read(tmp_path)["folders"]["f"]["held_up"][0]["path"] == name
+    assert (tmp_path / status_file.FILE_NAME).read_bytes().isascii()
+    assert status_file.read(tmp_path)["folders"]["f"]["held_up"][0]["path"] == name
 
 
 def test_it_is_written_only_when_something_changed(tmp_path: Path) -> None:
     """Twice a second, for as long as the daemon runs, would wear a disk."""
     status = StatusFile(tmp_path, "r")
-    path = tmp_path / statusfile.FILE_NAME
+    path = tmp_path / status_file.FILE_NAME
 
     def shown(standing: Standing, *, paused: bool = False) -> int:
         status.show({"f": standing}, workers=1, facts=FACTS, paused=paused)
@@ -67,13 +67,13 @@ def test_it_is_written_only_when_something_changed(tmp_path: Path) -> None:
         assert shown(Standing()) == first
         assert shown(Standing(settling=1)) != first
         assert json.load(held)["folders"]["f"]["settling"] == 0
-    assert statusfile.read(tmp_path)["folders"]["f"]["settling"] == 1
+    assert status_file.read(tmp_path)["folders"]["f"]["settling"] == 1
 
 
 def test_nothing_but_the_file_is_left(tmp_path: Path) -> None:
     """It is whole the moment it has its name."""
     StatusFile(tmp_path, "r").show({}, workers=1, facts=None, paused=False)
-    assert [path.name for path in tmp_path.iterdir()] == [statusfile.FILE_NAME]
+    assert [path.name for path in tmp_path.iterdir()] == [status_file.FILE_NAME]
 
 
 def test_a_write_that_failed_is_made_up_for(tmp_path: Path) -> None:
@@ -84,12 +84,12 @@ def test_a_write_that_failed_is_made_up_for(tmp_path: Path) -> None:
         status.show({}, workers=1, facts=None, paused=False)
     away.mkdir()
     status.show({}, workers=1, facts=None, paused=False)
-    assert statusfile.read(away)["workers"] == 1
+    assert status_file.read(away)["workers"] == 1
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'"x"', b"\xff\xfe"])
 def test_what_is_no_status_is_as_if_it_were_not_there(tmp_path: Path, content: bytes | None) -> None:
     """`cutoutd status` then says what the journal knows."""
     if content is not None:
-        (tmp_path / statusfile.FILE_NAME).write_bytes(content)
-    assert statusfile.read(tmp_path) == {}
+        (tmp_path / status_file.FILE_NAME).write_bytes(content)
+    assert status_file.read(tmp_path) == {}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.backoff import LONGEST_PAUSE_S
-from cutoutd.daemon.revival import Revival
-from cutoutd.daemon.threads import SupervisedThread
+from cutoutd.folder.restarts import Revival
+from cutoutd.supervised_thread import SupervisedThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from cutoutd.engine import exif as exif_block
-from cutoutd.engine import tiff
-from cutoutd.engine.png import Extras, Layout
+from cutoutd.engine.containers import exif as exif_block
+from cutoutd.engine.containers import tiff
+from cutoutd.engine.containers.png import Extras, Layout
 
 RANDOM = np.random.default_rng(11)
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cutoutd.engine.tiles import Halves, destinations, enlarged, inside, part_of, sources, tiles
+from cutoutd.engine.matting.tiles import Halves, destinations, enlarged, inside, part_of, sources, tiles
 
 
 @pytest.mark.parametrize("shape", [(300, 401), (97, 1000), (1000, 97), (128, 128)])

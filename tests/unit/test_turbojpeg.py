@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cutoutd.engine import turbojpeg
-from cutoutd.engine.decode import decode
+from cutoutd.engine.formats import turbojpeg
+from cutoutd.engine.formats.decode import decode
 from cutoutd.errors import LimitError, PictureError
 
 SIDES = (96, 64)

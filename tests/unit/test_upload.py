@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from cutoutd.engine.picture import Picture
-from cutoutd.engine.upload import copy_of
+from cutoutd.engine.render.upload import copy_of
 from cutoutd.errors import LimitError
 
 PLENTY = 1_000_000_000

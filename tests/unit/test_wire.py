@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cutoutd.jobs import Cut, Failure, NeedsRoom, Quality, SourceFacts, Staged, Task, Unchanged
 from cutoutd.pool import wire
-from cutoutd.ports import Files, ModelSpec, Step, WorkerFacts
+from cutoutd.protocols import Files, ModelSpec, Step, WorkerFacts
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
 
 if TYPE_CHECKING:

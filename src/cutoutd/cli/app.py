@@ -18,7 +18,7 @@ from cutoutd.cli import metavars
 from cutoutd.cli.pipes import close_quietly
 from cutoutd.cli.printing import printable, wrapped
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
-from cutoutd.inheritance import take_key
+from cutoutd.process.child_environment import take_key
 
 EXIT_USAGE = 2
 EXIT_RUNNING = 3

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.cli.closing import rate, time_left
 from cutoutd.cli.printing import near, printable
-from cutoutd.daemon.standing import WATCHED
+from cutoutd.folder.status import WATCHED
 from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.daemon.listener import Progress, Result
+    from cutoutd.events import Progress, Result
 
 _MARKS: Final = {
     JobState.DONE: "[green]✓[/]",

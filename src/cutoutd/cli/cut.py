@@ -24,7 +24,7 @@ from cutoutd.errors import UsageError
 from cutoutd.settings import load
 
 if TYPE_CHECKING:
-    from cutoutd.daemon.listener import Result
+    from cutoutd.events import Result
     from cutoutd.settings.renditions import RenditionSettings
     from cutoutd.settings.schema import Settings
 

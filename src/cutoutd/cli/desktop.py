@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cutoutd import inheritance, notification
 from cutoutd.cli.listeners import listener_for
 from cutoutd.cli.printing import printable
 from cutoutd.cli.to_cut import pictures_in
@@ -21,6 +20,8 @@ from cutoutd.clock import RunningClock
 from cutoutd.desktop import installation, menus
 from cutoutd.desktop.menus import Manager
 from cutoutd.errors import CutoutdError, UsageError
+from cutoutd.hooks import desktop_notification
+from cutoutd.process import child_environment
 from cutoutd.settings import load
 
 if TYPE_CHECKING:
@@ -152,8 +153,8 @@ def _notice(words: str) -> None:
     """Show it if that is possible: whoever chose a menu has no terminal."""
     with suppress(OSError, subprocess.TimeoutExpired):
         subprocess.run(  # noqa: S603 -- no shell, and words as an argument
-            notification.command(words),
-            env=inheritance.for_hook(os.environ),
+            desktop_notification.command(words),
+            env=child_environment.for_hook(os.environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -16,17 +16,17 @@ from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import JsonOption
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock
-from cutoutd.egress import Places, announcement, requests
 from cutoutd.errors import CutoutdError, StorageError, UsageError
 from cutoutd.hosted.audit import By, as_csv, as_json, totals, uploads
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.providers import provider_of
-from cutoutd.inheritance import keep_for_uploader
 from cutoutd.journal.store import FILE_NAME as JOURNAL
 from cutoutd.journal.store import Store
 from cutoutd.journal.uploads import uploaded
-from cutoutd.uploaded import UPLOADED, read_known, traces
+from cutoutd.offload.upload_records import UPLOADED, read_known, traces
+from cutoutd.process.child_environment import keep_for_uploader
+from cutoutd.spool import Places, announcement, requests
 
 if TYPE_CHECKING:
     from pathlib import Path

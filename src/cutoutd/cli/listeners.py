@@ -16,7 +16,7 @@ from cutoutd.cli.console import Live, Quiet
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cutoutd.daemon.listener import Listener, Progress, Result
+    from cutoutd.events import Listener, Progress, Result
 
 QUEUED: Final = 10_000
 """So many results may wait for a terminal that is stopped."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.cli.printing import path_fields
 from cutoutd.clock import rfc3339
 from cutoutd.jobs import JobState
-from cutoutd.journal.names import Names
+from cutoutd.journal.reservations import Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

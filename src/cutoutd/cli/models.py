@@ -20,7 +20,7 @@ from cutoutd.settings import load, places
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cutoutd.ports import ModelSpec
+    from cutoutd.protocols import ModelSpec
 
 
 def build() -> typer.Typer:

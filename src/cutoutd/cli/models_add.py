@@ -13,7 +13,7 @@ import typer
 from cutoutd.cli.printing import say
 from cutoutd.errors import UsageError
 from cutoutd.models import known
-from cutoutd.ports import ModelSpec, Scale
+from cutoutd.protocols import ModelSpec, Scale
 from cutoutd.settings import places
 from cutoutd.settings.schema import PoolSettings
 

@@ -19,8 +19,8 @@ from cutoutd.cli.models_add import MEMORY_MB, MemoryOption, ProviderOption, take
 from cutoutd.cli.printing import say
 from cutoutd.clock import Clock
 from cutoutd.errors import ModelError, UsageError
-from cutoutd.inheritance import keep_for_uploader
 from cutoutd.models import catalog, known
+from cutoutd.process.child_environment import keep_for_uploader
 from cutoutd.settings import places
 
 if TYPE_CHECKING:

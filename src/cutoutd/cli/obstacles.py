@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cutoutd.cli.printing import printable, short
-from cutoutd.daemon.root_access import ADVICE, refused
+from cutoutd.folder.root_access import ADVICE, refused
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

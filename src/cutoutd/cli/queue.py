@@ -18,14 +18,14 @@ from cutoutd.cli.printing import path_fields, printable, wrapped
 from cutoutd.cli.selection import Selection, Sort, in_order, reason_of, require_folder, score_of, since
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import Clock, rfc3339
-from cutoutd.durable import sync_directory
-from cutoutd.egress import Places
 from cutoutd.errors import UsageError
+from cutoutd.fs.durable import sync_directory
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import check_state, unreachable
 from cutoutd.journal.store import FILE_NAME, Store
+from cutoutd.spool import Places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

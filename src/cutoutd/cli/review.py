@@ -17,13 +17,13 @@ from cutoutd.cli.queue import JsonOption, open_journal
 from cutoutd.cli.selection import require_folder
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import Clock, rfc3339
-from cutoutd.daemon import statusfile
-from cutoutd.daemon.standing import Watching
+from cutoutd.daemon import status_file
 from cutoutd.errors import UsageError
+from cutoutd.folder.status import Watching
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands, Verb
-from cutoutd.journal.names import Names
 from cutoutd.journal.reader import Reader
+from cutoutd.journal.reservations import Names
 from cutoutd.journal.state import running
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _why_paused(job: Job | None, directory: Path) -> str:
     """Why nothing can be published in a job's folder now, as the running daemon says; empty: it can."""
     if job is None:
         return ""
-    standing = statusfile.read(directory).get("folders", {}).get(job.folder, {})
+    standing = status_file.read(directory).get("folders", {}).get(job.folder, {})
     return str(standing.get("why", "")) if standing.get("watching") == Watching.PAUSED else ""
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cutoutd.cli import closing
+from cutoutd.cli.companions import kept
 from cutoutd.cli.departure import require_extra
 from cutoutd.cli.finding import origin_of, sharing, told_apart, words
-from cutoutd.cli.keeper import kept
 from cutoutd.cli.listeners import listener_for
 from cutoutd.cli.pipes import told_if_anyone_listens
 from cutoutd.cli.printing import printable, say, short
@@ -24,7 +24,7 @@ from cutoutd.cli.to_watch import require_folders
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock, RunningClock
 from cutoutd.errors import AlreadyRunningError, UsageError
-from cutoutd.notify import ServiceManager
+from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.registry import Origin, registered
 from cutoutd.settings import places
 from cutoutd.settings.choices import Route

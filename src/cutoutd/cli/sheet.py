@@ -17,15 +17,15 @@ from cutoutd.cli.queue import DoubtfulOption, SinceOption, SortOption, open_jour
 from cutoutd.cli.selection import Selection, Sort, folder_meant, in_order, is_doubtful, score_of, since
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path
 from cutoutd.clock import Clock
+from cutoutd.fs.atomic_text import write_text
 from cutoutd.jobs import JobState
-from cutoutd.journal.names import Names
 from cutoutd.journal.reader import Reader
+from cutoutd.journal.reservations import Names
 from cutoutd.publish.naming import numbered
 from cutoutd.settings.choices import Sandbox
 from cutoutd.sheet import page
 from cutoutd.sheet.thumbnailer import ANOTHER
 from cutoutd.sheet.thumbnails import Thumbnails
-from cutoutd.whole import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,11 +17,11 @@ from cutoutd.cli.printing import path_fields, paths_fields, printable
 from cutoutd.cli.queue import JsonOption, open_journal
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path
 from cutoutd.clock import Clock, rfc3339
-from cutoutd.egress import Places, uploader_status
 from cutoutd.errors import UsageError
 from cutoutd.overview import metrics as openmetrics
 from cutoutd.overview.overview import SCHEMA, FolderView, Overview, look, room_of
 from cutoutd.registry import Origin
+from cutoutd.spool import Places, uploader_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

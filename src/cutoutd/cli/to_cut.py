@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.cli.printing import printable
 from cutoutd.errors import UsageError
+from cutoutd.fs.tree import Tree
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan
@@ -18,7 +19,6 @@ from cutoutd.intake.sniff import Kind, has_picture_extension
 from cutoutd.publish.naming import sidecar_name
 from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.recipe import Format
-from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

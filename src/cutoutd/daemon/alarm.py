@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Protocol
 
-from cutoutd.daemon.standing import Watching
-from cutoutd.egress import Places
+from cutoutd.folder.status import Watching
+from cutoutd.spool import Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from cutoutd.clock import Clock
-    from cutoutd.daemon.standing import Standing
+    from cutoutd.folder.status import Standing
 
 HOLD_S: Final = 10.0
 """So long a thing must last, or be over, before it is told."""

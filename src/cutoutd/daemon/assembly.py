@@ -26,7 +26,7 @@ from cutoutd.settings.choices import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from cutoutd.ports import ModelSpec
+    from cutoutd.protocols import ModelSpec
     from cutoutd.settings.schema import Folder, Settings
 
 

@@ -9,8 +9,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cutoutd import egress
-from cutoutd.removal import remove_some
+from cutoutd import spool
+from cutoutd.fs.removal import remove_some
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -50,7 +50,7 @@ def tidy(box: Path, kept: Collection[str], *, throughout: bool = False) -> Tidie
         OSError: it cannot be read.
     """
     most = MAX_NAMES + 4 * len(kept)
-    names = egress.names_in(box, most + 1)
+    names = spool.names_in(box, most + 1)
     is_crowded = len(names) > most
     strays = [name for name in names if _id(name) not in kept]
     if not (is_crowded or throughout):

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cutoutd.daemon.absences import Absences
-    from cutoutd.daemon.rereading import Rereading
+    from cutoutd.folder.absences import Absences
+    from cutoutd.folder.rehashing import Rereading
     from cutoutd.intake.scan import Seen
     from cutoutd.jobs import Version
-    from cutoutd.journal.acceptance import Acceptance
+    from cutoutd.journal.sources import Acceptance
 
 
 class ComeBacks:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.containment import is_expected, report, unforeseen
+from cutoutd.fault_isolation import is_expected, report, unforeseen
 from cutoutd.journal.commands import Verb
-from cutoutd.journal.decisions import Decision
 from cutoutd.journal.queue import BY_MODEL
+from cutoutd.journal.review_decisions import Decision
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
-    from cutoutd.daemon.listener import Listener
-    from cutoutd.daemon.roster import Roster
+    from cutoutd.daemon.folder_set import Roster
+    from cutoutd.events import Listener
     from cutoutd.journal.commands import Command
     from cutoutd.journal.journal import Journal
 

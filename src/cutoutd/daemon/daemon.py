@@ -11,44 +11,44 @@ from contextlib import closing, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from cutoutd import egress
-from cutoutd.daemon import workforce
+from cutoutd import spool
+from cutoutd.daemon import worker_pools
 from cutoutd.daemon.alarm import Alarm
 from cutoutd.daemon.assembly import confine, obeying_signals
-from cutoutd.daemon.attending import Attending
 from cutoutd.daemon.folder_factory import FolderFactory
+from cutoutd.daemon.folder_set import Roster
 from cutoutd.daemon.heartbeat import Heartbeat
-from cutoutd.daemon.openings import Openings
-from cutoutd.daemon.overlaps import Overlaps
 from cutoutd.daemon.patience import Patience
-from cutoutd.daemon.postroom import PostRoom
 from cutoutd.daemon.reload import Reloader
-from cutoutd.daemon.root_access import check_root
-from cutoutd.daemon.roster import Roster
-from cutoutd.daemon.statusfile import StatusFile
+from cutoutd.daemon.status_file import StatusFile
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.tally import Once, Outcome
-from cutoutd.daemon.workforce import Workforce
-from cutoutd.egress import Places
+from cutoutd.daemon.worker_pools import Workforce
 from cutoutd.errors import CutoutdError
+from cutoutd.folder.overlaps import Overlaps
+from cutoutd.folder.root_access import check_root
+from cutoutd.hooks.dispatch import Attending
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
 from cutoutd.models.shelf import Shelf
-from cutoutd.notify import ServiceManager
+from cutoutd.offload.outbox import PostRoom
+from cutoutd.pool.opened_tasks import Openings
+from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.scores import older_limits
+from cutoutd.spool import Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from cutoutd.clock import Clock
-    from cutoutd.daemon.listener import Listener, Result
     from cutoutd.daemon.tally import Tally
+    from cutoutd.events import Listener, Result
     from cutoutd.pool.local import LocalPool
-    from cutoutd.pool.partition import Partition
+    from cutoutd.pool.routed import Partition
     from cutoutd.pool.slot import Spawned
     from cutoutd.settings.schema import Settings
 
@@ -212,7 +212,7 @@ class Daemon:
         begun_s = self._clock.monotonic_s()
         # Before anything takes time: without a handler of ours SIGHUP would end what is just starting.
         with obeying_signals(self._ask_to_stop, self._reloader.ask if self._reloads else None):
-            with workforce.spares(self._reloader.settings) as spares:
+            with worker_pools.spares(self._reloader.settings) as spares:
                 self._start_folders()
                 supervisor = self._start_supervisor(timeout_s, spares)
             try:
@@ -241,7 +241,7 @@ class Daemon:
             self._post.open()
         else:
             with suppress(OSError):  # pictures of a folder that was tagged once must not lie there
-                egress.clear(Places.under(self._state.path))
+                spool.clear(Places.under(self._state.path))
         self._pool = self._workforce.pool(spares)
         self._supervisor = supervisor = Supervisor(
             journal=self._journal,

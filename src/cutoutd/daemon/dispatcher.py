@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cutoutd.clock import Clock
-from cutoutd.containment import Guard
+from cutoutd.fault_isolation import Guard
 from cutoutd.logs import get
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ import os
 from typing import TYPE_CHECKING
 
 from cutoutd.daemon.assembly import publisher_of, rules_of
-from cutoutd.daemon.delivery import Delivery
-from cutoutd.daemon.gate import Gate
-from cutoutd.daemon.hotfolder import HotFolder
-from cutoutd.daemon.keeper import Keeper
-from cutoutd.daemon.opener import Opener
-from cutoutd.daemon.provenance import Provenance
-from cutoutd.daemon.retention import Retention
-from cutoutd.daemon.watcher import Watcher
-from cutoutd.intake.tenancy import Tenancy
+from cutoutd.delivery.delivery import Delivery
+from cutoutd.delivery.sidecar_factory import Provenance
+from cutoutd.folder.file_opener import Opener
+from cutoutd.folder.health import Gate
+from cutoutd.folder.hot_folder import HotFolder
+from cutoutd.folder.monitor import Watcher
+from cutoutd.folder.retention import Retention
+from cutoutd.lease.heartbeat import Keeper
+from cutoutd.lease.lease import Tenancy
 from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.load import pair_state_dir
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cutoutd.clock import Clock
-    from cutoutd.daemon.listener import Listener, Result
-    from cutoutd.daemon.overlaps import Overlaps
+    from cutoutd.events import Listener, Result
+    from cutoutd.folder.overlaps import Overlaps
     from cutoutd.journal.journal import Journal
     from cutoutd.journal.state import StateDirectory
     from cutoutd.models.shelf import Shelf
-    from cutoutd.ports import WorkerFacts
+    from cutoutd.protocols import WorkerFacts
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder, Settings
 

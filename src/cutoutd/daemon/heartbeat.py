@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cutoutd.clock import Clock
-    from cutoutd.daemon.hotfolder import HotFolder
-    from cutoutd.notify import ServiceManager
+    from cutoutd.folder.hot_folder import HotFolder
+    from cutoutd.process.sd_notify import ServiceManager
 
 OVERSLEPT_S: Final = 90.0
 """A watcher looks again after a minute at the latest."""

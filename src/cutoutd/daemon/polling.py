@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.containment import is_expected, report
+from cutoutd.fault_isolation import is_expected, report
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cutoutd.ports import PoolEvent, Workers
+    from cutoutd.protocols import PoolEvent, Workers
 
 MAX_FAILURES: Final = 9
 """A pool that fails more often in a row has no workers any more, and the daemon ends."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cutoutd.fs.tree import Tree
 from cutoutd.publish.faults import storage_faults
-from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,9 +11,9 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.containment import report, unforeseen
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
 from cutoutd.errors import ConfigurationError, CutoutdError
+from cutoutd.fault_isolation import report, unforeseen
 from cutoutd.logs import get
 
 if TYPE_CHECKING:

@@ -11,38 +11,38 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.containment import Guard, is_expected, one_by_one, report, unforeseen
 from cutoutd.daemon.ages import Ages
 from cutoutd.daemon.commands import CommandHandler
 from cutoutd.daemon.dispatcher import Dispatcher
-from cutoutd.daemon.escalation import Escalation
 from cutoutd.daemon.heartbeat import Heartbeat
-from cutoutd.daemon.listener import Progress
+from cutoutd.daemon.offload_coordinator import Escalation
+from cutoutd.daemon.outcomes import Held, Verdicts
 from cutoutd.daemon.polling import Polling
 from cutoutd.daemon.reload import Pace
 from cutoutd.daemon.tally import Tally
 from cutoutd.daemon.tidying import Tidying
-from cutoutd.daemon.verdicts import Held, Verdicts
 from cutoutd.errors import CutoutdError, OutboxError, StorageError
+from cutoutd.events import Progress
 from cutoutd.failure import failure_of
+from cutoutd.fault_isolation import Guard, is_expected, one_by_one, report, unforeseen
 from cutoutd.jobs import JobState
 from cutoutd.logs import get
-from cutoutd.notify import ServiceManager
-from cutoutd.ports import Finished, Lost, Withdrawn
+from cutoutd.process.sd_notify import ServiceManager
+from cutoutd.protocols import Finished, Lost, Withdrawn
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.daemon.alarm import Alarm
-    from cutoutd.daemon.hotfolder import HotFolder
-    from cutoutd.daemon.listener import Listener, Result
-    from cutoutd.daemon.openings import TaskPool
-    from cutoutd.daemon.postroom import PostRoom
-    from cutoutd.daemon.roster import Roster
-    from cutoutd.daemon.statusfile import StatusFile
+    from cutoutd.daemon.folder_set import Roster
+    from cutoutd.daemon.status_file import StatusFile
     from cutoutd.daemon.tally import Once
+    from cutoutd.events import Listener, Result
+    from cutoutd.folder.hot_folder import HotFolder
     from cutoutd.jobs import Job
     from cutoutd.journal.journal import Journal
-    from cutoutd.ports import PoolEvent
+    from cutoutd.offload.outbox import PostRoom
+    from cutoutd.pool.opened_tasks import TaskPool
+    from cutoutd.protocols import PoolEvent
 
 TICK_S: Final = 0.5
 """How soon a command of a person's is obeyed; each tick costs a look at the journal's header."""

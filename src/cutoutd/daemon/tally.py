@@ -10,7 +10,7 @@ from cutoutd.jobs import JobState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.daemon.standing import HeldUp
+    from cutoutd.folder.status import HeldUp
     from cutoutd.jobs import Job
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.bounded import ask
 from cutoutd.doctor.attempts import DONE, MAY
 from cutoutd.doctor.finding import Finding, Question, note, ok, problem
+from cutoutd.process.probe import ask
 from cutoutd.sandbox import survey
 
 if TYPE_CHECKING:

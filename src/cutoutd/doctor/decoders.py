@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd import bounded
 from cutoutd.doctor.finding import Finding, note, ok, problem
+from cutoutd.process import probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,12 +36,12 @@ _GIVEN: Final = "OpenJPEG"
 the same library has read them without an error. So its holes count as far as that copy has them, too."""
 
 
-def look() -> bounded.Answer:
+def look() -> probe.Answer:
     """Ask for the versions."""
-    return bounded.ask("cutoutd.engine.versions", (), timeout_s=_TIMEOUT_S)
+    return probe.ask("cutoutd.engine.formats.versions", (), timeout_s=_TIMEOUT_S)
 
 
-def judge(answer: bounded.Answer, formats: Sequence[str]) -> Iterator[Finding]:
+def judge(answer: probe.Answer, formats: Sequence[str]) -> Iterator[Finding]:
     """How the decoders are.
 
     Args:

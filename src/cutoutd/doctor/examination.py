@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.daemon import machine as cores
-from cutoutd.daemon.root_access import ADVICE, refused
 from cutoutd.doctor import (
     confinement,
     decoders,
@@ -29,7 +27,9 @@ from cutoutd.doctor import (
 from cutoutd.doctor.finding import Finding, Level, Question, note, ok, problem
 from cutoutd.doctor.machine import Inotify
 from cutoutd.errors import CutoutdError
+from cutoutd.folder.root_access import ADVICE, refused
 from cutoutd.models import catalog
+from cutoutd.pool import capacity as cores
 from cutoutd.pool.slot import ENVIRONMENT
 from cutoutd.sandbox import survey
 from cutoutd.service import machine as services
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.clock import Clock
-    from cutoutd.ports import ModelSpec
+    from cutoutd.protocols import ModelSpec
     from cutoutd.settings.schema import Folder, Settings
 
 _BESIDE: Final = 8

@@ -12,10 +12,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.bounded import ask
 from cutoutd.doctor import finding, macos
 from cutoutd.doctor.finding import About
 from cutoutd.errnos import READ_ONLY
+from cutoutd.process.probe import ask
 from cutoutd.publish.rename import Strength
 from cutoutd.settings.choices import Originals, Watch
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from cutoutd import notification
 from cutoutd.doctor.finding import Finding, ok, problem
+from cutoutd.hooks import desktop_notification
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ def judge(settings: Settings) -> Iterator[Finding]:
 
 
 def _notices() -> Finding:
-    program = notification.program()
+    program = desktop_notification.program()
     if shutil.which(program) is None:
         return problem(
             "hooks",

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cutoutd.doctor.finding import Finding, note, ok, problem
-from cutoutd.egress import Places, uploader_status
-from cutoutd.uploaded import LEDGER, traces
+from cutoutd.offload.upload_records import LEDGER, traces
+from cutoutd.spool import Places, uploader_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd import bounded
-from cutoutd.daemon.overlaps import Overlaps
+from cutoutd.folder.overlaps import Overlaps
+from cutoutd.process import probe
 from cutoutd.settings.schema import Folder
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def ask(settings: Settings) -> Survey:
         for folder in settings.folder
     ]
     asked = json.dumps({"state_dir": os.fspath(settings.service.state_dir), "folders": told})
-    answer = bounded.ask("cutoutd.doctor.overlaps", [asked], timeout_s=LOOK_S + _START_S)
+    answer = probe.ask("cutoutd.doctor.overlaps", [asked], timeout_s=LOOK_S + _START_S)
     found = answer.merged
     everyone = tuple(folder.name for folder in settings.folder)
     return Survey(

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.errors import StorageError
-from cutoutd.intake import filesystems, marker
+from cutoutd.fs.tree import Tree
+from cutoutd.intake import filesystems
+from cutoutd.lease import marker
 from cutoutd.publish import rename
-from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

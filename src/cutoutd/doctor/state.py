@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.clock import rfc3339
-from cutoutd.daemon import statusfile
+from cutoutd.daemon import status_file
 from cutoutd.doctor.finding import Finding, note, ok, problem
 from cutoutd.errors import CutoutdError
 from cutoutd.intake import filesystems
@@ -88,7 +88,7 @@ def look(directory: Path, names: Sequence[str], *, min_free_mb: int, clock: Cloc
             problem("state", f"{directory}: {error.strerror}", "Look at the disk it lies on.")
         )
         return state
-    live = statusfile.read(directory)
+    live = status_file.read(directory)
     state.live = live if run is not None and live.get("run") == run else {}
     state.findings.append(_daemon(state.live, running_now=run is not None))
     _open_journal(directory, state, names, clock)

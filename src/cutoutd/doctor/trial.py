@@ -22,7 +22,7 @@ from cutoutd.errors import CutoutdError
 from cutoutd.jobs import Cut
 from cutoutd.pool.local import LocalPool
 from cutoutd.pool.single import task_for, through
-from cutoutd.ports import Lost, Withdrawn
+from cutoutd.protocols import Lost, Withdrawn
 from cutoutd.sandbox.kernel import call, is_linux
 from cutoutd.sandbox.worker import confine_supervisor
 from cutoutd.settings.schema import Folder
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cutoutd.clock import Clock
-    from cutoutd.ports import ModelSpec, PoolEvent, WorkerFacts
+    from cutoutd.protocols import ModelSpec, PoolEvent, WorkerFacts
     from cutoutd.settings.schema import Settings
 
 TRIAL_S: Final = 90.0

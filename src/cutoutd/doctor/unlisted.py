@@ -15,15 +15,15 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd import inheritance
-from cutoutd.bounded import Answer, ask
 from cutoutd.doctor.finding import Finding, Question, note, ok
 from cutoutd.pool import wire
 from cutoutd.pool.slot import ENVIRONMENT
+from cutoutd.process import child_environment
+from cutoutd.process.probe import Answer, ask
 from cutoutd.sandbox import recording
 
 if TYPE_CHECKING:
-    from cutoutd.ports import ModelSpec
+    from cutoutd.protocols import ModelSpec
     from cutoutd.settings.schema import Settings
 
 LOOK_S: Final = 60.0
@@ -55,7 +55,7 @@ def look(settings: Settings, models: list[ModelSpec]) -> Answer:
         max_pixels=settings.pool.max_pixels,
         max_file_bytes=0,
     )
-    environment = inheritance.for_worker(os.environ) | ENVIRONMENT
+    environment = child_environment.for_worker(os.environ) | ENVIRONMENT
     return ask(MODULE, [wire.encode_setup(setup).decode("ascii")], timeout_s=LOOK_S, environment=environment)
 
 
@@ -118,9 +118,9 @@ def _cut(setup: wire.Setup, channel: socket.socket) -> int:
         # Not in the parent: it has to answer whatever a library does.
         from PIL import Image, features  # noqa: F401, PLC0415
 
-        from cutoutd import pipeline  # noqa: PLC0415
-        from cutoutd.engine import decode  # noqa: PLC0415
-        from cutoutd.pool.rehearsal import rehearse  # noqa: PLC0415
+        from cutoutd.engine.formats import decode  # noqa: PLC0415
+        from cutoutd.pipeline import pipeline  # noqa: PLC0415
+        from cutoutd.pool.self_test import rehearse  # noqa: PLC0415
 
         engine = pipeline.Engine(
             setup.models,

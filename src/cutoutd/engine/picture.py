@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cutoutd.engine.resolution import Resolution
+    from cutoutd.engine.containers.resolution import Resolution
 
 Sample = TypeVar("Sample", np.uint8, np.uint16)
 """One value of a pixel: most steps do not care which of the two it is."""

@@ -1,49 +1,98 @@
-"""A reply's body, by its first and last bytes: nothing is decoded here."""
+"""A picture on its way out: read in small pieces, each only if it may still go, and none but the bytes that were announced.
+
+It must not know where they go.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import os
+import stat
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cutoutd.hosted.provider import Question
+    from cutoutd.spool import Request
 
-_NEAR_THE_END: Final = 1024
+_PIECE: Final = 24 << 10
+"""Bytes: little is on its way when somebody says stop; a multiple of 3, as base64 likes it."""
 
 
-def flaw_of(question: Question, draft: Path) -> str:
-    """Take the picture out of what it came in; returns what is wrong with it, or nothing.
+class AlteredError(Exception):
+    """The file in the outbox is not what its request announced."""
+
+
+class Cargo:
+    """A request's picture, opened once: what is checked is what is sent.
 
     Args:
-        question: that it answers.
-        draft: a file with the body; the picture afterwards.
+        path: of the picture.
+        request: what it should be.
+
+    Attributes:
+        sent: bytes of the picture that were handed over.
+        is_complete: the last piece was handed over, so the service may have it all.
 
     Raises:
-        OSError: the disk refuses.
+        AlteredError: it is not there, or something else.
     """
-    return _unwrapped(question, draft) or _flaw(question, draft)
 
+    def __init__(self, path: Path, request: Request) -> None:
+        self._request = request
+        self.sent = 0
+        self.is_complete = False
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise AlteredError(f"the picture to be sent cannot be read ({error.strerror})") from error
+        try:
+            self._check()
+        except BaseException:
+            self.close()
+            raise
 
-def _unwrapped(question: Question, draft: Path) -> str:
-    """Take the picture out of what it came in; returns what is wrong, or nothing."""
-    if question.unwrap is None:
-        return ""
-    try:
-        picture = question.unwrap(draft.read_bytes())
-    except ValueError as error:
-        return f"there is {error}"
-    draft.write_bytes(picture)
-    return ""
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
 
+    def pieces(self, question: Question, may_go_on: Callable[[], None]) -> Iterator[bytes]:
+        """The whole body of a question, piece by piece, from the start.
 
-def _flaw(question: Question, draft: Path) -> str:
-    """What is wrong with a reply's body, by its first and last bytes: nothing is decoded here."""
-    with draft.open("rb") as file:
-        start = file.read(len(question.starts))
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _NEAR_THE_END))
-        end = file.read()
-    if start != question.starts:
-        return "a web page came" if start.lstrip()[:1] == b"<" else "what came is nothing of the kind"
-    return "" if question.ends in end else "its end is missing"
+        Args:
+            question: what stands around the picture, and how it is written.
+            may_go_on: raises if the next piece may not go.
+
+        Raises:
+            AlteredError: the file was changed meanwhile; its last piece is not given then.
+        """
+        self.sent = 0
+        self.is_complete = False
+        digest = hashlib.sha256()
+        may_go_on()
+        yield question.head
+        while self.sent < self._request.bytes:
+            piece = os.pread(self._descriptor, min(_PIECE, self._request.bytes - self.sent), self.sent)
+            digest.update(piece)
+            is_last = self.sent + len(piece) == self._request.bytes
+            if not piece or (is_last and digest.hexdigest() != self._request.sha256):
+                raise AlteredError("the picture was changed while it was sent")
+            may_go_on()
+            self.sent += len(piece)
+            self.is_complete = is_last
+            written = base64.b64encode(piece) if question.is_base64 else piece
+            yield written + question.tail if is_last else written
+
+    def _check(self) -> None:
+        state = os.fstat(self._descriptor)
+        if not stat.S_ISREG(state.st_mode) or state.st_size != self._request.bytes or not state.st_size:
+            raise AlteredError("the picture to be sent has not the size that was announced")
+        digest, offset = hashlib.sha256(), 0
+        while piece := os.pread(self._descriptor, 1 << 20, offset):
+            digest.update(piece)
+            offset += len(piece)
+        if digest.hexdigest() != self._request.sha256:
+            raise AlteredError("the picture to be sent is not the one that was announced")

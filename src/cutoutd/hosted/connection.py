@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpcore
 
-from cutoutd.hosted.exchange import OverrunError
+from cutoutd.hosted.exchange_limits import OverrunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from cutoutd.hosted.exchange import Exchange
+    from cutoutd.hosted.exchange_limits import Exchange
 
 _Result = TypeVar("_Result")
 

@@ -20,7 +20,7 @@ import httpcore
 
 from cutoutd.errors import ModelError
 from cutoutd.hosted.connection import Backend, Resolver
-from cutoutd.hosted.exchange import Exchange
+from cutoutd.hosted.exchange_limits import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

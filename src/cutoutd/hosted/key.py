@@ -11,7 +11,7 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import ConfigurationError
-from cutoutd.inheritance import KEY_VARIABLE
+from cutoutd.process.child_environment import KEY_VARIABLE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,15 +9,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cutoutd.clock import rfc3339
-from cutoutd.egress import Outcome
+from cutoutd.hosted.context import UNKNOWN, UNTOUCHED
 from cutoutd.hosted.entries import End
-from cutoutd.hosted.office import UNKNOWN, UNTOUCHED
-from cutoutd.hosted.replies import content_key
+from cutoutd.hosted.response_cache import content_key
+from cutoutd.spool import Outcome
 
 if TYPE_CHECKING:
-    from cutoutd.egress import Reply, Request
+    from cutoutd.hosted.context import Office
     from cutoutd.hosted.entries import Past
-    from cutoutd.hosted.office import Office
+    from cutoutd.spool import Reply, Request
 
 
 def known_reply(office: Office, request: Request, options: str) -> Reply | None:

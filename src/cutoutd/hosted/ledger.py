@@ -15,12 +15,12 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from cutoutd.clock import rfc3339
-from cutoutd.durable import sync_directory
-from cutoutd.egress import Body
 from cutoutd.errors import CutoutdError, StorageError, UsageError
-from cutoutd.file_id import file_id
+from cutoutd.fs.durable import sync_directory
+from cutoutd.fs.file_id import file_id
 from cutoutd.hosted.entries import End, Past, Spent
-from cutoutd.uploaded import LEDGER, Begun, read_begun, write_begun
+from cutoutd.offload.upload_records import LEDGER, Begun, read_begun, write_begun
+from cutoutd.spool import Body
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

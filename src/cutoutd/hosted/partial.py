@@ -12,8 +12,8 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.durable import make_directory, replace_file
 from cutoutd.errors import ModelError
+from cutoutd.fs.durable import make_directory, replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cutoutd.egress import Body
 from cutoutd.hosted.provider import Question, document, multipart, words
+from cutoutd.spool import Body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.egress import Body
 from cutoutd.hosted.provider import PNG, PNG_END, ZIP, Question, document, multipart, words
+from cutoutd.spool import Body
 
 if TYPE_CHECKING:
     from cutoutd.hosted.key import Key

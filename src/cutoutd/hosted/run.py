@@ -12,25 +12,25 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
-from cutoutd.egress import Places
 from cutoutd.errors import AlreadyRunningError, StorageError, UsageError
+from cutoutd.fs.private_directory import Names, check_owner, open_private
 from cutoutd.hosted import key as keys
 from cutoutd.hosted.budget import Budget
-from cutoutd.hosted.courier import Courier
-from cutoutd.hosted.custody import Custody
-from cutoutd.hosted.in_hand import InHand
-from cutoutd.hosted.leave import Ending
+from cutoutd.hosted.cancellation import Ending
+from cutoutd.hosted.client import Courier
+from cutoutd.hosted.context import Office
+from cutoutd.hosted.in_progress import InHand
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
-from cutoutd.hosted.office import Office
+from cutoutd.hosted.ledger_custody import Custody
 from cutoutd.hosted.providers import provider_of
-from cutoutd.hosted.replies import Replies
+from cutoutd.hosted.response_cache import Replies
 from cutoutd.hosted.route import Route
 from cutoutd.hosted.uploader import Uploader
-from cutoutd.private import Names, check_owner, open_private
 from cutoutd.sandbox import terminal
 from cutoutd.sandbox.uploader import confine_uploader
 from cutoutd.settings.choices import Sandbox
 from cutoutd.settings.digest import uploads_sha256
+from cutoutd.spool import Places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

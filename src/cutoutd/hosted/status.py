@@ -7,7 +7,7 @@
     today          uploads, bytes, credits, of the day in UTC, without those under way
     folders        by name: uploads, bytes, credits, in_flight, waiting, why (its money is used up)
 
-It is written at most once a second, and when something has changed. `cutoutd.egress` reads it.
+It is written at most once a second, and when something has changed. `cutoutd.spool` reads it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.durable import replace_file
-from cutoutd.egress import STATUS_SCHEMA
+from cutoutd.fs.durable import replace_file
+from cutoutd.spool import STATUS_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.egress import Places
+    from cutoutd.spool import Places
 
 
 def write(places: Places, status: Mapping[str, Any]) -> None:

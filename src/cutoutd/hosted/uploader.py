@@ -12,25 +12,25 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd import egress, logs
+from cutoutd import logs, spool
 from cutoutd.clock import rfc3339
-from cutoutd.containment import Guard, report, told
-from cutoutd.egress import ParcelError
 from cutoutd.errors import CutoutdError
+from cutoutd.fault_isolation import Guard, report, told
 from cutoutd.hosted import status
-from cutoutd.hosted.course import Course
-from cutoutd.hosted.desk import Desk
+from cutoutd.hosted.deferred import Later
 from cutoutd.hosted.entries import Spent
-from cutoutd.hosted.in_hand import MOST_DEATHS
-from cutoutd.hosted.later import Later
+from cutoutd.hosted.in_progress import MOST_DEATHS
+from cutoutd.hosted.invalid_requests import Spoiled
 from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError, day_of
-from cutoutd.hosted.loss import Loss
-from cutoutd.hosted.spoiled import Spoiled
-from cutoutd.uploaded import read_known
+from cutoutd.hosted.ledger_loss import Loss
+from cutoutd.hosted.queue import Desk
+from cutoutd.hosted.upload_job import Course
+from cutoutd.offload.upload_records import read_known
+from cutoutd.spool import ParcelError
 
 if TYPE_CHECKING:
-    from cutoutd.egress import Request
-    from cutoutd.hosted.office import Office
+    from cutoutd.hosted.context import Office
+    from cutoutd.spool import Request
 
 LOOK_S: Final = 0.2
 DRAIN_S: Final = 15.0
@@ -171,7 +171,7 @@ class Uploader:
         """
         if self._office.clock.monotonic_s() < self._begun_s + _LASTS_S:
             return False
-        now = egress.announcement(self._office.places)
+        now = spool.announcement(self._office.places)
         if now == self._announced:
             return False
         self._announced = now
@@ -188,7 +188,7 @@ class Uploader:
                 changed_ns = path.lstat().st_mtime_ns
                 if self._later.holds(id_, changed_ns):
                     continue
-                request = egress.read_request(path)
+                request = spool.read_request(path)
                 if not self._later.takes(request, changed_ns):
                     found.append((changed_ns, id_, request))
             except Exception as error:  # noqa: BLE001 -- what one request is costs no other its turn

@@ -10,9 +10,9 @@ import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cutoutd.egress import Body
 from cutoutd.hosted.provider import Question, document
 from cutoutd.hosted.rembg import detail
+from cutoutd.spool import Body
 
 if TYPE_CHECKING:
     from cutoutd.hosted.key import Key

@@ -10,7 +10,7 @@ import os
 import struct
 from typing import Final
 
-from cutoutd.descent import parent_of
+from cutoutd.fs.descent import parent_of
 
 # linux/stat.h and fcntl.h
 _STATX_BTIME: Final = 0x800

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError
-from cutoutd.file_id import FileId, file_id
-from cutoutd.intake import filesystems, marker
+from cutoutd.fs.file_id import FileId, file_id
+from cutoutd.intake import filesystems
+from cutoutd.lease import marker
 from cutoutd.settings.overlap import Relation
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cutoutd.descent import parent_of
 from cutoutd.errnos import NO_WAY
 from cutoutd.file_hints import seems_to_be
+from cutoutd.fs.descent import parent_of
+from cutoutd.fs.writers import is_open_for_writing
 from cutoutd.intake import sniff
-from cutoutd.writers import is_open_for_writing
 
 if TYPE_CHECKING:
     from cutoutd.intake.boundary import Boundary

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import picture_size
-from cutoutd.descent import open_directory, parent_of
 from cutoutd.errnos import DENIED, NO_WAY
+from cutoutd.fs.descent import open_directory, parent_of
 from cutoutd.intake.boundary import ApartError
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from watchdog.events import (
 from watchdog.observers.api import BaseObserver
 
 from cutoutd.errors import TemporaryError
-from cutoutd.file_id import FileId, file_id
+from cutoutd.fs.file_id import FileId, file_id
 from cutoutd.intake.hints import Inbox
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What is remembered of each hot folder: its marker, its device, and that it was healthy once.
 
-It draws no conclusion from them; `cutoutd.intake.marker` does.
+It draws no conclusion from them; `cutoutd.lease.marker` does.
 """
 
 from __future__ import annotations

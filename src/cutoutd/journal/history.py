@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cutoutd.clock import Clock
-    from cutoutd.journal.acceptance import Acceptance
+    from cutoutd.journal.sources import Acceptance
     from cutoutd.journal.store import Store
 
 # Whatever is still to be done, and an original that is still to be moved or deleted, is never history.

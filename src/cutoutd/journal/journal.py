@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from cutoutd.failure import whole
 from cutoutd.jobs import JobState
-from cutoutd.journal.acceptance import Acceptance
 from cutoutd.journal.commands import Commands
-from cutoutd.journal.decisions import Decisions
+from cutoutd.journal.displaced import SetAside
 from cutoutd.journal.folders import Folders
 from cutoutd.journal.history import History
 from cutoutd.journal.moves import Moves
-from cutoutd.journal.names import Names
 from cutoutd.journal.queue import Queue
 from cutoutd.journal.rebuild import open_or_rebuild
-from cutoutd.journal.runs import Runs
-from cutoutd.journal.set_aside import SetAside
+from cutoutd.journal.reservations import Names
+from cutoutd.journal.review_decisions import Decisions
+from cutoutd.journal.sessions import Runs
+from cutoutd.journal.sources import Acceptance
 from cutoutd.journal.store import FILE_NAME, Store
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.jobs import Origin
+from cutoutd.journal.displaced import OF_SOURCE, TABLES
 from cutoutd.journal.integers import stored
 from cutoutd.journal.queue import job_from_row
-from cutoutd.journal.set_aside import OF_SOURCE, TABLES
 
 if TYPE_CHECKING:
     from cutoutd.jobs import Job
-    from cutoutd.journal.acceptance import Acceptance
+    from cutoutd.journal.sources import Acceptance
     from cutoutd.journal.store import Store
 
 MAX_CANDIDATES: Final = 64

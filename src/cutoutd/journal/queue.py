@@ -15,8 +15,8 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.jobs import Job, JobState
-from cutoutd.journal.acceptance import PAIR
 from cutoutd.journal.integers import restored
+from cutoutd.journal.sources import PAIR
 from cutoutd.retry import ALONE_AFTER, MAX_DELAY_S, MAX_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Queue:
             self._update(job.id, JobState.WORKING, run=self._run)
 
     def plan(self, job: int, detail: Mapping[str, Any]) -> None:
-        """Queue it again, with what is to be done about it next; see `cutoutd.daemon.route`."""
+        """Queue it again, with what is to be done about it next; see `cutoutd.offload.routing`."""
         with self._store.transaction():
             self.plan_within(job, detail)
 

@@ -15,9 +15,9 @@ import uuid
 from typing import TYPE_CHECKING, Final, Self
 
 from cutoutd.errors import AlreadyRunningError, JournalError, UsageError
+from cutoutd.fs.private_directory import Names, NotPrivateError, check_place, check_private, open_private
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.logs import get
-from cutoutd.private import Names, NotPrivateError, check_place, check_private, open_private
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.durable import make_directory, sync, sync_directory
 from cutoutd.errors import ModelError, UsageError
+from cutoutd.fs.durable import make_directory, sync, sync_directory
 from cutoutd.models import catalog
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from cutoutd.ports import ModelSpec
+    from cutoutd.protocols import ModelSpec
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _CHUNK_BYTES: Final = 1 << 20

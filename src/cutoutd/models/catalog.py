@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.errors import ModelError
-from cutoutd.ports import ModelSpec, Scale
+from cutoutd.protocols import ModelSpec, Scale
 from cutoutd.settings import places
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from cutoutd.models import catalog
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cutoutd.ports import ModelSpec
+    from cutoutd.protocols import ModelSpec
 
 FILE: Final = "known.toml"
 _CHUNK_BYTES: Final = 1 << 20

@@ -9,11 +9,11 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.durable import sync_directory
 from cutoutd.errors import ModelError, UsageError
+from cutoutd.fs.atomic_text import write_text
+from cutoutd.fs.durable import sync_directory
 from cutoutd.models import catalog
 from cutoutd.settings import places
-from cutoutd.whole import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path

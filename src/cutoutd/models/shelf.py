@@ -12,7 +12,7 @@ from cutoutd.models import catalog
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cutoutd.ports import ModelSpec
+    from cutoutd.protocols import ModelSpec
 
 
 class Shelf:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cutoutd.errors import StorageError
-from cutoutd.intake import marker
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan
 from cutoutd.intake.sniff import Kind
 from cutoutd.journal import predecessor
+from cutoutd.lease import marker
 from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.records import Records
 from cutoutd.settings.choices import Existing

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.fs.atomic_text import write_text
 from cutoutd.jobs import JobState
-from cutoutd.whole import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -10,15 +10,15 @@ import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.bounded import ask
 from cutoutd.clock import local, rfc3339
-from cutoutd.daemon import statusfile
+from cutoutd.daemon import status_file
 from cutoutd.jobs import OPEN, JobState
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.state import running
 from cutoutd.overview import pace
+from cutoutd.process.probe import ask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -165,7 +165,7 @@ def look(settings: Settings, store: Store | None, clock: Clock, room: Mapping[st
     """
     directory = settings.service.state_dir
     run = running(directory) if store is not None else None
-    live = statusfile.read(directory)
+    live = status_file.read(directory)
     if run is None or live.get("run") != run:
         live = {}  # a dead daemon's
     reader = Reader(store) if store is not None else None

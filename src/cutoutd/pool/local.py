@@ -12,16 +12,16 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.containment import is_expected, report
 from cutoutd.errors import ModelError, SandboxError
+from cutoutd.fault_isolation import is_expected, report
 from cutoutd.jobs import Failure
 from cutoutd.logs import get
 from cutoutd.pool import wire
-from cutoutd.pool.complaints import Complaints
 from cutoutd.pool.scrutiny import Scrutiny
 from cutoutd.pool.slot import PATIENCE_S, Slot, SlotState, spawn
 from cutoutd.pool.start_policy import StartPolicy
-from cutoutd.ports import Finished, Lost, WorkerFacts
+from cutoutd.pool.worker_stderr import Complaints
+from cutoutd.protocols import Finished, Lost, WorkerFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.jobs import Task
     from cutoutd.pool.slot import Spawned
-    from cutoutd.ports import Files, PoolEvent
+    from cutoutd.protocols import Files, PoolEvent
 
 START_TIMEOUT_S: Final = 60.0
 """Loading the model takes under a second; a slow disk at boot may need much longer."""
@@ -42,7 +42,7 @@ WORKER: Final = (sys.executable, "-P", "-m", "cutoutd.pool.worker")
 
 
 class LocalPool:
-    """Worker slots on this machine; implements `cutoutd.ports.Pool`.
+    """Worker slots on this machine; implements `cutoutd.protocols.Pool`.
 
     All methods but ``wake`` belong to one thread, the one that lives as long as the process: the kernel
     ends the workers when the thread that started them ends.

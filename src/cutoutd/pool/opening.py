@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cutoutd import channel
-from cutoutd.descent import parent_of
 from cutoutd.errors import SourceGoneError, StorageError, background_refused, from_os_error
-from cutoutd.ports import Files
+from cutoutd.fs.descent import parent_of
+from cutoutd.process import channel
+from cutoutd.protocols import Files
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.staging import result_name
 from cutoutd.recipe import Format
@@ -24,7 +24,7 @@ from cutoutd.recipe import Format
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cutoutd.descent import Boundary
+    from cutoutd.fs.descent import Boundary
     from cutoutd.jobs import Task
     from cutoutd.publish.staging import Staging
 

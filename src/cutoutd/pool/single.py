@@ -7,14 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cutoutd import channel
 from cutoutd.jobs import Task
 from cutoutd.pool.opening import open_files
+from cutoutd.process import channel
 from cutoutd.publish.staging import Staging, job_directory
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
-    from cutoutd.ports import Pool, PoolEvent
+    from cutoutd.protocols import Pool, PoolEvent
     from cutoutd.recipe import Recipe
 
 _TURN_S: Final = 0.5
@@ -66,7 +66,7 @@ def through(pool: Pool, task: Task, staging: Staging, clock: Clock, end_s: float
         What became of it; None if time is up.
 
     Raises:
-        CutoutdError: its files cannot be opened, or as from `cutoutd.ports.Pool.poll`.
+        CutoutdError: its files cannot be opened, or as from `cutoutd.protocols.Pool.poll`.
     """
     given = False
     with clock.ticking():

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-from cutoutd import channel, inheritance
 from cutoutd.pool import wire
 from cutoutd.pool.plausible import Asked
-from cutoutd.ports import Step
+from cutoutd.process import channel, child_environment
+from cutoutd.protocols import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from cutoutd.channel import Sender
     from cutoutd.jobs import Task
-    from cutoutd.ports import Files
+    from cutoutd.process.channel import Sender
+    from cutoutd.protocols import Files
 
 # One thread a worker: two one-thread workers give 1.5 times the throughput of one two-thread worker, and
 # a thread that numpy starts on import would exist before the sandbox does.
@@ -98,7 +98,7 @@ def spawn(command: Sequence[str]) -> Spawned:
             stdout=subprocess.PIPE,
             # Never the user's terminal or log: it would be open for reading what is typed, and for emptying the file.
             stderr=subprocess.PIPE,
-            env=inheritance.for_worker(os.environ) | ENVIRONMENT,
+            env=child_environment.for_worker(os.environ) | ENVIRONMENT,
             bufsize=0,
             start_new_session=True,  # it has no terminal, and a Ctrl-C there is for the supervisor alone
         )

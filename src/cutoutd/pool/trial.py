@@ -18,10 +18,10 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd import inheritance
 from cutoutd.errors import CutoutdError, ModelError
 from cutoutd.pool import wire
 from cutoutd.pool.slot import ENVIRONMENT
+from cutoutd.process import child_environment
 from cutoutd.sandbox.limits import die_with_parent
 from cutoutd.sandbox.roots import own_code
 from cutoutd.sandbox.worker import confine_worker
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cutoutd.ports import ModelSpec
+    from cutoutd.protocols import ModelSpec
 
 TIMEOUT_S: Final = 300.0
 _HEIGHT, _WIDTH = 360, 480
@@ -96,7 +96,7 @@ def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> Trial:
                 input=wire.encode_setup(setup),
                 stdout=answer,
                 stderr=subprocess.DEVNULL,
-                env=inheritance.for_worker(os.environ) | ENVIRONMENT,
+                env=child_environment.for_worker(os.environ) | ENVIRONMENT,
                 timeout=TIMEOUT_S,
                 start_new_session=True,
                 check=False,
@@ -173,7 +173,7 @@ def _tried(setup: wire.Setup) -> Trial:
     import numpy as np  # noqa: PLC0415
     import onnxruntime  # noqa: F401, PLC0415
 
-    from cutoutd.engine.matting import MatteModel  # noqa: PLC0415
+    from cutoutd.engine.matting.matte_model import MatteModel  # noqa: PLC0415
 
     # onnxruntime opens the model by its name: it is the one file that this process is to read, and may be as large as memory.
     status = _status()
@@ -230,7 +230,7 @@ def _overlap(raw: NDArray[np.float32], ball: NDArray[np.bool_], *, stretched: bo
     import cv2  # noqa: PLC0415 -- as in `_tried`
     import numpy as np  # noqa: PLC0415
 
-    from cutoutd.engine.matting import normalise  # noqa: PLC0415
+    from cutoutd.engine.matting.matte_model import normalise  # noqa: PLC0415
 
     matte = normalise(np.clip(raw, 0, 1)) if stretched else raw
     seen = cv2.resize(matte, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_LINEAR) > _INSIDE

@@ -1,6 +1,6 @@
 """What supervisor and workers say to each other: one JSON object a line, over a channel to the worker and a pipe back.
 
-A task comes with its files, opened (`cutoutd.channel`), and says which is which.
+A task comes with its files, opened (`cutoutd.process.channel`), and says which is which.
 
 No pickle: a worker reads hostile pictures, so what it says is parsed, typed and checked like any other
 outside input. Paths are text by ``os.fsdecode``; JSON's ASCII escapes carry their surrogates unharmed.
@@ -27,7 +27,7 @@ from cutoutd.jobs import (
     Unchanged,
 )
 from cutoutd.pool import plausible
-from cutoutd.ports import Files, ModelSpec, Scale, Step, WorkerFacts
+from cutoutd.protocols import Files, ModelSpec, Scale, Step, WorkerFacts
 from cutoutd.recipe import Channels, Format, Margin, Metadata, Profile, Recipe, Rendition
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from cutoutd import channel
 from cutoutd.errors import CutoutdError
 from cutoutd.jobs import Failure, largest_result_bytes
 from cutoutd.pool import wire
-from cutoutd.ports import Step, WorkerFacts
+from cutoutd.process import channel
+from cutoutd.protocols import Step, WorkerFacts
 from cutoutd.sandbox.limits import die_with_parent
 from cutoutd.sandbox.roots import own_code
 from cutoutd.sandbox.worker import confine_worker
@@ -27,8 +27,8 @@ from cutoutd.sandbox.worker import confine_worker
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from cutoutd.channel import Receiver
-    from cutoutd.pipeline import Engine
+    from cutoutd.pipeline.pipeline import Engine
+    from cutoutd.process.channel import Receiver
 
 
 TELL_EVERY_S: Final = 0.5
@@ -51,7 +51,7 @@ def main() -> int:
         _say(reports, wire.encode_unusable(_why_not(error)))
         return 1
     _say(reports, wire.encode_ready(facts))
-    from cutoutd import pipeline  # noqa: PLC0415 -- loaded by now
+    from cutoutd.pipeline import pipeline  # noqa: PLC0415 -- loaded by now
 
     while True:
         line, descriptors = tasks.receive()
@@ -69,7 +69,7 @@ def _load_libraries() -> None:
     """Load what takes long and depends on nothing the set-up says: a supervisor that starts is looking at its folders."""
     import onnxruntime  # noqa: F401, PLC0415 -- see above
 
-    from cutoutd import pipeline  # noqa: F401, PLC0415
+    from cutoutd.pipeline import pipeline  # noqa: F401, PLC0415
 
 
 def _get_ready(setup: wire.Setup, tasks: int) -> tuple[Engine, WorkerFacts]:
@@ -82,9 +82,9 @@ def _get_ready(setup: wire.Setup, tasks: int) -> tuple[Engine, WorkerFacts]:
     # Not at the top: a library that is missing or too large for the memory must have somebody to tell.
     import cv2  # noqa: PLC0415
 
-    from cutoutd import pipeline  # noqa: PLC0415
-    from cutoutd.engine.matting import CPU  # noqa: PLC0415
-    from cutoutd.pool.rehearsal import rehearse  # noqa: PLC0415
+    from cutoutd.engine.matting.matte_model import CPU  # noqa: PLC0415
+    from cutoutd.pipeline import pipeline  # noqa: PLC0415
+    from cutoutd.pool.self_test import rehearse  # noqa: PLC0415
 
     cv2.setNumThreads(1)  # one thread a worker; and a thread of OpenCV's would escape the sandbox
     engine = pipeline.Engine(

@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.durable import sync
+from cutoutd.fs.durable import sync
 from cutoutd.publish.access_lists import READ, AccessList, granted, of_mode, packed, parsed, reading
 from cutoutd.publish.writing import ACCESS_LIST, DEFAULT_PERMISSIONS, Permissions
 
 if TYPE_CHECKING:
-    from cutoutd.tree import Entry, Tree
+    from cutoutd.fs.tree import Entry, Tree
 
 _FILE_MODE: Final = 0o666
 _TMPFILE: Final = getattr(os, "O_TMPFILE", 0)

@@ -15,7 +15,7 @@ from io import FileIO
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cutoutd.tree import Entry
+    from cutoutd.fs.tree import Entry
 
 LARGEST_BYTES = 8 << 30
 """No result and no original has more; a sparse file of 1 TiB costs whoever makes it nothing, and us an hour."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cutoutd.tree import Tree
+    from cutoutd.fs.tree import Tree
 
 
 class Directories:

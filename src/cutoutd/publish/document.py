@@ -19,7 +19,7 @@ from cutoutd.publish.digest import open_regular
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.tree import Entry
+    from cutoutd.fs.tree import Entry
 
 MAX_BYTES = 1 << 20  # a larger file is none of ours, and is not read
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cutoutd.errnos import NO_WAY
+from cutoutd.fs.tree import Tree
 from cutoutd.publish.document import (
     encode,
     marker_of,
@@ -28,19 +29,18 @@ from cutoutd.publish.faults import NameRefusedError, TargetTakenError, storage_f
 from cutoutd.publish.naming import FAILED, MARK, RECORD_SUFFIX, failure_names
 from cutoutd.publish.rename import rename_new
 from cutoutd.publish.verified import Removal, remove, replace
-from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from cutoutd.fs.tree import Entry
     from cutoutd.jobs import Failure
     from cutoutd.publish.access import Access
     from cutoutd.publish.directories import Directories
     from cutoutd.publish.identity import FolderIdentity
     from cutoutd.publish.refusals import Refusals
     from cutoutd.publish.staging import Staging
-    from cutoutd.tree import Entry
 
 SCHEMA = "cutoutd.error/1"
 

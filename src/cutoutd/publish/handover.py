@@ -17,18 +17,18 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.fs.writers import Writers, is_open_for_writing, writers_of
 from cutoutd.publish.digest import open_regular
 from cutoutd.publish.rename import replace
 from cutoutd.publish.writing import permit, write_whole
-from cutoutd.writers import Writers, is_open_for_writing, writers_of
 
 if TYPE_CHECKING:
     from io import FileIO
 
+    from cutoutd.fs.tree import Entry
     from cutoutd.jobs import Staged
     from cutoutd.publish.staging import Staging
     from cutoutd.publish.writing import Permissions, Sink
-    from cutoutd.tree import Entry
 
 _PIECE: Final = 1 << 20
 

@@ -15,18 +15,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cutoutd.fs.tree import Tree
 from cutoutd.publish.digest import examine
 from cutoutd.publish.faults import ResultLostError, TargetTakenError
 from cutoutd.publish.private_directory import Private
 from cutoutd.publish.rename import exchange, rename_new, replace
-from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cutoutd.fs.tree import Entry
     from cutoutd.publish.access import Access
     from cutoutd.publish.plan import Move
-    from cutoutd.tree import Entry
 
 
 def carry_out(move: Move, access: Access) -> None:

@@ -16,8 +16,9 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cutoutd.durable import sync
 from cutoutd.errnos import DENIED, NO_WAY
+from cutoutd.fs.durable import sync
+from cutoutd.fs.tree import Tree
 from cutoutd.publish.attributes import copy_attributes
 from cutoutd.publish.digest import examine, open_regular, same_state
 from cutoutd.publish.directories import Directories
@@ -28,15 +29,14 @@ from cutoutd.publish.rename import add_name, rename_new
 from cutoutd.publish.staging import Staging, sweep
 from cutoutd.publish.verified import PRIVATE, Removal, is_held, private, put_back, remove, restore
 from cutoutd.publish.writing import write_whole
-from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from io import FileIO
     from pathlib import Path
 
+    from cutoutd.fs.tree import Entry
     from cutoutd.publish.writing import Sink
-    from cutoutd.tree import Entry
 
 _COPY_BYTES = 1 << 20
 

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.tree import Tree
+from cutoutd.fs.tree import Tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ _made: dict[Path, _Made] = {}
 
 @dataclass(frozen=True, slots=True)
 class Private:
-    """A boundary of `cutoutd.descent`: only directories that are ours are entered.
+    """A boundary of `cutoutd.fs.descent`: only directories that are ours are entered.
 
     Attributes:
         root: the output that they lie in.

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errnos import HELD
+from cutoutd.fs.tree import Tree
 from cutoutd.jobs import Published
 from cutoutd.publish import moves
 from cutoutd.publish.access import Access
@@ -31,19 +32,18 @@ from cutoutd.publish.faults import (
     leases,
     storage_faults,
 )
-from cutoutd.publish.giving_back import KeptResults
 from cutoutd.publish.handover import is_kept_open, take_over
 from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.naming import Form
 from cutoutd.publish.plan import Move, Plan, Publication, Recovery, Verdict
 from cutoutd.publish.refusals import Refusals
+from cutoutd.publish.restoring import KeptResults
 from cutoutd.publish.reviews import Reviews
 from cutoutd.publish.sidecar import compose_for
 from cutoutd.publish.sidecar_update import SidecarUpdates
 from cutoutd.publish.staging import Staging, sweep
 from cutoutd.publish.targets import Claims, Targets
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions
-from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable

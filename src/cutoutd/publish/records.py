@@ -13,12 +13,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.containment import is_expected, report
 from cutoutd.errnos import DENIED, IMPOSSIBLE_NAME, NO_WAY
+from cutoutd.fault_isolation import is_expected, report
+from cutoutd.fs.tree import Tree
 from cutoutd.jobs import Published
 from cutoutd.logs import get
+from cutoutd.publish.displaced import DIRECTORY, reached
 from cutoutd.publish.failures import read_failure
-from cutoutd.publish.kept import DIRECTORY, reached
 from cutoutd.publish.naming import (
     OVERLAY_SUFFIX,
     RECORD_SUFFIX,
@@ -33,7 +34,6 @@ from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.publish.targets import claim_on
 from cutoutd.recipe import Format, Rendition
-from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

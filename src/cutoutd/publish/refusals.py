@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import uuid4
 
 from cutoutd.errnos import LEASED, OF_THE_DISK
+from cutoutd.fs.tree import Tree
 from cutoutd.publish.faults import name_refused
 from cutoutd.publish.naming import is_usual
 from cutoutd.publish.rename import replace
-from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable

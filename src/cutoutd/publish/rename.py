@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from cutoutd.errnos import UNKNOWN_WAY
-from cutoutd.tree import Tree
+from cutoutd.fs.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from cutoutd.tree import Entry
+    from cutoutd.fs.tree import Entry
 
 
 class Strength(StrEnum):

@@ -11,31 +11,31 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.errors import PermanentError
+from cutoutd.fs.tree import Tree
 from cutoutd.jobs import Quality, SourceFacts, Staged
 from cutoutd.publish.digest import examine, open_regular
+from cutoutd.publish.displaced import keep, kept_path, reached, tidy
+from cutoutd.publish.displaced import places as places_of
 from cutoutd.publish.document import read
 from cutoutd.publish.faults import storage_faults
-from cutoutd.publish.kept import keep, kept_path, reached, tidy
-from cutoutd.publish.kept import places as places_of
 from cutoutd.publish.naming import sidecar_name
 from cutoutd.publish.sidecar import SCHEMA, read_sidecar
 from cutoutd.publish.staging import result_name
 from cutoutd.publish.verified import Removal, remove
 from cutoutd.publish.writing import write_whole
 from cutoutd.recipe import Format
-from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from cutoutd.fs.tree import Entry
     from cutoutd.jobs import Published
     from cutoutd.publish.directories import Directories
     from cutoutd.publish.identity import FolderIdentity
     from cutoutd.publish.sidecar import SidecarRecord
     from cutoutd.publish.staging import Staging
     from cutoutd.publish.writing import Sink
-    from cutoutd.tree import Entry
 
 _COPY_BYTES = 1 << 20
 

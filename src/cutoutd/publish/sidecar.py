@@ -41,9 +41,9 @@ from cutoutd.publish.document import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cutoutd.fs.tree import Entry
     from cutoutd.jobs import Quality, SourceFacts, Staged
     from cutoutd.publish.plan import Publication
-    from cutoutd.tree import Entry
 
 SCHEMA = "cutoutd.sidecar/1"
 

@@ -11,6 +11,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from cutoutd.fs.tree import Tree
 from cutoutd.publish import moves
 from cutoutd.publish.digest import examine
 from cutoutd.publish.document import encode, read
@@ -18,7 +19,6 @@ from cutoutd.publish.faults import ResultLostError, TargetTakenError, storage_fa
 from cutoutd.publish.naming import sidecar_name
 from cutoutd.publish.plan import Move
 from cutoutd.publish.sidecar import SCHEMA, read_sidecar, with_source
-from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

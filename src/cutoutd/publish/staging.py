@@ -13,15 +13,15 @@ import secrets
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from cutoutd.fs.tree import Tree
 from cutoutd.publish.private_directory import Private
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions, Written, write_whole
-from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
-    from cutoutd.tree import Entry
+    from cutoutd.fs.tree import Entry
 
 STAGING_NAME = ".cutoutd-staging"
 _OWN = ".own"  # what the supervisor stages, and has taken over: no worker has had it open

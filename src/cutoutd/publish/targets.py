@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from cutoutd.fs.tree import Tree
 from cutoutd.publish.digest import examine
 from cutoutd.publish.faults import NameRefusedError, leases
 from cutoutd.publish.naming import claim_key, sidecar_name
 from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.settings.choices import OnConflict
-from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

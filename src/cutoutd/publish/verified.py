@@ -14,15 +14,15 @@ import os
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.fs.writers import is_open_for_writing
 from cutoutd.publish import rename
 from cutoutd.publish.digest import open_regular
 from cutoutd.publish.naming import fitted, numbered, split_name
-from cutoutd.writers import is_open_for_writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.tree import Entry
+    from cutoutd.fs.tree import Entry
 
 PRIVATE: Final = ".cutoutd-removing-"
 """Begins the name that a file has while it is looked at for the last time; no scan takes it."""

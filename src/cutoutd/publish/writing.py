@@ -14,12 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from cutoutd.durable import sync
+from cutoutd.fs.durable import sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.tree import Entry
+    from cutoutd.fs.tree import Entry
 
 ACCESS_LIST: Final = "system.posix_acl_access"
 

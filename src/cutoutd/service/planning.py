@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.daemon.root_access import ADVICE, exposed
 from cutoutd.errors import UsageError
+from cutoutd.folder.root_access import ADVICE, exposed
 from cutoutd.service import directories, machine
 from cutoutd.service.unit import Scope, Unit, Uploader
 from cutoutd.settings import document, places

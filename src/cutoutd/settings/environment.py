@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_origin
 
-from cutoutd.inheritance import KEY_VARIABLE
+from cutoutd.process.child_environment import KEY_VARIABLE
 from cutoutd.settings.hosted import HostedSettings
 from cutoutd.settings.schema import Folder, Settings
 from cutoutd.settings.wording import item_type, nearest

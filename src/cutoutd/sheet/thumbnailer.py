@@ -14,8 +14,8 @@ import json
 import os
 from typing import TYPE_CHECKING, Final
 
-from cutoutd import channel
 from cutoutd.errors import CutoutdError
+from cutoutd.process import channel
 from cutoutd.sandbox.limits import die_with_parent
 from cutoutd.sandbox.roots import own_code
 from cutoutd.sandbox.worker import confine_worker
@@ -80,7 +80,7 @@ def _shrinker(max_pixels: int, formats: list[str]) -> Callable[[bytes], bytes]:
     import numpy as np  # noqa: PLC0415
     from PIL import Image, WebPImagePlugin  # noqa: F401, PLC0415
 
-    from cutoutd.engine import decode  # noqa: PLC0415
+    from cutoutd.engine.formats import decode  # noqa: PLC0415
 
     cv2.setNumThreads(1)  # a thread of OpenCV's would escape the sandbox
 

@@ -20,11 +20,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd import channel, inheritance
 from cutoutd.errors import CutoutdError
+from cutoutd.fs.tree import Tree
 from cutoutd.pool.slot import ENVIRONMENT
+from cutoutd.process import channel, child_environment
 from cutoutd.publish.digest import open_regular
-from cutoutd.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from cutoutd.channel import Sender
+    from cutoutd.process.channel import Sender
     from cutoutd.settings.schema import PoolSettings
 
 ANSWER_S: Final = 30.0
@@ -149,7 +149,7 @@ class Thumbnails:
             stdin=theirs,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=inheritance.for_worker(os.environ) | ENVIRONMENT,
+            env=child_environment.for_worker(os.environ) | ENVIRONMENT,
             bufsize=0,
             start_new_session=True,
         )

@@ -1,0 +1,193 @@
+"""Keeps the uploader running beside a supervisor, which could not start it: its children have no network either.
+
+Started as ``python -P -m cutoutd.cli.companions PARENT COMMAND...`` before the supervisor gives the network up. The service's
+key comes by a pipe, its standard input, and goes on to each uploader in the same way: it is in no environment. What the
+uploader logs comes by a pipe and is passed on line by line, bounded and marked as the uploader's: it reads what a server
+answers, and has neither the user's terminal nor the log file. It must import nothing but the standard library and what
+binds it to its parent's life, and must not read any configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.process.excerpt import Bounds, Excerpt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cutoutd.process.excerpt import Line
+
+FIRST_PAUSE_S: Final = 1.0
+MAX_PAUSE_S: Final = 60.0
+
+LASTED_S: Final = 60.0
+"""An uploader that has run for longer did not fail at its start: the next pause is short again."""
+
+END_S: Final = 5.0
+"""How long an uploader that was asked to end may take; what it was sending is told to be unknown."""
+
+LOGGED: Final = Bounds(line_bytes=16_384, burst_bytes=1 << 20, bytes_per_s=8192.0, overhead_bytes=0)
+"""Of an uploader's log: fifteen pictures a second for as long as one likes, and 700 MB a day at most of one that never
+stops."""
+
+READ_BYTES: Final = 65_536
+
+PAUSE_S: Final = 0.02
+"""Between two reads: an uploader that never stops is held up by its own full pipe."""
+
+_HOPELESS: Final = frozenset({2})
+"""Exit codes of a first start that no other start would change: wrong configuration. That one runs already passes: an
+earlier run's uploader waits for a last answer. Once an uploader has worked, a configuration that is being edited passes
+too."""
+
+
+@contextmanager
+def kept(command: Sequence[str], key: str) -> Iterator[None]:
+    """Have an uploader beside this process while the body runs.
+
+    Args:
+        command: the uploader; it is told by ``--parent`` whose end is its own, and gets the key as its standard input.
+        key: of the hosted service, where it is in no file; empty for none.
+    """
+    from cutoutd.process.child_environment import for_uploader  # noqa: PLC0415 -- the keeper itself is to stay small
+
+    me = [sys.executable, "-P", "-m", "cutoutd.cli.companions", str(os.getpid()), *command]
+    # A session of its own: a Ctrl-C in the terminal is for the supervisor, which ends it when it has ended.
+    keeper = subprocess.Popen(me, stdin=subprocess.PIPE, start_new_session=True, env=for_uploader(os.environ))  # noqa: S603 -- our own program
+    _hand_over(keeper, key.encode())
+    try:
+        yield
+    finally:
+        keeper.terminate()
+        try:
+            keeper.wait(END_S + 1)
+        except subprocess.TimeoutExpired:
+            keeper.kill()
+
+
+def main() -> int:
+    """Start the command again and again, until asked to end."""
+    parent, command = int(sys.argv[1]), sys.argv[2:]
+    from cutoutd.sandbox import terminal  # noqa: PLC0415 -- see above: small until here
+    from cutoutd.sandbox.limits import die_with_parent, hide_memory  # noqa: PLC0415 -- likewise
+
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # our parent had it wait for its own handler
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _, __: asked.set())
+    die_with_parent(parent)
+    hide_memory()
+    key = sys.stdin.buffer.read()
+    terminal.only_write()
+    pause_s = FIRST_PAUSE_S
+    has_worked = False
+    while not asked.is_set():
+        begun_s = time.monotonic()
+        code = _run(command, asked, key)
+        if code in _HOPELESS and not has_worked:
+            return code
+        # It ends by itself, and well, to read another configuration.
+        if code == 0 or time.monotonic() - begun_s > LASTED_S:
+            has_worked = True
+            pause_s = FIRST_PAUSE_S
+        asked.wait(pause_s)
+        pause_s = min(MAX_PAUSE_S, 2 * pause_s)
+    return 0
+
+
+def _run(command: Sequence[str], asked: threading.Event, key: bytes) -> int:
+    """One uploader from its start to its end, which it is asked for once we are."""
+    bound = [
+        *command,
+        "--parent",
+        str(os.getpid()),
+        "--key-on-stdin",
+        *(["--console"] if _at_terminal() else []),
+    ]
+    child = subprocess.Popen(  # noqa: S603 -- as we were told by our parent
+        bound,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        bufsize=0,
+        start_new_session=True,
+    )
+    assert child.stdout is not None  # noqa: S101 -- PIPE was asked for
+    log = threading.Thread(target=_pass_on, args=(child.stdout.fileno(),), daemon=True)
+    log.start()
+    _hand_over(child, key)
+    try:
+        return _ended(child, asked)
+    finally:
+        log.join(END_S)
+        if not log.is_alive():
+            child.stdout.close()
+
+
+def _ended(child: subprocess.Popen[bytes], asked: threading.Event) -> int:
+    while not asked.is_set():
+        with suppress(subprocess.TimeoutExpired):
+            return child.wait(0.2)
+    child.terminate()
+    try:
+        return child.wait(END_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait()
+
+
+def _at_terminal() -> bool:
+    """Whether our log is read on a terminal, which the uploader cannot see any more."""
+    try:
+        return os.isatty(2)
+    except OSError:
+        return False
+
+
+def _pass_on(log: int) -> None:
+    """Pass on what an uploader logs, until it has ended."""
+    excerpt = Excerpt(LOGGED, time.monotonic())
+    while data := os.read(log, READ_BYTES):
+        _write(excerpt.feed(data, time.monotonic()))
+        time.sleep(PAUSE_S)
+    _write(excerpt.end(time.monotonic()))
+
+
+def _write(lines: Sequence[Line]) -> None:
+    text = "".join(f"{_marked(line)}\n" for line in lines)
+    rest = text.encode("utf-8", "backslashreplace")
+    with suppress(OSError):  # a log that is full or gone stops nothing
+        while rest:
+            rest = rest[os.write(2, rest) :]
+
+
+def _marked(line: Line) -> str:
+    """A line of the log that shows whose it is, whatever it says of itself."""
+    try:
+        said = json.loads(line.text)
+    except (ValueError, RecursionError):
+        said = None
+    if isinstance(said, dict):
+        counted = {"left_out_bytes": line.left_out_bytes} if line.left_out_bytes else {}
+        return json.dumps(said | counted | {"process": "uploader"})
+    left_out = f" ({line.left_out_bytes} bytes were left out before)" if line.left_out_bytes else ""
+    return f"uploader: {line.text}{left_out}"
+
+
+def _hand_over(process: subprocess.Popen[bytes], key: bytes) -> None:
+    """Write the key into a process's standard input, whose buffer is larger than any."""
+    assert process.stdin is not None  # noqa: S101 -- PIPE was asked for
+    with suppress(OSError), process.stdin as pipe:  # one that has ended already is seen by its exit code
+        pipe.write(key)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,278 @@
+"""Which hot folders there are, while the configuration changes under way.
+
+A folder that is taken out, or whose settings change, *leaves*: nothing more of it is begun, what is in work is
+finished under the settings it was begun with, and its threads end. Only then does a folder of the same
+name begin, so that two never work on one folder, however long a share holds a thread up. Main thread alone; it
+must not touch a folder itself.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.clock import Clock
+from cutoutd.daemon.reload import Refusal, change_between
+from cutoutd.errors import UsageError
+from cutoutd.fault_isolation import Guard
+from cutoutd.folder.status import Standing, Watching
+from cutoutd.logs import get
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from cutoutd.daemon.heartbeat import Heartbeat
+    from cutoutd.daemon.reload import Change, Reloader
+    from cutoutd.folder.hot_folder import HotFolder
+    from cutoutd.jobs import Job
+    from cutoutd.journal.journal import Journal
+    from cutoutd.journal.review_decisions import Decision
+    from cutoutd.settings.schema import Folder
+
+
+_LEAVING: Final = Standing(why="what is in work under the earlier settings is finished first")
+_FAILED: Final = Standing(
+    watching=Watching.STANDING_BY,
+    why="it cannot be begun by a fault of ours; please report the line in the log. It is tried again",
+)
+
+
+class Roster:
+    """The hot folders.
+
+    Args:
+        journal: knows what is to be repaired, and parks what has no folder.
+        make: puts a hot folder together; raises StorageError where the journal refuses, and is called again.
+        dead: ids of the runs that have ended, whose staged files may go.
+        reloader: reads the configuration anew, where that may be asked for.
+        clock: its monotonic side, for pauses; the machine's by default.
+        configured: is told which folders there are, before any of them begins.
+
+    Attributes:
+        active: those whose jobs may be begun, by name.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        make: Callable[[Folder], HotFolder],
+        *,
+        dead: frozenset[str] = frozenset(),
+        reloader: Reloader | None = None,
+        clock: Clock | None = None,
+        configured: Callable[[Iterable[Folder]], None] = lambda _: None,
+    ) -> None:
+        self._journal = journal
+        self._make = make
+        self._dead = dead
+        self._reloader = reloader
+        self._configured = configured
+        self._log = get()
+        self._has_begun = False
+        self._guard = Guard(self._log, clock or Clock())
+        self.active: dict[str, HotFolder] = {}
+        self._waiting: dict[str, Folder] = {}
+        self._leaving: list[HotFolder] = []
+        self._stopped: set[HotFolder] = set()
+        self._unseen: dict[HotFolder, list[Job]] = {}  # and what was being published when it began
+        self._unknown: dict[HotFolder, list[Job]] = {}  # it is not known yet which folder it is
+
+    @classmethod
+    def of(cls, journal: Journal, folders: Mapping[str, HotFolder]) -> Roster:
+        """Folders that are put together and begun elsewhere, and stay as they are."""
+        roster = cls(journal, _nobody)
+        roster.active.update(folders)
+        return roster
+
+    @property
+    def everyone(self) -> list[HotFolder]:
+        """Also those that are leaving."""
+        return [*self.active.values(), *self._leaving]
+
+    @property
+    def is_settled(self) -> bool:
+        """Nobody is about to begin or to leave, but for those that fail to begin."""
+        return not (self._waiting.keys() - self._failed or self._leaving or self._unseen)
+
+    @property
+    def _failed(self) -> set[str]:
+        return {name for name in self._waiting if self._guard.has_failed(f"the folder {name}")}
+
+    def standings(self) -> dict[str, Standing]:
+        """How each configured folder stands."""
+        failed = self._failed
+        return {name: _FAILED if name in failed else _LEAVING for name in self._waiting} | {
+            name: folder.shown for name, folder in self.active.items()
+        }
+
+    def change(self, wanted: Iterable[Folder]) -> tuple[list[str], list[str], list[str]]:
+        """Have these folders from now on; all of it or, if the journal refuses, nothing.
+
+        Args:
+            wanted: the whole list, checked.
+
+        Returns:
+            Names that are new, changed, and taken out.
+
+        Raises:
+            StorageError: the journal cannot be written just now; nothing has changed, to be called again.
+        """
+        by_name = {folder.name: folder for folder in wanted}
+        known = {name: folder.folder for name, folder in self.active.items()} | self._waiting
+        self._journal.queue.park(set(by_name))  # the one step that can fail comes first
+        self._configured(by_name.values())
+        for name, folder in list(self.active.items()):
+            if by_name.get(name) != folder.folder:
+                del self.active[name]
+                self._leaving.append(folder)
+                folder.intake.stop()
+        self._waiting = {name: folder for name, folder in by_name.items() if name not in self.active}
+        for folder in self._leaving:
+            self._unseen.pop(folder, None)
+            self._unknown.pop(folder, None)
+        return (
+            [name for name in by_name if name not in known],
+            [name for name, folder in by_name.items() if known.get(name, folder) != folder],
+            [name for name in known if name not in by_name],
+        )
+
+    def reconfigure(self, heartbeat: Heartbeat, *, may_begin: bool = True) -> Change | None:
+        """Take a new configuration over, whole, when one was asked for and is right.
+
+        Args:
+            heartbeat: is told of it.
+            may_begin: whether it is time to read one; what was asked for is not forgotten meanwhile.
+
+        Returns:
+            What has changed; None if nothing has.
+
+        Raises:
+            StorageError: the journal refuses just now; to be called again.
+        """
+        if self._reloader is None:
+            return None
+        if may_begin and self._reloader.begin():
+            heartbeat.reloading()
+        new, change = self._reloader.answer(), None
+        if new is None:
+            return None
+        if isinstance(new, Refusal):
+            self._log.error("reload.refused", why=new.why)
+            heartbeat.notice(f"the new configuration is refused and the old one goes on: {new.why}")
+            self._reloader.drop()
+        elif new == self._reloader.settings:
+            self._log.info("reload.unchanged")
+            heartbeat.notice("")
+            self._reloader.drop()
+        else:
+            change = change_between(self._reloader.settings, new)
+            added, changed, removed = self.change(new.folder)
+            self._reloader.adopt(new)
+            self._log.info("reload.done", added=added, changed=changed, removed=removed)
+            heartbeat.notice("")
+        heartbeat.reloaded()
+        return change
+
+    def tend(self, in_work: Collection[HotFolder]) -> None:
+        """Let those go that are done, and those begin whose place is free.
+
+        Args:
+            in_work: folders that workers have pictures of.
+
+        Raises:
+            StorageError: the journal refuses just now; to be called again.
+        """
+        for folder in list(self._leaving):
+            if folder not in in_work and self._has_left(folder):
+                # A picture may have been put back into the queue meanwhile.
+                self._journal.queue.park({*self.active, *self._waiting})
+                self._leaving.remove(folder)
+                self._stopped.discard(folder)
+        taken = {folder.folder.name for folder in self._leaving}
+        places = {
+            folder.folder.input for folder in self._leaving
+        }  # it may be the same folder under another name
+        free = [
+            settings
+            for name, settings in self._waiting.items()
+            if name not in taken and settings.input not in places
+        ]
+        if free:
+            self._begin(free)
+        # One that was looked at and is not there is waited for by nobody, but what it left is taken up when it is.
+        self._unknown |= {folder: jobs for folder, jobs in self._unseen.items() if folder.intake.turns}
+        self._unseen = {folder: jobs for folder, jobs in self._unseen.items() if folder not in self._unknown}
+        for folder in [folder for folder in self._unknown if folder.intake.is_identified]:
+            self._guard.run(f"what {folder.folder.name} left", partial(self._take_up, folder), None)
+
+    def _take_up(self, folder: HotFolder) -> None:
+        """Have finished what earlier runs left; not before it was looked at: another machine may have it by now."""
+        name = folder.folder.name
+        undisposed = self._journal.queue.undisposed(name)
+        decided = self._journal.decisions.pending(name)
+        # Read again: its folder may have had another name when this one began.
+        unfinished = [self._journal.queue.publishing(job.id) for job in self._unknown[folder]]
+        # Only now, since the journal may refuse at any of these, and then all is read again.
+        del self._unknown[folder]
+        for job in unfinished:
+            if job is not None and job.folder == name:
+                folder.delivery.repair(job)
+        folder.delivery.sweep(self._dead)
+        for job in undisposed:
+            folder.delivery.dispose(job)
+        for job in decided:
+            folder.delivery.decide(job)
+
+    def decide(self, number: int, decision: Decision) -> bool:
+        """Have carried out what a person decided about a job in review; a folder that is not there does it later.
+
+        Returns:
+            Whether the job waits for a decision.
+
+        Raises:
+            StorageError: the journal refuses just now; to be called again.
+        """
+        job = self._journal.decisions.decide(number, decision)
+        if job is None:
+            return False
+        folder = self.active.get(job.folder)
+        if folder is not None and folder not in {*self._unseen, *self._unknown}:
+            folder.delivery.decide(job)
+        return True
+
+    def _begin(self, free: Iterable[Folder]) -> None:
+        unfinished = self._journal.queue.recover()
+        for settings in free:
+            folder = self._guard.run(
+                f"the folder {settings.name}",
+                partial(self._start, settings),
+                None,
+                passes=() if self._has_begun else (UsageError,),
+            )
+            if folder is None:
+                continue  # it waits, and is tried again
+            del self._waiting[settings.name]
+            self.active[settings.name] = folder
+            self._unseen[folder] = unfinished
+        self._has_begun = True
+
+    def _start(self, settings: Folder) -> HotFolder:
+        folder = self._make(settings)
+        try:
+            folder.start()
+        except BaseException:
+            folder.stop()  # those of its threads that have begun: nobody else knows of them
+            raise
+        return folder
+
+    def _has_left(self, folder: HotFolder) -> bool:
+        if folder not in self._stopped and folder.delivery.is_idle:
+            self._stopped.add(folder)
+            # Another folder with the same output has its own staged results there.
+            shared = any(other.staging == folder.staging for other in self.everyone if other is not folder)
+            folder.stop_delivery(sweep=not shared, for_good=True)
+        return folder in self._stopped and folder.has_let_go()
+
+
+def _nobody(folder: Folder) -> HotFolder:
+    raise LookupError(f"{folder.name!r} is not among the folders of this run")

@@ -1,0 +1,185 @@
+"""What becomes of a job whose worker has reported, or died over it.
+
+Main thread alone. It must not touch a folder's files: whatever has to be published, explained or looked at is
+given to the folder's own threads. Whether a failure is tried again is `cutoutd.retry`'s answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cutoutd import retry
+from cutoutd.errors import LostError, StorageError
+from cutoutd.events import Result
+from cutoutd.failure import failure_of
+from cutoutd.jobs import Cut, Exported, Failure, JobState, Moved, NeedsRoom, Unchanged, answers
+from cutoutd.logs import get
+
+if TYPE_CHECKING:
+    from collections import deque
+
+    from cutoutd.daemon.ages import Ages
+    from cutoutd.daemon.offload_coordinator import Escalation
+    from cutoutd.folder.hot_folder import HotFolder
+    from cutoutd.jobs import Job, Report, Task
+    from cutoutd.journal.journal import Journal
+    from cutoutd.protocols import Lost
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """A job that a worker has, and the folder it was begun for: another may have its name by now."""
+
+    job: Job
+    folder: HotFolder
+    task: Task
+
+
+class Verdicts:
+    """Takes reports and losses.
+
+    Args:
+        journal: where it is written down.
+        ages: how long ago a job was accepted, whatever the clock did meanwhile.
+        results: where people are told from.
+        escalation: the hosted route's side of it.
+        patient: whether there will be a later in this run.
+
+    Attributes:
+        mourned: jobs whose worker died, until it is known that workers work.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        ages: Ages,
+        results: deque[Result],
+        escalation: Escalation,
+        *,
+        patient: bool,
+    ) -> None:
+        self._journal = journal
+        self._ages = ages
+        self._results = results
+        self._escalation = escalation
+        self._patient = patient
+        self._doubted: set[int] = set()
+        self._log = get()
+        self.mourned: list[Held] = []
+
+    def take(self, held: Held, report: Report) -> None:
+        """A worker has reported."""
+        job, folder = held.job, held.folder
+        if not answers(held.task, report):
+            self._log.warning("worker.lied", job=job.id, folder=job.folder, said=type(report).__name__)
+            folder.delivery.lull.undecided()
+            folder.delivery.disbelieve(job)
+            return
+        self._take(held, report)
+
+    def _take(self, held: Held, report: Report) -> None:
+        job, folder = held.job, held.folder
+        folder.heard(report)
+        if not (isinstance(report, Failure) and report.code == "SourceGone"):
+            self._doubted.discard(job.id)
+        match report:
+            case Cut() if not self._escalation.objects_to(job, folder, report):
+                folder.delivery.deliver(job, report, Path(held.task.staging).name)
+                return  # it needs what is staged
+            case Exported():
+                self._send(job, folder, report)
+            case Unchanged() | Moved():
+                folder.delivery.know(job, report)
+            case NeedsRoom() if job.alone:  # it has all there is, and would ask for ever
+                folder.delivery.disbelieve(job)
+            case NeedsRoom():
+                self._log.info("job.needs-room", job=job.id, folder=job.folder, pixels=report.pixels)
+                self._journal.queue.put_back(job.id, alone=True)
+            case Failure() if self._escalation.rescues(job, folder, report):
+                pass
+            case Failure():
+                self._weigh(job, folder, report)
+        folder.opener.discard(held.task)
+
+    def _send(self, job: Job, folder: HotFolder, copy: Exported) -> None:
+        if not self._escalation.exported(job, copy):
+            folder.delivery.disbelieve(job)
+
+    def _weigh(self, job: Job, folder: HotFolder, failure: Failure) -> None:
+        if failure.code == "SourceGone":
+            if job.id not in self._doubted:
+                # A share that goes away looks like files that do: only a folder that is well has lost one.
+                self._doubted.add(job.id)
+                folder.examine()
+                self._journal.queue.put_back(job.id)
+                return
+            self._doubted.discard(job.id)
+            self._journal.gone(job, failure.cause)
+            self._log.info("job.gone", job=job.id, folder=job.folder, path=job.path, why=failure.cause)
+            folder.intake.look_at(job.path)
+            self._say(job, JobState.GONE, failure.cause)
+            return
+        if failure.code in ("Storage", "Output"):
+            folder.examine(job.path)
+        # Copying tools and shares keep old file times, so a file may have come later than it says.
+        age_s = self._ages.since_s(job.accepted_us)
+        decision = retry.after_failure(failure, tries=job.tries, age_s=age_s, patient=self._patient)
+        if isinstance(decision, retry.Again):
+            self._journal.queue.rest(job.id, decision.delay_s, detail={"failure": asdict(failure)})
+            self._log.warning(
+                "job.retry",
+                job=job.id,
+                folder=job.folder,
+                path=job.path,
+                why=failure.cause,
+                delay_s=decision.delay_s,
+            )
+            self._say(job, JobState.RETRY, failure.cause)
+        else:
+            folder.delivery.explain(job, failure)
+
+    def mourn(self, held: Held, lost: Lost) -> None:
+        """A worker has died over it, or had to be ended."""
+        job, folder = held.job, held.folder
+        if lost.stuck or lost.stalled is not None:
+            folder.found_stuck(job, lost)
+            # Other pictures first, if it is this one's place alone that does not answer.
+            self._put_off(job, StorageError(f"no answer for a long time; {lost.why}"))
+            return
+        attempts = self._journal.queue.count_attempt(job.id)
+        if isinstance(retry.after_lost(attempts=attempts), retry.Again):
+            self.mourned.append(held)
+            return
+        why = "it took longer than job_timeout_s allows" if lost.timed_out else lost.why
+        error = LostError(f"{why}; tried {attempts} times")
+        folder.delivery.explain(
+            job,
+            Failure(
+                code=error.code, title=error.title, cause=error.cause, advice=error.advice, permanent=True
+            ),
+        )
+
+    def give_up(self, job: Job, folder: HotFolder, failure: Failure) -> None:
+        """A job that could not even be begun fails at once, else it would be the next one again."""
+        detail = {"failure": asdict(failure)}
+        self._journal.queue.finish(job.id, JobState.FAILED, detail=detail, undisposed=True)
+        folder.delivery.dispose(replace(job, state=JobState.FAILED, detail=detail))  # its record
+        self._say(job, JobState.FAILED, failure.cause)
+
+    def give_another_chance(self) -> None:
+        """Queue again what workers died over: a new one has shown that it was not the machine's fault."""
+        while self.mourned:
+            self._journal.queue.put_back(self.mourned[0].job.id)
+            del self.mourned[0]
+
+    def _put_off(self, job: Job, error: StorageError) -> None:
+        failure = failure_of(error)
+        decision = retry.after_failure(failure, tries=job.tries, age_s=0.0, patient=True)
+        delay_s = decision.delay_s if isinstance(decision, retry.Again) else error.delay_s
+        self._journal.queue.rest(job.id, delay_s, detail={"failure": asdict(failure)})
+        self._say(job, JobState.RETRY, failure.cause)
+
+    def _say(self, job: Job, state: JobState, why: str = "") -> None:
+        self._results.append(Result(job=job.id, folder=job.folder, path=job.path, state=state, why=why))

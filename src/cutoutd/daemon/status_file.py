@@ -1,0 +1,108 @@
+"""`status.json` in the state directory: what only the running daemon knows, for `cutoutd status`.
+
+Counts are not in it; the journal has them. It is written when something changed, and whole or not at all; on a
+full disk, which is just what a reader wants to be told of, over the old one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from cutoutd.errnos import FULL
+from cutoutd.fs.durable import replace_file
+from cutoutd.fs.private_directory import read_small
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from cutoutd.folder.status import Standing
+    from cutoutd.protocols import WorkerFacts
+
+FILE_NAME = "status.json"
+
+_ROOM = " " * 4096
+"""At the end of the file, so that a longer one fits in its place where the disk gives no more."""
+
+_NEWS_S = 1.0
+
+_MAX_BYTES = 64 << 20
+"""More than ever was: a folder has a few KiB in it."""
+
+
+class StatusFile:
+    """Keeps the file up to date.
+
+    Args:
+        directory: the state directory.
+        run: id of this run, by which a reader tells a living daemon's file from a dead one's.
+    """
+
+    def __init__(self, directory: Path, run: str) -> None:
+        self._path = directory / FILE_NAME
+        self._run = run
+        self._last: dict[str, Any] = {}
+
+    def show(
+        self, standings: Mapping[str, Standing], *, workers: int, facts: WorkerFacts | None, paused: bool
+    ) -> None:
+        """Write what is different from the last time, if anything is.
+
+        Raises:
+            OSError: the state directory's disk refuses.
+        """
+        now = {
+            "run": self._run,
+            "pid": os.getpid(),
+            "workers": workers,
+            "worker": asdict(facts) if facts is not None else None,
+            "paused": paused,
+            "folders": {name: asdict(standing) for name, standing in standings.items()},
+        }
+        if now == self._last or (self._last and _steady(now) == _steady(self._last, now)):
+            return
+        # Not synced: it describes a running process, and means nothing after a power cut.
+        self._write(json.dumps(now).encode("ascii"))
+        self._last = now
+
+    def _write(self, content: bytes) -> None:
+        try:
+            replace_file(self._path, content + _ROOM.encode("ascii"), synced=False)
+        except OSError as error:
+            with suppress(OSError):
+                self._path.with_suffix(".new").unlink()
+            if error.errno not in FULL:
+                raise
+            with self._path.open("r+b", buffering=0) as file:
+                size = file.seek(0, os.SEEK_END)
+                if len(content) > size:
+                    raise
+                file.seek(0)
+                file.write(content.ljust(size))
+
+
+def _steady(shown: dict[str, Any], beside: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What is shown, with the duration of a scan as it is beside it, unless that differs by a second and twofold.
+
+    Two scans never take quite the same time, and an idle daemon is to write nothing.
+    """
+    others = (beside or shown)["folders"]
+    folders = {}
+    for name, standing in shown["folders"].items():
+        now_s, then_s = standing["scan_s"], others.get(name, standing)["scan_s"]
+        is_alike = abs(now_s - then_s) < _NEWS_S or max(now_s, then_s) < 2 * min(now_s, then_s)
+        folders[name] = standing | {"scan_s": then_s if is_alike else now_s}
+    return shown | {"folders": folders}
+
+
+def read(directory: Path) -> dict[str, Any]:
+    """The last state a daemon wrote; empty if none did."""
+    try:
+        content = json.loads(read_small(directory / FILE_NAME, _MAX_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,107 @@
+"""The workers of a run: how many, of which kinds, and what they are told.
+
+Assembly alone: it must not give them work.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from cutoutd.daemon.assembly import setup_of
+from cutoutd.pool import capacity
+from cutoutd.pool.local import WORKER, LocalPool
+from cutoutd.pool.routed import Partition
+from cutoutd.pool.slot import spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cutoutd.clock import Clock
+    from cutoutd.models.shelf import Shelf
+    from cutoutd.pool import wire
+    from cutoutd.pool.slot import Spawned
+    from cutoutd.settings.schema import Settings
+
+
+@contextmanager
+def spares(settings: Settings) -> Iterator[list[Spawned]]:
+    """Processes that load their libraries while the folders are looked at; those that are not taken out end."""
+    started: list[Spawned] = []
+    try:
+        with suppress(OSError):  # the pool starts what is missing, and says why it cannot
+            started.extend(spawn(WORKER) for _ in range(capacity.worker_count(settings.pool.workers)))
+        yield started
+    finally:
+        for spawned in started:
+            spawned.end()
+
+
+class Workforce:
+    """Makes the pool of a run.
+
+    Args:
+        shelf: has the models of all folders.
+        settings: gives those in force.
+        clock: for deadlines.
+        partitioned: folders may be uploaded from in this run, and have workers of their own.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        *,
+        settings: Callable[[], Settings],
+        clock: Clock,
+        partitioned: bool,
+    ) -> None:
+        self._shelf = shelf
+        self._settings = settings
+        self._clock = clock
+        self._partitioned = partitioned
+
+    def pool(self, spare: list[Spawned]) -> LocalPool | Partition:
+        """Start the workers.
+
+        Args:
+            spare: processes to be used first.
+        """
+        if not self._partitioned:
+            return self._pool(self._size, spare)
+        ordinary, tagged = self._shares()
+        return Partition(
+            ordinary=self._pool(ordinary, spare), tagged=self._pool(tagged, spare), shares=self._shares
+        )
+
+    @property
+    def _size(self) -> int:
+        settings = self._settings()
+        second = self._shelf.get_if(settings.model.second)
+        return capacity.worker_count(settings.pool.workers, 0 if second is None else second.room_mb)
+
+    def _shares(self) -> tuple[int, int]:
+        """How many workers there are for untagged and for tagged folders."""
+        kinds = {folder.is_tagged for folder in self._settings().folder}
+        if True not in kinds:
+            return self._size, 0
+        if False not in kinds:
+            return 0, self._size
+        # What the hosted route leaves to do here is little, but for pictures that are cut here first.
+        return self._size, max(1, self._size // 2)
+
+    def _pool(self, size: int, spare: list[Spawned]) -> LocalPool:
+        return LocalPool(
+            size=size,
+            setup=self._setup,
+            job_timeout_s=self._settings().pool.job_timeout_s,
+            clock=self._clock,
+            spares=spare,
+        )
+
+    def _setup(self) -> wire.Setup:
+        settings = self._settings()
+        return setup_of(
+            settings,
+            [self._shelf.get(name) for name in settings.models],
+            self._shelf.get_if(settings.model.second),
+        )

@@ -1,0 +1,142 @@
+"""What sidecars and failure records say about where a result came from: model, settings, runtime, sandbox.
+
+Values turned into values; it must not touch files.
+"""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from cutoutd.offload.routing import Plan, egress_of
+from cutoutd.publish.failures import FailureFacts
+from cutoutd.publish.sidecar import ModelFacts, RuntimeFacts, SecondFacts, SidecarFacts
+from cutoutd.settings.choices import Route
+from cutoutd.settings.digest import with_backgrounds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cutoutd.clock import Clock
+    from cutoutd.jobs import Cut, Failure, Job
+    from cutoutd.protocols import ModelSpec, WorkerFacts
+    from cutoutd.spool import Reply
+
+
+class Provenance:
+    """Fills in what the worker's report does not say.
+
+    Args:
+        model: that cuts the folder's pictures.
+        settings_sha256: for each folder by name, of the settings that decide what a cutout looks like.
+        worker: what the workers say of themselves.
+        clock: for the time a job was given up.
+        marker: UUID of the folder's marker; empty where that is not known.
+        second: model that is asked where the other leaves doubt; None: there is none.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: ModelSpec,
+        settings_sha256: Mapping[str, str],
+        worker: Callable[[], WorkerFacts | None],
+        clock: Clock,
+        marker: Callable[[], str] = str,
+        second: ModelSpec | None = None,
+    ) -> None:
+        self._model = model
+        self._second = second
+        self._settings_sha256 = settings_sha256
+        self._worker = worker
+        self._clock = clock
+        self._marker = marker
+        self._version = version("cutoutd")
+
+    def sidecar_facts(self, job: Job, cut: Cut) -> SidecarFacts:
+        """All that the sidecar of a cutout says, but for the outputs' names."""
+        worker = self._worker()
+        plan = Plan.of(job.detail)
+        egress = plan.egress if plan.reply is None else egress_of(plan.reply, plan.why)
+        return SidecarFacts(
+            job=job.id,
+            folder=job.folder,
+            marker=self._marker(),
+            route=_route(plan),
+            egress=egress,
+            path=job.path,
+            mtime_ns=job.mtime_ns,
+            source=cut.source,
+            model=self._local_model(worker, cut) if plan.reply is None else _hosted_model(plan.reply),
+            second=self._second_facts(worker, cut),
+            settings_sha256=with_backgrounds(
+                self._settings_sha256[job.folder], [one.background_sha256 for one in cut.staged]
+            ),
+            runtime=RuntimeFacts(
+                cutoutd=self._version,
+                onnxruntime=worker.onnxruntime if worker is not None else "",
+                python=platform.python_version(),
+            ),
+            sandbox=worker.layers if worker is not None else (),
+            quality=cut.quality,
+            timings_ms=cut.timings_ms,
+            attempts=job.attempts + job.interrupted + 1,
+            warnings=(*cut.warnings, *_settled(plan)),
+            dropped=cut.dropped,
+            accepted_us=job.accepted_us,
+        )
+
+    def _local_model(self, worker: WorkerFacts | None, cut: Cut) -> ModelFacts:
+        """The model that made the matte."""
+        is_second = self._second is not None and cut.second is not None and cut.second.taken
+        return _facts(self._second if is_second and self._second is not None else self._model, worker)
+
+    def _second_facts(self, worker: WorkerFacts | None, cut: Cut) -> SecondFacts | None:
+        if self._second is None or cut.second is None:
+            return None
+        other = self._model if cut.second.taken else self._second
+        return SecondFacts(
+            other=_facts(other, worker),
+            taken=cut.second.taken,
+            first_score=round(cut.second.score, 4),
+            why=cut.second.why,
+        )
+
+    def failure_facts(self, job: Job, failure: Failure) -> FailureFacts:
+        """All that the record of a failure says."""
+        return FailureFacts(
+            job=job.id,
+            folder=job.folder,
+            marker=self._marker(),
+            path=job.path,
+            bytes=job.size,
+            mtime_ns=job.mtime_ns,
+            sha256=job.sha256,
+            failure=failure,
+            attempts=job.attempts + job.interrupted + 1,
+            at_us=self._clock.now_us(),
+        )
+
+
+def _facts(model: ModelSpec, worker: WorkerFacts | None) -> ModelFacts:
+    provider = worker.provider if worker is not None else ""
+    return ModelFacts(name=model.name, sha256=model.sha256, provider=provider)
+
+
+def _hosted_model(reply: Reply) -> ModelFacts:
+    """A service does not say which weights it runs."""
+    return ModelFacts(name=reply.provider, sha256="", provider=reply.host)
+
+
+def _route(plan: Plan) -> str:
+    if plan.reply is not None:
+        return Route.HOSTED.value
+    # It was cut here, but not before it had been on its way out.
+    return Route.LOCAL.value if plan.egress is None else Route.LOCAL_THEN_HOSTED.value
+
+
+def _settled(plan: Plan) -> tuple[str, ...]:
+    if not plan.settled:
+        return ()
+    return (f"cut on this machine, though the hosted service was wanted ({plan.why}): {plan.settled}",)

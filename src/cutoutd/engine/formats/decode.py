@@ -1,0 +1,273 @@
+"""Bytes in, an upright RGB picture out, or an error that a photographer understands.
+
+It must not touch files, and must never return part of a picture: data that ends too early is an error.
+"""
+
+from __future__ import annotations
+
+import warnings as python_warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from PIL import UnidentifiedImageError
+
+from cutoutd.engine.colour import code_points, conversion
+from cutoutd.engine.containers import resolution
+from cutoutd.engine.containers.exif import IPTC, ExifBlock, MalformedError
+from cutoutd.engine.formats import colour_space, opening
+from cutoutd.engine.formats.orientation import upright
+from cutoutd.engine.formats.pillow import PillowSource
+from cutoutd.engine.picture import Picture
+from cutoutd.errors import CutoutdError, LimitError, PictureError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from numpy.typing import NDArray
+
+    from cutoutd.engine.colour.code_points import CodePoints
+    from cutoutd.engine.colour.conversion import Conversion
+    from cutoutd.engine.formats.source import Source
+    from cutoutd.engine.samples import Samples
+
+MAX_METADATA_BYTES: Final = 2 << 20
+"""Of EXIF and of XMP each: beyond the 64 KiB of a JPEG, within what is worth copying into every cutout."""
+
+STRIP_PIXELS: Final = 1 << 16
+"""Pixels that are converted at a time: they stay in the cache, and nothing as large as the frame is copied."""
+
+_WORKER_MB: Final = 1024
+_BYTES_PER_PIXEL: Final = 24
+"""What a worker takes with a model in it, and for each pixel besides: 100 megapixels were seen to need 2.3 GiB, 190 needed 3.5."""
+
+_OPAQUE: Final = 255
+_LAST_STANDING: Final = 4  # of the orientations: from 5 on, width and height change places
+_BAD_HEADER: Final = "it is damaged, ends too early, or is of a kind that is not supported"
+_REASON_CHARS: Final = 120
+_NO_MEMORY: Final = ("out of memory", "sufficient memory", "memory allocation", "cannot allocate")
+_EXPORT: Final = "The original is untouched. Export it as JPEG, PNG or TIFF and put that in its place."
+_MEMORY_ADVICE: Final = (
+    "The original is untouched. Raise [pool] worker_memory_mb, or export the picture smaller."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Header:
+    """What a file says of itself before anything is decoded; the size is not yet upright."""
+
+    format: str
+    width: int
+    height: int
+
+    @property
+    def pixels(self) -> int:
+        """Width times height."""
+        return self.width * self.height
+
+
+def header(data: bytes, *, allowed: Collection[str] | None = None) -> Header:
+    """Look at a picture's header only.
+
+    Args:
+        data: the whole file.
+        allowed: formats that are switched on, of ``formats.SWITCHES``; None: all.
+
+    Raises:
+        PictureError: it is no picture, or its header is damaged.
+        LimitError: it is not of an allowed format.
+    """
+    with _plain_words(_BAD_HEADER):
+        return _header(_source(data, allowed))
+
+
+def decode(
+    data: bytes, *, max_pixels: int, deep: bool = False, allowed: Collection[str] | None = None
+) -> Picture:
+    """Decode a picture, turn it upright and bring it to RGB, of 8 bits in any case.
+
+    Args:
+        data: the whole file.
+        max_pixels: width times height above which it is refused by its header.
+        deep: where the file has more than 8 bits a channel, give all of them as well.
+        allowed: as of ``header``.
+
+    Raises:
+        PictureError: it is no picture, is damaged, or ends too early.
+        LimitError: it is not of an allowed format, too large, or of samples that have no form in 8 bits.
+    """
+    with _plain_words(_BAD_HEADER):
+        source = _source(data, allowed)
+        _check_size(_header(source), max_pixels)
+    with _plain_words("its picture data is damaged or ends too early"):
+        return _decode(source, deep=deep)
+
+
+def _source(data: bytes, allowed: Collection[str] | None) -> Source:
+    """The reader of a file, chosen by its first bytes; those that few pictures need are imported here."""
+    name = opening.recognise(data)
+    opening.check_allowed(name, allowed)
+    if name in opening.BY_PILLOW:
+        try:
+            return PillowSource(opening.open_picture(name, data))
+        except UnidentifiedImageError:
+            if name != opening.TIFF:
+                raise
+            from cutoutd.engine.formats.wide_tiff import WideTiffSource  # noqa: PLC0415
+
+            return WideTiffSource(data)
+    try:
+        if name == opening.HEIC:
+            from cutoutd.engine.formats.heif import HeifSource  # noqa: PLC0415
+
+            return HeifSource(data)
+        from cutoutd.engine.formats.raw import RawSource  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        # An Intel Mac with a Python for which rawpy is not made, or an installer that left a decoder out.
+        raise LimitError(
+            f"it is a {name} file, and what reads those is not installed on this system", advice=_EXPORT
+        ) from error
+    return RawSource(data, name)
+
+
+def _header(source: Source) -> Header:
+    width, height = source.size
+    return Header(format=source.format, width=width, height=height)
+
+
+def _check_size(found: Header, max_pixels: int) -> None:
+    if found.pixels > max_pixels:
+        raise LimitError(
+            f"it has {found.pixels / 1e6:.0f} megapixels ({found.width} x {found.height}),"
+            f" more than the limit of {max_pixels / 1e6:.0f}",
+            advice=f"The original is untouched. If you trust it, set [pool] max_pixels = {_above(found.pixels):_} or more, and "
+            f"worker_memory_mb = {_memory_mb(found.pixels)} or more for what that needs in memory; or export it smaller.",
+        )
+
+
+def _above(pixels: int) -> int:
+    """The next whole million."""
+    return -(-pixels // 1_000_000) * 1_000_000
+
+
+def _memory_mb(pixels: int) -> int:
+    """What a worker needs for so many pixels in memory, with half as much again to spare: see `_BYTES_PER_PIXEL`."""
+    return -(-(_WORKER_MB + pixels * _BYTES_PER_PIXEL // 1_000_000) // 256) * 256
+
+
+def _decode(source: Source, *, deep: bool) -> Picture:
+    found = source.load()
+    space = colour_space.meant(found.colours, found.exif, found.samples.mode)
+    loaded = _in_range(found.samples, space.codes)
+    converted = conversion.conversion(loaded, space.icc)
+    notes = list(found.warnings)
+    density = resolution.chosen(found.resolution, found.exif)
+    exif, xmp = _bounded(found.exif, "EXIF data", notes), _bounded(found.xmp, "XMP data", notes)
+    iptc = _bounded(found.iptc or _iptc_in(exif), "IPTC data", notes)
+    rgb, alpha = _assemble(loaded, converted)
+    wide = _assemble_deep(loaded) if deep and converted.is_plain else None
+    return Picture(
+        rgb=upright(rgb, found.to_turn),
+        alpha=None if alpha is None else upright(alpha, found.to_turn),
+        icc=converted.icc,
+        exif=exif,
+        xmp=xmp,
+        format=source.format,
+        orientation=found.turned if found.to_turn == 1 else found.to_turn,
+        warnings=(*notes, *space.warnings, *loaded.warnings, *converted.warnings),
+        deep=None if wide is None else upright(wide, found.to_turn),
+        rounded=loaded.rounded,
+        iptc=iptc,
+        resolution=density
+        if density is None or found.to_turn * found.turned <= _LAST_STANDING
+        else density.turned,
+    )
+
+
+def _in_range(loaded: Samples, codes: CodePoints | None) -> Samples:
+    """Samples that a profile can describe."""
+    if codes is None:
+        return loaded
+    return code_points.narrowed(loaded, codes) if codes.is_hdr else code_points.expanded(loaded)
+
+
+def _iptc_in(exif: bytes | None) -> bytes | None:
+    """IIM that EXIF holds, as a TIFF does."""
+    if not exif:
+        return None
+    try:
+        return ExifBlock(exif).value(IPTC)
+    except MalformedError:
+        return None
+
+
+def _bounded(found: bytes | None, name: str, notes: list[str]) -> bytes | None:
+    if found is None or len(found) <= MAX_METADATA_BYTES:
+        return found
+    notes.append(f"its {name} ({len(found) / 1e6:.0f} MB) was unreasonably large and was dropped")
+    return None
+
+
+def _assemble(loaded: Samples, converted: Conversion) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """All strips as RGB, and the alpha where there is one that is not opaque throughout."""
+    if loaded.rgb is not None and converted.is_plain:
+        return loaded.rgb, None
+    shape = (loaded.height, loaded.width)
+    rgb = np.empty((*shape, 3), np.uint8)
+    alpha = np.empty(shape, np.uint8) if loaded.transparent else None
+    rows = max(1, STRIP_PIXELS // loaded.width)
+    for top in range(0, loaded.height, rows):
+        bottom = min(loaded.height, top + rows)
+        pixels = converted.pixels(loaded.strip(top, bottom))
+        rgb[top:bottom] = pixels[..., :3]
+        if alpha is not None:
+            alpha[top:bottom] = pixels[..., 3]
+    if alpha is not None and alpha.min() == _OPAQUE:
+        return rgb, None
+    return rgb, alpha
+
+
+def _assemble_deep(loaded: Samples) -> NDArray[np.uint16] | None:
+    """All strips as RGB in 16 bits, where the file has so many."""
+    if loaded.wide is None:
+        return None
+    rgb = np.empty((loaded.height, loaded.width, 3), np.uint16)
+    rows = max(1, STRIP_PIXELS // loaded.width)
+    for top in range(0, loaded.height, rows):
+        bottom = min(loaded.height, top + rows)
+        pixels = loaded.wide(top, bottom)
+        is_grey = loaded.mode.startswith("L")
+        grey = pixels if pixels.ndim == 2 else pixels[..., 0]  # noqa: PLR2004 -- rows and columns
+        rgb[top:bottom] = grey[..., np.newaxis] if is_grey else pixels[..., :3]
+    return rgb
+
+
+@contextmanager
+def _plain_words(what: str) -> Iterator[None]:
+    """Turn whatever the decoders raise into an error of ours; their warnings are found by our checks."""
+    with python_warnings.catch_warnings():
+        python_warnings.simplefilter("ignore")
+        try:
+            yield
+        except CutoutdError:
+            raise
+        except Exception as error:
+            if _is_out_of_memory(error):
+                raise LimitError("there is not enough memory for it", advice=_MEMORY_ADVICE) from error
+            said = "" if isinstance(error, UnidentifiedImageError) else _said(error)
+            adds = said and "truncated" not in said  # which is said already, in plainer words
+            raise PictureError(f"{what}; the decoder says: {said}" if adds else what) from error
+
+
+def _said(error: Exception) -> str:
+    """The first line of it; LibRaw speaks in bytes."""
+    first = error.args[0] if error.args else ""
+    text = first.decode("ascii", "replace") if isinstance(first, bytes) else str(error)
+    return text.partition("\n")[0][:_REASON_CHARS]
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """In Python's words, or one of the decoders'."""
+    said = _said(error).lower()
+    return isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY)

@@ -1,0 +1,253 @@
+"""Which picture formats are read, and opening one of them with nothing else within reach.
+
+Pillow knows some fifty formats, among them ones that start an interpreter (EPS) or hide others; here only the
+plugins of the allow-list are ever imported, and a file is given to the one its first bytes name. HEIC and cameras'
+raw files have readers of their own, which know no other formats either. This module must not decode pixels.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from cutoutd.engine.containers.chunks import without_damaged
+from cutoutd.engine.containers.jpeg import with_end_marker
+from cutoutd.engine.formats.raw_tiff import raw_format
+from cutoutd.engine.formats.tiff_page import picture_first
+from cutoutd.errors import LimitError, PictureError
+from cutoutd.file_hints import HEAD_BYTES, seems_to_be
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_MEBIBYTE: Final = 1 << 20
+
+TIFF: Final = "TIFF"
+JPEG: Final = "JPEG"
+PNG: Final = "PNG"
+JPEG_2000: Final = "JPEG 2000"
+WEBP: Final = "WebP"
+AVIF: Final = "AVIF"
+HEIC: Final = "HEIC"
+
+# Magic number, and the plugin that gets the file; JPEG's own also finds MPO, whose first picture is a JPEG. Raw files
+# that are TIFFs by their first bytes are told by their tags.
+_ALLOWED: Final = (
+    (JPEG, re.compile(rb"\xff\xd8\xff"), JpegImagePlugin.JpegImageFile),
+    (PNG, re.compile(rb"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile),
+    (
+        TIFF,
+        re.compile(rb"II[\x2a\x2b]\x00(?!....CR)|MM\x00[\x2a\x2b]", re.DOTALL),
+        TiffImagePlugin.TiffImageFile,
+    ),
+    (WEBP, re.compile(rb"RIFF....WEBP", re.DOTALL), WebPImagePlugin.WebPImageFile),
+    ("GIF", re.compile(rb"GIF8[79]a"), GifImagePlugin.GifImageFile),
+    (
+        JPEG_2000,
+        re.compile(rb"\x00{3}\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
+        Jpeg2KImagePlugin.Jpeg2KImageFile,
+    ),
+    ("BMP", re.compile(rb"BM"), BmpImagePlugin.BmpImageFile),
+    (AVIF, None, AvifImagePlugin.AvifImageFile),
+)
+BY_PILLOW: Final = frozenset(name for name, _, _ in _ALLOWED)
+
+_SWITCHES: Final = {
+    JPEG: "jpeg",
+    PNG: "png",
+    TIFF: "tiff",
+    WEBP: "webp",
+    AVIF: "avif",
+    HEIC: "heic",
+    JPEG_2000: "jpeg2000",
+    "GIF": "gif",
+    "BMP": "bmp",
+}
+_RAW_SWITCH: Final = "raw"
+SWITCHES: Final = frozenset({*_SWITCHES.values(), _RAW_SWITCH})
+"""What ``[pool] formats`` calls the formats; all cameras' raw files are one."""
+
+# Of an ISO media file (ISO/IEC 14496-12, 4.3): which of its brands make it which format; films have brands as well.
+_BRANDS: Final = (
+    (AVIF, frozenset({b"avif", b"avis"})),
+    (
+        HEIC,
+        frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"}),
+    ),
+    ("CR3", frozenset({b"crx "})),
+)
+_RAW: Final = (
+    ("CR2", re.compile(rb"II\x2a\x00....CR", re.DOTALL)),
+    ("RAF", re.compile(rb"FUJIFILMCCD-RAW ")),
+    ("ORF", re.compile(rb"IIR[OS]|MMOR")),
+    ("RW2", re.compile(rb"IIU\x00")),
+)
+
+NO_END_MARKER: Final = "it lacks its end marker; the picture is whole"
+THUMBNAIL_FIRST: Final = (
+    "its first page is a small version of the picture; the first page that is none was taken"
+)
+
+_EXPORT: Final = "The original is untouched. Export it as JPEG, PNG or TIFF and put that in its place."
+
+_PNG_SIGNATURE_BYTES: Final = 8
+_PNG_FRAME_BYTES: Final = 12  # length, type and CRC around a chunk's data
+_PNG_TEXTS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Opened:
+    """A picture whose header was read.
+
+    Attributes:
+        format: such as ``JPEG``.
+        data: the file.
+        image: not loaded yet.
+        warnings: what had to be left out to open it.
+    """
+
+    format: str
+    data: bytes
+    image: ImageFile.ImageFile
+    warnings: tuple[str, ...] = ()
+
+    def again(self) -> ImageFile.ImageFile:
+        """A second, independent image of the same file."""
+        return _open(self.format, self.data)
+
+
+def recognise(data: bytes) -> str:
+    """The format a file begins like, one of `BY_PILLOW`, HEIC, or a camera's, such as ``CR2``.
+
+    Args:
+        data: the whole file.
+
+    Raises:
+        PictureError: the file is empty, or of no known format.
+        LimitError: it is something else than a picture of an allowed format.
+    """
+    head = data[:HEAD_BYTES]
+    if not head:
+        raise PictureError("the file is empty")
+    for name, magic in (*_RAW, *((name, magic) for name, magic, _ in _ALLOWED)):
+        if magic is not None and magic.match(head):
+            return (raw_format(data) or name) if name == TIFF else name
+    for name, brands in _BRANDS:
+        if _brands(head) & brands:
+            return name
+    if (hint := seems_to_be(head)) is not None:
+        raise LimitError(f"it is not a picture that can be read here, but seems to be {hint}", advice=_EXPORT)
+    if not any(head):
+        raise PictureError("it begins with zeros only: nothing was written to it yet, or it is damaged")
+    raise PictureError("its content is of no known picture format")
+
+
+def check_allowed(name: str, allowed: Collection[str] | None) -> None:
+    """See that a format is not switched off; nothing of the file has been given to a decoder yet.
+
+    Args:
+        name: as ``recognise`` gives it.
+        allowed: of `SWITCHES`; None: all.
+
+    Raises:
+        LimitError: it is.
+    """
+    switch = _SWITCHES.get(name, _RAW_SWITCH)
+    if allowed is not None and switch not in allowed:
+        raise LimitError(
+            f"it is a {name} file, and those are switched off by [pool] formats",
+            advice=f'The original is untouched. Add "{switch}" to [pool] formats and run `cutoutd retry`, or export it as '
+            "one of those that are there.",
+        )
+
+
+def open_picture(name: str, data: bytes) -> Opened:
+    """Read the header of a picture that Pillow reads.
+
+    Args:
+        name: one of `BY_PILLOW`.
+        data: the whole file.
+
+    Raises:
+        Exception: Pillow's and the codecs' own, over a damaged header.
+    """
+    data, warnings = _mended(name, data)
+    try:
+        return Opened(format=name, data=data, image=_open(name, data), warnings=warnings)
+    except ValueError as error:
+        if name != PNG or "MAX_TEXT" not in str(error):
+            raise
+    bare = _without_texts(data)
+    warning = "its texts, profile and metadata are unreasonably large and were left out"
+    return Opened(format=name, data=bare, image=_open(name, bare), warnings=(*warnings, warning))
+
+
+def _mended(name: str, data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """A file whose picture is whole, though its decoder would refuse it or take another one; and what was done."""
+    if name == JPEG and (ended := with_end_marker(data)) is not data:
+        return ended, (NO_END_MARKER,)
+    if name == PNG:
+        sound, damaged = without_damaged(data)
+        said = f"it has damaged chunks that no pixel needs, which were left out: {', '.join(damaged)}"
+        return sound, (said,) if damaged else ()
+    if name == TIFF and (turned := picture_first(data)) is not data:
+        return turned, (THUMBNAIL_FIRST,)
+    return data, ()
+
+
+def _brands(head: bytes) -> set[bytes]:
+    if head[4:8] != b"ftyp":
+        return set()
+    box = head[: int.from_bytes(head[:4], "big")]
+    return {box[8:12], *(box[at : at + 4] for at in range(16, len(box), 4))}
+
+
+def _open(name: str, data: bytes) -> ImageFile.ImageFile:
+    _confine_pillow()
+    plugin = next(plugin for known, _, plugin in _ALLOWED if known == name)
+    assert plugin.format is not None  # noqa: S101 -- every plugin of the list names its format
+    image = Image.open(io.BytesIO(data), formats=[plugin.format])
+    if name == TIFF:
+        image.info.pop("xmp", None)  # Pillow would turn the picture by it, which no viewer does
+    return image
+
+
+def _confine_pillow() -> None:
+    """Set Pillow's switches, which are global, to what this package relies on."""
+    Image._initialized = 2  # noqa: SLF001 -- the only way to say that all plugins there will ever be are loaded
+    Image.MAX_IMAGE_PIXELS = None  # our own limit takes its place, and is checked before any pixel is decoded
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # a picture cut short must fail, never end in grey
+    PngImagePlugin.MAX_TEXT_CHUNK = 4 * _MEBIBYTE  # a printer's profile may be larger than Pillow's 1 MiB
+    PngImagePlugin.MAX_TEXT_MEMORY = 16 * _MEBIBYTE
+    TiffImagePlugin.READ_LIBTIFF = True  # Pillow's own reader takes uncompressed planes of 16 bits for noise
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # one worker, one thread
+
+
+def _without_texts(data: bytes) -> bytes:
+    """A PNG without the chunks that hold texts, profile and metadata.
+
+    PNG specification, third edition, 5.3 (chunk layout).
+    """
+    parts = [data[:_PNG_SIGNATURE_BYTES]]
+    at = _PNG_SIGNATURE_BYTES
+    while at < len(data):
+        end = at + _PNG_FRAME_BYTES + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] not in _PNG_TEXTS:
+            parts.append(data[at:end])
+        at = end
+    return b"".join(parts)

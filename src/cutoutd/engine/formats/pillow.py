@@ -1,0 +1,244 @@
+"""The formats that Pillow reads: pixels, profile and metadata of an opened picture.
+
+It must not choose which formats those are; `cutoutd.engine.formats.opening` does.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from PIL import ExifTags, MpoImagePlugin, TiffImagePlugin
+
+from cutoutd.engine import samples
+from cutoutd.engine.containers import chunks, isobmff, metadata, resolution
+from cutoutd.engine.containers import iptc as iim
+from cutoutd.engine.containers.exif import (
+    ARTIST,
+    ASCII,
+    COPYRIGHT,
+    DESCRIPTION,
+    IPTC,
+    ORIENTATION,
+    PHOTOSHOP,
+    PREFIX,
+    PRIMARIES,
+    WHITE_POINT,
+    XMP,
+    ExifBlock,
+    Field,
+    MalformedError,
+)
+from cutoutd.engine.containers.jpeg import refuse_unfinished
+from cutoutd.engine.formats import colour_space, jpeg2000, opening, turbojpeg
+from cutoutd.engine.formats.colour_space import Colours
+from cutoutd.engine.formats.source import Loaded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from PIL import ImageFile
+
+    from cutoutd.engine.colour.icc_build import Chromaticities
+    from cutoutd.engine.containers.resolution import Resolution
+    from cutoutd.engine.formats.opening import Opened
+
+_RAW_IPTC: Final = "Raw profile type iptc"
+_RAW_EXIF: Final = "Raw profile type exif"  # how ImageMagick keeps EXIF in a PNG
+_DESCRIPTIVE: Final = frozenset(
+    {
+        ExifTags.Base.ImageDescription,
+        ExifTags.Base.Make,
+        ExifTags.Base.Model,
+        ExifTags.Base.XResolution,
+        ExifTags.Base.YResolution,
+        ExifTags.Base.ResolutionUnit,
+        ExifTags.Base.Software,
+        ExifTags.Base.DateTime,
+        ExifTags.Base.Artist,
+        ExifTags.Base.Copyright,
+        ExifTags.IFD.Exif,
+        ExifTags.IFD.GPSInfo,
+    }
+)
+
+
+class PillowSource:
+    """A picture that Pillow has opened.
+
+    Args:
+        opened: not loaded yet.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+
+    @property
+    def format(self) -> str:
+        """Its format, such as ``JPEG``."""
+        return self._opened.format
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, not yet upright."""
+        return self._opened.image.size
+
+    def load(self) -> Loaded:
+        """Decode.
+
+        Raises:
+            PictureError: it ends too early, or is damaged.
+            LimitError: its samples have no faithful form in 8 bits.
+            Exception: Pillow's and the codecs' own, over damaged data.
+        """
+        image = self._opened.image
+        self._refuse_unfinished()
+        notes = [*self._opened.warnings, *_pages(image)]
+        turned = _turned_by_pillow(image)
+        loaded = None
+        if self.format == opening.JPEG_2000:
+            loaded = jpeg2000.deep_samples(self._opened.data, image.mode, image.size)
+        elif self.format == opening.JPEG and image.mode == "RGB":
+            loaded = turbojpeg.samples(self._opened.data, image.size)
+        if loaded is None and opening.NO_END_MARKER in self._opened.warnings:
+            turbojpeg.refuse_made_up(self._opened.data, image.mode)
+        loaded = loaded or samples.load(self._opened)
+        exif = _exif(image, notes)
+        return Loaded(
+            samples=loaded,
+            colours=self._colours(),
+            exif=exif,
+            xmp=_xmp(image),
+            iptc=_iptc(image, self._opened.data),
+            resolution=self._resolution(),
+            to_turn=metadata.orientation(exif),
+            turned=turned,
+            warnings=tuple(notes),
+        )
+
+    def _colours(self) -> Colours:
+        """What the file says of them, but for EXIF."""
+        image, data = self._opened.image, self._opened.data
+        icc = image.info.get("icc_profile") or None
+        match self.format:
+            case opening.PNG:
+                return colour_space.of_png(chunks.before_picture(data), icc)
+            case opening.AVIF:
+                return Colours(icc=icc, codes=isobmff.still(data).nclx, codes_are_vague=True)
+            case opening.JPEG_2000:
+                return Colours(icc=isobmff.jp2_profile(data))
+            case opening.TIFF:
+                return Colours(icc=icc, primaries=_tiff_primaries(image))
+        return Colours(icc=icc)
+
+    def _resolution(self) -> Resolution | None:
+        """What the format itself says; a TIFF says it as EXIF does."""
+        match self.format:
+            case opening.JPEG:
+                return resolution.of_jpeg(self._opened.image.info)
+            case opening.PNG:
+                return resolution.of_png(chunks.before_picture(self._opened.data).get(b"pHYs", b""))
+            case opening.TIFF:
+                return None
+        said = self._opened.image.info.get("dpi")
+        return resolution.sound(float(said[0]), float(said[1])) if said else None
+
+    def _refuse_unfinished(self) -> None:
+        """What the decoders would take for a picture."""
+        data = self._opened.data
+        match self.format:
+            case opening.JPEG:
+                refuse_unfinished(data)
+            case opening.PNG:
+                chunks.refuse_damaged_png(data)
+            case opening.WEBP:
+                chunks.refuse_unfinished_webp(data, self._opened.image.width * self._opened.image.height)
+            case opening.AVIF:
+                isobmff.refuse_holes(data)
+
+
+def _pages(image: ImageFile.ImageFile) -> Iterator[str]:
+    if isinstance(image, MpoImagePlugin.MpoImageFile):
+        return  # its other pictures are previews, or the view of the second eye
+    if getattr(image, "is_animated", False):
+        yield "it has several pages or frames; the first one was taken"
+
+
+def _turned_by_pillow(image: ImageFile.ImageFile) -> int:
+    """The orientation of a TIFF, which Pillow itself applies and removes when it decodes one."""
+    found = image.tag_v2.get(ORIENTATION, 1) if isinstance(image, TiffImagePlugin.TiffImageFile) else 1
+    return found if found in range(1, 9) else 1
+
+
+def _with_texts(exif: bytes, image: TiffImagePlugin.TiffImageFile) -> bytes:
+    """EXIF with the texts of a TIFF as they stand there: Pillow writes ASCII only, and what is not becomes a question mark."""
+    texts = {tag: image.tag_v2.get(tag) for tag in (DESCRIPTION, ARTIST, COPYRIGHT)}
+    fields = [
+        Field(tag=tag, kind=ASCII, count=len(text) + 1, value=text.encode("latin-1", "replace") + b"\x00")
+        for tag, text in texts.items()
+        if isinstance(text, str) and not text.isascii()  # Pillow reads bytes as Latin-1
+    ]
+    if not fields:
+        return exif
+    block = ExifBlock(exif)
+    block.put(*fields)
+    return bytes(block)
+
+
+def _tiff_primaries(image: ImageFile.ImageFile) -> Chromaticities | None:
+    """What a TIFF says of its primaries and white, where it says both."""
+    assert isinstance(image, TiffImagePlugin.TiffImageFile)  # noqa: S101 -- Pillow's class of every TIFF
+    try:
+        red_x, red_y, green_x, green_y, blue_x, blue_y = map(float, image.tag_v2.get(PRIMARIES, ()))
+        white_x, white_y = map(float, image.tag_v2.get(WHITE_POINT, ()))
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (red_x, red_y), (green_x, green_y), (blue_x, blue_y), (white_x, white_y)
+
+
+def _exif(image: ImageFile.ImageFile, notes: list[str]) -> bytes | None:
+    """EXIF without its prefix; whatever is wrong with it, the picture is not lost over it."""
+    try:
+        return _stored_exif(image).removeprefix(PREFIX) or None
+    except Exception:  # noqa: BLE001 -- Pillow's parser raises a dozen kinds
+        notes.append("its EXIF data is damaged and was dropped")
+        return None
+
+
+def _stored_exif(image: ImageFile.ImageFile) -> bytes:
+    """EXIF as the format keeps it; empty where there is none."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        found = image.getexif()
+        for tag in set(found) - _DESCRIPTIVE:
+            del found[tag]  # the rest describes how this file stores its pixels
+        return _with_texts(found.tobytes(), image) if found else b""
+    stored: bytes = image.info.get("exif", b"")
+    if not stored and _RAW_EXIF in image.info:
+        return bytes.fromhex("".join(str(image.info[_RAW_EXIF]).split("\n")[3:]))
+    return stored
+
+
+def _iptc(image: ImageFile.ImageFile, data: bytes) -> bytes | None:
+    """IIM, as JPEG, TIFF and PNG keep it."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        with suppress(MalformedError):  # a BigTIFF is no such block
+            block = ExifBlock.reading(data)
+            return block.value(IPTC) or iim.in_resources(block.value(PHOTOSHOP) or b"")
+        return None
+    resources = image.info.get("photoshop")
+    if isinstance(resources, dict):
+        said = resources.get(iim.IIM_RESOURCE)
+        return said if isinstance(said, bytes) else None
+    if _RAW_IPTC in image.info:
+        with suppress(ValueError):
+            return iim.in_resources(bytes.fromhex("".join(str(image.info[_RAW_IPTC]).split("\n")[3:])))
+    return None
+
+
+def _xmp(image: ImageFile.ImageFile) -> bytes | None:
+    found = (
+        image.tag_v2.get(XMP) if isinstance(image, TiffImagePlugin.TiffImageFile) else image.info.get("xmp")
+    )
+    if isinstance(found, str):
+        found = found.encode("utf-8", "surrogateescape")
+    return found if isinstance(found, bytes) else None

@@ -1,0 +1,150 @@
+"""What tells whether the matte or the picture is right, at each open pixel and over the whole picture.
+
+How well colours explain each candidate, how far they are apart, how well subject and background compose the picture
+again, how fine the matte is; and whether its edge looks like a network's answer, which has the long tails of a sigmoid,
+or like an average of the true alpha, which ends where the edge ends. This module only gathers; it concludes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from cutoutd.engine.matting.candidates import steepness
+from cutoutd.engine.matting.guided_filter import Plane, box, squared_length, thrice
+
+if TYPE_CHECKING:
+    from cutoutd.engine.matting.candidates import Candidates, Fit
+    from cutoutd.engine.matting.guided_filter import ColourGuide
+    from cutoutd.engine.matting.working_copy import Sketch
+
+_NEAR = 2  # radius of the narrow windows, in working pixels; the wide ones are the guide's
+# Shares of pixels by value of the matte; the middle three are what the others are compared with.
+_TAIL_EDGES = (0.006, 0.02, 0.05, 0.1, 0.2, 0.8, 0.9, 0.95, 0.98, 0.994)
+_TAILS = (0, 1, 2, 6, 7, 8)
+_SIGMOID_TAILS = 0.45  # the two outermost together: networks leave more of them, averages of an alpha fewer
+# Pieces of evidence, by place in the list, whose mean over the open pixels counts, and whose mean absolute value.
+_MEANS = (5, 6, 7, 8, 9, 10, 11, 4, 3, 21, 23)
+_MEAN_SIZES = (25, 26, 28, 29)
+
+
+def evidence_of(sketch: Sketch, guide: ColourGuide, opinions: Candidates) -> list[Plane]:
+    """Gather what tells the candidates apart, each float32 (h, w); the order is the network's."""
+    given, faithful = opinions.given.alpha, opinions.faithful.alpha
+    near, free = opinions.near.alpha, opinions.free.alpha
+    wide = guide.radius
+    return [
+        given,
+        faithful - given,
+        free - given,
+        np.log(steepness(opinions.free.slopes) + np.float32(0.1)),
+        np.log(steepness(opinions.given.slopes) + np.float32(0.1)),
+        _rest(opinions.given, wide),
+        _rest(opinions.free, wide),
+        _deviation(given, wide),
+        _root(guide.variance),
+        _distance(free, given, wide),
+        _distance(faithful, given, wide),
+        _sharpness(given, sketch.cell, wide),
+        box(1 - sketch.hold, wide),
+        _distance(free, given, _NEAR),
+        _distance(faithful, given, _NEAR),
+        _deviation(given, _NEAR),
+        _deviation(free, _NEAR),
+        _deviation(faithful, _NEAR),
+        _colour_deviation(guide, _NEAR),
+        _rest(opinions.given, _NEAR),
+        _rest(opinions.free, _NEAR),
+        *_composed(sketch, given, wide),
+        *_composed(sketch, free, wide),
+        opinions.projected - given,
+        opinions.projected - free,
+        opinions.contrast,
+        opinions.miss,
+        near - given,
+        _distance(near, given, _NEAR),
+        _rest(opinions.near, wide),
+        _distance(free, near, wide),
+        box(1 - sketch.near_hold, wide),
+    ]
+
+
+def overall_of(evidence: list[Plane], sketch: Sketch) -> Plane:
+    """Sum the evidence up for the whole picture.
+
+    Args:
+        evidence: of `evidence_of`.
+        sketch: it was gathered on.
+
+    Returns:
+        float32 (m,); the order is the network's.
+    """
+    is_open = 1 - sketch.hold
+    total = float(is_open.sum()) + 1e-3
+    means = [float(np.vdot(evidence[i], is_open)) / total for i in _MEANS]
+    sizes = [float(np.vdot(np.abs(evidence[i]), is_open)) / total for i in _MEAN_SIZES]
+    tails = [math.log(share + 0.02) for share in _tails(sketch.judged)]
+    return np.array([*means, *sizes, math.log(sketch.cell), *tails], np.float32)
+
+
+def is_exact(sketch: Sketch) -> bool:
+    """Say whether a matte of the picture's own size is detailed to its last pixel and has no network's long tails."""
+    shares = _tails(sketch.judged)
+    return sketch.cell <= 1 and shares[0] + shares[-1] < _SIGMOID_TAILS
+
+
+def _tails(matte: Plane) -> list[float]:
+    """Count nearly decided pixels by value, in units of the number of undecided ones."""
+    counts = np.histogram(matte, _TAIL_EDGES)[0]
+    middle = float(counts[3:6].sum()) + 1
+    return [float(counts[i]) / middle for i in _TAILS]
+
+
+def _root(square: Plane) -> Plane:
+    root = np.maximum(square, 0)
+    root += np.float32(1e-8)
+    return np.sqrt(root, out=root)
+
+
+def _distance(one: Plane, other: Plane, radius: int) -> Plane:
+    difference = one - other
+    return _root(box(difference * difference, radius))
+
+
+def _rest(fit: Fit, radius: int) -> Plane:
+    return _distance(fit.alpha, fit.explained, radius)
+
+
+def _deviation(plane: Plane, radius: int) -> Plane:
+    mean = box(plane, radius)
+    return _root(box(plane * plane, radius) - mean * mean)
+
+
+def _colour_deviation(guide: ColourGuide, radius: int) -> Plane:
+    parts = []
+    for plane in guide.planes:
+        mean = box(plane, radius)
+        parts.append(box(plane * plane, radius) - mean * mean)
+    return _root(parts[0] + parts[1] + parts[2])
+
+
+def _sharpness(alpha: Plane, cell: float, radius: int) -> Plane:
+    """Return by how much the undecided parts of a window change over one cell of the matte."""
+    slope = np.hypot(
+        cv2.Sobel(alpha, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(alpha, cv2.CV_32F, 0, 1, scale=1 / 8)
+    )
+    weight = alpha * (1 - alpha) + np.float32(1e-4)
+    return box(slope * np.float32(cell) * weight, radius) / box(weight, radius)
+
+
+def _composed(sketch: Sketch, alpha: Plane, radius: int) -> tuple[Plane, Plane]:
+    """Part the colours by an alpha; return what putting them together again misses, and how far they are apart."""
+    share, rest = alpha * alpha + np.float32(1e-4), (1 - alpha) ** 2 + np.float32(1e-4)
+    subject = box(sketch.rgb * thrice(share), radius) / thrice(box(share, radius))
+    ground = box(sketch.rgb * thrice(rest), radius) / thrice(box(rest, radius))
+    line = subject - ground
+    missed = sketch.rgb - ground - thrice(alpha) * line
+    return _root(box(squared_length(missed), _NEAR)), _root(squared_length(line))

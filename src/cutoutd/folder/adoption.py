@@ -1,0 +1,221 @@
+"""Taking over what was done before the journal knew the folder, as its sidecars and failure records tell.
+
+At the first start of a folder: on a new state directory, after the journal was rebuilt, or when another machine
+worked on it until now. What they say of a version that lies there now is done, and is not cut again. Lives in
+the folder's own thread, since any look at a share may hang. It must not open results.
+
+Whoever can write in the output can make such records. A sidecar ends a version, since deleting a result does not have it
+made again either. A failure record ends none: the picture is tried once more, and fails with this journal's knowledge if
+it must. But what a person has rejected stays so, where the record names the very bytes of the source.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.delivery.reviews import REJECTED
+from cutoutd.errnos import IMPOSSIBLE_NAME
+from cutoutd.fault_isolation import is_expected, one_by_one, report
+from cutoutd.fs.tree import Tree
+from cutoutd.intake.scan import look
+from cutoutd.jobs import JobState, Version
+from cutoutd.journal.adopted import Adopted
+from cutoutd.logs import get
+from cutoutd.publish.digest import examine
+from cutoutd.publish.identity import FolderIdentity
+from cutoutd.publish.originals import restore_interrupted
+from cutoutd.publish.records import Records
+from cutoutd.settings.choices import Originals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cutoutd.intake.rules import Rules
+    from cutoutd.intake.scan import Seen
+    from cutoutd.journal.sources import Acceptance
+    from cutoutd.publish.records import Record
+    from cutoutd.settings.schema import Folder
+
+BATCH: Final = 500
+"""So many share one transaction."""
+
+MAX_COMPARED_BYTES: Final = 1 << 30
+"""Of all rejected sources together that are read for comparison; beyond it they are doubtful again."""
+
+_TAKEN_OVER: Final = "taken over from an earlier run, by its sidecar"
+
+
+class Adoption:
+    """The adoption of one folder's earlier results.
+
+    Args:
+        folder: its settings.
+        rules: which names it takes.
+        acceptance: the journal's memory of versions.
+        identity: by which its records are known; by its name alone, if none is given.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        *,
+        rules: Rules,
+        acceptance: Acceptance,
+        identity: FolderIdentity | None = None,
+    ) -> None:
+        self._folder = folder
+        self._identity = identity or FolderIdentity(folder.name)
+        self._root = os.fspath(folder.input)
+        self._rules = rules
+        self._acceptance = acceptance
+        self._log = get(folder=folder.name)
+        self._ended: dict[str, int] = {}
+        self._published: dict[str, int] = {}
+        self._left_bytes = MAX_COMPARED_BYTES
+        self._tried_again = 0
+
+    def carry_out(self, proceeding: Callable[[], bool], *, is_first_start: bool = False) -> None:
+        """Walk through the output once; may be repeated.
+
+        Args:
+            proceeding: called after each portion; False ends it.
+            is_first_start: the journal knows nothing of the folder yet.
+
+        Raises:
+            OSError: the disk or share does not answer as it should.
+            StorageError: the journal cannot be written.
+        """
+        folder = self._folder
+        if is_first_start:
+            self._restore_originals()
+        records = iter(
+            Records(
+                self._identity,
+                output=folder.output,
+                sidecar_dir=folder.sidecar_dir,
+                renditions=folder.recipe().renditions,
+            )
+        )
+        self._ended.clear()
+        self._published.clear()
+        self._left_bytes = MAX_COMPARED_BYTES
+        self._tried_again = adopted = 0
+        while batch := list(islice(records, BATCH)):
+            taken: list[Adopted] = []
+            one_by_one(batch, partial(self._take, taken), self._pass_over)
+            adopted += self._adopt(taken)
+            if not proceeding():
+                return
+        if adopted:
+            self._log.info("folder.adopted", pictures=adopted)
+        if self._tried_again:
+            self._log.info("folder.failures-not-adopted", pictures=self._tried_again)
+
+    def _take(self, taken: list[Adopted], record: Record) -> None:
+        one = self._weigh(record)
+        if one is not None:
+            taken.append(one)
+
+    def _adopt(self, taken: list[Adopted]) -> int:
+        """Have all taken over; where one of them cannot be, all but that one."""
+        try:
+            return self._acceptance.adopt(self._folder.name, taken)
+        except Exception as error:
+            if is_expected(error):
+                raise
+        counts: list[int] = []
+        one_by_one(
+            taken,
+            lambda one: counts.append(self._acceptance.adopt(self._folder.name, [one])),
+            lambda one, error: report(self._log, error, over="a record", path=one.version.path),
+        )
+        return sum(counts)
+
+    def _pass_over(self, record: Record, error: Exception) -> None:
+        """A record over which we fail says nothing: its source is cut."""
+        if isinstance(error, OSError):
+            raise error
+        report(self._log, error, over="a record", path=record.path)
+
+    def _restore_originals(self) -> None:
+        """Give originals their names back whose removal a daemon began that this journal knows nothing of.
+
+        Raises:
+            OSError: the disk or share does not answer as it should.
+        """
+        if restored := restore_interrupted(Tree(self._folder.input), self._rules.enters_directory):
+            self._log.warning("originals.restored", paths=restored)
+
+    def _weigh(self, record: Record) -> Adopted | None:
+        """What a record counts for, given those that were read before it: of two, the later one."""
+        if not self._rules.takes_file(record.path):
+            return None
+        state, detail = _outcome(record)
+        there = self._there(record)
+        is_this = there is not None and (there.size, there.mtime_ns) == (record.size, record.mtime_ns)
+        if record.sha256 is None or (
+            record.failure is not None and not self._is_rejected(record, is_this=is_this)
+        ):
+            self._tried_again += is_this
+            return None
+        return Adopted(
+            version=Version(path=record.path, size=record.size, mtime_ns=record.mtime_ns),
+            stands=is_this and _is_later(record, self._ended),
+            latest=record.failure is None and _is_later(record, self._published),
+            # Where originals are put away, what lies in the place of one is another picture.
+            gone=there is None or (not is_this and self._folder.originals is not Originals.KEEP),
+            state=state,
+            sha256=record.sha256,
+            image_sha256=record.image_sha256,
+            at_us=record.at_us,
+            published=record.published,
+            claims=record.claims,
+            detail=detail,
+        )
+
+    def _is_rejected(self, record: Record, *, is_this: bool) -> bool:
+        """Whether a person has rejected the very picture that lies there.
+
+        Raises:
+            OSError: the disk or share does not answer as it should.
+        """
+        is_rejection = record.failure is not None and record.failure.get("code") == REJECTED
+        if not (is_this and is_rejection) or record.size > self._left_bytes:
+            return False
+        self._left_bytes -= record.size
+        with Tree(self._folder.input).entry(record.path) as entry:
+            found = examine(entry)
+        return found is not None and found.sha256 == record.sha256
+
+    def _there(self, record: Record) -> Seen | None:
+        try:
+            return look(self._root, record.path)
+        except OSError as error:
+            if error.errno in IMPOSSIBLE_NAME:
+                return None
+            raise
+
+
+def _is_later(record: Record, times: dict[str, int]) -> bool:
+    if record.at_us < times.get(record.path, -1):
+        return False
+    times[record.path] = record.at_us
+    return True
+
+
+def _outcome(record: Record) -> tuple[JobState, dict[str, Any]]:
+    if record.failure is not None:
+        return JobState.FAILED, {"failure": {**record.failure, "permanent": True, "delay_s": 0.0}}
+    state = JobState.REVIEW if record.review else JobState.DONE
+    known: dict[str, Any] = {"model": record.model} if record.model else {}
+    if record.score is not None:
+        known["score"] = record.score
+    why = _TAKEN_OVER
+    if record.doubtful and not record.review:
+        known["doubtful"] = True
+        doubt = "doubtful" if record.score is None else f"doubtful, score {record.score:.2f}"
+        why = f"{doubt}; {why}"
+    return state, {"outputs": list(record.outputs), "why": why} | known

@@ -1,0 +1,415 @@
+"""What arrives in one hot folder: from a look at a file to its acceptance in the journal.
+
+    look -> known already? -> waits until it is quiet -> looked at once more, probed -> accepted
+
+Owned by the folder's watcher thread. A fault of ours over one file holds up that file alone. It must not decide when to
+look, nor decode anything.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from cutoutd.daemon.comebacks import ComeBacks
+from cutoutd.errnos import NO_WAY
+from cutoutd.fault_isolation import is_expected, unforeseen
+from cutoutd.folder.absences import Absences
+from cutoutd.folder.pairing import Cut, LeaveOut, Pairing, Wait
+from cutoutd.folder.pending_reasons import HoldUps
+from cutoutd.folder.rehashing import Rereading
+from cutoutd.folder.status import HeldUp
+from cutoutd.fs.descent import parent_of
+from cutoutd.intake.probe import open_probe
+from cutoutd.intake.scan import Scan, look
+from cutoutd.intake.settle import SettleTracker
+from cutoutd.intake.sniff import Kind
+from cutoutd.jobs import JobState, Version
+from cutoutd.logs import get
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from cutoutd.clock import Clock
+    from cutoutd.folder.skipped_entries import PassedOver
+    from cutoutd.intake.boundary import Boundary
+    from cutoutd.intake.rules import Rules
+    from cutoutd.intake.scan import Seen
+    from cutoutd.journal.sources import Acceptance
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+BATCH: Final = 500
+"""So many acceptances share one transaction."""
+
+_COARSE_NS: Final = 1_000_000_000
+_PROVISIONAL_NS: Final = 2_000_000_000
+"""A modification time in whole seconds, stat-ed within two of them, cannot tell a later write apart."""
+
+
+_WAS_THERE: Final = 'it was there before the first start, and existing = "skip"'
+
+
+class Arrivals:
+    """The files of one folder that are not accepted yet.
+
+    Args:
+        folder: its name.
+        root: its input.
+        rules: which names it takes.
+        acceptance: the journal's memory of versions.
+        clock: for quiet periods and ages.
+        settle_s: the quiet time.
+        old_is_quiet: take a file at once whose modification time lies longer back than the quiet time.
+        pairing: what becomes of the two recordings of one shot.
+        boundary: gives what inside the input belongs to somebody else.
+        passed_over: keeps what scans meet that is no file to take.
+        has_stamps: inodes and times of change stay as they are as long as a file does.
+        is_known_disk: the folder lies on the device on which its files were seen before.
+    """
+
+    def __init__(  # noqa: PLR0913 -- a folder's rules, memory and clocks, each a keyword
+        self,
+        folder: str,
+        *,
+        root: str,
+        rules: Rules,
+        acceptance: Acceptance,
+        clock: Clock,
+        settle_s: float,
+        old_is_quiet: bool,
+        pairing: Pairing,
+        passed_over: PassedOver,
+        boundary: Callable[[], Boundary | None] = lambda: None,
+        has_stamps: bool = False,
+        is_known_disk: bool = True,
+    ) -> None:
+        self._folder = folder
+        self._root = root
+        self._rules = rules
+        self._acceptance = acceptance
+        self._clock = clock
+        self._settle_s = settle_s
+        self._old_is_quiet = old_is_quiet
+        self._pairing = pairing
+        self._boundary = boundary
+        self._passed_over = passed_over
+        self._log = get(folder=folder)
+        self._tracker = SettleTracker(settle_s)
+        self._opened_us = clock.now_us()
+        self._first_scan_over_s: float | None = None
+        self._no_pictures: dict[str, tuple[int, int]] = {}
+        self._hold_ups = HoldUps(folder)
+        self._absences = Absences(folder, rules=rules, acceptance=acceptance, clock=clock)
+        self._has_stamps = has_stamps
+        self._rereading = Rereading(folder, root=root, acceptance=acceptance, clock=clock, boundary=boundary)
+        self._comebacks = ComeBacks(
+            folder,
+            acceptance=acceptance,
+            absences=self._absences,
+            rereading=self._rereading,
+            has_stamps=has_stamps,
+            is_known_disk=is_known_disk,
+        )
+
+    @property
+    def note(self) -> str:
+        """What the folder's owner should know of what lies in the input and is not looked at; empty: nothing."""
+        return self._passed_over.note
+
+    @property
+    def settling(self) -> int:
+        """How many files are waited for."""
+        return len(self._tracker)
+
+    @property
+    def next_due_s(self) -> float | None:
+        """When one of them may be taken, in monotonic seconds."""
+        due_s = [at_s for at_s in (self._tracker.next_due(), self._rereading.next_due_s) if at_s is not None]
+        return min(due_s, default=None)
+
+    def held_up(self, limit: int) -> tuple[HeldUp, ...]:
+        """Files that are not taken although they have been there for a while, and why; at most ``limit``."""
+        patience_s = 2 * self._settle_s + 1
+        pair_patience_s = patience_s + self._pairing.wait_s
+        waiting = self._tracker.waiting(self._clock.monotonic_s(), limit)
+        return tuple(
+            HeldUp(path=file.path, why=self._hold_ups.why(file.path))
+            for file in waiting
+            if file.held
+            or file.waited_s > (pair_patience_s if self._pairing.may_wait(file.path) else patience_s)
+        )
+
+    def scan(self) -> None:
+        """Look at everything.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        no_pictures, self._no_pictures = self._no_pictures, {}
+        self._hold_ups.keep(self._tracker.__contains__)
+        self._acceptance.begin_scan(self._folder)
+        scan = Scan(self._root, self._rules, self._boundary())
+        for seen in self._through(scan):
+            if no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
+                self._no_pictures[seen.path] = no_pictures[seen.path]
+                self._acceptance.saw(self._folder, seen.path)
+            else:
+                self._over_one(seen.path, partial(self._observe, seen))
+        self._passed_over.forget_others(self._no_pictures)
+        self._absences.scanned(scan)
+        if self._first_scan_over_s is None:
+            self._first_scan_over_s = self._clock.monotonic_s()
+
+    def skip_all(self, before_us: int | None = None) -> None:
+        """Write down what is there, and not known, as not to be cut.
+
+        Args:
+            before_us: only what was there at this time, as far as the disk can tell; None: all of it.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        unknown = (
+            version
+            for seen in self._walk()
+            if not self._acceptance.is_known(
+                self._folder, version := Version(path=seen.path, size=seen.size, mtime_ns=seen.mtime_ns)
+            )
+            and (before_us is None or not self._came_after(seen, before_us))
+        )
+        while batch := list(islice(unknown, BATCH)):
+            self._acceptance.accept(self._folder, batch, state=JobState.SKIPPED, why=_WAS_THERE)
+
+    def look(self, paths: Iterable[str]) -> None:
+        """Look at some files, of which something was heard.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        for path in paths:
+            self._over_one(path, partial(self._look_at, path))
+
+    def _look_at(self, path: str) -> None:
+        if not self._rules.takes_file(path):
+            return
+        try:
+            seen = look(self._root, path, self._boundary())
+        except OSError as error:
+            self._hold_up(path, error)
+            return
+        if seen is None:
+            self._tracker.forget(path)
+            self._comebacks.forget(path)
+            self._absences.missed(path)
+        else:
+            self._observe(seen)
+            self._tracker.touch(path, self._clock.monotonic_s())
+
+    def accept_the_quiet(self) -> int:
+        """Have those accepted whose quiet time is over; returns how many.
+
+        Raises:
+            OSError: the folder cannot be read.
+            StorageError: the journal cannot be written.
+        """
+        self._absences.write()
+        self.look(self._rereading.step())
+        accepted = 0
+        while due := self._tracker.due(self._clock.monotonic_s(), limit=BATCH):
+            # What may wait for a partner comes last: that may be among the others.
+            alone, others = [], []
+            for path in due:
+                if not self._pairing.may_wait(path):
+                    alone.append(path)
+                elif not self._pairing.waits(
+                    path, self._tracker.quiet_s(path, self._clock.monotonic_s()), self._came_us(path)
+                ):
+                    others.append(path)
+            accepted += self._accept(alone) + self._accept(others)
+        return accepted
+
+    def _accept(self, due: list[str]) -> int:
+        """Have those accepted, or written down as left out, that have settled; returns how many are to be cut."""
+        cut: list[Version] = []
+        left_out: list[tuple[Version, str]] = []
+        for path in due:
+            version = self._over_one(path, partial(self._settled_or_held_up, path))
+            self._hold_ups.waits_for(path, None)
+            decided = self._over_one(path, partial(self._decided, version)) if version is not None else None
+            match decided, version:
+                case Cut(), Version() as taken:
+                    cut.append(taken)
+                case LeaveOut(partner=partner), Version() as spared:
+                    left_out.append((spared, partner))
+        done: list[Version] = []
+        if cut:
+            cut = self._written(cut, self._accept_all, _path_of)
+            self._log.debug("files.accepted", count=len(cut))
+        if left_out:
+            done = self._written(
+                left_out, partial(self._acceptance.leave_out, self._folder), _path_of_left_out
+            )
+            self._log.debug("files.left-out", count=len(done))
+        for version in (*cut, *done):
+            self._tracker.forget(version.path)
+            self._comebacks.forget(version.path)
+            self._hold_ups.taken(version.path)
+        return len(cut)
+
+    def _accept_all(self, versions: list[Version]) -> list[Version]:
+        self._acceptance.accept(self._folder, versions)
+        return versions
+
+    def _written(
+        self,
+        items: list[Item],
+        write: Callable[[list[Item]], list[Version]],
+        path_of: Callable[[Item], str],
+    ) -> list[Version]:
+        """Write all down at once; one by one, where a fault of ours over one of them keeps the others from it."""
+        try:
+            return write(items)
+        except Exception as error:
+            if is_expected(error) or isinstance(error, OSError):
+                raise
+        done = [self._over_one(path_of(item), partial(write, [item])) or [] for item in items]
+        return [version for versions in done for version in versions]
+
+    def _over_one(self, path: str, deed: Callable[[], Value]) -> Value | None:
+        """Do something about one file; a fault of ours over it holds up this file alone."""
+        try:
+            return deed()
+        except Exception as error:
+            if is_expected(error) or isinstance(error, OSError):
+                raise
+            self._hold_ups.faulted(path, error, unforeseen(error))
+            now_s = self._clock.monotonic_s()
+            self._tracker.observe(path, 0, 0, now_s)
+            self._tracker.hold(path, now_s)
+            return None
+
+    def _decided(self, version: Version) -> Cut | LeaveOut | Wait | None:
+        """What becomes of a settled file by its pair; None if it cannot be told now."""
+        path = version.path
+        # One that is looked at again, as its time was too coarse to be trusted, is what it was.
+        came_us = 0 if self._acceptance.was_seen(self._folder, version) else self._came_us(path)
+        try:
+            decision = self._pairing.decide(path, came_us)
+        except OSError as error:
+            self._hold_up(path, error)
+            return None
+        if isinstance(decision, Wait):
+            self._hold_ups.waits_for(path, decision.partner)
+        return decision
+
+    def _came_us(self, path: str) -> int:
+        """When a file that is waited for was seen first, UTC microseconds.
+
+        What the first scan finds lay there when the folder was opened, for how long nobody knows.
+        """
+        now_s = self._clock.monotonic_s()
+        since_s = self._tracker.since_s(path, now_s)
+        if self._first_scan_over_s is None or since_s <= self._first_scan_over_s:
+            return self._opened_us
+        return self._clock.now_us() - int((now_s - since_s) * 1_000_000)
+
+    def _walk(self) -> Iterable[Seen]:
+        return self._through(Scan(self._root, self._rules, self._boundary()))
+
+    def _through(self, scan: Scan) -> Iterable[Seen]:
+        yield from scan
+        self._passed_over.scanned(scan)
+
+    def _observe(self, seen: Seen) -> None:
+        if self._no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
+            return
+        version, is_first_look = self._version(seen), self._first_scan_over_s is None
+        is_known = self._acceptance.is_known(self._folder, version)
+        if is_known and not self._comebacks.has(seen, version, is_first_look=is_first_look):
+            self._rereading.compare(version)
+            self._absences.came_back(seen.path, same=True)
+            self._tracker.forget(seen.path)
+            return
+        if seen.path not in self._tracker:
+            self._absences.came_back(seen.path, same=False)
+            if is_first_look and self._has_stamps and self._rereading.is_another(seen):
+                self._absences.replaced(seen.path)
+        age_s = (self._clock.now_us() * 1000 - seen.mtime_ns) / 1e9
+        self._tracker.observe(
+            seen.path,
+            seen.size,
+            seen.mtime_ns,
+            self._clock.monotonic_s(),
+            quiet_s=max(0.0, age_s) if self._old_is_quiet else 0.0,
+        )
+
+    def _came_after(self, seen: Seen, us: int) -> bool:
+        """By the time of its last change of any kind: a copy may carry the modification time of its original."""
+        try:
+            with parent_of(self._root, seen.path) as (directory, name):
+                changed_ns = os.stat(name, dir_fd=directory, follow_symlinks=False).st_ctime_ns
+        except OSError as error:
+            if error.errno in NO_WAY:
+                return False
+            raise
+        return max(changed_ns, seen.mtime_ns) > us * 1000
+
+    def _version(self, seen: Seen) -> Version:
+        age_ns = abs(self._clock.now_us() * 1000 - seen.mtime_ns)
+        return Version(
+            path=seen.path,
+            size=seen.size,
+            mtime_ns=seen.mtime_ns,
+            stamp=seen.stamp if self._has_stamps else None,
+            provisional=seen.mtime_ns % _COARSE_NS == 0 and age_ns < _PROVISIONAL_NS,
+        )
+
+    def _settled_or_held_up(self, path: str) -> Version | None:
+        """As `_settled`; a file that cannot be read holds up itself alone."""
+        try:
+            version = self._settled(path)
+        except OSError as error:
+            self._hold_up(path, error)
+            return None
+        self._hold_ups.readable(path)
+        return version
+
+    def _hold_up(self, path: str, error: OSError) -> None:
+        Path(self._root).stat()  # if it is the whole folder that cannot be read, that is another matter
+        self._hold_ups.unreadable(path, error)
+        self._tracker.hold(path, self._clock.monotonic_s())
+
+    def _settled(self, path: str) -> Version | None:
+        """A file whose quiet time is over, looked at once more; None if it is not to be taken now."""
+        now_s = self._clock.monotonic_s()
+        seen = look(self._root, path, self._boundary())
+        if seen is None:
+            self._tracker.forget(path)
+            return None
+        if not self._tracker.observe(path, seen.size, seen.mtime_ns, now_s):
+            return None
+        probe = open_probe(self._root, path, self._boundary())
+        if probe is None:
+            self._tracker.forget(path)
+        elif probe.held:
+            self._tracker.hold(path, now_s)
+        elif probe.kind is Kind.OTHER:
+            self._no_pictures[path] = (seen.size, seen.mtime_ns)
+            self._tracker.forget(path)
+            self._passed_over.is_none(path, probe.hint)
+        else:
+            return self._version(seen)
+        return None
+
+
+def _path_of(version: Version) -> str:
+    return version.path
+
+
+def _path_of_left_out(pair: tuple[Version, str]) -> str:
+    return pair[0].path

@@ -1,0 +1,393 @@
+"""A hot folder in the daemon: its settings, its watcher, its delivery, and whether its jobs may be begun.
+
+It owns no thread of its own and touches no file.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from cutoutd.folder.restarts import Revival
+from cutoutd.folder.status import Standing, Watching
+from cutoutd.jobs import Cut, Exported, Failure, Task
+from cutoutd.journal.moves import Candidates
+from cutoutd.pool.opened_tasks import FileOpener
+from cutoutd.protocols import Step
+from cutoutd.publish.staging import job_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from cutoutd.delivery.delivery import Delivery
+    from cutoutd.folder.overlaps import Overlaps
+    from cutoutd.folder.restarts import Part
+    from cutoutd.jobs import Job, Report
+    from cutoutd.journal.moves import Moves
+    from cutoutd.journal.reservations import Names
+    from cutoutd.lease.heartbeat import Keeper
+    from cutoutd.protocols import Lost
+    from cutoutd.publish.publisher import Publisher
+    from cutoutd.settings.schema import Folder
+
+BACKLOG_PER_WORKER: Final = 2
+"""Staged results take disk: a folder whose names are slow to give gets no more work meanwhile."""
+
+
+HANGS_AFTER_S: Final = 30.0
+"""A look that takes longer is no look any more; even 100,000 files on a slow share take less."""
+
+LAST_LOOK_S: Final = 5.0
+"""How long the end of a folder waits for a look that is under way."""
+
+_FIRST_GUESS_S: Final = 1.5
+_WEIGHT_OF_LAST: Final = 0.2
+"""Of what a picture takes here, an average that follows the last dozen."""
+
+_HANGS: Final = "the disk or share does not answer"
+_DEEDS: Final = {
+    None: "a worker is stuck over",
+    Step.READ: "reading",
+    Step.CUT: "a worker is stuck over",
+    Step.WRITE: "writing the result of",
+    Step.SYNC: "syncing the result of",
+}
+
+
+class Intake(Protocol):
+    """What a supervisor asks of a folder's intake; `cutoutd.folder.monitor.Watcher` in the daemon."""
+
+    @property
+    def standing(self) -> Standing:
+        """How the folder stands."""
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why its thread died, if it did."""
+
+    @property
+    def has_settled(self) -> bool:
+        """All that can be taken now has been taken."""
+
+    @property
+    def is_identified(self) -> bool:
+        """It is known which folder it is, whatever it was called before."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End soon."""
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end, but not for long."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Its thread is gone."""
+
+    def wait_for_first_look(self, timeout_s: float) -> bool:
+        """Whether the folder was looked at within a time."""
+
+    def wait_for_last_look(self, timeout_s: float) -> None:
+        """Wait until it looks at nothing any more, but not for long; from any thread, which `join` is not."""
+
+    @property
+    def turns(self) -> int:
+        """How many looks were finished."""
+
+    @property
+    def checked(self) -> int:
+        """The number of the last check that was finished."""
+
+    @property
+    def recoveries(self) -> int:
+        """How often it came back, as a whole or a file in it, after disk or share had failed."""
+
+    @property
+    def turning_since_s(self) -> float | None:
+        """When the look that is under way began, in monotonic seconds."""
+
+    def look_at(self, path: str) -> None:
+        """Look at one file soon."""
+
+    def check_again(self, suspect: str | None = None) -> int:
+        """See soon whether the folder is as it should be.
+
+        Args:
+            suspect: a file that could not be read, or whose result could not be written.
+
+        Returns:
+            The number of the check.
+        """
+
+
+class FolderOpener(FileOpener, Protocol):
+    """What a supervisor asks of a folder's opener; `cutoutd.folder.file_opener.Opener` in the daemon."""
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why its thread died, if it did."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Its thread is gone."""
+
+    @property
+    def busy_since_s(self) -> float | None:
+        """When what is under way was begun, in monotonic seconds; None: nothing is."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End soon."""
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end, but not for long."""
+
+
+class HotFolder:
+    """One hot folder: its intake, its opener and its delivery.
+
+    Args:
+        folder: its settings.
+        intake: notices its files.
+        delivery: its publishing side.
+        publisher: knows the staging directory.
+        opener: opens the files of its tasks.
+        names: the journal's, for what is published now.
+        moves: the journal's, for what vanished and may lie elsewhere now.
+        model: that cuts its pictures, by name; empty: the first that workers have.
+        keeper: keeps the hold on the folder alive, where others may want it.
+        overlaps: knows which folders must give way to others; None: there are no others.
+    """
+
+    def __init__(  # noqa: PLR0913 -- its parts, each by its name, put together in one place
+        self,
+        folder: Folder,
+        *,
+        intake: Intake,
+        delivery: Delivery,
+        publisher: Publisher,
+        opener: FolderOpener,
+        names: Names,
+        model: str = "",
+        keeper: Keeper | None = None,
+        overlaps: Overlaps | None = None,
+        moves: Moves | None = None,
+    ) -> None:
+        self.folder = folder
+        self.intake = intake
+        self._moves = moves
+        self.delivery = delivery
+        self._names = names
+        self._model = model
+        self._keeper = keeper
+        self._turns_awaited = 0
+        parts: dict[str, Part] = {"watcher": intake, "delivery": delivery, "opener": opener}
+        self._revival = Revival(folder.name, parts if keeper is None else parts | {"keeper": keeper})
+        self._overlaps = overlaps
+        self.opener = opener
+        self._awaited = 0
+        self._left_behind: set[int] = set()
+        self._waiting: frozenset[int] = frozenset()
+        self._trouble = ""
+        self._recoveries = 0
+        self.staging = publisher.staging.directory
+        self.is_tagged = folder.is_tagged
+        self.seconds_each = _FIRST_GUESS_S
+
+    def start(self) -> None:
+        """Begin watching, opening and delivering."""
+        self.delivery.start()
+        self.opener.start()
+        self.intake.start()
+        if self._keeper is not None:
+            self._keeper.start()
+
+    def stop(self) -> None:
+        """End all threads soon."""
+        self.intake.stop()
+        self.stop_delivery()
+
+    def stop_delivery(self, *, sweep: bool = True, for_good: bool = False) -> None:
+        """End the delivery's thread soon, once the intake's has been told to end.
+
+        Args:
+            sweep: leave nothing staged. That waits for the intake, whose last look may make the directory anew, and for
+                the opener.
+            for_good: it may never be looked after again.
+        """
+        self.opener.stop()
+        self.delivery.stop(sweep=sweep, first=self._wait_for_last, for_good=for_good)
+
+    def _wait_for_last(self) -> None:
+        """Wait until nothing is made in the staging directory any more, but not for long."""
+        self.intake.wait_for_last_look(LAST_LOOK_S)
+        self.opener.join(LAST_LOOK_S)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for all, but not for long: one that hangs on a share is left behind."""
+        self.intake.join(timeout_s)
+        self.opener.join(timeout_s)
+        ended = self.delivery.join(timeout_s)
+        if self._keeper is not None:
+            self._keeper.stop(release=ended)
+            self._keeper.join(timeout_s if ended else 0.0)
+
+    def has_let_go(self) -> bool:
+        """Whether nobody works on it any more, its hold included, which is given up last."""
+        if not (self.intake.has_ended and self.opener.has_ended and self.delivery.has_ended):
+            return False
+        if self._keeper is None:
+            return True
+        self._keeper.stop(release=True)
+        return self._keeper.has_ended
+
+    @property
+    def standing(self) -> Standing:
+        """How it stands, as its intake sees it, unless that hangs itself."""
+        standing = self.intake.standing
+        why = self._failed or self._why_closed or self._trouble
+        return replace(standing, watching=Watching.STANDING_BY, why=why) if why else standing
+
+    @property
+    def _why_closed(self) -> str:
+        return self._overlaps.why_closed(self.folder.name) if self._overlaps is not None else ""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its directories answer, even if nothing is to be begun in it for now."""
+        standing = self.standing
+        return standing.is_open or standing.watching is Watching.PAUSED
+
+    @property
+    def shown(self) -> Standing:
+        """How it stands, for people: paused as well while its output refuses."""
+        standing, why = self.standing, self.delivery.lull.why
+        if not standing.is_open or not why:
+            return standing
+        return replace(standing, watching=Watching.PAUSED, why=why)
+
+    def heard(self, report: Report) -> None:
+        """A worker has something to say that concerns all of the folder's pictures; or nothing, and others may try."""
+        match report:
+            case Failure(code="Output"):
+                self.delivery.lull.refused(f"{self.folder.output}: {report.cause}. {report.advice}")
+            case Cut():  # its delivery tells
+                worked_s = report.timings_ms.get("total", 0.0) / 1000
+                self.seconds_each += _WEIGHT_OF_LAST * (worked_s - self.seconds_each)
+            case Exported():
+                pass
+            case _:
+                self.delivery.lull.undecided()
+
+    @property
+    def is_examined(self) -> bool:
+        """Whether a check that was asked for is not over yet."""
+        return self.intake.checked < self._awaited
+
+    def examine(self, suspect: str | None = None) -> None:
+        """Begin none of its jobs until its intake has seen that the folder is well."""
+        self._awaited = self.intake.check_again(suspect)
+
+    def found_stuck(self, job: Job, lost: Lost) -> None:
+        """Disk or share did not answer a worker; it stands by until it is well and no worker is stuck in it."""
+        if lost.stuck:
+            self._left_behind.add(job.id)
+        self._trouble = f"{_HANGS}: {_DEEDS[lost.stalled]} {job.path}"
+        self.examine(job.path)
+
+    def watch_over(self, now_s: float, *, waiting: Collection[int], left_behind: Collection[int]) -> None:
+        """Notice what hangs, and what answers again.
+
+        Args:
+            now_s: monotonic seconds.
+            waiting: jobs of the folder that wait for disk or share, in workers or on their way to one.
+            left_behind: jobs over which workers or openings got stuck and have not ended.
+        """
+        self._waiting = frozenset(waiting)
+        self._left_behind.intersection_update(left_behind)
+        for since_s, whose in (
+            (self.intake.turning_since_s, "a look at the input"),
+            (self.delivery.busy_since_s, "giving a result its name"),
+            (self.opener.busy_since_s, "opening or removing a file"),
+        ):
+            if since_s is not None and now_s - since_s > HANGS_AFTER_S:
+                self._trouble = f"{_HANGS}: {whose} does not come to its end"
+                return
+        if self._trouble and not self.is_examined and not self._left_behind:
+            self._trouble = ""
+            self._recoveries = -1  # what was put off is told so
+
+    def has_recovered(self) -> bool:
+        """Whether it is well again since this was last asked: what was put off need not wait any longer."""
+        if not self.standing.is_open or self.intake.recoveries == self._recoveries:
+            return False
+        self._recoveries = self.intake.recoveries
+        return True
+
+    def may_work(self, workers: int) -> bool:
+        """Whether its jobs may be begun."""
+        delivery = self.delivery
+        return (
+            self.standing.is_open
+            and not self.is_examined
+            and not self._waiting
+            and not delivery.lull.holds
+            and delivery.backlog < BACKLOG_PER_WORKER * workers
+        )
+
+    def look_after_threads(self, now_s: float) -> None:
+        """Start those of its threads again that have died, after a pause in which it stands by.
+
+        Args:
+            now_s: monotonic seconds.
+
+        Raises:
+            CutoutdError: one met what concerns the whole run, such as damage to the journal.
+        """
+        if self._revival.look(now_s):
+            self._turns_awaited = self.intake.turns + 1
+
+    @property
+    def has_settled(self) -> bool:
+        """All that can be taken now has been taken; or nothing will be, since a thread dies time after time."""
+        if self._failed:
+            return self._revival.has_given_up
+        return self.intake.has_settled and not self.is_examined
+
+    @property
+    def _failed(self) -> str:
+        """Why it stands by after one of its threads has died; empty once it was looked at again."""
+        if self._revival.why or self.intake.turns >= self._turns_awaited:
+            return self._revival.why
+        return "one of its threads failed by a fault of ours, and was started again"
+
+    def _candidates(self, job: Job) -> Candidates:
+        if self._moves is None or job.forced or job.detail.get("moved") is False:
+            return Candidates()
+        return self._moves.candidates(job)
+
+    def task(self, job: Job) -> Task:
+        """A job as a worker gets it."""
+        self.delivery.lull.tries()
+        published = None if job.forced else self._names.last_published(job.folder, job.path)
+        moved = self._candidates(job)
+        return Task(
+            job=job.id,
+            source=os.fspath(Path(self.folder.input, job.path)),
+            size=job.size,
+            mtime_ns=job.mtime_ns,
+            staging=os.fspath(self.staging / job_directory(job.id)),
+            published_sha256=None if published is None else published.sha256,
+            published_image_sha256=None if published is None else published.image_sha256,
+            moved_sha256s=moved.sha256s,
+            asks_sha256=not moved.are_all,
+            recipe=self.folder.recipe(),
+            alone=job.alone,
+            model=self._model,
+        )

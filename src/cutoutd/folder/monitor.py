@@ -1,0 +1,381 @@
+"""A hot folder's intake: decides when to look, and how the folder stands.
+
+A thread of its own for each folder, since any call on a share may hang and must hold up nobody else.
+Events are hints to look sooner; the scan is the truth.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import CutoutdError, JournalError
+from cutoutd.folder.adoption import Adoption
+from cutoutd.folder.arrivals import Arrivals
+from cutoutd.folder.event_source import EventSource
+from cutoutd.folder.pairing import Pairing
+from cutoutd.folder.read_probes import Suspects
+from cutoutd.folder.scan_pauses import ScanPauses
+from cutoutd.folder.skipped_entries import PassedOver
+from cutoutd.folder.status import Standing, Watching, of_refusal, standing_after, told
+from cutoutd.lease.policy import HEARTBEAT_S
+from cutoutd.logs import get
+from cutoutd.settings.choices import Existing
+from cutoutd.supervised_thread import SupervisedThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cutoutd.clock import Clock
+    from cutoutd.events import Listener
+    from cutoutd.folder.health import Gate
+    from cutoutd.folder.retention import Retention
+    from cutoutd.intake.rules import Rules
+    from cutoutd.journal.sources import Acceptance
+    from cutoutd.settings.schema import Folder
+
+SHOWN: Final = 20
+"""So many held-up files are named in `cutoutd status`; ``run --once`` names all."""
+
+MIN_PAUSE_S: Final = 0.02
+MAX_PAUSE_S: Final = 60.0
+
+
+class Watcher:
+    """The intake of one hot folder.
+
+    Args:
+        folder: its settings.
+        rules: which names it takes.
+        acceptance: the journal's memory of versions.
+        gate: says whether the folder may be used at all.
+        clock: for quiet periods and intervals.
+        listener: is told what was accepted, and when the folder's standing changes.
+        wake: called when the supervisor has something new to look at.
+        once: look once, wait until what is there is quiet, and settle.
+        retention: forgets what is old; None: nothing is forgotten.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        *,
+        rules: Rules,
+        acceptance: Acceptance,
+        gate: Gate,
+        clock: Clock,
+        listener: Listener,
+        wake: Callable[[], None],
+        once: bool,
+        retention: Retention | None = None,
+    ) -> None:
+        self._folder = folder
+        self._root = os.fspath(folder.input)
+        self._rules = rules
+        self._acceptance = acceptance
+        self._gate = gate
+        self._clock = clock
+        self._listener = listener
+        self._wake_supervisor = wake
+        self._once = once
+        self._retention = retention
+        self._adoption = Adoption(folder, rules=rules, acceptance=acceptance, identity=gate.identity)
+        self._log = get(folder=folder.name)
+        self._arrivals: Arrivals | None = None
+        self._passed_over = PassedOver(folder.name)
+        self._next_scan_s = 0.0
+        self._earliest_scan_s = 0.0
+        self._rests_until_s = 0.0
+        self._open_as: tuple[Watching, str] = (Watching.STARTING, "")
+        self._pauses = ScanPauses()
+        self._asked = threading.Event()
+        self._stopping = False
+        self._requests: deque[str] = deque()
+        self._events = EventSource(
+            self._root, rules, folder.watch, clock=clock, tell=self._asked.set, once=once
+        )
+        self._suspects = Suspects(self._root, folder.poll_interval_s)
+        self._asking = threading.Lock()
+        self._checks_asked = 0
+        self._doubts_output = False
+        self.checked = 0
+        self.recoveries = 0
+        self._turns = 0
+        self._turning_since_s: float | None = None
+        self._looked = threading.Event()
+        self.standing = Standing()
+        self._over = threading.Event()
+        self._thread = SupervisedThread(f"watch {folder.name}", self._run, wake)
+
+    @property
+    def has_settled(self) -> bool:
+        """With ``once``: all that can be taken has been taken, or nothing can be."""
+        standing = self.standing
+        if not standing.is_open:
+            return standing.watching is not Watching.STARTING
+        at_rest = not self._requests and not self._asked.is_set() and self._turning_since_s is None
+        return at_rest and standing.scanned and standing.settling == len(standing.held_up)
+
+    @property
+    def is_identified(self) -> bool:
+        """Whether it is known which folder it is."""
+        return self._gate.is_identified
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why its thread died, if it did."""
+        return self._thread.failure
+
+    def start(self) -> None:
+        """Begin; after a death with a look at everything, as if the folder had been away."""
+        self._arrivals = None
+        self._next_scan_s = 0.0
+        self._over.clear()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End soon; a thread that hangs on a share is left behind."""
+        self._stopping = True
+        self._asked.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread's end, but not for long."""
+        self._thread.join(timeout_s)
+
+    def wait_for_last_look(self, timeout_s: float) -> None:
+        """Wait until it looks at nothing any more, but not for long; from any thread.
+
+        Before Python 3.13 a thread that two others join can raise an AssertionError in one of them.
+        """
+        self._over.wait(timeout_s)
+
+    @property
+    def has_ended(self) -> bool:
+        """Its thread is gone."""
+        return self._thread.has_ended
+
+    def wait_for_first_look(self, timeout_s: float) -> bool:
+        """Whether the folder was looked at, healthy or not, within a time."""
+        return self._looked.wait(timeout_s)
+
+    def look_at(self, path: str) -> None:
+        """Look at one file soon; from any thread."""
+        self._requests.append(path)
+        self._asked.set()
+
+    @property
+    def turns(self) -> int:
+        """How many looks were finished; one that hangs is not."""
+        return self._turns
+
+    @property
+    def turning_since_s(self) -> float | None:
+        """When the look that is under way began, in monotonic seconds."""
+        return self._turning_since_s
+
+    def check_again(self, suspect: str | None = None) -> int:
+        """See soon whether the folder is as it should be; from any thread.
+
+        Args:
+            suspect: a file that could not be read, or whose result could not be written.
+
+        Returns:
+            The number of the check.
+        """
+        with self._asking:
+            self._checks_asked += 1
+            number = self._checks_asked
+            if suspect is not None:
+                self._suspects.add(suspect)
+        self._asked.set()
+        return number
+
+    def _run(self) -> None:
+        try:
+            self._turning_since_s = self._clock.monotonic_s()
+            while not self._stopping:
+                checks = self._checks_asked
+                self._turn(recheck=checks > self.checked)
+                self._turning_since_s = None
+                self._turns += 1
+                self.checked = checks
+                self._looked.set()
+                self._wake_supervisor()
+                self._asked.wait(self._pause_s())
+                self._turning_since_s = self._clock.monotonic_s()
+                self._asked.clear()
+        finally:
+            self._turning_since_s = None
+            self._looked.set()
+            self._over.set()
+            self._events.disarm()
+
+    def _turn(self, *, recheck: bool) -> None:
+        now_s = self._clock.monotonic_s()
+        is_early = self._arrivals is None and now_s < self._next_scan_s and not recheck
+        if is_early or now_s < self._rests_until_s:
+            return  # closed; whatever woke us, it is not time to look again
+        if (broken := self._events.broken) is not None:
+            self._log.warning("watch.broken", why=broken)
+            self._arrivals = None
+        try:
+            is_due = self._arrivals is None or recheck or now_s >= self._next_scan_s
+            closed = self._check() if is_due else self._gate.look_around()
+            if closed is not None:
+                self._close(*closed)
+                return
+            arrivals = self._arrivals or self._open()
+            self._arm_again(now_s)
+            self._try_suspects(now_s)
+            # An adoption that was broken off would have the rest cut again.
+            if self._stopping or self._notice(arrivals):
+                self._stand(*self._open_as)
+            self._gate.journal_is_well()
+        except JournalError as error:
+            # No fault of the folder's: what was seen of it is kept, and taken when it can be written down.
+            self._rests_until_s = now_s + self._folder.poll_interval_s
+            self._stand(Watching.PAUSED, str(error))
+            self._gate.journal_refuses(now_s)
+        except OSError as error:
+            self._close(Watching.STANDING_BY, of_refusal(error, self._root))
+        except CutoutdError as error:
+            self._close(standing_after(error), str(error))
+
+    def _check(self) -> tuple[Watching, str] | None:
+        self._doubts_output = self._suspects.hear() or self._doubts_output
+        if (closed := self._gate.check(thoroughly=self._doubts_output)) is None:
+            self._doubts_output = False
+        return closed
+
+    def _open(self) -> Arrivals:
+        self._arrivals = Arrivals(
+            self._folder.name,
+            root=self._root,
+            rules=self._rules,
+            acceptance=self._acceptance,
+            clock=self._clock,
+            settle_s=self._gate.settle_s,
+            old_is_quiet=self._once,
+            passed_over=self._passed_over,
+            pairing=Pairing(
+                self._folder.name,
+                root=self._root,
+                rules=self._rules,
+                acceptance=self._acceptance,
+                mode=self._folder.raw_pairs,
+                wait_s=self._folder.pair_wait_s,
+            ),
+            boundary=lambda: self._gate.boundary,
+            has_stamps=self._gate.mode is not None and self._gate.mode.has_stamps,
+            is_known_disk=self._gate.is_known_disk,
+        )
+        self._next_scan_s = self._earliest_scan_s = 0.0
+        if self._gate.is_first_start or self._gate.took_over:
+            self._adoption.carry_out(self._proceeding, is_first_start=self._gate.is_first_start)
+        self._watch_it()
+        self.recoveries += 1
+        return self._arrivals
+
+    def _watch_it(self) -> None:
+        why_not = self._events.arm(self._gate.mode)
+        self._open_as = (Watching.NATIVE if self._events.come else Watching.POLL, why_not)
+        self._stand(*self._open_as)
+
+    def _arm_again(self, now_s: float) -> None:
+        """Ask for events anew where the system had refused them."""
+        if self._events.is_due(now_s):
+            self._watch_it()
+            if self._events.come:
+                self._next_scan_s = now_s  # what came before it was armed gives no events
+
+    def _try_suspects(self, now_s: float) -> None:
+        self.recoveries += self._suspects.try_them(now_s)
+
+    def _close(self, watching: Watching, why: str) -> None:
+        self._events.disarm()
+        self._arrivals = None
+        self._suspects.clear()
+        interval_s = self._folder.poll_interval_s
+        if self._gate.waits_for_owner:
+            interval_s = min(interval_s, HEARTBEAT_S)
+        self._next_scan_s = self._clock.monotonic_s() + interval_s
+        self._earliest_scan_s = self._next_scan_s
+        self.standing = replace(self.standing, settling=0, held_up=())
+        self._stand(watching, why)
+
+    def _stand(self, watching: Watching, why: str) -> None:
+        before = self.standing
+        self.standing = replace(before, watching=watching, why=why)
+        if (before.watching, before.why) == (watching, why):
+            return
+        self._log.info("folder.standing", watching=watching, why=why)
+        if why or before.watching is not Watching.STARTING:
+            self._listener.attention(self._folder.name, told(watching, why))
+
+    def _notice(self, arrivals: Arrivals) -> bool:
+        """Take what is there; whether the folder may still be worked on."""
+        now_s = self._clock.monotonic_s()
+        paths = {self._requests.popleft() for _ in range(len(self._requests))}
+        scan = now_s >= self._next_scan_s
+        if (hints := self._events.take()) is not None:
+            paths |= hints.paths
+            if hints.scan:
+                self._next_scan_s = min(self._next_scan_s, max(now_s, self._earliest_scan_s))
+                scan = now_s >= self._next_scan_s
+        arrivals.look(paths)
+        if scan:
+            self._scan(arrivals)
+            if (closed := self._gate.look_around()) is not None:  # a scan may take minutes
+                self._close(*closed)
+                return False
+        if self._stopping:
+            return True  # the configuration may have another folder here by now; the next start takes what is left
+        accepted = arrivals.accept_the_quiet()
+        if accepted:
+            self._listener.accepted(accepted)
+        self.standing = replace(
+            self.standing,
+            note="; ".join(filter(None, (self._gate.note, arrivals.note))),
+            settling=arrivals.settling,
+            held_up=arrivals.held_up(arrivals.settling if self._once else SHOWN),
+        )
+        return True
+
+    def _scan(self, arrivals: Arrivals) -> None:
+        begun_s, cost_s = time.perf_counter(), time.thread_time()
+        # What another machine had not come to yet did not lie there before: it was dropped to be cut.
+        skips = self._gate.is_first_start and not self._gate.took_over
+        if skips and self._folder.existing is Existing.SKIP:
+            arrivals.skip_all(self._gate.first_run_us)
+        arrivals.scan()
+        self._gate.remember()
+        if self._retention is not None:
+            self._retention.step()
+        took_s, cost_s = time.perf_counter() - begun_s, time.thread_time() - cost_s
+        interval_s = self._folder.rescan_interval_s if self._events.come else self._folder.poll_interval_s
+        pauses, now_s = self._pauses.after(took_s, cost_s, interval_s), self._clock.monotonic_s()
+        self._next_scan_s, self._earliest_scan_s = now_s + pauses.usual_s, now_s + pauses.least_s
+        self.standing = replace(
+            self.standing,
+            scan_s=round(took_s, 1),
+            scanned=True,
+            links=self._passed_over.links,
+            unreadable=self._passed_over.unreadable,
+        )
+
+    def _proceeding(self) -> bool:
+        """A look that takes long, but gets on; whether it is to go on."""
+        self._turning_since_s = self._clock.monotonic_s()
+        return not self._stopping
+
+    def _pause_s(self) -> float:
+        ends = [self._next_scan_s]
+        if self._arrivals is not None and self._arrivals.next_due_s is not None:
+            ends.append(self._arrivals.next_due_s)
+        ends += [end_s for end_s in (self._suspects.next_s, self._events.again_s) if end_s is not None]
+        next_s = max(min(ends), self._rests_until_s)
+        return min(max(MIN_PAUSE_S, next_s - self._clock.monotonic_s()), MAX_PAUSE_S)

@@ -1,0 +1,171 @@
+"""Sources that look as they did, but whose inode or time of change is another: their bytes are hashed again, at a bounded rate.
+
+A change of permissions or a new link looks like this, and so does a file that was replaced by one of the same size and
+modification time. Only other bytes are cut. Owned by the folder's watcher thread. It must not decode anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.fs.descent import parent_of
+from cutoutd.intake.birth import born_us
+from cutoutd.intake.scan import have_one_inode, seen_as
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cutoutd.clock import Clock
+    from cutoutd.intake.boundary import Boundary
+    from cutoutd.intake.scan import Seen
+    from cutoutd.jobs import Version
+    from cutoutd.journal.sources import Acceptance
+
+BYTES_S: Final = 8 << 20
+"""A backup that links every file changes the time of all: 100 GB are then read in four hours, by 3 % of a core."""
+
+BURST_BYTES: Final = 64 << 20
+"""What may be read at once after a rest."""
+
+LEARNED_AT_ONCE: Final = 5000
+"""So many are written down in one transaction."""
+
+_BLOCK_BYTES: Final = 1 << 20
+_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Rereading:
+    """The sources of one folder that are to be read again.
+
+    Args:
+        folder: its name.
+        root: its input.
+        acceptance: knows what was read, and is told of other bytes.
+        clock: its monotonic side.
+        boundary: gives what inside the input belongs to somebody else.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        *,
+        root: str,
+        acceptance: Acceptance,
+        clock: Clock,
+        boundary: Callable[[], Boundary | None],
+    ) -> None:
+        self._folder = folder
+        self._root = root
+        self._acceptance = acceptance
+        self._clock = clock
+        self._boundary = boundary
+        self._waiting: dict[str, Version] = {}
+        self._learned: dict[str, int] = {}
+        self._budget = float(BURST_BYTES)
+        self._since_s = clock.monotonic_s()
+
+    @property
+    def next_due_s(self) -> float | None:
+        """When the next may be read, in monotonic seconds."""
+        if not self._waiting:
+            return None
+        return self._since_s + max(0.0, -self._budget) / BYTES_S
+
+    def compare(self, version: Version) -> None:
+        """A known version was seen; if it has another stamp than when it was read, it is read again."""
+        if version.stamp is None:
+            return
+        known = self._acceptance.stamp(self._folder, version.path)
+        if known == version.stamp:
+            self._waiting.pop(version.path, None)
+        elif known is None:
+            self._learned[version.path] = (
+                version.stamp
+            )  # a journal that had none: it begins with what is there
+        else:
+            self._waiting[version.path] = version
+
+    def is_another(self, seen: Seen) -> bool:
+        """Whether it is another file than the one at its path whose result is published.
+
+        While we look, that is a quick save, as of editors that save under another name first. While we did not, it
+        cannot be told from another picture, and nothing of that may be lost.
+        """
+        known = self._acceptance.stamp(self._folder, seen.path)
+        accepted_us = self._acceptance.published_us(self._folder, seen.path)
+        if known is None or accepted_us is None:
+            return False
+        born_after = (born_us(self._root, seen.path) or 0) > accepted_us  # numbers of inodes are used again
+        return born_after or not have_one_inode(known, seen.stamp)
+
+    def step(self) -> list[str]:
+        """Read what may be read now, and write down what came of it.
+
+        Returns:
+            Paths at which other bytes lie, to be looked at again.
+
+        Raises:
+            OSError: the folder cannot be read.
+            StorageError: the journal cannot be written.
+        """
+        now_s = self._clock.monotonic_s()
+        self._budget = min(float(BURST_BYTES), self._budget + (now_s - self._since_s) * BYTES_S)
+        self._since_s = now_s
+        altered = []
+        while self._waiting and self._budget > 0:
+            path, version = next(iter(self._waiting.items()))
+            if self._has_other_bytes(version):
+                self._acceptance.doubt_for_good(self._folder, version)
+                altered.append(path)
+            del self._waiting[path]
+        while self._learned:
+            some = dict(list(self._learned.items())[:LEARNED_AT_ONCE])
+            self._acceptance.note_stamps(self._folder, some)
+            for path in some:
+                del self._learned[path]
+        return altered
+
+    def _has_other_bytes(self, version: Version) -> bool:
+        """Whether a source is another than the one that was read; what is still open, its worker finds out."""
+        read = self._acceptance.bytes_read(self._folder, version)
+        if not read.is_over:
+            return False
+        if read.sha256 is None:
+            # It failed before it was read whole, and may be another file now; what was left out stays so.
+            if not read.has_failed and version.stamp is not None:
+                self._learned[version.path] = version.stamp
+            return read.has_failed
+        sha256 = self._sha256(version)
+        if sha256 == read.sha256 and version.stamp is not None:
+            self._learned[version.path] = version.stamp
+        return sha256 not in (None, read.sha256)
+
+    def _sha256(self, version: Version) -> str | None:
+        """Of the file as it is now; None if it cannot be read, or is not, or not any more, what was seen.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        digest = hashlib.sha256()
+        try:
+            with parent_of(self._root, version.path, self._boundary()) as (directory, name):
+                descriptor = os.open(name, _FLAGS, dir_fd=directory)
+            try:
+                seen = _seen(descriptor, version.path)
+                while block := os.read(descriptor, _BLOCK_BYTES):
+                    digest.update(block)
+                    self._budget -= len(block)
+                if seen is None or seen != _seen(descriptor, version.path):
+                    return None
+            finally:
+                os.close(descriptor)
+        except OSError:
+            os.stat(self._root)  # noqa: PTH116 -- if it is the whole folder that cannot be read, that is another matter
+            return None  # as far as is known it is what it was; the next scan has it tried again
+        return digest.hexdigest() if seen.stamp == version.stamp else None
+
+
+def _seen(descriptor: int, path: str) -> Seen | None:
+    return seen_as(path, os.fstat(descriptor))

@@ -1,0 +1,86 @@
+"""Whether root works on folders that somebody else can change: then that one could have root do things for them.
+
+Every file is reached by descriptors, and no link is followed; this is for what such care does not cover, and for the
+owner, whose files would become root's. Only the machine's own root counts, not one of a user namespace. What lies below
+the places is not walked through.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import UsageError
+from cutoutd.fs.permissions import is_real_root, writers_in
+from cutoutd.publish.naming import FAILED, REVIEW
+from cutoutd.publish.staging import STAGING_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cutoutd.settings.schema import Folder, Settings
+
+LOOK_S: Final = 2.0
+"""For all folders at the start; one that does not answer is looked at by its own thread, before anything is done there."""
+
+ADVICE: Final = (
+    "Run it as the owner of the folders: `cutoutd service install --system` does so by itself, with Docker it is "
+    "`--user UID:GID`. If it must be root, set allow_root = true in [service], or CUTOUTD_SERVICE__ALLOW_ROOT=true in the environment."
+)
+
+
+class RootRefusedError(UsageError):
+    """Root is not to work on these folders."""
+
+    title = "Not as root"
+    advice = ADVICE
+
+
+def exposed(folder: Folder) -> str:
+    """Who besides root can change one of a folder's places; in words, or empty."""
+    for place in _places(folder):
+        try:
+            why = writers_in(place, me=0)
+        except OSError:
+            continue  # what is wrong with it, its own thread will say
+        if why:
+            return why
+    return ""
+
+
+def refused(folder: Folder, *, allow_root: bool) -> str:
+    """Why this process must not work on a folder; empty if it may."""
+    if allow_root or not is_real_root():
+        return ""
+    why = exposed(folder)
+    return f"cutoutd runs as root, and others could have it do things for them: {why}" if why else ""
+
+
+def check_root(settings: Settings) -> None:
+    """Refuse to begin as root over folders that others can change.
+
+    Raises:
+        RootRefusedError: there is one, and nobody allowed it.
+    """
+    if settings.service.allow_root or not is_real_root():
+        return
+    found: dict[str, str] = {}
+
+    def look() -> None:
+        for folder in settings.folder:
+            if why := exposed(folder):
+                found[folder.name] = why
+
+    thread = threading.Thread(target=look, name="root", daemon=True)
+    thread.start()
+    thread.join(LOOK_S)
+    if found:
+        listed = "; ".join(f'"{name}": {why}' for name, why in dict(found).items())
+        raise RootRefusedError(f"root would work on folders that others can change: {listed}")
+
+
+def _places(folder: Folder) -> Iterator[Path]:
+    yield from folder.places.values()
+    for name in (REVIEW, FAILED, STAGING_NAME):
+        yield folder.output / name

@@ -1,0 +1,106 @@
+"""Notices on the owner's desktop, where ``[hooks] notify`` asks for them: what needs a person, and not each cutout.
+
+A shoot in which everything fails must not bury the screen: of the results one notice in a while is shown, and after a pause
+the number of those since. They are run as hooks are, and nobody waits for them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.hooks import desktop_notification
+from cutoutd.hooks.runner import Errand
+from cutoutd.jobs import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cutoutd.events import Result
+    from cutoutd.hooks.runner import Errands
+    from cutoutd.settings.hooks import CommonHooks
+
+PAUSE_S: Final = 15.0
+"""Between two notices of results."""
+
+_EVENT: Final = "notify"
+_WORDS: Final = {JobState.REVIEW: "is to be looked at", JobState.FAILED: "could not be cut"}
+
+
+def _in_a_while(delay_s: float, deed: Callable[[], None]) -> None:
+    timer = threading.Timer(delay_s, deed)
+    timer.daemon = True
+    timer.start()
+
+
+class Notices:
+    """What is shown.
+
+    Args:
+        errands: run the commands.
+        hooks: the settings in force.
+        monotonic: seconds.
+        later: has something done after so many seconds, from any thread.
+    """
+
+    def __init__(
+        self,
+        errands: Errands,
+        hooks: Callable[[], CommonHooks],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        later: Callable[[float, Callable[[], None]], None] = _in_a_while,
+    ) -> None:
+        self._errands = errands
+        self._hooks = hooks
+        self._monotonic = monotonic
+        self._later = later
+        self._lock = threading.Lock()
+        self._last_s: float | None = None
+        self._unsaid: Counter[str] = Counter()
+
+    def result(self, folder: str, result: Result) -> None:
+        """A result that a person should know of."""
+        if not self._hooks().notify:
+            return
+        with self._lock:
+            now_s = self._monotonic()
+            if self._last_s is not None and now_s - self._last_s < PAUSE_S:
+                if not self._unsaid:
+                    self._later(self._last_s + PAUSE_S - now_s, self.tell_rest)
+                self._unsaid[folder] += 1
+                return
+            before = self._unsaid.total()
+            self._last_s = now_s
+            self._unsaid.clear()
+        words = _WORDS.get(result.state, "is doubtful")
+        why = f": {result.why}" if result.why else ""
+        others = f" (and {before} more before it)" if before else ""
+        self.say(f"{folder}: {result.path} {words}{why}{others}")
+
+    def tell_rest(self) -> None:
+        """Show how many there were since the last notice, if any; from any thread."""
+        with self._lock:
+            count, folders = self._unsaid.total(), list(self._unsaid)
+            if not count:
+                return
+            self._last_s = self._monotonic()
+            self._unsaid.clear()
+        where = folders[0] if len(folders) == 1 else f"{len(folders)} folders"
+        pictures = "1 more picture needs" if count == 1 else f"{count} more pictures need"
+        self.say(f"{where}: {pictures} a look")
+
+    def say(self, words: str) -> None:
+        """Show words, if that is asked for."""
+        hooks = self._hooks()
+        if hooks.notify:
+            self._errands.give(
+                Errand(
+                    event=_EVENT,
+                    command=desktop_notification.command(words),
+                    facts={"HOOK_EVENT": _EVENT},
+                    timeout_s=hooks.timeout_s,
+                )
+            )

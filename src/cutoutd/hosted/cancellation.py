@@ -1,0 +1,94 @@
+"""Whether an upload may go on: asked before each piece, of the disk, so that whoever says no is heard at once.
+
+It must not remember an answer.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from cutoutd.spool import Places
+
+_NAP_S: Final = 0.1
+
+
+class Ending:
+    """Whether the uploader is to end; a signal's handler may say so, since nothing here takes a lock."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        """Nothing more is to leave."""
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        """Whether nothing more is to leave."""
+        return self._is_set
+
+    def wait(self, seconds: float) -> None:
+        """Wait, at most until it is set, or a moment longer."""
+        end_s = time.monotonic() + seconds
+        while not self._is_set and (rest_s := end_s - time.monotonic()) > 0:
+            time.sleep(min(_NAP_S, rest_s))
+
+
+class Reason(StrEnum):
+    """Why an upload was stopped."""
+
+    WITHDRAWN = "the request was withdrawn"  # its file in the outbox is gone
+    PAUSED = "uploads are paused"  # by a person; it is sent once they say so
+    ENDING = "the uploader is ending"  # it is sent at the next start
+
+
+class StoppedError(Exception):
+    """The next piece may not go."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leave:
+    """A request's leave to be sent.
+
+    Attributes:
+        places: with its file, and the one that stops all.
+        id: the request's.
+        ending: set when the uploader is to end.
+    """
+
+    places: Places
+    id: str
+    ending: Ending
+
+    def check(self) -> None:
+        """See that nobody wants it stopped.
+
+        Raises:
+            StoppedError: somebody does.
+        """
+        if self.ending.is_set():
+            raise StoppedError(Reason.ENDING)
+        if os.path.lexists(self.places.paused):
+            raise StoppedError(Reason.PAUSED)
+        if not os.path.lexists(self.places.outbox / f"{self.id}.json"):
+            raise StoppedError(Reason.WITHDRAWN)
+
+    def nap(self, seconds: float) -> None:
+        """Wait, but not a moment after somebody wants it stopped.
+
+        Raises:
+            StoppedError: somebody does.
+        """
+        while seconds > 0:
+            self.check()
+            self.ending.wait(min(_NAP_S, seconds))
+            seconds -= _NAP_S
+        self.check()

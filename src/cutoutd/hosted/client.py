@@ -1,0 +1,284 @@
+"""One POST to the service and its answer: the only way in this program by which a picture leaves the machine.
+
+TLS is verified, against the authorities that come with the client alone; no proxy, no password file and no redirect is
+picked up from anywhere; unencrypted requests go to near addresses only, whatever a name resolves to. An answer's bytes
+are taken as they come: nothing is unpacked, and what says that it is packed is refused. It must not decide what an
+answer means, nor try anything twice.
+
+The client is httpcore, on which httpx is built: it lets every wait be bounded by one deadline, and unpacks nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import secrets
+import socket
+import ssl
+import struct
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import certifi
+import httpcore
+
+from cutoutd.hosted.connection import Backend, Resolver
+from cutoutd.hosted.exchange_limits import Exchange
+from cutoutd.hosted.response import SUCCESS
+from cutoutd.settings.address import Reach, reach_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from cutoutd.clock import Clock
+    from cutoutd.hosted.body import Cargo
+    from cutoutd.hosted.provider import Question
+    from cutoutd.settings.hosted import HostedSettings
+
+_CONNECT_S: Final = 10.0
+_WRITE_S: Final = 60.0
+_IDLE_S: Final = 3.0
+"""How long an idle connection is kept: shorter than servers do, so that none closes it under the next upload."""
+
+_SEND_BUFFER: Final = 128 << 10
+"""Bytes that may be with the kernel, and no longer ours to stop."""
+
+_WHOLE_EXCHANGE: Final = 5
+"""Times the time-out that all of it may take, besides the time for the upload."""
+
+_SLOWEST_LINE: Final = 16 << 10
+"""Bytes a second with which a picture may leave: a line of 128 kbit/s."""
+
+_COMPLAINT: Final = 64 << 10
+"""Bytes of an answer that is an error, of which a line is shown."""
+
+_WITHOUT_BODY: Final = frozenset({101, 204, 304})
+
+
+class UnsentError(Exception):
+    """The service cannot have the whole picture, so sending it again costs nothing.
+
+    Args:
+        cause: in words.
+        is_offline: the service could not even be reached.
+    """
+
+    def __init__(self, cause: str, *, is_offline: bool = False) -> None:
+        super().__init__(cause)
+        self.is_offline = is_offline
+
+
+class UntrustedError(Exception):
+    """Whoever answers at the address is not who it should be, or not where it may be."""
+
+
+class UnansweredError(Exception):
+    """The service has the whole picture, and gave no whole answer: it may have been billed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What came back.
+
+    Attributes:
+        status: of HTTP.
+        headers: names in small letters.
+        content: the body's beginning, if it is an error; a picture is in its file.
+        bytes: of the body.
+        flaw: what is wrong with the body as such: cut short, or too long; empty if nothing is.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    bytes: int
+    flaw: str = ""
+
+
+class Courier:
+    """A client for one service; safe to share between threads.
+
+    Args:
+        hosted: where it is.
+        clock: its monotonic side.
+    """
+
+    def __init__(self, hosted: HostedSettings, clock: Clock) -> None:
+        # What it would log holds headers, and so the key.
+        logging.getLogger("httpcore").setLevel(logging.CRITICAL)
+        self._address = hosted.address
+        self._is_private_allowed = hosted.allow_private_http
+        self._timeout_s = hosted.timeout_s
+        self._clock = clock
+        self._resolver = Resolver()
+        self._own = threading.local()
+        options: list[tuple[int, int, int] | tuple[int, int, bytes]] = [
+            (socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER),
+            # What the kernel still holds when we stop is thrown away, not sent.
+            (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)),
+        ]
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=ssl.create_default_context(cafile=certifi.where()),
+            max_connections=hosted.concurrency,
+            max_keepalive_connections=hosted.concurrency,
+            keepalive_expiry=_IDLE_S,
+            network_backend=Backend(self._resolver, lambda: self._exchange, options),
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+    @staticmethod
+    def boundary() -> str:
+        """What stands between the parts of a form, and in no picture."""
+        return secrets.token_hex(16)
+
+    def ask(
+        self,
+        question: Question,
+        cargo: Cargo,
+        *,
+        announced: int,
+        into: Path,
+        at_most: int,
+        begin: Callable[[], None],
+        may_go_on: Callable[[], None],
+    ) -> Answer:
+        """Send a picture, and take the answer.
+
+        Args:
+            question: how it is asked.
+            cargo: the picture.
+            announced: bytes of the picture.
+            into: a file that does not exist yet, for the answer's body if it is no error; not synced.
+            at_most: bytes of that body.
+            begin: is called before the request's first byte leaves, once there is a connection.
+            may_go_on: is called before each piece; raises what stops the upload, and that is passed on.
+
+        Raises:
+            UnsentError, UntrustedError, UnansweredError: see there.
+        """
+
+        def trace(event: str, _: Mapping[str, Any]) -> None:
+            if event == "http11.send_request_headers.started":
+                begin()
+
+        limit_s = _WHOLE_EXCHANGE * self._timeout_s + announced / _SLOWEST_LINE
+        self._own.exchange = Exchange(self._clock, limit_s=limit_s)
+        try:
+            url, host = self._where(question.path)
+            with self._pool.stream(
+                b"POST",
+                url,
+                headers=_headers(question, host, announced),
+                content=cargo.pieces(question, may_go_on),
+                extensions={"trace": trace, "timeout": self._timeouts()},
+            ) as response:
+                self._exchange.begin_body()
+                return self._take(response, into, at_most)
+        except httpcore.ConnectError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise UntrustedError(
+                    f"{self._address.authority} cannot prove that it is who it says ({error})"
+                ) from error
+            raise UnsentError(
+                f"{self._address.authority} cannot be reached ({error})", is_offline=True
+            ) from error
+        except (httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
+            raise UnsentError(
+                f"{self._address.authority} cannot be reached (no answer)", is_offline=True
+            ) from error
+        except _BREAKS as error:
+            said = _NAMES.get(type(error), str(error) or type(error).__name__)
+            if cargo.is_complete:
+                raise UnansweredError(f"the picture was sent, and then {said}") from error
+            raise UnsentError(f"while the picture was sent, {said}") from error
+
+    @property
+    def _exchange(self) -> Exchange:
+        """That of the calling thread."""
+        exchange: Exchange = self._own.exchange
+        return exchange
+
+    def _timeouts(self) -> dict[str, float]:
+        """Of single waits, within the whole exchange's."""
+        connect_s = min(self._timeout_s, _CONNECT_S)
+        return {
+            "connect": connect_s,
+            "pool": self._timeout_s,
+            "read": self._timeout_s,
+            "write": min(self._timeout_s, _WRITE_S),
+        }
+
+    def _where(self, path: str) -> tuple[httpcore.URL, str]:
+        """Where to, and the name it is asked for by."""
+        place = self._address
+        target = f"{place.path}{path}".encode("ascii")
+        if place.is_encrypted:
+            url = httpcore.URL(scheme="https", host=place.host, port=place.port, target=target)
+            return url, place.authority
+        try:
+            found = self._resolver.find(place.host, place.port, self._exchange, _CONNECT_S)
+        except OSError as error:
+            raise UnsentError(f"{place.host} cannot be found ({error.strerror})", is_offline=True) from error
+        numbers = [ipaddress.ip_address(one.partition("%")[0]) for one in found]
+        allowed = {Reach.THIS_MACHINE} | ({Reach.PRIVATE} if self._is_private_allowed else set())
+        if not all(reach_of(number) in allowed for number in numbers):
+            raise UntrustedError(
+                f"{place.host} leads to {numbers[0]}, where pictures may not go unencrypted; see [hosted] base_url"
+            )
+        url = httpcore.URL(scheme="http", host=str(numbers[0]), port=place.port, target=target)
+        return url, place.authority
+
+    def _take(self, response: httpcore.Response, into: Path, at_most: int) -> Answer:
+        headers = {name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers}
+        is_picture = response.status in SUCCESS
+        content, count, flaw = b"", 0, ""
+        limit = at_most if is_picture else _COMPLAINT
+        # Whatever it says it is packed with: a few bytes may stand for gigabytes, and nobody asked for it.
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        if encoding != "identity":
+            words = "".join(letter for letter in encoding[:40] if letter.isprintable())
+            flaw = f"the answer is encoded ({words}), and was asked for as it is"
+            return Answer(status=response.status, headers=headers, content=b"", bytes=0, flaw=flaw)
+        with into.open("xb") as file:
+            try:
+                for piece in response.iter_stream():
+                    count += len(piece)
+                    if count > limit:
+                        flaw = f"the answer is longer than {limit} bytes"
+                        break
+                    if is_picture:
+                        file.write(piece)
+                    else:
+                        content += piece
+            except _BREAKS as error:
+                flaw = f"the answer broke off ({_NAMES.get(type(error), str(error))})"
+        if response.status in _WITHOUT_BODY:
+            # What follows all the same would be read as the answer to the next picture.
+            response.extensions["network_stream"].close()
+        return Answer(status=response.status, headers=headers, content=content, bytes=count, flaw=flaw)
+
+
+def _headers(question: Question, host: str, announced: int) -> list[tuple[str, str]]:
+    return [
+        ("User-Agent", "cutoutd"),
+        ("Accept-Encoding", "identity"),
+        *question.headers.items(),
+        ("Host", host),
+        ("Content-Length", str(question.length(announced))),
+    ]
+
+
+_BREAKS: Final = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
+
+_NAMES: Final[Mapping[type[Exception], str]] = {
+    httpcore.ReadTimeout: "no answer came in time",
+    httpcore.WriteTimeout: "nothing more was taken",
+    httpcore.ReadError: "the connection broke",
+    httpcore.WriteError: "the connection broke",
+    httpcore.RemoteProtocolError: "the connection ended without a whole answer",
+}

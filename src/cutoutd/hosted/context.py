@@ -1,0 +1,141 @@
+"""What all uploads of a run share, and what is common to their replies and log lines.
+
+It must not know the course of any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cutoutd import logs
+from cutoutd.hosted.cancellation import Ending, Leave
+from cutoutd.hosted.provider import upload_of
+from cutoutd.spool import Body, Outcome, Reply, Request
+
+if TYPE_CHECKING:
+    from cutoutd.clock import Clock
+    from cutoutd.hosted.budget import Budget
+    from cutoutd.hosted.client import Courier
+    from cutoutd.hosted.in_progress import InHand
+    from cutoutd.hosted.key import Key
+    from cutoutd.hosted.ledger import Ledger
+    from cutoutd.hosted.provider import Provider
+    from cutoutd.hosted.response_cache import Replies
+    from cutoutd.hosted.route import Route
+    from cutoutd.settings.schema import Settings
+    from cutoutd.spool import Places
+
+UNTOUCHED: Final = "The original is untouched. `cutoutd retry` tries it again."
+UNKNOWN: Final = (
+    "It may have been billed, so it is not sent again by itself. See your account with the provider, then "
+    "`cutoutd retry` it, which may cost a second time."
+)
+NOT_TAGGED: Final = "Nothing was sent. See the folder's route, and [hosted], in the configuration."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Office:
+    """What all uploads share.
+
+    Attributes:
+        settings: whose folders are tagged, and for what.
+        configuration: their `uploads_sha256`.
+        places: outbox and inbox.
+        ledger, budget, route, courier, provider, replies: see there.
+        clock: wall and steady time.
+        key: of the service; None without one.
+        ending: set when nothing more is to leave.
+        in_hand: which requests are being looked at.
+    """
+
+    settings: Settings
+    configuration: str
+    places: Places
+    ledger: Ledger
+    budget: Budget
+    route: Route
+    courier: Courier
+    provider: Provider
+    replies: Replies
+    clock: Clock
+    key: Key | None
+    ending: Ending
+    in_hand: InHand
+
+    @property
+    def host(self) -> str:
+        """Where pictures go."""
+        return self.settings.hosted.address.authority
+
+    def scrubbed(self, said: str) -> str:
+        """Words of a stranger's, without our key."""
+        return self.key.scrubbed(said) if self.key is not None else said
+
+    def is_later(self, request: Request) -> bool:
+        """Whether a request waits since the supervisor that made it goes by another configuration.
+
+        Which of the two is newer does not matter: one of both processes reads the other's before long.
+        """
+        return request.settings != self.configuration and bool(inadmissible(request, self.settings))
+
+    def leave(self, request: Request) -> Leave:
+        """A request's leave to be sent."""
+        return Leave(places=self.places, id=request.id, ending=self.ending)
+
+    def price(self, request: Request) -> float:
+        """Credits a request is expected to cost."""
+        return self.provider.price(upload_of(request))
+
+    def reply(
+        self,
+        request: Request,
+        outcome: Outcome,
+        *,
+        cause: str = "",
+        advice: str = "",
+        body: Body | None = None,
+        at: str = "",
+        sent: int = 0,
+        charged: float | None = None,
+        repeated: bool = False,
+    ) -> Reply:
+        """A request's reply; with a body, it names the file of that name in the inbox."""
+        return Reply(
+            id=request.id,
+            outcome=outcome,
+            body=body,
+            file=f"{request.id}.body" if body is not None else "",
+            provider=self.provider.name,
+            host=self.host,
+            bytes=sent,
+            sha256=request.sha256,
+            at=at,
+            credits=charged,
+            repeated=repeated,
+            cause=cause,
+            advice=advice,
+        )
+
+    @staticmethod
+    def log(event: str, request: Request, **said: object) -> None:
+        """One line about a request; what is not known is left out."""
+        known = {name: value for name, value in said.items() if value not in (None, "")}
+        logs.get(folder=request.folder, job=request.job, request=request.id).info(event, **known)
+
+
+def inadmissible(request: Request, settings: Settings) -> str:
+    """Why a request is not sent, whatever the supervisor thinks; empty if it may be.
+
+    Args:
+        request: as it lay in the outbox.
+        settings: the uploader's own reading of the configuration.
+    """
+    if request.folder not in {folder.name for folder in settings.tagged}:
+        return f'the folder "{request.folder}" is not tagged for the hosted service'
+    most = settings.hosted.max_upload_px
+    if most and max(request.width, request.height) > most:
+        return f"it is {request.width} x {request.height}, and no more than {most} pixels a side may leave"
+    if not request.file.startswith(f"{request.id}."):
+        return "its file is not its own"
+    return ""

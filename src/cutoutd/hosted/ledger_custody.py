@@ -1,0 +1,219 @@
+"""Has the ledger, or waits without it: one that is gone, empty, damaged or another's sends nothing.
+
+What spends money goes by it, so a new one is begun only where nothing tells of an earlier one, or where a person says
+so; the old one is kept beside it. It must not mend a ledger, nor send anything.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd import logs, spool
+from cutoutd.clock import rfc3339
+from cutoutd.hosted import status
+from cutoutd.hosted.ledger import FILE_NAME, Ledger, LedgerDamagedError, LedgerError
+from cutoutd.offload.upload_records import (
+    Begun,
+    Known,
+    last_status,
+    read_begun,
+    read_document,
+    read_known,
+    traces,
+    write_begun,
+    write_known,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cutoutd.clock import Clock
+    from cutoutd.hosted.cancellation import Ending
+    from cutoutd.spool import Places
+
+_LOOK_S: Final = 0.5
+_DAY: Final = slice(0, 10)
+
+
+def opened(places: Places, now_us: int) -> Ledger:
+    """The ledger; a new one only where nothing tells of an earlier one.
+
+    Raises:
+        LedgerError: the disk refuses.
+        LedgerDamagedError: it is gone, empty, no ledger, or another state directory's.
+        UsageError: it is a newer cutoutd's.
+    """
+    path = places.root / FILE_NAME
+    size = _size(path)
+    if not size and (told := traces(places.root)):
+        raise LedgerDamagedError(f"it is {'gone' if size is None else 'empty'}, but {told}", path=path)
+    ledger = Ledger(path, create=True)
+    try:
+        _check(places, ledger, now_us)
+    except BaseException:
+        ledger.close_file()
+        raise
+    return ledger
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Custody:
+    """The ledger's custody, for one uploader.
+
+    Attributes:
+        places: with the ledger.
+        clock: wall time.
+        ending: set when the uploader is to end.
+        parent: the process that started it, whose end is its own; None for none.
+        announced: the supervisor's last announcement before our configuration was read.
+        configuration: our `uploads_sha256`.
+        told: what the status says besides: provider, host, sandbox.
+    """
+
+    places: Places
+    clock: Clock
+    ending: Ending
+    parent: int | None
+    announced: str
+    configuration: str
+    told: dict[str, Any]
+
+    def ledger(self) -> Ledger | None:
+        """The ledger, as soon as there is one to go by; None: the uploader is to end.
+
+        Until then the status says why the route is closed, and what to do. A person who says `resume --hosted` after that
+        has a new one begun.
+        """
+        why, is_told = "", False
+        while not self._is_over():
+            try:
+                return opened(self.places, self.clock.now_us())
+            except LedgerDamagedError as error:
+                # One from before it was told is no consent to it: nobody knew of the loss.
+                if is_told and os.path.lexists(self.places.resumed):
+                    return self._begun_anew(error)
+                if not is_told:
+                    self._forget_mark()
+                is_told = True
+                why = self._tell(f"the ledger of uploads is lost or damaged: {error}", why)
+            except LedgerError as error:
+                why = self._tell(f"{error.title}: {error}", why)
+            self.ending.wait(_LOOK_S)
+        return None
+
+    def _forget_mark(self) -> None:
+        with suppress(OSError):
+            self.places.resumed.unlink()
+
+    def _is_over(self) -> bool:
+        if self.parent is not None and os.getppid() != self.parent:
+            self.ending.set()
+        now = spool.announcement(self.places)
+        is_outdated = now != self.announced and not now.startswith(self.configuration)
+        return self.ending.is_set() or is_outdated
+
+    def _tell(self, why: str, before: str) -> str:
+        if why == before:
+            return why
+        logs.get().error("hosted.ledger-lost", why=why)
+        now = rfc3339(self.clock.now_us())
+        # What it told of today is kept: a new ledger would not know it.
+        last = read_document(self.places.status)
+        is_of_today = str(last.get("day") or last.get("at"))[_DAY] == now[_DAY]
+        status.write(
+            self.places,
+            {
+                "pid": os.getpid(),
+                "at": now,
+                "day": now[_DAY],
+                "route": "paused",
+                "why": why,
+                "wait_s": 0.0,
+                "failures": 0,
+                "trouble": "",
+                "in_flight": 0,
+                "waiting": 0,
+                "today": last.get("today") if is_of_today else {},
+                "folders": last.get("folders") if is_of_today else {},
+                **self.told,
+            },
+        )
+        return why
+
+    def _begun_anew(self, error: LedgerDamagedError) -> Ledger:
+        """A person says so: what is known of today's uploads is counted all the same."""
+        places, now_us = self.places, self.clock.now_us()
+        known = read_known(places.uploaded) or Known(count=0, last="", at="")
+        day = rfc3339(now_us)[_DAY]
+        accepted = Known(
+            count=known.count, last=known.last, at=known.at, day=day, credits=_spent(places, day)
+        )
+        path = places.root / FILE_NAME
+        try:
+            write_known(places.accepted, accepted)
+            aside = _set_aside(path, now_us)
+            ledger = Ledger(path, create=True)
+            _begin(places, ledger, now_us)
+            places.resumed.unlink(missing_ok=True)
+        except OSError as refused:
+            raise LedgerError(f"a new one cannot be begun: {refused.strerror}", path=path) from refused
+        logs.get().warning(
+            "hosted.ledger-begun-anew", why=error.cause, old=aside, counted=dict(accepted.credits)
+        )
+        return ledger
+
+
+def _size(path: Path) -> int | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LedgerError(f"the system says: {error.strerror}", path=path) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise LedgerDamagedError("it is no plain file", path=path)
+    return found.st_size
+
+
+def _check(places: Places, ledger: Ledger, now_us: int) -> None:
+    """See that it is the one that was begun here."""
+    ledger.verify()
+    begun = read_begun(places.root)
+    if begun is not None and begun.id != ledger.id:
+        raise LedgerDamagedError("it is another state directory's", path=places.root / FILE_NAME)
+    if begun is None and ledger.count():
+        _begin(places, ledger, now_us)
+
+
+def _begin(places: Places, ledger: Ledger, now_us: int) -> None:
+    write_begun(places.root, Begun(id=ledger.id, at=rfc3339(now_us)))
+
+
+def _spent(places: Places, day: str) -> dict[str, float]:
+    """Credits of a day by folder, as far as anything but the ledger knows."""
+    journal, told, accepted = (
+        dict(known.credits) if known is not None and known.day == day else {}
+        for known in (
+            read_known(places.uploaded),
+            last_status(places.root),
+            read_known(places.accepted),
+        )
+    )
+    # The status goes by the ledger, which knew nothing of what was accepted before.
+    own = {name: told.get(name, 0.0) + accepted.get(name, 0.0) for name in told | accepted}
+    return {name: max(journal.get(name, 0.0), own.get(name, 0.0)) for name in journal | own}
+
+
+def _set_aside(path: Path, now_us: int) -> str:
+    """Give a ledger that is not gone by another name; returns it."""
+    stamp = rfc3339(now_us).replace(":", "").replace("-", "")
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    for suffix in ("-journal", ""):
+        old = path.with_name(path.name + suffix)
+        if os.path.lexists(old):
+            old.rename(aside.with_name(aside.name + suffix))
+    return aside.name if os.path.lexists(aside) else ""

@@ -1,0 +1,183 @@
+"""What an answer means: one pure function over its status and headers.
+
+The rules are those of the providers' documents: 400 and its like are about the picture, 402 and 403 about the account,
+429 and what is above 500 about the moment. Any answer that reports a charge may stand for
+a picture that was cut and billed. It must not act on what it finds.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.hosted.provider import words
+
+if TYPE_CHECKING:
+    from cutoutd.hosted.client import Answer
+    from cutoutd.hosted.provider import Provider
+
+MAX_RETRY_AFTER_S: Final = 3600.0
+_MAX_CREDITS: Final = 1e6
+_MAX_TEXT_BYTES: Final = 300
+
+SUCCESS: Final = range(200, 300)
+_FIRST_REDIRECT: Final = 300
+_FIRST_ERROR: Final = 400
+_FIRST_FAULT: Final = 500
+_GATEWAY_TIMEOUT: Final = 504
+_LATER: Final = frozenset({408, 425, 429})
+
+_KEY: Final = "See that the key is right and has not expired; then start cutoutd again."
+_ADDRESS: Final = "See that [hosted] provider and base_url are right."
+_CLOSED: Final = {
+    401: _KEY,
+    402: "Buy credits, or wait for the next month's; then say `cutoutd resume --hosted`.",
+    403: _KEY,
+    404: _ADDRESS,
+    405: _ADDRESS,
+    # About how we ask, and no picture: each would be refused.
+    406: _ADDRESS,
+    407: _ADDRESS,
+    410: _ADDRESS,
+    411: _ADDRESS,
+    417: _ADDRESS,
+    421: _ADDRESS,
+    426: _ADDRESS,
+    431: _ADDRESS,
+}
+_ELSEWHERE: Final = "It sends us elsewhere, where nobody is followed. See that [hosted] base_url is right."
+_REFUSED: Final = "The original is untouched. Put a corrected file in its place, or `cutoutd retry` it."
+
+
+class Meaning(StrEnum):
+    """What an answer means."""
+
+    PICTURE = "picture"  # cut; the body is to be looked at
+    REFUSED = "refused"  # this picture will not be cut
+    LATER = "later"  # not now, and not charged
+    CLOSED = "closed"  # nothing goes before a person does something
+    UNCLEAR = "unclear"  # it may have been cut and billed all the same
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """An answer's meaning.
+
+    Attributes:
+        meaning: what it is.
+        cause: what the service said, or what is wrong; empty for a picture.
+        advice: what to do about it; empty for a picture.
+        retry_after_s: as it asked; None if it did not.
+        is_fault: the service has one, so the picture itself may be to blame if others are cut.
+        is_charged: the answer reports credits that were charged.
+    """
+
+    meaning: Meaning
+    cause: str = ""
+    advice: str = ""
+    retry_after_s: float | None = None
+    is_fault: bool = False
+    is_charged: bool = False
+
+    @property
+    def may_be_billed(self) -> bool:
+        """Whether the picture may have been billed though no cutout came: only a person may have it sent again."""
+        return self.meaning is Meaning.UNCLEAR or (self.meaning is not Meaning.PICTURE and self.is_charged)
+
+
+def judge(answer: Answer, provider: Provider, now_us: int) -> Verdict:
+    """Decide what an answer means; whether the body of a picture is one is not looked at here.
+
+    Args:
+        answer: as it came.
+        provider: whose words they are.
+        now_us: UTC microseconds, for a date in ``Retry-After``.
+    """
+    found = _judge(answer, provider, now_us)
+    charged = credits_of(answer)
+    if not charged or found.meaning is Meaning.PICTURE:
+        return found
+    return replace(
+        found, cause=f"{found.cause}; it charged {charged:g} credits all the same", is_charged=True
+    )
+
+
+def _judge(answer: Answer, provider: Provider, now_us: int) -> Verdict:
+    status = answer.status
+    said = provider.complaint(answer.content) or words(_page_title(answer.content))
+    cause = f"{provider.name} says {status}{f': {said}' if said else ''}"
+    if status in SUCCESS:  # what it brought is looked at, whatever kind of success it calls it
+        return Verdict(meaning=Meaning.PICTURE)
+    if status < _FIRST_REDIRECT:  # 101: the picture was taken, and what follows is no HTTP
+        cause = f"{cause}; that is no answer, but it may have cut and billed it"
+        return Verdict(meaning=Meaning.UNCLEAR, cause=cause)
+    advice = _CLOSED.get(status, _ELSEWHERE if status < _FIRST_ERROR else "")
+    if advice:
+        return Verdict(meaning=Meaning.CLOSED, cause=cause, advice=advice)
+    if status == _GATEWAY_TIMEOUT:
+        cause = f"{cause}; what stands behind it may have cut and billed it"
+        return Verdict(meaning=Meaning.UNCLEAR, cause=cause)
+    if status in _LATER or status >= _FIRST_FAULT:
+        return Verdict(
+            meaning=Meaning.LATER,
+            cause=cause,
+            retry_after_s=retry_after_s(answer, now_us),
+            is_fault=status >= _FIRST_FAULT,
+        )
+    return Verdict(meaning=Meaning.REFUSED, cause=cause, advice=_REFUSED)
+
+
+def retry_after_s(answer: Answer, now_us: int) -> float | None:
+    """Seconds the service asks for, by ``Retry-After`` (RFC 9110, 10.2.3); None if it does not."""
+    written = answer.headers.get("retry-after", "")
+    try:
+        seconds = float(written)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(written).timestamp() - now_us / 1e6
+        except (ValueError, TypeError, OverflowError):
+            return None
+    if math.isnan(seconds):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+
+
+def credits_of(answer: Answer) -> float | None:
+    """Credits the service says it charged; None if it does not, or says nonsense."""
+    try:
+        found = float(answer.headers.get("x-credits-charged", ""))
+    except ValueError:
+        return None
+    return found if 0 <= found <= _MAX_CREDITS else None
+
+
+def exhausted_s(answer: Answer, megapixels: float, now_us: int) -> float:
+    """Seconds until the service would take so many megapixels again, by its own count; 0 if it would now."""
+    try:
+        remaining = float(answer.headers["x-ratelimit-remaining"])
+        reset_s = float(answer.headers["x-ratelimit-reset"])
+    except (KeyError, ValueError):
+        return 0.0
+    wait_s = reset_s - now_us / 1e6
+    return wait_s if remaining < megapixels and wait_s > 0 else 0.0
+
+
+def _page_title(content: bytes) -> str:
+    """Of a web page that stands where an answer should, as a proxy or a server in trouble gives one; or a short text."""
+    lower = content.lower()
+    start, end = lower.find(b"<title>"), lower.find(b"</title>")
+    if b"<html" not in lower and start < 0:
+        return _short_text(content) if content[:1] not in (b"{", b"[") else ""
+    title = _short_text(content[start + len(b"<title>") : end]) if 0 <= start < end else ""
+    return f"a web page{f' titled {title}' if title else ''}"
+
+
+def _short_text(content: bytes) -> str:
+    """The beginning of a body that is text; of any other nothing goes into a message, since it may be a picture."""
+    text = content[:_MAX_TEXT_BYTES].decode("utf-8", "replace")
+    last = len(text) - (len(content) > _MAX_TEXT_BYTES)  # it may be a letter that was cut
+    is_text = all(one != "\ufffd" and (one.isprintable() or one.isspace()) for one in text[:last])
+    return text[:last].strip() if is_text else ""

@@ -1,0 +1,80 @@
+"""Keeps this machine's hold on one folder alive while it works there, and gives it up at the end.
+
+A thread of its own for each folder: a scan of a large share takes longer than the others' patience, and any
+call on a share may hang. It must not begin a hold; the folder's watcher does, when it finds it well.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from cutoutd.errors import CutoutdError
+from cutoutd.lease.policy import HEARTBEAT_S
+from cutoutd.logs import get
+from cutoutd.supervised_thread import SupervisedThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cutoutd.lease.lease import Tenancy
+
+
+class Keeper:
+    """Looks after the hold on one folder, and answers machines that ask.
+
+    Args:
+        folder: its name.
+        tenancy: the hold.
+        lost: called, from this thread, when the hold could not be renewed.
+    """
+
+    def __init__(self, folder: str, tenancy: Tenancy, *, lost: Callable[[], object]) -> None:
+        self._tenancy = tenancy
+        self._lost = lost
+        self._log = get(folder=folder)
+        self._ended = threading.Event()
+        self._release = False
+        self._thread = SupervisedThread(f"keep {folder}", self._keep, lost)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why its thread died, if it did."""
+        return self._thread.failure
+
+    def start(self) -> None:
+        """Begin, also after a death."""
+        self._thread.start()
+
+    def stop(self, *, release: bool) -> None:
+        """End soon.
+
+        Args:
+            release: nothing is published any more, so that another machine may begin at once.
+        """
+        self._release = release
+        self._ended.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread's end, but not for long."""
+        self._thread.join(timeout_s)
+
+    @property
+    def has_ended(self) -> bool:
+        """Its thread is gone."""
+        return self._thread.has_ended
+
+    def _keep(self) -> None:
+        while not self._ended.wait(HEARTBEAT_S):
+            try:
+                kept = self._tenancy.renew()
+            except (OSError, CutoutdError) as error:
+                self._log.debug("owner.not-renewed", why=str(error))
+                kept = False
+            if not kept:
+                self._lost()
+        if self._release:
+            try:
+                self._tenancy.release()
+            except (OSError, CutoutdError) as error:
+                self._log.warning("owner.not-released", why=str(error))

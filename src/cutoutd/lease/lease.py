@@ -1,0 +1,357 @@
+"""This machine's hold on one folder: claims it, keeps it alive, proves it before a publication, gives it up.
+
+A term is claimed by creating ``.cutoutd-folder.term-N``, which the file system lets only one machine do, and
+lost when a successor, with the next term's claim in hand, removes it. The marker says to all who the owner is and
+which challenge it answered last, but an answer written late, by a machine that slept over it, gives nobody a right.
+Nothing is written while nobody asks: that the hold stands is read.
+
+It must not decide whose turn it is (`cutoutd.lease.policy` does), and starts no thread.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.clock import rfc3339
+from cutoutd.errnos import READ_ONLY
+from cutoutd.errors import TemporaryError
+from cutoutd.lease import challenge, marker, marker_files
+from cutoutd.lease.policy import LEASE_S, Found, Owner, Succession, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cutoutd.clock import Clock
+
+_BEGINS: Final = "another cutoutd begins to work on this folder"
+_UNSEEN: Final = "the input is read-only, so it cannot be seen whether another machine works on it too"
+_CANNOT_ASK: Final = (
+    "; the input is read-only here, so this machine cannot ask whether it still does: if it never comes back, remove "
+    f"{marker.NAME} where the folder can be written to"
+)
+_FORGOTTEN_S: Final = 120.0
+"""A machine that stands by asks every few seconds: one whose answered challenge lies for so long is gone."""
+
+_MAX_HOST: Final = 64
+_MAX_RUN: Final = 64
+
+
+class NotOwnerError(TemporaryError):
+    """Another machine works on the folder, or it is not certain that this one still may."""
+
+    title = "Another cutoutd works on this folder"
+    advice = "This one takes over by itself when the other ends or falls silent."
+    delay_s = 15.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tenure:
+    """How this machine stands to a folder after a look.
+
+    Attributes:
+        ours: this machine may work on it.
+        note: why not; or, if it may, what its owner should know.
+    """
+
+    ours: bool
+    note: str = ""
+
+
+class Tenancy:
+    """The hold on one folder; its methods may be called by any thread, and hang where the share hangs.
+
+    Args:
+        run: id of this run.
+        is_dead: whether a run is known to have ended.
+        clock: measures leases and silence; its wall time is only shown.
+
+    Attributes:
+        inherited: the hold came from a run that knew what our journal does not, until ``settle``.
+    """
+
+    def __init__(self, *, run: str, is_dead: Callable[[str], bool], clock: Clock) -> None:
+        self._run = run
+        self._clock = clock
+        self._succession = Succession(run, is_dead)
+        self._lock = threading.Lock()
+        self._owner: Owner | None = None
+        self._renewed_s = 0.0
+        self._left: str | None = None
+        self._unasked = ""
+        self._answered: tuple[str, float] | None = None
+        self._place: tuple[str, str] | None = None
+        self._read_only = False
+        self.inherited = False
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the hold was renewed not long ago; ``prove`` alone is certain."""
+        return self._owner is not None and self._clock.lived_s() - self._renewed_s < LEASE_S
+
+    def attend(self, root: str, uuid: str, *, may_claim: bool = True) -> Tenure:
+        """Look after the hold: claim the folder, or renew, or see that another has it.
+
+        Args:
+            root: the folder's input.
+            uuid: that its marker must hold.
+            may_claim: begin a hold; without it one is only kept.
+
+        Raises:
+            StorageError: the marker is damaged, gone, or another one.
+            OSError: the folder cannot be read or written to.
+        """
+        with self._lock, marker.opened(root) as directory:
+            self._place = (root, uuid)
+            begun_s = self._clock.lived_s()
+            there = marker.read_in(directory, root)
+            if there is None or there.uuid != uuid:
+                self._owner = None
+                raise NotOwnerError("the folder's marker has changed")
+            if self._owner is not None and self._keep(directory, root, there, begun_s):
+                return Tenure(ours=True)
+            if not may_claim:
+                return Tenure(ours=False, note="it has to be claimed anew")
+            return self._seek(directory, root, uuid, there.owner, begun_s)
+
+    def forgo(self) -> Tenure:
+        """Work without a hold, because nothing can be written into the input."""
+        self._owner, self._read_only = None, True
+        return Tenure(ours=True, note=_UNSEEN)
+
+    def renew(self) -> bool:
+        """Keep what is held alive, where it was last attended to; False if that was lost.
+
+        Raises:
+            StorageError, OSError: as from ``attend``.
+        """
+        if self._place is None or self._owner is None:
+            return True
+        return self.attend(*self._place, may_claim=False).ours
+
+    def prove(self) -> None:
+        """See, immediately before something is published, that no other machine has taken over.
+
+        Raises:
+            NotOwnerError: it has, or the hold was not renewed in time.
+            OSError: the folder cannot be read.
+        """
+        owner, place = self._owner, self._place
+        if self._read_only:
+            return
+        if owner is None or place is None:
+            raise NotOwnerError("this machine does not hold the folder")
+        if not self.is_held:
+            raise NotOwnerError(f"this machine gave no sign of life for {LEASE_S:.0f} s")
+        with marker.opened(place[0]) as directory:
+            if _claimant(directory, owner.term) != self._run:
+                raise NotOwnerError("another cutoutd has taken the folder over")
+
+    def settle(self) -> None:
+        """What predecessors cut is known now; written down with the next beat."""
+        with self._lock:
+            self.inherited = False
+            if self._owner is not None:
+                self._owner = replace(self._owner, settled=True)
+
+    def release(self) -> None:
+        """Give the folder up, so that nobody has to wait for our silence.
+
+        Raises:
+            StorageError, OSError: as from ``attend``; the others will have to wait.
+        """
+        with self._lock:
+            owner, place, self._owner = self._owner, self._place, None
+            left, self._left = self._left, None
+            if place is None or (owner is None and left is None):
+                return
+            root, uuid = place
+            with marker.opened(root) as directory:
+                if left is not None:
+                    with suppress(OSError):  # the owner answers it, and removes it in the end
+                        challenge.remove(directory, left)
+                if owner is not None and _claimant(directory, owner.term) == self._run:
+                    marker.inscribe(directory, root, uuid, replace(owner, released=True))
+                    _drop(directory, owner.term)
+                    with suppress(OSError):  # nobody is left to answer it
+                        challenge.remove(directory)
+
+    def _keep(self, directory: int, root: str, there: marker.Marker, begun_s: float) -> bool:
+        """See that the hold stands, and answer who asks; False if it has ended."""
+        owner = self._owner
+        assert owner is not None  # noqa: S101 -- the caller has looked
+        overslept = begun_s - self._renewed_s >= LEASE_S
+        succeeded = _claimant(directory, owner.term) != self._run or _is_later(directory, there.owner, owner)
+        if overslept or succeeded:
+            if not overslept:
+                self._succession.expect_late_answers()
+            self._owner = None
+            return False
+        asked = challenge.standing(directory)
+        # Somebody asks, or the marker is not as we wrote it: a sync service or a machine that woke up has written.
+        if asked not in (None, owner.answered) or there.owner != owner:
+            owner = replace(owner, beat=owner.beat + 1, answered=asked or owner.answered)
+            try:
+                marker.inscribe(directory, root, there.uuid, owner)
+            except OSError as error:
+                if error.errno not in READ_ONLY:
+                    raise
+                self._owner = None  # the share may be another machine's to write to
+                return False
+        self._owner, self._renewed_s = owner, begun_s
+        self._tidy(directory, asked)
+        return self.is_held  # not if writing it took so long that others may have lost patience
+
+    def _tidy(self, directory: int, asked: str | None) -> None:
+        """Remove a challenge whose machine has gone without a word."""
+        now_s = self._clock.monotonic_s()
+        if asked is None:
+            self._answered = None
+        elif self._answered is None or self._answered[0] != asked:
+            self._answered = (asked, now_s)
+        elif now_s - self._answered[1] >= _FORGOTTEN_S:
+            self._answered = None
+            with suppress(OSError):  # it harms nobody
+                challenge.remove(directory, asked)
+
+    def _seek(self, directory: int, root: str, uuid: str, owner: Owner | None, begun_s: float) -> Tenure:
+        """Claim the folder if it is our turn."""
+        found = Found(
+            owner=owner, claimants=_claimants(directory, owner), challenge=challenge.standing(directory)
+        )
+        slept = owner is not None and owner.run == self._run and _claimant(directory, owner.term) == self._run
+        verdict = self._succession.judge(found, self._clock.monotonic_s(), own_claim_stands=slept)
+        self._read_only = False
+        if verdict is Verdict.WAIT:
+            return Tenure(ours=False, note=_who(owner) + self._unasked)
+        if verdict is Verdict.ASK:
+            self._ask(directory)
+            return Tenure(ours=False, note=_who(owner) + self._unasked)
+        try:
+            claimed = _claim(directory, found.next_term, self._run)
+        except OSError as error:
+            if error.errno not in READ_ONLY:
+                raise
+            return self.forgo()
+        if not claimed or not self._succeed(directory, root, uuid, found, begun_s):
+            return Tenure(ours=False, note=_BEGINS)
+        return Tenure(ours=True)
+
+    def _ask(self, directory: int) -> None:
+        """Leave a challenge; the next looks see whether it is answered."""
+        try:
+            self._left, self._unasked = challenge.leave(directory, self._run, _host()), ""
+        except OSError as error:
+            if error.errno not in READ_ONLY:
+                raise
+            self._unasked = _CANNOT_ASK
+
+    def _succeed(self, directory: int, root: str, uuid: str, found: Found, begun_s: float) -> bool:
+        """With the term's claim in hand: see that all is as it was, end earlier terms, and say who we are."""
+        before, term = found.owner, found.next_term
+        there = marker.read_in(directory, root)
+        if there != marker.Marker(uuid=uuid, owner=before) or _claimant(directory, term + 1) is not None:
+            _drop(directory, term)  # the other woke up, or was succeeded before we came to it
+            return False
+        _drop_before(directory, term)
+        settled = self._succession.knew_as_much(before)
+        owner = Owner(
+            host=_host(),
+            run=self._run,
+            term=term,
+            beat=0,
+            since=rfc3339(self._clock.now_us()),
+            settled=settled,
+            released=False,
+            answered="",
+        )
+        marker.inscribe(directory, root, uuid, owner)
+        if _claimant(directory, term) != self._run:
+            return False
+        with suppress(OSError):  # then it is answered at the next look
+            challenge.remove(directory)
+        self._owner, self._renewed_s, self._left = owner, begun_s, None
+        self.inherited = self.inherited or not settled
+        return self.is_held
+
+
+def _host() -> str:
+    return os.uname().nodename[:_MAX_HOST]
+
+
+def _is_later(directory: int, there: Owner | None, owner: Owner) -> bool:
+    """Whether a successor is at work although our claim is still there, as where a sync service brought it back."""
+    return there is not None and there.term > owner.term and _claimant(directory, there.term) == there.run
+
+
+def _who(owner: Owner | None) -> str:
+    if owner is None or owner.released:
+        return _BEGINS
+    if owner.host == _host():  # the same name is not proof, so it is told
+        return (
+            f"another cutoutd on this machine ({owner.host}) has been working on this folder since {owner.since}; "
+            "this one takes over when that one ends"
+        )
+    return (
+        f"another machine, {owner.host}, has been working on this folder since {owner.since}; "
+        "this one takes over when it falls silent"
+    )
+
+
+def _name(term: int) -> str:
+    return f"{marker.NAME}.term-{term}"
+
+
+def _claim(directory: int, term: int, run: str) -> bool:
+    """Claim a term; whether nobody else had."""
+    try:
+        marker_files.claim(directory, _name(term), run)
+    except OSError:
+        # SFTP has one word for every refusal, and NFS may say of a call that it repeated what is true of the first.
+        claimant = _claimant(directory, term)
+        if claimant is None:
+            raise
+        return claimant == run
+    return _claimant(directory, term) == run
+
+
+def _claimant(directory: int, term: int) -> str | None:
+    """The run that has claimed a term, or None; read, since a share may answer a mere look from its memory."""
+    try:
+        descriptor = marker_files.open_to_read(directory, _name(term))
+    except FileNotFoundError:
+        return None
+    try:
+        return os.read(descriptor, _MAX_RUN).decode("ascii", "replace")
+    finally:
+        os.close(descriptor)
+
+
+def _claimants(directory: int, owner: Owner | None) -> tuple[str, ...]:
+    """The runs that have claimed the terms after an owner's, without a gap."""
+    term = owner.term if owner is not None else 0
+    claimants: list[str] = []
+    while (claimant := _claimant(directory, term + 1 + len(claimants))) is not None:
+        claimants.append(claimant)
+    return tuple(claimants)
+
+
+def _drop_before(directory: int, term: int) -> None:
+    """End all earlier terms, and what claims left half done: also where a power cut has undone their removal."""
+    prefix = _name(0)[:-1]
+    for name in os.listdir(directory):
+        number = name.removeprefix(prefix)
+        is_term = name.startswith(prefix) and number.isascii() and number.isdigit()
+        if marker.is_draft(name):
+            with suppress(OSError):  # it harms nobody
+                os.unlink(name, dir_fd=directory)
+        elif is_term and int(number) < term:
+            _drop(directory, int(number))
+
+
+def _drop(directory: int, term: int) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(_name(term), dir_fd=directory)

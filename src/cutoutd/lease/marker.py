@@ -1,0 +1,356 @@
+"""The marker in a hot folder's root, by which "gone", "another volume" and "empty" are told apart.
+
+The verdict is a pure function. It must not scan the folder or touch the journal.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errnos import UNKNOWN_WAY
+from cutoutd.errors import StorageError
+from cutoutd.fs.durable import NO_DIRECTORY_SYNC
+from cutoutd.lease.marker_files import DRAFT, open_to_read, write_new
+from cutoutd.lease.policy import owner_from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cutoutd.lease.policy import Owner
+
+NAME: Final = ".cutoutd-folder"
+SCHEMA: Final = "cutoutd.folder/1"
+HELD_SCHEMA: Final = "cutoutd.folder/2"
+"""While an owner holds the folder that writes nothing unless it is asked: an earlier version, which would take the
+folder from it after a minute, does not know this schema and stands by."""
+
+_MAX_BYTES: Final = 4096
+_BYTES: Final = 1024
+"""A marker always has this size: it is renewed in place, and where a size is cached none is read in part."""
+
+
+class Action(Enum):
+    """What to do with a folder."""
+
+    CARRY_ON = auto()  # it is the one we know, or one that another installation marked
+    CREATE = auto()  # it is ours but has no marker: write one, with the UUID we remember, if any
+    STAND_BY = auto()  # it is probably not there at the moment: keep everything, look again later
+    REFUSE = auto()  # something else is mounted in its place: touch nothing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What to do with a folder, and why."""
+
+    action: Action
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remembered:
+    """What the journal remembers of a folder's last healthy run.
+
+    Attributes:
+        uuid: its marker, or None if it never had one.
+        device: st_dev of its root.
+        aside: the marker is kept in the state directory, because the input is read-only.
+    """
+
+    uuid: str | None
+    device: int | None
+    aside: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What is there now.
+
+    Attributes:
+        uuid: the marker in the root, or None if there is none.
+        device: st_dev of the root.
+        empty: the root lists nothing at all.
+        network: the root is on a file system that may be gone for a while.
+    """
+
+    uuid: str | None
+    device: int
+    empty: bool
+    network: bool
+
+
+def verdict(remembered: Remembered, found: Found) -> Verdict:
+    """What to do with a folder.
+
+    A marker that is there decides alone. Where it is missing, a local folder on the same device was emptied
+    or made anew by its owner; anything else may be the empty mount point of a share, or a share that lists
+    nothing because its server is not well. Absence never means deletion.
+
+    Args:
+        remembered: from the journal.
+        found: what is there now.
+    """
+    if found.uuid is None:
+        return _without_marker(remembered, found)
+    if remembered.uuid in {None, found.uuid}:
+        return Verdict(action=Action.CARRY_ON)
+    reason = f"another folder is here: its {NAME} says {found.uuid}, expected was {remembered.uuid}"
+    return Verdict(action=Action.REFUSE, reason=reason)
+
+
+def _without_marker(remembered: Remembered, found: Found) -> Verdict:
+    if remembered.uuid is None:
+        return Verdict(action=Action.CREATE)
+    same_disk = not found.network and found.device == remembered.device
+    if remembered.aside and (same_disk or (found.network and not found.empty)):
+        return Verdict(action=Action.CARRY_ON)
+    if same_disk:
+        return Verdict(action=Action.CREATE)
+    reason = "the folder is empty" if found.empty else "the folder has lost its marker"
+    reason += ", so its share or disk is probably not mounted"
+    if not remembered.aside:
+        reason += f"; if it is the right one, put a file {NAME} into it that holds {text(remembered.uuid)}"
+    return Verdict(action=Action.STAND_BY, reason=reason)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Marker:
+    """What a marker holds.
+
+    Attributes:
+        uuid: of the folder.
+        owner: which machine works on it; None in an older marker, and before the first.
+    """
+
+    uuid: str
+    owner: Owner | None = None
+
+
+def text(uuid: str, owner: Owner | None = None) -> str:
+    """What the marker of this UUID holds."""
+    if owner is None:
+        return json.dumps({"schema": SCHEMA, "uuid": uuid})
+    schema = HELD_SCHEMA if owner.is_silent else SCHEMA
+    return json.dumps({"schema": schema, "uuid": uuid, "owner": owner.to_json()})
+
+
+def find(root: str, *, network: bool) -> Found:
+    """What is there now, all of it from one descriptor: nothing can be mounted in between.
+
+    Args:
+        root: the folder's input.
+        network: as its ``Mode`` says.
+
+    Raises:
+        StorageError: as from ``read``.
+        OSError: the root or its marker cannot be read.
+    """
+    with opened(root) as directory:
+        marker = read_in(directory, root)
+        with os.scandir(directory) as entries:
+            empty = next(entries, None) is None
+        uuid = marker.uuid if marker is not None else None
+        return Found(uuid=uuid, device=os.fstat(directory).st_dev, empty=empty, network=network)
+
+
+def read(root: str) -> str | None:
+    """The UUID in a folder's marker, or None if it has no marker.
+
+    Raises:
+        StorageError: there is something of that name which is no marker of ours.
+        OSError: the root or the marker cannot be read.
+    """
+    with opened(root) as directory:
+        marker = read_in(directory, root)
+    return marker.uuid if marker is not None else None
+
+
+def create(root: str, uuid: str) -> str:
+    """Write a folder's marker, whole or not at all, unless it has one already.
+
+    Args:
+        root: the folder's input.
+        uuid: for the marker.
+
+    Returns:
+        The UUID that is in the marker now: of whoever was first.
+
+    Raises:
+        StorageError: as from ``read``.
+        OSError: it cannot be written: EROFS or EACCES if the input is read-only.
+    """
+    tidy(root)
+    with opened(root) as directory:
+        _replace(directory, uuid, _padded(text(uuid)), name=_give_name)
+        there = read_in(directory, root)
+    if there is None:
+        raise FileNotFoundError(errno.ENOENT, "the marker vanished as soon as it was written", root)
+    return there.uuid
+
+
+def inscribe(directory: int, root: str, uuid: str, owner: Owner) -> None:
+    """Write into a folder's marker who owns the folder.
+
+    In place where it has room, which is one small write and one event; what reads it meanwhile finds the old
+    or the new. It is not synced: a sign of life need not outlive a power cut.
+
+    Args:
+        directory: descriptor of the root.
+        root: the folder's input, for messages.
+        uuid: that must be in it.
+        owner: to write.
+
+    Raises:
+        StorageError: there is no marker any more, or another one.
+        OSError: it cannot be written.
+    """
+    there = read_in(directory, root)
+    if there is None or there.uuid != uuid:
+        raise StorageError("the folder's marker has changed", path=Path(root, NAME))
+    said = _padded(text(uuid, owner))
+    if not _overwrite(directory, said):  # an older one, or another user's
+        _replace(directory, owner.run, said, name=_take_name)
+
+
+def tidy(root: str) -> bool:
+    """Remove what a crash or a refusal within the above may have left.
+
+    Returns:
+        Whether nothing is left; else it is to be called again.
+
+    Raises:
+        OSError: the root cannot be listed.
+    """
+    is_tidy = True
+    with opened(root) as directory:
+        for name in filter(is_draft, os.listdir(directory)):  # noqa: PTH208 -- of a descriptor
+            try:
+                os.unlink(name, dir_fd=directory)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                is_tidy = False  # it harms nobody
+    return is_tidy
+
+
+def is_draft(name: str) -> bool:
+    """Whether a file is one of those that the above write aside and give their name later."""
+    return name.startswith(f"{NAME}.") and name.endswith(DRAFT)
+
+
+@contextmanager
+def opened(root: str) -> Iterator[int]:
+    """A descriptor of a folder's root: what is done through it cannot end up on another volume.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read_in(directory: int, root: str) -> Marker | None:
+    """As ``read``, with the owner, by a descriptor of the root.
+
+    Raises:
+        StorageError: as from ``read``.
+        OSError: the marker cannot be read.
+    """
+    try:
+        descriptor = open_to_read(directory, NAME)
+    except FileNotFoundError:
+        return None
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        raw = os.read(descriptor, _MAX_BYTES) if regular else b""
+    finally:
+        os.close(descriptor)
+    try:
+        held = json.loads(raw)
+    except (ValueError, RecursionError):
+        held = None
+    if (
+        isinstance(held, dict)
+        and held.get("schema") in (SCHEMA, HELD_SCHEMA)
+        and isinstance(held.get("uuid"), str)
+    ):
+        return Marker(uuid=held["uuid"], owner=owner_from_json(held.get("owner")))
+    raise StorageError(
+        "this is not a marker of ours, or a damaged one",
+        path=Path(root, NAME),
+        advice="Remove it if this is the right folder; a new one is made.",
+    )
+
+
+def _padded(said: str) -> bytes:
+    return said.encode().ljust(_BYTES - 1) + b"\n"
+
+
+def _overwrite(directory: int, said: bytes) -> bool:
+    """Write over the marker in place; False if it has no room or is not ours to write.
+
+    Judged by what is open: a second name of somebody's file may have taken the marker's place since it was read.
+    """
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(NAME, flags, dir_fd=directory)
+    except PermissionError:
+        return False
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or status.st_size != len(said):
+            return False
+        os.pwrite(descriptor, said, 0)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _replace(directory: int, mark: str, said: bytes, *, name: Callable[[int, str], None]) -> None:
+    new = f"{NAME}.{mark}{DRAFT}"
+    try:
+        write_new(directory, new, said)
+        name(directory, new)
+    finally:
+        with suppress(OSError):  # it harms nobody, and `tidy` removes it at the next look
+            os.unlink(new, dir_fd=directory)
+    _sync(directory)
+
+
+def _give_name(directory: int, new: str) -> None:
+    """Name the marker without replacing another's."""
+    try:
+        os.link(new, NAME, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    except (FileExistsError, FileNotFoundError):
+        return  # another machine was first, and may have tidied ours away
+    except OSError as error:
+        if error.errno not in UNKNOWN_WAY:
+            raise
+        # A file system without hard links: two that begin at the same moment can only read afterwards
+        # what has become of it.
+        if NAME not in os.listdir(directory):
+            os.rename(new, NAME, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _take_name(directory: int, new: str) -> None:
+    """Name the marker in place of the one that is there."""
+    os.rename(new, NAME, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _sync(directory: int) -> None:
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        # Some shares do not sync directories; a marker that is lost with the power is only made again.
+        if error.errno not in NO_DIRECTORY_SYNC:
+            raise

@@ -1,0 +1,100 @@
+"""Takes a copy over that a worker has made, into the outbox, where no worker can write.
+
+A worker has read a picture of a stranger's and may do its will: what lies where it can write is opened once, checked, and
+read from what was opened. It must not decode the copy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.fs.durable import sync
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from cutoutd.jobs import Exported
+
+_PIECE: Final = 1 << 20
+
+
+class CopyError(ValueError):
+    """What lies there is not the copy that was reported."""
+
+
+def take_over(source: Path, target: Path, copy: Exported, *, max_bytes: int) -> None:
+    """Write the bytes of a copy under another name, synced; the source stays.
+
+    Args:
+        source: where a worker has put it.
+        target: in a directory that no worker can write.
+        copy: as the worker reported it.
+        max_bytes: of a copy.
+
+    Raises:
+        CopyError: it is not there, not a plain file of one name, too large, or not the bytes that were reported.
+        OSError: the disk refuses.
+    """
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise CopyError(f"there is no copy: {error.strerror}") from error
+    try:
+        _check(os.fstat(descriptor), copy.bytes, max_bytes)
+        target.unlink(missing_ok=True)
+        out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            _copy(descriptor, out, copy)
+            sync(out)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(out)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(directory: Path, kept: Collection[str]) -> None:
+    """Remove what workers have left, whatever they made of it, but for files of these stems."""
+    with suppress(OSError):
+        for entry in list(os.scandir(directory)):
+            if entry.name.partition(".")[0] in kept:
+                continue
+            with suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    os.unlink(entry.path)  # noqa: PTH108 -- a path as text
+
+
+def _check(state: os.stat_result, reported: int, most: int) -> None:
+    if not stat.S_ISREG(state.st_mode):
+        raise CopyError("it is no plain file")
+    if state.st_nlink != 1:
+        raise CopyError("it has another name as well")
+    if state.st_size != reported or not 0 < reported <= most:
+        raise CopyError(f"it has {state.st_size} bytes, {reported} were reported, and {most} may be")
+
+
+def _copy(source: int, target: int, copy: Exported) -> None:
+    """Copy as many bytes as were reported.
+
+    Raises:
+        CopyError: they are others.
+    """
+    digest, at = hashlib.sha256(), 0
+    while at < copy.bytes and (piece := os.pread(source, min(_PIECE, copy.bytes - at), at)):
+        digest.update(piece)
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(target, view) :]
+        at += len(piece)
+    if digest.hexdigest() != copy.sha256:
+        raise CopyError("it is not the copy that was reported")

@@ -1,0 +1,162 @@
+"""What is known of uploads besides the ledger, in small files: by it a ledger that is lost or not whole is noticed.
+
+It must not decide whether anything is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.fs.durable import replace_file
+from cutoutd.fs.private_directory import read_small
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+LEDGER: Final = "ledger.sqlite"
+"""The uploader's ledger, in STATE/hosted."""
+
+BEGUN: Final = "ledger.json"
+"""Beside it since its first row: which ledger it is, and since when."""
+
+UPLOADED: Final = "uploaded.json"
+"""What the journal knows, as the supervisor tells it."""
+
+_STATUS: Final = "status.json"
+_REPLIES: Final = "replies"
+_MAX_BYTES: Final = 1 << 20
+_DAY: Final = slice(0, 10)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """Uploads that are known of.
+
+    Attributes:
+        count: how many.
+        last: the last of them, by its parcel's id.
+        at: when it began, RFC 3339.
+        day: of UTC, as in RFC 3339, that ``credits`` is about; empty for none.
+        credits: that the uploads of this day count, by folder.
+    """
+
+    count: int
+    last: str
+    at: str
+    day: str = ""
+    credits: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begun:
+    """A ledger that has had a row.
+
+    Attributes:
+        id: the ledger's own number.
+        at: when its first row was written, or first found, RFC 3339.
+    """
+
+    id: int
+    at: str
+
+
+def write_known(path: Path, known: Known) -> None:
+    """Say what is known; synced when this returns.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    replace_file(path, json.dumps(asdict(known)).encode("ascii"), synced=True)
+
+
+def read_known(path: Path) -> Known | None:
+    """What was said to be known; None if nothing was."""
+    found = read_document(path)
+    try:
+        return Known(
+            count=int(found["count"]),
+            last=str(found["last"]),
+            at=str(found["at"]),
+            day=str(found.get("day", "")),
+            credits=_credits(found.get("credits")),
+        )
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
+
+
+def write_begun(root: Path, begun: Begun) -> None:
+    """Say that a ledger has a row from now on; synced when this returns.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    replace_file(root / BEGUN, json.dumps(asdict(begun)).encode("ascii"), synced=True)
+
+
+def read_begun(root: Path) -> Begun | None:
+    """The ledger that has had a row; None if there was none, or the file tells nothing of use."""
+    found = read_document(root / BEGUN)
+    number = found.get("id")
+    return Begun(id=number, at=str(found.get("at", ""))) if isinstance(number, int) and number else None
+
+
+def last_status(root: Path) -> Known | None:
+    """What the uploader's last status tells of the uploads of its day, whether it lives or not."""
+    found = read_document(root / _STATUS)
+    today, folders = found.get("today"), found.get("folders")
+    count = today.get("uploads") if isinstance(today, dict) else None
+    if not isinstance(count, int) or count <= 0:
+        return None
+    at = str(found.get("at", ""))
+    spent = {
+        name: one.get("credits")
+        for name, one in (folders.items() if isinstance(folders, dict) else ())
+        if isinstance(one, dict)
+    }
+    day = str(found.get("day") or at)[_DAY]
+    return Known(count=count, last="", at=at, day=day, credits=_credits(spent))
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; empty if there is none."""
+    try:
+        found = json.loads(read_small(path, _MAX_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def traces(root: Path) -> str:
+    """How anything but the ledger tells that pictures left this machine, in words; empty if nothing does.
+
+    Args:
+        root: STATE/hosted.
+    """
+    return "; ".join(_traces(root))
+
+
+def _traces(root: Path) -> Iterator[str]:
+    known, status, begun = read_known(root / UPLOADED), last_status(root), read_begun(root)
+    if known is not None and known.count > 0:
+        yield f"the journal knows of {known.count} pictures that were sent, the last on {known.at}"
+    if begun is not None or (root / BEGUN).exists():
+        since = f" since {begun.at}" if begun is not None and begun.at else ""
+        yield f"uploads were written down{since}"
+    if status is not None:
+        yield f"the uploader told of {status.count} uploads on {status.day}"
+    if next((root / _REPLIES).glob("*.body"), None) is not None:
+        yield "replies of the hosted service are kept"
+
+
+def _credits(found: object) -> dict[str, float]:
+    """Credits by folder, without what is none."""
+    if not isinstance(found, dict):
+        return {}
+    return {
+        str(name): float(one)
+        for name, one in found.items()
+        if isinstance(one, int | float) and 0 < one < float("inf")
+    }

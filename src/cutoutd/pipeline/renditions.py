@@ -1,0 +1,312 @@
+"""Every form of one cutout, staged: from the picture and its matte to whole, synced files.
+
+All forms come from one decode and one matte. It gives no file its name, and must not change the matte, nor the
+picture where it can be seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar, cast
+
+from cutoutd.engine.containers import metadata, png, resolution, tiff
+from cutoutd.engine.containers.resolution import Resolution
+from cutoutd.engine.formats import decode
+from cutoutd.engine.render import canvas_layout, codecs, fitting, overlay
+from cutoutd.errors import LimitError, PictureError, background_refused
+from cutoutd.jobs import Staged
+from cutoutd.protocols import Step
+from cutoutd.publish.staging import result_name
+from cutoutd.publish.writing import write_opened
+from cutoutd.recipe import Channels, Format
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cutoutd.engine.containers.metadata import Kept
+    from cutoutd.engine.picture import Picture
+    from cutoutd.engine.render.backdrop import Backdrop
+    from cutoutd.engine.render.canvas_layout import Form
+    from cutoutd.jobs import Task
+    from cutoutd.protocols import Files
+    from cutoutd.publish.writing import Sink
+
+    _Strip = TypeVar("_Strip")
+
+OVERLAY: Final = -1
+"""In a rendition's place: the picture that shows a doubtful matte over its source."""
+
+_PIECE_BYTES: Final = 1 << 22
+"""Written at a time, so that progress on a slow share can be told from none."""
+
+_MAX_BACKGROUND_BYTES: Final = 512 << 20
+
+_STREAMED: Final = {Format.PNG: png.write, Format.TIFF: tiff.write}
+"""Formats that are written while their pixels are made; the others need the whole frame first."""
+
+_RESOLUTION_IN_EXIF: Final = frozenset({Format.WEBP, Format.AVIF})
+"""Formats that have no other place for it."""
+
+_ENCODING_ADVICE: Final = "The original is untouched. Raise [pool] worker_memory_mb, or give this rendition a canvas or another format."
+_SIZE_ADVICE: Final = (
+    "The original is untouched. Give this rendition a smaller canvas or max_px, a lower min_quality, a format that "
+    "makes smaller files, or a larger max_kb."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """What came of it.
+
+    Attributes:
+        staged: the results, in the recipe's order; the overlay of a doubtful cutout comes last.
+        warnings: what was changed or lost, in words for the user.
+        dropped: names of the metadata that was left out.
+        doubts: limits of a rendition that could not be kept.
+    """
+
+    staged: tuple[Staged, ...]
+    warnings: tuple[str, ...]
+    dropped: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Background:
+    """What lies behind a form, and the hash of the file it comes from, if it comes from one."""
+
+    backdrop: Backdrop | None
+    sha256: str | None = None
+
+
+def stage(
+    task: Task,
+    files: Files,
+    picture: Picture,
+    alpha: NDArray[np.uint8],
+    *,
+    review: bool,
+    max_pixels: int,
+    tell: Callable[[Step], None],
+    sha256: str = "",
+) -> Stage:
+    """Write every rendition into its file.
+
+    Args:
+        task: the job.
+        files: opened for it.
+        picture: in its soft pixels perhaps with the subject's own colour.
+        alpha: uint8 (H, W), the matte at full size.
+        review: the cutout is doubtful, and gets an overlay.
+        max_pixels: of a result, and of a background picture.
+        tell: is told of progress.
+        sha256: of the source.
+
+    Raises:
+        LimitError: a result would be too large.
+        OutputError: a background picture cannot be used.
+        OSError: the disk or share does not answer as it should.
+    """
+    recipe = task.recipe
+    kept = metadata.kept(
+        picture.exif,
+        picture.xmp,
+        recipe.metadata,
+        picture.iptc,
+        derived_from=sha256 if recipe.derived_from else "",
+    )
+    subject = canvas_layout.subject(picture, alpha, recipe.renditions)
+    # All are laid out before the first is written: one that is impossible costs no time.
+    forms = [canvas_layout.form(one, subject, max_pixels=max_pixels) for one in recipe.renditions]
+    staged: list[Staged] = []
+    warnings = [*kept.warnings, *(warning for one in forms for warning in one.warnings)]
+    grounds = dict(zip(recipe.backgrounds, files.backgrounds, strict=True))
+    for number, one in enumerate(forms):
+        background = _background(one, grounds, max_pixels, tell)
+        encoder = _Encoder(one, background.backdrop, _extras(one, kept), tell)
+        tell(Step.WRITE)
+        written = _write(task, files, number, encoder.layout, encoder.write, one.rendition.format)
+        staged.append(replace(written, background_sha256=background.sha256, quality=encoder.quality))
+        _check_size(one, written.bytes)
+        warnings += encoder.warnings
+    if review:
+        staged.append(_overlay(task, files, picture, alpha, tell))
+    return Stage(
+        staged=tuple(staged),
+        warnings=tuple(dict.fromkeys(warnings)),
+        dropped=kept.dropped,
+        doubts=tuple(dict.fromkeys(doubt for one in forms for doubt in one.doubts)),
+    )
+
+
+def _check_size(one: Form, size: int) -> None:
+    """See that a result is as small as it has to be; those that can be made smaller have been by now.
+
+    Raises:
+        LimitError: it is not.
+    """
+    most = one.rendition.max_kb
+    if most is not None and size > most * fitting.KILOBYTE:
+        raise LimitError(
+            f"its {canvas_layout.named(one.rendition)} has {size / fitting.KILOBYTE:,.0f} KB, more than max_kb = {most} allows",
+            advice=_SIZE_ADVICE,
+        )
+
+
+class _Encoder:
+    """Writes one form in its format; may be called again."""
+
+    def __init__(
+        self, one: Form, behind: Backdrop | None, extras: png.Extras, tell: Callable[[Step], None]
+    ) -> None:
+        self._form = one
+        self._behind = behind
+        self._extras = extras
+        self._tell = tell
+        self.layout = png.Layout(
+            width=one.place.width, height=one.place.height, channels=one.channels, bits=one.rendition.bits
+        )
+        self.warnings: tuple[str, ...] = ()
+        self.quality: int | None = None  # that was chosen, where the file had to become smaller
+
+    def write(self, sink: Sink) -> None:
+        strips = self._form.strips(self._behind)
+        streamed = _STREAMED.get(self._form.rendition.format)
+        if streamed is not None:
+            try:
+                streamed(sink, _told(strips, self._tell), self.layout, self._extras)
+            except tiff.TooLargeError as error:
+                raise LimitError(f"its TIFF cannot be written: {error}") from error
+            return
+        self._tell(Step.CUT)  # no disk is waited for while a frame is made and encoded
+        rendition = self._form.rendition
+        frame = codecs.framed(cast("Iterator[NDArray[np.uint8]]", strips), self.layout)
+        try:
+            fitted = fitting.encode(frame, rendition, self._extras)
+        except codecs.EncodingError as error:
+            raise LimitError(
+                f"its {canvas_layout.named(rendition)} cannot be encoded ({error})", advice=_ENCODING_ADVICE
+            ) from error
+        except fitting.TooLargeError as error:
+            raise LimitError(f"its {canvas_layout.named(rendition)} {error}", advice=_SIZE_ADVICE) from error
+        self.quality = fitted.quality
+        self.warnings = (
+            *fitted.encoded.warnings,
+            *(f"{canvas_layout.named(rendition)}: {one}" for one in fitted.said),
+        )
+        data = fitted.encoded.data
+        for at in range(0, len(data), _PIECE_BYTES):
+            self._tell(Step.WRITE)
+            sink.write(data[at : at + _PIECE_BYTES])
+        self._tell(Step.SYNC)
+
+
+def _extras(one: Form, kept: Kept) -> png.Extras:
+    exif = kept.exif
+    if exif and not one.is_whole:
+        exif = metadata.resized(exif, one.place.width, one.place.height)
+    if exif and one.rendition.channels is not Channels.ALPHA:
+        exif = metadata.coloured(exif, is_srgb=one.icc is None or one.convert is not None)
+    density = one.subject.picture.resolution
+    if (dpi := one.rendition.dpi) is not None:
+        density = Resolution(x=dpi, y=dpi)
+    if density is not None:
+        needed = one.rendition.format in _RESOLUTION_IN_EXIF
+        exif = resolution.with_resolution(exif, density, needed=needed)
+    if kept.iptc and one.rendition.format is not Format.JPEG:
+        exif = metadata.with_iptc(exif, kept.iptc)
+    return png.Extras(icc=one.icc, exif=exif, xmp=kept.xmp, resolution=density, iptc=kept.iptc)
+
+
+def _background(
+    one: Form, grounds: Mapping[str, int], max_pixels: int, tell: Callable[[Step], None]
+) -> _Background:
+    """Of a form, read anew for each picture: it may have been changed meanwhile.
+
+    Raises:
+        OutputError: it is a picture that cannot be used. It is no fault of the source's, and each would meet it.
+    """
+    if one.rendition.picture is None:
+        return _Background(backdrop=canvas_layout.behind(one, None))
+    path = Path(one.rendition.picture)
+    tell(Step.READ)
+    try:
+        data = _plain_file(grounds[one.rendition.picture])
+        tell(Step.CUT)
+        picture = decode.decode(data, max_pixels=max_pixels)
+    except OSError as error:
+        raise background_refused(path, f"cannot be read ({error.strerror})") from error
+    except PictureError as error:
+        raise background_refused(path, f"cannot be used: {error.cause}") from error
+    return _Background(backdrop=canvas_layout.behind(one, picture), sha256=hashlib.sha256(data).hexdigest())
+
+
+def _plain_file(descriptor: int) -> bytes:
+    """The bytes of a regular file that is no larger than a picture is; several renditions may show it.
+
+    Raises:
+        OSError: it cannot be read.
+        LimitError: it is something else, or too large.
+    """
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BACKGROUND_BYTES:
+            raise LimitError("it is no file, or larger than 512 MB")
+        return file.read(_MAX_BACKGROUND_BYTES)
+
+
+def _overlay(
+    task: Task, files: Files, picture: Picture, alpha: NDArray[np.uint8], tell: Callable[[Step], None]
+) -> Staged:
+    veiled = overlay.overlay(picture.rgb, alpha)
+    tell(Step.WRITE)
+    small = png.Layout(width=veiled.shape[1], height=veiled.shape[0], channels=3)
+    extras = png.Extras(icc=picture.icc)
+
+    def encode(sink: Sink) -> None:
+        png.write(sink, _told([veiled], tell), small, extras)
+
+    return _write(task, files, OVERLAY, small, encode)
+
+
+def _told(strips: Iterable[_Strip], tell: Callable[[Step], None]) -> Iterator[_Strip]:
+    """The strips of a result; it is told when one is asked for, and when the last was taken."""
+    for strip in strips:
+        tell(Step.WRITE)
+        yield strip
+    tell(Step.SYNC)
+
+
+def _write(
+    task: Task,
+    files: Files,
+    rendition: int,
+    layout: png.Layout,
+    encode: Callable[[Sink], None],
+    kind: Format = Format.PNG,
+) -> Staged:
+    number = rendition if rendition != OVERLAY else len(task.recipe.renditions)
+    name = result_name(task.job, number, kind.extension)
+    try:
+        written = write_opened(files.results[number], encode)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.path.join(task.staging, name)  # noqa: PTH118 -- text; a write does not say where it fails
+        raise
+    return Staged(
+        name=name,
+        rendition=rendition,
+        bytes=written.bytes,
+        sha256=written.sha256,
+        width=layout.width,
+        height=layout.height,
+        format=kind,
+    )

@@ -1,0 +1,121 @@
+"""A question that may hang, asked in a process of its own: one that does not even die is left behind.
+
+A thread could not be left behind: a process cannot end while one of its threads waits for a dead share. It must
+not know what is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.clock import Countdown
+from cutoutd.process import child_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MAX_BYTES: Final = 1 << 20
+"""Of an answer; an honest one has a few KiB."""
+
+_DEATH_S: Final = 0.5
+_LOOK_S: Final = 0.5
+
+_left_behind: list[subprocess.Popen[bytes]] = []
+"""Stuck in the kernel; each is reaped when another question is asked after its share has answered."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What a module said.
+
+    Attributes:
+        documents: one for each line it printed, as far as it came.
+        ended: it came to its end by itself, and well.
+        why: how it ended otherwise.
+    """
+
+    documents: tuple[dict[str, Any], ...]
+    ended: bool
+    why: str = ""
+
+    @property
+    def merged(self) -> dict[str, Any]:
+        """All documents in one; later ones go before."""
+        return {key: value for document in self.documents for key, value in document.items()}
+
+
+def ask(
+    module: str, arguments: Sequence[str], *, timeout_s: float, environment: Mapping[str, str] | None = None
+) -> Answer:
+    """Run a module of ours that prints JSON documents, one a line, and wait for it, but not for longer.
+
+    Args:
+        module: its name.
+        arguments: of its command line.
+        timeout_s: after which it is killed.
+        environment: of the process; None: what a process that reads pictures is given.
+    """
+    for stuck in [process for process in _left_behind if process.poll() is not None]:
+        _left_behind.remove(stuck)
+    try:
+        process = subprocess.Popen(  # noqa: S603 -- a module of this program's own
+            (sys.executable, "-P", "-m", module, *arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=child_environment.for_worker(os.environ) if environment is None else environment,
+            start_new_session=True,
+        )
+    except OSError as error:
+        return Answer(documents=(), ended=False, why=f"no process could be started: {error.strerror}")
+    try:
+        said, complaint = _hear(process, Countdown(timeout_s, step_s=_LOOK_S))
+    except subprocess.TimeoutExpired as expired:
+        process.kill()
+        try:
+            process.wait(_DEATH_S)
+        except subprocess.TimeoutExpired:
+            _left_behind.append(process)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        return Answer(
+            documents=_documents(expired.stdout or b""), ended=False, why=f"no answer within {timeout_s:g} s"
+        )
+    why = ""
+    if process.returncode:
+        last = complaint.decode("utf-8", "replace").strip().splitlines()[-1:]
+        why = " ".join((f"it ended with code {process.returncode}", *last))
+    return Answer(documents=_documents(said), ended=process.returncode == 0, why=why)
+
+
+def _hear(process: subprocess.Popen[bytes], left: Countdown) -> tuple[bytes, bytes]:
+    """All that a process says.
+
+    Raises:
+        TimeoutExpired: its time is over; with what it said until then.
+    """
+    while True:
+        left_s = left.left_s()
+        try:
+            return process.communicate(timeout=max(0.0, min(left_s, _LOOK_S)))
+        except subprocess.TimeoutExpired:
+            if left_s <= 0:
+                raise
+
+
+def _documents(said: bytes) -> tuple[dict[str, Any], ...]:
+    documents = []
+    for line in said[:MAX_BYTES].splitlines():
+        try:
+            document = json.loads(line)
+        except (ValueError, RecursionError):
+            continue  # a library that prints, or the line in which it was killed
+        if isinstance(document, dict):
+            documents.append(document)
+    return tuple(documents)

@@ -1,0 +1,133 @@
+"""Results that gave their names to another picture's, kept under private names until their own picture turns up.
+
+Inside the output's staging directory, apart from those of the runs, so that no sweep takes them. A private name follows
+from what it stands for, so that a run that died in between is taken up where it was. This module must not decide what is
+kept, nor for how long.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.fs.tree import Tree
+from cutoutd.publish.digest import examine, open_regular
+from cutoutd.publish.naming import sidecar_name
+from cutoutd.publish.private_directory import Private
+from cutoutd.publish.staging import STAGING_NAME
+from cutoutd.publish.writing import Permissions, write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cutoutd.fs.tree import Entry
+    from cutoutd.jobs import Published
+    from cutoutd.publish.directories import Directories
+    from cutoutd.publish.writing import Sink
+
+DIRECTORY: Final = f"{STAGING_NAME}/kept"
+_PRIVATE: Final = 0o700
+_COPY_BYTES: Final = 1 << 20
+
+
+def kept_path(source: str, one: Published) -> str:
+    """The private name of a result, in the output; one that has it already keeps it.
+
+    Args:
+        source: path of its picture in the input.
+        one: the result.
+    """
+    if one.path.startswith(f"{DIRECTORY}/"):
+        return one.path
+    whole = b"\0".join(map(os.fsencode, (source, one.path, one.sha256)))
+    extension = one.path.rpartition(".")[2]
+    return f"{DIRECTORY}/{hashlib.sha256(whole).hexdigest()[:32]}.{extension}"
+
+
+def places(source: str, one: Published) -> tuple[str, ...]:
+    """Where a result may lie: under its name, or under its private one if a run died while it was set aside."""
+    return tuple(dict.fromkeys((one.path, kept_path(source, one))))
+
+
+def reached(tree: Tree, path: str) -> Tree:
+    """The tree by which a name is reached: what is kept counts only in directories that are ours."""
+    return Tree(tree.root, Private(tree.root)) if path.startswith(f"{STAGING_NAME}/") else tree
+
+
+def keep(
+    output: Tree,
+    sidecars: Tree,
+    source: str,
+    shown: Sequence[Published],
+    *,
+    is_sidecar: Callable[[Entry], bool],
+    directories: Directories,
+) -> bool:
+    """Copy results and their sidecar to their private names; False, and nothing is kept, if one is not as it was put there.
+
+    Args:
+        output: the output folder.
+        sidecars: the folder for sidecars.
+        source: path of their picture in the input.
+        shown: the results.
+        is_sidecar: whether a file is the sidecar of theirs; a stranger's is not taken for it.
+        directories: syncs the directory, and its own name in its parents.
+
+    Raises:
+        OSError: the disk or share does not answer as it should; to be called again.
+    """
+    if not all(_is_there(output, source, one) for one in shown):
+        return False
+    trees = tuple(dict.fromkeys((output, sidecars)))
+    for tree in trees:
+        directories.make(reached(tree, DIRECTORY), DIRECTORY, mode=_PRIVATE)
+    # The sidecar first: without the names in it, nobody could give a result back after a lost journal.
+    for one in shown:
+        path = sidecar_name(one.path)
+        with reached(sidecars, path).find(path) as entry:
+            is_theirs = entry is not None and is_sidecar(entry)
+        if is_theirs:
+            _copy(sidecars, path, sidecar_name(kept_path(source, one)))
+    for one in shown:
+        kept = kept_path(source, one)
+        if not has(output, kept, one.sha256):
+            _copy(output, one.path, kept)
+    directories.sync((tree, DIRECTORY) for tree in trees)
+    return True
+
+
+def tidy(output: Tree, sidecars: Tree) -> None:
+    """Remove the directory, where nothing is kept any more."""
+    for tree in dict.fromkeys((output, sidecars)):
+        tree.remove_directory(DIRECTORY)
+
+
+def _is_there(output: Tree, source: str, one: Published) -> bool:
+    return any(has(output, path, one.sha256) for path in places(source, one))
+
+
+def has(tree: Tree, path: str, sha256: str) -> bool:
+    """Whether a file has a name, with these bytes."""
+    with reached(tree, path).find(path) as entry:
+        found = examine(entry) if entry is not None else None
+    return found is not None and found.sha256 == sha256
+
+
+def _copy(tree: Tree, path: str, kept: str) -> None:
+    """Copy a file, if it is there."""
+    with tree.find(path) as entry:
+        file = open_regular(entry) if entry is not None and entry.exists() else None
+    if file is None:
+        return
+
+    def pour(sink: Sink) -> None:
+        file.seek(0)
+        while block := file.read(_COPY_BYTES):
+            sink.write(block)
+
+    with file, reached(tree, kept).entry(kept) as aside:
+        # Whoever could not read it shall not be able to once it has a name again.
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        write_whole(aside, pour, Permissions(mode=mode, lenient=True))

@@ -1,0 +1,281 @@
+"""Results that were set aside and whose picture turned up nowhere: they get a name again, their own or the next free one.
+
+A step that was broken off is repeated: what has its name already counts as given back. The sidecar among the kept files has
+the names, so it goes last. This module must not decide what is given back, nor when.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from cutoutd.fs.tree import Tree
+from cutoutd.jobs import Published
+from cutoutd.publish.digest import examine
+from cutoutd.publish.displaced import DIRECTORY, has, kept_path, reached, tidy
+from cutoutd.publish.document import encode, path_fields, read, true_path
+from cutoutd.publish.faults import storage_faults
+from cutoutd.publish.naming import numbered, placed, sidecar_name, split_name
+from cutoutd.publish.rename import rename_new
+from cutoutd.publish.sidecar import SCHEMA, read_sidecar
+from cutoutd.publish.targets import claim_on
+from cutoutd.publish.writing import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from cutoutd.fs.tree import Entry
+    from cutoutd.publish.access import Access
+    from cutoutd.publish.directories import Directories
+    from cutoutd.publish.identity import FolderIdentity
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GivenBack:
+    """Results that have a name again.
+
+    Attributes:
+        results: under these names; what was not among the kept files any more is missing here.
+        claims: keys of the names.
+    """
+
+    results: tuple[Published, ...]
+    claims: tuple[bytes, ...]
+
+
+class KeptResults:
+    """The results of one folder that were set aside.
+
+    Args:
+        identity: the folder's.
+        output: its output folder, absolute.
+        sidecars: where sidecars lie, absolute.
+        directories: makes and syncs.
+        access: says whom a file belongs to.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: FolderIdentity,
+        output: Path,
+        sidecars: Path,
+        directories: Directories,
+        access: Access,
+    ) -> None:
+        self._identity = identity
+        self._output = output
+        self._tree = Tree(output)
+        self._sidecars = Tree(sidecars)
+        self._directories = directories
+        self._access = access
+
+    def are_under_their_names(self, results: Sequence[Published]) -> bool:
+        """Whether each lies where it was published.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should.
+        """
+        with storage_faults(self._output):
+            return all(has(self._tree, one.path, one.sha256) for one in results)
+
+    def are_whole(self, kept: Sequence[Published]) -> bool:
+        """Whether any of them is there, and each that is there is whole.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should.
+        """
+        with storage_faults(self._output):
+            there = [one for one in kept if self._exists(one.path)]
+            return bool(there) and all(has(self._tree, one.path, one.sha256) for one in there)
+
+    def are_gone(self, kept: Sequence[Published]) -> bool:
+        """Whether none of them is there.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should.
+        """
+        with storage_faults(self._output):
+            return not any(self._exists(one.path) for one in kept)
+
+    def strays(self) -> list[str]:
+        """Kept files that have no sidecar beside them, in the output.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should.
+        """
+        with storage_faults(self._output):
+            try:
+                _, names = reached(self._tree, DIRECTORY).list(DIRECTORY)
+                _, beside = reached(self._sidecars, DIRECTORY).list(DIRECTORY)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+        recorded = {name.removesuffix(".json") for name in beside if name.endswith(".json")}
+        return [
+            f"{DIRECTORY}/{name}" for name in names if not name.endswith(".json") and name not in recorded
+        ]
+
+    def give_back(
+        self, source: str, kept: Sequence[Published], reserve: Callable[[Sequence[bytes]], bool]
+    ) -> GivenBack:
+        """Give results a name again; `forget` then ends it.
+
+        Args:
+            source: path of their picture in the input, before it went.
+            kept: the results, under their private names.
+            reserve: keeps names for them; False, and none is kept, if another source has one.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should; to be called again.
+        """
+        with storage_faults(self._output):
+            document, holder = self._document(kept)
+            named = _names(source, document)
+            results: dict[str, Published] = {}
+            claims: list[bytes] = []
+            for one in kept:
+                own = named.get(one.path) or _fallback(source, one)
+                found = self._give_name(source, one, own, reserve, with_sidecar=one.path == holder)
+                if found is not None:
+                    results[one.path] = replace(one, path=found[0])
+                    claims += found[1]
+            self._directories.sync(
+                dict.fromkeys((self._tree, one.path.rpartition("/")[0]) for one in results.values())
+            )
+            if document is not None and named and holder in results:
+                renamed = {named[before]: now.path for before, now in results.items() if before in named}
+                self._write_sidecar(holder, sidecar_name(results[holder].path), document, renamed)
+        return GivenBack(results=tuple(results.values()), claims=tuple(claims))
+
+    def forget(self, kept: Sequence[Published]) -> None:
+        """Remove what is left under private names of results that have their names.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should; to be called again.
+        """
+        with storage_faults(self._output):
+            for tree, path in (
+                (tree, path)
+                for one in kept
+                for tree, path in (
+                    (self._tree, one.path),
+                    (self._sidecars, _fresh(one.path)),
+                    (self._sidecars, sidecar_name(one.path)),
+                )
+            ):
+                with reached(tree, path).find(path) as entry:
+                    if entry is not None:
+                        entry.unlink(missing_ok=True)
+            tidy(self._tree, self._sidecars)
+
+    def _exists(self, path: str) -> bool:
+        with reached(self._tree, path).find(path) as entry:
+            return entry is not None and entry.exists()
+
+    def _document(self, kept: Sequence[Published]) -> tuple[dict[str, Any] | None, str]:
+        """The sidecar, and the private name of the result that it stands beside."""
+        for one in kept:
+            with reached(self._sidecars, one.path).find(sidecar_name(one.path)) as entry:
+                document = read(entry, SCHEMA) if entry is not None else None
+            if document is not None:
+                return document, one.path
+        return None, ""
+
+    def _give_name(
+        self,
+        source: str,
+        one: Published,
+        own: str,
+        reserve: Callable[[Sequence[bytes]], bool],
+        *,
+        with_sidecar: bool,
+    ) -> tuple[str, tuple[bytes, ...]] | None:
+        """Rename a result to the first name that it can have; None if it is not there any more."""
+        for name in numbered(own):
+            keys: tuple[bytes, ...] = (claim_on(self._output / name),)
+            if with_sidecar:
+                keys = (*keys, claim_on(self._sidecars.root / sidecar_name(name)))
+            if not reserve(keys) or (with_sidecar and not self._is_free(source, sidecar_name(name))):
+                continue
+            self._directories.make(self._tree, name.rpartition("/")[0])
+            with self._tree.entry(name) as target, reached(self._tree, one.path).find(one.path) as kept:
+                found = examine(target)
+                is_kept = kept is not None and kept.exists()
+                if found is not None and found.sha256 == one.sha256:
+                    return name, keys  # before this was broken off; what is left of it goes in the end
+                if found is not None:
+                    continue
+                if kept is None or not is_kept:
+                    return None
+                if self._rename(kept, target):
+                    return name, keys
+        return None
+
+    def _rename(self, kept: Entry, target: Entry) -> bool:
+        """Rename; False if something has come to have the name."""
+        self._access.fit(kept, target)
+        try:
+            rename_new(kept, target)
+        except FileExistsError:
+            return False
+        return True
+
+    def _is_free(self, source: str, path: str) -> bool:
+        """Whether a sidecar may have a name: nothing has it, or one of the same source."""
+        with self._sidecars.find(path) as entry:
+            if entry is None or not entry.exists():
+                return True
+            record = read_sidecar(entry)
+        return (
+            record is not None and record.path == source and self._identity.owns(record.folder, record.marker)
+        )
+
+    def _write_sidecar(
+        self, holder: str, path: str, document: dict[str, Any], renamed: dict[str, str]
+    ) -> None:
+        """Write the sidecar beside the results, with their names of now, unless it is there."""
+        outputs = [
+            {**path_fields(renamed.get(before, before)), **_without_path(one)}
+            for one in document["outputs"]
+            for before in (true_path(one),)
+        ]
+        directory = path.rpartition("/")[0]
+        self._directories.make(self._sidecars, directory)
+        with (
+            reached(self._sidecars, holder).entry(_fresh(holder)) as fresh,
+            self._sidecars.entry(path) as target,
+        ):
+            if target.exists():
+                return
+            write_whole(fresh, encode({**document, "outputs": outputs}))
+            if not self._rename(fresh, target):
+                fresh.unlink(missing_ok=True)
+        self._directories.sync([(self._sidecars, directory)])
+
+
+def _names(source: str, document: dict[str, Any] | None) -> dict[str, str]:
+    """The names that results had, by their private ones, as far as the sidecar says so."""
+    try:
+        said = [(true_path(one), str(one["sha256"])) for one in document["outputs"]] if document else []
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return {}
+    results = (Published(rendition=0, path=path, sha256=sha256, review=False) for path, sha256 in said)
+    return {kept_path(source, one): one.path for one in results if not one.path.startswith(f"{DIRECTORY}/")}
+
+
+def _fallback(source: str, one: Published) -> str:
+    """A name by the source's, where nothing says what the result was called."""
+    place = placed(source, directory="", review=one.review)
+    parent, _, name = place.rpartition("/")
+    stem, extension = split_name(name)[0], one.path.rpartition(".")[2]
+    return f"{parent}/{stem}.{extension}" if parent else f"{stem}.{extension}"
+
+
+def _fresh(kept: str) -> str:
+    """Where a sidecar is written before it gets its name."""
+    return f"{sidecar_name(kept)}.new"
+
+
+def _without_path(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key not in {"path", "path_bytes"}}

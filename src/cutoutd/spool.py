@@ -1,0 +1,431 @@
+"""The parcels between supervisor and uploader: requests in the outbox, replies in the inbox.
+
+Two processes that trust each other little share nothing but these directories. A parcel is a JSON file, and a picture
+beside it that is whole and synced before the file has its name. It must not touch the network, a picture or the journal.
+
+    STATE/hosted/copies/ID.jpg              written by workers of tagged folders; taken over by the supervisor
+    STATE/hosted/outbox/ID.json, ID.jpg     written by the supervisor, for tagged folders only; taken away by the uploader with its reply
+    STATE/hosted/inbox/ID.json, ID.body     written by the uploader; taken away by the supervisor once it is done with it
+    STATE/hosted/paused                     while it is there, nothing leaves
+    STATE/hosted/resumed                    a person says: try again; taken away by the uploader
+    STATE/hosted/announced                  by which configuration the supervisor works; an uploader with another one begins anew
+    STATE/hosted/uploaded.json              what the journal knows of uploads, for comparison with the ledger
+    STATE/hosted/accepted.json              what the ledger lacks of them, and a person has accepted
+    STATE/hosted/replies/, in-hand/, ledger.sqlite, ledger.json, status.json    the uploader's own
+
+Removing a request withdraws it: its upload stops before the next byte.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from functools import cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from cutoutd.errnos import OF_THE_DISK
+from cutoutd.fs.durable import make_directory, replace_file, sync, sync_directory
+from cutoutd.fs.private_directory import read_small
+from cutoutd.fs.removal import remove
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pydantic import TypeAdapter
+
+SCHEMA: Final = "cutoutd.parcel/1"
+STATUS_SCHEMA: Final = "cutoutd.hosted/1"
+_MAX_STATUS_BYTES: Final = 1 << 20
+_MAX_ANNOUNCEMENT: Final = 200
+_OF_THE_DISK: Final = OF_THE_DISK - {errno.ENXIO}  # that is what a socket says in a parcel's place
+_UNREADABLE: Final = "It may have been billed. See `cutoutd audit`, then `cutoutd retry` it; a reply that is kept costs nothing again."
+
+MAX_BYTES: Final = 64 << 10  # of a parcel's JSON; an honest one has less than 4 KiB
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+_FILE: Final = re.compile(r"[0-9a-f]{32}\.(?:jpg|png)")
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]{8,15}Z")
+_MAX_NUMBER: Final = (1 << 63) - 1  # what a database takes
+
+
+class ParcelError(ValueError):
+    """A file that should be a parcel is none."""
+
+
+class Outcome(StrEnum):
+    """How an upload ended."""
+
+    OK = "ok"  # the reply's body is in the inbox
+    FAILED = "failed"  # the provider will not cut this picture; nothing is tried again by itself
+    UNKNOWN = "unknown"  # no answer after it was sent: it may have been billed
+    WITHDRAWN = "withdrawn"  # stopped at our wish, or never begun
+
+
+class Body(StrEnum):
+    """What a reply's body is; known by the provider's contract, and checked by the worker that decodes it."""
+
+    CUTOUT = "cutout"  # a picture with transparency
+    ALPHA = "alpha"  # the matte alone, as a grey picture
+    PARTS = "parts"  # a zip archive of color.jpg and alpha.png
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A picture that is to be uploaded.
+
+    Attributes:
+        id: 32 hex digits, random; also the stem of the upload's name.
+        folder: by whose tag.
+        job: the journal's id.
+        why: in words, as the sidecar and the ledger will say.
+        file: name of the upload beside the request.
+        bytes, sha256: of the upload.
+        width, height: of the upload, pixels.
+        source_sha256: of the original it was made from.
+        again: a person asked for it, though it may have been billed before.
+        settings: `uploads_sha256` of the supervisor's configuration; an uploader that goes by another one refuses
+            nothing for good.
+    """
+
+    id: str
+    folder: str
+    job: int
+    why: str
+    file: str
+    bytes: int
+    sha256: str
+    width: int
+    height: int
+    source_sha256: str
+    again: bool = False
+    settings: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What became of a request.
+
+    Attributes:
+        id: the request's.
+        outcome: how it ended.
+        body: what the file is; None without one.
+        file: name of the raw body beside the reply; empty without one.
+        provider: as in ``[hosted] provider``.
+        host: the upload went to, or would have gone to.
+        bytes: that were sent; 0 if none left the machine.
+        sha256: of the upload.
+        at: when sending began, RFC 3339; empty if it did not.
+        credits: the provider charged; None if it did not say.
+        counted: credits that it counts in the limits.
+        repeated: the body was paid for earlier, and nothing was sent this time.
+        cause, advice: for people, unless it is ok.
+    """
+
+    id: str
+    outcome: Outcome
+    body: Body | None = None
+    file: str = ""
+    provider: str = ""
+    host: str = ""
+    bytes: int = 0
+    sha256: str = ""
+    at: str = ""
+    credits: float | None = None
+    counted: float = 0.0
+    repeated: bool = False
+    cause: str = ""
+    advice: str = ""
+
+
+_P = TypeVar("_P", Request, Reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The directories and files the two share, beneath the state directory."""
+
+    root: Path
+
+    @classmethod
+    def under(cls, state_dir: Path) -> Places:
+        """Of a state directory."""
+        return cls(state_dir / "hosted")
+
+    @property
+    def copies(self) -> Path:
+        """Where workers put the copies they make; nothing is sent from there."""
+        return self.root / "copies"
+
+    @property
+    def outbox(self) -> Path:
+        """Where requests lie."""
+        return self.root / "outbox"
+
+    @property
+    def inbox(self) -> Path:
+        """Where replies lie."""
+        return self.root / "inbox"
+
+    @property
+    def paused(self) -> Path:
+        """While it is there, nothing leaves."""
+        return self.root / "paused"
+
+    @property
+    def resumed(self) -> Path:
+        """A person says that what the service refused may be tried again."""
+        return self.root / "resumed"
+
+    @property
+    def status(self) -> Path:
+        """What the uploader says of itself; see `cutoutd.hosted.status`."""
+        return self.root / "status.json"
+
+    @property
+    def announced(self) -> Path:
+        """The supervisor says by which configuration it works; the uploader read its own at its start."""
+        return self.root / "announced"
+
+    @property
+    def uploaded(self) -> Path:
+        """The supervisor says what the journal knows of uploads; see `cutoutd.offload.upload_records`."""
+        return self.root / "uploaded.json"
+
+    @property
+    def accepted(self) -> Path:
+        """What the ledger lacks of it with a person's consent; see `cutoutd.offload.upload_records`."""
+        return self.root / "accepted.json"
+
+    def make(self) -> None:
+        """Make what is missing, for the owner's eyes only.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        for place in (self.root, self.copies, self.outbox, self.inbox):
+            make_directory(place, parents=True, mode=0o700)
+
+
+def new_id() -> str:
+    """A name nobody can guess, and that says nothing."""
+    return secrets.token_hex(16)
+
+
+def put(directory: Path, parcel: Request | Reply) -> None:
+    """Give a parcel its name, once what it names is whole and synced; synced itself when this returns.
+
+    Raises:
+        OSError: the disk refuses; the parcel is not there then.
+    """
+    path = directory / f"{parcel.id}.json"
+    draft = path.with_suffix(".new")
+    content = json.dumps({"schema": SCHEMA} | asdict(parcel)).encode("ascii")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+    draft.replace(path)
+    sync_directory(directory)
+
+
+def announce(places: Places, settings: str) -> None:
+    """Say by which configuration the supervisor works from now on.
+
+    Args:
+        places: the directories.
+        settings: its `uploads_sha256`.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    # No two announcements are alike.
+    replace_file(places.announced, f"{settings} {new_id()}\n".encode("ascii"), synced=False)
+
+
+def announcement(places: Places) -> str:
+    """The last announcement, for comparison with a later one; its first word is the configuration's number."""
+    try:
+        return read_small(places.announced, _MAX_ANNOUNCEMENT).decode("ascii", "replace")
+    except OSError:
+        return ""
+
+
+def requests(places: Places) -> Iterator[Request]:
+    """The requests in the outbox, in no order; what is none is passed over."""
+    for path in _parcels(places.outbox):
+        with suppress(OSError, ParcelError):
+            yield read_request(path)
+
+
+def replies(places: Places) -> Iterator[Reply]:
+    """The replies in the inbox, in no order.
+
+    Raises:
+        OSError: the inbox cannot be listed, or the disk fails.
+    """
+    for path in _parcels(places.inbox):
+        if (reply := reply_to(places, path.stem)) is not None:
+            yield reply
+
+
+def request_to(places: Places, id_: str) -> Request | None:
+    """One request in the outbox; None: there is none, or it cannot be read."""
+    with suppress(OSError, ParcelError):
+        return read_request(places.outbox / f"{id_}.json")
+    return None
+
+
+def reply_to(places: Places, id_: str) -> Reply | None:
+    """The reply to one request; one that cannot be read is an upload of which nothing is known. None: there is none yet.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    path = places.inbox / f"{id_}.json"
+    if not _ID.fullmatch(id_):
+        return None
+    try:
+        return read_reply(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ParcelError) as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            raise
+        cause = f"the uploader's reply is damaged: {error}"
+        return Reply(id=id_, outcome=Outcome.UNKNOWN, cause=cause, advice=_UNREADABLE)
+
+
+def names_in(directory: Path, most: int) -> list[str]:
+    """Names of what lies in one of the directories, in no order, and no more than so many.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    with os.scandir(directory) as entries:
+        return [entry.name for entry in islice(entries, most)]
+
+
+def read_request(path: Path) -> Request:
+    """One request.
+
+    Raises:
+        ParcelError: it is none.
+        OSError: it cannot be read.
+    """
+    request = _checked(Request, _load(path), path)
+    if not _ID.fullmatch(request.id) or not _FILE.fullmatch(request.file):
+        raise ParcelError(f"{path}: a name that is not ours")
+    numbers = (request.bytes, request.width, request.height, request.job)
+    if not all(0 < number <= _MAX_NUMBER for number in numbers):
+        raise ParcelError(f"{path}: a number that cannot be")
+    return request
+
+
+def read_reply(path: Path) -> Reply:
+    """One reply.
+
+    Raises:
+        ParcelError: it is none.
+        OSError: it cannot be read.
+    """
+    reply = _checked(Reply, _load(path), path)
+    is_ok = reply.outcome is Outcome.OK
+    is_ours = reply.file == (f"{reply.id}.body" if is_ok else "") and (reply.body is not None) == is_ok
+    if not is_ours or (reply.at and not _MOMENT.fullmatch(reply.at)):
+        raise ParcelError(f"{path}: a name or a time that is not ours")
+    if not all(0 <= number <= _MAX_NUMBER for number in (reply.bytes, reply.credits or 0, reply.counted)):
+        raise ParcelError(f"{path}: a number that cannot be")
+    return reply
+
+
+def take_away(directory: Path, id_: str) -> None:
+    """Remove a parcel and then what it names; what is not there is no error.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    for suffix in ("json", "jpg", "png", "body"):
+        remove(directory / f"{id_}.{suffix}")
+
+
+def uploader_status(places: Places) -> dict[str, Any]:
+    """What a living uploader says of itself; empty if none lives."""
+    try:
+        found = json.loads(read_small(places.status, _MAX_STATUS_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict) or found.get("schema") != STATUS_SCHEMA or not _lives(found.get("pid")):
+        return {}
+    return found
+
+
+def clear(places: Places) -> None:
+    """Throw away what waits to leave, and what came back: in this run nothing does either.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    for directory in (places.outbox, places.inbox):
+        if directory.is_dir():
+            for path in sorted(directory.iterdir()):
+                remove(path)
+    shutil.rmtree(places.copies, ignore_errors=True)  # whatever a worker has made of it
+
+
+def _parcels(directory: Path) -> list[Path]:
+    try:
+        names = os.listdir(directory)  # noqa: PTH208 -- names alone are wanted
+    except FileNotFoundError:
+        return []
+    return [directory / name for name in sorted(names) if name.endswith(".json") and _ID.fullmatch(name[:-5])]
+
+
+def _load(path: Path) -> dict[str, Any]:
+    content = read_small(path, MAX_BYTES + 1)
+    try:
+        fields = json.loads(content) if len(content) <= MAX_BYTES else None
+    except (ValueError, RecursionError) as error:
+        raise ParcelError(f"{path}: not JSON") from error
+    if not isinstance(fields, dict) or fields.pop("schema", None) != SCHEMA or fields.get("id") != path.stem:
+        raise ParcelError(f"{path}: not a parcel")
+    return fields
+
+
+def _checked(kind: type[_P], fields: dict[str, Any], path: Path) -> _P:
+    from pydantic import ValidationError  # noqa: PLC0415 -- 0.1 s that the local route is spared
+
+    try:
+        parcel: _P = _adapters()[kind.__name__].validate_json(json.dumps(fields), strict=True)
+    except ValidationError as error:
+        raise ParcelError(f"{path}: {error.errors()[0]['msg']}") from error
+    return parcel
+
+
+@cache  # made once: that takes twenty times as long as a parcel's check
+def _adapters() -> dict[str, TypeAdapter[Any]]:
+    from pydantic import TypeAdapter  # noqa: PLC0415 -- as above
+
+    return {kind.__name__: TypeAdapter(kind) for kind in (Request, Reply)}
+
+
+def _lives(pid: object) -> bool:
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True
