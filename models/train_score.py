@@ -1,4 +1,4 @@
-"""Fits the quality score: `src/cutoutd/engine/score.json`, a logistic function of what two looks say.
+"""Fits the quality score: `src/cutoutd/engine/matting/score.json`, a logistic function of what two looks say.
 
     python models/train_score.py FOLDER... [--out FILE] [--check FOLDER...] [--seed N]
 
@@ -237,7 +237,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folders", type=Path, nargs="*")
-    parser.add_argument("--out", type=Path, default=Path("src/cutoutd/engine/score.json"))
+    parser.add_argument("--out", type=Path, default=Path("src/cutoutd/engine/matting/score.json"))
     parser.add_argument("--check", type=Path, nargs="*", default=[])
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--diagram", type=Path, help="an SVG of how well the scores held out are calibrated")

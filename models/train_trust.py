@@ -247,7 +247,7 @@ def main() -> None:
     )
     parser.add_argument("photos", type=Path)
     parser.add_argument("cutouts", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("src/cutoutd/engine/trust.npz"))
+    parser.add_argument("--out", type=Path, default=Path("src/cutoutd/engine/matting/trust.npz"))
     parser.add_argument("--pictures", type=int, default=400)
     parser.add_argument("--minutes", type=float, default=14)
     parser.add_argument("--seed", type=int, default=41)

@@ -26,7 +26,7 @@ TAKEN_OVER = textwrap.dedent(
         import json
         import os
 
-        from cutoutd import pipeline
+        from cutoutd.pipeline import pipeline
         from cutoutd.jobs import Failure
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from cutoutd import spool
-from cutoutd.daemon import boxes
 from cutoutd.daemon.offload_coordinator import Escalation
 from cutoutd.errors import OutboxError
 from cutoutd.jobs import Exported, Failure, JobState
+from cutoutd.offload import boxes
 from cutoutd.offload.outbox import PostRoom
 from cutoutd.offload.routing import Plan
 from cutoutd.spool import Outcome, Reply

@@ -22,7 +22,7 @@ OWNER = Owner(host="us", run="run", term=1, beat=0, since="now", settled=True, r
 
 CREATE = """
 import sys
-from cutoutd.intake.marker import create
+from cutoutd.lease.marker import create
 print(create(*sys.argv[1:]))
 """
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 HOSTILE = '"><script>alert(1)</script><img src=http:x onerror=alert(1)>&.jpg'
 HANGS = """
 import json, os, sys, time
-from cutoutd import channel
+from cutoutd.process import channel
 asked = channel.Receiver(os.dup(0))
 asked.receive()
 print(json.dumps({"layers": []}), flush=True)

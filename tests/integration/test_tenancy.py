@@ -344,7 +344,7 @@ def test_a_read_only_input_is_worked_on_and_says_what_it_cannot_know(
 CLAIM = """
 import sys
 from cutoutd.clock import Clock
-from cutoutd.intake.tenancy import Tenancy
+from cutoutd.lease.lease import Tenancy
 sys.stdin.readline()
 held = Tenancy(run=sys.argv[2], is_dead=lambda _: False, clock=Clock())
 print(held.attend(sys.argv[1], sys.argv[3]).ours)

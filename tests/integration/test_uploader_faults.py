@@ -216,7 +216,7 @@ import os, signal, sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from cutoutd import egress
+from cutoutd import spool
 from cutoutd.hosted.ledger import FILE_NAME
 from cutoutd.hosted.removebg import RemoveBg
 from cutoutd.hosted.uploader import Uploader
@@ -229,7 +229,7 @@ class Deadly(RemoveBg):
         return super().question(upload, boundary)
 
 shared = office(Path(sys.argv[1]), SimpleNamespace(url=sys.argv[2]), contract=Deadly(key=None, full_price=1.0))
-Uploader(shared, announced=egress.announcement(shared.places), layers=(), parent=None).run()
+Uploader(shared, announced=spool.announcement(shared.places), layers=(), parent=None).run()
 """
 
 

@@ -379,7 +379,7 @@ def test_a_stop_ends_the_thread_soon(make: Callable[..., Intake]) -> None:
 REARMED = """
 import json, sys
 from pathlib import Path
-from cutoutd.daemon import event_source
+from cutoutd.folder import event_source
 from tests.integration.parts import until
 from tests.integration.test_watcher import Intake
 

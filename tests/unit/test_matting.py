@@ -94,8 +94,8 @@ def test_onnxruntime_is_not_imported_while_its_telemetry_is_on() -> None:
     """Later calls do not stop it, so the variable must be there first."""
     script = (
         "import os, sys; os.environ.pop('ORT_DISABLE_TELEMETRY', None)\n"
-        "from cutoutd.engine import matting\n"
-        "try: matting.MatteModel(None)\n"
+        "from cutoutd.engine.matting import matte_model\n"
+        "try: matte_model.MatteModel(None)\n"
         "except RuntimeError as error: print('onnxruntime' in sys.modules, error)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -23,8 +23,13 @@ WALKERS: Final = (
     "publish",
     "intake",
     "daemon",
-    "descent.py",
-    "tree.py",
+    "folder",
+    "delivery",
+    "offload",
+    "lease",
+    "hooks",
+    "fs/descent.py",
+    "fs/tree.py",
     "doctor/places.py",
     "doctor/trial.py",
 )
@@ -110,8 +115,10 @@ QUESTION: Final = "a question whose answer lets nobody touch anything"
 OWN: Final = "in a directory that it has just made for itself alone"
 
 ALONE: Final = {
+    "offload/boxes.py": PRIVATE,
     "offload/copies.py": PRIVATE,
     "offload/outbox.py": PRIVATE,
+    "offload/upload_records.py": PRIVATE,
     "daemon/status_file.py": PRIVATE,
     "doctor/trial.py": OWN,
 }
@@ -126,10 +133,10 @@ ALLOWED: Final = {
     "folder/health.py:_missing_background:os.stat": "a picture that the configuration names",
     "folder/health.py:_check_room:shutil.disk_usage": ROOT,
     "folder/health.py:check:os.stat": QUESTION,
-    "pool/capacity.py:_text:Path.read_text": SYSTEM,
     "delivery/moves.py:_is_one:Path.is_dir": ROOT,
+    "delivery/present.py:present:Path.stat": ROOT,
     "folder/rehashing.py:_sha256:os.stat": ROOT,
-    "descent.py:open_directory:os.open": ROOT,
+    "fs/descent.py:open_directory:os.open": ROOT,
     "doctor/places.py:_census:os.scandir": DESCRIPTOR,
     "doctor/places.py:_census:Path.is_dir": "an entry of an open directory",
     "doctor/places.py:_clear_away:os.listdir": DESCRIPTOR,
@@ -173,11 +180,12 @@ ALLOWED: Final = {
     "publish/failures.py:_records_below:Path.is_dir": ROOT,
     "publish/originals.py:_inside:Path.is_dir": ROOT,
     "publish/records.py:kept:Path.is_dir": ROOT,
+    "publish/writing.py:_permit_what_works:os.setxattr": DESCRIPTOR,
     "publish/targets.py:claim_on:os.path.realpath": "a text for comparison",
-    "tree.py:find:Path.is_dir": ROOT,
-    "tree.py:list:os.scandir": DESCRIPTOR,
-    "tree.py:list:Path.is_dir": "an entry of an open directory",
-    "tree.py:sync_directory:os.open": "only of an `Entry` without a directory, which no place of a folder has",
+    "fs/tree.py:find:Path.is_dir": ROOT,
+    "fs/tree.py:list:os.scandir": DESCRIPTOR,
+    "fs/tree.py:list:Path.is_dir": "an entry of an open directory",
+    "fs/tree.py:sync_directory:os.open": "only of an `Entry` without a directory, which no place of a folder has",
 }
 """By module, function and call."""
 

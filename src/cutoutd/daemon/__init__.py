@@ -1,1 +1,1 @@
-"""The daemon: watches, journals, dispatches, publishes; it never decodes a picture."""
+"""The daemon's main loop: gives jobs to workers and results to the folders. It never decodes a picture."""

@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.circuit_breaker import Lull
-from cutoutd.daemon.present import present
 from cutoutd.delivery.displaced import SetAsideResults
 from cutoutd.delivery.endings import Endings
 from cutoutd.delivery.failures import INVENTED, FailureRecords
@@ -19,6 +18,7 @@ from cutoutd.delivery.faulted import FaultedJobs
 from cutoutd.delivery.moves import NOT_MOVED, MovedPictures
 from cutoutd.delivery.originals import Disposals
 from cutoutd.delivery.pending_retries import Waits
+from cutoutd.delivery.present import present
 from cutoutd.delivery.reservations import SourceClaims, is_another
 from cutoutd.delivery.reviews import DecidedReviews
 from cutoutd.delivery.staging_sweep import Sweeping

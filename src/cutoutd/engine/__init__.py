@@ -1,1 +1,1 @@
-"""Bytes in, cutout out: decode, matte, refine, foreground, compose, encode, each a pure step of its own."""
+"""Bytes in, cutout out: each step is pure. The five folders go from reading to rendering."""

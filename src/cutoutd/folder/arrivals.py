@@ -14,12 +14,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from cutoutd.daemon.comebacks import ComeBacks
 from cutoutd.errnos import NO_WAY
 from cutoutd.fault_isolation import is_expected, unforeseen
 from cutoutd.folder.absences import Absences
 from cutoutd.folder.pairing import Cut, LeaveOut, Pairing, Wait
 from cutoutd.folder.pending_reasons import HoldUps
+from cutoutd.folder.reappeared import ComeBacks
 from cutoutd.folder.rehashing import Rereading
 from cutoutd.folder.status import HeldUp
 from cutoutd.fs.descent import parent_of

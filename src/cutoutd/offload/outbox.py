@@ -11,12 +11,11 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import spool
-from cutoutd.daemon import boxes
 from cutoutd.errors import OutboxError
 from cutoutd.jobs import Export
 from cutoutd.journal.uploads import uploaded
 from cutoutd.logs import get
-from cutoutd.offload import copies
+from cutoutd.offload import boxes, copies
 from cutoutd.offload.upload_records import Known, write_known
 from cutoutd.spool import Places, Reply, Request
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from PIL import ExifTags, MpoImagePlugin, TiffImagePlugin
 
-from cutoutd.engine import samples
 from cutoutd.engine.containers import chunks, isobmff, metadata, resolution
 from cutoutd.engine.containers import iptc as iim
 from cutoutd.engine.containers.exif import (
@@ -32,6 +31,7 @@ from cutoutd.engine.containers.exif import (
 from cutoutd.engine.containers.jpeg import refuse_unfinished
 from cutoutd.engine.formats import colour_space, jpeg2000, opening, turbojpeg
 from cutoutd.engine.formats.colour_space import Colours
+from cutoutd.engine.formats.load_samples import load as load_samples
 from cutoutd.engine.formats.source import Loaded
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class PillowSource:
             loaded = turbojpeg.samples(self._opened.data, image.size)
         if loaded is None and opening.NO_END_MARKER in self._opened.warnings:
             turbojpeg.refuse_made_up(self._opened.data, image.mode)
-        loaded = loaded or samples.load(self._opened)
+        loaded = loaded or load_samples(self._opened)
         exif = _exif(image, notes)
         return Loaded(
             samples=loaded,

@@ -199,7 +199,7 @@ def overlap(other: Matte, raw: Matte) -> float:
 @functools.cache
 def _fit() -> _Fit:
     """Read the function: once, and before a sandbox closes the files."""
-    text = resources.files("cutoutd.engine").joinpath("score.json").read_text(encoding="utf-8")
+    text = resources.files("cutoutd.engine.matting").joinpath("score.json").read_text(encoding="utf-8")
     stored = json.loads(text)
     return _Fit(bias=float(stored["bias"]), weights=tuple(map(float, stored["weights"])))
 

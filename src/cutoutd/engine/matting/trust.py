@@ -32,7 +32,10 @@ class _Network:
 @functools.cache
 def network() -> _Network:
     """Read the weights: once, and before a sandbox closes the files."""
-    with resources.files("cutoutd.engine").joinpath("trust.npz").open("rb") as file, np.load(file) as stored:
+    with (
+        resources.files("cutoutd.engine.matting").joinpath("trust.npz").open("rb") as file,
+        np.load(file) as stored,
+    ):
         layers = tuple((stored[f"weight{i}"], stored[f"bias{i}"]) for i in range(3))
         return _Network(mean=stored["mean"], scale=stored["scale"], layers=layers)
 

@@ -1,0 +1,1 @@
+"""Files as bytes: PNG, TIFF, JPEG, ISOBMFF, and the metadata in them. No pixel is decoded here."""

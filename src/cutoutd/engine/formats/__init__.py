@@ -1,0 +1,1 @@
+"""Reading pictures: one reader for each family of formats, and what all of them give."""

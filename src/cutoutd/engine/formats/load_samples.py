@@ -1,0 +1,195 @@
+"""Every kind of sample as 8 bits, strip by strip: Pillow's own reduction of 16 bits cuts instead of rounding.
+
+It must not touch colour: a strip has the colour space of the file.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from PIL import Image, TiffImagePlugin
+
+from cutoutd.engine.samples import ROUNDED, Samples
+from cutoutd.errors import LimitError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import ImageFile
+
+    from cutoutd.engine.formats.opening import Opened
+
+_EIGHT_BIT: Final = frozenset(
+    {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB"}
+)
+_GREY_16: Final = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
+
+# Pillow unpacks 16-bit colour to its high bytes. Read in the other byte order, the same data gives the low ones.
+_SWAPPED: Final = "B" if sys.byteorder == "little" else "L"
+_LOW_BYTES: Final = {
+    f"{mode};16{order}": f"{mode};16{other}"
+    for mode in ("RGB", "RGBX", "RGBA", "CMYK")
+    for order, other in (("B", "L"), ("L", "B"), ("N", _SWAPPED))
+}
+_GREY_ALPHA_16: Final = "LA;16B"
+_TWELVE_BIT: Final = "I;12"
+
+_PHOTOMETRIC: Final = 262
+_MIN_IS_WHITE: Final = 0
+_PLANAR_CONFIGURATION: Final = 284
+_SEPARATE: Final = 2
+
+_CUT: Final = "its 16-bit samples were cut to 8 bits"
+_NO_KEY: Final = "its transparent colour was left out, as it names a 16-bit value"
+_HALF_STEP: Final = 128
+_ADVICE: Final = "The original is untouched. Export it with 8 or 16 bits a channel and put that in its place."
+
+
+def load(opened: Opened) -> Samples:
+    """Decode a picture.
+
+    Raises:
+        LimitError: its samples are of a kind that has no faithful form in 8 bits.
+        Exception: Pillow's and the codecs' own, over damaged data.
+    """
+    image = opened.image
+    raw_mode = _raw_mode(image)
+    if image.mode in _GREY_16:
+        return _grey_16(image, raw_mode)
+    if image.mode not in _EIGHT_BIT:
+        raise LimitError(
+            f"its samples have a form that is not supported (Pillow calls it {image.mode})", advice=_ADVICE
+        )
+    if raw_mode == _GREY_ALPHA_16:
+        return _grey_alpha_16(image)
+    if raw_mode in _LOW_BYTES and not _planar(image):
+        return _colour_16(opened, _LOW_BYTES[raw_mode])
+    image.load()
+    return Samples(
+        mode=image.mode,
+        width=image.width,
+        height=image.height,
+        transparent=image.has_transparency_data,
+        strip=lambda top, bottom: image.crop((0, top, image.width, bottom)),
+        rounded=_CUT if ";16" in raw_mode else "",
+    )
+
+
+def _raw_mode(image: ImageFile.ImageFile) -> str:
+    """How the decoder is told to unpack the file's samples; empty where it decides by itself."""
+    args: Any = image.tile[0].args if image.tile else ""
+    first = args[0] if isinstance(args, tuple) and args else args
+    return first if isinstance(first, str) else ""
+
+
+def _planar(image: ImageFile.ImageFile) -> bool:
+    """Whether each channel is stored by itself; the decoder then unpacks them in a way of its own."""
+    return (
+        isinstance(image, TiffImagePlugin.TiffImageFile)
+        and image.tag_v2.get(_PLANAR_CONFIGURATION) == _SEPARATE
+    )
+
+
+def _grey_16(image: ImageFile.ImageFile, raw_mode: str) -> Samples:
+    image.load()
+    top_value = 4095 if raw_mode == _TWELVE_BIT else 65535
+    inverted = (
+        isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _MIN_IS_WHITE
+    )
+
+    def strip(top: int, bottom: int) -> Image.Image:
+        grey = spread(top, bottom, 255).astype(np.uint8)
+        return Image.fromarray(~grey if inverted else grey)
+
+    def wide(top: int, bottom: int) -> NDArray[np.uint16]:
+        grey = spread(top, bottom, 65535).astype(np.uint16)
+        return ~grey if inverted else grey
+
+    def spread(top: int, bottom: int, white: int) -> NDArray[np.uint32]:
+        stored = np.asarray(image.crop((0, top, image.width, bottom))).astype(np.uint32)
+        return (stored * white + top_value // 2) // top_value
+
+    return Samples(
+        mode="L",
+        width=image.width,
+        height=image.height,
+        transparent=False,
+        strip=strip,
+        warnings=_key(image),
+        rounded=ROUNDED,
+        wide=wide,
+    )
+
+
+def _grey_alpha_16(image: ImageFile.ImageFile) -> Samples:
+    # Four bytes a pixel, high before low: unpacked as 8-bit RGBA they all survive.
+    image.tile = [tile._replace(args="RGBA") for tile in image.tile]
+    image.load()
+
+    def strip(top: int, bottom: int) -> Image.Image:
+        pairs = np.asarray(image.crop((0, top, image.width, bottom)))
+        return Image.fromarray(_rounded(pairs[..., 0::2], pairs[..., 1::2]))
+
+    def wide(top: int, bottom: int) -> NDArray[np.uint16]:
+        pairs = np.asarray(image.crop((0, top, image.width, bottom)))
+        return _joined(pairs[..., 0::2], pairs[..., 1::2])
+
+    return Samples(
+        mode="LA",
+        width=image.width,
+        height=image.height,
+        transparent=True,
+        strip=strip,
+        rounded=ROUNDED,
+        wide=wide,
+    )
+
+
+def _colour_16(opened: Opened, low_raw_mode: str) -> Samples:
+    high, low = opened.image, opened.again()
+    mode = high.mode
+    low.tile = [tile._replace(args=_with_raw_mode(tile.args, low_raw_mode)) for tile in low.tile]
+    high.load()
+    low.load()
+
+    def strip(top: int, bottom: int) -> Image.Image:
+        box = (0, top, high.width, bottom)
+        nearest = _rounded(np.asarray(high.crop(box)), np.asarray(low.crop(box)))
+        return Image.frombytes(mode, (high.width, bottom - top), nearest.tobytes())
+
+    def wide(top: int, bottom: int) -> NDArray[np.uint16]:
+        box = (0, top, high.width, bottom)
+        return _joined(np.asarray(high.crop(box)), np.asarray(low.crop(box)))
+
+    return Samples(
+        mode=mode,
+        width=high.width,
+        height=high.height,
+        transparent=high.mode == "RGBA",
+        strip=strip,
+        warnings=_key(high),
+        rounded=ROUNDED,
+        wide=wide if mode.startswith("RGB") else None,
+    )
+
+
+def _key(image: ImageFile.ImageFile) -> tuple[str, ...]:
+    return (_NO_KEY,) if "transparency" in image.info else ()
+
+
+def _with_raw_mode(args: Any, raw_mode: str) -> Any:  # noqa: ANN401 -- every codec has arguments of its own
+    return (raw_mode, *args[1:]) if isinstance(args, tuple) else raw_mode
+
+
+def _joined(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    return np.left_shift(high, 8, dtype=np.uint16) | low
+
+
+def _rounded(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The nearest 8-bit value of 16-bit samples given as bytes.
+
+    A sample is 256 high + low = 257 high + (low - high), and 257 is the step from one 8-bit value to the next.
+    """
+    rest = low.astype(np.int16) - high
+    return high + (rest > _HALF_STEP).astype(np.uint8) - (rest < -_HALF_STEP).astype(np.uint8)

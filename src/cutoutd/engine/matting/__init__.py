@@ -1,0 +1,1 @@
+"""Where the subject is, at full resolution: the model, refinement, foreground colours and the quality score."""

@@ -1,0 +1,1 @@
+"""One job from top to bottom: decode, matte, refine, compose, encode, stage."""
