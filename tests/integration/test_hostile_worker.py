@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -178,3 +179,24 @@ def test_a_worker_that_tidies_up_after_its_task_is_let_be(pool: LocalPool) -> No
     while time.monotonic() < end:
         pool.poll(0.1)
     assert pool.pids == before
+
+
+@needs_proc
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can hide processes")
+def test_a_worker_is_seen_where_processes_are_hidden() -> None:
+    """As by ProtectProc= of the service's unit: one that hides its memory is not found in /proc by its own user."""
+    script = """if True:
+        import os, sys
+        from cutoutd.pool.scrutiny import use_of
+        from cutoutd.pool.slot import spawn
+        hide = "import os, sys; from cutoutd.sandbox.limits import hide_memory; hide_memory();"
+        worker = spawn((sys.executable, "-c", hide + "os.write(1, b'!'); os.read(0, 1)"))
+        assert worker.process.stdout.read(1)
+        print(os.path.exists(f"/proc/{worker.process.pid}"), use_of(worker.usage).threads)
+        worker.end()
+    """
+    nobody = ["setpriv", "--regid", "65534", "--clear-groups", "--bounding-set", "-sys_ptrace"]
+    mounted = ["sh", "-c", 'mount -t proc -o hidepid=invisible proc /proc && exec "$@"', "sh"]
+    command = ["unshare", "-m", *mounted, *nobody, sys.executable, "-c", script]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert told.stdout.split() == ["False", "1"], told.stderr

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.pool.slot import SlotState
@@ -62,11 +61,16 @@ class _Seen:
     busy_looks: int = 0
 
 
-def use_of(pid: int) -> Use | None:
-    """What a process uses; None where nothing says it."""
+def use_of(usage: int | None) -> Use | None:
+    """What a process uses; None where nothing says it, or it has ended.
+
+    Args:
+        usage: descriptor of its ``stat`` in proc(5).
+    """
+    if usage is None:
+        return None
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-        fields = text.rpartition(")")[2].split()  # its name may hold anything
+        fields = os.pread(usage, 4096, 0).rpartition(b")")[2].split()  # its name may hold anything
         return Use(threads=int(fields[17]), cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_PER_S)
     except (OSError, ValueError, IndexError):
         return None
@@ -87,7 +91,7 @@ class Scrutiny:
             now_s: monotonic seconds.
             has_drivers: its model runs on a graphics processor, whose driver has threads of its own, also without a task.
         """
-        if (use := use_of(slot.pid)) is not None:
+        if (use := use_of(slot.usage)) is not None:
             most = use.threads + (MORE_THREADS_OF_DRIVERS if has_drivers else MORE_THREADS)
             self._seen[slot] = _Seen(use=use, at_s=now_s, task=0, most_threads=most, may_work=has_drivers)
 
@@ -104,7 +108,7 @@ class Scrutiny:
         before, self._seen = self._seen, {}
         for slot in slots:
             last = before.get(slot)
-            if last is None or slot.state is SlotState.DYING or (use := use_of(slot.pid)) is None:
+            if last is None or slot.state is SlotState.DYING or (use := use_of(slot.usage)) is None:
                 continue
             self._seen[slot] = seen = _compared(slot, use, last, now_s)
             if use.threads > seen.most_threads:
