@@ -37,7 +37,7 @@ if "cutoutd.pool.worker" in sys.orig_argv:
     sys.path.insert(0, ROOT)
     from tests.integration import sandbox_attempts as inside
     sys.path.remove(ROOT)  # Landlock is told of what is on it
-    from cutoutd import pipeline
+    from cutoutd.pipeline import pipeline
 
     inside.MEMORY_MB, inside.FILE_BYTES = 3072, 2 << 30  # the limits of real workers
     ground = Path(tempfile.mkdtemp(dir=GROUND))
