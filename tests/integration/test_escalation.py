@@ -6,8 +6,9 @@ import hashlib
 import os
 import shutil
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -16,16 +17,18 @@ from cutoutd import spool
 from cutoutd.daemon.offload_coordinator import Escalation
 from cutoutd.errors import OutboxError
 from cutoutd.jobs import Exported, Failure, JobState
+from cutoutd.journal.uploads import uploaded
 from cutoutd.offload import boxes
 from cutoutd.offload.outbox import PostRoom
 from cutoutd.offload.routing import Plan
-from cutoutd.spool import Outcome, Reply
+from cutoutd.spool import Outcome, Reply, Request
+from tests.integration.desk import Power
 from tests.integration.hall import Hall
 from tests.integration.parts import NAME, folder_in, until
 from tests.integration.test_copies import FACTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from cutoutd.folder.hot_folder import HotFolder
     from tests.conftest import FakeClock
@@ -39,12 +42,12 @@ def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
     made.end()
 
 
-def escalation_of(hall: Hall) -> Escalation:
+def escalation_of(hall: Hall, folders: Mapping[str, HotFolder] = MappingProxyType({})) -> Escalation:
     """With boxes of its own."""
     post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     post.open()
     made = Escalation(hall.journal, post, deque(), hall.clock, workers=1)
-    made.begin({})
+    made.begin(folders)
     return made
 
 
@@ -144,6 +147,58 @@ def test_a_reply_over_which_we_fail_keeps_no_other_from_being_taken(
     assert hall.job(second).state is JobState.QUEUED
     until(lambda: hall.job(first).state is JobState.FAILED, "the failure")
     assert not list(post.places.inbox.iterdir())
+
+
+def test_an_upload_is_counted_once_though_each_run_is_killed_before_its_job_is_written_down(
+    hall: Hall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before: replies that were told again in another order were counted twice, and the ledger seemed to lack some."""
+    hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
+    folders = {NAME: cast("HotFolder", hot)}
+    numbers = hall.accept("a.jpg", "b.jpg", "c.jpg")
+    ids = [str(number) * 32 for number in numbers]
+    places = spool.Places.under(hall.root)
+    places.make()
+    for number, id_ in zip(numbers, ids, strict=True):
+        hall.journal.queue.upload(number, {"parcel": id_})
+        # As an uploader that has not answered it yet.
+        spool.put(places.outbox, request_for(id_, number))
+
+    def run(*, killed: bool) -> None:
+        escalation = escalation_of(hall, folders)
+        with monkeypatch.context() as patch:
+            if killed:
+                patch.setattr(type(hall.journal.queue), "plan", powerless)
+            with suppress(Power):
+                escalation.look(folders)
+
+    for id_ in reversed(ids):  # the ids are taken in the order of their names, so each new one comes first
+        spool.put(places.inbox, reply_of(id_))
+        run(killed=True)
+    run(killed=False)
+    assert [hall.job(number).state for number in numbers] == [JobState.QUEUED] * 3
+    found = uploaded(hall.journal.store)
+    assert found is not None
+    assert (found.count, found.credits) == (3, {NAME: 3.0})
+
+
+def powerless(*_: object) -> None:
+    """The machine goes down before the journal has the job's next state."""
+    raise Power
+
+
+def request_for(id_: str, job: int) -> Request:
+    """A request for a copy of which nothing but the size matters."""
+    digest = "0" * 64
+    return Request(
+        id=id_, folder=NAME, job=job, why="", file=f"{id_}.jpg", bytes=9, sha256=digest,
+        width=1, height=1, source_sha256=digest,
+    )  # fmt: skip
+
+
+def reply_of(id_: str) -> Reply:
+    """The copy was sent, and withdrawn too late."""
+    return Reply(id=id_, outcome=Outcome.WITHDRAWN, bytes=9, at="2026-11-29T00:00:00.000Z", counted=1.0)
 
 
 def test_what_stands_in_the_way_in_a_box_holds_up_nobody(hall: Hall, tmp_path: Path) -> None:

@@ -246,8 +246,15 @@ class Escalation:
 
     def _answer(self, job: Job, reply: Reply, folders: Mapping[str, HotFolder]) -> None:
         if reply.bytes and not reply.repeated:
-            note_upload(self._journal.store, reply.id, reply.at, folder=job.folder, counted=reply.counted)
             assert self._post is not None  # noqa: S101 -- the answer came through it
+            note_upload(
+                self._journal.store,
+                reply.id,
+                reply.at,
+                folder=job.folder,
+                counted=reply.counted,
+                awaited=self._post.awaited,
+            )
             with suppress(OSError):  # the next start tells it
                 self._post.tell_uploaded()
         plan = Plan.of(job.detail)

@@ -7,7 +7,7 @@ decides nothing about a job.
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import spool
@@ -123,7 +123,15 @@ class PostRoom:
         """
         known = uploaded(self._journal.store)
         if known is not None:
-            write_known(self.places.uploaded, Known(**asdict(known)))
+            told = Known(
+                count=known.count, last=known.last, at=known.at, day=known.day, credits=known.credits
+            )
+            write_known(self.places.uploaded, told)
+
+    @property
+    def awaited(self) -> Collection[str]:
+        """Ids of the parcels whose jobs wait for an answer."""
+        return self._sent.keys()
 
     @property
     def has_room(self) -> bool:
