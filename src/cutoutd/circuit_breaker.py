@@ -1,7 +1,7 @@
-"""How long a folder begins nothing new after the disk or share for its results refused one.
+"""A circuit breaker for each folder: it opens when the disk or share for its results refuses one, and begins nothing new then.
 
-What one picture met there, the next would too, and each try costs a whole cut: so the folder rests, then tries
-with one picture, and goes on when a result was published. This module must not touch files or jobs.
+What one picture meets there, the next would too, and each attempt costs a whole cut. So the folder pauses, then tries
+one picture, and goes on when a result is published. This module must not touch files or jobs.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ LONGEST_S: Final = 30.0
 """When there is room again, a person does not wait for longer; a try every so often costs next to nothing."""
 
 
-class Lull:
-    """One folder's rests; shared by the supervisor and the folder's delivery.
+class CircuitBreaker:
+    """One folder's circuit breaker; shared by the supervisor and the folder's delivery.
 
     Args:
         folder: its name.
@@ -34,11 +34,11 @@ class Lull:
         self._clock = clock
         self._log = get(folder=folder)
         self._lock = threading.Lock()
-        self._refusals = 0
+        self._failures = 0
         self._until_s = 0.0
         self._why = ""
         self._cause = ""
-        self._has_begun = False
+        self._has_opened = False
 
     @property
     def why(self) -> str:
@@ -46,11 +46,11 @@ class Lull:
         return self._why
 
     @property
-    def holds(self) -> bool:
+    def is_open(self) -> bool:
         """Whether nothing new is to be begun now."""
-        return self._refusals > 0 and self._clock.monotonic_s() < self._until_s
+        return self._failures > 0 and self._clock.monotonic_s() < self._until_s
 
-    def refused(self, why: str, cause: str = "") -> None:
+    def record_failure(self, why: str, cause: str = "") -> None:
         """A result could not be written.
 
         Args:
@@ -59,34 +59,34 @@ class Lull:
         """
         with self._lock:
             is_news = not self._why or (cause or why) != self._cause
-            self._has_begun |= not self._why
+            self._has_opened |= not self._why
             self._why, self._cause = why, cause or why
-            self._refusals += 1
-            rest_s = pause_s(self._refusals - 1, first_s=FIRST_S, longest_s=LONGEST_S)
-            self._until_s = self._clock.monotonic_s() + rest_s
+            self._failures += 1
+            pause = pause_s(self._failures - 1, first_s=FIRST_S, longest_s=LONGEST_S)
+            self._until_s = self._clock.monotonic_s() + pause
         if is_news:
             self._log.warning("folder.rests", why=why)
 
-    def has_begun(self) -> bool:
-        """Whether the folder has begun to rest since this was last asked."""
+    def has_opened(self) -> bool:
+        """Whether it has opened since this was last asked."""
         with self._lock:
-            begun, self._has_begun = self._has_begun, False
-        return begun
+            opened, self._has_opened = self._has_opened, False
+        return opened
 
-    def tries(self) -> None:
+    def begin_trial(self) -> None:
         """A picture was begun: after a refusal no second one is, until it is known what became of it."""
         with self._lock:
             self._until_s = self._clock.monotonic_s() + LONGEST_S
 
-    def undecided(self) -> None:
+    def cancel_trial(self) -> None:
         """A picture ended without a result to write: another may try."""
         with self._lock:
             self._until_s = 0.0
 
-    def worked(self) -> bool:
-        """A result was published; returns whether that ends a lull."""
+    def record_success(self) -> bool:
+        """A result was published; returns whether that closes it."""
         with self._lock:
-            ended, self._refusals, self._why = self._refusals > 0, 0, ""
+            ended, self._failures, self._why = self._failures > 0, 0, ""
         if ended:
             self._log.info("folder.resumes")
         return ended

@@ -17,7 +17,7 @@ from cutoutd.daemon.folder_set import Roster
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.tally import Once
 from cutoutd.delivery.delivery import Delivery
-from cutoutd.delivery.sidecar_factory import Provenance
+from cutoutd.delivery.sidecar_factory import SidecarFactory
 from cutoutd.errors import StorageError, UsageError
 from cutoutd.folder.file_opener import Opener
 from cutoutd.folder.hot_folder import HotFolder
@@ -184,7 +184,7 @@ class _Call:
         self._pool: LocalPool | None = None
         self._results: deque[Result] = deque()
         self._digests: dict[str, str] = {}
-        self._provenance = Provenance(
+        self._provenance = SidecarFactory(
             model=model,
             second=second,
             settings_sha256=self._digests,
@@ -248,7 +248,7 @@ class _Call:
             folder,
             journal=self._journal,
             publisher=publisher,
-            provenance=self._provenance,
+            sidecar_factory=self._provenance,
             clock=self._clock,
             run=self._run,
             tell=self._results.append,

@@ -69,7 +69,7 @@ def held_up(bench: Bench) -> list[str]:
         ("cutoutd.folder.hot_folder", "HotFolder.task", "failed"),
         ("cutoutd.daemon.offload_coordinator", "Escalation.address", "failed"),
         ("cutoutd.daemon.outcomes", "Verdicts.take", "failed"),
-        ("cutoutd.delivery.sidecar_factory", "Provenance.sidecar_facts", "failed"),
+        ("cutoutd.delivery.sidecar_factory", "SidecarFactory.sidecar_facts", "failed"),
         ("cutoutd.publish.publisher", "Publisher.plan", "failed"),
         ("cutoutd.publish.publisher", "Publisher.carry_out", "failed"),
         ("cutoutd.journal.journal", "Journal.finish_publishing", "failed"),
@@ -106,7 +106,7 @@ def test_a_fault_over_one_file_costs_that_file_alone(
 
 @pytest.mark.parametrize(
     ("where", "name"),
-    [("cutoutd.folder.health", "Gate.check"), ("cutoutd.delivery.task_queue", "Deeds._next")],
+    [("cutoutd.folder.health", "Gate.check"), ("cutoutd.delivery.task_queue", "SerialTaskQueue._next")],
 )
 def test_a_folders_thread_that_dies_is_started_again(
     bench: Bench, start: Callable[..., Daemon], tmp_path: Path, where: str, name: str

@@ -14,7 +14,7 @@ from cutoutd.journal.reader import Reader
 from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.publish.writing import Permissions
-from tests.integration.parts import JPEG, NAME, cut_of, folder_in, provenance, until
+from tests.integration.parts import JPEG, NAME, cut_of, folder_in, sidecar_factory, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +83,7 @@ class Desk:
             self.folder,
             journal=self.journal,
             publisher=self.publisher,
-            provenance=provenance(clock),
+            sidecar_factory=sidecar_factory(clock),
             clock=clock,
             run=run,
             tell=self.results.append,

@@ -22,7 +22,7 @@ from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME, Store
 from cutoutd.protocols import Finished, Lost, Withdrawn, WorkerFacts
-from tests.integration.parts import JPEG, NAME, Heard, cut_of, folder_in, provenance
+from tests.integration.parts import JPEG, NAME, Heard, cut_of, folder_in, sidecar_factory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -195,7 +195,7 @@ class Hall:
             self.folder,
             journal=self.journal,
             publisher=publisher,
-            provenance=provenance(clock),
+            sidecar_factory=sidecar_factory(clock),
             clock=clock,
             run="run-1",
             tell=self._results.append,

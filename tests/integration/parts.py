@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.delivery.sidecar_factory import Provenance
+from cutoutd.delivery.sidecar_factory import SidecarFactory
 from cutoutd.fs.tree import Entry
 from cutoutd.jobs import Cut, Quality, SourceFacts, Staged
 from cutoutd.journal.reader import Reader
@@ -99,9 +99,9 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def provenance(clock: Clock, name: str = NAME) -> Provenance:
+def sidecar_factory(clock: Clock, name: str = NAME) -> SidecarFactory:
     """Of made-up results."""
-    return Provenance(model=MODEL, settings_sha256={name: "s" * 64}, worker=lambda: None, clock=clock)
+    return SidecarFactory(model=MODEL, settings_sha256={name: "s" * 64}, worker=lambda: None, clock=clock)
 
 
 def give(pool: LocalPool, task: Task) -> None:

@@ -1,8 +1,8 @@
 """Removes or replaces one file of a folder as the daemon does, as a process of its own: strace slows it down or kills it.
 
-    python -m tests.integration.taking_away DEED ROOT
+    python -m tests.integration.taking_away ACTION ROOT
 
-Deeds: ``delete`` and ``move`` of an original, ``replace`` of a result, ``record`` of a failure, ``review`` that is over.
+Actions: ``delete`` and ``move`` of an original, ``replace`` of a result, ``record`` of a failure, ``review`` that is over.
 It may be run again after it was killed, and then finishes what it began.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from cutoutd.fs.tree import Tree
 from cutoutd.jobs import Published
 from cutoutd.publish.faults import ResultLostError, TargetTakenError
-from cutoutd.publish.originals import Originals, delete_original
-from cutoutd.publish.plan import Plan, Verdict
+from cutoutd.publish.originals import OriginalsFolder, delete_original
+from cutoutd.publish.plan import Plan
 from tests.integration.publishing import World, digest, failure
 
 CUT, SAVED, NEW = b"what was cut", b"saved by another program", b"new cutout"
@@ -30,13 +30,13 @@ TARGETS = {
 """The file that another program saves at the wrong moment."""
 
 
-def prepare(deed: str, root: Path) -> None:
-    """What there is before the deed."""
+def prepare(action: str, root: Path) -> None:
+    """What there is before the action."""
     for place in ("in/shoot", "kept"):
         (root / place).mkdir(parents=True)
     (root / "in" / SOURCE).write_bytes(CUT)
     world = World(root, run="run-0")
-    match deed:
+    match action:
         case "replace":
             world.publish(SOURCE, CUT)
         case "record":
@@ -46,14 +46,14 @@ def prepare(deed: str, root: Path) -> None:
     world.publisher.close()
 
 
-def carry_out(deed: str, root: Path) -> None:
+def carry_out(action: str, root: Path) -> None:
     """Do it, or finish it."""
     inputs = Tree(root / "in")
-    match deed:
+    match action:
         case "delete":
             delete_original(inputs, SOURCE, digest(CUT))
         case "move":
-            Originals(root / "kept", "run-1").move(inputs, SOURCE, digest(CUT), job=1)
+            OriginalsFolder(root / "kept", "run-1").move(inputs, SOURCE, digest(CUT), job=1)
         case "replace":
             _replace(root)
         case "record":
@@ -74,7 +74,7 @@ def _replace(root: Path) -> None:
     world.published[SOURCE] = (Published(rendition=0, path="shoot/a.png", sha256=digest(CUT), review=False),)
     if plan_file.exists():
         plan = Plan.from_json(plan_file.read_text())
-        if world.publisher.recover(plan).verdict is Verdict.FINISHED:
+        if world.publisher.recover(plan).is_finished:
             return
     while True:
         plan = world.plan(world.results(SOURCE, [NEW], job=2))

@@ -24,13 +24,13 @@ from cutoutd.publish.plan import Publication
 from cutoutd.publish.rename import rename_new
 from cutoutd.publish.verified import PRIVATE, private
 from cutoutd.settings.choices import Existing
-from tests.integration.parts import JPEG, NAME, cut_of, digest, folder_in, provenance, states
+from tests.integration.parts import JPEG, NAME, cut_of, digest, folder_in, sidecar_factory, states
 from tests.integration.test_watcher import Intake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from cutoutd.delivery.sidecar_factory import Provenance
+    from cutoutd.delivery.sidecar_factory import SidecarFactory
     from cutoutd.settings.schema import Folder
 
 AN_HOUR_S = 3600.0
@@ -54,7 +54,7 @@ class Shop:
                 place.mkdir(exist_ok=True)
         self.publisher = publisher_of(self.folder, name=NAME, run="earlier")
         self.publisher.open()
-        self.provenance: Provenance = provenance(Clock())
+        self.sidecar_factory: SidecarFactory = sidecar_factory(Clock())
         self.clock = Clock()
         self.jobs = 0
         self.journal = Journal(None, run="run-1", clock=self.clock)
@@ -99,7 +99,7 @@ class Shop:
         cut = cut_of(job.id, self.publisher.staging.directory, content, *results, review=review)
         cut = replace(cut, source=replace(cut.source, image_sha256=image_sha256))
         publication = Publication(
-            facts=self.provenance.sidecar_facts(job, cut),
+            facts=self.sidecar_factory.sidecar_facts(job, cut),
             staged=cut.staged,
             renditions=self.folder.recipe().renditions,
             review=review,
@@ -113,7 +113,7 @@ class Shop:
         """A source that could not be cut, or of which somebody says so."""
         job = replace(self.put(name, b"broken"), sha256=sha256)
         failure = Failure(code=code, title="t", cause="cut short", advice="a", permanent=True)
-        self.publisher.failures.publish(self.provenance.failure_facts(job, failure))
+        self.publisher.failures.publish(self.sidecar_factory.failure_facts(job, failure))
         return job
 
     def adopt(self, proceeding: Callable[[], bool] = lambda: True) -> None:

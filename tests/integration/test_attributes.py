@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.fs.tree import Tree
-from cutoutd.publish.originals import Originals, Outcome
+from cutoutd.publish.originals import CleanupOutcome, OriginalsFolder
 from tests.integration.publishing import digest
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
 
 
 def _move(tmp_path: Path, elsewhere: Path) -> Path:
-    disposal = Originals(elsewhere, "run").move(Tree(tmp_path / "in"), "a.jpg", digest(CONTENT), job=1)
-    assert disposal.outcome is Outcome.MOVED
+    result = OriginalsFolder(elsewhere, "run").move(Tree(tmp_path / "in"), "a.jpg", digest(CONTENT), job=1)
+    assert result.outcome is CleanupOutcome.MOVED
     assert not (tmp_path / "in" / "a.jpg").exists()
     return elsewhere / "a.jpg"
 

@@ -214,7 +214,7 @@ def test_a_companion_that_is_being_written_waits_and_goes_as_it_is(
         until(lambda: below(tmp_path / "kept") == ["a.jpg"], "the original")
         desk.settle()
         editor.write(" and more")
-    desk.delivery.hurry()
+    desk.delivery.retry_now()
     until(lambda: below(tmp_path / "kept") == ["a.jpg", "a.xmp"], "the companion")
     assert (tmp_path / "kept/a.xmp").read_text() == "a.xmp and more"
 
@@ -232,7 +232,7 @@ def test_a_crash_between_original_and_companion_is_made_good(
         desk.end()
     again = make(run="run-2")
     (owed,) = again.journal.queue.undisposed(job.folder)
-    again.delivery.dispose(owed)
+    again.delivery.clean_up(owed)
     until(lambda: below(tmp_path / "kept") == ["a.jpg", "a.xmp"], "the companion")
     until(lambda: below(desk.folder.input) == [], "its end in the input")
 
@@ -248,7 +248,7 @@ def test_a_companion_of_the_next_picture_of_that_name_is_not_taken(
         until(lambda: below(tmp_path / "kept") == ["a.jpg"], "the original")
         desk.settle()
         put(desk.folder.input, "a.jpg")
-    desk.delivery.hurry()
+    desk.delivery.retry_now()
     desk.settle()
     assert below(desk.folder.input) == ["a.jpg", "a.jpg.xmp"]
 
@@ -298,7 +298,7 @@ def test_a_companion_that_is_saved_again_and_again_is_left_for_later(
     assert below(tmp_path / "kept") == ["a.jpg"]
     assert (desk.folder.input / "a.xmp").read_text() == str(len(saves))
     monkeypatch.undo()
-    desk.delivery.hurry()
+    desk.delivery.retry_now()
     until(lambda: below(tmp_path / "kept") == ["a.jpg", "a.xmp"], "the companion")
 
 
@@ -324,7 +324,7 @@ def test_a_share_that_is_away_right_after_its_original_went_keeps_no_companion_b
     desk.deliver("a.jpg", NEW)
     desk.settle()
     assert (len(looks), below(desk.folder.input)) == (1, ["a.xmp"])
-    desk.delivery.hurry()
+    desk.delivery.retry_now()
     until(lambda: below(desk.folder.input) == [], "the companion's end in the input")
     desk.settle()
     assert missed == []
@@ -348,7 +348,7 @@ def test_a_deletion_that_cannot_be_synced_keeps_no_companion_back(
     desk.deliver("a.jpg", NEW)
     desk.settle()
     assert (refused, below(desk.folder.input)) == (["a.jpg"], ["a.xmp"])
-    desk.delivery.hurry()
+    desk.delivery.retry_now()
     desk.settle()
     assert below(desk.folder.input) == []
 

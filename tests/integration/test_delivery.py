@@ -114,7 +114,7 @@ def test_a_failure_leaves_its_reason_until_the_picture_is_cut(make: Callable[...
     desk = make(originals="delete")
     job = desk.begin()
     desk.cut(job, NEW)
-    desk.delivery.explain(job, FAILURE)
+    desk.delivery.fail(job, FAILURE)
     desk.settle()
     record = desk.folder.output / "failed" / "a.jpg.error.json"
     assert json.loads(record.read_bytes())["cause"] == "it is cut short"
@@ -133,7 +133,7 @@ def test_a_failure_is_written_down_even_if_its_record_cannot_be(make: Callable[.
     desk = make()
     (desk.folder.output / "failed").write_bytes(b"theirs")
     job = desk.begin()
-    desk.delivery.explain(job, FAILURE)
+    desk.delivery.fail(job, FAILURE)
     desk.settle()
     assert desk.job(job).state is JobState.FAILED
     assert desk.job(job).detail["failure"]["cause"] == "it is cut short"
@@ -146,7 +146,7 @@ def test_a_record_that_could_not_be_written_follows(make: Callable[..., Desk]) -
     record = in_the_way / "a.jpg.error.json"
     in_the_way.write_bytes(b"theirs")
     job = desk.begin()
-    desk.delivery.explain(job, FAILURE)
+    desk.delivery.fail(job, FAILURE)
     desk.settle()
     in_the_way.unlink()
     desk.clock.advance(StorageError.delay_s + 1)
@@ -156,18 +156,18 @@ def test_a_record_that_could_not_be_written_follows(make: Callable[..., Desk]) -
     record.unlink()
     in_the_way.rmdir()
     in_the_way.write_bytes(b"theirs")
-    desk.delivery.explain(job, FAILURE)
+    desk.delivery.fail(job, FAILURE)
     desk.settle()
     desk.end()
     in_the_way.unlink()
     again = make(run="run-2")
     (owed,) = again.journal.queue.undisposed(NAME)
-    again.delivery.dispose(owed)
+    again.delivery.clean_up(owed)
     again.settle()
     assert record.exists()
     record.unlink()
     again.journal.queue.retry(None)
-    again.delivery.dispose(owed)
+    again.delivery.clean_up(owed)
     again.settle()
     assert not record.exists()
 
@@ -179,7 +179,7 @@ def test_a_record_that_could_not_be_removed_follows(
     """As soon as it can be; nothing else waits for it, least of all the original."""
     desk = make(originals=originals)
     record = desk.folder.output / "failed" / "a.jpg.error.json"
-    desk.delivery.explain(desk.begin(), FAILURE)
+    desk.delivery.fail(desk.begin(), FAILURE)
     desk.settle()
     with refused_clearing(desk, monkeypatch):
         desk.clock.advance(1)
@@ -199,7 +199,7 @@ def test_a_record_that_is_left_over_goes_with_the_next_start(
     desk = make()
     failed = desk.folder.output / "failed"
     for name in ("a.jpg", "b.jpg", "c.jpg"):
-        desk.delivery.explain(desk.begin(name), FAILURE)
+        desk.delivery.fail(desk.begin(name), FAILURE)
     desk.settle()
     (failed / "d.jpg.error.json").write_bytes(
         (failed / "c.jpg.error.json").read_bytes().replace(b"c.jpg", b"d.jpg")
@@ -210,7 +210,7 @@ def test_a_record_that_is_left_over_goes_with_the_next_start(
         desk.deliver("a.jpg", NEW, source=JPEG * 2)
         desk.deliver("b.jpg", NEW, source=JPEG * 2)
         desk.clock.advance(1)
-        desk.delivery.explain(desk.begin("b.jpg", JPEG * 3), FAILURE)
+        desk.delivery.fail(desk.begin("b.jpg", JPEG * 3), FAILURE)
         desk.settle()
         desk.end()
     again = make(run="run-2")
@@ -236,7 +236,7 @@ def test_the_record_of_a_failure_that_is_over_goes_before_the_commit_mark(
 ) -> None:
     """After a crash in between, nobody would come back for it."""
     desk = make()
-    desk.delivery.explain(desk.begin(), FAILURE)
+    desk.delivery.fail(desk.begin(), FAILURE)
     desk.settle()
     record = desk.folder.output / "failed" / "a.jpg.error.json"
     there: list[bool] = []
@@ -262,7 +262,7 @@ def test_a_file_in_place_of_a_sub_folder_costs_what_belongs_there_alone(make: Ca
         failed = desk.job(job)
         assert (failed.state, failed.detail["failure"]["code"]) == (JobState.FAILED, "NameRefused")
         assert (desk.folder.output / "failed" / f"{job.path}.error.json").exists()
-    assert (desk.job(good).state, desk.delivery.lull.why) == (JobState.DONE, "")
+    assert (desk.job(good).state, desk.delivery.breaker.why) == (JobState.DONE, "")
     assert desk.files() == {"sub": b"theirs", "c.png": NEW}
     assert desk.staged() == []
     (desk.folder.output / "sub").unlink()
@@ -524,7 +524,7 @@ def test_an_original_that_could_not_be_moved_goes_after_the_next_start(
     again = make(run="run-2", **given)
     (left,) = again.journal.queue.undisposed(NAME)
     assert left.id == job.id
-    again.delivery.dispose(left)
+    again.delivery.clean_up(left)
     again.settle()
     assert (tmp_path / "originals/a.jpg").read_bytes() == JPEG
     assert again.journal.queue.undisposed(NAME) == []
@@ -537,10 +537,10 @@ def test_a_source_that_is_unchanged_ends_like_a_published_one(
     """An earlier failure is over, and the original goes its way."""
     desk = make(originals=originals)
     desk.deliver("a.jpg", NEW)
-    desk.delivery.explain(desk.begin(content=JPEG + b", once broken"), FAILURE)
+    desk.delivery.fail(desk.begin(content=JPEG + b", once broken"), FAILURE)
     desk.settle()
     job = desk.begin()
-    desk.delivery.leave(job, digest(JPEG))
+    desk.delivery.deliver_unchanged(job, digest(JPEG))
     desk.settle()
     assert desk.job(job).state is JobState.UNCHANGED
     assert not (desk.folder.output / "failed" / "a.jpg.error.json").exists()
@@ -552,7 +552,7 @@ def test_a_source_is_not_unchanged_because_a_worker_says_so(make: Callable[..., 
     """Else a lie would delete an original that was never cut."""
     desk = make(originals="delete")
     job = desk.begin()
-    desk.delivery.leave(job, digest(JPEG))
+    desk.delivery.deliver_unchanged(job, digest(JPEG))
     desk.settle()
     assert desk.job(job).state is JobState.FAILED
     assert (desk.folder.input / "a.jpg").exists()
@@ -668,7 +668,7 @@ def test_the_same_bytes_under_a_used_name_are_known_and_the_next_version_is_thei
     desk.deliver("a.jpg", OLD)
     job = desk.begin("a.jpg")
     assert job.generation == 1
-    desk.delivery.leave(job, digest(JPEG))
+    desk.delivery.deliver_unchanged(job, digest(JPEG))
     desk.settle()
     assert not (desk.folder.input / "a.jpg").exists()
     assert {one.generation for one in Reader(desk.journal.store).jobs()} == {0}
@@ -680,7 +680,7 @@ def dropped_again(desk: Desk, content: bytes = JPEG) -> Job:
     desk.journal.acceptance.note_places(NAME, {"a.jpg": desk.clock.now_us()})
     job = desk.begin("a.jpg", content)
     assert job.generation == 1
-    desk.delivery.leave(job, digest(content), "i" * 64)
+    desk.delivery.deliver_unchanged(job, digest(content), "i" * 64)
     desk.settle()
     return job
 
@@ -726,7 +726,7 @@ def test_a_cutout_that_was_taken_away_is_not_made_for_a_picture_that_stays(make:
     (desk.folder.output / "a.png").unlink()
     job = desk.begin("a.jpg", JPEG)
     assert job.generation == 0
-    desk.delivery.leave(job, digest(JPEG))
+    desk.delivery.deliver_unchanged(job, digest(JPEG))
     desk.settle()
     rated_again = dropped_again(desk, JPEG + b"*")
     assert [desk.job(one).state for one in (job, rated_again)] == [JobState.UNCHANGED] * 2
@@ -742,7 +742,7 @@ def test_an_output_that_is_away_is_no_cutout_that_was_taken_away(make: Callable[
     job = dropped_again(desk)
     assert desk.job(job).state is JobState.WORKING
     (desk.root / "away").rename(desk.folder.output)
-    desk.delivery.hurry()
+    desk.delivery.retry_now()
     until(lambda: desk.job(job).state is JobState.UNCHANGED, "the job to go on")
 
 
@@ -787,7 +787,7 @@ def test_an_original_that_was_replaced_by_its_like_is_cut(
 def rated(desk: Desk, content: bytes) -> Job:
     """The picture is written anew with a rating, and a worker finds that nothing else has changed."""
     job = desk.begin("a.jpg", content)
-    desk.delivery.leave(job, digest(content), "i" * 64)
+    desk.delivery.deliver_unchanged(job, digest(content), "i" * 64)
     desk.settle()
     return job
 
@@ -835,7 +835,7 @@ def test_a_worker_cannot_call_a_picture_known_that_is_not(make: Callable[..., De
     desk = make()
     desk.deliver("a.jpg", OLD)
     job = desk.begin("a.jpg", JPEG + b"*")
-    desk.delivery.leave(job, digest(JPEG + b"*"), "i" * 64)
+    desk.delivery.deliver_unchanged(job, digest(JPEG + b"*"), "i" * 64)
     desk.settle()
     assert desk.job(job).state is JobState.FAILED
 

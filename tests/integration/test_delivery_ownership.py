@@ -11,7 +11,7 @@ from cutoutd.errors import StorageError
 from cutoutd.jobs import JobState
 from cutoutd.lease.lease import NotOwnerError
 from tests.integration.desk import FAILURE, NEW, Desk
-from tests.integration.parts import provenance, until
+from tests.integration.parts import sidecar_factory, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def desk(tmp_path: Path, clock: FakeClock, proof: Proof) -> Iterator[Desk]:
         made.folder,
         journal=made.journal,
         publisher=made.publisher,
-        provenance=provenance(clock),
+        sidecar_factory=sidecar_factory(clock),
         clock=clock,
         run="run-1",
         tell=made.results.append,
@@ -89,7 +89,7 @@ def test_a_plan_that_rests_is_left_to_the_other_machine(desk: Desk, proof: Proof
     proof.lost_at = 3
     job = desk.deliver("a.jpg", NEW)
     assert desk.job(job).state is JobState.PUBLISHING
-    desk.delivery.hurry()
+    desk.delivery.retry_now()
     until(lambda: desk.job(job).state is JobState.QUEUED, "the plan to be given up")
     assert published(desk) == []
 
@@ -99,7 +99,7 @@ def test_a_plan_that_rests_is_carried_out_at_once_when_the_share_is_back(desk: D
     desk.publisher._faults.append(StorageError("the share is away"))  # type: ignore[attr-defined]  # noqa: SLF001 -- of a Faulty
     job = desk.deliver("a.jpg", NEW)
     assert desk.job(job).state is JobState.PUBLISHING
-    desk.delivery.hurry()
+    desk.delivery.retry_now()
     until(lambda: desk.job(job).state is JobState.DONE, "the result")
 
 
@@ -107,7 +107,7 @@ def test_a_failure_is_not_declared_without_the_folder(desk: Desk, proof: Proof) 
     """Whoever has it may see it otherwise."""
     proof.lost_at = 1
     job = desk.begin()
-    desk.delivery.explain(job, FAILURE)
+    desk.delivery.fail(job, FAILURE)
     desk.settle()
     assert desk.job(job).state is JobState.RETRY
     assert published(desk) == []

@@ -13,7 +13,7 @@ from cutoutd.journal.displaced import SetAside
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.publish import displaced
-from cutoutd.publish.restoring import KeptResults
+from cutoutd.publish.restoring import ResultRestorer
 from cutoutd.publish.reviews import Reviews
 from cutoutd.publish.staging import STAGING_NAME
 from tests.integration.desk import Desk, Power
@@ -133,10 +133,10 @@ def test_nothing_is_overwritten_by_a_result_that_comes_back(
 
 
 STEPS: dict[str, tuple[Any, str]] = {
-    "renamed": (KeptResults, "_give_name"),
-    "its sidecar": (KeptResults, "_write_sidecar"),
+    "renamed": (ResultRestorer, "_give_name"),
+    "its sidecar": (ResultRestorer, "_write_sidecar"),
     "written down": (SetAside, "give_back"),
-    "tidied": (KeptResults, "forget"),
+    "tidied": (ResultRestorer, "forget"),
 }
 
 
@@ -246,7 +246,7 @@ def test_a_result_is_there_once_if_setting_it_aside_was_broken_off(
 
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, dies)
-        desk.delivery.follow(job, digest(picture("b")))
+        desk.delivery.deliver_moved(job, digest(picture("b")))
         until(lambda: desk.delivery.failure, "the power cut")
     if journal == "lost":
         lose_journal(desk)
@@ -280,7 +280,7 @@ def test_a_kept_result_follows_although_a_stranger_took_its_name_after_a_crash(
 
     with monkeypatch.context() as patch:
         patch.setattr(SetAside, "put", dies)
-        desk.delivery.follow(job, digest(picture("b")))
+        desk.delivery.deliver_moved(job, digest(picture("b")))
         until(lambda: desk.delivery.failure, "the power cut")
     desk.journal.close()
     theirs = {name: desk.folder.output / name for name in ("a.png", "a.png.json")}

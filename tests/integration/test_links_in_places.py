@@ -15,7 +15,7 @@ from cutoutd.fs.tree import Entry, Tree
 from cutoutd.intake.boundary import Boundary
 from cutoutd.jobs import JobState, Published
 from cutoutd.publish.faults import NameRefusedError, ResultLostError
-from cutoutd.publish.originals import Originals, Outcome, delete_original
+from cutoutd.publish.originals import CleanupOutcome, OriginalsFolder, delete_original
 from cutoutd.publish.staging import STAGING_NAME
 from tests.integration.desk import NEW, Desk
 from tests.integration.parts import JPEG, NAME, until
@@ -87,12 +87,12 @@ def test_an_original_that_is_a_link_stays_and_so_does_what_it_leads_to(
     (tmp_path / "archive" / "a.jpg").write_bytes(JPEG)
     (tmp_path / "in" / "a.jpg").symlink_to(tmp_path / "archive" / "a.jpg")
     inputs, sha256 = Tree(tmp_path / "in"), digest(JPEG)
-    disposal = (
+    result = (
         delete_original(inputs, "a.jpg", sha256)
         if originals == "delete"
-        else Originals(tmp_path / "kept", "run").move(inputs, "a.jpg", sha256, job=1)
+        else OriginalsFolder(tmp_path / "kept", "run").move(inputs, "a.jpg", sha256, job=1)
     )
-    assert disposal.outcome is Outcome.CHANGED
+    assert result.outcome is CleanupOutcome.CHANGED
     assert (tmp_path / "in" / "a.jpg").is_symlink()
     assert (tmp_path / "archive" / "a.jpg").read_bytes() == JPEG
 
@@ -105,12 +105,12 @@ def test_an_original_that_lies_in_another_folders_place_by_now_stays(tmp_path: P
     (tmp_path / "in/shoot/a.jpg").write_bytes(JPEG)
     shoot = (tmp_path / "in/shoot").stat()
     inputs = Tree(tmp_path / "in", Boundary(ids={(shoot.st_dev, shoot.st_ino): "another folder's"}))
-    disposal = (
+    result = (
         delete_original(inputs, "shoot/a.jpg", digest(JPEG))
         if originals == "delete"
-        else Originals(tmp_path / "kept", "run").move(inputs, "shoot/a.jpg", digest(JPEG), job=1)
+        else OriginalsFolder(tmp_path / "kept", "run").move(inputs, "shoot/a.jpg", digest(JPEG), job=1)
     )
-    assert disposal.outcome is Outcome.GONE
+    assert result.outcome is CleanupOutcome.GONE
     assert (tmp_path / "in/shoot/a.jpg").read_bytes() == JPEG
 
 
@@ -121,7 +121,9 @@ def test_an_original_is_not_put_away_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "in/shoot/a.jpg").write_bytes(JPEG)
     (tmp_path / "kept/shoot").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(CutoutdError):
-        Originals(tmp_path / "kept", "run").move(Tree(tmp_path / "in"), "shoot/a.jpg", digest(JPEG), job=1)
+        OriginalsFolder(tmp_path / "kept", "run").move(
+            Tree(tmp_path / "in"), "shoot/a.jpg", digest(JPEG), job=1
+        )
     assert everything(tmp_path / "in") == {"shoot": None, "shoot/a.jpg": JPEG}
     assert everything(tmp_path / "elsewhere") == {}
 
@@ -249,8 +251,10 @@ def test_a_root_that_is_a_link_is_the_owners_own(tmp_path: Path) -> None:
     world = World(tmp_path / "ours")
     assert world.publish("sub/a.jpg", NEW) == ("sub/a.png",)
     (tmp_path / "in" / "a.jpg").write_bytes(JPEG)
-    disposal = Originals(tmp_path / "kept", "run").move(Tree(tmp_path / "in"), "a.jpg", digest(JPEG), job=1)
-    assert disposal.outcome is Outcome.MOVED
+    result = OriginalsFolder(tmp_path / "kept", "run").move(
+        Tree(tmp_path / "in"), "a.jpg", digest(JPEG), job=1
+    )
+    assert result.outcome is CleanupOutcome.MOVED
     assert (tmp_path / "disk/kept/a.jpg").read_bytes() == JPEG
 
 

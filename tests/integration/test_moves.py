@@ -38,7 +38,7 @@ def moved(desk: Desk, before: str, after: str, content: bytes = JPEG) -> Job:
 def follow(desk: Desk, before: str, after: str) -> Job:
     """And its result follows."""
     job = moved(desk, before, after)
-    desk.delivery.follow(job, digest(JPEG))
+    desk.delivery.deliver_moved(job, digest(JPEG))
     desk.settle()
     return job
 
@@ -100,7 +100,7 @@ def test_the_name_of_a_vanished_picture_is_free_once_its_result_has_followed(
     desk.deliver("a.tif", NEW, source=JPEG + b"tif")
     assert (desk.folder.output / "a.png").read_bytes() == OLD
     assert (desk.folder.output / "a-tif.png").read_bytes() == NEW
-    desk.delivery.follow(job, digest(JPEG))
+    desk.delivery.deliver_moved(job, digest(JPEG))
     desk.settle()
     desk.deliver("a.bmp", NEW, source=JPEG + b"bmp")
     assert (desk.folder.output / "a.png").read_bytes() == NEW
@@ -149,7 +149,7 @@ def test_a_picture_whose_earlier_path_is_still_there_is_a_copy_and_is_cut(make: 
     desk.deliver("a.jpg", OLD)
     desk.journal.acceptance.note_places(NAME, {"a.jpg": desk.clock.now_us()})
     job = desk.begin("b.jpg")
-    desk.delivery.follow(job, digest(JPEG))
+    desk.delivery.deliver_moved(job, digest(JPEG))
     desk.settle()
     again = Reader(desk.journal.store).job(job.id)
     assert again is not None
@@ -190,7 +190,7 @@ def test_a_move_that_a_crash_broke_off_is_finished(tmp_path: Path, clock: FakeCl
         raise Power
 
     faults.append(dies)
-    desk.delivery.follow(job, digest(JPEG))
+    desk.delivery.deliver_moved(job, digest(JPEG))
     until(lambda: desk.delivery.failure, "the power cut")
     desk.journal.close()
     after = Desk(tmp_path, clock, run="run-2")
@@ -235,7 +235,7 @@ def test_a_doubtful_result_follows_its_picture_and_can_be_accepted_there(
     doubtful(desk)
     job = renamed(desk, "a.jpg", "sub/b.jpg")
     assert desk.journal.moves.candidates(job).sha256s == (digest(JPEG),)
-    desk.delivery.follow(job, digest(JPEG))
+    desk.delivery.deliver_moved(job, digest(JPEG))
     desk.settle()
     assert desk.files() == {"review/sub/b.png": NEW, "review/sub/b-overlay.png": OVERLAY}
     assert len([name for name in names(desk) if name.endswith(".json")]) == 1
@@ -252,7 +252,7 @@ def test_a_rejection_follows_its_picture(make: Callable[..., Desk]) -> None:
     for before, after in (("a.jpg", "b.jpg"), ("b.jpg", "sub/c.jpg")):
         job = renamed(desk, before, after)
         assert desk.journal.moves.candidates(job).sha256s == (digest(JPEG),)
-        desk.delivery.follow(job, digest(JPEG))
+        desk.delivery.deliver_moved(job, digest(JPEG))
         desk.settle()
     assert names(desk) == ["failed/sub/c.jpg.error.json"]
     assert shown(desk) == {"sub/c.jpg": JobState.FAILED}
@@ -263,13 +263,13 @@ def test_a_rejection_follows_its_picture(make: Callable[..., Desk]) -> None:
 def test_the_record_of_a_failed_picture_that_was_moved_goes(make: Callable[..., Desk], ends: str) -> None:
     """It is tried where it lies now, and shown there alone."""
     desk = make()
-    desk.delivery.explain(desk.begin("a.jpg"), FAILURE)
+    desk.delivery.fail(desk.begin("a.jpg"), FAILURE)
     desk.settle()
     assert names(desk) == ["failed/a.jpg.error.json"]
     job = renamed(desk, "a.jpg", "b.jpg")
     assert desk.journal.moves.candidates(job).sha256s == ()
     if ends == "failed":
-        desk.delivery.explain(job, FAILURE)
+        desk.delivery.fail(job, FAILURE)
     else:
         desk.delivery.deliver(job, desk.cut(job, NEW))
     desk.settle()
@@ -287,7 +287,7 @@ def test_what_a_doubtful_picture_left_goes_if_it_has_to_be_cut_again(make: Calla
     doubtful(desk)
     (desk.folder.output / "review/a-overlay.png").write_bytes(b"scribbled on")
     job = renamed(desk, "a.jpg", "b.jpg")
-    desk.delivery.follow(job, digest(JPEG))
+    desk.delivery.deliver_moved(job, digest(JPEG))
     desk.settle()
     assert desk.job(job).detail == {"moved": False}
     again = desk.journal.queue.next_in(NAME, newest_first=False)
@@ -303,7 +303,7 @@ def test_entries_of_another_picture_of_the_same_size_stay(make: Callable[..., De
     """One that is still there, or that has another time."""
     desk = make()
     for name in ("there.jpg", "other.jpg"):
-        desk.delivery.explain(desk.begin(name), FAILURE)
+        desk.delivery.fail(desk.begin(name), FAILURE)
         desk.settle()
     (desk.folder.input / "other.jpg").unlink()
     desk.journal.acceptance.note_places(NAME, dict.fromkeys(("there.jpg", "other.jpg"), desk.clock.now_us()))
@@ -322,7 +322,7 @@ def test_another_pictures_result_is_not_given_on_a_workers_word(make: Callable[.
     kept = (desk.folder.input / "b.jpg").stat()
     (desk.folder.input / "b.jpg").write_bytes(bytes(len(JPEG)))
     os.utime(desk.folder.input / "b.jpg", ns=(kept.st_atime_ns, kept.st_mtime_ns))
-    desk.delivery.follow(job, digest(JPEG))
+    desk.delivery.deliver_moved(job, digest(JPEG))
     desk.settle()
     assert desk.job(job).state is JobState.QUEUED
     assert desk.job(job).detail == {"moved": False}
@@ -343,7 +343,7 @@ def test_what_another_doubtful_picture_left_stays_on_a_workers_word(make: Callab
     job = desk.journal.queue.next_in(NAME, newest_first=False)
     assert job is not None
     desk.journal.queue.claim(job)
-    desk.delivery.explain(job, FAILURE)
+    desk.delivery.fail(job, FAILURE)
     desk.settle()
     assert shown(desk) == {"a.jpg": JobState.REVIEW, "b.jpg": JobState.FAILED}
     assert desk.job(first).state is JobState.REVIEW
@@ -392,11 +392,11 @@ def test_what_we_have_put_away_has_not_moved_although_the_journal_could_not_be_t
     assert not (desk.folder.input / "first.jpg").exists()
     desk.journal.acceptance.note_places(NAME, {"first.jpg": desk.clock.now_us()})
     job = desk.begin("second.jpg")
-    desk.delivery.follow(job, digest(JPEG))
+    desk.delivery.deliver_moved(job, digest(JPEG))
     desk.settle()
     assert desk.files() == {"first.png": OLD}
     assert desk.job(job).state is JobState.QUEUED
-    desk.delivery.hurry()
+    desk.delivery.retry_now()
     until(lambda: not desk.journal.queue.undisposed(NAME), "the journal to be told")
     desk.deliver("second.jpg", NEW)
     assert desk.files() == {"first.png": OLD, "second.png": NEW}

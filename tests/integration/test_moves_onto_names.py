@@ -77,7 +77,7 @@ def follow(desk: Desk, jobs: Sequence[Job]) -> None:
     for job in jobs:
         sha256 = digest((desk.folder.input / job.path).read_bytes())
         assert sha256 in desk.journal.moves.candidates(job).sha256s
-        desk.delivery.follow(job, sha256)
+        desk.delivery.deliver_moved(job, sha256)
     desk.settle()
 
 
@@ -188,7 +188,7 @@ def test_a_retouched_result_is_never_given_to_another_picture(make: Callable[...
     rename(desk, *SWAP, when=when)
     jobs = take(desk, "a", "b")
     follow(desk, jobs[:1])
-    desk.delivery.follow(jobs[1], digest(picture("a")))
+    desk.delivery.deliver_moved(jobs[1], digest(picture("a")))
     desk.settle()
     assert desk.job(jobs[1]).detail == {"moved": False}
     name = "a-2.png" if when == "down" else "a-jpg.png"
@@ -292,7 +292,7 @@ def test_a_swap_that_a_crash_broke_off_is_finished(
 
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, dies)
-        desk.delivery.follow(jobs[0], digest(picture("b")))
+        desk.delivery.deliver_moved(jobs[0], digest(picture("b")))
         until(lambda: desk.delivery.failure, "the power cut")
     desk.journal.close()
     again = Desk(tmp_path, clock, run="run-2")
@@ -313,7 +313,7 @@ def reject(desk: Desk, *names: str) -> None:
         job = desk.deliver(f"{name}.jpg", cutout(name), source=picture(name), review=True)
         decided = desk.journal.decisions.decide(job.id, Decision.REJECT)
         assert decided is not None
-        desk.delivery.decide(decided)
+        desk.delivery.carry_out_decision(decided)
         desk.settle()
 
 
@@ -350,6 +350,6 @@ def test_a_later_decision_counts_and_not_the_rejection(make: Callable[..., Desk]
     (desk.folder.input / "a.jpg").unlink(missing_ok=True)
     (desk.folder.input / "b.jpg").write_bytes(picture("a"))
     (job,) = take(desk, "b")
-    desk.delivery.follow(job, digest(picture("a")))
+    desk.delivery.deliver_moved(job, digest(picture("a")))
     desk.settle()
     assert desk.job(job).detail == {"moved": False}

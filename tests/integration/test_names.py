@@ -71,7 +71,7 @@ def test_names_that_windows_refuses_are_published_in_a_portable_form(
     bad += [desk.deliver(f"12:{number}.jpg", NEW) for number in range(12)]
     good = [desk.deliver(f"good {number}.jpg", NEW) for number in range(10)]
     assert {desk.job(job).state for job in (*bad, *good)} == {JobState.DONE}
-    assert desk.delivery.lull.why == ""
+    assert desk.delivery.breaker.why == ""
     assert {"a 10_30.png", "what_.png", "CON_.png", "com1_.tar.png", "_b_.png", "back_slash.png"} <= set(
         desk.files()
     )
@@ -124,7 +124,7 @@ def test_portable_names_are_used_wherever_the_output_is(make: Callable[..., Desk
     desk.deliver("aux/a 10:30.jpg", NEW)
     desk.deliver("end. /b?.jpg", NEW, review=True)
     job = desk.begin("aux/c|.jpg")
-    desk.delivery.explain(job, FAILURE)
+    desk.delivery.fail(job, FAILURE)
     desk.settle()
     assert set(desk.files()) == {"aux_/a 10_30.png", "review/end__/b_.png"}
     (record,) = (desk.folder.output / "failed").rglob("*.json")
@@ -155,7 +155,7 @@ def test_a_failures_record_whose_name_is_refused_is_left_under_another(
     """And it goes when the picture is cut at last."""
     desk = make(output=str(mount("windows").mount / "out"))
     job = desk.begin("10:30/a?.jpg")
-    desk.delivery.explain(job, FAILURE)
+    desk.delivery.fail(job, FAILURE)
     desk.settle()
     (record,) = (desk.folder.output / "failed").rglob("*.json")
     assert json.loads(record.read_bytes())["source"]["path"] == "10:30/a?.jpg"
@@ -174,7 +174,7 @@ def test_a_doubtful_result_with_a_refused_name_is_reviewed_and_accepted(
     assert set(desk.files()) == {"review/10_30/a_.png"}
     decided = desk.journal.decisions.decide(job.id, Decision.ACCEPT)
     assert decided is not None
-    desk.delivery.decide(decided)
+    desk.delivery.carry_out_decision(decided)
     desk.settle()
     assert set(desk.files()) == {"10_30/a_.png"}
 
@@ -193,7 +193,7 @@ def test_what_stands_where_a_directory_is_mirrored_costs_its_pictures_alone(
     refused = [desk.deliver(f"shoot/{number}.jpg", NEW) for number in range(3)]
     good = desk.deliver("good.jpg", NEW)
     assert {desk.job(job).state for job in refused} == {JobState.FAILED}
-    assert (desk.job(good).state, desk.delivery.lull.why) == (JobState.DONE, "")
+    assert (desk.job(good).state, desk.delivery.breaker.why) == (JobState.DONE, "")
     assert {job.detail["failure"]["code"] for job in map(desk.job, refused)} == {"NameRefused"}
 
 
@@ -206,11 +206,11 @@ def test_a_file_under_the_name_of_a_folder_of_ours_costs_what_goes_there_alone(
     (desk.folder.output / reserved).write_bytes(b"theirs")
     job = desk.deliver("a.jpg", NEW, review=True) if reserved == "review" else desk.begin("a.jpg")
     if reserved == "failed":
-        desk.delivery.explain(job, FAILURE)
+        desk.delivery.fail(job, FAILURE)
         desk.settle()
     good = desk.deliver("good.jpg", NEW)
     assert desk.job(job).state is JobState.FAILED
-    assert (desk.job(good).state, desk.delivery.lull.why) == (JobState.DONE, "")
+    assert (desk.job(good).state, desk.delivery.breaker.why) == (JobState.DONE, "")
 
 
 def test_a_path_that_is_too_long_on_the_output_side_is_shortened_or_fails_alone(
@@ -228,7 +228,7 @@ def test_a_path_that_is_too_long_on_the_output_side_is_shortened_or_fails_alone(
         JobState.FAILED,
         JobState.DONE,
     ]
-    assert desk.delivery.lull.why == ""
+    assert desk.delivery.breaker.why == ""
     assert len(list((desk.folder.output / "failed").glob("picture~*.json"))) == 1
 
 
@@ -256,7 +256,7 @@ def test_a_directory_that_may_not_be_written_costs_its_pictures_alone(make: Call
     finally:
         subprocess.run(["chattr", "-i", closed], check=True)
     assert desk.job(refused).state is JobState.FAILED
-    assert (desk.job(good).state, desk.delivery.lull.why) == (JobState.DONE, "")
+    assert (desk.job(good).state, desk.delivery.breaker.why) == (JobState.DONE, "")
 
 
 def test_a_disk_that_refuses_plain_names_too_is_no_fault_of_a_name(
@@ -271,7 +271,7 @@ def test_a_disk_that_refuses_plain_names_too_is_no_fault_of_a_name(
     desk.delivery.deliver(job, cut)
     desk.settle()
     assert desk.job(job).state is JobState.RETRY
-    assert desk.delivery.lull.why != ""
+    assert desk.delivery.breaker.why != ""
     share.heal()
     desk.clock.advance(60)
     desk.journal.queue.wake_rested()
@@ -287,7 +287,7 @@ def test_a_retried_deed_does_not_lengthen_a_folders_rest(make: Callable[..., Des
         desk.clock.advance(StorageError.delay_s + 1)
         desk.poke()
         desk.settle()
-    assert not desk.delivery.lull.holds
+    assert not desk.delivery.breaker.is_open
 
 
 def test_a_result_that_another_program_holds_waits_alone(
@@ -303,7 +303,7 @@ def test_a_result_that_another_program_holds_waits_alone(
     desk.settle()
     good = desk.deliver("good.jpg", NEW)
     assert (desk.job(job).state, desk.job(good).state) == (JobState.PUBLISHING, JobState.DONE)
-    assert desk.delivery.lull.why == ""
+    assert desk.delivery.breaker.why == ""
     share.heal()
     desk.clock.advance(11)
     desk.poke()

@@ -68,7 +68,7 @@ def touched(desk: Desk, name: str, content: bytes = JPEG) -> Job:
     job = desk.journal.queue.next_in(NAME, newest_first=False)
     assert job is not None
     desk.journal.queue.claim(job)
-    desk.delivery.know(job, Unchanged(sha256=digest(content)))
+    desk.delivery.deliver_known(job, Unchanged(sha256=digest(content)))
     desk.settle()
     return job
 
@@ -148,7 +148,7 @@ def test_what_an_earlier_version_of_ours_owes_is_not_put_away_without_a_result(
     desk.end()
     again = make(on_conflict="skip", originals="delete", run="run-2")
     (owed,) = again.journal.queue.undisposed(NAME)
-    again.delivery.dispose(owed)
+    again.delivery.clean_up(owed)
     again.settle()
     assert originals(again) == ["a.jpg"]
     assert again.journal.queue.undisposed(NAME) == []

@@ -18,7 +18,7 @@ from cutoutd.errors import StorageError
 from cutoutd.fs.tree import Entry, Tree
 from cutoutd.publish.directories import Directories
 from cutoutd.publish.faults import NameRefusedError, ResultLostError, TargetHeldError, TargetTakenError
-from cutoutd.publish.originals import Originals, Outcome, delete_original
+from cutoutd.publish.originals import CleanupOutcome, OriginalsFolder, delete_original
 from cutoutd.publish.staging import STAGING_NAME, Staging, sweep
 from cutoutd.publish.writing import Permissions, Sink, write_whole
 from cutoutd.recipe import Format, Rendition
@@ -473,11 +473,11 @@ def _original(tmp_path: Path, content: bytes = NEW) -> Path:
 def test_an_original_is_deleted_only_if_it_is_what_was_cut(tmp_path: Path) -> None:
     """A newer version that came meanwhile is left for its own turn."""
     source, inputs = _original(tmp_path, THEIRS), Tree(tmp_path / "in")
-    assert delete_original(inputs, "sub/a.tif", digest(NEW)).outcome is Outcome.CHANGED
+    assert delete_original(inputs, "sub/a.tif", digest(NEW)).outcome is CleanupOutcome.CHANGED
     assert source.read_bytes() == THEIRS
-    assert delete_original(inputs, "sub/a.tif", digest(THEIRS)).outcome is Outcome.DELETED
+    assert delete_original(inputs, "sub/a.tif", digest(THEIRS)).outcome is CleanupOutcome.DELETED
     assert not source.exists()
-    assert delete_original(inputs, "sub/a.tif", digest(THEIRS)).outcome is Outcome.GONE
+    assert delete_original(inputs, "sub/a.tif", digest(THEIRS)).outcome is CleanupOutcome.GONE
 
 
 @pytest.fixture(params=["same file system", "another"])
@@ -496,12 +496,12 @@ def originals(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 
 def test_originals_are_moved_without_replacing_any(tmp_path: Path, originals: Path) -> None:
     """Mirrored, with their time, and under the next name if theirs is taken."""
-    put_away = Originals(originals, "run")
+    put_away = OriginalsFolder(originals, "run")
     for number, content in enumerate((OLD, NEW)):
         source = _original(tmp_path, content)
         os.utime(source, ns=(1, 10**18 + number))
-        disposal = put_away.move(Tree(tmp_path / "in"), "sub/a.tif", digest(content), job=number)
-        assert disposal.outcome is Outcome.MOVED
+        result = put_away.move(Tree(tmp_path / "in"), "sub/a.tif", digest(content), job=number)
+        assert result.outcome is CleanupOutcome.MOVED
         assert not source.exists()
     assert (originals / "sub" / "a.tif").read_bytes() == OLD
     assert (originals / "sub" / "a-2.tif").read_bytes() == NEW
@@ -515,8 +515,8 @@ def test_an_original_moved_before_a_crash_is_not_moved_twice(tmp_path: Path, ori
     source = _original(tmp_path)
     (originals / "sub").mkdir()
     (originals / "sub" / "a.tif").write_bytes(NEW)
-    disposal = Originals(originals, "run").move(Tree(tmp_path / "in"), "sub/a.tif", digest(NEW), job=1)
-    assert (disposal.outcome, disposal.to) == (Outcome.MOVED, originals / "sub" / "a.tif")
+    result = OriginalsFolder(originals, "run").move(Tree(tmp_path / "in"), "sub/a.tif", digest(NEW), job=1)
+    assert (result.outcome, result.to) == (CleanupOutcome.MOVED, originals / "sub" / "a.tif")
     assert not source.exists()
     assert len(list((originals / "sub").iterdir())) == 1
 
@@ -533,7 +533,7 @@ def test_an_original_has_its_new_name_on_the_disk_before_it_loses_the_old(
 
     monkeypatch.setattr(Tree, "sync", lambda tree, directory: watch(tree.root / directory))
     monkeypatch.setattr(Entry, "sync_directory", lambda entry: watch(entry.path.parent))
-    Originals(originals, "run").move(Tree(tmp_path / "in"), "sub/a.tif", digest(NEW), job=1)
+    OriginalsFolder(originals, "run").move(Tree(tmp_path / "in"), "sub/a.tif", digest(NEW), job=1)
     assert synced == [(originals / "sub", True), (originals, True), (source.parent, False)]
 
 
@@ -543,7 +543,7 @@ def test_a_copy_of_an_original_that_a_run_died_over_is_swept(tmp_path: Path, ori
     staging = Staging(originals, "dead")
     staging.open()
     staging.write("1.original", NEW)
-    swept = Originals(originals, "run").sweep(frozenset({"dead"}))
+    swept = OriginalsFolder(originals, "run").sweep(frozenset({"dead"}))
     assert [path.name for path in swept] == ["1.original"]
     assert list(originals.iterdir()) == []
 
@@ -567,7 +567,7 @@ def test_a_sidecar_elsewhere_is_named_after_its_results_are_on_the_disk(
 def test_an_original_that_changed_is_not_moved(tmp_path: Path, originals: Path) -> None:
     """It is left for its own turn."""
     source = _original(tmp_path, THEIRS)
-    disposal = Originals(originals, "run").move(Tree(tmp_path / "in"), "sub/a.tif", digest(NEW), job=1)
-    assert disposal.outcome is Outcome.CHANGED
+    result = OriginalsFolder(originals, "run").move(Tree(tmp_path / "in"), "sub/a.tif", digest(NEW), job=1)
+    assert result.outcome is CleanupOutcome.CHANGED
     assert source.read_bytes() == THEIRS
     assert list(originals.iterdir()) == []

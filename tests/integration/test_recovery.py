@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cutoutd.errors import StorageError
-from cutoutd.publish.plan import Plan, Verdict
+from cutoutd.publish.plan import Plan
 from tests.integration import strace
 from tests.integration.publishing import World, digest
 from tests.integration.publishing_killed import DONE, KILL_AT, NEW, OLD, PLAN, SOURCE, remember
@@ -59,7 +59,7 @@ def _check(root: Path, scenario: str) -> None:
     if (root / PLAN).exists():
         plan = Plan.from_json((root / PLAN).read_text())
         for _ in range(2):  # the repair itself may have been repeated
-            assert world.publisher.recover(plan).verdict is Verdict.FINISHED, root
+            assert world.publisher.recover(plan).is_finished, root
         assert world.staged() == [], root
     else:
         before = {f"sub/{name}": content for name, content in zip(NAMES, OLD, strict=True)}
@@ -91,7 +91,7 @@ def test_a_result_that_is_gone_is_computed_again_and_published_once(tmp_path: Pa
     plan = _interrupted(world)
     Path(plan.moves[1].staged).unlink()
     recovery = world.publisher.recover(plan)
-    assert recovery.verdict is Verdict.LOST
+    assert not recovery.is_finished
     assert [one.path for one in recovery.standing] == ["a.png"]
     assert world.staged() == []
     world.published["a.jpg"] = recovery.standing
@@ -105,7 +105,7 @@ def test_a_torn_staged_file_never_gets_a_name(tmp_path: Path, old: tuple[bytes, 
     world = World(tmp_path)
     plan = _interrupted(world, old=old)
     Path(plan.moves[1].staged).write_bytes(NEW[1][:3])
-    assert world.publisher.recover(plan).verdict is Verdict.LOST
+    assert not world.publisher.recover(plan).is_finished
     assert world.files() == {"a.png": NEW[0]} | ({"a_1.png": OLD[1], "a_2.png": OLD[2]} if old else {})
 
 
@@ -116,7 +116,7 @@ def test_a_file_that_came_while_we_were_down_is_not_replaced(tmp_path: Path, old
     plan = _interrupted(world, old=old)
     (world.output / "a_1.png").write_bytes(b"theirs")
     recovery = world.publisher.recover(plan)
-    assert recovery.verdict is Verdict.LOST
+    assert not recovery.is_finished
     assert world.publish("a.jpg", *NEW, job=3) == ("a.png", "a-jpg_1.png", "a_2.png")
     assert world.files() == {
         "a.png": NEW[0],
@@ -136,5 +136,5 @@ def test_a_share_that_is_away_has_lost_nothing(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         world.publisher.recover(plan)
     away.rename(world.output)
-    assert world.publisher.recover(plan).verdict is Verdict.FINISHED
+    assert world.publisher.recover(plan).is_finished
     assert world.files() == dict(zip(NAMES, NEW, strict=True))

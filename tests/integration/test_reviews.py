@@ -41,7 +41,7 @@ def decide(desk: Desk, job: Job, decision: Decision = Decision.ACCEPT) -> Job:
     """A person's decision, carried out."""
     decided = desk.journal.decisions.decide(job.id, decision)
     assert decided is not None
-    desk.delivery.decide(decided)
+    desk.delivery.carry_out_decision(decided)
     desk.settle()
     return desk.job(job)
 
@@ -223,7 +223,7 @@ def test_a_decision_about_what_is_over_is_none(make: Callable[..., Desk]) -> Non
     job = doubtful(desk)
     assert desk.journal.decisions.decide(job.id, Decision.ACCEPT) is not None
     desk.journal.queue.retry(job.id)
-    desk.delivery.decide(job)
+    desk.delivery.carry_out_decision(job)
     desk.settle()
     assert desk.job(job).state is JobState.QUEUED
     assert desk.files() == {"b.png": NEW} | DOUBTFUL
@@ -255,7 +255,7 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_start(
     decided = desk.journal.decisions.decide(job.id, decision)
     assert decided is not None
     if when != "before":
-        desk.delivery.decide(decided)
+        desk.delivery.carry_out_decision(decided)
         until(lambda: desk.delivery.failure is not None, "the crash")
     monkeypatch.setattr(reviews.Reviews, "clear", clear)
     desk.journal.close()
@@ -264,7 +264,7 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_start(
         again.delivery.repair(unfinished)
     again.delivery.sweep(frozenset({"run-1"}))
     for waiting in again.journal.decisions.pending(NAME):
-        again.delivery.decide(waiting)
+        again.delivery.carry_out_decision(waiting)
     again.settle()
     if decision is Decision.ACCEPT:
         assert again.job(job).state is JobState.DONE

@@ -21,7 +21,7 @@ from cutoutd.models.shelf import Shelf
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings.schema import Folder, PoolSettings, Settings
 from tests.integration.hall import Hall, Watched, opener_of
-from tests.integration.parts import JPEG, cut_of, provenance, until
+from tests.integration.parts import JPEG, cut_of, sidecar_factory, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,7 +90,7 @@ class Halls(Hall):
             folder,
             journal=self.journal,
             publisher=publisher,
-            provenance=provenance(self.clock, folder.name),
+            sidecar_factory=sidecar_factory(self.clock, folder.name),
             clock=self.clock,
             run="run-1",
             tell=self._results.append,

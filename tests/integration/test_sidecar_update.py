@@ -64,7 +64,7 @@ def rate(desk: Desk, name: str = "a.jpg", content: bytes = RATED) -> Job:
     job = desk.journal.queue.next_in(NAME, newest_first=False)
     assert job is not None
     desk.journal.queue.claim(job)
-    desk.delivery.know(job, Unchanged(sha256=digest(content), image_sha256="data"))
+    desk.delivery.deliver_known(job, Unchanged(sha256=digest(content), image_sha256="data"))
     return job
 
 
@@ -131,7 +131,7 @@ def test_a_sidecar_that_says_so_already_is_not_written(make: Callable[..., Desk]
     job = again.journal.queue.next_in(NAME, newest_first=False)
     assert job is not None
     again.journal.queue.claim(job)
-    again.delivery.know(job, Unchanged(sha256=digest(RATED), image_sha256="data"))
+    again.delivery.deliver_known(job, Unchanged(sha256=digest(RATED), image_sha256="data"))
     again.settle()
     assert again.job(job).state is JobState.UNCHANGED
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)

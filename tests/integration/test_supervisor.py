@@ -554,7 +554,7 @@ def test_a_step_of_the_delivery_that_fails_costs_no_other(hall: Hall) -> None:
     def explode() -> None:
         raise ZeroDivisionError
 
-    hall.hot.delivery._deeds.give(explode)  # noqa: SLF001 -- a fault of ours, wherever it is
+    hall.hot.delivery._tasks.submit(explode)  # noqa: SLF001 -- a fault of ours, wherever it is
     hall.workers.answer = hall.cut
     hall.supervisor.run()
     assert hall.job(job).state is JobState.DONE
@@ -597,7 +597,7 @@ def test_a_folder_with_much_to_name_gets_no_more_work(hall: Hall) -> None:
     def hang() -> None:
         waits.wait(20.0)
 
-    hall.hot.delivery._deeds.give(hang)  # noqa: SLF001 -- a share that is slow
+    hall.hot.delivery._tasks.submit(hang)  # noqa: SLF001 -- a share that is slow
     hall.workers.answer = hall.cut
     counted: list[int] = []
 

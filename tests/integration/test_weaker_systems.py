@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.fs.tree import Tree
-from cutoutd.publish.originals import Originals, Outcome, delete_original
+from cutoutd.publish.originals import CleanupOutcome, OriginalsFolder, delete_original
 from cutoutd.publish.rename import can_exchange
 from tests.integration.parts import until
 from tests.integration.publishing import World, digest, failure
@@ -53,9 +53,9 @@ def test_an_exchange_is_known_on_a_local_disk(tmp_path: Path) -> None:
 def test_an_original_is_deleted_there(share: Share, original: Path) -> None:
     """If it is what was cut."""
     inputs = Tree(share.mount / "in")
-    assert delete_original(inputs, "shoot/a.jpg", digest(NEW)).outcome is Outcome.CHANGED
+    assert delete_original(inputs, "shoot/a.jpg", digest(NEW)).outcome is CleanupOutcome.CHANGED
     assert original.read_bytes() == CUT
-    assert delete_original(inputs, "shoot/a.jpg", digest(CUT)).outcome is Outcome.DELETED
+    assert delete_original(inputs, "shoot/a.jpg", digest(CUT)).outcome is CleanupOutcome.DELETED
     until(
         lambda: not list((share.far / "in" / "shoot").iterdir()), "the share to remove it"
     )  # once it is closed
@@ -66,8 +66,8 @@ def test_an_original_is_moved_there(share: Share, original: Path, tmp_path: Path
     """Within the share, and from it to a disk."""
     kept = (share.mount if same else tmp_path) / "kept"
     kept.mkdir()
-    disposal = Originals(kept, "run").move(Tree(share.mount / "in"), "shoot/a.jpg", digest(CUT), job=1)
-    assert disposal.outcome is Outcome.MOVED
+    result = OriginalsFolder(kept, "run").move(Tree(share.mount / "in"), "shoot/a.jpg", digest(CUT), job=1)
+    assert result.outcome is CleanupOutcome.MOVED
     assert (kept / "shoot" / "a.jpg").read_bytes() == CUT
     assert not original.exists()
     until(

@@ -18,7 +18,7 @@ import pytest
 
 from cutoutd.errors import StorageError
 from cutoutd.fs.tree import Tree
-from cutoutd.publish.originals import Outcome, delete_original
+from cutoutd.publish.originals import CleanupOutcome, delete_original
 from cutoutd.publish.verified import PRIVATE
 from tests.integration.publishing import digest
 from tests.integration.taking_away import CUT, SAVED, TARGETS, carry_out, prepare
@@ -182,6 +182,6 @@ def test_an_original_that_another_program_has_open_for_writing_waits(tmp_path: P
     ):
         delete_original(Tree(tmp_path / "in"), "shoot/a.jpg", digest(CUT))
     assert visible(tmp_path) == {"in/shoot/a.jpg": CUT}
-    disposal = delete_original(Tree(tmp_path / "in"), "shoot/a.jpg", digest(CUT))
-    assert disposal.outcome is Outcome.DELETED
+    result = delete_original(Tree(tmp_path / "in"), "shoot/a.jpg", digest(CUT))
+    assert result.outcome is CleanupOutcome.DELETED
     assert visible(tmp_path) == {}

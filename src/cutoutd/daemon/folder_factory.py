@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd.daemon.assembly import publisher_of, rules_of
 from cutoutd.delivery.delivery import Delivery
-from cutoutd.delivery.sidecar_factory import Provenance
+from cutoutd.delivery.sidecar_factory import SidecarFactory
 from cutoutd.folder.file_opener import Opener
 from cutoutd.folder.health import Gate
 from cutoutd.folder.hot_folder import HotFolder
@@ -114,7 +114,7 @@ class FolderFactory:
             folder,
             journal=self._journal,
             publisher=publisher,
-            provenance=self._provenance(folder, publisher),
+            sidecar_factory=self._provenance(folder, publisher),
             clock=self._clock,
             run=self._state.run,
             tell=self._tell,
@@ -158,11 +158,11 @@ class FolderFactory:
             clock=self._clock,
         )
 
-    def _provenance(self, folder: Folder, publisher: Publisher) -> Provenance:
+    def _provenance(self, folder: Folder, publisher: Publisher) -> SidecarFactory:
         # One for each, since a folder may come back with other settings while the run goes on.
         model = self._shelf.get(self._settings().model_of(folder))
         second = self._shelf.get_if(self._settings().model.second)
-        return Provenance(
+        return SidecarFactory(
             model=model,
             second=second,
             settings_sha256={

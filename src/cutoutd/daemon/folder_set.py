@@ -219,9 +219,9 @@ class Roster:
                 folder.delivery.repair(job)
         folder.delivery.sweep(self._dead)
         for job in undisposed:
-            folder.delivery.dispose(job)
+            folder.delivery.clean_up(job)
         for job in decided:
-            folder.delivery.decide(job)
+            folder.delivery.carry_out_decision(job)
 
     def decide(self, number: int, decision: Decision) -> bool:
         """Have carried out what a person decided about a job in review; a folder that is not there does it later.
@@ -237,7 +237,7 @@ class Roster:
             return False
         folder = self.active.get(job.folder)
         if folder is not None and folder not in {*self._unseen, *self._unknown}:
-            folder.delivery.decide(job)
+            folder.delivery.carry_out_decision(job)
         return True
 
     def _begin(self, free: Iterable[Folder]) -> None:

@@ -234,7 +234,7 @@ class Escalation:
         if hot is None:
             self._journal.queue.plan(job.id, {})
         else:
-            hot.delivery.explain(job, failure_of(unforeseen(error)))
+            hot.delivery.fail(job, failure_of(unforeseen(error)))
         self._is_answered(job, reply, is_needed=False)
 
     def _is_answered(self, job: Job, reply: Reply, *, is_needed: bool) -> None:
@@ -276,7 +276,7 @@ class Escalation:
             permanent=True,
         )
         if reply.outcome is Outcome.FAILED:
-            hot.delivery.explain(job, failure)
+            hot.delivery.fail(job, failure)
             return
         detail = {"failure": asdict(failure), "egress": egress_of(reply, plan.why)}
         self._journal.queue.finish(job.id, JobState.UNKNOWN, detail=detail)

@@ -74,8 +74,8 @@ class Verdicts:
         job, folder = held.job, held.folder
         if not answers(held.task, report):
             self._log.warning("worker.lied", job=job.id, folder=job.folder, said=type(report).__name__)
-            folder.delivery.lull.undecided()
-            folder.delivery.disbelieve(job)
+            folder.delivery.breaker.cancel_trial()
+            folder.delivery.reject_report(job)
             return
         self._take(held, report)
 
@@ -91,9 +91,9 @@ class Verdicts:
             case Exported():
                 self._send(job, folder, report)
             case Unchanged() | Moved():
-                folder.delivery.know(job, report)
+                folder.delivery.deliver_known(job, report)
             case NeedsRoom() if job.alone:  # it has all there is, and would ask for ever
-                folder.delivery.disbelieve(job)
+                folder.delivery.reject_report(job)
             case NeedsRoom():
                 self._log.info("job.needs-room", job=job.id, folder=job.folder, pixels=report.pixels)
                 self._journal.queue.put_back(job.id, alone=True)
@@ -105,7 +105,7 @@ class Verdicts:
 
     def _send(self, job: Job, folder: HotFolder, copy: Exported) -> None:
         if not self._escalation.exported(job, copy):
-            folder.delivery.disbelieve(job)
+            folder.delivery.reject_report(job)
 
     def _weigh(self, job: Job, folder: HotFolder, failure: Failure) -> None:
         if failure.code == "SourceGone":
@@ -138,7 +138,7 @@ class Verdicts:
             )
             self._say(job, JobState.RETRY, failure.cause)
         else:
-            folder.delivery.explain(job, failure)
+            folder.delivery.fail(job, failure)
 
     def mourn(self, held: Held, lost: Lost) -> None:
         """A worker has died over it, or had to be ended."""
@@ -154,7 +154,7 @@ class Verdicts:
             return
         why = "it took longer than job_timeout_s allows" if lost.timed_out else lost.why
         error = LostError(f"{why}; tried {attempts} times")
-        folder.delivery.explain(
+        folder.delivery.fail(
             job,
             Failure(
                 code=error.code, title=error.title, cause=error.cause, advice=error.advice, permanent=True
@@ -165,7 +165,7 @@ class Verdicts:
         """A job that could not even be begun fails at once, else it would be the next one again."""
         detail = {"failure": asdict(failure)}
         self._journal.queue.finish(job.id, JobState.FAILED, detail=detail, undisposed=True)
-        folder.delivery.dispose(replace(job, state=JobState.FAILED, detail=detail))  # its record
+        folder.delivery.clean_up(replace(job, state=JobState.FAILED, detail=detail))  # its record
         self._say(job, JobState.FAILED, failure.cause)
 
     def give_another_chance(self) -> None:

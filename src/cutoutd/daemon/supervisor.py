@@ -284,11 +284,11 @@ class Supervisor:
         for folder in self._folders.everyone:
             own = {number for number, held in self._in_hand.items() if held.folder is folder}
             folder.watch_over(now_s, waiting=waiting & own, left_behind=left_behind)
-            if folder.delivery.doubts_workers():
+            if folder.delivery.distrusts_workers():
                 self._pool.recycle()
             if folder.has_recovered():
                 self._journal.queue.hurry(folder.folder.name)
-                folder.delivery.hurry()
+                folder.delivery.retry_now()
 
     def _progress(self) -> Progress:
         counts = self._journal.queue.open_by_state()
@@ -344,7 +344,7 @@ class Supervisor:
                 {name for name in self._ready() if self._pool.takes(tagged=active[name].is_tagged)},
                 pool_is_empty=self._pool.busy == 0,
                 answered_only=self._escalation.held_back(active),
-                refused={name for name, hot in active.items() if hot.delivery.lull.why},
+                refused={name for name, hot in active.items() if hot.delivery.breaker.why},
             )
             if job is None:
                 break
@@ -397,7 +397,7 @@ class Supervisor:
                 raise
             job = held.job
             report(self._log, error, over="a report", job=job.id, folder=job.folder, path=job.path)
-            held.folder.delivery.disbelieve(job)
+            held.folder.delivery.reject_report(job)
         self._guard.run("its parcels", partial(self._escalation.over, held.job), None)
         del self._in_hand[event.job]
 

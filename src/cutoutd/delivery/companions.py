@@ -13,7 +13,7 @@ from cutoutd.errnos import NO_WAY
 from cutoutd.errors import StorageError
 from cutoutd.intake import companions
 from cutoutd.publish.faults import storage_faults
-from cutoutd.publish.originals import Outcome, current_sha256, delete_original
+from cutoutd.publish.originals import CleanupOutcome, current_sha256, delete_original
 from cutoutd.publish.verified import private
 from cutoutd.settings.choices import Companions as Wish
 from cutoutd.settings.choices import Originals
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cutoutd.fs.tree import Tree
-    from cutoutd.publish.originals import Originals as KeptOriginals
+    from cutoutd.publish.originals import OriginalsFolder
     from cutoutd.settings.schema import Folder
 
 _TRIES: Final = 3
@@ -37,7 +37,7 @@ class Companions:
         kept: the folder for originals; None where they are not moved.
     """
 
-    def __init__(self, folder: Folder, kept: KeptOriginals | None) -> None:
+    def __init__(self, folder: Folder, kept: OriginalsFolder | None) -> None:
         self._folder = folder
         self._kept = kept
 
@@ -93,8 +93,8 @@ class Companions:
                 outcome = self._kept.move(inputs, companion, sha256, job=job, to=target).outcome
             else:
                 outcome = delete_original(inputs, companion, sha256).outcome
-            if outcome is not Outcome.CHANGED:
-                return outcome is not Outcome.GONE
+            if outcome is not CleanupOutcome.CHANGED:
+                return outcome is not CleanupOutcome.GONE
         raise StorageError("it is being written to", path=inputs.root / companion)
 
 

@@ -10,19 +10,19 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.circuit_breaker import Lull
-from cutoutd.delivery.displaced import SetAsideResults
-from cutoutd.delivery.endings import Endings
+from cutoutd.circuit_breaker import CircuitBreaker
+from cutoutd.delivery.displaced import DisplacedResults
+from cutoutd.delivery.endings import FailedJobs
 from cutoutd.delivery.failures import INVENTED, FailureRecords
-from cutoutd.delivery.faulted import FaultedJobs
+from cutoutd.delivery.faulted import JobGuard
 from cutoutd.delivery.moves import NOT_MOVED, MovedPictures
-from cutoutd.delivery.originals import Disposals
-from cutoutd.delivery.pending_retries import Waits
+from cutoutd.delivery.originals import OriginalsCleanup
+from cutoutd.delivery.pending_retries import PendingRetries
 from cutoutd.delivery.present import present
-from cutoutd.delivery.reservations import SourceClaims, is_another
+from cutoutd.delivery.reservations import NameReservations, is_another
 from cutoutd.delivery.reviews import DecidedReviews
 from cutoutd.delivery.staging_sweep import Sweeping
-from cutoutd.delivery.task_queue import Deeds
+from cutoutd.delivery.task_queue import SerialTaskQueue
 from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
 from cutoutd.events import Result
 from cutoutd.failure import failure_of
@@ -37,7 +37,7 @@ from cutoutd.publish.faults import (
     storage_faults,
 )
 from cutoutd.publish.naming import forms
-from cutoutd.publish.plan import Plan, Publication, Verdict
+from cutoutd.publish.plan import Plan, Publication
 from cutoutd.publish.records import Records
 from cutoutd.publish.sidecar import says_doubtful
 from cutoutd.recipe import Format
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cutoutd.clock import Clock
-    from cutoutd.delivery.sidecar_factory import Provenance
-    from cutoutd.delivery.task_queue import Deed
+    from cutoutd.delivery.sidecar_factory import SidecarFactory
+    from cutoutd.delivery.task_queue import QueuedTask
     from cutoutd.fs.descent import Boundary
     from cutoutd.jobs import Cut, Failure, Job, Moved, Origin
     from cutoutd.journal.journal import Journal
@@ -65,7 +65,7 @@ class Delivery:
         folder: its settings.
         journal: where each step is written down.
         publisher: gives the names.
-        provenance: knows what a sidecar says of model, settings and runtime.
+        sidecar_factory: knows what a sidecar says of model, settings and runtime.
         clock: for the times written down.
         run: id of this run.
         tell: is given each result, from this thread.
@@ -81,7 +81,7 @@ class Delivery:
         *,
         journal: Journal,
         publisher: Publisher,
-        provenance: Provenance,
+        sidecar_factory: SidecarFactory,
         clock: Clock,
         run: str,
         tell: Callable[[Result], None],
@@ -94,32 +94,38 @@ class Delivery:
         self._named = named
         self._journal = journal
         self._publisher = publisher
-        self._provenance = provenance
+        self._provenance = sidecar_factory
         self._clock = clock
         self._tell = tell
         self._prove = prove
         self._run_id = run
-        self.lull = Lull(folder.name, clock)
-        self._deeds = Deeds(folder.name, clock, wake, refused=self._rest_for, worked=self.lull.worked)
-        self._disposals = Disposals(
-            folder, journal, self._deeds, run, prove=self._prove_or_fail, boundary=boundary
+        self.breaker = CircuitBreaker(folder.name, clock)
+        self._tasks = SerialTaskQueue(
+            folder.name,
+            clock,
+            wake,
+            on_refused=self._record_refusal,
+            on_recovered=self.breaker.record_success,
+        )
+        self._originals = OriginalsCleanup(
+            folder, journal, self._tasks, run, prove=self._prove_or_fail, boundary=boundary
         )
         self._failures = FailureRecords(
             folder.name,
             publisher.failures,
             queue=journal.queue,
-            deeds=self._deeds,
-            provenance=provenance,
+            tasks=self._tasks,
+            sidecar_factory=sidecar_factory,
             prove=self._prove_or_fail,
         )
-        self._waits = Waits(folder.name, self.lull)
-        self._endings = Endings(
+        self._pending_retries = PendingRetries(folder.name, self.breaker)
+        self._failed_jobs = FailedJobs(
             folder.name,
             journal=journal,
             publisher=publisher,
             failures=self._failures,
-            waits=self._waits,
-            lull=self.lull,
+            pending_retries=self._pending_retries,
+            breaker=self.breaker,
             tell=tell,
             clear_moved=self._clear_moved,
             prove=self._prove_or_fail,
@@ -128,46 +134,46 @@ class Delivery:
             folder,
             publisher.reviews,
             journal=journal,
-            provenance=provenance,
+            sidecar_factory=sidecar_factory,
             publish=self._publish,
-            explain=self._endings.explain,
+            fail=self._failed_jobs.fail,
             wait=self._wait,
             prove=self._prove_or_fail,
         )
-        self._set_aside = SetAsideResults(
+        self._displaced = DisplacedResults(
             folder,
             journal=journal,
             files=publisher.reviews,
-            kept=publisher.kept,
+            restorer=publisher.displaced,
             records=Records(
                 publisher.identity,
                 output=folder.output,
                 sidecar_dir=folder.sidecar_dir,
                 renditions=folder.recipe().renditions,
             ),
-            rest=partial(self._deeds.rest, needs_staged=False),
+            rest=partial(self._tasks.retry_later, needs_staged=False),
             now_us=clock.now_us,
         )
         self._moves = MovedPictures(
             folder,
             publisher.reviews,
             journal=journal,
-            provenance=provenance,
+            sidecar_factory=sidecar_factory,
             publish=self._publish,
             keep=self._keep_moved,
-            explain=self._endings.explain,
-            unfail=self._failures.clear,
-            make_way=self._set_aside.make_way,
-            has_taken=self._disposals.has_taken,
+            fail=self._failed_jobs.fail,
+            clear_failure=self._failures.clear,
+            displace_for=self._displaced.displace_for,
+            has_taken=self._originals.has_taken,
         )
-        self._faulted = FaultedJobs(folder.name, journal, publisher, self._deeds, self._endings.explain)
-        self._sweeping = Sweeping(folder.name, publisher, self._disposals, self._deeds)
+        self._guard = JobGuard(folder.name, journal, publisher, self._tasks, self._failed_jobs.fail)
+        self._sweeping = Sweeping(folder.name, publisher, self._originals, self._tasks)
         self._log = get(folder=folder.name)
 
     @property
     def backlog(self) -> int:
         """Results and failures that wait for their names, or are getting them."""
-        return self._deeds.backlog
+        return self._tasks.backlog
 
     @property
     def is_idle(self) -> bool:
@@ -176,17 +182,17 @@ class Delivery:
 
     @property
     def busy_since_s(self) -> float | None:
-        """When the deed under way was begun, in monotonic seconds; None: there is none."""
-        return self._deeds.busy_since_s
+        """When the task under way was begun, in monotonic seconds; None: there is none."""
+        return self._tasks.busy_since_s
 
     @property
     def failure(self) -> BaseException | None:
         """Why its thread died, if it did."""
-        return self._deeds.failure
+        return self._tasks.failure
 
     def start(self) -> None:
         """Begin."""
-        self._deeds.start()
+        self._tasks.start()
 
     def stop(
         self, *, sweep: bool = True, first: Callable[[], object] = lambda: None, for_good: bool = False
@@ -197,32 +203,32 @@ class Delivery:
         folder may never be looked after again, so nothing of it stays set aside.
         """
         if for_good:
-            self._deeds.give(self._set_aside.give_back_all)
-        self._deeds.stop((first, partial(self._sweeping.sweep, frozenset({self._run_id}))) if sweep else ())
+            self._tasks.submit(self._displaced.restore_all)
+        self._tasks.stop((first, partial(self._sweeping.sweep, frozenset({self._run_id}))) if sweep else ())
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread's end, but not for long; whether it has ended."""
-        return self._deeds.join(timeout_s)
+        return self._tasks.join(timeout_s)
 
-    def hurry(self) -> None:
-        """Do at once what rests: the disk or share is well again."""
-        self._deeds.hurry()
+    def retry_now(self) -> None:
+        """Retry at once what waits to be retried: the disk or share is well again."""
+        self._tasks.retry_now()
 
     @property
     def has_ended(self) -> bool:
         """Its thread is gone."""
-        return self._deeds.has_ended
+        return self._tasks.has_ended
 
     def repair(self, job: Job) -> None:
         """Finish, or undo, what a run that died was giving its names."""
-        self._faulted.give(job, partial(self._repair, job))
+        self._guard.submit(job, partial(self._repair, job))
 
     def sweep(self, dead: frozenset[str]) -> None:
         """Clear away what dead runs staged and no plan needs; after the repairs."""
-        self._deeds.give(partial(self._sweeping.sweep, dead))
-        self._deeds.give(self._failures.sweep)
-        self._deeds.give(self._set_aside.take_up)
-        self._deeds.give(self._set_aside.expire)
+        self._tasks.submit(partial(self._sweeping.sweep, dead))
+        self._tasks.submit(self._failures.sweep)
+        self._tasks.submit(self._displaced.adopt_strays)
+        self._tasks.submit(self._displaced.expire)
 
     def deliver(self, job: Job, cut: Cut, directory: str = "") -> None:
         """Publish a cutout.
@@ -232,39 +238,39 @@ class Delivery:
             cut: as its worker reported it.
             directory: the job's own in which the results lie; empty: they lie in that of the run.
         """
-        self._faulted.give(job, partial(self._deliver, job, cut, directory))
+        self._guard.submit(job, partial(self._deliver, job, cut, directory))
 
-    def know(self, job: Job, report: Unchanged | Moved) -> None:
+    def deliver_known(self, job: Job, report: Unchanged | Moved) -> None:
         """The picture is known, here or from where it lay before."""
         if isinstance(report, Unchanged):
-            self.leave(job, report.sha256, report.image_sha256)
+            self.deliver_unchanged(job, report.sha256, report.image_sha256)
         else:
-            self.follow(job, report.sha256)
+            self.deliver_moved(job, report.sha256)
 
-    def leave(self, job: Job, sha256: str, image_sha256: str | None = None) -> None:
+    def deliver_unchanged(self, job: Job, sha256: str, image_sha256: str | None = None) -> None:
         """The source's bytes, or its data apart from metadata, are those that are published already."""
-        self._faulted.give(job, partial(self._leave, job, sha256, image_sha256))
+        self._guard.submit(job, partial(self._leave, job, sha256, image_sha256))
 
-    def follow(self, job: Job, sha256: str) -> None:
+    def deliver_moved(self, job: Job, sha256: str) -> None:
         """The source's bytes are those of one that lay elsewhere and vanished from there."""
-        self._faulted.give(job, partial(self._moves.take, job, sha256))
+        self._guard.submit(job, partial(self._moves.take, job, sha256))
 
-    def dispose(self, job: Job) -> None:
+    def clean_up(self, job: Job) -> None:
         """Move or delete an original, or write the record of a failure, that an earlier run could not."""
         if job.state is JobState.FAILED:
-            self._faulted.give(job, partial(self._failures.leave_owed, job))
+            self._guard.submit(job, partial(self._failures.leave_owed, job))
         else:
-            self._faulted.give(job, partial(self._disposals.add, job, job.sha256 or ""))
+            self._guard.submit(job, partial(self._originals.add, job, job.sha256 or ""))
 
-    def explain(self, job: Job, failure: Failure) -> None:
+    def fail(self, job: Job, failure: Failure) -> None:
         """Give a job up, and leave the reason where its owner finds it."""
-        self._faulted.give(job, partial(self._endings.explain, job, failure))
+        self._guard.submit(job, partial(self._failed_jobs.fail, job, failure))
 
-    def decide(self, job: Job) -> None:
+    def carry_out_decision(self, job: Job) -> None:
         """Carry out what a person decided about a doubtful cutout."""
-        self._faulted.give(job, partial(self._reviews.carry_out, job.id))
+        self._guard.submit(job, partial(self._reviews.carry_out, job.id))
 
-    def doubts_workers(self) -> bool:
+    def distrusts_workers(self) -> bool:
         """Whether, since this was last asked, one has kept a file open, or the output has begun to refuse.
 
         What a worker keeps open it can fill a disk with, also where the file has no name any more.
@@ -272,17 +278,17 @@ class Delivery:
         met, self._publisher.has_met_a_writer = self._publisher.has_met_a_writer, False
         if met:
             self._log.warning("worker.kept-a-file")
-        return self.lull.has_begun() or met
+        return self.breaker.has_opened() or met
 
-    def disbelieve(self, job: Job) -> None:
+    def reject_report(self, job: Job) -> None:
         """Give a job up whose worker said what no honest one would."""
-        self.explain(job, INVENTED)
+        self.fail(job, INVENTED)
 
     def _deliver(self, job: Job, cut: Cut, directory: str) -> None:
         wanted = [(number, one.format) for number, one in enumerate(self._folder.rendition)]
         reported = sorted((staged.rendition, staged.format) for staged in cut.staged)
         if reported not in (wanted, [(-1, Format.PNG), *wanted]):
-            self._endings.explain(
+            self._failed_jobs.fail(
                 job, INVENTED
             )  # the worker has read a hostile picture, and is not to be believed
             return
@@ -293,9 +299,9 @@ class Delivery:
             # What a result may take of the disk is judged by the size that the worker says its picture has.
             is_lie = is_lie or has_pixels(root, job.version, pixels) is False
         if is_lie:
-            self._endings.disbelieve(job)
+            self._failed_jobs.reject_report(job)
             return
-        self._set_aside.make_way(job)
+        self._displaced.displace_for(job)
         publication = Publication(
             facts=replace(self._provenance.sidecar_facts(job, cut), doubtful=self._is_doubtful(cut)),
             staged=cut.staged,
@@ -311,7 +317,7 @@ class Delivery:
         self._publish(job, cut, publication)
 
     def _publish(self, job: Job, cut: Cut, publication: Publication) -> None:
-        claims = SourceClaims(self._journal, job, publication.moved_from)
+        claims = NameReservations(self._journal, job, publication.moved_from)
         is_fresh = publication.document is None or publication.moved_from is not None
         try:
             self._prove_or_fail()
@@ -321,14 +327,14 @@ class Delivery:
         except NameRefusedError as error:
             self._journal.names.release(job.folder, job.path)
             if is_fresh:
-                self._endings.explain(job, failure_of(error))
+                self._failed_jobs.fail(job, failure_of(error))
             else:  # what a person accepted stays in review, where it is safe
                 self._reviews.refuse(job, error)
             return
         except TemporaryError as error:
             self._journal.names.release(job.folder, job.path)
             if is_fresh:
-                self._endings.put_off(job, error)
+                self._failed_jobs.postpone(job, error)
             else:  # it was cut long ago, and a person waits for it
                 self._wait(job, error, partial(self._reviews.carry_out, job.id))
             return
@@ -346,7 +352,7 @@ class Delivery:
             },
             origin=publication.moved_from,
         )
-        self._faulted.attempt(job, partial(self._carry_out, job, cut, publication, plan))
+        self._guard.run_now(job, partial(self._carry_out, job, cut, publication, plan))
 
     def _carry_out(self, job: Job, cut: Cut, publication: Publication, plan: Plan) -> None:
         try:
@@ -356,16 +362,16 @@ class Delivery:
             self._abandon(job, plan, error)
         except TargetTakenError:
             # A stranger's file took a name in between: plan anew.
-            self._faulted.give(job, partial(self._publish, job, cut, publication))
+            self._guard.submit(job, partial(self._publish, job, cut, publication))
         except ResultLostError:
             self._repair_plan(job, plan, sha256=cut.source.sha256, review=cut.review, model=publication.model)
         except TemporaryError as error:
-            if self._waits.is_in_vain(job, error):
+            if self._pending_retries.has_run_out(job, error):
                 self._abandon(job, plan, error)
             else:
                 self._wait(job, error, partial(self._carry_out, job, cut, publication, plan))
         else:
-            self._faulted.attempt(
+            self._guard.run_now(
                 job,
                 partial(
                     self._conclude,
@@ -381,12 +387,12 @@ class Delivery:
                 ),
             )
 
-    def _rest_for(self, error: StorageError) -> None:
-        """What one deed met at the output, the folder's others would too, whatever they are about."""
+    def _record_refusal(self, error: StorageError) -> None:
+        """What one task met at the output, the folder's others would too, whatever they are about."""
         if isinstance(error, JournalError):
             self._log.error("delivery.refused", why=str(error))
         else:
-            self.lull.refused(str(error), error.cause)
+            self.breaker.record_failure(str(error), error.cause)
 
     def _is_doubtful(self, cut: Cut) -> bool:
         return cut.review or bool(cut.doubts) or cut.quality.score < self._folder.doubtful_below
@@ -423,12 +429,12 @@ class Delivery:
             self._journal.undo_publishing(job, standing=standing)
         else:
             self._journal.keep_standing(job, standing=standing)
-            self._endings.explain(job, replace(failure_of(error), permanent=True))
+            self._failed_jobs.fail(job, replace(failure_of(error), permanent=True))
 
-    def _wait(self, job: Job, error: TemporaryError, deed: Deed) -> None:
+    def _wait(self, job: Job, error: TemporaryError, task: QueuedTask) -> None:
         """A plan that is written down is carried out, however long the disk or share takes to come back."""
-        self._waits.add(job, error)
-        self._faulted.rest(job, deed, error.delay_s)
+        self._pending_retries.add(job, error)
+        self._guard.retry_later(job, task, error.delay_s)
 
     def _conclude(
         self,
@@ -443,12 +449,12 @@ class Delivery:
         doubtful: str = "",
         figures: Mapping[str, float] | None = None,
     ) -> None:
-        self._waits.forget(job)
+        self._pending_retries.forget(job)
         seconds = (figures or {}).get("seconds", 0.0)
         outputs = [str(self._folder.output / one.path) for one in plan.published]
         is_skipped = bool(plan.unused)
         why = why or "; ".join(filter(None, (doubtful, *(plan.warnings if is_skipped else ()))))
-        disposable = state is JobState.DONE and self._disposals.wanted
+        disposable = state is JobState.DONE and self._originals.wanted
         # Before the commit mark: after it, nobody would come back for them.
         self._failures.clear(job)
         if state is JobState.DONE:
@@ -470,7 +476,7 @@ class Delivery:
             detail=detail,
             undisposed=disposable,
         )
-        self.lull.worked()
+        self.breaker.record_success()
         self._log.info(
             "job.published",
             job=job.id,
@@ -481,7 +487,7 @@ class Delivery:
             **({"why": why} if why else {}),
         )
         if disposable:
-            self._disposals.add(replace(job, detail=detail), sha256)
+            self._originals.add(replace(job, detail=detail), sha256)
         self._tell(
             Result(
                 job=job.id,
@@ -502,7 +508,7 @@ class Delivery:
         known = () if published is None else (published.sha256, published.image_sha256 or published.sha256)
         if job.forced or published is None or not {sha256, image_sha256}.intersection(known):
             # Else a lie would move or delete an original that was never cut.
-            self._endings.explain(job, INVENTED)
+            self._failed_jobs.fail(job, INVENTED)
             return
         earlier = self._journal.names.earlier(job.folder, job.path, published.generation)
         there = present(self._folder.output, earlier)
@@ -511,7 +517,7 @@ class Delivery:
             self._log.info("job.cut-again", job=job.id, path=job.path)
             self._journal.cut_again(job, generation=published.generation, detail=job.detail | NOT_MOVED)
             return
-        disposable = self._disposals.wanted
+        disposable = self._originals.wanted
         self._failures.clear(job)
         self._moves.clear_entries(job)
         self._update_sidecar(job, sha256, published)
@@ -520,9 +526,9 @@ class Delivery:
             job, sha256=sha256, generation=published.generation, detail=detail, undisposed=disposable
         )
         if disposable:
-            self._disposals.add(replace(job, generation=published.generation, detail=detail), sha256)
+            self._originals.add(replace(job, generation=published.generation, detail=detail), sha256)
         outputs = tuple(str(self._folder.output / one.path) for one in there)
-        self._endings.say(job, JobState.UNCHANGED, "" if outputs else _TAKEN_AWAY, outputs=outputs)
+        self._failed_jobs.tell(job, JobState.UNCHANGED, "" if outputs else _TAKEN_AWAY, outputs=outputs)
 
     def _update_sidecar(self, job: Job, sha256: str, published: LastPublished) -> None:
         """Have the sidecar name the picture as it is now; before the journal says so, as nobody comes back for it."""
@@ -542,11 +548,11 @@ class Delivery:
         if detail:
             earlier = self._journal.names.earlier(job.folder, origin.path, origin.generation)
             detail["outputs"] = [str(self._folder.output / one.path) for one in earlier if not one.review]
-        disposable = self._disposals.wanted
+        disposable = self._originals.wanted
         self._journal.leave_moved(job, origin, sha256=sha256, detail=detail, undisposed=disposable)
         if disposable:
-            self._disposals.add(replace(job, detail=detail), sha256)
-        self._endings.say(job, JobState.UNCHANGED, "", outputs=tuple(detail.get("outputs", ())))
+            self._originals.add(replace(job, detail=detail), sha256)
+        self._failed_jobs.tell(job, JobState.UNCHANGED, "", outputs=tuple(detail.get("outputs", ())))
 
     def _repair(self, job: Job) -> None:
         self._repair_plan(
@@ -566,9 +572,9 @@ class Delivery:
                 job, error, partial(self._repair_plan, job, plan, sha256=sha256, review=review, model=model)
             )
             return
-        if recovery.verdict is Verdict.FINISHED:
+        if recovery.is_finished:
             state = JobState.REVIEW if review else JobState.DONE
-            self._faulted.attempt(
+            self._guard.run_now(
                 job,
                 partial(
                     self._conclude,

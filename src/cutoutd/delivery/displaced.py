@@ -1,4 +1,4 @@
-"""Results that give way to another picture's: set aside for their own picture, and given back if that turns up nowhere.
+"""Results that give way to another picture's: set aside for their own picture, and restored if that turns up nowhere.
 
     renamed onto a name in use -> the result there is kept under a private name -> its picture turns up, and it follows
                                                                                -> nothing turns up: it gets a name again
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Job, Origin, Published
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.records import Record, Records
-    from cutoutd.publish.restoring import KeptResults
+    from cutoutd.publish.restoring import ResultRestorer
     from cutoutd.publish.reviews import Reviews
     from cutoutd.settings.schema import Folder
 
@@ -33,7 +33,7 @@ KEPT_S: Final = 60.0
 """A result that gave its name to another picture's is kept for its own picture: renames of many come within this."""
 
 
-class SetAsideResults:
+class DisplacedResults:
     """The results of one folder that were set aside.
 
     Args:
@@ -52,7 +52,7 @@ class SetAsideResults:
         *,
         journal: Journal,
         files: Reviews,
-        kept: KeptResults,
+        restorer: ResultRestorer,
         records: Records,
         rest: Callable[[Callable[[], None], float], None],
         now_us: Callable[[], int],
@@ -60,14 +60,14 @@ class SetAsideResults:
         self._folder = folder
         self._journal = journal
         self._files = files
-        self._kept = kept
+        self._restorer = restorer
         self._records = records
         self._rest = rest
         self._now_us = now_us
         self._is_expiring = False
         self._log = get(folder=folder.name)
 
-    def make_way(self, job: Job, origin: Origin | None = None) -> None:
+    def displace_for(self, job: Job, origin: Origin | None = None) -> None:
         """Set aside the results of pictures that had a job's path before and may lie elsewhere by now.
 
         Args:
@@ -84,7 +84,7 @@ class SetAsideResults:
             if not (is_due and is_meant) or (origin is not None and _is_same_source(one.origin, origin)):
                 continue
             shown = self._journal.names.earlier(job.folder, job.path, one.origin.generation)
-            kept = self._files.set_aside(job.path, shown) if shown else ()
+            kept = self._files.displace(job.path, shown) if shown else ()
             if kept:
                 self._journal.set_aside.put(job, one, kept, self._now_us())
                 self._expire_later()
@@ -99,7 +99,7 @@ class SetAsideResults:
         for one in aside.unclaimed(self._folder.name, self._now_us() - int(KEPT_S * 1e6)):
             kept = self._journal.names.earlier(self._folder.name, one.origin.path, one.origin.generation)
             if one.returns:
-                self._give_back(one.origin, kept)
+                self._restore(one.origin, kept)
             else:
                 self._files.clear(one.origin.path, kept)
                 aside.drop(self._folder.name, one.origin)
@@ -108,7 +108,7 @@ class SetAsideResults:
         if aside.has_kept(self._folder.name):
             self._expire_later()
 
-    def give_back_all(self) -> None:
+    def restore_all(self) -> None:
         """Give all of it back: nobody looks after this folder from now on.
 
         Raises:
@@ -116,9 +116,9 @@ class SetAsideResults:
         """
         for one in self._journal.set_aside.unclaimed(self._folder.name, None):
             kept = self._journal.names.earlier(self._folder.name, one.origin.path, one.origin.generation)
-            self._give_back(one.origin, kept)
+            self._restore(one.origin, kept)
 
-    def take_up(self) -> None:
+    def adopt_strays(self) -> None:
         """See to kept results that no row leads to: the journal was lost, or a run died between two steps.
 
         Raises:
@@ -134,38 +134,38 @@ class SetAsideResults:
                 self._folder.name, record.path, {one.path for one in kept}
             ):
                 self._settle(path, record, kept)
-        for path in self._kept.strays():
+        for path in self._restorer.strays():
             if path not in named and not self._journal.set_aside.is_named(path):
                 # It may be half a file. Nothing is removed that lies nowhere else.
                 self._log.warning("kept.without-sidecar", path=str(self._folder.output / path))
 
     def _settle(self, path: str, record: Record, kept: Sequence[Published]) -> None:
         name, aside = self._folder.name, self._journal.set_aside
-        if self._kept.are_under_their_names(record.published) or self._kept.are_gone(kept):
-            self._kept.forget(kept)
+        if self._restorer.are_under_their_names(record.published) or self._restorer.are_gone(kept):
+            self._restorer.forget(kept)
             return
-        if not self._kept.are_whole(kept):
+        if not self._restorer.are_whole(kept):
             self._log.warning("kept.not-whole", path=str(self._folder.output / path))
             return
         owner = aside.owner(name, record.path, record.published[0])
         if owner is not None:  # a run died before it was written down: nothing was set aside
-            self._give_back(owner, kept)
+            self._restore(owner, kept)
             return
         version = Version(path=record.path, size=record.size, mtime_ns=record.mtime_ns)
         aside.take_up(name, version, record.sha256 or "", kept, self._now_us())
         self._log.info("kept.taken-up", path=record.path)
 
-    def _give_back(self, origin: Origin, kept: Sequence[Published]) -> None:
+    def _restore(self, origin: Origin, kept: Sequence[Published]) -> None:
         name = self._folder.name
         with self._reserving(origin) as reserve:
-            given = self._kept.give_back(origin.path, kept, reserve)
-            if given.results:
-                self._journal.set_aside.give_back(name, origin, given.results, given.claims)
+            restored = self._restorer.restore(origin.path, kept, reserve)
+            if restored.results:
+                self._journal.set_aside.give_back(name, origin, restored.results, restored.claims)
             else:
                 self._journal.set_aside.drop(name, origin)
-        self._kept.forget(kept)
-        outputs = [one.path for one in given.results]
-        self._log.info("move.given-back", path=origin.path, outputs=outputs)
+        self._restorer.forget(kept)
+        outputs = [one.path for one in restored.results]
+        self._log.info("move.restored-back", path=origin.path, outputs=outputs)
 
     @contextmanager
     def _reserving(self, origin: Origin) -> Iterator[Callable[[Sequence[bytes]], bool]]:

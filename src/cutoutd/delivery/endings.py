@@ -20,15 +20,15 @@ from cutoutd.retry import Again, GiveUp, after_failure, after_lost
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.circuit_breaker import Lull
+    from cutoutd.circuit_breaker import CircuitBreaker
     from cutoutd.delivery.failures import FailureRecords
-    from cutoutd.delivery.pending_retries import Waits
+    from cutoutd.delivery.pending_retries import PendingRetries
     from cutoutd.jobs import Failure, Job
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.publisher import Publisher
 
 
-class Endings:
+class FailedJobs:
     """The ends of one folder's jobs.
 
     Args:
@@ -37,7 +37,7 @@ class Endings:
         publisher: throws away what is staged.
         failures: leaves the records.
         waits: forgets the jobs that waited.
-        lull: the folder's rests.
+        breaker: the folder's circuit breaker.
         tell: is given each result.
         clear_moved: has what a job's picture left where it lay before removed.
         prove: raises a TemporaryError where this machine may not publish.
@@ -50,8 +50,8 @@ class Endings:
         journal: Journal,
         publisher: Publisher,
         failures: FailureRecords,
-        waits: Waits,
-        lull: Lull,
+        pending_retries: PendingRetries,
+        breaker: CircuitBreaker,
         tell: Callable[[Result], None],
         clear_moved: Callable[[Job], None],
         prove: Callable[[], None],
@@ -59,43 +59,43 @@ class Endings:
         self._journal = journal
         self._publisher = publisher
         self._failures = failures
-        self._waits = waits
-        self._lull = lull
+        self._pending_retries = pending_retries
+        self._breaker = breaker
         self._tell = tell
         self._clear_moved = clear_moved
         self._prove = prove
         self._log = get(folder=folder)
 
-    def put_off(self, job: Job, error: TemporaryError) -> None:
+    def postpone(self, job: Job, error: TemporaryError) -> None:
         """The disk or share refuses: what is staged is thrown away, and made again when it is better."""
         failure = failure_of(error)
         decision = after_failure(failure, tries=job.tries, age_s=0.0, patient=True)
         delay_s = decision.delay_s if isinstance(decision, Again) else error.delay_s
         self._journal.queue.rest(job.id, delay_s, detail={"failure": asdict(failure)})
         if isinstance(error, StorageError):
-            self._lull.refused(str(error), error.cause)
+            self._breaker.record_failure(str(error), error.cause)
         self._log.warning("job.put-off", job=job.id, path=job.path, why=str(error), delay_s=delay_s)
         try:
             self._publisher.discard(job.id)
         except CutoutdError:
             return  # the sweep of the next start finds it
         finally:
-            self.say(job, JobState.RETRY, error.cause)
+            self.tell(job, JobState.RETRY, error.cause)
 
-    def disbelieve(self, job: Job) -> None:
+    def reject_report(self, job: Job) -> None:
         """A worker named other bytes than the picture has: another one tries it, and then it is given up.
 
         A picture that was overwritten while it was cut, with the same size and time, is cut the next time.
         """
         self._log.warning("job.other-bytes", job=job.id, path=job.path)
         if isinstance(after_lost(attempts=self._journal.queue.count_attempt(job.id)), GiveUp):
-            self.explain(job, INVENTED)
+            self.fail(job, INVENTED)
             return
         with suppress(CutoutdError):  # the sweep of the next start finds it
             self._publisher.discard(job.id)
         self._journal.queue.put_back(job.id)
 
-    def explain(self, job: Job, failure: Failure, sha256: str | None = None) -> None:
+    def fail(self, job: Job, failure: Failure, sha256: str | None = None) -> None:
         """Give a job up, and leave the reason where its owner finds it.
 
         Args:
@@ -106,9 +106,9 @@ class Endings:
         try:
             self._prove()
         except TemporaryError as error:
-            self.put_off(job, error)  # whether it fails is for whoever has the folder to see
+            self.postpone(job, error)  # whether it fails is for whoever has the folder to see
             return
-        self._waits.forget(job)
+        self._pending_retries.forget(job)
         with suppress(CutoutdError):  # the sweep of the next start finds it
             self._publisher.discard(job.id)
         record = self._failures.leave(job, failure)
@@ -118,9 +118,9 @@ class Endings:
             job.id, JobState.FAILED, detail=detail, sha256=sha256, undisposed=record is None
         )
         self._log.warning("job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause)
-        self.say(job, JobState.FAILED, failure.cause, advice=failure.advice, record=record or "")
+        self.tell(job, JobState.FAILED, failure.cause, advice=failure.advice, record=record or "")
 
-    def say(
+    def tell(
         self,
         job: Job,
         state: JobState,

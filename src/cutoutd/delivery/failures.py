@@ -17,8 +17,8 @@ from cutoutd.logs import get
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.delivery.sidecar_factory import Provenance
-    from cutoutd.delivery.task_queue import Deeds
+    from cutoutd.delivery.sidecar_factory import SidecarFactory
+    from cutoutd.delivery.task_queue import SerialTaskQueue
     from cutoutd.jobs import Job
     from cutoutd.journal.queue import Queue
     from cutoutd.publish.failures import Failures
@@ -41,8 +41,8 @@ class FailureRecords:
         folder: its name.
         records: where they lie.
         queue: the journal's jobs.
-        deeds: of the folder's delivery, among which one that is refused rests.
-        provenance: knows what a record says.
+        tasks: of the folder's delivery, in which one that is refused waits to be retried.
+        sidecar_factory: knows what a record says.
         prove: raises a TemporaryError where this machine may not publish.
     """
 
@@ -52,15 +52,15 @@ class FailureRecords:
         records: Failures,
         *,
         queue: Queue,
-        deeds: Deeds,
-        provenance: Provenance,
+        tasks: SerialTaskQueue,
+        sidecar_factory: SidecarFactory,
         prove: Callable[[], None],
     ) -> None:
         self._folder = folder
         self._records = records
         self._queue = queue
-        self._deeds = deeds
-        self._provenance = provenance
+        self._tasks = tasks
+        self._provenance = sidecar_factory
         self._prove = prove
         self._owed: dict[int, int] = {}  # jobs whose records were refused, and how often
         self._sweeps = False
@@ -83,7 +83,7 @@ class FailureRecords:
                 self._log.warning("failure.not-written", job=job.id, path=job.path, why=str(error))
             again = partial(self._leave_if_owed, job, failure)
             delay_s = pause_s(tries, first_s=StorageError.delay_s, longest_s=_LONGEST_S)
-            self._deeds.rest(again, delay_s, needs_staged=False)
+            self._tasks.retry_later(again, delay_s, needs_staged=False)
             return None
         self._owed.pop(job.id, None)
         return path
@@ -120,7 +120,7 @@ class FailureRecords:
         """Once for all of them, and ever more rarely: nothing waits for it."""
         if not self._sweeps:
             self._sweeps = True
-            self._deeds.rest(self._sweep_again, self._patience_s, needs_staged=False)
+            self._tasks.retry_later(self._sweep_again, self._patience_s, needs_staged=False)
             self._patience_s = min(2 * self._patience_s, _LONGEST_S)
 
     def _sweep_again(self) -> None:

@@ -19,21 +19,21 @@ from cutoutd.publish.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.delivery.task_queue import Deed, Deeds
+    from cutoutd.delivery.task_queue import QueuedTask, SerialTaskQueue
     from cutoutd.jobs import Failure, Job
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.publisher import Publisher
 
 
-class FaultedJobs:
+class JobGuard:
     """The jobs of one folder.
 
     Args:
         folder: its name.
         journal: where it is written down.
         publisher: undoes what was half published.
-        deeds: of the folder's delivery.
-        explain: has a job given up, with a record beside the results.
+        tasks: of the folder's delivery.
+        fail: has a job given up, with a record beside the results.
     """
 
     def __init__(
@@ -41,30 +41,30 @@ class FaultedJobs:
         folder: str,
         journal: Journal,
         publisher: Publisher,
-        deeds: Deeds,
-        explain: Callable[[Job, Failure], None],
+        tasks: SerialTaskQueue,
+        fail: Callable[[Job, Failure], None],
     ) -> None:
         self._journal = journal
-        self._deeds = deeds
+        self._tasks = tasks
         self._publisher = publisher
-        self._explain = explain
+        self._fail = fail
         self._log = get(folder=folder)
 
-    def give(self, job: Job, deed: Deed) -> None:
+    def submit(self, job: Job, task: QueuedTask) -> None:
         """Have something done about a job, after what was given before."""
-        self._deeds.give(partial(self._guarded, job, deed))
+        self._tasks.submit(partial(self._guarded, job, task))
 
-    def attempt(self, job: Job, deed: Deed) -> None:
+    def run_now(self, job: Job, task: QueuedTask) -> None:
         """Do something about a job now, and again later if a disk refuses."""
-        self._deeds.attempt(partial(self._guarded, job, deed))
+        self._tasks.run_now(partial(self._guarded, job, task))
 
-    def rest(self, job: Job, deed: Deed, delay_s: float) -> None:
+    def retry_later(self, job: Job, task: QueuedTask, delay_s: float) -> None:
         """Have something done about a job after ``delay_s`` seconds."""
-        self._deeds.rest(partial(self._guarded, job, deed), delay_s)
+        self._tasks.retry_later(partial(self._guarded, job, task), delay_s)
 
-    def _guarded(self, job: Job, deed: Deed) -> None:
+    def _guarded(self, job: Job, task: QueuedTask) -> None:
         try:
-            deed()
+            task()
         except Exception as error:
             if is_expected(error):
                 raise
@@ -83,7 +83,7 @@ class FaultedJobs:
                 return  # it was over: what failed came after its end
             if now.state is JobState.PUBLISHING:
                 self._undo(now)
-            self._explain(job, failure)
+            self._fail(job, failure)
         except Exception as second:
             if is_expected(second):
                 raise

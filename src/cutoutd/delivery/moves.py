@@ -33,7 +33,7 @@ from cutoutd.settings.choices import Moves
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.delivery.sidecar_factory import Provenance
+    from cutoutd.delivery.sidecar_factory import SidecarFactory
     from cutoutd.jobs import Job, Origin
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.reviews import Reviews
@@ -50,12 +50,12 @@ class MovedPictures:
         folder: its settings.
         files: reads results back, and removes them.
         journal: knows the moves.
-        provenance: knows what a sidecar says.
+        sidecar_factory: knows what a sidecar says.
         publish: has a publication carried out.
         keep: has a result left where it is.
-        explain: has a job given up, with the SHA-256 of its bytes.
-        unfail: has the record of a failure removed.
-        make_way: has the results set aside of pictures that had a job's path before.
+        fail: has a job given up, with the SHA-256 of its bytes.
+        clear_failure: has the record of a failure removed.
+        displace_for: has the results set aside of pictures that had a job's path before.
         has_taken: whether we have put the original at a path away, and the journal does not know it yet.
     """
 
@@ -65,23 +65,23 @@ class MovedPictures:
         files: Reviews,
         *,
         journal: Journal,
-        provenance: Provenance,
+        sidecar_factory: SidecarFactory,
         publish: Callable[[Job, Cut, Publication], None],
         keep: Callable[[Job, Origin, str], None],
-        explain: Callable[[Job, Failure, str], None],
-        unfail: Callable[[Job], None],
-        make_way: Callable[[Job, Origin], None],
+        fail: Callable[[Job, Failure, str], None],
+        clear_failure: Callable[[Job], None],
+        displace_for: Callable[[Job, Origin], None],
         has_taken: Callable[[str], bool],
     ) -> None:
         self._folder = folder
         self._files = files
         self._journal = journal
-        self._provenance = provenance
+        self._provenance = sidecar_factory
         self._publish = publish
         self._keep = keep
-        self._explain = explain
-        self._unfail = unfail
-        self._make_way = make_way
+        self._fail = fail
+        self._clear_failure = clear_failure
+        self._make_way = displace_for
         self._has_taken = has_taken
         self._log = get(folder=folder.name)
 
@@ -105,7 +105,7 @@ class MovedPictures:
                 (one for one in candidates if self._is_elsewhere(job, one.job.path, sha256)), None
             )
         if rejected is not None:
-            self._explain(job, Failure(**rejected.job.detail["failure"]), sha256)
+            self._fail(job, Failure(**rejected.job.detail["failure"]), sha256)
             if rejected.vanished:
                 self._drop(job, rejected.job)
             else:  # what lies under its names may be another picture's
@@ -255,7 +255,7 @@ class MovedPictures:
         except CutoutdError as error:
             self._log.warning("move.not-cleared", job=job.id, path=other.path, why=str(error))
             return
-        self._unfail(other)
+        self._clear_failure(other)
         self._journal.moves.close(job, other)
 
     def _is_one(self, before: str, after: str | None) -> bool:

@@ -18,14 +18,13 @@ from cutoutd.fs.tree import Tree
 from cutoutd.intake.sniff import has_picture_extension
 from cutoutd.logs import get
 from cutoutd.publish.faults import NameRefusedError
-from cutoutd.publish.originals import Originals as KeptOriginals
-from cutoutd.publish.originals import Outcome, delete_original, keep_original
+from cutoutd.publish.originals import CleanupOutcome, OriginalsFolder, delete_original, keep_original
 from cutoutd.settings.choices import Originals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.delivery.task_queue import Deeds
+    from cutoutd.delivery.task_queue import SerialTaskQueue
     from cutoutd.fs.descent import Boundary
     from cutoutd.jobs import Job
     from cutoutd.journal.journal import Journal
@@ -36,13 +35,13 @@ LONGEST_S: Final = 300.0
 """An original that stays is in nobody's way; each try reads all of it."""
 
 
-class Disposals:
+class OriginalsCleanup:
     """The folder's originals that wait.
 
     Args:
         folder: its settings.
         journal: knows which wait, and what is at their paths afterwards.
-        deeds: of the folder's delivery, among which one that is refused rests.
+        tasks: of the folder's delivery, in which one that is refused waits to be retried.
         run: id of this run.
         prove: raises a TemporaryError where this machine may not touch the folder's originals.
         boundary: gives what inside the input belongs to somebody else.
@@ -52,7 +51,7 @@ class Disposals:
         self,
         folder: Folder,
         journal: Journal,
-        deeds: Deeds,
+        tasks: SerialTaskQueue,
         run: str,
         *,
         prove: Callable[[], None],
@@ -62,11 +61,11 @@ class Disposals:
         self._boundary = boundary
         self._prove = prove
         self._journal = journal
-        self._deeds = deeds
-        self._kept = KeptOriginals(folder.originals_dir, run) if folder.originals_dir is not None else None
+        self._tasks = tasks
+        self._kept = OriginalsFolder(folder.originals_dir, run) if folder.originals_dir is not None else None
         self._companions = Companions(folder, self._kept)
         self._gone: dict[
-            int, tuple[Outcome, str]
+            int, tuple[CleanupOutcome, str]
         ] = {}  # whose companions are still there, and where they went
         self._log = get(folder=folder.name)
         self._waiting: deque[tuple[Job, str]] = deque()
@@ -164,24 +163,24 @@ class Disposals:
             delay_s = pause_s(self._refusals, first_s=FIRST_S, longest_s=LONGEST_S)
             self._refusals += 1
         self._is_resting = True
-        self._deeds.rest(self.go_on, delay_s, needs_staged=False)
+        self._tasks.retry_later(self.go_on, delay_s, needs_staged=False)
         if not is_told:
             self._log.warning(
                 "original.stays", job=job.id, path=job.path, why=str(error), waiting=len(self._waiting)
             )
 
-    def _note(self, job: Job, outcome: Outcome) -> None:
+    def _note(self, job: Job, outcome: CleanupOutcome) -> None:
         match outcome:
-            case Outcome.MOVED | Outcome.DELETED:
+            case CleanupOutcome.MOVED | CleanupOutcome.DELETED:
                 self._journal.removed_original(job)
-            case Outcome.GONE:
+            case CleanupOutcome.GONE:
                 self._journal.missed_original(job)
-            case Outcome.CHANGED:
+            case CleanupOutcome.CHANGED:
                 self._journal.doubt_original(job)
-            case Outcome.KEPT:
+            case CleanupOutcome.KEPT:
                 self._journal.queue.disposed(job.id)
 
-    def _dispose(self, job: Job, sha256: str) -> tuple[Outcome, tuple[str, ...]]:
+    def _dispose(self, job: Job, sha256: str) -> tuple[CleanupOutcome, tuple[str, ...]]:
         """Dispose of an original, and then of its companions.
 
         A crash in between is found by where the original lies, if it was moved; what was to be deleted stays then.
@@ -191,7 +190,7 @@ class Disposals:
         if job.id not in self._gone:
             self._journal.folders.see_that_journal_can_be_written()  # what goes now has to be written down
             outcome, to = self._dispose_of_original(inputs, job, sha256)
-            if outcome not in (Outcome.MOVED, Outcome.DELETED):
+            if outcome not in (CleanupOutcome.MOVED, CleanupOutcome.DELETED):
                 return outcome, ()
             # At once: whatever holds us up below, it was we who took it away.
             self._gone[job.id] = outcome, to
@@ -207,16 +206,16 @@ class Disposals:
         self._journal.lost_original(job)
         return outcome, self._companions.follow(inputs, job.path, to, job.id)
 
-    def _dispose_of_original(self, inputs: Tree, job: Job, sha256: str) -> tuple[Outcome, str]:
+    def _dispose_of_original(self, inputs: Tree, job: Job, sha256: str) -> tuple[CleanupOutcome, str]:
         """Move or delete it; what became of it, and where it lies in the folder for originals."""
         match self._folder.originals:
             case Originals.MOVE if self._kept is not None:
-                disposal = self._kept.move(inputs, job.path, sha256, job=job.id)
-                if disposal.outcome is Outcome.GONE and (to := self._kept.placed(job.path, sha256)):
-                    return Outcome.MOVED, to
-                return disposal.outcome, "" if disposal.to is None else self._kept.relative(disposal.to)
+                result = self._kept.move(inputs, job.path, sha256, job=job.id)
+                if result.outcome is CleanupOutcome.GONE and (to := self._kept.placed(job.path, sha256)):
+                    return CleanupOutcome.MOVED, to
+                return result.outcome, "" if result.to is None else self._kept.relative(result.to)
             case Originals.DELETE:
-                deleted = Outcome.DELETED, ""
+                deleted = CleanupOutcome.DELETED, ""
                 # Told in between: what is deleted and cannot be synced is not there at the next try.
                 removed = partial(self._gone.__setitem__, job.id, deleted)
                 return delete_original(inputs, job.path, sha256, removed).outcome, ""

@@ -12,7 +12,7 @@ from cutoutd.logs import get
 from cutoutd.publish.faults import TargetHeldError
 
 if TYPE_CHECKING:
-    from cutoutd.circuit_breaker import Lull
+    from cutoutd.circuit_breaker import CircuitBreaker
     from cutoutd.errors import TemporaryError
     from cutoutd.jobs import Job
 
@@ -20,30 +20,30 @@ HELD_TRIES: Final = 30
 """So often is it tried to replace a file that another program holds: five minutes. Then that picture fails alone."""
 
 
-class Waits:
+class PendingRetries:
     """The jobs whose plans wait for a disk, a share, or another program.
 
     Args:
         folder: its name.
-        lull: the folder's rests.
+        breaker: the folder's circuit breaker.
     """
 
-    def __init__(self, folder: str, lull: Lull) -> None:
-        self._lull = lull
+    def __init__(self, folder: str, breaker: CircuitBreaker) -> None:
+        self._breaker = breaker
         self._log = get(folder=folder)
         self._told: dict[int, str] = {}
         self._held: dict[int, int] = {}
 
     def add(self, job: Job, error: TemporaryError) -> None:
-        """A job waits, or waits again: only the first time does the folder rest for it, or it would rest for good."""
+        """A job waits, or waits again: only the first time counts as a failure, or the circuit breaker would never close."""
         why = str(error)
         if isinstance(error, StorageError) and job.id not in self._told:
-            self._lull.refused(why, error.cause)
+            self._breaker.record_failure(why, error.cause)
         if self._told.get(job.id) != why:
             self._log.warning("job.half-published", job=job.id, path=job.path, why=why)
         self._told[job.id] = why
 
-    def is_in_vain(self, job: Job, error: TemporaryError) -> bool:
+    def has_run_out(self, job: Job, error: TemporaryError) -> bool:
         """Whether a file that is to be replaced was held for so long that the job is to be given up."""
         if not isinstance(error, TargetHeldError):
             return False

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cutoutd.journal.journal import Journal
 
 
-class SourceClaims:
+class NameReservations:
     """The claims of one job's source."""
 
     def __init__(self, journal: Journal, job: Job, origin: Origin | None = None) -> None:

@@ -23,7 +23,7 @@ from cutoutd.publish.reviews import NotAcceptableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.delivery.sidecar_factory import Provenance
+    from cutoutd.delivery.sidecar_factory import SidecarFactory
     from cutoutd.jobs import Job, Published
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.reviews import Reviews
@@ -40,9 +40,9 @@ class DecidedReviews:
         folder: its settings.
         files: where the doubtful results lie.
         journal: knows the decisions.
-        provenance: knows what a sidecar says.
+        sidecar_factory: knows what a sidecar says.
         publish: has a publication carried out.
-        explain: has a job given up.
+        fail: has a job given up.
         wait: has something done again later.
         prove: raises a TemporaryError where this machine may not publish.
     """
@@ -53,18 +53,18 @@ class DecidedReviews:
         files: Reviews,
         *,
         journal: Journal,
-        provenance: Provenance,
+        sidecar_factory: SidecarFactory,
         publish: Callable[[Job, Cut, Publication], None],
-        explain: Callable[[Job, Failure], None],
+        fail: Callable[[Job, Failure], None],
         wait: Callable[[Job, TemporaryError, Callable[[], None]], None],
         prove: Callable[[], None],
     ) -> None:
         self._folder = folder
         self._files = files
         self._journal = journal
-        self._provenance = provenance
+        self._provenance = sidecar_factory
         self._publish = publish
-        self._explain = explain
+        self._fail = fail
         self._wait = wait
         self._prove = prove
         self._log = get(folder=folder.name)
@@ -150,7 +150,7 @@ class DecidedReviews:
         self._files.clear(job.path, self._shown(job))
         self._journal.forget_doubtful(job)
         doubt = str(job.detail.get("why", ""))
-        self._explain(
+        self._fail(
             job,
             Failure(
                 code=REJECTED,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cutoutd.spool import Reply
 
 
-class Provenance:
+class SidecarFactory:
     """Fills in what the worker's report does not say.
 
     Args:

@@ -8,8 +8,8 @@ from cutoutd.errors import CutoutdError
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
-    from cutoutd.delivery.originals import Disposals
-    from cutoutd.delivery.task_queue import Deeds
+    from cutoutd.delivery.originals import OriginalsCleanup
+    from cutoutd.delivery.task_queue import SerialTaskQueue
     from cutoutd.publish.publisher import Publisher
 
 
@@ -19,20 +19,22 @@ class Sweeping:
     Args:
         folder: its name.
         publisher: knows where results are staged.
-        disposals: knows where copies of originals are.
-        deeds: knows what still needs what is staged.
+        originals: knows where copies of originals are.
+        tasks: knows what still needs what is staged.
     """
 
-    def __init__(self, folder: str, publisher: Publisher, disposals: Disposals, deeds: Deeds) -> None:
+    def __init__(
+        self, folder: str, publisher: Publisher, originals: OriginalsCleanup, tasks: SerialTaskQueue
+    ) -> None:
         self._publisher = publisher
-        self._disposals = disposals
-        self._deeds = deeds
+        self._originals = originals
+        self._tasks = tasks
         self._log = get(folder=folder)
 
     def sweep(self, dead: frozenset[str]) -> None:
         """Clear away what runs with these ids left."""
-        self._disposals.sweep(dead)
-        if self._deeds.needs_staged:
+        self._originals.sweep(dead)
+        if self._tasks.needs_staged:
             return  # it may still need what is staged; the next start sweeps
         try:
             removed = self._publisher.sweep(dead)

@@ -1,6 +1,6 @@
-"""The deeds of one folder's delivery: done in order by a thread of their own, and again later where a disk refused.
+"""The tasks of one folder's delivery: done in order by a thread of their own, and again later where a disk refused.
 
-It knows nothing of pictures or names. A deed can be done again from its beginning at any time. One that fails by a fault
+It knows nothing of pictures or names. A task can be done again from its beginning at any time. One that fails by a fault
 of ours is logged and not done again; what becomes of its job is for whoever gave it to see to.
 """
 
@@ -20,12 +20,12 @@ from cutoutd.supervised_thread import SupervisedThread
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
 
-Deed = Callable[[], None]
+QueuedTask = Callable[[], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Resting:
-    """A deed that is done again.
+class _Delayed:
+    """A task that is done again.
 
     Attributes:
         until_s: when, in monotonic seconds.
@@ -33,22 +33,22 @@ class _Resting:
     """
 
     until_s: float
-    deed: Deed
+    task: QueuedTask
     needs_staged: bool
 
 
-class Deeds:
-    """A thread, what it has to do, and what rests.
+class SerialTaskQueue:
+    """A thread, its tasks, and those that are retried later.
 
     Args:
         folder: its name.
         clock: its monotonic side.
-        wake: called after each deed, and when the thread has died.
-        refused: told why a disk or share refused a deed, the first time that it did.
-        worked: told that a deed is done that was refused before.
+        wake: called after each task, and when the thread has died.
+        on_refused: told why a disk or share refused a task, the first time that it did.
+        on_recovered: told that a task is done that was refused before.
 
     Attributes:
-        busy_since_s: when the deed under way was begun, in monotonic seconds; None: there is none.
+        busy_since_s: when the task under way was begun, in monotonic seconds; None: there is none.
     """
 
     def __init__(
@@ -57,17 +57,17 @@ class Deeds:
         clock: Clock,
         wake: Callable[[], None],
         *,
-        refused: Callable[[StorageError], None] = lambda _: None,
-        worked: Callable[[], object] = lambda: None,
+        on_refused: Callable[[StorageError], None] = lambda _: None,
+        on_recovered: Callable[[], object] = lambda: None,
     ) -> None:
         self._clock = clock
         self._wake = wake
-        self._refused = refused
-        self._worked = worked
+        self._on_refused = on_refused
+        self._on_recovered = on_recovered
         self._log = get(folder=folder)
-        self._work: queue.SimpleQueue[Deed | None] = queue.SimpleQueue()
-        self._resting: list[_Resting] = []
-        self._given = 0
+        self._work: queue.SimpleQueue[QueuedTask | None] = queue.SimpleQueue()
+        self._delayed: list[_Delayed] = []
+        self._submitted = 0
         self._finished = 0
         self._last: Sequence[Callable[[], object]] = ()
         self._under_way = False
@@ -77,13 +77,13 @@ class Deeds:
 
     @property
     def backlog(self) -> int:
-        """Deeds that wait for their turn, or are under way; what rests is not counted."""
-        return self._given - self._finished
+        """Tasks that wait for their turn, or are under way; those that wait to be retried are not counted."""
+        return self._submitted - self._finished
 
     @property
     def needs_staged(self) -> bool:
-        """Whether something that rests needs what is staged."""
-        return any(resting.needs_staged for resting in self._resting)
+        """Whether a task that is retried later needs what is staged."""
+        return any(delayed.needs_staged for delayed in self._delayed)
 
     @property
     def failure(self) -> BaseException | None:
@@ -96,7 +96,7 @@ class Deeds:
         return self._thread.has_ended
 
     def start(self) -> None:
-        """Begin; or go on after a death, without the deed that was under way."""
+        """Begin; or go on after a death, without the task that was under way."""
         self._thread.start()
 
     def stop(self, last: Sequence[Callable[[], object]]) -> None:
@@ -109,80 +109,80 @@ class Deeds:
         self._thread.join(timeout_s)
         return self.has_ended
 
-    def give(self, deed: Deed) -> None:
+    def submit(self, task: QueuedTask) -> None:
         """Have something done after what was given before."""
-        self._given += 1
-        self._work.put(deed)
+        self._submitted += 1
+        self._work.put(task)
 
-    def hurry(self) -> None:
-        """Do at once what rests."""
-        self.give(self._end_rests)
+    def retry_now(self) -> None:
+        """Retry at once what waits to be retried."""
+        self.submit(self._end_delays)
 
-    def attempt(self, deed: Deed) -> None:
+    def run_now(self, task: QueuedTask) -> None:
         """Do something now, from the thread itself, and again later if a disk refuses.
 
-        A deed that goes on with another one attempts that one: what was done and written down already is then
+        A task that goes on with another one attempts that one: what was done and written down already is then
         not done again, whatever has become of the files in between.
         """
-        self._attempt(deed, is_again=False)
+        self._attempt(task, is_again=False)
 
-    def _attempt(self, deed: Deed, *, is_again: bool) -> None:
+    def _attempt(self, task: QueuedTask, *, is_again: bool) -> None:
         try:
-            deed()
+            task()
         except StorageError as error:
             if not is_again:
-                # A retried deed is no news, nor does it lengthen anybody's rest.
-                self._refused(error)
-            self.rest(partial(self._attempt, deed, is_again=True), error.delay_s)
+                # A retried task is no news, nor does it lengthen a pause.
+                self._on_refused(error)
+            self.retry_later(partial(self._attempt, task, is_again=True), error.delay_s)
         else:
             if is_again:
-                self._worked()
+                self._on_recovered()
 
-    def rest(self, deed: Deed, delay_s: float, *, needs_staged: bool = True) -> None:
+    def retry_later(self, task: QueuedTask, delay_s: float, *, needs_staged: bool = True) -> None:
         """Have something done after ``delay_s`` seconds; from the thread itself."""
         until_s = self._clock.monotonic_s() + delay_s
-        self._resting.append(_Resting(until_s=until_s, deed=deed, needs_staged=needs_staged))
+        self._delayed.append(_Delayed(until_s=until_s, task=task, needs_staged=needs_staged))
 
     def _run(self) -> None:
         if self._under_way:
-            self._is_over()
-        while not self._wants_end and (deed := self._next()) is not None:
+            self._finish_one()
+        while not self._wants_end and (task := self._next()) is not None:
             self._under_way, self.busy_since_s = True, self._clock.monotonic_s()
-            self._contained(partial(self.attempt, deed))
+            self._contained(partial(self.run_now, task))
             # Not after a death: the folder must not look idle before that is known.
-            self._is_over()
+            self._finish_one()
         self._wants_end = True
         for last in self._last:
             self._contained(last)
 
-    def _contained(self, deed: Callable[[], object]) -> None:
+    def _contained(self, task: Callable[[], object]) -> None:
         """Do something, and log what nobody foresaw."""
         try:
-            deed()
+            task()
         except Exception as error:
             if is_expected(error):
                 raise
             report(self._log, error, over="a step of the delivery")
 
-    def _is_over(self) -> None:
+    def _finish_one(self) -> None:
         self._finished += 1
         self._under_way, self.busy_since_s = False, None
         self._wake()
 
-    def _next(self) -> Deed | None:
-        """The next deed: one whose rest is over, or the next that is given."""
+    def _next(self) -> QueuedTask | None:
+        """The next task: one whose delay is over, or the next that was submitted."""
         while True:
             now_s = self._clock.monotonic_s()
-            for resting in [resting for resting in self._resting if resting.until_s <= now_s]:
-                self._resting.remove(resting)
-                self._given += 1
-                return resting.deed
-            ends = [resting.until_s for resting in self._resting]
+            for delayed in [delayed for delayed in self._delayed if delayed.until_s <= now_s]:
+                self._delayed.remove(delayed)
+                self._submitted += 1
+                return delayed.task
+            ends = [delayed.until_s for delayed in self._delayed]
             try:
                 return self._work.get(timeout=max(0.0, min(ends) - now_s) if ends else None)
             except queue.Empty:
                 continue
 
-    def _end_rests(self) -> None:
+    def _end_delays(self) -> None:
         now_s = self._clock.monotonic_s()
-        self._resting = [replace(resting, until_s=now_s) for resting in self._resting]
+        self._delayed = [replace(delayed, until_s=now_s) for delayed in self._delayed]

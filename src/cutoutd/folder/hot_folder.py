@@ -267,7 +267,7 @@ class HotFolder:
     @property
     def shown(self) -> Standing:
         """How it stands, for people: paused as well while its output refuses."""
-        standing, why = self.standing, self.delivery.lull.why
+        standing, why = self.standing, self.delivery.breaker.why
         if not standing.is_open or not why:
             return standing
         return replace(standing, watching=Watching.PAUSED, why=why)
@@ -276,14 +276,14 @@ class HotFolder:
         """A worker has something to say that concerns all of the folder's pictures; or nothing, and others may try."""
         match report:
             case Failure(code="Output"):
-                self.delivery.lull.refused(f"{self.folder.output}: {report.cause}. {report.advice}")
+                self.delivery.breaker.record_failure(f"{self.folder.output}: {report.cause}. {report.advice}")
             case Cut():  # its delivery tells
                 worked_s = report.timings_ms.get("total", 0.0) / 1000
                 self.seconds_each += _WEIGHT_OF_LAST * (worked_s - self.seconds_each)
             case Exported():
                 pass
             case _:
-                self.delivery.lull.undecided()
+                self.delivery.breaker.cancel_trial()
 
     @property
     def is_examined(self) -> bool:
@@ -337,7 +337,7 @@ class HotFolder:
             self.standing.is_open
             and not self.is_examined
             and not self._waiting
-            and not delivery.lull.holds
+            and not delivery.breaker.is_open
             and delivery.backlog < BACKLOG_PER_WORKER * workers
         )
 
@@ -374,7 +374,7 @@ class HotFolder:
 
     def task(self, job: Job) -> Task:
         """A job as a worker gets it."""
-        self.delivery.lull.tries()
+        self.delivery.breaker.begin_trial()
         published = None if job.forced else self._names.last_published(job.folder, job.path)
         moved = self._candidates(job)
         return Task(

@@ -47,7 +47,7 @@ def kept_path(source: str, one: Published) -> str:
 
 
 def places(source: str, one: Published) -> tuple[str, ...]:
-    """Where a result may lie: under its name, or under its private one if a run died while it was set aside."""
+    """Where a result may lie: under its name, or under its private one if a run died while it was set hidden."""
     return tuple(dict.fromkeys((one.path, kept_path(source, one))))
 
 
@@ -127,7 +127,7 @@ def _copy(tree: Tree, path: str, kept: str) -> None:
         while block := file.read(_COPY_BYTES):
             sink.write(block)
 
-    with file, reached(tree, kept).entry(kept) as aside:
+    with file, reached(tree, kept).entry(kept) as hidden:
         # Whoever could not read it shall not be able to once it has a name again.
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        write_whole(aside, pour, Permissions(mode=mode, lenient=True))
+        write_whole(hidden, pour, Permissions(mode=mode, lenient=True))

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _COPY_BYTES = 1 << 20
 
 
-class Outcome(Enum):
+class CleanupOutcome(Enum):
     """What became of an original."""
 
     MOVED = "moved"  # it lies in the folder for originals
@@ -52,14 +52,14 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Disposal:
+class CleanupResult:
     """What became of an original.
 
     Attributes:
         to: absolute path it was moved to.
     """
 
-    outcome: Outcome
+    outcome: CleanupOutcome
     to: Path | None = None
 
 
@@ -125,14 +125,14 @@ def restore_interrupted(inputs: Tree, enters: Callable[[str], bool]) -> list[str
         for name in others:
             if name.startswith(PRIVATE) and name != PRIVATE:
                 path = prefix + name.removeprefix(PRIVATE)
-                with inputs.entry(prefix + name) as aside, inputs.entry(path) as entry:
-                    restore(aside, entry)
+                with inputs.entry(prefix + name) as hidden, inputs.entry(path) as entry:
+                    restore(hidden, entry)
                     entry.sync_directory()
                 restored.append(path)
     return restored
 
 
-def keep_original(inputs: Tree, path: str) -> Disposal:
+def keep_original(inputs: Tree, path: str) -> CleanupResult:
     """Leave an original where it is; one whose removal was interrupted gets its name back.
 
     Raises:
@@ -141,12 +141,12 @@ def keep_original(inputs: Tree, path: str) -> Disposal:
     with storage_faults(inputs.root), _inside(inputs, path) as entry:
         if entry is not None and put_back(entry):
             entry.sync_directory()
-    return Disposal(outcome=Outcome.KEPT)
+    return CleanupResult(outcome=CleanupOutcome.KEPT)
 
 
 def delete_original(
     inputs: Tree, path: str, sha256: str, removed: Callable[[], None] = lambda: None
-) -> Disposal:
+) -> CleanupResult:
     """Delete an original, if it still is what was cut.
 
     Args:
@@ -160,12 +160,12 @@ def delete_original(
     """
     with storage_faults(inputs.root), _inside(inputs, path) as entry:
         if entry is None:
-            return Disposal(outcome=Outcome.GONE)
+            return CleanupResult(outcome=CleanupOutcome.GONE)
         with _held(entry, sha256) as original:
-            if isinstance(original, Disposal):
+            if isinstance(original, CleanupResult):
                 return original
             outcome = _remove(original, entry, removed)
-    return Disposal(outcome=Outcome.DELETED if outcome is Removal.REMOVED else _LEFT[outcome])
+    return CleanupResult(outcome=CleanupOutcome.DELETED if outcome is Removal.REMOVED else _LEFT[outcome])
 
 
 def current_sha256(inputs: Tree, path: str) -> str | None:
@@ -188,7 +188,7 @@ def current_sha256(inputs: Tree, path: str) -> str | None:
         return None if found is None else found.sha256
 
 
-class Originals:
+class OriginalsFolder:
     """The folder that originals of one hot folder are moved to; used by one thread at a time.
 
     Args:
@@ -203,7 +203,7 @@ class Originals:
         self._refusals = Refusals(directory, self._staging)
         self._directories = Directories()
 
-    def move(self, inputs: Tree, path: str, sha256: str, *, job: int, to: str = "") -> Disposal:
+    def move(self, inputs: Tree, path: str, sha256: str, *, job: int, to: str = "") -> CleanupResult:
         """Move an original, or what belongs to one, there, if it still is what it was.
 
         Sub-folders are mirrored. A name that the disk refuses gets a portable or a safe form. A taken name is followed by ``a-2.jpg`` and so on; a file there with the very
@@ -223,9 +223,9 @@ class Originals:
         """
         with storage_faults(self._directory), _inside(inputs, path) as entry:
             if entry is None:
-                return Disposal(outcome=Outcome.GONE)
+                return CleanupResult(outcome=CleanupOutcome.GONE)
             with _held(entry, sha256) as original:
-                if isinstance(original, Disposal):
+                if isinstance(original, CleanupResult):
                     return original
                 return self._move(original, entry, to or path, job)
 
@@ -266,10 +266,10 @@ class Originals:
             self._staging.close()
         return removed
 
-    def _move(self, original: _Original, entry: Entry, path: str, job: int) -> Disposal:
+    def _move(self, original: _Original, entry: Entry, path: str, job: int) -> CleanupResult:
         name = self._place(original, path, job)
         if name is None:
-            return Disposal(outcome=Outcome.CHANGED)
+            return CleanupResult(outcome=CleanupOutcome.CHANGED)
         directory, _, _ = name.rpartition("/")
         with self._tree.entry(name) as target:
             # On the disk under its new name before it loses the old one, where it still has that.
@@ -279,8 +279,8 @@ class Originals:
                 entry.sync_directory()
             elif left is Removal.KEPT and _is_same(entry, target):
                 target.unlink()  # written to while it had both names: it is another version under both
-                return Disposal(outcome=Outcome.CHANGED)
-        return Disposal(outcome=Outcome.MOVED, to=self._directory / name)
+                return CleanupResult(outcome=CleanupOutcome.CHANGED)
+        return CleanupResult(outcome=CleanupOutcome.MOVED, to=self._directory / name)
 
     def _place(self, original: _Original, path: str, job: int) -> str | None:
         """Give an original a name there, in a form that the disk takes; None if it is not what was cut any more.
@@ -355,7 +355,7 @@ class Originals:
 
 
 _HELD = "another program has it open for writing"
-_LEFT = {Removal.GONE: Outcome.GONE, Removal.KEPT: Outcome.CHANGED}
+_LEFT = {Removal.GONE: CleanupOutcome.GONE, Removal.KEPT: CleanupOutcome.CHANGED}
 
 
 def _remove(original: _Original, entry: Entry, removed: Callable[[], None] = lambda: None) -> Removal:
@@ -387,30 +387,30 @@ def _inside(inputs: Tree, path: str) -> Iterator[Entry | None]:
 
 
 @contextmanager
-def _held(entry: Entry, sha256: str) -> Iterator[_Original | Disposal]:
+def _held(entry: Entry, sha256: str) -> Iterator[_Original | CleanupResult]:
     """Open an original that is to go, wherever an interrupted removal has left it; or why it is to be left alone."""
     with ExitStack() as stack:
         found = _open(private(entry), sha256, stack)
-        if isinstance(found, Disposal):
+        if isinstance(found, CleanupResult):
             if put_back(entry):  # another version, that was never cut
                 entry.sync_directory()
             found = _open(entry, sha256, stack)
         yield found
 
 
-def _open(entry: Entry, sha256: str, stack: ExitStack) -> _Original | Disposal:
+def _open(entry: Entry, sha256: str, stack: ExitStack) -> _Original | CleanupResult:
     try:
         file = open_regular(entry)
     except FileNotFoundError:
-        return Disposal(outcome=Outcome.GONE)
+        return CleanupResult(outcome=CleanupOutcome.GONE)
     if file is None:
-        return Disposal(outcome=Outcome.CHANGED)
+        return CleanupResult(outcome=CleanupOutcome.CHANGED)
     stack.enter_context(file)
     seen = os.fstat(file.fileno())
     found = hashlib.file_digest(file, "sha256").hexdigest()
     original = _Original(entry=entry, file=file, seen=seen, sha256=sha256)
     if found != sha256 or not original.is_unchanged:
-        return Disposal(outcome=Outcome.CHANGED)
+        return CleanupResult(outcome=CleanupOutcome.CHANGED)
     return original
 
 

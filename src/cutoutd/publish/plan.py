@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import asdict, dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Self
 
 from cutoutd.jobs import Published
@@ -189,21 +188,15 @@ class Plan:
             raise ValueError(f"not a plan: {error}") from error
 
 
-class Verdict(Enum):
-    """What became of a plan after a crash."""
-
-    FINISHED = "finished"  # every result has its name
-    LOST = "lost"  # not all can get theirs; the job is to be computed again
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recovery:
     """What became of a plan after a crash.
 
     Attributes:
-        standing: results that have their names. After LOST they belong among the ``earlier`` ones when the job is
+        is_finished: every result has its name. Else not all can get theirs, and the job is to be computed again.
+        standing: results that have their names. If it is not finished they belong among the ``earlier`` ones when the job is
             planned again, so that nothing is published twice.
     """
 
-    verdict: Verdict
+    is_finished: bool
     standing: tuple[Published, ...]

@@ -35,9 +35,9 @@ from cutoutd.publish.faults import (
 from cutoutd.publish.handover import is_kept_open, take_over
 from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.naming import Form
-from cutoutd.publish.plan import Move, Plan, Publication, Recovery, Verdict
+from cutoutd.publish.plan import Move, Plan, Publication, Recovery
 from cutoutd.publish.refusals import Refusals
-from cutoutd.publish.restoring import KeptResults
+from cutoutd.publish.restoring import ResultRestorer
 from cutoutd.publish.reviews import Reviews
 from cutoutd.publish.sidecar import compose_for
 from cutoutd.publish.sidecar_update import SidecarUpdates
@@ -116,7 +116,7 @@ class Publisher:
             directories=self._directories,
             access=self._access,
         )
-        self.kept = KeptResults(
+        self.displaced = ResultRestorer(
             identity=self.identity,
             output=output,
             sidecars=self._sidecars,
@@ -316,8 +316,8 @@ class Publisher:
                 except (TargetTakenError, ResultLostError, NameRefusedError):
                     pass  # as if it had been found so at first
                 else:
-                    return Recovery(verdict=Verdict.FINISHED, standing=plan.published)
-        return Recovery(verdict=Verdict.LOST, standing=self.abandon(plan))
+                    return Recovery(is_finished=True, standing=plan.published)
+        return Recovery(is_finished=False, standing=self.abandon(plan))
 
     def abandon(self, plan: Plan) -> tuple[Published, ...]:
         """Throw away what a plan has staged.

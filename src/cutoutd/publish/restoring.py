@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GivenBack:
+class RestoredResults:
     """Results that have a name again.
 
     Attributes:
@@ -44,7 +44,7 @@ class GivenBack:
     claims: tuple[bytes, ...]
 
 
-class KeptResults:
+class ResultRestorer:
     """The results of one folder that were set aside.
 
     Args:
@@ -116,9 +116,9 @@ class KeptResults:
             f"{DIRECTORY}/{name}" for name in names if not name.endswith(".json") and name not in recorded
         ]
 
-    def give_back(
+    def restore(
         self, source: str, kept: Sequence[Published], reserve: Callable[[Sequence[bytes]], bool]
-    ) -> GivenBack:
+    ) -> RestoredResults:
         """Give results a name again; `forget` then ends it.
 
         Args:
@@ -146,7 +146,7 @@ class KeptResults:
             if document is not None and named and holder in results:
                 renamed = {named[before]: now.path for before, now in results.items() if before in named}
                 self._write_sidecar(holder, sidecar_name(results[holder].path), document, renamed)
-        return GivenBack(results=tuple(results.values()), claims=tuple(claims))
+        return RestoredResults(results=tuple(results.values()), claims=tuple(claims))
 
     def forget(self, kept: Sequence[Published]) -> None:
         """Remove what is left under private names of results that have their names.

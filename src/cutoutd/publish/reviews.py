@@ -155,7 +155,7 @@ class Reviews:
             if any(path == kept_path(source, one) for one in shown for path in kept):
                 tidy(self._tree, self._sidecars)
 
-    def set_aside(self, source: str, shown: Sequence[Published]) -> tuple[Published, ...]:
+    def displace(self, source: str, shown: Sequence[Published]) -> tuple[Published, ...]:
         """Have results give up their names, and keep them until their picture turns up elsewhere.
 
         Args:

@@ -55,8 +55,8 @@ def remove(target: Entry, is_expected: Callable[[Entry], bool]) -> Removal:
     Raises:
         OSError: the disk or share does not answer as it should; to be called again.
     """
-    aside = private(target)
-    before = _finish(aside, target, is_expected)
+    hidden = private(target)
+    before = _finish(hidden, target, is_expected)
     if not target.exists():
         return Removal.REMOVED if before is Removal.REMOVED else Removal.GONE
     if not is_expected(target):
@@ -64,10 +64,10 @@ def remove(target: Entry, is_expected: Callable[[Entry], bool]) -> Removal:
     if is_held(target):
         return Removal.HELD
     try:
-        rename.rename_new(target, aside)
+        rename.rename_new(target, hidden)
     except FileNotFoundError:
         return Removal.GONE  # somebody took it away in this instant
-    return _finish(aside, target, is_expected)
+    return _finish(hidden, target, is_expected)
 
 
 def put_back(target: Entry) -> bool:
@@ -78,14 +78,14 @@ def put_back(target: Entry) -> bool:
     Raises:
         OSError: the disk or share does not answer as it should.
     """
-    aside = private(target)
-    if not aside.exists():
+    hidden = private(target)
+    if not hidden.exists():
         return False
-    restore(aside, target)
+    restore(hidden, target)
     return True
 
 
-def restore(aside: Entry, target: Entry) -> None:
+def restore(hidden: Entry, target: Entry) -> None:
     """Give a file its own name back, or the next free one if something has that by now.
 
     Raises:
@@ -94,10 +94,10 @@ def restore(aside: Entry, target: Entry) -> None:
     for name in numbered(target.name):
         own = target.beside(name)
         try:
-            rename.rename_new(aside, own)
+            rename.rename_new(hidden, own)
         except FileExistsError:
-            if _is_same(aside, own):  # killed between the two steps of a rename by link
-                aside.unlink()
+            if _is_same(hidden, own):  # killed between the two steps of a rename by link
+                hidden.unlink()
                 return
         else:
             return
@@ -128,15 +128,15 @@ def replace(source: Entry, target: Entry, may_go: Callable[[Entry], bool]) -> bo
     return False
 
 
-def _finish(aside: Entry, target: Entry, is_expected: Callable[[Entry], bool]) -> Removal:
+def _finish(hidden: Entry, target: Entry, is_expected: Callable[[Entry], bool]) -> Removal:
     """Remove what has the private name, or give it its own name back."""
-    if not aside.exists():
+    if not hidden.exists():
         return Removal.GONE
-    held = is_held(aside)
-    if not held and is_expected(aside):
-        aside.unlink(missing_ok=True)
+    held = is_held(hidden)
+    if not held and is_expected(hidden):
+        hidden.unlink(missing_ok=True)
         return Removal.REMOVED
-    restore(aside, target)
+    restore(hidden, target)
     return Removal.HELD if held else Removal.KEPT
 
 

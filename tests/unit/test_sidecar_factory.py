@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cutoutd.delivery.sidecar_factory import Provenance
+from cutoutd.delivery.sidecar_factory import SidecarFactory
 from cutoutd.jobs import Cut, Failure, Job, JobState, Quality, SourceFacts
 from cutoutd.protocols import ModelSpec, WorkerFacts
 
@@ -57,9 +57,9 @@ def job(*, attempts: int = 0, interrupted: int = 0, sha256: str | None = None) -
     )
 
 
-def provenance(clock: FakeClock, worker: WorkerFacts | None = None) -> Provenance:
+def sidecar_factory(clock: FakeClock, worker: WorkerFacts | None = None) -> SidecarFactory:
     """For two folders."""
-    return Provenance(
+    return SidecarFactory(
         model=MODEL, settings_sha256={"f": "s" * 64, "g": "t" * 64}, worker=lambda: worker, clock=clock
     )
 
@@ -67,7 +67,7 @@ def provenance(clock: FakeClock, worker: WorkerFacts | None = None) -> Provenanc
 def test_a_cutout_is_traced_to_source_model_settings_and_machine(clock: FakeClock) -> None:
     """Each value where it belongs."""
     worker = WorkerFacts(layers=("rlimits", "seccomp"), provider="cuda", onnxruntime="1.20")
-    facts = provenance(clock, worker).sidecar_facts(job(), CUT)
+    facts = sidecar_factory(clock, worker).sidecar_facts(job(), CUT)
     assert (facts.job, facts.folder, facts.route) == (7, "f", "local")
     assert (facts.path, facts.mtime_ns, facts.accepted_us) == ("sub/a.jpg", 123_456_789, 1_000)
     assert (facts.source, facts.quality, facts.timings_ms) == (CUT.source, CUT.quality, CUT.timings_ms)
@@ -83,20 +83,20 @@ def test_a_cutout_is_traced_to_source_model_settings_and_machine(clock: FakeCloc
 def test_what_the_workers_say_is_asked_anew_for_each_result(clock: FakeClock) -> None:
     """They may have been replaced by others that run otherwise."""
     said = [WorkerFacts(layers=(), provider=name, onnxruntime="1") for name in ("cpu", "cuda")]
-    traced = Provenance(model=MODEL, settings_sha256={"f": ""}, worker=lambda: said.pop(0), clock=clock)
+    traced = SidecarFactory(model=MODEL, settings_sha256={"f": ""}, worker=lambda: said.pop(0), clock=clock)
     providers = [traced.sidecar_facts(job(), CUT).model.provider for _ in range(2)]
     assert providers == ["cpu", "cuda"]
 
 
 def test_without_a_worker_nothing_is_invented(clock: FakeClock) -> None:
     """As for a repair before any has come up."""
-    facts = provenance(clock).sidecar_facts(job(), CUT)
+    facts = sidecar_factory(clock).sidecar_facts(job(), CUT)
     assert (facts.model.provider, facts.runtime.onnxruntime, facts.sandbox) == ("", "", ())
 
 
 def test_every_beginning_counts_as_an_attempt(clock: FakeClock) -> None:
     """Deaths of workers and of the daemon, and this one."""
-    traced = provenance(clock)
+    traced = sidecar_factory(clock)
     assert traced.sidecar_facts(job(), CUT).attempts == 1
     assert traced.sidecar_facts(job(attempts=1, interrupted=2), CUT).attempts == 4
     assert traced.failure_facts(job(attempts=1, interrupted=2), FAILURE).attempts == 4
@@ -105,8 +105,8 @@ def test_every_beginning_counts_as_an_attempt(clock: FakeClock) -> None:
 def test_a_failure_is_dated_when_it_is_given_up(clock: FakeClock) -> None:
     """With the hash, if the source could be read."""
     clock.advance(5)
-    facts = provenance(clock).failure_facts(job(), FAILURE)
+    facts = sidecar_factory(clock).failure_facts(job(), FAILURE)
     assert (facts.job, facts.folder, facts.path, facts.failure) == (7, "f", "sub/a.jpg", FAILURE)
     assert facts.at_us == clock.now_us()
     assert facts.sha256 is None
-    assert provenance(clock).failure_facts(job(sha256="c" * 64), FAILURE).sha256 == "c" * 64
+    assert sidecar_factory(clock).failure_facts(job(sha256="c" * 64), FAILURE).sha256 == "c" * 64
