@@ -21,6 +21,7 @@ from cutoutd.publish.access import Access
 from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.records import Records
 from cutoutd.publish.staging import STAGING_NAME
+from cutoutd.publish.verified import PRIVATE
 from tests.integration.desk import FAILURE, NEW, OLD, Desk, Power
 from tests.integration.parts import JPEG, NAME, digest, states, until
 
@@ -217,6 +218,28 @@ def test_a_record_that_is_left_over_goes_with_the_next_start(
     again.delivery.sweep(frozenset({"run-1"}))
     again.settle()
     assert sorted(path.name[0] for path in failed.iterdir()) == ["b", "c", "d", "e"]
+
+
+def test_a_record_whose_removal_was_cut_short_goes_with_the_next_start(make: Callable[..., Desk]) -> None:
+    """It lies under its private name then; one of a failure that is not over stays."""
+    desk = make()
+    failed = desk.folder.output / "failed"
+    for name in ("a.jpg", "b.jpg"):
+        desk.delivery.fail(desk.begin(name), FAILURE)
+    desk.settle()
+    for name in ("a.jpg", "b.jpg"):
+        (failed / f"{name}.error.json").rename(failed / f"{PRIVATE}{name}.error.json")
+    desk.clock.advance(1)
+    desk.deliver("a.jpg", NEW, source=JPEG * 2)
+    desk.settle()
+    (failed / f"{PRIVATE}a.jpg.error.json").write_bytes(
+        (failed / f"{PRIVATE}b.jpg.error.json").read_bytes().replace(b"b.jpg", b"a.jpg")
+    )
+    desk.end()
+    again = make(run="run-2")
+    again.delivery.sweep(frozenset({"run-1"}))
+    again.settle()
+    assert [path.name for path in failed.iterdir()] == [f"{PRIVATE}b.jpg.error.json"]
 
 
 @contextmanager

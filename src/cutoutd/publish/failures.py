@@ -28,7 +28,7 @@ from cutoutd.publish.document import (
 from cutoutd.publish.faults import NameRefusedError, TargetTakenError, storage_faults
 from cutoutd.publish.naming import FAILED, MARK, RECORD_SUFFIX, failure_names
 from cutoutd.publish.rename import rename_new
-from cutoutd.publish.verified import Removal, remove, replace
+from cutoutd.publish.verified import PRIVATE, Removal, remove, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -240,8 +240,12 @@ class Failures:
         """
         with storage_faults(self._output):
             for path in _records_below(self._tree, FAILED):
-                source = path.removeprefix(f"{FAILED}/").removesuffix(RECORD_SUFFIX)
-                if MARK not in path.rpartition("/")[2] and not may_concern(source):
+                source, name = (
+                    path.removeprefix(f"{FAILED}/").removesuffix(RECORD_SUFFIX),
+                    path.rpartition("/")[2],
+                )
+                # The name tells nothing where it was cut short, or where a removal was.
+                if MARK not in name and not name.startswith(PRIVATE) and not may_concern(source):
                     continue
                 with suppress(PermissionError), self._tree.find(path) as entry:
                     record = read_failure(entry) if entry is not None else None
