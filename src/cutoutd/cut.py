@@ -21,7 +21,7 @@ from cutoutd.delivery.sidecar_factory import SidecarFactory
 from cutoutd.errors import StorageError, UsageError
 from cutoutd.folder.file_opener import Opener
 from cutoutd.folder.hot_folder import HotFolder
-from cutoutd.folder.status import Standing, Watching
+from cutoutd.folder.status import FolderState, FolderStatus
 from cutoutd.jobs import Version
 from cutoutd.journal.journal import Journal
 from cutoutd.lease import marker
@@ -48,7 +48,7 @@ JOIN_S: Final = 2.0
 
 
 class NamedFiles:
-    """In a watcher's place: what is to be cut was said at the start."""
+    """In a monitor's place: what is to be cut was said at the start."""
 
     has_settled = True
     is_identified = True
@@ -59,7 +59,7 @@ class NamedFiles:
     turning_since_s: float | None = None
 
     def __init__(self) -> None:
-        self.standing = Standing(watching=Watching.NATIVE, scanned=True)
+        self.status = FolderStatus(watching=FolderState.NATIVE, scanned=True)
 
     def start(self) -> None:
         """Nothing to watch."""
@@ -85,7 +85,7 @@ class NamedFiles:
     def look_at(self, path: str) -> None:
         """A file that is gone stays gone."""
 
-    def check_again(self, suspect: str | None = None) -> int:  # noqa: ARG002 -- an Intake's
+    def check_again(self, probe: str | None = None) -> int:  # noqa: ARG002 -- an Intake's
         """There is nothing to come back to."""
         return self.checked
 

@@ -80,4 +80,4 @@ class Listener(Protocol):
         """A job has ended."""
 
     def attention(self, folder: str, message: str) -> None:
-        """A folder's standing changed: it stands by, is polled, or goes on."""
+        """A folder's status changed: it stands by, is polled, or goes on."""

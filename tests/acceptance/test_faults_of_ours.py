@@ -106,7 +106,10 @@ def test_a_fault_over_one_file_costs_that_file_alone(
 
 @pytest.mark.parametrize(
     ("where", "name"),
-    [("cutoutd.folder.health", "Gate.check"), ("cutoutd.delivery.task_queue", "SerialTaskQueue._next")],
+    [
+        ("cutoutd.folder.health", "HealthCheck.check"),
+        ("cutoutd.delivery.task_queue", "SerialTaskQueue._next"),
+    ],
 )
 def test_a_folders_thread_that_dies_is_started_again(
     bench: Bench, start: Callable[..., Daemon], tmp_path: Path, where: str, name: str

@@ -11,7 +11,7 @@ from cutoutd.lease.policy import HEARTBEAT_S
 from tests.acceptance.conftest import Daemon, bench_in
 from tests.acceptance.test_shares import POLL_S, Site
 from tests.integration.share import Share
-from tests.integration.test_tenancy import names
+from tests.integration.test_lease import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A folder's delivery with its real thread, publisher and journal, for tests that play its watcher and its workers."""
+"""A folder's delivery with its real thread, publisher and journal, for tests that play its monitor and its workers."""
 
 from __future__ import annotations
 

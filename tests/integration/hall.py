@@ -15,7 +15,7 @@ from cutoutd.daemon.tally import Once
 from cutoutd.delivery.delivery import Delivery
 from cutoutd.folder.file_opener import Opener
 from cutoutd.folder.hot_folder import HotFolder
-from cutoutd.folder.status import Standing, Watching
+from cutoutd.folder.status import FolderState, FolderStatus
 from cutoutd.jobs import Version
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.journal import Journal
@@ -122,7 +122,7 @@ class Watched:
     """An intake whose folder is as a test says."""
 
     def __init__(self) -> None:
-        self.standing = Standing(watching=Watching.NATIVE, scanned=True)
+        self.status = FolderStatus(watching=FolderState.NATIVE, scanned=True)
         self.failure: BaseException | None = None
         self.starts = 0
         self.has_settled = True
@@ -158,7 +158,7 @@ class Watched:
         """Remember it."""
         self.looked_at.append(path)
 
-    def check_again(self, suspect: str | None = None) -> int:  # noqa: ARG002 -- an Intake's
+    def check_again(self, probe: str | None = None) -> int:  # noqa: ARG002 -- an Intake's
         """Remember that it was asked for; all is well unless the test says otherwise."""
         self.checks += 1
         if self.is_well:
@@ -167,7 +167,7 @@ class Watched:
 
     def stand_by(self, why: str) -> None:
         """Find the folder closed."""
-        self.standing = Standing(watching=Watching.STANDING_BY, why=why, scanned=True)
+        self.status = FolderStatus(watching=FolderState.STANDING_BY, why=why, scanned=True)
 
 
 def opener_of(folder: Folder, publisher: Publisher, clock: FakeClock, wake: Callable[[], None]) -> Opener:

@@ -69,7 +69,7 @@ class Heard:
         self.results.append(result)
 
     def attention(self, folder: str, message: str) -> None:
-        """A folder's standing changed."""
+        """A folder's status changed."""
         self.messages.append(f"{folder}: {message}")
 
 

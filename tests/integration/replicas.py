@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.lease import marker
-from tests.integration.test_tenancy import FOLDER, Machine
+from tests.integration.test_lease import FOLDER, Machine
 
 if TYPE_CHECKING:
     from pathlib import Path

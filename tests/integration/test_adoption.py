@@ -25,7 +25,7 @@ from cutoutd.publish.rename import rename_new
 from cutoutd.publish.verified import PRIVATE, private
 from cutoutd.settings.choices import Existing
 from tests.integration.parts import JPEG, NAME, cut_of, digest, folder_in, sidecar_factory, states
-from tests.integration.test_watcher import Intake
+from tests.integration.test_folder_monitor import Intake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -408,7 +408,7 @@ def test_a_share_that_fails_meanwhile_ends_it_loudly(shop: Shop, monkeypatch: py
         shop.adopt()
 
 
-def test_a_watcher_adopts_before_it_accepts(tmp_path: Path) -> None:
+def test_a_monitor_adopts_before_it_accepts(tmp_path: Path) -> None:
     """At a folder's first start; and what has no sidecar is accepted as ever."""
     shop = Shop(tmp_path)
     shop.cut("a.jpg")
@@ -417,8 +417,8 @@ def test_a_watcher_adopts_before_it_accepts(tmp_path: Path) -> None:
     intake.begin()
     intake.accepts("b.jpg")
     assert states(intake.journal) == {"a.jpg": JobState.DONE, "b.jpg": JobState.QUEUED}
-    intake.watcher.stop()
-    intake.watcher.join(20.0)
+    intake.monitor.stop()
+    intake.monitor.join(20.0)
     intake.journal.close()
     shop.journal.close()
 
@@ -434,7 +434,7 @@ def test_after_a_lost_journal_what_waited_is_not_taken_for_what_was_skipped(tmp_
     intake = Intake(tmp_path, existing=Existing.SKIP.value)
     with intake.journal.store.transaction():
         intake.journal.store.write("INSERT INTO fact VALUES (?, ?)", (f"first-run/{NAME}", str(began_us)))
-    intake.gate.first_run_us = intake.journal.folders.first_run_us(NAME)
+    intake.health.first_run_us = intake.journal.folders.first_run_us(NAME)
     intake.begin()
     intake.accepts("waiting.jpg")
     assert states(intake.journal) == {"old.jpg": JobState.SKIPPED, "waiting.jpg": JobState.QUEUED}
@@ -442,8 +442,8 @@ def test_after_a_lost_journal_what_waited_is_not_taken_for_what_was_skipped(tmp_
     row = intake.journal.store.row("SELECT first_run_us FROM folder")
     assert row is not None
     assert row[0] == began_us
-    intake.watcher.stop()
-    intake.watcher.join(20.0)
+    intake.monitor.stop()
+    intake.monitor.join(20.0)
     intake.journal.close()
 
 

@@ -14,7 +14,7 @@ import pytest
 from cutoutd.lease import challenge, marker
 from cutoutd.lease.policy import ASK_AGAIN_S, HEARTBEAT_S, LEASE_S, SILENCE_S, Owner
 from tests.integration.replicas import Replicas
-from tests.integration.test_tenancy import FOLDER, Machine, folder, names, pair, wait_for_silence
+from tests.integration.test_lease import FOLDER, Machine, folder, names, pair, wait_for_silence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def test_an_owner_that_nobody_asks_writes_nothing(folder: Path, clock: FakeClock
     before = state_of(folder)
     for _ in range(8640):
         clock.advance(HEARTBEAT_S)
-        assert first.tenancy.renew()
+        assert first.lease.renew()
     assert first.may_publish()
     assert state_of(folder) == before
 
@@ -69,7 +69,7 @@ def test_what_it_reads_does_not_change_when_it_was_read(folder: Path, clock: Fak
     for path in paths:
         os.utime(path, ns=(0, path.stat().st_mtime_ns))
     clock.advance(HEARTBEAT_S)
-    assert first.tenancy.renew()
+    assert first.lease.renew()
     assert first.may_publish()
     assert [path.stat().st_atime_ns for path in paths] == [0] * len(paths)
 
@@ -79,12 +79,12 @@ def test_a_challenge_is_answered_once(folder: Path, clock: FakeClock) -> None:
     first, second = pair(folder, clock)
     assert first.attends()
     assert not second.attends()
-    assert first.tenancy.renew()
+    assert first.lease.renew()
     with marker.opened(str(folder)) as directory:
         assert held_in(folder)["owner"]["answered"] == challenge.standing(directory)
     before = state_of(folder)
     clock.advance(HEARTBEAT_S)
-    assert first.tenancy.renew()
+    assert first.lease.renew()
     assert state_of(folder) == before
 
 
@@ -96,7 +96,7 @@ def test_two_machines_write_once_in_a_while_each(folder: Path, clock: FakeClock)
     for _ in range(720):
         clock.advance(5.0)
         assert not second.attends()
-        assert first.tenancy.renew()
+        assert first.lease.renew()
         written.add(held_in(folder)["owner"]["beat"])
     assert 3600 / (ASK_AGAIN_S + 10.0) <= len(written) <= 3600 / ASK_AGAIN_S + 1
 
@@ -110,7 +110,7 @@ def test_however_a_living_owner_is_late_it_is_not_succeeded(folder: Path, clock:
     for _ in range(3000):
         clock.advance(chance.uniform(0.5, 6.0))
         if clock.monotonic_s() >= owner_next_s:
-            assert owner.tenancy.renew()
+            assert owner.lease.renew()
             owner_next_s = clock.monotonic_s() + chance.uniform(1.0, LEASE_S - 10.0)
         assert not chance.choice(others).attends()
     assert owner.may_publish()
@@ -122,7 +122,7 @@ def test_any_bytes_are_a_challenge_that_is_answered(folder: Path, clock: FakeClo
     assert first.attends()
     for said in (b"", b"{", b"\xff" * 10_000, b"x"):
         (folder / challenge.NAME).write_bytes(said)
-        assert first.tenancy.renew()
+        assert first.lease.renew()
         with marker.opened(str(folder)) as directory:
             assert held_in(folder)["owner"]["answered"] == challenge.standing(directory)
 
@@ -140,7 +140,7 @@ def test_a_challenge_that_is_no_file_disturbs_nobody(folder: Path, clock: FakeCl
     else:
         path.mkdir()
     clock.advance(HEARTBEAT_S)
-    assert first.tenancy.renew()
+    assert first.lease.renew()
     assert first.may_publish()
 
 
@@ -150,7 +150,7 @@ def test_what_a_machine_that_left_in_order_asked_goes_with_it(folder: Path, cloc
     assert first.attends()
     assert not second.attends()
     assert challenge.NAME in names(folder)
-    second.tenancy.release()
+    second.lease.release()
     assert challenge.NAME not in names(folder)
     assert first.may_publish()
 
@@ -162,11 +162,11 @@ def test_what_a_machine_that_vanished_asked_is_cleared_away(folder: Path, clock:
     assert not second.attends()
     for _ in range(30):
         clock.advance(HEARTBEAT_S)
-        assert first.tenancy.renew()
+        assert first.lease.renew()
     assert names(folder) == [marker.NAME, f"{marker.NAME}.term-1"]
     before = state_of(folder)
     clock.advance(HEARTBEAT_S)
-    assert first.tenancy.renew()
+    assert first.lease.renew()
     assert state_of(folder) == before
 
 
@@ -203,7 +203,7 @@ def test_what_an_owner_of_the_version_before_writes_late_is_put_right(folder: Pa
     wait_for_silence(machine)
     beats(folder, old)
     assert machine.may_publish()
-    assert machine.tenancy.renew()
+    assert machine.lease.renew()
     assert held_in(folder)["owner"]["run"] == machine.run
 
 
@@ -213,7 +213,7 @@ def test_the_version_before_cannot_take_silence_for_an_end(folder: Path, clock: 
     assert machine.attends()
     assert held_in(folder)["schema"] == "cutoutd.folder/2"
     assert held_in(folder)["uuid"] == FOLDER
-    machine.tenancy.release()
+    machine.lease.release()
     assert held_in(folder)["schema"] == "cutoutd.folder/1"
     assert held_in(folder)["owner"]["released"] is True
 
@@ -231,10 +231,10 @@ def test_one_that_may_not_write_stands_by_and_says_how_to_end_it(
     monkeypatch.setattr(challenge, "leave", refuse)
     for _ in range(100):
         clock.advance(5.0)
-        tenure = second.tenancy.attend(second.root, FOLDER)
-        assert not tenure.ours
-        assert "cannot ask" in tenure.note
-    first.tenancy.release()
+        held = second.lease.attend(second.root, FOLDER)
+        assert not held.ours
+        assert "cannot ask" in held.note
+    first.lease.release()
     assert second.attends()
 
 
@@ -246,10 +246,10 @@ def test_copies_that_a_sync_service_made_of_a_conflict_say_nothing(folder: Path,
         (folder / name).write_text(second.run)
     before = state_of(folder)
     clock.advance(HEARTBEAT_S)
-    assert first.tenancy.renew()
+    assert first.lease.renew()
     assert first.may_publish()
     assert state_of(folder) == before
-    first.tenancy.release()
+    first.lease.release()
     assert second.attends()
     assert set(CONFLICTS) < set(names(folder))
 
@@ -274,7 +274,7 @@ def test_a_synchronised_folder_stays_with_its_owner(tmp_path: Path, clock: FakeC
     world.pass_time(lag_s + 5.0)
     for _ in range(400):
         world.pass_time(5.0)
-        assert first.tenancy.renew()
+        assert first.lease.renew()
         assert not second.attends()
     assert (first.may_publish(), second.may_publish()) == (True, False)
 

@@ -91,13 +91,13 @@ def test_one_folder_that_hangs_does_not_stop_the_feeding(hall: Hall) -> None:
     """A restart would not cure the share."""
     hall.intake.turning_since_s = hall.clock.monotonic_s()
     manager = watched(hall, seconds=3 * OVERSLEPT_S)
-    assert not hall.hot.standing.is_open
+    assert not hall.hot.status.is_open
     assert longest_pause_s(manager) < PERIOD_S / 5
     assert manager.times("STATUS=")[-1] > HANGS_AFTER_S
     assert any("1 standing by" in line for _, line in manager.said)
 
 
-def test_a_watcher_that_never_looks_again_stops_it(hall: Hall) -> None:
+def test_a_monitor_that_never_looks_again_stops_it(hall: Hall) -> None:
     """It is not at a share: it is asleep by a fault of ours, and its folder's files would wait for ever."""
     manager = watched(hall, seconds=3 * OVERSLEPT_S)
     start_s, end_s = manager.times("READY=1")[0], manager.times("WATCHDOG=1")[-1]
@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_leave_does_not_stop_it(hall: Hall) -> None:
     assert longest_pause_s(manager) < PERIOD_S / 5
 
 
-def test_a_watcher_that_looks_now_and_then_does_not(hall: Hall) -> None:
+def test_a_monitor_that_looks_now_and_then_does_not(hall: Hall) -> None:
     """As the one before, but that it turns."""
 
     def turn() -> None:

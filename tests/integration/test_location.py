@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.folder.overlaps import Overlaps
-from cutoutd.folder.status import Watching
+from cutoutd.folder.status import FolderState
 from cutoutd.intake import location
 from cutoutd.intake.boundary import ApartError, Boundary
 from cutoutd.intake.rules import Rules
@@ -21,7 +21,7 @@ from cutoutd.lease import marker
 from cutoutd.settings.overlap import Relation
 from tests.integration.parts import folder_in, until
 from tests.integration.share import Share
-from tests.integration.test_watcher import Intake
+from tests.integration.test_folder_monitor import Intake
 from tests.integration.tools import give_up, need
 
 if TYPE_CHECKING:
@@ -196,13 +196,13 @@ def test_an_output_on_a_share_that_is_mounted_twice_is_not_taken_for_pictures(
     intake = Intake(home, input=str(one.mount / "in"), output=str(other.mount / "in/out"), watch="poll")
     try:
         intake.begin()
-        until(lambda: "not entered: out (results go to it)" in intake.watcher.standing.note, "the note")
-        until(lambda: intake.watcher.turns > 3, "some more looks")
-        assert intake.watching is Watching.POLL
+        until(lambda: "not entered: out (results go to it)" in intake.monitor.status.note, "the note")
+        until(lambda: intake.monitor.turns > 3, "some more looks")
+        assert intake.watching is FolderState.POLL
         assert intake.heard.count == 0
     finally:
-        intake.watcher.stop()
-        intake.watcher.join(20.0)
+        intake.monitor.stop()
+        intake.monitor.join(20.0)
         intake.journal.close()
 
 
@@ -222,7 +222,7 @@ def test_many_folders_cost_little_time(tmp_path: Path) -> None:
 
 
 def test_nobody_gives_way_to_a_folder_that_was_taken_out(tmp_path: Path) -> None:
-    """Its watcher may be in the middle of a look when the configuration changes: it was known again for good."""
+    """Its monitor may be in the middle of a look when the configuration changes: it was known again for good."""
     (tmp_path / "in").mkdir()
     before = folder_in(tmp_path, name="before", input=str(tmp_path / "in"))
     after = folder_in(tmp_path, name="after", input=str(tmp_path / "in"))

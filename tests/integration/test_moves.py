@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def moved(desk: Desk, before: str, after: str, content: bytes = JPEG) -> Job:
-    """A picture that is renamed while the daemon runs, as the watcher and a worker find it."""
+    """A picture that is renamed while the daemon runs, as the monitor and a worker find it."""
     (desk.folder.input / before).unlink()
     desk.journal.acceptance.note_places(NAME, {before: desk.clock.now_us()})
     job = desk.begin(after, content)

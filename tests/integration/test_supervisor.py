@@ -16,7 +16,7 @@ from cutoutd.daemon.supervisor import DRAIN_S
 from cutoutd.errors import JournalError, LimitError, PictureError, SourceGoneError, StorageError
 from cutoutd.failure import failure_of
 from cutoutd.folder.hot_folder import HANGS_AFTER_S, HotFolder
-from cutoutd.folder.status import Standing, Watching
+from cutoutd.folder.status import FolderState, FolderStatus
 from cutoutd.jobs import Exported, Failure, JobState, NeedsRoom, SourceFacts, Unchanged
 from cutoutd.journal.commands import Verb
 from cutoutd.journal.journal import Journal
@@ -314,8 +314,8 @@ def test_a_worker_that_is_stuck_closes_the_folder_and_blames_no_picture(hall: Ha
         lost(task, stuck=True, timed_out=True) if next(deaths, None) is not None else None
     )
     hall.supervise(once=True, timeout_s=30.0).run()
-    assert hall.hot.standing.watching is Watching.STANDING_BY
-    assert "does not answer" in hall.hot.standing.why
+    assert hall.hot.status.watching is FolderState.STANDING_BY
+    assert "does not answer" in hall.hot.status.why
     assert hall.intake.checks == 1
     assert (hall.job(stuck).tries, hall.job(stuck).attempts) == (1, 0)
     assert hall.job(waits).state is JobState.QUEUED
@@ -344,7 +344,7 @@ def test_a_folder_whose_look_does_not_end_is_closed_until_it_does(hall: Hall) ->
 
     def come_back() -> None:
         assert hall.workers.given == []
-        assert hall.hot.standing.watching is Watching.STANDING_BY
+        assert hall.hot.status.watching is FolderState.STANDING_BY
         hall.intake.turning_since_s = None
 
     supervisor = hall.supervise(once=False)
@@ -501,7 +501,7 @@ def test_a_folders_dead_thread_is_started_again_while_the_folder_stands_by(hall:
     """After pauses that double; `cutoutd status` says why, and the daemon goes on."""
     supervisor = hall.supervise(once=False)
     deaths: list[float] = []
-    shown: list[Standing] = []
+    shown: list[FolderStatus] = []
 
     def die() -> None:
         if hall.intake.failure is None and len(deaths) < 3:
@@ -518,8 +518,8 @@ def test_a_folders_dead_thread_is_started_again_while_the_folder_stands_by(hall:
     pauses = [later - earlier for earlier, later in pairwise(deaths)]
     assert 1.0 <= pauses[0] < 2.0 <= pauses[1] < 4.0
     assert hall.intake.starts == 1 + 3
-    assert shown[-1].watching is Watching.STANDING_BY
-    assert "its watcher failed by a fault of ours" in shown[-1].why
+    assert shown[-1].watching is FolderState.STANDING_BY
+    assert "its monitor failed by a fault of ours" in shown[-1].why
     assert "ZeroDivisionError: ours" in shown[-1].why
     assert hall.hot.shown.is_open
 

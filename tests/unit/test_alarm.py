@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.daemon.alarm import HOLD_S, LEAST, LOOK_S, SAMPLE_S, Alarm
-from cutoutd.folder.status import Standing, Watching
+from cutoutd.folder.status import FolderState, FolderStatus
 from cutoutd.spool import Places
 
 if TYPE_CHECKING:
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from tests.conftest import FakeClock
 
-WELL = Standing(watching=Watching.NATIVE)
-AWAY = Standing(watching=Watching.STANDING_BY, why="the share is away")
-FULL = Standing(watching=Watching.PAUSED, why="less than 512 MiB are free")
+WELL = FolderStatus(watching=FolderState.NATIVE)
+AWAY = FolderStatus(watching=FolderState.STANDING_BY, why="the share is away")
+FULL = FolderStatus(watching=FolderState.PAUSED, why="less than 512 MiB are free")
 
 
 class Site:
@@ -36,11 +36,11 @@ class Site:
         self.told.append((folder, kind, over))
         self.messages.append(message)
 
-    def stand(self, standing: Standing, seconds: float) -> None:
+    def stand(self, status: FolderStatus, seconds: float) -> None:
         """Things are so for a while."""
         end_s = self.clock.monotonic_s() + seconds
         while self.clock.monotonic_s() < end_s:
-            self.alarm.look({"shop": standing})
+            self.alarm.look({"shop": status})
             self.clock.advance(0.5)
 
 
@@ -50,17 +50,17 @@ def site(tmp_path: Path, clock: FakeClock) -> Site:
     return Site(tmp_path, clock)
 
 
-@pytest.mark.parametrize(("standing", "kind"), [(AWAY, "standing-by"), (FULL, "paused")])
-def test_what_lasts_is_told_once_and_its_end_once(site: Site, standing: Standing, kind: str) -> None:
+@pytest.mark.parametrize(("status", "kind"), [(AWAY, "standing-by"), (FULL, "paused")])
+def test_what_lasts_is_told_once_and_its_end_once(site: Site, status: FolderStatus, kind: str) -> None:
     """However long it takes."""
     site.stand(WELL, 60)
     assert site.told == []
-    site.stand(standing, 3600)
+    site.stand(status, 3600)
     assert site.told == [("shop", kind, False)]
-    assert standing.why in site.messages[0]
+    assert status.why in site.messages[0]
     site.stand(WELL, 60)
     assert site.told == [("shop", kind, False), ("shop", kind, True)]
-    assert standing.why in site.messages[1]
+    assert status.why in site.messages[1]
 
 
 def test_a_flicker_is_not_told(site: Site) -> None:
@@ -78,7 +78,7 @@ def test_a_flicker_is_not_told(site: Site) -> None:
 
 def test_a_folder_that_is_starting_is_nothing_to_be_told(site: Site) -> None:
     """Nor one that was taken out of the configuration, but that it is over."""
-    site.stand(Standing(), 60)
+    site.stand(FolderStatus(), 60)
     assert site.told == []
 
 

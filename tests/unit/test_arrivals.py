@@ -15,8 +15,8 @@ from cutoutd.folder import rehashing
 from cutoutd.folder.absences import SAVE_S
 from cutoutd.folder.arrivals import BATCH, Arrivals
 from cutoutd.folder.pairing import Pairing
-from cutoutd.folder.rehashing import Rereading
-from cutoutd.folder.skipped_entries import PassedOver
+from cutoutd.folder.rehashing import Rehashing
+from cutoutd.folder.skipped_entries import SkippedEntries
 from cutoutd.intake import probe
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan
@@ -61,7 +61,7 @@ class Place:
         self.restart()
 
     def restart(self, *, has_stamps: bool = True, is_known_disk: bool = True) -> None:
-        """A new watcher."""
+        """A new monitor."""
         self.arrivals = Arrivals(
             FOLDER,
             root=os.fspath(self.root),
@@ -71,7 +71,7 @@ class Place:
             settle_s=SETTLE_S,
             old_is_quiet=self.old_is_quiet,
             pairing=self.pairing(self.rules),
-            passed_over=PassedOver(FOLDER),
+            skipped=SkippedEntries(FOLDER),
             has_stamps=has_stamps,
             is_known_disk=is_known_disk,
         )
@@ -208,7 +208,7 @@ def test_a_whole_second_cannot_tell_a_later_write_apart(tmp_path: Path, clock: F
         settle_s=1.0,
         old_is_quiet=True,
         pairing=place.pairing(Rules()),
-        passed_over=PassedOver(FOLDER),
+        skipped=SkippedEntries(FOLDER),
     )
     short.scan()
     assert short.accept_the_quiet() == 1
@@ -599,7 +599,7 @@ def test_what_cannot_be_listed_or_is_left_out_is_not_missing(place: Place) -> No
     with pytest.MonkeyPatch.context() as patched:
         excluding = Rules(exclude=("b.jpg",))
         patched.setattr(place.arrivals, "_rules", excluding)
-        patched.setattr(place.arrivals._absences, "_rules", excluding)  # noqa: SLF001 -- as after a reload
+        patched.setattr(place.arrivals._missing, "_rules", excluding)  # noqa: SLF001 -- as after a reload
         real = Scan._list  # noqa: SLF001 -- root may list everything
 
         def refusing(scan: Scan, directory: str, directories: list[str]) -> Iterator[Seen]:
@@ -662,13 +662,13 @@ def test_a_change_of_permissions_costs_one_read_and_no_cut(
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
     done(place, hashlib.sha256(JPEG).hexdigest())
     reads = []
-    real = Rereading._sha256  # noqa: SLF001 -- what it reads is what is counted
+    real = Rehashing._sha256  # noqa: SLF001 -- what it reads is what is counted
 
-    def counting(rereading: Rereading, version: Version) -> str | None:
+    def counting(rehashing: Rehashing, version: Version) -> str | None:
         reads.append(version.path)
-        return real(rereading, version)
+        return real(rehashing, version)
 
-    monkeypatch.setattr(Rereading, "_sha256", counting)
+    monkeypatch.setattr(Rehashing, "_sha256", counting)
     path.chmod(0o600)
     assert [place.after(60) for _ in range(3)] == [0, 0, 0]
     (place.root / ".other").hardlink_to(path)
@@ -713,7 +713,7 @@ def test_many_changed_files_are_read_at_a_bounded_rate(place: Place, monkeypatch
     """A backup that links every file, or `chmod -R`."""
     monkeypatch.setattr(rehashing, "BURST_BYTES", 4 * len(JPEG))
     monkeypatch.setattr(rehashing, "BYTES_S", len(JPEG))
-    place.arrivals._rereading._budget = 4.0 * len(JPEG)  # noqa: SLF001 -- as it is made with that burst
+    place.arrivals._rehashing._budget = 4.0 * len(JPEG)  # noqa: SLF001 -- as it is made with that burst
     paths = [place.put(f"{number}.jpg") for number in range(20)]
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 20
     done(place, hashlib.sha256(JPEG).hexdigest())
@@ -721,7 +721,7 @@ def test_many_changed_files_are_read_at_a_bounded_rate(place: Place, monkeypatch
         path.chmod(0o600)
 
     def unread() -> int:
-        return len(place.arrivals._rereading._waiting)  # noqa: SLF001 -- what waits is what is counted
+        return len(place.arrivals._rehashing._waiting)  # noqa: SLF001 -- what waits is what is counted
 
     place.arrivals.scan()
     place.arrivals.accept_the_quiet()

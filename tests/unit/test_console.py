@@ -13,7 +13,7 @@ from rich.console import Console
 
 from cutoutd.cli.console import Live
 from cutoutd.events import Progress, Result
-from cutoutd.folder.status import Watching, of_refusal, told
+from cutoutd.folder.status import FolderState, of_refusal, told
 from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ def test_a_folder_that_is_not_there_is_waited_for_and_not_watched(
     gone = of_refusal(
         FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/home/me/in"), "/home/me/in"
     )
-    live.attention("in", told(Watching.STANDING_BY, gone))
+    live.attention("in", told(FolderState.STANDING_BY, gone))
     assert bar(live) == "waiting for in (Ctrl-C ends)"
-    live.attention("in", told(Watching.NATIVE, ""))
+    live.attention("in", told(FolderState.NATIVE, ""))
     assert bar(live) == "watching in (Ctrl-C ends)"
     shown = capsys.readouterr().out
     assert "! in: standing by: /home/me/in is not there; make it" in shown

@@ -17,7 +17,7 @@ from cutoutd.cli.status import as_document
 from cutoutd.daemon.status_file import StatusFile
 from cutoutd.daemon.tally import Tally
 from cutoutd.errors import UsageError
-from cutoutd.folder.status import HeldUp, Standing, Watching
+from cutoutd.folder.status import FolderState, FolderStatus, HeldUp
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.state import StateDirectory
@@ -59,10 +59,10 @@ class Room:
         if state is not JobState.QUEUED:
             self.journal.queue.finish(number, state, detail=detail)
 
-    def show(self, standing: Standing) -> None:
+    def show(self, status: FolderStatus) -> None:
         """What the daemon says of the folder."""
         file = StatusFile(self.settings.service.state_dir, self.state.run)
-        file.show({"shop": standing}, workers=2, facts=None, paused=False)
+        file.show({"shop": status}, workers=2, facts=None, paused=False)
 
     def look(self) -> Overview:
         """All of it."""
@@ -103,7 +103,7 @@ def test_a_glance_tells_how_a_folder_stands(room: Room) -> None:
     room.job("bad.jpg", JobState.FAILED)
     room.job("doubtful.jpg", JobState.REVIEW, seconds=3.0)
     room.job("waits.jpg", JobState.QUEUED)
-    room.show(Standing(watching=Watching.NATIVE, settling=4))
+    room.show(FolderStatus(watching=FolderState.NATIVE, settling=4))
     said = text(room.look())
     for part in (
         "cutoutd is running (process",
@@ -175,7 +175,7 @@ def test_skipped_pictures_have_their_reason(room: Room) -> None:
 def test_a_folder_that_stands_by_says_why(room: Room) -> None:
     """And which file is waited for, on one line whatever its name."""
     held = HeldUp(path="x\n\x1b[31m.jpg", why="still being written")
-    room.show(Standing(watching=Watching.STANDING_BY, why="the share is away", held_up=(held,)))
+    room.show(FolderStatus(watching=FolderState.STANDING_BY, why="the share is away", held_up=(held,)))
     said = text(room.look())
     assert "STANDING BY: the share is away" in said
     assert "\x1b" not in said
@@ -185,7 +185,7 @@ def test_a_folder_that_stands_by_says_why(room: Room) -> None:
 def test_links_and_what_cannot_be_read_are_counted(room: Room) -> None:
     """As text and as JSON, where there are any; the log has their names."""
     assert "skipped" not in text(room.look())
-    room.show(Standing(watching=Watching.NATIVE, links=3, unreadable=2))
+    room.show(FolderStatus(watching=FolderState.NATIVE, links=3, unreadable=2))
     assert "links skipped: 3" in text(room.look())
     assert "cannot be read: 2" in text(room.look())
     folder = as_document(room.look())["folders"][0]
@@ -195,7 +195,7 @@ def test_links_and_what_cannot_be_read_are_counted(room: Room) -> None:
 def test_a_daemon_that_is_down_is_not_said_to_watch(room: Room, tmp_path: Path) -> None:
     """What it wrote last is a dead one's word; the journal still counts."""
     room.job("a.jpg")
-    room.show(Standing(watching=Watching.NATIVE))
+    room.show(FolderStatus(watching=FolderState.NATIVE))
     other = Settings(service=Service(state_dir=tmp_path / "elsewhere"), folder=room.settings.folder)
     down = look(other, room.journal.store, room.clock, {})
     assert not down.running
@@ -217,7 +217,7 @@ def test_today_begins_at_midnight_here(room: Room) -> None:
 def test_the_document_keeps_its_fields_and_has_more(room: Room) -> None:
     """Of schema cutoutd.status/1; machines read it already."""
     room.job("a.jpg", outputs=["/out/a.png"], seconds=1.5)
-    room.show(Standing(watching=Watching.POLL, why="as configured"))
+    room.show(FolderStatus(watching=FolderState.POLL, why="as configured"))
     document = json.loads(json.dumps(as_document(room.look())))
     assert document["schema"] == "cutoutd.status/1"
     assert {"running", "pid", "paused", "rebuilt", "workers", "worker", "state_dir", "folders"} <= set(
@@ -245,7 +245,7 @@ def test_the_document_keeps_its_fields_and_has_more(room: Room) -> None:
 def test_figures_are_well_formed_and_end_with_their_mark(room: Room) -> None:
     """Each line is a comment or a sample; each family is declared once, before its samples; names are escaped."""
     room.job("a.jpg", seconds=1.0)
-    room.show(Standing(watching=Watching.NATIVE))
+    room.show(FolderStatus(watching=FolderState.NATIVE))
     rendered = metrics.render(room.look())
     assert rendered.endswith("\n# EOF\n")
     declared: set[str] = set()
@@ -291,7 +291,7 @@ def test_room_is_told_for_each_place_once_and_not_for_what_is_not_there(tmp_path
 
 def test_a_paused_daemon_says_how_it_goes_on(room: Room) -> None:
     """In the first line."""
-    room.show(Standing(watching=Watching.NATIVE))
+    room.show(FolderStatus(watching=FolderState.NATIVE))
     assert "`cutoutd resume`" in text(replace(room.look(), paused=True)).splitlines()[0]
 
 
@@ -306,7 +306,7 @@ def test_the_pace_is_that_of_the_time_work_took(room: Room) -> None:
     room.job("a.jpg", seconds=2.0)
     for name in ("b.jpg", "c.jpg"):
         room.job(name, JobState.QUEUED)
-    room.show(Standing(watching=Watching.NATIVE))
+    room.show(FolderStatus(watching=FolderState.NATIVE))
     said = text(room.look())
     assert "about 4 s left, about 30 a minute while it works, 1 in the last 5 minutes" in said
     folder = as_document(room.look())["folders"][0]

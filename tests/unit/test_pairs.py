@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cutoutd.folder.arrivals import Arrivals
 from cutoutd.folder.pairing import Pairing
-from cutoutd.folder.skipped_entries import PassedOver
+from cutoutd.folder.skipped_entries import SkippedEntries
 from cutoutd.intake.pairs import Recording, partners, recording
 from cutoutd.intake.rules import Rules
 from cutoutd.jobs import JobState, Version
@@ -53,7 +53,7 @@ class Shoot:
         self.restart()
 
     def restart(self) -> None:
-        """A new watcher, which knows only what the journal does."""
+        """A new monitor, which knows only what the journal does."""
         self.journal.acceptance._newest.clear()  # noqa: SLF001 -- what a new process would not have
         root = os.fspath(self.root)
         pairing = Pairing(
@@ -73,7 +73,7 @@ class Shoot:
             settle_s=SETTLE_S,
             old_is_quiet=self.old_is_quiet,
             pairing=pairing,
-            passed_over=PassedOver(FOLDER),
+            skipped=SkippedEntries(FOLDER),
         )
 
     def put(self, name: str, content: bytes | None = None) -> None:

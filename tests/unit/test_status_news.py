@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.daemon.status_file import FILE_NAME, StatusFile, read
-from cutoutd.folder.status import Standing, Watching
+from cutoutd.folder.status import FolderState, FolderStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("first", "then", "written"),
     [
-        (Standing(scan_s=0.0), Standing(scan_s=0.1), False),
-        (Standing(scan_s=0.4), Standing(scan_s=1.3), False),
-        (Standing(scan_s=10.0), Standing(scan_s=15.0), False),
-        (Standing(scan_s=0.1), Standing(scan_s=3.0), True),
-        (Standing(scan_s=9.0), Standing(scan_s=1.0), True),
-        (Standing(scan_s=0.0), Standing(scan_s=0.1, settling=1), True),
-        (Standing(scan_s=0.1), Standing(scan_s=0.1, watching=Watching.POLL), True),
+        (FolderStatus(scan_s=0.0), FolderStatus(scan_s=0.1), False),
+        (FolderStatus(scan_s=0.4), FolderStatus(scan_s=1.3), False),
+        (FolderStatus(scan_s=10.0), FolderStatus(scan_s=15.0), False),
+        (FolderStatus(scan_s=0.1), FolderStatus(scan_s=3.0), True),
+        (FolderStatus(scan_s=9.0), FolderStatus(scan_s=1.0), True),
+        (FolderStatus(scan_s=0.0), FolderStatus(scan_s=0.1, settling=1), True),
+        (FolderStatus(scan_s=0.1), FolderStatus(scan_s=0.1, watching=FolderState.POLL), True),
     ],
 )
 def test_it_is_written_when_there_is_news(
-    tmp_path: Path, first: Standing, then: Standing, *, written: bool
+    tmp_path: Path, first: FolderStatus, then: FolderStatus, *, written: bool
 ) -> None:
     """That a scan took a little longer is none: an idle daemon lets its disk sleep."""
     file = StatusFile(tmp_path, "run")
@@ -42,13 +42,13 @@ def test_a_scan_that_grows_slowly_is_told_in_the_end(tmp_path: Path) -> None:
     """It is compared with what was written last, not with the last look."""
     file = StatusFile(tmp_path, "run")
     for tenth in range(60):
-        file.show({"a": Standing(scan_s=tenth / 10)}, workers=1, facts=None, paused=False)
+        file.show({"a": FolderStatus(scan_s=tenth / 10)}, workers=1, facts=None, paused=False)
     assert read(tmp_path)["folders"]["a"]["scan_s"] >= 2.9
 
 
 def test_a_folder_that_comes_or_goes_is_news(tmp_path: Path) -> None:
     """Whatever its scans take."""
     file = StatusFile(tmp_path, "run")
-    file.show({"a": Standing()}, workers=1, facts=None, paused=False)
-    file.show({"b": Standing()}, workers=1, facts=None, paused=False)
+    file.show({"a": FolderStatus()}, workers=1, facts=None, paused=False)
+    file.show({"b": FolderStatus()}, workers=1, facts=None, paused=False)
     assert set(read(tmp_path)["folders"]) == {"b"}

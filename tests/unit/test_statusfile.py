@@ -10,7 +10,7 @@ import pytest
 
 from cutoutd.daemon import status_file
 from cutoutd.daemon.status_file import StatusFile
-from cutoutd.folder.status import HeldUp, Standing, Watching
+from cutoutd.folder.status import FolderState, FolderStatus, HeldUp
 from cutoutd.protocols import WorkerFacts
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ FACTS = WorkerFacts(layers=("seccomp",), provider="cpu", onnxruntime="1.20")
 
 def test_what_is_shown_is_read_back(tmp_path: Path) -> None:
     """With whose it is, so that a dead daemon's file is not taken for a living one's."""
-    standing = Standing(
-        watching=Watching.POLL,
+    status = FolderStatus(
+        watching=FolderState.POLL,
         why="as configured",
         settling=2,
         held_up=(HeldUp(path="a.jpg", why="still being written"),),
     )
-    StatusFile(tmp_path, "run-1").show({"f": standing}, workers=2, facts=FACTS, paused=True)
+    StatusFile(tmp_path, "run-1").show({"f": status}, workers=2, facts=FACTS, paused=True)
     found = status_file.read(tmp_path)
     assert (found["run"], found["pid"]) == ("run-1", os.getpid())
     assert (found["workers"], found["paused"]) == (2, True)
@@ -46,7 +46,7 @@ def test_a_name_that_is_not_utf8_is_shown(tmp_path: Path) -> None:
     """As an escape that JSON knows, and as it was when it is read."""
     name = os.fsdecode(b"caf\xe9\n.jpg")
     StatusFile(tmp_path, "r").show(
-        {"f": Standing(held_up=(HeldUp(path=name, why="x"),))}, workers=1, facts=None, paused=False
+        {"f": FolderStatus(held_up=(HeldUp(path=name, why="x"),))}, workers=1, facts=None, paused=False
     )
     assert (tmp_path / status_file.FILE_NAME).read_bytes().isascii()
     assert status_file.read(tmp_path)["folders"]["f"]["held_up"][0]["path"] == name
@@ -54,18 +54,18 @@ def test_a_name_that_is_not_utf8_is_shown(tmp_path: Path) -> None:
 
 def test_it_is_written_only_when_something_changed(tmp_path: Path) -> None:
     """Twice a second, for as long as the daemon runs, would wear a disk."""
-    status = StatusFile(tmp_path, "r")
+    file = StatusFile(tmp_path, "r")
     path = tmp_path / status_file.FILE_NAME
 
-    def shown(standing: Standing, *, paused: bool = False) -> int:
-        status.show({"f": standing}, workers=1, facts=FACTS, paused=paused)
+    def shown(status: FolderStatus, *, paused: bool = False) -> int:
+        file.show({"f": status}, workers=1, facts=FACTS, paused=paused)
         return path.stat().st_ino
 
-    first = shown(Standing())
+    first = shown(FolderStatus())
     held = path.open(encoding="ascii")  # so that its inode cannot be given out again
     with held:
-        assert shown(Standing()) == first
-        assert shown(Standing(settling=1)) != first
+        assert shown(FolderStatus()) == first
+        assert shown(FolderStatus(settling=1)) != first
         assert json.load(held)["folders"]["f"]["settling"] == 0
     assert status_file.read(tmp_path)["folders"]["f"]["settling"] == 1
 
@@ -79,11 +79,11 @@ def test_nothing_but_the_file_is_left(tmp_path: Path) -> None:
 def test_a_write_that_failed_is_made_up_for(tmp_path: Path) -> None:
     """The next call does not take it for shown."""
     away = tmp_path / "state"
-    status = StatusFile(away, "r")
+    file = StatusFile(away, "r")
     with pytest.raises(FileNotFoundError):
-        status.show({}, workers=1, facts=None, paused=False)
+        file.show({}, workers=1, facts=None, paused=False)
     away.mkdir()
-    status.show({}, workers=1, facts=None, paused=False)
+    file.show({}, workers=1, facts=None, paused=False)
     assert status_file.read(away)["workers"] == 1
 
 

@@ -51,7 +51,7 @@ def test_a_thread_that_could_not_be_started_again_is_dead_still(monkeypatch: pyt
 def test_a_part_is_started_once_the_system_has_threads_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its folder stood by for good."""
     thread, was_run_again = dead()
-    revival = Revival("f", {"watcher": thread})
+    revival = Revival("f", {"monitor": thread})
     assert not revival.look(0.0)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", no_more)

@@ -190,7 +190,7 @@ class Live:
         self._draw()
 
     def attention(self, folder: str, message: str) -> None:
-        """A folder's standing changed."""
+        """A folder's status changed."""
         from rich.markup import escape  # noqa: PLC0415 -- see above
 
         mark = "[yellow]![/]"

@@ -80,7 +80,7 @@ class Hearing:
         self._listener.result(result)
 
     def attention(self, folder: str, message: str) -> None:
-        """A folder's standing changed."""
+        """A folder's status changed."""
         self._listener.attention(folder, message)
 
 
@@ -121,7 +121,7 @@ class Relay:
         self._pass_on(partial(self._live.result, result))
 
     def attention(self, folder: str, message: str) -> None:
-        """A folder's standing changed."""
+        """A folder's status changed."""
         self._pass_on(partial(self._live.attention, folder, message))
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.daemon import status_file
 from cutoutd.errors import UsageError
-from cutoutd.folder.status import Watching
+from cutoutd.folder.status import FolderState
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.reader import Reader
@@ -205,8 +205,8 @@ def _why_paused(job: Job | None, directory: Path) -> str:
     """Why nothing can be published in a job's folder now, as the running daemon says; empty: it can."""
     if job is None:
         return ""
-    standing = status_file.read(directory).get("folders", {}).get(job.folder, {})
-    return str(standing.get("why", "")) if standing.get("watching") == Watching.PAUSED else ""
+    status = status_file.read(directory).get("folders", {}).get(job.folder, {})
+    return str(status.get("why", "")) if status.get("watching") == FolderState.PAUSED else ""
 
 
 def _is_over(job: Job | None, answer: str | None) -> bool:

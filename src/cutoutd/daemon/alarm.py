@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Protocol
 
-from cutoutd.folder.status import Watching
+from cutoutd.folder.status import FolderState
 from cutoutd.spool import Places
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.clock import Clock
-    from cutoutd.folder.status import Standing
+    from cutoutd.folder.status import FolderStatus
 
 HOLD_S: Final = 10.0
 """So long a thing must last, or be over, before it is told."""
@@ -35,7 +35,7 @@ LEAST: Final = 50
 
 LOOK_S: Final = 5.0
 
-_KINDS: Final = {Watching.STANDING_BY: "standing-by", Watching.PAUSED: "paused"}
+_KINDS: Final = {FolderState.STANDING_BY: "standing-by", FolderState.PAUSED: "paused"}
 
 Key = tuple[str, str]
 """A folder's name, empty for all of them, and the kind of thing."""
@@ -85,17 +85,17 @@ class Alarm:
         self._concerns: dict[Key, _Concern] = {}
         self._next_s = 0.0
 
-    def look(self, standings: Mapping[str, Standing]) -> None:
+    def look(self, statuses: Mapping[str, FolderStatus]) -> None:
         """Look, and tell what has lasted.
 
         Args:
-            standings: of the folders.
+            statuses: of the folders.
         """
         now_s = self._clock.monotonic_s()
         if now_s < self._next_s:
             return
         self._next_s = now_s + LOOK_S
-        found = dict(self._found(standings))
+        found = dict(self._found(statuses))
         for key, message in found.items():
             concern = self._concerns.setdefault(key, _Concern(message=message, since_s=now_s))
             concern.message = message
@@ -117,11 +117,11 @@ class Alarm:
             del self._concerns[key]
             self._tell(*key, f"it is over: {concern.message}", over=True)
 
-    def _found(self, standings: Mapping[str, Standing]) -> Iterator[tuple[Key, str]]:
-        for name, standing in standings.items():
-            kind = _KINDS.get(standing.watching)
+    def _found(self, statuses: Mapping[str, FolderStatus]) -> Iterator[tuple[Key, str]]:
+        for name, status in statuses.items():
+            kind = _KINDS.get(status.watching)
             if kind is not None:
-                yield (name, kind), f"{standing.watching}: {standing.why}"
+                yield (name, kind), f"{status.watching}: {status.why}"
         yield from self._queues.growing()
         if os.path.exists(self._paused_mark):  # noqa: PTH110 -- Path.exists raises where a disk fails
             yield ("", "hosted-paused"), "the hosted route is paused: nothing is uploaded"

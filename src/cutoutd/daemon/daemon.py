@@ -322,11 +322,9 @@ class Daemon:
         return Outcome(
             tally=tally,
             remaining={name: reader.remaining(name) for name in self._folders.active},
-            held_up={name: folder.standing.held_up for name, folder in self._folders.active.items()},
+            held_up={name: folder.status.held_up for name, folder in self._folders.active.items()},
             closed={
-                name: standing.why
-                for name, standing in self._folders.standings().items()
-                if not standing.is_open
+                name: status.why for name, status in self._folders.statuses().items() if not status.is_open
             },
             uploads="" if self._post is None else self._post.closed,
         )

@@ -12,12 +12,12 @@ from cutoutd.daemon.assembly import publisher_of, rules_of
 from cutoutd.delivery.delivery import Delivery
 from cutoutd.delivery.sidecar_factory import SidecarFactory
 from cutoutd.folder.file_opener import Opener
-from cutoutd.folder.health import Gate
+from cutoutd.folder.health import HealthCheck
 from cutoutd.folder.hot_folder import HotFolder
-from cutoutd.folder.monitor import Watcher
+from cutoutd.folder.monitor import FolderMonitor
 from cutoutd.folder.retention import Retention
-from cutoutd.lease.heartbeat import Keeper
-from cutoutd.lease.lease import Tenancy
+from cutoutd.lease.heartbeat import LeaseHeartbeat
+from cutoutd.lease.lease import Lease
 from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.load import pair_state_dir
 
@@ -86,24 +86,24 @@ class FolderFactory:
             StorageError: the journal refuses just now.
         """
         publisher = publisher_of(folder, name=folder.name, run=self._state.run)
-        tenancy = Tenancy(run=self._state.run, is_dead=self._journal.runs.is_dead, clock=self._clock)
-        gate = Gate(
+        lease = Lease(run=self._state.run, is_dead=self._journal.runs.is_dead, clock=self._clock)
+        health = HealthCheck(
             folder,
             memory=self._journal.folders,
             publisher=publisher,
             min_free_mb=self._settings().service.min_free_disk_mb,
             state_dir=self._state.path,
-            tenancy=tenancy,
+            lease=lease,
             overlaps=self._overlaps,
             configured=self._configured,
             allow_root=self._settings().service.allow_root,
             predecessor=pair_state_dir(folder.input, folder.output),
         )
-        watcher = Watcher(
+        monitor = FolderMonitor(
             folder,
             rules=rules_of(folder),
             acceptance=self._journal.acceptance,
-            gate=gate,
+            health=health,
             clock=self._clock,
             listener=self._listener,
             wake=self._wake,
@@ -119,8 +119,8 @@ class FolderFactory:
             run=self._state.run,
             tell=self._tell,
             wake=self._wake,
-            prove=tenancy.prove,
-            boundary=lambda: gate.boundary,
+            prove=lease.prove,
+            boundary=lambda: health.boundary,
         )
         opener = Opener(
             folder.name,
@@ -128,11 +128,11 @@ class FolderFactory:
             staging=publisher.staging,
             clock=self._clock,
             wake=self._wake,
-            boundary=lambda: gate.boundary,
+            boundary=lambda: health.boundary,
         )
         return HotFolder(
             folder,
-            intake=watcher,
+            intake=monitor,
             delivery=delivery,
             publisher=publisher,
             opener=opener,
@@ -140,7 +140,7 @@ class FolderFactory:
             moves=self._journal.moves,
             model=self._settings().model_of(folder),
             overlaps=self._overlaps,
-            keeper=Keeper(folder.name, tenancy, lost=watcher.check_again),
+            heartbeat=LeaseHeartbeat(folder.name, lease, lost=monitor.check_again),
         )
 
     def _configured(self) -> Mapping[str, str]:

@@ -15,7 +15,7 @@ from cutoutd.clock import Clock
 from cutoutd.daemon.reload import Refusal, change_between
 from cutoutd.errors import UsageError
 from cutoutd.fault_isolation import Guard
-from cutoutd.folder.status import Standing, Watching
+from cutoutd.folder.status import FolderState, FolderStatus
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 
-_LEAVING: Final = Standing(why="what is in work under the earlier settings is finished first")
-_FAILED: Final = Standing(
-    watching=Watching.STANDING_BY,
+_LEAVING: Final = FolderStatus(why="what is in work under the earlier settings is finished first")
+_FAILED: Final = FolderStatus(
+    watching=FolderState.STANDING_BY,
     why="it cannot be begun by a fault of ours; please report the line in the log. It is tried again",
 )
 
@@ -98,7 +98,7 @@ class Roster:
     def _failed(self) -> set[str]:
         return {name for name in self._waiting if self._guard.has_failed(f"the folder {name}")}
 
-    def standings(self) -> dict[str, Standing]:
+    def statuses(self) -> dict[str, FolderStatus]:
         """How each configured folder stands."""
         failed = self._failed
         return {name: _FAILED if name in failed else _LEAVING for name in self._waiting} | {

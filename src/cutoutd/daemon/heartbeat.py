@@ -7,7 +7,7 @@ The watchdog is fed from the main loop, after a whole turn of it, and so only wh
   start would meet the same one.
 - the dispatcher gives out work: it is part of the turn.
 - every folder is looked at when its time has come. A look that is under way may hang, on a share: then the
-  folder stands by alone, and a restart would not cure the share. But a watcher that is not looking, and has
+  folder stands by alone, and a restart would not cure the share. But a monitor that is not looking, and has
   not been for longer than any pause, has a fault of ours.
 
 It must not touch folders or the journal.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cutoutd.process.sd_notify import ServiceManager
 
 OVERSLEPT_S: Final = 90.0
-"""A watcher looks again after a minute at the latest."""
+"""A monitor looks again after a minute at the latest."""
 
 STATUS_EVERY_S: Final = 2.0
 RATE_WINDOW_S: Final = 60.0

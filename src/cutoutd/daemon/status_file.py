@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cutoutd.folder.status import Standing
+    from cutoutd.folder.status import FolderStatus
     from cutoutd.protocols import WorkerFacts
 
 FILE_NAME = "status.json"
@@ -48,7 +48,7 @@ class StatusFile:
         self._last: dict[str, Any] = {}
 
     def show(
-        self, standings: Mapping[str, Standing], *, workers: int, facts: WorkerFacts | None, paused: bool
+        self, statuses: Mapping[str, FolderStatus], *, workers: int, facts: WorkerFacts | None, paused: bool
     ) -> None:
         """Write what is different from the last time, if anything is.
 
@@ -61,7 +61,7 @@ class StatusFile:
             "workers": workers,
             "worker": asdict(facts) if facts is not None else None,
             "paused": paused,
-            "folders": {name: asdict(standing) for name, standing in standings.items()},
+            "folders": {name: asdict(status) for name, status in statuses.items()},
         }
         if now == self._last or (self._last and _steady(now) == _steady(self._last, now)):
             return
@@ -92,10 +92,10 @@ def _steady(shown: dict[str, Any], beside: dict[str, Any] | None = None) -> dict
     """
     others = (beside or shown)["folders"]
     folders = {}
-    for name, standing in shown["folders"].items():
-        now_s, then_s = standing["scan_s"], others.get(name, standing)["scan_s"]
+    for name, status in shown["folders"].items():
+        now_s, then_s = status["scan_s"], others.get(name, status)["scan_s"]
         is_alike = abs(now_s - then_s) < _NEWS_S or max(now_s, then_s) < 2 * min(now_s, then_s)
-        folders[name] = standing | {"scan_s": then_s if is_alike else now_s}
+        folders[name] = status | {"scan_s": then_s if is_alike else now_s}
     return shown | {"folders": folders}
 
 

@@ -1,7 +1,7 @@
 """The supervisor: gives jobs to workers, results to the folders' deliveries, and obeys people.
 
 One loop in the main thread. It must not touch a hot folder or an output itself, since any call on a
-share may hang: watchers and deliveries do, each in a thread of its folder. A fault of ours over one report, one
+share may hang: monitors and deliveries do, each in a thread of its folder. A fault of ours over one report, one
 command or one part of a turn costs that alone.
 """
 
@@ -304,12 +304,12 @@ class Supervisor:
         if self._listener.wants_progress:
             self._listener.progress(self._progress())
         if self._alarm is not None:
-            self._alarm.look(self._folders.standings())
+            self._alarm.look(self._folders.statuses())
         if self._heartbeat.wants_status:
-            folders = self._folders.standings().values()
+            folders = self._folders.statuses().values()
             self._heartbeat.status(
                 folders=len(folders),
-                standing_by=sum(not standing.is_open for standing in folders),
+                standing_by=sum(not status.is_open for status in folders),
                 queue=self._journal.queue.count_open(),
                 paused=self._commands.paused,
             )
@@ -317,7 +317,7 @@ class Supervisor:
             return
         try:
             self._status.show(
-                self._folders.standings(),
+                self._folders.statuses(),
                 workers=self._pool.size,
                 facts=self._pool.facts,
                 paused=self._commands.paused,

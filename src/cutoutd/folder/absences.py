@@ -1,6 +1,6 @@
 """Which sources of one folder are missing, and since when: what comes to the path of one is another picture.
 
-Owned by the folder's watcher thread. It must not look at files: what a scan or a look found is told to it.
+Owned by the folder's monitor thread. It must not look at files: what a scan or a look found is told to it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SAVE_S: Final = 3.0
 """A save by delete-and-create takes less; a file that comes to a path later than this is another picture."""
 
 
-class Absences:
+class MissingSources:
     """The missing sources of one folder.
 
     Args:

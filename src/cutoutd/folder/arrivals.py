@@ -2,7 +2,7 @@
 
     look -> known already? -> waits until it is quiet -> looked at once more, probed -> accepted
 
-Owned by the folder's watcher thread. A fault of ours over one file holds up that file alone. It must not decide when to
+Owned by the folder's monitor thread. A fault of ours over one file holds up that file alone. It must not decide when to
 look, nor decode anything.
 """
 
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from cutoutd.errnos import NO_WAY
 from cutoutd.fault_isolation import is_expected, unforeseen
-from cutoutd.folder.absences import Absences
+from cutoutd.folder.absences import MissingSources
 from cutoutd.folder.pairing import Cut, LeaveOut, Pairing, Wait
-from cutoutd.folder.pending_reasons import HoldUps
-from cutoutd.folder.reappeared import ComeBacks
-from cutoutd.folder.rehashing import Rereading
+from cutoutd.folder.pending_reasons import PendingReasons
+from cutoutd.folder.reappeared import Reappearances
+from cutoutd.folder.rehashing import Rehashing
 from cutoutd.folder.status import HeldUp
 from cutoutd.fs.descent import parent_of
 from cutoutd.intake.probe import open_probe
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from cutoutd.clock import Clock
-    from cutoutd.folder.skipped_entries import PassedOver
+    from cutoutd.folder.skipped_entries import SkippedEntries
     from cutoutd.intake.boundary import Boundary
     from cutoutd.intake.rules import Rules
     from cutoutd.intake.scan import Seen
@@ -67,7 +67,7 @@ class Arrivals:
         old_is_quiet: take a file at once whose modification time lies longer back than the quiet time.
         pairing: what becomes of the two recordings of one shot.
         boundary: gives what inside the input belongs to somebody else.
-        passed_over: keeps what scans meet that is no file to take.
+        skipped: keeps what scans meet that is no file to take.
         has_stamps: inodes and times of change stay as they are as long as a file does.
         is_known_disk: the folder lies on the device on which its files were seen before.
     """
@@ -83,7 +83,7 @@ class Arrivals:
         settle_s: float,
         old_is_quiet: bool,
         pairing: Pairing,
-        passed_over: PassedOver,
+        skipped: SkippedEntries,
         boundary: Callable[[], Boundary | None] = lambda: None,
         has_stamps: bool = False,
         is_known_disk: bool = True,
@@ -97,21 +97,21 @@ class Arrivals:
         self._old_is_quiet = old_is_quiet
         self._pairing = pairing
         self._boundary = boundary
-        self._passed_over = passed_over
+        self._skipped = skipped
         self._log = get(folder=folder)
         self._tracker = SettleTracker(settle_s)
         self._opened_us = clock.now_us()
         self._first_scan_over_s: float | None = None
         self._no_pictures: dict[str, tuple[int, int]] = {}
-        self._hold_ups = HoldUps(folder)
-        self._absences = Absences(folder, rules=rules, acceptance=acceptance, clock=clock)
+        self._pending = PendingReasons(folder)
+        self._missing = MissingSources(folder, rules=rules, acceptance=acceptance, clock=clock)
         self._has_stamps = has_stamps
-        self._rereading = Rereading(folder, root=root, acceptance=acceptance, clock=clock, boundary=boundary)
-        self._comebacks = ComeBacks(
+        self._rehashing = Rehashing(folder, root=root, acceptance=acceptance, clock=clock, boundary=boundary)
+        self._reappeared = Reappearances(
             folder,
             acceptance=acceptance,
-            absences=self._absences,
-            rereading=self._rereading,
+            missing=self._missing,
+            rehashing=self._rehashing,
             has_stamps=has_stamps,
             is_known_disk=is_known_disk,
         )
@@ -119,7 +119,7 @@ class Arrivals:
     @property
     def note(self) -> str:
         """What the folder's owner should know of what lies in the input and is not looked at; empty: nothing."""
-        return self._passed_over.note
+        return self._skipped.note
 
     @property
     def settling(self) -> int:
@@ -129,7 +129,7 @@ class Arrivals:
     @property
     def next_due_s(self) -> float | None:
         """When one of them may be taken, in monotonic seconds."""
-        due_s = [at_s for at_s in (self._tracker.next_due(), self._rereading.next_due_s) if at_s is not None]
+        due_s = [at_s for at_s in (self._tracker.next_due(), self._rehashing.next_due_s) if at_s is not None]
         return min(due_s, default=None)
 
     def held_up(self, limit: int) -> tuple[HeldUp, ...]:
@@ -138,7 +138,7 @@ class Arrivals:
         pair_patience_s = patience_s + self._pairing.wait_s
         waiting = self._tracker.waiting(self._clock.monotonic_s(), limit)
         return tuple(
-            HeldUp(path=file.path, why=self._hold_ups.why(file.path))
+            HeldUp(path=file.path, why=self._pending.why(file.path))
             for file in waiting
             if file.held
             or file.waited_s > (pair_patience_s if self._pairing.may_wait(file.path) else patience_s)
@@ -151,7 +151,7 @@ class Arrivals:
             OSError: the folder cannot be read.
         """
         no_pictures, self._no_pictures = self._no_pictures, {}
-        self._hold_ups.keep(self._tracker.__contains__)
+        self._pending.keep(self._tracker.__contains__)
         self._acceptance.begin_scan(self._folder)
         scan = Scan(self._root, self._rules, self._boundary())
         for seen in self._through(scan):
@@ -160,8 +160,8 @@ class Arrivals:
                 self._acceptance.saw(self._folder, seen.path)
             else:
                 self._over_one(seen.path, partial(self._observe, seen))
-        self._passed_over.forget_others(self._no_pictures)
-        self._absences.scanned(scan)
+        self._skipped.forget_others(self._no_pictures)
+        self._missing.scanned(scan)
         if self._first_scan_over_s is None:
             self._first_scan_over_s = self._clock.monotonic_s()
 
@@ -204,8 +204,8 @@ class Arrivals:
             return
         if seen is None:
             self._tracker.forget(path)
-            self._comebacks.forget(path)
-            self._absences.missed(path)
+            self._reappeared.forget(path)
+            self._missing.missed(path)
         else:
             self._observe(seen)
             self._tracker.touch(path, self._clock.monotonic_s())
@@ -217,8 +217,8 @@ class Arrivals:
             OSError: the folder cannot be read.
             StorageError: the journal cannot be written.
         """
-        self._absences.write()
-        self.look(self._rereading.step())
+        self._missing.write()
+        self.look(self._rehashing.step())
         accepted = 0
         while due := self._tracker.due(self._clock.monotonic_s(), limit=BATCH):
             # What may wait for a partner comes last: that may be among the others.
@@ -239,7 +239,7 @@ class Arrivals:
         left_out: list[tuple[Version, str]] = []
         for path in due:
             version = self._over_one(path, partial(self._settled_or_held_up, path))
-            self._hold_ups.waits_for(path, None)
+            self._pending.waits_for(path, None)
             decided = self._over_one(path, partial(self._decided, version)) if version is not None else None
             match decided, version:
                 case Cut(), Version() as taken:
@@ -257,8 +257,8 @@ class Arrivals:
             self._log.debug("files.left-out", count=len(done))
         for version in (*cut, *done):
             self._tracker.forget(version.path)
-            self._comebacks.forget(version.path)
-            self._hold_ups.taken(version.path)
+            self._reappeared.forget(version.path)
+            self._pending.taken(version.path)
         return len(cut)
 
     def _accept_all(self, versions: list[Version]) -> list[Version]:
@@ -287,7 +287,7 @@ class Arrivals:
         except Exception as error:
             if is_expected(error) or isinstance(error, OSError):
                 raise
-            self._hold_ups.faulted(path, error, unforeseen(error))
+            self._pending.faulted(path, error, unforeseen(error))
             now_s = self._clock.monotonic_s()
             self._tracker.observe(path, 0, 0, now_s)
             self._tracker.hold(path, now_s)
@@ -304,7 +304,7 @@ class Arrivals:
             self._hold_up(path, error)
             return None
         if isinstance(decision, Wait):
-            self._hold_ups.waits_for(path, decision.partner)
+            self._pending.waits_for(path, decision.partner)
         return decision
 
     def _came_us(self, path: str) -> int:
@@ -323,22 +323,22 @@ class Arrivals:
 
     def _through(self, scan: Scan) -> Iterable[Seen]:
         yield from scan
-        self._passed_over.scanned(scan)
+        self._skipped.scanned(scan)
 
     def _observe(self, seen: Seen) -> None:
         if self._no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
             return
         version, is_first_look = self._version(seen), self._first_scan_over_s is None
         is_known = self._acceptance.is_known(self._folder, version)
-        if is_known and not self._comebacks.has(seen, version, is_first_look=is_first_look):
-            self._rereading.compare(version)
-            self._absences.came_back(seen.path, same=True)
+        if is_known and not self._reappeared.has(seen, version, is_first_look=is_first_look):
+            self._rehashing.compare(version)
+            self._missing.came_back(seen.path, same=True)
             self._tracker.forget(seen.path)
             return
         if seen.path not in self._tracker:
-            self._absences.came_back(seen.path, same=False)
-            if is_first_look and self._has_stamps and self._rereading.is_another(seen):
-                self._absences.replaced(seen.path)
+            self._missing.came_back(seen.path, same=False)
+            if is_first_look and self._has_stamps and self._rehashing.is_another(seen):
+                self._missing.replaced(seen.path)
         age_s = (self._clock.now_us() * 1000 - seen.mtime_ns) / 1e9
         self._tracker.observe(
             seen.path,
@@ -376,12 +376,12 @@ class Arrivals:
         except OSError as error:
             self._hold_up(path, error)
             return None
-        self._hold_ups.readable(path)
+        self._pending.readable(path)
         return version
 
     def _hold_up(self, path: str, error: OSError) -> None:
         Path(self._root).stat()  # if it is the whole folder that cannot be read, that is another matter
-        self._hold_ups.unreadable(path, error)
+        self._pending.unreadable(path, error)
         self._tracker.hold(path, self._clock.monotonic_s())
 
     def _settled(self, path: str) -> Version | None:
@@ -401,7 +401,7 @@ class Arrivals:
         elif probe.kind is Kind.OTHER:
             self._no_pictures[path] = (seen.size, seen.mtime_ns)
             self._tracker.forget(path)
-            self._passed_over.is_none(path, probe.hint)
+            self._skipped.is_none(path, probe.hint)
         else:
             return self._version(seen)
         return None

@@ -1,6 +1,6 @@
 """The system's events of one folder: whether they come, why not, and what they told since the last look.
 
-Owned by the folder's watcher thread. It must not look at files: events are hints alone.
+Owned by the folder's monitor thread. It must not look at files: events are hints alone.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class EventSource:
         if (
             self._wanted is WatchChoice.AUTO
             and mode is not None
-            and mode.watching is filesystems.Watching.POLL
+            and mode.watching is filesystems.WatchMethod.POLL
         ):
             return mode.reason
         watch = Watch(self._root, self._rules, self._tell)

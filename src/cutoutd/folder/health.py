@@ -15,7 +15,7 @@ from cutoutd.errnos import READ_ONLY
 from cutoutd.errors import CutoutdError
 from cutoutd.folder.identity import Known, New, identify
 from cutoutd.folder.root_access import ADVICE, refused
-from cutoutd.folder.status import Watching
+from cutoutd.folder.status import FolderState
 from cutoutd.fs.durable import make_directory
 from cutoutd.intake import filesystems
 from cutoutd.journal.folders import FolderMemory
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cutoutd.intake.boundary import Boundary
     from cutoutd.intake.filesystems import Mode
     from cutoutd.journal.folders import Folders
-    from cutoutd.lease.lease import Tenancy
+    from cutoutd.lease.lease import Lease
     from cutoutd.publish.identity import FolderIdentity
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
@@ -42,7 +42,7 @@ LET_GO_S: Final = 30.0
 _MIB = 1 << 20
 
 
-class Gate:
+class HealthCheck:
     """Looks at a folder and remembers it.
 
     Args:
@@ -51,7 +51,7 @@ class Gate:
         publisher: makes the staging directories.
         min_free_mb: free space below which nothing new is taken.
         state_dir: its disk must have room as well.
-        tenancy: this machine's hold on the folder.
+        lease: this machine's hold on the folder.
         overlaps: the places of all folders.
         configured: the inputs of all folders of the configuration, by name.
         allow_root: root may work on the folder even if others can change it.
@@ -72,7 +72,7 @@ class Gate:
         publisher: Publisher,
         min_free_mb: int,
         state_dir: Path,
-        tenancy: Tenancy,
+        lease: Lease,
         overlaps: Overlaps,
         configured: Callable[[], Mapping[str, str]] = dict,
         allow_root: bool = False,
@@ -83,7 +83,7 @@ class Gate:
         self._publisher = publisher
         self._min_free_mb = min_free_mb
         self._state_dir = state_dir
-        self._tenancy = tenancy
+        self._lease = lease
         self._overlaps = overlaps
         self._configured = configured
         self._allow_root = allow_root
@@ -126,9 +126,9 @@ class Gate:
     @property
     def took_over(self) -> bool:
         """Whether another machine worked on the folder before, and what it cut is not known yet."""
-        return self._tenancy.inherited
+        return self._lease.inherited
 
-    def check(self, *, thoroughly: bool = False) -> tuple[Watching, str] | None:
+    def check(self, *, thoroughly: bool = False) -> tuple[FolderState, str] | None:
         """Look; None if the folder is open, else how it stands and why.
 
         Args:
@@ -164,7 +164,7 @@ class Gate:
         self.mode = mode
         return self._missing_background() or self._check_room()
 
-    def look_around(self) -> tuple[Watching, str] | None:
+    def look_around(self) -> tuple[FolderState, str] | None:
         """See how the folder's places lie to those of all others; None if it may be worked on, else why not."""
         look = self._overlaps.look(self._folder, uuid=None if self._seen is None else self._seen.marker)
         why = look.why
@@ -173,15 +173,15 @@ class Gate:
         if not why:
             return None
         with suppress(OSError, CutoutdError):  # those who may work on it must not wait for us
-            self._tenancy.release()
-        return Watching.STANDING_BY, why
+            self._lease.release()
+        return FolderState.STANDING_BY, why
 
     @property
     def boundary(self) -> Boundary:
         """What inside the input belongs to somebody else, as it was last found."""
         return self._overlaps.boundary(self._folder.name)
 
-    def _missing_background(self) -> tuple[Watching, str] | None:
+    def _missing_background(self) -> tuple[FolderState, str] | None:
         """What is to be said of a picture that goes behind its subjects and is not there."""
         for path in self._folder.backgrounds:
             try:
@@ -190,10 +190,10 @@ class Gate:
                 why = (
                     f"the background picture {path} cannot be read ({error.strerror}); work goes on by itself"
                 )
-                return Watching.STANDING_BY, why
+                return FolderState.STANDING_BY, why
         return None
 
-    def _find(self, root: str, *, network: bool) -> tuple[Watching, str] | None:
+    def _find(self, root: str, *, network: bool) -> tuple[FolderState, str] | None:
         found = marker.find(root, network=network)
         self._identify(root, found)
         return self._compare(root, found)
@@ -222,7 +222,7 @@ class Gate:
         self.first_run_us = self._memory.first_run_us(self._folder.name) if self.is_first_start else None
         self._is_identified = True
 
-    def _compare(self, root: str, found: marker.Found) -> tuple[Watching, str] | None:
+    def _compare(self, root: str, found: marker.Found) -> tuple[FolderState, str] | None:
         recalled = self._recalled
         remembered = marker.Remembered(
             uuid=recalled.marker if recalled is not None else None,
@@ -231,7 +231,7 @@ class Gate:
         )
         verdict = marker.verdict(remembered, found)
         if verdict.action in (marker.Action.STAND_BY, marker.Action.REFUSE):
-            return Watching.STANDING_BY, verdict.reason
+            return FolderState.STANDING_BY, verdict.reason
         name = found.uuid or remembered.uuid or self._kept_elsewhere(root) or str(uuid.uuid4())
         aside = remembered.aside and found.uuid is None
         if verdict.action is marker.Action.CREATE:
@@ -259,19 +259,19 @@ class Gate:
         if not self._is_tidy and self._seen is not None and not self._seen.aside:
             self._is_tidy = marker.tidy(self._seen.input)
         self.is_first_start = False
-        self._tenancy.settle()
+        self._lease.settle()
 
-    def _hold(self, root: str) -> tuple[Watching, str] | None:
+    def _hold(self, root: str) -> tuple[FolderState, str] | None:
         """See that this machine is the one that works on the folder, and can write down what it does there."""
         self._memory.see_that_journal_can_be_written()
         seen = self._seen
         if seen is None or seen.aside:
-            tenure = self._tenancy.forgo()
+            held = self._lease.hold_unmarked()
         else:
-            tenure = self._tenancy.attend(root, seen.marker)
-        self.note = tenure.note if tenure.ours else ""
-        self.waits_for_owner = not tenure.ours
-        return None if tenure.ours else (Watching.STANDING_BY, tenure.note)
+            held = self._lease.attend(root, seen.marker)
+        self.note = held.note if held.ours else ""
+        self.waits_for_owner = not held.ours
+        return None if held.ours else (FolderState.STANDING_BY, held.note)
 
     def journal_refuses(self, now_s: float) -> None:
         """Whoever cannot write down what it does must not keep the folder from other machines for ever.
@@ -283,7 +283,7 @@ class Gate:
             self._refused_since_s = now_s
         if now_s - self._refused_since_s >= LET_GO_S:
             try:
-                self._tenancy.release()
+                self._lease.release()
             except (OSError, CutoutdError) as error:
                 self._log.debug("owner.not-released", why=str(error))
 
@@ -291,11 +291,11 @@ class Gate:
         """It takes what is written down."""
         self._refused_since_s = None
 
-    def _check_room(self) -> tuple[Watching, str] | None:
+    def _check_room(self) -> tuple[FolderState, str] | None:
         for place in (self._folder.output, self._state_dir):
             free_mb = shutil.disk_usage(place).free // _MIB
             if free_mb < self._min_free_mb:
-                return Watching.PAUSED, (
+                return FolderState.PAUSED, (
                     f"less than min_free_disk_mb = {self._min_free_mb} MiB are free at {place}: "
                     "free some space; work goes on by itself"
                 )

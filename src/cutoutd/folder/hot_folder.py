@@ -1,4 +1,4 @@
-"""A hot folder in the daemon: its settings, its watcher, its delivery, and whether its jobs may be begun.
+"""A hot folder in the daemon: its settings, its monitor, its delivery, and whether its jobs may be begun.
 
 It owns no thread of its own and touches no file.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cutoutd.folder.restarts import Revival
-from cutoutd.folder.status import Standing, Watching
+from cutoutd.folder.status import FolderState, FolderStatus
 from cutoutd.jobs import Cut, Exported, Failure, Task
 from cutoutd.journal.moves import Candidates
 from cutoutd.pool.opened_tasks import FileOpener
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Job, Report
     from cutoutd.journal.moves import Moves
     from cutoutd.journal.reservations import Names
-    from cutoutd.lease.heartbeat import Keeper
+    from cutoutd.lease.heartbeat import LeaseHeartbeat
     from cutoutd.protocols import Lost
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
@@ -57,10 +57,10 @@ _DEEDS: Final = {
 
 
 class Intake(Protocol):
-    """What a supervisor asks of a folder's intake; `cutoutd.folder.monitor.Watcher` in the daemon."""
+    """What a supervisor asks of a folder's intake; `cutoutd.folder.monitor.FolderMonitor` in the daemon."""
 
     @property
-    def standing(self) -> Standing:
+    def status(self) -> FolderStatus:
         """How the folder stands."""
 
     @property
@@ -113,11 +113,11 @@ class Intake(Protocol):
     def look_at(self, path: str) -> None:
         """Look at one file soon."""
 
-    def check_again(self, suspect: str | None = None) -> int:
+    def check_again(self, probe: str | None = None) -> int:
         """See soon whether the folder is as it should be.
 
         Args:
-            suspect: a file that could not be read, or whose result could not be written.
+            probe: a file that could not be read, or whose result could not be written.
 
         Returns:
             The number of the check.
@@ -161,7 +161,7 @@ class HotFolder:
         names: the journal's, for what is published now.
         moves: the journal's, for what vanished and may lie elsewhere now.
         model: that cuts its pictures, by name; empty: the first that workers have.
-        keeper: keeps the hold on the folder alive, where others may want it.
+        heartbeat: keeps the hold on the folder alive, where others may want it.
         overlaps: knows which folders must give way to others; None: there are no others.
     """
 
@@ -175,7 +175,7 @@ class HotFolder:
         opener: FolderOpener,
         names: Names,
         model: str = "",
-        keeper: Keeper | None = None,
+        heartbeat: LeaseHeartbeat | None = None,
         overlaps: Overlaps | None = None,
         moves: Moves | None = None,
     ) -> None:
@@ -185,10 +185,10 @@ class HotFolder:
         self.delivery = delivery
         self._names = names
         self._model = model
-        self._keeper = keeper
+        self._heartbeat = heartbeat
         self._turns_awaited = 0
-        parts: dict[str, Part] = {"watcher": intake, "delivery": delivery, "opener": opener}
-        self._revival = Revival(folder.name, parts if keeper is None else parts | {"keeper": keeper})
+        parts: dict[str, Part] = {"monitor": intake, "delivery": delivery, "opener": opener}
+        self._revival = Revival(folder.name, parts if heartbeat is None else parts | {"heartbeat": heartbeat})
         self._overlaps = overlaps
         self.opener = opener
         self._awaited = 0
@@ -205,8 +205,8 @@ class HotFolder:
         self.delivery.start()
         self.opener.start()
         self.intake.start()
-        if self._keeper is not None:
-            self._keeper.start()
+        if self._heartbeat is not None:
+            self._heartbeat.start()
 
     def stop(self) -> None:
         """End all threads soon."""
@@ -234,25 +234,25 @@ class HotFolder:
         self.intake.join(timeout_s)
         self.opener.join(timeout_s)
         ended = self.delivery.join(timeout_s)
-        if self._keeper is not None:
-            self._keeper.stop(release=ended)
-            self._keeper.join(timeout_s if ended else 0.0)
+        if self._heartbeat is not None:
+            self._heartbeat.stop(release=ended)
+            self._heartbeat.join(timeout_s if ended else 0.0)
 
     def has_let_go(self) -> bool:
         """Whether nobody works on it any more, its hold included, which is given up last."""
         if not (self.intake.has_ended and self.opener.has_ended and self.delivery.has_ended):
             return False
-        if self._keeper is None:
+        if self._heartbeat is None:
             return True
-        self._keeper.stop(release=True)
-        return self._keeper.has_ended
+        self._heartbeat.stop(release=True)
+        return self._heartbeat.has_ended
 
     @property
-    def standing(self) -> Standing:
+    def status(self) -> FolderStatus:
         """How it stands, as its intake sees it, unless that hangs itself."""
-        standing = self.intake.standing
+        status = self.intake.status
         why = self._failed or self._why_closed or self._trouble
-        return replace(standing, watching=Watching.STANDING_BY, why=why) if why else standing
+        return replace(status, watching=FolderState.STANDING_BY, why=why) if why else status
 
     @property
     def _why_closed(self) -> str:
@@ -261,16 +261,16 @@ class HotFolder:
     @property
     def is_there(self) -> bool:
         """Whether its directories answer, even if nothing is to be begun in it for now."""
-        standing = self.standing
-        return standing.is_open or standing.watching is Watching.PAUSED
+        status = self.status
+        return status.is_open or status.watching is FolderState.PAUSED
 
     @property
-    def shown(self) -> Standing:
+    def shown(self) -> FolderStatus:
         """How it stands, for people: paused as well while its output refuses."""
-        standing, why = self.standing, self.delivery.breaker.why
-        if not standing.is_open or not why:
-            return standing
-        return replace(standing, watching=Watching.PAUSED, why=why)
+        status, why = self.status, self.delivery.breaker.why
+        if not status.is_open or not why:
+            return status
+        return replace(status, watching=FolderState.PAUSED, why=why)
 
     def heard(self, report: Report) -> None:
         """A worker has something to say that concerns all of the folder's pictures; or nothing, and others may try."""
@@ -290,9 +290,9 @@ class HotFolder:
         """Whether a check that was asked for is not over yet."""
         return self.intake.checked < self._awaited
 
-    def examine(self, suspect: str | None = None) -> None:
+    def examine(self, probe: str | None = None) -> None:
         """Begin none of its jobs until its intake has seen that the folder is well."""
-        self._awaited = self.intake.check_again(suspect)
+        self._awaited = self.intake.check_again(probe)
 
     def found_stuck(self, job: Job, lost: Lost) -> None:
         """Disk or share did not answer a worker; it stands by until it is well and no worker is stuck in it."""
@@ -325,7 +325,7 @@ class HotFolder:
 
     def has_recovered(self) -> bool:
         """Whether it is well again since this was last asked: what was put off need not wait any longer."""
-        if not self.standing.is_open or self.intake.recoveries == self._recoveries:
+        if not self.status.is_open or self.intake.recoveries == self._recoveries:
             return False
         self._recoveries = self.intake.recoveries
         return True
@@ -334,7 +334,7 @@ class HotFolder:
         """Whether its jobs may be begun."""
         delivery = self.delivery
         return (
-            self.standing.is_open
+            self.status.is_open
             and not self.is_examined
             and not self._waiting
             and not delivery.breaker.is_open

@@ -18,10 +18,10 @@ from cutoutd.folder.adoption import Adoption
 from cutoutd.folder.arrivals import Arrivals
 from cutoutd.folder.event_source import EventSource
 from cutoutd.folder.pairing import Pairing
-from cutoutd.folder.read_probes import Suspects
+from cutoutd.folder.read_probes import ReadProbes
 from cutoutd.folder.scan_pauses import ScanPauses
-from cutoutd.folder.skipped_entries import PassedOver
-from cutoutd.folder.status import Standing, Watching, of_refusal, standing_after, told
+from cutoutd.folder.skipped_entries import SkippedEntries
+from cutoutd.folder.status import FolderState, FolderStatus, of_refusal, state_after, told
 from cutoutd.lease.policy import HEARTBEAT_S
 from cutoutd.logs import get
 from cutoutd.settings.choices import Existing
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
     from cutoutd.events import Listener
-    from cutoutd.folder.health import Gate
+    from cutoutd.folder.health import HealthCheck
     from cutoutd.folder.retention import Retention
     from cutoutd.intake.rules import Rules
     from cutoutd.journal.sources import Acceptance
@@ -45,16 +45,16 @@ MIN_PAUSE_S: Final = 0.02
 MAX_PAUSE_S: Final = 60.0
 
 
-class Watcher:
+class FolderMonitor:
     """The intake of one hot folder.
 
     Args:
         folder: its settings.
         rules: which names it takes.
         acceptance: the journal's memory of versions.
-        gate: says whether the folder may be used at all.
+        health: says whether the folder may be used at all.
         clock: for quiet periods and intervals.
-        listener: is told what was accepted, and when the folder's standing changes.
+        listener: is told what was accepted, and when the folder's status changes.
         wake: called when the supervisor has something new to look at.
         once: look once, wait until what is there is quiet, and settle.
         retention: forgets what is old; None: nothing is forgotten.
@@ -66,7 +66,7 @@ class Watcher:
         *,
         rules: Rules,
         acceptance: Acceptance,
-        gate: Gate,
+        health: HealthCheck,
         clock: Clock,
         listener: Listener,
         wake: Callable[[], None],
@@ -77,20 +77,20 @@ class Watcher:
         self._root = os.fspath(folder.input)
         self._rules = rules
         self._acceptance = acceptance
-        self._gate = gate
+        self._health = health
         self._clock = clock
         self._listener = listener
         self._wake_supervisor = wake
         self._once = once
         self._retention = retention
-        self._adoption = Adoption(folder, rules=rules, acceptance=acceptance, identity=gate.identity)
+        self._adoption = Adoption(folder, rules=rules, acceptance=acceptance, identity=health.identity)
         self._log = get(folder=folder.name)
         self._arrivals: Arrivals | None = None
-        self._passed_over = PassedOver(folder.name)
+        self._skipped = SkippedEntries(folder.name)
         self._next_scan_s = 0.0
         self._earliest_scan_s = 0.0
         self._rests_until_s = 0.0
-        self._open_as: tuple[Watching, str] = (Watching.STARTING, "")
+        self._open_as: tuple[FolderState, str] = (FolderState.STARTING, "")
         self._pauses = ScanPauses()
         self._asked = threading.Event()
         self._stopping = False
@@ -98,7 +98,7 @@ class Watcher:
         self._events = EventSource(
             self._root, rules, folder.watch, clock=clock, tell=self._asked.set, once=once
         )
-        self._suspects = Suspects(self._root, folder.poll_interval_s)
+        self._read_probes = ReadProbes(self._root, folder.poll_interval_s)
         self._asking = threading.Lock()
         self._checks_asked = 0
         self._doubts_output = False
@@ -107,23 +107,23 @@ class Watcher:
         self._turns = 0
         self._turning_since_s: float | None = None
         self._looked = threading.Event()
-        self.standing = Standing()
+        self.status = FolderStatus()
         self._over = threading.Event()
         self._thread = SupervisedThread(f"watch {folder.name}", self._run, wake)
 
     @property
     def has_settled(self) -> bool:
         """With ``once``: all that can be taken has been taken, or nothing can be."""
-        standing = self.standing
-        if not standing.is_open:
-            return standing.watching is not Watching.STARTING
+        status = self.status
+        if not status.is_open:
+            return status.watching is not FolderState.STARTING
         at_rest = not self._requests and not self._asked.is_set() and self._turning_since_s is None
-        return at_rest and standing.scanned and standing.settling == len(standing.held_up)
+        return at_rest and status.scanned and status.settling == len(status.held_up)
 
     @property
     def is_identified(self) -> bool:
         """Whether it is known which folder it is."""
-        return self._gate.is_identified
+        return self._health.is_identified
 
     @property
     def failure(self) -> BaseException | None:
@@ -177,11 +177,11 @@ class Watcher:
         """When the look that is under way began, in monotonic seconds."""
         return self._turning_since_s
 
-    def check_again(self, suspect: str | None = None) -> int:
+    def check_again(self, probe: str | None = None) -> int:
         """See soon whether the folder is as it should be; from any thread.
 
         Args:
-            suspect: a file that could not be read, or whose result could not be written.
+            probe: a file that could not be read, or whose result could not be written.
 
         Returns:
             The number of the check.
@@ -189,8 +189,8 @@ class Watcher:
         with self._asking:
             self._checks_asked += 1
             number = self._checks_asked
-            if suspect is not None:
-                self._suspects.add(suspect)
+            if probe is not None:
+                self._read_probes.add(probe)
         self._asked.set()
         return number
 
@@ -224,30 +224,30 @@ class Watcher:
             self._arrivals = None
         try:
             is_due = self._arrivals is None or recheck or now_s >= self._next_scan_s
-            closed = self._check() if is_due else self._gate.look_around()
+            closed = self._check() if is_due else self._health.look_around()
             if closed is not None:
                 self._close(*closed)
                 return
             arrivals = self._arrivals or self._open()
             self._arm_again(now_s)
-            self._try_suspects(now_s)
+            self._try_read_probes(now_s)
             # An adoption that was broken off would have the rest cut again.
             if self._stopping or self._notice(arrivals):
                 self._stand(*self._open_as)
-            self._gate.journal_is_well()
+            self._health.journal_is_well()
         except JournalError as error:
             # No fault of the folder's: what was seen of it is kept, and taken when it can be written down.
             self._rests_until_s = now_s + self._folder.poll_interval_s
-            self._stand(Watching.PAUSED, str(error))
-            self._gate.journal_refuses(now_s)
+            self._stand(FolderState.PAUSED, str(error))
+            self._health.journal_refuses(now_s)
         except OSError as error:
-            self._close(Watching.STANDING_BY, of_refusal(error, self._root))
+            self._close(FolderState.STANDING_BY, of_refusal(error, self._root))
         except CutoutdError as error:
-            self._close(standing_after(error), str(error))
+            self._close(state_after(error), str(error))
 
-    def _check(self) -> tuple[Watching, str] | None:
-        self._doubts_output = self._suspects.hear() or self._doubts_output
-        if (closed := self._gate.check(thoroughly=self._doubts_output)) is None:
+    def _check(self) -> tuple[FolderState, str] | None:
+        self._doubts_output = self._read_probes.hear() or self._doubts_output
+        if (closed := self._health.check(thoroughly=self._doubts_output)) is None:
             self._doubts_output = False
         return closed
 
@@ -258,9 +258,9 @@ class Watcher:
             rules=self._rules,
             acceptance=self._acceptance,
             clock=self._clock,
-            settle_s=self._gate.settle_s,
+            settle_s=self._health.settle_s,
             old_is_quiet=self._once,
-            passed_over=self._passed_over,
+            skipped=self._skipped,
             pairing=Pairing(
                 self._folder.name,
                 root=self._root,
@@ -269,20 +269,20 @@ class Watcher:
                 mode=self._folder.raw_pairs,
                 wait_s=self._folder.pair_wait_s,
             ),
-            boundary=lambda: self._gate.boundary,
-            has_stamps=self._gate.mode is not None and self._gate.mode.has_stamps,
-            is_known_disk=self._gate.is_known_disk,
+            boundary=lambda: self._health.boundary,
+            has_stamps=self._health.mode is not None and self._health.mode.has_stamps,
+            is_known_disk=self._health.is_known_disk,
         )
         self._next_scan_s = self._earliest_scan_s = 0.0
-        if self._gate.is_first_start or self._gate.took_over:
-            self._adoption.carry_out(self._proceeding, is_first_start=self._gate.is_first_start)
+        if self._health.is_first_start or self._health.took_over:
+            self._adoption.carry_out(self._proceeding, is_first_start=self._health.is_first_start)
         self._watch_it()
         self.recoveries += 1
         return self._arrivals
 
     def _watch_it(self) -> None:
-        why_not = self._events.arm(self._gate.mode)
-        self._open_as = (Watching.NATIVE if self._events.come else Watching.POLL, why_not)
+        why_not = self._events.arm(self._health.mode)
+        self._open_as = (FolderState.NATIVE if self._events.come else FolderState.POLL, why_not)
         self._stand(*self._open_as)
 
     def _arm_again(self, now_s: float) -> None:
@@ -292,28 +292,28 @@ class Watcher:
             if self._events.come:
                 self._next_scan_s = now_s  # what came before it was armed gives no events
 
-    def _try_suspects(self, now_s: float) -> None:
-        self.recoveries += self._suspects.try_them(now_s)
+    def _try_read_probes(self, now_s: float) -> None:
+        self.recoveries += self._read_probes.try_them(now_s)
 
-    def _close(self, watching: Watching, why: str) -> None:
+    def _close(self, watching: FolderState, why: str) -> None:
         self._events.disarm()
         self._arrivals = None
-        self._suspects.clear()
+        self._read_probes.clear()
         interval_s = self._folder.poll_interval_s
-        if self._gate.waits_for_owner:
+        if self._health.waits_for_owner:
             interval_s = min(interval_s, HEARTBEAT_S)
         self._next_scan_s = self._clock.monotonic_s() + interval_s
         self._earliest_scan_s = self._next_scan_s
-        self.standing = replace(self.standing, settling=0, held_up=())
+        self.status = replace(self.status, settling=0, held_up=())
         self._stand(watching, why)
 
-    def _stand(self, watching: Watching, why: str) -> None:
-        before = self.standing
-        self.standing = replace(before, watching=watching, why=why)
+    def _stand(self, watching: FolderState, why: str) -> None:
+        before = self.status
+        self.status = replace(before, watching=watching, why=why)
         if (before.watching, before.why) == (watching, why):
             return
         self._log.info("folder.standing", watching=watching, why=why)
-        if why or before.watching is not Watching.STARTING:
+        if why or before.watching is not FolderState.STARTING:
             self._listener.attention(self._folder.name, told(watching, why))
 
     def _notice(self, arrivals: Arrivals) -> bool:
@@ -329,7 +329,7 @@ class Watcher:
         arrivals.look(paths)
         if scan:
             self._scan(arrivals)
-            if (closed := self._gate.look_around()) is not None:  # a scan may take minutes
+            if (closed := self._health.look_around()) is not None:  # a scan may take minutes
                 self._close(*closed)
                 return False
         if self._stopping:
@@ -337,9 +337,9 @@ class Watcher:
         accepted = arrivals.accept_the_quiet()
         if accepted:
             self._listener.accepted(accepted)
-        self.standing = replace(
-            self.standing,
-            note="; ".join(filter(None, (self._gate.note, arrivals.note))),
+        self.status = replace(
+            self.status,
+            note="; ".join(filter(None, (self._health.note, arrivals.note))),
             settling=arrivals.settling,
             held_up=arrivals.held_up(arrivals.settling if self._once else SHOWN),
         )
@@ -348,23 +348,23 @@ class Watcher:
     def _scan(self, arrivals: Arrivals) -> None:
         begun_s, cost_s = time.perf_counter(), time.thread_time()
         # What another machine had not come to yet did not lie there before: it was dropped to be cut.
-        skips = self._gate.is_first_start and not self._gate.took_over
+        skips = self._health.is_first_start and not self._health.took_over
         if skips and self._folder.existing is Existing.SKIP:
-            arrivals.skip_all(self._gate.first_run_us)
+            arrivals.skip_all(self._health.first_run_us)
         arrivals.scan()
-        self._gate.remember()
+        self._health.remember()
         if self._retention is not None:
             self._retention.step()
         took_s, cost_s = time.perf_counter() - begun_s, time.thread_time() - cost_s
         interval_s = self._folder.rescan_interval_s if self._events.come else self._folder.poll_interval_s
         pauses, now_s = self._pauses.after(took_s, cost_s, interval_s), self._clock.monotonic_s()
         self._next_scan_s, self._earliest_scan_s = now_s + pauses.usual_s, now_s + pauses.least_s
-        self.standing = replace(
-            self.standing,
+        self.status = replace(
+            self.status,
             scan_s=round(took_s, 1),
             scanned=True,
-            links=self._passed_over.links,
-            unreadable=self._passed_over.unreadable,
+            links=self._skipped.links,
+            unreadable=self._skipped.unreadable,
         )
 
     def _proceeding(self) -> bool:
@@ -376,6 +376,6 @@ class Watcher:
         ends = [self._next_scan_s]
         if self._arrivals is not None and self._arrivals.next_due_s is not None:
             ends.append(self._arrivals.next_due_s)
-        ends += [end_s for end_s in (self._suspects.next_s, self._events.again_s) if end_s is not None]
+        ends += [end_s for end_s in (self._read_probes.next_s, self._events.again_s) if end_s is not None]
         next_s = max(min(ends), self._rests_until_s)
         return min(max(MIN_PAUSE_S, next_s - self._clock.monotonic_s()), MAX_PAUSE_S)

@@ -5,7 +5,7 @@
 
 What was taken once decides, so that nothing is cut again when a partner comes later. Should the one that was taken
 vanish or fail, the journal has the other one cut (`cutoutd.journal.queue`). Once it was cut and is not there any more,
-what comes under its number is of another shot: cameras count from the beginning again. Owned by the folder's watcher thread. It
+what comes under its number is of another shot: cameras count from the beginning again. Owned by the folder's monitor thread. It
 must not write anything down.
 """
 

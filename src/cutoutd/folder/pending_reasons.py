@@ -1,6 +1,6 @@
 """Why files of one folder are not taken although they are there, as people are told.
 
-Owned by the folder's watcher thread. It must not look at files, nor decide anything.
+Owned by the folder's monitor thread. It must not look at files, nor decide anything.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cutoutd.errors import CutoutdError
 
 
-class HoldUps:
+class PendingReasons:
     """The reasons in one folder; each is logged once.
 
     Args:

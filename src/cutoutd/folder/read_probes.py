@@ -10,12 +10,12 @@ from typing import Final
 
 from cutoutd.intake.probe import open_probe
 
-MAX_SUSPECTS: Final = 20
+MAX_PROBES: Final = 20
 """More tell no more: a share that fails for so many fails for all."""
 
 
-class Suspects:
-    """The suspects of one folder; ``add`` may be called from any thread, all else belongs to the watcher's.
+class ReadProbes:
+    """The files to probe of one folder; ``add`` may be called from any thread, all else belongs to the monitor's.
 
     Args:
         root: the folder's input.
@@ -25,7 +25,7 @@ class Suspects:
     def __init__(self, root: str, interval_s: float) -> None:
         self._root = root
         self._interval_s = interval_s
-        self._added: deque[str] = deque(maxlen=MAX_SUSPECTS)
+        self._added: deque[str] = deque(maxlen=MAX_PROBES)
         self._failing: dict[str, bool] = {}  # whether it could not be read when it was tried
         self._next_s = 0.0
 
@@ -43,7 +43,7 @@ class Suspects:
         heard = bool(self._added)
         while self._added:
             path = self._added.popleft()
-            if len(self._failing) < MAX_SUSPECTS:
+            if len(self._failing) < MAX_PROBES:
                 self._failing.setdefault(path, False)
         return heard
 

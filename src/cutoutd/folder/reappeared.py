@@ -1,7 +1,7 @@
 """Which files look like the known source at their path, and came there again all the same: they are accepted once more.
 
 Many programs make copies that keep size and modification time. Whether such a file is cut again is not decided here: its
-bytes are read first. Owned by the folder's watcher thread.
+bytes are read first. Owned by the folder's monitor thread.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cutoutd.folder.absences import Absences
-    from cutoutd.folder.rehashing import Rereading
+    from cutoutd.folder.absences import MissingSources
+    from cutoutd.folder.rehashing import Rehashing
     from cutoutd.intake.scan import Seen
     from cutoutd.jobs import Version
     from cutoutd.journal.sources import Acceptance
 
 
-class ComeBacks:
+class Reappearances:
     """The files of one folder that came again.
 
     Args:
         folder: its name.
         acceptance: the journal's memory of versions.
-        absences: knows which sources are missing.
-        rereading: knows files by their inodes.
+        missing: knows which sources are missing.
+        rehashing: knows files by their inodes.
         has_stamps: inodes and times of change stay as they are as long as a file does.
         is_known_disk: the folder lies on the device on which its files were seen before; what was brought to another
             one, such as by a restored backup, has other inodes and is what it was.
@@ -34,15 +34,15 @@ class ComeBacks:
         folder: str,
         *,
         acceptance: Acceptance,
-        absences: Absences,
-        rereading: Rereading,
+        missing: MissingSources,
+        rehashing: Rehashing,
         has_stamps: bool,
         is_known_disk: bool,
     ) -> None:
         self._folder = folder
         self._acceptance = acceptance
-        self._absences = absences
-        self._rereading = rereading
+        self._missing = missing
+        self._rehashing = rehashing
         self._has_stamps = has_stamps
         self._is_known_disk = is_known_disk
         self._found: set[str] = set()
@@ -62,13 +62,13 @@ class ComeBacks:
         if path in self._found:
             return True
         has_changed = self._has_stamps and acceptance.stamp(self._folder, path) not in (None, seen.stamp)
-        if not has_changed and not self._absences.is_missing(path):
+        if not has_changed and not self._missing.is_missing(path):
             return False
         is_another = acceptance.is_put_away(self._folder, path) or (
             has_changed
             and (
-                self._absences.is_for_long(path)
-                or (is_first_look and self._is_known_disk and self._rereading.is_another(seen))
+                self._missing.is_for_long(path)
+                or (is_first_look and self._is_known_disk and self._rehashing.is_another(seen))
             )
         )
         if is_another and acceptance.bytes_read(self._folder, version).is_over:

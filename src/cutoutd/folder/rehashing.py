@@ -1,7 +1,7 @@
 """Sources that look as they did, but whose inode or time of change is another: their bytes are hashed again, at a bounded rate.
 
 A change of permissions or a new link looks like this, and so does a file that was replaced by one of the same size and
-modification time. Only other bytes are cut. Owned by the folder's watcher thread. It must not decode anything.
+modification time. Only other bytes are cut. Owned by the folder's monitor thread. It must not decode anything.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BLOCK_BYTES: Final = 1 << 20
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class Rereading:
+class Rehashing:
     """The sources of one folder that are to be read again.
 
     Args:

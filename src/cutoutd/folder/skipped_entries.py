@@ -21,7 +21,7 @@ NAMED: Final = 3
 """So many directories that are not entered, and files that are no pictures, are named in a folder's note."""
 
 
-class PassedOver:
+class SkippedEntries:
     """The last scan's share of it.
 
     Args:

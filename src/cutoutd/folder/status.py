@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cutoutd.errors import CutoutdError
 
 
-class Watching(StrEnum):
+class FolderState(StrEnum):
     """How new files of a folder are noticed."""
 
     STARTING = "starting"  # not looked at yet
@@ -31,9 +31,9 @@ WATCHED: Final = "is watched"
 """What `told` begins with where a folder is open."""
 
 
-def told(watching: Watching, why: str) -> str:
+def told(watching: FolderState, why: str) -> str:
     """How a folder stands, as a person at a terminal is told."""
-    words = {Watching.NATIVE: WATCHED, Watching.POLL: f"{WATCHED} by looking again and again"}
+    words = {FolderState.NATIVE: WATCHED, FolderState.POLL: f"{WATCHED} by looking again and again"}
     return f"{words.get(watching, watching.value)}{f': {why}' if why else ''}"
 
 
@@ -66,7 +66,7 @@ class HeldUp:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class FolderStatus:
     """One moment of a hot folder.
 
     Attributes:
@@ -81,7 +81,7 @@ class Standing:
         scanned: whether there was one since the start.
     """
 
-    watching: Watching = Watching.STARTING
+    watching: FolderState = FolderState.STARTING
     why: str = ""
     note: str = ""
     settling: int = 0
@@ -94,10 +94,10 @@ class Standing:
     @property
     def is_open(self) -> bool:
         """Whether the folder's jobs may be worked on."""
-        return self.watching in (Watching.NATIVE, Watching.POLL)
+        return self.watching in (FolderState.NATIVE, FolderState.POLL)
 
 
-def standing_after(error: CutoutdError) -> Watching:
+def state_after(error: CutoutdError) -> FolderState:
     """An output that refuses pauses a folder; with any other error the folder itself is not as it should be.
 
     Raises:
@@ -105,4 +105,4 @@ def standing_after(error: CutoutdError) -> Watching:
     """
     if error.ends_daemon:
         raise error
-    return Watching.PAUSED if isinstance(error, OutputError) else Watching.STANDING_BY
+    return FolderState.PAUSED if isinstance(error, OutputError) else FolderState.STANDING_BY

@@ -70,7 +70,7 @@ class Attending:
         self._listener.accepted(count)
 
     def attention(self, folder: str, message: str) -> None:
-        """A folder's standing changed; whether that lasts, and is the owner's affair, the alarm tells."""
+        """A folder's status changed; whether that lasts, and is the owner's affair, the alarm tells."""
         self._listener.attention(folder, message)
 
     def result(self, result: Result) -> None:

@@ -51,7 +51,7 @@ _STATFS_BYTES: Final = 2168
 _MNT_LOCAL: Final = 0x1000
 
 
-class Watching(StrEnum):
+class WatchMethod(StrEnum):
     """How changes in a folder are noticed."""
 
     NATIVE = "native"  # by events of the kernel, and a rare scan
@@ -69,7 +69,7 @@ class Mode:
         network: others may write to it, and it may be gone for a while.
     """
 
-    watching: Watching
+    watching: WatchMethod
     reason: str
     fstype: str
     network: bool
@@ -133,7 +133,7 @@ def mode_of(fstype: str | None, *, local: bool | None = None) -> Mode:
     name = (fstype or UNKNOWN).lower()
     if name in _LOCAL and local is not False:
         return Mode(
-            watching=Watching.NATIVE, reason=f"{name} is a local file system", fstype=name, network=False
+            watching=WatchMethod.NATIVE, reason=f"{name} is a local file system", fstype=name, network=False
         )
     if name in _NETWORK or name.split(".")[0] == "fuse" or local is False:
         reason = f"{name} does not report what others write to it"
@@ -141,7 +141,7 @@ def mode_of(fstype: str | None, *, local: bool | None = None) -> Mode:
         reason = "it could not be told what file system this is, so it is treated as a network share"
     else:
         reason = f"nothing is known of the file system {name}, so it is treated as a network share"
-    return Mode(watching=Watching.POLL, reason=reason, fstype=name, network=True)
+    return Mode(watching=WatchMethod.POLL, reason=reason, fstype=name, network=True)
 
 
 def mounts() -> tuple[Mount, ...]:

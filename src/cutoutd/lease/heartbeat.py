@@ -1,7 +1,7 @@
 """Keeps this machine's hold on one folder alive while it works there, and gives it up at the end.
 
 A thread of its own for each folder: a scan of a large share takes longer than the others' patience, and any
-call on a share may hang. It must not begin a hold; the folder's watcher does, when it finds it well.
+call on a share may hang. It must not begin a hold; the folder's monitor does, when it finds it well.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from cutoutd.supervised_thread import SupervisedThread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.lease.lease import Tenancy
+    from cutoutd.lease.lease import Lease
 
 
-class Keeper:
+class LeaseHeartbeat:
     """Looks after the hold on one folder, and answers machines that ask.
 
     Args:
         folder: its name.
-        tenancy: the hold.
+        lease: the hold.
         lost: called, from this thread, when the hold could not be renewed.
     """
 
-    def __init__(self, folder: str, tenancy: Tenancy, *, lost: Callable[[], object]) -> None:
-        self._tenancy = tenancy
+    def __init__(self, folder: str, lease: Lease, *, lost: Callable[[], object]) -> None:
+        self._lease = lease
         self._lost = lost
         self._log = get(folder=folder)
         self._ended = threading.Event()
@@ -67,7 +67,7 @@ class Keeper:
     def _keep(self) -> None:
         while not self._ended.wait(HEARTBEAT_S):
             try:
-                kept = self._tenancy.renew()
+                kept = self._lease.renew()
             except (OSError, CutoutdError) as error:
                 self._log.debug("owner.not-renewed", why=str(error))
                 kept = False
@@ -75,6 +75,6 @@ class Keeper:
                 self._lost()
         if self._release:
             try:
-                self._tenancy.release()
+                self._lease.release()
             except (OSError, CutoutdError) as error:
                 self._log.warning("owner.not-released", why=str(error))

@@ -49,7 +49,7 @@ class NotOwnerError(TemporaryError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Tenure:
+class LeaseStatus:
     """How this machine stands to a folder after a look.
 
     Attributes:
@@ -61,7 +61,7 @@ class Tenure:
     note: str = ""
 
 
-class Tenancy:
+class Lease:
     """The hold on one folder; its methods may be called by any thread, and hang where the share hangs.
 
     Args:
@@ -92,7 +92,7 @@ class Tenancy:
         """Whether the hold was renewed not long ago; ``prove`` alone is certain."""
         return self._owner is not None and self._clock.lived_s() - self._renewed_s < LEASE_S
 
-    def attend(self, root: str, uuid: str, *, may_claim: bool = True) -> Tenure:
+    def attend(self, root: str, uuid: str, *, may_claim: bool = True) -> LeaseStatus:
         """Look after the hold: claim the folder, or renew, or see that another has it.
 
         Args:
@@ -112,15 +112,15 @@ class Tenancy:
                 self._owner = None
                 raise NotOwnerError("the folder's marker has changed")
             if self._owner is not None and self._keep(directory, root, there, begun_s):
-                return Tenure(ours=True)
+                return LeaseStatus(ours=True)
             if not may_claim:
-                return Tenure(ours=False, note="it has to be claimed anew")
+                return LeaseStatus(ours=False, note="it has to be claimed anew")
             return self._seek(directory, root, uuid, there.owner, begun_s)
 
-    def forgo(self) -> Tenure:
+    def hold_unmarked(self) -> LeaseStatus:
         """Work without a hold, because nothing can be written into the input."""
         self._owner, self._read_only = None, True
-        return Tenure(ours=True, note=_UNSEEN)
+        return LeaseStatus(ours=True, note=_UNSEEN)
 
     def renew(self) -> bool:
         """Keep what is held alive, where it was last attended to; False if that was lost.
@@ -217,7 +217,7 @@ class Tenancy:
             with suppress(OSError):  # it harms nobody
                 challenge.remove(directory, asked)
 
-    def _seek(self, directory: int, root: str, uuid: str, owner: Owner | None, begun_s: float) -> Tenure:
+    def _seek(self, directory: int, root: str, uuid: str, owner: Owner | None, begun_s: float) -> LeaseStatus:
         """Claim the folder if it is our turn."""
         found = Found(
             owner=owner, claimants=_claimants(directory, owner), challenge=challenge.standing(directory)
@@ -226,19 +226,19 @@ class Tenancy:
         verdict = self._succession.judge(found, self._clock.monotonic_s(), own_claim_stands=slept)
         self._read_only = False
         if verdict is Verdict.WAIT:
-            return Tenure(ours=False, note=_who(owner) + self._unasked)
+            return LeaseStatus(ours=False, note=_who(owner) + self._unasked)
         if verdict is Verdict.ASK:
             self._ask(directory)
-            return Tenure(ours=False, note=_who(owner) + self._unasked)
+            return LeaseStatus(ours=False, note=_who(owner) + self._unasked)
         try:
             claimed = _claim(directory, found.next_term, self._run)
         except OSError as error:
             if error.errno not in READ_ONLY:
                 raise
-            return self.forgo()
+            return self.hold_unmarked()
         if not claimed or not self._succeed(directory, root, uuid, found, begun_s):
-            return Tenure(ours=False, note=_BEGINS)
-        return Tenure(ours=True)
+            return LeaseStatus(ours=False, note=_BEGINS)
+        return LeaseStatus(ours=True)
 
     def _ask(self, directory: int) -> None:
         """Leave a challenge; the next looks see whether it is answered."""

@@ -16,15 +16,15 @@ import pytest
 
 from cutoutd.clock import Clock
 from cutoutd.daemon.assembly import publisher_of, rules_of
-from cutoutd.folder.health import Gate
-from cutoutd.folder.monitor import Watcher
+from cutoutd.folder.health import HealthCheck
+from cutoutd.folder.monitor import FolderMonitor
 from cutoutd.folder.overlaps import Overlaps
-from cutoutd.folder.status import HeldUp, Watching, told
+from cutoutd.folder.status import FolderState, HeldUp, told
 from cutoutd.intake import filesystems
 from cutoutd.jobs import JobState
 from cutoutd.journal.journal import Journal
 from cutoutd.lease import marker
-from cutoutd.lease.lease import Tenancy
+from cutoutd.lease.lease import Lease
 from tests.integration.namespaces import in_namespace
 from tests.integration.parts import JPEG, NAME, Heard, folder_in, states, until
 from tests.integration.share import Share
@@ -39,7 +39,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tell
 
 
 class Intake:
-    """A watcher and what it needs."""
+    """A monitor and what it needs."""
 
     def __init__(self, root: Path, *, once: bool = False, min_free_mb: int = 0, **given: Any) -> None:  # noqa: ANN401 -- any key of a folder
         self.folder = folder_in(root, **given)
@@ -47,20 +47,20 @@ class Intake:
         self.journal = Journal(None, run="run-1", clock=Clock())
         self.heard = Heard()
         self.woken = threading.Event()
-        self.gate = Gate(
+        self.health = HealthCheck(
             self.folder,
             memory=self.journal.folders,
             publisher=publisher_of(self.folder, name=NAME, run="run-1"),
             min_free_mb=min_free_mb,
             state_dir=root,
-            tenancy=Tenancy(run="run-1", is_dead=self.journal.runs.is_dead, clock=Clock()),
+            lease=Lease(run="run-1", is_dead=self.journal.runs.is_dead, clock=Clock()),
             overlaps=Overlaps(Path("/no-state"), "run-1"),
         )
-        self.watcher = Watcher(
+        self.monitor = FolderMonitor(
             self.folder,
             rules=rules_of(self.folder),
             acceptance=self.journal.acceptance,
-            gate=self.gate,
+            health=self.health,
             clock=Clock(),
             listener=self.heard,
             wake=self.woken.set,
@@ -68,14 +68,14 @@ class Intake:
         )
 
     @property
-    def watching(self) -> Watching:
+    def watching(self) -> FolderState:
         """How it stands."""
-        return self.watcher.standing.watching
+        return self.monitor.status.watching
 
     def begin(self) -> None:
         """Start, and wait until it has looked."""
-        self.watcher.start()
-        assert self.watcher.wait_for_first_look(20.0)
+        self.monitor.start()
+        assert self.monitor.wait_for_first_look(20.0)
 
     def put(self, name: str, content: bytes = JPEG) -> None:
         """A file arrives, whole."""
@@ -87,7 +87,7 @@ class Intake:
 
     def accepts(self, name: str) -> None:
         """Wait until a file is accepted."""
-        until(lambda: name in states(self.journal), f"the acceptance of {name}; {self.watcher.standing}")
+        until(lambda: name in states(self.journal), f"the acceptance of {name}; {self.monitor.status}")
 
 
 @pytest.fixture
@@ -101,9 +101,9 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Intake]]:
 
     yield build
     for intake in made:
-        intake.watcher.stop()
-        if intake.watcher.wait_for_first_look(0):
-            intake.watcher.join(20.0)
+        intake.monitor.stop()
+        if intake.monitor.wait_for_first_look(0):
+            intake.monitor.join(20.0)
         intake.journal.close()
 
 
@@ -119,7 +119,7 @@ def share(tmp_path: Path) -> Iterator[Share]:
 @pytest.fixture
 def native(tmp_path: Path) -> None:
     """Go on only where the kernel's events are trusted."""
-    if filesystems.watch_mode(os.fspath(tmp_path)).watching is not filesystems.Watching.NATIVE:
+    if filesystems.watch_mode(os.fspath(tmp_path)).watching is not filesystems.WatchMethod.NATIVE:
         pytest.skip("temporary files are on a network file system here")
 
 
@@ -128,8 +128,8 @@ def test_a_file_is_accepted_because_an_event_tells_of_it(make: Callable[..., Int
     """Long before the next scan; once; and the supervisor is woken for it."""
     intake = make(rescan_interval_s=FOR_EVER_S, poll_interval_s=FOR_EVER_S)
     intake.begin()
-    assert intake.watching is Watching.NATIVE
-    assert intake.watcher.standing.scanned
+    assert intake.watching is FolderState.NATIVE
+    assert intake.monitor.status.scanned
     intake.woken.clear()
     intake.put("a.jpg")
     intake.put("sub/deep/b.jpg")
@@ -137,7 +137,7 @@ def test_a_file_is_accepted_because_an_event_tells_of_it(make: Callable[..., Int
     intake.accepts("a.jpg")
     intake.accepts("sub/deep/b.jpg")
     assert intake.woken.is_set()
-    until(lambda: intake.watcher.standing.settling == 0, "everything to be looked at")
+    until(lambda: intake.monitor.status.settling == 0, "everything to be looked at")
     assert states(intake.journal) == {"a.jpg": JobState.QUEUED, "sub/deep/b.jpg": JobState.QUEUED}
     assert intake.heard.count == 2
 
@@ -154,9 +154,9 @@ def test_a_folder_can_be_polled(make: Callable[..., Intake]) -> None:
     """As where events do not come; status says why."""
     intake = make(watch="poll")
     intake.begin()
-    assert intake.watching is Watching.POLL
-    assert intake.watcher.standing.why == "as configured"
-    assert intake.heard.messages == [f"{NAME}: {told(Watching.POLL, 'as configured')}"]
+    assert intake.watching is FolderState.POLL
+    assert intake.monitor.status.why == "as configured"
+    assert intake.heard.messages == [f"{NAME}: {told(FolderState.POLL, 'as configured')}"]
     intake.put("a.jpg")
     intake.accepts("a.jpg")
 
@@ -166,7 +166,7 @@ def test_a_file_that_was_asked_about_is_looked_at_soon(make: Callable[..., Intak
     intake = make(watch="poll", poll_interval_s=FOR_EVER_S)
     intake.begin()
     intake.put("a.jpg")
-    intake.watcher.look_at("a.jpg")
+    intake.monitor.look_at("a.jpg")
     intake.accepts("a.jpg")
 
 
@@ -180,22 +180,22 @@ def test_a_folder_that_is_deleted_and_made_anew_is_watched_again(
     uuid = marker.read(os.fspath(intake.root))
     before = intake.watching
     shutil.rmtree(intake.root)
-    until(lambda: intake.watching is Watching.STANDING_BY, "the folder to stand by")
-    assert "is not there" in intake.watcher.standing.why
+    until(lambda: intake.watching is FolderState.STANDING_BY, "the folder to stand by")
+    assert "is not there" in intake.monitor.status.why
     intake.root.mkdir()
     until(lambda: intake.watching is before, "the folder to be watched again")
     intake.put("a.jpg")
     intake.accepts("a.jpg")
     assert marker.read(os.fspath(intake.root)) == uuid
-    standings = [message.split(": ")[1] for message in intake.heard.messages]
-    assert standings[-2:] == ["standing by", told(Watching(before), "")]
+    statuses = [message.split(": ")[1] for message in intake.heard.messages]
+    assert statuses[-2:] == ["standing by", told(FolderState(before), "")]
 
 
 @pytest.mark.usefixtures("native")
 def test_another_folder_that_takes_its_place_is_not_touched(
     make: Callable[..., Intake], tmp_path: Path
 ) -> None:
-    """Its pictures belong to somebody else; the gate is asked before the next scan, whatever asks for that."""
+    """Its pictures belong to somebody else; the health is asked before the next scan, whatever asks for that."""
     intake = make(rescan_interval_s=FOR_EVER_S)
     intake.begin()
     other = tmp_path / "other"
@@ -204,12 +204,12 @@ def test_another_folder_that_takes_its_place_is_not_touched(
     (other / "theirs.jpg").write_bytes(JPEG)
     intake.root.rename(tmp_path / "away")
     other.rename(intake.root)
-    intake.watcher.look_at("anything.jpg")
+    intake.monitor.look_at("anything.jpg")
     until(
-        lambda: OTHER in intake.watcher.standing.why or states(intake.journal),
+        lambda: OTHER in intake.monitor.status.why or states(intake.journal),
         "the other folder to be noticed",
     )
-    assert intake.watching is Watching.STANDING_BY
+    assert intake.watching is FolderState.STANDING_BY
     assert states(intake.journal) == {}
 
 
@@ -221,7 +221,7 @@ def test_a_folder_replaced_at_once_is_watched_again(make: Callable[..., Intake],
     intake.root.rename(tmp_path / "away")
     intake.root.mkdir()
     intake.put("a.jpg")
-    intake.watcher.look_at("a.jpg")
+    intake.monitor.look_at("a.jpg")
     intake.accepts("a.jpg")
 
 
@@ -242,8 +242,8 @@ def test_too_little_room_pauses_the_folder_with_the_reason(make: Callable[..., I
     intake = make(min_free_mb=1 << 40)
     intake.put("a.jpg")
     intake.begin()
-    assert intake.watching is Watching.PAUSED
-    assert not intake.watcher.standing.is_open
+    assert intake.watching is FolderState.PAUSED
+    assert not intake.monitor.status.is_open
     assert "min_free_disk_mb" in intake.heard.messages[0]
     assert states(intake.journal) == {}
 
@@ -253,12 +253,12 @@ def test_a_folder_that_is_missing_stands_by_until_it_is_there(make: Callable[...
     intake = make()
     intake.root.rmdir()
     intake.begin()
-    assert intake.watching is Watching.STANDING_BY
+    assert intake.watching is FolderState.STANDING_BY
     intake.woken.clear()
     until(intake.woken.is_set, "a second look")
     assert len(intake.heard.messages) == 1
     intake.root.mkdir()
-    until(lambda: intake.watcher.standing.is_open, "the folder to be open")
+    until(lambda: intake.monitor.status.is_open, "the folder to be open")
     intake.put("a.jpg")
     intake.accepts("a.jpg")
 
@@ -269,10 +269,10 @@ def test_nothing_but_time_opens_a_folder_that_is_away(make: Callable[..., Intake
     intake.root.rmdir()
     intake.begin()
     intake.root.mkdir()
-    turns = intake.watcher.turns
-    intake.watcher.look_at("a.jpg")
-    until(lambda: intake.watcher.turns > turns, "a turn")
-    assert intake.watching is Watching.STANDING_BY
+    turns = intake.monitor.turns
+    intake.monitor.look_at("a.jpg")
+    until(lambda: intake.monitor.turns > turns, "a turn")
+    assert intake.watching is FolderState.STANDING_BY
 
 
 def test_a_folder_is_checked_when_that_is_asked_for(make: Callable[..., Intake], tmp_path: Path) -> None:
@@ -280,14 +280,14 @@ def test_a_folder_is_checked_when_that_is_asked_for(make: Callable[..., Intake],
     intake = make(watch="poll", poll_interval_s=FOR_EVER_S)
     intake.begin()
     away = intake.root.rename(tmp_path / "away")
-    turns = intake.watcher.turns
-    intake.watcher.check_again()
-    until(lambda: intake.watching is Watching.STANDING_BY, "the folder to stand by")
-    until(lambda: intake.watcher.turns > turns, "the end of the look")
+    turns = intake.monitor.turns
+    intake.monitor.check_again()
+    until(lambda: intake.watching is FolderState.STANDING_BY, "the folder to stand by")
+    until(lambda: intake.monitor.turns > turns, "the end of the look")
     away.rename(intake.root)
-    intake.watcher.check_again()
-    until(lambda: intake.watching is Watching.POLL, "the folder to come back")
-    until(lambda: intake.watcher.turning_since_s is None, "the end of the look")
+    intake.monitor.check_again()
+    until(lambda: intake.watching is FolderState.POLL, "the folder to come back")
+    until(lambda: intake.monitor.turning_since_s is None, "the end of the look")
 
 
 def test_one_look_is_over_when_all_that_is_there_was_taken(make: Callable[..., Intake]) -> None:
@@ -297,7 +297,7 @@ def test_one_look_is_over_when_all_that_is_there_was_taken(make: Callable[..., I
         intake.put(name)
     os.utime(intake.root / "a.jpg", (1, 1))
     intake.begin()
-    until(lambda: intake.watcher.has_settled, "the folder to settle")
+    until(lambda: intake.monitor.has_settled, "the folder to settle")
     assert states(intake.journal).keys() == {"a.jpg", "b.jpg"}
     assert intake.heard.messages == []
 
@@ -311,8 +311,8 @@ def test_one_look_does_not_wait_for_a_writer(make: Callable[..., Intake]) -> Non
     os.utime(intake.root / "held.jpg", (1, 1))
     with (intake.root / "held.jpg").open("ab"):
         intake.begin()
-        until(lambda: intake.watcher.has_settled, "the folder to settle")
-        assert intake.watcher.standing.held_up == (HeldUp(path="held.jpg", why="still being written"),)
+        until(lambda: intake.monitor.has_settled, "the folder to settle")
+        assert intake.monitor.status.held_up == (HeldUp(path="held.jpg", why="still being written"),)
         assert states(intake.journal).keys() == {"a.jpg"}
 
 
@@ -327,8 +327,8 @@ def test_one_look_does_not_wait_for_many_writers(make: Callable[..., Intake]) ->
         held.append((intake.root / f"{number}.jpg").open("ab"))
     try:
         intake.begin()
-        assert intake.watcher.standing.settling == 25
-        assert intake.watcher.has_settled
+        assert intake.monitor.status.settling == 25
+        assert intake.monitor.has_settled
     finally:
         for file in held:
             file.close()
@@ -338,9 +338,9 @@ def test_one_look_at_a_folder_that_is_away_is_over(make: Callable[..., Intake]) 
     """There is nothing to wait for."""
     intake = make(once=True)
     intake.root.rmdir()
-    assert not intake.watcher.has_settled
+    assert not intake.monitor.has_settled
     intake.begin()
-    assert intake.watcher.has_settled
+    assert intake.monitor.has_settled
 
 
 def test_the_death_of_the_thread_is_reported_and_a_new_start_looks_at_everything(
@@ -353,16 +353,16 @@ def test_the_death_of_the_thread_is_reported_and_a_new_start_looks_at_everything
     def explode(_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Gate, "check", explode)
+    monkeypatch.setattr(HealthCheck, "check", explode)
     intake.woken.clear()
     intake.put("a.jpg")
-    until(lambda: intake.watcher.failure is not None, "the thread to die")
-    assert isinstance(intake.watcher.failure, ZeroDivisionError)
+    until(lambda: intake.monitor.failure is not None, "the thread to die")
+    assert isinstance(intake.monitor.failure, ZeroDivisionError)
     until(intake.woken.is_set, "the supervisor to be woken")
     monkeypatch.undo()
-    intake.watcher.start()
+    intake.monitor.start()
     until(lambda: states(intake.journal) == {"a.jpg": JobState.QUEUED}, "the picture")
-    assert intake.watcher.failure is None
+    assert intake.monitor.failure is None
 
 
 def test_a_stop_ends_the_thread_soon(make: Callable[..., Intake]) -> None:
@@ -370,10 +370,10 @@ def test_a_stop_ends_the_thread_soon(make: Callable[..., Intake]) -> None:
     intake = make(rescan_interval_s=FOR_EVER_S, poll_interval_s=FOR_EVER_S)
     intake.begin()
     before = threading.active_count()
-    intake.watcher.stop()
-    intake.watcher.join(10.0)
+    intake.monitor.stop()
+    intake.monitor.join(10.0)
     assert threading.active_count() < before
-    assert intake.watcher.failure is None
+    assert intake.monitor.failure is None
 
 
 REARMED = """
@@ -381,21 +381,21 @@ import json, sys
 from pathlib import Path
 from cutoutd.folder import event_source
 from tests.integration.parts import until
-from tests.integration.test_watcher import Intake
+from tests.integration.test_folder_monitor import Intake
 
 limit = Path("/proc/sys/user/max_inotify_instances")
 event_source.REARM_S = 0.3
 limit.write_text("0")
 intake = Intake(Path(sys.argv[1]))
 intake.begin()
-refused = intake.watcher.standing
+refused = intake.monitor.status
 intake.put("polled.jpg")
 intake.accepts("polled.jpg")
 limit.write_text("128")
 until(lambda: intake.watching == "native", "the events")
-after = intake.watcher.standing
-intake.watcher.stop()
-intake.watcher.join(20.0)
+after = intake.monitor.status
+intake.monitor.stop()
+intake.monitor.join(20.0)
 print(json.dumps([refused.watching, refused.why, after.why]))  # the thread's log goes there too: one at a time
 """
 
@@ -418,16 +418,16 @@ def test_a_file_that_could_not_be_read_is_tried_at_every_poll(
     (share.far / "a.jpg").write_bytes(JPEG)
     intake.begin()
     intake.accepts("a.jpg")
-    before = intake.watcher.recoveries
-    number = intake.watcher.check_again("a.jpg")
-    until(lambda: intake.watcher.checked >= number, "a check")
-    assert intake.watcher.recoveries == before
+    before = intake.monitor.recoveries
+    number = intake.monitor.check_again("a.jpg")
+    until(lambda: intake.monitor.checked >= number, "a check")
+    assert intake.monitor.recoveries == before
     share.fail(errno.EIO, "read", only="a.jpg")
-    number = intake.watcher.check_again("a.jpg")
-    until(lambda: intake.watcher.checked >= number, "another")
-    assert (intake.watching, intake.watcher.recoveries) == (Watching.POLL, before)
+    number = intake.monitor.check_again("a.jpg")
+    until(lambda: intake.monitor.checked >= number, "another")
+    assert (intake.watching, intake.monitor.recoveries) == (FolderState.POLL, before)
     share.heal()
-    until(lambda: intake.watcher.recoveries == before + 1, "the file to be read")
+    until(lambda: intake.monitor.recoveries == before + 1, "the file to be read")
 
 
 def test_an_output_that_refuses_is_tried_before_work_goes_on(
@@ -437,15 +437,15 @@ def test_an_output_that_refuses_is_tried_before_work_goes_on(
     intake = make(watch="poll", output=os.fspath(share.mount))
     intake.begin()
     share.fail(errno.EIO, "fsync")
-    number = intake.watcher.check_again()
-    until(lambda: intake.watcher.checked >= number, "a check")
-    assert intake.watcher.standing.is_open
-    intake.watcher.check_again("a.jpg")
-    until(lambda: intake.watching is Watching.PAUSED, "the folder to be paused")
-    before = intake.watcher.recoveries
+    number = intake.monitor.check_again()
+    until(lambda: intake.monitor.checked >= number, "a check")
+    assert intake.monitor.status.is_open
+    intake.monitor.check_again("a.jpg")
+    until(lambda: intake.watching is FolderState.PAUSED, "the folder to be paused")
+    before = intake.monitor.recoveries
     share.heal()
-    until(lambda: intake.watcher.standing.is_open, "the folder to be open")
-    until(lambda: intake.watcher.recoveries == before + 1, "that to be said")
+    until(lambda: intake.monitor.status.is_open, "the folder to be open")
+    until(lambda: intake.monitor.recoveries == before + 1, "that to be said")
     assert [path.name for path in share.far.rglob("trial")] == []
 
 
@@ -453,17 +453,17 @@ def test_a_folder_of_another_machine_is_waited_for_and_learned_about(make: Calla
     """The flag by which what that machine cut is looked up stands until the first whole look."""
     intake = make(watch="poll", existing="skip")
     marker.create(os.fspath(intake.root), OTHER)
-    other = Tenancy(run="another", is_dead=lambda _: False, clock=Clock())
+    other = Lease(run="another", is_dead=lambda _: False, clock=Clock())
     assert other.attend(os.fspath(intake.root), OTHER).ours
     intake.put("a.jpg")
     intake.begin()
-    assert intake.watching is Watching.STANDING_BY
-    assert os.uname().nodename in intake.watcher.standing.why
+    assert intake.watching is FolderState.STANDING_BY
+    assert os.uname().nodename in intake.monitor.status.why
     other.release()
-    until(lambda: intake.watcher.standing.is_open, "the folder to be handed over")
+    until(lambda: intake.monitor.status.is_open, "the folder to be handed over")
     intake.accepts("a.jpg")
     assert states(intake.journal) == {"a.jpg": JobState.QUEUED}  # not skipped: it was dropped there to be cut
-    assert not intake.gate.took_over
+    assert not intake.health.took_over
 
 
 @pytest.mark.usefixtures("native")
@@ -524,8 +524,8 @@ def test_a_writer_that_pauses_or_never_ends_is_waited_for(make: Callable[..., In
         for pause_s in (0.1, 0.3, 1.0):
             file.write(JPEG)
             time.sleep(pause_s)
-        until(lambda: intake.watcher.standing.held_up, "the writer to be shown")
-        assert intake.watcher.standing.held_up == (HeldUp(path="slow.jpg", why="still being written"),)
+        until(lambda: intake.monitor.status.held_up, "the writer to be shown")
+        assert intake.monitor.status.held_up == (HeldUp(path="slow.jpg", why="still being written"),)
         assert states(intake.journal) == {}
     intake.accepts("slow.jpg")
     until(lambda: intake.heard.count, "the acceptance to be told")  # which comes after the journal's row
@@ -538,8 +538,8 @@ def test_files_written_on_another_machine_are_found_by_polling(
     """No event tells of them; the folder is polled because of its file system."""
     intake = make(input=os.fspath(share.mount))
     intake.begin()
-    assert intake.watching is Watching.POLL
-    assert "fuse" in intake.watcher.standing.why
+    assert intake.watching is FolderState.POLL
+    assert "fuse" in intake.monitor.status.why
     (share.far / "sub").mkdir()
     (share.far / "sub" / "a.jpg").write_bytes(JPEG)
     intake.accepts("sub/a.jpg")
@@ -553,9 +553,9 @@ def test_a_scan_that_a_share_held_up_does_not_put_the_next_one_off(
     intake = make(input=os.fspath(share.mount))
     intake.begin()
     share.hang("readdir", only="/sub")
-    until(lambda: (since_s := intake.watcher.turning_since_s) and time.monotonic() - since_s > 2.0, "a hang")
+    until(lambda: (since_s := intake.monitor.turning_since_s) and time.monotonic() - since_s > 2.0, "a hang")
     share.heal()
-    until(lambda: intake.watcher.turning_since_s is None, "the end of the look")
+    until(lambda: intake.monitor.turning_since_s is None, "the end of the look")
     (share.far / "late.jpg").write_bytes(JPEG)
     intake.accepts("late.jpg")
 
@@ -565,24 +565,24 @@ def test_the_last_look_can_be_waited_for_by_one_thread_and_the_end_by_another(
 ) -> None:
     """While a look hangs, and after it."""
     intake = make()
-    check = intake.gate.check
+    check = intake.health.check
     entered, may_go_on = threading.Event(), threading.Event()
 
-    def slowly(*, thoroughly: bool) -> tuple[Watching, str] | None:
+    def slowly(*, thoroughly: bool) -> tuple[FolderState, str] | None:
         entered.set()
         assert may_go_on.wait(20.0)
         return check(thoroughly=thoroughly)
 
-    monkeypatch.setattr(intake.gate, "check", slowly)
-    intake.watcher.start()
+    monkeypatch.setattr(intake.health, "check", slowly)
+    intake.monitor.start()
     assert entered.wait(20.0)
-    intake.watcher.stop()
-    other = threading.Thread(target=intake.watcher.wait_for_last_look, args=(20.0,))
+    intake.monitor.stop()
+    other = threading.Thread(target=intake.monitor.wait_for_last_look, args=(20.0,))
     other.start()
-    intake.watcher.join(0.1)
+    intake.monitor.join(0.1)
     assert other.is_alive()
     may_go_on.set()
     other.join(10.0)
-    intake.watcher.join(10.0)
+    intake.monitor.join(10.0)
     assert not other.is_alive()
-    assert intake.watcher.has_ended
+    assert intake.monitor.has_ended

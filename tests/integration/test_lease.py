@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from cutoutd.errors import StorageError
 from cutoutd.lease import challenge, lease, marker
-from cutoutd.lease.lease import NotOwnerError, Tenancy
+from cutoutd.lease.lease import Lease, NotOwnerError
 from cutoutd.lease.policy import HEARTBEAT_S, LEASE_S, SILENCE_S
 from tests.conftest import FakeClock
 from tests.integration.share import Share
@@ -44,16 +44,16 @@ class Machine:
         """A run begins; the one before is dead, however it ended."""
         self.dead.add(self.run)
         self.run = uuid.uuid4().hex
-        self.tenancy = Tenancy(run=self.run, is_dead=self.dead.__contains__, clock=self.clock)
+        self.lease = Lease(run=self.run, is_dead=self.dead.__contains__, clock=self.clock)
 
     def attends(self) -> bool:
         """Look after the hold; whether the folder is its own now."""
-        return self.tenancy.attend(self.root, FOLDER).ours
+        return self.lease.attend(self.root, FOLDER).ours
 
     def may_publish(self) -> bool:
         """Whether it could prove its hold."""
         try:
-            self.tenancy.prove()
+            self.lease.prove()
         except NotOwnerError:
             return False
         return True
@@ -93,11 +93,11 @@ def test_the_first_works_and_the_other_stands_by_and_says_who_it_is(folder: Path
     assert first.attends()
     for _ in range(60):
         clock.advance(HEARTBEAT_S)
-        assert first.tenancy.renew()
-        tenure = second.tenancy.attend(second.root, FOLDER)
-        assert not tenure.ours
-    assert os.uname().nodename in tenure.note
-    assert "since 20" in tenure.note
+        assert first.lease.renew()
+        held = second.lease.attend(second.root, FOLDER)
+        assert not held.ours
+    assert os.uname().nodename in held.note
+    assert "since 20" in held.note
     assert (first.may_publish(), second.may_publish()) == (True, False)
 
 
@@ -107,11 +107,11 @@ def test_another_machine_is_spoken_of_only_where_it_is_one(
     """Of a second cutoutd on this one, it is said that it is on this one."""
     first, second = pair(folder, clock)
     assert first.attends()
-    here = second.tenancy.attend(second.root, FOLDER).note
+    here = second.lease.attend(second.root, FOLDER).note
     assert here.startswith(f"another cutoutd on this machine ({os.uname().nodename}) has been working")
     assert "another machine" not in here
     monkeypatch.setattr(lease, "_host", lambda: "elsewhere")
-    there = second.tenancy.attend(second.root, FOLDER).note
+    there = second.lease.attend(second.root, FOLDER).note
     assert there.startswith(f"another machine, {os.uname().nodename}, has been working on this folder")
 
 
@@ -144,10 +144,10 @@ def test_silence_hands_the_folder_over_and_the_silent_one_finds_out(folder: Path
     assert not second.attends()
     assert SILENCE_S - HEARTBEAT_S <= wait_for_silence(second) <= SILENCE_S + HEARTBEAT_S
     assert (first.may_publish(), second.may_publish()) == (False, True)
-    assert second.tenancy.inherited
+    assert second.lease.inherited
     assert not first.attends()
-    second.tenancy.settle()
-    assert not second.tenancy.inherited
+    second.lease.settle()
+    assert not second.lease.inherited
 
 
 def test_one_that_was_suspended_reads_that_it_was_succeeded(folder: Path, clock: FakeClock) -> None:
@@ -157,7 +157,7 @@ def test_one_that_was_suspended_reads_that_it_was_succeeded(folder: Path, clock:
     second.start()
     assert first.attends()
     wait_for_silence(second)
-    assert first.tenancy.is_held
+    assert first.lease.is_held
     assert not first.may_publish()
 
 
@@ -167,10 +167,10 @@ def test_one_that_slept_and_was_not_succeeded_goes_on_at_once(folder: Path, cloc
     assert first.attends()
     clock.advance(LEASE_S + 1)
     assert not first.may_publish()
-    assert not first.tenancy.renew()
+    assert not first.lease.renew()
     assert first.attends()
     assert first.may_publish()
-    assert not first.tenancy.inherited
+    assert not first.lease.inherited
 
 
 def test_an_orderly_end_frees_the_folder_at_once(folder: Path, clock: FakeClock) -> None:
@@ -178,11 +178,11 @@ def test_an_orderly_end_frees_the_folder_at_once(folder: Path, clock: FakeClock)
     first, second = pair(folder, clock)
     assert first.attends()
     assert not second.attends()
-    first.tenancy.release()
+    first.lease.release()
     assert not first.may_publish()
     assert names(folder) == [marker.NAME]
     assert second.attends()
-    assert second.tenancy.inherited
+    assert second.lease.inherited
 
 
 def test_a_restart_takes_over_from_its_own_dead_run_at_once(folder: Path, clock: FakeClock) -> None:
@@ -192,7 +192,7 @@ def test_a_restart_takes_over_from_its_own_dead_run_at_once(folder: Path, clock:
     assert not second.attends()
     first.start()
     assert first.attends()
-    assert not first.tenancy.inherited
+    assert not first.lease.inherited
     assert not second.attends()
 
 
@@ -203,7 +203,7 @@ def test_what_a_dead_run_had_not_learned_is_learned_by_the_next(folder: Path, cl
     wait_for_silence(second)
     second.start()
     assert second.attends()
-    assert second.tenancy.inherited
+    assert second.lease.inherited
 
 
 def test_a_claim_whose_maker_died_over_it_holds_nobody_up_for_ever(folder: Path, clock: FakeClock) -> None:
@@ -266,7 +266,7 @@ def test_a_claim_stands_though_its_draft_cannot_be_removed(
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", refuse)
         assert first.attends()
-    first.tenancy.release()
+    first.lease.release()
     first.start()
     assert first.attends()
     assert names(folder) == [marker.NAME, f"{marker.NAME}.term-2"]
@@ -300,11 +300,11 @@ def test_a_claim_that_a_power_cut_has_brought_back_goes_with_the_next(folder: Pa
     """Its removal was not on the disk yet when the marker was."""
     first, _ = pair(folder, clock)
     assert first.attends()
-    first.tenancy.release()
+    first.lease.release()
     (folder / f"{marker.NAME}.term-1").write_text(first.run)
     first.start()
     assert first.attends()
-    first.tenancy.release()
+    first.lease.release()
     assert names(folder) == [marker.NAME]
 
 
@@ -332,9 +332,9 @@ def test_a_read_only_input_is_worked_on_and_says_what_it_cannot_know(
 
     with monkeypatch.context() as patch:
         patch.setattr(lease, "_claim", refuse)
-        tenure = first.tenancy.attend(first.root, FOLDER)
-        assert tenure.ours
-        assert "read-only" in tenure.note
+        held = first.lease.attend(first.root, FOLDER)
+        assert held.ours
+        assert "read-only" in held.note
         assert first.may_publish()
     assert second.attends()
     assert not first.attends()
@@ -344,9 +344,9 @@ def test_a_read_only_input_is_worked_on_and_says_what_it_cannot_know(
 CLAIM = """
 import sys
 from cutoutd.clock import Clock
-from cutoutd.lease.lease import Tenancy
+from cutoutd.lease.lease import Lease
 sys.stdin.readline()
-held = Tenancy(run=sys.argv[2], is_dead=lambda _: False, clock=Clock())
+held = Lease(run=sys.argv[2], is_dead=lambda _: False, clock=Clock())
 print(held.attend(sys.argv[1], sys.argv[3]).ours)
 """
 

@@ -16,15 +16,15 @@ import pytest
 from cutoutd.clock import Clock
 from cutoutd.daemon.assembly import publisher_of
 from cutoutd.errors import JournalError
-from cutoutd.folder.health import LET_GO_S, Gate
+from cutoutd.folder.health import LET_GO_S, HealthCheck
 from cutoutd.folder.overlaps import Overlaps
-from cutoutd.folder.status import Watching
+from cutoutd.folder.status import FolderState
 from cutoutd.intake import filesystems
 from cutoutd.journal import store
 from cutoutd.journal.folders import FolderMemory
 from cutoutd.journal.journal import Journal
 from cutoutd.lease import marker
-from cutoutd.lease.lease import Tenancy
+from cutoutd.lease.lease import Lease
 from cutoutd.publish.staging import STAGING_NAME
 from tests.integration.parts import NAME, folder_in
 
@@ -45,24 +45,26 @@ def journal(clock: FakeClock) -> Iterator[Journal]:
     opened.close()
 
 
-def gate_of(folder: Folder, journal: Journal, *, min_free_mb: int = 0, state_dir: Path | None = None) -> Gate:
-    """The gate of a folder, as at the daemon's start."""
-    return Gate(
+def gate_of(
+    folder: Folder, journal: Journal, *, min_free_mb: int = 0, state_dir: Path | None = None
+) -> HealthCheck:
+    """The health of a folder, as at the daemon's start."""
+    return HealthCheck(
         folder,
         memory=journal.folders,
         publisher=publisher_of(folder, name=folder.name, run="run-1"),
         min_free_mb=min_free_mb,
         state_dir=state_dir or folder.input,
-        tenancy=Tenancy(run="run-1", is_dead=journal.runs.is_dead, clock=Clock()),
+        lease=Lease(run="run-1", is_dead=journal.runs.is_dead, clock=Clock()),
         overlaps=Overlaps(Path("/no-state"), "run-1"),
     )
 
 
 def open_once(folder: Folder, journal: Journal) -> str:
     """A first healthy run; returns the marker's UUID."""
-    gate = gate_of(folder, journal)
-    assert gate.check() is None
-    gate.remember()
+    health = gate_of(folder, journal)
+    assert health.check() is None
+    health.remember()
     uuid = marker.read(os.fspath(folder.input))
     assert uuid is not None
     return uuid
@@ -80,13 +82,13 @@ def test_the_first_start_marks_the_input_and_makes_the_output(tmp_path: Path, jo
     folder = folder_in(
         tmp_path, output=str(tmp_path / "deep" / "out"), sidecar_dir=str(tmp_path / "sidecars")
     )
-    gate = gate_of(folder, journal)
-    assert gate.check() is None
+    health = gate_of(folder, journal)
+    assert health.check() is None
     assert (folder.output / STAGING_NAME / "run-1").is_dir()
     assert (tmp_path / "sidecars" / STAGING_NAME / "run-1").is_dir()
     assert marker.read(os.fspath(folder.input)) is not None
     assert journal.folders.recall(NAME) is None
-    gate.remember()
+    health.remember()
     assert journal.folders.recall(NAME) == FolderMemory(
         input=os.fspath(folder.input),
         marker=marker.read(os.fspath(folder.input)) or "",
@@ -108,9 +110,9 @@ def test_a_later_start_finds_the_same_folder(tmp_path: Path, journal: Journal) -
     """It is no first start then, and keeps its marker."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
-    gate = gate_of(folder, journal)
-    assert not gate.is_first_start
-    assert gate.check() is None
+    health = gate_of(folder, journal)
+    assert not health.is_first_start
+    assert health.check() is None
     assert marker.read(os.fspath(folder.input)) == uuid
 
 
@@ -118,30 +120,30 @@ def test_a_folder_moved_in_the_configuration_is_a_new_one(tmp_path: Path, journa
     """Of the same name; `existing = "skip"` is about what is there now."""
     open_once(folder_in(tmp_path), journal)
     (tmp_path / "elsewhere").mkdir()
-    gate = gate_of(folder_in(tmp_path, input=str(tmp_path / "elsewhere")), journal)
-    assert gate.check() is None
-    assert gate.is_first_start
-    assert gate.check() is None
+    health = gate_of(folder_in(tmp_path, input=str(tmp_path / "elsewhere")), journal)
+    assert health.check() is None
+    assert health.is_first_start
+    assert health.check() is None
 
 
 def test_a_folder_that_was_made_anew_is_marked_anew(tmp_path: Path, journal: Journal) -> None:
     """On the same local disk its owner did it; it is not a share that is away."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
-    gate = gate_of(folder, journal)
-    assert gate.check() is None
+    health = gate_of(folder, journal)
+    assert health.check() is None
     made_anew(folder)
-    assert gate.check() is None
+    assert health.check() is None
     assert marker.read(os.fspath(folder.input)) == uuid
 
 
 def test_an_output_that_went_away_is_made_anew(tmp_path: Path, journal: Journal) -> None:
     """With the directory that results are staged in."""
     folder = folder_in(tmp_path)
-    gate = gate_of(folder, journal)
-    assert gate.check() is None
+    health = gate_of(folder, journal)
+    assert health.check() is None
     folder.output.rename(tmp_path / "old")
-    assert gate.check() is None
+    assert health.check() is None
     assert (folder.output / STAGING_NAME / "run-1").is_dir()
 
 
@@ -155,7 +157,7 @@ def test_another_folder_in_its_place_is_left_alone(tmp_path: Path, journal: Jour
     closed = gate_of(folder, journal).check()
     assert closed is not None
     watching, why = closed
-    assert watching is Watching.STANDING_BY
+    assert watching is FolderState.STANDING_BY
     assert OTHER in why
     assert uuid in why
     assert not folder.output.exists()
@@ -171,7 +173,7 @@ def test_a_folder_on_another_disk_without_a_marker_is_not_there(tmp_path: Path, 
     closed = gate_of(folder, journal).check()
     assert closed is not None
     watching, why = closed
-    assert watching is Watching.STANDING_BY
+    assert watching is FolderState.STANDING_BY
     assert "not mounted" in why
     assert marker.text(OTHER) in why
     assert list(folder.input.iterdir()) == []
@@ -189,9 +191,9 @@ def test_a_read_only_input_is_remembered_without_a_marker(
 
     monkeypatch.setattr(marker, "create", refuse)
     folder = folder_in(tmp_path)
-    gate = gate_of(folder, journal)
-    assert gate.check() is None
-    gate.remember()
+    health = gate_of(folder, journal)
+    assert health.check() is None
+    health.remember()
     recalled = journal.folders.recall(NAME)
     assert recalled is not None
     assert recalled.aside
@@ -219,7 +221,7 @@ def test_too_little_room_pauses_and_more_of_it_goes_on(tmp_path: Path, journal: 
     closed = gate_of(folder, journal, min_free_mb=1 << 40).check()
     assert closed is not None
     watching, why = closed
-    assert watching is Watching.PAUSED
+    assert watching is FolderState.PAUSED
     assert str(folder.output) in why
     assert f"min_free_disk_mb = {1 << 40}" in why
     assert gate_of(folder, journal, min_free_mb=0).check() is None
@@ -249,9 +251,9 @@ def test_the_quiet_time_goes_by_the_file_system(
     tmp_path: Path, journal: Journal, fstype: str, settle_s: float
 ) -> None:
     """Others write over a network, and later than we think; what was configured goes before."""
-    gate = gate_of(folder_in(tmp_path, settle_s="auto"), journal)
-    gate.mode = filesystems.mode_of(fstype)
-    assert gate.settle_s == settle_s
+    health = gate_of(folder_in(tmp_path, settle_s="auto"), journal)
+    health.mode = filesystems.mode_of(fstype)
+    assert health.settle_s == settle_s
     fixed = gate_of(folder_in(tmp_path, settle_s=0.3), journal)
     fixed.mode = filesystems.mode_of(fstype)
     assert fixed.settle_s == 0.3
@@ -277,7 +279,7 @@ def test_a_folder_is_not_held_while_nothing_can_be_written_down(tmp_path: Path, 
     uuid = marker.create(os.fspath(folder.input), OTHER)
     with pytest.raises(JournalError):
         gate_of(folder, locked).check()
-    other = Tenancy(run="another", is_dead=lambda _: False, clock=Clock())
+    other = Lease(run="another", is_dead=lambda _: False, clock=Clock())
     assert other.attend(os.fspath(folder.input), uuid).ours
 
 
@@ -285,13 +287,13 @@ def test_a_folder_is_let_go_of_when_the_journal_refuses_for_long(tmp_path: Path,
     """A lock that passes changes nothing; after half a minute another machine may begin at once."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
-    gate = gate_of(folder, journal)
-    assert gate.check() is None
-    other = Tenancy(run="another", is_dead=lambda _: False, clock=Clock())
-    gate.journal_refuses(100.0)
-    gate.journal_refuses(100.0 + LET_GO_S - 1)
+    health = gate_of(folder, journal)
+    assert health.check() is None
+    other = Lease(run="another", is_dead=lambda _: False, clock=Clock())
+    health.journal_refuses(100.0)
+    health.journal_refuses(100.0 + LET_GO_S - 1)
     assert not other.attend(os.fspath(folder.input), uuid).ours
-    gate.journal_refuses(100.0 + LET_GO_S)
+    health.journal_refuses(100.0 + LET_GO_S)
     assert other.attend(os.fspath(folder.input), uuid).ours
 
 
@@ -301,10 +303,10 @@ def test_what_could_not_be_removed_beside_the_marker_goes_at_a_later_look(
     """Also in a folder that is known and held already."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
-    gate = gate_of(folder, journal)
-    assert gate.check() is None
+    health = gate_of(folder, journal)
+    assert health.check() is None
     (folder.input / f"{marker.NAME}.{uuid}.new").touch()
-    gate.remember()
+    health.remember()
     assert not list(folder.input.glob("*.new"))
 
 
@@ -317,9 +319,9 @@ def test_a_folder_whose_marker_is_there_is_held_although_it_was_read_only_once(
     recalled = journal.folders.recall(NAME)
     assert recalled is not None
     journal.folders.remember(NAME, replace(recalled, aside=True))
-    gate = gate_of(folder, journal)
-    assert gate.check() is None
-    assert gate.note == ""
-    gate.remember()
+    health = gate_of(folder, journal)
+    assert health.check() is None
+    assert health.note == ""
+    health.remember()
     assert journal.folders.recall(NAME) == recalled
     assert marker.read(os.fspath(folder.input)) == uuid

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from cutoutd.folder.skipped_entries import PassedOver
+from cutoutd.folder.skipped_entries import SkippedEntries
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan
 from tests.integration.parts import NAME
@@ -33,24 +33,24 @@ def share(tmp_path: Path) -> Iterator[Share]:
 
 def test_what_cannot_be_read_is_said_once_and_not_at_every_scan(share: Share) -> None:
     """A line every minute for years, else; said again when the reason is another, or when it was well in between."""
-    passed_over = PassedOver(NAME)
+    skipped = SkippedEntries(NAME)
 
     def scan() -> None:
         walk = Scan(os.fspath(share.mount), Rules())
         assert [seen.path for seen in walk] == ["a.jpg"]
-        passed_over.scanned(walk)
+        skipped.scanned(walk)
 
     with capture_logs() as logs:
         share.fail(errno.EACCES, "readdir,getattr", only="closed")
         for _ in range(3):
             scan()
-        assert (len(logs), passed_over.unreadable) == (1, 1)
+        assert (len(logs), skipped.unreadable) == (1, 1)
         share.fail(errno.EIO, "readdir,getattr", only="closed")
         scan()
         scan()
         share.heal()
         scan()
-        assert passed_over.unreadable == 0
+        assert skipped.unreadable == 0
         share.fail(errno.EIO, "readdir,getattr", only="closed")
         scan()
     assert [line["why"] for line in logs] == ["Permission denied", "Input/output error", "Input/output error"]
@@ -73,19 +73,19 @@ def test_links_are_counted_wherever_they_lead(tmp_path: Path) -> None:
 
 def test_what_is_no_picture_is_named_once_with_what_it_seems_to_be() -> None:
     """In the log, and in the folder's note for as long as it is there; texts lie beside every picture."""
-    passed_over = PassedOver(NAME)
+    skipped = SkippedEntries(NAME)
     with capture_logs() as logs:
         for _ in range(3):
-            passed_over.is_none("clip.mp4", "a film")
-            passed_over.is_none("notes.txt", "a text file")
-            passed_over.is_none("odd.bin", "")
+            skipped.is_none("clip.mp4", "a film")
+            skipped.is_none("notes.txt", "a text file")
+            skipped.is_none("odd.bin", "")
     assert [(line["event"], line["path"], line["seems"]) for line in logs] == [
         ("file.no-picture", "clip.mp4", "a film")
     ]
-    assert passed_over.note == "left out: clip.mp4 (a film)"
-    passed_over.forget_others({"clip.mp4", "odd.bin"})
+    assert skipped.note == "left out: clip.mp4 (a film)"
+    skipped.forget_others({"clip.mp4", "odd.bin"})
     for number in range(4):
-        passed_over.is_none(f"{number}.zip", "a ZIP archive or an office document")
-    assert passed_over.note.endswith("and 2 more")
-    passed_over.forget_others(())
-    assert passed_over.note == ""
+        skipped.is_none(f"{number}.zip", "a ZIP archive or an office document")
+    assert skipped.note.endswith("and 2 more")
+    skipped.forget_others(())
+    assert skipped.note == ""
