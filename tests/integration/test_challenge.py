@@ -81,7 +81,7 @@ def test_a_challenge_is_answered_once(folder: Path, clock: FakeClock) -> None:
     assert not second.attends()
     assert first.lease.renew()
     with marker.opened(str(folder)) as directory:
-        assert held_in(folder)["owner"]["answered"] == challenge.standing(directory)
+        assert held_in(folder)["owner"]["answered"] == challenge.read_digest(directory)
     before = state_of(folder)
     clock.advance(HEARTBEAT_S)
     assert first.lease.renew()
@@ -124,7 +124,7 @@ def test_any_bytes_are_a_challenge_that_is_answered(folder: Path, clock: FakeClo
         (folder / challenge.NAME).write_bytes(said)
         assert first.lease.renew()
         with marker.opened(str(folder)) as directory:
-            assert held_in(folder)["owner"]["answered"] == challenge.standing(directory)
+            assert held_in(folder)["owner"]["answered"] == challenge.read_digest(directory)
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "directory"])
@@ -172,9 +172,9 @@ def test_what_a_machine_that_vanished_asked_is_cleared_away(folder: Path, clock:
 
 def beats(folder: Path, owner: Owner) -> Owner:
     """An owner of the version before gives its sign of life."""
-    owner = replace(owner, beat=owner.beat + 1)
+    owner = replace(owner, heartbeats=owner.heartbeats + 1)
     with marker.opened(str(folder)) as directory:
-        marker.inscribe(directory, str(folder), FOLDER, owner)
+        marker.write_owner(directory, str(folder), FOLDER, owner)
     return owner
 
 
@@ -182,7 +182,9 @@ def test_an_owner_of_the_version_before_is_not_asked_and_not_robbed(folder: Path
     """It beats, and is succeeded when it falls silent, as it would be by one of its own version."""
     machine = Machine(folder, clock)
     (folder / f"{marker.NAME}.term-1").write_text("run-of-old")
-    old = Owner(host="old", run="run-of-old", term=1, beat=0, since="then", settled=True, released=False)
+    old = Owner(
+        host="old", run="run-of-old", epoch=1, heartbeats=0, since="then", settled=True, released=False
+    )
     for _ in range(60):
         old = beats(folder, old)
         assert held_in(folder)["schema"] == marker.SCHEMA
@@ -198,7 +200,9 @@ def test_what_an_owner_of_the_version_before_writes_late_is_put_right(folder: Pa
     """It slept, was succeeded, and wakes within its write: it has no right, and all can read who has."""
     machine = Machine(folder, clock)
     (folder / f"{marker.NAME}.term-1").write_text("run-of-old")
-    old = Owner(host="old", run="run-of-old", term=1, beat=0, since="then", settled=True, released=False)
+    old = Owner(
+        host="old", run="run-of-old", epoch=1, heartbeats=0, since="then", settled=True, released=False
+    )
     old = beats(folder, old)
     wait_for_silence(machine)
     beats(folder, old)
@@ -228,10 +232,10 @@ def test_one_that_may_not_write_stands_by_and_says_how_to_end_it(
     def refuse(*_: object) -> str:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(challenge, "leave", refuse)
+    monkeypatch.setattr(challenge, "write", refuse)
     for _ in range(100):
         clock.advance(5.0)
-        held = second.lease.attend(second.root, FOLDER)
+        held = second.lease.acquire(second.root, FOLDER)
         assert not held.ours
         assert "cannot ask" in held.note
     first.lease.release()

@@ -454,7 +454,7 @@ def test_a_folder_of_another_machine_is_waited_for_and_learned_about(make: Calla
     intake = make(watch="poll", existing="skip")
     marker.create(os.fspath(intake.root), OTHER)
     other = Lease(run="another", is_dead=lambda _: False, clock=Clock())
-    assert other.attend(os.fspath(intake.root), OTHER).ours
+    assert other.acquire(os.fspath(intake.root), OTHER).ours
     intake.put("a.jpg")
     intake.begin()
     assert intake.watching is FolderState.STANDING_BY

@@ -93,7 +93,7 @@ def test_the_first_start_marks_the_input_and_makes_the_output(tmp_path: Path, jo
         input=os.fspath(folder.input),
         marker=marker.read(os.fspath(folder.input)) or "",
         device=folder.input.stat().st_dev,
-        aside=False,
+        read_only=False,
     )
 
 
@@ -167,7 +167,7 @@ def test_a_folder_on_another_disk_without_a_marker_is_not_there(tmp_path: Path, 
     """As the mount point of a share that is away: nothing is made in it."""
     folder = folder_in(tmp_path)
     memory = FolderMemory(
-        input=os.fspath(folder.input), marker=OTHER, device=folder.input.stat().st_dev + 1, aside=False
+        input=os.fspath(folder.input), marker=OTHER, device=folder.input.stat().st_dev + 1, read_only=False
     )
     journal.folders.remember(NAME, memory)
     closed = gate_of(folder, journal).check()
@@ -196,7 +196,7 @@ def test_a_read_only_input_is_remembered_without_a_marker(
     health.remember()
     recalled = journal.folders.recall(NAME)
     assert recalled is not None
-    assert recalled.aside
+    assert recalled.read_only
     assert list(folder.input.iterdir()) == []
     assert gate_of(folder, journal).check() is None
     assert journal.folders.recall(NAME) == recalled
@@ -280,7 +280,7 @@ def test_a_folder_is_not_held_while_nothing_can_be_written_down(tmp_path: Path, 
     with pytest.raises(JournalError):
         gate_of(folder, locked).check()
     other = Lease(run="another", is_dead=lambda _: False, clock=Clock())
-    assert other.attend(os.fspath(folder.input), uuid).ours
+    assert other.acquire(os.fspath(folder.input), uuid).ours
 
 
 def test_a_folder_is_let_go_of_when_the_journal_refuses_for_long(tmp_path: Path, journal: Journal) -> None:
@@ -292,9 +292,9 @@ def test_a_folder_is_let_go_of_when_the_journal_refuses_for_long(tmp_path: Path,
     other = Lease(run="another", is_dead=lambda _: False, clock=Clock())
     health.journal_refuses(100.0)
     health.journal_refuses(100.0 + LET_GO_S - 1)
-    assert not other.attend(os.fspath(folder.input), uuid).ours
+    assert not other.acquire(os.fspath(folder.input), uuid).ours
     health.journal_refuses(100.0 + LET_GO_S)
-    assert other.attend(os.fspath(folder.input), uuid).ours
+    assert other.acquire(os.fspath(folder.input), uuid).ours
 
 
 def test_what_could_not_be_removed_beside_the_marker_goes_at_a_later_look(
@@ -318,7 +318,7 @@ def test_a_folder_whose_marker_is_there_is_held_although_it_was_read_only_once(
     uuid = open_once(folder, journal)
     recalled = journal.folders.recall(NAME)
     assert recalled is not None
-    journal.folders.remember(NAME, replace(recalled, aside=True))
+    journal.folders.remember(NAME, replace(recalled, read_only=True))
     health = gate_of(folder, journal)
     assert health.check() is None
     assert health.note == ""

@@ -54,7 +54,7 @@ def earlier(tmp_path: Path, clock: FakeClock) -> Path:
     journal.finish_publishing(job, JobState.DONE, sha256="s", published=published, detail={"model": "m"})
     (tmp_path / "in").mkdir()
     mark = create(os.fspath(tmp_path / "in"), "0" * 8)
-    journal.folders.remember("shop", FolderMemory(input="/in", marker=mark, device=1, aside=False))
+    journal.folders.remember("shop", FolderMemory(input="/in", marker=mark, device=1, read_only=False))
     journal.commands.post(Verb.RETRY, "2")
     journal.commands.set_paused(paused=True)
     journal.close()

@@ -48,7 +48,7 @@ class Machine:
 
     def attends(self) -> bool:
         """Look after the hold; whether the folder is its own now."""
-        return self.lease.attend(self.root, FOLDER).ours
+        return self.lease.acquire(self.root, FOLDER).ours
 
     def may_publish(self) -> bool:
         """Whether it could prove its hold."""
@@ -94,7 +94,7 @@ def test_the_first_works_and_the_other_stands_by_and_says_who_it_is(folder: Path
     for _ in range(60):
         clock.advance(HEARTBEAT_S)
         assert first.lease.renew()
-        held = second.lease.attend(second.root, FOLDER)
+        held = second.lease.acquire(second.root, FOLDER)
         assert not held.ours
     assert os.uname().nodename in held.note
     assert "since 20" in held.note
@@ -107,11 +107,11 @@ def test_another_machine_is_spoken_of_only_where_it_is_one(
     """Of a second cutoutd on this one, it is said that it is on this one."""
     first, second = pair(folder, clock)
     assert first.attends()
-    here = second.lease.attend(second.root, FOLDER).note
+    here = second.lease.acquire(second.root, FOLDER).note
     assert here.startswith(f"another cutoutd on this machine ({os.uname().nodename}) has been working")
     assert "another machine" not in here
     monkeypatch.setattr(lease, "_host", lambda: "elsewhere")
-    there = second.lease.attend(second.root, FOLDER).note
+    there = second.lease.acquire(second.root, FOLDER).note
     assert there.startswith(f"another machine, {os.uname().nodename}, has been working on this folder")
 
 
@@ -146,7 +146,7 @@ def test_silence_hands_the_folder_over_and_the_silent_one_finds_out(folder: Path
     assert (first.may_publish(), second.may_publish()) == (False, True)
     assert second.lease.inherited
     assert not first.attends()
-    second.lease.settle()
+    second.lease.mark_caught_up()
     assert not second.lease.inherited
 
 
@@ -332,7 +332,7 @@ def test_a_read_only_input_is_worked_on_and_says_what_it_cannot_know(
 
     with monkeypatch.context() as patch:
         patch.setattr(lease, "_claim", refuse)
-        held = first.lease.attend(first.root, FOLDER)
+        held = first.lease.acquire(first.root, FOLDER)
         assert held.ours
         assert "read-only" in held.note
         assert first.may_publish()
@@ -347,7 +347,7 @@ from cutoutd.clock import Clock
 from cutoutd.lease.lease import Lease
 sys.stdin.readline()
 held = Lease(run=sys.argv[2], is_dead=lambda _: False, clock=Clock())
-print(held.attend(sys.argv[1], sys.argv[3]).ours)
+print(held.acquire(sys.argv[1], sys.argv[3]).ours)
 """
 
 
@@ -393,7 +393,7 @@ class Interleaved:
 
     TOUCHES = (
         *((lease, name) for name in ("_claim", "_claimant", "_drop")),
-        *((challenge, name) for name in ("standing", "leave", "remove")),
+        *((challenge, name) for name in ("read_digest", "write", "remove")),
         (marker, "read_in"),
         (marker, "_overwrite"),
     )
@@ -510,3 +510,31 @@ def test_never_do_two_machines_believe_to_hold_the_folder(
         held = [machine.attends() for machine in world.machines]
         assert world.owners() <= 1
     assert sum(held) == 1
+
+
+def test_what_the_version_before_wrote_about_its_lease_is_honoured(folder: Path, clock: FakeClock) -> None:
+    """Its marker and its claim, byte for byte: while it may live it is asked; once it is dead, its epoch is succeeded."""
+    said = (
+        '{"schema": "cutoutd.folder/2", "uuid": "%s", "owner": {"host": "old", "run": "run-of-old", "term": 7, '
+        '"beat": 3, "since": "2026-01-01T00:00:00Z", "settled": true, "released": false, "answered": ""}}'
+    )
+    (folder / marker.NAME).write_text(said % FOLDER)
+    (folder / f"{marker.NAME}.term-7").write_text("run-of-old")
+    machine = Machine(folder, clock)
+    assert not machine.attends()
+    assert set(names(folder)) == {marker.NAME, challenge.NAME, f"{marker.NAME}.term-7"}
+    machine.dead.add("run-of-old")
+    assert machine.attends()
+    assert set(names(folder)) == {marker.NAME, f"{marker.NAME}.term-8"}
+    owner = json.loads((folder / marker.NAME).read_text())["owner"]
+    assert list(owner) == [
+        "host",
+        "run",
+        "term",
+        "beat",
+        "since",
+        "settled",
+        "released",
+        "answered",
+    ]  # as that version reads it
+    assert (owner["run"], owner["term"]) == (machine.run, 8)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OURS = "11111111-1111-4111-8111-111111111111"
-OWNER = Owner(host="us", run="run", term=1, beat=0, since="now", settled=True, released=False)
+OWNER = Owner(host="us", run="run", epoch=1, heartbeats=0, since="now", settled=True, released=False)
 
 CREATE = """
 import sys
@@ -89,7 +89,7 @@ def test_a_second_name_of_another_file_in_the_markers_place_is_not_written_over(
 
     monkeypatch.setattr(marker, "read_in", read_and_swap)
     with marker.opened(str(folder)) as directory:
-        marker.inscribe(directory, str(folder), OURS, OWNER)
+        marker.write_owner(directory, str(folder), OURS, OWNER)
     monkeypatch.undo()
     assert victim.read_bytes() == said
     assert read(str(folder)) == OURS

@@ -59,7 +59,7 @@ OUTPUT: dict[str, Any] = {
     "rename": "kernel",
     "exchange": True,
 }
-MEMORY = FolderMemory(input="/in", marker="m", device=1, aside=False)
+MEMORY = FolderMemory(input="/in", marker="m", device=1, read_only=False)
 KNOWN = Known(remembered=MEMORY, live={"watching": "native"}, min_free_mb=512, platform="linux")
 LANDLOCK = Gap(layer=Layer.LANDLOCK, why="an old kernel")
 SECCOMP = Gap(layer=Layer.SECCOMP, why="no filter")

@@ -12,7 +12,7 @@ HERE, THERE = "11111111", "22222222"
 
 def memory(place: str, marker: str = HERE) -> FolderMemory:
     """As it was when it was last healthy."""
-    return FolderMemory(input=place, marker=marker, device=1, aside=False)
+    return FolderMemory(input=place, marker=marker, device=1, read_only=False)
 
 
 CASES = {

@@ -309,7 +309,7 @@ def test_data_version_tells_that_another_connection_wrote(journal: Journal, tmp_
 def test_folders_are_remembered(journal: Journal) -> None:
     """Marker and device tell another volume from an empty folder."""
     assert journal.folders.recall("f") is None
-    memory = FolderMemory(input="/in", marker="uuid", device=7, aside=False)
+    memory = FolderMemory(input="/in", marker="uuid", device=7, read_only=False)
     journal.folders.remember("f", memory)
     assert journal.folders.recall("f") == memory
 
@@ -345,7 +345,7 @@ def test_jobs_are_read_in_pages(journal: Journal) -> None:
 def test_a_folder_that_gets_another_name_disturbs_no_scan_of_others(journal: Journal) -> None:
     """What that scan had come by already was taken for missing."""
     journal.acceptance.accept("other", [version()])
-    journal.folders.remember("before", FolderMemory(input="/in", marker="m", device=7, aside=False))
+    journal.folders.remember("before", FolderMemory(input="/in", marker="m", device=7, read_only=False))
     journal.acceptance.begin_scan("other")
     assert journal.acceptance.is_known("other", version())
     journal.folders.relabel("before", "after")
@@ -354,7 +354,7 @@ def test_a_folder_that_gets_another_name_disturbs_no_scan_of_others(journal: Jou
 
 def test_two_folders_of_one_name_and_marker_wait_under_names_of_their_own(journal: Journal) -> None:
     """A copy, marker and all, that was called as the first one was."""
-    memory = FolderMemory(input="/in", marker="m" * 36, device=7, aside=False)
+    memory = FolderMemory(input="/in", marker="m" * 36, device=7, read_only=False)
     for _ in range(2):
         journal.folders.remember("f", memory)
         journal.folders.set_aside("f")

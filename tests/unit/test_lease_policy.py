@@ -12,14 +12,14 @@ from cutoutd.lease.policy import (
     LEASE_S,
     MAX_GAP_S,
     SILENCE_S,
-    Found,
+    LeaseAction,
+    LeaseFiles,
     Owner,
     Succession,
-    Verdict,
     owner_from_json,
 )
 
-OTHER = Owner(host="b", run="run-b", term=3, beat=7, since="then", settled=True, released=False)
+OTHER = Owner(host="b", run="run-b", epoch=3, heartbeats=7, since="then", settled=True, released=False)
 
 
 def succession() -> Succession:
@@ -27,7 +27,7 @@ def succession() -> Succession:
     return Succession("run-a", {"run-dead"}.__contains__)
 
 
-def judged(found: Found) -> Verdict:
+def judged(found: LeaseFiles) -> LeaseAction:
     """At the first look."""
     return succession().judge(found, 0.0)
 
@@ -38,27 +38,31 @@ def test_the_times_leave_room_for_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("owner", "verdict"),
+    ("owner", "action"),
     [
-        (None, Verdict.TAKE),
-        (OTHER, Verdict.WAIT),
-        (replace(OTHER, released=True), Verdict.TAKE),
-        (replace(OTHER, run="run-dead"), Verdict.TAKE),
-        (replace(OTHER, run="run-a"), Verdict.WAIT),
+        (None, LeaseAction.TAKE),
+        (OTHER, LeaseAction.WAIT),
+        (replace(OTHER, released=True), LeaseAction.TAKE),
+        (replace(OTHER, run="run-dead"), LeaseAction.TAKE),
+        (replace(OTHER, run="run-a"), LeaseAction.WAIT),
     ],
 )
-def test_a_folder_is_free_or_held_at_first_sight(owner: Owner | None, verdict: Verdict) -> None:
+def test_a_folder_is_free_or_held_at_first_sight(owner: Owner | None, action: LeaseAction) -> None:
     """Nobody's, released, or of a run whose state directory we hold: free. Our own run, without a claim: not."""
-    assert judged(Found(owner=owner)) is verdict
+    assert judged(LeaseFiles(owner=owner)) is action
 
 
 @pytest.mark.parametrize(
-    ("claimants", "verdict"),
-    [(("run-b",), Verdict.WAIT), (("run-dead", "run-a"), Verdict.TAKE), (("run-dead", ""), Verdict.WAIT)],
+    ("claimants", "action"),
+    [
+        (("run-b",), LeaseAction.WAIT),
+        (("run-dead", "run-a"), LeaseAction.TAKE),
+        (("run-dead", ""), LeaseAction.WAIT),
+    ],
 )
-def test_who_claimed_first_comes_first(claimants: tuple[str, ...], verdict: Verdict) -> None:
+def test_who_claimed_first_comes_first(claimants: tuple[str, ...], action: LeaseAction) -> None:
     """Unless it is known to have died over it; a claim whose run cannot be read yet is somebody's."""
-    assert judged(Found(owner=None, claimants=claimants)) is verdict
+    assert judged(LeaseFiles(owner=None, claimants=claimants)) is action
 
 
 def test_silence_makes_a_successor_and_a_sign_of_life_does_not() -> None:
@@ -67,29 +71,29 @@ def test_silence_makes_a_successor_and_a_sign_of_life_does_not() -> None:
     for turn in range(100):
         now_s += 5.0
         beat = beat + 1 if turn % 10 == 0 else beat
-        found = Found(owner=replace(OTHER, beat=beat))
-        assert succeeds.judge(found, now_s) is Verdict.WAIT
+        found = LeaseFiles(owner=replace(OTHER, heartbeats=beat))
+        assert succeeds.judge(found, now_s) is LeaseAction.WAIT
     began_s = now_s
-    while succeeds.judge(found, now_s) is Verdict.WAIT:
+    while succeeds.judge(found, now_s) is LeaseAction.WAIT:
         now_s += 5.0
     assert now_s - began_s <= SILENCE_S
-    assert succeeds.judge(Found(owner=replace(OTHER, beat=0)), now_s) is Verdict.WAIT
+    assert succeeds.judge(LeaseFiles(owner=replace(OTHER, heartbeats=0)), now_s) is LeaseAction.WAIT
 
 
 def test_time_in_which_nobody_looked_is_no_silence() -> None:
     """A laptop that slept for an hour must not take its own sleep for the other's."""
     succeeds = succession()
-    succeeds.judge(Found(owner=OTHER), 0.0)
-    assert succeeds.judge(Found(owner=OTHER), 3600.0) is Verdict.WAIT
-    assert succeeds.judge(Found(owner=OTHER), 3600.0 + SILENCE_S - MAX_GAP_S) is Verdict.WAIT
+    succeeds.judge(LeaseFiles(owner=OTHER), 0.0)
+    assert succeeds.judge(LeaseFiles(owner=OTHER), 3600.0) is LeaseAction.WAIT
+    assert succeeds.judge(LeaseFiles(owner=OTHER), 3600.0 + SILENCE_S - MAX_GAP_S) is LeaseAction.WAIT
 
 
 def test_who_slept_over_its_hold_goes_on_if_nobody_has_succeeded_it() -> None:
     """But not past one that is about to."""
     own = replace(OTHER, run="run-a")
-    assert succession().judge(Found(owner=own), 0.0, own_claim_stands=True) is Verdict.TAKE
-    sought = Found(owner=own, claimants=("run-b",))
-    assert succession().judge(sought, 0.0, own_claim_stands=True) is Verdict.WAIT
+    assert succession().judge(LeaseFiles(owner=own), 0.0, own_claim_stands=True) is LeaseAction.TAKE
+    sought = LeaseFiles(owner=own, claimants=("run-b",))
+    assert succession().judge(sought, 0.0, own_claim_stands=True) is LeaseAction.WAIT
 
 
 @pytest.mark.parametrize(

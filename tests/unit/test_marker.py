@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.errors import StorageError
-from cutoutd.lease.marker import NAME, Action, Found, Remembered, create, find, read, text, tidy, verdict
+from cutoutd.lease.marker import (
+    NAME,
+    MarkerAction,
+    Remembered,
+    RootState,
+    create,
+    decide,
+    find,
+    read,
+    text,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,53 +33,60 @@ def _listing(root: Path) -> list[str]:
     return sorted(path.name for path in root.iterdir())
 
 
-def _found(*, uuid: str | None = None, device: int = 1, empty: bool = False, network: bool = False) -> Found:
-    return Found(uuid=uuid, device=device, empty=empty, network=network)
+def _found(
+    *, uuid: str | None = None, device: int = 1, empty: bool = False, network: bool = False
+) -> RootState:
+    return RootState(uuid=uuid, device=device, empty=empty, network=network)
 
 
 KNOWN = Remembered(uuid=OURS, device=1)
-ASIDE = Remembered(uuid=OURS, device=1, aside=True)
+READ_ONLY = Remembered(uuid=OURS, device=1, read_only=True)
 NEW = Remembered(uuid=None, device=None)
 
 
 @pytest.mark.parametrize(
     ("remembered", "found", "action"),
     [
-        pytest.param(NEW, _found(), Action.CREATE, id="first start"),
+        pytest.param(NEW, _found(), MarkerAction.CREATE, id="first start"),
         pytest.param(
-            NEW, _found(network=True, empty=True), Action.CREATE, id="first start on an empty share"
+            NEW, _found(network=True, empty=True), MarkerAction.CREATE, id="first start on an empty share"
         ),
-        pytest.param(NEW, _found(uuid=OTHER), Action.CARRY_ON, id="marked by an earlier installation"),
-        pytest.param(KNOWN, _found(uuid=OURS), Action.CARRY_ON, id="as it was"),
-        pytest.param(KNOWN, _found(uuid=OURS, device=7, network=True), Action.CARRY_ON, id="mounted anew"),
-        pytest.param(KNOWN, _found(uuid=OTHER), Action.REFUSE, id="another volume"),
-        pytest.param(KNOWN, _found(uuid=OTHER, network=True), Action.REFUSE, id="another share"),
-        pytest.param(KNOWN, _found(empty=True), Action.CREATE, id="deleted and made anew"),
-        pytest.param(KNOWN, _found(), Action.CREATE, id="only the marker deleted"),
-        pytest.param(KNOWN, _found(device=7, empty=True), Action.STAND_BY, id="mount point of a share"),
-        pytest.param(KNOWN, _found(device=7), Action.STAND_BY, id="another disk without a marker"),
-        pytest.param(KNOWN, _found(network=True, empty=True), Action.STAND_BY, id="share looks empty"),
-        pytest.param(KNOWN, _found(network=True), Action.STAND_BY, id="share without a marker"),
-        pytest.param(ASIDE, _found(), Action.CARRY_ON, id="read-only disk"),
-        pytest.param(ASIDE, _found(empty=True), Action.CARRY_ON, id="read-only disk, empty"),
-        pytest.param(ASIDE, _found(device=7), Action.STAND_BY, id="read-only disk not mounted"),
-        pytest.param(ASIDE, _found(device=7, network=True), Action.CARRY_ON, id="read-only share"),
+        pytest.param(NEW, _found(uuid=OTHER), MarkerAction.CARRY_ON, id="marked by an earlier installation"),
+        pytest.param(KNOWN, _found(uuid=OURS), MarkerAction.CARRY_ON, id="as it was"),
         pytest.param(
-            ASIDE, _found(network=True, empty=True), Action.STAND_BY, id="read-only share looks empty"
+            KNOWN, _found(uuid=OURS, device=7, network=True), MarkerAction.CARRY_ON, id="mounted anew"
         ),
-        pytest.param(ASIDE, _found(uuid=OTHER), Action.REFUSE, id="read-only, and another volume"),
+        pytest.param(KNOWN, _found(uuid=OTHER), MarkerAction.REFUSE, id="another volume"),
+        pytest.param(KNOWN, _found(uuid=OTHER, network=True), MarkerAction.REFUSE, id="another share"),
+        pytest.param(KNOWN, _found(empty=True), MarkerAction.CREATE, id="deleted and made anew"),
+        pytest.param(KNOWN, _found(), MarkerAction.CREATE, id="only the marker deleted"),
+        pytest.param(KNOWN, _found(device=7, empty=True), MarkerAction.STAND_BY, id="mount point of a share"),
+        pytest.param(KNOWN, _found(device=7), MarkerAction.STAND_BY, id="another disk without a marker"),
+        pytest.param(KNOWN, _found(network=True, empty=True), MarkerAction.STAND_BY, id="share looks empty"),
+        pytest.param(KNOWN, _found(network=True), MarkerAction.STAND_BY, id="share without a marker"),
+        pytest.param(READ_ONLY, _found(), MarkerAction.CARRY_ON, id="read-only disk"),
+        pytest.param(READ_ONLY, _found(empty=True), MarkerAction.CARRY_ON, id="read-only disk, empty"),
+        pytest.param(READ_ONLY, _found(device=7), MarkerAction.STAND_BY, id="read-only disk not mounted"),
+        pytest.param(READ_ONLY, _found(device=7, network=True), MarkerAction.CARRY_ON, id="read-only share"),
+        pytest.param(
+            READ_ONLY,
+            _found(network=True, empty=True),
+            MarkerAction.STAND_BY,
+            id="read-only share looks empty",
+        ),
+        pytest.param(READ_ONLY, _found(uuid=OTHER), MarkerAction.REFUSE, id="read-only, and another volume"),
     ],
 )
-def test_the_verdict(remembered: Remembered, found: Found, action: Action) -> None:
+def test_what_to_do_with_a_folder(remembered: Remembered, found: RootState, action: MarkerAction) -> None:
     """Carry on, write a marker, stand by or refuse."""
-    judged = verdict(remembered, found)
+    judged = decide(remembered, found)
     assert judged.action is action
-    assert bool(judged.reason) == (action in {Action.STAND_BY, Action.REFUSE})
+    assert bool(judged.reason) == (action in {MarkerAction.STAND_BY, MarkerAction.REFUSE})
 
 
 def test_standing_by_says_how_to_end_it() -> None:
     """The owner who knows better is told what to write where."""
-    reason = verdict(KNOWN, _found(network=True)).reason
+    reason = decide(KNOWN, _found(network=True)).reason
     assert NAME in reason
     assert text(OURS) in reason
 

@@ -153,7 +153,7 @@ def _marker(folder: Folder, found: Mapping[str, Any], known: Known) -> Iterator[
         )
     if remembered is None or remembered.input != os.fspath(folder.input):
         yield about.ok("marker", "it was not worked on before with this journal")
-    elif found.get("marker") == remembered.marker or remembered.aside:
+    elif found.get("marker") == remembered.marker or remembered.read_only:
         yield about.ok("marker", "it is the folder that the journal knows")
     elif found.get("marker") is not None:
         yield about.problem(

@@ -198,12 +198,12 @@ class HealthCheck:
         self._identify(root, found)
         return self._compare(root, found)
 
-    def _identify(self, root: str, found: marker.Found) -> None:
+    def _identify(self, root: str, found: marker.RootState) -> None:
         """Find out, once, which of the folders that the journal knows this one is: a marker tells, and no name does."""
         if self._is_identified:
             return
         recalled = self._memory.recall(self._folder.name)
-        verdict = identify(
+        known = identify(
             self._folder.name,
             root,
             found.uuid,
@@ -211,39 +211,39 @@ class HealthCheck:
             known=self._memory.marked(found.uuid) if found.uuid else self._memory.at(root),
             configured=self._configured(),
         )
-        match verdict:
+        match known:
             case Known(name=name) if name != self._folder.name:
                 self._memory.relabel(name, self._folder.name)
                 self._log.info("folder.renamed", before=name)
             case New(sets_aside=True):
                 self._memory.set_aside(self._folder.name)
-        self._recalled = self._memory.recall(self._folder.name) if isinstance(verdict, Known) else None
+        self._recalled = self._memory.recall(self._folder.name) if isinstance(known, Known) else None
         self.is_first_start = self._recalled is None
         self.first_run_us = self._memory.first_run_us(self._folder.name) if self.is_first_start else None
         self._is_identified = True
 
-    def _compare(self, root: str, found: marker.Found) -> tuple[FolderState, str] | None:
+    def _compare(self, root: str, found: marker.RootState) -> tuple[FolderState, str] | None:
         recalled = self._recalled
         remembered = marker.Remembered(
             uuid=recalled.marker if recalled is not None else None,
             device=recalled.device if recalled is not None else None,
-            aside=recalled.aside if recalled is not None else False,
+            read_only=recalled.read_only if recalled is not None else False,
         )
-        verdict = marker.verdict(remembered, found)
-        if verdict.action in (marker.Action.STAND_BY, marker.Action.REFUSE):
-            return FolderState.STANDING_BY, verdict.reason
+        decision = marker.decide(remembered, found)
+        if decision.action in (marker.MarkerAction.STAND_BY, marker.MarkerAction.REFUSE):
+            return FolderState.STANDING_BY, decision.reason
         name = found.uuid or remembered.uuid or self._kept_elsewhere(root) or str(uuid.uuid4())
-        aside = remembered.aside and found.uuid is None
-        if verdict.action is marker.Action.CREATE:
+        read_only = remembered.read_only and found.uuid is None
+        if decision.action is marker.MarkerAction.CREATE:
             try:
                 self._is_tidy = False
                 name = marker.create(root, name)
-                aside = False
+                read_only = False
             except OSError as error:
                 if error.errno not in READ_ONLY:
                     raise
-                aside = True  # the journal's memory has to do
-        self._seen = FolderMemory(input=root, marker=name, device=found.device, aside=aside)
+                read_only = True  # the journal's memory has to do
+        self._seen = FolderMemory(input=root, marker=name, device=found.device, read_only=read_only)
         self._publisher.identity.found(name, self._memory.labels(name))
         return None
 
@@ -256,19 +256,19 @@ class HealthCheck:
         if self._seen is not None and self._seen != self._recalled:
             self._memory.remember(self._folder.name, self._seen)
             self._recalled = self._seen
-        if not self._is_tidy and self._seen is not None and not self._seen.aside:
+        if not self._is_tidy and self._seen is not None and not self._seen.read_only:
             self._is_tidy = marker.tidy(self._seen.input)
         self.is_first_start = False
-        self._lease.settle()
+        self._lease.mark_caught_up()
 
     def _hold(self, root: str) -> tuple[FolderState, str] | None:
         """See that this machine is the one that works on the folder, and can write down what it does there."""
         self._memory.see_that_journal_can_be_written()
         seen = self._seen
-        if seen is None or seen.aside:
+        if seen is None or seen.read_only:
             held = self._lease.hold_unmarked()
         else:
-            held = self._lease.attend(root, seen.marker)
+            held = self._lease.acquire(root, seen.marker)
         self.note = held.note if held.ours else ""
         self.waits_for_owner = not held.ours
         return None if held.ours else (FolderState.STANDING_BY, held.note)

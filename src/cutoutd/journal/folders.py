@@ -39,13 +39,13 @@ class FolderMemory:
         input: absolute path.
         marker: UUID in its marker file.
         device: st_dev of the input.
-        aside: the marker is kept here alone, because the input is read-only.
+        read_only: the marker is kept here alone, because the input is read-only.
     """
 
     input: str
     marker: str
     device: int
-    aside: bool
+    read_only: bool
 
 
 class Folders:
@@ -73,7 +73,7 @@ class Folders:
             input=os.fsdecode(row["input"]),
             marker=row["marker"],
             device=row["device"],
-            aside=bool(row["aside"]),
+            read_only=bool(row["aside"]),
         )
 
     def see_that_journal_can_be_written(self) -> None:
@@ -102,7 +102,7 @@ class Folders:
                     os.fsencode(memory.input),
                     memory.marker,
                     memory.device,
-                    memory.aside,
+                    memory.read_only,
                     self._clock.now_us() if first_run_us is None else first_run_us,
                 ),
             )

@@ -25,7 +25,7 @@ _NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO})
 """Nothing is there, or a link or a socket, which nobody of ours has left."""
 
 
-def standing(directory: int) -> str | None:
+def read_digest(directory: int) -> str | None:
     """The digest of the challenge that lies in a root, or None if there is none.
 
     Args:
@@ -38,7 +38,7 @@ def standing(directory: int) -> str | None:
     return None if raw is None else _digest(raw)
 
 
-def leave(directory: int, run: str, host: str) -> str:
+def write(directory: int, run: str, host: str) -> str:
     """Leave a new challenge, in place of any that lies there; returns its digest.
 
     Args:
@@ -73,7 +73,7 @@ def remove(directory: int, digest: str | None = None) -> None:
     Raises:
         OSError: it cannot be removed.
     """
-    if digest is None or standing(directory) == digest:
+    if digest is None or read_digest(directory) == digest:
         with suppress(FileNotFoundError):
             os.unlink(NAME, dir_fd=directory)
 

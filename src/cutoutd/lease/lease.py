@@ -1,7 +1,7 @@
 """This machine's hold on one folder: claims it, keeps it alive, proves it before a publication, gives it up.
 
-A term is claimed by creating ``.cutoutd-folder.term-N``, which the file system lets only one machine do, and
-lost when a successor, with the next term's claim in hand, removes it. The marker says to all who the owner is and
+An epoch is claimed by creating ``.cutoutd-folder.term-N``, which the file system lets only one machine do, and
+lost when a successor, with the next epoch's claim in hand, removes it. The marker says to all who the owner is and
 which challenge it answered last, but an answer written late, by a machine that slept over it, gives nobody a right.
 Nothing is written while nobody asks: that the hold stands is read.
 
@@ -20,7 +20,7 @@ from cutoutd.clock import rfc3339
 from cutoutd.errnos import READ_ONLY
 from cutoutd.errors import TemporaryError
 from cutoutd.lease import challenge, marker, marker_files
-from cutoutd.lease.policy import LEASE_S, Found, Owner, Succession, Verdict
+from cutoutd.lease.policy import LEASE_S, LeaseAction, LeaseFiles, Owner, Succession
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ class Lease:
         clock: measures leases and silence; its wall time is only shown.
 
     Attributes:
-        inherited: the hold came from a run that knew what our journal does not, until ``settle``.
+        inherited: the hold came from a run that knew what our journal does not, until ``mark_caught_up``.
     """
 
     def __init__(self, *, run: str, is_dead: Callable[[str], bool], clock: Clock) -> None:
@@ -92,7 +92,7 @@ class Lease:
         """Whether the hold was renewed not long ago; ``prove`` alone is certain."""
         return self._owner is not None and self._clock.lived_s() - self._renewed_s < LEASE_S
 
-    def attend(self, root: str, uuid: str, *, may_claim: bool = True) -> LeaseStatus:
+    def acquire(self, root: str, uuid: str, *, may_claim: bool = True) -> LeaseStatus:
         """Look after the hold: claim the folder, or renew, or see that another has it.
 
         Args:
@@ -126,11 +126,11 @@ class Lease:
         """Keep what is held alive, where it was last attended to; False if that was lost.
 
         Raises:
-            StorageError, OSError: as from ``attend``.
+            StorageError, OSError: as from ``acquire``.
         """
         if self._place is None or self._owner is None:
             return True
-        return self.attend(*self._place, may_claim=False).ours
+        return self.acquire(*self._place, may_claim=False).ours
 
     def prove(self) -> None:
         """See, immediately before something is published, that no other machine has taken over.
@@ -147,11 +147,11 @@ class Lease:
         if not self.is_held:
             raise NotOwnerError(f"this machine gave no sign of life for {LEASE_S:.0f} s")
         with marker.opened(place[0]) as directory:
-            if _claimant(directory, owner.term) != self._run:
+            if _claimant(directory, owner.epoch) != self._run:
                 raise NotOwnerError("another cutoutd has taken the folder over")
 
-    def settle(self) -> None:
-        """What predecessors cut is known now; written down with the next beat."""
+    def mark_caught_up(self) -> None:
+        """What predecessors cut is known now; written down with the next heartbeat."""
         with self._lock:
             self.inherited = False
             if self._owner is not None:
@@ -161,7 +161,7 @@ class Lease:
         """Give the folder up, so that nobody has to wait for our silence.
 
         Raises:
-            StorageError, OSError: as from ``attend``; the others will have to wait.
+            StorageError, OSError: as from ``acquire``; the others will have to wait.
         """
         with self._lock:
             owner, place, self._owner = self._owner, self._place, None
@@ -173,9 +173,9 @@ class Lease:
                 if left is not None:
                     with suppress(OSError):  # the owner answers it, and removes it in the end
                         challenge.remove(directory, left)
-                if owner is not None and _claimant(directory, owner.term) == self._run:
-                    marker.inscribe(directory, root, uuid, replace(owner, released=True))
-                    _drop(directory, owner.term)
+                if owner is not None and _claimant(directory, owner.epoch) == self._run:
+                    marker.write_owner(directory, root, uuid, replace(owner, released=True))
+                    _drop(directory, owner.epoch)
                     with suppress(OSError):  # nobody is left to answer it
                         challenge.remove(directory)
 
@@ -184,18 +184,18 @@ class Lease:
         owner = self._owner
         assert owner is not None  # noqa: S101 -- the caller has looked
         overslept = begun_s - self._renewed_s >= LEASE_S
-        succeeded = _claimant(directory, owner.term) != self._run or _is_later(directory, there.owner, owner)
+        succeeded = _claimant(directory, owner.epoch) != self._run or _is_later(directory, there.owner, owner)
         if overslept or succeeded:
             if not overslept:
                 self._succession.expect_late_answers()
             self._owner = None
             return False
-        asked = challenge.standing(directory)
+        asked = challenge.read_digest(directory)
         # Somebody asks, or the marker is not as we wrote it: a sync service or a machine that woke up has written.
         if asked not in (None, owner.answered) or there.owner != owner:
-            owner = replace(owner, beat=owner.beat + 1, answered=asked or owner.answered)
+            owner = replace(owner, heartbeats=owner.heartbeats + 1, answered=asked or owner.answered)
             try:
-                marker.inscribe(directory, root, there.uuid, owner)
+                marker.write_owner(directory, root, there.uuid, owner)
             except OSError as error:
                 if error.errno not in READ_ONLY:
                     raise
@@ -219,19 +219,21 @@ class Lease:
 
     def _seek(self, directory: int, root: str, uuid: str, owner: Owner | None, begun_s: float) -> LeaseStatus:
         """Claim the folder if it is our turn."""
-        found = Found(
-            owner=owner, claimants=_claimants(directory, owner), challenge=challenge.standing(directory)
+        found = LeaseFiles(
+            owner=owner, claimants=_claimants(directory, owner), challenge=challenge.read_digest(directory)
         )
-        slept = owner is not None and owner.run == self._run and _claimant(directory, owner.term) == self._run
-        verdict = self._succession.judge(found, self._clock.monotonic_s(), own_claim_stands=slept)
+        slept = (
+            owner is not None and owner.run == self._run and _claimant(directory, owner.epoch) == self._run
+        )
+        action = self._succession.judge(found, self._clock.monotonic_s(), own_claim_stands=slept)
         self._read_only = False
-        if verdict is Verdict.WAIT:
+        if action is LeaseAction.WAIT:
             return LeaseStatus(ours=False, note=_who(owner) + self._unasked)
-        if verdict is Verdict.ASK:
+        if action is LeaseAction.ASK:
             self._ask(directory)
             return LeaseStatus(ours=False, note=_who(owner) + self._unasked)
         try:
-            claimed = _claim(directory, found.next_term, self._run)
+            claimed = _claim(directory, found.next_epoch, self._run)
         except OSError as error:
             if error.errno not in READ_ONLY:
                 raise
@@ -243,33 +245,33 @@ class Lease:
     def _ask(self, directory: int) -> None:
         """Leave a challenge; the next looks see whether it is answered."""
         try:
-            self._left, self._unasked = challenge.leave(directory, self._run, _host()), ""
+            self._left, self._unasked = challenge.write(directory, self._run, _host()), ""
         except OSError as error:
             if error.errno not in READ_ONLY:
                 raise
             self._unasked = _CANNOT_ASK
 
-    def _succeed(self, directory: int, root: str, uuid: str, found: Found, begun_s: float) -> bool:
-        """With the term's claim in hand: see that all is as it was, end earlier terms, and say who we are."""
-        before, term = found.owner, found.next_term
+    def _succeed(self, directory: int, root: str, uuid: str, found: LeaseFiles, begun_s: float) -> bool:
+        """With the epoch's claim in hand: see that all is as it was, end earlier epochs, and say who we are."""
+        before, epoch = found.owner, found.next_epoch
         there = marker.read_in(directory, root)
-        if there != marker.Marker(uuid=uuid, owner=before) or _claimant(directory, term + 1) is not None:
-            _drop(directory, term)  # the other woke up, or was succeeded before we came to it
+        if there != marker.Marker(uuid=uuid, owner=before) or _claimant(directory, epoch + 1) is not None:
+            _drop(directory, epoch)  # the other woke up, or was succeeded before we came to it
             return False
-        _drop_before(directory, term)
+        _drop_before(directory, epoch)
         settled = self._succession.knew_as_much(before)
         owner = Owner(
             host=_host(),
             run=self._run,
-            term=term,
-            beat=0,
+            epoch=epoch,
+            heartbeats=0,
             since=rfc3339(self._clock.now_us()),
             settled=settled,
             released=False,
             answered="",
         )
-        marker.inscribe(directory, root, uuid, owner)
-        if _claimant(directory, term) != self._run:
+        marker.write_owner(directory, root, uuid, owner)
+        if _claimant(directory, epoch) != self._run:
             return False
         with suppress(OSError):  # then it is answered at the next look
             challenge.remove(directory)
@@ -284,7 +286,7 @@ def _host() -> str:
 
 def _is_later(directory: int, there: Owner | None, owner: Owner) -> bool:
     """Whether a successor is at work although our claim is still there, as where a sync service brought it back."""
-    return there is not None and there.term > owner.term and _claimant(directory, there.term) == there.run
+    return there is not None and there.epoch > owner.epoch and _claimant(directory, there.epoch) == there.run
 
 
 def _who(owner: Owner | None) -> str:
@@ -301,27 +303,27 @@ def _who(owner: Owner | None) -> str:
     )
 
 
-def _name(term: int) -> str:
-    return f"{marker.NAME}.term-{term}"
+def _name(epoch: int) -> str:
+    return f"{marker.NAME}.term-{epoch}"
 
 
-def _claim(directory: int, term: int, run: str) -> bool:
-    """Claim a term; whether nobody else had."""
+def _claim(directory: int, epoch: int, run: str) -> bool:
+    """Claim an epoch; whether nobody else had."""
     try:
-        marker_files.claim(directory, _name(term), run)
+        marker_files.claim(directory, _name(epoch), run)
     except OSError:
         # SFTP has one word for every refusal, and NFS may say of a call that it repeated what is true of the first.
-        claimant = _claimant(directory, term)
+        claimant = _claimant(directory, epoch)
         if claimant is None:
             raise
         return claimant == run
-    return _claimant(directory, term) == run
+    return _claimant(directory, epoch) == run
 
 
-def _claimant(directory: int, term: int) -> str | None:
-    """The run that has claimed a term, or None; read, since a share may answer a mere look from its memory."""
+def _claimant(directory: int, epoch: int) -> str | None:
+    """The run that has claimed an epoch, or None; read, since a share may answer a mere look from its memory."""
     try:
-        descriptor = marker_files.open_to_read(directory, _name(term))
+        descriptor = marker_files.open_to_read(directory, _name(epoch))
     except FileNotFoundError:
         return None
     try:
@@ -331,27 +333,27 @@ def _claimant(directory: int, term: int) -> str | None:
 
 
 def _claimants(directory: int, owner: Owner | None) -> tuple[str, ...]:
-    """The runs that have claimed the terms after an owner's, without a gap."""
-    term = owner.term if owner is not None else 0
+    """The runs that have claimed the epochs after an owner's, without a gap."""
+    epoch = owner.epoch if owner is not None else 0
     claimants: list[str] = []
-    while (claimant := _claimant(directory, term + 1 + len(claimants))) is not None:
+    while (claimant := _claimant(directory, epoch + 1 + len(claimants))) is not None:
         claimants.append(claimant)
     return tuple(claimants)
 
 
-def _drop_before(directory: int, term: int) -> None:
-    """End all earlier terms, and what claims left half done: also where a power cut has undone their removal."""
+def _drop_before(directory: int, epoch: int) -> None:
+    """End all earlier epochs, and what claims left half done: also where a power cut has undone their removal."""
     prefix = _name(0)[:-1]
     for name in os.listdir(directory):
         number = name.removeprefix(prefix)
-        is_term = name.startswith(prefix) and number.isascii() and number.isdigit()
+        is_epoch = name.startswith(prefix) and number.isascii() and number.isdigit()
         if marker.is_draft(name):
             with suppress(OSError):  # it harms nobody
                 os.unlink(name, dir_fd=directory)
-        elif is_term and int(number) < term:
+        elif is_epoch and int(number) < epoch:
             _drop(directory, int(number))
 
 
-def _drop(directory: int, term: int) -> None:
+def _drop(directory: int, epoch: int) -> None:
     with suppress(FileNotFoundError):
-        os.unlink(_name(term), dir_fd=directory)
+        os.unlink(_name(epoch), dir_fd=directory)

@@ -1,6 +1,6 @@
 """The marker in a hot folder's root, by which "gone", "another volume" and "empty" are told apart.
 
-The verdict is a pure function. It must not scan the folder or touch the journal.
+`decide` is a pure function. It must not scan the folder or touch the journal.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BYTES: Final = 1024
 """A marker always has this size: it is renewed in place, and where a size is cached none is read in part."""
 
 
-class Action(Enum):
+class MarkerAction(Enum):
     """What to do with a folder."""
 
     CARRY_ON = auto()  # it is the one we know, or one that another installation marked
@@ -47,10 +47,10 @@ class Action(Enum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class MarkerDecision:
     """What to do with a folder, and why."""
 
-    action: Action
+    action: MarkerAction
     reason: str = ""
 
 
@@ -61,16 +61,16 @@ class Remembered:
     Attributes:
         uuid: its marker, or None if it never had one.
         device: st_dev of its root.
-        aside: the marker is kept in the state directory, because the input is read-only.
+        read_only: the marker is kept in the state directory, because the input is read-only.
     """
 
     uuid: str | None
     device: int | None
-    aside: bool = False
+    read_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class RootState:
     """What is there now.
 
     Attributes:
@@ -86,7 +86,7 @@ class Found:
     network: bool
 
 
-def verdict(remembered: Remembered, found: Found) -> Verdict:
+def decide(remembered: Remembered, found: RootState) -> MarkerDecision:
     """What to do with a folder.
 
     A marker that is there decides alone. Where it is missing, a local folder on the same device was emptied
@@ -100,24 +100,24 @@ def verdict(remembered: Remembered, found: Found) -> Verdict:
     if found.uuid is None:
         return _without_marker(remembered, found)
     if remembered.uuid in {None, found.uuid}:
-        return Verdict(action=Action.CARRY_ON)
+        return MarkerDecision(action=MarkerAction.CARRY_ON)
     reason = f"another folder is here: its {NAME} says {found.uuid}, expected was {remembered.uuid}"
-    return Verdict(action=Action.REFUSE, reason=reason)
+    return MarkerDecision(action=MarkerAction.REFUSE, reason=reason)
 
 
-def _without_marker(remembered: Remembered, found: Found) -> Verdict:
+def _without_marker(remembered: Remembered, found: RootState) -> MarkerDecision:
     if remembered.uuid is None:
-        return Verdict(action=Action.CREATE)
+        return MarkerDecision(action=MarkerAction.CREATE)
     same_disk = not found.network and found.device == remembered.device
-    if remembered.aside and (same_disk or (found.network and not found.empty)):
-        return Verdict(action=Action.CARRY_ON)
+    if remembered.read_only and (same_disk or (found.network and not found.empty)):
+        return MarkerDecision(action=MarkerAction.CARRY_ON)
     if same_disk:
-        return Verdict(action=Action.CREATE)
+        return MarkerDecision(action=MarkerAction.CREATE)
     reason = "the folder is empty" if found.empty else "the folder has lost its marker"
     reason += ", so its share or disk is probably not mounted"
-    if not remembered.aside:
+    if not remembered.read_only:
         reason += f"; if it is the right one, put a file {NAME} into it that holds {text(remembered.uuid)}"
-    return Verdict(action=Action.STAND_BY, reason=reason)
+    return MarkerDecision(action=MarkerAction.STAND_BY, reason=reason)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +141,7 @@ def text(uuid: str, owner: Owner | None = None) -> str:
     return json.dumps({"schema": schema, "uuid": uuid, "owner": owner.to_json()})
 
 
-def find(root: str, *, network: bool) -> Found:
+def find(root: str, *, network: bool) -> RootState:
     """What is there now, all of it from one descriptor: nothing can be mounted in between.
 
     Args:
@@ -157,7 +157,7 @@ def find(root: str, *, network: bool) -> Found:
         with os.scandir(directory) as entries:
             empty = next(entries, None) is None
         uuid = marker.uuid if marker is not None else None
-        return Found(uuid=uuid, device=os.fstat(directory).st_dev, empty=empty, network=network)
+        return RootState(uuid=uuid, device=os.fstat(directory).st_dev, empty=empty, network=network)
 
 
 def read(root: str) -> str | None:
@@ -195,7 +195,7 @@ def create(root: str, uuid: str) -> str:
     return there.uuid
 
 
-def inscribe(directory: int, root: str, uuid: str, owner: Owner) -> None:
+def write_owner(directory: int, root: str, uuid: str, owner: Owner) -> None:
     """Write into a folder's marker who owns the folder.
 
     In place where it has room, which is one small write and one event; what reads it meanwhile finds the old

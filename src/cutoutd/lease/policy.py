@@ -1,12 +1,12 @@
 """Which of several machines works on a folder: what is written of the owner, and what follows from it.
 
-    free ──▶ claimed for the next term ──▶ held: looks every ``HEARTBEAT_S``, answers challenges ──▶ released
+    free ──▶ claimed for the next epoch ──▶ held: looks every ``HEARTBEAT_S``, answers challenges ──▶ released
                                               └─ a challenge without an answer for ``SILENCE_S`` ──▶ claimed by another
 
 An owner writes nothing while nobody asks: idle folders let disks sleep and give a sync service nothing to do. What
 kind of disk it is proves nothing about who else is there, since a local one can be exported or synchronised.
 
-Verdicts on values and a clock that is passed in. It must not touch the folder; `cutoutd.lease.lease` does.
+Decisions on values and a clock that is passed in. It must not touch the folder; `cutoutd.lease.lease` does.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ MAX_SILENCE_S: Final = 1800.0
 MAX_GAP_S: Final = 15.0
 """Time in which nobody looked is no silence: a machine that slept must not take its own sleep for another's."""
 
+_KEYS: Final = {"epoch": "term", "heartbeats": "beat"}
+"""How a marker calls what is called otherwise here; machines of earlier versions read and write it."""
+
 _MAX_TEXT: Final = 200
 _MAX_NUMBER: Final = 1 << 53
 
@@ -52,10 +55,10 @@ class Owner:
     Attributes:
         host: name of the machine, for people.
         run: id of the daemon's run.
-        term: grows with every change of owner, so that one that was late is told from its successor.
-        beat: grows with every sign of life.
+        epoch: grows with every change of owner, so that one that was late is told from its successor.
+        heartbeats: grows with every heartbeat that is written.
         answered: the last challenge that it answered, by digest, empty before the first; None if the owner is of a
-            version that knows no challenges and writes a beat every 10 s instead.
+            version that knows no challenges and writes a heartbeat every 10 s instead.
         since: when it began by its own clock, RFC 3339, for people.
         settled: it knows what its predecessors cut.
         released: it has ended in order; the folder is free.
@@ -63,8 +66,8 @@ class Owner:
 
     host: str
     run: str
-    term: int
-    beat: int
+    epoch: int
+    heartbeats: int
     since: str
     settled: bool
     released: bool
@@ -72,10 +75,7 @@ class Owner:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the marker."""
-        held = asdict(self)
-        if self.answered is None:
-            del held["answered"]
-        return held
+        return {_KEYS.get(name, name): value for name, value in asdict(self).items() if value is not None}
 
     @property
     def is_silent(self) -> bool:
@@ -87,10 +87,12 @@ def owner_from_json(held: object) -> Owner | None:
     """What a marker says of its owner; None if it says nothing that makes sense, as an older one does."""
     if not isinstance(held, dict):
         return None
-    fields: dict[str, Any] = {key: held.get(key) for key in Owner.__slots__}
+    fields: dict[str, Any] = {name: held.get(_KEYS.get(name, name)) for name in Owner.__slots__}
     sane = (
         all(_is_text(fields[key]) for key in ("host", "run", "since"))
-        and all(type(fields[key]) is int and 0 <= fields[key] <= _MAX_NUMBER for key in ("term", "beat"))
+        and all(
+            type(fields[key]) is int and 0 <= fields[key] <= _MAX_NUMBER for key in ("epoch", "heartbeats")
+        )
         and all(isinstance(fields[key], bool) for key in ("settled", "released"))
         and (fields["answered"] is None or _is_text(fields["answered"]))
     )
@@ -101,21 +103,21 @@ def _is_text(held: object) -> bool:
     return isinstance(held, str) and len(held) <= _MAX_TEXT
 
 
-class Verdict(Enum):
+class LeaseAction(Enum):
     """What to do about an owner."""
 
-    TAKE = auto()  # claim the next term
+    TAKE = auto()  # claim the next epoch
     ASK = auto()  # leave a challenge: whether the owner is still there cannot be seen otherwise
     WAIT = auto()  # another works on the folder, or is about to
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class LeaseFiles:
     """What a look found.
 
     Attributes:
         owner: as the marker says.
-        claimants: runs that have claimed the terms after the owner's; they may have died over that.
+        claimants: runs that have claimed the epochs after the owner's; they may have died over that.
         challenge: digest of the challenge that lies there, of whichever machine; None if there is none.
     """
 
@@ -129,9 +131,9 @@ class Found:
         return self.owner is not None and self.challenge not in (None, self.owner.answered)
 
     @property
-    def next_term(self) -> int:
+    def next_epoch(self) -> int:
         """The first that nobody has claimed."""
-        return (self.owner.term if self.owner is not None else 0) + len(self.claimants) + 1
+        return (self.owner.epoch if self.owner is not None else 0) + len(self.claimants) + 1
 
 
 class Succession:
@@ -147,13 +149,13 @@ class Succession:
     def __init__(self, run: str, is_dead: Callable[[str], bool]) -> None:
         self._run = run
         self._is_dead = is_dead
-        self._last: Found | None = None
+        self._last: LeaseFiles | None = None
         self._looked_s = 0.0
         self._silent_s = 0.0
         self._asked_s: float | None = None
         self._patience_s = SILENCE_S
 
-    def judge(self, found: Found, now_s: float, *, own_claim_stands: bool = False) -> Verdict:
+    def judge(self, found: LeaseFiles, now_s: float, *, own_claim_stands: bool = False) -> LeaseAction:
         """What to do about what a look found.
 
         Args:
@@ -167,17 +169,17 @@ class Succession:
         self._measure(found, now_s, counts=found.is_asked or not must_ask)
         is_sought = not all(run == self._run or self._is_dead(run) for run in found.claimants)
         if (is_free and not is_sought) or self._silent_s >= self._patience_s:
-            return Verdict.TAKE
+            return LeaseAction.TAKE
         if must_ask and not found.is_asked and self._may_ask(now_s):
             self._asked_s = now_s
-            return Verdict.ASK
-        return Verdict.WAIT
+            return LeaseAction.ASK
+        return LeaseAction.WAIT
 
     def expect_late_answers(self) -> None:
         """We were succeeded although we looked all the time: what we write reaches the others late, and theirs us."""
         self._patience_s = min(2 * self._patience_s, MAX_SILENCE_S)
 
-    def _measure(self, found: Found, now_s: float, *, counts: bool) -> None:
+    def _measure(self, found: LeaseFiles, now_s: float, *, counts: bool) -> None:
         """Measure the silence: it begins at the look that first saw an unanswered challenge, of whoever left it."""
         last, self._last = self._last, found
         waited_s = self._silent_s + min(now_s - self._looked_s, MAX_GAP_S)
