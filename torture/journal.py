@@ -126,12 +126,12 @@ def start(root: Path) -> Figures:
     count = SIZES[-1]
     links(root / "f/in", count)
     place.state.mkdir()
-    journal = Journal(place.state, run="b" * 32, clock=Clock())
+    journal = Journal(place.state, session="b" * 32, clock=Clock())
     there = [
         Version(path=seen.path, size=seen.size, mtime_ns=seen.mtime_ns)
         for seen in Scan(str(root / "f/in"), Rules())
     ]
-    journal.acceptance.accept("f", there)
+    journal.sources.accept("f", there)
     with journal.store.transaction():
         write = journal.store.write
         write("UPDATE job SET state = 'done', finished_us = accepted_us, sha256 = hex(randomblob(32))")
@@ -140,7 +140,7 @@ def start(root: Path) -> Figures:
             "INSERT INTO output (folder, path, rendition, review, target, sha256) "
             "SELECT folder, path, 0, 0, path, sha256 FROM job"
         )
-        write("INSERT INTO name (key, folder, path) SELECT path, folder, path FROM job")
+        write("INSERT INTO reservation (key, folder, path) SELECT path, folder, path FROM job")
     journal.close()
     begun_s = time.monotonic()
     running = place.start()

@@ -101,13 +101,11 @@ def _jobs(journal: Path) -> list[str]:
     with closing(sqlite3.connect(journal)) as connection:
         try:
             rows = connection.execute(
-                "SELECT path, state, undisposed, interrupted FROM job ORDER BY id"
+                "SELECT path, state, cleanup_pending, interrupted FROM job ORDER BY id"
             ).fetchall()
         except sqlite3.OperationalError:
             return ["no tables"]
-    return [
-        f"{path.decode()} {state} {undisposed}{interrupted}" for path, state, undisposed, interrupted in rows
-    ]
+    return [f"{path.decode()} {state} {pending}{interrupted}" for path, state, pending, interrupted in rows]
 
 
 @dataclass(slots=True)

@@ -152,7 +152,7 @@ class Lane:
         except (OSError, ValueError, sqlite3.Error):
             return False
         is_up = said["pid"] == running.pid and said["worker"] is not None
-        return is_up and any(row["run"] == said["run"] for row in rows)
+        return is_up and any(row["session"] == said["run"] for row in rows)
 
     def _wait_for_a_sidecar(self) -> None:
         """A staged sidecar: the plan is being written down, and the renames follow within milliseconds."""

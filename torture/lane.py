@@ -248,7 +248,7 @@ def _is_over(site: Site, scenario: Scenario) -> bool:
         name in newest
         and newest[name]["state"] in ("done", "review", "failed")
         and newest[name]["size"] == len(source.content)
-        and not newest[name]["undisposed"]
+        and not newest[name]["cleanup_pending"]
         for name, source in scenario.arrivals
     )
 

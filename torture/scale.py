@@ -70,7 +70,7 @@ def costs(root: Path, count: int) -> dict[str, float]:  # noqa: C901 -- one smal
     state, source = root / "state", root / "in"
     state.mkdir(parents=True)
     links(source, count)
-    journal = Journal(state, run="a" * 32, clock=Clock())
+    journal = Journal(state, session="a" * 32, clock=Clock())
     watch = Stopwatch()
     there = [
         Version(path=seen.path, size=seen.size, mtime_ns=seen.mtime_ns) for seen in Scan(str(source), Rules())
@@ -79,7 +79,7 @@ def costs(root: Path, count: int) -> dict[str, float]:  # noqa: C901 -- one smal
 
     def accept() -> None:
         for at in range(0, count, 500):
-            journal.acceptance.accept("f", there[at : at + 500])
+            journal.sources.accept("f", there[at : at + 500])
 
     def begin() -> None:
         for _ in range(probe):
@@ -91,14 +91,14 @@ def costs(root: Path, count: int) -> dict[str, float]:  # noqa: C901 -- one smal
         for job in list(Reader(journal.store).jobs(state=JobState.WORKING)):
             result = Published(rendition=0, path=f"{job.path}.png", sha256="o" * 64, review=False)
             key = f"/out/{job.path}".encode()
-            journal.names.reserve("f", job.path, [key])
+            journal.reservations.reserve("f", job.path, [key])
             journal.begin_publishing(job, sha256="s" * 64, claims=[key], detail={"plan": "x" * 1500})
             journal.finish_publishing(job, JobState.DONE, sha256="s" * 64, published=[result], detail={})
 
     def look() -> None:
         for seen in Scan(str(source), Rules()):
             version = Version(path=seen.path, size=seen.size, mtime_ns=seen.mtime_ns)
-            assert journal.acceptance.is_known("f", version)  # noqa: S101 -- or it is not that which is measured
+            assert journal.sources.is_known("f", version)  # noqa: S101 -- or it is not that which is measured
 
     def tick() -> None:
         for _ in range(100):
@@ -164,7 +164,7 @@ def adoption(root: Path) -> Figures:
         sidecar = shop.folder.output / below / f"{n:05d}.png.json"
         sidecar.parent.mkdir(exist_ok=True)
         sidecar.write_text(first.replace("0/00000", f"{below}/{n:05d}"), encoding="utf-8")
-    work = Adoption(shop.folder, rules=Rules(), acceptance=shop.journal.acceptance)
+    work = Adoption(shop.folder, rules=Rules(), sources=shop.journal.sources)
     begun_s, wall_s = time.process_time(), time.monotonic()
     work.carry_out(lambda: True)
     took_s = time.process_time() - begun_s

@@ -145,7 +145,7 @@ def cut(
     for one in filter(None, (model, second)):
         catalog.verify(one)
     confine(settings)
-    with clock.ticking(), closing(Journal(None, run=uuid.uuid4().hex, clock=clock)) as journal:
+    with clock.ticking(), closing(Journal(None, session=uuid.uuid4().hex, clock=clock)) as journal:
         given: dict[str, Any] = {} if rendition is None else {"rendition": (rendition,)}
         if overwrite:
             given["on_conflict"] = OnConflict.OVERWRITE
@@ -199,7 +199,7 @@ class _Call:
             found.setdefault(root, []).append(_version(file, root))
         folders = {os.fspath(root): self._folder(root) for root in found}
         for root, there in found.items():
-            self._journal.acceptance.accept(os.fspath(root), there)
+            self._journal.sources.accept(os.fspath(root), there)
         self._listener.accepted(len(files))
         self._pool = LocalPool(
             size=min(
@@ -262,7 +262,7 @@ class _Call:
             delivery=delivery,
             publisher=publisher,
             opener=opener,
-            names=self._journal.names,
+            reservations=self._journal.reservations,
         )
 
     def _wake(self) -> None:

@@ -65,7 +65,7 @@ def held_up(bench: Bench) -> list[str]:
     ("where", "name", "becomes"),
     [
         ("cutoutd.folder.arrivals", "Arrivals._settled", "held up"),
-        ("cutoutd.journal.sources", "Acceptance._insert", "held up"),
+        ("cutoutd.journal.sources", "Sources._insert", "held up"),
         ("cutoutd.folder.hot_folder", "HotFolder.task", "failed"),
         ("cutoutd.daemon.offload_coordinator", "Escalation.address", "failed"),
         ("cutoutd.daemon.outcomes", "Verdicts.take", "failed"),

@@ -74,7 +74,7 @@ class Desk:
         self.folder.output.mkdir(exist_ok=True)
         if self.folder.originals_dir is not None:
             self.folder.originals_dir.mkdir(exist_ok=True)
-        self.journal = Journal(root, run=run, clock=clock)
+        self.journal = Journal(root, session=run, clock=clock)
         self.publisher = self._publisher(run, faults)
         self.publisher.open()
         self.results: list[Result] = []
@@ -110,8 +110,8 @@ class Desk:
         path.write_bytes(content)
         status = path.stat()
         version = Version(path=name, size=status.st_size, mtime_ns=status.st_mtime_ns)
-        if not self.journal.acceptance.is_known(NAME, version):
-            self.journal.acceptance.accept(NAME, [version])
+        if not self.journal.sources.is_known(NAME, version):
+            self.journal.sources.accept(NAME, [version])
         job = self.journal.queue.next_in(NAME, newest_first=False)
         assert job is not None
         self.journal.queue.claim(job)

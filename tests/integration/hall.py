@@ -181,7 +181,7 @@ class Hall:
     def __init__(self, root: Path, clock: FakeClock) -> None:
         self.clock = clock
         self.root = root
-        self.journal = Journal(root, run="run-1", clock=clock)
+        self.journal = Journal(root, session="run-1", clock=clock)
         self.workers = Workers(clock)
         self.intake = Watched()
         self.heard = Heard()
@@ -207,7 +207,7 @@ class Hall:
             delivery=delivery,
             publisher=publisher,
             opener=opener_of(self.folder, publisher, clock, self.workers.wake),
-            names=self.journal.names,
+            reservations=self.journal.reservations,
             moves=self.journal.moves,
         )
         self.hot.start()
@@ -235,7 +235,7 @@ class Hall:
         """Pictures that wait, each older than the next."""
         then_ns = self.clock.now_us() * 1000 - int(age_s * 1e9)
         there = [Version(path=name, size=1, mtime_ns=then_ns + number) for number, name in enumerate(names)]
-        return self.journal.acceptance.accept(NAME, there)
+        return self.journal.sources.accept(NAME, there)
 
     def cut(self, task: Task) -> Report:
         """What a worker does with a good picture."""

@@ -57,7 +57,7 @@ class Shop:
         self.sidecar_factory: SidecarFactory = sidecar_factory(Clock())
         self.clock = Clock()
         self.jobs = 0
-        self.journal = Journal(None, run="run-1", clock=self.clock)
+        self.journal = Journal(None, session="run-1", clock=self.clock)
 
     def put(self, name: str, content: bytes = JPEG) -> Job:
         """A source, as an earlier journal had it."""
@@ -118,12 +118,12 @@ class Shop:
 
     def adopt(self, proceeding: Callable[[], bool] = lambda: True) -> None:
         """The first start."""
-        taking_over = Adoption(self.folder, rules=rules_of(self.folder), acceptance=self.journal.acceptance)
+        taking_over = Adoption(self.folder, rules=rules_of(self.folder), sources=self.journal.sources)
         taking_over.carry_out(proceeding)
 
     def knows(self, job: Job) -> bool:
         """Whether this version would not be cut again."""
-        return self.journal.acceptance.is_known(NAME, job.version)
+        return self.journal.sources.is_known(NAME, job.version)
 
     def row(self, name: str) -> Job:
         """The newest version of a source, as the journal has it."""
@@ -161,7 +161,7 @@ def test_what_has_its_sidecar_is_done_and_owns_its_names(shop: Shop) -> None:
         digest(JPEG),
         [str(shop.folder.output / "sub/a.png")],
     )
-    names = shop.journal.names
+    names = shop.journal.reservations
     assert names.published_sha256(NAME, "sub/a.jpg") == digest(JPEG)
     (result,) = names.earlier(NAME, "sub/a.jpg")
     assert (result.path, result.sha256, result.rendition, result.review) == (
@@ -192,10 +192,10 @@ def test_every_kind_of_end_is_taken_over(make: Callable[..., Shop]) -> None:
         "c.jpg": JobState.FAILED,
     }
     assert shop.row("c.jpg").detail["failure"]["cause"] == "cut short"
-    assert [one.path for one in shop.journal.names.earlier(NAME, "a.jpg")] == ["a.png", "a_2.png"]
-    assert [one.review for one in shop.journal.names.earlier(NAME, "b.jpg")] == [True, True]
+    assert [one.path for one in shop.journal.reservations.earlier(NAME, "a.jpg")] == ["a.png", "a_2.png"]
+    assert [one.review for one in shop.journal.reservations.earlier(NAME, "b.jpg")] == [True, True]
     assert shop.row("c.jpg").sha256 == digest(b"broken")  # by which it would be followed to another name
-    assert shop.journal.names.published_sha256(NAME, "c.jpg") is None
+    assert shop.journal.reservations.published_sha256(NAME, "c.jpg") is None
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_failure_that_this_journal_knows_nothing_of_stops_no_picture(
     shop.adopt()
     assert states(shop.journal) == {}
     assert not shop.knows(job)
-    assert shop.journal.acceptance.accept(NAME, [job.version]) == [1]
+    assert shop.journal.sources.accept(NAME, [job.version]) == [1]
 
 
 def test_no_more_is_read_for_records_than_a_bounded_amount(
@@ -236,9 +236,9 @@ def test_another_version_is_cut_but_what_is_published_is_known(shop: Shop) -> No
     os.utime(path, ns=(1, 1))
     shop.adopt()
     assert states(shop.journal) == {}
-    assert not shop.journal.acceptance.is_known(NAME, Version(path="a.jpg", size=len(JPEG), mtime_ns=1))
-    assert shop.journal.names.published_sha256(NAME, "a.jpg") == digest(JPEG)
-    assert [one.path for one in shop.journal.names.earlier(NAME, "a.jpg")] == ["a.png"]
+    assert not shop.journal.sources.is_known(NAME, Version(path="a.jpg", size=len(JPEG), mtime_ns=1))
+    assert shop.journal.reservations.published_sha256(NAME, "a.jpg") == digest(JPEG)
+    assert [one.path for one in shop.journal.reservations.earlier(NAME, "a.jpg")] == ["a.png"]
 
 
 def test_a_source_that_is_gone_keeps_its_name(shop: Shop) -> None:
@@ -247,7 +247,7 @@ def test_a_source_that_is_gone_keeps_its_name(shop: Shop) -> None:
     (shop.folder.input / "a.jpg").unlink()
     shop.adopt()
     assert states(shop.journal) == {}
-    assert [one.path for one in shop.journal.names.earlier(NAME, "a.jpg")] == ["a.png"]
+    assert [one.path for one in shop.journal.reservations.earlier(NAME, "a.jpg")] == ["a.png"]
 
 
 def test_a_deleted_result_stays_deleted_and_a_retouched_one_a_strangers(shop: Shop) -> None:
@@ -257,14 +257,14 @@ def test_a_deleted_result_stays_deleted_and_a_retouched_one_a_strangers(shop: Sh
     (shop.folder.output / "b.png").write_bytes(b"retouched")
     shop.adopt()
     assert all(shop.knows(job) for job in jobs)
-    (of_b,) = shop.journal.names.earlier(NAME, "b.jpg")
+    (of_b,) = shop.journal.reservations.earlier(NAME, "b.jpg")
     assert of_b.sha256 != digest(b"retouched")
 
 
 def test_what_still_waits_is_done_but_not_what_is_asked_for_or_in_hand(shop: Shop) -> None:
     """After a take-over: the other machine cut it meanwhile."""
     jobs = [shop.cut(f"{n}.jpg") for n in range(4)]
-    ids = shop.journal.acceptance.accept(NAME, [job.version for job in jobs])
+    ids = shop.journal.sources.accept(NAME, [job.version for job in jobs])
     shop.journal.queue.rest(ids[1], 60.0, detail={})
     shop.journal.queue.claim(shop.row("2.jpg"))
     shop.journal.queue.finish(ids[3], JobState.FAILED, detail={})
@@ -282,7 +282,7 @@ def test_what_still_waits_is_done_but_not_what_is_asked_for_or_in_hand(shop: Sho
 def test_an_older_version_that_waits_here_is_gone(shop: Shop) -> None:
     """The other machine saw the newer one."""
     job = shop.cut("a.jpg")
-    (old,) = shop.journal.acceptance.accept(NAME, [replace(job.version, mtime_ns=1)])
+    (old,) = shop.journal.sources.accept(NAME, [replace(job.version, mtime_ns=1)])
     shop.adopt()
     assert [(one.id, one.state) for one in Reader(shop.journal.store).jobs()] == [
         (old, JobState.GONE),
@@ -293,11 +293,11 @@ def test_an_older_version_that_waits_here_is_gone(shop: Shop) -> None:
 def test_what_ended_here_later_stays_as_it_is(shop: Shop) -> None:
     """A sidecar that somebody copied elsewhere says less than the journal."""
     job = shop.cut("a.jpg", age_s=AN_HOUR_S)
-    (known,) = shop.journal.acceptance.accept(NAME, [job.version])
+    (known,) = shop.journal.sources.accept(NAME, [job.version])
     shop.journal.finish_publishing(shop.row("a.jpg"), JobState.DONE, sha256="f" * 64, published=[], detail={})
     shop.adopt()
     assert [one.id for one in Reader(shop.journal.store).jobs()] == [known]
-    assert shop.journal.names.published_sha256(NAME, "a.jpg") == "f" * 64
+    assert shop.journal.reservations.published_sha256(NAME, "a.jpg") == "f" * 64
 
 
 @pytest.mark.parametrize("later", ["done", "review"])
@@ -316,7 +316,7 @@ def test_of_two_records_the_later_counts(shop: Shop, later: str) -> None:
     shop.adopt()
     assert states(shop.journal) == {"a.jpg": JobState(later)}
     assert not shop.knows(job)
-    assert len(shop.journal.names.earlier(NAME, "a.jpg")) == 2
+    assert len(shop.journal.reservations.earlier(NAME, "a.jpg")) == 2
 
 
 def test_adoption_can_be_repeated_and_broken_off(shop: Shop) -> None:
@@ -375,8 +375,8 @@ def test_a_sidecar_speaks_only_of_names_its_source_could_have(shop: Shop, path: 
     sidecar.write_text(json.dumps(said))
     shop.adopt()
     assert shop.knows(job)
-    assert shop.journal.names.earlier(NAME, "a.jpg") == ()
-    assert shop.journal.store.rows("SELECT * FROM name") == []
+    assert shop.journal.reservations.earlier(NAME, "a.jpg") == ()
+    assert shop.journal.store.rows("SELECT * FROM reservation") == []
 
 
 def test_things_that_are_no_sidecars_do_no_harm(shop: Shop) -> None:
@@ -456,7 +456,7 @@ def test_an_original_whose_removal_no_journal_knows_gets_its_name_back(tmp_path:
         with Tree(shop.folder.input).entry(name) as entry:
             rename_new(entry, private(entry))
     (shop.folder.input / "b.jpg").write_bytes(b"another")
-    adoption = Adoption(shop.folder, rules=rules_of(shop.folder), acceptance=shop.journal.acceptance)
+    adoption = Adoption(shop.folder, rules=rules_of(shop.folder), sources=shop.journal.sources)
     adoption.carry_out(lambda: True, is_first_start=True)
     found = {
         path.relative_to(shop.folder.input).as_posix(): path.read_bytes()
@@ -475,7 +475,7 @@ def test_a_picture_that_got_a_rating_before_its_journal_was_lost_is_known_by_its
     rated = shop.put("a.jpg", JPEG + b"rated")
     shop.adopt()
     assert not shop.knows(rated)
-    shop.journal.acceptance.accept(NAME, [rated.version])
-    known = shop.journal.names.last_published(NAME, "a.jpg")
+    shop.journal.sources.accept(NAME, [rated.version])
+    known = shop.journal.reservations.last_published(NAME, "a.jpg")
     assert known is not None
     assert (known.sha256, known.image_sha256) == (digest(JPEG), image)

@@ -231,7 +231,7 @@ def test_a_crash_between_original_and_companion_is_made_good(
         desk.settle()
         desk.end()
     again = make(run="run-2")
-    (owed,) = again.journal.queue.undisposed(job.folder)
+    (owed,) = again.journal.queue.cleanup_pending(job.folder)
     again.delivery.clean_up(owed)
     until(lambda: below(tmp_path / "kept") == ["a.jpg", "a.xmp"], "the companion")
     until(lambda: below(desk.folder.input) == [], "its end in the input")

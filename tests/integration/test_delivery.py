@@ -14,7 +14,7 @@ import pytest
 from cutoutd.errors import PictureError, StorageError
 from cutoutd.jobs import JobState, Quality
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.sources import Acceptance
+from cutoutd.journal.sources import Sources
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.publish import moves
 from cutoutd.publish.access import Access
@@ -43,7 +43,7 @@ def test_a_result_is_published_written_down_and_told(make: Callable[..., Desk]) 
     done = desk.job(job)
     assert (done.state, done.sha256) == (JobState.DONE, digest(JPEG))
     assert done.detail["outputs"] == [str(desk.folder.output / "sub/a.png")]
-    assert desk.journal.names.published_sha256(NAME, "sub/a.jpg") == digest(JPEG)
+    assert desk.journal.reservations.published_sha256(NAME, "sub/a.jpg") == digest(JPEG)
     (result,) = desk.results
     assert (result.job, result.state, result.seconds) == (job.id, JobState.DONE, 0.005)
     assert result.outputs == (str(desk.folder.output / "sub/a.png"),)
@@ -152,7 +152,7 @@ def test_a_record_that_could_not_be_written_follows(make: Callable[..., Desk]) -
     in_the_way.unlink()
     desk.clock.advance(StorageError.delay_s + 1)
     desk.poke()
-    until(lambda: not desk.journal.queue.undisposed(NAME), "the record")
+    until(lambda: not desk.journal.queue.cleanup_pending(NAME), "the record")
     assert json.loads(record.read_bytes())["cause"] == "it is cut short"
     record.unlink()
     in_the_way.rmdir()
@@ -162,7 +162,7 @@ def test_a_record_that_could_not_be_written_follows(make: Callable[..., Desk]) -
     desk.end()
     in_the_way.unlink()
     again = make(run="run-2")
-    (owed,) = again.journal.queue.undisposed(NAME)
+    (owed,) = again.journal.queue.cleanup_pending(NAME)
     again.delivery.clean_up(owed)
     again.settle()
     assert record.exists()
@@ -186,7 +186,7 @@ def test_a_record_that_could_not_be_removed_follows(
         desk.clock.advance(1)
         desk.deliver("a.jpg", NEW, source=JPEG * 2)
         assert record.exists()
-        assert desk.journal.queue.undisposed(NAME) == []
+        assert desk.journal.queue.cleanup_pending(NAME) == []
         assert (desk.folder.input / "a.jpg").exists() == (originals == "keep")
     desk.clock.advance(StorageError.delay_s + 1)
     desk.poke()
@@ -387,7 +387,7 @@ def _repair(desk: Desk) -> None:
     """What the daemon does at its start."""
     for job in desk.journal.queue.recover():
         desk.delivery.repair(job)
-    desk.delivery.sweep(desk.journal.runs.begin())
+    desk.delivery.sweep(desk.journal.sessions.begin())
     desk.settle()
 
 
@@ -400,7 +400,7 @@ def _crash(make: Callable[..., Desk], renames: int) -> tuple[Job, Desk]:
         raise Power
 
     desk = make(faults=[die], rendition=[{}, {"suffix": "_2"}])
-    desk.journal.runs.begin()
+    desk.journal.sessions.begin()
     job = desk.begin()
     desk.delivery.deliver(job, desk.cut(job, NEW, OLD))
     until(lambda: desk.delivery.failure is not None, "the crash")
@@ -419,8 +419,8 @@ def test_a_crash_amid_a_publication_is_finished_by_the_next_start(
     _repair(desk)
     assert desk.files() == {"a.png": NEW, "a_2.png": OLD}
     assert desk.job(job).state is JobState.DONE
-    assert desk.journal.names.published_sha256(NAME, "a.jpg") == digest(JPEG)
-    assert len(desk.journal.names.earlier(NAME, "a.jpg")) == 2
+    assert desk.journal.reservations.published_sha256(NAME, "a.jpg") == digest(JPEG)
+    assert len(desk.journal.reservations.earlier(NAME, "a.jpg")) == 2
     assert [result.state for result in desk.results] == [JobState.DONE]
     assert desk.staged() == []
     assert not (desk.folder.output / STAGING_NAME / "run-1").exists()
@@ -432,7 +432,7 @@ def test_a_crash_that_lost_a_result_is_undone_and_known(make: Callable[..., Desk
     (desk.folder.output / STAGING_NAME / "run-1.own" / f"{job.id}-1.png").unlink()
     _repair(desk)
     assert desk.job(job).state is JobState.QUEUED
-    assert [one.path for one in desk.journal.names.earlier(NAME, "a.jpg")] == ["a.png"]
+    assert [one.path for one in desk.journal.reservations.earlier(NAME, "a.jpg")] == ["a.png"]
     desk.deliver("a.jpg", b"computed otherwise", OLD)
     assert desk.files() == {"a.png": b"computed otherwise", "a_2.png": OLD}
 
@@ -499,7 +499,7 @@ def test_an_original_whose_name_is_no_pictures_stays(
     job = desk.deliver(name, NEW)
     assert desk.job(job).state is JobState.DONE
     assert (desk.folder.input / name).read_bytes() == JPEG
-    assert not desk.journal.queue.undisposed(desk.folder.name)
+    assert not desk.journal.queue.cleanup_pending(desk.folder.name)
 
 
 @pytest.mark.parametrize("originals", ["move", "delete"])
@@ -531,7 +531,7 @@ def test_an_original_that_cannot_be_moved_goes_as_soon_as_it_can(
     (tmp_path / "originals").mkdir()
     desk.clock.advance(StorageError.delay_s + 1)
     desk.poke()
-    until(lambda: not desk.journal.queue.undisposed(NAME), "the original to go")
+    until(lambda: not desk.journal.queue.cleanup_pending(NAME), "the original to go")
     assert (tmp_path / "originals/a.jpg").read_bytes() == JPEG
 
 
@@ -545,12 +545,12 @@ def test_an_original_that_could_not_be_moved_goes_after_the_next_start(
     job = desk.deliver("a.jpg", NEW)
     desk.end()
     again = make(run="run-2", **given)
-    (left,) = again.journal.queue.undisposed(NAME)
+    (left,) = again.journal.queue.cleanup_pending(NAME)
     assert left.id == job.id
     again.delivery.clean_up(left)
     again.settle()
     assert (tmp_path / "originals/a.jpg").read_bytes() == JPEG
-    assert again.journal.queue.undisposed(NAME) == []
+    assert again.journal.queue.cleanup_pending(NAME) == []
 
 
 @pytest.mark.parametrize("originals", ["keep", "delete"])
@@ -669,7 +669,7 @@ def test_a_later_version_of_a_numbered_picture_replaces_its_result(make: Callabl
     desk = make()
     desk.deliver("a.jpg", OLD)
     (desk.folder.input / "a.jpg").unlink()
-    desk.journal.acceptance.note_places(NAME, {"a.jpg": desk.clock.now_us()})
+    desk.journal.sources.note_places(NAME, {"a.jpg": desk.clock.now_us()})
     desk.deliver("a.jpg", NEW, source=JPEG + b"2")
     assert desk.files() == {"a.png": OLD, "a-2.png": NEW}
     desk.deliver("a.jpg", b"newer", source=JPEG + b"2 and more")
@@ -700,7 +700,7 @@ def test_the_same_bytes_under_a_used_name_are_known_and_the_next_version_is_thei
 
 def dropped_again(desk: Desk, content: bytes = JPEG) -> Job:
     """The picture was missing, and a worker finds that it has the bytes whose cutout is published."""
-    desk.journal.acceptance.note_places(NAME, {"a.jpg": desk.clock.now_us()})
+    desk.journal.sources.note_places(NAME, {"a.jpg": desk.clock.now_us()})
     job = desk.begin("a.jpg", content)
     assert job.generation == 1
     desk.delivery.deliver_unchanged(job, digest(content), "i" * 64)
@@ -722,7 +722,7 @@ def test_a_picture_that_comes_again_is_cut_again_where_its_cutout_was_taken_away
     (desk.folder.input / "a.jpg").unlink(missing_ok=True)
     job = dropped_again(desk)
     assert desk.job(job).state is JobState.QUEUED
-    assert desk.journal.names.last_published(NAME, "a.jpg") is None  # the worker is told of no result
+    assert desk.journal.reservations.last_published(NAME, "a.jpg") is None  # the worker is told of no result
     (desk.folder.input / "a.jpg").unlink()
     desk.journal.gone(desk.job(job), "it vanished before its turn")
     desk.deliver("a.jpg", NEW)
@@ -798,10 +798,10 @@ def test_an_original_that_was_replaced_by_its_like_is_cut(
     desk.delivery.deliver(job, desk.cut(job, OLD))
     desk.settle()
     assert path.read_bytes() == JPEG[::-1]
-    assert not desk.journal.acceptance.is_known(NAME, job.version)
-    afresh = Acceptance(desk.journal.store, desk.clock)
+    assert not desk.journal.sources.is_known(NAME, job.version)
+    afresh = Sources(desk.journal.store, desk.clock)
     assert not afresh.is_known(NAME, job.version)
-    (again,) = desk.journal.acceptance.accept(NAME, [job.version])
+    (again,) = desk.journal.sources.accept(NAME, [job.version])
     job_again = Reader(desk.journal.store).job(again)
     assert job_again is not None
     assert job_again.generation == 0
@@ -832,7 +832,7 @@ def test_a_rating_written_into_a_picture_does_not_cut_it_again(make: Callable[..
         job = rated(desk, JPEG + stars)
         assert desk.job(job).state is JobState.UNCHANGED
         assert desk.job(job).sha256 == digest(JPEG + stars)
-        last = desk.journal.names.last_published(NAME, "a.jpg")
+        last = desk.journal.reservations.last_published(NAME, "a.jpg")
         assert last is not None
         assert (last.sha256, last.image_sha256) == (digest(JPEG + stars), "i" * 64)
     assert desk.files() == {"a.png": OLD}

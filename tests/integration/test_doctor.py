@@ -178,7 +178,7 @@ def test_a_model_that_does_not_load_is_told_by_the_worker(tmp_path: Path) -> Non
 def test_a_journal_is_read_for_what_it_knows(tmp_path: Path) -> None:
     """While nobody writes it, and without changing it."""
     tmp_path.chmod(0o700)
-    journal = Journal(tmp_path, run="r", clock=Clock())
+    journal = Journal(tmp_path, session="r", clock=Clock())
     journal.close()
     found = state.look(tmp_path, ["f"], min_free_mb=0, clock=Clock())
     assert {one.level for one in found.findings} == {Level.OK, Level.NOTE}

@@ -44,7 +44,7 @@ class Intake:
     def __init__(self, root: Path, *, once: bool = False, min_free_mb: int = 0, **given: Any) -> None:  # noqa: ANN401 -- any key of a folder
         self.folder = folder_in(root, **given)
         self.root = self.folder.input
-        self.journal = Journal(None, run="run-1", clock=Clock())
+        self.journal = Journal(None, session="run-1", clock=Clock())
         self.heard = Heard()
         self.woken = threading.Event()
         self.health = HealthCheck(
@@ -53,13 +53,13 @@ class Intake:
             publisher=publisher_of(self.folder, name=NAME, run="run-1"),
             min_free_mb=min_free_mb,
             state_dir=root,
-            lease=Lease(run="run-1", is_dead=self.journal.runs.is_dead, clock=Clock()),
+            lease=Lease(run="run-1", is_dead=self.journal.sessions.is_dead, clock=Clock()),
             overlaps=Overlaps(Path("/no-state"), "run-1"),
         )
         self.monitor = FolderMonitor(
             self.folder,
             rules=rules_of(self.folder),
-            acceptance=self.journal.acceptance,
+            sources=self.journal.sources,
             health=self.health,
             clock=Clock(),
             listener=self.heard,

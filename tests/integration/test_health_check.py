@@ -40,7 +40,7 @@ OTHER = "22222222-2222-4222-8222-222222222222"
 @pytest.fixture
 def journal(clock: FakeClock) -> Iterator[Journal]:
     """What is remembered."""
-    opened = Journal(None, run="run-1", clock=clock)
+    opened = Journal(None, session="run-1", clock=clock)
     yield opened
     opened.close()
 
@@ -55,7 +55,7 @@ def gate_of(
         publisher=publisher_of(folder, name=folder.name, run="run-1"),
         min_free_mb=min_free_mb,
         state_dir=state_dir or folder.input,
-        lease=Lease(run="run-1", is_dead=journal.runs.is_dead, clock=Clock()),
+        lease=Lease(run="run-1", is_dead=journal.sessions.is_dead, clock=Clock()),
         overlaps=Overlaps(Path("/no-state"), "run-1"),
     )
 
@@ -264,11 +264,11 @@ def locked(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) ->
     """A journal that another program holds, and to which nothing could be written."""
     monkeypatch.setattr(store, "_BUSY_TIMEOUT_S", 0.05)
     (tmp_path / "state").mkdir()
-    opened = Journal(tmp_path / "state", run="run-1", clock=clock)
+    opened = Journal(tmp_path / "state", session="run-1", clock=clock)
     with closing(sqlite3.connect(tmp_path / "state" / store.FILE_NAME, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalError):
-            opened.runs.begin()
+            opened.sessions.begin()
         yield opened
     opened.close()
 

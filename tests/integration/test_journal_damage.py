@@ -29,7 +29,7 @@ SEED = 20261124
 
 def fill(directory: Path, clock: FakeClock, *, jobs: int = 400) -> Path:
     """A journal with rows in every table: half of the jobs are done, half wait."""
-    journal = Journal(directory, run="run-1", clock=clock)
+    journal = Journal(directory, session="run-1", clock=clock)
     write = journal.store.write
     with journal.store.transaction():
         for n in range(jobs):
@@ -42,7 +42,7 @@ def fill(directory: Path, clock: FakeClock, *, jobs: int = 400) -> Path:
             )
             if ended is not None:
                 write(
-                    "INSERT INTO name (key, folder, path) VALUES (?, ?, ?)",
+                    "INSERT INTO reservation (key, folder, path) VALUES (?, ?, ?)",
                     (f"/out/{n}.png".encode(), *source),
                 )
                 write(
@@ -55,7 +55,7 @@ def fill(directory: Path, clock: FakeClock, *, jobs: int = 400) -> Path:
             (clock.now_us(),),
         )
         write("INSERT INTO fact VALUES ('paused', '1')")
-        write("INSERT INTO run VALUES ('run-1', 1)")
+        write("INSERT INTO session VALUES ('run-1', 1)")
     journal.close()
     return directory / FILE_NAME
 
@@ -136,7 +136,7 @@ def test_damage_is_noticed_at_the_start_and_set_aside(tmp_path: Path, clock: Fak
     path = fill(tmp_path, clock)
     DAMAGES[damage](path)
     before = path.read_bytes() if path.is_file() else None
-    journal = Journal(tmp_path, run="run-2", clock=clock)
+    journal = Journal(tmp_path, session="run-2", clock=clock)
     note = rebuilt(journal.store)
     assert note is not None
     assert note.at_us == clock.now_us()
@@ -147,9 +147,9 @@ def test_damage_is_noticed_at_the_start_and_set_aside(tmp_path: Path, clock: Fak
     else:
         assert aside.read_bytes() == before
     assert journal.store.rows("SELECT * FROM job") == []
-    (job,) = journal.acceptance.accept("f", [Version(path="a.jpg", size=1, mtime_ns=1)])
+    (job,) = journal.sources.accept("f", [Version(path="a.jpg", size=1, mtime_ns=1)])
     journal.close()
-    again = Journal(tmp_path, run="run-3", clock=clock)
+    again = Journal(tmp_path, session="run-3", clock=clock)
     assert [row["id"] for row in again.store.rows("SELECT id FROM job")] == [job]
     assert rebuilt(again.store) == note
     again.close()
@@ -166,11 +166,11 @@ def test_bytes_flipped_anywhere_are_noticed_or_do_no_harm(tmp_path: Path, clock:
         for _ in range(draw.choice([1, 1, 8, 64])):
             raw[draw.randrange(len(raw))] ^= draw.randrange(1, 256)
         path.write_bytes(raw)
-        journal = Journal(tmp_path, run="run-2", clock=clock)
+        journal = Journal(tmp_path, session="run-2", clock=clock)
         noticed += rebuilt(journal.store) is not None
         journal.queue.recover()
         journal.queue.park({"f"})
-        journal.acceptance.is_known("f", Version(path="a.jpg", size=1, mtime_ns=1))
+        journal.sources.is_known("f", Version(path="a.jpg", size=1, mtime_ns=1))
         journal.queue.next_in("f", newest_first=False)
         journal.close()
         for aside in tmp_path.glob("journal-damaged*"):
@@ -183,13 +183,13 @@ def test_what_another_file_left_is_not_played_back(tmp_path: Path, clock: FakeCl
     path = fill(tmp_path, clock)
     hot = path.with_name(f"{FILE_NAME}-journal")
     hot.write_bytes(random.Random(SEED).randbytes(50_000))  # noqa: S311 -- not secret
-    journal = Journal(tmp_path, run="run-2", clock=clock)
+    journal = Journal(tmp_path, session="run-2", clock=clock)
     assert rebuilt(journal.store) is None
     assert len(journal.store.rows("SELECT 1 FROM job")) == 400
     journal.close()
     path.unlink()
     hot.write_bytes(random.Random(SEED).randbytes(50_000))  # noqa: S311 -- not secret
-    journal = Journal(tmp_path, run="run-3", clock=clock)
+    journal = Journal(tmp_path, session="run-3", clock=clock)
     assert journal.store.rows("SELECT 1 FROM job") == []
     journal.close()
 
@@ -199,7 +199,7 @@ def test_the_rollback_journal_goes_with_the_file_it_belongs_to(tmp_path: Path, c
     path = fill(tmp_path, clock)
     _directory(path)
     path.with_name(f"{FILE_NAME}-journal").write_bytes(b"hot")
-    journal = Journal(tmp_path, run="run-2", clock=clock)
+    journal = Journal(tmp_path, session="run-2", clock=clock)
     note = rebuilt(journal.store)
     assert note is not None
     assert (tmp_path / f"{note.aside}-journal").read_bytes() == b"hot"
@@ -213,7 +213,7 @@ def test_what_can_be_read_and_do_no_harm_is_kept(tmp_path: Path, clock: FakeCloc
     _statement("UPDATE job SET state = 'dome' WHERE id = 7")(path)
     began_us = clock.now_us()
     clock.advance(1000)
-    journal = Journal(tmp_path, run="run-2", clock=clock)
+    journal = Journal(tmp_path, session="run-2", clock=clock)
     assert journal.commands.is_paused()
     assert journal.folders.recall("f") is None
     assert journal.folders.first_run_us("f") == began_us
@@ -223,7 +223,7 @@ def test_what_can_be_read_and_do_no_harm_is_kept(tmp_path: Path, clock: FakeCloc
 def test_a_persons_resume_ends_the_notice(tmp_path: Path, clock: FakeClock) -> None:
     """Nothing else does."""
     fill(tmp_path, clock).write_bytes(b"garbage" * 1000)
-    journal = Journal(tmp_path, run="run-2", clock=clock)
+    journal = Journal(tmp_path, session="run-2", clock=clock)
     commands = Commands(journal.store, clock)
     commands.set_paused(paused=True)
     assert rebuilt(journal.store) is not None
@@ -236,7 +236,7 @@ def test_a_second_damage_is_set_aside_beside_the_first(tmp_path: Path, clock: Fa
     """Nothing set aside is ever replaced."""
     for content in (b"first" * 1000, b"second" * 1000):
         (tmp_path / FILE_NAME).write_bytes(content)
-        Journal(tmp_path, run="run", clock=clock).close()
+        Journal(tmp_path, session="run", clock=clock).close()
     kept = {path.read_bytes() for path in tmp_path.glob("journal-damaged-*.sqlite")}
     assert kept == {b"first" * 1000, b"second" * 1000}
 
@@ -248,7 +248,7 @@ def test_a_newer_cutoutds_journal_is_refused_and_left_alone(tmp_path: Path, cloc
     _version(store_module.SCHEMA_VERSION + 1)(path)
     before = path.read_bytes()
     with pytest.raises(JournalNewerError) as refused:
-        Journal(tmp_path, run="run-2", clock=clock)
+        Journal(tmp_path, session="run-2", clock=clock)
     assert isinstance(refused.value, UsageError)
     assert path.read_bytes() == before
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.fs.tree import Tree
-from cutoutd.journal.displaced import SetAside
+from cutoutd.journal.displaced import DisplacedSources
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.publish import displaced
@@ -135,7 +135,7 @@ def test_nothing_is_overwritten_by_a_result_that_comes_back(
 STEPS: dict[str, tuple[Any, str]] = {
     "renamed": (ResultRestorer, "_give_name"),
     "its sidecar": (ResultRestorer, "_write_sidecar"),
-    "written down": (SetAside, "give_back"),
+    "written down": (DisplacedSources, "give_back"),
     "tidied": (ResultRestorer, "forget"),
 }
 
@@ -239,7 +239,7 @@ def test_a_result_is_there_once_if_setting_it_aside_was_broken_off(
     cut(desk, "a", "b")
     rename(desk, *SWAP)
     (job, _) = take(desk, "a", "b")
-    owner, name = {"copied": (Reviews, "_clear"), "cleared": (SetAside, "put")}[broken_off]
+    owner, name = {"copied": (Reviews, "_clear"), "cleared": (DisplacedSources, "put")}[broken_off]
 
     def dies(*_: Any, **__: Any) -> Any:  # noqa: ANN401 -- as it is
         raise Power
@@ -279,7 +279,7 @@ def test_a_kept_result_follows_although_a_stranger_took_its_name_after_a_crash(
         raise Power
 
     with monkeypatch.context() as patch:
-        patch.setattr(SetAside, "put", dies)
+        patch.setattr(DisplacedSources, "put", dies)
         desk.delivery.deliver_moved(job, digest(picture("b")))
         until(lambda: desk.delivery.failure, "the power cut")
     desk.journal.close()

@@ -58,7 +58,7 @@ def test_an_original_that_was_archived_behind_a_link_stays(
     desk.settle()
     assert desk.job(job).state is JobState.DONE
     assert [path.read_bytes() for path in (tmp_path / "archive").rglob("a.jpg")] == [JPEG]
-    assert desk.journal.queue.undisposed(NAME) == []
+    assert desk.journal.queue.cleanup_pending(NAME) == []
 
 
 def test_an_original_that_is_still_owed_is_not_taken_through_a_link(
@@ -72,7 +72,7 @@ def test_an_original_that_is_still_owed_is_not_taken_through_a_link(
     (tmp_path / "originals").mkdir()
     desk.clock.advance(StorageError.delay_s + 1)
     desk.poke()
-    until(lambda: not desk.journal.queue.undisposed(NAME), "the original to be given up")
+    until(lambda: not desk.journal.queue.cleanup_pending(NAME), "the original to be given up")
     assert (tmp_path / "archive" / "a.jpg").read_bytes() == JPEG
     assert everything(tmp_path / "originals") == {}
 

@@ -11,7 +11,7 @@ import pytest
 from cutoutd.errors import JournalError
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.review_decisions import Decision
+from cutoutd.journal.review_decisions import ReviewDecision
 from cutoutd.publish.publisher import Publisher
 from tests.integration.desk import FAILURE, NEW, OLD, Desk, Power
 from tests.integration.parts import JPEG, NAME, digest, until
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def moved(desk: Desk, before: str, after: str, content: bytes = JPEG) -> Job:
     """A picture that is renamed while the daemon runs, as the monitor and a worker find it."""
     (desk.folder.input / before).unlink()
-    desk.journal.acceptance.note_places(NAME, {before: desk.clock.now_us()})
+    desk.journal.sources.note_places(NAME, {before: desk.clock.now_us()})
     job = desk.begin(after, content)
     assert desk.journal.moves.candidates(job).sha256s == (digest(content),)
     return job
@@ -113,7 +113,7 @@ def test_a_result_that_is_to_stay_stays_and_is_the_moved_pictures(make: Callable
     desk.deliver("a.jpg", OLD)
     follow(desk, "a.jpg", "sub/a.jpg")
     assert names(desk) == ["a.png", "a.png.json"]
-    assert desk.journal.names.published_sha256(NAME, "sub/a.jpg") == digest(JPEG)
+    assert desk.journal.reservations.published_sha256(NAME, "sub/a.jpg") == digest(JPEG)
     desk.deliver("a.tif", NEW, source=JPEG + b"tif")
     assert (desk.folder.output / "a.png").read_bytes() == OLD
 
@@ -147,7 +147,7 @@ def test_a_picture_whose_earlier_path_is_still_there_is_a_copy_and_is_cut(make: 
     """Whatever was noticed of it: a share may have hidden it for a moment."""
     desk = make()
     desk.deliver("a.jpg", OLD)
-    desk.journal.acceptance.note_places(NAME, {"a.jpg": desk.clock.now_us()})
+    desk.journal.sources.note_places(NAME, {"a.jpg": desk.clock.now_us()})
     job = desk.begin("b.jpg")
     desk.delivery.deliver_moved(job, digest(JPEG))
     desk.settle()
@@ -200,7 +200,7 @@ def test_a_move_that_a_crash_broke_off_is_finished(tmp_path: Path, clock: FakeCl
     after.settle()
     assert names(after) == ["sub/a.png", "sub/a.png.json"]
     assert (after.folder.output / "sub/a.png").read_bytes() == OLD
-    assert after.journal.names.earlier(NAME, "a.jpg") == ()
+    assert after.journal.reservations.earlier(NAME, "a.jpg") == ()
     after.end()
     after.journal.close()
 
@@ -210,10 +210,10 @@ def renamed(desk: Desk, before: str, after: str) -> Job:
     path = desk.folder.input / after
     path.parent.mkdir(parents=True, exist_ok=True)
     (desk.folder.input / before).rename(path)
-    desk.journal.acceptance.note_places(NAME, {before: desk.clock.now_us()})
+    desk.journal.sources.note_places(NAME, {before: desk.clock.now_us()})
     status = path.stat()
     version = Version(path=after, size=status.st_size, mtime_ns=status.st_mtime_ns)
-    desk.journal.acceptance.accept(NAME, [version])
+    desk.journal.sources.accept(NAME, [version])
     job = desk.journal.queue.next_in(NAME, newest_first=False)
     assert job is not None
     desk.journal.queue.claim(job)
@@ -248,7 +248,7 @@ def test_a_doubtful_result_follows_its_picture_and_can_be_accepted_there(
 def test_a_rejection_follows_its_picture(make: Callable[..., Desk]) -> None:
     """Nothing is cut again, however often it is moved, and one record tells of it."""
     desk = make()
-    assert decide(desk, doubtful(desk), Decision.REJECT).state is JobState.FAILED
+    assert decide(desk, doubtful(desk), ReviewDecision.REJECT).state is JobState.FAILED
     for before, after in (("a.jpg", "b.jpg"), ("b.jpg", "sub/c.jpg")):
         job = renamed(desk, before, after)
         assert desk.journal.moves.candidates(job).sha256s == (digest(JPEG),)
@@ -278,7 +278,7 @@ def test_the_record_of_a_failed_picture_that_was_moved_goes(make: Callable[..., 
     (desk.folder.input / "b.jpg").rename(desk.folder.input / "a.jpg")
     status = (desk.folder.input / "a.jpg").stat()
     back = Version(path="a.jpg", size=status.st_size, mtime_ns=status.st_mtime_ns)
-    assert not desk.journal.acceptance.is_known(NAME, back)
+    assert not desk.journal.sources.is_known(NAME, back)
 
 
 def test_what_a_doubtful_picture_left_goes_if_it_has_to_be_cut_again(make: Callable[..., Desk]) -> None:
@@ -306,7 +306,7 @@ def test_entries_of_another_picture_of_the_same_size_stay(make: Callable[..., De
         desk.delivery.fail(desk.begin(name), FAILURE)
         desk.settle()
     (desk.folder.input / "other.jpg").unlink()
-    desk.journal.acceptance.note_places(NAME, dict.fromkeys(("there.jpg", "other.jpg"), desk.clock.now_us()))
+    desk.journal.sources.note_places(NAME, dict.fromkeys(("there.jpg", "other.jpg"), desk.clock.now_us()))
     desk.deliver("b.jpg", NEW)
     assert [name for name in names(desk) if name.startswith("failed")] == [
         "failed/other.jpg.error.json",
@@ -335,11 +335,11 @@ def test_what_another_doubtful_picture_left_stays_on_a_workers_word(make: Callab
     first = doubtful(desk)
     seen = (desk.folder.input / "a.jpg").stat()
     (desk.folder.input / "a.jpg").unlink()
-    desk.journal.acceptance.note_places(NAME, {"a.jpg": desk.clock.now_us()})
+    desk.journal.sources.note_places(NAME, {"a.jpg": desk.clock.now_us()})
     (desk.folder.input / "b.jpg").write_bytes(bytes(len(JPEG)))
     os.utime(desk.folder.input / "b.jpg", ns=(seen.st_atime_ns, seen.st_mtime_ns))
     version = Version(path="b.jpg", size=len(JPEG), mtime_ns=seen.st_mtime_ns)
-    desk.journal.acceptance.accept(NAME, [version])
+    desk.journal.sources.accept(NAME, [version])
     job = desk.journal.queue.next_in(NAME, newest_first=False)
     assert job is not None
     desk.journal.queue.claim(job)
@@ -373,7 +373,7 @@ def test_no_original_goes_while_the_journal_cannot_be_told_and_all_go_soon_after
         assert [path.name for path in desk.folder.input.glob("*.jpg")] == ["second.jpg"]
     tried_again()
     assert list(desk.folder.input.glob("*.jpg")) == []
-    assert desk.journal.queue.undisposed(NAME) == []
+    assert desk.journal.queue.cleanup_pending(NAME) == []
 
 
 @pytest.mark.parametrize("originals", ["delete", "move"])
@@ -390,13 +390,13 @@ def test_what_we_have_put_away_has_not_moved_although_the_journal_could_not_be_t
         patched.setattr(desk.journal, "removed_original", full)
         desk.deliver("first.jpg", OLD)
     assert not (desk.folder.input / "first.jpg").exists()
-    desk.journal.acceptance.note_places(NAME, {"first.jpg": desk.clock.now_us()})
+    desk.journal.sources.note_places(NAME, {"first.jpg": desk.clock.now_us()})
     job = desk.begin("second.jpg")
     desk.delivery.deliver_moved(job, digest(JPEG))
     desk.settle()
     assert desk.files() == {"first.png": OLD}
     assert desk.job(job).state is JobState.QUEUED
     desk.delivery.retry_now()
-    until(lambda: not desk.journal.queue.undisposed(NAME), "the journal to be told")
+    until(lambda: not desk.journal.queue.cleanup_pending(NAME), "the journal to be told")
     desk.deliver("second.jpg", NEW)
     assert desk.files() == {"first.png": OLD, "second.png": NEW}

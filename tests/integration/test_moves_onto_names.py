@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.jobs import Job, JobState, Version
-from cutoutd.journal.displaced import SetAside
-from cutoutd.journal.review_decisions import Decision
+from cutoutd.journal.displaced import DisplacedSources
+from cutoutd.journal.review_decisions import ReviewDecision
 from cutoutd.publish import displaced
 from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.reviews import Reviews
@@ -47,10 +47,10 @@ def rename(desk: Desk, *pairs: tuple[str, str], when: str = "running") -> None:
     for before, after in pairs:
         (root / f"{before}.jpg").rename(root / f"{after}.jpg")
     known = {f"{name}.jpg" for pair in pairs for name in pair}
-    gone = {name for name in known if desk.journal.acceptance.has(NAME, name)}
+    gone = {name for name in known if desk.journal.sources.has(NAME, name)}
     # What took a picture's place while nobody looked is another file; while the daemon looks it is a quick save.
     gone = gone if when == "down" else {name for name in gone if not (root / name).exists()}
-    desk.journal.acceptance.note_places(NAME, dict.fromkeys(gone, desk.clock.now_us()))
+    desk.journal.sources.note_places(NAME, dict.fromkeys(gone, desk.clock.now_us()))
 
 
 def take(desk: Desk, *names: str) -> list[Job]:
@@ -59,7 +59,7 @@ def take(desk: Desk, *names: str) -> list[Job]:
     for name in names:
         status = (desk.folder.input / f"{name}.jpg").stat()
         versions.append(Version(path=f"{name}.jpg", size=status.st_size, mtime_ns=status.st_mtime_ns))
-    desk.journal.acceptance.accept(NAME, versions)
+    desk.journal.sources.accept(NAME, versions)
     return claimed(desk, names)
 
 
@@ -209,7 +209,9 @@ def test_results_that_are_to_stay_belong_to_the_pictures_that_were_swapped(
     for job, name in zip(jobs, ("b.png", "a.png"), strict=True):
         now = desk.job(job)
         assert now.detail["outputs"] == [str(desk.folder.output / name)]
-        assert [one.path for one in desk.journal.names.earlier(NAME, now.path, now.generation)] == [name]
+        assert [one.path for one in desk.journal.reservations.earlier(NAME, now.path, now.generation)] == [
+            name
+        ]
         assert now.state is JobState.UNCHANGED
 
 
@@ -222,7 +224,7 @@ def test_a_result_that_is_to_stay_gets_a_name_if_its_own_was_given_away(
     cut(desk, "a")
     (desk.folder.input / "a.jpg").rename(desk.folder.input / "b.jpg")
     if when == "down":
-        desk.journal.acceptance.note_places(NAME, {"a.jpg": desk.clock.now_us()})
+        desk.journal.sources.note_places(NAME, {"a.jpg": desk.clock.now_us()})
     (desk.folder.input / "a.jpg").write_bytes(picture("new"))
     new, old = take(desk, "a", "b")
     desk.delivery.deliver(new, desk.cut(new, cutout("new"), source=picture("new")))
@@ -266,7 +268,7 @@ def test_a_result_follows_a_picture_whose_name_another_took_at_once(make: Callab
 STEPS: dict[str, tuple[Any, str]] = {
     "copied": (displaced, "_copy"),
     "cleared": (Reviews, "_clear"),
-    "written down": (SetAside, "put"),
+    "written down": (DisplacedSources, "put"),
     "published": (Publisher, "carry_out"),
 }
 
@@ -311,7 +313,7 @@ def reject(desk: Desk, *names: str) -> None:
     """Have a person reject the doubtful results of pictures."""
     for name in names:
         job = desk.deliver(f"{name}.jpg", cutout(name), source=picture(name), review=True)
-        decided = desk.journal.decisions.decide(job.id, Decision.REJECT)
+        decided = desk.journal.review_decisions.decide(job.id, ReviewDecision.REJECT)
         assert decided is not None
         desk.delivery.carry_out_decision(decided)
         desk.settle()

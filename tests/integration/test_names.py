@@ -12,7 +12,7 @@ from cutoutd.delivery import pending_retries
 from cutoutd.errors import StorageError
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.review_decisions import Decision
+from cutoutd.journal.review_decisions import ReviewDecision
 from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.records import Records
 from tests.integration.desk import FAILURE, NEW, Desk
@@ -160,7 +160,7 @@ def test_a_failures_record_whose_name_is_refused_is_left_under_another(
     (record,) = (desk.folder.output / "failed").rglob("*.json")
     assert json.loads(record.read_bytes())["source"]["path"] == "10:30/a?.jpg"
     assert desk.folder.output / desk.results[-1].record == record  # as a hook is told
-    assert desk.journal.queue.undisposed(NAME) == []
+    assert desk.journal.queue.cleanup_pending(NAME) == []
     desk.deliver("10:30/a?.jpg", NEW, source=JPEG * 2)
     assert not record.exists()
 
@@ -172,7 +172,7 @@ def test_a_doubtful_result_with_a_refused_name_is_reviewed_and_accepted(
     desk = make(output=str(mount("windows").mount / "out"))
     job = desk.deliver("10:30/a?.jpg", NEW, review=True)
     assert set(desk.files()) == {"review/10_30/a_.png"}
-    decided = desk.journal.decisions.decide(job.id, Decision.ACCEPT)
+    decided = desk.journal.review_decisions.decide(job.id, ReviewDecision.ACCEPT)
     assert decided is not None
     desk.delivery.carry_out_decision(decided)
     desk.settle()
@@ -234,7 +234,7 @@ def test_a_path_that_is_too_long_on_the_output_side_is_shortened_or_fails_alone(
 
 def _deliver_unseen(desk: Desk, source: str) -> Job:
     """The way of a picture that is not on the disk any more."""
-    desk.journal.acceptance.accept(NAME, [Version(path=source, size=len(JPEG), mtime_ns=1)])
+    desk.journal.sources.accept(NAME, [Version(path=source, size=len(JPEG), mtime_ns=1)])
     job = next(job for job in Reader(desk.journal.store).jobs() if job.path == source)
     desk.journal.queue.claim(job)
     desk.delivery.deliver(job, desk.cut(job, NEW))
@@ -368,4 +368,4 @@ def test_originals_whose_names_are_refused_are_put_away_in_a_safe_form(
     assert put_away == {"10_30/a_.jpg", "c.jpg", "d_.jpg"}
     left = {path.relative_to(tmp_path / "in").as_posix() for path in (tmp_path / "in").rglob("*.jpg")}
     assert left == {"closed/b.jpg"}
-    assert [job.path for job in desk.journal.queue.undisposed(NAME)] == ["closed/b.jpg"]
+    assert [job.path for job in desk.journal.queue.cleanup_pending(NAME)] == ["closed/b.jpg"]

@@ -13,7 +13,7 @@ from cutoutd.daemon.assembly import rules_of
 from cutoutd.folder.adoption import Adoption
 from cutoutd.jobs import JobState, Quality, Unchanged, Version
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.review_decisions import Decision
+from cutoutd.journal.review_decisions import ReviewDecision
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.publish.faults import ResultLostError
 from tests.integration.desk import NEW, OLD, Desk
@@ -62,9 +62,7 @@ def touched(desk: Desk, name: str, content: bytes = JPEG) -> Job:
     path.write_bytes(content)
     os.utime(path, ns=(later_ns, later_ns))
     status = path.stat()
-    desk.journal.acceptance.accept(
-        NAME, [Version(path=name, size=status.st_size, mtime_ns=status.st_mtime_ns)]
-    )
+    desk.journal.sources.accept(NAME, [Version(path=name, size=status.st_size, mtime_ns=status.st_mtime_ns)])
     job = desk.journal.queue.next_in(NAME, newest_first=False)
     assert job is not None
     desk.journal.queue.claim(job)
@@ -94,7 +92,7 @@ def test_an_original_whose_result_is_skipped_stays_and_the_job_says_why(
     assert (done.state, done.detail["outputs"], done.detail["skipped"]) == (JobState.DONE, [], True)
     assert 'on_conflict = "skip"' in done.detail["why"]
     assert desk.results[0].why == done.detail["why"]
-    assert desk.journal.queue.undisposed(NAME) == []
+    assert desk.journal.queue.cleanup_pending(NAME) == []
     touched(desk, "a.jpg")
     assert originals(desk) == ["a.jpg"]
 
@@ -143,15 +141,16 @@ def test_what_an_earlier_version_of_ours_owes_is_not_put_away_without_a_result(
     job = desk.deliver("a.jpg", NEW)
     with desk.journal.store.transaction():
         desk.journal.store.write(
-            "UPDATE job SET undisposed = 1, detail = json_remove(detail, '$.skipped') WHERE id = ?", (job.id,)
+            "UPDATE job SET cleanup_pending = 1, detail = json_remove(detail, '$.skipped') WHERE id = ?",
+            (job.id,),
         )
     desk.end()
     again = make(on_conflict="skip", originals="delete", run="run-2")
-    (owed,) = again.journal.queue.undisposed(NAME)
+    (owed,) = again.journal.queue.cleanup_pending(NAME)
     again.delivery.clean_up(owed)
     again.settle()
     assert originals(again) == ["a.jpg"]
-    assert again.journal.queue.undisposed(NAME) == []
+    assert again.journal.queue.cleanup_pending(NAME) == []
 
 
 def test_the_original_of_a_doubtful_cutout_is_not_deleted(make: Callable[..., Desk]) -> None:
@@ -160,7 +159,7 @@ def test_the_original_of_a_doubtful_cutout_is_not_deleted(make: Callable[..., De
     job = unsure(desk)
     assert desk.files() == {"a.png": NEW}
     assert originals(desk) == ["a.jpg"]
-    assert desk.journal.queue.undisposed(NAME) == []
+    assert desk.journal.queue.cleanup_pending(NAME) == []
     touched(desk, "a.jpg")
     assert originals(desk) == ["a.jpg"]
     assert Reader(desk.journal.store).doubtful(NAME) == 1
@@ -194,7 +193,7 @@ def test_an_accepted_cutouts_original_goes_and_one_that_waits_in_review_stays(
     touched(desk, "a.jpg")
     assert originals(desk) == ["a.jpg"]
     accepted = doubtful(desk, "b.jpg")
-    decide(desk, accepted, Decision.ACCEPT)
+    decide(desk, accepted, ReviewDecision.ACCEPT)
     until(lambda: originals(desk) == ["a.jpg"], "the end of the accepted one's original")
 
 
@@ -219,7 +218,7 @@ def test_a_doubt_is_adopted_after_a_lost_journal(make: Callable[..., Desk]) -> N
     desk.journal.close()
     (desk.root / FILE_NAME).unlink()
     again = make(originals="delete", run="run-2")
-    adoption = Adoption(again.folder, rules=rules_of(again.folder), acceptance=again.journal.acceptance)
+    adoption = Adoption(again.folder, rules=rules_of(again.folder), sources=again.journal.sources)
     adoption.carry_out(lambda: True)
     assert Reader(again.journal.store).doubtful(NAME) == 1
     (adopted,) = Reader(again.journal.store).jobs()

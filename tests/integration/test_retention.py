@@ -31,7 +31,7 @@ class Archive:
         self.root = root / "in"
         self.root.mkdir()
         self.clock = clock
-        self.journal = Journal(None, run="r", clock=clock)
+        self.journal = Journal(None, session="r", clock=clock)
         self.retention = Retention(
             FOLDER, root=self.root, history=self.journal.history, keep_days=KEEP_DAYS, clock=clock
         )
@@ -42,7 +42,7 @@ class Archive:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
         version = Version(path=name, size=1, mtime_ns=mtime_ns)
-        self.journal.acceptance.accept(FOLDER, [version])
+        self.journal.sources.accept(FOLDER, [version])
         job = self.journal.queue.next_in(FOLDER, newest_first=False)
         assert job is not None
         self.journal.queue.claim(job)
@@ -62,7 +62,7 @@ class Archive:
 
     def traces(self) -> int:
         """Rows of any table that are about a source."""
-        tables = ("job", "name", "output", "published")
+        tables = ("job", "reservation", "output", "published")
         counts = [self.journal.store.row(f"SELECT COUNT(*) FROM {table}") for table in tables]  # noqa: S608 -- ours
         return sum(int(row[0]) for row in counts if row is not None)
 
@@ -84,7 +84,7 @@ def test_a_version_that_was_followed_goes_when_it_is_old(archive: Archive) -> No
     for _ in range(3):
         archive.pass_days(KEEP_DAYS + 1)
     assert archive.rows() == [("a.jpg", 2)]
-    assert archive.journal.acceptance.is_known(FOLDER, newest)
+    assert archive.journal.sources.is_known(FOLDER, newest)
 
 
 def test_a_source_that_is_no_more_goes_after_it_was_missing_for_as_long_again(archive: Archive) -> None:
@@ -93,10 +93,10 @@ def test_a_source_that_is_no_more_goes_after_it_was_missing_for_as_long_again(ar
     (archive.root / "sub/a.jpg").unlink()
     archive.pass_days(KEEP_DAYS + 1)  # noticed
     archive.pass_days(KEEP_DAYS - 1)
-    assert archive.journal.acceptance.is_known(FOLDER, version)
+    assert archive.journal.sources.is_known(FOLDER, version)
     archive.pass_days(2)
     assert archive.traces() == 0
-    assert not archive.journal.acceptance.is_known(FOLDER, version)
+    assert not archive.journal.sources.is_known(FOLDER, version)
 
 
 def test_a_share_that_looked_empty_for_a_while_has_lost_nothing(archive: Archive) -> None:
@@ -109,16 +109,16 @@ def test_a_share_that_looked_empty_for_a_while_has_lost_nothing(archive: Archive
     shutil.move(archive.root / "sub", archive.root.parent / "away")
     archive.pass_days(KEEP_DAYS - 2)
     archive.pass_days(KEEP_DAYS - 2)
-    assert archive.journal.acceptance.is_known(FOLDER, version)
+    assert archive.journal.sources.is_known(FOLDER, version)
 
 
 def test_what_is_still_to_be_done_is_never_history(archive: Archive) -> None:
     """Waiting, resting, or with an original that is still to be put away."""
     waiting, resting = (Version(path=name, size=1, mtime_ns=1) for name in ("w.jpg", "r.jpg"))
-    _, rest = archive.journal.acceptance.accept(FOLDER, [waiting, resting])
+    _, rest = archive.journal.sources.accept(FOLDER, [waiting, resting])
     archive.journal.queue.rest(rest, 1.0, detail={})
-    (undisposed,) = archive.journal.acceptance.accept(FOLDER, [Version(path="u.jpg", size=1, mtime_ns=1)])
-    archive.journal.queue.finish(undisposed, JobState.DONE, detail={}, undisposed=True)
+    (pending,) = archive.journal.sources.accept(FOLDER, [Version(path="u.jpg", size=1, mtime_ns=1)])
+    archive.journal.queue.finish(pending, JobState.DONE, detail={}, cleanup_pending=True)
     for _ in range(4):
         archive.pass_days(KEEP_DAYS + 1)
     assert len(archive.rows()) == 3
@@ -137,7 +137,7 @@ def test_a_file_that_cannot_be_looked_at_is_not_missing(
     monkeypatch.setattr(retention_module, "look", fail)
     for _ in range(4):
         archive.pass_days(KEEP_DAYS + 1)
-    assert archive.journal.acceptance.is_known(FOLDER, version)
+    assert archive.journal.sources.is_known(FOLDER, version)
 
 
 def test_it_goes_in_small_steps_and_comes_round(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,11 +164,11 @@ def test_it_goes_in_small_steps_and_comes_round(archive: Archive, monkeypatch: p
 
 def test_the_file_does_not_grow_with_what_was_forgotten(tmp_path: Path, clock: FakeClock) -> None:
     """Freed pages are used again."""
-    journal = Journal(tmp_path, run="r", clock=clock)
+    journal = Journal(tmp_path, session="r", clock=clock)
     sizes = []
     for generation in range(4):
         there = [Version(path=f"{n}.jpg", size=1, mtime_ns=generation) for n in range(2000)]
-        jobs = journal.acceptance.accept(FOLDER, there)
+        jobs = journal.sources.accept(FOLDER, there)
         with journal.store.transaction():
             journal.store.write("UPDATE job SET state = 'done', finished_us = 1 WHERE id >= ?", (jobs[0],))
         while journal.history.trim(FOLDER, clock.now_us(), 500):

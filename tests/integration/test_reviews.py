@@ -11,7 +11,7 @@ import pytest
 
 from cutoutd.errors import StorageError
 from cutoutd.jobs import JobState, Quality
-from cutoutd.journal.review_decisions import Decision
+from cutoutd.journal.review_decisions import ReviewDecision
 from cutoutd.lease.lease import NotOwnerError
 from cutoutd.publish import reviews
 from tests.integration.desk import NEW, OLD, Desk, Power
@@ -37,9 +37,9 @@ def doubtful(desk: Desk, name: str = "a.jpg", source: bytes = JPEG) -> Job:
     return job
 
 
-def decide(desk: Desk, job: Job, decision: Decision = Decision.ACCEPT) -> Job:
+def decide(desk: Desk, job: Job, decision: ReviewDecision = ReviewDecision.ACCEPT) -> Job:
     """A person's decision, carried out."""
-    decided = desk.journal.decisions.decide(job.id, decision)
+    decided = desk.journal.review_decisions.decide(job.id, decision)
     assert decided is not None
     desk.delivery.carry_out_decision(decided)
     desk.settle()
@@ -72,7 +72,7 @@ def test_an_accepted_result_gets_its_own_name_and_a_whole_sidecar(make: Callable
         assert said[key] == doubt[key]
     assert "a person accepted it" in said["warnings"][-1]
     assert done.detail["model"] == doubt["model"]["name"]
-    assert [one.path for one in desk.journal.names.earlier(NAME, "a.jpg")] == ["a.png"]
+    assert [one.path for one in desk.journal.reservations.earlier(NAME, "a.jpg")] == ["a.png"]
     assert [result.state for result in desk.results] == [JobState.REVIEW, JobState.DONE]
     assert desk.staged() == []
 
@@ -194,7 +194,7 @@ def test_what_is_not_as_it_was_put_there_is_not_accepted(make: Callable[..., Des
     assert desk.staged() == []
     if how == "changed":
         assert target.read_bytes() == b"retouched"
-    rejected = decide(desk, job, Decision.REJECT)
+    rejected = decide(desk, job, ReviewDecision.REJECT)
     assert rejected.state is JobState.FAILED
     assert os.path.lexists(target) is (how in ("changed", "a link"))
 
@@ -203,14 +203,14 @@ def test_a_rejected_result_goes_and_its_original_stays(make: Callable[..., Desk]
     """It counts as failed, with the reason; `retry --failed` leaves it alone, its number does not."""
     desk = make(originals="delete")
     job = doubtful(desk)
-    rejected = decide(desk, job, Decision.REJECT)
+    rejected = decide(desk, job, ReviewDecision.REJECT)
     assert rejected.state is JobState.FAILED
     assert rejected.detail["failure"]["code"] == "Rejected"
     assert "no subject" in rejected.detail["failure"]["cause"]
     assert desk.files() == {}
     assert (desk.folder.input / "a.jpg").read_bytes() == JPEG
     assert sidecar(desk, "failed/a.jpg.error.json")["title"] == "Rejected in review"
-    assert desk.journal.names.published_sha256(NAME, "a.jpg") is None
+    assert desk.journal.reservations.published_sha256(NAME, "a.jpg") is None
     assert desk.journal.queue.retry(None) == 0
     assert desk.journal.queue.retry(job.id) == 1
 
@@ -219,23 +219,23 @@ def test_a_decision_about_what_is_over_is_none(make: Callable[..., Desk]) -> Non
     """A job that is done, or that a newer version took the place of; and one that was retried meanwhile."""
     desk = make()
     done = desk.deliver("b.jpg", NEW)
-    assert desk.journal.decisions.decide(done.id, Decision.ACCEPT) is None
+    assert desk.journal.review_decisions.decide(done.id, ReviewDecision.ACCEPT) is None
     job = doubtful(desk)
-    assert desk.journal.decisions.decide(job.id, Decision.ACCEPT) is not None
+    assert desk.journal.review_decisions.decide(job.id, ReviewDecision.ACCEPT) is not None
     desk.journal.queue.retry(job.id)
     desk.delivery.carry_out_decision(job)
     desk.settle()
     assert desk.job(job).state is JobState.QUEUED
     assert desk.files() == {"b.png": NEW} | DOUBTFUL
     newer = doubtful(desk, source=JPEG + b"newer")
-    assert desk.journal.decisions.decide(job.id, Decision.REJECT) is None
-    assert desk.journal.decisions.decide(newer.id, Decision.REJECT) is not None
+    assert desk.journal.review_decisions.decide(job.id, ReviewDecision.REJECT) is None
+    assert desk.journal.review_decisions.decide(newer.id, ReviewDecision.REJECT) is not None
 
 
-@pytest.mark.parametrize("decision", [*Decision])
+@pytest.mark.parametrize("decision", [*ReviewDecision])
 @pytest.mark.parametrize("when", ["before", "amid", "after the names", "while clearing"])
 def test_a_crash_at_any_step_is_made_good_by_the_next_start(
-    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, decision: Decision, when: str
+    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, decision: ReviewDecision, when: str
 ) -> None:
     """One result, or none; nothing is left in review/, nothing is staged."""
     faults: list[Any] = []
@@ -250,9 +250,11 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_start(
 
     if when == "amid":
         faults.append(Power())
-    if when in ("after the names", "while clearing") or (when == "amid" and decision is Decision.REJECT):
+    if when in ("after the names", "while clearing") or (
+        when == "amid" and decision is ReviewDecision.REJECT
+    ):
         monkeypatch.setattr(reviews.Reviews, "clear", dies)
-    decided = desk.journal.decisions.decide(job.id, decision)
+    decided = desk.journal.review_decisions.decide(job.id, decision)
     assert decided is not None
     if when != "before":
         desk.delivery.carry_out_decision(decided)
@@ -263,10 +265,10 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_start(
     for unfinished in again.journal.queue.recover():
         again.delivery.repair(unfinished)
     again.delivery.sweep(frozenset({"run-1"}))
-    for waiting in again.journal.decisions.pending(NAME):
+    for waiting in again.journal.review_decisions.pending(NAME):
         again.delivery.carry_out_decision(waiting)
     again.settle()
-    if decision is Decision.ACCEPT:
+    if decision is ReviewDecision.ACCEPT:
         assert again.job(job).state is JobState.DONE
         assert again.files() == {"a.png": NEW}
         assert sidecar(again, "a.png.json")["outputs"][0]["sha256"] == digest(NEW)
@@ -294,9 +296,9 @@ def test_a_decision_waits_for_a_disk_that_refuses(make: Callable[..., Desk]) -> 
     assert desk.files() == {"a.png": NEW}
 
 
-@pytest.mark.parametrize("decision", [*Decision])
+@pytest.mark.parametrize("decision", [*ReviewDecision])
 def test_a_machine_that_lost_the_folder_decides_nothing(
-    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, decision: Decision
+    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, decision: ReviewDecision
 ) -> None:
     """The decision waits, and nothing of the doubtful result is lost."""
     desk = make()

@@ -103,7 +103,7 @@ class Halls(Hall):
             delivery=delivery,
             publisher=publisher,
             opener=opener_of(folder, publisher, self.clock, self.workers.wake),
-            names=self.journal.names,
+            reservations=self.journal.reservations,
         )
         self.made.append(made)
         return made
@@ -115,7 +115,7 @@ class Halls(Hall):
     def drop(self, folder: str, name: str) -> int:
         """A picture is accepted."""
         then_ns = self.clock.now_us() * 1000 - 10**15
-        (job,) = self.journal.acceptance.accept(folder, [Version(path=name, size=1, mtime_ns=then_ns)])
+        (job,) = self.journal.sources.accept(folder, [Version(path=name, size=1, mtime_ns=then_ns)])
         return job
 
     def reload(self, to: Settings | ConfigurationError) -> None:

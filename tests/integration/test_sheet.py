@@ -190,8 +190,8 @@ def test_a_sheet_shows_each_newest_picture_of_the_folder(
     state = tmp_path_factory.mktemp("state")
     (pictures / "out").mkdir()
     (pictures / "a.png").rename(pictures / "out" / "a.png")
-    journal = Journal(state, run="r", clock=Clock())
-    good, bad, _ = journal.acceptance.accept(
+    journal = Journal(state, session="r", clock=Clock())
+    good, bad, _ = journal.sources.accept(
         "shop", [Version(path=name, size=1, mtime_ns=1) for name in ("a.jpg", "torn.jpg", "waits.jpg")]
     )
     job = Reader(journal.store).job(good)
@@ -230,9 +230,9 @@ def test_the_least_certain_pictures_come_first_if_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And the sheet says so."""
-    journal = Journal(tmp_path, run="r", clock=Clock())
+    journal = Journal(tmp_path, session="r", clock=Clock())
     for name, score in (("sure.jpg", 0.99), ("unsure.jpg", 0.3), ("between.jpg", 0.7)):
-        (number,) = journal.acceptance.accept("shop", [Version(path=name, size=1, mtime_ns=1)])
+        (number,) = journal.sources.accept("shop", [Version(path=name, size=1, mtime_ns=1)])
         journal.queue.finish(number, JobState.DONE, detail={"score": score})
     journal.close()
     config, target = tmp_path / "c.toml", tmp_path / "s.html"
@@ -254,9 +254,9 @@ def test_a_sheet_is_in_the_order_of_names_and_says_what_a_score_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As a person knows a shoot; it was in the order of arrival. Those that are doubtful may be asked for alone."""
-    journal = Journal(tmp_path, run="r", clock=Clock())
+    journal = Journal(tmp_path, session="r", clock=Clock())
     for name, doubtful in (("DSC_12.jpg", {}), ("DSC_3.jpg", {"doubtful": True}), ("DSC_100.jpg", {})):
-        (number,) = journal.acceptance.accept("shop", [Version(path=name, size=1, mtime_ns=1)])
+        (number,) = journal.sources.accept("shop", [Version(path=name, size=1, mtime_ns=1)])
         journal.queue.finish(number, JobState.DONE, detail={"score": 0.7, **doubtful})
     journal.close()
     config, target = tmp_path / "c.toml", tmp_path / "s.html"
@@ -281,7 +281,7 @@ def test_pictures_that_had_one_name_after_another_are_each_beside_their_own_cuto
     (tmp_path / "state").mkdir(mode=0o700)
     for name in ("in", "out", "originals"):
         (tmp_path / name).mkdir()
-    journal = Journal(tmp_path / "state", run="r", clock=Clock())
+    journal = Journal(tmp_path / "state", session="r", clock=Clock())
     colours = ("red", "lime", "blue")
     for number, colour in enumerate(colours, 1):
         tail = "" if number == 1 else f"-{number}"
@@ -289,13 +289,13 @@ def test_pictures_that_had_one_name_after_another_are_each_beside_their_own_cuto
         for file in (original, tmp_path / "out" / f"a{tail}.png"):
             Image.new("RGB", (32, 32), colour).save(file)
         digest = hashlib.sha256(original.read_bytes()).hexdigest()
-        (job_id,) = journal.acceptance.accept("shop", [Version(path="a.jpg", size=number, mtime_ns=number)])
+        (job_id,) = journal.sources.accept("shop", [Version(path="a.jpg", size=number, mtime_ns=number)])
         job = Reader(journal.store).job(job_id)
         assert job is not None
         published = (Published(rendition=0, path=f"a{tail}.png", sha256="s", review=False),)
         journal.finish_publishing(job, JobState.DONE, sha256=digest, published=published, detail={})
         journal.removed_original(job)
-    (failed,) = journal.acceptance.accept("shop", [Version(path="poster.psd", size=1, mtime_ns=1)])
+    (failed,) = journal.sources.accept("shop", [Version(path="poster.psd", size=1, mtime_ns=1)])
     journal.queue.finish(failed, JobState.FAILED, detail={"failure": {"cause": "a Photoshop document"}})
     (tmp_path / "in" / "poster.psd").write_bytes(b"8BPS" * 9)
     journal.close()

@@ -60,7 +60,7 @@ def rate(desk: Desk, name: str = "a.jpg", content: bytes = RATED) -> Job:
     path.write_bytes(content)
     os.utime(path, ns=(later_ns, later_ns))
     size, mtime_ns = path.stat().st_size, path.stat().st_mtime_ns
-    desk.journal.acceptance.accept(NAME, [Version(path=name, size=size, mtime_ns=mtime_ns)])
+    desk.journal.sources.accept(NAME, [Version(path=name, size=size, mtime_ns=mtime_ns)])
     job = desk.journal.queue.next_in(NAME, newest_first=False)
     assert job is not None
     desk.journal.queue.claim(job)
@@ -82,7 +82,7 @@ def adopted(desk: Desk, make: Callable[..., Desk], **given: Any) -> dict[str, Jo
     desk.journal.close()
     (desk.root / FILE_NAME).unlink()
     again = make(run="run-2", **given)
-    Adoption(again.folder, rules=rules_of(again.folder), acceptance=again.journal.acceptance).carry_out(
+    Adoption(again.folder, rules=rules_of(again.folder), sources=again.journal.sources).carry_out(
         lambda: True
     )
     return states(again.journal)
@@ -103,7 +103,7 @@ def test_a_picture_with_a_rating_is_known_after_a_lost_journal(
     assert (sidecar["source"]["bytes"], sidecar["source"]["sha256"]) == (len(content), digest(content))
     assert (sidecar["job"], sidecar["outputs"][0]["sha256"]) == (job.id, digest(NEW))
     assert desk.staged() == []
-    assert desk.journal.acceptance.is_known(NAME, now.version)
+    assert desk.journal.sources.is_known(NAME, now.version)
     assert adopted(desk, make, **given) == {"a.jpg": JobState.DONE}
 
 
@@ -127,7 +127,7 @@ def test_a_sidecar_that_says_so_already_is_not_written(make: Callable[..., Desk]
     desk.journal.close()
     again = make(run="run-2")
     with again.journal.store.transaction():
-        again.journal.store.write("UPDATE job SET state = 'queued', run = NULL WHERE state = 'working'")
+        again.journal.store.write("UPDATE job SET state = 'queued', session = NULL WHERE state = 'working'")
     job = again.journal.queue.next_in(NAME, newest_first=False)
     assert job is not None
     again.journal.queue.claim(job)

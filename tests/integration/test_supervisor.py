@@ -278,7 +278,7 @@ def test_a_source_that_is_gone_is_looked_at_once_more(hall: Hall) -> None:
     hall.supervisor.run()
     assert hall.job(job).state is JobState.GONE
     assert hall.intake.looked_at == ["a.jpg"]
-    assert not hall.journal.acceptance.is_known(NAME, version)
+    assert not hall.journal.sources.is_known(NAME, version)
 
 
 def test_a_worker_may_die_over_a_picture_once(hall: Hall) -> None:
@@ -860,7 +860,7 @@ def test_what_is_in_hand_at_an_end_that_nobody_foresaw_is_counted(
     with pytest.raises(MemoryError):
         hall.supervisor.run()
     assert hall.job(job).state is JobState.WORKING
-    again = Journal(hall.root, run="run-2", clock=hall.clock)
+    again = Journal(hall.root, session="run-2", clock=hall.clock)
     again.queue.recover()
     assert hall.job(job).interrupted == 1
     again.close()

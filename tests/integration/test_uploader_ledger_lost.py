@@ -232,7 +232,7 @@ def test_a_ledger_that_goes_while_it_is_written_closes_the_route_until_a_person_
         HostedServer() as server,
         Station(tmp_path, server.url, hosted={"max_credits_per_day": "0.5"}) as station,
     ):
-        journal = Journal(station.state, run="0" * 32, clock=Clock())
+        journal = Journal(station.state, session="0" * 32, clock=Clock())
         post = PostRoom(
             station.state, journal, Clock(), max_upload_px=0, once=False, in_force=station.settings
         )

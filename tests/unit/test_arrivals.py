@@ -23,7 +23,7 @@ from cutoutd.intake.scan import Scan
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.sources import Acceptance
+from cutoutd.journal.sources import Sources
 from cutoutd.settings.choices import RawPairs
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Place:
         self.root = root / "in"
         self.root.mkdir()
         self.clock = clock
-        self.journal = Journal(None, run="r", clock=clock)
+        self.journal = Journal(None, session="r", clock=clock)
         self.old_is_quiet = old_is_quiet
         self.rules = rules or Rules()
         self.restart()
@@ -66,7 +66,7 @@ class Place:
             FOLDER,
             root=os.fspath(self.root),
             rules=self.rules,
-            acceptance=self.journal.acceptance,
+            sources=self.journal.sources,
             clock=self.clock,
             settle_s=SETTLE_S,
             old_is_quiet=self.old_is_quiet,
@@ -82,7 +82,7 @@ class Place:
             FOLDER,
             root=os.fspath(self.root),
             rules=rules,
-            acceptance=self.journal.acceptance,
+            sources=self.journal.sources,
             mode=RawPairs.JPEG,
             wait_s=5.0,
         )
@@ -203,7 +203,7 @@ def test_a_whole_second_cannot_tell_a_later_write_apart(tmp_path: Path, clock: F
         FOLDER,
         root=os.fspath(place.root),
         rules=Rules(),
-        acceptance=place.journal.acceptance,
+        sources=place.journal.sources,
         clock=clock,
         settle_s=1.0,
         old_is_quiet=True,
@@ -324,14 +324,14 @@ def test_files_that_are_quiet_together_are_accepted_together(
 ) -> None:
     """One transaction for a batch, since each costs a sync."""
     batches: list[int] = []
-    accept = place.journal.acceptance.accept
+    accept = place.journal.sources.accept
 
     def counted(*args: object, **named: object) -> list[int]:
         accepted: list[int] = accept(*args, **named)  # type: ignore[arg-type]
         batches.append(len(accepted))
         return accepted
 
-    monkeypatch.setattr(place.journal.acceptance, "accept", counted)
+    monkeypatch.setattr(place.journal.sources, "accept", counted)
     for number in range(BATCH + 20):
         place.put(f"{number}.jpg")
     place.after(0)
@@ -581,7 +581,7 @@ def test_without_stable_inodes_only_what_we_have_removed_comes_again(
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
     done(place, hashlib.sha256(JPEG).hexdigest())
     with place.journal.store.transaction():
-        place.journal.names.record_within(
+        place.journal.reservations.record_within(
             FOLDER, "a.jpg", source_sha256=hashlib.sha256(JPEG).hexdigest(), published=()
         )
         place.journal.store.write("UPDATE published SET gone = ?", (gone,))
@@ -609,9 +609,7 @@ def test_what_cannot_be_listed_or_is_left_out_is_not_missing(place: Place) -> No
 
         patched.setattr(Scan, "_list", refusing)
         place.after(60)
-    assert [place.journal.acceptance.missing_us(FOLDER, path) for path in ("sub/a.jpg", "b.jpg")] == [
-        None
-    ] * 2
+    assert [place.journal.sources.missing_us(FOLDER, path) for path in ("sub/a.jpg", "b.jpg")] == [None] * 2
 
 
 def test_that_a_source_vanished_is_remembered_after_a_restart(place: Place, tmp_path: Path) -> None:
@@ -622,7 +620,7 @@ def test_that_a_source_vanished_is_remembered_after_a_restart(place: Place, tmp_
     path.unlink()
     place.after(1)
     place.clock.advance(60)
-    afresh = Acceptance(place.journal.store, place.clock)
+    afresh = Sources(place.journal.store, place.clock)
     assert afresh.missing_us(FOLDER, "a.jpg") is not None
     afresh.accept(FOLDER, [Version(path="a.jpg", size=1, mtime_ns=1)])
     assert generations(place) == [("a.jpg", 0), ("a.jpg", 1)]
@@ -674,8 +672,8 @@ def test_a_change_of_permissions_costs_one_read_and_no_cut(
     (place.root / ".other").hardlink_to(path)
     assert [place.after(60) for _ in range(3)] == [0, 0, 0]
     assert reads == ["a.jpg"] * 2
-    stored = Acceptance(place.journal.store, place.clock).stamp(FOLDER, "a.jpg")
-    assert stored == place.journal.acceptance.stamp(FOLDER, "a.jpg")
+    stored = Sources(place.journal.store, place.clock).stamp(FOLDER, "a.jpg")
+    assert stored == place.journal.sources.stamp(FOLDER, "a.jpg")
     assert stored is not None
 
 

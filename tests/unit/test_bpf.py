@@ -184,7 +184,7 @@ def test_what_a_worker_lives_on_is_let_through(machine: Machine) -> None:
     "call", ["setsid", "setpgid", "sync", "syncfs", "flock", "fadvise64", "memfd_create", "splice"]
 )
 def test_neither_worker_nor_uploader_disturbs_others(machine: Machine, call: str) -> None:
-    """Sessions, locks, the disk as a whole, what is kept in memory."""
+    """Runs, locks, the disk as a whole, what is kept in memory."""
     for program in (worker(machine), uploader(machine)):
         assert ask(program, machine, call, 3) == REFUSE
 

@@ -167,7 +167,7 @@ def refused(home: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, words
     """A command about a state directory that there is, which ends as wrong usage."""
     state = home / "service"
     state.mkdir(mode=0o700)
-    Journal(state, run="r", clock=clock).close()
+    Journal(state, session="r", clock=clock).close()
     config = home / "c.toml"
     config.write_text(f'[service]\nstate_dir = "{state}"\n{FOLDER}', encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["cutoutd", *words, "--config", str(config)])
@@ -449,8 +449,8 @@ def test_a_journal_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> N
 
 def test_a_journal_is_opened_beside_the_daemon(tmp_path: Path) -> None:
     """And read as it is."""
-    daemon = Journal(tmp_path, run="r", clock=Clock())
-    daemon.acceptance.accept("f", [Version(path="a.jpg", size=1, mtime_ns=1)])
+    daemon = Journal(tmp_path, session="r", clock=Clock())
+    daemon.sources.accept("f", [Version(path="a.jpg", size=1, mtime_ns=1)])
     store = open_journal(tmp_path)
     assert [job.state for job in Reader(store).jobs()] == [JobState.QUEUED]
     store.close()
@@ -459,7 +459,7 @@ def test_a_journal_is_opened_beside_the_daemon(tmp_path: Path) -> None:
 
 def test_another_users_journal_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files made there by us would be unreadable to its owner."""
-    Journal(tmp_path, run="r", clock=Clock()).close()
+    Journal(tmp_path, session="r", clock=Clock()).close()
     other = os.geteuid() + 1
     monkeypatch.setattr(os, "geteuid", lambda: other)
     with pytest.raises(UsageError, match="belongs to user"):

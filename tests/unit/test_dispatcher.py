@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 def fill(journal: Journal, folder: str, count: int) -> None:
     """Accept so many files."""
-    journal.acceptance.accept(folder, [Version(path=f"{n}.jpg", size=1, mtime_ns=n) for n in range(count)])
+    journal.sources.accept(folder, [Version(path=f"{n}.jpg", size=1, mtime_ns=n) for n in range(count)])
 
 
 def test_folders_take_turns(tmp_path: Path, clock: FakeClock) -> None:
     """A folder with one file waits for one job of the other, not for all its hundred."""
-    journal = Journal(tmp_path, run="r", clock=clock)
+    journal = Journal(tmp_path, session="r", clock=clock)
     fill(journal, "big", 100)
     fill(journal, "small", 1)
     dispatcher = Dispatcher(journal.queue, {"big": False, "small": False})
@@ -36,7 +36,7 @@ def test_folders_take_turns(tmp_path: Path, clock: FakeClock) -> None:
 
 def test_a_folder_that_stands_by_is_passed_over(tmp_path: Path, clock: FakeClock) -> None:
     """Its jobs wait; the others' do not."""
-    journal = Journal(tmp_path, run="r", clock=clock)
+    journal = Journal(tmp_path, session="r", clock=clock)
     fill(journal, "away", 1)
     fill(journal, "here", 1)
     dispatcher = Dispatcher(journal.queue, {"away": False, "here": False})
@@ -47,7 +47,7 @@ def test_a_folder_that_stands_by_is_passed_over(tmp_path: Path, clock: FakeClock
 
 def test_a_job_that_must_run_alone_waits_for_an_empty_pool(tmp_path: Path, clock: FakeClock) -> None:
     """Until then nothing else is begun, or it would wait for ever."""
-    journal = Journal(tmp_path, run="r", clock=clock)
+    journal = Journal(tmp_path, session="r", clock=clock)
     fill(journal, "huge", 1)
     fill(journal, "other", 5)
     dispatcher = Dispatcher(journal.queue, {"huge": False, "other": False})
@@ -67,9 +67,9 @@ def test_where_the_output_refuses_what_was_tried_gives_way_to_what_was_not(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     """Two pictures whose workers say that it refuses would else be tried in turn, and no other ever."""
-    journal = Journal(tmp_path, run="r", clock=clock)
+    journal = Journal(tmp_path, session="r", clock=clock)
     for number, name in enumerate(("bad-1.jpg", "bad-2.jpg", "good.jpg")):
-        journal.acceptance.accept("f", [Version(path=name, size=1, mtime_ns=number)])
+        journal.sources.accept("f", [Version(path=name, size=1, mtime_ns=number)])
     dispatcher = Dispatcher(journal.queue, {"f": False})
     begun = []
     for _ in range(6):

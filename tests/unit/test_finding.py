@@ -156,10 +156,10 @@ def test_folders_are_named_so_that_a_shell_takes_them() -> None:
 @pytest.fixture
 def reader(clock: FakeClock) -> Iterator[Reader]:
     """A journal with a few pictures."""
-    journal = Journal(None, run="r", clock=clock)
+    journal = Journal(None, session="r", clock=clock)
     paths = ["girl-1.jpg", "girl-2.jpg", "wedding/girl-2.jpg", "17", "wedding/cafe\u0301.JPG"]
     versions = [Version(path=path, size=1, mtime_ns=number) for number, path in enumerate(paths)]
-    journal.acceptance.accept("in", versions)
+    journal.sources.accept("in", versions)
     yield Reader(journal.store)
     journal.close()
 
@@ -208,8 +208,8 @@ def test_a_picture_that_was_not_to_be_cut_is_told_of_and_not_cut_by_its_name(
     home: Path, clock: FakeClock
 ) -> None:
     """A name that means both halves of a pair means the one that is cut."""
-    pair = Journal(None, run="r", clock=clock)
-    pair.acceptance.accept("in", [Version(path=path, size=1, mtime_ns=1) for path in ("a.jpg", "a.nef")])
+    pair = Journal(None, session="r", clock=clock)
+    pair.sources.accept("in", [Version(path=path, size=1, mtime_ns=1) for path in ("a.jpg", "a.nef")])
     pair.queue.finish(2, JobState.SKIPPED, detail={})
     chosen, asked = load.for_pair(home / "in", home / "out", os.environ), Reader(pair.store)
     for word, number in (("a.nef", 2), ("a", 1)):
@@ -224,9 +224,9 @@ def test_of_two_pictures_of_a_name_that_which_waits_for_a_decision_is_meant(
     home: Path, clock: FakeClock
 ) -> None:
     """By `review accept`; where both wait, it is asked which."""
-    journal = Journal(None, run="r", clock=clock)
+    journal = Journal(None, session="r", clock=clock)
     versions = [Version(path=f"{one}/wall.jpg", size=1, mtime_ns=1) for one in "xy"]
-    journal.acceptance.accept("in", versions)
+    journal.sources.accept("in", versions)
     journal.queue.finish(1, JobState.DONE, detail={})
     journal.queue.finish(2, JobState.REVIEW, detail={})
     chosen, asked = load.for_pair(home / "in", home / "out", os.environ), Reader(journal.store)
@@ -240,9 +240,9 @@ def test_of_two_pictures_of_a_name_that_which_waits_for_a_decision_is_meant(
 
 def test_what_is_gone_gives_its_name_to_what_is_there(home: Path, clock: FakeClock) -> None:
     """As after a picture was moved into a sub-folder."""
-    with_both = Journal(None, run="r", clock=clock)
-    with_both.acceptance.accept("in", [Version(path="x/a.jpg", size=1, mtime_ns=1)])
-    with_both.acceptance.accept("in", [Version(path="y/a.jpg", size=1, mtime_ns=1)])
+    with_both = Journal(None, session="r", clock=clock)
+    with_both.sources.accept("in", [Version(path="x/a.jpg", size=1, mtime_ns=1)])
+    with_both.sources.accept("in", [Version(path="y/a.jpg", size=1, mtime_ns=1)])
     with_both.queue.finish(1, JobState.GONE, detail={})
     chosen = load.for_pair(home / "in", home / "out", os.environ)
     (job,) = meant(["a.jpg"], Reader(with_both.store), chosen, listed_by="cutoutd jobs")

@@ -30,7 +30,7 @@ def version(path: str = "a.jpg", *, size: int = 10, mtime_ns: int = 1, provision
 @pytest.fixture
 def journal(tmp_path: Path, clock: FakeClock) -> Iterator[Journal]:
     """A journal of this test's own."""
-    opened = Journal(tmp_path, run="run-1", clock=clock)
+    opened = Journal(tmp_path, session="run-1", clock=clock)
     yield opened
     opened.close()
 
@@ -52,38 +52,38 @@ def state_of(journal: Journal, job: int) -> JobState:
 
 def test_a_version_is_known_once_it_is_accepted_and_after_a_restart(tmp_path: Path, clock: FakeClock) -> None:
     """Path, size and modification time make a version."""
-    journal = Journal(tmp_path, run="run-1", clock=clock)
-    journal.acceptance.accept("f", [version()])
+    journal = Journal(tmp_path, session="run-1", clock=clock)
+    journal.sources.accept("f", [version()])
     journal.close()
-    again = Journal(tmp_path, run="run-2", clock=clock)
-    assert again.acceptance.is_known("f", version())
-    assert not again.acceptance.is_known("f", version(size=11))
-    assert not again.acceptance.is_known("f", version(mtime_ns=2))
-    assert not again.acceptance.is_known("g", version())
+    again = Journal(tmp_path, session="run-2", clock=clock)
+    assert again.sources.is_known("f", version())
+    assert not again.sources.is_known("f", version(size=11))
+    assert not again.sources.is_known("f", version(mtime_ns=2))
+    assert not again.sources.is_known("g", version())
 
 
 def test_a_then_b_then_a_again_are_three_versions(journal: Journal) -> None:
     """Only the newest version of a source counts as known."""
     first, second = version(mtime_ns=1), version(mtime_ns=2)
     for each in (first, second, first):
-        assert not journal.acceptance.is_known("f", each)
-        journal.acceptance.accept("f", [each])
+        assert not journal.sources.is_known("f", each)
+        journal.sources.accept("f", [each])
     assert len(list(Reader(journal.store).jobs())) == 3
 
 
 def test_a_newer_version_replaces_one_that_still_waits(journal: Journal) -> None:
     """The older job is gone; only the newer one is begun."""
-    (old,) = journal.acceptance.accept("f", [version(mtime_ns=1)])
-    (new,) = journal.acceptance.accept("f", [version(mtime_ns=2)])
+    (old,) = journal.sources.accept("f", [version(mtime_ns=1)])
+    (new,) = journal.sources.accept("f", [version(mtime_ns=2)])
     assert state_of(journal, old) is JobState.GONE
     assert begin(journal).id == new
 
 
 def test_a_newer_version_waits_until_the_older_one_in_work_is_over(journal: Journal) -> None:
     """Results of one source never overtake each other."""
-    journal.acceptance.accept("f", [version(mtime_ns=1)])
+    journal.sources.accept("f", [version(mtime_ns=1)])
     old = begin(journal)
-    journal.acceptance.accept("f", [version(mtime_ns=2)])
+    journal.sources.accept("f", [version(mtime_ns=2)])
     assert journal.queue.next_in("f", newest_first=False) is None
     journal.queue.finish(old.id, JobState.FAILED, detail={})
     assert begin(journal).mtime_ns == 2
@@ -91,34 +91,34 @@ def test_a_newer_version_waits_until_the_older_one_in_work_is_over(journal: Jour
 
 def test_a_provisional_version_is_accepted_once_more_when_it_can_be_trusted(journal: Journal) -> None:
     """A share that rounds times to seconds could hide a second write in the same second."""
-    journal.acceptance.accept("f", [version(provisional=True)])
-    assert journal.acceptance.is_known("f", version(provisional=True))
-    assert not journal.acceptance.is_known("f", version())
+    journal.sources.accept("f", [version(provisional=True)])
+    assert journal.sources.is_known("f", version(provisional=True))
+    assert not journal.sources.is_known("f", version())
 
 
 def test_a_source_that_came_back_is_accepted_again(journal: Journal) -> None:
     """It had vanished before its turn, so nothing was cut."""
-    journal.acceptance.accept("f", [version()])
+    journal.sources.accept("f", [version()])
     journal.gone(begin(journal), "removed")
-    assert not journal.acceptance.is_known("f", version())
+    assert not journal.sources.is_known("f", version())
 
 
 def test_an_old_version_that_vanished_does_not_make_the_new_one_unknown(journal: Journal) -> None:
     """Otherwise it would be cut twice."""
-    journal.acceptance.accept("f", [version(mtime_ns=1)])
+    journal.sources.accept("f", [version(mtime_ns=1)])
     old = begin(journal)
-    journal.acceptance.accept("f", [version(mtime_ns=2)])
+    journal.sources.accept("f", [version(mtime_ns=2)])
     journal.gone(old, "replaced while it was read")
-    assert journal.acceptance.is_known("f", version(mtime_ns=2))
+    assert journal.sources.is_known("f", version(mtime_ns=2))
 
 
 def test_work_of_a_dead_run_is_queued_again(tmp_path: Path, clock: FakeClock) -> None:
     """Ownership is the run-id, not a timed lease."""
-    journal = Journal(tmp_path, run="run-1", clock=clock)
-    journal.acceptance.accept("f", [version()])
+    journal = Journal(tmp_path, session="run-1", clock=clock)
+    journal.sources.accept("f", [version()])
     job = begin(journal)
     journal.close()
-    again = Journal(tmp_path, run="run-2", clock=clock)
+    again = Journal(tmp_path, session="run-2", clock=clock)
     assert again.queue.recover() == []
     found = again.queue.next_in("f", newest_first=False)
     assert found is not None
@@ -130,9 +130,9 @@ def test_a_job_the_daemon_dies_over_runs_alone_and_is_then_quarantined(
 ) -> None:
     """After three deaths it runs alone; after six it is left, with the reason."""
     for death in range(MAX_INTERRUPTED + 1):
-        journal = Journal(tmp_path, run=f"run-{death}", clock=clock)
+        journal = Journal(tmp_path, session=f"run-{death}", clock=clock)
         if death == 0:
-            journal.acceptance.accept("f", [version()])
+            journal.sources.accept("f", [version()])
         journal.queue.recover()
         job = journal.queue.next_in("f", newest_first=False)
         if death < MAX_INTERRUPTED:
@@ -146,37 +146,37 @@ def test_a_job_the_daemon_dies_over_runs_alone_and_is_then_quarantined(
 
 def test_a_job_that_is_published_at_every_death_is_quarantined_too(tmp_path: Path, clock: FakeClock) -> None:
     """Its record is still to be written. An end in order is no death, and a second look at a start counts nothing."""
-    journal = Journal(tmp_path, run="run", clock=clock)
-    journal.acceptance.accept("f", [version()])
+    journal = Journal(tmp_path, session="run", clock=clock)
+    journal.sources.accept("f", [version()])
     journal.begin_publishing(begin(journal), sha256="aa", claims=[], detail={"plan": "x"})
     seen = []
     for number in range(MAX_INTERRUPTED + 1):
         if number == 0:
             journal.queue.set_down()
         journal.close()
-        journal = Journal(tmp_path, run=f"run-{number}", clock=clock)
+        journal = Journal(tmp_path, session=f"run-{number}", clock=clock)
         journal.queue.recover()
         seen.append([job.interrupted for job in journal.queue.recover()])
     assert seen == [[number] for number in range(MAX_INTERRUPTED)] + [[]]
     (failed,) = Reader(journal.store).jobs(state=JobState.FAILED)
     assert "daemon itself ended" in failed.detail["failure"]["cause"]
-    assert journal.queue.undisposed("f") == [failed]
+    assert journal.queue.cleanup_pending("f") == [failed]
 
 
 def test_a_job_being_published_is_given_back_with_its_plan(tmp_path: Path, clock: FakeClock) -> None:
     """Recovery needs to know what was to get which name."""
-    journal = Journal(tmp_path, run="run-1", clock=clock)
-    journal.acceptance.accept("f", [version()])
+    journal = Journal(tmp_path, session="run-1", clock=clock)
+    journal.sources.accept("f", [version()])
     job = begin(journal)
     journal.begin_publishing(job, sha256="aa", claims=[b"/out/a.png"], detail={"plan": ["x"]})
     journal.close()
-    (found,) = Journal(tmp_path, run="run-2", clock=clock).queue.recover()
+    (found,) = Journal(tmp_path, session="run-2", clock=clock).queue.recover()
     assert (found.id, found.sha256, found.detail) == (job.id, "aa", {"plan": ["x"]})
 
 
 def test_a_resting_job_is_queued_when_its_time_has_come(journal: Journal, clock: FakeClock) -> None:
     """Not before."""
-    journal.acceptance.accept("f", [version()])
+    journal.sources.accept("f", [version()])
     job = begin(journal)
     journal.queue.rest(job.id, 60.0, detail={})
     clock.advance(59)
@@ -189,7 +189,7 @@ def test_a_resting_job_is_queued_when_its_time_has_come(journal: Journal, clock:
 
 def test_a_clock_set_back_does_not_make_a_job_rest_for_hours(journal: Journal, clock: FakeClock) -> None:
     """A rest that lies further ahead than any rest can is over."""
-    journal.acceptance.accept("f", [version()])
+    journal.sources.accept("f", [version()])
     job = begin(journal)
     journal.queue.rest(job.id, 60.0, detail={})
     clock.wall_us -= 3600 * 1_000_000
@@ -202,7 +202,7 @@ def test_order_is_decided_when_a_job_is_begun(
     journal: Journal, expected: list[int], *, newest_first: bool
 ) -> None:
     """Oldest or newest file first, whatever order they were accepted in."""
-    journal.acceptance.accept("f", [version(f"{n}.jpg", mtime_ns=n) for n in (2, 1, 3)])
+    journal.sources.accept("f", [version(f"{n}.jpg", mtime_ns=n) for n in (2, 1, 3)])
     seen = []
     while (job := journal.queue.next_in("f", newest_first=newest_first)) is not None:
         journal.queue.claim(job)
@@ -212,7 +212,7 @@ def test_order_is_decided_when_a_job_is_begun(
 
 def test_work_of_a_folder_taken_out_is_parked_and_comes_back_with_it(journal: Journal) -> None:
     """Its pictures are neither lost nor in the way of `run --once`."""
-    waiting, resting = journal.acceptance.accept("f", [version(), version("b.jpg")])
+    waiting, resting = journal.sources.accept("f", [version(), version("b.jpg")])
     journal.queue.rest(resting, 5.0, detail={})
     journal.queue.park({"g"})
     assert state_of(journal, waiting) is JobState.PARKED
@@ -224,9 +224,9 @@ def test_work_of_a_folder_taken_out_is_parked_and_comes_back_with_it(journal: Jo
 
 def test_retry_queues_the_newest_version_only(journal: Journal) -> None:
     """A result of an old version must not replace that of the new one."""
-    (old,) = journal.acceptance.accept("f", [version(mtime_ns=1)])
+    (old,) = journal.sources.accept("f", [version(mtime_ns=1)])
     journal.queue.finish(begin(journal).id, JobState.FAILED, detail={})
-    (new,) = journal.acceptance.accept("f", [version(mtime_ns=2)])
+    (new,) = journal.sources.accept("f", [version(mtime_ns=2)])
     journal.queue.finish(begin(journal).id, JobState.FAILED, detail={})
     assert journal.queue.retry(old) == 0
     assert journal.queue.retry(None) == 1
@@ -235,8 +235,8 @@ def test_retry_queues_the_newest_version_only(journal: Journal) -> None:
 
 def test_a_name_belongs_to_one_source_over_all_folders(journal: Journal) -> None:
     """From the plan on, and for good once the plan is written down."""
-    names = journal.names
-    journal.acceptance.accept("f", [version()])
+    names = journal.reservations
+    journal.sources.accept("f", [version()])
     job = begin(journal)
     assert names.reserve("f", "a.jpg", [b"/out/a.png", b"/out/a.png.json"])
     assert not names.reserve("g", "A.jpg", [b"/out/a.png.json"])
@@ -248,7 +248,7 @@ def test_a_name_belongs_to_one_source_over_all_folders(journal: Journal) -> None
 
 def test_all_names_are_reserved_or_none(journal: Journal) -> None:
     """A picture without its sidecar's name would be no result."""
-    names = journal.names
+    names = journal.reservations
     assert names.reserve("f", "a.jpg", [b"/out/a.png.json"])
     assert not names.reserve("g", "b.jpg", [b"/out/b.png", b"/out/a.png.json"])
     assert names.reserve("h", "c.jpg", [b"/out/b.png"])
@@ -256,30 +256,30 @@ def test_all_names_are_reserved_or_none(journal: Journal) -> None:
 
 def test_a_finished_publication_is_remembered_whole(journal: Journal) -> None:
     """The source's hash and the outputs' are there with the state, or not at all."""
-    journal.acceptance.accept("f", [version()])
+    journal.sources.accept("f", [version()])
     job = begin(journal)
     result = Published(rendition=0, path="a.png", sha256="o" * 64, review=False)
     journal.finish_publishing(job, JobState.DONE, sha256="s" * 64, published=[result], detail={})
-    assert journal.names.published_sha256("f", "a.jpg") == "s" * 64
-    assert journal.names.earlier("f", "a.jpg") == (result,)
+    assert journal.reservations.published_sha256("f", "a.jpg") == "s" * 64
+    assert journal.reservations.earlier("f", "a.jpg") == (result,)
     assert state_of(journal, job.id) is JobState.DONE
 
 
 def test_an_undone_publication_is_computed_again_and_knows_what_stands(journal: Journal) -> None:
     """So that the part that has its name is not published twice."""
-    journal.acceptance.accept("f", [version()])
+    journal.sources.accept("f", [version()])
     job = begin(journal)
     result = Published(rendition=0, path="a.png", sha256="o" * 64, review=False)
     journal.undo_publishing(job, standing=[result])
     assert state_of(journal, job.id) is JobState.QUEUED
-    assert journal.names.earlier("f", "a.jpg") == (result,)
-    assert journal.names.published_sha256("f", "a.jpg") is None
+    assert journal.reservations.earlier("f", "a.jpg") == (result,)
+    assert journal.reservations.published_sha256("f", "a.jpg") is None
 
 
 def test_a_path_that_is_not_utf8_survives(journal: Journal) -> None:
     """Paths are bytes in the file."""
     path = b"caf\xe9 \xff.jpg".decode("utf-8", "surrogateescape")
-    journal.acceptance.accept("f", [version(path)])
+    journal.sources.accept("f", [version(path)])
     assert begin(journal).path == path
 
 
@@ -336,7 +336,7 @@ def test_a_file_that_is_no_journal_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_jobs_are_read_in_pages(journal: Journal) -> None:
     """More than one page comes back whole and in order."""
-    journal.acceptance.accept("f", [version(f"{n}.jpg") for n in range(1203)])
+    journal.sources.accept("f", [version(f"{n}.jpg") for n in range(1203)])
     listed = [job.id for job in Reader(journal.store).jobs(folder="f", state=JobState.QUEUED)]
     assert listed == sorted(listed)
     assert len(listed) == 1203
@@ -344,12 +344,12 @@ def test_jobs_are_read_in_pages(journal: Journal) -> None:
 
 def test_a_folder_that_gets_another_name_disturbs_no_scan_of_others(journal: Journal) -> None:
     """What that scan had come by already was taken for missing."""
-    journal.acceptance.accept("other", [version()])
+    journal.sources.accept("other", [version()])
     journal.folders.remember("before", FolderMemory(input="/in", marker="m", device=7, read_only=False))
-    journal.acceptance.begin_scan("other")
-    assert journal.acceptance.is_known("other", version())
+    journal.sources.begin_scan("other")
+    assert journal.sources.is_known("other", version())
     journal.folders.relabel("before", "after")
-    assert journal.acceptance.unseen("other") == []
+    assert journal.sources.unseen("other") == []
 
 
 def test_two_folders_of_one_name_and_marker_wait_under_names_of_their_own(journal: Journal) -> None:
@@ -364,7 +364,7 @@ def test_two_folders_of_one_name_and_marker_wait_under_names_of_their_own(journa
 
 def test_what_stands_of_a_plan_that_was_given_up_belongs_to_its_own_source(journal: Journal) -> None:
     """It was written down for the earlier picture of that name, whose result was known no more."""
-    journal.acceptance.accept("f", [version()])
+    journal.sources.accept("f", [version()])
     first = begin(journal)
     journal.finish_publishing(
         first,
@@ -374,10 +374,10 @@ def test_what_stands_of_a_plan_that_was_given_up_belongs_to_its_own_source(journ
         detail={},
     )
     journal.removed_original(first)
-    journal.acceptance.accept("f", [version(size=11)])
+    journal.sources.accept("f", [version(size=11)])
     second = begin(journal)
     assert second.generation == 1
     standing = Published(rendition=0, path="a-2.png", sha256="b" * 64, review=False)
     journal.keep_standing(second, standing=[standing])
-    assert [one.path for one in journal.names.earlier("f", "a.jpg", 0)] == ["a.png"]
-    assert journal.names.earlier("f", "a.jpg", 1) == (standing,)
+    assert [one.path for one in journal.reservations.earlier("f", "a.jpg", 0)] == ["a.png"]
+    assert journal.reservations.earlier("f", "a.jpg", 1) == (standing,)

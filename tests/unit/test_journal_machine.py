@@ -70,7 +70,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     def _opened(self) -> Journal:
         self.runs += 1
-        return Journal(Path(self.directory.name), run=f"run-{self.runs}", clock=self.clock)
+        return Journal(Path(self.directory.name), session=f"run-{self.runs}", clock=self.clock)
 
     def _rows(self) -> list[dict[str, Any]]:
         return [dict(row) for row in self.journal.store.rows("SELECT * FROM job ORDER BY id")]
@@ -88,16 +88,16 @@ class JournalMachine(RuleBasedStateMachine):
 
     def _accept(self, folder: str, version: Version) -> None:
         """Accept one, unless this very version is known."""
-        acceptance = self.journal.acceptance
-        if folder not in self.configured or acceptance.is_known(folder, version):
+        sources = self.journal.sources
+        if folder not in self.configured or sources.is_known(folder, version):
             return
-        (job,) = acceptance.accept(folder, [version])
+        (job,) = sources.accept(folder, [version])
         self.accepted += 1
         row = self._rows()[-1]
         assert (row["id"], row["state"], row["newest"]) == (job, "queued", 1)
-        assert acceptance.is_known(folder, version)
+        assert sources.is_known(folder, version)
         trusted = Version(path=version.path, size=version.size, mtime_ns=version.mtime_ns)
-        assert acceptance.is_known(folder, trusted) is not version.provisional
+        assert sources.is_known(folder, trusted) is not version.provisional
 
     # Supervisor.
 
@@ -135,10 +135,10 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal.gone(job, "removed")
         # It is accepted again should it come back; a newer version stays known.
         if newest["id"] == job.id:
-            assert not self.journal.acceptance.is_known(job.folder, job.version)
+            assert not self.journal.sources.is_known(job.folder, job.version)
         elif (newest["size"], newest["mtime_ns"]) != (job.size, job.mtime_ns):
             known = Version(path=job.path, size=newest["size"], mtime_ns=newest["mtime_ns"], provisional=True)
-            assert self.journal.acceptance.is_known(job.folder, known) is (newest["state"] != "gone")
+            assert self.journal.sources.is_known(job.folder, known) is (newest["state"] != "gone")
 
     def _newest(self, job: Job) -> dict[str, Any]:
         key = (job.folder, os.fsencode(job.path), 1)
@@ -175,9 +175,9 @@ class JournalMachine(RuleBasedStateMachine):
         """Its results are staged, and the plan is written down."""
         job = _taken(self.working, which)
         key = f"/out/{job.folder}/{job.path}".encode()
-        assert self.journal.names.reserve(job.folder, job.path, [key])
+        assert self.journal.reservations.reserve(job.folder, job.path, [key])
         self.journal.begin_publishing(job, sha256=_sha256(job), claims=[key], detail={"plan": job.id})
-        assert not self.journal.names.reserve("another", job.path, [key])
+        assert not self.journal.reservations.reserve("another", job.path, [key])
         self.publishing.append(job)
 
     @precondition(lambda self: self.publishing)
@@ -189,8 +189,8 @@ class JournalMachine(RuleBasedStateMachine):
             rendition=0, path=f"{job.path}.png", sha256=_sha256(job), review=state is JobState.REVIEW
         )
         self.journal.finish_publishing(job, state, sha256=_sha256(job), published=[result], detail={})
-        assert self.journal.names.published_sha256(job.folder, job.path) == _sha256(job)
-        assert result in self.journal.names.earlier(job.folder, job.path)
+        assert self.journal.reservations.published_sha256(job.folder, job.path) == _sha256(job)
+        assert result in self.journal.reservations.earlier(job.folder, job.path)
 
     @precondition(lambda self: self.publishing)
     @rule(which=which)
@@ -244,8 +244,8 @@ class JournalMachine(RuleBasedStateMachine):
             claims=(),
             detail={},
         )
-        self.journal.acceptance.adopt(folder, [said])
-        self.journal.acceptance.adopt(folder, [said])  # once more changes nothing
+        self.journal.sources.adopt(folder, [said])
+        self.journal.sources.adopt(folder, [said])  # once more changes nothing
         after = {row["id"]: row for row in self._rows()}
         self.accepted += len(after) - len(before)
         assert 0 <= len(after) - len(before) <= 1
@@ -256,7 +256,7 @@ class JournalMachine(RuleBasedStateMachine):
         kept = any(row["forced"] or (row["finished_us"] or 0) >= said.at_us for row in newest)
         if stands and not busy and not kept:
             # By a stat that could not be trusted, if it was accepted here by one: then the bytes are compared.
-            assert self.journal.acceptance.is_known(folder, replace(said.version, provisional=True))
+            assert self.journal.sources.is_known(folder, replace(said.version, provisional=True))
         if not stands:
             assert after == before
 
@@ -281,8 +281,8 @@ class JournalMachine(RuleBasedStateMachine):
         over = all(row["state"] in ENDED for row in mine)
         assert left == ([] if over else mine)
         if mine and over:
-            assert self.journal.names.published_sha256(folder, path) is None
-            assert not self.journal.acceptance.is_known(
+            assert self.journal.reservations.published_sha256(folder, path) is None
+            assert not self.journal.sources.is_known(
                 folder, Version(path=path, size=1, mtime_ns=mine[-1]["mtime_ns"], provisional=True)
             )
         self.accepted -= len(mine) - len(left)
@@ -332,7 +332,7 @@ class JournalMachine(RuleBasedStateMachine):
                 version = Version(
                     path=os.fsdecode(row["path"]), size=1, mtime_ns=row["mtime_ns"], provisional=True
                 )
-                known = self.journal.acceptance.is_known(row["folder"], version)
+                known = self.journal.sources.is_known(row["folder"], version)
                 assert known is (row["state"] != "gone")
         parked = {job.folder for job in self._in(JobState.PARKED)}
         waiting = {job.folder for state in (JobState.QUEUED, JobState.RETRY) for job in self._in(state)}
@@ -367,7 +367,7 @@ class JournalMachine(RuleBasedStateMachine):
         assert len(rows) == self.accepted
         for row in rows:
             assert (row["finished_us"] is not None) is (row["state"] in ENDED)
-            assert (row["run"] is not None) <= (row["state"] in ("working", "publishing"))
+            assert (row["session"] is not None) <= (row["state"] in ("working", "publishing"))
 
     def teardown(self) -> None:
         """From wherever it is, everything can still come to an end."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SCHEMAS = {
     version: Path(__file__).with_name(f"journal_schema_{version}.sql").read_text(encoding="utf-8")
-    for version in (1, 2, 3)
+    for version in (1, 2, 3, 4)
 }
 _NAMES = (b"a.jpg", b"sub/b.tif", b"not-utf8-\xff.png")
 
@@ -51,7 +51,7 @@ def earlier(tmp_path: Path, version: int) -> Path:
 
 def test_all_rows_are_there_afterwards(earlier: Path, clock: FakeClock) -> None:
     """States, names that are no UTF-8, facts; and the new states can be written."""
-    journal = Journal(earlier.parent, run="r", clock=clock)
+    journal = Journal(earlier.parent, session="r", clock=clock)
     try:
         jobs = list(Reader(journal.store).jobs())
         assert [os.fsencode(job.path) for job in jobs] == list(_NAMES)
@@ -71,7 +71,7 @@ def test_all_rows_are_there_afterwards(earlier: Path, clock: FakeClock) -> None:
 def test_the_earlier_file_is_kept(earlier: Path, version: int, clock: FakeClock) -> None:
     """As it was, under a name that says its version."""
     before = earlier.read_bytes()
-    Journal(earlier.parent, run="r", clock=clock).close()
+    Journal(earlier.parent, session="r", clock=clock).close()
     (kept,) = earlier.parent.glob(f"journal-v{version}-*.sqlite")
     assert kept.read_bytes() == before
     with closing(sqlite3.connect(earlier)) as connection:
@@ -80,9 +80,9 @@ def test_the_earlier_file_is_kept(earlier: Path, version: int, clock: FakeClock)
 
 def test_it_is_upgraded_once(earlier: Path, clock: FakeClock) -> None:
     """The second start finds nothing to do."""
-    Journal(earlier.parent, run="r", clock=clock).close()
+    Journal(earlier.parent, session="r", clock=clock).close()
     there = {path.name: path.stat().st_ino for path in earlier.parent.iterdir()}
-    Journal(earlier.parent, run="s", clock=clock).close()
+    Journal(earlier.parent, session="s", clock=clock).close()
     assert {path.name: path.stat().st_ino for path in earlier.parent.iterdir()} == there
 
 

@@ -44,7 +44,7 @@ class Room:
     def __init__(self, root: Path, clock: FakeClock) -> None:
         self.clock = clock
         self.state = StateDirectory(root / "state")
-        self.journal = Journal(root / "state", run=self.state.run, clock=clock)
+        self.journal = Journal(root / "state", session=self.state.session, clock=clock)
         self.settings = Settings(
             service=Service(state_dir=root / "state"),
             folder=(
@@ -55,13 +55,13 @@ class Room:
 
     def job(self, name: str, state: JobState = JobState.DONE, **detail: Any) -> None:  # noqa: ANN401 -- JSON
         """A picture that ended so."""
-        (number,) = self.journal.acceptance.accept("shop", [Version(path=name, size=1, mtime_ns=1)])
+        (number,) = self.journal.sources.accept("shop", [Version(path=name, size=1, mtime_ns=1)])
         if state is not JobState.QUEUED:
             self.journal.queue.finish(number, state, detail=detail)
 
     def show(self, status: FolderStatus) -> None:
         """What the daemon says of the folder."""
-        file = StatusFile(self.settings.service.state_dir, self.state.run)
+        file = StatusFile(self.settings.service.state_dir, self.state.session)
         file.show({"shop": status}, workers=2, facts=None, paused=False)
 
     def look(self) -> Overview:

@@ -49,18 +49,18 @@ class Shoot:
     came: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.journal = Journal(None, run="r", clock=self.clock)
+        self.journal = Journal(None, session="r", clock=self.clock)
         self.restart()
 
     def restart(self) -> None:
         """A new monitor, which knows only what the journal does."""
-        self.journal.acceptance._newest.clear()  # noqa: SLF001 -- what a new process would not have
+        self.journal.sources._newest.clear()  # noqa: SLF001 -- what a new process would not have
         root = os.fspath(self.root)
         pairing = Pairing(
             FOLDER,
             root=root,
             rules=self.rules,
-            acceptance=self.journal.acceptance,
+            sources=self.journal.sources,
             mode=self.mode,
             wait_s=WAIT_S,
         )
@@ -68,7 +68,7 @@ class Shoot:
             FOLDER,
             root=root,
             rules=self.rules,
-            acceptance=self.journal.acceptance,
+            sources=self.journal.sources,
             clock=self.clock,
             settle_s=SETTLE_S,
             old_is_quiet=self.old_is_quiet,
@@ -346,7 +346,7 @@ def test_a_jpeg_that_was_moved_away_once_cut_still_stands_for_its_shot(shoot: Sh
         claims=(),
         detail={},
     )
-    shoot.journal.acceptance.adopt(FOLDER, [moved])
+    shoot.journal.sources.adopt(FOLDER, [moved])
     shoot.put("a.NEF")
     shoot.finish()
     assert shoot.states == {"a.NEF": "skipped"}

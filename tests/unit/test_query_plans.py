@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 @pytest.fixture
 def journal(clock: FakeClock) -> Iterator[Journal]:
     """In memory."""
-    opened = Journal(None, run="r", clock=clock)
+    opened = Journal(None, session="r", clock=clock)
     yield opened
     opened.close()
 
 
 def _finish(journal: Journal) -> None:
-    journal.acceptance.accept("f", [Version(path="a.jpg", size=1, mtime_ns=1)])
+    journal.sources.accept("f", [Version(path="a.jpg", size=1, mtime_ns=1)])
     job = journal.queue.next_in("f", newest_first=False)
     assert job is not None
     journal.queue.claim(job)
-    journal.names.reserve("f", job.path, [b"/out/a.png"])
-    journal.names.earlier("f", job.path)
-    journal.names.published_sha256("f", job.path)
+    journal.reservations.reserve("f", job.path, [b"/out/a.png"])
+    journal.reservations.earlier("f", job.path)
+    journal.reservations.published_sha256("f", job.path)
     journal.begin_publishing(job, sha256="s", claims=[b"/out/a.png"], detail={})
     result = Published(rendition=0, path="a.png", sha256="o", review=False)
     journal.finish_publishing(job, JobState.DONE, sha256="s", published=[result], detail={})
@@ -41,7 +41,7 @@ def _finish(journal: Journal) -> None:
 
 
 def _cut_one(journal: Journal) -> Job:
-    journal.acceptance.accept("f", [Version(path="a.jpg", size=1, mtime_ns=1)])
+    journal.sources.accept("f", [Version(path="a.jpg", size=1, mtime_ns=1)])
     job = journal.queue.next_in("f", newest_first=False)
     assert job is not None
     return job
@@ -49,8 +49,8 @@ def _cut_one(journal: Journal) -> Job:
 
 def _leave_out(journal: Journal) -> None:
     pair = [Version(path=path, size=1, mtime_ns=1) for path in ("a.jpg", "a.nef")]
-    (job,) = journal.acceptance.accept("f", pair[:1])
-    assert journal.acceptance.leave_out("f", [(pair[1], "a.jpg")]) == pair[1:]
+    (job,) = journal.sources.accept("f", pair[:1])
+    assert journal.sources.leave_out("f", [(pair[1], "a.jpg")]) == pair[1:]
     journal.queue.finish(job, JobState.FAILED, detail={})
 
 
@@ -59,8 +59,8 @@ HOT: dict[str, Callable[[Journal], Any]] = {
     "the newest first": lambda journal: journal.queue.next_in("f", newest_first=True),
     "the untried first": lambda journal: journal.queue.next_in("f", newest_first=False, untried_first=True),
     "the loop's tick": lambda journal: journal.queue.wake_rested(),
-    "originals to be put away": lambda journal: journal.queue.undisposed("f"),
-    "the versions known": lambda journal: journal.acceptance.is_known(
+    "originals to be put away": lambda journal: journal.queue.cleanup_pending("f"),
+    "the versions known": lambda journal: journal.sources.is_known(
         "f", Version(path="b", size=1, mtime_ns=1)
     ),
     "one of two recordings of a shot": _leave_out,

@@ -44,7 +44,7 @@ HOUR_US = 3600 * 1_000_000
 def journal(tmp_path: Path, clock: FakeClock) -> Journal:
     """Four pictures with different fates, an hour apart, in two folders."""
     (tmp_path / "state").mkdir(mode=0o700)
-    journal = Journal(tmp_path / "state", run="r", clock=clock)
+    journal = Journal(tmp_path / "state", session="r", clock=clock)
     fates: tuple[tuple[str, str, JobState, dict[str, Any]], ...] = (
         (
             "a",
@@ -57,7 +57,7 @@ def journal(tmp_path: Path, clock: FakeClock) -> Journal:
         ("b", "doubt.jpg", JobState.REVIEW, {"model": "old", "why": "no subject", "score": 0.0}),
     )
     for folder, path, state, detail in fates:
-        (job,) = journal.acceptance.accept(folder, [Version(path=path, size=1, mtime_ns=1)])
+        (job,) = journal.sources.accept(folder, [Version(path=path, size=1, mtime_ns=1)])
         journal.queue.finish(job, state, detail=detail)
         clock.advance(3600)
     return journal
@@ -191,9 +191,9 @@ def test_published_cutouts_that_are_doubtful_are_listed(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And neither those held back for review, nor an earlier version of a picture that is cut anew."""
-    (job,) = journal.acceptance.accept("a", [Version(path="mended.jpg", size=1, mtime_ns=1)])
+    (job,) = journal.sources.accept("a", [Version(path="mended.jpg", size=1, mtime_ns=1)])
     journal.queue.finish(job, JobState.DONE, detail={"doubtful": True})
-    journal.acceptance.accept("a", [Version(path="mended.jpg", size=2, mtime_ns=2)])
+    journal.sources.accept("a", [Version(path="mended.jpg", size=2, mtime_ns=2)])
     assert paths(journal, doubtful=True) == ["=1+1.jpg"]
     assert paths(journal, doubtful=True, folder="a") == []
     journal.close()
@@ -218,7 +218,7 @@ def test_a_daemon_that_is_down_is_told_with_how_to_start_it(
 def test_names_are_in_the_order_that_a_person_expects(journal: Journal) -> None:
     """Numbers as numbers, letters of either case together, folders one after the other."""
     names = ["IMG_10.jpg", "img_9.jpg", "b/1.jpg", "IMG_010.jpg", "²3.jpg", "7.jpg"]
-    journal.acceptance.accept("c", [Version(path=name, size=1, mtime_ns=1) for name in names])
+    journal.sources.accept("c", [Version(path=name, size=1, mtime_ns=1) for name in names])
     jobs = in_order(Selection(folder="c").of(Reader(journal.store)), Sort.NAME)
     assert [job.path for job in jobs] == [
         "7.jpg",
@@ -235,8 +235,8 @@ def test_the_manifest_says_which_file_was_made_of_what_for_which_shop(
 ) -> None:
     """From the journal, whenever it is asked for: only what is published now, each file once."""
     (tmp_path / "state").mkdir(mode=0o700)
-    journal = Journal(tmp_path / "state", run="r", clock=clock)
-    cut, torn = journal.acceptance.accept(
+    journal = Journal(tmp_path / "state", session="r", clock=clock)
+    cut, torn = journal.sources.accept(
         "a", [Version(path=one, size=1, mtime_ns=1) for one in ("-1.jpg", "b.jpg")]
     )
     job = Reader(journal.store).job(cut)
@@ -285,10 +285,10 @@ def test_json_for_programs_names_the_very_file(
 ) -> None:
     """A macOS screenshot has U+202F in its name, which a program must find; no JSON has it escaped for a terminal."""
     (tmp_path / "state").mkdir(mode=0o700)
-    journal = Journal(tmp_path / "state", run="r", clock=clock)
+    journal = Journal(tmp_path / "state", session="r", clock=clock)
     odd, torn = "Screenshot 1\u202fPM.jpg", os.fsdecode(b"caf\xe9.jpg")
     for source in (odd, torn):
-        (cut,) = journal.acceptance.accept("a", [Version(path=source, size=1, mtime_ns=1)])
+        (cut,) = journal.sources.accept("a", [Version(path=source, size=1, mtime_ns=1)])
         job = Reader(journal.store).job(cut)
         assert job is not None
         published = (Published(rendition=0, path=source, sha256="s", review=True),)
@@ -315,8 +315,8 @@ def test_json_for_programs_names_the_very_file(
 def test_a_start_cuts_what_the_journal_has_not_finished(tmp_path: Path, clock: FakeClock) -> None:
     """300 pictures that waited when cutoutd was stopped are not told as known, with none to be cut."""
     (tmp_path / "state").mkdir(mode=0o700)
-    journal = Journal(tmp_path / "state", run="r", clock=clock)
-    done, _, failed = journal.acceptance.accept(
+    journal = Journal(tmp_path / "state", session="r", clock=clock)
+    done, _, failed = journal.sources.accept(
         "a", [Version(path=one, size=1, mtime_ns=1) for one in ("done", "waits", "failed")]
     )
     journal.queue.finish(done, JobState.DONE, detail={})

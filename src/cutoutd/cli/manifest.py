@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.cli.printing import path_fields
 from cutoutd.clock import rfc3339
 from cutoutd.jobs import JobState
-from cutoutd.journal.reservations import Names
+from cutoutd.journal.reservations import Reservations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -51,15 +51,15 @@ def rows(jobs: Iterable[Job], reader: Reader, store: Store, settings: Settings) 
         settings: say which rendition is for which shop.
     """
     folders = {folder.name: folder for folder in settings.folder}
-    names = Names(store)
+    reservations = Reservations(store)
     for job in jobs:
         folder = folders.get(job.folder)
         if folder is not None and job.state in STATES and reader.newest(job) == job.id:
-            yield from _of_job(job, folder, names)
+            yield from _of_job(job, folder, reservations)
 
 
-def _of_job(job: Job, folder: Folder, names: Names) -> Iterator[dict[str, Any]]:
-    for one in names.earlier(job.folder, job.path, job.generation):
+def _of_job(job: Job, folder: Folder, reservations: Reservations) -> Iterator[dict[str, Any]]:
+    for one in reservations.earlier(job.folder, job.path, job.generation):
         if one.rendition < 0 or one.review is not (job.state is JobState.REVIEW):
             continue
         known = one.rendition < len(folder.rendition)

@@ -23,7 +23,7 @@ from cutoutd.folder.status import FolderState
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.reservations import Names
+from cutoutd.journal.reservations import Reservations
 from cutoutd.journal.state import running
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def _in_review(store: Store, job: Job) -> int:
 
 def _entry(job: Job, chosen: Settings, store: Store, asked: Mapping[str, str]) -> dict[str, Any]:
     output = next((folder.output for folder in chosen.folder if folder.name == job.folder), Path())
-    shown = [one for one in Names(store).earlier(job.folder, job.path, job.generation) if one.review]
+    shown = [one for one in Reservations(store).earlier(job.folder, job.path, job.generation) if one.review]
     return {
         "job": job.id,
         "folder": job.folder,

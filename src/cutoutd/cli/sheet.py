@@ -20,7 +20,7 @@ from cutoutd.clock import Clock
 from cutoutd.fs.atomic_text import write_text
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.reservations import Names
+from cutoutd.journal.reservations import Reservations
 from cutoutd.publish.naming import numbered
 from cutoutd.settings.choices import Sandbox
 from cutoutd.sheet import page
@@ -89,7 +89,9 @@ def sheet(
 
 def _has_a_place(job: Job, reader: Reader, store: Store) -> bool:
     """Whether it is the picture of its name now, or one of before whose cutout stands still."""
-    return reader.newest(job) == job.id or bool(Names(store).earlier(job.folder, job.path, job.generation))
+    return reader.newest(job) == job.id or bool(
+        Reservations(store).earlier(job.folder, job.path, job.generation)
+    )
 
 
 def _entries(jobs: list[int], folder: Folder, chosen: Settings, store: Store) -> Iterator[page.Entry]:
@@ -102,16 +104,18 @@ def _entries(jobs: list[int], folder: Folder, chosen: Settings, store: Store) ->
             job = reader.job(number)
             if job is not None:
                 is_newest = reader.newest(job) == number
-                yield _entry(job, folder, Names(store), thumbnails, is_newest=is_newest)
+                yield _entry(job, folder, Reservations(store), thumbnails, is_newest=is_newest)
 
 
-def _entry(job: Job, folder: Folder, names: Names, thumbnails: Thumbnails, *, is_newest: bool) -> page.Entry:
+def _entry(
+    job: Job, folder: Folder, reservations: Reservations, thumbnails: Thumbnails, *, is_newest: bool
+) -> page.Entry:
     before, before_note = _before(job, folder, thumbnails, is_newest=is_newest)
     after, after_note = b"", "no cutout"
     held_back = job.state is JobState.REVIEW
     results = [
         one
-        for one in names.earlier(job.folder, job.path, job.generation)
+        for one in reservations.earlier(job.folder, job.path, job.generation)
         if one.review is held_back and one.rendition >= 0
     ]
     if results and job.state is not JobState.FAILED:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.fault_isolation import is_expected, report, unforeseen
 from cutoutd.journal.commands import Verb
 from cutoutd.journal.queue import BY_MODEL
-from cutoutd.journal.review_decisions import Decision
+from cutoutd.journal.review_decisions import ReviewDecision
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class CommandHandler:
             case Verb.RETRY:
                 return self._retry(command.argument)
             case Verb.ACCEPT | Verb.REJECT:
-                return self._decide(command.argument, Decision(command.verb))
+                return self._decide(command.argument, ReviewDecision(command.verb))
         return f"this cutoutd knows no command {command.verb!r}"
 
     def _retry(self, argument: str) -> str:
@@ -95,7 +95,7 @@ class CommandHandler:
             return ""
         return f"job {argument} is not there, or in work already, or about an older version"
 
-    def _decide(self, argument: str, decision: Decision) -> str:
+    def _decide(self, argument: str, decision: ReviewDecision) -> str:
         if not _is_number(argument):
             return f"{argument!r} is no job's number"
         return (

@@ -105,7 +105,7 @@ def run(
         try:
             check_root(settings)
             shelf.stock(settings.needed_models)
-            opened = patience.until_done(partial(Journal, state.path, run=state.run, clock=clock))
+            opened = patience.until_done(partial(Journal, state.path, session=state.session, clock=clock))
             opened.store.guard(state.lock)
             with clock.ticking(), closing(opened) as journal:
                 daemon = Daemon(
@@ -179,7 +179,7 @@ class Daemon:
         self._reloads = read_again is not None
         self._reloader = Reloader(settings, read_again or (lambda: settings), self._wake, shelf)
         listener.follow(lambda: self._reloader.settings)
-        self._overlaps = Overlaps(state.path, state.run, self._check_again)
+        self._overlaps = Overlaps(state.path, state.session, self._check_again)
         self._factory = FolderFactory(
             state=state,
             journal=journal,
@@ -249,7 +249,7 @@ class Daemon:
             folders=self._folders,
             results=self._results,
             listener=self._listener,
-            status=StatusFile(self._state.path, self._state.run),
+            status=StatusFile(self._state.path, self._state.session),
             clock=self._clock,
             heartbeat=Heartbeat(self._manager, self._clock),
             alarm=Alarm(
@@ -296,7 +296,7 @@ class Daemon:
     def _take_over(self) -> frozenset[str]:
         """Take over what dead runs had in hand, and say which they were; may be called again."""
         self._journal.queue.recover()
-        return self._journal.runs.begin(self._state.previous_run)
+        return self._journal.sessions.begin(self._state.previous_session)
 
     def _wait_for_first_looks(self) -> None:
         end_s = self._clock.monotonic_s() + FIRST_LOOK_S

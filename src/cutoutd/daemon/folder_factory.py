@@ -85,8 +85,8 @@ class FolderFactory:
         Raises:
             StorageError: the journal refuses just now.
         """
-        publisher = publisher_of(folder, name=folder.name, run=self._state.run)
-        lease = Lease(run=self._state.run, is_dead=self._journal.runs.is_dead, clock=self._clock)
+        publisher = publisher_of(folder, name=folder.name, run=self._state.session)
+        lease = Lease(run=self._state.session, is_dead=self._journal.sessions.is_dead, clock=self._clock)
         health = HealthCheck(
             folder,
             memory=self._journal.folders,
@@ -102,7 +102,7 @@ class FolderFactory:
         monitor = FolderMonitor(
             folder,
             rules=rules_of(folder),
-            acceptance=self._journal.acceptance,
+            sources=self._journal.sources,
             health=health,
             clock=self._clock,
             listener=self._listener,
@@ -116,7 +116,7 @@ class FolderFactory:
             publisher=publisher,
             sidecar_factory=self._provenance(folder, publisher),
             clock=self._clock,
-            run=self._state.run,
+            run=self._state.session,
             tell=self._tell,
             wake=self._wake,
             prove=lease.prove,
@@ -136,7 +136,7 @@ class FolderFactory:
             delivery=delivery,
             publisher=publisher,
             opener=opener,
-            names=self._journal.names,
+            reservations=self._journal.reservations,
             moves=self._journal.moves,
             model=self._settings().model_of(folder),
             overlaps=self._overlaps,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cutoutd.folder.hot_folder import HotFolder
     from cutoutd.jobs import Job
     from cutoutd.journal.journal import Journal
-    from cutoutd.journal.review_decisions import Decision
+    from cutoutd.journal.review_decisions import ReviewDecision
     from cutoutd.settings.schema import Folder
 
 
@@ -208,8 +208,8 @@ class Roster:
     def _take_up(self, folder: HotFolder) -> None:
         """Have finished what earlier runs left; not before it was looked at: another machine may have it by now."""
         name = folder.folder.name
-        undisposed = self._journal.queue.undisposed(name)
-        decided = self._journal.decisions.pending(name)
+        pending = self._journal.queue.cleanup_pending(name)
+        decided = self._journal.review_decisions.pending(name)
         # Read again: its folder may have had another name when this one began.
         unfinished = [self._journal.queue.publishing(job.id) for job in self._unknown[folder]]
         # Only now, since the journal may refuse at any of these, and then all is read again.
@@ -218,12 +218,12 @@ class Roster:
             if job is not None and job.folder == name:
                 folder.delivery.repair(job)
         folder.delivery.sweep(self._dead)
-        for job in undisposed:
+        for job in pending:
             folder.delivery.clean_up(job)
         for job in decided:
             folder.delivery.carry_out_decision(job)
 
-    def decide(self, number: int, decision: Decision) -> bool:
+    def decide(self, number: int, decision: ReviewDecision) -> bool:
         """Have carried out what a person decided about a job in review; a folder that is not there does it later.
 
         Returns:
@@ -232,7 +232,7 @@ class Roster:
         Raises:
             StorageError: the journal refuses just now; to be called again.
         """
-        job = self._journal.decisions.decide(number, decision)
+        job = self._journal.review_decisions.decide(number, decision)
         if job is None:
             return False
         folder = self.active.get(job.folder)

@@ -164,7 +164,7 @@ class Verdicts:
     def give_up(self, job: Job, folder: HotFolder, failure: Failure) -> None:
         """A job that could not even be begun fails at once, else it would be the next one again."""
         detail = {"failure": asdict(failure)}
-        self._journal.queue.finish(job.id, JobState.FAILED, detail=detail, undisposed=True)
+        self._journal.queue.finish(job.id, JobState.FAILED, detail=detail, cleanup_pending=True)
         folder.delivery.clean_up(replace(job, state=JobState.FAILED, detail=detail))  # its record
         self._say(job, JobState.FAILED, failure.cause)
 

@@ -307,8 +307,8 @@ class Delivery:
             staged=cut.staged,
             renditions=self._folder.recipe().renditions,
             review=cut.review,
-            earlier=self._journal.names.earlier(job.folder, job.path, job.generation),
-            known=self._journal.names.known(job),
+            earlier=self._journal.reservations.earlier(job.folder, job.path, job.generation),
+            known=self._journal.reservations.known(job),
             again=is_another(self._journal, job),
             forms=forms(portable=self._folder.has_portable_names),
             named=self._named,
@@ -325,14 +325,14 @@ class Delivery:
         except JournalError:
             raise  # nothing is wrong with the result: planned again later
         except NameRefusedError as error:
-            self._journal.names.release(job.folder, job.path)
+            self._journal.reservations.release(job.folder, job.path)
             if is_fresh:
                 self._failed_jobs.fail(job, failure_of(error))
             else:  # what a person accepted stays in review, where it is safe
                 self._reviews.refuse(job, error)
             return
         except TemporaryError as error:
-            self._journal.names.release(job.folder, job.path)
+            self._journal.reservations.release(job.folder, job.path)
             if is_fresh:
                 self._failed_jobs.postpone(job, error)
             else:  # it was cut long ago, and a person waits for it
@@ -474,7 +474,7 @@ class Delivery:
             sha256=sha256,
             published=plan.published,
             detail=detail,
-            undisposed=disposable,
+            cleanup_pending=disposable,
         )
         self.breaker.record_success()
         self._log.info(
@@ -504,13 +504,13 @@ class Delivery:
 
     def _leave(self, job: Job, sha256: str, image_sha256: str | None) -> None:
         """The picture is the one that is published: nothing to publish, but the original goes its way."""
-        published = self._journal.names.last_published(job.folder, job.path)
+        published = self._journal.reservations.last_published(job.folder, job.path)
         known = () if published is None else (published.sha256, published.image_sha256 or published.sha256)
         if job.forced or published is None or not {sha256, image_sha256}.intersection(known):
             # Else a lie would move or delete an original that was never cut.
             self._failed_jobs.fail(job, INVENTED)
             return
-        earlier = self._journal.names.earlier(job.folder, job.path, published.generation)
+        earlier = self._journal.reservations.earlier(job.folder, job.path, published.generation)
         there = present(self._folder.output, earlier)
         if not there and job.generation > published.generation and sha256 == published.sha256:
             # It did not stay where it was, but came again, and its cutout is gone: whoever drops it in wants one.
@@ -521,9 +521,9 @@ class Delivery:
         self._failures.clear(job)
         self._moves.clear_entries(job)
         self._update_sidecar(job, sha256, published)
-        detail = self._journal.names.last_result(job.folder, job.path)
+        detail = self._journal.reservations.last_result(job.folder, job.path)
         self._journal.leave_unchanged(
-            job, sha256=sha256, generation=published.generation, detail=detail, undisposed=disposable
+            job, sha256=sha256, generation=published.generation, detail=detail, cleanup_pending=disposable
         )
         if disposable:
             self._originals.add(replace(job, generation=published.generation, detail=detail), sha256)
@@ -532,7 +532,7 @@ class Delivery:
 
     def _update_sidecar(self, job: Job, sha256: str, published: LastPublished) -> None:
         """Have the sidecar name the picture as it is now; before the journal says so, as nobody comes back for it."""
-        shown = self._journal.names.earlier(job.folder, job.path, published.generation)
+        shown = self._journal.reservations.earlier(job.folder, job.path, published.generation)
         try:
             self._prove_or_fail()
             self._publisher.sidecars.update(job, sha256, known={published.sha256, sha256}, shown=shown)
@@ -544,12 +544,12 @@ class Delivery:
         self._moves.clear_entries(job)
 
     def _keep_moved(self, job: Job, origin: Origin, sha256: str) -> None:
-        detail = self._journal.names.last_result(job.folder, origin.path, generation=origin.generation)
+        detail = self._journal.reservations.last_result(job.folder, origin.path, generation=origin.generation)
         if detail:
-            earlier = self._journal.names.earlier(job.folder, origin.path, origin.generation)
+            earlier = self._journal.reservations.earlier(job.folder, origin.path, origin.generation)
             detail["outputs"] = [str(self._folder.output / one.path) for one in earlier if not one.review]
         disposable = self._originals.wanted
-        self._journal.leave_moved(job, origin, sha256=sha256, detail=detail, undisposed=disposable)
+        self._journal.leave_moved(job, origin, sha256=sha256, detail=detail, cleanup_pending=disposable)
         if disposable:
             self._originals.add(replace(job, detail=detail), sha256)
         self._failed_jobs.tell(job, JobState.UNCHANGED, "", outputs=tuple(detail.get("outputs", ())))

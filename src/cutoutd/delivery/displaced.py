@@ -77,16 +77,16 @@ class DisplacedResults:
         Raises:
             StorageError: the disk or share does not answer as it should; to be called again.
         """
-        for one in self._journal.set_aside.displaced(job):
+        for one in self._journal.displaced.at_path_of(job):
             # Of a picture that is renamed at the same time as others, nothing may be known yet.
             is_due = one.may_lie_elsewhere or (one.is_later and origin is not None)
             is_meant = one.is_later or origin is not None
             if not (is_due and is_meant) or (origin is not None and _is_same_source(one.origin, origin)):
                 continue
-            shown = self._journal.names.earlier(job.folder, job.path, one.origin.generation)
+            shown = self._journal.reservations.earlier(job.folder, job.path, one.origin.generation)
             kept = self._files.displace(job.path, shown) if shown else ()
             if kept:
-                self._journal.set_aside.put(job, one, kept, self._now_us())
+                self._journal.displaced.put(job, one, kept, self._now_us())
                 self._expire_later()
 
     def expire(self) -> None:
@@ -95,17 +95,19 @@ class DisplacedResults:
         Raises:
             StorageError: the disk or share does not answer as it should; to be called again.
         """
-        aside = self._journal.set_aside
-        for one in aside.unclaimed(self._folder.name, self._now_us() - int(KEPT_S * 1e6)):
-            kept = self._journal.names.earlier(self._folder.name, one.origin.path, one.origin.generation)
+        displaced = self._journal.displaced
+        for one in displaced.unclaimed(self._folder.name, self._now_us() - int(KEPT_S * 1e6)):
+            kept = self._journal.reservations.earlier(
+                self._folder.name, one.origin.path, one.origin.generation
+            )
             if one.returns:
                 self._restore(one.origin, kept)
             else:
                 self._files.clear(one.origin.path, kept)
-                aside.drop(self._folder.name, one.origin)
+                displaced.drop(self._folder.name, one.origin)
                 self._log.info("move.not-claimed", path=one.origin.path)
         self._is_expiring = False
-        if aside.has_kept(self._folder.name):
+        if displaced.has_kept(self._folder.name):
             self._expire_later()
 
     def restore_all(self) -> None:
@@ -114,8 +116,10 @@ class DisplacedResults:
         Raises:
             StorageError: the disk or share does not answer as it should.
         """
-        for one in self._journal.set_aside.unclaimed(self._folder.name, None):
-            kept = self._journal.names.earlier(self._folder.name, one.origin.path, one.origin.generation)
+        for one in self._journal.displaced.unclaimed(self._folder.name, None):
+            kept = self._journal.reservations.earlier(
+                self._folder.name, one.origin.path, one.origin.generation
+            )
             self._restore(one.origin, kept)
 
     def adopt_strays(self) -> None:
@@ -130,29 +134,29 @@ class DisplacedResults:
         for path, record in records:
             kept = [replace(one, path=kept_path(record.path, one)) for one in record.published]
             named |= {one.path for one in kept}
-            if record.are_all and not self._journal.set_aside.leads_to(
+            if record.are_all and not self._journal.displaced.leads_to(
                 self._folder.name, record.path, {one.path for one in kept}
             ):
                 self._settle(path, record, kept)
         for path in self._restorer.strays():
-            if path not in named and not self._journal.set_aside.is_named(path):
+            if path not in named and not self._journal.displaced.is_named(path):
                 # It may be half a file. Nothing is removed that lies nowhere else.
                 self._log.warning("kept.without-sidecar", path=str(self._folder.output / path))
 
     def _settle(self, path: str, record: Record, kept: Sequence[Published]) -> None:
-        name, aside = self._folder.name, self._journal.set_aside
+        name, displaced = self._folder.name, self._journal.displaced
         if self._restorer.are_under_their_names(record.published) or self._restorer.are_gone(kept):
             self._restorer.forget(kept)
             return
         if not self._restorer.are_whole(kept):
             self._log.warning("kept.not-whole", path=str(self._folder.output / path))
             return
-        owner = aside.owner(name, record.path, record.published[0])
+        owner = displaced.owner(name, record.path, record.published[0])
         if owner is not None:  # a run died before it was written down: nothing was set aside
             self._restore(owner, kept)
             return
         version = Version(path=record.path, size=record.size, mtime_ns=record.mtime_ns)
-        aside.take_up(name, version, record.sha256 or "", kept, self._now_us())
+        displaced.take_up(name, version, record.sha256 or "", kept, self._now_us())
         self._log.info("kept.taken-up", path=record.path)
 
     def _restore(self, origin: Origin, kept: Sequence[Published]) -> None:
@@ -160,20 +164,20 @@ class DisplacedResults:
         with self._reserving(origin) as reserve:
             restored = self._restorer.restore(origin.path, kept, reserve)
             if restored.results:
-                self._journal.set_aside.give_back(name, origin, restored.results, restored.claims)
+                self._journal.displaced.give_back(name, origin, restored.results, restored.claims)
             else:
-                self._journal.set_aside.drop(name, origin)
+                self._journal.displaced.drop(name, origin)
         self._restorer.forget(kept)
         outputs = [one.path for one in restored.results]
         self._log.info("move.restored-back", path=origin.path, outputs=outputs)
 
     @contextmanager
     def _reserving(self, origin: Origin) -> Iterator[Callable[[Sequence[bytes]], bool]]:
-        names, name = self._journal.names, self._folder.name
+        reservations, name = self._journal.reservations, self._folder.name
         try:
-            yield partial(names.reserve, name, origin.path, generation=origin.generation)
+            yield partial(reservations.reserve, name, origin.path, generation=origin.generation)
         finally:
-            names.release(name, origin.path)
+            reservations.release(name, origin.path)
 
     def _expire_later(self) -> None:
         if not self._is_expiring:

@@ -115,7 +115,7 @@ class FailedJobs:
         self._clear_moved(job)
         detail = {"failure": asdict(failure)}
         self._journal.queue.finish(
-            job.id, JobState.FAILED, detail=detail, sha256=sha256, undisposed=record is None
+            job.id, JobState.FAILED, detail=detail, sha256=sha256, cleanup_pending=record is None
         )
         self._log.warning("job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause)
         self.tell(job, JobState.FAILED, failure.cause, advice=failure.advice, record=record or "")

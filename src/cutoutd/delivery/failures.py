@@ -128,6 +128,6 @@ class FailureRecords:
         self.sweep()
 
     def _leave_if_owed(self, job: Job, failure: Failure) -> None:
-        owed = {one.id for one in self._queue.undisposed(job.folder) if one.state is JobState.FAILED}
+        owed = {one.id for one in self._queue.cleanup_pending(job.folder) if one.state is JobState.FAILED}
         if job.id in owed and self.leave(job, failure) is not None:
-            self._queue.disposed(job.id)
+            self._queue.cleaned_up(job.id)

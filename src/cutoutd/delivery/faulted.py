@@ -78,7 +78,7 @@ class JobGuard:
             if now is None:
                 return
             if now.state is JobState.REVIEW and now.detail.get("decision"):
-                self._journal.decisions.refuse(job.id, failure.cause)
+                self._journal.review_decisions.refuse(job.id, failure.cause)
             if now.state not in OPEN:
                 return  # it was over: what failed came after its end
             if now.state is JobState.PUBLISHING:
@@ -105,7 +105,7 @@ class JobGuard:
         """The journal alone knows the reason; the record is written at the next start."""
         try:
             self._journal.queue.finish(
-                job.id, JobState.FAILED, detail={"failure": asdict(failure)}, undisposed=True
+                job.id, JobState.FAILED, detail={"failure": asdict(failure)}, cleanup_pending=True
             )
         except Exception as error:
             if is_expected(error):

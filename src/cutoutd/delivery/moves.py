@@ -133,7 +133,7 @@ class MovedPictures:
         """Whether a picture's result keeps its names; one that has none any more gets new ones, whatever the setting."""
         if self._folder.moves is not Moves.KEEP or origin.review:
             return False
-        shown = self._journal.names.earlier(job.folder, origin.path, origin.generation)
+        shown = self._journal.reservations.earlier(job.folder, origin.path, origin.generation)
         return not any(one.path.startswith(f"{DIRECTORY}/") for one in shown)
 
     def _follow(self, job: Job, origin: Origin, sha256: str) -> bool:
@@ -142,7 +142,7 @@ class MovedPictures:
         Raises:
             StorageError: the disk or share does not answer as it should; to be called again.
         """
-        earlier = self._journal.names.earlier(job.folder, origin.path, origin.generation)
+        earlier = self._journal.reservations.earlier(job.folder, origin.path, origin.generation)
         shown = tuple(one for one in earlier if one.review is origin.review)
         renditions = self._folder.recipe().renditions
         if sorted(one.rendition for one in shown if one.rendition >= 0) != list(range(len(renditions))):
@@ -177,7 +177,7 @@ class MovedPictures:
             renditions=renditions,
             review=origin.review,
             # What could not be set aside, as some of it was changed by hand, is replaced where it was not.
-            earlier=(*shown, *self._journal.names.earlier(job.folder, job.path, job.generation)),
+            earlier=(*shown, *self._journal.reservations.earlier(job.folder, job.path, job.generation)),
             known=frozenset({sha256}),
             document=_at(job, sha256, dict(result.document), facts.marker),
             moved_from=origin,
@@ -222,7 +222,7 @@ class MovedPictures:
         if origin is None:
             return
         given = {claim_key(path): path for path in self._journal.moves.given(job)}
-        earlier = self._journal.names.earlier(job.folder, origin.path, origin.generation)
+        earlier = self._journal.reservations.earlier(job.folder, origin.path, origin.generation)
         try:
             shown = [one for one in earlier if not self._is_one(one.path, given.get(claim_key(one.path)))]
             self._files.clear(origin.path, shown)
@@ -249,7 +249,7 @@ class MovedPictures:
 
     def _drop(self, job: Job, other: Job) -> None:
         """Remove the entries of a doubtful or failed picture that is a job's now."""
-        earlier = self._journal.names.earlier(other.folder, other.path, other.generation)
+        earlier = self._journal.reservations.earlier(other.folder, other.path, other.generation)
         try:
             self._files.clear(other.path, [one for one in earlier if one.review])
         except CutoutdError as error:

@@ -90,7 +90,7 @@ class OriginalsCleanup:
             sha256: of the source as it was cut.
         """
         if why := self._reason_to_stay(job):
-            self._journal.queue.disposed(job.id)
+            self._journal.queue.cleaned_up(job.id)
             self._log.info("original.kept", job=job.id, path=job.path, why=why)
             return
         self._waiting.append((job, sha256))
@@ -178,7 +178,7 @@ class OriginalsCleanup:
             case CleanupOutcome.CHANGED:
                 self._journal.doubt_original(job)
             case CleanupOutcome.KEPT:
-                self._journal.queue.disposed(job.id)
+                self._journal.queue.cleaned_up(job.id)
 
     def _dispose(self, job: Job, sha256: str) -> tuple[CleanupOutcome, tuple[str, ...]]:
         """Dispose of an original, and then of its companions.

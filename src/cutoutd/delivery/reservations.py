@@ -24,12 +24,12 @@ class NameReservations:
     def reserve(self, keys: Sequence[bytes]) -> bool:
         """Keep all of these names for the source; False, and none is kept, if another source has one."""
         job = self._job
-        return self._journal.names.reserve(
+        return self._journal.reservations.reserve(
             job.folder, job.path, keys, generation=job.generation, origin=self._origin
         )
 
 
 def is_another(journal: Journal, job: Job) -> bool:
     """Whether other pictures had the name of a job's source before, with no kind in their results' names."""
-    others = journal.names.of_others(job)
+    others = journal.reservations.of_others(job)
     return job.generation > 0 and not any(has_kind(one, job.path) for one in others)

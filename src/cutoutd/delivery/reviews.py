@@ -14,7 +14,7 @@ from cutoutd.delivery.reservations import is_another
 from cutoutd.errors import CutoutdError, StorageError, TemporaryError
 from cutoutd.failure import whole
 from cutoutd.jobs import Cut, Failure
-from cutoutd.journal.review_decisions import Decision
+from cutoutd.journal.review_decisions import ReviewDecision
 from cutoutd.logs import get
 from cutoutd.publish.naming import forms
 from cutoutd.publish.plan import Publication
@@ -75,7 +75,7 @@ class DecidedReviews:
         Raises:
             StorageError: the disk or share does not answer as it should; to be called again.
         """
-        job = self._journal.decisions.pending_one(number)
+        job = self._journal.review_decisions.pending_one(number)
         if job is None:
             return  # retried, or overtaken by a newer version
         try:
@@ -83,7 +83,7 @@ class DecidedReviews:
         except TemporaryError as error:
             self._wait(job, error, partial(self.carry_out, number))
             return
-        if job.detail["decision"] == Decision.REJECT:
+        if job.detail["decision"] == ReviewDecision.REJECT:
             self._reject(job)
             return
         try:
@@ -98,7 +98,7 @@ class DecidedReviews:
 
     def refuse(self, job: Job, error: CutoutdError) -> None:
         """A decision cannot be carried out: the result stays in review, and the person is told why."""
-        self._journal.decisions.refuse(job.id, whole(str(error)))
+        self._journal.review_decisions.refuse(job.id, whole(str(error)))
         self._log.warning("review.not-accepted", job=job.id, path=job.path, why=str(error))
         try:
             self._files.discard(job.id)
@@ -138,8 +138,8 @@ class DecidedReviews:
             staged=cut.staged,
             renditions=renditions,
             review=False,
-            earlier=self._journal.names.earlier(job.folder, job.path, job.generation),
-            known=self._journal.names.known(job),
+            earlier=self._journal.reservations.earlier(job.folder, job.path, job.generation),
+            known=self._journal.reservations.known(job),
             document=doubtful.document,
             again=is_another(self._journal, job),
             forms=forms(portable=self._folder.has_portable_names),
@@ -163,5 +163,7 @@ class DecidedReviews:
 
     def _shown(self, job: Job) -> tuple[Published, ...]:
         return tuple(
-            one for one in self._journal.names.earlier(job.folder, job.path, job.generation) if one.review
+            one
+            for one in self._journal.reservations.earlier(job.folder, job.path, job.generation)
+            if one.review
         )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.intake.rules import Rules
     from cutoutd.intake.scan import Scan
-    from cutoutd.journal.sources import Acceptance
+    from cutoutd.journal.sources import Sources
 
 SAVE_S: Final = 3.0
 """A save by delete-and-create takes less; a file that comes to a path later than this is another picture."""
@@ -23,27 +23,27 @@ class MissingSources:
     Args:
         folder: its name.
         rules: which names it takes.
-        acceptance: the journal's memory of versions, which keeps what is found here.
+        sources: the journal's memory of versions, which keeps what is found here.
         clock: its wall time.
     """
 
-    def __init__(self, folder: str, *, rules: Rules, acceptance: Acceptance, clock: Clock) -> None:
+    def __init__(self, folder: str, *, rules: Rules, sources: Sources, clock: Clock) -> None:
         self._folder = folder
         self._rules = rules
-        self._acceptance = acceptance
+        self._sources = sources
         self._clock = clock
         self._unwritten: dict[str, int | None] = {}  # since when a source is missing; None: it is there again
 
     def missed(self, path: str) -> None:
         """A look found nothing at a path."""
-        if self._acceptance.has(self._folder, path):
+        if self._sources.has(self._folder, path):
             self._unwritten[path] = self._clock.now_us()
 
     def scanned(self, scan: Scan) -> None:
         """A scan is over; what it did not come by is missing, but of what it could not read or enter it says nothing."""
         now_us = self._clock.now_us()
         unread = [*(path for path, _ in scan.errors), *scan.apart]
-        for path in self._acceptance.unseen(self._folder):
+        for path in self._sources.unseen(self._folder):
             if self._rules.takes_file(path) and not any(_is_below(path, one) for one in unread):
                 self._unwritten[path] = now_us
 
@@ -76,13 +76,13 @@ class MissingSources:
         Raises:
             StorageError: the journal cannot be written; to be called again.
         """
-        self._acceptance.note_places(self._folder, self._unwritten)
+        self._sources.note_places(self._folder, self._unwritten)
         self._unwritten = {}
 
     def _since_us(self, path: str) -> int | None:
         if path in self._unwritten:
             return self._unwritten[path]
-        return self._acceptance.missing_us(self._folder, path)
+        return self._sources.missing_us(self._folder, path)
 
 
 def _is_below(path: str, directory: str) -> bool:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from cutoutd.intake.rules import Rules
     from cutoutd.intake.scan import Seen
-    from cutoutd.journal.sources import Acceptance
+    from cutoutd.journal.sources import Sources
     from cutoutd.publish.records import Record
     from cutoutd.settings.schema import Folder
 
@@ -54,7 +54,7 @@ class Adoption:
     Args:
         folder: its settings.
         rules: which names it takes.
-        acceptance: the journal's memory of versions.
+        sources: the journal's memory of versions.
         identity: by which its records are known; by its name alone, if none is given.
     """
 
@@ -63,14 +63,14 @@ class Adoption:
         folder: Folder,
         *,
         rules: Rules,
-        acceptance: Acceptance,
+        sources: Sources,
         identity: FolderIdentity | None = None,
     ) -> None:
         self._folder = folder
         self._identity = identity or FolderIdentity(folder.name)
         self._root = os.fspath(folder.input)
         self._rules = rules
-        self._acceptance = acceptance
+        self._sources = sources
         self._log = get(folder=folder.name)
         self._ended: dict[str, int] = {}
         self._published: dict[str, int] = {}
@@ -122,14 +122,14 @@ class Adoption:
     def _adopt(self, taken: list[Adopted]) -> int:
         """Have all taken over; where one of them cannot be, all but that one."""
         try:
-            return self._acceptance.adopt(self._folder.name, taken)
+            return self._sources.adopt(self._folder.name, taken)
         except Exception as error:
             if is_expected(error):
                 raise
         counts: list[int] = []
         one_by_one(
             taken,
-            lambda one: counts.append(self._acceptance.adopt(self._folder.name, [one])),
+            lambda one: counts.append(self._sources.adopt(self._folder.name, [one])),
             lambda one, error: report(self._log, error, over="a record", path=one.version.path),
         )
         return sum(counts)

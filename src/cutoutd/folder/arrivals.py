@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cutoutd.intake.boundary import Boundary
     from cutoutd.intake.rules import Rules
     from cutoutd.intake.scan import Seen
-    from cutoutd.journal.sources import Acceptance
+    from cutoutd.journal.sources import Sources
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -61,7 +61,7 @@ class Arrivals:
         folder: its name.
         root: its input.
         rules: which names it takes.
-        acceptance: the journal's memory of versions.
+        sources: the journal's memory of versions.
         clock: for quiet periods and ages.
         settle_s: the quiet time.
         old_is_quiet: take a file at once whose modification time lies longer back than the quiet time.
@@ -78,7 +78,7 @@ class Arrivals:
         *,
         root: str,
         rules: Rules,
-        acceptance: Acceptance,
+        sources: Sources,
         clock: Clock,
         settle_s: float,
         old_is_quiet: bool,
@@ -91,7 +91,7 @@ class Arrivals:
         self._folder = folder
         self._root = root
         self._rules = rules
-        self._acceptance = acceptance
+        self._sources = sources
         self._clock = clock
         self._settle_s = settle_s
         self._old_is_quiet = old_is_quiet
@@ -104,12 +104,12 @@ class Arrivals:
         self._first_scan_over_s: float | None = None
         self._no_pictures: dict[str, tuple[int, int]] = {}
         self._pending = PendingReasons(folder)
-        self._missing = MissingSources(folder, rules=rules, acceptance=acceptance, clock=clock)
+        self._missing = MissingSources(folder, rules=rules, sources=sources, clock=clock)
         self._has_stamps = has_stamps
-        self._rehashing = Rehashing(folder, root=root, acceptance=acceptance, clock=clock, boundary=boundary)
+        self._rehashing = Rehashing(folder, root=root, sources=sources, clock=clock, boundary=boundary)
         self._reappeared = Reappearances(
             folder,
-            acceptance=acceptance,
+            sources=sources,
             missing=self._missing,
             rehashing=self._rehashing,
             has_stamps=has_stamps,
@@ -152,12 +152,12 @@ class Arrivals:
         """
         no_pictures, self._no_pictures = self._no_pictures, {}
         self._pending.keep(self._tracker.__contains__)
-        self._acceptance.begin_scan(self._folder)
+        self._sources.begin_scan(self._folder)
         scan = Scan(self._root, self._rules, self._boundary())
         for seen in self._through(scan):
             if no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
                 self._no_pictures[seen.path] = no_pictures[seen.path]
-                self._acceptance.saw(self._folder, seen.path)
+                self._sources.saw(self._folder, seen.path)
             else:
                 self._over_one(seen.path, partial(self._observe, seen))
         self._skipped.forget_others(self._no_pictures)
@@ -177,13 +177,13 @@ class Arrivals:
         unknown = (
             version
             for seen in self._walk()
-            if not self._acceptance.is_known(
+            if not self._sources.is_known(
                 self._folder, version := Version(path=seen.path, size=seen.size, mtime_ns=seen.mtime_ns)
             )
             and (before_us is None or not self._came_after(seen, before_us))
         )
         while batch := list(islice(unknown, BATCH)):
-            self._acceptance.accept(self._folder, batch, state=JobState.SKIPPED, why=_WAS_THERE)
+            self._sources.accept(self._folder, batch, state=JobState.SKIPPED, why=_WAS_THERE)
 
     def look(self, paths: Iterable[str]) -> None:
         """Look at some files, of which something was heard.
@@ -251,9 +251,7 @@ class Arrivals:
             cut = self._written(cut, self._accept_all, _path_of)
             self._log.debug("files.accepted", count=len(cut))
         if left_out:
-            done = self._written(
-                left_out, partial(self._acceptance.leave_out, self._folder), _path_of_left_out
-            )
+            done = self._written(left_out, partial(self._sources.leave_out, self._folder), _path_of_left_out)
             self._log.debug("files.left-out", count=len(done))
         for version in (*cut, *done):
             self._tracker.forget(version.path)
@@ -262,7 +260,7 @@ class Arrivals:
         return len(cut)
 
     def _accept_all(self, versions: list[Version]) -> list[Version]:
-        self._acceptance.accept(self._folder, versions)
+        self._sources.accept(self._folder, versions)
         return versions
 
     def _written(
@@ -297,7 +295,7 @@ class Arrivals:
         """What becomes of a settled file by its pair; None if it cannot be told now."""
         path = version.path
         # One that is looked at again, as its time was too coarse to be trusted, is what it was.
-        came_us = 0 if self._acceptance.was_seen(self._folder, version) else self._came_us(path)
+        came_us = 0 if self._sources.was_seen(self._folder, version) else self._came_us(path)
         try:
             decision = self._pairing.decide(path, came_us)
         except OSError as error:
@@ -329,7 +327,7 @@ class Arrivals:
         if self._no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
             return
         version, is_first_look = self._version(seen), self._first_scan_over_s is None
-        is_known = self._acceptance.is_known(self._folder, version)
+        is_known = self._sources.is_known(self._folder, version)
         if is_known and not self._reappeared.has(seen, version, is_first_look=is_first_look):
             self._rehashing.compare(version)
             self._missing.came_back(seen.path, same=True)

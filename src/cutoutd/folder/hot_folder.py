@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cutoutd.folder.restarts import Part
     from cutoutd.jobs import Job, Report
     from cutoutd.journal.moves import Moves
-    from cutoutd.journal.reservations import Names
+    from cutoutd.journal.reservations import Reservations
     from cutoutd.lease.heartbeat import LeaseHeartbeat
     from cutoutd.protocols import Lost
     from cutoutd.publish.publisher import Publisher
@@ -158,7 +158,7 @@ class HotFolder:
         delivery: its publishing side.
         publisher: knows the staging directory.
         opener: opens the files of its tasks.
-        names: the journal's, for what is published now.
+        reservations: the journal's, for what is published now.
         moves: the journal's, for what vanished and may lie elsewhere now.
         model: that cuts its pictures, by name; empty: the first that workers have.
         heartbeat: keeps the hold on the folder alive, where others may want it.
@@ -173,7 +173,7 @@ class HotFolder:
         delivery: Delivery,
         publisher: Publisher,
         opener: FolderOpener,
-        names: Names,
+        reservations: Reservations,
         model: str = "",
         heartbeat: LeaseHeartbeat | None = None,
         overlaps: Overlaps | None = None,
@@ -183,7 +183,7 @@ class HotFolder:
         self.intake = intake
         self._moves = moves
         self.delivery = delivery
-        self._names = names
+        self._reservations = reservations
         self._model = model
         self._heartbeat = heartbeat
         self._turns_awaited = 0
@@ -375,7 +375,7 @@ class HotFolder:
     def task(self, job: Job) -> Task:
         """A job as a worker gets it."""
         self.delivery.breaker.begin_trial()
-        published = None if job.forced else self._names.last_published(job.folder, job.path)
+        published = None if job.forced else self._reservations.last_published(job.folder, job.path)
         moved = self._candidates(job)
         return Task(
             job=job.id,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cutoutd.folder.health import HealthCheck
     from cutoutd.folder.retention import Retention
     from cutoutd.intake.rules import Rules
-    from cutoutd.journal.sources import Acceptance
+    from cutoutd.journal.sources import Sources
     from cutoutd.settings.schema import Folder
 
 SHOWN: Final = 20
@@ -51,7 +51,7 @@ class FolderMonitor:
     Args:
         folder: its settings.
         rules: which names it takes.
-        acceptance: the journal's memory of versions.
+        sources: the journal's memory of versions.
         health: says whether the folder may be used at all.
         clock: for quiet periods and intervals.
         listener: is told what was accepted, and when the folder's status changes.
@@ -65,7 +65,7 @@ class FolderMonitor:
         folder: Folder,
         *,
         rules: Rules,
-        acceptance: Acceptance,
+        sources: Sources,
         health: HealthCheck,
         clock: Clock,
         listener: Listener,
@@ -76,14 +76,14 @@ class FolderMonitor:
         self._folder = folder
         self._root = os.fspath(folder.input)
         self._rules = rules
-        self._acceptance = acceptance
+        self._sources = sources
         self._health = health
         self._clock = clock
         self._listener = listener
         self._wake_supervisor = wake
         self._once = once
         self._retention = retention
-        self._adoption = Adoption(folder, rules=rules, acceptance=acceptance, identity=health.identity)
+        self._adoption = Adoption(folder, rules=rules, sources=sources, identity=health.identity)
         self._log = get(folder=folder.name)
         self._arrivals: Arrivals | None = None
         self._skipped = SkippedEntries(folder.name)
@@ -256,7 +256,7 @@ class FolderMonitor:
             self._folder.name,
             root=self._root,
             rules=self._rules,
-            acceptance=self._acceptance,
+            sources=self._sources,
             clock=self._clock,
             settle_s=self._health.settle_s,
             old_is_quiet=self._once,
@@ -265,7 +265,7 @@ class FolderMonitor:
                 self._folder.name,
                 root=self._root,
                 rules=self._rules,
-                acceptance=self._acceptance,
+                sources=self._sources,
                 mode=self._folder.raw_pairs,
                 wait_s=self._folder.pair_wait_s,
             ),

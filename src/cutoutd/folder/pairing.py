@@ -21,7 +21,7 @@ from cutoutd.settings.choices import RawPairs
 if TYPE_CHECKING:
     from cutoutd.intake.rules import Rules
     from cutoutd.journal.recordings import Recorded
-    from cutoutd.journal.sources import Acceptance
+    from cutoutd.journal.sources import Sources
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,18 +50,18 @@ class Pairing:
         folder: its name.
         root: its input.
         rules: which names it takes.
-        acceptance: the journal's memory of versions.
+        sources: the journal's memory of versions.
         mode: which recording is wanted.
         wait_s: how long the other one waits for it.
     """
 
     def __init__(
-        self, folder: str, *, root: str, rules: Rules, acceptance: Acceptance, mode: RawPairs, wait_s: float
+        self, folder: str, *, root: str, rules: Rules, sources: Sources, mode: RawPairs, wait_s: float
     ) -> None:
         self._folder = folder
         self._root = root
         self._rules = rules
-        self._acceptance = acceptance
+        self._sources = sources
         self._wanted = {RawPairs.JPEG: Recording.DEVELOPED, RawPairs.RAW: Recording.RAW}.get(mode)
         self.wait_s = wait_s
 
@@ -108,7 +108,7 @@ class Pairing:
         return Cut()
 
     def _recordings(self, path: str) -> list[Recorded]:
-        return self._acceptance.recordings(self._folder, path)
+        return self._sources.recordings(self._folder, path)
 
 
 def _others(found: list[Recorded], kind: Recording | None, came_us: int) -> list[Recorded]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cutoutd.folder.rehashing import Rehashing
     from cutoutd.intake.scan import Seen
     from cutoutd.jobs import Version
-    from cutoutd.journal.sources import Acceptance
+    from cutoutd.journal.sources import Sources
 
 
 class Reappearances:
@@ -21,7 +21,7 @@ class Reappearances:
 
     Args:
         folder: its name.
-        acceptance: the journal's memory of versions.
+        sources: the journal's memory of versions.
         missing: knows which sources are missing.
         rehashing: knows files by their inodes.
         has_stamps: inodes and times of change stay as they are as long as a file does.
@@ -33,14 +33,14 @@ class Reappearances:
         self,
         folder: str,
         *,
-        acceptance: Acceptance,
+        sources: Sources,
         missing: MissingSources,
         rehashing: Rehashing,
         has_stamps: bool,
         is_known_disk: bool,
     ) -> None:
         self._folder = folder
-        self._acceptance = acceptance
+        self._sources = sources
         self._missing = missing
         self._rehashing = rehashing
         self._has_stamps = has_stamps
@@ -58,20 +58,20 @@ class Reappearances:
             version: the same.
             is_first_look: nobody has looked before, since the daemon began or the folder was open again.
         """
-        path, acceptance = seen.path, self._acceptance
+        path, sources = seen.path, self._sources
         if path in self._found:
             return True
-        has_changed = self._has_stamps and acceptance.stamp(self._folder, path) not in (None, seen.stamp)
+        has_changed = self._has_stamps and sources.stamp(self._folder, path) not in (None, seen.stamp)
         if not has_changed and not self._missing.is_missing(path):
             return False
-        is_another = acceptance.is_put_away(self._folder, path) or (
+        is_another = sources.is_put_away(self._folder, path) or (
             has_changed
             and (
                 self._missing.is_for_long(path)
                 or (is_first_look and self._is_known_disk and self._rehashing.is_another(seen))
             )
         )
-        if is_another and acceptance.bytes_read(self._folder, version).is_over:
+        if is_another and sources.bytes_read(self._folder, version).is_over:
             self._found.add(path)
         return path in self._found
 

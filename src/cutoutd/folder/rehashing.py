@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cutoutd.intake.boundary import Boundary
     from cutoutd.intake.scan import Seen
     from cutoutd.jobs import Version
-    from cutoutd.journal.sources import Acceptance
+    from cutoutd.journal.sources import Sources
 
 BYTES_S: Final = 8 << 20
 """A backup that links every file changes the time of all: 100 GB are then read in four hours, by 3 % of a core."""
@@ -42,7 +42,7 @@ class Rehashing:
     Args:
         folder: its name.
         root: its input.
-        acceptance: knows what was read, and is told of other bytes.
+        sources: knows what was read, and is told of other bytes.
         clock: its monotonic side.
         boundary: gives what inside the input belongs to somebody else.
     """
@@ -52,13 +52,13 @@ class Rehashing:
         folder: str,
         *,
         root: str,
-        acceptance: Acceptance,
+        sources: Sources,
         clock: Clock,
         boundary: Callable[[], Boundary | None],
     ) -> None:
         self._folder = folder
         self._root = root
-        self._acceptance = acceptance
+        self._sources = sources
         self._clock = clock
         self._boundary = boundary
         self._waiting: dict[str, Version] = {}
@@ -77,7 +77,7 @@ class Rehashing:
         """A known version was seen; if it has another stamp than when it was read, it is read again."""
         if version.stamp is None:
             return
-        known = self._acceptance.stamp(self._folder, version.path)
+        known = self._sources.stamp(self._folder, version.path)
         if known == version.stamp:
             self._waiting.pop(version.path, None)
         elif known is None:
@@ -93,8 +93,8 @@ class Rehashing:
         While we look, that is a quick save, as of editors that save under another name first. While we did not, it
         cannot be told from another picture, and nothing of that may be lost.
         """
-        known = self._acceptance.stamp(self._folder, seen.path)
-        accepted_us = self._acceptance.published_us(self._folder, seen.path)
+        known = self._sources.stamp(self._folder, seen.path)
+        accepted_us = self._sources.published_us(self._folder, seen.path)
         if known is None or accepted_us is None:
             return False
         born_after = (born_us(self._root, seen.path) or 0) > accepted_us  # numbers of inodes are used again
@@ -117,19 +117,19 @@ class Rehashing:
         while self._waiting and self._budget > 0:
             path, version = next(iter(self._waiting.items()))
             if self._has_other_bytes(version):
-                self._acceptance.doubt_for_good(self._folder, version)
+                self._sources.doubt_for_good(self._folder, version)
                 altered.append(path)
             del self._waiting[path]
         while self._learned:
             some = dict(list(self._learned.items())[:LEARNED_AT_ONCE])
-            self._acceptance.note_stamps(self._folder, some)
+            self._sources.note_stamps(self._folder, some)
             for path in some:
                 del self._learned[path]
         return altered
 
     def _has_other_bytes(self, version: Version) -> bool:
         """Whether a source is another than the one that was read; what is still open, its worker finds out."""
-        read = self._acceptance.bytes_read(self._folder, version)
+        read = self._sources.bytes_read(self._folder, version)
         if not read.is_over:
             return False
         if read.sha256 is None:

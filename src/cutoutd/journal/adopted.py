@@ -119,7 +119,7 @@ def _own(
     """Names and results of a source; of a publication that is not the last, only what no other one says."""
     for key in one.claims:
         store.write(
-            "INSERT OR IGNORE INTO name (key, folder, path, generation) VALUES (?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO reservation (key, folder, path, generation) VALUES (?, ?, ?, ?)",
             (key, folder, path, generation),
         )
     if one.state is JobState.FAILED:

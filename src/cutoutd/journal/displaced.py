@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Job, Published, Version
     from cutoutd.journal.store import Store
 
-TABLES: Final = ("name", "output", "published")
+TABLES: Final = ("reservation", "output", "published")
 """What is known of a source beside its jobs."""
 
 OF_SOURCE: Final = "WHERE folder = ? AND path = ? AND generation = ?"
@@ -52,13 +52,13 @@ class Kept:
     returns: bool
 
 
-class SetAside:
+class DisplacedSources:
     """The displaced sources in the journal."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def displaced(self, job: Job) -> list[Displaced]:
+    def at_path_of(self, job: Job) -> list[Displaced]:
         """Sources with results that had a job's path before, and that of its own source's earlier version."""
         rows = self._store.rows(
             "SELECT generation, size, mtime_ns FROM published WHERE folder = ? AND path = ? "
@@ -86,7 +86,7 @@ class SetAside:
         path = os.fsencode(job.path)
         with self._store.transaction():
             self._store.write(
-                f"DELETE FROM name {OF_SOURCE}",  # noqa: S608 -- ours
+                f"DELETE FROM reservation {OF_SOURCE}",  # noqa: S608 -- ours
                 (job.folder, path, one.origin.generation),
             )
             aside = self._give_way_within(job, one.origin.generation)
@@ -116,7 +116,7 @@ class SetAside:
             before_us: set aside before this time, UTC microseconds; None: all, whatever is still to be read.
         """
         rows = self._store.rows(
-            "SELECT path, generation, size, mtime_ns, kept_us, returns FROM published INDEXED BY published_aside "
+            "SELECT path, generation, size, mtime_ns, kept_us, returns FROM published INDEXED BY published_displaced "
             "WHERE folder = ? AND generation < 0 AND kept_us IS NOT NULL",
             (folder,),
         )
@@ -137,7 +137,7 @@ class SetAside:
         """Whether any result is set aside."""
         return bool(
             self._store.row(
-                "SELECT 1 FROM published INDEXED BY published_aside "
+                "SELECT 1 FROM published INDEXED BY published_displaced "
                 "WHERE folder = ? AND generation < 0 AND kept_us IS NOT NULL",
                 (folder,),
             )
@@ -168,7 +168,7 @@ class SetAside:
             self._store.write(f"DELETE FROM output {OF_SOURCE}", source)  # noqa: S608 -- ours
             for key in claims:
                 self._store.write(
-                    "INSERT INTO name (key, folder, path, generation) VALUES (?, ?, ?, ?) "
+                    "INSERT INTO reservation (key, folder, path, generation) VALUES (?, ?, ?, ?) "
                     "ON CONFLICT (key) DO NOTHING",
                     (key, *source),
                 )

@@ -21,7 +21,7 @@ FIRST_RUN: Final = "first-run/"
 
 _TABLES: Final = {
     "job": "folder",
-    "name": "folder",
+    "reservation": "folder",
     "output": "folder",
     "published": "folder",
     "folder": "name",
@@ -66,14 +66,14 @@ class Folders:
 
     def recall(self, name: str) -> FolderMemory | None:
         """What is remembered; None at the first start."""
-        row = self._store.row("SELECT input, marker, device, aside FROM folder WHERE name = ?", (name,))
+        row = self._store.row("SELECT input, marker, device, read_only FROM folder WHERE name = ?", (name,))
         if row is None:
             return None
         return FolderMemory(
             input=os.fsdecode(row["input"]),
             marker=row["marker"],
             device=row["device"],
-            read_only=bool(row["aside"]),
+            read_only=bool(row["read_only"]),
         )
 
     def see_that_journal_can_be_written(self) -> None:
@@ -94,9 +94,9 @@ class Folders:
         first_run_us = self.first_run_us(name)
         with self._store.transaction():
             self._store.write(
-                "INSERT INTO folder (name, input, marker, device, aside, first_run_us) VALUES (?, ?, ?, ?, ?, ?) "
+                "INSERT INTO folder (name, input, marker, device, read_only, first_run_us) VALUES (?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (name) DO UPDATE SET "
-                "input = excluded.input, marker = excluded.marker, device = excluded.device, aside = excluded.aside",
+                "input = excluded.input, marker = excluded.marker, device = excluded.device, read_only = excluded.read_only",
                 (
                     name,
                     os.fsencode(memory.input),
@@ -148,14 +148,14 @@ class Folders:
         """Give a folder a name that no other has; returns it."""
         memory = self.recall(name)
         marker = memory.marker if memory is not None else str(uuid.uuid4())
-        aside = f"{name}~{marker[:_DIGITS]}"
-        while self.recall(aside) is not None:  # a copy, marker and all, that had the same name
-            aside = f"{name}~{uuid.uuid4().hex[:_DIGITS]}"
-        self._rename_within(name, aside)
+        waits_as = f"{name}~{marker[:_DIGITS]}"
+        while self.recall(waits_as) is not None:  # a copy, marker and all, that had the same name
+            waits_as = f"{name}~{uuid.uuid4().hex[:_DIGITS]}"
+        self._rename_within(name, waits_as)
         self._store.write(
-            "UPDATE job SET state = 'parked' WHERE folder = ? AND state IN ('queued', 'retry')", (aside,)
+            "UPDATE job SET state = 'parked' WHERE folder = ? AND state IN ('queued', 'retry')", (waits_as,)
         )
-        return aside
+        return waits_as
 
     def _rename_within(self, before: str, after: str) -> None:
         for table, column in _TABLES.items():

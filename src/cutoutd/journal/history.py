@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cutoutd.clock import Clock
-    from cutoutd.journal.sources import Acceptance
+    from cutoutd.journal.sources import Sources
     from cutoutd.journal.store import Store
 
 # Whatever is still to be done, and an original that is still to be moved or deleted, is never history.
-_OVER = "state NOT IN ('queued', 'working', 'uploading', 'publishing', 'retry', 'parked', 'unknown') AND undisposed = 0"
+_OVER = "state NOT IN ('queued', 'working', 'uploading', 'publishing', 'retry', 'parked', 'unknown') AND cleanup_pending = 0"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,10 +38,10 @@ class Ended:
 class History:
     """The rows that may go; every step is one short transaction."""
 
-    def __init__(self, store: Store, clock: Clock, acceptance: Acceptance) -> None:
+    def __init__(self, store: Store, clock: Clock, sources: Sources) -> None:
         self._store = store
         self._clock = clock
-        self._acceptance = acceptance
+        self._sources = sources
 
     def trim(self, folder: str, before_us: int, limit: int) -> int:
         """Remove versions that others have followed and that ended before a time; returns how many."""
@@ -96,7 +96,7 @@ class History:
                     continue
                 for half in halves:
                     self._store.write(f"DELETE {half}", source)
-                for table in ("output", "name", "published"):
+                for table in ("output", "reservation", "published"):
                     # What is set aside has no other way to a name: it goes once its picture turned up, or it is back.
                     self._store.write(
                         f"DELETE FROM {table} WHERE folder = ? AND path = ? AND generation NOT IN "  # noqa: S608 -- ours
@@ -104,7 +104,7 @@ class History:
                         (*source, *source),
                     )
                 gone.append(os.fsdecode(path))
-        self._acceptance.drop(folder, gone)
+        self._sources.drop(folder, gone)
 
     def _mark(self, folder: str, paths: Iterable[str], missing_us: int | None) -> None:
         with self._store.transaction():

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 from cutoutd.failure import whole
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands
-from cutoutd.journal.displaced import SetAside
+from cutoutd.journal.displaced import DisplacedSources
 from cutoutd.journal.folders import Folders
 from cutoutd.journal.history import History
 from cutoutd.journal.moves import Moves
 from cutoutd.journal.queue import Queue
 from cutoutd.journal.rebuild import open_or_rebuild
-from cutoutd.journal.reservations import Names
-from cutoutd.journal.review_decisions import Decisions
-from cutoutd.journal.sessions import Runs
-from cutoutd.journal.sources import Acceptance
+from cutoutd.journal.reservations import Reservations
+from cutoutd.journal.review_decisions import ReviewDecisions
+from cutoutd.journal.sessions import Sessions
+from cutoutd.journal.sources import Sources
 from cutoutd.journal.store import FILE_NAME, Store
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Journal:
 
     Args:
         directory: the state directory; None: in memory.
-        run: id of this run.
+        session: id of this run of the daemon.
         clock: for the times written down.
 
     Raises:
@@ -43,20 +43,20 @@ class Journal:
         JournalError: the disk refuses.
     """
 
-    def __init__(self, directory: Path | None, *, run: str, clock: Clock) -> None:
+    def __init__(self, directory: Path | None, *, session: str, clock: Clock) -> None:
         self.store = (
             Store(None, create=True) if directory is None else open_or_rebuild(directory / FILE_NAME, clock)
         )
-        self.acceptance = Acceptance(self.store, clock)
-        self.history = History(self.store, clock, self.acceptance)
-        self.queue = Queue(self.store, clock, run)
-        self.names = Names(self.store)
-        self.moves = Moves(self.store, self.acceptance)
-        self.set_aside = SetAside(self.store)
-        self.folders = Folders(self.store, clock, self.acceptance.reread)
+        self.sources = Sources(self.store, clock)
+        self.history = History(self.store, clock, self.sources)
+        self.queue = Queue(self.store, clock, session)
+        self.reservations = Reservations(self.store)
+        self.moves = Moves(self.store, self.sources)
+        self.displaced = DisplacedSources(self.store)
+        self.folders = Folders(self.store, clock, self.sources.reread)
         self.commands = Commands(self.store, clock)
-        self.decisions = Decisions(self.store)
-        self.runs = Runs(self.store, clock, run)
+        self.review_decisions = ReviewDecisions(self.store)
+        self.sessions = Sessions(self.store, clock, session)
 
     def begin_publishing(
         self,
@@ -82,9 +82,9 @@ class Journal:
         with self.store.transaction():
             if origin is not None:
                 self.moves.take_names_within(job, origin, keys)
-            self.names.keep_within(job.folder, job.path, keys, generation=job.generation)
+            self.reservations.keep_within(job.folder, job.path, keys, generation=job.generation)
             self.queue.publish_within(job.id, sha256=sha256, detail=detail)
-        self.names.release(job.folder, job.path)
+        self.reservations.release(job.folder, job.path)
 
     def finish_publishing(
         self,
@@ -94,7 +94,7 @@ class Journal:
         sha256: str,
         published: Iterable[Published],
         detail: dict[str, Any],
-        undisposed: bool = False,
+        cleanup_pending: bool = False,
     ) -> None:
         """The commit mark of a publication: the job's end and what is published now, in one transaction.
 
@@ -104,12 +104,12 @@ class Journal:
             sha256: of the source's bytes.
             published: the results that have their names.
             detail: for the row.
-            undisposed: whether the original is still to be moved or deleted.
+            cleanup_pending: whether the original is still to be moved or deleted.
         """
         origin, image_sha256 = self.moves.planned(job), self.moves.image_sha256(job)
         with self.store.transaction():
             has_left = origin is not None and self.moves.end_within(job, origin)
-            self.names.record_within(
+            self.reservations.record_within(
                 job.folder,
                 job.path,
                 generation=job.generation,
@@ -117,24 +117,26 @@ class Journal:
                 image_sha256=image_sha256,
                 published=published,
                 looks=(job.size, job.mtime_ns),
-                now_us=self.acceptance.now_us(),
+                now_us=self.sources.now_us(),
             )
             if state is JobState.DONE:
-                self.names.forget_doubtful_within(job.folder, job.path, generation=job.generation)
-            self.queue.finish_within(job.id, state, detail=detail, sha256=sha256, undisposed=undisposed)
+                self.reservations.forget_doubtful_within(job.folder, job.path, generation=job.generation)
+            self.queue.finish_within(
+                job.id, state, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending
+            )
         if origin is not None and has_left:
             self.moves.over(job, origin)
 
     def leave_moved(
-        self, job: Job, origin: Origin, *, sha256: str, detail: dict[str, Any], undisposed: bool
+        self, job: Job, origin: Origin, *, sha256: str, detail: dict[str, Any], cleanup_pending: bool
     ) -> None:
         """A picture was moved, and its result stays where it is: it is the result of the picture at its new path."""
         detail = detail | {"why": f"moved from {whole(origin.path)}, whose result it keeps"}
         with self.store.transaction():
-            self.set_aside.give_way_within(job)
+            self.displaced.give_way_within(job)
             has_left = self.moves.own_names_within(job, origin)
             self.queue.finish_within(
-                job.id, JobState.UNCHANGED, detail=detail, sha256=sha256, undisposed=undisposed
+                job.id, JobState.UNCHANGED, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending
             )
         if has_left:
             self.moves.over(job, origin)
@@ -142,7 +144,7 @@ class Journal:
     def undo_publishing(self, job: Job, *, standing: Iterable[Published]) -> None:
         """A crash lost a result: compute the job again, knowing what has its name already."""
         with self.store.transaction():
-            self.names.record_within(
+            self.reservations.record_within(
                 job.folder,
                 job.path,
                 generation=job.generation,
@@ -154,7 +156,7 @@ class Journal:
     def keep_standing(self, job: Job, *, standing: Iterable[Published]) -> None:
         """A plan is given up in the middle: what has its name already stays the source's."""
         with self.store.transaction():
-            self.names.record_within(
+            self.reservations.record_within(
                 job.folder,
                 job.path,
                 generation=job.generation,
@@ -165,11 +167,11 @@ class Journal:
     def forget_doubtful(self, job: Job) -> None:
         """A person rejected what is in review for a source: nothing of this version is published."""
         with self.store.transaction():
-            self.names.forget_doubtful_within(job.folder, job.path, generation=job.generation)
-            self.names.forget_published_within(job.folder, job.path, generation=job.generation)
+            self.reservations.forget_doubtful_within(job.folder, job.path, generation=job.generation)
+            self.reservations.forget_published_within(job.folder, job.path, generation=job.generation)
 
     def leave_unchanged(
-        self, job: Job, *, sha256: str, generation: int, detail: dict[str, Any], undisposed: bool
+        self, job: Job, *, sha256: str, generation: int, detail: dict[str, Any], cleanup_pending: bool
     ) -> None:
         """The job's bytes are published already.
 
@@ -178,16 +180,16 @@ class Journal:
             sha256: of the source's bytes.
             generation: of the source for which they are: another than the job's where that was gone and came back.
             detail: for the row.
-            undisposed: whether the original is still to be moved or deleted.
+            cleanup_pending: whether the original is still to be moved or deleted.
         """
         with self.store.transaction():
             self.queue.finish_within(
-                job.id, JobState.UNCHANGED, detail=detail, sha256=sha256, undisposed=undisposed
+                job.id, JobState.UNCHANGED, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending
             )
-            self.names.note_bytes_within(job, sha256, generation=generation)
+            self.reservations.note_bytes_within(job, sha256, generation=generation)
             if generation != job.generation:
                 self.queue.join_within(job.id, generation)
-                self.names.note_back_within(job.folder, job.path, generation=generation)
+                self.reservations.note_back_within(job.folder, job.path, generation=generation)
 
     def cut_again(self, job: Job, *, generation: int, detail: Mapping[str, Any]) -> None:
         """The job's bytes were published already, and nothing is there of it: queue it, to be cut for the same source.
@@ -200,35 +202,35 @@ class Journal:
         with self.store.transaction():
             self.queue.plan_within(job.id, detail)
             self.queue.join_within(job.id, generation)
-            self.names.forget_published_within(job.folder, job.path, generation=generation)
+            self.reservations.forget_published_within(job.folder, job.path, generation=generation)
 
     def removed_original(self, job: Job) -> None:
         """We have moved or deleted the original of a job: what comes to its path is another picture."""
         with self.store.transaction():
-            self.queue.disposed_within(job.id)
-            self.names.note_gone_within(job.folder, job.path, generation=job.generation)
+            self.queue.cleaned_up_within(job.id)
+            self.reservations.note_gone_within(job.folder, job.path, generation=job.generation)
 
     def lost_original(self, job: Job) -> None:
         """As `removed_original`, but what belongs to it is still to be moved or deleted."""
         with self.store.transaction():
-            self.names.note_gone_within(job.folder, job.path, generation=job.generation)
+            self.reservations.note_gone_within(job.folder, job.path, generation=job.generation)
 
     def missed_original(self, job: Job) -> None:
         """Somebody else has taken the original of a job away before we could."""
-        self.acceptance.note_places(job.folder, {job.path: self.acceptance.now_us()})
-        self.queue.disposed(job.id)
+        self.sources.note_places(job.folder, {job.path: self.sources.now_us()})
+        self.queue.cleaned_up(job.id)
 
     def doubt_original(self, job: Job) -> None:
         """The original of a job is not what was cut, although it may look like it: it is to be read again."""
         with self.store.transaction():
-            self.queue.disposed_within(job.id)
+            self.queue.cleaned_up_within(job.id)
             self.queue.doubt_within(job.id)
-        self.acceptance.doubt(job.folder, job.version)
+        self.sources.doubt(job.folder, job.version)
 
     def gone(self, job: Job, why: str) -> None:
         """The source vanished before its turn; it is accepted again should it come back."""
         self.queue.finish(job.id, JobState.GONE, detail={"why": why})
-        self.acceptance.forget(job.folder, job.version)
+        self.sources.forget(job.folder, job.version)
 
     def close(self) -> None:
         """Close the file."""

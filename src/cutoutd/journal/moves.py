@@ -17,7 +17,7 @@ from cutoutd.journal.queue import job_from_row
 
 if TYPE_CHECKING:
     from cutoutd.jobs import Job
-    from cutoutd.journal.sources import Acceptance
+    from cutoutd.journal.sources import Sources
     from cutoutd.journal.store import Store
 
 MAX_CANDIDATES: Final = 64
@@ -83,9 +83,9 @@ class Rejected:
 class Moves:
     """The moves of pictures in the journal."""
 
-    def __init__(self, store: Store, acceptance: Acceptance) -> None:
+    def __init__(self, store: Store, sources: Sources) -> None:
         self._store = store
-        self._acceptance = acceptance
+        self._sources = sources
 
     def candidates(self, job: Job) -> Candidates:
         """What a job's picture may be: one of its size that vanished, gave way to another, or has its time as well."""
@@ -155,10 +155,10 @@ class Moves:
         """A rejection is a job's now; another picture has the path of the source that it was of."""
         with self._store.transaction():
             self._store.write(
-                "UPDATE job SET state = 'gone', undisposed = 0, detail = ? WHERE id = ? AND state = 'failed'",
+                "UPDATE job SET state = 'gone', cleanup_pending = 0, detail = ? WHERE id = ? AND state = 'failed'",
                 (_moved_to(job), other.id),
             )
-        self._acceptance.forget(other.folder, other.version)
+        self._sources.forget(other.folder, other.version)
 
     def left_behind(self, job: Job) -> list[Job]:
         """Doubtful and failed sources that vanished, and that a job's picture may have been: of its size and time."""
@@ -183,10 +183,10 @@ class Moves:
                 "DELETE FROM output WHERE folder = ? AND path = ? AND generation = ? AND review = 1", source
             )
             self._store.write(
-                "UPDATE job SET state = 'gone', undisposed = 0, detail = ? WHERE id = ?",
+                "UPDATE job SET state = 'gone', cleanup_pending = 0, detail = ? WHERE id = ?",
                 (_moved_to(job), other.id),
             )
-        self._acceptance.vacate(other.folder, other.path)
+        self._sources.vacate(other.folder, other.path)
 
     def planned(self, job: Job) -> Origin | None:
         """Where a job's picture lay before, as its plan says; None if it was not moved."""
@@ -270,7 +270,7 @@ class Moves:
         """Names that a plan needs and that are the earlier source's, inside a transaction of the caller's."""
         for key in keys:
             self._store.write(
-                "UPDATE name SET path = ?, generation = ? WHERE key = ? AND folder = ? AND path = ? AND generation = ?",
+                "UPDATE reservation SET path = ?, generation = ? WHERE key = ? AND folder = ? AND path = ? AND generation = ?",
                 (
                     os.fsencode(job.path),
                     job.generation,
@@ -291,7 +291,7 @@ class Moves:
 
     def over(self, job: Job, origin: Origin) -> None:
         """It is written down: should the picture come back to its earlier path, it is accepted there again."""
-        self._acceptance.vacate(job.folder, origin.path)
+        self._sources.vacate(job.folder, origin.path)
 
 
 def _moved_to(job: Job) -> str:

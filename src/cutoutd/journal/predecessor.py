@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.jobs import OPEN, JobState
 from cutoutd.journal.store import FILE_NAME
@@ -34,8 +34,10 @@ def kept_marker(directory: Path, place: str) -> str:
     Returns:
         Empty if it is not known.
     """
-    rows = _rows(directory, "SELECT marker FROM folder WHERE input = ? AND aside = 1", (os.fsencode(place),))
-    return str(rows[0][0]) if len(rows) == 1 else ""
+    rows = _rows(directory, "SELECT * FROM folder WHERE input = ?", (os.fsencode(place),))
+    # The other one may be an earlier version's still.
+    kept = [row["marker"] for row in rows if row["read_only" if "read_only" in row.keys() else "aside"]]  # noqa: SIM118 -- a row iterates over its values
+    return str(kept[0]) if len(kept) == 1 else ""
 
 
 def finished(directory: Path, place: str) -> Finished:
@@ -82,13 +84,13 @@ def names(directory: Path, place: str, marker: str | None) -> frozenset[str]:
     return frozenset(str(name) for (name,) in rows)
 
 
-def _rows(directory: Path, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+def _rows(directory: Path, query: str, values: tuple[object, ...]) -> list[sqlite3.Row]:
     path = directory / FILE_NAME
     with suppress(OSError, sqlite3.Error, ValueError):
         if path.stat().st_uid != os.geteuid():
             return []
         uri = f"{path.as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE_S)) as connection:
-            found: list[tuple[Any, ...]] = connection.execute(query, values).fetchall()
-            return found
+            connection.row_factory = sqlite3.Row
+            return connection.execute(query, values).fetchall()
     return []

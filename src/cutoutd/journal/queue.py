@@ -87,13 +87,13 @@ class Queue:
     Args:
         store: the journal's file.
         clock: for the times written down.
-        run: id of this process, which holds the state directory's lock file.
+        session: id of this process, which holds the state directory's lock file.
     """
 
-    def __init__(self, store: Store, clock: Clock, run: str) -> None:
+    def __init__(self, store: Store, clock: Clock, session: str) -> None:
         self._store = store
         self._clock = clock
-        self._run = run
+        self._session = session
 
     def next_in(
         self, folder: str, *, newest_first: bool, answered_only: bool = False, untried_first: bool = False
@@ -119,7 +119,7 @@ class Queue:
     def claim(self, job: Job) -> None:
         """A worker gets it."""
         with self._store.transaction():
-            self._update(job.id, JobState.WORKING, run=self._run)
+            self._update(job.id, JobState.WORKING, session=self._session)
 
     def plan(self, job: int, detail: Mapping[str, Any]) -> None:
         """Queue it again, with what is to be done about it next; see `cutoutd.offload.routing`."""
@@ -128,12 +128,12 @@ class Queue:
 
     def plan_within(self, job: int, detail: Mapping[str, Any]) -> None:
         """As `plan`, inside a transaction of the caller's."""
-        self._update(job, JobState.QUEUED, run=None, detail=dict(detail))
+        self._update(job, JobState.QUEUED, session=None, detail=dict(detail))
 
     def upload(self, job: int, detail: Mapping[str, Any]) -> None:
         """Its copy goes to the outbox; ``detail`` names the parcel."""
         with self._store.transaction():
-            self._update(job, JobState.UPLOADING, run=None, detail=dict(detail))
+            self._update(job, JobState.UPLOADING, session=None, detail=dict(detail))
 
     def uploading(self, folder: str | None = None) -> list[Job]:
         """What is on its way to a hosted service and has no answer."""
@@ -169,11 +169,11 @@ class Queue:
 
     def put_back_within(self, job: int) -> None:
         """As `put_back`, inside a transaction of the caller's."""
-        self._update(job, JobState.QUEUED, run=None, detail={})
+        self._update(job, JobState.QUEUED, session=None, detail={})
 
     def publish_within(self, job: int, *, sha256: str, detail: dict[str, Any]) -> None:
         """Its results are staged; ``detail`` says what will get which name. Inside a transaction of the caller's."""
-        self._update(job, JobState.PUBLISHING, run=self._run, sha256=sha256, detail=detail)
+        self._update(job, JobState.PUBLISHING, session=self._session, sha256=sha256, detail=detail)
 
     def finish(
         self,
@@ -182,11 +182,11 @@ class Queue:
         *,
         detail: dict[str, Any],
         sha256: str | None = None,
-        undisposed: bool = False,
+        cleanup_pending: bool = False,
     ) -> None:
-        """It is over: ``state`` says how; ``undisposed``, whether something is left to do about its original or record."""
+        """It is over: ``state`` says how; ``cleanup_pending``, whether something is left to do about its original or record."""
         with self._store.transaction():
-            self.finish_within(job, state, detail=detail, sha256=sha256, undisposed=undisposed)
+            self.finish_within(job, state, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending)
 
     def finish_within(
         self,
@@ -195,15 +195,15 @@ class Queue:
         *,
         detail: dict[str, Any],
         sha256: str | None = None,
-        undisposed: bool = False,
+        cleanup_pending: bool = False,
     ) -> None:
         """As `finish`, inside a transaction of the caller's."""
         changes: dict[str, Any] = {
-            "run": None,
+            "session": None,
             "finished_us": self._clock.now_us(),
             "detail": detail,
             "forced": 0,
-            "undisposed": undisposed,
+            "cleanup_pending": cleanup_pending,
         }
         if sha256 is not None:
             changes["sha256"] = sha256
@@ -232,10 +232,10 @@ class Queue:
         )
         return {JobState(row["state"]): int(row["n"]) for row in rows}
 
-    def undisposed(self, folder: str) -> list[Job]:
+    def cleanup_pending(self, folder: str) -> list[Job]:
         """Jobs of a folder whose originals are still to be moved or deleted, or whose failures to be written down."""
         rows = self._store.rows(
-            "SELECT * FROM job WHERE folder = ? AND undisposed = 1 "
+            "SELECT * FROM job WHERE folder = ? AND cleanup_pending = 1 "
             "AND (state IN ('done', 'unchanged') OR (state = 'failed' AND newest = 1)) ORDER BY id",
             (folder,),
         )
@@ -250,14 +250,14 @@ class Queue:
         )
         return found is not None
 
-    def disposed(self, job: int) -> None:
+    def cleaned_up(self, job: int) -> None:
         """Its original was moved or deleted, or is not what was cut any more; or the record of its failure is written."""
         with self._store.transaction():
-            self.disposed_within(job)
+            self.cleaned_up_within(job)
 
-    def disposed_within(self, job: int) -> None:
-        """As `disposed`, inside a transaction of the caller's."""
-        self._store.write("UPDATE job SET undisposed = 0 WHERE id = ?", (job,))
+    def cleaned_up_within(self, job: int) -> None:
+        """As `cleaned_up`, inside a transaction of the caller's."""
+        self._store.write("UPDATE job SET cleanup_pending = 0 WHERE id = ?", (job,))
 
     def doubt_within(self, job: int) -> None:
         """The next look at its source accepts it again, and a worker compares the bytes."""
@@ -272,7 +272,7 @@ class Queue:
         not_before = self._clock.now_us() + int(delay_s * 1_000_000)
         with self._store.transaction():
             self._store.write("UPDATE job SET tries = tries + 1 WHERE id = ?", (job,))
-            self._update(job, JobState.RETRY, run=None, not_before_us=not_before, detail=detail)
+            self._update(job, JobState.RETRY, session=None, not_before_us=not_before, detail=detail)
 
     def count_attempt(self, job: int) -> int:
         """A worker died over it while we lived; returns how many did by now."""
@@ -305,22 +305,23 @@ class Queue:
         """
         with self._store.transaction():
             self._store.write(
-                "UPDATE job SET interrupted = interrupted + 1, run = ?, alone = MAX(alone, interrupted + 1 >= ?) "
-                "WHERE state IN ('working', 'publishing') AND run IS NOT NULL AND run IS NOT ?",
-                (_TAKEN_OVER, ALONE_AFTER, self._run),
+                "UPDATE job SET interrupted = interrupted + 1, session = ?, alone = MAX(alone, interrupted + 1 >= ?) "
+                "WHERE state IN ('working', 'publishing') AND session IS NOT NULL AND session IS NOT ?",
+                (_TAKEN_OVER, ALONE_AFTER, self._session),
             )
             self._store.write(
                 # Its record is written once its folder is there.
-                "UPDATE job SET state = 'failed', run = NULL, finished_us = ?, detail = ?, undisposed = 1 "
-                "WHERE state IN ('working', 'publishing') AND run = ? AND interrupted >= ?",
+                "UPDATE job SET state = 'failed', session = NULL, finished_us = ?, detail = ?, cleanup_pending = 1 "
+                "WHERE state IN ('working', 'publishing') AND session = ? AND interrupted >= ?",
                 (self._clock.now_us(), json.dumps({"failure": _QUARANTINED}), _TAKEN_OVER, MAX_INTERRUPTED),
             )
             self._store.write(
-                "UPDATE job SET state = 'queued', run = NULL, detail = '{}' WHERE state = 'working' AND run = ?",
+                "UPDATE job SET state = 'queued', session = NULL, detail = '{}' WHERE state = 'working' AND session = ?",
                 (_TAKEN_OVER,),
             )
             self._store.write(
-                "UPDATE job SET run = ? WHERE state = 'publishing' AND run IS NOT ?", (self._run, self._run)
+                "UPDATE job SET session = ? WHERE state = 'publishing' AND session IS NOT ?",
+                (self._session, self._session),
             )
         return [job_from_row(row) for row in self._store.rows("SELECT * FROM job WHERE state = 'publishing'")]
 
@@ -328,7 +329,7 @@ class Queue:
         """This run ends in order: what waits for its disk or share is not to blame for that."""
         with self._store.transaction():
             self._store.write(
-                "UPDATE job SET run = NULL WHERE state = 'publishing' AND run = ?", (self._run,)
+                "UPDATE job SET session = NULL WHERE state = 'publishing' AND session = ?", (self._session,)
             )
 
     def park(self, configured: set[str]) -> None:

@@ -38,7 +38,7 @@ class LastPublished:
     image_sha256: str | None
 
 
-class Names:
+class Reservations:
     """The names in the journal; shared by the threads of all folders."""
 
     def __init__(self, store: Store) -> None:
@@ -80,7 +80,7 @@ class Names:
         """Write the names of a plan down, inside the transaction that writes down the plan."""
         for key in keys:
             self._store.write(
-                "INSERT INTO name (key, folder, path, generation) VALUES (?, ?, ?, ?) "
+                "INSERT INTO reservation (key, folder, path, generation) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (key) DO NOTHING",
                 (key, folder, os.fsencode(path), generation),
             )
@@ -275,5 +275,5 @@ class Names:
     def _owner(self, key: bytes) -> tuple[str, str, int] | None:
         if key in self._pending:
             return self._pending[key]
-        row = self._store.row("SELECT folder, path, generation FROM name WHERE key = ?", (key,))
+        row = self._store.row("SELECT folder, path, generation FROM reservation WHERE key = ?", (key,))
         return (row["folder"], os.fsdecode(row["path"]), row["generation"]) if row is not None else None

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from cutoutd.journal.store import Store
 
 
-class Decision(StrEnum):
+class ReviewDecision(StrEnum):
     """What a person can decide."""
 
     ACCEPT = "accept"  # it is published under its own name
     REJECT = "reject"  # the picture counts as failed
 
 
-class Decisions:
+class ReviewDecisions:
     """The decisions in the journal."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def decide(self, job: int, decision: Decision) -> Job | None:
+    def decide(self, job: int, decision: ReviewDecision) -> Job | None:
         """Write a decision down.
 
         Returns:

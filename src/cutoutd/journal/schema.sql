@@ -5,7 +5,7 @@ CREATE TABLE folder (
     input        BLOB NOT NULL,
     marker       TEXT NOT NULL,    -- UUID of the hot folder's marker file
     device       INTEGER NOT NULL, -- st_dev of the input when it was last healthy
-    aside        INTEGER NOT NULL, -- the marker is kept here alone: the input is read-only
+    read_only    INTEGER NOT NULL, -- the input is: its marker is kept here alone
     first_run_us INTEGER NOT NULL
 ) WITHOUT ROWID;
 
@@ -31,7 +31,7 @@ CREATE TABLE job (
     -- The checks are for damage: SQLite's own integrity check asks them of every row.
     state         TEXT    NOT NULL CHECK (state IN ('queued', 'working', 'uploading', 'publishing', 'done', 'retry',
                                    'failed', 'review', 'gone', 'parked', 'unchanged', 'skipped', 'unknown')),
-    run           TEXT,                        -- run-id of the process that has it in hand
+    session       TEXT,                        -- id of the process that has it in hand
     attempts      INTEGER NOT NULL DEFAULT 0,
     interrupted   INTEGER NOT NULL DEFAULT 0,
     tries         INTEGER NOT NULL DEFAULT 0,
@@ -40,14 +40,14 @@ CREATE TABLE job (
     not_before_us INTEGER NOT NULL DEFAULT 0,
     finished_us   INTEGER,
     sha256        TEXT,                        -- of the source's bytes, once a worker has read them
-    undisposed    INTEGER NOT NULL DEFAULT 0,  -- the original is still to be moved or deleted
+    cleanup_pending INTEGER NOT NULL DEFAULT 0,  -- the original is still to be moved or deleted
     missing_us    INTEGER,                     -- since when the source was not there, looked for in a healthy folder
     detail        TEXT    NOT NULL DEFAULT '{}' CHECK (json_valid(detail))
 );
 CREATE UNIQUE INDEX job_newest ON job (folder, path) WHERE newest = 1;
 CREATE INDEX job_queued ON job (folder, alone, mtime_ns, id) WHERE state = 'queued';
 CREATE INDEX job_queued_newest ON job (folder, alone, mtime_ns DESC, id DESC) WHERE state = 'queued';
-CREATE INDEX job_undisposed ON job (folder) WHERE undisposed = 1;
+CREATE INDEX job_cleanup_pending ON job (folder) WHERE cleanup_pending = 1;
 CREATE INDEX job_resting ON job (not_before_us) WHERE state = 'retry';
 CREATE INDEX job_active ON job (folder, path) WHERE state IN ('working', 'uploading', 'publishing');
 CREATE INDEX job_uploading ON job (folder) WHERE state = 'uploading';
@@ -62,13 +62,13 @@ CREATE INDEX job_vanished ON job (folder, sha256, state) WHERE newest = 1 AND mi
 
 -- Who has which name: a name belongs to one source over all folders, from before its first publication on.
 -- A source is a folder, a path, and a generation: once it is gone, a new file at its path is another source.
-CREATE TABLE name (
+CREATE TABLE reservation (
     key        BLOB PRIMARY KEY,   -- the absolute path, NFC and casefolded
     folder     TEXT NOT NULL,
     path       BLOB NOT NULL,
     generation INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
-CREATE INDEX name_source ON name (folder, path);
+CREATE INDEX reservation_source ON reservation (folder, path);
 
 -- What we published for a source, and so may replace.
 CREATE TABLE output (
@@ -99,7 +99,7 @@ CREATE TABLE published (
     PRIMARY KEY (folder, path, generation)
 ) WITHOUT ROWID;
 CREATE INDEX published_looks ON published (folder, size, mtime_ns, sha256);
-CREATE INDEX published_aside ON published (folder, size, sha256) WHERE generation < 0;
+CREATE INDEX published_displaced ON published (folder, size, sha256) WHERE generation < 0;
 
 -- What people ask of the daemon, running or not: it reads these when the file's data_version changes.
 CREATE TABLE command (
@@ -110,7 +110,7 @@ CREATE TABLE command (
     refused   TEXT                 -- why it cannot be carried out; it is not tried again
 );
 
-CREATE TABLE run (
+CREATE TABLE session (
     id         TEXT PRIMARY KEY,
     started_us INTEGER NOT NULL
 ) WITHOUT ROWID;

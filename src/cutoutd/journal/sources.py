@@ -37,7 +37,7 @@ _READ: Final = frozenset(
 _WAITS: Final = frozenset({JobState.QUEUED, JobState.RETRY, JobState.PARKED})
 
 
-class Acceptance:
+class Sources:
     """The accepted versions, with the newest of each source held in memory: scans ask for every file."""
 
     def __init__(self, store: Store, clock: Clock) -> None:

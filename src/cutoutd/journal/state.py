@@ -1,7 +1,7 @@
 """The state directory: whose it is, and which one process works on it.
 
-The lock is a kernel lock on a file, so it ends with the process, however that ends; the run-id written
-into it is what tells the rows of a living run from those of a dead one.
+The lock is a kernel lock on a file, so it ends with the process, however that ends; the session id written
+into it is what tells the rows of a living session from those of a dead one.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _LOCK_FILE = "lock"
-_RUN_ID_CHARACTERS = 32
-_RUN_ID = re.compile(rb"[0-9a-f]{32}")
+_SESSION_CHARACTERS = 32
+_SESSION = re.compile(rb"[0-9a-f]{32}")
 _LOCK_ATTEMPTS = 10
 _LOCK_PAUSE_S = 0.03
 
@@ -67,7 +67,7 @@ def check_state(directory: Path) -> None:
 
 
 def running(directory: Path) -> str | None:
-    """The run-id of the daemon that holds the state directory now, or None."""
+    """The session id of the daemon that holds the state directory now, or None."""
     try:
         descriptor = _open_lock(directory, os.O_RDONLY)
     except FileNotFoundError:
@@ -75,7 +75,7 @@ def running(directory: Path) -> str | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return os.pread(descriptor, _RUN_ID_CHARACTERS, 0).decode("ascii", "replace")
+        return os.pread(descriptor, _SESSION_CHARACTERS, 0).decode("ascii", "replace")
     finally:
         os.close(descriptor)
     return None
@@ -105,8 +105,8 @@ class StateDirectory:
 
     Attributes:
         path: the directory.
-        run: this run's id, 32 hex digits.
-        previous_run: the id of the run before it, which has ended; None at the first start.
+        session: the id of this start of the daemon, 32 hex digits.
+        previous_session: the id of the session before it, which has ended; None at the first start.
 
     Raises:
         AlreadyRunningError: another process holds it.
@@ -116,7 +116,7 @@ class StateDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.run = uuid.uuid4().hex
+        self.session = uuid.uuid4().hex
         try:
             directory, was_open = open_private(path, _NAMES)
             os.close(directory)
@@ -130,10 +130,10 @@ class StateDirectory:
             raise _refused(path, error) from error
         self._lock()
         try:
-            before = os.pread(self._descriptor, _RUN_ID_CHARACTERS, 0)
-            self.previous_run = before.decode() if _RUN_ID.fullmatch(before) else None
+            before = os.pread(self._descriptor, _SESSION_CHARACTERS, 0)
+            self.previous_session = before.decode() if _SESSION.fullmatch(before) else None
             os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, f"{self.run}\n{os.getpid()}\n".encode(), 0)
+            os.pwrite(self._descriptor, f"{self.session}\n{os.getpid()}\n".encode(), 0)
         except OSError as error:
             os.close(self._descriptor)
             raise _refused(path, error) from error

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 FILE_NAME = "journal.sqlite"
 
 # Another connection of ours holds its lock for milliseconds; a person's SQLite shell may hold it longer.

@@ -1,7 +1,7 @@
 """A journal of an earlier version, taken over: a new file of today's schema with all its rows, the earlier one kept.
 
 Rows go over by the names of tables and columns, so a later schema may add tables, columns with a default, states and
-indices without a word here; what it renames would have to be said. Until the one rename at the end, the earlier file
+indices without a word here; what it renames is said here. Until the one rename at the end, the earlier file
 has the name, so a crash in between repeats it all. It must not look at a hot folder.
 """
 
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
 
 _NAMES: Final = 100  # kept within one second
+
+_TABLES: Final = {"reservation": "name", "session": "run"}
+"""What tables were called before version 5."""
+
+_COLUMNS: Final = {
+    "folder": {"read_only": "aside"},
+    "job": {"cleanup_pending": "undisposed", "session": "run"},
+}
+"""What columns of a table of today were called before version 5."""
 
 _LOOKS: Final = (
     "UPDATE published SET (size, mtime_ns) = (SELECT size, mtime_ns FROM job "
@@ -84,11 +93,19 @@ def _pour(earlier: Path, connection: sqlite3.Connection) -> None:
     connection.execute("ATTACH DATABASE ? AS earlier", (os.fspath(earlier),))
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for table in sorted(_tables(connection, "main") & _tables(connection, "earlier")):
-            shared = _columns(connection, "main", table) & _columns(connection, "earlier", table)
-            names = ", ".join(sorted(shared))
+        earlier_tables = _tables(connection, "earlier")
+        for table in sorted(_tables(connection, "main")):
+            before = table if table in earlier_tables else _TABLES.get(table)
+            if before not in earlier_tables:
+                continue
+            there, renamed = _columns(connection, "earlier", before), _COLUMNS.get(table, {})
+            columns = {
+                one: one if one in there else renamed.get(one) for one in _columns(connection, "main", table)
+            }
+            shared = {one: old for one, old in sorted(columns.items()) if old in there}
             connection.execute(
-                f"INSERT OR REPLACE INTO main.{table} ({names}) SELECT {names} FROM earlier.{table}"  # noqa: S608 -- a schema's names
+                f"INSERT OR REPLACE INTO main.{table} ({', '.join(shared)}) "  # noqa: S608 -- a schema's names
+                f"SELECT {', '.join(shared.values())} FROM earlier.{before}"
             )
         connection.execute(_LOOKS)
         connection.execute("COMMIT")
