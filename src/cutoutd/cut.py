@@ -29,9 +29,9 @@ from cutoutd.models import catalog
 from cutoutd.pool import capacity
 from cutoutd.pool.local import LocalPool
 from cutoutd.pool.opened_tasks import Openings
-from cutoutd.settings.choices import OnConflict
 from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.schema import Folder
+from cutoutd.settings.types import OnConflict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

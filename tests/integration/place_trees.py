@@ -28,7 +28,7 @@ from cutoutd.errors import ConfigurationError
 from cutoutd.folder import skipped_entries
 from cutoutd.jobs import Failure
 from cutoutd.protocols import Finished, WorkerFacts
-from cutoutd.settings.load import load
+from cutoutd.settings.loader import load
 from tests.integration.parts import JPEG, Heard, cut_of
 
 if TYPE_CHECKING:

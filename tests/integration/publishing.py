@@ -13,7 +13,7 @@ from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.sidecar import ModelFacts, RuntimeFacts, SidecarFacts
 from cutoutd.publish.staging import STAGING_NAME, result_name, sweep
 from cutoutd.recipe import Format, Rendition
-from cutoutd.settings.choices import OnConflict
+from cutoutd.settings.types import OnConflict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,7 +23,7 @@ from cutoutd.publish.naming import claim_key
 from cutoutd.publish.plan import Publication
 from cutoutd.publish.rename import rename_new
 from cutoutd.publish.verified import PRIVATE, private
-from cutoutd.settings.choices import Existing
+from cutoutd.settings.types import Existing
 from tests.integration.parts import JPEG, NAME, cut_of, digest, folder_in, sidecar_factory, states
 from tests.integration.test_folder_monitor import Intake
 

@@ -22,7 +22,7 @@ from cutoutd.publish.originals import CleanupOutcome, OriginalsFolder, delete_or
 from cutoutd.publish.staging import STAGING_NAME, Staging, sweep
 from cutoutd.publish.writing import Permissions, Sink, write_whole
 from cutoutd.recipe import Format, Rendition
-from cutoutd.settings.choices import OnConflict
+from cutoutd.settings.types import OnConflict
 from tests.integration.publishing import World, digest, failure
 from tests.integration.tools import give_up
 

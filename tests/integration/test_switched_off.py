@@ -9,7 +9,7 @@ import pytest
 
 from cutoutd.engine.formats import decode, opening
 from cutoutd.errors import LimitError
-from cutoutd.settings.choices import PictureFormat
+from cutoutd.settings.types import PictureFormat
 
 HEADS = {
     "jpeg": b"\xff\xd8\xff\xe0",

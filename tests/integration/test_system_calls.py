@@ -17,7 +17,7 @@ from cutoutd.doctor import unlisted
 from cutoutd.models import catalog
 from cutoutd.process.probe import Answer
 from cutoutd.sandbox import recording
-from cutoutd.settings import load
+from cutoutd.settings import loader
 from tests.integration.test_sandbox import needs_seccomp
 from tests.integration.ways_out import raw
 
@@ -91,7 +91,7 @@ def test_calls_that_are_not_on_the_list_are_named_and_refused_as_ever() -> None:
 @needs_seccomp
 def test_doctor_says_that_the_libraries_of_this_machine_do_with_the_list() -> None:
     """Every kind of picture that Pillow writes is decoded, and one is cut; nothing unusual is asked for."""
-    settings = load.defaults({})
+    settings = loader.defaults({})
     answer = unlisted.look(settings, [catalog.find(name) for name in settings.models])
     said = answer.merged
     if "unknown" in said:

@@ -25,7 +25,7 @@ from cutoutd.journal.journal import Journal
 from cutoutd.journal.uploads import note_upload
 from cutoutd.offload.outbox import PostRoom
 from cutoutd.offload.upload_records import Begun, Known, read_known, traces, write_begun, write_known
-from cutoutd.settings.load import load
+from cutoutd.settings.loader import load
 from cutoutd.spool import Outcome, Places
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import answer, close, office, request

@@ -18,7 +18,7 @@ from cutoutd import spool
 from cutoutd.hosted.audit import uploads
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.settings.digest import uploads_sha256
-from cutoutd.settings.load import load
+from cutoutd.settings.loader import load
 from cutoutd.spool import ParcelError, Places, Reply, Request
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.sources import Sources
-from cutoutd.settings.choices import RawPairs
+from cutoutd.settings.types import RawPairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

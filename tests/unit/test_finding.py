@@ -20,7 +20,7 @@ from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.registry import Origin, entries, registered
-from cutoutd.settings import load, places
+from cutoutd.settings import loader, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def daemon(home: Path, name: str, *, at_us: int = 1) -> AbstractContextManager[None]:
     """A daemon on a pair of folders of this name, for as long as this lasts."""
     pair = (home / name / "in", home / name / "out")
-    state_dir = load.for_pair(*pair, os.environ).service.state_dir
+    state_dir = loader.for_pair(*pair, os.environ).service.state_dir
     state_dir.mkdir(parents=True, exist_ok=True)
     return registered(places.registry(), state_dir, Origin(pair=pair), now_us=at_us)
 
@@ -184,7 +184,7 @@ def test_a_picture_is_meant_by_its_number_or_its_name(
     home: Path, reader: Reader, word: str, path: str
 ) -> None:
     """As the list shows it, as the shell completes it, or as a person remembers it."""
-    chosen = load.for_pair(home / "pictures" / "in", home / "out", os.environ)
+    chosen = loader.for_pair(home / "pictures" / "in", home / "out", os.environ)
     (job,) = meant([word, word], reader, chosen, listed_by="cutoutd jobs")
     assert job.path == path
 
@@ -199,7 +199,7 @@ def test_a_picture_is_meant_by_its_number_or_its_name(
 )
 def test_a_name_of_none_or_several_is_wrong_usage(home: Path, reader: Reader, word: str, said: str) -> None:
     """With the names of those that can be meant."""
-    chosen = load.for_pair(home / "in", home / "out", os.environ)
+    chosen = loader.for_pair(home / "in", home / "out", os.environ)
     with pytest.raises(UsageError, match=said):
         meant([word], reader, chosen, listed_by="cutoutd jobs")
 
@@ -211,7 +211,7 @@ def test_a_picture_that_was_not_to_be_cut_is_told_of_and_not_cut_by_its_name(
     pair = Journal(None, session="r", clock=clock)
     pair.sources.accept("in", [Version(path=path, size=1, mtime_ns=1) for path in ("a.jpg", "a.nef")])
     pair.queue.finish(2, JobState.SKIPPED, detail={})
-    chosen, asked = load.for_pair(home / "in", home / "out", os.environ), Reader(pair.store)
+    chosen, asked = loader.for_pair(home / "in", home / "out", os.environ), Reader(pair.store)
     for word, number in (("a.nef", 2), ("a", 1)):
         (job,) = meant([word], asked, chosen, listed_by="cutoutd jobs", skipped=True)
         assert job.id == number
@@ -229,7 +229,7 @@ def test_of_two_pictures_of_a_name_that_which_waits_for_a_decision_is_meant(
     journal.sources.accept("in", versions)
     journal.queue.finish(1, JobState.DONE, detail={})
     journal.queue.finish(2, JobState.REVIEW, detail={})
-    chosen, asked = load.for_pair(home / "in", home / "out", os.environ), Reader(journal.store)
+    chosen, asked = loader.for_pair(home / "in", home / "out", os.environ), Reader(journal.store)
     (job,) = meant(["wall.jpg"], asked, chosen, listed_by="x", first=JobState.REVIEW)
     assert job.id == 2
     journal.queue.finish(1, JobState.REVIEW, detail={})
@@ -244,7 +244,7 @@ def test_what_is_gone_gives_its_name_to_what_is_there(home: Path, clock: FakeClo
     with_both.sources.accept("in", [Version(path="x/a.jpg", size=1, mtime_ns=1)])
     with_both.sources.accept("in", [Version(path="y/a.jpg", size=1, mtime_ns=1)])
     with_both.queue.finish(1, JobState.GONE, detail={})
-    chosen = load.for_pair(home / "in", home / "out", os.environ)
+    chosen = loader.for_pair(home / "in", home / "out", os.environ)
     (job,) = meant(["a.jpg"], Reader(with_both.store), chosen, listed_by="cutoutd jobs")
     assert job.id == 2
     with_both.close()
@@ -252,7 +252,7 @@ def test_what_is_gone_gives_its_name_to_what_is_there(home: Path, clock: FakeClo
 
 def test_the_only_folder_need_not_be_named(home: Path) -> None:
     """Of several, one is to be said."""
-    alone = load.for_pair(home / "in", home / "out", os.environ)
+    alone = loader.for_pair(home / "in", home / "out", os.environ)
     assert folder_meant(None, alone) is alone.folder[0]
     with pytest.raises(UsageError, match="no folder 'x'"):
         folder_meant("x", alone)

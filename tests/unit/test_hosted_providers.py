@@ -19,8 +19,8 @@ from cutoutd.hosted.rembg import Rembg
 from cutoutd.hosted.removebg import RemoveBg
 from cutoutd.hosted.response import Meaning
 from cutoutd.hosted.withoutbg import WithoutBg
-from cutoutd.settings.choices import HostedProvider
 from cutoutd.settings.hosted import HostedSettings
+from cutoutd.settings.types import HostedProvider
 from cutoutd.spool import Body
 
 if TYPE_CHECKING:

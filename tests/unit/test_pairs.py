@@ -21,7 +21,7 @@ from cutoutd.jobs import JobState, Version
 from cutoutd.journal.adopted import Adopted
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
-from cutoutd.settings.choices import RawPairs
+from cutoutd.settings.types import RawPairs
 from tests.conftest import FakeClock
 
 if TYPE_CHECKING:

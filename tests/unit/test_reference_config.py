@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.recipe import Channels, Format, Profile
-from cutoutd.settings import load
-from cutoutd.settings.choices import Order, Originals, Watch
+from cutoutd.settings import loader
 from cutoutd.settings.dump import as_toml
 from cutoutd.settings.hooks import CommonHooks, Hooks
 from cutoutd.settings.hosted import HostedSettings
 from cutoutd.settings.renditions import RenditionSettings
 from cutoutd.settings.schema import Folder, MatteSettings, ModelSettings, PoolSettings, Service, Settings
+from cutoutd.settings.types import Order, Originals, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,14 +51,14 @@ def keys(table: object, prefix: str = "") -> Iterator[str]:
 def test_the_reference_gives_the_defaults_of_the_code(home: Path) -> None:
     """Every value in it, so that what it says is so."""
     folder = Folder(name="to-cut", input=home / "to-cut", output=home / "cutouts")
-    assert load.load(REFERENCE, {}) == Settings(folder=(folder,))
+    assert loader.load(REFERENCE, {}) == Settings(folder=(folder,))
 
 
 @pytest.mark.usefixtures("home")
 def test_the_reference_has_every_key() -> None:
     """As it is when all settings are written out."""
     reference = tomllib.loads(REFERENCE.read_text(encoding="utf-8"))
-    everything = tomllib.loads(as_toml(load.load(REFERENCE, {})))
+    everything = tomllib.loads(as_toml(loader.load(REFERENCE, {})))
     assert sorted(keys(reference)) == sorted(keys(everything))
     assert set(everything) == set(Settings.model_fields)
     assert set(everything["folder"][0]) == set(Folder.model_fields)
@@ -79,14 +79,14 @@ def test_the_reference_can_be_used_as_it_is(home: Path) -> None:
     directory.mkdir()
     copy = directory / "cutoutd.toml"
     copy.write_bytes(REFERENCE.read_bytes())
-    assert load.load(copy, {}) == load.load(REFERENCE, {})
+    assert loader.load(copy, {}) == loader.load(REFERENCE, {})
 
 
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_loads(name: str) -> None:
     """As it is, on any machine: no directory it names is looked at."""
-    assert load.load(CONFIG / "examples" / f"{name}.toml", {}).folder
+    assert loader.load(CONFIG / "examples" / f"{name}.toml", {}).folder
 
 
 def test_there_are_no_other_examples() -> None:
@@ -98,10 +98,10 @@ def test_there_are_no_other_examples() -> None:
 def test_the_examples_do_what_they_are_for() -> None:
     """The one setting each would be useless without."""
     tethered, share, shop = (
-        load.load(CONFIG / "examples" / f"{name}.toml", {}).folder[0]
+        loader.load(CONFIG / "examples" / f"{name}.toml", {}).folder[0]
         for name in ("tethered", "shared-drive", "shop")
     )
-    hosted = load.load(CONFIG / "examples" / "hosted.toml", {})
+    hosted = loader.load(CONFIG / "examples" / "hosted.toml", {})
     assert [folder.name for folder in hosted.tagged] == ["catalogue"]
     assert tethered.order is Order.NEWEST
     assert tethered.subtrees == ("Cutouts",)
@@ -113,7 +113,7 @@ def test_the_examples_do_what_they_are_for() -> None:
 @pytest.mark.usefixtures("home")
 def test_the_examples_with_several_renditions_make_what_they_promise() -> None:
     """A picture for each shop and a transparent cutout at once; TIFFs with the camera's own profile."""
-    market = load.load(CONFIG / "examples" / "marketplace.toml", {}).folder[0]
+    market = loader.load(CONFIG / "examples" / "marketplace.toml", {}).folder[0]
     *shops, cutout = market.recipe().renditions
     assert [one.directory for one in shops] == ["amazon", "ebay", "google-merchant", "zalando"]
     assert all((one.format, one.colour) == (Format.JPEG, (255, 255, 255)) for one in shops)
@@ -121,7 +121,7 @@ def test_the_examples_with_several_renditions_make_what_they_promise() -> None:
     assert market.sidecar_dir is not None
     assert not market.sidecar_dir.is_relative_to(market.output)  # a listing folder holds pictures alone
     assert (cutout.format, cutout.is_transparent, cutout.canvas) == (Format.PNG, True, None)
-    layout, mask, _ = load.load(CONFIG / "examples" / "designer.toml", {}).folder[0].recipe().renditions
+    layout, mask, _ = loader.load(CONFIG / "examples" / "designer.toml", {}).folder[0].recipe().renditions
     assert (layout.format, layout.profile, layout.is_transparent) == (Format.TIFF, Profile.KEEP, True)
     assert mask.channels is Channels.ALPHA
 

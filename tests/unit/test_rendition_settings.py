@@ -9,7 +9,7 @@ import pytest
 
 from cutoutd.errors import ConfigurationError
 from cutoutd.recipe import Channels, Format, Margin, Profile, Rendition
-from cutoutd.settings import assembly, dump, load
+from cutoutd.settings import assembly, dump, loader
 from cutoutd.settings.digest import settings_sha256, with_backgrounds
 from cutoutd.settings.environment import Overrides
 from cutoutd.settings.schema import Folder, Settings
@@ -219,7 +219,7 @@ def test_what_goes_together_is_taken_and_written_out_as_it_is(
     settings = assembled(written)
     file = tmp_path / "cutoutd.toml"
     file.write_text(dump.as_toml(settings), encoding="utf-8")
-    assert load.load(file, {}).folder == settings.folder
+    assert loader.load(file, {}).folder == settings.folder
 
 
 @pytest.mark.parametrize(

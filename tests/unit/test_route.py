@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cutoutd.offload.routing import Hosted, Plan, Way, egress_of, wants_better, way_of
-from cutoutd.settings.choices import Route
 from cutoutd.settings.schema import Folder
+from cutoutd.settings.types import Route
 from cutoutd.spool import Body, Outcome, Reply
 
 REPLY = Reply(

@@ -15,14 +15,14 @@ from pydantic import ValidationError
 
 from cutoutd.errors import ConfigurationError
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
-from cutoutd.settings import load, places
+from cutoutd.settings import loader, places
 from cutoutd.settings.assembly import assemble
-from cutoutd.settings.choices import Existing, LogFormat, LogLevel, Order, Originals, PictureFormat
 from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.dump import as_toml
 from cutoutd.settings.environment import Overrides, variables
 from cutoutd.settings.renditions import RenditionSettings
 from cutoutd.settings.schema import Folder, MatteSettings, Service, Settings
+from cutoutd.settings.types import Existing, LogFormat, LogLevel, Order, Originals, PictureFormat
 
 FOLDER = '[[folder]]\nname = "to-cut"\ninput = "/pictures/in"\noutput = "/pictures/out"\n'
 
@@ -53,7 +53,7 @@ def folder(**given: Any) -> Folder:  # noqa: ANN401 -- any key of a folder
 
 def test_a_folder_needs_only_its_name_input_and_output(tmp_path: Path) -> None:
     """All else has its default."""
-    settings = load.load(written(tmp_path, FOLDER), {})
+    settings = loader.load(written(tmp_path, FOLDER), {})
     assert settings == Settings(
         folder=(Folder(name="to-cut", input=Path("/pictures/in"), output=Path("/pictures/out")),)
     )
@@ -78,7 +78,7 @@ def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
         suffix = "_cut"
         [[folder.rendition]]
     """
-    only = load.load(written(tmp_path, FOLDER + more), {}).folder[0]
+    only = loader.load(written(tmp_path, FOLDER + more), {}).folder[0]
     assert (only.existing, only.settle_s, only.recursive) == (Existing.SKIP, 2.0, False)
     assert (only.exclude, only.include) == (("drafts/", "*_old.*"), ("*",))
     assert (only.originals, only.originals_dir) == (Originals.MOVE, Path("/pictures/done"))
@@ -107,7 +107,7 @@ def test_paths_start_from_home_or_from_the_files_directory(tmp_path: Path, home:
         output = "../other/./cutouts"
         sidecar_dir = "//sidecars"
     """
-    settings = load.load(written(tmp_path, text), {})
+    settings = loader.load(written(tmp_path, text), {})
     only = settings.folder[0]
     assert settings.service.state_dir == tmp_path / "state"
     assert (only.input, only.output) == (home / "to-cut", tmp_path.parent / "other" / "cutouts")
@@ -119,15 +119,15 @@ def test_auto_and_empty_are_as_if_left_out(tmp_path: Path) -> None:
     explicit = (
         'settle_s = "auto"\nsidecar_dir = ""\noriginals_dir = ""\nmode = ""\n[service]\nstate_dir = ""\n'
     )
-    with_them = load.load(written(tmp_path, FOLDER + explicit), {})
-    assert with_them == load.load(written(tmp_path, FOLDER), {})
+    with_them = loader.load(written(tmp_path, FOLDER + explicit), {})
+    assert with_them == loader.load(written(tmp_path, FOLDER), {})
 
 
 def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     """Some editors write one."""
     path = tmp_path / "cutoutd.toml"
     path.write_bytes(b"\xef\xbb\xbf" + FOLDER.encode())
-    assert load.load(path, {}).folder[0].name == "to-cut"
+    assert loader.load(path, {}).folder[0].name == "to-cut"
 
 
 def test_a_variable_goes_before_the_file(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_variable_goes_before_the_file(tmp_path: Path) -> None:
         "CUTOUTD_SERVICE__STATE_DIR": "~/state",
         "PATH": "/bin",
     }
-    settings = load.load(path, environ)
+    settings = loader.load(path, environ)
     assert (settings.pool.workers, settings.pool.job_timeout_s, settings.pool.nice) == (2, 1.5, 7)
     assert settings.service.log_level is LogLevel.DEBUG
     assert settings.service.state_dir == Path.home() / "state"
@@ -151,10 +151,10 @@ def test_every_plain_key_has_its_variable(name: str, tmp_path: Path) -> None:
     """Its default, given by the variable, changes nothing."""
     table, key, _ = variables()[name]
     path = written(tmp_path, FOLDER)
-    plain = load.load(path, {})
+    plain = loader.load(path, {})
     default = getattr(getattr(plain, table), key)
     value = str(default).lower() if isinstance(default, bool) else str(default)
-    assert load.load(path, {name: value}) == plain
+    assert loader.load(path, {name: value}) == plain
 
 
 def test_no_variable_reaches_a_folder() -> None:
@@ -176,35 +176,35 @@ def test_no_variable_sets_a_command(tmp_path: Path) -> None:
         "CUTOUTD_HOOKS__AT_ONCE",
     }
     with pytest.raises(ConfigurationError, match="a command cannot be set from outside"):
-        load.load(written(tmp_path, FOLDER), {"CUTOUTD_HOOKS__ON_DONE": "rm"})
+        loader.load(written(tmp_path, FOLDER), {"CUTOUTD_HOOKS__ON_DONE": "rm"})
 
 
 def test_a_command_is_a_list_and_its_program_a_path_or_a_name(tmp_path: Path) -> None:
     """A relative path starts from the file's directory; a bare name is looked for as a shell would."""
     text = '[hooks]\non_done = ["bin/tell", "a b", "~"]\non_failed = ["notify-send"]\n' + FOLDER
-    hooks = load.load(written(tmp_path, text), {}).hooks
+    hooks = loader.load(written(tmp_path, text), {}).hooks
     assert hooks.on_done == (str(tmp_path / "bin/tell"), "a b", "~")
     assert list(hooks.commands()) == [("on_done", hooks.on_done), ("on_failed", ("notify-send",))]
     for wrong, said in (('"tell --loud"', "a command is a list"), ('[""]', "names no program"), ("[1]", "1")):
         with pytest.raises(ConfigurationError, match=said):
-            load.load(written(tmp_path, f"[hooks]\non_done = {wrong}\n{FOLDER}"), {})
+            loader.load(written(tmp_path, f"[hooks]\non_done = {wrong}\n{FOLDER}"), {})
 
 
 def test_the_configuration_is_found_in_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As named, by the variable, the user's, the system's."""
     user, system = places.configuration_files()
-    assert load.find(None, {}) is None
+    assert loader.find(None, {}) is None
     for path in (system, user):
         path.parent.mkdir(parents=True)
         path.write_text("")
-        assert load.find(None, {}) == path
+        assert loader.find(None, {}) == path
     one, other = written(tmp_path, ""), tmp_path / "other.toml"
     other.write_text("")
     environ = {"CUTOUTD_CONFIG": str(one)}
-    assert load.find(None, environ) == one
+    assert loader.find(None, environ) == one
     monkeypatch.chdir(tmp_path)
-    assert load.find(Path("other.toml"), environ) == other
-    assert load.find(None, {"CUTOUTD_CONFIG": ""}) == user
+    assert loader.find(Path("other.toml"), environ) == other
+    assert loader.find(None, {"CUTOUTD_CONFIG": ""}) == user
 
 
 def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
@@ -213,29 +213,29 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigurationError, match=r"missing\.toml: there is no such file, which --config names"
     ):
-        load.find(missing, {})
+        loader.find(missing, {})
     with pytest.raises(ConfigurationError, match=r"which \$CUTOUTD_CONFIG names"):
-        load.find(None, {"CUTOUTD_CONFIG": str(missing)})
+        loader.find(None, {"CUTOUTD_CONFIG": str(missing)})
 
 
 def test_where_was_looked_is_said() -> None:
     """All four places."""
-    said = str(load.nothing_found())
+    said = str(loader.nothing_found())
     for place in ("--config", "$CUTOUTD_CONFIG", *map(str, places.configuration_files())):
         assert place in said
 
 
 def test_the_defaults_need_no_file_and_no_folder() -> None:
     """But the environment still goes before them."""
-    assert load.defaults({}) == Settings()
-    assert load.defaults({"CUTOUTD_POOL__WORKERS": "3"}).pool.workers == 3
+    assert loader.defaults({}) == Settings()
+    assert loader.defaults({"CUTOUTD_POOL__WORKERS": "3"}).pool.workers == 3
     with pytest.raises(ConfigurationError, match="CUTOUTD_POOL__WORKER: there is no such variable"):
-        load.defaults({"CUTOUTD_POOL__WORKER": "3"})
+        loader.defaults({"CUTOUTD_POOL__WORKER": "3"})
 
 
 def test_a_pair_of_folders_needs_no_file(tmp_path: Path) -> None:
     """Its state goes by both paths; all else is as by default."""
-    settings = load.for_pair(tmp_path / "in", tmp_path / "out", {"CUTOUTD_POOL__WORKERS": "1"})
+    settings = loader.for_pair(tmp_path / "in", tmp_path / "out", {"CUTOUTD_POOL__WORKERS": "1"})
     state_dir = settings.service.state_dir
     assert settings.folder == (Folder(name="in", input=tmp_path / "in", output=tmp_path / "out"),)
     assert settings.pool.workers == 1
@@ -247,7 +247,7 @@ def test_a_pair_has_one_state_however_it_is_written(tmp_path: Path, monkeypatch:
     """And another pair has another."""
 
     def state_dir(watched: Path, results: Path) -> Path:
-        return load.for_pair(watched, results, {}).service.state_dir
+        return loader.for_pair(watched, results, {}).service.state_dir
 
     monkeypatch.chdir(tmp_path)
     first = state_dir(tmp_path / "in", tmp_path / "out")
@@ -262,7 +262,7 @@ def test_a_pair_has_one_state_however_it_is_written(tmp_path: Path, monkeypatch:
 )
 def test_a_pair_is_named_after_its_input(directory: str, name: str) -> None:
     """In a form that every name of a folder has."""
-    assert load.for_pair(Path("/in") / directory, Path("/out"), {}).folder[0].name == name
+    assert loader.for_pair(Path("/in") / directory, Path("/out"), {}).folder[0].name == name
 
 
 def test_an_output_inside_its_own_input_is_never_a_source() -> None:
@@ -295,7 +295,7 @@ def test_settings_written_out_load_again(order: Order, tmp_path: Path) -> None:
             ),
         ),
     )
-    assert load.load(written(tmp_path, as_toml(settings)), {}) == settings
+    assert loader.load(written(tmp_path, as_toml(settings)), {}) == settings
 
 
 _PARTS = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=20).filter(
@@ -314,7 +314,7 @@ def test_any_path_survives_being_written_out(watched: str, results: str, pattern
 
 def test_a_path_that_is_not_utf8_can_be_written_out() -> None:
     """TOML cannot hold it, so its odd bytes are replaced."""
-    settings = load.for_pair(Path("/in\udcff"), Path("/out"), {})
+    settings = loader.for_pair(Path("/in\udcff"), Path("/out"), {})
     assert tomllib.loads(as_toml(settings))["folder"][0]["input"] == "/in\ufffd"
 
 
@@ -349,7 +349,7 @@ def test_the_digest_counts_the_model_and_nothing_else() -> None:
 def test_reading_settings_brings_no_network_library() -> None:
     """Which is why the environment is read without pydantic-settings."""
     code = (
-        "import sys, cutoutd.settings.load, cutoutd.settings.dump, cutoutd.settings.digest\n"
+        "import sys, cutoutd.settings.loader, cutoutd.settings.dump, cutoutd.settings.digest\n"
         "sys.exit(', '.join({'ssl', 'asyncio', 'http.client', 'urllib.request'} & set(sys.modules)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -360,6 +360,6 @@ def test_formats_can_be_switched_off(tmp_path: Path) -> None:
     """By leaving them out; the rest is read, and each counts once."""
     assert Settings().pool.formats == tuple(PictureFormat)
     text = '[pool]\nformats = ["jpeg", "raw", "jpeg"]\n'
-    settings = load.load(written(tmp_path, text + FOLDER), {})
+    settings = loader.load(written(tmp_path, text + FOLDER), {})
     assert settings.pool.formats == (PictureFormat.JPEG, PictureFormat.RAW)
     assert 'formats = ["jpeg", "raw"]' in as_toml(settings)

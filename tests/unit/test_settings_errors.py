@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cutoutd.errors import ConfigurationError
-from cutoutd.settings import document, load
+from cutoutd.settings import document, loader
 
 FOLDER = '[[folder]]\nname = "to-cut"\ninput = "/in"\noutput = "/out"\n'
 
@@ -18,7 +18,7 @@ def said(directory: Path, text: str | bytes, environ: dict[str, str] | None = No
     path = directory / "cutoutd.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigurationError) as caught:
-        load.load(path, environ or {})
+        loader.load(path, environ or {})
     return str(caught.value).replace(str(path), "FILE")
 
 
@@ -299,7 +299,7 @@ def test_directories_that_do_no_harm_are_accepted(tmp_path: Path, text: str) -> 
     """An output in its own input, one for two folders, and names that only begin alike."""
     path = tmp_path / "cutoutd.toml"
     path.write_text(text)
-    assert load.load(path, {}).folder
+    assert loader.load(path, {}).folder
 
 
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
@@ -388,7 +388,7 @@ def test_a_wrong_variable_is_told_by_its_name(
 def test_a_wrong_variable_is_told_without_a_file_too() -> None:
     """A pair of folders on the command line is no way around it."""
     with pytest.raises(ConfigurationError, match="CUTOUTD_FOLDER__X: a folder cannot be set from outside"):
-        load.for_pair(Path("/in"), Path("/out"), {"CUTOUTD_FOLDER__X": ""})
+        loader.for_pair(Path("/in"), Path("/out"), {"CUTOUTD_FOLDER__X": ""})
 
 
 def test_a_pair_that_overlaps_is_refused() -> None:
@@ -396,7 +396,7 @@ def test_a_pair_that_overlaps_is_refused() -> None:
     with pytest.raises(
         ConfigurationError, match=r"--input and --output: .* output: /in is the folder's own input"
     ):
-        load.for_pair(Path("/in"), Path("/in"), {})
+        loader.for_pair(Path("/in"), Path("/in"), {})
 
 
 @pytest.mark.parametrize(
@@ -418,9 +418,9 @@ def test_what_is_no_toml_is_told_by_line_and_column(tmp_path: Path, text: bytes,
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     """It is not there, or is something else."""
     with pytest.raises(ConfigurationError, match=r"none\.toml: there is no such file"):
-        load.load(tmp_path / "none.toml", {})
+        loader.load(tmp_path / "none.toml", {})
     with pytest.raises(ConfigurationError, match=r"it cannot be read \(Is a directory\)"):
-        load.load(tmp_path, {})
+        loader.load(tmp_path, {})
 
 
 @pytest.mark.parametrize(

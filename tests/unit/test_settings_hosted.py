@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from cutoutd.cli import departure
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.process.child_environment import KEY_VARIABLE
-from cutoutd.settings import address, environment, load
+from cutoutd.settings import address, environment, loader
 from cutoutd.settings.address import Reach
 from cutoutd.settings.assembly import assemble
-from cutoutd.settings.choices import HostedProvider, Route
 from cutoutd.settings.dump import as_toml
 from cutoutd.settings.environment import Overrides
 from cutoutd.settings.hosted import HostedSettings
+from cutoutd.settings.types import HostedProvider, Route
 
 if TYPE_CHECKING:
     import ipaddress
@@ -105,13 +105,13 @@ def test_only_what_its_owner_tagged_is_ever_among_what_leaves(
 def test_where_pictures_go_and_for_what_price_is_not_set_from_outside(key: str) -> None:
     """Nor which file is sent as the key."""
     with pytest.raises(ConfigurationError, match="cannot be set from outside"):
-        load.defaults({f"CUTOUTD_HOSTED__{key.upper()}": "1"})
+        loader.defaults({f"CUTOUTD_HOSTED__{key.upper()}": "1"})
 
 
 def test_the_pace_may_be_set_from_outside() -> None:
     """It changes neither where to nor how much; and the key itself is no setting."""
     environ = {"CUTOUTD_HOSTED__CONCURRENCY": "8", KEY_VARIABLE: "secret"}
-    chosen = load.defaults(environ)
+    chosen = loader.defaults(environ)
     assert chosen.hosted.concurrency == 8
     assert "secret" not in repr(chosen)
 
@@ -266,4 +266,4 @@ def test_settings_of_the_route_survive_being_written_out(tmp_path: Path) -> None
         table(route="hosted", max_credits_per_day=0.5),
     )
     path.write_text(as_toml(chosen))
-    assert load.load(path, {}) == chosen
+    assert loader.load(path, {}) == chosen

@@ -15,7 +15,7 @@ from cutoutd.cli.queue import JsonOption
 from cutoutd.cli.to_cut import named_files
 from cutoutd.cli.where import ConfigOption
 from cutoutd.clock import Clock
-from cutoutd.settings import load
+from cutoutd.settings import loader
 
 _ORDER = ("decode", "infer", "refine", "encode", "publish", "total")
 
@@ -29,8 +29,8 @@ def bench(
     """Measure how fast this machine cuts, with pictures of your own."""
     from cutoutd.bench import measure  # noqa: PLC0415 -- only this command needs it
 
-    found = load.find(config, os.environ)
-    settings = load.load(found, os.environ) if found is not None else load.defaults(os.environ)
+    found = loader.find(config, os.environ)
+    settings = loader.load(found, os.environ) if found is not None else loader.defaults(os.environ)
     with listener_for("finishing", level="error") as listener:
         figures = measure(named_files(files), settings, clock=Clock(), listener=listener)
     if as_json:

@@ -23,7 +23,7 @@ from cutoutd.journal.state import check_state
 from cutoutd.models import catalog
 from cutoutd.overview.foresight import foresee
 from cutoutd.registry import Origin, entries
-from cutoutd.settings import dump, load, places
+from cutoutd.settings import dump, loader, places
 from cutoutd.settings.scores import older_limits
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _waiting(folder: Folder, rules: Rules, state_dir: Path) -> Iterator[str]:
 def _earlier(folder: Folder, state_dir: Path) -> dict[str, Path]:
     """Other state directories of this user in which the folder may be known, by what they were started with."""
     pair = Origin(pair=(folder.input, folder.output))
-    found = {words(pair): load.pair_state_dir(folder.input, folder.output)}
+    found = {words(pair): loader.pair_state_dir(folder.input, folder.output)}
     found |= {words(one.origin): one.state_dir for one in entries(places.registry())}
     return {said: place for said, place in found.items() if place != state_dir}
 

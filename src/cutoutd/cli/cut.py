@@ -21,7 +21,7 @@ from cutoutd.cli.to_cut import STREAM, Pictures, Target, pictures_in, refuse_ori
 from cutoutd.cli.where import ConfigOption, named_path
 from cutoutd.clock import RunningClock
 from cutoutd.errors import UsageError
-from cutoutd.settings import load
+from cutoutd.settings import loader
 
 if TYPE_CHECKING:
     from cutoutd.events import Result
@@ -107,8 +107,8 @@ def cut(  # noqa: PLR0913 -- each option of a command is an argument to Typer
 
 
 def _settings(config: Path | None, model: str | None, second: str | None) -> Settings:
-    found = load.find(config, os.environ)
-    chosen = load.load(found, os.environ) if found is not None else load.defaults(os.environ)
+    found = loader.find(config, os.environ)
+    chosen = loader.load(found, os.environ) if found is not None else loader.defaults(os.environ)
     given = {key: value for key, value in (("name", model), ("second", second)) if value is not None}
     return chosen.model_copy(update={"model": chosen.model.model_copy(update=given)})
 

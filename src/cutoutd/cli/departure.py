@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import UsageError
-from cutoutd.settings.choices import Route
+from cutoutd.settings.types import Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

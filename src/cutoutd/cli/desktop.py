@@ -22,7 +22,7 @@ from cutoutd.desktop.menus import Manager
 from cutoutd.errors import CutoutdError, UsageError
 from cutoutd.hooks import desktop_notification
 from cutoutd.process import child_environment
-from cutoutd.settings import load
+from cutoutd.settings import loader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,8 +103,8 @@ def cut(files: Annotated[list[str], typer.Argument(help="Pictures, as paths or f
 def _cut(files: list[Path]) -> tuple[int, int, int]:
     from cutoutd.cut import cut as cut_files  # noqa: PLC0415 -- only this command needs it, and it takes 0.1 s
 
-    found = load.find(None, os.environ)
-    settings = load.load(found, os.environ) if found is not None else load.defaults(os.environ)
+    found = loader.find(None, os.environ)
+    settings = loader.load(found, os.environ) if found is not None else loader.defaults(os.environ)
     places: dict[Path, list[Path]] = {}
     for file in files:
         places.setdefault((Path.cwd() / file).parent, []).append(Path.cwd() / file)

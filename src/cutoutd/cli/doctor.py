@@ -21,7 +21,7 @@ from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import RunningClock
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.registry import Origin
-from cutoutd.settings import load
+from cutoutd.settings import loader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,7 +80,7 @@ def _case(config: Path | None, input_dir: Path | None, output_dir: Path | None) 
         if not isinstance(error, ConfigurationError) and (config or input_dir or output_dir):
             raise  # the call itself makes no sense
         complaint, advice = _complaint(error), error.advice
-        chosen = load.defaults({})
+        chosen = loader.defaults({})
         with suppress(UsageError):
             origin = origin_of(config, input_dir, output_dir)
     file = origin.config

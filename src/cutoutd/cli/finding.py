@@ -15,7 +15,7 @@ from cutoutd.cli.printing import near, printable, short, wrapped
 from cutoutd.cli.where import settings
 from cutoutd.errors import UsageError
 from cutoutd.registry import Entry, Origin, entries
-from cutoutd.settings import load, places
+from cutoutd.settings import loader, places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,9 +50,9 @@ def find(config: Path | None, input_dir: Path | None, output_dir: Path | None) -
         return chosen, origin
     known = entries(places.registry())
     running = [one for one in known if one.is_running]
-    file = load.find(None, os.environ)
+    file = loader.find(None, os.environ)
     if file is not None:
-        chosen, origin = load.load(file, os.environ), Origin(config=file)
+        chosen, origin = loader.load(file, os.environ), Origin(config=file)
         others = [one for one in running if one.state_dir != chosen.service.state_dir]
         is_up = len(others) < len(running)
         hint = "" if is_up or not others else f" (not running; another one is: {words(others[0].origin)})"
@@ -65,7 +65,7 @@ def find(config: Path | None, input_dir: Path | None, output_dir: Path | None) -
         return _settings_of(entry), entry.origin
     last = next((one for one in known if _is_there(one)), None)
     if last is None:
-        raise load.nothing_found()
+        raise loader.nothing_found()
     _say(f"{_shown(last.origin)} (used last; nothing is running)")
     return _settings_of(last), last.origin
 
@@ -76,7 +76,7 @@ def origin_of(config: Path | None, input_dir: Path | None, output_dir: Path | No
         cwd = Path.cwd()
         watched, results = (places.absolute(os.fspath(cwd / one), None) for one in (input_dir, output_dir))
         return Origin(pair=(watched, results))
-    file = load.find(config, os.environ)
+    file = loader.find(config, os.environ)
     return Origin(config=None if file is None else Path.cwd() / file)
 
 
@@ -142,11 +142,11 @@ def _is_there(entry: Entry) -> bool:
 def _settings_of(entry: Entry) -> Settings:
     """What a daemon was started with; its journal lies where it said, whatever our own environment says."""
     if entry.origin.pair is not None:
-        chosen = load.for_pair(*entry.origin.pair, os.environ)
+        chosen = loader.for_pair(*entry.origin.pair, os.environ)
     elif entry.origin.config is not None:
-        chosen = load.load(entry.origin.config, os.environ)
+        chosen = loader.load(entry.origin.config, os.environ)
     else:
-        raise load.nothing_found()
+        raise loader.nothing_found()
     service = chosen.service.model_copy(update={"state_dir": entry.state_dir})
     return chosen.model_copy(update={"service": service})
 

@@ -12,7 +12,7 @@ from cutoutd.daemon.assembly import check_backgrounds
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.recipe import Format
 from cutoutd.settings import combinations
-from cutoutd.settings.problem import problems_of
+from cutoutd.settings.messages import problems_of
 from cutoutd.settings.renditions import RenditionSettings
 from cutoutd.settings.schema import Folder
 

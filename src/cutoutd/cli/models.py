@@ -15,7 +15,7 @@ from cutoutd.cli.where import ConfigOption
 from cutoutd.errors import ModelError, UsageError
 from cutoutd.models import catalog
 from cutoutd.registry import entries
-from cutoutd.settings import load, places
+from cutoutd.settings import loader, places
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,8 +71,8 @@ def remove(
     """Remove a model of your own: its entry, and its file. One that the configuration names stays."""
     from cutoutd.models.removal import remove as take_away  # noqa: PLC0415 -- see `_seconds`
 
-    for path in _configurations(load.find(config, os.environ)):
-        if name in load.load(path, os.environ).needed_models:
+    for path in _configurations(loader.find(config, os.environ)):
+        if name in loader.load(path, os.environ).needed_models:
             raise UsageError(
                 f"the model {name!r} is named in the configuration",
                 path=path,

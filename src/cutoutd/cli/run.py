@@ -27,7 +27,7 @@ from cutoutd.errors import AlreadyRunningError, UsageError
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.registry import Origin, registered
 from cutoutd.settings import places
-from cutoutd.settings.choices import Route
+from cutoutd.settings.types import Route
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from cutoutd.errors import UsageError
 from cutoutd.service import installation, launchd, machine, planning, systemd
 from cutoutd.service.machine import Kind
 from cutoutd.service.unit import UPLOADER, Scope, Unit
-from cutoutd.settings import environment, load, places
+from cutoutd.settings import environment, loader, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,7 +135,7 @@ def _service(
     output_dir: Path | None,
 ) -> _Service:
     chosen = settings(config, input_dir, output_dir)
-    file = load.find(config, os.environ) if input_dir is None else None
+    file = loader.find(config, os.environ) if input_dir is None else None
     unit = planning.unit_for(
         chosen,
         scope=scope,
@@ -175,7 +175,7 @@ def _arguments(file: Path | None, input_dir: Path | None, output_dir: Path | Non
 def _kind(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> Kind:
     kind = machine.kind()
     if kind is Kind.OTHER:
-        file = load.find(config, os.environ) if input_dir is None else None
+        file = loader.find(config, os.environ) if input_dir is None else None
         command = shlex.join(
             [sys.executable, "-P", "-m", "cutoutd", "run", *_arguments(file, input_dir, output_dir)]
         )

@@ -22,7 +22,7 @@ from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.reservations import Reservations
 from cutoutd.publish.naming import numbered
-from cutoutd.settings.choices import Sandbox
+from cutoutd.settings.types import Sandbox
 from cutoutd.sheet import page
 from cutoutd.sheet.thumbnailer import ANOTHER
 from cutoutd.sheet.thumbnails import Thumbnails

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cutoutd.errors import UsageError
-from cutoutd.settings import load
+from cutoutd.settings import loader
 
 if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
@@ -53,8 +53,8 @@ def settings(config: Path | None, input_dir: Path | None, output_dir: Path | Non
     if input_dir is not None and output_dir is not None:
         if config is not None:
             raise UsageError("--config and --input are two ways to say the same", advice="Give one of them.")
-        return load.for_pair(Path.cwd() / input_dir, Path.cwd() / output_dir, os.environ)
-    found = load.find(config, os.environ)
+        return loader.for_pair(Path.cwd() / input_dir, Path.cwd() / output_dir, os.environ)
+    found = loader.find(config, os.environ)
     if found is None:
-        raise load.nothing_found()
-    return load.load(found, os.environ)
+        raise loader.nothing_found()
+    return loader.load(found, os.environ)

@@ -21,7 +21,7 @@ from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.writing import Permissions
 from cutoutd.sandbox import survey
 from cutoutd.sandbox.worker import confine_supervisor
-from cutoutd.settings.choices import Sandbox
+from cutoutd.settings.types import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

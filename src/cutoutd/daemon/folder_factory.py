@@ -19,7 +19,7 @@ from cutoutd.folder.retention import Retention
 from cutoutd.lease.heartbeat import LeaseHeartbeat
 from cutoutd.lease.lease import Lease
 from cutoutd.settings.digest import settings_sha256
-from cutoutd.settings.load import pair_state_dir
+from cutoutd.settings.loader import pair_state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -20,7 +20,7 @@ from cutoutd.journal.uploads import note_upload
 from cutoutd.logs import get
 from cutoutd.offload.copies import CopyError
 from cutoutd.offload.routing import Hosted, Plan, Way, egress_of, wants_better, way_of
-from cutoutd.settings.choices import Route
+from cutoutd.settings.types import Route
 from cutoutd.spool import Outcome
 
 if TYPE_CHECKING:

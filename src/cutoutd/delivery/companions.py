@@ -15,8 +15,8 @@ from cutoutd.intake import companions
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.originals import CleanupOutcome, current_sha256, delete_original
 from cutoutd.publish.verified import private
-from cutoutd.settings.choices import Companions as Wish
-from cutoutd.settings.choices import Originals
+from cutoutd.settings.types import Companions as Wish
+from cutoutd.settings.types import Originals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

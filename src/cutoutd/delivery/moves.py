@@ -28,7 +28,7 @@ from cutoutd.publish.naming import claim_key, forms
 from cutoutd.publish.plan import Publication
 from cutoutd.publish.reviews import NotAcceptableError
 from cutoutd.publish.sidecar import with_source
-from cutoutd.settings.choices import Moves
+from cutoutd.settings.types import Moves
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ from cutoutd.intake.sniff import has_picture_extension
 from cutoutd.logs import get
 from cutoutd.publish.faults import NameRefusedError
 from cutoutd.publish.originals import CleanupOutcome, OriginalsFolder, delete_original, keep_original
-from cutoutd.settings.choices import Originals
+from cutoutd.settings.types import Originals
 
 if TYPE_CHECKING:
     from collections.abc import Callable

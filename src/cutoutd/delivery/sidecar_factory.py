@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from cutoutd.offload.routing import Plan, egress_of
 from cutoutd.publish.failures import FailureFacts
 from cutoutd.publish.sidecar import ModelFacts, RuntimeFacts, SecondFacts, SidecarFacts
-from cutoutd.settings.choices import Route
 from cutoutd.settings.digest import with_backgrounds
+from cutoutd.settings.types import Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

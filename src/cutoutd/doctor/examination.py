@@ -33,7 +33,7 @@ from cutoutd.pool import capacity as cores
 from cutoutd.pool.slot import ENVIRONMENT
 from cutoutd.sandbox import survey
 from cutoutd.service import machine as services
-from cutoutd.settings.choices import Sandbox, Watch
+from cutoutd.settings.types import Sandbox, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -17,7 +17,7 @@ from cutoutd.doctor.finding import About
 from cutoutd.errnos import READ_ONLY
 from cutoutd.process.probe import ask
 from cutoutd.publish.rename import Strength
-from cutoutd.settings.choices import Originals, Watch
+from cutoutd.settings.types import Originals, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -28,7 +28,7 @@ from cutoutd.publish.digest import examine
 from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.originals import restore_interrupted
 from cutoutd.publish.records import Records
-from cutoutd.settings.choices import Originals
+from cutoutd.settings.types import Originals
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.intake import filesystems
 from cutoutd.intake.watch import UnwatchableError, Watch
-from cutoutd.settings.choices import Watch as WatchChoice
+from cutoutd.settings.types import Watch as WatchChoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,7 +24,7 @@ from cutoutd.folder.skipped_entries import SkippedEntries
 from cutoutd.folder.status import FolderState, FolderStatus, of_refusal, state_after, told
 from cutoutd.lease.policy import HEARTBEAT_S
 from cutoutd.logs import get
-from cutoutd.settings.choices import Existing
+from cutoutd.settings.types import Existing
 from cutoutd.supervised_thread import SupervisedThread
 
 if TYPE_CHECKING:

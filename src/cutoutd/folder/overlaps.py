@@ -15,8 +15,8 @@ from cutoutd.intake import location
 from cutoutd.intake.boundary import Boundary
 from cutoutd.intake.location import Location, locate, relation
 from cutoutd.publish.staging import STAGING_NAME
-from cutoutd.settings.consistency import arrangement
 from cutoutd.settings.overlap import Arrangement, Relation, overlaps
+from cutoutd.settings.rules import arrangement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd.intake.pairs import Recording, partners, recording
 from cutoutd.intake.scan import look
-from cutoutd.settings.choices import RawPairs
+from cutoutd.settings.types import RawPairs
 
 if TYPE_CHECKING:
     from cutoutd.intake.rules import Rules

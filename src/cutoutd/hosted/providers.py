@@ -8,7 +8,7 @@ from cutoutd.hosted.rembg import Rembg
 from cutoutd.hosted.removebg import RemoveBg
 from cutoutd.hosted.withoutbg import WithoutBg
 from cutoutd.settings import address
-from cutoutd.settings.choices import HostedProvider
+from cutoutd.settings.types import HostedProvider
 
 if TYPE_CHECKING:
     from cutoutd.hosted.key import Key

@@ -28,8 +28,8 @@ from cutoutd.hosted.route import Route
 from cutoutd.hosted.uploader import Uploader
 from cutoutd.sandbox import terminal
 from cutoutd.sandbox.uploader import confine_uploader
-from cutoutd.settings.choices import Sandbox
 from cutoutd.settings.digest import uploads_sha256
+from cutoutd.settings.types import Sandbox
 from cutoutd.spool import Places
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.settings.choices import Route
+from cutoutd.settings.types import Route
 from cutoutd.spool import Body, Outcome, Reply
 
 if TYPE_CHECKING:

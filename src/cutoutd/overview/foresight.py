@@ -19,7 +19,7 @@ from cutoutd.journal import predecessor
 from cutoutd.lease import marker
 from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.records import Records
-from cutoutd.settings.choices import Existing
+from cutoutd.settings.types import Existing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

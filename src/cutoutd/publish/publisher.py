@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Staged
     from cutoutd.publish.sidecar import SidecarFacts
     from cutoutd.publish.targets import Choice, Slot
-    from cutoutd.settings.choices import OnConflict
+    from cutoutd.settings.types import OnConflict
 
 
 _TRIAL: Final = "trial"

@@ -16,7 +16,7 @@ from cutoutd.publish.digest import examine
 from cutoutd.publish.faults import NameRefusedError, leases
 from cutoutd.publish.naming import claim_key, sidecar_name
 from cutoutd.publish.sidecar import read_sidecar
-from cutoutd.settings.choices import OnConflict
+from cutoutd.settings.types import OnConflict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

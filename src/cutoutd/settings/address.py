@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.settings.choices import HostedProvider
+from cutoutd.settings.types import HostedProvider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from cutoutd.errors import ConfigurationError
-from cutoutd.settings import combinations, consistency, wording
+from cutoutd.settings import combinations, rules, wording
 from cutoutd.settings.hooks import CommonHooks
 from cutoutd.settings.hosted import HostedSettings
-from cutoutd.settings.problem import Problem, of_folder, problems_of
+from cutoutd.settings.messages import Problem, of_folder, problems_of
 from cutoutd.settings.schema import Folder, ModelSettings, PoolSettings, Service, Settings
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def assemble(
     hooks = assembly.section("hooks", CommonHooks)
     folders = assembly.folders()
     assembly.problems.extend(
-        consistency.problems(folders, service.state_dir if service is not None else None, hosted)
+        rules.problems(folders, service.state_dir if service is not None else None, hosted)
     )
     assembly.problems.extend(combinations.problems(folders, pool.max_pixels if pool is not None else None))
     lines = [f"${name}: {text}" for name, text in overrides.problems.items()]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd.recipe import Channels, Format, Profile
 from cutoutd.settings import measures
-from cutoutd.settings.problem import Problem
+from cutoutd.settings.messages import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from cutoutd.settings import address, spelling
-from cutoutd.settings.choices import HostedProvider
 from cutoutd.settings.table import Table
+from cutoutd.settings.types import HostedProvider
 
 
 class HostedSettings(Table):

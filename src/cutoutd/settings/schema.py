@@ -1,7 +1,7 @@
 """Every setting with its default, unit and bounds, as frozen values.
 
 A table is checked here as far as one key at a time can tell; what needs several keys or tables is in
-`cutoutd.settings.consistency`. This module must not read files or the environment. The reasons for the
+`cutoutd.settings.rules`. This module must not read files or the environment. The reasons for the
 defaults stand in ``config/cutoutd.toml``, which users read; here stand those for the bounds.
 """
 
@@ -13,7 +13,11 @@ from pydantic import Field
 
 from cutoutd.recipe import Metadata, Recipe
 from cutoutd.settings import places, spelling
-from cutoutd.settings.choices import (
+from cutoutd.settings.hooks import CommonHooks, Hooks
+from cutoutd.settings.hosted import HostedSettings
+from cutoutd.settings.renditions import RenditionSettings
+from cutoutd.settings.table import Table as _Table
+from cutoutd.settings.types import (
     Companions,
     Existing,
     LogFormat,
@@ -29,10 +33,6 @@ from cutoutd.settings.choices import (
     Sandbox,
     Watch,
 )
-from cutoutd.settings.hooks import CommonHooks, Hooks
-from cutoutd.settings.hosted import HostedSettings
-from cutoutd.settings.renditions import RenditionSettings
-from cutoutd.settings.table import Table as _Table
 
 if TYPE_CHECKING:
     from pathlib import Path

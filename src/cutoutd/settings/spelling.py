@@ -14,7 +14,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, BeforeValidator, ValidationInfo
 
 from cutoutd.settings import address, places, presets
-from cutoutd.settings.choices import PictureFormat
+from cutoutd.settings.types import PictureFormat
 
 AUTO: Final = "auto"
 """How a number says that it is chosen by the machine; it is None as a value."""

@@ -10,9 +10,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.settings.address import Reach
-from cutoutd.settings.choices import HostedProvider, OnConflict, Originals
+from cutoutd.settings.messages import Problem, of_folder
 from cutoutd.settings.overlap import Arrangement, Relation, overlaps
-from cutoutd.settings.problem import Problem, of_folder
+from cutoutd.settings.types import HostedProvider, OnConflict, Originals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
