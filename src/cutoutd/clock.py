@@ -22,6 +22,12 @@ TICK_S: Final = 1.0
 STOPPED_S: Final = 2.5
 """A thread that was not run for longer was stopped with its process; no deadline is short enough to miss less."""
 
+JUMP_S: Final = 2.0
+"""Less is a clock being corrected in small steps, or a process that was held up between two looks at it."""
+
+DISTRUST_S: Final = 600.0
+"""So long after a jump ages are not believed: longer than any that decides something."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -119,6 +125,40 @@ class Countdown:
         self._left_s -= min(now_s - self._seen_s, self._most_s)
         self._seen_s = now_s
         return self._left_s
+
+
+class WallClockGuard:
+    """Tells how long ago something was written down, although the wall clock that dates it may jump.
+
+    An age that spans a jump is not known; it counts as none, so that nothing is given up too early.
+
+    Args:
+        clock: both its wall time and its monotonic time; `look` compares them now and then.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._offset_s = self._offset()
+        self._distrusted_until_s = 0.0
+
+    def look(self) -> float:
+        """Notice a jump since the last look; returns its seconds, 0 if there was none."""
+        offset_s = self._offset()
+        jump_s, self._offset_s = offset_s - self._offset_s, offset_s
+        if abs(jump_s) < JUMP_S:
+            return 0.0
+        self._distrusted_until_s = self._clock.monotonic_s() + DISTRUST_S
+        return jump_s
+
+    def since_s(self, then_us: int) -> float:
+        """Seconds since a time of the journal's; 0 where that cannot be known."""
+        jumps_now = abs(self._offset() - self._offset_s) >= JUMP_S
+        if jumps_now or self._clock.monotonic_s() < self._distrusted_until_s:
+            return 0.0
+        return max(0.0, (self._clock.now_us() - then_us) / 1e6)
+
+    def _offset(self) -> float:
+        return self._clock.now_us() / 1e6 - self._clock.elapsed_s()
 
 
 def moment(us: int) -> datetime:

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.daemon.assembly import confine, obeying_signals, publisher_of, setup_of
-from cutoutd.daemon.folder_set import Roster
+from cutoutd.daemon.folder_set import FolderSet
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.tally import Once
 from cutoutd.delivery.delivery import Delivery
@@ -28,7 +28,7 @@ from cutoutd.lease import marker
 from cutoutd.models import catalog
 from cutoutd.pool import capacity
 from cutoutd.pool.local import LocalPool
-from cutoutd.pool.opened_tasks import Openings
+from cutoutd.pool.opened_tasks import FileOpeningPool
 from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.schema import Folder
 from cutoutd.settings.types import OnConflict
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
     from cutoutd.daemon.tally import Tally
-    from cutoutd.events import Listener, Result
+    from cutoutd.events import JobEnded, Listener
     from cutoutd.protocols import ModelSpec
     from cutoutd.settings.renditions import RenditionSettings
     from cutoutd.settings.schema import Settings
@@ -182,7 +182,7 @@ class _Call:
         self._listener = listener
         self._run = uuid.uuid4().hex
         self._pool: LocalPool | None = None
-        self._results: deque[Result] = deque()
+        self._results: deque[JobEnded] = deque()
         self._digests: dict[str, str] = {}
         self._provenance = SidecarFactory(
             model=model,
@@ -214,8 +214,8 @@ class _Call:
         )
         supervisor = Supervisor(
             journal=self._journal,
-            pool=Openings(self._pool, self._clock),
-            folders=Roster.of(self._journal, folders),
+            pool=FileOpeningPool(self._pool, self._clock),
+            folders=FolderSet.of(self._journal, folders),
             results=self._results,
             listener=self._listener,
             status=None,

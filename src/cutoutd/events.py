@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
+class JobEnded:
     """What became of one job.
 
     Attributes:
@@ -76,7 +76,7 @@ class Listener(Protocol):
     def accepted(self, count: int) -> None:
         """So many more pictures wait."""
 
-    def result(self, result: Result) -> None:
+    def result(self, result: JobEnded) -> None:
         """A job has ended."""
 
     def attention(self, folder: str, message: str) -> None:

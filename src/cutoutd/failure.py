@@ -14,13 +14,13 @@ def failure_of(error: CutoutdError) -> Failure:
     return Failure(
         code=error.code,
         title=error.title,
-        cause=whole(error.cause),
-        advice=whole(error.advice),
+        cause=to_valid_utf8(error.cause),
+        advice=to_valid_utf8(error.advice),
         permanent=isinstance(error, PermanentError),
         delay_s=error.delay_s if isinstance(error, TemporaryError) else 0.0,
     )
 
 
-def whole(said: str) -> str:
+def to_valid_utf8(said: str) -> str:
     """Return what was said, without the half characters of a file name that is not UTF-8."""
     return said.encode("utf-8", "backslashreplace").decode()

@@ -68,7 +68,7 @@ def held_up(bench: Bench) -> list[str]:
         ("cutoutd.journal.sources", "Sources._insert", "held up"),
         ("cutoutd.folder.hot_folder", "HotFolder.task", "failed"),
         ("cutoutd.daemon.offload_coordinator", "Escalation.address", "failed"),
-        ("cutoutd.daemon.outcomes", "Verdicts.take", "failed"),
+        ("cutoutd.daemon.outcomes", "Outcomes.take", "failed"),
         ("cutoutd.delivery.sidecar_factory", "SidecarFactory.sidecar_facts", "failed"),
         ("cutoutd.publish.publisher", "Publisher.plan", "failed"),
         ("cutoutd.publish.publisher", "Publisher.carry_out", "failed"),
@@ -90,7 +90,7 @@ def test_a_fault_over_one_file_costs_that_file_alone(
         bench.wait_for(lambda: "failed/odd.jpg.error.json" in bench.results(), "the record")
         assert (
             "a fault of ours" in bench.sidecar("failed/odd.jpg.error.json")["cause"]
-            or name == "Verdicts.take"
+            or name == "Outcomes.take"
         )
         # What had its name before the fault keeps it, with its sidecar; `retry` would replace both.
         stands = name == "Journal.finish_publishing"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cutoutd.events import Result
+    from cutoutd.events import JobEnded
     from cutoutd.jobs import Cut, Job
     from cutoutd.publish.plan import Plan
     from tests.conftest import FakeClock
@@ -77,7 +77,7 @@ class Desk:
         self.journal = Journal(root, session=run, clock=clock)
         self.publisher = self._publisher(run, faults)
         self.publisher.open()
-        self.results: list[Result] = []
+        self.results: list[JobEnded] = []
         self.woken = threading.Event()
         self.delivery = Delivery(
             self.folder,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cutoutd.daemon.assembly import publisher_of
-from cutoutd.daemon.folder_set import Roster
+from cutoutd.daemon.folder_set import FolderSet
 from cutoutd.daemon.status_file import StatusFile
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.tally import Once
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cutoutd.daemon.heartbeat import Heartbeat
-    from cutoutd.events import Result
+    from cutoutd.events import JobEnded
     from cutoutd.jobs import Job, JobState, Report, Task
     from cutoutd.journal.commands import Verb
     from cutoutd.pool.opened_tasks import FileOpener, TaskPool
@@ -190,7 +190,7 @@ class Hall:
         publisher = publisher_of(self.folder, name=NAME, run="run-1")
         publisher.open()
         self.staging = publisher.staging.directory
-        self._results: deque[Result] = deque()
+        self._results: deque[JobEnded] = deque()
         delivery = Delivery(
             self.folder,
             journal=self.journal,
@@ -211,7 +211,7 @@ class Hall:
             moves=self.journal.moves,
         )
         self.hot.start()
-        self.roster = Roster.of(self.journal, {NAME: self.hot})
+        self.folder_set = FolderSet.of(self.journal, {NAME: self.hot})
         self.heartbeat: Heartbeat | None = None
         self.supervisor = self.supervise(once=True)
 
@@ -221,7 +221,7 @@ class Hall:
         self.supervisor = Supervisor(
             journal=self.journal,
             pool=pool,
-            folders=self.roster,
+            folders=self.folder_set,
             results=self._results,
             listener=self.heard,
             status=StatusFile(self.root, "run-1") if status else None,

@@ -34,7 +34,7 @@ def main() -> None:  # noqa: C901, PLR0912 -- one branch a deed
         sys.exit(7)
     if setup.provider == "closed-stderr":
         os.close(2)
-    if setup.provider == "die-at-rehearsal" and setup.rehearse:
+    if setup.provider == "die-at-rehearsal" and setup.self_test:
         sys.exit(7)
     reports.write(wire.encode_ready(WorkerFacts(layers=(), provider="cpu", onnxruntime="0")))
     reports.flush()

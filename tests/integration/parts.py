@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.clock import Clock
-    from cutoutd.events import Progress, Result
+    from cutoutd.events import JobEnded, Progress
     from cutoutd.jobs import JobState, Task
     from cutoutd.journal.journal import Journal
     from cutoutd.pool.local import LocalPool
@@ -49,7 +49,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.count = 0
-        self.results: list[Result] = []
+        self.results: list[JobEnded] = []
         self.messages: list[str] = []
 
     wants_progress = False
@@ -64,7 +64,7 @@ class Heard:
         """So many more pictures wait."""
         self.count += count
 
-    def result(self, result: Result) -> None:
+    def result(self, result: JobEnded) -> None:
         """A job has ended."""
         self.results.append(result)
 

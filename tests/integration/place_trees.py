@@ -321,7 +321,7 @@ def _is_own(case: Case, folder: dict[str, Any], path: str) -> bool:
 def patched() -> None:
     """Put the copying workers in the place of real ones, and leave this process its rights."""
 
-    def pool(self: object, spare: object) -> Copying:  # noqa: ARG001 -- a method of `Workforce`
+    def pool(self: object, spare: object) -> Copying:  # noqa: ARG001 -- a method of `WorkerPools`
         assert _current is not None
         return Copying(_current)
 
@@ -331,7 +331,7 @@ def patched() -> None:
 
     replacements: dict[tuple[object, str], Callable[..., object]] = {
         (daemon, "confine"): lambda _: (),
-        (worker_pools.Workforce, "pool"): pool,
+        (worker_pools.WorkerPools, "pool"): pool,
         (worker_pools, "spares"): no_spares,
     }
     for (where, name), replacement in replacements.items():

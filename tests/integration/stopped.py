@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from cutoutd.clock import RunningClock
-from cutoutd.hooks.runner import Errand, run
+from cutoutd.hooks.runner import HookCommand, run
 from cutoutd.pool import slot
 from cutoutd.pool.local import LocalPool
 from cutoutd.process import probe
@@ -38,13 +38,13 @@ def cut(pool: LocalPool) -> bool:
 def hook(file: str) -> bool:
     """A command of the owner's has its time limit."""
     command = (sys.executable, "-c", WAIT, file)
-    return not run(Errand(event="on_done", command=command, facts={}, timeout_s=LIMIT_S))
+    return not run(HookCommand(event="on_done", command=command, facts={}, timeout_s=LIMIT_S))
 
 
 def question(file: str) -> bool:
     """A question that may hang is asked."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    return probe.ask("tests.integration.stopped", [file], timeout_s=LIMIT_S, environment=environment).ended
+    return probe.run("tests.integration.stopped", [file], timeout_s=LIMIT_S, environment=environment).ended
 
 
 def main(file: str) -> None:

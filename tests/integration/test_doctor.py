@@ -19,7 +19,7 @@ from cutoutd.errors import ModelError
 from cutoutd.journal.journal import Journal
 from cutoutd.lease import marker
 from cutoutd.models import catalog
-from cutoutd.process.probe import ask
+from cutoutd.process import probe
 from cutoutd.sandbox import survey
 from cutoutd.settings.schema import Folder, ModelSettings, Settings
 from tests.integration.share import Share
@@ -108,14 +108,16 @@ def test_a_share_that_refuses_writing_is_said_so(share: Share) -> None:
 
 def test_a_module_that_is_not_there_is_an_answer_too() -> None:
     """With what Python said last."""
-    answer = ask("cutoutd.no_such_module", [], timeout_s=20)
+    answer = probe.run("cutoutd.no_such_module", [], timeout_s=20)
     assert not answer.ended
     assert "No module named" in answer.why
 
 
 def test_what_is_said_before_the_time_is_up_is_kept() -> None:
     """A process that then says nothing more."""
-    answer = ask("tests.integration.says_one_thing_and_hangs", [], timeout_s=5, environment=with_tests())
+    answer = probe.run(
+        "tests.integration.says_one_thing_and_hangs", [], timeout_s=5, environment=with_tests()
+    )
     assert answer.merged == {"first": 1}
     assert "no answer" in answer.why
 
@@ -165,7 +167,7 @@ class _Deaf(FileSystemEventHandler):
 
 def test_a_model_that_does_not_load_is_told_by_the_worker(tmp_path: Path) -> None:
     """In a child, since a trial takes the network from its process for good."""
-    answer = ask(
+    answer = probe.run(
         "tests.integration.doctor_trial", [os.fspath(tmp_path)], timeout_s=60, environment=with_tests()
     )
     assert answer.ended, answer.why

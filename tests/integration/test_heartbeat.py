@@ -106,7 +106,7 @@ def test_a_monitor_that_never_looks_again_stops_it(hall: Hall) -> None:
 
 def test_a_folder_that_cannot_leave_does_not_stop_it(hall: Hall) -> None:
     """It was taken out while its share hangs; it is looked at no more, and that is no fault."""
-    hall.roster._leaving.append(hall.roster.active.popitem()[1])  # noqa: SLF001 -- in the middle of a reload
+    hall.folder_set._leaving.append(hall.folder_set.active.popitem()[1])  # noqa: SLF001 -- in the middle of a reload
     hall.hot.delivery._tasks._submitted += 1  # noqa: SLF001 -- a task that does not end
     manager = watched(hall, seconds=3 * OVERSLEPT_S)
     hall.hot.delivery._tasks._submitted -= 1  # noqa: SLF001 -- see above

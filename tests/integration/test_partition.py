@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cutoutd.jobs import Task
-from cutoutd.pool.routed import Partition
+from cutoutd.pool.routed import RoutedPool
 from cutoutd.protocols import Files
 from cutoutd.recipe import Metadata, Recipe
 from cutoutd.spool import Places
@@ -76,7 +76,7 @@ def test_no_worker_ever_has_pictures_of_both_kinds_of_folders(tags: list[bool]) 
     kinds = Recording(), Recording()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("selectors.DefaultSelector.register", lambda *_: None)
-        pool = Partition(
+        pool = RoutedPool(
             ordinary=cast("LocalPool", kinds[0]), tagged=cast("LocalPool", kinds[1]), shares=lambda: (1, 1)
         )
     for job, tagged in enumerate(tags):

@@ -18,7 +18,7 @@ from cutoutd.jobs import Task
 from cutoutd.pool import start_policy, wire
 from cutoutd.pool.local import LocalPool
 from cutoutd.pool.slot import MAX_STEPS, STALL_S
-from cutoutd.pool.slot import PATIENCE_S as PATIENCE_S_OF_A_SLOT
+from cutoutd.pool.slot import SUBSTITUTE_AFTER_S as PATIENCE_S_OF_A_SLOT
 from cutoutd.pool.start_policy import MAX_FAILED_RESTARTS, MAX_FAILED_STARTS, WorkersFailError
 from cutoutd.protocols import Finished, Lost, ModelSpec, Step
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cutoutd.protocols import PoolEvent
 
 OBEDIENT = (sys.executable, "-P", str(Path(__file__).with_name("obedient_worker.py")))
-PATIENCE_S = 60.0
+SUBSTITUTE_AFTER_S = 60.0
 
 
 class Hasty(Clock):
@@ -88,7 +88,7 @@ def make() -> Iterator[Callable[..., LocalPool]]:
     def build(
         size: int = 2,
         *,
-        job_timeout_s: float = PATIENCE_S,
+        job_timeout_s: float = SUBSTITUTE_AFTER_S,
         provider: str = "auto",
         clock: Clock | None = None,
     ) -> LocalPool:
@@ -110,7 +110,7 @@ def make() -> Iterator[Callable[..., LocalPool]]:
 def until(pool: LocalPool, condition: Callable[[], bool]) -> list[PoolEvent]:
     """Let the pool go on until something holds."""
     events: list[PoolEvent] = []
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + SUBSTITUTE_AFTER_S
     while not condition():
         assert time.monotonic() < end, "the pool did not get there"
         events += pool.poll(0.05)
@@ -120,7 +120,7 @@ def until(pool: LocalPool, condition: Callable[[], bool]) -> list[PoolEvent]:
 def events_of(pool: LocalPool, count: int) -> list[PoolEvent]:
     """The next events."""
     events: list[PoolEvent] = []
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + SUBSTITUTE_AFTER_S
     while len(events) < count:
         assert time.monotonic() < end, f"only {events}"
         events += pool.poll(0.05)

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cutoutd.clock import STOPPED_S, RunningClock
-from cutoutd.daemon.ages import Ages
+from cutoutd.clock import STOPPED_S, RunningClock, WallClockGuard
 from tests.integration.stopped import LIMIT_S
 
 
@@ -49,7 +48,7 @@ def test_time_in_which_a_process_was_stopped_counts_in_no_deadline(
 def test_a_running_clock_leaves_out_a_stop_and_the_clock_did_not_jump(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever looks first sees the gap; ages still count it."""
+    """Whoever looks first sees the gap; guard still count it."""
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     clock = RunningClock()
@@ -65,15 +64,15 @@ def test_a_running_clock_leaves_out_a_stop_and_the_clock_did_not_jump(
 
 
 def test_a_stop_is_no_jump_of_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else ages would not be believed for ten minutes after a lid was closed."""
+    """Else guard would not be believed for ten minutes after a lid was closed."""
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "time_ns", lambda: int((now[0] + 1e9) * 1e9))
     monkeypatch.setattr(RunningClock, "_tick", lambda *_: None)
     clock = RunningClock()
-    ages = Ages(clock)
+    guard = WallClockGuard(clock)
     with clock.ticking():
         now[0] += 3600
         clock.monotonic_s()
-        assert abs(ages.look()) < 1
-        assert ages.since_s(clock.now_us() - 3_600_000_000) == pytest.approx(3600, abs=1)
+        assert abs(guard.look()) < 1
+        assert guard.since_s(clock.now_us() - 3_600_000_000) == pytest.approx(3600, abs=1)

@@ -750,9 +750,9 @@ def test_a_task_that_was_withdrawn_is_queued_again_without_blame(hall: Hall) -> 
 
 def test_a_report_over_which_we_fail_is_disbelieved(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the fault is: it costs that picture alone, also where the worker died over it."""
-    taken, mourned, good = hall.accept("taken.jpg", "mourned.jpg", "good.jpg")
+    taken, lost_jobs, good = hall.accept("taken.jpg", "lost_jobs.jpg", "good.jpg")
     heard = HotFolder.heard
-    lost = Lost(job=mourned, why="gone", timed_out=False, stuck=False)
+    lost = Lost(job=lost_jobs, why="gone", timed_out=False, stuck=False)
 
     def fails(self: HotFolder, report: Report) -> None:
         if isinstance(report, Unchanged):
@@ -761,10 +761,10 @@ def test_a_report_over_which_we_fail_is_disbelieved(hall: Hall, monkeypatch: pyt
 
     monkeypatch.setattr(HotFolder, "heard", fails)
     monkeypatch.setattr(Queue, "count_attempt", lambda *_: 1 // 0)
-    answers: dict[int, Report | Lost] = {taken: Unchanged(sha256="0" * 64), mourned: lost}
+    answers: dict[int, Report | Lost] = {taken: Unchanged(sha256="0" * 64), lost_jobs: lost}
     hall.workers.answer = lambda task: answers.get(task.job) or hall.cut(task)
     hall.supervisor.run()
-    assert [hall.job(job).state for job in (taken, mourned)] == [JobState.FAILED, JobState.FAILED]
+    assert [hall.job(job).state for job in (taken, lost_jobs)] == [JobState.FAILED, JobState.FAILED]
     assert hall.job(good).state is JobState.DONE
 
 

@@ -85,7 +85,7 @@ def test_a_worker_that_replaces_a_dead_one_has_cut_a_picture_before_it_is_ready(
     start: Callable[..., LocalPool],
 ) -> None:
     """Under its whole sandbox."""
-    pool = start(replace(SETUP, rehearse=True))
+    pool = start(replace(SETUP, self_test=True))
     assert pool.facts is not None
     assert "rlimits" in pool.facts.layers
 

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from cutoutd.cli.console import Live
-from cutoutd.events import Progress, Result
+from cutoutd.events import JobEnded, Progress
 from cutoutd.folder.status import FolderState, of_refusal, told
 from cutoutd.jobs import JobState
 
@@ -29,9 +29,9 @@ def live() -> Iterator[Live]:
     one.close()
 
 
-def result(state: JobState, why: str = "") -> Result:
+def result(state: JobState, why: str = "") -> JobEnded:
     """What became of one picture."""
-    return Result(job=1, folder="in", path="broken.jpg", state=state, why=why)
+    return JobEnded(job=1, folder="in", path="broken.jpg", state=state, why=why)
 
 
 def bar(live: Live) -> str:

@@ -8,9 +8,9 @@ import pytest
 
 from cutoutd.doctor import hooks as doctor
 from cutoutd.doctor.finding import Level
-from cutoutd.events import Result
+from cutoutd.events import JobEnded
 from cutoutd.hooks import desktop_notification
-from cutoutd.hooks.desktop_notices import PAUSE_S, Notices
+from cutoutd.hooks.desktop_notices import PAUSE_S, DesktopNotices
 from cutoutd.jobs import JobState
 from cutoutd.settings.hooks import CommonHooks
 from cutoutd.settings.schema import Settings
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 class Given:
-    """Takes errands and remembers them."""
+    """Takes hooks and remembers them."""
 
     def __init__(self) -> None:
         self.bodies: list[str] = []
 
-    def give(self, errand: Any) -> None:  # noqa: ANN401 -- an Errand
+    def give(self, hook: Any) -> None:  # noqa: ANN401 -- a HookCommand
         """Remember what it shows."""
-        self.bodies.append(errand.command[-1])
+        self.bodies.append(hook.command[-1])
 
 
-def result(state: JobState = JobState.FAILED, *, doubtful: bool = False) -> Result:
+def result(state: JobState = JobState.FAILED, *, doubtful: bool = False) -> JobEnded:
     """An end that a person should know of."""
-    return Result(
+    return JobEnded(
         job=1,
         folder="a",
         path="x.jpg",
@@ -48,14 +48,14 @@ def result(state: JobState = JobState.FAILED, *, doubtful: bool = False) -> Resu
 def test_nothing_is_shown_unless_it_is_asked_for() -> None:
     """The default."""
     given = Given()
-    Notices(given, CommonHooks).result("a", result())  # type: ignore[arg-type]
+    DesktopNotices(given, CommonHooks).result("a", result())  # type: ignore[arg-type]
     assert given.bodies == []
 
 
 def test_a_burst_of_failures_is_one_notice_and_then_a_number() -> None:
     """A shoot in which everything fails must not bury the screen."""
     given, now = Given(), [0.0]
-    notices = Notices(
+    notices = DesktopNotices(
         given,  # type: ignore[arg-type]
         lambda: CommonHooks(notify=True),
         monotonic=lambda: now[0],
@@ -77,7 +77,7 @@ def test_what_came_in_the_pause_is_told_after_it_though_nothing_more_comes() -> 
     """A burst at the end of a shoot: its number was kept for a next result that did not come."""
     given, now = Given(), [100.0]
     due: list[tuple[float, Callable[[], None]]] = []
-    notices = Notices(
+    notices = DesktopNotices(
         given,  # type: ignore[arg-type]
         lambda: CommonHooks(notify=True),
         monotonic=lambda: now[0],

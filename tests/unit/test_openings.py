@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.jobs import Failure, Task
-from cutoutd.pool.opened_tasks import Openings
-from cutoutd.pool.slot import PATIENCE_S, STALL_S
+from cutoutd.pool.opened_tasks import FileOpeningPool
+from cutoutd.pool.slot import STALL_S, SUBSTITUTE_AFTER_S
 from cutoutd.protocols import Files, Finished, Lost, Step, Withdrawn
 from cutoutd.recipe import Metadata, Recipe
 
@@ -137,7 +137,7 @@ def test_a_worker_gets_a_task_once_its_files_are_open_and_they_are_closed_here(
 ) -> None:
     """Until then its place is kept."""
     slots = Slots(1)
-    pool = Openings(slots, clock)
+    pool = FileOpeningPool(slots, clock)
     pool.submit(task(1), share)
     assert not list(pool.poll(0.1))
     assert (pool.takes(tagged=False), pool.busy, slots.given) == (False, 1, [])
@@ -149,7 +149,7 @@ def test_a_worker_gets_a_task_once_its_files_are_open_and_they_are_closed_here(
 
 def test_files_that_cannot_be_opened_are_a_report_of_their_job(share: Share, clock: FakeClock) -> None:
     """As if a worker had found it so."""
-    pool = Openings(Slots(1), clock)
+    pool = FileOpeningPool(Slots(1), clock)
     pool.submit(task(1), share)
     share.answer(1, FAILURE)
     assert list(pool.poll(0.1)) == [Finished(job=1, report=FAILURE)]
@@ -159,12 +159,12 @@ def test_files_that_cannot_be_opened_are_a_report_of_their_job(share: Share, clo
 def test_a_share_that_does_not_answer_keeps_no_worker_from_others(share: Share, clock: FakeClock) -> None:
     """After a while its job only waits; when it comes after all, it is done in its turn."""
     slots = Slots(1)
-    pool = Openings(slots, clock)
+    pool = FileOpeningPool(slots, clock)
     other = Share()
     pool.submit(task(1), share)
     pool.poll(100.0)
-    assert slots.waited[-1] == pytest.approx(PATIENCE_S)
-    clock.advance(PATIENCE_S)
+    assert slots.waited[-1] == pytest.approx(SUBSTITUTE_AFTER_S)
+    clock.advance(SUBSTITUTE_AFTER_S)
     assert list(pool.waiting) == [1]
     assert (pool.takes(tagged=False), pool.busy) == (True, 0)
     pool.submit(task(2), other)
@@ -182,7 +182,7 @@ def test_a_share_that_does_not_answer_keeps_no_worker_from_others(share: Share, 
 def test_a_share_that_never_answers_costs_its_job_no_attempt(share: Share, clock: FakeClock) -> None:
     """It is as stuck as a worker would be; what comes of it later is thrown away."""
     slots = Slots(1)
-    pool = Openings(slots, clock)
+    pool = FileOpeningPool(slots, clock)
     pool.submit(task(1), share)
     clock.advance(STALL_S[Step.READ])
     (lost,) = pool.poll(0.1)
@@ -200,9 +200,9 @@ def test_a_picture_that_needs_all_the_memory_waits_until_all_others_are_done(
 ) -> None:
     """Also if its files were late."""
     slots = Slots(2)
-    pool = Openings(slots, clock)
+    pool = FileOpeningPool(slots, clock)
     pool.submit(task(1, alone=True), share)
-    clock.advance(PATIENCE_S)
+    clock.advance(SUBSTITUTE_AFTER_S)
     pool.submit(task(2), share)
     share.answer(2)
     share.answer(1)
@@ -219,7 +219,7 @@ def test_a_share_that_answers_again_when_more_are_at_work_than_places_gives_its_
 ) -> None:
     """Extra workers were started while it did not answer: for a moment, more are at work than there are places."""
     slots = Slots(1)
-    pool = Openings(slots, clock)
+    pool = FileOpeningPool(slots, clock)
     pool.submit(task(1), share)
     slots.given += [2, 3]
     slots.said = [Finished(job=77, report=FAILURE)]
@@ -236,7 +236,7 @@ def test_a_fault_over_one_task_loses_no_other_and_nothing_that_was_heard(
     """It fails as a job that could not be begun; its files are closed once."""
     slots = Slots(3)
     slots.faulty = {1}
-    pool = Openings(slots, clock)
+    pool = FileOpeningPool(slots, clock)
     for job in (1, 2):
         pool.submit(task(job), share)
     slots.said = [Finished(job=77, report=FAILURE)]
@@ -254,7 +254,7 @@ def test_a_poll_that_fails_midway_is_made_up_for_by_the_next(share: Share, clock
     """What was given up or could not be opened is not heard of twice."""
     slots = Slots(3)
     slots.faulty = {-1}
-    pool = Openings(slots, clock)
+    pool = FileOpeningPool(slots, clock)
     pool.submit(task(1), share)
     share.answer(1, FAILURE)
     with pytest.raises(RuntimeError):
@@ -265,7 +265,7 @@ def test_a_poll_that_fails_midway_is_made_up_for_by_the_next(share: Share, clock
 def test_a_slow_share_that_goes_on_is_not_taken_for_one_that_hangs(share: Share, clock: FakeClock) -> None:
     """What waits for its turn in it keeps no worker, and is given up only once nothing goes on."""
     slots = Slots(2)
-    pool = Openings(slots, clock)
+    pool = FileOpeningPool(slots, clock)
     for job in (1, 2):
         pool.submit(task(job), share)
     clock.advance(STALL_S[Step.READ] - 1)
@@ -284,7 +284,7 @@ def test_a_task_that_was_given_up_before_its_turn_is_not_opened_any_more(
     share: Share, clock: FakeClock
 ) -> None:
     """Else it would hold up those behind it, only to be closed again."""
-    pool = Openings(Slots(2), clock)
+    pool = FileOpeningPool(Slots(2), clock)
     for job in (1, 2):
         pool.submit(task(job), share)
     clock.advance(STALL_S[Step.READ])
@@ -297,9 +297,9 @@ def test_a_task_that_was_given_up_before_its_turn_is_not_opened_any_more(
 def test_nothing_is_begun_beside_a_picture_that_needs_all_the_memory(share: Share, clock: FakeClock) -> None:
     """Not even what was late, although the huge one was begun while it was not waited for any more."""
     slots = Slots(2)
-    pool = Openings(slots, clock)
+    pool = FileOpeningPool(slots, clock)
     pool.submit(task(1), share)
-    clock.advance(PATIENCE_S)
+    clock.advance(SUBSTITUTE_AFTER_S)
     assert pool.busy == 0
     pool.submit(task(2, alone=True), share)
     for job in (2, 1):
@@ -317,7 +317,7 @@ def test_a_task_for_whose_kind_of_folder_no_workers_are_left_is_given_back(
 ) -> None:
     """A reload took the last folder of the kind out while its files were being opened."""
     slots = Slots(1)
-    pool = Openings(slots, clock)
+    pool = FileOpeningPool(slots, clock)
     pool.submit(task(1), share)
     slots.size = 0
     share.answer(1)

@@ -18,7 +18,7 @@ from cutoutd.jobs import JobState
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.events import Progress, Result
+    from cutoutd.events import JobEnded, Progress
 
 _MARKS: Final = {
     JobState.DONE: "[green]✓[/]",
@@ -57,7 +57,7 @@ class Quiet:
     def accepted(self, count: int) -> None:
         """Nothing to draw."""
 
-    def result(self, result: Result) -> None:
+    def result(self, result: JobEnded) -> None:
         """Nothing to draw."""
 
     def attention(self, folder: str, message: str) -> None:
@@ -160,7 +160,7 @@ class Live:
         if is_news:
             self._draw()
 
-    def result(self, result: Result) -> None:
+    def result(self, result: JobEnded) -> None:
         """One line for each end."""
         from rich.markup import escape  # noqa: PLC0415 -- see above
 
@@ -223,7 +223,7 @@ class Live:
             line.rstrip()
         self._console.print(Text(f"\n{_INDENT}").join(lines), soft_wrap=True)
 
-    def _is_told(self, result: Result) -> bool:
+    def _is_told(self, result: JobEnded) -> bool:
         """Whether a person has read already that a picture is tried again, and why."""
         which = (result.folder, result.path)
         if result.state is not JobState.RETRY:

@@ -24,7 +24,7 @@ from cutoutd.errors import UsageError
 from cutoutd.settings import loader
 
 if TYPE_CHECKING:
-    from cutoutd.events import Result
+    from cutoutd.events import JobEnded
     from cutoutd.settings.renditions import RenditionSettings
     from cutoutd.settings.schema import Settings
 
@@ -190,7 +190,7 @@ def _cut(
     return tally.done + tally.review + tally.unchanged == len(there.files)
 
 
-def _to_stdout(results: list[Result]) -> bool:
+def _to_stdout(results: list[JobEnded]) -> bool:
     """Write the cutout; or say why there is none."""
     for one in results:
         if one.state == "done" and one.outputs:

@@ -16,7 +16,7 @@ from cutoutd.cli.console import Live, Quiet
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cutoutd.events import Listener, Progress, Result
+    from cutoutd.events import JobEnded, Listener, Progress
 
 QUEUED: Final = 10_000
 """So many results may wait for a terminal that is stopped."""
@@ -55,7 +55,7 @@ class Hearing:
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
-        self.results: list[Result] = []
+        self.results: list[JobEnded] = []
 
     @property
     def wants_progress(self) -> bool:
@@ -74,7 +74,7 @@ class Hearing:
         """More to do."""
         self._listener.accepted(count)
 
-    def result(self, result: Result) -> None:
+    def result(self, result: JobEnded) -> None:
         """A job has ended."""
         self.results.append(result)
         self._listener.result(result)
@@ -116,7 +116,7 @@ class Relay:
         """More to do."""
         self._pass_on(partial(self._live.accepted, count))
 
-    def result(self, result: Result) -> None:
+    def result(self, result: JobEnded) -> None:
         """A job has ended."""
         self._pass_on(partial(self._live.result, result))
 

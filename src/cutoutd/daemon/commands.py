@@ -15,7 +15,7 @@ from cutoutd.journal.review_decisions import ReviewDecision
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
-    from cutoutd.daemon.folder_set import Roster
+    from cutoutd.daemon.folder_set import FolderSet
     from cutoutd.events import Listener
     from cutoutd.journal.commands import Command
     from cutoutd.journal.journal import Journal
@@ -36,7 +36,7 @@ class CommandHandler:
         paused: no new work is to be begun.
     """
 
-    def __init__(self, journal: Journal, folders: Roster, listener: Listener) -> None:
+    def __init__(self, journal: Journal, folders: FolderSet, listener: Listener) -> None:
         self._journal = journal
         self._folders = folders
         self._listener = listener

@@ -16,25 +16,25 @@ from cutoutd.daemon import worker_pools
 from cutoutd.daemon.alarm import Alarm
 from cutoutd.daemon.assembly import confine, obeying_signals
 from cutoutd.daemon.folder_factory import FolderFactory
-from cutoutd.daemon.folder_set import Roster
+from cutoutd.daemon.folder_set import FolderSet
 from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.patience import Patience
 from cutoutd.daemon.reload import Reloader
 from cutoutd.daemon.status_file import StatusFile
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.tally import Once, Outcome
-from cutoutd.daemon.worker_pools import Workforce
+from cutoutd.daemon.worker_pools import WorkerPools
 from cutoutd.errors import CutoutdError
 from cutoutd.folder.overlaps import Overlaps
 from cutoutd.folder.root_access import check_root
-from cutoutd.hooks.dispatch import Attending
+from cutoutd.hooks.dispatch import HookDispatch
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
 from cutoutd.models.shelf import Shelf
 from cutoutd.offload.outbox import PostRoom
-from cutoutd.pool.opened_tasks import Openings
+from cutoutd.pool.opened_tasks import FileOpeningPool
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.scores import older_limits
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
     from cutoutd.daemon.tally import Tally
-    from cutoutd.events import Listener, Result
+    from cutoutd.events import JobEnded, Listener
     from cutoutd.pool.local import LocalPool
-    from cutoutd.pool.routed import Partition
+    from cutoutd.pool.routed import RoutedPool
     from cutoutd.pool.slot import Spawned
     from cutoutd.settings.schema import Settings
 
@@ -101,7 +101,7 @@ def run(
         registration or nullcontext(),
     ):
         _begin(settings, state)
-        attending = Attending(listener, settings)
+        hooks = HookDispatch(listener, settings)
         try:
             check_root(settings)
             shelf.stock(settings.needed_models)
@@ -114,7 +114,7 @@ def run(
                     state=state,
                     journal=journal,
                     clock=clock,
-                    listener=attending,
+                    listener=hooks,
                     once=once,
                     manager=manager or ServiceManager(),
                     read_again=read_again,
@@ -122,10 +122,10 @@ def run(
                 )
                 return daemon.run(timeout_s)
         except CutoutdError as error:
-            attending.ended(error)
+            hooks.ended(error)
             raise
         finally:
-            attending.close(patient=once)
+            hooks.close(patient=once)
 
 
 def _begin(settings: Settings, state: StateDirectory) -> None:
@@ -160,7 +160,7 @@ class Daemon:
         state: StateDirectory,
         journal: Journal,
         clock: Clock,
-        listener: Attending,
+        listener: HookDispatch,
         once: bool,
         manager: ServiceManager,
         read_again: Callable[[], Settings] | None,
@@ -171,10 +171,10 @@ class Daemon:
         self._clock = clock
         self._listener = listener
         self._once = once
-        self._pool: LocalPool | Partition | None = None
+        self._pool: LocalPool | RoutedPool | None = None
         self._supervisor: Supervisor | None = None
         self._stop_asked = False
-        self._results: deque[Result] = deque()
+        self._results: deque[JobEnded] = deque()
         self._manager = manager
         self._reloads = read_again is not None
         self._reloader = Reloader(settings, read_again or (lambda: settings), self._wake, shelf)
@@ -193,9 +193,9 @@ class Daemon:
             wake=self._wake,
             once=once,
         )
-        self._folders = self._roster(frozenset())
+        self._folders = self._folder_set(frozenset())
         self._post = self._post_room(settings.hosted.max_upload_px) if uploads and settings.tagged else None
-        self._workforce = Workforce(
+        self._worker_pools = WorkerPools(
             shelf,
             settings=lambda: self._reloader.settings,
             clock=clock,
@@ -230,11 +230,11 @@ class Daemon:
 
     def _start_folders(self) -> None:
         patience = Patience(lasting=not self._once)
-        self._folders = self._roster(dead=patience.until_done(self._take_over))
+        self._folders = self._folder_set(dead=patience.until_done(self._take_over))
         patience.until_done(partial(self._folders.change, self._reloader.settings.folder))
-        patience.until_done(partial(self._folders.tend, ()))
+        patience.until_done(partial(self._folders.reconcile, ()))
         self._wait_for_first_looks()
-        patience.until_done(partial(self._folders.tend, ()))
+        patience.until_done(partial(self._folders.reconcile, ()))
 
     def _start_supervisor(self, timeout_s: float | None, spares: list[Spawned]) -> Supervisor:
         if self._post is not None:
@@ -242,10 +242,10 @@ class Daemon:
         else:
             with suppress(OSError):  # pictures of a folder that was tagged once must not lie there
                 spool.clear(Places.under(self._state.path))
-        self._pool = self._workforce.pool(spares)
+        self._pool = self._worker_pools.pool(spares)
         self._supervisor = supervisor = Supervisor(
             journal=self._journal,
-            pool=Openings(self._pool, self._clock),
+            pool=FileOpeningPool(self._pool, self._clock),
             folders=self._folders,
             results=self._results,
             listener=self._listener,
@@ -276,8 +276,8 @@ class Daemon:
             in_force=lambda: uploads_sha256(self._reloader.settings),
         )
 
-    def _roster(self, dead: frozenset[str]) -> Roster:
-        return Roster(
+    def _folder_set(self, dead: frozenset[str]) -> FolderSet:
+        return FolderSet(
             self._journal,
             self._factory.make,
             dead=dead,

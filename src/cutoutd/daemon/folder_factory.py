@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cutoutd.clock import Clock
-    from cutoutd.events import Listener, Result
+    from cutoutd.events import JobEnded, Listener
     from cutoutd.folder.overlaps import Overlaps
     from cutoutd.journal.journal import Journal
     from cutoutd.journal.state import StateDirectory
@@ -63,7 +63,7 @@ class FolderFactory:
         settings: Callable[[], Settings],
         facts: Callable[[], WorkerFacts | None],
         listener: Listener,
-        tell: Callable[[Result], None],
+        tell: Callable[[JobEnded], None],
         wake: Callable[[], None],
         once: bool,
     ) -> None:

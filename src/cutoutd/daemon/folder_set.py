@@ -37,7 +37,7 @@ _FAILED: Final = FolderStatus(
 )
 
 
-class Roster:
+class FolderSet:
     """The hot folders.
 
     Args:
@@ -78,11 +78,11 @@ class Roster:
         self._unknown: dict[HotFolder, list[Job]] = {}  # it is not known yet which folder it is
 
     @classmethod
-    def of(cls, journal: Journal, folders: Mapping[str, HotFolder]) -> Roster:
+    def of(cls, journal: Journal, folders: Mapping[str, HotFolder]) -> FolderSet:
         """Folders that are put together and begun elsewhere, and stay as they are."""
-        roster = cls(journal, _nobody)
-        roster.active.update(folders)
-        return roster
+        folder_set = cls(journal, _nobody)
+        folder_set.active.update(folders)
+        return folder_set
 
     @property
     def everyone(self) -> list[HotFolder]:
@@ -173,7 +173,7 @@ class Roster:
         heartbeat.reloaded()
         return change
 
-    def tend(self, in_work: Collection[HotFolder]) -> None:
+    def reconcile(self, in_work: Collection[HotFolder]) -> None:
         """Let those go that are done, and those begin whose place is free.
 
         Args:

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import OutboxError
-from cutoutd.events import Result
+from cutoutd.events import JobEnded
 from cutoutd.failure import failure_of
 from cutoutd.fault_isolation import one_by_one, report, unforeseen
 from cutoutd.jobs import Failure, JobState, Received
@@ -53,7 +53,7 @@ class Escalation:
         self,
         journal: Journal,
         post: PostRoom | None,
-        results: deque[Result],
+        results: deque[JobEnded],
         clock: Clock,
         *,
         workers: int,
@@ -282,7 +282,7 @@ class Escalation:
         self._journal.queue.finish(job.id, JobState.UNKNOWN, detail=detail)
         self._log.warning("job.unknown", job=job.id, folder=job.folder, path=job.path, why=reply.cause)
         self._results.append(
-            Result(job=job.id, folder=job.folder, path=job.path, state=JobState.UNKNOWN, why=reply.cause)
+            JobEnded(job=job.id, folder=job.folder, path=job.path, state=JobState.UNKNOWN, why=reply.cause)
         )
 
     def _settle(self, job: Job, plan: Plan, why: str, egress: dict[str, object] | None) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd import retry
 from cutoutd.errors import LostError, StorageError
-from cutoutd.events import Result
+from cutoutd.events import JobEnded
 from cutoutd.failure import failure_of
 from cutoutd.jobs import Cut, Exported, Failure, JobState, Moved, NeedsRoom, Unchanged, answers
 from cutoutd.logs import get
@@ -20,7 +20,7 @@ from cutoutd.logs import get
 if TYPE_CHECKING:
     from collections import deque
 
-    from cutoutd.daemon.ages import Ages
+    from cutoutd.clock import WallClockGuard
     from cutoutd.daemon.offload_coordinator import Escalation
     from cutoutd.folder.hot_folder import HotFolder
     from cutoutd.jobs import Job, Report, Task
@@ -37,37 +37,37 @@ class Held:
     task: Task
 
 
-class Verdicts:
+class Outcomes:
     """Takes reports and losses.
 
     Args:
         journal: where it is written down.
-        ages: how long ago a job was accepted, whatever the clock did meanwhile.
+        wall_clock: how long ago a job was accepted, whatever the clock did meanwhile.
         results: where people are told from.
         escalation: the hosted route's side of it.
         patient: whether there will be a later in this run.
 
     Attributes:
-        mourned: jobs whose worker died, until it is known that workers work.
+        lost_jobs: jobs whose worker died, until it is known that workers work.
     """
 
     def __init__(
         self,
         journal: Journal,
-        ages: Ages,
-        results: deque[Result],
+        wall_clock: WallClockGuard,
+        results: deque[JobEnded],
         escalation: Escalation,
         *,
         patient: bool,
     ) -> None:
         self._journal = journal
-        self._ages = ages
+        self._wall_clock = wall_clock
         self._results = results
         self._escalation = escalation
         self._patient = patient
         self._doubted: set[int] = set()
         self._log = get()
-        self.mourned: list[Held] = []
+        self.lost_jobs: list[Held] = []
 
     def take(self, held: Held, report: Report) -> None:
         """A worker has reported."""
@@ -124,7 +124,7 @@ class Verdicts:
         if failure.code in ("Storage", "Output"):
             folder.examine(job.path)
         # Copying tools and shares keep old file times, so a file may have come later than it says.
-        age_s = self._ages.since_s(job.accepted_us)
+        age_s = self._wall_clock.since_s(job.accepted_us)
         decision = retry.after_failure(failure, tries=job.tries, age_s=age_s, patient=self._patient)
         if isinstance(decision, retry.Again):
             self._journal.queue.rest(job.id, decision.delay_s, detail={"failure": asdict(failure)})
@@ -140,7 +140,7 @@ class Verdicts:
         else:
             folder.delivery.fail(job, failure)
 
-    def mourn(self, held: Held, lost: Lost) -> None:
+    def take_lost(self, held: Held, lost: Lost) -> None:
         """A worker has died over it, or had to be ended."""
         job, folder = held.job, held.folder
         if lost.stuck or lost.stalled is not None:
@@ -150,7 +150,7 @@ class Verdicts:
             return
         attempts = self._journal.queue.count_attempt(job.id)
         if isinstance(retry.after_lost(attempts=attempts), retry.Again):
-            self.mourned.append(held)
+            self.lost_jobs.append(held)
             return
         why = "it took longer than job_timeout_s allows" if lost.timed_out else lost.why
         error = LostError(f"{why}; tried {attempts} times")
@@ -168,11 +168,11 @@ class Verdicts:
         folder.delivery.clean_up(replace(job, state=JobState.FAILED, detail=detail))  # its record
         self._say(job, JobState.FAILED, failure.cause)
 
-    def give_another_chance(self) -> None:
+    def requeue_lost(self) -> None:
         """Queue again what workers died over: a new one has shown that it was not the machine's fault."""
-        while self.mourned:
-            self._journal.queue.put_back(self.mourned[0].job.id)
-            del self.mourned[0]
+        while self.lost_jobs:
+            self._journal.queue.put_back(self.lost_jobs[0].job.id)
+            del self.lost_jobs[0]
 
     def _put_off(self, job: Job, error: StorageError) -> None:
         failure = failure_of(error)
@@ -182,4 +182,4 @@ class Verdicts:
         self._say(job, JobState.RETRY, failure.cause)
 
     def _say(self, job: Job, state: JobState, why: str = "") -> None:
-        self._results.append(Result(job=job.id, folder=job.folder, path=job.path, state=state, why=why))
+        self._results.append(JobEnded(job=job.id, folder=job.folder, path=job.path, state=state, why=why))

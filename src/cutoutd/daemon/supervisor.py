@@ -11,12 +11,12 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.daemon.ages import Ages
+from cutoutd.clock import WallClockGuard
 from cutoutd.daemon.commands import CommandHandler
 from cutoutd.daemon.dispatcher import Dispatcher
 from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.offload_coordinator import Escalation
-from cutoutd.daemon.outcomes import Held, Verdicts
+from cutoutd.daemon.outcomes import Held, Outcomes
 from cutoutd.daemon.polling import Polling
 from cutoutd.daemon.reload import Pace
 from cutoutd.daemon.tally import Tally
@@ -33,10 +33,10 @@ from cutoutd.protocols import Finished, Lost, Withdrawn
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.daemon.alarm import Alarm
-    from cutoutd.daemon.folder_set import Roster
+    from cutoutd.daemon.folder_set import FolderSet
     from cutoutd.daemon.status_file import StatusFile
     from cutoutd.daemon.tally import Once
-    from cutoutd.events import Listener, Result
+    from cutoutd.events import JobEnded, Listener
     from cutoutd.folder.hot_folder import HotFolder
     from cutoutd.jobs import Job
     from cutoutd.journal.journal import Journal
@@ -73,8 +73,8 @@ class Supervisor:
         *,
         journal: Journal,
         pool: TaskPool,
-        folders: Roster,
-        results: deque[Result],
+        folders: FolderSet,
+        results: deque[JobEnded],
         listener: Listener,
         status: StatusFile | None,
         clock: Clock,
@@ -99,10 +99,10 @@ class Supervisor:
         self._end_s = None if limit_s is None else clock.monotonic_s() + limit_s
         self._log = get()
         self._guard = Guard(self._log, clock)
-        self._ages = Ages(clock)
+        self._wall_clock = WallClockGuard(clock)
         self._in_hand: dict[int, Held] = {}
         self._escalation = Escalation(journal, post, results, clock, workers=pool.size)
-        self._verdicts = Verdicts(journal, self._ages, results, self._escalation, patient=once is None)
+        self._outcomes = Outcomes(journal, self._wall_clock, results, self._escalation, patient=once is None)
         self._pace = Pace()
         self._has_begun = False
         self._stop_at_s: float | None = None
@@ -167,7 +167,7 @@ class Supervisor:
             self._hear(self._unheard[0])
             self._unheard.popleft()
         if self._pool.is_sound or self._stop_at_s is not None:
-            self._verdicts.give_another_chance()
+            self._outcomes.requeue_lost()
         self._tick()
         self._announce()
         if self._stop_at_s is None:
@@ -216,7 +216,7 @@ class Supervisor:
             self._folders.is_settled
             and all(folder.has_settled for folder in folders)
             and not self._in_hand
-            and not self._verdicts.mourned
+            and not self._outcomes.lost_jobs
             and not self._results
             and not self._escalation.expects_more
             and all(folder.delivery.is_idle for folder in folders)
@@ -229,7 +229,7 @@ class Supervisor:
         )
 
     def _put_back_what_is_left(self) -> None:
-        for held in (*self._in_hand.values(), *self._verdicts.mourned):
+        for held in (*self._in_hand.values(), *self._outcomes.lost_jobs):
             try:
                 self._journal.queue.put_back(held.job.id)
             except StorageError as error:
@@ -241,14 +241,14 @@ class Supervisor:
         except StorageError as error:
             self._note_refusal(error)
         self._in_hand.clear()
-        self._verdicts.mourned.clear()
+        self._outcomes.lost_jobs.clear()
 
     def _tick(self) -> None:
         now_s = self._clock.monotonic_s()
         if now_s < self._next_tick_s:
             return
         self._next_tick_s = now_s + TICK_S
-        if (jump_s := self._ages.look()) != 0.0:
+        if (jump_s := self._wall_clock.look()) != 0.0:
             self._log.warning("clock.jumped", seconds=round(jump_s, 1))
         self._look_after_threads()
         for part, deed in (
@@ -276,7 +276,9 @@ class Supervisor:
             self._escalation.close(str(error))
 
     def _tend(self) -> None:
-        self._folders.tend({held.folder for held in (*self._in_hand.values(), *self._verdicts.mourned)})
+        self._folders.reconcile(
+            {held.folder for held in (*self._in_hand.values(), *self._outcomes.lost_jobs)}
+        )
 
     def _watch_over_folders(self, now_s: float) -> None:
         """Hold back what a share would hold up, and let go on what was held up."""
@@ -366,7 +368,7 @@ class Supervisor:
             if is_expected(error):
                 raise
             report(self._log, error, over="a job", job=job.id, folder=job.folder, path=job.path)
-            self._verdicts.give_up(job, folder, failure_of(unforeseen(error)))
+            self._outcomes.give_up(job, folder, failure_of(unforeseen(error)))
             self._in_hand.pop(job.id, None)
             self._guard.run("its parcels", partial(self._escalation.over, job), None)
 
@@ -385,9 +387,9 @@ class Supervisor:
             match event:
                 case Finished():
                     self._pace.worked()
-                    self._verdicts.take(held, event.report)
+                    self._outcomes.take(held, event.report)
                 case Lost():
-                    self._verdicts.mourn(held, event)
+                    self._outcomes.take_lost(held, event)
                     held.folder.opener.discard(held.task)
                 case Withdrawn():
                     self._journal.queue.put_back(held.job.id)
@@ -405,10 +407,10 @@ class Supervisor:
         while self._results:
             one_by_one([self._results.popleft()], self._tell, self._not_told)
 
-    def _tell(self, result: Result) -> None:
+    def _tell(self, result: JobEnded) -> None:
         self.tally.add(result.job, result.state, doubtful=result.doubtful)
         self._heartbeat.ended(result.state)
         self._listener.result(result)
 
-    def _not_told(self, result: Result, error: Exception) -> None:
+    def _not_told(self, result: JobEnded, error: Exception) -> None:
         report(self._log, error, over="what is told of a job", job=result.job, path=result.path)

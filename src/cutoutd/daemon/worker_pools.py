@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cutoutd.daemon.assembly import setup_of
 from cutoutd.pool import capacity
 from cutoutd.pool.local import WORKER, LocalPool
-from cutoutd.pool.routed import Partition
+from cutoutd.pool.routed import RoutedPool
 from cutoutd.pool.slot import spawn
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def spares(settings: Settings) -> Iterator[list[Spawned]]:
             spawned.end()
 
 
-class Workforce:
+class WorkerPools:
     """Makes the pool of a run.
 
     Args:
@@ -60,7 +60,7 @@ class Workforce:
         self._clock = clock
         self._partitioned = partitioned
 
-    def pool(self, spare: list[Spawned]) -> LocalPool | Partition:
+    def pool(self, spare: list[Spawned]) -> LocalPool | RoutedPool:
         """Start the workers.
 
         Args:
@@ -69,7 +69,7 @@ class Workforce:
         if not self._partitioned:
             return self._pool(self._size, spare)
         ordinary, tagged = self._shares()
-        return Partition(
+        return RoutedPool(
             ordinary=self._pool(ordinary, spare), tagged=self._pool(tagged, spare), shares=self._shares
         )
 

@@ -24,7 +24,7 @@ from cutoutd.delivery.reviews import DecidedReviews
 from cutoutd.delivery.staging_sweep import Sweeping
 from cutoutd.delivery.task_queue import SerialTaskQueue
 from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
-from cutoutd.events import Result
+from cutoutd.events import JobEnded
 from cutoutd.failure import failure_of
 from cutoutd.intake.scan import has_bytes, has_pixels
 from cutoutd.jobs import JobState, Unchanged
@@ -84,7 +84,7 @@ class Delivery:
         sidecar_factory: SidecarFactory,
         clock: Clock,
         run: str,
-        tell: Callable[[Result], None],
+        tell: Callable[[JobEnded], None],
         wake: Callable[[], None],
         prove: Callable[[], None] = lambda: None,
         boundary: Callable[[], Boundary | None] = lambda: None,
@@ -489,7 +489,7 @@ class Delivery:
         if disposable:
             self._originals.add(replace(job, detail=detail), sha256)
         self._tell(
-            Result(
+            JobEnded(
                 job=job.id,
                 folder=job.folder,
                 path=job.path,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd.delivery.failures import INVENTED
 from cutoutd.errors import CutoutdError, StorageError, TemporaryError
-from cutoutd.events import Result
+from cutoutd.events import JobEnded
 from cutoutd.failure import failure_of
 from cutoutd.jobs import JobState
 from cutoutd.logs import get
@@ -52,7 +52,7 @@ class FailedJobs:
         failures: FailureRecords,
         pending_retries: PendingRetries,
         breaker: CircuitBreaker,
-        tell: Callable[[Result], None],
+        tell: Callable[[JobEnded], None],
         clear_moved: Callable[[Job], None],
         prove: Callable[[], None],
     ) -> None:
@@ -132,7 +132,7 @@ class FailedJobs:
     ) -> None:
         """Tell what became of a job."""
         self._tell(
-            Result(
+            JobEnded(
                 job=job.id,
                 folder=job.folder,
                 path=job.path,

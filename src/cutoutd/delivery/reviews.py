@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd.delivery.reservations import is_another
 from cutoutd.errors import CutoutdError, StorageError, TemporaryError
-from cutoutd.failure import whole
+from cutoutd.failure import to_valid_utf8
 from cutoutd.jobs import Cut, Failure
 from cutoutd.journal.review_decisions import ReviewDecision
 from cutoutd.logs import get
@@ -98,7 +98,7 @@ class DecidedReviews:
 
     def refuse(self, job: Job, error: CutoutdError) -> None:
         """A decision cannot be carried out: the result stays in review, and the person is told why."""
-        self._journal.review_decisions.refuse(job.id, whole(str(error)))
+        self._journal.review_decisions.refuse(job.id, to_valid_utf8(str(error)))
         self._log.warning("review.not-accepted", job=job.id, path=job.path, why=str(error))
         try:
             self._files.discard(job.id)

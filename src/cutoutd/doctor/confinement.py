@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.doctor.attempts import DONE, MAY
 from cutoutd.doctor.finding import Finding, Question, note, ok, problem
-from cutoutd.process.probe import ask
+from cutoutd.process import probe
 from cutoutd.sandbox import survey
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def tried(gaps: Sequence[Gap]) -> Iterator[Finding]:
         for name in ("picture", "neighbour"):
             (root / "input" / name).write_bytes(b"picture")
         (root / "outside" / "secret").write_bytes(b"secret")
-        answer = ask("cutoutd.doctor.attempts", [directory], timeout_s=ATTEMPTS_S)
+        answer = probe.run("cutoutd.doctor.attempts", [directory], timeout_s=ATTEMPTS_S)
     yield judge(answer.merged, gaps, why=answer.why)
 
 

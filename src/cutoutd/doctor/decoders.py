@@ -38,7 +38,7 @@ the same library has read them without an error. So its holes count as far as th
 
 def look() -> probe.Answer:
     """Ask for the versions."""
-    return probe.ask("cutoutd.engine.formats.versions", (), timeout_s=_TIMEOUT_S)
+    return probe.run("cutoutd.engine.formats.versions", (), timeout_s=_TIMEOUT_S)
 
 
 def judge(answer: probe.Answer, formats: Sequence[str]) -> Iterator[Finding]:

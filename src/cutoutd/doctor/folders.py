@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.doctor import finding, macos
 from cutoutd.doctor.finding import About
 from cutoutd.errnos import READ_ONLY
-from cutoutd.process.probe import ask
+from cutoutd.process import probe
 from cutoutd.publish.rename import Strength
 from cutoutd.settings.types import Originals, Watch
 
@@ -64,7 +64,7 @@ def look(folder: Folder, *, timeout_s: float = LOOK_S) -> dict[str, Any]:
         "recursive": folder.recursive,
         **{key: os.fspath(place) for key in _KEYS if (place := getattr(folder, key)) is not None},
     }
-    answer = ask("cutoutd.doctor.places", [json.dumps(asked)], timeout_s=timeout_s)
+    answer = probe.run("cutoutd.doctor.places", [json.dumps(asked)], timeout_s=timeout_s)
     return answer.merged | ({} if answer.ended else {"stopped": answer.why})
 
 

@@ -55,7 +55,7 @@ def ask(settings: Settings) -> Survey:
         for folder in settings.folder
     ]
     asked = json.dumps({"state_dir": os.fspath(settings.service.state_dir), "folders": told})
-    answer = probe.ask("cutoutd.doctor.overlaps", [asked], timeout_s=LOOK_S + _START_S)
+    answer = probe.run("cutoutd.doctor.overlaps", [asked], timeout_s=LOOK_S + _START_S)
     found = answer.merged
     everyone = tuple(folder.name for folder in settings.folder)
     return Survey(

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.doctor.finding import Finding, Question, note, ok
 from cutoutd.pool import wire
 from cutoutd.pool.slot import ENVIRONMENT
-from cutoutd.process import child_environment
-from cutoutd.process.probe import Answer, ask
+from cutoutd.process import child_environment, probe
 from cutoutd.sandbox import recording
 
 if TYPE_CHECKING:
+    from cutoutd.process.probe import Answer
     from cutoutd.protocols import ModelSpec
     from cutoutd.settings.schema import Settings
 
@@ -56,7 +56,9 @@ def look(settings: Settings, models: list[ModelSpec]) -> Answer:
         max_file_bytes=0,
     )
     environment = child_environment.for_worker(os.environ) | ENVIRONMENT
-    return ask(MODULE, [wire.encode_setup(setup).decode("ascii")], timeout_s=LOOK_S, environment=environment)
+    return probe.run(
+        MODULE, [wire.encode_setup(setup).decode("ascii")], timeout_s=LOOK_S, environment=environment
+    )
 
 
 def judge(answer: Answer) -> Finding:
@@ -120,7 +122,7 @@ def _cut(setup: wire.Setup, channel: socket.socket) -> int:
 
         from cutoutd.engine.formats import decode  # noqa: PLC0415
         from cutoutd.pipeline import pipeline  # noqa: PLC0415
-        from cutoutd.pool.self_test import rehearse  # noqa: PLC0415
+        from cutoutd.pool.self_test import self_test  # noqa: PLC0415
 
         engine = pipeline.Engine(
             setup.models,
@@ -138,7 +140,7 @@ def _cut(setup: wire.Setup, channel: socket.socket) -> int:
             socket.send_fds(channel, [b" "], [listener])
             for data in pictures.values():
                 decode.decode(data, max_pixels=setup.max_pixels)
-            rehearse(engine)
+            self_test(engine)
             said["kinds"] = list(pictures)
     except Exception as error:  # noqa: BLE001 -- told to whoever asked
         said["failed"] = f"{type(error).__name__}: {error}"[:_MAX_SAID]

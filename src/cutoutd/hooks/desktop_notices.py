@@ -12,14 +12,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.hooks import desktop_notification
-from cutoutd.hooks.runner import Errand
+from cutoutd.hooks.runner import HookCommand
 from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.events import Result
-    from cutoutd.hooks.runner import Errands
+    from cutoutd.events import JobEnded
+    from cutoutd.hooks.runner import HookRunner
     from cutoutd.settings.hooks import CommonHooks
 
 PAUSE_S: Final = 15.0
@@ -35,11 +35,11 @@ def _in_a_while(delay_s: float, deed: Callable[[], None]) -> None:
     timer.start()
 
 
-class Notices:
+class DesktopNotices:
     """What is shown.
 
     Args:
-        errands: run the commands.
+        runner: run the commands.
         hooks: the settings in force.
         monotonic: seconds.
         later: has something done after so many seconds, from any thread.
@@ -47,13 +47,13 @@ class Notices:
 
     def __init__(
         self,
-        errands: Errands,
+        runner: HookRunner,
         hooks: Callable[[], CommonHooks],
         *,
         monotonic: Callable[[], float] = time.monotonic,
         later: Callable[[float, Callable[[], None]], None] = _in_a_while,
     ) -> None:
-        self._errands = errands
+        self._runner = runner
         self._hooks = hooks
         self._monotonic = monotonic
         self._later = later
@@ -61,7 +61,7 @@ class Notices:
         self._last_s: float | None = None
         self._unsaid: Counter[str] = Counter()
 
-    def result(self, folder: str, result: Result) -> None:
+    def result(self, folder: str, result: JobEnded) -> None:
         """A result that a person should know of."""
         if not self._hooks().notify:
             return
@@ -96,8 +96,8 @@ class Notices:
         """Show words, if that is asked for."""
         hooks = self._hooks()
         if hooks.notify:
-            self._errands.give(
-                Errand(
+            self._runner.give(
+                HookCommand(
                     event=_EVENT,
                     command=desktop_notification.command(words),
                     facts={"HOOK_EVENT": _EVENT},

@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.hooks.desktop_notices import Notices
-from cutoutd.hooks.runner import Errand, Errands
+from cutoutd.hooks.desktop_notices import DesktopNotices
+from cutoutd.hooks.runner import HookCommand, HookRunner
 from cutoutd.jobs import JobState
 from cutoutd.publish.naming import failure_names, sidecar_name
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.errors import CutoutdError
-    from cutoutd.events import Listener, Progress, Result
+    from cutoutd.events import JobEnded, Listener, Progress
     from cutoutd.settings.hooks import Hooks
     from cutoutd.settings.schema import Folder, Settings
 
@@ -34,7 +34,7 @@ STOP_S: Final = 5.0
 """How long an end waits for commands under way."""
 
 
-class Attending:
+class HookDispatch:
     """A listener that runs commands, and passes everything on.
 
     Args:
@@ -45,8 +45,8 @@ class Attending:
     def __init__(self, listener: Listener, settings: Settings) -> None:
         self._listener = listener
         self._settings: Callable[[], Settings] = lambda: settings
-        self._errands = Errands(settings.hooks.at_once)
-        self._notices = Notices(self._errands, lambda: self._settings().hooks)
+        self._runner = HookRunner(settings.hooks.at_once)
+        self._notices = DesktopNotices(self._runner, lambda: self._settings().hooks)
 
     def follow(self, settings: Callable[[], Settings]) -> None:
         """Ask for the settings in force from now on, which a reload may change."""
@@ -73,7 +73,7 @@ class Attending:
         """A folder's status changed; whether that lasts, and is the owner's affair, the alarm tells."""
         self._listener.attention(folder, message)
 
-    def result(self, result: Result) -> None:
+    def result(self, result: JobEnded) -> None:
         """A job has ended."""
         self._listener.result(result)
         event = _EVENTS.get(result.state)
@@ -127,7 +127,7 @@ class Attending:
             patient: for all that were given, each with its time: nothing else waits for this run's end.
         """
         self._notices.tell_rest()
-        self._errands.end(self._settings().hooks.timeout_s if patient else STOP_S)
+        self._runner.end(self._settings().hooks.timeout_s if patient else STOP_S)
 
     def _folder(self, name: str) -> Folder | None:
         return next((folder for folder in self._settings().folder if folder.name == name), None)
@@ -136,8 +136,8 @@ class Attending:
         common = self._settings().hooks
         command: tuple[str, ...] = getattr(own, event, ()) or getattr(common, event)
         if command:
-            self._errands.give(
-                Errand(
+            self._runner.give(
+                HookCommand(
                     event=event,
                     command=(*command, *arguments),
                     facts={"HOOK_EVENT": event} | facts,
@@ -146,7 +146,7 @@ class Attending:
             )
 
 
-def _record(folder: Folder, result: Result) -> str:
+def _record(folder: Folder, result: JobEnded) -> str:
     """Where the sidecar or the failure's record lies; by its name, since looking there may hang."""
     if result.state is JobState.FAILED:
         usual = failure_names(folder.name, result.path, portable=folder.has_portable_names)[0]

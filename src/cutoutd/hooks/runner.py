@@ -1,6 +1,6 @@
 """Runs commands of the owner's when something has happened: a few at a time, each for a bounded time, never in anybody's way.
 
-Whoever gives an errand does not wait for it. What does not fit in the queue is not run, and said so. The processes
+Whoever gives an hook does not wait for it. What does not fit in the queue is not run, and said so. The processes
 inherit the supervisor's filter: no network socket, and no privileges to be gained (docs/operating.md). It must not
 know what the commands are for.
 """
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.clock import Countdown
-from cutoutd.failure import whole
+from cutoutd.failure import to_valid_utf8
 from cutoutd.fault_isolation import report
 from cutoutd.logs import get
 from cutoutd.process import child_environment
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 QUEUED: Final = 1000
-"""So many errands wait at most: an hour of a shoot at the pace of a camera, for a command that takes seconds."""
+"""So many hooks wait at most: an hour of a shoot at the pace of a camera, for a command that takes seconds."""
 
 KEPT_BYTES: Final = 500
 """Of what a command says on standard error, its end: the reason stands there."""
@@ -38,7 +38,7 @@ _DEATH_S: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Errand:
+class HookCommand:
     """A command that is to be run.
 
     Attributes:
@@ -54,7 +54,7 @@ class Errand:
     timeout_s: float
 
 
-class Errands:
+class HookRunner:
     """Runs them, in the order they come.
 
     Args:
@@ -63,7 +63,7 @@ class Errands:
 
     def __init__(self, at_once: int) -> None:
         self._at_once = at_once
-        self._queue: queue.Queue[Errand] = queue.Queue(QUEUED)
+        self._queue: queue.Queue[HookCommand] = queue.Queue(QUEUED)
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._told: set[tuple[str, str]] = set()
@@ -71,20 +71,20 @@ class Errands:
         self._has_ended = False
         self._log = get()
 
-    def give(self, errand: Errand) -> None:
+    def give(self, hook: HookCommand) -> None:
         """Have it run; returns at once, from any thread."""
         with self._lock:
             if len(self._threads) < self._at_once:
                 # Not before there is something to do: most have no command at all.
-                thread = threading.Thread(target=self._run_all, name="errands", daemon=True)
+                thread = threading.Thread(target=self._run_all, name="hooks", daemon=True)
                 self._threads.append(thread)
                 thread.start()
         try:
-            self._queue.put_nowait(errand)
+            self._queue.put_nowait(hook)
         except queue.Full:
             if not self._is_full:
                 self._is_full = True
-                self._log.warning("hook.dropped", hook=errand.event, why=f"{QUEUED} wait already")
+                self._log.warning("hook.dropped", hook=hook.event, why=f"{QUEUED} wait already")
 
     @property
     def is_idle(self) -> bool:
@@ -101,19 +101,19 @@ class Errands:
 
     def _run_all(self) -> None:
         while True:
-            errand = self._queue.get()
+            hook = self._queue.get()
             try:
                 if not self._has_ended:
-                    self._note(errand, run(errand))
+                    self._note(hook, run(hook))
             except Exception as error:  # noqa: BLE001 -- one command's fault must not keep the next from being run
-                report(self._log, error, over="a hook", hook=errand.event)
+                report(self._log, error, over="a hook", hook=hook.event)
             if self._queue.empty():
                 self._is_full = False
             self._queue.task_done()
 
-    def _note(self, errand: Errand, why: str) -> None:
+    def _note(self, hook: HookCommand, why: str) -> None:
         """A failure is said once, until the command has worked again or fails otherwise."""
-        program = errand.command[0]
+        program = hook.command[0]
         with self._lock:
             if not why:
                 self._told = {told for told in self._told if told[0] != program}
@@ -121,30 +121,32 @@ class Errands:
             is_new = (program, why) not in self._told
             self._told.add((program, why))
         if is_new:
-            self._log.warning("hook.failed", hook=errand.event, command=whole(program), why=whole(why))
+            self._log.warning(
+                "hook.failed", hook=hook.event, command=to_valid_utf8(program), why=to_valid_utf8(why)
+            )
 
 
-def run(errand: Errand) -> str:
+def run(hook: HookCommand) -> str:
     """Run it to its end, or to the end of its time; why it failed, or nothing."""
     try:
         process = subprocess.Popen(  # noqa: S603 -- the owner's own command, and no shell
-            errand.command,
+            hook.command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=child_environment.for_hook(os.environ) | dict(errand.facts),
+            env=child_environment.for_hook(os.environ) | dict(hook.facts),
             cwd="/",
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
         return f"it cannot be started: {getattr(error, 'strerror', None) or error}"
     with process:
-        said, in_time = _listen(process, Countdown(errand.timeout_s, step_s=_LOOK_S))
+        said, in_time = _listen(process, Countdown(hook.timeout_s, step_s=_LOOK_S))
         if not in_time:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             # One that hangs on a share outlives even that: this thread then waits with it.
-            return f"it took longer than timeout_s = {errand.timeout_s:g}"
+            return f"it took longer than timeout_s = {hook.timeout_s:g}"
     if process.returncode == 0:
         return ""
     reason = said.decode("utf-8", "replace").strip().replace("\n", " / ")

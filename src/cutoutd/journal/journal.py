@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.failure import whole
+from cutoutd.failure import to_valid_utf8
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.displaced import DisplacedSources
@@ -131,7 +131,7 @@ class Journal:
         self, job: Job, origin: Origin, *, sha256: str, detail: dict[str, Any], cleanup_pending: bool
     ) -> None:
         """A picture was moved, and its result stays where it is: it is the result of the picture at its new path."""
-        detail = detail | {"why": f"moved from {whole(origin.path)}, whose result it keeps"}
+        detail = detail | {"why": f"moved from {to_valid_utf8(origin.path)}, whose result it keeps"}
         with self.store.transaction():
             self.displaced.give_way_within(job)
             has_left = self.moves.own_names_within(job, origin)

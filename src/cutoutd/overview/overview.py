@@ -18,7 +18,7 @@ from cutoutd.journal.reader import Reader
 from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.state import running
 from cutoutd.overview import pace
-from cutoutd.process.probe import ask
+from cutoutd.process import probe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -150,7 +150,7 @@ class Overview:
 def room_of(places: Sequence[str], *, timeout_s: float = ROOM_S) -> dict[str, int | None]:
     """Bytes that are free in directories, as far as they answer in time."""
     distinct = list(dict.fromkeys(places))
-    said = ask("cutoutd.overview.room", distinct, timeout_s=timeout_s).merged if distinct else {}
+    said = probe.run("cutoutd.overview.room", distinct, timeout_s=timeout_s).merged if distinct else {}
     return {place: said.get(str(number)) for number, place in enumerate(distinct)}
 
 

@@ -31,7 +31,7 @@ from cutoutd.errors import (
     StorageError,
     from_os_error,
 )
-from cutoutd.failure import failure_of, whole
+from cutoutd.failure import failure_of, to_valid_utf8
 from cutoutd.jobs import Cut, Exported, Failure, Moved, NeedsRoom, SecondOpinion, SourceFacts, Unchanged
 from cutoutd.models import catalog
 from cutoutd.pipeline import renditions, second_opinion
@@ -176,7 +176,7 @@ def _fault(error: Exception) -> Failure:
     return Failure(
         code="Fault",
         title="A fault of ours",
-        cause=whole(f"{type(error).__name__}: {error}"),
+        cause=to_valid_utf8(f"{type(error).__name__}: {error}"),
         advice="The original is untouched. Please report this with the picture, if you may.",
         permanent=True,
     )
@@ -294,7 +294,7 @@ def _looked(seen: NDArray[np.uint8], model: matte_model.MatteModel) -> subject_s
     except Exception as error:
         if _is_out_of_memory(error) or not type(error).__module__.startswith("onnxruntime"):
             raise
-        raise InferenceError(whole(f"{type(error).__name__}: {error}")) from error
+        raise InferenceError(to_valid_utf8(f"{type(error).__name__}: {error}")) from error
 
 
 def _of(found: subject_search.Look, model: matte_model.MatteModel) -> _Found:

@@ -16,7 +16,7 @@ import numpy as np
 
 from cutoutd.engine.matting import matte_model, quality
 from cutoutd.errors import CutoutdError, ModelError
-from cutoutd.failure import whole
+from cutoutd.failure import to_valid_utf8
 from cutoutd.models import catalog
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class SecondModel:
             self._is_told = True
             traceback.print_exception(error)
         cause = error.cause if isinstance(error, CutoutdError) else f"{type(error).__name__}: {error}"
-        return self.not_asked(whole(cause[:_MAX_TOLD]))
+        return self.not_asked(to_valid_utf8(cause[:_MAX_TOLD]))
 
     def not_asked(self, why: str) -> str:
         """A result's warning."""

@@ -17,10 +17,10 @@ from cutoutd.fault_isolation import is_expected, report
 from cutoutd.jobs import Failure
 from cutoutd.logs import get
 from cutoutd.pool import wire
-from cutoutd.pool.scrutiny import Scrutiny
-from cutoutd.pool.slot import PATIENCE_S, Slot, SlotState, spawn
+from cutoutd.pool.scrutiny import UsageWatch
+from cutoutd.pool.slot import SUBSTITUTE_AFTER_S, Slot, SlotState, spawn
 from cutoutd.pool.start_policy import StartPolicy
-from cutoutd.pool.worker_stderr import Complaints
+from cutoutd.pool.worker_stderr import WorkerStderr
 from cutoutd.protocols import Finished, Lost, WorkerFacts
 
 if TYPE_CHECKING:
@@ -78,12 +78,12 @@ class LocalPool:
         os.set_blocking(self._wake_out, False)
         os.set_blocking(self._wake_in, False)
         self._selector.register(self._wake_out, selectors.EVENT_READ)
-        self._complaints = Complaints()
-        self._selector.register(self._complaints, selectors.EVENT_READ, self._complaints)
+        self._stderr = WorkerStderr()
+        self._selector.register(self._stderr, selectors.EVENT_READ, self._stderr)
         self._slots: list[Slot] = []
         self._abandoned: list[Slot] = []
         self._stale: set[Slot] = set()
-        self._scrutiny = Scrutiny()
+        self._usage = UsageWatch()
         self._starts = StartPolicy(clock)
         # Those of a poll that fails midway are handed out by the next one.
         self._events: list[PoolEvent] = []
@@ -122,7 +122,9 @@ class LocalPool:
         """Jobs whose workers wait for a disk or share, and have for a while."""
         now_s = self._clock.monotonic_s()
         return [
-            slot.job for slot in self._slots if slot.job is not None and slot.waits_s(now_s) >= PATIENCE_S
+            slot.job
+            for slot in self._slots
+            if slot.job is not None and slot.waits_s(now_s) >= SUBSTITUTE_AFTER_S
         ]
 
     @property
@@ -170,12 +172,12 @@ class LocalPool:
         """
         for slot in self._slots:
             slot.send_rest()
-        self._complaints.resume(self._clock.monotonic_s())
+        self._stderr.resume(self._clock.monotonic_s())
         for key, _ in self._selector.select(self._until_next_deadline(timeout_s)):
             if key.fd == self._wake_out:
                 _drain(self._wake_out)
-            elif key.data is self._complaints:
-                self._complaints.take(self._clock.monotonic_s())
+            elif key.data is self._stderr:
+                self._stderr.take(self._clock.monotonic_s())
             elif isinstance(key.data, Slot):
                 self._events += self._listen(key.data)
         self._enforce_deadlines()
@@ -212,7 +214,7 @@ class LocalPool:
             self._selector.select(0.01)
         for slot in list(self._slots):
             self._forget(slot)
-        self._complaints.close()
+        self._stderr.close()
         self._selector.close()
 
     def _is_free(self, slot: Slot) -> bool:
@@ -253,10 +255,10 @@ class LocalPool:
             raise wire.WireError("it speaks out of turn")
         if isinstance(message, WorkerFacts):
             slot.rest()
-            self._scrutiny.begin(slot, self._clock.monotonic_s(), has_drivers=message.provider != "cpu")
+            self._usage.begin(slot, self._clock.monotonic_s(), has_drivers=message.provider != "cpu")
             say = self._log.info if self.facts is None else self._log.debug  # the first says what really runs
             self.facts = message
-            self._starts.worked(rehearsed=slot.rehearses)
+            self._starts.worked(self_tested=slot.self_tests)
             say(
                 "worker.ready",
                 pid=slot.pid,
@@ -294,13 +296,13 @@ class LocalPool:
         for kind in (ModelError, SandboxError):
             if why.code == kind.__name__.removesuffix("Error"):
                 raise kind(why.cause, advice=why.advice)
-        slot.complaint = why.cause
+        slot.reason = why.cause
         slot.kill(self._clock.monotonic_s(), timed_out=False)
 
     def _enforce_deadlines(self) -> None:
         now_s = self._clock.monotonic_s()
-        for slot, why in self._scrutiny.look(self._slots, now_s):
-            slot.complaint = why
+        for slot, why in self._usage.look(self._slots, now_s):
+            slot.reason = why
             slot.kill(now_s, timed_out=False)
         for slot in list(self._slots):
             if slot.state is not SlotState.DYING:
@@ -327,7 +329,7 @@ class LocalPool:
             return [Lost(job=slot.job, why=why, timed_out=slot.timed_out, stuck=stuck, stalled=slot.stalled)]
         if slot.did_not_start:
             # It has seen no picture yet: none speaks through it.
-            why += f"; its last words: {last}" if last and not slot.complaint else ""
+            why += f"; its last words: {last}" if last and not slot.reason else ""
             self._starts.failed(why, is_first=self.facts is None)
         elif not slot.retired:
             self._log.warning("worker.lost", pid=slot.pid, job=None, why=why)
@@ -339,7 +341,7 @@ class LocalPool:
         self._stale.discard(slot)
         if slot.reports in self._selector.get_map():
             self._selector.unregister(slot.reports)
-        last = self._complaints.remove(slot.complaints, self._clock.monotonic_s())
+        last = self._stderr.remove(slot.stderr, self._clock.monotonic_s())
         slot.close()
         return last
 
@@ -365,7 +367,7 @@ class LocalPool:
             if self._one_tries_for_all():
                 return
             deadline_s = self._clock.monotonic_s() + START_TIMEOUT_S
-            setup = replace(self._setup(), rehearse=not self._starts.are_sound)
+            setup = replace(self._setup(), self_test=not self._starts.are_sound)
             try:
                 spawned = spares.pop() if spares else spawn(self._command)
                 slot = Slot(spawned, setup, deadline_s=deadline_s)
@@ -374,7 +376,7 @@ class LocalPool:
                 return
             self._slots.append(slot)
             self._selector.register(slot.reports, selectors.EVENT_READ, slot)
-            self._complaints.add(slot.complaints, slot.pid, self._clock.monotonic_s())
+            self._stderr.add(slot.stderr, slot.pid, self._clock.monotonic_s())
 
     def _one_tries_for_all(self) -> bool:
         """Whether starts have failed, and the next one to show whether they still do is under way."""
@@ -382,7 +384,7 @@ class LocalPool:
 
     def _until_next_deadline(self, timeout_s: float) -> float:
         now_s = self._clock.monotonic_s()
-        ends = [now_s + timeout_s, *self._complaints.due_s()]
+        ends = [now_s + timeout_s, *self._stderr.due_s()]
         for slot in self._slots:
             ends += slot.due_s(now_s)
         if len(self._slots) < self._size and not self._one_tries_for_all():

@@ -2,7 +2,7 @@
 
 To the supervisor this is the pool. While a folder's share does not answer, its task waits for it as a worker would:
 after a while it keeps no worker from others, and after a longer one it is given up without blame. Main thread alone, but
-for `Openings._hear`. It must not open or close a file itself.
+for `FileOpeningPool._hear`. It must not open or close a file itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cutoutd.failure import failure_of
 from cutoutd.fault_isolation import is_expected, report, unforeseen
 from cutoutd.jobs import Failure
 from cutoutd.logs import get
-from cutoutd.pool.slot import PATIENCE_S, STALL_S
+from cutoutd.pool.slot import STALL_S, SUBSTITUTE_AFTER_S
 from cutoutd.protocols import Files, Finished, Lost, Step, Withdrawn, Workers
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class _Closing:
             self._opener.close(files)
 
 
-class Openings:
+class FileOpeningPool:
     """A pool whose tasks come with their files; implements `TaskPool`.
 
     Args:
@@ -191,7 +191,7 @@ class Openings:
     def _prompt(self) -> list[_Opening]:
         """Those that have not waited for long, be it for their own files or for those before them on a slow share."""
         now_s = self._clock.monotonic_s()
-        return [one for one in self._opening.values() if now_s - one.since_s < PATIENCE_S]
+        return [one for one in self._opening.values() if now_s - one.since_s < SUBSTITUTE_AFTER_S]
 
     def _take_openings(self) -> None:
         while self._heard:
@@ -256,5 +256,5 @@ class Openings:
         """How long may be waited: it has deadlines of its own to see to."""
         now_s = self._clock.monotonic_s()
         ends = [one.stands_still_since_s + STALL_S[Step.READ] for one in self._opening.values()]
-        ends += [one.since_s + PATIENCE_S for one in self._prompt]
+        ends += [one.since_s + SUBSTITUTE_AFTER_S for one in self._prompt]
         return max(0.0, min([now_s + timeout_s, *ends]) - now_s)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cutoutd.protocols import Files, PoolEvent, WorkerFacts
 
 
-class Partition:
+class RoutedPool:
     """Both pools; implements `cutoutd.protocols.Pool`.
 
     Args:

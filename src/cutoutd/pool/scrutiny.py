@@ -76,7 +76,7 @@ def use_of(usage: int | None) -> Use | None:
         return None
 
 
-class Scrutiny:
+class UsageWatch:
     """The workers of one pool."""
 
     def __init__(self) -> None:

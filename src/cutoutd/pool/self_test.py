@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _SIDE = 64
 
 
-def rehearse(engine: Engine) -> None:
+def self_test(engine: Engine) -> None:
     """Take a small JPEG through decoder, models, refinement and encoder.
 
     Raises:

@@ -47,7 +47,7 @@ STALL_S: Final = {Step.READ: 20.0, Step.WRITE: 20.0, Step.SYNC: 60.0}
 """Without progress for this long, a disk or share does not answer. A healthy one gives 4 MB at a time; a sync has
 to write out a whole result before it says anything, which a slow line needs its time for."""
 
-PATIENCE_S: Final = 3.0
+SUBSTITUTE_AFTER_S: Final = 3.0
 """A worker that waits for a disk or share for longer needs no core: another may be started in its place."""
 
 MAX_STEPS: Final = 10_000
@@ -138,7 +138,7 @@ class Slot:
         assert self._process.stdout is not None  # noqa: S101 -- PIPE was asked for
         assert self._process.stderr is not None  # noqa: S101 -- PIPE was asked for
         self.reports = self._process.stdout.fileno()
-        self.complaints = self._process.stderr.fileno()
+        self.stderr = self._process.stderr.fileno()
         os.set_blocking(self.reports, False)
         self._unread = b""
         self.state = SlotState.STARTING
@@ -156,8 +156,8 @@ class Slot:
         self.alone = False
         self.did_not_start = False
         self.retired = False
-        self.complaint = ""
-        self.rehearses = setup.rehearse
+        self.reason = ""
+        self.self_tests = setup.self_test
         self.max_pixels = setup.max_pixels
         self.models = tuple(model.name for model in setup.models)
         self._tasks.send(wire.encode_setup(setup))
@@ -278,8 +278,8 @@ class Slot:
 
     def end(self) -> str:
         """How the process ended, in words: its own, where it could still say why."""
-        if self.complaint:
-            return self.complaint
+        if self.reason:
+            return self.reason
         code = self._process.returncode
         if code is None:
             return "it does not even answer to being killed, as happens on a share that hangs"
@@ -315,5 +315,5 @@ class Slot:
             yield self.deadline_s
         if self.stalls_at_s is not None:
             yield self.stalls_at_s
-            if self.waits_s(now_s) < PATIENCE_S:
-                yield self.stepped_s + PATIENCE_S
+            if self.waits_s(now_s) < SUBSTITUTE_AFTER_S:
+                yield self.stepped_s + SUBSTITUTE_AFTER_S

@@ -59,14 +59,14 @@ class StartPolicy:
         """Whether the last one did."""
         return self._failed > 0
 
-    def worked(self, *, rehearsed: bool) -> None:
+    def worked(self, *, self_tested: bool) -> None:
         """A worker is ready.
 
         Args:
-            rehearsed: it has cut a picture of the program's own.
+            self_tested: it has cut a picture of the program's own.
         """
         self._failed = 0
-        self.are_sound = self.are_sound or rehearsed
+        self.are_sound = self.are_sound or self_tested
 
     def died(self) -> None:
         """A worker died over a task."""

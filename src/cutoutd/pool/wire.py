@@ -86,7 +86,7 @@ class Setup:
         formats: that are switched on, as ``[pool] formats`` names them; None: all.
         sandbox_required: it must not work behind fewer layers than there are.
         second: a model that is asked where the usual one leaves doubt; None: there is none.
-        rehearse: it must have cut a picture of its own before it says that it is ready.
+        self_test: it must have cut a picture of its own before it says that it is ready.
     """
 
     parent: int
@@ -98,7 +98,7 @@ class Setup:
     max_file_bytes: int
     formats: tuple[str, ...] | None = None
     sandbox_required: bool = False
-    rehearse: bool = False
+    self_test: bool = False
     second: ModelSpec | None = None
 
 

@@ -84,7 +84,7 @@ def _get_ready(setup: wire.Setup, tasks: int) -> tuple[Engine, WorkerFacts]:
 
     from cutoutd.engine.matting.matte_model import CPU  # noqa: PLC0415
     from cutoutd.pipeline import pipeline  # noqa: PLC0415
-    from cutoutd.pool.self_test import rehearse  # noqa: PLC0415
+    from cutoutd.pool.self_test import self_test  # noqa: PLC0415
 
     cv2.setNumThreads(1)  # one thread a worker; and a thread of OpenCV's would escape the sandbox
     engine = pipeline.Engine(
@@ -104,8 +104,8 @@ def _get_ready(setup: wire.Setup, tasks: int) -> tuple[Engine, WorkerFacts]:
         graphics=engine.usual.provider != CPU,
         required=setup.sandbox_required,
     )
-    if setup.rehearse:
-        rehearse(engine)
+    if setup.self_test:
+        self_test(engine)
     return engine, WorkerFacts(
         layers=layers, provider=engine.usual.provider, onnxruntime=engine.usual.onnxruntime
     )

@@ -37,7 +37,7 @@ class _Stream:
         pid: the worker's.
         excerpt: what is kept of it.
         resumes_s: before this it is not read again, in monotonic seconds; infinite once it has ended.
-        listened: the next `Complaints.take` may read it.
+        listened: the next `WorkerStderr.take` may read it.
         last: its last line so far.
     """
 
@@ -48,7 +48,7 @@ class _Stream:
     last: str = ""
 
 
-class Complaints:
+class WorkerStderr:
     """The reading ends of the workers' standard errors; all methods belong to one thread."""
 
     def __init__(self) -> None:

@@ -49,7 +49,7 @@ class Answer:
         return {key: value for document in self.documents for key, value in document.items()}
 
 
-def ask(
+def run(
     module: str, arguments: Sequence[str], *, timeout_s: float, environment: Mapping[str, str] | None = None
 ) -> Answer:
     """Run a module of ours that prints JSON documents, one a line, and wait for it, but not for longer.

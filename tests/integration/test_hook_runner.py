@@ -15,9 +15,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from cutoutd.errors import ModelError
-from cutoutd.events import Result
-from cutoutd.hooks.dispatch import Attending
-from cutoutd.hooks.runner import QUEUED, Errand, Errands, run
+from cutoutd.events import JobEnded
+from cutoutd.hooks.dispatch import HookDispatch
+from cutoutd.hooks.runner import QUEUED, HookCommand, HookRunner, run
 from cutoutd.jobs import JobState
 from cutoutd.settings.hooks import CommonHooks, Hooks
 from cutoutd.settings.schema import Folder, Settings
@@ -34,14 +34,14 @@ with open(sys.argv[1], "a") as file:
 """
 
 
-def errand(*command: str, timeout_s: float = 20.0) -> Errand:
+def hook(*command: str, timeout_s: float = 20.0) -> HookCommand:
     """A command for a finished cutout."""
-    return Errand(event="on_done", command=command, facts={"HOOK_X": "y"}, timeout_s=timeout_s)
+    return HookCommand(event="on_done", command=command, facts={"HOOK_X": "y"}, timeout_s=timeout_s)
 
 
-def python(code: str, *arguments: str, timeout_s: float = 20.0) -> Errand:
+def python(code: str, *arguments: str, timeout_s: float = 20.0) -> HookCommand:
     """A command of Python's."""
-    return errand(sys.executable, "-c", code, *arguments, timeout_s=timeout_s)
+    return hook(sys.executable, "-c", code, *arguments, timeout_s=timeout_s)
 
 
 def lines(path: Path) -> list[tuple[list[str], dict[str, str]]]:
@@ -76,10 +76,10 @@ def test_a_command_that_fails_says_why(code: str, said: str) -> None:
 
 def test_a_command_that_is_not_there_is_no_fault_of_ours(tmp_path: Path) -> None:
     """Nor one that may not be run."""
-    assert "No such file" in run(errand("/no/such/program"))
+    assert "No such file" in run(hook("/no/such/program"))
     file = tmp_path / "script"
     file.write_text("#!/bin/sh\n")
-    assert "Permission denied" in run(errand(os.fspath(file)))
+    assert "Permission denied" in run(hook(os.fspath(file)))
 
 
 def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path: Path) -> None:
@@ -117,16 +117,16 @@ def test_only_so_many_run_at_once_and_the_giver_never_waits(tmp_path: Path) -> N
     """What does not fit in the queue is dropped, and said once."""
     code = "import os, sys, time\nopen(os.path.join(sys.argv[1], str(os.getpid())), 'w')\ntime.sleep(2)\n"
     with capture_logs() as logged:
-        errands = Errands(2)
+        hooks = HookRunner(2)
         begun = time.monotonic()
         for _ in range(QUEUED + 20):
-            errands.give(python(code, os.fspath(tmp_path)))
+            hooks.give(python(code, os.fspath(tmp_path)))
         assert time.monotonic() - begun < 10  # twenty of them, two at a time, would take twice that
     assert [one["event"] for one in logged].count("hook.dropped") == 1
     until(lambda: len(list(tmp_path.iterdir())) == 2, "two of them")
     time.sleep(0.2)
     assert len(list(tmp_path.iterdir())) == 2
-    assert not errands.end(0.0)
+    assert not hooks.end(0.0)
 
 
 def test_a_failure_is_said_once_until_it_works_again(tmp_path: Path) -> None:
@@ -134,16 +134,16 @@ def test_a_failure_is_said_once_until_it_works_again(tmp_path: Path) -> None:
     mark = tmp_path / "works"
     code = "import os, sys; sys.exit(0 if os.path.exists(sys.argv[1]) else 'no')"
     with capture_logs() as logged:
-        errands = Errands(1)
+        hooks = HookRunner(1)
         for number in range(7):
             if number == 5:
-                until(lambda: errands.is_idle, "five failures")
+                until(lambda: hooks.is_idle, "five failures")
                 mark.touch()
-            errands.give(python(code, os.fspath(mark)))
+            hooks.give(python(code, os.fspath(mark)))
             if number == 5:
-                until(lambda: errands.is_idle, "one that worked")
+                until(lambda: hooks.is_idle, "one that worked")
                 mark.unlink()
-        assert errands.end(20)
+        assert hooks.end(20)
     assert [one["event"] for one in logged].count("hook.failed") == 2
 
 
@@ -178,7 +178,7 @@ class Office:
                 ),
             ),
         )
-        self.attending = Attending(self.heard, self.settings)
+        self.dispatch = HookDispatch(self.heard, self.settings)
 
 
 @pytest.fixture
@@ -186,13 +186,13 @@ def office(tmp_path: Path) -> Iterator[Office]:
     """An office of the test's own."""
     office = Office(tmp_path)
     yield office
-    office.attending.close(patient=True)
+    office.dispatch.close(patient=True)
 
 
-def ended(folder: str, state: JobState, output: Path | None = None) -> Result:
+def ended(folder: str, state: JobState, output: Path | None = None) -> JobEnded:
     """A job's end."""
     outputs = (os.fspath(output),) if output is not None else ()
-    return Result(job=1, folder=folder, path="sub/x.jpg", state=state, outputs=outputs, why="because")
+    return JobEnded(job=1, folder=folder, path="sub/x.jpg", state=state, outputs=outputs, why="because")
 
 
 def test_each_event_runs_its_command_with_the_path_of_what_was_written(
@@ -209,10 +209,10 @@ def test_each_event_runs_its_command_with_the_path_of_what_was_written(
         ended("gone from the configuration", JobState.DONE, out / "y.png"),
         ended("a", JobState.DONE, tmp_path / "its output before a reload" / "z.png"),
     ):
-        office.attending.result(result)
-    office.attending.alarm("b", "standing-by", "standing by: away", over=False)
-    office.attending.ended(ModelError("it was altered"))
-    office.attending.close(patient=True)
+        office.dispatch.result(result)
+    office.dispatch.alarm("b", "standing-by", "standing by: away", over=False)
+    office.dispatch.ended(ModelError("it was altered"))
+    office.dispatch.close(patient=True)
     common = lines(office.common)
     assert [arguments for arguments, _ in common] == [
         [os.fspath(out / "sub/x.png.json")],
@@ -240,8 +240,8 @@ def test_each_event_runs_its_command_with_the_path_of_what_was_written(
 def test_a_doubtful_cutout_runs_both_commands(office: Office, tmp_path: Path) -> None:
     """What goes by on_done goes on; whoever wants to look hears of it besides."""
     done = ended("a", JobState.DONE, tmp_path / "out/x.png")
-    office.attending.result(replace(done, doubtful=True, why="doubtful, score 0.44"))
-    office.attending.close(patient=True)
+    office.dispatch.result(replace(done, doubtful=True, why="doubtful, score 0.44"))
+    office.dispatch.close(patient=True)
     told = [facts for _, facts in lines(office.common)]
     assert [facts["HOOK_EVENT"] for facts in told] == ["on_done", "on_doubtful"]
     assert [facts["HOOK_STATE"] for facts in told] == ["done", "doubtful"]
@@ -249,9 +249,9 @@ def test_a_doubtful_cutout_runs_both_commands(office: Office, tmp_path: Path) ->
 
 def test_commands_that_a_reload_changed_are_the_new_ones(office: Office, tmp_path: Path) -> None:
     """From the next event on."""
-    office.attending.follow(lambda: Settings(folder=office.settings.folder))
-    office.attending.result(ended("a", JobState.DONE, tmp_path / "out/x.png"))
-    office.attending.close(patient=True)
+    office.dispatch.follow(lambda: Settings(folder=office.settings.folder))
+    office.dispatch.result(ended("a", JobState.DONE, tmp_path / "out/x.png"))
+    office.dispatch.close(patient=True)
     assert lines(office.common) == []
 
 

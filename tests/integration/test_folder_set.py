@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from cutoutd.daemon.assembly import publisher_of
-from cutoutd.daemon.folder_set import Roster
+from cutoutd.daemon.folder_set import FolderSet
 from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.reload import Reloader
 from cutoutd.delivery.delivery import Delivery
@@ -45,7 +45,7 @@ class Halls(Hall):
         self.made: list[HotFolder] = []
         self.next: Settings | ConfigurationError = self.settings("a", "b")
         self.reloader = Reloader(self.settings("a", "b"), self._read, self.workers.wake, Shelf())
-        self.roster = Roster(self.journal, self._make, reloader=self.reloader)
+        self.folder_set = FolderSet(self.journal, self._make, reloader=self.reloader)
         self.intakes: dict[str, Watched] = {}
         self.gate = threading.Event()
         self.gate.set()
@@ -125,15 +125,15 @@ class Halls(Hall):
 
     def hold_deliveries(self) -> bool:
         """From now on, once what every start gives them is done."""
-        is_quiet = self.roster.is_settled and all(hot.delivery.is_idle for hot in self.made)
+        is_quiet = self.folder_set.is_settled and all(hot.delivery.is_idle for hot in self.made)
         if is_quiet:
             self.gate.clear()
         return is_quiet
 
     def run(self, *deeds: Callable[[], object]) -> None:
         """Let the supervisor run; one deed after the other, each as soon as the one before gives True."""
-        self.roster.change(self.reloader.settings.folder)
-        self.roster.tend(())
+        self.folder_set.change(self.reloader.settings.folder)
+        self.folder_set.reconcile(())
         left = list(deeds)
         patience = iter(range(20_000))
 
@@ -178,7 +178,7 @@ def test_a_removed_folder_finishes_what_is_in_work_and_parks_the_rest(hall: Hall
     hall.run(
         lambda: bool(hall.workers.running),
         lambda: hall.reload(hall.settings("b")),
-        lambda: hall.job(one).state is JobState.DONE and hall.roster.is_settled,
+        lambda: hall.job(one).state is JobState.DONE and hall.folder_set.is_settled,
         lambda: later.append(hall.drop("b", "3.jpg")),
         lambda: hall.job(later[0]).state is JobState.DONE,
     )
@@ -194,7 +194,7 @@ def test_a_folder_that_comes_back_goes_on_where_it_was(hall: Halls) -> None:
     job: list[int] = []
     hall.run(
         lambda: hall.reload(hall.settings("b")),
-        lambda: "a" not in hall.roster.active and hall.roster.is_settled,
+        lambda: "a" not in hall.folder_set.active and hall.folder_set.is_settled,
         lambda: job.append(hall.drop("a", "1.jpg")),
         lambda: hall.journal.queue.park({"b"}),
         lambda: hall.reload(hall.settings("a", "b")),
@@ -212,7 +212,7 @@ def test_a_changed_folder_begins_only_when_the_one_before_has_ended(hall: Halls)
         lambda: one.append(hall.drop("a", "1.jpg")),
         lambda: hall.made[0].delivery.backlog == 1,
         lambda: hall.reload(changed(hall)),
-        lambda: "a" not in hall.roster.active,
+        lambda: "a" not in hall.folder_set.active,
         lambda: two.append(hall.drop("a", "2.jpg")),
         *[lambda: None] * 50,
         lambda: len(hall.made) == 2 and hall.job(two[0]).state is JobState.QUEUED,
@@ -244,7 +244,7 @@ def test_a_folder_that_shares_its_output_leaves_the_others_staged_results(hall: 
         lambda: job.append(hall.drop("b", "1.jpg")),
         lambda: hall.made[1].delivery.backlog == 1,
         lambda: hall.reload(hall.settings("b", **shared)),
-        lambda: hall.roster.is_settled and "a" not in hall.roster.active,
+        lambda: hall.folder_set.is_settled and "a" not in hall.folder_set.active,
         hall.gate.set,
         lambda: hall.job(job[0]).state is JobState.DONE,
     )
@@ -263,7 +263,7 @@ def test_a_wrong_configuration_changes_nothing(hall: Halls) -> None:
         lambda: jobs.append(hall.drop("a", "1.jpg")),
         lambda: hall.job(jobs[0]).state is JobState.DONE,
         lambda: hall.reload(hall.settings("c")),
-        lambda: set(hall.roster.active) == {"c"},
+        lambda: set(hall.folder_set.active) == {"c"},
     )
     assert [hot.folder.name for hot in hall.made] == ["a", "b", "c"]
 
@@ -282,9 +282,9 @@ def test_what_is_built_into_the_running_program_is_refused_whole(
         lambda: hall.reload(hall.settings("a", "c").model_copy(update={"pool": PoolSettings(**pool)})),
         *[lambda: None] * 5,
         lambda: hall.reloader._thread is None,  # noqa: SLF001 -- it was read, and seen to
-        lambda: hall.roster.is_settled,
+        lambda: hall.folder_set.is_settled,
     )
-    assert set(hall.roster.active) == ({"a", "c"} if is_taken else {"a", "b"})
+    assert set(hall.folder_set.active) == ({"a", "c"} if is_taken else {"a", "b"})
     assert (hall.reloader.settings.pool.max_pixels == 20_000) is is_taken
 
 
@@ -294,7 +294,7 @@ def test_reloads_that_follow_each_other_end_with_the_last(hall: Halls) -> None:
         lambda: hall.reload(hall.settings("c")),
         lambda: hall.reload(hall.settings("a")),
         lambda: hall.reload(hall.settings("a", "b", "c")),
-        lambda: set(hall.roster.active) == {"a", "b", "c"} and hall.roster.is_settled,
+        lambda: set(hall.folder_set.active) == {"a", "b", "c"} and hall.folder_set.is_settled,
     )
 
 
@@ -320,10 +320,10 @@ def test_what_an_earlier_run_left_is_finished_although_the_journal_refuses_once(
         return answer
 
     monkeypatch.setattr(hall.journal.queue, "publishing", publishing)
-    hall.roster._unknown[hot] = jobs  # noqa: SLF001 -- as it is after the folder's first look
+    hall.folder_set._unknown[hot] = jobs  # noqa: SLF001 -- as it is after the folder's first look
     with pytest.raises(JournalError):
-        hall.roster.tend(())
-    hall.roster.tend(())
+        hall.folder_set.reconcile(())
+    hall.folder_set.reconcile(())
     assert repaired == [job.id for job in jobs]
 
 
@@ -336,8 +336,8 @@ def test_a_folder_that_begins_in_part_leaves_no_thread_behind(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(Watched, "start", refuse)
-    hall.roster.change(hall.settings("a").folder)
-    hall.roster.tend(())
-    assert hall.roster.active == {}
+    hall.folder_set.change(hall.settings("a").folder)
+    hall.folder_set.reconcile(())
+    assert hall.folder_set.active == {}
     (hot,) = hall.made
     until(lambda: hot.delivery.has_ended, "the delivery's end")

@@ -1,4 +1,4 @@
-"""Ages, on a machine whose wall clock may jump: nothing grows old by it."""
+"""WallClockGuard, on a machine whose wall clock may jump: nothing grows old by it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.daemon.ages import DISTRUST_S, Ages
+from cutoutd.clock import DISTRUST_S, WallClockGuard
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock
@@ -16,26 +16,26 @@ DAY_S = 86_400
 
 def test_an_age_is_the_time_that_has_passed(clock: FakeClock) -> None:
     """As long as the clock goes on as it should, also in small corrections."""
-    ages = Ages(clock)
+    guard = WallClockGuard(clock)
     then_us = clock.now_us()
     for _ in range(100):
         clock.advance(1.0)
         clock.wall_us += 1000
-        assert ages.look() == 0.0
-    assert ages.since_s(then_us) == pytest.approx(100.1)
+        assert guard.look() == 0.0
+    assert guard.since_s(then_us) == pytest.approx(100.1)
 
 
 @pytest.mark.parametrize("jump_s", [DAY_S, -DAY_S, 3600, -5])
 def test_nothing_grows_old_by_a_jump(clock: FakeClock, jump_s: int) -> None:
     """Forward or back, noticed by a look or not yet; later on ages are believed again."""
-    ages = Ages(clock)
+    guard = WallClockGuard(clock)
     then_us = clock.now_us()
     clock.advance(1.0)
     clock.wall_us += jump_s * 1_000_000
-    assert ages.since_s(then_us) == 0.0
-    assert ages.look() == pytest.approx(jump_s)
-    assert ages.look() == 0.0
-    assert ages.since_s(then_us) == 0.0
+    assert guard.since_s(then_us) == 0.0
+    assert guard.look() == pytest.approx(jump_s)
+    assert guard.look() == 0.0
+    assert guard.since_s(then_us) == 0.0
     after_us = clock.now_us()
     clock.advance(DISTRUST_S + 1)
-    assert ages.since_s(after_us) == pytest.approx(DISTRUST_S + 1)
+    assert guard.since_s(after_us) == pytest.approx(DISTRUST_S + 1)
