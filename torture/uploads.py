@@ -21,7 +21,7 @@ from tests.hosted_server import HostedServer
 from tests.integration.uploading import KEY, Station, picture
 
 from cutoutd import spool
-from cutoutd.spool import Outcome, Reply
+from cutoutd.spool import Reply, UploadOutcome
 from torture.figures import Figures, note, report
 
 PROMISE: Final = "killed at any moment: no picture sent whole twice, no reply lost, every byte in the ledger"
@@ -58,16 +58,16 @@ class Campaign:
                 self.collect(station, replies)
             rows = station.rows()
             self.counts["pictures"] += len(requests)
-            self.counts["unknown"] += sum(one.outcome is Outcome.UNKNOWN for one in replies.values())
+            self.counts["unknown"] += sum(one.outcome is UploadOutcome.UNKNOWN for one in replies.values())
             self.judge(server, rows)
 
     def collect(self, station: Station, replies: dict[str, Reply]) -> None:
         """Look into the inbox: a reply that was there says the same later."""
-        for reply in spool.replies(station.places):
+        for reply in spool.replies(station.paths):
             earlier = replies.setdefault(reply.id, reply)
             if earlier.outcome is not reply.outcome:
                 self.violations.append(f"first {earlier.outcome}, then {reply.outcome}")
-            if reply.outcome is Outcome.OK and not station.body(reply).startswith(b"\x89PNG"):
+            if reply.outcome is UploadOutcome.OK and not station.body(reply).startswith(b"\x89PNG"):
                 self.violations.append("a reply without its picture")
 
     def judge(self, server: HostedServer, rows: list[dict[str, Any]]) -> None:
@@ -91,7 +91,7 @@ class Campaign:
                 station.request(picture(number))
             station.start()
             begun_s = time.monotonic()
-            while len(list(station.places.inbox.glob("*.json"))) < SMALL:
+            while len(list(station.paths.inbox.glob("*.json"))) < SMALL:
                 time.sleep(0.05)
                 if time.monotonic() > begun_s + 2 * IN_S:
                     break

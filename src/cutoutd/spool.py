@@ -56,11 +56,11 @@ _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]{8,15}Z")
 _MAX_NUMBER: Final = (1 << 63) - 1  # what a database takes
 
 
-class ParcelError(ValueError):
+class InvalidMessageError(ValueError):
     """A file that should be a parcel is none."""
 
 
-class Outcome(StrEnum):
+class UploadOutcome(StrEnum):
     """How an upload ended."""
 
     OK = "ok"  # the reply's body is in the inbox
@@ -130,7 +130,7 @@ class Reply:
     """
 
     id: str
-    outcome: Outcome
+    outcome: UploadOutcome
     body: Body | None = None
     file: str = ""
     provider: str = ""
@@ -149,13 +149,13 @@ _P = TypeVar("_P", Request, Reply)
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class SpoolPaths:
     """The directories and files the two share, beneath the state directory."""
 
     root: Path
 
     @classmethod
-    def under(cls, state_dir: Path) -> Places:
+    def under(cls, state_dir: Path) -> SpoolPaths:
         """Of a state directory."""
         return cls(state_dir / "hosted")
 
@@ -219,7 +219,7 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
-def put(directory: Path, parcel: Request | Reply) -> None:
+def write_message(directory: Path, parcel: Request | Reply) -> None:
     """Give a parcel its name, once what it names is whole and synced; synced itself when this returns.
 
     Raises:
@@ -239,71 +239,71 @@ def put(directory: Path, parcel: Request | Reply) -> None:
     sync_directory(directory)
 
 
-def announce(places: Places, settings: str) -> None:
+def announce(paths: SpoolPaths, settings: str) -> None:
     """Say by which configuration the supervisor works from now on.
 
     Args:
-        places: the directories.
+        paths: the directories.
         settings: its `uploads_sha256`.
 
     Raises:
         OSError: the disk refuses.
     """
     # No two announcements are alike.
-    replace_file(places.announced, f"{settings} {new_id()}\n".encode("ascii"), synced=False)
+    replace_file(paths.announced, f"{settings} {new_id()}\n".encode("ascii"), synced=False)
 
 
-def announcement(places: Places) -> str:
+def announcement(paths: SpoolPaths) -> str:
     """The last announcement, for comparison with a later one; its first word is the configuration's number."""
     try:
-        return read_small(places.announced, _MAX_ANNOUNCEMENT).decode("ascii", "replace")
+        return read_small(paths.announced, _MAX_ANNOUNCEMENT).decode("ascii", "replace")
     except OSError:
         return ""
 
 
-def requests(places: Places) -> Iterator[Request]:
+def requests(paths: SpoolPaths) -> Iterator[Request]:
     """The requests in the outbox, in no order; what is none is passed over."""
-    for path in _parcels(places.outbox):
-        with suppress(OSError, ParcelError):
+    for path in _parcels(paths.outbox):
+        with suppress(OSError, InvalidMessageError):
             yield read_request(path)
 
 
-def replies(places: Places) -> Iterator[Reply]:
+def replies(paths: SpoolPaths) -> Iterator[Reply]:
     """The replies in the inbox, in no order.
 
     Raises:
         OSError: the inbox cannot be listed, or the disk fails.
     """
-    for path in _parcels(places.inbox):
-        if (reply := reply_to(places, path.stem)) is not None:
+    for path in _parcels(paths.inbox):
+        if (reply := find_reply(paths, path.stem)) is not None:
             yield reply
 
 
-def request_to(places: Places, id_: str) -> Request | None:
+def find_request(paths: SpoolPaths, id_: str) -> Request | None:
     """One request in the outbox; None: there is none, or it cannot be read."""
-    with suppress(OSError, ParcelError):
-        return read_request(places.outbox / f"{id_}.json")
+    with suppress(OSError, InvalidMessageError):
+        return read_request(paths.outbox / f"{id_}.json")
     return None
 
 
-def reply_to(places: Places, id_: str) -> Reply | None:
+def find_reply(paths: SpoolPaths, id_: str) -> Reply | None:
     """The reply to one request; one that cannot be read is an upload of which nothing is known. None: there is none yet.
 
     Raises:
         OSError: the disk fails.
     """
-    path = places.inbox / f"{id_}.json"
+    path = paths.inbox / f"{id_}.json"
     if not _ID.fullmatch(id_):
         return None
     try:
         return read_reply(path)
     except FileNotFoundError:
         return None
-    except (OSError, ParcelError) as error:
+    except (OSError, InvalidMessageError) as error:
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             raise
         cause = f"the uploader's reply is damaged: {error}"
-        return Reply(id=id_, outcome=Outcome.UNKNOWN, cause=cause, advice=_UNREADABLE)
+        return Reply(id=id_, outcome=UploadOutcome.UNKNOWN, cause=cause, advice=_UNREADABLE)
 
 
 def names_in(directory: Path, most: int) -> list[str]:
@@ -320,15 +320,15 @@ def read_request(path: Path) -> Request:
     """One request.
 
     Raises:
-        ParcelError: it is none.
+        InvalidMessageError: it is none.
         OSError: it cannot be read.
     """
     request = _checked(Request, _load(path), path)
     if not _ID.fullmatch(request.id) or not _FILE.fullmatch(request.file):
-        raise ParcelError(f"{path}: a name that is not ours")
+        raise InvalidMessageError(f"{path}: a name that is not ours")
     numbers = (request.bytes, request.width, request.height, request.job)
     if not all(0 < number <= _MAX_NUMBER for number in numbers):
-        raise ParcelError(f"{path}: a number that cannot be")
+        raise InvalidMessageError(f"{path}: a number that cannot be")
     return request
 
 
@@ -336,20 +336,20 @@ def read_reply(path: Path) -> Reply:
     """One reply.
 
     Raises:
-        ParcelError: it is none.
+        InvalidMessageError: it is none.
         OSError: it cannot be read.
     """
     reply = _checked(Reply, _load(path), path)
-    is_ok = reply.outcome is Outcome.OK
+    is_ok = reply.outcome is UploadOutcome.OK
     is_ours = reply.file == (f"{reply.id}.body" if is_ok else "") and (reply.body is not None) == is_ok
     if not is_ours or (reply.at and not _MOMENT.fullmatch(reply.at)):
-        raise ParcelError(f"{path}: a name or a time that is not ours")
+        raise InvalidMessageError(f"{path}: a name or a time that is not ours")
     if not all(0 <= number <= _MAX_NUMBER for number in (reply.bytes, reply.credits or 0, reply.counted)):
-        raise ParcelError(f"{path}: a number that cannot be")
+        raise InvalidMessageError(f"{path}: a number that cannot be")
     return reply
 
 
-def take_away(directory: Path, id_: str) -> None:
+def remove_message(directory: Path, id_: str) -> None:
     """Remove a parcel and then what it names; what is not there is no error.
 
     Raises:
@@ -359,10 +359,10 @@ def take_away(directory: Path, id_: str) -> None:
         remove(directory / f"{id_}.{suffix}")
 
 
-def uploader_status(places: Places) -> dict[str, Any]:
+def uploader_status(paths: SpoolPaths) -> dict[str, Any]:
     """What a living uploader says of itself; empty if none lives."""
     try:
-        found = json.loads(read_small(places.status, _MAX_STATUS_BYTES))
+        found = json.loads(read_small(paths.status, _MAX_STATUS_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict) or found.get("schema") != STATUS_SCHEMA or not _lives(found.get("pid")):
@@ -370,17 +370,17 @@ def uploader_status(places: Places) -> dict[str, Any]:
     return found
 
 
-def clear(places: Places) -> None:
+def clear(paths: SpoolPaths) -> None:
     """Throw away what waits to leave, and what came back: in this run nothing does either.
 
     Raises:
         OSError: the disk refuses.
     """
-    for directory in (places.outbox, places.inbox):
+    for directory in (paths.outbox, paths.inbox):
         if directory.is_dir():
             for path in sorted(directory.iterdir()):
                 remove(path)
-    shutil.rmtree(places.copies, ignore_errors=True)  # whatever a worker has made of it
+    shutil.rmtree(paths.copies, ignore_errors=True)  # whatever a worker has made of it
 
 
 def _parcels(directory: Path) -> list[Path]:
@@ -396,9 +396,9 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         fields = json.loads(content) if len(content) <= MAX_BYTES else None
     except (ValueError, RecursionError) as error:
-        raise ParcelError(f"{path}: not JSON") from error
+        raise InvalidMessageError(f"{path}: not JSON") from error
     if not isinstance(fields, dict) or fields.pop("schema", None) != SCHEMA or fields.get("id") != path.stem:
-        raise ParcelError(f"{path}: not a parcel")
+        raise InvalidMessageError(f"{path}: not a parcel")
     return fields
 
 
@@ -408,7 +408,7 @@ def _checked(kind: type[_P], fields: dict[str, Any], path: Path) -> _P:
     try:
         parcel: _P = _adapters()[kind.__name__].validate_json(json.dumps(fields), strict=True)
     except ValidationError as error:
-        raise ParcelError(f"{path}: {error.errors()[0]['msg']}") from error
+        raise InvalidMessageError(f"{path}: {error.errors()[0]['msg']}") from error
     return parcel
 
 

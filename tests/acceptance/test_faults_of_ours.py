@@ -67,7 +67,7 @@ def held_up(bench: Bench) -> list[str]:
         ("cutoutd.folder.arrivals", "Arrivals._settled", "held up"),
         ("cutoutd.journal.sources", "Sources._insert", "held up"),
         ("cutoutd.folder.hot_folder", "HotFolder.task", "failed"),
-        ("cutoutd.daemon.offload_coordinator", "Escalation.address", "failed"),
+        ("cutoutd.daemon.offload_coordinator", "Coordinator.prepare", "failed"),
         ("cutoutd.daemon.outcomes", "Outcomes.take", "failed"),
         ("cutoutd.delivery.sidecar_factory", "SidecarFactory.sidecar_facts", "failed"),
         ("cutoutd.publish.publisher", "Publisher.plan", "failed"),

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd import spool
-from cutoutd.daemon.offload_coordinator import Escalation
+from cutoutd.daemon.offload_coordinator import Coordinator
 from cutoutd.jobs import Exported, SourceFacts
 from cutoutd.offload import copies
-from cutoutd.offload.outbox import MAX_COPY_BYTES, PostRoom
-from cutoutd.offload.routing import Plan
+from cutoutd.offload.outbox import MAX_COPY_BYTES, Outbox
+from cutoutd.offload.routing import RoutePlan
 from tests.integration.hall import Hall
 
 if TYPE_CHECKING:
@@ -85,62 +85,62 @@ PUT: dict[str, Callable[[Path], object]] = {
 def test_what_is_not_the_copy_that_was_reported_is_not_sent(hall: Hall, what: str) -> None:
     """Whatever lies there: no request is made of it, the job is not on its way, and the place is clean again."""
     (number,) = hall.accept("a.jpg")
-    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
-    post.open()
-    escalation = Escalation(hall.journal, post, deque(), hall.clock, workers=1)
-    escalation.begin({})
+    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    outbox.open()
+    coordinator = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)
+    coordinator.begin({})
     job = hall.job(number)
-    PUT[what](Path(post.export(job).file))
-    assert escalation.exported(job, reported()) is False
-    escalation.over(job)
-    assert list(spool.requests(post.places)) == []
-    assert list(post.places.outbox.iterdir()) == []
-    assert [path.name for path in post.places.copies.iterdir() if path.name != "other"] == []
+    PUT[what](Path(outbox.export(job).file))
+    assert coordinator.exported(job, reported()) is False
+    coordinator.worker_done(job)
+    assert list(spool.requests(outbox.paths)) == []
+    assert list(outbox.paths.outbox.iterdir()) == []
+    assert [path.name for path in outbox.paths.copies.iterdir() if path.name != "other"] == []
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 48), (64, 0), (-1, 48), (1001, 10), (10**6, 10**6)])
 def test_a_size_that_was_not_asked_for_is_not_believed(hall: Hall, width: int, height: int) -> None:
     """It decides what is paid, and by what the reply is checked."""
     (number,) = hall.accept("a.jpg")
-    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=1000, once=False, in_force=str)
-    post.open()
+    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=1000, once=False, in_force=str)
+    outbox.open()
     job = hall.job(number)
-    Path(post.export(job).file).write_bytes(CONTENT)
+    Path(outbox.export(job).file).write_bytes(CONTENT)
     with pytest.raises(copies.CopyError):
-        post.send(job, reported(width=width, height=height), plan())
-    assert list(post.places.outbox.iterdir()) == []
+        outbox.send(job, reported(width=width, height=height), plan())
+    assert list(outbox.paths.outbox.iterdir()) == []
 
 
 def test_an_honest_copy_is_another_file_in_the_outbox(hall: Hall) -> None:
     """A worker that keeps its file open writes into nothing that is sent."""
     (number,) = hall.accept("a.jpg")
-    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
-    post.open()
+    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    outbox.open()
     job = hall.job(number)
-    with Path(post.export(job).file).open("wb", buffering=0) as kept:
+    with Path(outbox.export(job).file).open("wb", buffering=0) as kept:
         kept.write(CONTENT)
-        post.send(job, reported(), plan())
+        outbox.send(job, reported(), plan())
         kept.write(b"and more")
-    (request,) = spool.requests(post.places)
-    sent = post.places.outbox / request.file
+    (request,) = spool.requests(outbox.paths)
+    sent = outbox.paths.outbox / request.file
     assert (sent.read_bytes(), sent.stat().st_mode & 0o777) == (CONTENT, 0o600)
-    assert list(post.places.copies.iterdir()) == []
+    assert list(outbox.paths.copies.iterdir()) == []
     assert (request.width, request.height) == (64, 48)
 
 
 def test_a_copy_that_is_too_large_is_not_read(hall: Hall) -> None:
     """However truly its size is reported."""
     (number,) = hall.accept("a.jpg")
-    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
-    post.open()
+    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    outbox.open()
     job = hall.job(number)
-    path = Path(post.export(job).file)
+    path = Path(outbox.export(job).file)
     a_hole(path)
     os.truncate(path, MAX_COPY_BYTES + 1)
     with pytest.raises(copies.CopyError, match="may be"):
-        post.send(job, reported(size=MAX_COPY_BYTES + 1), plan())
+        outbox.send(job, reported(size=MAX_COPY_BYTES + 1), plan())
 
 
-def plan() -> Plan:
+def plan() -> RoutePlan:
     """Of a tagged folder."""
-    return Plan(why="the folder's route is hosted")
+    return RoutePlan(why="the folder's route is hosted")

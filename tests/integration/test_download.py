@@ -12,8 +12,8 @@ import pytest
 from cutoutd.clock import Clock
 from cutoutd.errors import ModelError
 from cutoutd.hosted import download, partial
-from cutoutd.hosted.download import BrokenOffError, Download, FetchError, Wanted
-from cutoutd.hosted.partial import Partial
+from cutoutd.hosted.download import BrokenOffError, Download, DownloadTarget, FetchError
+from cutoutd.hosted.partial import PartialFile
 from tests.integration.publisher import Publisher, make_papers, redirected, stalled, truncated
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def get(
         if most is not None:
             monkeypatch.setattr(download, "MAX_BYTES", most)
         context = ssl.create_default_context(cafile=papers[0])
-        wanted = Wanted(url=url or publisher.url, hosts=(publisher.host,), bytes=size)
-        with Partial(tmp_path / name, wanted.url) as begun:
+        wanted = DownloadTarget(url=url or publisher.url, hosts=(publisher.host,), bytes=size)
+        with PartialFile(tmp_path / name, wanted.url) as begun:
             one = Download(wanted, begun, clock=Clock(), tell=tell, context=context)
             if seen is not None:
                 seen.append(one)
@@ -278,8 +278,8 @@ def test_an_answer_without_the_file_is_told(
 
 def test_a_server_that_nobody_vouches_for_gets_no_request(publisher: Publisher, tmp_path: Path) -> None:
     """The authorities of the client do not know it."""
-    wanted = Wanted(url=publisher.url, hosts=(publisher.host,), bytes=0)
-    with Partial(tmp_path / "it.part", wanted.url) as partial:
+    wanted = DownloadTarget(url=publisher.url, hosts=(publisher.host,), bytes=0)
+    with PartialFile(tmp_path / "it.part", wanted.url) as partial:
         one = Download(wanted, partial, clock=Clock(), tell=lambda *_: None)
         with pytest.raises(BrokenOffError, match="cannot prove"):
             one.fetch()
@@ -288,12 +288,12 @@ def test_a_server_that_nobody_vouches_for_gets_no_request(publisher: Publisher, 
 
 def test_one_command_at_a_time_writes_a_file(tmp_path: Path) -> None:
     """Two would write over each other; and a link in its place is not followed."""
-    with Partial(tmp_path / "it.part", "x"), pytest.raises(ModelError, match="another command"):
-        Partial(tmp_path / "it.part", "x")
+    with PartialFile(tmp_path / "it.part", "x"), pytest.raises(ModelError, match="another command"):
+        PartialFile(tmp_path / "it.part", "x")
     (tmp_path / "target").write_bytes(b"of somebody's")
     (tmp_path / "link.part").symlink_to(tmp_path / "target")
     with pytest.raises(ModelError, match="cannot be written"):
-        Partial(tmp_path / "link.part", "x")
+        PartialFile(tmp_path / "link.part", "x")
     assert (tmp_path / "target").read_bytes() == b"of somebody's"
 
 

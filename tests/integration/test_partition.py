@@ -19,7 +19,7 @@ from cutoutd.jobs import Task
 from cutoutd.pool.routed import RoutedPool
 from cutoutd.protocols import Files
 from cutoutd.recipe import Metadata, Recipe
-from cutoutd.spool import Places
+from cutoutd.spool import SpoolPaths
 from tests.integration.test_sandbox import landlock_version
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def test_no_worker_ever_has_pictures_of_both_kinds_of_folders(tags: list[bool]) 
 @pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock, or it is off")
 def test_the_kernel_keeps_workers_of_both_kinds_from_all_of_it(tmp_path: Path) -> None:
     """One that a picture has taken over tries what it must not; of folders of either kind, and of the hosted route."""
-    places = Places.under(tmp_path / "state")
+    places = SpoolPaths.under(tmp_path / "state")
     places.make()
     for place in ("in", "out/.cutoutd-staging/run/7-abc"):
         (tmp_path / place).mkdir(parents=True)

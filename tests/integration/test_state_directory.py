@@ -17,8 +17,8 @@ from cutoutd.fs.private_directory import NotPrivateError
 from cutoutd.journal import store
 from cutoutd.journal.rebuild import open_or_rebuild, rebuilt
 from cutoutd.journal.state import StateDirectory, check_state, running
-from cutoutd.offload.upload_records import Known, read_known, write_known
-from cutoutd.spool import Places, announce, announcement, uploader_status
+from cutoutd.offload.upload_records import KnownUploads, read_known, write_known
+from cutoutd.spool import SpoolPaths, announce, announcement, uploader_status
 from tests.integration.tools import give_up
 
 if TYPE_CHECKING:
@@ -222,14 +222,14 @@ def test_a_lock_that_is_a_fifo_does_not_hold_up_a_command(tmp_path: Path) -> Non
 
 def test_what_a_taken_over_uploader_plants_leads_the_supervisor_nowhere(tmp_path: Path) -> None:
     """It may write in its own directory, where the supervisor writes and reads as well."""
-    places = Places.under(tmp_path)
+    places = SpoolPaths.under(tmp_path)
     places.make()
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
     for draft in ("announced.new", "uploaded.new"):
         (places.root / draft).symlink_to(victim)
     announce(places, "a" * 64)
-    write_known(places.uploaded, Known(count=1, last="b" * 32, at="2025-01-01T00:00:00Z"))
+    write_known(places.uploaded, KnownUploads(count=1, last="b" * 32, at="2025-01-01T00:00:00Z"))
     assert victim.read_bytes() == b"precious"
     assert announcement(places).startswith("a" * 64)
     for name in ("announced", "uploaded.json", "status.json"):

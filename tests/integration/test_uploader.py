@@ -13,7 +13,7 @@ from PIL import Image
 
 from cutoutd import spool
 from cutoutd.hosted.ledger import FILE_NAME
-from cutoutd.spool import Body, Outcome
+from cutoutd.spool import Body, UploadOutcome
 from tests.hosted_server import Alpha, Behaviour, HostedServer, Rgb
 from tests.integration.parts import until
 from tests.integration.uploading import HEIGHT, KEY, LARGE, PATIENCE_S, WIDTH, Station, large, picture
@@ -55,7 +55,7 @@ def test_a_picture_is_cut(station: Station, server: HostedServer) -> None:
     request = station.request(picture(next(_numbers)))
     reply = station.reply(request)
     assert (reply.outcome, reply.body, reply.credits, reply.repeated) == (
-        Outcome.OK,
+        UploadOutcome.OK,
         Body.CUTOUT,
         0.25,
         False,
@@ -68,7 +68,7 @@ def test_a_picture_is_cut(station: Station, server: HostedServer) -> None:
     assert reply.at
     with Image.open(io.BytesIO(station.body(reply))) as cutout:
         assert (cutout.mode, cutout.size) == ("RGBA", (WIDTH, HEIGHT))
-    until(lambda: not list(station.places.outbox.glob(f"{request.id}*")), "the request to be taken away")
+    until(lambda: not list(station.paths.outbox.glob(f"{request.id}*")), "the request to be taken away")
     (row,) = station.rows(request)
     assert (row["end"], row["bytes"], row["credits"], row["status"]) == ("ok", request.bytes, 0.25, 200)
     assert (row["folder"], row["job"], row["why"]) == ("tagged", 7, "the folder's route is hosted")
@@ -108,29 +108,29 @@ def test_the_ledger_knows_before_the_first_byte_leaves(station: Station, server:
     [
         (
             Behaviour.BAD_PICTURE,
-            Outcome.FAILED,
+            UploadOutcome.FAILED,
             "Could not identify foreground in image: as the test wants",
             None,
         ),
-        (Behaviour.SILENCE, Outcome.UNKNOWN, "no answer came in time", None),
-        (Behaviour.RESET_LATE, Outcome.UNKNOWN, "the connection", None),
+        (Behaviour.SILENCE, UploadOutcome.UNKNOWN, "no answer came in time", None),
+        (Behaviour.RESET_LATE, UploadOutcome.UNKNOWN, "the connection", None),
         (
             Behaviour.GATEWAY,
-            Outcome.UNKNOWN,
+            UploadOutcome.UNKNOWN,
             "a web page titled Be right back; what stands behind it may",
             None,
         ),
-        (Behaviour.SHORT, Outcome.UNKNOWN, "the answer broke off", 0.25),
-        (Behaviour.TORN, Outcome.UNKNOWN, "its end is missing", 0.25),
-        (Behaviour.PAGE_200, Outcome.UNKNOWN, "a web page came", None),
-        (Behaviour.ENDLESS_ANSWER, Outcome.UNKNOWN, "the answer is longer than", 0.25),
+        (Behaviour.SHORT, UploadOutcome.UNKNOWN, "the answer broke off", 0.25),
+        (Behaviour.TORN, UploadOutcome.UNKNOWN, "its end is missing", 0.25),
+        (Behaviour.PAGE_200, UploadOutcome.UNKNOWN, "a web page came", None),
+        (Behaviour.ENDLESS_ANSWER, UploadOutcome.UNKNOWN, "the answer is longer than", 0.25),
     ],
 )
 def test_an_end_without_a_picture_has_a_reason(
     station: Station,
     server: HostedServer,
     behaviour: Behaviour,
-    outcome: Outcome,
+    outcome: UploadOutcome,
     said: str,
     credits_: float | None,
 ) -> None:
@@ -144,12 +144,12 @@ def test_an_end_without_a_picture_has_a_reason(
     assert reply.advice
     (row,) = station.rows(first)
     assert (row["end"], row["bytes"]) == (outcome.value, first.bytes)
-    if outcome is Outcome.UNKNOWN:
+    if outcome is UploadOutcome.UNKNOWN:
         repeated = station.reply(station.request(content))
-        assert (repeated.outcome, repeated.bytes) == (Outcome.UNKNOWN, 0)
+        assert (repeated.outcome, repeated.bytes) == (UploadOutcome.UNKNOWN, 0)
         assert len(server.seen) == before + 1
         assert row["counted"] == (0.25 if credits_ is None else credits_)
-        assert station.reply(station.request(content, again=True)).outcome is Outcome.OK
+        assert station.reply(station.request(content, again=True)).outcome is UploadOutcome.OK
         assert len(server.seen) == before + 2
 
 
@@ -168,7 +168,7 @@ def test_a_passing_fault_is_waited_out(
     """Each attempt is in the ledger, and charges nothing until the one that works."""
     server.next(behaviour)
     request = station.request(large(next(_numbers)))
-    assert station.reply(request).outcome is Outcome.OK
+    assert station.reply(request).outcome is UploadOutcome.OK
     refused, worked = station.rows(request)
     assert (refused["end"], refused["status"], refused["counted"]) == ("refused", status, 0)
     assert worked["end"] == "ok"
@@ -213,7 +213,7 @@ def test_what_takes_a_person_closes_the_route(
     assert station.is_waiting(second)
     assert len(server.seen) == before + 1
     station.resume()
-    assert {station.reply(first).outcome, station.reply(second).outcome} == {Outcome.OK}
+    assert {station.reply(first).outcome, station.reply(second).outcome} == {UploadOutcome.OK}
     station.wait_for_route("open")
 
 
@@ -232,9 +232,9 @@ def test_one_picture_that_makes_the_service_fail_holds_up_no_other(
     monkeypatch.setattr(server, "cut", failing)
     bad = station.request(poison)
     good = [station.request(picture(next(_numbers))) for _ in range(3)]
-    assert {station.reply(one).outcome for one in good} == {Outcome.OK}
+    assert {station.reply(one).outcome for one in good} == {UploadOutcome.OK}
     reply = station.reply(bad, timeout_s=60)
-    assert reply.outcome is Outcome.FAILED
+    assert reply.outcome is UploadOutcome.FAILED
     assert "It does not work with this picture: as the test wants (5 times over this picture)" in reply.cause
 
 
@@ -244,7 +244,7 @@ def test_the_same_picture_is_never_paid_twice(station: Station, server: HostedSe
     first = station.reply(station.request(content))
     before, charged = len(server.seen), server.charged
     second = station.reply(station.request(content))
-    assert (second.outcome, second.repeated, second.credits, second.bytes) == (Outcome.OK, True, 0.0, 0)
+    assert (second.outcome, second.repeated, second.credits, second.bytes) == (UploadOutcome.OK, True, 0.0, 0)
     assert station.body(second) == station.body(first)
     assert (len(server.seen), server.charged) == (before, charged)
 
@@ -257,7 +257,7 @@ def test_what_is_not_tagged_is_refused_by_the_uploader_itself(station: Station, 
         station.reply(station.request(picture(next(_numbers)), sha256="0" * 64)),
         station.reply(station.request(picture(next(_numbers)), announced=9)),
     ]
-    assert {reply.outcome for reply in replies} == {Outcome.FAILED}
+    assert {reply.outcome for reply in replies} == {UploadOutcome.FAILED}
     assert [reply.bytes for reply in replies] == [0, 0, 0]
     assert "is not tagged" in replies[0].cause
     assert "not the one that was announced" in replies[1].cause
@@ -272,8 +272,8 @@ def test_a_link_in_the_outbox_is_not_followed(station: Station, server: HostedSe
     station.pause()
     time.sleep(0.5)
     request = station.request(content)
-    (station.places.outbox / request.file).unlink()
-    (station.places.outbox / request.file).symlink_to(secret)
+    (station.paths.outbox / request.file).unlink()
+    (station.paths.outbox / request.file).symlink_to(secret)
     station.resume()
     assert "cannot be read" in station.reply(request).cause
     assert len(server.seen) == before
@@ -289,10 +289,10 @@ def test_an_upload_in_flight_stops_before_its_next_byte(
     request = station.request(large(next(_numbers)))
     server.wait_for(before + 1)
     if how == "removed":
-        (station.places.outbox / f"{request.id}.json").unlink()
+        (station.paths.outbox / f"{request.id}.json").unlink()
         reply: Reply | None = station.reply(request)
         assert reply is not None
-        assert reply.outcome is Outcome.WITHDRAWN
+        assert reply.outcome is UploadOutcome.WITHDRAWN
         assert 0 < reply.bytes < request.bytes
     else:
         station.pause()
@@ -305,7 +305,7 @@ def test_an_upload_in_flight_stops_before_its_next_byte(
     assert not server.seen[before].is_whole
     if how == "paused":
         station.resume()
-        assert station.reply(request).outcome is Outcome.OK
+        assert station.reply(request).outcome is UploadOutcome.OK
 
 
 def test_nothing_is_sent_while_paused(station: Station, server: HostedServer) -> None:
@@ -318,7 +318,7 @@ def test_nothing_is_sent_while_paused(station: Station, server: HostedServer) ->
     assert len(server.seen) == before
     assert station.told()["why"] == "by `cutoutd pause --hosted`"
     subprocess.run(station.command("resume", "--hosted"), check=True)
-    assert station.reply(request).outcome is Outcome.OK
+    assert station.reply(request).outcome is UploadOutcome.OK
 
 
 def test_the_key_is_nowhere_but_in_its_header(station: Station, server: HostedServer) -> None:
@@ -328,17 +328,17 @@ def test_the_key_is_nowhere_but_in_its_header(station: Station, server: HostedSe
     request = station.request(picture(next(_numbers)))
     station.wait_for_route("paused")
     station.resume()
-    assert station.reply(request).outcome is Outcome.OK
+    assert station.reply(request).outcome is UploadOutcome.OK
     assert [one.headers["x-api-key"] for one in server.seen[-2:]] == [KEY] * 2
     assert station.process is not None
     listed = subprocess.run(["ps", "axeww"], capture_output=True, check=True).stdout
     assert str(station.process.pid).encode() in listed
     if os.geteuid():  # root may look into any process
         assert KEY.encode() not in listed
-    places = [station.log, *(path for path in station.state.rglob("*") if path.is_file())]
-    assert {station.log, station.places.inbox} <= {*places, *(path.parent for path in places)}
-    assert [str(path) for path in places if KEY.encode() in path.read_bytes()] == []
-    assert b"[key]" in b"".join(path.read_bytes() for path in places)
+    paths = [station.log, *(path for path in station.state.rglob("*") if path.is_file())]
+    assert {station.log, station.paths.inbox} <= {*paths, *(path.parent for path in paths)}
+    assert [str(path) for path in paths if KEY.encode() in path.read_bytes()] == []
+    assert b"[key]" in b"".join(path.read_bytes() for path in paths)
 
 
 def test_every_upload_is_logged(station: Station) -> None:
@@ -393,11 +393,11 @@ def test_killed_after_sending_it_is_unknown(own: tuple[Station, HostedServer]) -
     assert station.rows(request)[0]["end"] == "under way"
     station.start()
     reply = station.reply(request)
-    assert (reply.outcome, reply.bytes) == (Outcome.UNKNOWN, request.bytes)
+    assert (reply.outcome, reply.bytes) == (UploadOutcome.UNKNOWN, request.bytes)
     assert "was ended or lost power" in reply.cause
     assert len(server.seen) == 1
     assert station.rows(request)[0]["counted"] == 0.25
-    assert station.reply(station.request(content, again=True)).outcome is Outcome.OK
+    assert station.reply(station.request(content, again=True)).outcome is UploadOutcome.OK
     assert len(server.seen) == 2
 
 
@@ -410,13 +410,18 @@ def test_killed_between_ledger_and_inbox_the_reply_is_given_and_not_paid_again(
     request = station.request(content := picture(1))
     first = station.reply(request)
     station.kill()
-    for path in station.places.inbox.iterdir():
+    for path in station.paths.inbox.iterdir():
         path.unlink()
-    (station.places.outbox / request.file).write_bytes(content)
-    spool.put(station.places.outbox, request)
+    (station.paths.outbox / request.file).write_bytes(content)
+    spool.write_message(station.paths.outbox, request)
     station.start()
     second = station.reply(request)
-    assert (second.outcome, second.repeated, second.credits, second.at) == (Outcome.OK, False, 0.25, first.at)
+    assert (second.outcome, second.repeated, second.credits, second.at) == (
+        UploadOutcome.OK,
+        False,
+        0.25,
+        first.at,
+    )
     assert len(server.seen) == 1
 
 
@@ -433,11 +438,11 @@ def test_asked_to_end_it_stops_sending_and_still_takes_what_was_paid(
     stopped = station.request(large(2))
     server.wait_for(2)
     assert station.stop() == 0
-    assert station.reply(paid).outcome is Outcome.OK
+    assert station.reply(paid).outcome is UploadOutcome.OK
     assert station.is_waiting(stopped)
     assert station.rows(stopped)[0]["end"] == "withdrawn"
     station.start()
-    assert station.reply(stopped).outcome is Outcome.OK
+    assert station.reply(stopped).outcome is UploadOutcome.OK
 
 
 def test_it_ends_with_the_process_that_started_it(own: tuple[Station, HostedServer]) -> None:
@@ -470,7 +475,7 @@ def test_without_a_network_it_waits_and_goes_on(tmp_path: Path) -> None:
         assert station.is_waiting(request)
         assert station.rows() == []
         with HostedServer(port=port) as server:
-            assert station.reply(request).outcome is Outcome.OK
+            assert station.reply(request).outcome is UploadOutcome.OK
             assert len(server.seen) == 1
 
 
@@ -506,7 +511,7 @@ def test_a_service_s_places_are_filled_and_never_more(tmp_path: Path) -> None:
     ):
         requests = [station.request(picture(n)) for n in range(32)]
         station.start()
-        assert {station.reply(one).outcome for one in requests} == {Outcome.OK}
+        assert {station.reply(one).outcome for one in requests} == {UploadOutcome.OK}
         assert {one.status for one in server.seen} == {200}
         assert (server.most_at_once, server.connections) == (8, 8)
 
@@ -530,7 +535,7 @@ def test_the_service_s_rate_is_kept_ahead_of_time(tmp_path: Path) -> None:
 def test_a_damaged_ledger_stops_everything(own: tuple[Station, HostedServer]) -> None:
     """Without it nobody would know what was paid."""
     station, server = own
-    (station.places.root / FILE_NAME).write_bytes(b"not a ledger" * 100)
+    (station.paths.root / FILE_NAME).write_bytes(b"not a ledger" * 100)
     waiting = station.request(picture(1))
     told = station.start().wait_for_route("paused")
     assert "`cutoutd resume --hosted`" in told["why"]
@@ -545,6 +550,6 @@ def test_the_same_picture_twice_at_once_is_paid_once(own: tuple[Station, HostedS
     server.delay_s = 0.5
     requests = [station.request(picture(1)) for _ in range(3)]
     replies = [station.start().reply(requests[0]), *map(station.reply, requests[1:])]
-    assert [reply.outcome for reply in replies] == [Outcome.OK] * 3
+    assert [reply.outcome for reply in replies] == [UploadOutcome.OK] * 3
     assert sorted(reply.repeated for reply in replies) == [False, True, True]
     assert (len(server.seen), server.charged) == (1, 0.25)

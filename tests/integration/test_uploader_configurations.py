@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd import spool
-from cutoutd.spool import Outcome
+from cutoutd.spool import UploadOutcome
 from tests.hosted_server import HostedServer
 from tests.integration.uploading import PATIENCE_S, Station, picture
 
@@ -58,14 +58,14 @@ def test_what_a_newer_configuration_tags_waits_until_the_uploader_reads_it(
     tag_the_other(station)
     waiting = [station.request(picture(number), folder="other") for number in range(12)]
     known = station.request(picture(99))
-    assert station.reply(known).outcome is Outcome.OK  # it has looked into the outbox
+    assert station.reply(known).outcome is UploadOutcome.OK  # it has looked into the outbox
     assert all(station.is_waiting(request) for request in waiting)
     assert len(server.seen) == 1
-    spool.announce(station.places, station.settings())
+    spool.announce(station.paths, station.settings())
     assert station.process is not None
     assert station.process.wait(PATIENCE_S) == 0
     station.start()
-    assert {station.reply(request).outcome for request in waiting} == {Outcome.OK}
+    assert {station.reply(request).outcome for request in waiting} == {UploadOutcome.OK}
 
 
 def test_what_an_older_configuration_tagged_waits_until_the_supervisor_has_read_the_newer(
@@ -79,14 +79,14 @@ def test_what_an_older_configuration_tagged_waits_until_the_supervisor_has_read_
     assert server.seen == []
     until(lambda: "different configurations" in station.told()["folders"]["other"]["why"], "reason")
     # The supervisor has read the same configuration, and asks all the same: then it is wrong, and told so.
-    spool.put(station.places.outbox, replace(request, settings=station.settings()))
-    assert station.reply(request).outcome is Outcome.FAILED
+    spool.write_message(station.paths.outbox, replace(request, settings=station.settings()))
+    assert station.reply(request).outcome is UploadOutcome.FAILED
 
 
 def test_a_request_of_an_older_configuration_is_sent_where_both_allow_it(station: Station) -> None:
     """A difference that is not about it holds nothing up."""
     station.start()
-    assert station.reply(station.request(picture(1), settings=OTHER)).outcome is Outcome.OK
+    assert station.reply(station.request(picture(1), settings=OTHER)).outcome is UploadOutcome.OK
 
 
 def test_an_announcement_of_the_same_configuration_changes_nothing(station: Station) -> None:
@@ -95,11 +95,11 @@ def test_an_announcement_of_the_same_configuration_changes_nothing(station: Stat
     assert station.process is not None
     begun_s = time.monotonic()
     for _ in range(20):
-        spool.announce(station.places, station.settings())
+        spool.announce(station.paths, station.settings())
         time.sleep(0.05)
     assert station.process.poll() is None
     while station.process.poll() is None:
-        spool.announce(station.places, OTHER)
+        spool.announce(station.paths, OTHER)
         time.sleep(0.05)
         assert time.monotonic() < begun_s + PATIENCE_S
     assert time.monotonic() > begun_s + 2.0

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.hosted.route import Standing
-from cutoutd.spool import Outcome
+from cutoutd.hosted.route import RouteState
+from cutoutd.spool import UploadOutcome
 from tests.hosted_server import Behaviour, HostedServer
-from tests.integration.uploader_parts import answer, close, office, request
+from tests.integration.uploader_parts import answer, close, context, request
 from tests.integration.uploading import Station, picture
 
 if TYPE_CHECKING:
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("behaviour", "status", "outcome"),
     [
-        (Behaviour.CREATED, 201, Outcome.OK),
-        (Behaviour.TORN_CREATED, 201, Outcome.UNKNOWN),
-        (Behaviour.NO_CONTENT, 204, Outcome.UNKNOWN),
-        (Behaviour.PARTIAL, 206, Outcome.OK),
+        (Behaviour.CREATED, 201, UploadOutcome.OK),
+        (Behaviour.TORN_CREATED, 201, UploadOutcome.UNKNOWN),
+        (Behaviour.NO_CONTENT, 204, UploadOutcome.UNKNOWN),
+        (Behaviour.PARTIAL, 206, UploadOutcome.OK),
     ],
 )
 def test_another_2xx_than_200_concerns_one_picture(
-    tmp_path: Path, provider: str, behaviour: Behaviour, status: int, outcome: Outcome
+    tmp_path: Path, provider: str, behaviour: Behaviour, status: int, outcome: UploadOutcome
 ) -> None:
     """Before: the whole route closed for an hour, and what followed a 204 was taken for the next one's answer."""
     with HostedServer() as server:
-        shared = office(tmp_path, server, provider=provider)
+        shared = context(tmp_path, server, provider=provider)
         server.next(behaviour)
-        reply = answer(shared, request(shared.places, picture(1)))
+        reply = answer(shared, request(shared.paths, picture(1)))
         assert reply.outcome is outcome
         assert "PNG" not in reply.cause
-        assert shared.route.view().standing is Standing.OPEN
+        assert shared.route.snapshot().state is RouteState.OPEN
         (row,) = shared.ledger.all()
         assert (row["outcome"], row["status"], row["cause"]) == (outcome.value, status, reply.cause)
-        assert answer(shared, request(shared.places, picture(2))).outcome is Outcome.OK
+        assert answer(shared, request(shared.paths, picture(2))).outcome is UploadOutcome.OK
         assert len(server.seen) == 2
         close(shared)
 
@@ -61,13 +61,13 @@ def test_what_was_charged_is_not_sent_again_by_resume(
         server.next(behaviour)
         content = picture(1)
         reply = station.reply(first := station.request(content))
-        assert (reply.outcome, reply.credits) == (Outcome.UNKNOWN, 0.25)
+        assert (reply.outcome, reply.credits) == (UploadOutcome.UNKNOWN, 0.25)
         station.wait_for_route(route)
         station.resume()
         repeated = station.reply(station.request(content))
-        assert (repeated.outcome, repeated.bytes) == (Outcome.UNKNOWN, 0)
+        assert (repeated.outcome, repeated.bytes) == (UploadOutcome.UNKNOWN, 0)
         (row,) = station.rows(first)
         assert (row["end"], row["counted"]) == ("unknown", 0.25)
         assert len(server.seen) == 1
-        assert station.reply(station.request(content, again=True)).outcome is Outcome.OK
+        assert station.reply(station.request(content, again=True)).outcome is UploadOutcome.OK
         assert len(server.seen) == 2

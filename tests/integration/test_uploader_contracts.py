@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 
 from cutoutd.hosted.key import Key
 from cutoutd.hosted.withoutbg import WithoutBg
-from cutoutd.spool import Body, Outcome
+from cutoutd.spool import Body, UploadOutcome
 from tests.hosted_server import Behaviour, HostedServer, engine_cut
-from tests.integration.uploader_parts import answer, close, office, request
+from tests.integration.uploader_parts import answer, close, context, request
 from tests.integration.uploading import HEIGHT, KEY, WIDTH, picture
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ def ball(width: int, height: int) -> bytes:
 def test_a_picture_is_really_cut(tmp_path: Path) -> None:
     """With our own engine behind the service: the ball is there, and the ground is not."""
     with HostedServer(cut=engine_cut()) as server:
-        shared = office(tmp_path, server)
-        reply = answer(shared, request(shared.places, ball(640, 480), width=640, height=480))
-        assert (reply.outcome, reply.body, reply.credits) == (Outcome.OK, Body.CUTOUT, 1.0)
-        with Image.open(shared.places.inbox / reply.file) as cutout:
+        shared = context(tmp_path, server)
+        reply = answer(shared, request(shared.paths, ball(640, 480), width=640, height=480))
+        assert (reply.outcome, reply.body, reply.credits) == (UploadOutcome.OK, Body.CUTOUT, 1.0)
+        with Image.open(shared.paths.inbox / reply.file) as cutout:
             alpha = np.asarray(cutout)[..., 3]
         assert (alpha[240, 320], alpha[5, 5], alpha[475, 635]) == (255, 0, 0)
         close(shared)
@@ -46,13 +46,13 @@ def test_a_picture_is_really_cut(tmp_path: Path) -> None:
 def test_above_ten_megapixels_it_is_asked_for_in_two_parts(tmp_path: Path) -> None:
     """A transparent PNG would be reduced."""
     with HostedServer() as server:
-        shared = office(tmp_path, server)
+        shared = context(tmp_path, server)
         width, height = 4000, 2501
         content = picture(1, width=width, height=height)
-        reply = answer(shared, request(shared.places, content, width=width, height=height))
-        assert (reply.outcome, reply.body) == (Outcome.OK, Body.PARTS)
+        reply = answer(shared, request(shared.paths, content, width=width, height=height))
+        assert (reply.outcome, reply.body) == (UploadOutcome.OK, Body.PARTS)
         assert server.seen[0].fields["format"] == "zip"
-        with zipfile.ZipFile(shared.places.inbox / reply.file) as parts:
+        with zipfile.ZipFile(shared.paths.inbox / reply.file) as parts:
             assert sorted(parts.namelist()) == ["alpha.png", "color.jpg"]
         close(shared)
 
@@ -60,17 +60,17 @@ def test_above_ten_megapixels_it_is_asked_for_in_two_parts(tmp_path: Path) -> No
 def test_a_service_that_charges_nothing_needs_no_budget(tmp_path: Path) -> None:
     """Rembg's contract: the matte alone, without a key, and nothing is kept, since nothing was paid."""
     with HostedServer() as server:
-        shared = office(tmp_path, server, provider="rembg", max_credits_per_day=0)
-        reply = answer(shared, request(shared.places))
-        assert (reply.outcome, reply.body, reply.credits) == (Outcome.OK, Body.ALPHA, None)
-        with Image.open(shared.places.inbox / reply.file) as matte:
+        shared = context(tmp_path, server, provider="rembg", max_credits_per_day=0)
+        reply = answer(shared, request(shared.paths))
+        assert (reply.outcome, reply.body, reply.credits) == (UploadOutcome.OK, Body.ALPHA, None)
+        with Image.open(shared.paths.inbox / reply.file) as matte:
             assert (matte.mode, matte.size) == ("L", (WIDTH, HEIGHT))
         assert server.seen[0].path == "/api/remove"
         assert set(server.seen[0].fields) == {"om", "file:file"}
         assert "x-api-key" not in server.seen[0].headers
-        assert list((shared.places.root / "replies").iterdir()) == []
+        assert list((shared.paths.root / "replies").iterdir()) == []
         server.next(Behaviour.BAD_PICTURE)
-        assert "Could not identify" in answer(shared, request(shared.places, picture(2))).cause
+        assert "Could not identify" in answer(shared, request(shared.paths, picture(2))).cause
         close(shared)
 
 
@@ -78,8 +78,8 @@ def test_a_rembg_server_is_asked_for_the_model_that_its_owner_chose(tmp_path: Pa
     """With the further fields as `rembg s` writes them; all of it tells one question from another in the ledger."""
     with HostedServer() as server:
         fields = {"a": True, "af": 240, "extras": '{"x": 1}'}
-        shared = office(tmp_path, server, provider="rembg", model="isnet-general-use", fields=fields)
-        assert answer(shared, request(shared.places)).outcome is Outcome.OK
+        shared = context(tmp_path, server, provider="rembg", model="isnet-general-use", fields=fields)
+        assert answer(shared, request(shared.paths)).outcome is UploadOutcome.OK
         sent = {name: value for name, value in server.seen[0].fields.items() if name != "file:file"}
         expected = {
             "om": "true",
@@ -97,11 +97,11 @@ def test_a_rembg_server_is_asked_for_the_model_that_its_owner_chose(tmp_path: Pa
 def test_withoutbg_of_ones_own(tmp_path: Path) -> None:
     """The raw picture goes out, and the matte comes back; it is waited for until it is ready."""
     with HostedServer() as server:
-        shared = office(tmp_path, server, provider="withoutbg", max_credits_per_day=0)
+        shared = context(tmp_path, server, provider="withoutbg", max_credits_per_day=0)
         content = picture(1)
         server.next(Behaviour.PAGE_503)
-        reply = answer(shared, request(shared.places, content))
-        assert (reply.outcome, reply.body) == (Outcome.OK, Body.ALPHA)
+        reply = answer(shared, request(shared.paths, content))
+        assert (reply.outcome, reply.body) == (UploadOutcome.OK, Body.ALPHA)
         assert server.seen[1].path == "/v1/remove-background?output=matte"
         assert server.seen[1].picture == content
         close(shared)
@@ -111,17 +111,20 @@ def test_the_cloud_of_withoutbg(tmp_path: Path) -> None:
     """Base64 in JSON both ways; what is handed on is the matte itself."""
     with HostedServer(key=KEY) as server:
         provider = WithoutBg(key=Key(KEY), is_cloud=True, full_price=1.0)
-        shared = office(tmp_path, server, contract=provider)
+        shared = context(tmp_path, server, contract=provider)
         content = picture(1)
-        reply = answer(shared, request(shared.places, content))
-        assert (reply.outcome, reply.body, server.seen[0].picture) == (Outcome.OK, Body.ALPHA, content)
-        with Image.open(shared.places.inbox / reply.file) as matte:
+        reply = answer(shared, request(shared.paths, content))
+        assert (reply.outcome, reply.body, server.seen[0].picture) == (UploadOutcome.OK, Body.ALPHA, content)
+        with Image.open(shared.paths.inbox / reply.file) as matte:
             assert (matte.mode, matte.size) == ("L", (WIDTH, HEIGHT))
         server.next(Behaviour.BAD_PICTURE)
-        assert "400: Could not identify" in answer(shared, request(shared.places, picture(2))).cause
+        assert "400: Could not identify" in answer(shared, request(shared.paths, picture(2))).cause
         server.next(Behaviour.PAGE_200)
-        reply = answer(shared, request(shared.places, picture(3)))
-        assert (reply.outcome, "there is no alpha_base64 in it" in reply.cause) == (Outcome.UNKNOWN, True)
+        reply = answer(shared, request(shared.paths, picture(3)))
+        assert (reply.outcome, "there is no alpha_base64 in it" in reply.cause) == (
+            UploadOutcome.UNKNOWN,
+            True,
+        )
         close(shared)
 
 
@@ -129,9 +132,9 @@ def test_the_cloud_of_withoutbg(tmp_path: Path) -> None:
 def test_what_is_in_a_picture_is_not_the_uploaders_to_see(tmp_path: Path, behaviour: Behaviour) -> None:
     """It hands on the raw bytes of a wrong, an opaque or a monstrous one, and does not open them."""
     with HostedServer() as server:
-        shared = office(tmp_path, server)
+        shared = context(tmp_path, server)
         server.next(behaviour)
-        reply = answer(shared, request(shared.places))
-        assert reply.outcome is Outcome.OK
-        assert (shared.places.inbox / reply.file).read_bytes().startswith(b"\x89PNG")
+        reply = answer(shared, request(shared.paths))
+        assert reply.outcome is UploadOutcome.OK
+        assert (shared.paths.inbox / reply.file).read_bytes().startswith(b"\x89PNG")
         close(shared)

@@ -10,20 +10,20 @@ import pytest
 
 from cutoutd import spool
 from cutoutd.hosted.ledger import Ledger, LedgerError
-from cutoutd.hosted.response_cache import Replies
-from cutoutd.hosted.upload_job import Course
-from cutoutd.spool import Outcome
+from cutoutd.hosted.response_cache import ResponseCache
+from cutoutd.hosted.upload_job import UploadJob
+from cutoutd.spool import UploadOutcome
 from tests.hosted_server import HostedServer
-from tests.integration.uploader_parts import close, office, request
+from tests.integration.uploader_parts import close, context, request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cutoutd.hosted.entries import Closing
+    from cutoutd.hosted.entries import AttemptEnd
 
 
-class FullReplies(Replies):
+class FullReplies(ResponseCache):
     """No room for what comes back."""
 
     def settled(self, draft: Path) -> tuple[str, int]:
@@ -31,7 +31,7 @@ class FullReplies(Replies):
         raise OSError(errno.ENOSPC, "No space left on device", str(draft))
 
 
-class FullInbox(Replies):
+class FullInbox(ResponseCache):
     """No room where the supervisor looks."""
 
     def pass_on(self, key: str, id_: str) -> None:
@@ -44,7 +44,7 @@ class StuckLedger(Ledger):
 
     refusals = 2
 
-    def close(self, row: int, closing: Closing) -> None:
+    def close(self, row: int, closing: AttemptEnd) -> None:
         """Refuse, and then not."""
         if self.refusals:
             self.refusals -= 1
@@ -61,12 +61,12 @@ def server() -> Iterator[HostedServer]:
 
 def test_an_answer_that_cannot_be_kept_is_unknown(tmp_path: Path, server: HostedServer) -> None:
     """It was paid for, and is not there: a person decides, and is told why."""
-    shared = office(tmp_path, server, replies=FullReplies)
-    first, second = request(shared.places), request(shared.places)
-    assert Course(office=shared, request=first).run()
-    assert Course(office=shared, request=second).run()
-    replies = [spool.read_reply(shared.places.inbox / f"{one.id}.json") for one in (first, second)]
-    assert [reply.outcome for reply in replies] == [Outcome.UNKNOWN, Outcome.UNKNOWN]
+    shared = context(tmp_path, server, replies=FullReplies)
+    first, second = request(shared.paths), request(shared.paths)
+    assert UploadJob(context=shared, request=first).run()
+    assert UploadJob(context=shared, request=second).run()
+    replies = [spool.read_reply(shared.paths.inbox / f"{one.id}.json") for one in (first, second)]
+    assert [reply.outcome for reply in replies] == [UploadOutcome.UNKNOWN, UploadOutcome.UNKNOWN]
     assert "but the disk refused: No space left on device" in replies[0].cause
     assert len(server.seen) == 1
     close(shared)
@@ -74,37 +74,37 @@ def test_an_answer_that_cannot_be_kept_is_unknown(tmp_path: Path, server: Hosted
 
 def test_a_kept_answer_waits_until_the_inbox_takes_it(tmp_path: Path, server: HostedServer) -> None:
     """Paid once, and given once there is room."""
-    shared = office(tmp_path, server, replies=FullInbox)
-    only = request(shared.places)
+    shared = context(tmp_path, server, replies=FullInbox)
+    only = request(shared.paths)
     with pytest.raises(OSError, match="No space left"):
-        Course(office=shared, request=only).run()
+        UploadJob(context=shared, request=only).run()
     close(shared)
-    again = office(tmp_path, server)
-    assert Course(office=again, request=only).run()
-    reply = spool.read_reply(again.places.inbox / f"{only.id}.json")
-    assert (reply.outcome, reply.repeated, reply.credits) == (Outcome.OK, False, 0.25)
+    again = context(tmp_path, server)
+    assert UploadJob(context=again, request=only).run()
+    reply = spool.read_reply(again.paths.inbox / f"{only.id}.json")
+    assert (reply.outcome, reply.repeated, reply.credits) == (UploadOutcome.OK, False, 0.25)
     assert len(server.seen) == 1
     close(again)
 
 
 def test_an_end_that_cannot_be_written_down_is_waited_for(tmp_path: Path, server: HostedServer) -> None:
     """Nothing else happens to the picture meanwhile: it would be sent a second time."""
-    shared = office(tmp_path, server, ledger=StuckLedger)
-    only = request(shared.places)
-    assert Course(office=shared, request=only).run()
-    assert spool.read_reply(shared.places.inbox / f"{only.id}.json").outcome is Outcome.OK
+    shared = context(tmp_path, server, ledger=StuckLedger)
+    only = request(shared.paths)
+    assert UploadJob(context=shared, request=only).run()
+    assert spool.read_reply(shared.paths.inbox / f"{only.id}.json").outcome is UploadOutcome.OK
     assert len(server.seen) == 1
     close(shared)
 
 
 def test_an_end_that_is_never_written_down_is_unknown(tmp_path: Path, server: HostedServer) -> None:
     """The uploader was to end meanwhile; the next run knows only that something was sent."""
-    shared = office(tmp_path, server, ledger=StuckLedger)
-    server.on_headers = lambda _: shared.ending.set()
-    only = request(shared.places)
+    shared = context(tmp_path, server, ledger=StuckLedger)
+    server.on_headers = lambda _: shared.stopping.set()
+    only = request(shared.paths)
     with suppress(LedgerError):
-        assert not Course(office=shared, request=only).run()
-    assert list(shared.places.inbox.iterdir()) == []
-    assert (shared.places.outbox / f"{only.id}.json").exists()
+        assert not UploadJob(context=shared, request=only).run()
+    assert list(shared.paths.inbox.iterdir()) == []
+    assert (shared.paths.outbox / f"{only.id}.json").exists()
     shared.ledger.close_left_open("killed")
     close(shared)

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.clock import Clock
-from cutoutd.hosted.exchange_limits import Exchange
-from cutoutd.spool import Outcome
+from cutoutd.hosted.exchange_limits import ExchangeLimits
+from cutoutd.spool import UploadOutcome
 from tests.hosted_server import HostedServer
-from tests.integration.uploader_parts import answer, close, office, request
+from tests.integration.uploader_parts import answer, close, context, request
 from tests.integration.uploading import picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from cutoutd.hosted.context import Office
+    from cutoutd.hosted.context import UploadContext
     from cutoutd.spool import Reply, Request
     from tests.integration.uploader_parts import Service
 
@@ -133,9 +133,9 @@ def flood_of_interim_answers(connection: socket.socket) -> None:
 
 def asked(tmp_path: Path, server: Service, *, timeout_s: float = 10.0) -> tuple[Reply, float]:
     """The reply to one picture, and how long it took."""
-    shared = office(tmp_path, server, timeout_s=timeout_s)
+    shared = context(tmp_path, server, timeout_s=timeout_s)
     begun_s = time.monotonic()
-    reply = answer(shared, request(shared.places))
+    reply = answer(shared, request(shared.paths))
     close(shared)
     return reply, time.monotonic() - begun_s
 
@@ -150,7 +150,7 @@ def test_an_answer_that_never_ends_is_given_up_at_one_deadline(
     """It was sent, so it may have been billed; and the place is free for another."""
     with wire(behave) as server:
         reply, took_s = asked(tmp_path, server, timeout_s=TIMEOUT_S)
-    assert reply.outcome is Outcome.UNKNOWN
+    assert reply.outcome is UploadOutcome.UNKNOWN
     assert took_s < LATE_S
 
 
@@ -165,23 +165,23 @@ def test_a_service_that_takes_an_upload_drop_by_drop_does_not_hold_it_for_ever(t
 
     with wire(sip) as server:
         # The clock runs a hundred times as fast: a slow line has its time, more than a test would wait for.
-        shared = office(tmp_path, server, timeout_s=100 * TIMEOUT_S, clock=_Fast())
+        shared = context(tmp_path, server, timeout_s=100 * TIMEOUT_S, clock=_Fast())
         content = picture(1) + os.urandom(1 << 20)
-        made = request(shared.places, content)
+        made = request(shared.paths, content)
         begun_s = time.monotonic()
         runner = threading.Thread(target=answer_quietly, args=(shared, made), daemon=True)
         runner.start()
         while server.accepted < 2 and time.monotonic() < begun_s + 60:
             time.sleep(0.05)  # the second connection: the first was given up
         assert server.accepted >= 2
-        shared.ending.set()
+        shared.stopping.set()
         runner.join(60)
         assert not runner.is_alive()
         done.set()
         with shared.ledger as ledger:
             ends = [row["outcome"] for row in ledger.all()]
         assert ends[0] == "refused"
-    shared.courier.close()
+    shared.client.close()
 
 
 class _Fast(Clock):
@@ -191,7 +191,7 @@ class _Fast(Clock):
         return time.monotonic() * 100
 
 
-def answer_quietly(shared: Office, made: Request) -> None:
+def answer_quietly(shared: UploadContext, made: Request) -> None:
     """Its course; how it ends is seen in the ledger."""
     with suppress(AssertionError):
         answer(shared, made)
@@ -220,7 +220,7 @@ def test_an_answer_that_says_it_is_packed_is_refused_as_it_is(tmp_path: Path, en
 
     with wire(behave) as server:
         reply, _ = asked(tmp_path, server)
-    assert reply.outcome is Outcome.UNKNOWN
+    assert reply.outcome is UploadOutcome.UNKNOWN
     assert "is encoded" in reply.cause
     assert encoding[:4] in reply.cause
 
@@ -236,7 +236,7 @@ def test_an_error_that_says_it_is_packed_still_means_what_its_number_says(tmp_pa
 
     with wire(behave) as server:
         reply, _ = asked(tmp_path, server)
-    assert (reply.outcome, reply.cause) == (Outcome.FAILED, "removebg says 400")
+    assert (reply.outcome, reply.cause) == (UploadOutcome.FAILED, "removebg says 400")
 
 
 def test_a_look_up_that_gives_no_answer_ends_at_the_deadline(
@@ -250,16 +250,16 @@ def test_a_look_up_that_gives_no_answer_ends_at_the_deadline(
         return []
 
     with HostedServer() as server:
-        shared = office(tmp_path, server, timeout_s=TIMEOUT_S, base_url=f"http://localhost:{server.port}")
+        shared = context(tmp_path, server, timeout_s=TIMEOUT_S, base_url=f"http://localhost:{server.port}")
         monkeypatch.setattr(socket, "getaddrinfo", hang)
-        made = request(shared.places)
+        made = request(shared.paths)
         runner = threading.Thread(target=answer_quietly, args=(shared, made), daemon=True)
         runner.start()
         end_s = time.monotonic() + 30
-        while "cannot be found" not in shared.route.view().why and time.monotonic() < end_s:
+        while "cannot be found" not in shared.route.snapshot().why and time.monotonic() < end_s:
             time.sleep(0.05)
-        assert "localhost cannot be found" in shared.route.view().why
-        shared.ending.set()
+        assert "localhost cannot be found" in shared.route.snapshot().why
+        shared.stopping.set()
         runner.join(15)
         released.set()
         assert server.seen == []
@@ -271,10 +271,10 @@ def test_time_in_which_we_did_not_run_does_not_count() -> None:
     code = (
         "import socket, sys, time\n"
         "from cutoutd.clock import Clock\n"
-        "from cutoutd.hosted.exchange_limits import Exchange\n"
+        "from cutoutd.hosted.exchange_limits import ExchangeLimits\n"
         "import select\n"
         "one, other = socket.socketpair()\n"
-        "exchange = Exchange(Clock(), limit_s=2.0)\n"
+        "exchange = ExchangeLimits(Clock(), limit_s=2.0)\n"
         "print('waits', flush=True)\n"
         "exchange.wait(one.fileno(), select.POLLIN, 0.6)\n"
         "print(exchange.ran_s() < 1.9, flush=True)\n"
@@ -292,7 +292,7 @@ def test_time_in_which_we_did_not_run_does_not_count() -> None:
 def test_an_exchange_counts_running_time_alone() -> None:
     """By a clock that leaps: a second of a leap counts at most."""
     leaping = _Leaping()
-    exchange = Exchange(leaping, limit_s=10.0)
+    exchange = ExchangeLimits(leaping, limit_s=10.0)
     for _ in range(3):
         leaping.now_s += 3600.0
         exchange.check()

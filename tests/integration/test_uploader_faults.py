@@ -18,48 +18,48 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from cutoutd import spool
-from cutoutd.hosted.in_progress import MOST_DEATHS, InHand
+from cutoutd.hosted.in_progress import MOST_DEATHS, CrashMarks
 from cutoutd.hosted.ledger import FILE_NAME
 from cutoutd.hosted.removebg import RemoveBg
 from cutoutd.hosted.uploader import Uploader
-from cutoutd.spool import Body, Outcome, Places, Reply, Request
+from cutoutd.spool import Body, Reply, Request, SpoolPaths, UploadOutcome
 from tests.hosted_server import HostedServer
-from tests.integration.uploader_parts import office, request
+from tests.integration.uploader_parts import context, request
 from tests.integration.uploading import PATIENCE_S, Station, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from cutoutd.hosted.context import Office
-    from cutoutd.hosted.provider import Question, Upload
+    from cutoutd.hosted.context import UploadContext
+    from cutoutd.hosted.provider import HttpRequest, Upload
 
 HUGE: Final = spool.MAX_BYTES + 1
 
 
 @contextmanager
-def at_work(shared: Office) -> Iterator[None]:
+def at_work(shared: UploadContext) -> Iterator[None]:
     """The uploader's loop in this process, while the body runs; it ends in order."""
     runner = threading.Thread(
-        target=Uploader(shared, announced=spool.announcement(shared.places), layers=(), parent=None).run
+        target=Uploader(shared, announced=spool.announcement(shared.paths), layers=(), parent=None).run
     )
     runner.start()
     try:
         yield
         assert runner.is_alive()
     finally:
-        shared.ending.set()
+        shared.stopping.set()
         runner.join(PATIENCE_S)
-        shared.courier.close()
+        shared.client.close()
         shared.ledger.close_file()
 
 
-def reply_to(shared: Office, id_: str) -> Reply:
+def reply_to(shared: UploadContext, id_: str) -> Reply:
     """Wait for a reply."""
     end_s = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return spool.read_reply(shared.places.inbox / f"{id_}.json")
+            return spool.read_reply(shared.paths.inbox / f"{id_}.json")
         except FileNotFoundError:
             assert time.monotonic() < end_s, id_
             time.sleep(0.02)
@@ -118,29 +118,29 @@ WRONG: Final[tuple[object, ...]] = (None, True, -1, 1 << 70, 1.5, "x", [], {})
 def test_a_request_that_is_none_is_answered_and_holds_up_no_other(tmp_path: Path) -> None:
     """Before: it was passed over for ever, or one exception ended the uploader, which met it again."""
     with HostedServer() as server:
-        shared = office(tmp_path, server)
+        shared = context(tmp_path, server)
         spoiled = {}
         for name, spoil in KINDS.items():
-            made = request(shared.places, picture(1))
-            spoil(shared.places.outbox / f"{made.id}.json")
+            made = request(shared.paths, picture(1))
+            spoil(shared.paths.outbox / f"{made.id}.json")
             spoiled[made.id] = name
         for name in ("bytes", "width", "height", "job"):
             for number, value in enumerate(WRONG):
-                made = request(shared.places, picture(1))
-                fields(shared.places.outbox / f"{made.id}.json", **{name: value})
+                made = request(shared.paths, picture(1))
+                fields(shared.paths.outbox / f"{made.id}.json", **{name: value})
                 spoiled[made.id] = f"{name} {number}"
-        gone = request(shared.places, picture(1))
-        good = request(shared.places, picture(2))
-        (shared.places.outbox / f"{gone.id}.json").unlink()
+        gone = request(shared.paths, picture(1))
+        good = request(shared.paths, picture(2))
+        (shared.paths.outbox / f"{gone.id}.json").unlink()
         with at_work(shared):
-            assert reply_to(shared, good.id).outcome is Outcome.OK
+            assert reply_to(shared, good.id).outcome is UploadOutcome.OK
             for id_, name in spoiled.items():
                 reply = reply_to(shared, id_)
-                assert (reply.outcome, reply.bytes) == (Outcome.FAILED, 0), name
+                assert (reply.outcome, reply.bytes) == (UploadOutcome.FAILED, 0), name
                 assert "is damaged" in reply.cause, name
                 assert reply.advice
         assert len(server.seen) == 1
-        assert not list(shared.places.outbox.glob("*.json"))
+        assert not list(shared.paths.outbox.glob("*.json"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,10 +155,10 @@ class Faulty(RemoveBg):
         self.meet("price", upload)
         return 0.25
 
-    def question(self, upload: Upload, boundary: str) -> Question:
+    def http_request(self, upload: Upload, boundary: str) -> HttpRequest:
         """As the contract has it, but for what is made of the answer."""
         self.meet("question", upload)
-        made = RemoveBg.question(self, upload, boundary)
+        made = RemoveBg.http_request(self, upload, boundary)
         if upload.width != self.width or self.step != "unwrap":
             return made
 
@@ -167,11 +167,11 @@ class Faulty(RemoveBg):
 
         return replace(made, unwrap=unwrap)
 
-    def complaint(self, content: bytes) -> str:
+    def error_text(self, content: bytes) -> str:
         """Of an answer."""
         if self.step == "complaint":
             raise RecursionError(self.step)
-        return RemoveBg.complaint(self, content)
+        return RemoveBg.error_text(self, content)
 
     def meet(self, step: str, upload: Upload) -> None:
         """The fault."""
@@ -182,19 +182,19 @@ class Faulty(RemoveBg):
 @pytest.mark.parametrize(
     ("step", "outcome", "cost"),
     [
-        ("price", Outcome.FAILED, 0.0),
-        ("question", Outcome.FAILED, 0.0),
-        ("unwrap", Outcome.UNKNOWN, 0.25),
-        ("complaint", Outcome.UNKNOWN, 0.25),
+        ("price", UploadOutcome.FAILED, 0.0),
+        ("question", UploadOutcome.FAILED, 0.0),
+        ("unwrap", UploadOutcome.UNKNOWN, 0.25),
+        ("complaint", UploadOutcome.UNKNOWN, 0.25),
     ],
 )
 def test_a_contract_that_raises_costs_its_picture_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], step: str, outcome: Outcome, cost: float
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], step: str, outcome: UploadOutcome, cost: float
 ) -> None:
     """Before: the uploader ended, and met the same picture again. What may have been billed is not sent again."""
     with HostedServer() as server:
-        shared = office(tmp_path, server, contract=Faulty(key=None, full_price=1.0, step=step))
-        bad = request(shared.places, picture(1, width=66), width=66)
+        shared = context(tmp_path, server, contract=Faulty(key=None, full_price=1.0, step=step))
+        bad = request(shared.paths, picture(1, width=66), width=66)
         with at_work(shared):
             reply = reply_to(shared, bad.id)
             assert (reply.outcome, reply.bytes > 0) == (outcome, bool(cost))
@@ -202,8 +202,8 @@ def test_a_contract_that_raises_costs_its_picture_alone(
             sent = len(server.seen)
             assert sent == (1 if cost else 0)
             if step != "complaint":
-                assert reply_to(shared, request(shared.places, picture(2)).id).outcome is Outcome.OK
-            again = request(shared.places, picture(1, width=66), width=66)
+                assert reply_to(shared, request(shared.paths, picture(2)).id).outcome is UploadOutcome.OK
+            again = request(shared.paths, picture(1, width=66), width=66)
             assert reply_to(shared, again.id).outcome is outcome
             assert len(server.seen) == sent + (step != "complaint")
             assert sum(one["counted"] for one in shared.ledger.all()) == cost + (step != "complaint") * 0.25
@@ -220,35 +220,35 @@ from cutoutd import spool
 from cutoutd.hosted.ledger import FILE_NAME
 from cutoutd.hosted.removebg import RemoveBg
 from cutoutd.hosted.uploader import Uploader
-from tests.integration.uploader_parts import office
+from tests.integration.uploader_parts import context
 
 class Deadly(RemoveBg):
-    def question(self, upload, boundary):
+    def http_request(self, upload, boundary):
         if upload.width == 66:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().question(upload, boundary)
+        return super().http_request(upload, boundary)
 
-shared = office(Path(sys.argv[1]), SimpleNamespace(url=sys.argv[2]), contract=Deadly(key=None, full_price=1.0))
-Uploader(shared, announced=spool.announcement(shared.places), layers=(), parent=None).run()
+shared = context(Path(sys.argv[1]), SimpleNamespace(url=sys.argv[2]), contract=Deadly(key=None, full_price=1.0))
+Uploader(shared, announced=spool.announcement(shared.paths), layers=(), parent=None).run()
 """
 
 
 def test_a_picture_over_which_the_uploader_dies_again_and_again_is_left_alone(tmp_path: Path) -> None:
     """Before: for ever. Others go on meanwhile, and none is failed by a death or two."""
     with HostedServer() as server:
-        places = Places.under(tmp_path)
-        places.make()
-        bad = request(places, picture(1, width=66), width=66)
+        paths = SpoolPaths.under(tmp_path)
+        paths.make()
+        bad = request(paths, picture(1, width=66), width=66)
         command = [sys.executable, "-c", DEADLY, os.fspath(tmp_path), server.url]
         for _ in range(MOST_DEATHS):
             assert subprocess.run(command, check=False, capture_output=True).returncode == -signal.SIGKILL
-        good = request(places, picture(2))
-        shared = office(tmp_path, server)
+        good = request(paths, picture(2))
+        shared = context(tmp_path, server)
         with at_work(shared):
             reply = reply_to(shared, bad.id)
-            assert (reply.outcome, reply.bytes) == (Outcome.FAILED, 0)
+            assert (reply.outcome, reply.bytes) == (UploadOutcome.FAILED, 0)
             assert f"ended {MOST_DEATHS} times" in reply.cause
-            assert reply_to(shared, good.id).outcome is Outcome.OK
+            assert reply_to(shared, good.id).outcome is UploadOutcome.OK
         assert len(server.seen) == 1
 
 
@@ -256,15 +256,15 @@ def test_deaths_are_counted_for_what_was_in_hand_alone(tmp_path: Path) -> None:
     """And forgotten with the request."""
     one, other = "1" * 32, "2" * 32
     for _ in range(MOST_DEATHS):
-        marks = InHand(tmp_path)
+        marks = CrashMarks(tmp_path)
         marks.take(one)
         marks.take(other)
-        marks.let_go(other)
-    marks = InHand(tmp_path)
-    assert marks.is_deadly(one)
-    assert not marks.is_deadly(other)
+        marks.release(other)
+    marks = CrashMarks(tmp_path)
+    assert marks.is_fatal(one)
+    assert not marks.is_fatal(other)
     marks.keep_only({other})
-    assert not InHand(tmp_path).is_deadly(one)
+    assert not CrashMarks(tmp_path).is_fatal(one)
 
 
 def good_reply() -> Reply:
@@ -272,7 +272,7 @@ def good_reply() -> Reply:
     id_ = spool.new_id()
     return Reply(
         id=id_,
-        outcome=Outcome.OK,
+        outcome=UploadOutcome.OK,
         body=Body.CUTOUT,
         file=f"{id_}.body",
         bytes=9,
@@ -297,42 +297,42 @@ def test_a_reply_that_is_none_is_an_upload_of_which_nothing_is_known(
     tmp_path: Path, spoil: Callable[[Path], object]
 ) -> None:
     """Before: passed over for ever, and its picture waited; or believed, and a cutout made here was called hosted."""
-    places = Places.under(tmp_path)
-    places.make()
+    paths = SpoolPaths.under(tmp_path)
+    paths.make()
     made, other = good_reply(), good_reply()
-    spool.put(places.inbox, made)
-    spool.put(places.inbox, other)
-    spoil(places.inbox / f"{made.id}.json")
-    found = {reply.id: reply for reply in spool.replies(places)}
+    spool.write_message(paths.inbox, made)
+    spool.write_message(paths.inbox, other)
+    spoil(paths.inbox / f"{made.id}.json")
+    found = {reply.id: reply for reply in spool.replies(paths)}
     assert found[other.id] == other
-    assert found[made.id].outcome is Outcome.UNKNOWN
+    assert found[made.id].outcome is UploadOutcome.UNKNOWN
     assert "is damaged" in found[made.id].cause
-    spool.take_away(places.inbox, made.id)
-    assert not os.path.lexists(places.inbox / f"{made.id}.json")
+    spool.remove_message(paths.inbox, made.id)
+    assert not os.path.lexists(paths.inbox / f"{made.id}.json")
 
 
 def test_fields_are_as_they_were_written(tmp_path: Path) -> None:
     """What is checked does not refuse what is right."""
-    places = Places.under(tmp_path)
-    places.make()
-    made = request(places)
-    assert spool.read_request(places.outbox / f"{made.id}.json") == made
+    paths = SpoolPaths.under(tmp_path)
+    paths.make()
+    made = request(paths)
+    assert spool.read_request(paths.outbox / f"{made.id}.json") == made
     assert Request(**asdict(made)) == made
 
 
 def test_thousands_of_requests_are_looked_at_in_no_time(tmp_path: Path) -> None:
     """Before: 3.5 ms each, in which nothing was sent."""
     with HostedServer() as server:
-        shared = office(tmp_path, server)
-        first = request(shared.places)
+        shared = context(tmp_path, server)
+        first = request(shared.paths)
         others = [replace(first, id=id_, file=f"{id_}.jpg") for id_ in (spool.new_id() for _ in range(2000))]
         for made in others:
             content = json.dumps({"schema": spool.SCHEMA} | asdict(made))
-            (shared.places.outbox / f"{made.id}.json").write_text(content, encoding="ascii")
+            (shared.paths.outbox / f"{made.id}.json").write_text(content, encoding="ascii")
         begun_s = time.process_time()
-        assert len(list(spool.requests(shared.places))) == 2001
+        assert len(list(spool.requests(shared.paths))) == 2001
         assert time.process_time() - begun_s < 2.0
-        shared.courier.close()
+        shared.client.close()
         shared.ledger.close_file()
 
 
@@ -346,20 +346,20 @@ def test_an_earlier_versions_state_is_taken_over(tmp_path: Path) -> None:
         answered = station.reply(paid := station.request(picture(1)))
         assert station.stop() == 0
         # As version 0.1 leaves it: no number in the ledger, nothing of ours beside it, and fewer fields.
-        places = station.places
+        paths = station.paths
         for name in ("ledger.json", "status.json"):
-            (places.root / name).unlink()
-        (places.root / "in-hand").rmdir()
-        spool.take_away(places.inbox, answered.id)
-        spool.put(places.outbox, paid)
-        (places.outbox / paid.file).write_bytes(picture(1))
+            (paths.root / name).unlink()
+        (paths.root / "in-hand").rmdir()
+        spool.remove_message(paths.inbox, answered.id)
+        spool.write_message(paths.outbox, paid)
+        (paths.outbox / paid.file).write_bytes(picture(1))
         flying, waiting = station.request(picture(2)), [station.request(picture(n)) for n in (3, 4)]
         for made in (paid, flying, *waiting):
-            path = places.outbox / f"{made.id}.json"
+            path = paths.outbox / f"{made.id}.json"
             old = json.loads(path.read_text())
             del old["settings"]
             path.write_text(json.dumps(old))
-        with closing(sqlite3.connect(places.root / FILE_NAME)) as ledger:
+        with closing(sqlite3.connect(paths.root / FILE_NAME)) as ledger:
             ledger.execute("PRAGMA application_id = 0")
             columns = "folder, job, why, source_sha256, bytes, width, height, provider, host, options, again, expected, began_us"
             ledger.execute(
@@ -368,10 +368,14 @@ def test_an_earlier_versions_state_is_taken_over(tmp_path: Path) -> None:
             )
             ledger.commit()
         station.start()
-        assert station.reply(flying).outcome is Outcome.UNKNOWN
+        assert station.reply(flying).outcome is UploadOutcome.UNKNOWN
         again = station.reply(paid)
-        assert (again.outcome, again.body, again.credits) == (Outcome.OK, answered.body, answered.credits)
-        assert [station.reply(made).outcome for made in waiting] == [Outcome.OK, Outcome.OK]
+        assert (again.outcome, again.body, again.credits) == (
+            UploadOutcome.OK,
+            answered.body,
+            answered.credits,
+        )
+        assert [station.reply(made).outcome for made in waiting] == [UploadOutcome.OK, UploadOutcome.OK]
         assert len(server.seen) == 3
         over = station.request(picture(5))
         end_s = time.monotonic() + PATIENCE_S
@@ -384,10 +388,10 @@ def test_an_earlier_versions_state_is_taken_over(tmp_path: Path) -> None:
 
 def test_an_earlier_versions_reply_is_read(tmp_path: Path) -> None:
     """It does not say what it counts."""
-    places = Places.under(tmp_path)
-    places.make()
+    paths = SpoolPaths.under(tmp_path)
+    paths.make()
     made = good_reply()
     old = {"schema": spool.SCHEMA} | asdict(made)
     del old["counted"]
-    (places.inbox / f"{made.id}.json").write_text(json.dumps(old), encoding="ascii")
-    assert list(spool.replies(places)) == [made]
+    (paths.inbox / f"{made.id}.json").write_text(json.dumps(old), encoding="ascii")
+    assert list(spool.replies(paths)) == [made]

@@ -15,11 +15,11 @@ from PIL import Image
 from cutoutd import spool
 from cutoutd.engine.formats.reply import matte
 from cutoutd.errors import ReplyError
-from cutoutd.hosted.route import Standing
-from cutoutd.hosted.upload_job import Course
-from cutoutd.spool import Body, Outcome
+from cutoutd.hosted.route import RouteState
+from cutoutd.hosted.upload_job import UploadJob
+from cutoutd.spool import Body, UploadOutcome
 from tests.integration.test_uploader_exchange import take, wire
-from tests.integration.uploader_parts import close, office, request
+from tests.integration.uploader_parts import close, context, request
 from tests.integration.uploading import HEIGHT, WIDTH, picture
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def said(status: str, *headers: str, body: bytes = b"", length: int | str | None
 
 
 GOOD: Final = said("200 OK", "Content-Type: image/png", "X-Credits-Charged: 0.25", body=png())
-OK, FAILED, UNKNOWN = Outcome.OK, Outcome.FAILED, Outcome.UNKNOWN
+OK, FAILED, UNKNOWN = UploadOutcome.OK, UploadOutcome.FAILED, UploadOutcome.UNKNOWN
 DEEP: Final = b'{"errors":[{"title":' + b"[" * 30_000 + b"]" * 30_000 + b"}]}"
 
 ANSWERS: Final[dict[str, tuple[bytes, object]]] = {
@@ -137,14 +137,14 @@ def test_every_answer_has_a_meaning(tmp_path: Path, capsys: pytest.CaptureFixtur
                 return
 
     with wire(behave) as server:
-        shared = office(tmp_path, server, timeout_s=2.0)
-        made = request(shared.places, picture(1))
-        is_over = Course(office=shared, request=made).run()
+        shared = context(tmp_path, server, timeout_s=2.0)
+        made = request(shared.paths, picture(1))
+        is_over = UploadJob(context=shared, request=made).run()
         if meaning == "closed":
-            assert (is_over, shared.route.view().standing) == (False, Standing.PAUSED)
-            assert shared.route.view().why
+            assert (is_over, shared.route.snapshot().state) == (False, RouteState.PAUSED)
+            assert shared.route.snapshot().why
         else:
-            reply = spool.read_reply(shared.places.inbox / f"{made.id}.json")
+            reply = spool.read_reply(shared.paths.inbox / f"{made.id}.json")
             assert reply.outcome is (OK if meaning == "later" else meaning)
             assert all(letter.isprintable() for letter in reply.cause)
             assert sum(one["counted"] for one in shared.ledger.all()) == (0.0 if meaning is FAILED else 0.25)
@@ -152,9 +152,9 @@ def test_every_answer_has_a_meaning(tmp_path: Path, capsys: pytest.CaptureFixtur
         before = {"later": ["refused", "ok"], "closed": ["refused"]}.get(str(meaning), [str(meaning)])
         assert ends == before
         if meaning != "closed":
-            after = request(shared.places, picture(2))
-            assert Course(office=shared, request=after).run()
-            assert spool.read_reply(shared.places.inbox / f"{after.id}.json").outcome is OK
+            after = request(shared.paths, picture(2))
+            assert UploadJob(context=shared, request=after).run()
+            assert spool.read_reply(shared.paths.inbox / f"{after.id}.json").outcome is OK
         close(shared)
     out = capsys.readouterr()
     assert "a fault of ours" not in out.out + out.err

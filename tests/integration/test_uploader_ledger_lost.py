@@ -18,17 +18,24 @@ from cutoutd.cli import hosted as cli
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.doctor import hosted
 from cutoutd.hosted import status
-from cutoutd.hosted.cancellation import Ending
+from cutoutd.hosted.cancellation import StopFlag
 from cutoutd.hosted.ledger import FILE_NAME, Ledger, LedgerDamagedError
-from cutoutd.hosted.ledger_custody import Custody, opened
+from cutoutd.hosted.ledger_custody import LedgerOpener, opened
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.uploads import note_upload
-from cutoutd.offload.outbox import PostRoom
-from cutoutd.offload.upload_records import Begun, Known, read_known, traces, write_begun, write_known
+from cutoutd.offload.outbox import Outbox
+from cutoutd.offload.upload_records import (
+    KnownUploads,
+    LedgerStart,
+    read_known,
+    traces,
+    write_begun,
+    write_known,
+)
 from cutoutd.settings.loader import load
-from cutoutd.spool import Outcome, Places
+from cutoutd.spool import SpoolPaths, UploadOutcome
 from tests.hosted_server import HostedServer
-from tests.integration.uploader_parts import answer, close, office, request
+from tests.integration.uploader_parts import answer, close, context, request
 from tests.integration.uploading import PATIENCE_S, Station, picture
 
 if TYPE_CHECKING:
@@ -86,28 +93,28 @@ def test_a_ledger_that_is_not_the_one_that_was_opened_takes_no_row(
 ) -> None:
     """SQLite would write on into a file that nobody finds again. What was under way is answered all the same."""
     with HostedServer() as server:
-        shared = office(tmp_path, server)
-        assert answer(shared, request(shared.places, picture(1))).outcome is Outcome.OK
-        server.on_headers = lambda _: how(shared.places.root / FILE_NAME)
+        shared = context(tmp_path, server)
+        assert answer(shared, request(shared.paths, picture(1))).outcome is UploadOutcome.OK
+        server.on_headers = lambda _: how(shared.paths.root / FILE_NAME)
         # Taken away while its upload was under way: what came is paid for, and told.
-        reply = answer(shared, request(shared.places, picture(2)))
-        assert (reply.outcome, reply.credits, reply.counted) == (Outcome.OK, 0.25, 0.25)
+        reply = answer(shared, request(shared.paths, picture(2)))
+        assert (reply.outcome, reply.credits, reply.counted) == (UploadOutcome.OK, 0.25, 0.25)
         with pytest.raises(LedgerDamagedError):
-            answer(shared, request(shared.places, picture(3)))
+            answer(shared, request(shared.paths, picture(3)))
         assert len(server.seen) == 2
         close(shared)
 
 
-def kept_reply(places: Places) -> None:
+def kept_reply(paths: SpoolPaths) -> None:
     """One that was paid for."""
-    (places.root / "replies").mkdir()
-    (places.root / "replies" / f"{'0' * 64}.body").touch()
+    (paths.root / "replies").mkdir()
+    (paths.root / "replies" / f"{'0' * 64}.body").touch()
 
 
-TRACES: dict[str, Callable[[Places], object]] = {
-    "its own mark": lambda places: write_begun(places.root, Begun(id=7, at=NOW)),
-    "the journal": lambda places: write_known(places.uploaded, Known(count=1, last="1" * 32, at=NOW)),
-    "the status": lambda places: places.status.write_text(
+TRACES: dict[str, Callable[[SpoolPaths], object]] = {
+    "its own mark": lambda paths: write_begun(paths.root, LedgerStart(id=7, at=NOW)),
+    "the journal": lambda paths: write_known(paths.uploaded, KnownUploads(count=1, last="1" * 32, at=NOW)),
+    "the status": lambda paths: paths.status.write_text(
         json.dumps({"at": NOW, "today": {"uploads": 1}, "folders": {"a": {"credits": 1.5}}})
     ),
     "kept replies": kept_reply,
@@ -120,16 +127,16 @@ def test_no_ledger_is_begun_where_anything_tells_of_an_earlier_one(
     tmp_path: Path, trace: str, size: int | None
 ) -> None:
     """Before: it was begun without a word, and the day's limits with it; and `audit` said that nothing ever left."""
-    places = Places.under(tmp_path)
-    places.make()
-    path = places.root / FILE_NAME
-    TRACES[trace](places)
+    paths = SpoolPaths.under(tmp_path)
+    paths.make()
+    path = paths.root / FILE_NAME
+    TRACES[trace](paths)
     if size is not None:
         path.touch()
     with pytest.raises(LedgerDamagedError, match=r"it is (gone|empty), but .*`cutoutd resume --hosted`"):
-        opened(places, Clock().now_us())
+        opened(paths, Clock().now_us())
     assert (path.stat().st_size if path.exists() else None) == size
-    assert traces(places.root) in hosted.ledger_lost(places)
+    assert traces(paths.root) in hosted.ledger_lost(paths)
 
 
 @pytest.mark.parametrize(
@@ -145,17 +152,15 @@ def test_no_ledger_is_begun_where_anything_tells_of_an_earlier_one(
 )
 def test_a_ledger_that_is_none_waits_for_a_person(tmp_path: Path, content: bytes | str) -> None:
     """Before, the uploader ended over it again and again. Its status says why, and what the day had spent still counts."""
-    places, now = Places.under(tmp_path), rfc3339(Clock().now_us())
-    places.make()
-    path = places.root / FILE_NAME
-    first = opened(places, Clock().now_us())
-    write_begun(places.root, Begun(id=first.id, at=now))
+    paths, now = SpoolPaths.under(tmp_path), rfc3339(Clock().now_us())
+    paths.make()
+    path = paths.root / FILE_NAME
+    first = opened(paths, Clock().now_us())
+    write_begun(paths.root, LedgerStart(id=first.id, at=now))
     first.close_file()
-    spent = Known(count=2, last="1" * 32, at=now, day=now[:10], credits={"a": 2.0, "b": 1.0})
-    write_known(places.uploaded, spent)
-    status.write(
-        places, {"pid": None, "at": now, "today": {"uploads": 3}, "folders": {"a": {"credits": 2.5}}}
-    )
+    spent = KnownUploads(count=2, last="1" * 32, at=now, day=now[:10], credits={"a": 2.0, "b": 1.0})
+    write_known(paths.uploaded, spent)
+    status.write(paths, {"pid": None, "at": now, "today": {"uploads": 3}, "folders": {"a": {"credits": 2.5}}})
     if content == "another's":
         path.unlink()
         Ledger(path, create=True).close_file()
@@ -169,48 +174,48 @@ def test_a_ledger_that_is_none_waits_for_a_person(tmp_path: Path, content: bytes
     else:
         assert isinstance(content, bytes)
         path.write_bytes(content)
-    custody = Custody(
-        places=places,
+    opener = LedgerOpener(
+        paths=paths,
         clock=Clock(),
-        ending=Ending(),
+        stopping=StopFlag(),
         parent=None,
         announced="",
         configuration="",
         told={"provider": "x"},
     )
     found: list[Ledger | None] = []
-    runner = threading.Thread(target=lambda: found.append(custody.ledger()))
+    runner = threading.Thread(target=lambda: found.append(opener.ledger()))
     runner.start()
-    wait_until(lambda: bool(spool.uploader_status(places)))
-    told = spool.uploader_status(places)
+    wait_until(lambda: bool(spool.uploader_status(paths)))
+    told = spool.uploader_status(paths)
     assert told["route"] == "paused"
     assert "the ledger of uploads is lost or damaged" in told["why"]
     assert "`cutoutd resume --hosted`" in told["why"]
     assert not found
-    places.resumed.touch()
+    paths.resumed.touch()
     runner.join(PATIENCE_S)
     (ledger,) = found
     assert ledger is not None
-    accepted = read_known(places.accepted)
+    accepted = read_known(paths.accepted)
     assert accepted is not None
     assert dict(accepted.credits) == {"a": 2.5, "b": 1.0}
-    assert len(list(places.root.glob("ledger.sqlite.damaged-*"))) == 1
+    assert len(list(paths.root.glob("ledger.sqlite.damaged-*"))) == 1
     ledger.close_file()
-    opened(places, Clock().now_us()).close_file()  # the next start finds nothing amiss
+    opened(paths, Clock().now_us()).close_file()  # the next start finds nothing amiss
 
 
 def test_a_backup_that_is_put_back_is_taken(tmp_path: Path) -> None:
     """Also one of a version that gave ledgers no number."""
-    places = Places.under(tmp_path)
-    places.make()
-    path = places.root / FILE_NAME
-    first = opened(places, Clock().now_us())
+    paths = SpoolPaths.under(tmp_path)
+    paths.make()
+    path = paths.root / FILE_NAME
+    first = opened(paths, Clock().now_us())
     number = first.id
-    write_begun(places.root, Begun(id=number, at=NOW))
+    write_begun(paths.root, LedgerStart(id=number, at=NOW))
     first.close_file()
     with closing(sqlite3.connect(path)) as backup:
         backup.execute("PRAGMA application_id = 0")
-    again = opened(places, Clock().now_us())
+    again = opened(paths, Clock().now_us())
     assert again.id == number
     again.close_file()
 
@@ -233,15 +238,15 @@ def test_a_ledger_that_goes_while_it_is_written_closes_the_route_until_a_person_
         Station(tmp_path, server.url, hosted={"max_credits_per_day": "0.5"}) as station,
     ):
         journal = Journal(station.state, session="0" * 32, clock=Clock())
-        post = PostRoom(
+        outbox = Outbox(
             station.state, journal, Clock(), max_upload_px=0, once=False, in_force=station.settings
         )
-        post.open()
+        outbox.open()
         station.start()
         reply = station.reply(station.request(picture(1)))
         note_upload(journal.store, reply.id, reply.at, folder="tagged", counted=reply.counted)
-        post.tell_uploaded()
-        removed(station.places.root / FILE_NAME)
+        outbox.share_upload_count()
+        removed(station.paths.root / FILE_NAME)
         assert station.process is not None
         assert station.process.wait(PATIENCE_S) == 5  # whoever keeps it starts it again
         assert "The ledger of uploads is damaged" in station.log.read_text()
@@ -258,7 +263,7 @@ def test_a_ledger_that_goes_while_it_is_written_closes_the_route_until_a_person_
         assert "is gone" in findings[0].seen
         assert "`cutoutd resume --hosted`" in findings[0].advice
         station.resume()
-        replies = [station.places.inbox / f"{one.id}.json" for one in (first, second)]
+        replies = [station.paths.inbox / f"{one.id}.json" for one in (first, second)]
         wait_until(lambda: any(path.exists() for path in replies))
         wait_until(lambda: "credits a day" in json.dumps(station.told()))
         # 0.25 of before and 0.25 of now: the limit is reached, though the new ledger knows of the latter alone.
@@ -277,14 +282,14 @@ def test_a_ledger_that_lacks_what_the_journal_knows_sends_nothing_until_a_person
         HostedServer() as server,
         Station(tmp_path, server.url, hosted={"max_credits_per_day": "1"}) as station,
     ):
-        opened(station.places, Clock().now_us()).close_file()
+        opened(station.paths, Clock().now_us()).close_file()
         now = rfc3339(Clock().now_us())
-        spent = Known(count=2, last="1" * 32, at=now, day=now[:10], credits={"tagged": 0.75})
-        write_known(station.places.uploaded, spent)
+        spent = KnownUploads(count=2, last="1" * 32, at=now, day=now[:10], credits={"tagged": 0.75})
+        write_known(station.paths.uploaded, spent)
         waiting = [station.request(picture(number)) for number in range(2)]
         told = station.start().wait_for_route("paused")
         assert "the journal knows of 2 pictures that were sent" in told["why"]
-        assert "hosted.ledger-not-whole" in station.log.read_text()
+        wait_until(lambda: "hosted.ledger-not-whole" in station.log.read_text())
         station.resume()
         wait_until(lambda: "credits a day" in json.dumps(station.told()))
         assert sum(map(station.is_waiting, waiting)) == 1
@@ -301,28 +306,28 @@ def test_a_whole_ledger_is_not_held_up_by_what_the_journal_knows(tmp_path: Path)
         station.start()
         for number in range(2):
             reply = station.reply(station.request(picture(number)))
-        write_known(station.places.uploaded, Known(count=1, last=reply.id, at=reply.at))
-        assert station.reply(station.request(picture(3))).outcome is Outcome.OK
+        write_known(station.paths.uploaded, KnownUploads(count=1, last=reply.id, at=reply.at))
+        assert station.reply(station.request(picture(3))).outcome is UploadOutcome.OK
         assert station.told()["route"] == "open"
 
 
 def test_a_resume_from_before_the_loss_was_told_is_no_consent_to_it(tmp_path: Path) -> None:
     """It was said of a pause, while cutoutd was down: nobody knew then that the ledger is gone."""
-    places = Places(tmp_path)
-    places.make()
-    write_begun(places.root, Begun(id=7, at=NOW))
-    places.resumed.touch()
-    ending = Ending()
-    custody = Custody(
-        places=places, clock=Clock(), ending=ending, parent=None, announced="", configuration="", told={}
+    paths = SpoolPaths(tmp_path)
+    paths.make()
+    write_begun(paths.root, LedgerStart(id=7, at=NOW))
+    paths.resumed.touch()
+    stopping = StopFlag()
+    opener = LedgerOpener(
+        paths=paths, clock=Clock(), stopping=stopping, parent=None, announced="", configuration="", told={}
     )
     found: list[Ledger | None] = []
-    runner = threading.Thread(target=lambda: found.append(custody.ledger()))
+    runner = threading.Thread(target=lambda: found.append(opener.ledger()))
     runner.start()
-    wait_until(lambda: bool(spool.uploader_status(places)))
-    assert spool.uploader_status(places)["route"] == "paused"
-    assert not places.resumed.exists()
-    places.resumed.touch()
+    wait_until(lambda: bool(spool.uploader_status(paths)))
+    assert spool.uploader_status(paths)["route"] == "paused"
+    assert not paths.resumed.exists()
+    paths.resumed.touch()
     runner.join(PATIENCE_S)
     assert len(found) == 1
     assert found[0] is not None
@@ -332,11 +337,11 @@ def test_a_resume_from_before_the_loss_was_told_is_no_consent_to_it(tmp_path: Pa
 def test_a_resume_from_before_is_no_consent_to_a_ledger_that_lacks_something(tmp_path: Path) -> None:
     """Likewise where an older backup was put back; it opens the route for nothing that it does not know of."""
     with HostedServer() as server, Station(tmp_path, server.url) as station:
-        opened(station.places, Clock().now_us()).close_file()
-        write_known(station.places.uploaded, Known(count=2, last="1" * 32, at=NOW))
+        opened(station.paths, Clock().now_us()).close_file()
+        write_known(station.paths.uploaded, KnownUploads(count=2, last="1" * 32, at=NOW))
         station.request(picture(1))
         station.resume()
         told = station.start().wait_for_route("paused")
         assert "the journal knows of 2 pictures that were sent" in told["why"]
-        wait_until(lambda: not station.places.resumed.exists())
+        wait_until(lambda: not station.paths.resumed.exists())
         assert server.seen == []

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.clock import Clock
-from cutoutd.hosted.body import Cargo
-from cutoutd.hosted.client import Courier, UntrustedError
+from cutoutd.hosted.body import RequestBody
+from cutoutd.hosted.client import ServiceClient, UntrustedError
 from cutoutd.hosted.provider import Upload
 from cutoutd.hosted.removebg import RemoveBg
 from cutoutd.settings.hosted import HostedSettings
-from cutoutd.spool import Outcome
+from cutoutd.spool import UploadOutcome
 from tests.hosted_server import HostedServer
 from tests.integration.tools import give_up, need
-from tests.integration.uploader_parts import answer, close, office, request
+from tests.integration.uploader_parts import answer, close, context, request
 from tests.integration.uploading import Station, picture
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def test_a_service_that_can_is_talked_to_encrypted(tmp_path: Path, papers: tuple
     with HostedServer(tls=papers) as server, Station(tmp_path / "station", server.url) as station:
         environ = {"PYTHONPATH": str(patch)}
         sent = station.start(environ=environ).request(picture(1))
-        assert station.reply(sent).outcome is Outcome.OK
+        assert station.reply(sent).outcome is UploadOutcome.OK
         assert server.seen[0].is_whole
 
 
@@ -74,8 +74,8 @@ def test_no_proxy_and_no_password_is_picked_up(tmp_path: Path, monkeypatch: pyte
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
-        shared = office(tmp_path, server)
-        assert answer(shared, request(shared.places)).outcome is Outcome.OK
+        shared = context(tmp_path, server)
+        assert answer(shared, request(shared.paths)).outcome is UploadOutcome.OK
         assert (proxy.connections, len(server.seen)) == (0, 1)
         assert "authorization" not in server.seen[0].headers
         close(shared)
@@ -84,8 +84,8 @@ def test_no_proxy_and_no_password_is_picked_up(tmp_path: Path, monkeypatch: pyte
 def test_a_name_for_this_machine_is_called_by_its_number(tmp_path: Path) -> None:
     """Unencrypted, the name is looked up first; the service is still asked for by its name."""
     with HostedServer() as server:
-        shared = office(tmp_path, server, base_url=f"http://localhost:{server.port}")
-        assert answer(shared, request(shared.places)).outcome is Outcome.OK
+        shared = context(tmp_path, server, base_url=f"http://localhost:{server.port}")
+        assert answer(shared, request(shared.paths)).outcome is UploadOutcome.OK
         assert server.seen[0].headers["host"] == f"localhost:{server.port}"
         close(shared)
 
@@ -107,19 +107,21 @@ def test_a_name_that_leads_away_gets_nothing_unencrypted(
 
     monkeypatch.setattr(socket, "getaddrinfo", found)
     hosted = HostedSettings(base_url="http://gpu-box", allow_private_http=is_private_allowed)
-    courier = Courier(hosted, Clock())
-    question = RemoveBg(key=None, full_price=1.0).question(Upload(name="a", bytes=1, width=1, height=1), "b")
+    client = ServiceClient(hosted, Clock())
+    http_request = RemoveBg(key=None, full_price=1.0).http_request(
+        Upload(name="a", bytes=1, width=1, height=1), "b"
+    )
     with pytest.raises(UntrustedError, match="where pictures may not go unencrypted"):
-        courier.ask(
-            question,
-            object.__new__(Cargo),
+        client.ask(
+            http_request,
+            object.__new__(RequestBody),
             announced=1,
             into=tmp_path / "x",
             at_most=1,
             begin=lambda: pytest.fail("nothing may begin"),
-            may_go_on=lambda: None,
+            check_cancelled=lambda: None,
         )
-    courier.close()
+    client.close()
 
 
 def test_a_key_that_others_can_read_ends_it_at_once(tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_another_users_state_directory_is_left_alone(tmp_path: Path) -> None:
     os.chown(station.state, 65534, -1)
     ended = subprocess.run(station.command("hosted"), capture_output=True, text=True, check=False)
     assert (ended.returncode, "belongs to user id 65534" in ended.stderr) == (2, True)
-    assert not (station.places.root / "ledger.sqlite").exists()
+    assert not (station.paths.root / "ledger.sqlite").exists()
 
 
 def test_without_a_tagged_folder_there_is_no_uploader(tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ def test_without_a_tagged_folder_there_is_no_uploader(tmp_path: Path) -> None:
     station = Station(tmp_path, "http://127.0.0.1:9", folders={"plain": 'route = "local"'})
     ended = subprocess.run(station.command("hosted"), capture_output=True, text=True, check=False)
     assert (ended.returncode, "no folder is tagged" in ended.stderr) == (2, True)
-    assert not (station.places.root / "ledger.sqlite").exists()
+    assert not (station.paths.root / "ledger.sqlite").exists()
 
 
 def test_a_dry_run_says_what_it_would_cost_and_sends_nothing(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cutoutd.spool import Outcome
+from cutoutd.spool import UploadOutcome
 from tests.hosted_server import HostedServer
 from tests.integration.uploading import PATIENCE_S, Station, picture
 
@@ -35,7 +35,7 @@ def test_a_price_that_is_known_from_an_earlier_run_is_counted_on(tmp_path: Path)
         server.price = 1.0
         first = station.request(picture(1))
         station.start()
-        assert station.reply(first).outcome is Outcome.OK
+        assert station.reply(first).outcome is UploadOutcome.OK
         assert station.stop() == 0
         others = [station.request(picture(number)) for number in (2, 3, 4)]
         station.start()

@@ -184,7 +184,7 @@ def test_it_holds_nothing_but_its_own(at_work: Station) -> None:
         with suppress(FileNotFoundError):
             opened.append(os.readlink(entry))  # noqa: PTH115 -- a pipe has no path
     inside = [name for name in opened if name.startswith(str(at_work.directory))]
-    root = str(at_work.places.root)
+    root = str(at_work.paths.root)
     assert [name for name in inside if not name.startswith(root) and name != str(at_work.log)] == []
     assert any(name.startswith(root) for name in inside)
 

@@ -19,7 +19,7 @@ from cutoutd.hosted.audit import uploads
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.loader import load
-from cutoutd.spool import ParcelError, Places, Reply, Request
+from cutoutd.spool import InvalidMessageError, Reply, Request, SpoolPaths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,8 +65,8 @@ class Station:
         directory.mkdir(exist_ok=True)
         self.directory = directory
         self.state = directory / "state"
-        self.places = Places.under(self.state)
-        self.places.make()
+        self.paths = SpoolPaths.under(self.state)
+        self.paths.make()
         self.config = directory / "cutoutd.toml"
         self.log = directory / "log"
         keys = {
@@ -101,7 +101,7 @@ class Station:
                 stdout=subprocess.DEVNULL,
             )
         end_s = time.monotonic() + PATIENCE_S
-        while spool.uploader_status(self.places).get("pid") != self.process.pid:
+        while spool.uploader_status(self.paths).get("pid") != self.process.pid:
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < end_s, self.log.read_text()
             time.sleep(0.02)
@@ -146,7 +146,7 @@ class Station:
     ) -> Request:
         """Put a picture and its request into the outbox."""
         id_ = spool.new_id()
-        (self.places.outbox / f"{id_}.jpg").write_bytes(content)
+        (self.paths.outbox / f"{id_}.jpg").write_bytes(content)
         request = Request(
             id=id_,
             folder=folder,
@@ -161,19 +161,19 @@ class Station:
             again=again,
             settings=settings or self.settings(),
         )
-        spool.put(self.places.outbox, request)
+        spool.write_message(self.paths.outbox, request)
         return request
 
     def reply(self, request: Request, *, timeout_s: float = PATIENCE_S) -> Reply:
         """Wait for a request's reply; what it names stays in the inbox."""
-        path = self.places.inbox / f"{request.id}.json"
+        path = self.paths.inbox / f"{request.id}.json"
         end_s = time.monotonic() + timeout_s
         while time.monotonic() < end_s:
-            with suppress(FileNotFoundError, ParcelError):
+            with suppress(FileNotFoundError, InvalidMessageError):
                 return spool.read_reply(path)
             assert self.process is None or self.process.poll() is None, self.log.read_text()
             time.sleep(0.02)
-        raise AssertionError(f"no reply: {spool.uploader_status(self.places)}\n{self.log.read_text()}")
+        raise AssertionError(f"no reply: {spool.uploader_status(self.paths)}\n{self.log.read_text()}")
 
     def settings(self) -> str:
         """The number of the configuration as it is now."""
@@ -181,17 +181,17 @@ class Station:
 
     def is_waiting(self, request: Request) -> bool:
         """Whether a request still lies in the outbox, without a reply."""
-        return (self.places.outbox / f"{request.id}.json").exists() and not (
-            self.places.inbox / f"{request.id}.json"
+        return (self.paths.outbox / f"{request.id}.json").exists() and not (
+            self.paths.inbox / f"{request.id}.json"
         ).exists()
 
     def body(self, reply: Reply) -> bytes:
         """What a reply names."""
-        return (self.places.inbox / reply.file).read_bytes()
+        return (self.paths.inbox / reply.file).read_bytes()
 
     def told(self) -> dict[str, Any]:
         """What the uploader says of itself."""
-        return spool.uploader_status(self.places)
+        return spool.uploader_status(self.paths)
 
     def wait_for_route(self, standing: str) -> dict[str, Any]:
         """Wait until the route stands so."""
@@ -203,14 +203,14 @@ class Station:
 
     def rows(self, request: Request | None = None) -> list[dict[str, Any]]:
         """What the ledger says, of one request or of all."""
-        with Ledger(self.places.root / FILE_NAME) as ledger:
+        with Ledger(self.paths.root / FILE_NAME) as ledger:
             return [row for row in uploads(ledger) if request is None or row["request"] == request.id]
 
     def pause(self) -> None:
         """As `cutoutd pause --hosted` does it."""
-        self.places.paused.touch()
+        self.paths.paused.touch()
 
     def resume(self) -> None:
         """As `cutoutd resume --hosted` does it."""
-        self.places.resumed.touch()
-        self.places.paused.unlink(missing_ok=True)
+        self.paths.resumed.touch()
+        self.paths.paused.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import pytest
 
 from cutoutd.daemon.alarm import HOLD_S, LEAST, LOOK_S, SAMPLE_S, Alarm
 from cutoutd.folder.status import FolderState, FolderStatus
-from cutoutd.spool import Places
+from cutoutd.spool import SpoolPaths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ class Site:
         self.told: list[tuple[str, str, bool]] = []
         self.messages: list[str] = []
         self.waiting: dict[str, int] = {}
-        self.mark = Places.under(root).paused
+        self.mark = SpoolPaths.under(root).paused
         self.alarm = Alarm(self.tell, waiting=lambda: self.waiting, state_dir=root, clock=clock)
 
     def tell(self, folder: str, kind: str, message: str, *, over: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.hosted.budget import Budget, Start
+from cutoutd.hosted.budget import Admission, Budget
 from cutoutd.settings.assembly import assemble
 from cutoutd.settings.environment import Overrides
 
@@ -23,11 +23,11 @@ def test_before_a_price_was_seen_one_picture_finds_it_out() -> None:
     made = budget(10)
     for _ in range(3):
         assert not made.reserve("a", 0.25)
-    assert made.begin("a", 0.25) is Start.NOW
-    assert made.begin("a", 0.25) is Start.LATER
+    assert made.begin("a", 0.25) is Admission.NOW
+    assert made.begin("a", 0.25) is Admission.LATER
     made.ended(0.25, 0.25)
     made.release("a", 0.25, 0.25)
-    assert [made.begin("a", 0.25) for _ in range(2)] == [Start.NOW, Start.NOW]
+    assert [made.begin("a", 0.25) for _ in range(2)] == [Admission.NOW, Admission.NOW]
 
 
 def test_a_price_that_was_seen_lately_is_believed() -> None:
@@ -35,7 +35,7 @@ def test_a_price_that_was_seen_lately_is_believed() -> None:
     made = budget(10, {0.25: 0.25})
     for _ in range(3):
         assert not made.reserve("a", 0.25)
-        assert made.begin("a", 0.25) is Start.NOW
+        assert made.begin("a", 0.25) is Admission.NOW
 
 
 def test_what_is_set_aside_counts_at_the_highest_price_that_was_seen() -> None:
@@ -43,11 +43,11 @@ def test_what_is_set_aside_counts_at_the_highest_price_that_was_seen() -> None:
     made = budget(1.0)
     for _ in range(4):
         assert not made.reserve("a", 0.25)
-    assert made.begin("a", 0.25) is Start.NOW
+    assert made.begin("a", 0.25) is Admission.NOW
     made.ended(0.25, 1.0)
     made.release("a", 0.25, 1.0)
     for _ in range(3):
-        assert made.begin("a", 0.25) is Start.NOT
+        assert made.begin("a", 0.25) is Admission.NOT
         made.release("a", 0.25, 0.0)
     assert "this takes 1" in made.reserve("a", 0.25)
 
@@ -57,12 +57,12 @@ def test_after_a_surprise_one_at_a_time_is_sent_until_the_expectation_is_right()
     made = budget(100, {1.0: 1.0})
     for _ in range(4):
         assert not made.reserve("a", 1.0)
-    assert made.begin("a", 1.0) is Start.NOW
+    assert made.begin("a", 1.0) is Admission.NOW
     made.ended(1.0, 2.0)
-    assert made.begin("a", 1.0) is Start.NOW
-    assert made.begin("a", 1.0) is Start.LATER
+    assert made.begin("a", 1.0) is Admission.NOW
+    assert made.begin("a", 1.0) is Admission.LATER
     made.ended(1.0, 2.0)
-    assert [made.begin("a", 1.0) for _ in range(2)] == [Start.NOW, Start.NOW]
+    assert [made.begin("a", 1.0) for _ in range(2)] == [Admission.NOW, Admission.NOW]
 
 
 def test_an_upload_of_which_nothing_came_says_nothing_about_prices() -> None:
@@ -70,10 +70,10 @@ def test_an_upload_of_which_nothing_came_says_nothing_about_prices() -> None:
     made = budget(10)
     for _ in range(2):
         assert not made.reserve("a", 1.0)
-    assert made.begin("a", 1.0) is Start.NOW
+    assert made.begin("a", 1.0) is Admission.NOW
     made.ended(1.0, None)
-    assert made.begin("a", 1.0) is Start.NOW
-    assert made.begin("a", 1.0) is Start.LATER
+    assert made.begin("a", 1.0) is Admission.NOW
+    assert made.begin("a", 1.0) is Admission.LATER
 
 
 @given(
@@ -92,11 +92,11 @@ def test_a_constant_surprise_costs_one_picture_more_than_the_limit_at_most(
             ready += 1
         started = [made.begin("a", 0.25) for _ in range(ready)]
         for start in started:
-            if start is Start.NOT:
+            if start is Admission.NOT:
                 made.release("a", 0.25, 0.0)
-            elif start is Start.NOW:
+            elif start is Admission.NOW:
                 made.ended(0.25, price)
                 made.release("a", 0.25, price)
                 spent += price
-        ready = started.count(Start.LATER)
+        ready = started.count(Admission.LATER)
     assert spent <= max(limit, price) + 1e-6

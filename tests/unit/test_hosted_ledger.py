@@ -17,9 +17,9 @@ import pytest
 
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.hosted import key as keys
-from cutoutd.hosted.audit import By, as_csv, as_json, totals, uploads
-from cutoutd.hosted.body import AlteredError, Cargo
-from cutoutd.hosted.entries import Closing, End, Entry
+from cutoutd.hosted.audit import GroupBy, as_csv, as_json, totals, uploads
+from cutoutd.hosted.body import AlteredError, RequestBody
+from cutoutd.hosted.entries import AttemptEnd, AttemptOutcome, AttemptStart
 from cutoutd.hosted.key import Key
 from cutoutd.hosted.ledger import Ledger, LedgerDamagedError
 from cutoutd.hosted.provider import Upload
@@ -58,9 +58,11 @@ def request(id_: str = "a" * 32, *, folder: str = "f", why: str = "why") -> Requ
     )
 
 
-def entry(request_: Request, *, at_us: int = NOW_US) -> Entry:
+def entry(request_: Request, *, at_us: int = NOW_US) -> AttemptStart:
     """What is known before."""
-    return Entry(request=request_, provider="removebg", host="h", options="o", expected=1.0, began_us=at_us)
+    return AttemptStart(
+        request=request_, provider="removebg", host="h", options="o", expected=1.0, began_us=at_us
+    )
 
 
 def test_an_upload_is_there_before_it_ends(ledger: Ledger, tmp_path: Path) -> None:
@@ -86,19 +88,21 @@ def test_every_commit_is_synced_with_its_directory(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     ("end", "credits_", "counted"),
     [
-        (End.OK, 0.25, 0.25),
-        (End.OK, None, 1.0),
-        (End.UNKNOWN, None, 1.0),
-        (End.UNKNOWN, 0.25, 0.25),
-        (End.FAILED, None, 0.0),
-        (End.REFUSED, None, 0.0),
-        (End.WITHDRAWN, None, 0.0),
-        (End.FAILED, 1.0, 1.0),
+        (AttemptOutcome.OK, 0.25, 0.25),
+        (AttemptOutcome.OK, None, 1.0),
+        (AttemptOutcome.UNKNOWN, None, 1.0),
+        (AttemptOutcome.UNKNOWN, 0.25, 0.25),
+        (AttemptOutcome.FAILED, None, 0.0),
+        (AttemptOutcome.REFUSED, None, 0.0),
+        (AttemptOutcome.WITHDRAWN, None, 0.0),
+        (AttemptOutcome.FAILED, 1.0, 1.0),
     ],
 )
-def test_what_an_upload_counts(ledger: Ledger, end: End, credits_: float | None, counted: float) -> None:
+def test_what_an_upload_counts(
+    ledger: Ledger, end: AttemptOutcome, credits_: float | None, counted: float
+) -> None:
     """What the provider said, or else what it was expected to cost unless it came to nothing."""
-    ledger.close(ledger.begin(entry(request())), Closing(end=end, credits=credits_, sent=10))
+    ledger.close(ledger.begin(entry(request())), AttemptEnd(end=end, credits=credits_, sent=10))
     assert ledger.day(NOW_US)["f"].credits == counted
     assert ledger.day(NOW_US)["f"].bytes == 10
     assert ledger.day(NOW_US + DAY_US) == {}
@@ -106,16 +110,21 @@ def test_what_an_upload_counts(ledger: Ledger, end: End, credits_: float | None,
 
 def test_what_a_killed_run_left_open_is_unknown(ledger: Ledger) -> None:
     """And what was closed stays as it was."""
-    done, left = ledger.begin(entry(request())), ledger.begin(entry(request("b" * 32)))
-    ledger.close(done, Closing(end=End.REFUSED))
+    done, abandoned = ledger.begin(entry(request())), ledger.begin(entry(request("b" * 32)))
+    ledger.close(done, AttemptEnd(end=AttemptOutcome.REFUSED))
     assert ledger.close_left_open("killed") == 1
     past = ledger.last_of_request("b" * 32)
     assert past is not None
-    assert (past.row, past.end, past.cause, past.sent) == (left, End.UNKNOWN, "killed", len(CONTENT))
-    ledger.close(left, Closing(end=End.OK))
+    assert (past.row, past.end, past.cause, past.sent) == (
+        abandoned,
+        AttemptOutcome.UNKNOWN,
+        "killed",
+        len(CONTENT),
+    )
+    ledger.close(abandoned, AttemptEnd(end=AttemptOutcome.OK))
     again = ledger.last_of_request("b" * 32)
     assert again is not None
-    assert again.end is End.UNKNOWN
+    assert again.end is AttemptOutcome.UNKNOWN
 
 
 def test_the_same_bytes_are_known_again(ledger: Ledger) -> None:
@@ -123,11 +132,11 @@ def test_the_same_bytes_are_known_again(ledger: Ledger) -> None:
     known = {"sha256": request().sha256, "provider": "removebg", "host": "h", "options": "o"}
     row = ledger.begin(entry(request()))
     assert ledger.last_of_content(**known) is None
-    ledger.close(row, Closing(end=End.OK, body=Body.CUTOUT, reply_sha256="2" * 64, credits=1.0))
-    ledger.close(ledger.begin(entry(request("b" * 32))), Closing(end=End.REFUSED))
+    ledger.close(row, AttemptEnd(end=AttemptOutcome.OK, body=Body.CUTOUT, reply_sha256="2" * 64, credits=1.0))
+    ledger.close(ledger.begin(entry(request("b" * 32))), AttemptEnd(end=AttemptOutcome.REFUSED))
     past = ledger.last_of_content(**known)
     assert past is not None
-    assert (past.end, past.body, past.reply_sha256) == (End.OK, Body.CUTOUT, "2" * 64)
+    assert (past.end, past.body, past.reply_sha256) == (AttemptOutcome.OK, Body.CUTOUT, "2" * 64)
     assert ledger.last_of_content(**{**known, "host": "other"}) is None
     assert ledger.last_of_content(**{**known, "options": "other"}) is None
 
@@ -164,13 +173,18 @@ def test_sums_by_day_and_folder_in_both_forms(ledger: Ledger) -> None:
         row = ledger.begin(
             entry(request(f"{number:032x}", folder=folder), at_us=NOW_US + DAY_US * (number > 1000))
         )
-        ledger.close(row, Closing(end=End.UNKNOWN if number == 3 else End.OK, credits=0.25, sent=10))
-    by_day = totals(uploads(ledger), By.DAY)
+        ledger.close(
+            row,
+            AttemptEnd(
+                end=AttemptOutcome.UNKNOWN if number == 3 else AttemptOutcome.OK, credits=0.25, sent=10
+            ),
+        )
+    by_day = totals(uploads(ledger), GroupBy.DAY)
     assert [(one.uploads, one.credits, one.bytes) for one in by_day.values()] == [
         (1001, 250.25, 10010),
         (4, 1.0, 40),
     ]
-    by_folder = totals(uploads(ledger), By.FOLDER)
+    by_folder = totals(uploads(ledger), GroupBy.FOLDER)
     assert {name: (one.uploads, one.unknown) for name, one in by_folder.items()} == {
         "=cmd()": (502, 1),
         "shop": (503, 0),
@@ -183,7 +197,7 @@ def test_sums_by_day_and_folder_in_both_forms(ledger: Ledger) -> None:
     as_csv(uploads(ledger), None, out)
     rows = list(csv.DictReader(io.StringIO(out.getvalue())))
     assert [row["folder"] for row in rows[:2]] == ["shop", "'=cmd()"]
-    for by in By:
+    for by in GroupBy:
         out = io.StringIO()
         as_json(uploads(ledger), by, out)
         assert len(json.loads(out.getvalue())["totals"]) == 2
@@ -244,42 +258,46 @@ def test_a_key_is_in_a_plain_file(tmp_path: Path) -> None:
 # A picture on its way out.
 
 
-def sent(cargo: Cargo, checks: list[int] | None = None) -> bytes:
+def sent(request_body: RequestBody, checks: list[int] | None = None) -> bytes:
     """The body, as a service would see it."""
-    question = RemoveBg(key=None, full_price=1.0).question(
+    http_request = RemoveBg(key=None, full_price=1.0).http_request(
         Upload(name="a.jpg", bytes=1, width=1, height=1), "b"
     )
-    body = b"".join(cargo.pieces(question, lambda: checks.append(cargo.sent) if checks is not None else None))
-    assert len(body) == question.length(len(CONTENT))
+    body = b"".join(
+        request_body.pieces(
+            http_request, lambda: checks.append(request_body.sent) if checks is not None else None
+        )
+    )
+    assert len(body) == http_request.length(len(CONTENT))
     return body
 
 
 def test_a_picture_is_sent_in_pieces_with_leave_for_each(tmp_path: Path) -> None:
     """Whole, and known to be complete only with its last piece."""
     (tmp_path / "a").write_bytes(CONTENT)
-    cargo = Cargo(tmp_path / "a", request())
+    request_body = RequestBody(tmp_path / "a", request())
     checks: list[int] = []
-    assert CONTENT in sent(cargo, checks)
-    assert (cargo.sent, cargo.is_complete) == (len(CONTENT), True)
+    assert CONTENT in sent(request_body, checks)
+    assert (request_body.sent, request_body.is_complete) == (len(CONTENT), True)
     assert max(two - one for one, two in pairwise(checks)) <= 24 << 10
-    assert CONTENT in sent(cargo)
-    cargo.close()
+    assert CONTENT in sent(request_body)
+    request_body.close()
 
 
 def test_a_picture_that_changes_on_the_way_is_never_complete(tmp_path: Path) -> None:
     """What was announced, and stands in the ledger, is what a service may get."""
     path = tmp_path / "a"
     path.write_bytes(CONTENT)
-    cargo = Cargo(path, request())
+    request_body = RequestBody(path, request())
     with path.open("r+b") as file:
         file.write(b"other")
     with pytest.raises(AlteredError, match="was changed"):
-        sent(cargo)
-    assert not cargo.is_complete
+        sent(request_body)
+    assert not request_body.is_complete
     path.write_bytes(b"")
     with pytest.raises(AlteredError, match="was changed"):
-        sent(cargo)
-    cargo.close()
+        sent(request_body)
+    request_body.close()
 
 
 def test_only_the_announced_picture_is_opened(tmp_path: Path) -> None:
@@ -291,4 +309,4 @@ def test_only_the_announced_picture_is_opened(tmp_path: Path) -> None:
     other.write_bytes(b"x" * len(CONTENT))
     for path in (link, fifo, other, tmp_path, tmp_path / "missing"):
         with pytest.raises(AlteredError):
-            Cargo(path, request())
+            RequestBody(path, request())

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cutoutd.hosted import response
-from cutoutd.hosted.client import Answer
+from cutoutd.hosted.client import HttpResponse
 from cutoutd.hosted.key import Key
 from cutoutd.hosted.provider import Upload, words
 from cutoutd.hosted.providers import provider_of
@@ -39,10 +39,10 @@ def upload(width: int, height: int = 1) -> Upload:
     return Upload(name="0a.jpg", bytes=10, width=width, height=height)
 
 
-def answer(status: int, content: bytes = b"", **headers: str) -> Answer:
+def http_response(status: int, content: bytes = b"", **headers: str) -> HttpResponse:
     """An answer; in the names of headers, _ stands for -."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status=status, headers=named, content=content, bytes=len(content))
+    return HttpResponse(status=status, headers=named, content=content, bytes=len(content))
 
 
 @pytest.mark.parametrize(
@@ -58,39 +58,42 @@ def answer(status: int, content: bytes = b"", **headers: str) -> Answer:
 )
 def test_remove_bg_is_asked_by_pixels(pixels: int, options: str, price: float, body: Body) -> None:
     """In full size always, as a PNG as long as it makes one, and for the least."""
-    question = REMOVEBG.question(upload(pixels), "b")
-    assert (question.options, question.body, REMOVEBG.price(upload(pixels))) == (options, body, price)
-    assert question.path == "/v1.0/removebg"
+    http_request = REMOVEBG.http_request(upload(pixels), "b")
+    assert (http_request.options, http_request.body, REMOVEBG.price(upload(pixels))) == (options, body, price)
+    assert http_request.path == "/v1.0/removebg"
 
 
 @pytest.mark.parametrize("provider", [REMOVEBG, REMBG, CLOUD, OWN], ids=lambda one: type(one).__name__)
 @given(size=st.integers(1, 10_000))
 def test_the_length_is_known_before_anything_is_sent(provider: Provider, size: int) -> None:
     """To the byte, whatever stands around the picture."""
-    question = provider.question(upload(4, 4), "boundary")
+    http_request = provider.http_request(upload(4, 4), "boundary")
     content = b"x" * size
-    middle = base64.b64encode(content) if question.is_base64 else content
-    assert question.length(size) == len(question.head + middle + question.tail)
+    middle = base64.b64encode(content) if http_request.is_base64 else content
+    assert http_request.length(size) == len(http_request.head + middle + http_request.tail)
 
 
 @pytest.mark.parametrize("provider", [REMOVEBG, CLOUD], ids=lambda one: type(one).__name__)
-def test_a_question_does_not_show_the_key(provider: Provider) -> None:
+def test_a_request_does_not_show_the_key(provider: Provider) -> None:
     """Wherever it may be printed."""
-    question = provider.question(upload(4, 4), "boundary")
-    assert "s3cret" in question.headers.values()
-    assert "s3cret" not in repr(question)
+    http_request = provider.http_request(upload(4, 4), "boundary")
+    assert "s3cret" in http_request.headers.values()
+    assert "s3cret" not in repr(http_request)
     assert "s3cret" not in repr(provider)
 
 
 def test_the_cloud_of_withoutbg_speaks_base64() -> None:
     """Both ways; the matte is taken out of its JSON and not looked at."""
-    question = CLOUD.question(upload(4, 4), "boundary")
-    body = question.head + base64.b64encode(b"jpeg") + question.tail
+    http_request = CLOUD.http_request(upload(4, 4), "boundary")
+    body = http_request.head + base64.b64encode(b"jpeg") + http_request.tail
     assert json.loads(body) == {"image_base64": base64.b64encode(b"jpeg").decode()}
-    assert question.unwrap is not None
+    assert http_request.unwrap is not None
     text = base64.b64encode(b"matte").decode()
-    assert question.unwrap(json.dumps({"alpha_base64": text}).encode()) == b"matte"
-    assert question.unwrap(json.dumps({"alpha_base64": f"data:image/png;base64,{text}"}).encode()) == b"matte"
+    assert http_request.unwrap(json.dumps({"alpha_base64": text}).encode()) == b"matte"
+    assert (
+        http_request.unwrap(json.dumps({"alpha_base64": f"data:image/png;base64,{text}"}).encode())
+        == b"matte"
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,7 @@ def test_the_cloud_of_withoutbg_speaks_base64() -> None:
 )
 def test_json_without_a_matte_is_none(content: bytes) -> None:
     """Whatever it is."""
-    unwrap = CLOUD.question(upload(4, 4), "b").unwrap
+    unwrap = CLOUD.http_request(upload(4, 4), "b").unwrap
     assert unwrap is not None
     with pytest.raises(ValueError, match="alpha_base64"):
         unwrap(content)
@@ -118,14 +121,14 @@ def test_json_without_a_matte_is_none(content: bytes) -> None:
 )
 def test_a_complaint_is_given_in_the_providers_words(provider: Provider, content: bytes, said: str) -> None:
     """Each has a form of its own."""
-    assert provider.complaint(content) == said
+    assert provider.error_text(content) == said
 
 
 @given(st.binary(max_size=200))
 def test_no_complaint_breaks_a_line(content: bytes) -> None:
     """A service is a stranger, and its words go into logs."""
     for provider in (REMOVEBG, REMBG, OWN):
-        found = response.judge(answer(400, content), provider, NOW_US)
+        found = response.judge(http_response(400, content), provider, NOW_US)
         assert found.cause.isprintable()
         assert len(found.cause) < 400
     assert words("a\n\x1b[2Jb").isprintable()
@@ -158,7 +161,7 @@ def test_no_complaint_breaks_a_line(content: bytes) -> None:
 )
 def test_what_a_status_means(status: int, meaning: Meaning, is_fault: bool) -> None:  # noqa: FBT001 -- cases
     """The picture's fault, the account's, the moment's, or nobody knows."""
-    found = response.judge(answer(status), REMOVEBG, NOW_US)
+    found = response.judge(http_response(status), REMOVEBG, NOW_US)
     assert (found.meaning, found.is_fault) == (meaning, is_fault)
     assert bool(found.cause) is (meaning is not Meaning.PICTURE) or meaning is Meaning.PICTURE
 
@@ -166,10 +169,10 @@ def test_what_a_status_means(status: int, meaning: Meaning, is_fault: bool) -> N
 @pytest.mark.parametrize("status", [302, 400, 402, 429, 500, 504])
 def test_an_answer_that_reports_a_charge_may_have_been_billed(status: int) -> None:
     """Whatever else it says; a charge of 0 is none."""
-    charged = response.judge(answer(status, x_credits_charged="1"), REMOVEBG, NOW_US)
+    charged = response.judge(http_response(status, x_credits_charged="1"), REMOVEBG, NOW_US)
     assert charged.may_be_billed
     assert "charged 1 credits" in charged.cause
-    free = response.judge(answer(status, x_credits_charged="0"), REMOVEBG, NOW_US)
+    free = response.judge(http_response(status, x_credits_charged="0"), REMOVEBG, NOW_US)
     assert free.may_be_billed is (status == 504)
 
 
@@ -184,7 +187,7 @@ def test_an_answer_that_reports_a_charge_may_have_been_billed(status: int) -> No
 )
 def test_a_body_is_quoted_only_if_it_is_short_text(content: bytes, said: str) -> None:
     """Of a picture nothing may stand in a log, a status or the ledger."""
-    assert response.judge(answer(400, content), REMOVEBG, NOW_US).cause == f"removebg says 400{said}"
+    assert response.judge(http_response(400, content), REMOVEBG, NOW_US).cause == f"removebg says 400{said}"
 
 
 @pytest.mark.parametrize(
@@ -204,7 +207,7 @@ def test_a_body_is_quoted_only_if_it_is_short_text(content: bytes, said: str) ->
 )
 def test_retry_after_in_both_forms(written: str, seconds: float | None) -> None:
     """Seconds or a date; never for ever, and nonsense is as if it were not there."""
-    assert response.retry_after_s(answer(429, retry_after=written), NOW_US) == seconds
+    assert response.retry_after_s(http_response(429, retry_after=written), NOW_US) == seconds
 
 
 @pytest.mark.parametrize(
@@ -213,7 +216,7 @@ def test_retry_after_in_both_forms(written: str, seconds: float | None) -> None:
 )
 def test_credits_are_what_the_header_says_if_it_makes_sense(written: str, credits_: float | None) -> None:
     """A negative charge would make room in the budget."""
-    assert response.credits_of(answer(200, x_credits_charged=written)) == credits_
+    assert response.credits_of(http_response(200, x_credits_charged=written)) == credits_
 
 
 def test_the_services_own_count_is_listened_to() -> None:
@@ -221,14 +224,14 @@ def test_the_services_own_count_is_listened_to() -> None:
 
     def held(remaining: str, reset: str) -> float:
         return response.exhausted_s(
-            answer(200, x_ratelimit_remaining=remaining, x_ratelimit_reset=reset), 10.0, NOW_US
+            http_response(200, x_ratelimit_remaining=remaining, x_ratelimit_reset=reset), 10.0, NOW_US
         )
 
     assert held("5", str(NOW_US // 1_000_000 + 30)) == 30.0
     assert held("50", str(NOW_US // 1_000_000 + 30)) == 0.0
     assert held("5", str(NOW_US // 1_000_000 - 30)) == 0.0
     assert held("x", "y") == 0.0
-    assert response.exhausted_s(answer(200), 10.0, NOW_US) == 0.0
+    assert response.exhausted_s(http_response(200), 10.0, NOW_US) == 0.0
 
 
 def test_the_provider_is_the_one_that_is_configured() -> None:
@@ -247,10 +250,10 @@ def test_the_provider_is_the_one_that_is_configured() -> None:
 @pytest.mark.parametrize("status", [200, 201, 204, 206])
 def test_every_success_is_about_the_picture_and_its_body_is_looked_at(status: int) -> None:
     """Nobody is sent elsewhere by it, and no other picture waits for it."""
-    assert response.judge(answer(status), REMBG, NOW_US).meaning is Meaning.PICTURE
+    assert response.judge(http_response(status), REMBG, NOW_US).meaning is Meaning.PICTURE
 
 
 def test_no_bytes_of_a_picture_stand_in_a_message() -> None:
     """A complaint that is no text says its status alone."""
-    said = response.judge(answer(302, b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" * 20), REMBG, NOW_US)
+    said = response.judge(http_response(302, b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" * 20), REMBG, NOW_US)
     assert said.cause == "rembg says 302"

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.hosted.attempt import TryAgainError
+from cutoutd.hosted.attempt import RetryLaterError
 from cutoutd.hosted.budget import Budget
 from cutoutd.hosted.context import inadmissible
-from cutoutd.hosted.route import Route, Standing
+from cutoutd.hosted.route import RouteState, ServiceRoute
 from cutoutd.hosted.upload_job import wait_s
 from cutoutd.settings.assembly import assemble
 from cutoutd.settings.environment import Overrides
@@ -33,63 +33,63 @@ def settings(hosted: dict[str, Any], **routes: dict[str, Any]) -> Settings:
     return assemble(document, Overrides(values={}, problems={}), origin="FILE", base=None)
 
 
-def route(clock: FakeClock, limit: int = 0) -> Route:
+def route(clock: FakeClock, limit: int = 0) -> ServiceRoute:
     """A route that is open."""
-    return Route(clock, megapixels_per_minute=limit, at_once=4)
+    return ServiceRoute(clock, megapixels_per_minute=limit, at_once=4)
 
 
 def test_an_open_route_lets_everything_in(clock: FakeClock) -> None:
     """Without a limit."""
     open_ = route(clock)
-    assert [open_.enter(100.0) for _ in range(50)] == [0.0] * 50
+    assert [open_.admit(100.0) for _ in range(50)] == [0.0] * 50
 
 
 def test_after_trouble_one_picture_finds_out(clock: FakeClock) -> None:
     """The others wait for it, and all go on once it was cut."""
-    troubled = route(clock)
-    assert troubled.enter(1.0) == 0.0
-    troubled.troubled("it says 503", 8.0)
-    assert troubled.enter(1.0) == 8.0
+    back_off = route(clock)
+    assert back_off.admit(1.0) == 0.0
+    back_off.back_off("it says 503", 8.0)
+    assert back_off.admit(1.0) == 8.0
     clock.advance(8)
-    assert troubled.enter(1.0) == 0.0
-    assert troubled.enter(1.0) > 0
-    assert troubled.view().standing is Standing.WAITING
-    troubled.succeeded()
-    assert [troubled.enter(1.0), troubled.enter(1.0)] == [0.0, 0.0]
-    assert troubled.view().standing is Standing.OPEN
+    assert back_off.admit(1.0) == 0.0
+    assert back_off.admit(1.0) > 0
+    assert back_off.snapshot().state is RouteState.WAITING
+    back_off.succeeded()
+    assert [back_off.admit(1.0), back_off.admit(1.0)] == [0.0, 0.0]
+    assert back_off.snapshot().state is RouteState.OPEN
 
 
 @pytest.mark.parametrize("end", ["left", "troubled", "close"])
 def test_a_probe_always_ends(clock: FakeClock, end: str) -> None:
     """However it went, another one may follow when it is time."""
     probed = route(clock)
-    probed.troubled("x", 1.0, offline=True)
+    probed.back_off("x", 1.0, offline=True)
     clock.advance(1)
-    assert probed.enter(1.0) == 0.0
+    assert probed.admit(1.0) == 0.0
     match end:
         case "left":
-            probed.left()
+            probed.abandoned()
         case "troubled":
-            probed.troubled("x", 1.0)
+            probed.back_off("x", 1.0)
         case _:
             probed.close("x")
     clock.advance(3601)
-    assert probed.enter(1.0) == 0.0
+    assert probed.admit(1.0) == 0.0
 
 
 def test_a_closed_route_opens_for_a_person_or_after_an_hour(clock: FakeClock) -> None:
     """Nothing else opens it, and trouble with what was under way does not either."""
     closed = route(clock)
     closed.close("no credits")
-    closed.troubled("it says 503", 1.0)
+    closed.back_off("it says 503", 1.0)
     clock.advance(1800)
-    assert closed.enter(1.0) == 1800.0
-    assert closed.view().why == "no credits"
-    closed.reopen()
-    assert closed.enter(1.0) == 0.0
+    assert closed.admit(1.0) == 1800.0
+    assert closed.snapshot().why == "no credits"
+    closed.resume()
+    assert closed.admit(1.0) == 0.0
     closed.close("no credits")
     clock.advance(3600)
-    assert closed.enter(1.0) == 0.0
+    assert closed.admit(1.0) == 0.0
 
 
 @given(sizes=st.lists(st.floats(0.1, 60.0), min_size=1, max_size=40), limit=st.integers(10, 100))
@@ -99,7 +99,7 @@ def test_no_minute_ever_has_more_than_the_limit(sizes: list[float], limit: int) 
     paced = route(clock, limit)
     sent: deque[tuple[float, float]] = deque()
     for size in sizes:
-        while wait := paced.enter(size):
+        while wait := paced.admit(size):
             assert wait <= 61.0
             clock.advance(wait)
         sent.append((clock.monotonic_s(), size))
@@ -110,15 +110,15 @@ def test_no_minute_ever_has_more_than_the_limit(sizes: list[float], limit: int) 
 def test_what_did_not_leave_does_not_count_in_its_minute(clock: FakeClock) -> None:
     """A cable that was out costs nothing."""
     paced = route(clock, 10)
-    assert paced.enter(8.0) == 0.0
+    assert paced.admit(8.0) == 0.0
     paced.refund(8.0)
-    assert paced.enter(8.0) == 0.0
-    assert paced.enter(8.0) > 0
+    assert paced.admit(8.0) == 0.0
+    assert paced.admit(8.0) > 0
 
 
 def test_no_more_than_allowed_are_under_way(clock: FakeClock) -> None:
     """A slot comes back once, however often it is given back."""
-    narrow = Route(clock, megapixels_per_minute=0, at_once=1)
+    narrow = ServiceRoute(clock, megapixels_per_minute=0, at_once=1)
     slot = narrow.slot()
     assert slot is not None
     assert narrow.slot() is None
@@ -131,12 +131,12 @@ def test_no_more_than_allowed_are_under_way(clock: FakeClock) -> None:
 class _State:
     """As much of tenacity's state as the wait looks at."""
 
-    def __init__(self, error: TryAgainError, attempt_number: int) -> None:
+    def __init__(self, error: RetryLaterError, attempt_number: int) -> None:
         self.attempt_number = attempt_number
         self.outcome = self
         self._error = error
 
-    def exception(self) -> TryAgainError:
+    def exception(self) -> RetryLaterError:
         """What the attempt ended with."""
         return self._error
 
@@ -144,9 +144,9 @@ class _State:
 @given(attempt=st.integers(1, 50), retry_after=st.floats(0, 3600))
 def test_waits_grow_by_chance_and_never_undercut_the_service(attempt: int, retry_after: float) -> None:
     """With a bound, and shorter where only a cable is out."""
-    fault = wait_s(_State(TryAgainError("x"), attempt))  # type: ignore[arg-type]
-    offline = wait_s(_State(TryAgainError("x", is_offline=True), attempt))  # type: ignore[arg-type]
-    asked = wait_s(_State(TryAgainError("x", retry_after_s=retry_after), attempt))  # type: ignore[arg-type]
+    fault = wait_s(_State(RetryLaterError("x"), attempt))  # type: ignore[arg-type]
+    offline = wait_s(_State(RetryLaterError("x", is_offline=True), attempt))  # type: ignore[arg-type]
+    asked = wait_s(_State(RetryLaterError("x", retry_after_s=retry_after), attempt))  # type: ignore[arg-type]
     assert 0.25 <= fault <= min(300, max(0.25, 2.0 ** (attempt - 1)))
     assert 0.25 <= offline <= 30
     assert retry_after <= asked <= retry_after + 0.5
@@ -239,8 +239,8 @@ def test_nothing_larger_than_allowed_leaves() -> None:
 def test_a_success_does_not_end_a_wait_that_was_asked_for_meanwhile(clock: FakeClock) -> None:
     """One upload was let in before another got its 429 with Retry-After."""
     asked = route(clock)
-    assert (asked.enter(1.0), asked.enter(1.0)) == (0.0, 0.0)
-    asked.troubled("429", 30.0)
+    assert (asked.admit(1.0), asked.admit(1.0)) == (0.0, 0.0)
+    asked.back_off("429", 30.0)
     asked.succeeded()
-    assert asked.enter(1.0) == 30.0
-    assert asked.view().standing is Standing.WAITING
+    assert asked.admit(1.0) == 30.0
+    assert asked.snapshot().state is RouteState.WAITING

@@ -17,7 +17,7 @@ from cutoutd.cli.queue import JsonOption
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.clock import Clock
 from cutoutd.errors import CutoutdError, StorageError, UsageError
-from cutoutd.hosted.audit import By, as_csv, as_json, totals, uploads
+from cutoutd.hosted.audit import GroupBy, as_csv, as_json, totals, uploads
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.providers import provider_of
@@ -26,7 +26,7 @@ from cutoutd.journal.store import Store
 from cutoutd.journal.uploads import uploaded
 from cutoutd.offload.upload_records import UPLOADED, read_known, traces
 from cutoutd.process.child_environment import keep_for_uploader
-from cutoutd.spool import Places, announcement, requests
+from cutoutd.spool import SpoolPaths, announcement, requests
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ def hosted(
     from cutoutd.hosted import run  # noqa: PLC0415 -- the one command that loads an HTTP client
 
     # What the supervisor says of a newer configuration after this moment was not read below.
-    announced = announcement(Places.under(chosen.service.state_dir))
+    announced = announcement(SpoolPaths.under(chosen.service.state_dir))
     chosen = settings(config, input_dir, output_dir)
     run.run(chosen, announced=announced, clock=Clock(), given_key=key, parent=parent, console=console)
 
@@ -67,7 +67,7 @@ def audit(
     *,
     as_json_: JsonOption = False,
     as_csv_: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
-    by: Annotated[By | None, typer.Option(help="Sums instead of single uploads.")] = None,
+    by: Annotated[GroupBy | None, typer.Option(help="Sums instead of single uploads.")] = None,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
@@ -76,7 +76,7 @@ def audit(
     if as_json_ and as_csv_:
         raise UsageError("--json and --csv are two ways to say the same", advice="Give one of them.")
     state_dir = find_settings(config, input_dir, output_dir).service.state_dir
-    path = Places.under(state_dir).root / FILE_NAME
+    path = SpoolPaths.under(state_dir).root / FILE_NAME
     missing = _missing(path, state_dir)
     if missing:
         print(f"cutoutd: {missing}", file=sys.stderr)
@@ -136,7 +136,7 @@ def _bytes_of(path: Path) -> int | None:
         raise StorageError(f"the system says: {error.strerror}", path=path, advice="See why.") from error
 
 
-def _show(ledger: Ledger, by: By | None) -> None:
+def _show(ledger: Ledger, by: GroupBy | None) -> None:
     if by is None:
         for one in uploads(ledger):
             cost = f"{one['counted']:g} credits" + ("" if one["credits"] is not None else " (expected)")
@@ -145,7 +145,7 @@ def _show(ledger: Ledger, by: By | None) -> None:
                 f"{one['at']}  {one['folder']}  job {one['job']}  {one['bytes']:>9} bytes -> {one['host']}  "
                 f"{one['end']}  {cost}{why}"
             )
-    for name, total in totals(uploads(ledger), by or By.DAY).items():
+    for name, total in totals(uploads(ledger), by or GroupBy.DAY).items():
         unknown = f", {total.unknown} unknown" if total.unknown else ""
         print(f"{name}: {total.uploads} uploads, {total.bytes} bytes, {total.credits:g} credits{unknown}")
 
@@ -163,7 +163,7 @@ def _foretell(chosen: Settings) -> None:
             continue
         most = f"at most {count * price:g} credits" if price else "no credits"
         print(f"{folder.name}: {count} pictures are there; if all of them were sent: {most}")
-    waiting = list(requests(Places.under(chosen.service.state_dir)))
+    waiting = list(requests(SpoolPaths.under(chosen.service.state_dir)))
     provider = provider_of(chosen.hosted, None)
     size = sum(one.bytes for one in waiting) / 1e6
     cost = sum(provider.price(upload_of(one)) for one in waiting)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.hosted.download import FetchError
-    from cutoutd.hosted.partial import Partial
+    from cutoutd.hosted.partial import PartialFile
     from cutoutd.models.known import Known, KnownModel
 
 _UNDER: Final = 22
@@ -158,10 +158,10 @@ def _fetched(model: KnownModel, facts: Known, directory: Path) -> tuple[Path, kn
         )
     keep_for_uploader(os.environ)  # before the client and its OpenSSL are loaded
     from cutoutd.hosted.download import FetchError  # noqa: PLC0415 -- the one command of `models` with a network
-    from cutoutd.hosted.partial import Partial  # noqa: PLC0415
+    from cutoutd.hosted.partial import PartialFile  # noqa: PLC0415
 
     path = directory / f".{model.name}.onnx.part"
-    with Partial(path, model.url) as partial:
+    with PartialFile(path, model.url) as partial:
         sums = _sums(path) if partial.size else None
         if sums is None or not model.is_file(sums):
             try:
@@ -172,13 +172,13 @@ def _fetched(model: KnownModel, facts: Known, directory: Path) -> tuple[Path, kn
     return path, sums  # what was compared is what is expected from now on
 
 
-def _download(model: KnownModel, facts: Known, partial: Partial) -> None:
-    from cutoutd.hosted.download import Download, Wanted  # noqa: PLC0415 -- as above
+def _download(model: KnownModel, facts: Known, partial: PartialFile) -> None:
+    from cutoutd.hosted.download import Download, DownloadTarget  # noqa: PLC0415 -- as above
 
     size = f"{model.bytes / 1e6:.1f} MB" if model.bytes else "size unknown"
     on = f", going on after {partial.size / 1e6:.1f} MB" if partial.version else ""
     say(f"{model.name}, {size}, from {model.url}{on}", flush=True)
-    wanted = Wanted(url=model.url, hosts=facts.hosts, bytes=model.bytes)
+    wanted = DownloadTarget(url=model.url, hosts=facts.hosts, bytes=model.bytes)
     progress = _Progress()
     download = Download(wanted, partial, clock=Clock(), tell=progress, context=CONTEXT)
     try:
@@ -189,7 +189,7 @@ def _download(model: KnownModel, facts: Known, partial: Partial) -> None:
             say(f"contacted {contact.host}: {contact.answer}", flush=True)
 
 
-def _check(model: KnownModel, partial: Partial) -> known.Checksums:
+def _check(model: KnownModel, partial: PartialFile) -> known.Checksums:
     """Compare size and checksum, before anything loads it; what is another file does not stay."""
     sums = _sums(partial.path)
     size_is_right = not model.bytes or partial.size == model.bytes
@@ -205,7 +205,7 @@ def _check(model: KnownModel, partial: Partial) -> known.Checksums:
     )
 
 
-def _advised(model: KnownModel, error: FetchError, partial: Partial) -> FetchError:
+def _advised(model: KnownModel, error: FetchError, partial: PartialFile) -> FetchError:
     again = "Run the command again to go on" if partial.version else "Run the command again"
     return type(error)(error.cause, path=error.path, advice=error.advice or f"{again}; or {_by_hand(model)}")
 

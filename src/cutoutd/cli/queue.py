@@ -25,7 +25,7 @@ from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import check_state, unreachable
 from cutoutd.journal.store import FILE_NAME, Store
-from cutoutd.spool import Places
+from cutoutd.spool import SpoolPaths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -322,13 +322,13 @@ def _cell(value: object) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _places(directory: Path) -> Places:
+def _places(directory: Path) -> SpoolPaths:
     """The boxes of a state directory, made if they are missing.
 
     Raises:
         UsageError: it is another user's.
     """
-    places = Places.under(directory)
+    places = SpoolPaths.under(directory)
     try:
         places.make()
         check_state(directory)

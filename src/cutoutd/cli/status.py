@@ -21,7 +21,7 @@ from cutoutd.errors import UsageError
 from cutoutd.overview import metrics as openmetrics
 from cutoutd.overview.overview import SCHEMA, FolderView, Overview, look, room_of
 from cutoutd.registry import Origin
-from cutoutd.spool import Places, uploader_status
+from cutoutd.spool import SpoolPaths, uploader_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -177,7 +177,7 @@ def _lines(chosen: Settings, overview: Overview, start: str) -> Iterator[board.L
 
 def _hosted(chosen: Settings) -> dict[str, Any] | None:
     """What the uploader says of itself; None where no folder is tagged."""
-    return uploader_status(Places.under(chosen.service.state_dir)) if chosen.tagged else None
+    return uploader_status(SpoolPaths.under(chosen.service.state_dir)) if chosen.tagged else None
 
 
 def as_document(overview: Overview, hosted: dict[str, Any] | None = None) -> dict[str, Any]:

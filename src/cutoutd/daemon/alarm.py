@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cutoutd.folder.status import FolderState
-from cutoutd.spool import Places
+from cutoutd.spool import SpoolPaths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -80,7 +80,7 @@ class Alarm:
     ) -> None:
         self._tell = tell
         self._queues = Queues(waiting, clock)
-        self._paused_mark = Places.under(state_dir).paused
+        self._paused_mark = SpoolPaths.under(state_dir).paused
         self._clock = clock
         self._concerns: dict[Key, _Concern] = {}
         self._next_s = 0.0

@@ -33,12 +33,12 @@ from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
 from cutoutd.models.shelf import Shelf
-from cutoutd.offload.outbox import PostRoom
+from cutoutd.offload.outbox import Outbox
 from cutoutd.pool.opened_tasks import FileOpeningPool
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.scores import older_limits
-from cutoutd.spool import Places
+from cutoutd.spool import SpoolPaths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,12 +194,12 @@ class Daemon:
             once=once,
         )
         self._folders = self._folder_set(frozenset())
-        self._post = self._post_room(settings.hosted.max_upload_px) if uploads and settings.tagged else None
+        self._outbox = self._outbox_of(settings.hosted.max_upload_px) if uploads and settings.tagged else None
         self._worker_pools = WorkerPools(
             shelf,
             settings=lambda: self._reloader.settings,
             clock=clock,
-            partitioned=self._post is not None,
+            partitioned=self._outbox is not None,
         )
 
     def run(self, timeout_s: float | None) -> Outcome:
@@ -237,11 +237,11 @@ class Daemon:
         patience.until_done(partial(self._folders.reconcile, ()))
 
     def _start_supervisor(self, timeout_s: float | None, spares: list[Spawned]) -> Supervisor:
-        if self._post is not None:
-            self._post.open()
+        if self._outbox is not None:
+            self._outbox.open()
         else:
             with suppress(OSError):  # pictures of a folder that was tagged once must not lie there
-                spool.clear(Places.under(self._state.path))
+                spool.clear(SpoolPaths.under(self._state.path))
         self._pool = self._worker_pools.pool(spares)
         self._supervisor = supervisor = Supervisor(
             journal=self._journal,
@@ -259,15 +259,15 @@ class Daemon:
                 clock=self._clock,
             ),
             once=Once(timeout_s=timeout_s) if self._once else None,
-            post=self._post,
+            outbox=self._outbox,
         )
         if self._stop_asked:
             supervisor.stop()
         self._listener.started(len(self._folders.active), self._pool.size)
         return supervisor
 
-    def _post_room(self, max_upload_px: int) -> PostRoom:
-        return PostRoom(
+    def _outbox_of(self, max_upload_px: int) -> Outbox:
+        return Outbox(
             self._state.path,
             self._journal,
             self._clock,
@@ -326,5 +326,5 @@ class Daemon:
             closed={
                 name: status.why for name, status in self._folders.statuses().items() if not status.is_open
             },
-            uploads="" if self._post is None else self._post.closed,
+            uploads="" if self._outbox is None else self._outbox.closed,
         )

@@ -19,9 +19,9 @@ from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.uploads import note_upload
 from cutoutd.logs import get
 from cutoutd.offload.copies import CopyError
-from cutoutd.offload.routing import Hosted, Plan, Way, egress_of, wants_better, way_of
+from cutoutd.offload.routing import NextStep, OffloadState, RoutePlan, egress_of, escalation_reason, next_step
 from cutoutd.settings.types import Route
-from cutoutd.spool import Outcome
+from cutoutd.spool import UploadOutcome
 
 if TYPE_CHECKING:
     from collections import deque
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
     from cutoutd.folder.hot_folder import HotFolder
     from cutoutd.jobs import Cut, Exported, Job, Task
     from cutoutd.journal.journal import Journal
-    from cutoutd.offload.outbox import PostRoom
+    from cutoutd.offload.outbox import Outbox
     from cutoutd.spool import Reply
 
-PATIENCE_S: Final = 120.0
+MAX_WAIT_S: Final = 120.0
 """A folder that has a way of its own waits no longer than this for the other one."""
 
 
-class Escalation:
+class Coordinator:
     """The hosted side of the supervisor.
 
     Args:
         journal: what is remembered.
-        post: outbox and inbox; None: no folder may be uploaded from in this run.
+        outbox: outbox and inbox; None: no folder may be uploaded from in this run.
         results: where people are told from.
         clock: its monotonic side.
         workers: how many pictures are cut at the same time.
@@ -52,14 +52,14 @@ class Escalation:
     def __init__(
         self,
         journal: Journal,
-        post: PostRoom | None,
+        outbox: Outbox | None,
         results: deque[JobEnded],
         clock: Clock,
         *,
         workers: int,
     ) -> None:
         self._journal = journal
-        self._post = post
+        self._outbox = outbox
         self._results = results
         self._clock = clock
         self._workers = workers
@@ -70,16 +70,16 @@ class Escalation:
     @property
     def expects_more(self) -> bool:
         """Whether something comes back without anybody's help."""
-        return self._post is not None and self._post.expects_more
+        return self._outbox is not None and self._outbox.expects_more
 
-    def held_back(self, folders: Mapping[str, HotFolder]) -> frozenset[str]:
+    def blocked_folders(self, folders: Mapping[str, HotFolder]) -> frozenset[str]:
         """Folders of which only what is answered may be begun: no further copy has room, or may leave."""
-        post = self._post
+        outbox = self._outbox
         return frozenset(
             name
             for name, hot in folders.items()
             if hot.folder.route is Route.HOSTED
-            and (post is None or not post.has_room or post.closed_to(name))
+            and (outbox is None or not outbox.has_room or outbox.closed_for(name))
         )
 
     def begin(self, folders: Mapping[str, HotFolder]) -> None:
@@ -89,58 +89,60 @@ class Escalation:
             StorageError: the journal or the outbox refuses; to be called again.
         """
         uploading = self._journal.queue.uploading()
-        if self._post is None:
+        if self._outbox is None:
             for job in uploading:
                 self._journal.queue.plan(job.id, {})
             return
-        self._post.open()
+        self._outbox.open()
         for job in uploading:
             hot = folders.get(job.folder)
             if hot is None or hot.folder.route is Route.LOCAL:
-                egress = self._post.withdraw(job)
-                self._journal.queue.plan(job.id, Plan(egress=egress).detail())
-        for job in self._post.reconcile(self._journal.queue.uploading(), self._journal.queue.answered()):
-            self._journal.queue.plan(job.id, Plan.of(job.detail).detail())
+                egress = self._outbox.withdraw(job)
+                self._journal.queue.plan(job.id, RoutePlan(egress=egress).detail())
+        for job in self._outbox.reconcile(self._journal.queue.uploading(), self._journal.queue.answered()):
+            self._journal.queue.plan(job.id, RoutePlan.of(job.detail).detail())
 
-    def renew(self) -> None:
+    def announce(self) -> None:
         """Another configuration is in force."""
-        if self._post is None:
+        if self._outbox is None:
             return
         try:
-            self._post.renew()
+            self._outbox.announce()
         except OutboxError as error:
-            self.close(str(error))  # it is told at the next beginning
+            self.suspend(str(error))  # it is told at the next beginning
 
-    def close(self, why: str) -> None:
+    def suspend(self, why: str) -> None:
         """Nothing can be sent until the next look: the directories refuse."""
-        if self._post is not None:
-            self._post.closed = why
+        if self._outbox is not None:
+            self._outbox.closed = why
             self._tell_closed()
 
     def _tell_closed(self) -> None:
-        assert self._post is not None  # noqa: S101 -- the caller has looked
-        if self._post.closed != self._closed:
-            self._closed = self._post.closed
+        assert self._outbox is not None  # noqa: S101 -- the caller has looked
+        if self._outbox.closed != self._closed:
+            self._closed = self._outbox.closed
             if self._closed:
                 self._log.warning("upload.closed", why=self._closed)
             else:
                 self._log.info("upload.open")
 
-    def address(self, job: Job, folder: HotFolder, task: Task) -> tuple[Job, Task]:
+    def prepare(self, job: Job, folder: HotFolder, task: Task) -> tuple[Job, Task]:
         """Make a task go the way its job is to go, which stands in the job's detail from then on."""
-        way, plan = way_of(folder.folder, Plan.of(job.detail), self._hosted(folder))
+        step, plan = next_step(folder.folder, RoutePlan.of(job.detail), self._hosted(folder))
         job = replace(job, detail=plan.detail())
-        return job, self._sent_on_its_way(job, folder, task, way, plan)
+        return job, self._sent_on_its_way(job, folder, task, step, plan)
 
-    def _sent_on_its_way(self, job: Job, folder: HotFolder, task: Task, way: Way, plan: Plan) -> Task:
-        if folder.folder.route is Route.LOCAL or self._post is None:
+    def _sent_on_its_way(
+        self, job: Job, folder: HotFolder, task: Task, step: NextStep, plan: RoutePlan
+    ) -> Task:
+        if folder.folder.route is Route.LOCAL or self._outbox is None:
             return task
         task = replace(task, tagged=True)
-        if way is Way.EXPORT:
-            return replace(task, export=self._post.export(job))
-        if way is Way.COMPOSE and plan.reply is not None and plan.reply.body is not None:
+        if step is NextStep.EXPORT:
+            return replace(task, export=self._outbox.export(job))
+        if step is NextStep.COMPOSE and plan.reply is not None and plan.reply.body is not None:
             received = Received(
-                file=str(self._post.places.inbox / plan.reply.file),
+                file=str(self._outbox.paths.inbox / plan.reply.file),
                 body=plan.reply.body.value,
                 width=plan.width,
                 height=plan.height,
@@ -148,17 +150,17 @@ class Escalation:
             return replace(task, received=received)
         return task
 
-    def over(self, job: Job) -> None:
+    def worker_done(self, job: Job) -> None:
         """A worker is done with it, or died over it: what lay in outbox or inbox for it is needed no more.
 
         Whatever comes of the job next, the uploader knows again what it has sent, and gives the same reply.
         """
-        if self._post is None:
+        if self._outbox is None:
             return
-        self._post.forget(job.id)
-        reply = Plan.of(job.detail).reply
+        self._outbox.drop_export(job.id)
+        reply = RoutePlan.of(job.detail).reply
         if reply is not None:
-            self._post.throw_away(reply)
+            self._outbox.discard_reply(reply)
 
     def exported(self, job: Job, copy: Exported) -> bool:
         """A copy is ready to leave; False if what lies there is not what the worker says.
@@ -166,58 +168,58 @@ class Escalation:
         Raises:
             JournalError: the journal refuses; to be called again.
         """
-        assert self._post is not None  # noqa: S101 -- it has named the place of the copy
+        assert self._outbox is not None  # noqa: S101 -- it has named the place of the copy
         try:
-            self._post.send(job, copy, Plan.of(job.detail))
+            self._outbox.send(job, copy, RoutePlan.of(job.detail))
         except CopyError as error:
             self._log.warning(
                 "upload.disbelieved", job=job.id, folder=job.folder, path=job.path, why=str(error)
             )
             return False
         except OutboxError as error:
-            self._post.forget(job.id)
-            self._post.rest(str(error))
-            self._journal.queue.plan(job.id, Plan.of(job.detail).detail())
+            self._outbox.drop_export(job.id)
+            self._outbox.back_off(str(error))
+            self._journal.queue.plan(job.id, RoutePlan.of(job.detail).detail())
             return True
         self._asked_s[job.id] = self._clock.monotonic_s()
         return True
 
-    def objects_to(self, job: Job, folder: HotFolder, cut: Cut) -> bool:
+    def escalates(self, job: Job, folder: HotFolder, cut: Cut) -> bool:
         """Whether a cutout made here is not good enough, and another is made elsewhere; it is planned then."""
-        plan = Plan.of(job.detail)
-        why = wants_better(folder.folder, plan, cut.quality.score)
-        if not why or self._post is None or self._post.closed_to(job.folder):
+        plan = RoutePlan.of(job.detail)
+        why = escalation_reason(folder.folder, plan, cut.quality.score)
+        if not why or self._outbox is None or self._outbox.closed_for(job.folder):
             return False
         self._journal.queue.plan(job.id, plan.but(why=why).detail())
         self._log.info("job.escalated", job=job.id, folder=job.folder, path=job.path, why=why)
         return True
 
-    def rescues(self, job: Job, folder: HotFolder, failure: Failure) -> bool:
+    def falls_back(self, job: Job, folder: HotFolder, failure: Failure) -> bool:
         """Whether a failure on one way is not the end, as there is the other; it is planned then."""
-        plan = Plan.of(job.detail)
+        plan = RoutePlan.of(job.detail)
         if folder.folder.route is not Route.LOCAL_THEN_HOSTED or plan.settled:
             return False
         if plan.reply is not None and failure.code == "Reply":
             self._settle(job, plan, failure.cause, egress_of(plan.reply, plan.why))
             return True
-        if plan.reply is None and failure.code == "Inference" and self._post is not None:
+        if plan.reply is None and failure.code == "Inference" and self._outbox is not None:
             why = f"the model does not run on it here: {failure.cause}"
             self._journal.queue.plan(job.id, plan.but(why=why).detail())
             return True
         return False
 
-    def look(self, folders: Mapping[str, HotFolder]) -> None:
+    def poll(self, folders: Mapping[str, HotFolder]) -> None:
         """See what came back, and what is not worth waiting for any longer.
 
         Raises:
             StorageError: the journal refuses; to be called again.
         """
-        if self._post is None:
+        if self._outbox is None:
             return
-        self._post.look(rebuilt=rebuilt(self._journal.store) is not None)
+        self._outbox.refresh(rebuilt=rebuilt(self._journal.store) is not None)
         self._tell_closed()
         one_by_one(
-            self._post.answers(),
+            self._outbox.answers(),
             lambda answer: self._take_answer(*answer, folders),
             lambda answer, error: self._pass_over(*answer, folders, error),
         )
@@ -225,7 +227,7 @@ class Escalation:
 
     def _take_answer(self, job: Job, reply: Reply, folders: Mapping[str, HotFolder]) -> None:
         self._answer(job, reply, folders)
-        self._is_answered(job, reply, is_needed=reply.outcome is Outcome.OK)
+        self._is_answered(job, reply, is_needed=reply.outcome is UploadOutcome.OK)
 
     def _pass_over(self, job: Job, reply: Reply, folders: Mapping[str, HotFolder], error: Exception) -> None:
         """A reply over which we fail must not keep the others from being taken: its job fails."""
@@ -238,31 +240,31 @@ class Escalation:
         self._is_answered(job, reply, is_needed=False)
 
     def _is_answered(self, job: Job, reply: Reply, *, is_needed: bool) -> None:
-        assert self._post is not None  # noqa: S101 -- the answer came through it
-        self._post.taken(reply.id)
+        assert self._outbox is not None  # noqa: S101 -- the answer came through it
+        self._outbox.mark_answered(reply.id)
         if not is_needed:
-            self._post.throw_away(reply)
+            self._outbox.discard_reply(reply)
         self._asked_s.pop(job.id, None)
 
     def _answer(self, job: Job, reply: Reply, folders: Mapping[str, HotFolder]) -> None:
         if reply.bytes and not reply.repeated:
-            assert self._post is not None  # noqa: S101 -- the answer came through it
+            assert self._outbox is not None  # noqa: S101 -- the answer came through it
             note_upload(
                 self._journal.store,
                 reply.id,
                 reply.at,
                 folder=job.folder,
                 counted=reply.counted,
-                awaited=self._post.awaited,
+                awaited=self._outbox.awaited,
             )
             with suppress(OSError):  # the next start tells it
-                self._post.tell_uploaded()
-        plan = Plan.of(job.detail)
+                self._outbox.share_upload_count()
+        plan = RoutePlan.of(job.detail)
         hot = folders.get(job.folder)
-        if reply.outcome is Outcome.OK:
+        if reply.outcome is UploadOutcome.OK:
             self._journal.queue.plan(job.id, plan.but(reply=reply, again=False).detail())
             return
-        if reply.outcome is Outcome.WITHDRAWN or hot is None:
+        if reply.outcome is UploadOutcome.WITHDRAWN or hot is None:
             self._journal.queue.plan(job.id, plan.detail())
             return
         if hot.folder.route is Route.LOCAL_THEN_HOSTED:
@@ -275,7 +277,7 @@ class Escalation:
             advice=reply.advice,
             permanent=True,
         )
-        if reply.outcome is Outcome.FAILED:
+        if reply.outcome is UploadOutcome.FAILED:
             hot.delivery.fail(job, failure)
             return
         detail = {"failure": asdict(failure), "egress": egress_of(reply, plan.why)}
@@ -285,34 +287,36 @@ class Escalation:
             JobEnded(job=job.id, folder=job.folder, path=job.path, state=JobState.UNKNOWN, why=reply.cause)
         )
 
-    def _settle(self, job: Job, plan: Plan, why: str, egress: dict[str, object] | None) -> None:
+    def _settle(self, job: Job, plan: RoutePlan, why: str, egress: dict[str, object] | None) -> None:
         """The local result it is."""
         settled = plan.but(reply=None, settled=why or "the hosted service gave no cutout", egress=egress)
         self._journal.queue.plan(job.id, settled.detail())
         self._log.info("job.settled", job=job.id, folder=job.folder, path=job.path, why=why)
 
     def _give_up_waiting(self, folders: Mapping[str, HotFolder], now_s: float) -> None:
-        assert self._post is not None  # noqa: S101 -- the caller has looked
+        assert self._outbox is not None  # noqa: S101 -- the caller has looked
         for job in self._journal.queue.uploading():
             hot = folders.get(job.folder)
             if hot is None or hot.folder.route is not Route.LOCAL_THEN_HOSTED:
                 continue
             asked_s = self._asked_s.setdefault(job.id, now_s)
-            is_late = now_s - asked_s > PATIENCE_S
-            why = self._post.closed_to(job.folder) or ("the hosted service took too long" if is_late else "")
+            is_late = now_s - asked_s > MAX_WAIT_S
+            why = self._outbox.closed_for(job.folder) or (
+                "the hosted service took too long" if is_late else ""
+            )
             if why:
-                egress = self._post.withdraw(job)
+                egress = self._outbox.withdraw(job)
                 self._asked_s.pop(job.id, None)
-                self._settle(job, Plan.of(job.detail), why, egress)
+                self._settle(job, RoutePlan.of(job.detail), why, egress)
 
-    def _hosted(self, folder: HotFolder) -> Hosted:
-        if self._post is None:
-            return Hosted(closed="no uploader belongs to this run")
+    def _hosted(self, folder: HotFolder) -> OffloadState:
+        if self._outbox is None:
+            return OffloadState(closed="no uploader belongs to this run")
         if folder.folder.route is not Route.LOCAL_THEN_HOSTED or not folder.folder.escalate_backlog_s:
-            return Hosted(closed=self._post.closed_to(folder.folder.name))
+            return OffloadState(closed=self._outbox.closed_for(folder.folder.name))
         waiting = self._journal.queue.count_queued(folder.folder.name)
-        return Hosted(
-            closed=self._post.closed_to(folder.folder.name)
-            or ("" if self._post.has_room else "the outbox is full"),
+        return OffloadState(
+            closed=self._outbox.closed_for(folder.folder.name)
+            or ("" if self._outbox.has_room else "the outbox is full"),
             backlog_s=waiting * folder.seconds_each / max(1, self._workers),
         )

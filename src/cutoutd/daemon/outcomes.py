@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections import deque
 
     from cutoutd.clock import WallClockGuard
-    from cutoutd.daemon.offload_coordinator import Escalation
+    from cutoutd.daemon.offload_coordinator import Coordinator
     from cutoutd.folder.hot_folder import HotFolder
     from cutoutd.jobs import Job, Report, Task
     from cutoutd.journal.journal import Journal
@@ -44,7 +44,7 @@ class Outcomes:
         journal: where it is written down.
         wall_clock: how long ago a job was accepted, whatever the clock did meanwhile.
         results: where people are told from.
-        escalation: the hosted route's side of it.
+        coordinator: the hosted route's side of it.
         patient: whether there will be a later in this run.
 
     Attributes:
@@ -56,14 +56,14 @@ class Outcomes:
         journal: Journal,
         wall_clock: WallClockGuard,
         results: deque[JobEnded],
-        escalation: Escalation,
+        coordinator: Coordinator,
         *,
         patient: bool,
     ) -> None:
         self._journal = journal
         self._wall_clock = wall_clock
         self._results = results
-        self._escalation = escalation
+        self._coordinator = coordinator
         self._patient = patient
         self._doubted: set[int] = set()
         self._log = get()
@@ -85,7 +85,7 @@ class Outcomes:
         if not (isinstance(report, Failure) and report.code == "SourceGone"):
             self._doubted.discard(job.id)
         match report:
-            case Cut() if not self._escalation.objects_to(job, folder, report):
+            case Cut() if not self._coordinator.escalates(job, folder, report):
                 folder.delivery.deliver(job, report, Path(held.task.staging).name)
                 return  # it needs what is staged
             case Exported():
@@ -97,14 +97,14 @@ class Outcomes:
             case NeedsRoom():
                 self._log.info("job.needs-room", job=job.id, folder=job.folder, pixels=report.pixels)
                 self._journal.queue.put_back(job.id, alone=True)
-            case Failure() if self._escalation.rescues(job, folder, report):
+            case Failure() if self._coordinator.falls_back(job, folder, report):
                 pass
             case Failure():
                 self._weigh(job, folder, report)
         folder.opener.discard(held.task)
 
     def _send(self, job: Job, folder: HotFolder, copy: Exported) -> None:
-        if not self._escalation.exported(job, copy):
+        if not self._coordinator.exported(job, copy):
             folder.delivery.reject_report(job)
 
     def _weigh(self, job: Job, folder: HotFolder, failure: Failure) -> None:

@@ -15,7 +15,7 @@ from cutoutd.clock import WallClockGuard
 from cutoutd.daemon.commands import CommandHandler
 from cutoutd.daemon.dispatcher import Dispatcher
 from cutoutd.daemon.heartbeat import Heartbeat
-from cutoutd.daemon.offload_coordinator import Escalation
+from cutoutd.daemon.offload_coordinator import Coordinator
 from cutoutd.daemon.outcomes import Held, Outcomes
 from cutoutd.daemon.polling import Polling
 from cutoutd.daemon.reload import Pace
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from cutoutd.folder.hot_folder import HotFolder
     from cutoutd.jobs import Job
     from cutoutd.journal.journal import Journal
-    from cutoutd.offload.outbox import PostRoom
+    from cutoutd.offload.outbox import Outbox
     from cutoutd.pool.opened_tasks import TaskPool
     from cutoutd.protocols import PoolEvent
 
@@ -65,7 +65,7 @@ class Supervisor:
         heartbeat: tells the service manager how things are.
         alarm: notices what needs the owner.
         once: end when nothing is runnable.
-        post: outbox and inbox; None: nothing is uploaded in this run.
+        outbox: outbox and inbox; None: nothing is uploaded in this run.
     """
 
     def __init__(  # noqa: PLR0913 -- the daemon is put together here, and each part is a keyword
@@ -81,7 +81,7 @@ class Supervisor:
         heartbeat: Heartbeat | None = None,
         alarm: Alarm | None = None,
         once: Once | None = None,
-        post: PostRoom | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         self._journal = journal
         self._pool = pool
@@ -101,8 +101,8 @@ class Supervisor:
         self._guard = Guard(self._log, clock)
         self._wall_clock = WallClockGuard(clock)
         self._in_hand: dict[int, Held] = {}
-        self._escalation = Escalation(journal, post, results, clock, workers=pool.size)
-        self._outcomes = Outcomes(journal, self._wall_clock, results, self._escalation, patient=once is None)
+        self._coordinator = Coordinator(journal, outbox, results, clock, workers=pool.size)
+        self._outcomes = Outcomes(journal, self._wall_clock, results, self._coordinator, patient=once is None)
         self._pace = Pace()
         self._has_begun = False
         self._stop_at_s: float | None = None
@@ -184,7 +184,7 @@ class Supervisor:
                 self._pool.recycle()  # they were told the old limits
             self._next_tick_s = 0.0
             self._has_begun = False
-            self._escalation.renew()
+            self._coordinator.announce()
 
     def _beat(self) -> None:
         if self._pool.facts is not None:
@@ -218,12 +218,12 @@ class Supervisor:
             and not self._in_hand
             and not self._outcomes.lost_jobs
             and not self._results
-            and not self._escalation.expects_more
+            and not self._coordinator.expects_more
             and all(folder.delivery.is_idle for folder in folders)
             and self._dispatcher.next_job(
                 self._ready(),
                 pool_is_empty=True,
-                answered_only=self._escalation.held_back(self._folders.active),
+                answered_only=self._coordinator.blocked_folders(self._folders.active),
             )
             is None
         )
@@ -269,11 +269,11 @@ class Supervisor:
     def _look_at_hosted_route(self) -> None:
         try:
             if not self._has_begun:
-                self._escalation.begin(self._folders.active)
+                self._coordinator.begin(self._folders.active)
                 self._has_begun = True
-            self._escalation.look(self._folders.active)
+            self._coordinator.poll(self._folders.active)
         except OutboxError as error:
-            self._escalation.close(str(error))
+            self._coordinator.suspend(str(error))
 
     def _tend(self) -> None:
         self._folders.reconcile(
@@ -345,7 +345,7 @@ class Supervisor:
             job = self._dispatcher.next_job(
                 {name for name in self._ready() if self._pool.takes(tagged=active[name].is_tagged)},
                 pool_is_empty=self._pool.busy == 0,
-                answered_only=self._escalation.held_back(active),
+                answered_only=self._coordinator.blocked_folders(active),
                 refused={name for name, hot in active.items() if hot.delivery.breaker.why},
             )
             if job is None:
@@ -360,7 +360,7 @@ class Supervisor:
         """Give a job to a worker; it fails where that does by a fault of ours."""
         try:
             # Before the claim: it reads the journal, which may refuse.
-            job, task = self._escalation.address(job, folder, folder.task(job))
+            job, task = self._coordinator.prepare(job, folder, folder.task(job))
             self._claim(job)
             self._in_hand[job.id] = Held(job=job, folder=folder, task=task)
             self._pool.submit(task, folder.opener)
@@ -370,7 +370,7 @@ class Supervisor:
             report(self._log, error, over="a job", job=job.id, folder=job.folder, path=job.path)
             self._outcomes.give_up(job, folder, failure_of(unforeseen(error)))
             self._in_hand.pop(job.id, None)
-            self._guard.run("its parcels", partial(self._escalation.over, job), None)
+            self._guard.run("its files in the outbox", partial(self._coordinator.worker_done, job), None)
 
     def _claim(self, job: Job) -> None:
         """Write down who has it; where that is refused, nobody knows whether it was written."""
@@ -400,7 +400,7 @@ class Supervisor:
             job = held.job
             report(self._log, error, over="a report", job=job.id, folder=job.folder, path=job.path)
             held.folder.delivery.reject_report(job)
-        self._guard.run("its parcels", partial(self._escalation.over, held.job), None)
+        self._guard.run("its files in the outbox", partial(self._coordinator.worker_done, held.job), None)
         del self._in_hand[event.job]
 
     def _announce(self) -> None:

@@ -9,7 +9,7 @@ import platform
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from cutoutd.offload.routing import Plan, egress_of
+from cutoutd.offload.routing import RoutePlan, egress_of
 from cutoutd.publish.failures import FailureFacts
 from cutoutd.publish.sidecar import ModelFacts, RuntimeFacts, SecondFacts, SidecarFacts
 from cutoutd.settings.digest import with_backgrounds
@@ -57,7 +57,7 @@ class SidecarFactory:
     def sidecar_facts(self, job: Job, cut: Cut) -> SidecarFacts:
         """All that the sidecar of a cutout says, but for the outputs' names."""
         worker = self._worker()
-        plan = Plan.of(job.detail)
+        plan = RoutePlan.of(job.detail)
         egress = plan.egress if plan.reply is None else egress_of(plan.reply, plan.why)
         return SidecarFacts(
             job=job.id,
@@ -129,14 +129,14 @@ def _hosted_model(reply: Reply) -> ModelFacts:
     return ModelFacts(name=reply.provider, sha256="", provider=reply.host)
 
 
-def _route(plan: Plan) -> str:
+def _route(plan: RoutePlan) -> str:
     if plan.reply is not None:
         return Route.HOSTED.value
     # It was cut here, but not before it had been on its way out.
     return Route.LOCAL.value if plan.egress is None else Route.LOCAL_THEN_HOSTED.value
 
 
-def _settled(plan: Plan) -> tuple[str, ...]:
+def _settled(plan: RoutePlan) -> tuple[str, ...]:
     if not plan.settled:
         return ()
     return (f"cut on this machine, though the hosted service was wanted ({plan.why}): {plan.settled}",)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd.doctor.finding import Finding, note, ok, problem
 from cutoutd.offload.upload_records import LEDGER, traces
-from cutoutd.spool import Places, uploader_status
+from cutoutd.spool import SpoolPaths, uploader_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,13 +24,13 @@ _LOST = (
 
 def judge(settings: Settings) -> Iterator[Finding]:
     """The findings; none where no folder is tagged and nothing was ever sent."""
-    places = Places.under(settings.service.state_dir)
-    lost = ledger_lost(places)
+    paths = SpoolPaths.under(settings.service.state_dir)
+    lost = ledger_lost(paths)
     if lost:
         yield problem("ledger", lost, _LOST)
     if not settings.tagged:
         return
-    said = uploader_status(places)
+    said = uploader_status(paths)
     if not said:
         yield note("hosted", "the uploader does not run; nothing leaves", "`cutoutd run` starts it.")
     elif said.get("route") == "open":
@@ -42,15 +42,15 @@ def judge(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def ledger_lost(places: Places) -> str:
+def ledger_lost(paths: SpoolPaths) -> str:
     """What tells of uploads though there is no ledger of them; empty if there is one, or nothing tells of any."""
-    path = places.root / LEDGER
+    path = paths.root / LEDGER
     try:
         size = path.stat().st_size
     except FileNotFoundError:
         size = -1
     except OSError as error:
         return f"the ledger of uploads cannot be looked at ({path}: {error.strerror})"
-    if size > 0 or not (told := traces(places.root)):
+    if size > 0 or not (told := traces(paths.root)):
         return ""
     return f"the ledger of uploads is {'gone' if size < 0 else 'empty'} ({path}), but {told}"

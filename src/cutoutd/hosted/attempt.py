@@ -13,26 +13,26 @@ from cutoutd.clock import rfc3339
 from cutoutd.fault_isolation import is_expected, report, told
 from cutoutd.hosted import response
 from cutoutd.hosted.body import AlteredError
-from cutoutd.hosted.cancellation import Reason, StoppedError
-from cutoutd.hosted.client import Courier, UnansweredError, UnsentError, UntrustedError
+from cutoutd.hosted.cancellation import CancelledError, CancelReason
+from cutoutd.hosted.client import ServiceClient, UnansweredError, UnsentError, UntrustedError
 from cutoutd.hosted.context import UNKNOWN, UNTOUCHED
-from cutoutd.hosted.entries import Closing, End, Entry
+from cutoutd.hosted.entries import AttemptEnd, AttemptOutcome, AttemptStart
 from cutoutd.hosted.known import key_of
 from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError
 from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.reply_signature import flaw_of
-from cutoutd.hosted.response import Meaning, Verdict
-from cutoutd.spool import Body, Outcome
+from cutoutd.hosted.response import Interpretation, Meaning
+from cutoutd.spool import Body, UploadOutcome
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cutoutd.hosted.body import Cargo
-    from cutoutd.hosted.cancellation import Leave
-    from cutoutd.hosted.client import Answer
-    from cutoutd.hosted.context import Office
-    from cutoutd.hosted.provider import Question
-    from cutoutd.hosted.route import Slot
+    from cutoutd.hosted.body import RequestBody
+    from cutoutd.hosted.cancellation import Cancellation
+    from cutoutd.hosted.client import HttpResponse
+    from cutoutd.hosted.context import UploadContext
+    from cutoutd.hosted.provider import HttpRequest
+    from cutoutd.hosted.route import UploadSlot
     from cutoutd.spool import Reply, Request
 
 _DISK_WAIT_S: Final = 5.0
@@ -42,7 +42,7 @@ _OTHER_BYTES: Final = 4 << 20
 """An answer's most: an uncompressed picture of 16 bits a colour, and what stands around it."""
 
 
-class TryAgainError(Exception):
+class RetryLaterError(Exception):
     """Not now; nothing was charged.
 
     Args:
@@ -71,25 +71,25 @@ class PostponedError(Exception):
 
 
 @dataclass(kw_only=True, slots=True)
-class Sending:
+class Attempt:
     """One sending.
 
     Attributes:
-        office: what all share.
+        context: what all share.
         request: whose picture.
-        cargo: the picture.
-        leave: to go on.
+        request_body: the picture.
+        cancellation: to go on.
         slot: held until the answer is there.
         row: in the ledger; None before anything leaves.
         charged: credits that it counts, once it is over.
         price: what a picture of its kind costs, as far as this one has shown; None if it has not.
     """
 
-    office: Office
+    context: UploadContext
     request: Request
-    cargo: Cargo
-    leave: Leave
-    slot: Slot
+    request_body: RequestBody
+    cancellation: Cancellation
+    slot: UploadSlot
     row: int | None = None
     charged: float = 0.0
     price: float | None = None
@@ -104,72 +104,72 @@ class Sending:
             TryAgainError, PostponedError, StoppedError: there is no reply yet.
             OSError: the disk refuses.
         """
-        office, cargo = self.office, self.cargo
-        question = office.provider.question(upload_of(self.request), Courier.boundary())
-        draft = office.replies.draft(self.request.id)
+        context, request_body = self.context, self.request_body
+        http_request = context.provider.http_request(upload_of(self.request), ServiceClient.boundary())
+        draft = context.response_cache.draft(self.request.id)
         try:
-            answer = office.courier.ask(
-                question,
-                cargo,
+            http_response = context.client.ask(
+                http_request,
+                request_body,
                 announced=self.request.bytes,
                 into=draft,
                 at_most=upload_of(self.request).pixels * _BYTES_A_PIXEL + _OTHER_BYTES,
-                begin=lambda: self._begin(question),
-                may_go_on=self.leave.check,
+                begin=lambda: self._begin(http_request),
+                check_cancelled=self.cancellation.check,
             )
             self.slot.give_back()
-            return self._answered(answer, question, draft)
+            return self._answered(http_response, http_request, draft)
         except UnsentError as error:
-            self._close(Closing(end=End.REFUSED, sent=cargo.sent, cause=str(error)))
-            raise TryAgainError(
+            self._close(AttemptEnd(end=AttemptOutcome.REFUSED, sent=request_body.sent, cause=str(error)))
+            raise RetryLaterError(
                 str(error), is_offline=error.is_offline, is_fault=not error.is_offline
             ) from error
         except UnansweredError as error:
-            office.route.left()
-            office.route.failed(str(error))
-            return self._unknown(str(error), Closing(end=End.UNKNOWN, sent=cargo.sent))
+            context.route.abandoned()
+            context.route.failed(str(error))
+            return self._unknown(str(error), AttemptEnd(end=AttemptOutcome.UNKNOWN, sent=request_body.sent))
         except UntrustedError as error:
-            office.route.close(str(error))
-            office.route.failed(str(error))
+            context.route.close(str(error))
+            context.route.failed(str(error))
             raise PostponedError from error
         except LedgerError as error:
-            office.route.troubled(str(error), _DISK_WAIT_S)
+            context.route.back_off(str(error), _DISK_WAIT_S)
             raise PostponedError from error
         except OSError as error:
-            office.route.left()
+            context.route.abandoned()
             return self._unkept(error)
-        except (StoppedError, AlteredError) as stop:
-            office.route.left()
+        except (CancelledError, AlteredError) as stop:
+            context.route.abandoned()
             return self._stopped(stop)
         except Exception as error:  # noqa: BLE001 -- all else is passed on there
             return self._unforeseen(error)
         finally:
             draft.unlink(missing_ok=True)
 
-    def _begin(self, question: Question) -> None:
-        office, request = self.office, self.request
-        self.leave.check()
-        self._began_us, self._began_s = office.clock.now_us(), office.clock.monotonic_s()
-        self.row = office.ledger.begin(
-            Entry(
+    def _begin(self, http_request: HttpRequest) -> None:
+        context, request = self.context, self.request
+        self.cancellation.check()
+        self._began_us, self._began_s = context.clock.now_us(), context.clock.monotonic_s()
+        self.row = context.ledger.begin(
+            AttemptStart(
                 request=request,
-                provider=office.provider.name,
-                host=office.host,
-                options=question.options,
-                expected=office.price(request),
+                provider=context.provider.name,
+                host=context.host,
+                options=http_request.options,
+                expected=context.price(request),
                 began_us=self._began_us,
             )
         )
-        office.log(
+        context.log(
             "upload.begun",
             request,
-            host=office.host,
+            host=context.host,
             bytes=request.bytes,
             sha256=request.sha256,
             why=request.why,
         )
 
-    def _close(self, closing: Closing) -> None:
+    def _close(self, closing: AttemptEnd) -> None:
         """Write the end down, if there was a beginning.
 
         As long as the disk refuses, nothing else is done with the request: it would be sent a second time.
@@ -181,8 +181,8 @@ class Sending:
             return
         while True:
             try:
-                self.office.ledger.check()
-                self.office.ledger.close(self.row, closing)
+                self.context.ledger.check()
+                self.context.ledger.close(self.row, closing)
                 break
             except LedgerDamagedError as error:
                 # What came goes on to the journal all the same: it knows more then than any later ledger.
@@ -191,12 +191,12 @@ class Sending:
                 )
                 break
             except LedgerError as error:
-                self.office.route.troubled(str(error), _DISK_WAIT_S)
-                if self.office.ending.is_set():
+                self.context.route.back_off(str(error), _DISK_WAIT_S)
+                if self.context.stopping.is_set():
                     raise
-                self.office.ending.wait(_CLOSE_AGAIN_S)
+                self.context.stopping.wait(_CLOSE_AGAIN_S)
         self._is_closed = True
-        self.office.log(
+        self.context.log(
             "upload.ended",
             self.request,
             end=closing.end.value,
@@ -212,59 +212,67 @@ class Sending:
         cause = f"the disk refused: {error.strerror or error}"
         if self.row is None or self._is_closed:
             raise error
-        if self.cargo.is_complete:
+        if self.request_body.is_complete:
             return self._unknown(
-                f"the picture was sent, but {cause}", Closing(end=End.UNKNOWN, sent=self.cargo.sent)
+                f"the picture was sent, but {cause}",
+                AttemptEnd(end=AttemptOutcome.UNKNOWN, sent=self.request_body.sent),
             )
-        self._close(Closing(end=End.REFUSED, sent=self.cargo.sent, cause=cause))
+        self._close(AttemptEnd(end=AttemptOutcome.REFUSED, sent=self.request_body.sent, cause=cause))
         raise error
 
     def _unforeseen(self, error: Exception) -> Reply:
         """A fault of ours: it is not to be sent again by itself if it left whole."""
-        if is_expected(error) or isinstance(error, TryAgainError | PostponedError):
+        if is_expected(error) or isinstance(error, RetryLaterError | PostponedError):
             raise error
-        self.office.route.left()
-        if self.row is None or self._is_closed or not self.cargo.is_complete:
-            self._close(Closing(end=End.REFUSED, sent=self.cargo.sent, cause=told(error)))
+        self.context.route.abandoned()
+        if self.row is None or self._is_closed or not self.request_body.is_complete:
+            self._close(
+                AttemptEnd(end=AttemptOutcome.REFUSED, sent=self.request_body.sent, cause=told(error))
+            )
             raise error
         report(logs.get(), error, over="an upload", job=self.request.job, folder=self.request.folder)
         cause = f"the picture was sent, and then cutoutd had a fault of its own ({told(error)})"
-        return self._unknown(cause, Closing(end=End.UNKNOWN, sent=self.cargo.sent))
+        return self._unknown(cause, AttemptEnd(end=AttemptOutcome.UNKNOWN, sent=self.request_body.sent))
 
-    def _stopped(self, stop: StoppedError | AlteredError) -> Reply:
-        self._close(Closing(end=End.WITHDRAWN, sent=self.cargo.sent, cause=str(stop)))
+    def _stopped(self, stop: CancelledError | AlteredError) -> Reply:
+        self._close(AttemptEnd(end=AttemptOutcome.WITHDRAWN, sent=self.request_body.sent, cause=str(stop)))
         at = rfc3339(self._began_us) if self.row is not None else ""
         if isinstance(stop, AlteredError):
-            return self.office.reply(
-                self.request, Outcome.FAILED, cause=str(stop), advice=UNTOUCHED, at=at, sent=self.cargo.sent
+            return self.context.reply(
+                self.request,
+                UploadOutcome.FAILED,
+                cause=str(stop),
+                advice=UNTOUCHED,
+                at=at,
+                sent=self.request_body.sent,
             )
-        if stop.reason is Reason.WITHDRAWN and self.row is not None:
-            return self.office.reply(
-                self.request, Outcome.WITHDRAWN, cause=str(stop), at=at, sent=self.cargo.sent
+        if stop.reason is CancelReason.WITHDRAWN and self.row is not None:
+            return self.context.reply(
+                self.request, UploadOutcome.WITHDRAWN, cause=str(stop), at=at, sent=self.request_body.sent
             )
         raise stop
 
-    def _answered(self, answer: Answer, question: Question, draft: Path) -> Reply:
-        office = self.office
-        found = response.judge(answer, office.provider, office.clock.now_us())
-        cause = office.scrubbed(found.cause)
+    def _answered(self, http_response: HttpResponse, http_request: HttpRequest, draft: Path) -> Reply:
+        context = self.context
+        found = response.judge(http_response, context.provider, context.clock.now_us())
+        cause = context.scrubbed(found.cause)
         if found.may_be_billed:
             self._tell_route(found, cause)
-            return self._unknown(cause, self._closing(End.UNKNOWN, answer))
+            return self._unknown(cause, self._closing(AttemptOutcome.UNKNOWN, http_response))
         match found.meaning:
             case Meaning.PICTURE:
-                office.route.succeeded()
+                context.route.succeeded()
                 megapixels = upload_of(self.request).pixels / 1e6
-                if wait_s := response.exhausted_s(answer, megapixels, office.clock.now_us()):
-                    office.route.hold(wait_s)
-                return self._picture(answer, question, draft)
+                if wait_s := response.exhausted_s(http_response, megapixels, context.clock.now_us()):
+                    context.route.delay(wait_s)
+                return self._picture(http_response, http_request, draft)
             case Meaning.REFUSED:
-                office.route.succeeded()
-                closing = self._closing(End.FAILED, answer, cause)
+                context.route.succeeded()
+                closing = self._closing(AttemptOutcome.FAILED, http_response, cause)
                 self._close(closing)
-                return office.reply(
+                return context.reply(
                     self.request,
-                    Outcome.FAILED,
+                    UploadOutcome.FAILED,
                     cause=cause,
                     advice=found.advice,
                     at=rfc3339(self._began_us),
@@ -272,63 +280,65 @@ class Sending:
                     charged=closing.credits,
                 )
             case Meaning.CLOSED:
-                self._close(self._closing(End.REFUSED, answer, cause))
-                office.route.close(f"{cause}. {found.advice}")
-                office.route.failed(cause)
+                self._close(self._closing(AttemptOutcome.REFUSED, http_response, cause))
+                context.route.close(f"{cause}. {found.advice}")
+                context.route.failed(cause)
                 raise PostponedError
             case _:
-                self._close(self._closing(End.REFUSED, answer, cause))
+                self._close(self._closing(AttemptOutcome.REFUSED, http_response, cause))
                 raise _again(cause, found)
 
-    def _tell_route(self, found: Verdict, cause: str) -> None:
+    def _tell_route(self, found: Interpretation, cause: str) -> None:
         """What follows for other pictures from an answer after which this one may have been billed."""
-        route = self.office.route
+        route = self.context.route
         if found.meaning is Meaning.REFUSED:
             route.succeeded()
             return
-        route.left()
+        route.abandoned()
         route.failed(cause)
         if found.meaning is Meaning.CLOSED:
             route.close(f"{cause}. {found.advice}")
         elif found.retry_after_s is not None:
-            route.troubled(cause, found.retry_after_s)
+            route.back_off(cause, found.retry_after_s)
 
-    def _picture(self, answer: Answer, question: Question, draft: Path) -> Reply:
-        office, request = self.office, self.request
-        flaw = answer.flaw or flaw_of(question, draft)
+    def _picture(self, http_response: HttpResponse, http_request: HttpRequest, draft: Path) -> Reply:
+        context, request = self.context, self.request
+        flaw = http_response.flaw or flaw_of(http_request, draft)
         if flaw:
-            cause = f"{office.provider.name} says that it cut the picture, but {flaw}"
-            return self._unknown(cause, self._closing(End.UNKNOWN, answer))
-        sha256, size = office.replies.settled(draft)
-        closing = self._closing(End.OK, answer, body=question.body, reply_sha256=sha256, reply_bytes=size)
+            cause = f"{context.provider.name} says that it cut the picture, but {flaw}"
+            return self._unknown(cause, self._closing(AttemptOutcome.UNKNOWN, http_response))
+        sha256, size = context.response_cache.settled(draft)
+        closing = self._closing(
+            AttemptOutcome.OK, http_response, body=http_request.body, reply_sha256=sha256, reply_bytes=size
+        )
         if closing.credits is None:
-            self.charged = office.price(request)
+            self.charged = context.price(request)
         self.price = self.charged
-        is_kept = bool(self.charged) and office.replies.keeps
-        key = key_of(office, request, question.options)
+        is_kept = bool(self.charged) and context.response_cache.keeps
+        key = key_of(context, request, http_request.options)
         if is_kept:
-            office.replies.keep(draft, key)
+            context.response_cache.keep(draft, key)
         self._close(closing)
         if is_kept:
-            office.replies.pass_on(key, request.id)
+            context.response_cache.pass_on(key, request.id)
         else:
-            office.replies.hand_over(draft, request.id)
-        return office.reply(
+            context.response_cache.hand_over(draft, request.id)
+        return context.reply(
             request,
-            Outcome.OK,
-            body=question.body,
+            UploadOutcome.OK,
+            body=http_request.body,
             at=rfc3339(self._began_us),
             sent=request.bytes,
             charged=closing.credits,
         )
 
-    def _unknown(self, cause: str, closing: Closing) -> Reply:
+    def _unknown(self, cause: str, closing: AttemptEnd) -> Reply:
         """It has the picture, and we have no whole answer: only a person may send it again."""
         if closing.credits is None:
-            self.charged = self.office.budget.price(self.office.price(self.request))
+            self.charged = self.context.budget.price(self.context.price(self.request))
         self._close(
-            Closing(
-                end=End.UNKNOWN,
+            AttemptEnd(
+                end=AttemptOutcome.UNKNOWN,
                 status=closing.status,
                 sent=closing.sent,
                 credits=closing.credits,
@@ -336,9 +346,9 @@ class Sending:
                 cause=cause,
             )
         )
-        return self.office.reply(
+        return self.context.reply(
             self.request,
-            Outcome.UNKNOWN,
+            UploadOutcome.UNKNOWN,
             cause=cause,
             advice=UNKNOWN,
             at=rfc3339(self._began_us),
@@ -348,24 +358,24 @@ class Sending:
 
     def _closing(
         self,
-        end: End,
-        answer: Answer,
+        end: AttemptOutcome,
+        http_response: HttpResponse,
         cause: str = "",
         *,
         body: Body | None = None,
         reply_sha256: str | None = None,
         reply_bytes: int | None = None,
-    ) -> Closing:
+    ) -> AttemptEnd:
         """The end by an answer; what it charged counts from now on."""
-        charged = response.credits_of(answer)
+        charged = response.credits_of(http_response)
         self.charged = charged or 0.0
         self.price = charged or None  # nothing charged for what was not cut says nothing
-        return Closing(
+        return AttemptEnd(
             end=end,
-            status=answer.status,
-            sent=self.cargo.sent,
+            status=http_response.status,
+            sent=self.request_body.sent,
             credits=charged,
-            took_ms=round((self.office.clock.monotonic_s() - self._began_s) * 1000),
+            took_ms=round((self.context.clock.monotonic_s() - self._began_s) * 1000),
             body=body,
             reply_sha256=reply_sha256,
             reply_bytes=reply_bytes,
@@ -373,5 +383,5 @@ class Sending:
         )
 
 
-def _again(cause: str, found: Verdict) -> TryAgainError:
-    return TryAgainError(cause, retry_after_s=found.retry_after_s, is_fault=found.is_fault)
+def _again(cause: str, found: Interpretation) -> RetryLaterError:
+    return RetryLaterError(cause, retry_after_s=found.retry_after_s, is_fault=found.is_fault)

@@ -49,7 +49,7 @@ COLUMNS: Final = (
 )
 
 
-class By(StrEnum):
+class GroupBy(StrEnum):
     """What uploads are summed up by."""
 
     DAY = "day"  # of UTC, as the limits go
@@ -96,16 +96,16 @@ def uploads(ledger: Ledger) -> Iterator[dict[str, Any]]:
         yield {name: told[name] for name in COLUMNS}
 
 
-def totals(found: Iterable[dict[str, Any]], by: By) -> dict[str, Total]:
+def totals(found: Iterable[dict[str, Any]], by: GroupBy) -> dict[str, Total]:
     """Sums by day or folder, in the order of their names."""
     sums: dict[str, Total] = {}
     for one in found:
-        name = one["at"][_DAY] if by is By.DAY else one["folder"]
+        name = one["at"][_DAY] if by is GroupBy.DAY else one["folder"]
         sums.setdefault(name, Total()).add(one)
     return dict(sorted(sums.items()))
 
 
-def as_json(found: Iterable[dict[str, Any]], by: By | None, out: TextIO) -> None:
+def as_json(found: Iterable[dict[str, Any]], by: GroupBy | None, out: TextIO) -> None:
     """Write one document; what is long is written as it is read."""
     if by is not None:
         sums = {name: asdict(total) for name, total in totals(found, by).items()}
@@ -117,7 +117,7 @@ def as_json(found: Iterable[dict[str, Any]], by: By | None, out: TextIO) -> None
     out.write("\n]}\n")
 
 
-def as_csv(found: Iterable[dict[str, Any]], by: By | None, out: TextIO) -> None:
+def as_csv(found: Iterable[dict[str, Any]], by: GroupBy | None, out: TextIO) -> None:
     """Write a table, with its headings; a text that a spreadsheet would take for a formula is made harmless."""
     table = csv.writer(out, lineterminator="\n")
     if by is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from cutoutd.hosted.provider import Question
+    from cutoutd.hosted.provider import HttpRequest
     from cutoutd.spool import Request
 
 _PIECE: Final = 24 << 10
@@ -26,7 +26,7 @@ class AlteredError(Exception):
     """The file in the outbox is not what its request announced."""
 
 
-class Cargo:
+class RequestBody:
     """A request's picture, opened once: what is checked is what is sent.
 
     Args:
@@ -59,12 +59,12 @@ class Cargo:
         """Close the file."""
         os.close(self._descriptor)
 
-    def pieces(self, question: Question, may_go_on: Callable[[], None]) -> Iterator[bytes]:
+    def pieces(self, http_request: HttpRequest, check_cancelled: Callable[[], None]) -> Iterator[bytes]:
         """The whole body of a question, piece by piece, from the start.
 
         Args:
-            question: what stands around the picture, and how it is written.
-            may_go_on: raises if the next piece may not go.
+            http_request: what stands around the picture, and how it is written.
+            check_cancelled: raises if the next piece may not go.
 
         Raises:
             AlteredError: the file was changed meanwhile; its last piece is not given then.
@@ -72,19 +72,19 @@ class Cargo:
         self.sent = 0
         self.is_complete = False
         digest = hashlib.sha256()
-        may_go_on()
-        yield question.head
+        check_cancelled()
+        yield http_request.head
         while self.sent < self._request.bytes:
             piece = os.pread(self._descriptor, min(_PIECE, self._request.bytes - self.sent), self.sent)
             digest.update(piece)
             is_last = self.sent + len(piece) == self._request.bytes
             if not piece or (is_last and digest.hexdigest() != self._request.sha256):
                 raise AlteredError("the picture was changed while it was sent")
-            may_go_on()
+            check_cancelled()
             self.sent += len(piece)
             self.is_complete = is_last
-            written = base64.b64encode(piece) if question.is_base64 else piece
-            yield written + question.tail if is_last else written
+            written = base64.b64encode(piece) if http_request.is_base64 else piece
+            yield written + http_request.tail if is_last else written
 
     def _check(self) -> None:
         state = os.fstat(self._descriptor)

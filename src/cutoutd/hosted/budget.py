@@ -38,7 +38,7 @@ def refusal(*, cost: float, limit: float, spent: float, whose: str) -> str:
     )
 
 
-class Start(Enum):
+class Admission(Enum):
     """Whether a picture that has credits set aside may be sent."""
 
     NOW = auto()  # it is under way from here on
@@ -92,16 +92,16 @@ class Budget:
         with self._lock:
             return self._refusal(folder, self._price(cost))
 
-    def begin(self, folder: str, cost: float) -> Start:
+    def begin(self, folder: str, cost: float) -> Admission:
         """Whether a picture that has credits set aside may be sent now; then `ended` is to follow."""
         with self._lock:
             is_sure = cost in self._highest and cost not in self._surprising
             if self._sending[cost] and not is_sure:
-                return Start.LATER
+                return Admission.LATER
             if self._refusal(folder, 0.0):
-                return Start.NOT
+                return Admission.NOT
             self._sending[cost] += 1
-            return Start.NOW
+            return Admission.NOW
 
     def ended(self, cost: float, price: float | None) -> None:
         """A picture was sent, or not.

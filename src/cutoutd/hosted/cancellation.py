@@ -12,12 +12,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from cutoutd.spool import Places
+    from cutoutd.spool import SpoolPaths
 
 _NAP_S: Final = 0.1
 
 
-class Ending:
+class StopFlag:
     """Whether the uploader is to end; a signal's handler may say so, since nothing here takes a lock."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Ending:
             time.sleep(min(_NAP_S, rest_s))
 
 
-class Reason(StrEnum):
+class CancelReason(StrEnum):
     """Why an upload was stopped."""
 
     WITHDRAWN = "the request was withdrawn"  # its file in the outbox is gone
@@ -46,27 +46,27 @@ class Reason(StrEnum):
     ENDING = "the uploader is ending"  # it is sent at the next start
 
 
-class StoppedError(Exception):
+class CancelledError(Exception):
     """The next piece may not go."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: CancelReason) -> None:
         super().__init__(str(reason))
         self.reason = reason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Leave:
+class Cancellation:
     """A request's leave to be sent.
 
     Attributes:
-        places: with its file, and the one that stops all.
+        paths: with its file, and the one that stops all.
         id: the request's.
-        ending: set when the uploader is to end.
+        stopping: set when the uploader is to end.
     """
 
-    places: Places
+    paths: SpoolPaths
     id: str
-    ending: Ending
+    stopping: StopFlag
 
     def check(self) -> None:
         """See that nobody wants it stopped.
@@ -74,14 +74,14 @@ class Leave:
         Raises:
             StoppedError: somebody does.
         """
-        if self.ending.is_set():
-            raise StoppedError(Reason.ENDING)
-        if os.path.lexists(self.places.paused):
-            raise StoppedError(Reason.PAUSED)
-        if not os.path.lexists(self.places.outbox / f"{self.id}.json"):
-            raise StoppedError(Reason.WITHDRAWN)
+        if self.stopping.is_set():
+            raise CancelledError(CancelReason.ENDING)
+        if os.path.lexists(self.paths.paused):
+            raise CancelledError(CancelReason.PAUSED)
+        if not os.path.lexists(self.paths.outbox / f"{self.id}.json"):
+            raise CancelledError(CancelReason.WITHDRAWN)
 
-    def nap(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         """Wait, but not a moment after somebody wants it stopped.
 
         Raises:
@@ -89,6 +89,6 @@ class Leave:
         """
         while seconds > 0:
             self.check()
-            self.ending.wait(min(_NAP_S, seconds))
+            self.stopping.wait(min(_NAP_S, seconds))
             seconds -= _NAP_S
         self.check()

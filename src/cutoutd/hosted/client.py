@@ -24,7 +24,7 @@ import certifi
 import httpcore
 
 from cutoutd.hosted.connection import Backend, Resolver
-from cutoutd.hosted.exchange_limits import Exchange
+from cutoutd.hosted.exchange_limits import ExchangeLimits
 from cutoutd.hosted.response import SUCCESS
 from cutoutd.settings.address import Reach, reach_of
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.clock import Clock
-    from cutoutd.hosted.body import Cargo
-    from cutoutd.hosted.provider import Question
+    from cutoutd.hosted.body import RequestBody
+    from cutoutd.hosted.provider import HttpRequest
     from cutoutd.settings.hosted import HostedSettings
 
 _CONNECT_S: Final = 10.0
@@ -79,7 +79,7 @@ class UnansweredError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class HttpResponse:
     """What came back.
 
     Attributes:
@@ -97,7 +97,7 @@ class Answer:
     flaw: str = ""
 
 
-class Courier:
+class ServiceClient:
     """A client for one service; safe to share between threads.
 
     Args:
@@ -138,25 +138,25 @@ class Courier:
 
     def ask(
         self,
-        question: Question,
-        cargo: Cargo,
+        http_request: HttpRequest,
+        request_body: RequestBody,
         *,
         announced: int,
         into: Path,
         at_most: int,
         begin: Callable[[], None],
-        may_go_on: Callable[[], None],
-    ) -> Answer:
+        check_cancelled: Callable[[], None],
+    ) -> HttpResponse:
         """Send a picture, and take the answer.
 
         Args:
-            question: how it is asked.
-            cargo: the picture.
+            http_request: how it is asked.
+            request_body: the picture.
             announced: bytes of the picture.
             into: a file that does not exist yet, for the answer's body if it is no error; not synced.
             at_most: bytes of that body.
             begin: is called before the request's first byte leaves, once there is a connection.
-            may_go_on: is called before each piece; raises what stops the upload, and that is passed on.
+            check_cancelled: is called before each piece; raises what stops the upload, and that is passed on.
 
         Raises:
             UnsentError, UntrustedError, UnansweredError: see there.
@@ -167,14 +167,14 @@ class Courier:
                 begin()
 
         limit_s = _WHOLE_EXCHANGE * self._timeout_s + announced / _SLOWEST_LINE
-        self._own.exchange = Exchange(self._clock, limit_s=limit_s)
+        self._own.exchange = ExchangeLimits(self._clock, limit_s=limit_s)
         try:
-            url, host = self._where(question.path)
+            url, host = self._where(http_request.path)
             with self._pool.stream(
                 b"POST",
                 url,
-                headers=_headers(question, host, announced),
-                content=cargo.pieces(question, may_go_on),
+                headers=_headers(http_request, host, announced),
+                content=request_body.pieces(http_request, check_cancelled),
                 extensions={"trace": trace, "timeout": self._timeouts()},
             ) as response:
                 self._exchange.begin_body()
@@ -193,14 +193,14 @@ class Courier:
             ) from error
         except _BREAKS as error:
             said = _NAMES.get(type(error), str(error) or type(error).__name__)
-            if cargo.is_complete:
+            if request_body.is_complete:
                 raise UnansweredError(f"the picture was sent, and then {said}") from error
             raise UnsentError(f"while the picture was sent, {said}") from error
 
     @property
-    def _exchange(self) -> Exchange:
+    def _exchange(self) -> ExchangeLimits:
         """That of the calling thread."""
-        exchange: Exchange = self._own.exchange
+        exchange: ExchangeLimits = self._own.exchange
         return exchange
 
     def _timeouts(self) -> dict[str, float]:
@@ -233,7 +233,7 @@ class Courier:
         url = httpcore.URL(scheme="http", host=str(numbers[0]), port=place.port, target=target)
         return url, place.authority
 
-    def _take(self, response: httpcore.Response, into: Path, at_most: int) -> Answer:
+    def _take(self, response: httpcore.Response, into: Path, at_most: int) -> HttpResponse:
         headers = {name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers}
         is_picture = response.status in SUCCESS
         content, count, flaw = b"", 0, ""
@@ -243,7 +243,7 @@ class Courier:
         if encoding != "identity":
             words = "".join(letter for letter in encoding[:40] if letter.isprintable())
             flaw = f"the answer is encoded ({words}), and was asked for as it is"
-            return Answer(status=response.status, headers=headers, content=b"", bytes=0, flaw=flaw)
+            return HttpResponse(status=response.status, headers=headers, content=b"", bytes=0, flaw=flaw)
         with into.open("xb") as file:
             try:
                 for piece in response.iter_stream():
@@ -260,16 +260,16 @@ class Courier:
         if response.status in _WITHOUT_BODY:
             # What follows all the same would be read as the answer to the next picture.
             response.extensions["network_stream"].close()
-        return Answer(status=response.status, headers=headers, content=content, bytes=count, flaw=flaw)
+        return HttpResponse(status=response.status, headers=headers, content=content, bytes=count, flaw=flaw)
 
 
-def _headers(question: Question, host: str, announced: int) -> list[tuple[str, str]]:
+def _headers(http_request: HttpRequest, host: str, announced: int) -> list[tuple[str, str]]:
     return [
         ("User-Agent", "cutoutd"),
         ("Accept-Encoding", "identity"),
-        *question.headers.items(),
+        *http_request.headers.items(),
         ("Host", host),
-        ("Content-Length", str(question.length(announced))),
+        ("Content-Length", str(http_request.length(announced))),
     ]
 
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpcore
 
-from cutoutd.hosted.exchange_limits import OverrunError
+from cutoutd.hosted.exchange_limits import LimitExceededError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from cutoutd.hosted.exchange_limits import Exchange
+    from cutoutd.hosted.exchange_limits import ExchangeLimits
 
 _Result = TypeVar("_Result")
 
@@ -36,7 +36,7 @@ class Resolver:
         self._lock = threading.Lock()
         self._searches: dict[tuple[str, int], _Search] = {}
 
-    def find(self, host: str, port: int, exchange: Exchange, timeout_s: float) -> list[str]:
+    def find(self, host: str, port: int, exchange: ExchangeLimits, timeout_s: float) -> list[str]:
         """The numbers of a name, in the system's order.
 
         Raises:
@@ -97,7 +97,7 @@ class Backend(httpcore.NetworkBackend):
     def __init__(
         self,
         resolver: Resolver,
-        exchange: Callable[[], Exchange],
+        exchange: Callable[[], ExchangeLimits],
         options: Sequence[tuple[int, int, int] | tuple[int, int, bytes]],
     ) -> None:
         self._resolver = resolver
@@ -166,7 +166,7 @@ class Stream(httpcore.NetworkStream):
         exchange: gives that of the calling thread.
     """
 
-    def __init__(self, connection: socket.socket, exchange: Callable[[], Exchange]) -> None:
+    def __init__(self, connection: socket.socket, exchange: Callable[[], ExchangeLimits]) -> None:
         self._connection = connection
         self._exchange = exchange
 
@@ -175,7 +175,7 @@ class Stream(httpcore.NetworkStream):
         try:
             data = self._patiently(lambda: self._connection.recv(max_bytes), select.POLLIN, timeout)
             self._exchange().came(len(data))
-        except (TimeoutError, OverrunError) as error:
+        except (TimeoutError, LimitExceededError) as error:
             raise httpcore.ReadTimeout(str(error)) from error
         except OSError as error:
             raise httpcore.ReadError(str(error)) from error
@@ -189,7 +189,7 @@ class Stream(httpcore.NetworkStream):
                 self._exchange().check()
                 sent = self._patiently(lambda: self._connection.send(rest), select.POLLOUT, timeout)  # noqa: B023 -- called before the loop goes on
                 rest = rest[sent:]
-        except (TimeoutError, OverrunError) as error:
+        except (TimeoutError, LimitExceededError) as error:
             raise httpcore.WriteTimeout(str(error)) from error
         except OSError as error:
             raise httpcore.WriteError(str(error)) from error
@@ -208,7 +208,7 @@ class Stream(httpcore.NetworkStream):
             )
             self._connection = encrypted
             self._patiently(encrypted.do_handshake, select.POLLIN, timeout)
-        except (TimeoutError, OverrunError) as error:
+        except (TimeoutError, LimitExceededError) as error:
             self.close()
             raise httpcore.ConnectTimeout(str(error)) from error
         except OSError as error:

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
-from cutoutd.hosted.cancellation import Ending, Leave
+from cutoutd.hosted.cancellation import Cancellation, StopFlag
 from cutoutd.hosted.provider import upload_of
-from cutoutd.spool import Body, Outcome, Reply, Request
+from cutoutd.spool import Body, Reply, Request, UploadOutcome
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.hosted.budget import Budget
-    from cutoutd.hosted.client import Courier
-    from cutoutd.hosted.in_progress import InHand
+    from cutoutd.hosted.client import ServiceClient
+    from cutoutd.hosted.in_progress import CrashMarks
     from cutoutd.hosted.key import Key
     from cutoutd.hosted.ledger import Ledger
     from cutoutd.hosted.provider import Provider
-    from cutoutd.hosted.response_cache import Replies
-    from cutoutd.hosted.route import Route
+    from cutoutd.hosted.response_cache import ResponseCache
+    from cutoutd.hosted.route import ServiceRoute
     from cutoutd.settings.schema import Settings
-    from cutoutd.spool import Places
+    from cutoutd.spool import SpoolPaths
 
 UNTOUCHED: Final = "The original is untouched. `cutoutd retry` tries it again."
 UNKNOWN: Final = (
@@ -35,33 +35,33 @@ NOT_TAGGED: Final = "Nothing was sent. See the folder's route, and [hosted], in 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Office:
+class UploadContext:
     """What all uploads share.
 
     Attributes:
         settings: whose folders are tagged, and for what.
         configuration: their `uploads_sha256`.
-        places: outbox and inbox.
-        ledger, budget, route, courier, provider, replies: see there.
+        paths: outbox and inbox.
+        ledger, budget, route, client, provider, response_cache: see there.
         clock: wall and steady time.
         key: of the service; None without one.
-        ending: set when nothing more is to leave.
-        in_hand: which requests are being looked at.
+        stopping: set when nothing more is to leave.
+        crash_marks: which requests are being looked at.
     """
 
     settings: Settings
     configuration: str
-    places: Places
+    paths: SpoolPaths
     ledger: Ledger
     budget: Budget
-    route: Route
-    courier: Courier
+    route: ServiceRoute
+    client: ServiceClient
     provider: Provider
-    replies: Replies
+    response_cache: ResponseCache
     clock: Clock
     key: Key | None
-    ending: Ending
-    in_hand: InHand
+    stopping: StopFlag
+    crash_marks: CrashMarks
 
     @property
     def host(self) -> str:
@@ -72,16 +72,16 @@ class Office:
         """Words of a stranger's, without our key."""
         return self.key.scrubbed(said) if self.key is not None else said
 
-    def is_later(self, request: Request) -> bool:
+    def is_deferred(self, request: Request) -> bool:
         """Whether a request waits since the supervisor that made it goes by another configuration.
 
         Which of the two is newer does not matter: one of both processes reads the other's before long.
         """
         return request.settings != self.configuration and bool(inadmissible(request, self.settings))
 
-    def leave(self, request: Request) -> Leave:
+    def cancellation(self, request: Request) -> Cancellation:
         """A request's leave to be sent."""
-        return Leave(places=self.places, id=request.id, ending=self.ending)
+        return Cancellation(paths=self.paths, id=request.id, stopping=self.stopping)
 
     def price(self, request: Request) -> float:
         """Credits a request is expected to cost."""
@@ -90,7 +90,7 @@ class Office:
     def reply(
         self,
         request: Request,
-        outcome: Outcome,
+        outcome: UploadOutcome,
         *,
         cause: str = "",
         advice: str = "",

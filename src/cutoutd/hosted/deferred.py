@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from cutoutd.hosted.context import Office
+    from cutoutd.hosted.context import UploadContext
     from cutoutd.spool import Request
 
 SAID_S: Final = 10.0
@@ -24,15 +24,15 @@ _WHY: Final = (
 )
 
 
-class Later:
+class DeferredRequests:
     """Those requests; for one thread.
 
     Args:
-        office: knows which they are.
+        context: knows which they are.
     """
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
+    def __init__(self, context: UploadContext) -> None:
+        self._context = context
         self._held: dict[str, tuple[int, str, float]] = {}
 
     def holds(self, id_: str, changed_ns: int) -> bool:
@@ -42,9 +42,9 @@ class Later:
     def takes(self, request: Request, changed_ns: int) -> bool:
         """Whether a request that was just read is one of them."""
         before = self._held.pop(request.id, None)
-        if not self._office.is_later(request):
+        if not self._context.is_deferred(request):
             return False
-        since_s = self._office.clock.monotonic_s() if before is None else before[2]
+        since_s = self._context.clock.monotonic_s() if before is None else before[2]
         self._held[request.id] = (changed_ns, request.folder, since_s)
         return True
 
@@ -59,5 +59,5 @@ class Later:
 
     def refusals(self) -> dict[str, str]:
         """Folders of which one has waited for a while, and why."""
-        now_s = self._office.clock.monotonic_s()
+        now_s = self._context.clock.monotonic_s()
         return {folder: _WHY for _, folder, since_s in self._held.values() if now_s > since_s + SAID_S}

@@ -20,13 +20,13 @@ import httpcore
 
 from cutoutd.errors import ModelError
 from cutoutd.hosted.connection import Backend, Resolver
-from cutoutd.hosted.exchange_limits import Exchange
+from cutoutd.hosted.exchange_limits import ExchangeLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from cutoutd.clock import Clock
-    from cutoutd.hosted.partial import Partial
+    from cutoutd.hosted.partial import PartialFile
 
 STALL_S: Final = 60.0
 """Seconds for an answer's headers, and then for each MiB: a line that is slower than 17 kB/s is no line for a model."""
@@ -63,7 +63,7 @@ class _ChangedError(FetchError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
+class DownloadTarget:
     """What is to be fetched.
 
     Attributes:
@@ -78,7 +78,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Contact:
+class ContactedHost:
     """A server that was asked.
 
     Attributes:
@@ -106,8 +106,8 @@ class Download:
 
     def __init__(
         self,
-        wanted: Wanted,
-        partial: Partial,
+        wanted: DownloadTarget,
+        partial: PartialFile,
         *,
         clock: Clock,
         tell: Callable[[int, int], object],
@@ -118,13 +118,13 @@ class Download:
         self._partial = partial
         self._clock = clock
         self._tell = tell
-        self._exchange = Exchange(clock, limit_s=STALL_S)
+        self._exchange = ExchangeLimits(clock, limit_s=STALL_S)
         self._pool = httpcore.ConnectionPool(
             ssl_context=context or ssl.create_default_context(cafile=certifi.where()),
             max_keepalive_connections=0,
             network_backend=Backend(Resolver(), lambda: self._exchange, ()),
         )
-        self.contacts: list[Contact] = []
+        self.contacts: list[ContactedHost] = []
 
     def fetch(self) -> None:
         """Fetch it, or what is missing of it.
@@ -188,10 +188,10 @@ class Download:
 
     def _ask(self, url: httpcore.URL) -> str | None:
         """Ask one server; return where it sends us, or None once all of the file is here."""
-        self._exchange = Exchange(self._clock, limit_s=STALL_S)
+        self._exchange = ExchangeLimits(self._clock, limit_s=STALL_S)
         offset, version = self._partial.size, self._partial.version
         self.contacts.append(
-            Contact(host=_authority(url), answer="was asked; its answer was not read to the end")
+            ContactedHost(host=_authority(url), answer="was asked; its answer was not read to the end")
         )
         headers = [("Host", _authority(url)), ("User-Agent", "cutoutd"), ("Accept-Encoding", "identity")]
         if version:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cutoutd.spool import Body, Request
 
 
-class End(StrEnum):
+class AttemptOutcome(StrEnum):
     """How a single upload ended."""
 
     OK = "ok"  # with a whole reply
@@ -24,7 +24,7 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class AttemptStart:
     """What is known of an upload before it begins.
 
     Attributes:
@@ -43,10 +43,10 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Closing:
+class AttemptEnd:
     """What is known of it afterwards; None where it is not known."""
 
-    end: End
+    end: AttemptOutcome
     status: int | None = None
     sent: int | None = None
     credits: float | None = None
@@ -58,7 +58,7 @@ class Closing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Past:
+class PastAttempt:
     """An upload that is over, as far as it matters to a later one.
 
     Attributes:
@@ -71,7 +71,7 @@ class Past:
 
     row: int
     request: str
-    end: End
+    end: AttemptOutcome
     credits: float | None
     sent: int
     cause: str
@@ -81,7 +81,7 @@ class Past:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Spent:
+class DayUsage:
     """What a folder's uploads of a day come to."""
 
     uploads: int = 0

@@ -20,11 +20,11 @@ MAX_HEAD_BYTES: Final = 256 << 10
 """Before an answer's body begins: its headers, and any number of interim answers (1xx)."""
 
 
-class OverrunError(Exception):
+class LimitExceededError(Exception):
     """The exchange takes longer, or more, than it may."""
 
 
-class Exchange:
+class ExchangeLimits:
     """One exchange; belongs to one thread.
 
     Args:
@@ -54,7 +54,7 @@ class Exchange:
             OverrunError: there is none.
         """
         if self.ran_s() >= self._limit_s:
-            raise OverrunError
+            raise LimitExceededError
 
     def steps(self, timeout_s: float) -> float:
         """How long to wait for something now, at most; 0 once ``timeout_s`` of running time or all time is over.
@@ -93,4 +93,4 @@ class Exchange:
         if not self._is_in_body:
             self._head_bytes += count
             if self._head_bytes > MAX_HEAD_BYTES:
-                raise OverrunError
+                raise LimitExceededError

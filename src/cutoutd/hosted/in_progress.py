@@ -26,7 +26,7 @@ _MARK: Final = re.compile(r"([0-9a-f]{32})\.(?:now|deaths)")
 _MAX_DIGITS: Final = 4
 
 
-class InHand:
+class CrashMarks:
     """The marks.
 
     Args:
@@ -51,7 +51,7 @@ class InHand:
             path.with_suffix(".deaths").write_text(str(self._deaths[id_]), encoding="ascii")
             path.unlink(missing_ok=True)
 
-    def is_deadly(self, id_: str) -> bool:
+    def is_fatal(self, id_: str) -> bool:
         """Whether the uploader ended over a request too often."""
         return self._deaths.get(id_, 0) >= MOST_DEATHS
 
@@ -63,7 +63,7 @@ class InHand:
         """
         (self._directory / f"{id_}.now").touch(mode=0o600)
 
-    def let_go(self, id_: str) -> None:
+    def release(self, id_: str) -> None:
         """It did no harm."""
         with suppress(OSError):
             (self._directory / f"{id_}.now").unlink(missing_ok=True)

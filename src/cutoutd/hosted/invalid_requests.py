@@ -13,13 +13,13 @@ from cutoutd.clock import rfc3339
 from cutoutd.errnos import OF_THE_DISK
 from cutoutd.fault_isolation import told
 from cutoutd.hosted.context import UNKNOWN, UNTOUCHED
-from cutoutd.hosted.entries import End
-from cutoutd.spool import Outcome, ParcelError, Reply
+from cutoutd.hosted.entries import AttemptOutcome
+from cutoutd.spool import InvalidMessageError, Reply, UploadOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from cutoutd.hosted.context import Office
+    from cutoutd.hosted.context import UploadContext
 
 PATIENCE_S: Final = 30.0
 """For so long the disk may fail at a request before it is answered all the same."""
@@ -27,15 +27,15 @@ PATIENCE_S: Final = 30.0
 _OF_THE_DISK: Final = OF_THE_DISK - {errno.ENXIO}  # that is what a socket says in a request's place
 
 
-class Spoiled:
+class InvalidRequests:
     """Those requests; for one thread.
 
     Args:
-        office: with ledger and inbox.
+        context: with ledger and inbox.
     """
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
+    def __init__(self, context: UploadContext) -> None:
+        self._context = context
         self._failing_s: dict[str, float] = {}
         self._answered: set[str] = set()
 
@@ -58,10 +58,10 @@ class Spoiled:
         if isinstance(error, FileNotFoundError):
             return  # it was withdrawn
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
-            now_s = self._office.clock.monotonic_s()
+            now_s = self._context.clock.monotonic_s()
             if now_s < self._failing_s.setdefault(id_, now_s) + PATIENCE_S:
                 return
-        if isinstance(error, ParcelError):
+        if isinstance(error, InvalidMessageError):
             why = str(error)
         else:
             why = str(error.strerror) if isinstance(error, OSError) else told(error)
@@ -73,15 +73,15 @@ class Spoiled:
         Raises:
             OSError, LedgerError: the disk refuses.
         """
-        office = self._office
-        office.ledger.close_open(id_, cause)
-        past = office.ledger.last_of_request(id_)
-        is_unknown = past is not None and past.end in (End.OK, End.UNKNOWN)
+        context = self._context
+        context.ledger.close_open(id_, cause)
+        past = context.ledger.last_of_request(id_)
+        is_unknown = past is not None and past.end in (AttemptOutcome.OK, AttemptOutcome.UNKNOWN)
         reply = Reply(
             id=id_,
-            outcome=Outcome.UNKNOWN if is_unknown else Outcome.FAILED,
-            provider=office.provider.name,
-            host=office.host,
+            outcome=UploadOutcome.UNKNOWN if is_unknown else UploadOutcome.FAILED,
+            provider=context.provider.name,
+            host=context.host,
             bytes=past.sent if past is not None and is_unknown else 0,
             at=rfc3339(past.began_us) if past is not None and is_unknown else "",
             credits=past.credits if past is not None and is_unknown else None,
@@ -89,10 +89,10 @@ class Spoiled:
             cause=cause,
             advice=UNKNOWN if is_unknown else UNTOUCHED,
         )
-        spool.put(office.places.inbox, reply)
+        spool.write_message(context.paths.inbox, reply)
         logs.get(request=id_).warning("upload.spoiled", why=cause, outcome=reply.outcome.value)
         try:
-            spool.take_away(office.places.outbox, id_)
+            spool.remove_message(context.paths.outbox, id_)
         except OSError as error:
             logs.get(request=id_).warning("parcel.not-removed", why=str(error))
         self._answered.add(id_)

@@ -18,8 +18,8 @@ from cutoutd.clock import rfc3339
 from cutoutd.errors import CutoutdError, StorageError, UsageError
 from cutoutd.fs.durable import sync_directory
 from cutoutd.fs.file_id import file_id
-from cutoutd.hosted.entries import End, Past, Spent
-from cutoutd.offload.upload_records import LEDGER, Begun, read_begun, write_begun
+from cutoutd.hosted.entries import AttemptOutcome, DayUsage, PastAttempt
+from cutoutd.offload.upload_records import LEDGER, LedgerStart, read_begun, write_begun
 from cutoutd.spool import Body
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from cutoutd.hosted.entries import Closing, Entry
+    from cutoutd.hosted.entries import AttemptEnd, AttemptStart
 
 FILE_NAME: Final = LEDGER
 
@@ -203,7 +203,7 @@ class Ledger:
         except OSError as error:
             raise LedgerError(f"the system says: {error.strerror}", path=self._path) from error
 
-    def begin(self, entry: Entry) -> int:
+    def begin(self, entry: AttemptStart) -> int:
         """Write an upload down; it is on the disk when this returns. Returns its row.
 
         Raises:
@@ -231,7 +231,7 @@ class Ledger:
         self.check()
         with self._refusals():
             if not self._is_begun:
-                write_begun(self._path.parent, Begun(id=self._id, at=rfc3339(entry.began_us)))
+                write_begun(self._path.parent, LedgerStart(id=self._id, at=rfc3339(entry.began_us)))
                 self._is_begun = True
             made = self._connection.execute(
                 f"INSERT INTO upload ({columns}) VALUES ({', '.join('?' * len(values))})",  # noqa: S608 -- our own names
@@ -239,7 +239,7 @@ class Ledger:
             )
             return int(made.lastrowid or 0)
 
-    def close(self, row: int, closing: Closing) -> None:
+    def close(self, row: int, closing: AttemptEnd) -> None:
         """Write down how an upload ended.
 
         Raises:
@@ -291,18 +291,18 @@ class Ledger:
         if said != "ok":
             raise LedgerDamagedError(f"SQLite says: {said}", path=self._path)
 
-    def last_of_request(self, id_: str) -> Past | None:
+    def last_of_request(self, id_: str) -> PastAttempt | None:
         """The last upload for a parcel that is over."""
         return self._past("request = ?", (id_,))
 
-    def last_of_content(self, *, sha256: str, provider: str, host: str, options: str) -> Past | None:
+    def last_of_content(self, *, sha256: str, provider: str, host: str, options: str) -> PastAttempt | None:
         """The last upload of the same bytes, asking the same of the same, of which something came or may have."""
         return self._past(
             "sha256 = ? AND provider = ? AND host = ? AND options = ? AND outcome IN ('ok', 'unknown')",
             (sha256, provider, host, options),
         )
 
-    def _past(self, condition: str, arguments: Sequence[Any]) -> Past | None:
+    def _past(self, condition: str, arguments: Sequence[Any]) -> PastAttempt | None:
         with self._refusals():
             row = self._connection.execute(
                 f"SELECT * FROM upload WHERE {condition} AND outcome IS NOT NULL ORDER BY id DESC LIMIT 1",  # noqa: S608 -- our own words
@@ -310,10 +310,10 @@ class Ledger:
             ).fetchone()
         if row is None:
             return None
-        return Past(
+        return PastAttempt(
             row=row["id"],
             request=row["request"],
-            end=End(row["outcome"]),
+            end=AttemptOutcome(row["outcome"]),
             credits=row["credits"],
             sent=row["bytes"] if row["sent"] is None else row["sent"],
             cause=row["cause"] or "",
@@ -322,7 +322,7 @@ class Ledger:
             reply_sha256=row["reply_sha256"],
         )
 
-    def day(self, now_us: int) -> dict[str, Spent]:
+    def day(self, now_us: int) -> dict[str, DayUsage]:
         """What each folder's uploads of the day (UTC) come to, without those that are under way."""
         start = day_of(now_us) * _DAY_US
         with self._refusals():
@@ -332,7 +332,7 @@ class Ledger:
                 (start, start + _DAY_US),
             ).fetchall()
         return {
-            row["folder"]: Spent(uploads=row["uploads"], bytes=row["sent"], credits=row["credits"])
+            row["folder"]: DayUsage(uploads=row["uploads"], bytes=row["sent"], credits=row["credits"])
             for row in rows
         }
 

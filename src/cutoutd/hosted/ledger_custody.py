@@ -17,8 +17,8 @@ from cutoutd.clock import rfc3339
 from cutoutd.hosted import status
 from cutoutd.hosted.ledger import FILE_NAME, Ledger, LedgerDamagedError, LedgerError
 from cutoutd.offload.upload_records import (
-    Begun,
-    Known,
+    KnownUploads,
+    LedgerStart,
     last_status,
     read_begun,
     read_document,
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.clock import Clock
-    from cutoutd.hosted.cancellation import Ending
-    from cutoutd.spool import Places
+    from cutoutd.hosted.cancellation import StopFlag
+    from cutoutd.spool import SpoolPaths
 
 _LOOK_S: Final = 0.5
 _DAY: Final = slice(0, 10)
 
 
-def opened(places: Places, now_us: int) -> Ledger:
+def opened(paths: SpoolPaths, now_us: int) -> Ledger:
     """The ledger; a new one only where nothing tells of an earlier one.
 
     Raises:
@@ -47,13 +47,13 @@ def opened(places: Places, now_us: int) -> Ledger:
         LedgerDamagedError: it is gone, empty, no ledger, or another state directory's.
         UsageError: it is a newer cutoutd's.
     """
-    path = places.root / FILE_NAME
+    path = paths.root / FILE_NAME
     size = _size(path)
-    if not size and (told := traces(places.root)):
+    if not size and (told := traces(paths.root)):
         raise LedgerDamagedError(f"it is {'gone' if size is None else 'empty'}, but {told}", path=path)
     ledger = Ledger(path, create=True)
     try:
-        _check(places, ledger, now_us)
+        _check(paths, ledger, now_us)
     except BaseException:
         ledger.close_file()
         raise
@@ -61,22 +61,22 @@ def opened(places: Places, now_us: int) -> Ledger:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Custody:
+class LedgerOpener:
     """The ledger's custody, for one uploader.
 
     Attributes:
-        places: with the ledger.
+        paths: with the ledger.
         clock: wall time.
-        ending: set when the uploader is to end.
+        stopping: set when the uploader is to end.
         parent: the process that started it, whose end is its own; None for none.
         announced: the supervisor's last announcement before our configuration was read.
         configuration: our `uploads_sha256`.
         told: what the status says besides: provider, host, sandbox.
     """
 
-    places: Places
+    paths: SpoolPaths
     clock: Clock
-    ending: Ending
+    stopping: StopFlag
     parent: int | None
     announced: str
     configuration: str
@@ -91,10 +91,10 @@ class Custody:
         why, is_told = "", False
         while not self._is_over():
             try:
-                return opened(self.places, self.clock.now_us())
+                return opened(self.paths, self.clock.now_us())
             except LedgerDamagedError as error:
                 # One from before it was told is no consent to it: nobody knew of the loss.
-                if is_told and os.path.lexists(self.places.resumed):
+                if is_told and os.path.lexists(self.paths.resumed):
                     return self._begun_anew(error)
                 if not is_told:
                     self._forget_mark()
@@ -102,19 +102,19 @@ class Custody:
                 why = self._tell(f"the ledger of uploads is lost or damaged: {error}", why)
             except LedgerError as error:
                 why = self._tell(f"{error.title}: {error}", why)
-            self.ending.wait(_LOOK_S)
+            self.stopping.wait(_LOOK_S)
         return None
 
     def _forget_mark(self) -> None:
         with suppress(OSError):
-            self.places.resumed.unlink()
+            self.paths.resumed.unlink()
 
     def _is_over(self) -> bool:
         if self.parent is not None and os.getppid() != self.parent:
-            self.ending.set()
-        now = spool.announcement(self.places)
+            self.stopping.set()
+        now = spool.announcement(self.paths)
         is_outdated = now != self.announced and not now.startswith(self.configuration)
-        return self.ending.is_set() or is_outdated
+        return self.stopping.is_set() or is_outdated
 
     def _tell(self, why: str, before: str) -> str:
         if why == before:
@@ -122,10 +122,10 @@ class Custody:
         logs.get().error("hosted.ledger-lost", why=why)
         now = rfc3339(self.clock.now_us())
         # What it told of today is kept: a new ledger would not know it.
-        last = read_document(self.places.status)
+        last = read_document(self.paths.status)
         is_of_today = str(last.get("day") or last.get("at"))[_DAY] == now[_DAY]
         status.write(
-            self.places,
+            self.paths,
             {
                 "pid": os.getpid(),
                 "at": now,
@@ -146,19 +146,19 @@ class Custody:
 
     def _begun_anew(self, error: LedgerDamagedError) -> Ledger:
         """A person says so: what is known of today's uploads is counted all the same."""
-        places, now_us = self.places, self.clock.now_us()
-        known = read_known(places.uploaded) or Known(count=0, last="", at="")
+        paths, now_us = self.paths, self.clock.now_us()
+        known = read_known(paths.uploaded) or KnownUploads(count=0, last="", at="")
         day = rfc3339(now_us)[_DAY]
-        accepted = Known(
-            count=known.count, last=known.last, at=known.at, day=day, credits=_spent(places, day)
+        accepted = KnownUploads(
+            count=known.count, last=known.last, at=known.at, day=day, credits=_spent(paths, day)
         )
-        path = places.root / FILE_NAME
+        path = paths.root / FILE_NAME
         try:
-            write_known(places.accepted, accepted)
+            write_known(paths.accepted, accepted)
             aside = _set_aside(path, now_us)
             ledger = Ledger(path, create=True)
-            _begin(places, ledger, now_us)
-            places.resumed.unlink(missing_ok=True)
+            _begin(paths, ledger, now_us)
+            paths.resumed.unlink(missing_ok=True)
         except OSError as refused:
             raise LedgerError(f"a new one cannot be begun: {refused.strerror}", path=path) from refused
         logs.get().warning(
@@ -179,28 +179,28 @@ def _size(path: Path) -> int | None:
     return found.st_size
 
 
-def _check(places: Places, ledger: Ledger, now_us: int) -> None:
+def _check(paths: SpoolPaths, ledger: Ledger, now_us: int) -> None:
     """See that it is the one that was begun here."""
     ledger.verify()
-    begun = read_begun(places.root)
+    begun = read_begun(paths.root)
     if begun is not None and begun.id != ledger.id:
-        raise LedgerDamagedError("it is another state directory's", path=places.root / FILE_NAME)
+        raise LedgerDamagedError("it is another state directory's", path=paths.root / FILE_NAME)
     if begun is None and ledger.count():
-        _begin(places, ledger, now_us)
+        _begin(paths, ledger, now_us)
 
 
-def _begin(places: Places, ledger: Ledger, now_us: int) -> None:
-    write_begun(places.root, Begun(id=ledger.id, at=rfc3339(now_us)))
+def _begin(paths: SpoolPaths, ledger: Ledger, now_us: int) -> None:
+    write_begun(paths.root, LedgerStart(id=ledger.id, at=rfc3339(now_us)))
 
 
-def _spent(places: Places, day: str) -> dict[str, float]:
+def _spent(paths: SpoolPaths, day: str) -> dict[str, float]:
     """Credits of a day by folder, as far as anything but the ledger knows."""
     journal, told, accepted = (
         dict(known.credits) if known is not None and known.day == day else {}
         for known in (
-            read_known(places.uploaded),
-            last_status(places.root),
-            read_known(places.accepted),
+            read_known(paths.uploaded),
+            last_status(paths.root),
+            read_known(paths.accepted),
         )
     )
     # The status goes by the ledger, which knew nothing of what was accepted before.

@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
 from cutoutd.clock import rfc3339
-from cutoutd.offload.upload_records import Known, read_known, write_known
+from cutoutd.offload.upload_records import KnownUploads, read_known, write_known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.hosted.context import Office
+    from cutoutd.hosted.context import UploadContext
 
 _DAY: Final = slice(0, 10)
 
 
-class Loss:
+class LedgerCheck:
     """What the ledger lacks.
 
     Args:
-        office: with ledger and directories.
+        context: with ledger and directories.
 
     Attributes:
         why: nothing is sent, in words; empty if the ledger is whole, or a person has accepted what it lacks.
     """
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
-        self._told: Known | None = None
+    def __init__(self, context: UploadContext) -> None:
+        self._context = context
+        self._told: KnownUploads | None = None
         self._missing = 0
         self.why = ""
 
@@ -41,11 +41,11 @@ class Loss:
         Raises:
             LedgerError: the disk refuses.
         """
-        places, ledger = self._office.places, self._office.ledger
-        told = read_known(places.uploaded)
+        paths, ledger = self._context.paths, self._context.ledger
+        told = read_known(paths.uploaded)
         if told is None or told == self._told:
             return
-        accepted = read_known(places.accepted) or Known(count=0, last="", at="")
+        accepted = read_known(paths.accepted) or KnownUploads(count=0, last="", at="")
         self._missing = told.count - ledger.count()
         knows_last = told.last == accepted.last or ledger.knows(told.last)
         is_whole = self._missing <= accepted.count and knows_last
@@ -61,10 +61,10 @@ class Loss:
             OSError, LedgerError: the disk refuses.
         """
         if self.why and self._told is not None:
-            told, office = self._told, self._office
-            today = {name: one.credits for name, one in office.ledger.day(office.clock.now_us()).items()}
-            day = rfc3339(office.clock.now_us())[_DAY]
-            before = read_known(office.places.accepted)
+            told, context = self._told, self._context
+            today = {name: one.credits for name, one in context.ledger.day(context.clock.now_us()).items()}
+            day = rfc3339(context.clock.now_us())[_DAY]
+            before = read_known(context.paths.accepted)
             # What was accepted earlier today is lacking still.
             lost = lacking(told if told.day == day else None, today)
             if before is not None and before.day == day:
@@ -72,12 +72,14 @@ class Loss:
                     name: max(lost.get(name, 0.0), before.credits.get(name, 0.0))
                     for name in lost | dict(before.credits)
                 }
-            known = Known(count=max(0, self._missing), last=told.last, at=told.at, day=day, credits=lost)
-            write_known(office.places.accepted, known)
+            known = KnownUploads(
+                count=max(0, self._missing), last=told.last, at=told.at, day=day, credits=lost
+            )
+            write_known(context.paths.accepted, known)
             logs.get().warning("hosted.ledger-accepted", why=self.why)
             self.why = ""
 
-    def _words(self, told: Known) -> str:
+    def _words(self, told: KnownUploads) -> str:
         return (
             f"the ledger of uploads is not whole: the journal knows of {told.count} pictures that were sent, the last on "
             f"{told.at}, and the ledger lacks {max(1, self._missing)} of them, so what was spent today is not known. Put "
@@ -86,7 +88,7 @@ class Loss:
         )
 
 
-def lacking(known: Known | None, spent: Mapping[str, float]) -> dict[str, float]:
+def lacking(known: KnownUploads | None, spent: Mapping[str, float]) -> dict[str, float]:
     """Credits of a day by folder that are known of, and that a ledger does not have.
 
     Args:

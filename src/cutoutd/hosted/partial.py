@@ -24,7 +24,7 @@ _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOE
 _NOTE_BYTES: Final = 1 << 16
 
 
-class Partial:
+class PartialFile:
     """A context manager that keeps what came, so that it can be gone on with.
 
     Args:

@@ -48,7 +48,7 @@ class Upload:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class HttpRequest:
     """A POST, but for the picture itself.
 
     Attributes:
@@ -87,7 +87,7 @@ class Provider(Protocol):
         """As in ``[hosted] provider``."""
         ...
 
-    def question(self, upload: Upload, boundary: str) -> Question:
+    def http_request(self, upload: Upload, boundary: str) -> HttpRequest:
         """How to ask for a picture's cutout; the boundary occurs in no picture."""
         ...
 
@@ -95,7 +95,7 @@ class Provider(Protocol):
         """Credits it is expected to cost."""
         ...
 
-    def complaint(self, content: bytes) -> str:
+    def error_text(self, content: bytes) -> str:
         """What an answer that is an error says, in the provider's own words; empty if nothing can be made of it."""
         ...
 

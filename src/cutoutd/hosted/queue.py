@@ -9,30 +9,30 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.hosted.route import Standing
+from cutoutd.hosted.route import RouteState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from cutoutd.hosted.context import Office
+    from cutoutd.hosted.context import UploadContext
     from cutoutd.spool import Request
 
 _LOOK_S: Final = 0.25
 _IDLE_S: Final = 5.0
 
 
-class Desk:
+class UploadQueue:
     """The desk; safe to share between threads.
 
     Args:
-        office: with route and budget.
+        context: with route and budget.
     """
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
+    def __init__(self, context: UploadContext) -> None:
+        self._context = context
         self._changed = threading.Condition()
         self._waiting: dict[str, Request] = {}
-        self._in_hand: dict[str, Request] = {}
+        self._uploading: dict[str, Request] = {}
         self._costs: dict[str, float] = {}
         self._is_paused = False
         self._refusals: dict[str, str] = {}
@@ -40,11 +40,11 @@ class Desk:
     def unknown(self, ids: Iterable[str]) -> list[str]:
         """Those of the requests in the outbox that are not here yet."""
         with self._changed:
-            return [id_ for id_ in ids if id_ not in self._waiting and id_ not in self._in_hand]
+            return [id_ for id_ in ids if id_ not in self._waiting and id_ not in self._uploading]
 
     def offer(self, request: Request) -> None:
         """Take a request that is new."""
-        cost = self._office.price(request)
+        cost = self._context.price(request)
         with self._changed:
             self._waiting[request.id] = request
             self._costs[request.id] = cost
@@ -53,7 +53,7 @@ class Desk:
     def holds(self, id_: str) -> bool:
         """Whether a request waits or is in hand."""
         with self._changed:
-            return id_ in self._waiting or id_ in self._in_hand
+            return id_ in self._waiting or id_ in self._uploading
 
     def keep_only(self, ids: Collection[str]) -> None:
         """Forget waiting requests that are no longer in the outbox."""
@@ -70,11 +70,11 @@ class Desk:
     def next(self) -> Request | None:
         """Wait for a request that may go now, and take it in hand; None once the uploader is to end."""
         with self._changed:
-            while not self._office.ending.is_set():
+            while not self._context.stopping.is_set():
                 request = self._choose()
                 if request is not None:
                     del self._waiting[request.id]
-                    self._in_hand[request.id] = request
+                    self._uploading[request.id] = request
                     return request
                 # Nothing waits: somebody says so when that changes. What waits for money or for the route is asked.
                 self._changed.wait(_LOOK_S if self._waiting else _IDLE_S)
@@ -83,7 +83,7 @@ class Desk:
     def done(self, request: Request, *, finished: bool) -> None:
         """A request is out of hand: answered, or to wait again."""
         with self._changed:
-            del self._in_hand[request.id]
+            del self._uploading[request.id]
             if finished:
                 self._costs.pop(request.id, None)
             else:
@@ -100,7 +100,7 @@ class Desk:
         with self._changed:
             return (
                 Counter(one.folder for one in self._waiting.values()),
-                Counter(one.folder for one in self._in_hand.values()),
+                Counter(one.folder for one in self._uploading.values()),
             )
 
     def refusals(self) -> dict[str, str]:
@@ -109,21 +109,21 @@ class Desk:
             return dict(self._refusals)
 
     def _choose(self) -> Request | None:
-        view = self._office.route.view()
-        if self._is_paused or (view.standing is Standing.PAUSED and view.wait_s):
+        snapshot = self._context.route.snapshot()
+        if self._is_paused or (snapshot.state is RouteState.PAUSED and snapshot.wait_s):
             return None
         self._refusals = {}
         # A folder is asked once: what one of its pictures may not cost, the next may not either.
         blocked: set[tuple[str, float]] = set()
         # The same picture twice at once would be paid twice: the second waits for what comes of the first.
-        in_hand = {one.sha256 for one in self._in_hand.values()}
+        uploading = {one.sha256 for one in self._uploading.values()}
         for request in self._waiting.values():
-            if request.sha256 in in_hand:
+            if request.sha256 in uploading:
                 continue
             cost = self._costs[request.id]
             if (request.folder, cost) in blocked:
                 continue
-            why = self._office.budget.refusal(request.folder, cost)
+            why = self._context.budget.refusal(request.folder, cost)
             if not why:
                 return request
             blocked.add((request.folder, cost))

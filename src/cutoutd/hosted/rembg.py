@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cutoutd.hosted.provider import Question, document, multipart, words
+from cutoutd.hosted.provider import HttpRequest, document, multipart, words
 from cutoutd.spool import Body
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ class Rembg:
     fields: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     name: str = "rembg"
 
-    def question(self, upload: Upload, boundary: str) -> Question:
+    def http_request(self, upload: Upload, boundary: str) -> HttpRequest:
         """The matte alone ("only mask"): the colours at its edges are better estimated here, in full size."""
         fields = {"om": "true"}
         if self.model:
             fields["model"] = self.model
         fields |= {name: _written(value) for name, value in sorted(self.fields.items())}
         head, tail, media = multipart(boundary, "file", upload, fields)
-        return Question(
+        return HttpRequest(
             path="/api/remove",
             headers={"Content-Type": media, "Accept": "image/png"},
             head=head,
@@ -52,7 +52,7 @@ class Rembg:
         """As its owner said."""
         return self.full_price
 
-    def complaint(self, content: bytes) -> str:
+    def error_text(self, content: bytes) -> str:
         """Of ``{"detail": text}``, ``{"detail": [{"msg"}]}`` or ``{"error": text}``."""
         said = document(content)
         return detail(said) or words(said.get("error"))

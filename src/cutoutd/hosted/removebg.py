@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.hosted.provider import PNG, PNG_END, ZIP, Question, document, multipart, words
+from cutoutd.hosted.provider import PNG, PNG_END, ZIP, HttpRequest, document, multipart, words
 from cutoutd.spool import Body
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class RemoveBg:
     is_by_size: bool = True
     name: str = "removebg"
 
-    def question(self, upload: Upload, boundary: str) -> Question:
+    def http_request(self, upload: Upload, boundary: str) -> HttpRequest:
         """By pixels; a transparent PNG, or above 10 megapixels its two parts in an archive."""
         kind = "png" if upload.pixels <= _PNG_PIXELS else "zip"
         fields = {"size": _size(upload.pixels), "format": kind}
@@ -46,7 +46,7 @@ class RemoveBg:
         headers = {"Content-Type": media, "Accept": "image/png" if kind == "png" else "application/zip"}
         if self.key is not None:
             headers["X-Api-Key"] = self.key.reveal()
-        return Question(
+        return HttpRequest(
             path="/v1.0/removebg",
             headers=headers,
             head=head,
@@ -62,7 +62,7 @@ class RemoveBg:
         is_small = self.is_by_size and upload.pixels <= _PREVIEW_PIXELS
         return self.full_price * _PREVIEW_PRICE if is_small else self.full_price
 
-    def complaint(self, content: bytes) -> str:
+    def error_text(self, content: bytes) -> str:
         """Of ``{"errors": [{"title", "code", "detail"}]}`` the first."""
         errors = document(content).get("errors")
         first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}

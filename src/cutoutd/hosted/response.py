@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.hosted.provider import words
 
 if TYPE_CHECKING:
-    from cutoutd.hosted.client import Answer
+    from cutoutd.hosted.client import HttpResponse
     from cutoutd.hosted.provider import Provider
 
 MAX_RETRY_AFTER_S: Final = 3600.0
@@ -63,7 +63,7 @@ class Meaning(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class Interpretation:
     """An answer's meaning.
 
     Attributes:
@@ -88,16 +88,16 @@ class Verdict:
         return self.meaning is Meaning.UNCLEAR or (self.meaning is not Meaning.PICTURE and self.is_charged)
 
 
-def judge(answer: Answer, provider: Provider, now_us: int) -> Verdict:
+def judge(http_response: HttpResponse, provider: Provider, now_us: int) -> Interpretation:
     """Decide what an answer means; whether the body of a picture is one is not looked at here.
 
     Args:
-        answer: as it came.
+        http_response: as it came.
         provider: whose words they are.
         now_us: UTC microseconds, for a date in ``Retry-After``.
     """
-    found = _judge(answer, provider, now_us)
-    charged = credits_of(answer)
+    found = _judge(http_response, provider, now_us)
+    charged = credits_of(http_response)
     if not charged or found.meaning is Meaning.PICTURE:
         return found
     return replace(
@@ -105,34 +105,34 @@ def judge(answer: Answer, provider: Provider, now_us: int) -> Verdict:
     )
 
 
-def _judge(answer: Answer, provider: Provider, now_us: int) -> Verdict:
-    status = answer.status
-    said = provider.complaint(answer.content) or words(_page_title(answer.content))
+def _judge(http_response: HttpResponse, provider: Provider, now_us: int) -> Interpretation:
+    status = http_response.status
+    said = provider.error_text(http_response.content) or words(_page_title(http_response.content))
     cause = f"{provider.name} says {status}{f': {said}' if said else ''}"
     if status in SUCCESS:  # what it brought is looked at, whatever kind of success it calls it
-        return Verdict(meaning=Meaning.PICTURE)
+        return Interpretation(meaning=Meaning.PICTURE)
     if status < _FIRST_REDIRECT:  # 101: the picture was taken, and what follows is no HTTP
         cause = f"{cause}; that is no answer, but it may have cut and billed it"
-        return Verdict(meaning=Meaning.UNCLEAR, cause=cause)
+        return Interpretation(meaning=Meaning.UNCLEAR, cause=cause)
     advice = _CLOSED.get(status, _ELSEWHERE if status < _FIRST_ERROR else "")
     if advice:
-        return Verdict(meaning=Meaning.CLOSED, cause=cause, advice=advice)
+        return Interpretation(meaning=Meaning.CLOSED, cause=cause, advice=advice)
     if status == _GATEWAY_TIMEOUT:
         cause = f"{cause}; what stands behind it may have cut and billed it"
-        return Verdict(meaning=Meaning.UNCLEAR, cause=cause)
+        return Interpretation(meaning=Meaning.UNCLEAR, cause=cause)
     if status in _LATER or status >= _FIRST_FAULT:
-        return Verdict(
+        return Interpretation(
             meaning=Meaning.LATER,
             cause=cause,
-            retry_after_s=retry_after_s(answer, now_us),
+            retry_after_s=retry_after_s(http_response, now_us),
             is_fault=status >= _FIRST_FAULT,
         )
-    return Verdict(meaning=Meaning.REFUSED, cause=cause, advice=_REFUSED)
+    return Interpretation(meaning=Meaning.REFUSED, cause=cause, advice=_REFUSED)
 
 
-def retry_after_s(answer: Answer, now_us: int) -> float | None:
+def retry_after_s(http_response: HttpResponse, now_us: int) -> float | None:
     """Seconds the service asks for, by ``Retry-After`` (RFC 9110, 10.2.3); None if it does not."""
-    written = answer.headers.get("retry-after", "")
+    written = http_response.headers.get("retry-after", "")
     try:
         seconds = float(written)
     except ValueError:
@@ -145,20 +145,20 @@ def retry_after_s(answer: Answer, now_us: int) -> float | None:
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 
 
-def credits_of(answer: Answer) -> float | None:
+def credits_of(http_response: HttpResponse) -> float | None:
     """Credits the service says it charged; None if it does not, or says nonsense."""
     try:
-        found = float(answer.headers.get("x-credits-charged", ""))
+        found = float(http_response.headers.get("x-credits-charged", ""))
     except ValueError:
         return None
     return found if 0 <= found <= _MAX_CREDITS else None
 
 
-def exhausted_s(answer: Answer, megapixels: float, now_us: int) -> float:
+def exhausted_s(http_response: HttpResponse, megapixels: float, now_us: int) -> float:
     """Seconds until the service would take so many megapixels again, by its own count; 0 if it would now."""
     try:
-        remaining = float(answer.headers["x-ratelimit-remaining"])
-        reset_s = float(answer.headers["x-ratelimit-reset"])
+        remaining = float(http_response.headers["x-ratelimit-remaining"])
+        reset_s = float(http_response.headers["x-ratelimit-reset"])
     except (KeyError, ValueError):
         return 0.0
     wait_s = reset_s - now_us / 1e6

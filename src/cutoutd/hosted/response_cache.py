@@ -16,7 +16,7 @@ from cutoutd.fs.durable import make_directory, sync, sync_directory
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cutoutd.spool import Places
+    from cutoutd.spool import SpoolPaths
 
 _DAY_S: Final = 86_400.0
 _PIECE: Final = 1 << 20
@@ -27,20 +27,20 @@ def content_key(*, sha256: str, provider: str, host: str, options: str) -> str:
     return hashlib.sha256(f"{sha256}\n{provider}\n{host}\n{options}".encode()).hexdigest()
 
 
-class Replies:
+class ResponseCache:
     """The replies of one state directory.
 
     Args:
-        places: where they lie.
+        paths: where they lie.
         keep_days: for which paid ones are kept; 0: none is.
 
     Raises:
         OSError: the disk refuses.
     """
 
-    def __init__(self, places: Places, keep_days: int) -> None:
-        self._places = places
-        self._directory = places.root / "replies"
+    def __init__(self, paths: SpoolPaths, keep_days: int) -> None:
+        self._paths = paths
+        self._directory = paths.root / "replies"
         self._keep_days = keep_days
         make_directory(self._directory, parents=True, mode=0o700)
         for leftover in self._directory.glob("*.part"):  # a run that was killed
@@ -99,7 +99,7 @@ class Replies:
         Raises:
             OSError: the disk refuses.
         """
-        kept, body = self._kept(key), self._places.inbox / f"{id_}.body"
+        kept, body = self._kept(key), self._paths.inbox / f"{id_}.body"
         body.unlink(missing_ok=True)
         try:
             body.hardlink_to(kept)
@@ -115,7 +115,7 @@ class Replies:
         Raises:
             OSError: the disk refuses.
         """
-        draft.replace(self._places.inbox / f"{id_}.body")
+        draft.replace(self._paths.inbox / f"{id_}.body")
 
     def trim(self, now_s: float) -> int:
         """Remove what was kept for long enough; returns how many."""

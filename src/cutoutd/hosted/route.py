@@ -21,7 +21,7 @@ _LOOK_AGAIN_S: Final = 3600.0
 """A closed route is tried with one picture after an hour: credits may have been bought, and a refusal costs nothing."""
 
 
-class Standing(StrEnum):
+class RouteState(StrEnum):
     """How the route stands."""
 
     OPEN = "open"  # pictures are sent
@@ -31,11 +31,11 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class View:
+class RouteSnapshot:
     """The route at a moment.
 
     Attributes:
-        standing: how it stands.
+        state: how it stands.
         why: in words; empty if it is open.
         wait_s: until something may be sent again.
         failures: how many uploads in a row have failed, for whatever reason, since the service last answered as it
@@ -43,14 +43,14 @@ class View:
         trouble: what the last of them met; empty without any.
     """
 
-    standing: Standing
+    state: RouteState
     why: str
     wait_s: float
     failures: int
     trouble: str
 
 
-class Slot:
+class UploadSlot:
     """One of the uploads that may be under way at the same time; given back once, however often it is said.
 
     Args:
@@ -68,7 +68,7 @@ class Slot:
             self._slots.release()
 
 
-class Route:
+class ServiceRoute:
     """The route's state; safe to share between threads.
 
     Args:
@@ -83,7 +83,7 @@ class Route:
         self._limit = float(megapixels_per_minute)
         self._lock = threading.Lock()
         self._sent: deque[tuple[float, float]] = deque()  # when, megapixels
-        self._standing = Standing.OPEN
+        self._state = RouteState.OPEN
         self._why = ""
         self._not_before_s = 0.0
         self._probing = False
@@ -91,28 +91,28 @@ class Route:
         self._trouble = ""
         self.successes = 0
 
-    def slot(self) -> Slot | None:
+    def slot(self) -> UploadSlot | None:
         """Wait a moment for a slot; None if none was given back meanwhile."""
-        return Slot(self._slots) if self._slots.acquire(timeout=_SLOT_S) else None
+        return UploadSlot(self._slots) if self._slots.acquire(timeout=_SLOT_S) else None
 
-    def enter(self, megapixels: float) -> float:
+    def admit(self, megapixels: float) -> float:
         """Ask to send a picture now.
 
         Returns:
-            0 if it may, which then must be followed by `succeeded`, `troubled`, `closed` or `left`; else the seconds
+            0 if it may, which then must be followed by `succeeded`, `back_off`, `closed` or `abandoned`; else the seconds
             after which to ask again.
         """
         now_s = self._clock.monotonic_s()
         with self._lock:
             if now_s < self._not_before_s:
                 return self._not_before_s - now_s
-            if self._standing is not Standing.OPEN and self._probing:
+            if self._state is not RouteState.OPEN and self._probing:
                 return _MARGIN_S / 4  # one picture at a time finds out whether it works again
             wait_s = self._over_limit_s(megapixels, now_s)
             if wait_s:
                 return wait_s
             self._sent.append((now_s, megapixels))
-            self._probing = self._standing is not Standing.OPEN
+            self._probing = self._state is not RouteState.OPEN
             return 0.0
 
     def succeeded(self) -> None:
@@ -122,9 +122,9 @@ class Route:
             self._failures, self._trouble = 0, ""
             self._probing = False
             if self._clock.monotonic_s() >= self._not_before_s:
-                self._standing, self._why = Standing.OPEN, ""
+                self._state, self._why = RouteState.OPEN, ""
 
-    def left(self) -> None:
+    def abandoned(self) -> None:
         """The picture was not sent after all, or its end says nothing about the route."""
         with self._lock:
             self._probing = False
@@ -148,7 +148,7 @@ class Route:
                     del self._sent[index]
                     return
 
-    def troubled(self, why: str, wait_s: float, *, offline: bool = False) -> None:
+    def back_off(self, why: str, wait_s: float, *, offline: bool = False) -> None:
         """Nothing is to be sent for a while.
 
         Args:
@@ -158,9 +158,9 @@ class Route:
         """
         with self._lock:
             self._probing = False
-            if self._standing is Standing.PAUSED and self._clock.monotonic_s() < self._not_before_s:
+            if self._state is RouteState.PAUSED and self._clock.monotonic_s() < self._not_before_s:
                 return
-            self._standing = Standing.OFFLINE if offline else Standing.WAITING
+            self._state = RouteState.OFFLINE if offline else RouteState.WAITING
             self._why = why
             self._not_before_s = max(self._not_before_s, self._clock.monotonic_s() + wait_s)
 
@@ -168,28 +168,28 @@ class Route:
         """Something takes a person."""
         with self._lock:
             self._probing = False
-            self._standing, self._why = Standing.PAUSED, why
+            self._state, self._why = RouteState.PAUSED, why
             self._not_before_s = self._clock.monotonic_s() + _LOOK_AGAIN_S
 
-    def reopen(self) -> None:
+    def resume(self) -> None:
         """A person says that it may be tried again."""
         with self._lock:
-            if self._standing is not Standing.OPEN:
+            if self._state is not RouteState.OPEN:
                 self._not_before_s, self._probing = 0.0, False
 
-    def hold(self, wait_s: float) -> None:
+    def delay(self, wait_s: float) -> None:
         """The service's own count says that it would refuse what comes sooner: the route is open, and waits."""
         with self._lock:
             self._not_before_s = max(
                 self._not_before_s, self._clock.monotonic_s() + min(wait_s, 2 * _WINDOW_S)
             )
 
-    def view(self) -> View:
+    def snapshot(self) -> RouteSnapshot:
         """How it stands now."""
         with self._lock:
             wait_s = max(0.0, self._not_before_s - self._clock.monotonic_s())
-            return View(
-                standing=self._standing,
+            return RouteSnapshot(
+                state=self._state,
                 why=self._why,
                 wait_s=wait_s,
                 failures=self._failures,

@@ -16,21 +16,21 @@ from cutoutd.errors import AlreadyRunningError, StorageError, UsageError
 from cutoutd.fs.private_directory import Names, check_owner, open_private
 from cutoutd.hosted import key as keys
 from cutoutd.hosted.budget import Budget
-from cutoutd.hosted.cancellation import Ending
-from cutoutd.hosted.client import Courier
-from cutoutd.hosted.context import Office
-from cutoutd.hosted.in_progress import InHand
+from cutoutd.hosted.cancellation import StopFlag
+from cutoutd.hosted.client import ServiceClient
+from cutoutd.hosted.context import UploadContext
+from cutoutd.hosted.in_progress import CrashMarks
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
-from cutoutd.hosted.ledger_custody import Custody
+from cutoutd.hosted.ledger_custody import LedgerOpener
 from cutoutd.hosted.providers import provider_of
-from cutoutd.hosted.response_cache import Replies
-from cutoutd.hosted.route import Route
+from cutoutd.hosted.response_cache import ResponseCache
+from cutoutd.hosted.route import ServiceRoute
 from cutoutd.hosted.uploader import Uploader
 from cutoutd.sandbox import terminal
 from cutoutd.sandbox.uploader import confine_uploader
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.types import Sandbox
-from cutoutd.spool import Places
+from cutoutd.spool import SpoolPaths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,11 +95,11 @@ def run(
     os.umask(_PRIVATE_UMASK)
     terminal.only_write()
     key = keys.read(settings.hosted.api_key_file, given_key)
-    places = Places.under(settings.service.state_dir)
-    ending = Ending()
-    with _held(places), ExitStack() as opened:
+    paths = SpoolPaths.under(settings.service.state_dir)
+    stopping = StopFlag()
+    with _held(paths), ExitStack() as opened:
         layers = confine_uploader(
-            root=places.root,
+            root=paths.root,
             port=settings.hosted.address.port,
             required=settings.pool.sandbox is Sandbox.REQUIRED,
         )
@@ -109,11 +109,11 @@ def run(
             level=settings.service.log_level,
             log_format="console" if console and log_format == "auto" else log_format,
         )
-        _end_on_signals(ending)
-        custody = Custody(
-            places=places,
+        _end_on_signals(stopping)
+        opener = LedgerOpener(
+            paths=paths,
             clock=clock,
-            ending=ending,
+            stopping=stopping,
             parent=parent,
             announced=announced,
             configuration=uploads_sha256(settings),
@@ -123,37 +123,45 @@ def run(
                 "sandbox": list(layers),
             },
         )
-        ledger = custody.ledger()
+        ledger = opener.ledger()
         if ledger is None:
             return
         opened.enter_context(ledger)
         left_open = ledger.close_left_open(_KILLED)
         if left_open:
             logs.get().warning("hosted.unknown", uploads=left_open, why=_KILLED)
-        office = _office(settings, places, ledger, clock=clock, key=key, ending=ending)
-        Uploader(office, announced=announced, layers=layers, parent=parent).run()
+        context = _context(settings, paths, ledger, clock=clock, key=key, stopping=stopping)
+        Uploader(context, announced=announced, layers=layers, parent=parent).run()
 
 
-def _office(
-    settings: Settings, places: Places, ledger: Ledger, *, clock: Clock, key: Key | None, ending: Ending
-) -> Office:
+def _context(
+    settings: Settings,
+    paths: SpoolPaths,
+    ledger: Ledger,
+    *,
+    clock: Clock,
+    key: Key | None,
+    stopping: StopFlag,
+) -> UploadContext:
     """Put together what all uploads share."""
     hosted = settings.hosted
     prices = ledger.prices(hosted.provider.value, hosted.address.authority, clock.now_us())
-    return Office(
+    return UploadContext(
         settings=settings,
         configuration=uploads_sha256(settings),
-        places=places,
+        paths=paths,
         ledger=ledger,
         budget=Budget(settings, prices),
-        route=Route(clock, megapixels_per_minute=hosted.megapixels_per_minute, at_once=hosted.concurrency),
-        courier=Courier(hosted, clock),
+        route=ServiceRoute(
+            clock, megapixels_per_minute=hosted.megapixels_per_minute, at_once=hosted.concurrency
+        ),
+        client=ServiceClient(hosted, clock),
         provider=provider_of(hosted, key),
-        replies=Replies(places, hosted.keep_replies_days),
+        response_cache=ResponseCache(paths, hosted.keep_replies_days),
         clock=clock,
         key=key,
-        ending=ending,
-        in_hand=InHand(places.root),
+        stopping=stopping,
+        crash_marks=CrashMarks(paths.root),
     )
 
 
@@ -175,36 +183,36 @@ def _check_owner(root: Path) -> None:
 
 
 @contextmanager
-def _held(places: Places) -> Iterator[None]:
+def _held(paths: SpoolPaths) -> Iterator[None]:
     """The directories, for this process alone."""
     try:
-        _check_owner(places.root)
-        directory, _ = open_private(places.root, _NAMES)
+        _check_owner(paths.root)
+        directory, _ = open_private(paths.root, _NAMES)
         try:
-            places.make()
+            paths.make()
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(_LOCK_FILE, flags, 0o600, dir_fd=directory)
         finally:
             os.close(directory)
     except OSError as error:
-        raise StorageError(f"the system says: {error.strerror}", path=places.root) from error
+        raise StorageError(f"the system says: {error.strerror}", path=paths.root) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise AlreadyRunningError("an uploader works here", path=places.root) from error
+            raise AlreadyRunningError("an uploader works here", path=paths.root) from error
         yield
     finally:
         os.close(descriptor)
 
 
-def _end_on_signals(ending: Ending) -> None:
+def _end_on_signals(stopping: StopFlag) -> None:
     """The first signal stops what is being sent; the second does not wait for answers either."""
 
     def end(number: int, _: object) -> None:
-        if ending.is_set():
+        if stopping.is_set():
             os._exit(128 + number)  # what has no answer is unknown; the next start says so
-        ending.set()
+        stopping.set()
 
     # SIGHUP: the terminal it was started from is closed.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

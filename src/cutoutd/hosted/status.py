@@ -22,16 +22,16 @@ from cutoutd.spool import STATUS_SCHEMA
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.spool import Places
+    from cutoutd.spool import SpoolPaths
 
 
-def write(places: Places, status: Mapping[str, Any]) -> None:
+def write(paths: SpoolPaths, status: Mapping[str, Any]) -> None:
     """Put it where it is looked for, whole; a disk that refuses is no reason to stop.
 
     Args:
-        places: where it is looked for.
+        paths: where it is looked for.
         status: all but the schema.
     """
     content = json.dumps({"schema": STATUS_SCHEMA} | dict(status), indent=2).encode("ascii")
     with suppress(OSError):
-        replace_file(places.status, content, synced=False)
+        replace_file(paths.status, content, synced=False)

@@ -17,19 +17,19 @@ from cutoutd.clock import rfc3339
 from cutoutd.errors import CutoutdError
 from cutoutd.fault_isolation import Guard, report, told
 from cutoutd.hosted import status
-from cutoutd.hosted.deferred import Later
-from cutoutd.hosted.entries import Spent
+from cutoutd.hosted.deferred import DeferredRequests
+from cutoutd.hosted.entries import DayUsage
 from cutoutd.hosted.in_progress import MOST_DEATHS
-from cutoutd.hosted.invalid_requests import Spoiled
+from cutoutd.hosted.invalid_requests import InvalidRequests
 from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError, day_of
-from cutoutd.hosted.ledger_loss import Loss
-from cutoutd.hosted.queue import Desk
-from cutoutd.hosted.upload_job import Course
+from cutoutd.hosted.ledger_loss import LedgerCheck
+from cutoutd.hosted.queue import UploadQueue
+from cutoutd.hosted.upload_job import UploadJob
 from cutoutd.offload.upload_records import read_known
-from cutoutd.spool import ParcelError
+from cutoutd.spool import InvalidMessageError
 
 if TYPE_CHECKING:
-    from cutoutd.hosted.context import Office
+    from cutoutd.hosted.context import UploadContext
     from cutoutd.spool import Request
 
 LOOK_S: Final = 0.2
@@ -56,26 +56,26 @@ class Uploader:
     """The loop, and what it knows.
 
     Args:
-        office: what all uploads share.
+        context: what all uploads share.
         announced: the supervisor's last announcement before our configuration was read.
         layers: of the sandbox, for its status.
         parent: the process that started it, whose end is its own; None for none.
     """
 
     def __init__(
-        self, office: Office, *, announced: str, layers: tuple[str, ...], parent: int | None
+        self, context: UploadContext, *, announced: str, layers: tuple[str, ...], parent: int | None
     ) -> None:
-        self._office = office
+        self._context = context
         self._announced = announced
-        self._later = Later(office)
-        self._loss = Loss(office)
-        self._spoiled = Spoiled(office)
-        self._begun_s = office.clock.monotonic_s()
+        self._deferred = DeferredRequests(context)
+        self._ledger_check = LedgerCheck(context)
+        self._invalid = InvalidRequests(context)
+        self._begun_s = context.clock.monotonic_s()
         self._layers = layers
         self._parent = parent
-        self._desk = Desk(office)
+        self._queue = UploadQueue(context)
         self._log = logs.get()
-        self._guard = Guard(self._log, office.clock)
+        self._guard = Guard(self._log, context.clock)
         self._fault: BaseException | None = None
         self._day = -1
         self._told: tuple[Any, ...] = ()
@@ -84,7 +84,7 @@ class Uploader:
         # One half waits for the service while the other writes down what came.
         self._threads = [
             threading.Thread(target=self._serve, name=f"upload-{number}", daemon=True)
-            for number in range(2 * office.settings.hosted.concurrency)
+            for number in range(2 * context.settings.hosted.concurrency)
         ]
 
     def run(self) -> None:
@@ -97,22 +97,22 @@ class Uploader:
             thread.start()
         self._log.info(
             "hosted.started",
-            host=self._office.host,
-            provider=self._office.provider.name,
-            folders=[folder.name for folder in self._office.settings.tagged],
+            host=self._context.host,
+            provider=self._context.provider.name,
+            folders=[folder.name for folder in self._context.settings.tagged],
             sandbox=list(self._layers),
         )
-        while not self._office.ending.is_set() and self._fault is None:
+        while not self._context.stopping.is_set() and self._fault is None:
             try:
                 self._guard.run("the outbox", self._look, None)
             except CutoutdError as error:
                 self._fault = error
-            self._office.ending.wait(LOOK_S)
-        self._office.ending.set()
-        self._desk.close()
-        deadline_s = self._office.clock.monotonic_s() + DRAIN_S
+            self._context.stopping.wait(LOOK_S)
+        self._context.stopping.set()
+        self._queue.close()
+        deadline_s = self._context.clock.monotonic_s() + DRAIN_S
         for thread in self._threads:
-            thread.join(max(0.0, deadline_s - self._office.clock.monotonic_s()))
+            thread.join(max(0.0, deadline_s - self._context.clock.monotonic_s()))
         self._tell(force=True, ended=True)
         self._log.info("hosted.ended", unanswered=sum(thread.is_alive() for thread in self._threads))
         if isinstance(self._fault, CutoutdError):
@@ -121,45 +121,45 @@ class Uploader:
             raise UploaderDiedError(f"{type(self._fault).__name__}: {self._fault}") from self._fault
 
     def _look(self) -> None:
-        office = self._office
+        context = self._context
         if self._parent is not None and os.getppid() != self._parent:
             self._log.warning("hosted.orphaned")
-            office.ending.set()
+            context.stopping.set()
             return
         if self._is_outdated():
             self._log.info("hosted.begins-anew")
-            office.ending.set()  # whoever started it starts it again, and it reads the configuration then
+            context.stopping.set()  # whoever started it starts it again, and it reads the configuration then
             return
-        paused = os.path.lexists(office.places.paused)
+        paused = os.path.lexists(context.paths.paused)
         self._was_paused = paused
-        self._desk.pause(paused=paused or bool(self._loss.why))
-        was_told = self._loss.why  # a person who resumes before that does not know of the loss
+        self._queue.pause(paused=paused or bool(self._ledger_check.why))
+        was_told = self._ledger_check.why  # a person who resumes before that does not know of the loss
         try:
-            self._loss.look()
-            if os.path.lexists(office.places.resumed):
+            self._ledger_check.look()
+            if os.path.lexists(context.paths.resumed):
                 if was_told:
-                    self._loss.accept()
+                    self._ledger_check.accept()
                 self._day = -1
-                office.places.resumed.unlink()
-                office.route.reopen()
-            self._desk.pause(paused=paused or bool(self._loss.why))
-            office.ledger.check()
+                context.paths.resumed.unlink()
+                context.route.resume()
+            self._queue.pause(paused=paused or bool(self._ledger_check.why))
+            context.ledger.check()
             self._know_the_day()
-            names = os.listdir(office.places.outbox)  # noqa: PTH208 -- names alone are wanted
+            names = os.listdir(context.paths.outbox)  # noqa: PTH208 -- names alone are wanted
         except (OSError, LedgerError) as error:
-            office.route.troubled(str(error), _DISK_S)
+            context.route.back_off(str(error), _DISK_S)
             return
         ids = {found[1] for name in names if (found := _PARCEL.fullmatch(name))}
-        self._desk.keep_only(ids)
-        self._later.keep_only(ids)
-        self._spoiled.keep_only(ids)
-        office.in_hand.keep_only(ids)
-        for request in self._read(self._desk.unknown(sorted(ids))):
+        self._queue.keep_only(ids)
+        self._deferred.keep_only(ids)
+        self._invalid.keep_only(ids)
+        context.crash_marks.keep_only(ids)
+        for request in self._read(self._queue.unknown(sorted(ids))):
             self._take(request)
-        now_s = office.clock.monotonic_s()
+        now_s = context.clock.monotonic_s()
         if now_s >= self._trim_due_s:
             self._trim_due_s = now_s + _TRIM_S
-            if removed := office.replies.trim(office.clock.now_us() / 1e6):
+            if removed := context.response_cache.trim(context.clock.now_us() / 1e6):
                 self._log.info("hosted.forgot", replies=removed)
         self._tell()
 
@@ -169,42 +169,42 @@ class Uploader:
         Who reloads it again and again has this process begin anew now and then, and not each time: pictures that both
         configurations admit go on meanwhile.
         """
-        if self._office.clock.monotonic_s() < self._begun_s + _LASTS_S:
+        if self._context.clock.monotonic_s() < self._begun_s + _LASTS_S:
             return False
-        now = spool.announcement(self._office.places)
+        now = spool.announcement(self._context.paths)
         if now == self._announced:
             return False
         self._announced = now
-        return not now.startswith(self._office.configuration)
+        return not now.startswith(self._context.configuration)
 
     def _read(self, ids: list[str]) -> list[Request]:
         """The new requests, the oldest first; what is none is answered."""
         found = []
         for id_ in ids:
-            path = self._office.places.outbox / f"{id_}.json"
-            if self._spoiled.holds(id_):
+            path = self._context.paths.outbox / f"{id_}.json"
+            if self._invalid.holds(id_):
                 continue
             try:
                 changed_ns = path.lstat().st_mtime_ns
-                if self._later.holds(id_, changed_ns):
+                if self._deferred.holds(id_, changed_ns):
                     continue
                 request = spool.read_request(path)
-                if not self._later.takes(request, changed_ns):
+                if not self._deferred.takes(request, changed_ns):
                     found.append((changed_ns, id_, request))
             except Exception as error:  # noqa: BLE001 -- what one request is costs no other its turn
-                if not isinstance(error, OSError | ParcelError):
+                if not isinstance(error, OSError | InvalidMessageError):
                     report(self._log, error, over="a request", request=id_)
                 self._spoil(id_, error)
         return [request for _, _, request in sorted(found, key=lambda one: one[:2])]
 
     def _take(self, request: Request) -> None:
         """Put a request on the desk, unless it ended the uploader too often."""
-        if self._office.in_hand.is_deadly(request.id):
+        if self._context.crash_marks.is_fatal(request.id):
             cause = f"cutoutd's uploader ended {MOST_DEATHS} times while it looked at it; please report"
             self._spoil(request.id, None, cause)
             return
         try:
-            self._desk.offer(request)
+            self._queue.offer(request)
         except Exception as error:  # noqa: BLE001 -- as above
             report(
                 self._log, error, over="a request", job=request.job, folder=request.folder, request=request.id
@@ -214,105 +214,105 @@ class Uploader:
     def _spoil(self, id_: str, error: Exception | None, cause: str = "") -> None:
         try:
             if error is None:
-                self._spoiled.answer(id_, cause)
+                self._invalid.answer(id_, cause)
             else:
-                self._spoiled.take(id_, error)
+                self._invalid.take(id_, error)
         except (OSError, LedgerError) as refused:
-            self._office.route.troubled(f"the disk refuses: {refused}", _DISK_S)
+            self._context.route.back_off(f"the disk refuses: {refused}", _DISK_S)
 
     def _know_the_day(self) -> None:
         """Limits begin anew at midnight (UTC)."""
-        now_us = self._office.clock.now_us()
+        now_us = self._context.clock.now_us()
         if day_of(now_us) != self._day:
-            spent = {folder: one.credits for folder, one in self._office.ledger.day(now_us).items()}
-            accepted = read_known(self._office.places.accepted)
+            spent = {folder: one.credits for folder, one in self._context.ledger.day(now_us).items()}
+            accepted = read_known(self._context.paths.accepted)
             if accepted is not None and accepted.day == rfc3339(now_us)[:_DAY_CHARACTERS]:
                 # Of uploads of today that the ledger has lost.
                 lost = accepted.credits
                 spent = {name: spent.get(name, 0.0) + lost.get(name, 0.0) for name in spent | dict(lost)}
-            self._office.budget.know(spent)
+            self._context.budget.know(spent)
             self._day = day_of(now_us)
 
     def _serve(self) -> None:
         """Send one request after the other: the whole life of a thread."""
         try:
-            while (request := self._desk.next()) is not None:
+            while (request := self._queue.next()) is not None:
                 finished = False
                 try:
                     finished = self._run(request)
                 except (OSError, LedgerError) as error:
                     self._log.warning("hosted.disk", why=str(error))
-                    self._office.route.troubled(f"the disk refuses: {error}", _DISK_S)
+                    self._context.route.back_off(f"the disk refuses: {error}", _DISK_S)
                 finally:
-                    self._desk.done(request, finished=finished)
+                    self._queue.done(request, finished=finished)
                 if not finished:
-                    self._office.ending.wait(LOOK_S)  # for the loop to see why
+                    self._context.stopping.wait(LOOK_S)  # for the loop to see why
         except BaseException as error:  # noqa: BLE001 -- the loop ends the process loudly
             self._fault = error
-            self._office.ending.set()
+            self._context.stopping.set()
 
     def _run(self, request: Request) -> bool:
         """A request's course; a fault of ours over it is its end, and nobody else's."""
         try:
-            return Course(office=self._office, request=request).run()
+            return UploadJob(context=self._context, request=request).run()
         except (OSError, LedgerError, LedgerDamagedError):
             raise
         except Exception as error:  # noqa: BLE001 -- as above
             bound = {"job": request.job, "folder": request.folder, "request": request.id}
             report(self._log, error, over="an upload", **bound)
-            self._office.route.left()
-            self._spoiled.answer(request.id, f"cutoutd had a fault of its own over it ({told(error)})")
+            self._context.route.abandoned()
+            self._invalid.answer(request.id, f"cutoutd had a fault of its own over it ({told(error)})")
             return True
 
     def _tell(self, *, force: bool = False, ended: bool = False) -> None:
-        office = self._office
-        now_s = office.clock.monotonic_s()
-        view = office.route.view()
-        waiting, in_hand = self._desk.counts()
-        waiting.update(self._later.counts())
-        refusals = self._desk.refusals() | self._later.refusals()
+        context = self._context
+        now_s = context.clock.monotonic_s()
+        snapshot = context.route.snapshot()
+        waiting, uploading = self._queue.counts()
+        waiting.update(self._deferred.counts())
+        refusals = self._queue.refusals() | self._deferred.refusals()
         state = (
-            view.standing,
-            view.why,
-            view.failures,
+            snapshot.state,
+            snapshot.why,
+            snapshot.failures,
             self._was_paused,
-            self._loss.why,
+            self._ledger_check.why,
             tuple(waiting.items()),
-            tuple(in_hand.items()),
+            tuple(uploading.items()),
             tuple(refusals.items()),
         )
         if not force and (now_s < self._status_due_s or state == self._told):
             return
         self._told, self._status_due_s = state, now_s + _STATUS_S
         with suppress(LedgerError):
-            today = office.ledger.day(office.clock.now_us())
+            today = context.ledger.day(context.clock.now_us())
             folders = {
                 name: {
-                    **asdict(today.get(name, Spent())),
-                    "in_flight": in_hand[name],
+                    **asdict(today.get(name, DayUsage())),
+                    "in_flight": uploading[name],
                     "waiting": waiting[name],
                     "why": refusals.get(name, ""),
                 }
                 for name in sorted(
-                    {folder.name for folder in office.settings.tagged} | set(today) | set(waiting)
+                    {folder.name for folder in context.settings.tagged} | set(today) | set(waiting)
                 )
             }
             status.write(
-                office.places,
+                context.paths,
                 {
                     "pid": None if ended else os.getpid(),
-                    "at": rfc3339(office.clock.now_us()),
-                    "day": rfc3339(office.clock.now_us())[:_DAY_CHARACTERS],
-                    "route": "paused" if self._was_paused or self._loss.why else view.standing.value,
+                    "at": rfc3339(context.clock.now_us()),
+                    "day": rfc3339(context.clock.now_us())[:_DAY_CHARACTERS],
+                    "route": "paused" if self._was_paused or self._ledger_check.why else snapshot.state.value,
                     "why": "by `cutoutd pause --hosted`"
                     if self._was_paused
-                    else self._loss.why or office.scrubbed(view.why),
-                    "wait_s": round(view.wait_s, 1),
-                    "failures": view.failures,
-                    "trouble": office.scrubbed(view.trouble),
-                    "provider": office.provider.name,
-                    "host": office.host,
-                    "in_flight": sum(in_hand.values()),
+                    else self._ledger_check.why or context.scrubbed(snapshot.why),
+                    "wait_s": round(snapshot.wait_s, 1),
+                    "failures": snapshot.failures,
+                    "trouble": context.scrubbed(snapshot.trouble),
+                    "provider": context.provider.name,
+                    "host": context.host,
+                    "in_flight": sum(uploading.values()),
                     "waiting": sum(waiting.values()),
                     "today": {
                         "uploads": sum(one.uploads for one in today.values()),

@@ -10,7 +10,7 @@ import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cutoutd.hosted.provider import Question, document
+from cutoutd.hosted.provider import HttpRequest, document
 from cutoutd.hosted.rembg import detail
 from cutoutd.spool import Body
 
@@ -34,17 +34,17 @@ class WithoutBg:
     full_price: float
     name: str = "withoutbg"
 
-    def question(self, upload: Upload, boundary: str) -> Question:  # noqa: ARG002 -- neither is a form
+    def http_request(self, upload: Upload, boundary: str) -> HttpRequest:  # noqa: ARG002 -- neither is a form
         """For the matte alone."""
         headers = {"X-API-Key": self.key.reveal()} if self.key is not None else {}
         if not self.is_cloud:
-            return Question(
+            return HttpRequest(
                 path="/v1/remove-background?output=matte",
                 headers=headers | {"Content-Type": upload.media_type, "Accept": "image/png"},
                 options="output=matte",
                 body=Body.ALPHA,
             )
-        return Question(
+        return HttpRequest(
             path="/v1.0/alpha-channel-base64",
             headers=headers | {"Content-Type": "application/json", "Accept": "application/json"},
             head=b'{"image_base64": "',
@@ -59,7 +59,7 @@ class WithoutBg:
         """A credit, or as its owner said."""
         return self.full_price
 
-    def complaint(self, content: bytes) -> str:
+    def error_text(self, content: bytes) -> str:
         """Of ``{"detail"}``."""
         return detail(document(content))
 

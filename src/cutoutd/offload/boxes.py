@@ -24,7 +24,7 @@ REMOVALS: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Tidied:
+class TidyResult:
     """What came of it.
 
     Attributes:
@@ -38,7 +38,7 @@ class Tidied:
     refused: str = ""
 
 
-def tidy(box: Path, kept: Collection[str], *, throughout: bool = False) -> Tidied:
+def tidy(box: Path, kept: Collection[str], *, throughout: bool = False) -> TidyResult:
     """Remove some of what nobody waits for, such as the reply to an upload that was withdrawn too late.
 
     Args:
@@ -68,7 +68,7 @@ def tidy(box: Path, kept: Collection[str], *, throughout: bool = False) -> Tidie
                 break
     finally:
         os.close(directory)
-    return Tidied(is_whole=left > 0 and not is_crowded, is_crowded=is_crowded, refused=refused)
+    return TidyResult(is_whole=left > 0 and not is_crowded, is_crowded=is_crowded, refused=refused)
 
 
 def _id(name: str) -> str:

@@ -16,8 +16,8 @@ from cutoutd.jobs import Export
 from cutoutd.journal.uploads import uploaded
 from cutoutd.logs import get
 from cutoutd.offload import boxes, copies
-from cutoutd.offload.upload_records import Known, write_known
-from cutoutd.spool import Places, Reply, Request
+from cutoutd.offload.upload_records import KnownUploads, write_known
+from cutoutd.spool import Reply, Request, SpoolPaths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.jobs import Exported, Job
     from cutoutd.journal.journal import Journal
-    from cutoutd.offload.routing import Plan
+    from cutoutd.offload.routing import RoutePlan
 
 MAX_WAITING: Final = 32
 """Copies in the outbox: enough to keep any service busy, few enough for the disk."""
@@ -54,7 +54,7 @@ MAX_COPY_BYTES: Final = 12_000_000
 """What remove.bg takes, the narrowest of the services."""
 
 
-class PostRoom:
+class Outbox:
     """Parcels by job.
 
     Args:
@@ -66,7 +66,7 @@ class PostRoom:
         in_force: gives the `uploads_sha256` of the configuration in force.
 
     Attributes:
-        places: the directories.
+        paths: the directories.
         closed: why nothing can be uploaded just now; empty while it can.
     """
 
@@ -80,10 +80,10 @@ class PostRoom:
         once: bool,
         in_force: Callable[[], str],
     ) -> None:
-        self.places = Places.under(state_dir)
+        self.paths = SpoolPaths.under(state_dir)
         self._journal = journal
         self._clock = clock
-        self._awaited_until_s = clock.monotonic_s() + START_S
+        self._uploader_awaited_until_s = clock.monotonic_s() + START_S
         self._max_side = max_upload_px or MAX_COPY_PIXELS
         self._once = once
         self._in_force = in_force
@@ -106,15 +106,13 @@ class PostRoom:
             OutboxError: the disk refuses.
         """
         try:
-            self.places.make()
-            self.tell_uploaded()
-            spool.announce(self.places, self._in_force())
+            self.paths.make()
+            self.share_upload_count()
+            spool.announce(self.paths, self._in_force())
         except OSError as error:
-            raise OutboxError(
-                f"the outbox cannot be made: {error.strerror}", path=self.places.root
-            ) from error
+            raise OutboxError(f"the outbox cannot be made: {error.strerror}", path=self.paths.root) from error
 
-    def tell_uploaded(self) -> None:
+    def share_upload_count(self) -> None:
         """Tell the uploader what the journal knows of uploads, for it to see whether its ledger is whole.
 
         Raises:
@@ -123,10 +121,10 @@ class PostRoom:
         """
         known = uploaded(self._journal.store)
         if known is not None:
-            told = Known(
+            told = KnownUploads(
                 count=known.count, last=known.last, at=known.at, day=known.day, credits=known.credits
             )
-            write_known(self.places.uploaded, told)
+            write_known(self.paths.uploaded, told)
 
     @property
     def awaited(self) -> Collection[str]:
@@ -144,25 +142,25 @@ class PostRoom:
         is_coming = not self.closed or self._comes_back
         return is_coming and any(job.folder not in self._refused for job in self._sent.values())
 
-    def closed_to(self, folder: str) -> str:
+    def closed_for(self, folder: str) -> str:
         """Why nothing of a folder can be uploaded just now; empty while it can."""
         return self.closed or self._refused.get(folder, "")
 
-    def renew(self) -> None:
+    def announce(self) -> None:
         """Have the uploader read the configuration anew; until it has, what it does not know to be tagged waits.
 
         Raises:
             OutboxError: the disk refuses.
         """
         try:
-            spool.announce(self.places, self._in_force())
+            spool.announce(self.paths, self._in_force())
         except OSError as error:
             raise OutboxError(
-                f"the uploader cannot be told: {error.strerror}", path=self.places.root
+                f"the uploader cannot be told: {error.strerror}", path=self.paths.root
             ) from error
-        self._awaited_until_s = self._clock.monotonic_s() + START_S
+        self._uploader_awaited_until_s = self._clock.monotonic_s() + START_S
 
-    def look(self, *, rebuilt: bool) -> None:
+    def refresh(self, *, rebuilt: bool) -> None:
         """See how the way out stands.
 
         Args:
@@ -177,12 +175,12 @@ class PostRoom:
             self.closed = self._crowded
         elif self._clock.monotonic_s() < self._rests_until_s:
             self.closed = self._rests_why
-        elif os.path.lexists(self.places.paused):
+        elif os.path.lexists(self.paths.paused):
             self.closed = "the hosted route is paused until `cutoutd resume --hosted`"
         else:
             self._ask_the_uploader()
 
-    def rest(self, why: str) -> None:
+    def back_off(self, why: str) -> None:
         """Nothing can be handed over for a while."""
         self.closed = self._rests_why = why
         self._rests_until_s = self._clock.monotonic_s() + REST_S
@@ -191,19 +189,19 @@ class PostRoom:
         """Where a worker puts the copy of a job's picture: not into the outbox, where no worker can write."""
         id_ = self._exports.setdefault(job.id, spool.new_id())
         return Export(
-            file=os.fspath(self.places.copies / f"{id_}.jpg"),
+            file=os.fspath(self.paths.copies / f"{id_}.jpg"),
             max_side=self._max_side,
             max_pixels=MAX_COPY_PIXELS,
             max_bytes=MAX_COPY_BYTES,
         )
 
-    def forget(self, job: int) -> None:
+    def drop_export(self, job: int) -> None:
         """No copy came of it."""
         if (id_ := self._exports.pop(job, None)) is not None:
-            self._take_away(self.places.outbox, id_)
-            copies.sweep(self.places.copies, self._exports.values())
+            self._remove(self.paths.outbox, id_)
+            copies.sweep(self.paths.copies, self._exports.values())
 
-    def send(self, job: Job, copy: Exported, plan: Plan) -> None:
+    def send(self, job: Job, copy: Exported, plan: RoutePlan) -> None:
         """Hand a copy to the uploader; the journal knows of it before.
 
         Raises:
@@ -212,11 +210,11 @@ class PostRoom:
         """
         id_ = self._exports[job.id]
         self._check(copy)
-        source, file = self.places.copies / f"{id_}.jpg", f"{id_}.jpg"
+        source, file = self.paths.copies / f"{id_}.jpg", f"{id_}.jpg"
         try:
-            copies.take_over(source, self.places.outbox / file, copy, max_bytes=MAX_COPY_BYTES)
+            copies.take_over(source, self.paths.outbox / file, copy, max_bytes=MAX_COPY_BYTES)
         except OSError as error:
-            raise OutboxError(f"the outbox refuses: {error.strerror}", path=self.places.outbox) from error
+            raise OutboxError(f"the outbox refuses: {error.strerror}", path=self.paths.outbox) from error
         plan = plan.but(width=copy.width, height=copy.height)
         # The answer is checked by the copy's size, which is known from here on alone.
         job = replace(job, detail=plan.detail() | {"parcel": id_})
@@ -236,11 +234,11 @@ class PostRoom:
             settings=self._in_force(),
         )
         try:
-            spool.put(self.places.outbox, request)
+            spool.write_message(self.paths.outbox, request)
         except OSError as error:
-            raise OutboxError(f"the outbox refuses: {error.strerror}", path=self.places.outbox) from error
+            raise OutboxError(f"the outbox refuses: {error.strerror}", path=self.paths.outbox) from error
         del self._exports[job.id]
-        copies.sweep(self.places.copies, self._exports.values())
+        copies.sweep(self.paths.copies, self._exports.values())
         self._sent[id_] = job
         self._log.info("upload.requested", folder=job.folder, job=job.id, path=job.path, why=plan.why)
 
@@ -255,7 +253,7 @@ class PostRoom:
     def answers(self) -> Iterator[tuple[Job, Reply]]:
         """What came back since this was last asked, by job; what nobody waits for is thrown away."""
         try:
-            changed_ns = self.places.inbox.stat().st_mtime_ns
+            changed_ns = self.paths.inbox.stat().st_mtime_ns
         except OSError:
             return
         if changed_ns == self._seen_ns:
@@ -263,11 +261,11 @@ class PostRoom:
         # Asked for by their names: the inbox may hold any number of others.
         try:
             found = [
-                one for id_ in sorted(self._sent) if (one := spool.reply_to(self.places, id_)) is not None
+                one for id_ in sorted(self._sent) if (one := spool.find_reply(self.paths, id_)) is not None
             ]
-            is_tidy = self._tidy(self.places.inbox)
+            is_tidy = self._tidy(self.paths.inbox)
         except OSError as error:
-            self._tell_once(f"the inbox cannot be read: {error.strerror}")
+            self._warn_once(f"the inbox cannot be read: {error.strerror}")
             return
         self._told = ""
         for reply in found:
@@ -289,15 +287,15 @@ class PostRoom:
         self._unremoved = tidied.refused
         return tidied.is_whole
 
-    def taken(self, id_: str) -> None:
+    def mark_answered(self, id_: str) -> None:
         """The answer is written down in the journal."""
         self._sent.pop(id_, None)
         self._answered.add(id_)
 
-    def throw_away(self, reply: Reply) -> None:
+    def discard_reply(self, reply: Reply) -> None:
         """A reply is needed no more."""
         self._answered.discard(reply.id)
-        self._take_away(self.places.inbox, reply.id)
+        self._remove(self.paths.inbox, reply.id)
 
     def withdraw(self, job: Job) -> dict[str, Any]:
         """Stop its upload before the next byte.
@@ -307,8 +305,8 @@ class PostRoom:
         """
         id_ = str(job.detail.get("parcel", ""))
         self._sent.pop(id_, None)
-        self._take_away(self.places.outbox, id_)
-        status = spool.uploader_status(self.places)
+        self._remove(self.paths.outbox, id_)
+        status = spool.uploader_status(self.paths)
         return {
             "provider": str(status.get("provider", "")),
             "host": str(status.get("host", "")),
@@ -335,36 +333,34 @@ class PostRoom:
             OutboxError: the disk refuses.
         """
         ids = {str(job.detail.get("parcel", "")): job for job in uploading}
-        waiting = {id_: one for id_ in ids if (one := spool.request_to(self.places, id_)) is not None}
+        waiting = {id_: one for id_ in ids if (one := spool.find_request(self.paths, id_)) is not None}
         try:
-            there = {id_ for id_ in ids if id_ in waiting or spool.reply_to(self.places, id_) is not None}
+            there = {id_ for id_ in ids if id_ in waiting or spool.find_reply(self.paths, id_) is not None}
         except OSError as error:
-            raise OutboxError(
-                f"the inbox cannot be read: {error.strerror}", path=self.places.inbox
-            ) from error
+            raise OutboxError(f"the inbox cannot be read: {error.strerror}", path=self.paths.inbox) from error
         self._sent = {id_: job for id_, job in ids.items() if id_ in there}
         self._answered = {str(job.detail["reply"]["id"]) for job in answered}
-        copies.sweep(self.places.copies, self._exports.values())
+        copies.sweep(self.paths.copies, self._exports.values())
         try:
-            for box in (self.places.outbox, self.places.inbox):
+            for box in (self.paths.outbox, self.paths.inbox):
                 if not self._tidy(box, throughout=True):
                     raise OutboxError("there is more than is on its way; it is being emptied", path=box)
             settings = self._in_force()
             for id_ in self._sent:
                 if id_ in waiting and waiting[id_].settings != settings:
-                    spool.put(self.places.outbox, replace(waiting[id_], settings=settings))
+                    spool.write_message(self.paths.outbox, replace(waiting[id_], settings=settings))
         except OSError as error:
             raise OutboxError(
-                f"outbox and inbox cannot be tidied: {error.strerror}", path=self.places.root
+                f"outbox and inbox cannot be tidied: {error.strerror}", path=self.paths.root
             ) from error
         self._seen_ns = -1
         return [job for id_, job in ids.items() if id_ not in self._sent]
 
     def _ask_the_uploader(self) -> None:
-        status = spool.uploader_status(self.places)
+        status = spool.uploader_status(self.paths)
         self._refused = {}
         if not status:
-            is_awaited = self._clock.monotonic_s() < self._awaited_until_s
+            is_awaited = self._clock.monotonic_s() < self._uploader_awaited_until_s
             self.closed = "" if is_awaited else "the uploader does not run"
             return
         route = status.get("route")
@@ -390,15 +386,15 @@ class PostRoom:
             self._offline_since_s = now_s
         return now_s - self._offline_since_s < OFFLINE_S
 
-    def _tell_once(self, why: str) -> None:
+    def _warn_once(self, why: str) -> None:
         if why != self._told:
-            self._log.warning("inbox.unreadable", path=os.fspath(self.places.inbox), why=why)
+            self._log.warning("inbox.unreadable", path=os.fspath(self.paths.inbox), why=why)
         self._told = why
 
-    def _take_away(self, directory: Path, id_: str) -> None:
+    def _remove(self, directory: Path, id_: str) -> None:
         if not id_:
             return
         try:
-            spool.take_away(directory, id_)
+            spool.remove_message(directory, id_)
         except OSError as error:
             self._log.warning("parcel.not-removed", why=str(error))

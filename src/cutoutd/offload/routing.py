@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.settings.types import Route
-from cutoutd.spool import Body, Outcome, Reply
+from cutoutd.spool import Body, Reply, UploadOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 
-class Way(Enum):
+class NextStep(Enum):
     """What a worker is to do."""
 
     CUT = auto()  # with the model on this machine
@@ -28,7 +28,7 @@ class Way(Enum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class RoutePlan:
     """What is known about a job's way so far.
 
     Attributes:
@@ -49,13 +49,13 @@ class Plan:
     again: bool = False
 
     @classmethod
-    def of(cls, detail: Mapping[str, Any]) -> Plan:
+    def of(cls, detail: Mapping[str, Any]) -> RoutePlan:
         """From a job's detail, which may be about something else."""
         found = detail.get("reply")
         reply = None
         if found is not None:
             body = Body(found["body"]) if found["body"] is not None else None
-            reply = Reply(**found | {"outcome": Outcome(found["outcome"]), "body": body})
+            reply = Reply(**found | {"outcome": UploadOutcome(found["outcome"]), "body": body})
         return cls(
             reply=reply,
             width=int(detail.get("width", 0)),
@@ -70,13 +70,13 @@ class Plan:
         """As it stands in the journal: what says nothing is left out."""
         return {name: value for name, value in asdict(self).items() if value}
 
-    def but(self, **changes: Any) -> Plan:  # noqa: ANN401 -- fields of many types
+    def but(self, **changes: Any) -> RoutePlan:  # noqa: ANN401 -- fields of many types
         """The same with changes."""
         return replace(self, **changes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Hosted:
+class OffloadState:
     """How the way out stands.
 
     Attributes:
@@ -88,7 +88,7 @@ class Hosted:
     backlog_s: float = 0.0
 
 
-def way_of(folder: Folder, plan: Plan, hosted: Hosted) -> tuple[Way, Plan]:
+def next_step(folder: Folder, plan: RoutePlan, hosted: OffloadState) -> tuple[NextStep, RoutePlan]:
     """Decide, and say what the job's plan is then.
 
     Args:
@@ -97,28 +97,28 @@ def way_of(folder: Folder, plan: Plan, hosted: Hosted) -> tuple[Way, Plan]:
         hosted: how the way out stands.
     """
     if folder.route is Route.LOCAL:
-        return Way.CUT, Plan(egress=plan.egress)
+        return NextStep.CUT, RoutePlan(egress=plan.egress)
     if plan.reply is not None and plan.width and plan.height:
-        return Way.COMPOSE, plan
+        return NextStep.COMPOSE, plan
     # Without the copy's size a reply cannot be checked: the copy is made again, and the uploader repeats its reply.
     plan = plan.but(reply=None)
     if folder.route is Route.HOSTED:
-        return Way.EXPORT, plan.but(why=plan.why or 'the folder\'s route is "hosted"')
+        return NextStep.EXPORT, plan.but(why=plan.why or 'the folder\'s route is "hosted"')
     return _local_first(folder, plan, hosted)
 
 
-def _local_first(folder: Folder, plan: Plan, hosted: Hosted) -> tuple[Way, Plan]:
+def _local_first(folder: Folder, plan: RoutePlan, hosted: OffloadState) -> tuple[NextStep, RoutePlan]:
     why = plan.why or _of_backlog(folder, hosted.backlog_s)
     if plan.again and not why:
         why = "a person asked for it again"
     if plan.settled or not why:
-        return Way.CUT, plan
+        return NextStep.CUT, plan
     if hosted.closed:
-        return Way.CUT, plan.but(why=why, settled=hosted.closed)
-    return Way.EXPORT, plan.but(why=why)
+        return NextStep.CUT, plan.but(why=why, settled=hosted.closed)
+    return NextStep.EXPORT, plan.but(why=why)
 
 
-def wants_better(folder: Folder, plan: Plan, score: float) -> str:
+def escalation_reason(folder: Folder, plan: RoutePlan, score: float) -> str:
     """Why a cutout made here is to be made by the hosted service instead; empty: it is good enough, or the last word."""
     if folder.route is not Route.LOCAL_THEN_HOSTED or plan.settled or plan.reply is not None:
         return ""

@@ -32,7 +32,7 @@ _DAY: Final = slice(0, 10)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class KnownUploads:
     """Uploads that are known of.
 
     Attributes:
@@ -51,7 +51,7 @@ class Known:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Begun:
+class LedgerStart:
     """A ledger that has had a row.
 
     Attributes:
@@ -63,7 +63,7 @@ class Begun:
     at: str
 
 
-def write_known(path: Path, known: Known) -> None:
+def write_known(path: Path, known: KnownUploads) -> None:
     """Say what is known; synced when this returns.
 
     Raises:
@@ -72,11 +72,11 @@ def write_known(path: Path, known: Known) -> None:
     replace_file(path, json.dumps(asdict(known)).encode("ascii"), synced=True)
 
 
-def read_known(path: Path) -> Known | None:
+def read_known(path: Path) -> KnownUploads | None:
     """What was said to be known; None if nothing was."""
     found = read_document(path)
     try:
-        return Known(
+        return KnownUploads(
             count=int(found["count"]),
             last=str(found["last"]),
             at=str(found["at"]),
@@ -87,7 +87,7 @@ def read_known(path: Path) -> Known | None:
         return None
 
 
-def write_begun(root: Path, begun: Begun) -> None:
+def write_begun(root: Path, begun: LedgerStart) -> None:
     """Say that a ledger has a row from now on; synced when this returns.
 
     Raises:
@@ -96,14 +96,14 @@ def write_begun(root: Path, begun: Begun) -> None:
     replace_file(root / BEGUN, json.dumps(asdict(begun)).encode("ascii"), synced=True)
 
 
-def read_begun(root: Path) -> Begun | None:
+def read_begun(root: Path) -> LedgerStart | None:
     """The ledger that has had a row; None if there was none, or the file tells nothing of use."""
     found = read_document(root / BEGUN)
     number = found.get("id")
-    return Begun(id=number, at=str(found.get("at", ""))) if isinstance(number, int) and number else None
+    return LedgerStart(id=number, at=str(found.get("at", ""))) if isinstance(number, int) and number else None
 
 
-def last_status(root: Path) -> Known | None:
+def last_status(root: Path) -> KnownUploads | None:
     """What the uploader's last status tells of the uploads of its day, whether it lives or not."""
     found = read_document(root / _STATUS)
     today, folders = found.get("today"), found.get("folders")
@@ -117,7 +117,7 @@ def last_status(root: Path) -> Known | None:
         if isinstance(one, dict)
     }
     day = str(found.get("day") or at)[_DAY]
-    return Known(count=count, last="", at=at, day=day, credits=_credits(spent))
+    return KnownUploads(count=count, last="", at=at, day=day, credits=_credits(spent))
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from cutoutd import spool
-from cutoutd.daemon.offload_coordinator import Escalation
+from cutoutd.daemon.offload_coordinator import Coordinator
 from cutoutd.errors import OutboxError
 from cutoutd.jobs import Exported, Failure, JobState
 from cutoutd.journal.uploads import uploaded
 from cutoutd.offload import boxes
-from cutoutd.offload.outbox import PostRoom
-from cutoutd.offload.routing import Plan
-from cutoutd.spool import Outcome, Reply, Request
+from cutoutd.offload.outbox import Outbox
+from cutoutd.offload.routing import RoutePlan
+from cutoutd.spool import Reply, Request, UploadOutcome
 from tests.integration.desk import Power
 from tests.integration.hall import Hall
 from tests.integration.parts import NAME, folder_in, until
@@ -42,11 +42,11 @@ def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
     made.end()
 
 
-def escalation_of(hall: Hall, folders: Mapping[str, HotFolder] = MappingProxyType({})) -> Escalation:
+def coordinator_of(hall: Hall, folders: Mapping[str, HotFolder] = MappingProxyType({})) -> Coordinator:
     """With boxes of its own."""
-    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
-    post.open()
-    made = Escalation(hall.journal, post, deque(), hall.clock, workers=1)
+    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    outbox.open()
+    made = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)
     made.begin(folders)
     return made
 
@@ -57,7 +57,7 @@ def failure(code: str) -> Failure:
 
 
 @pytest.mark.parametrize(
-    ("route", "code", "rescued"),
+    ("route", "code", "falls_back"),
     [
         ("local-then-hosted", "Inference", True),
         ("local-then-hosted", "Picture", False),
@@ -70,21 +70,21 @@ def test_a_model_that_does_not_run_here_sends_the_picture_on(
     tmp_path: Path,
     route: str,
     code: str,
-    rescued: bool,  # noqa: FBT001 -- a case
+    falls_back: bool,  # noqa: FBT001 -- a case
 ) -> None:
     """And says why; a broken picture is broken everywhere, and without a tag nothing is sent on."""
     (number,) = hall.accept("a.jpg")
-    escalation = escalation_of(hall)
+    coordinator = coordinator_of(hall)
     hot = cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route=route)))
-    assert escalation.rescues(hall.job(number), hot, failure(code)) is rescued
-    plan = Plan.of(hall.job(number).detail)
-    assert ("does not run" in plan.why) is rescued
+    assert coordinator.falls_back(hall.job(number), hot, failure(code)) is falls_back
+    plan = RoutePlan.of(hall.job(number).detail)
+    assert ("does not run" in plan.why) is falls_back
 
 
 def test_a_reply_that_is_no_matte_leaves_the_local_result(hall: Hall, tmp_path: Path) -> None:
     """What was sent for it stays known."""
     (number,) = hall.accept("a.jpg")
-    escalation = escalation_of(hall)
+    coordinator = coordinator_of(hall)
     reply = {
         "id": "0" * 32, "outcome": "ok", "body": "alpha", "file": f"{'0' * 32}.body", "bytes": 9,
         "provider": "removebg", "host": "h", "sha256": "a" * 64, "at": "", "credits": 1.0,
@@ -92,8 +92,8 @@ def test_a_reply_that_is_no_matte_leaves_the_local_result(hall: Hall, tmp_path: 
     }  # fmt: skip
     hall.journal.queue.plan(number, {"reply": reply, "why": "its score"})
     hot = cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route="local-then-hosted")))
-    assert escalation.rescues(hall.job(number), hot, failure("Reply"))
-    plan = Plan.of(hall.job(number).detail)
+    assert coordinator.falls_back(hall.job(number), hot, failure("Reply"))
+    plan = RoutePlan.of(hall.job(number).detail)
     assert plan.reply is None
     assert plan.settled == "it does not run"
     assert plan.egress is not None
@@ -105,22 +105,22 @@ def test_an_answer_in_the_same_tick_of_the_file_system_s_clock_is_not_missed(
 ) -> None:
     """A directory's time is no finer than some milliseconds, and two answers may come in one."""
     first, second = hall.accept("a.jpg", "b.jpg")
-    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
-    post.open()
+    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    outbox.open()
     ids = []
     for number in (first, second):
         ids.append(str(number) * 32)
         hall.journal.queue.upload(number, {"parcel": ids[-1]})
-        spool.put(post.places.inbox, Reply(id=ids[-1], outcome=Outcome.WITHDRAWN))
-    post.reconcile(hall.journal.queue.uploading(), [])
+        spool.write_message(outbox.paths.inbox, Reply(id=ids[-1], outcome=UploadOutcome.WITHDRAWN))
+    outbox.reconcile(hall.journal.queue.uploading(), [])
     hidden = tmp_path / "hidden"
-    (post.places.inbox / f"{ids[1]}.json").rename(hidden)
+    (outbox.paths.inbox / f"{ids[1]}.json").rename(hidden)
     now_ns = hall.clock.now_us() * 1000
-    os.utime(post.places.inbox, ns=(now_ns, now_ns))
-    assert [job.id for job, _ in post.answers()] == [first]
-    hidden.rename(post.places.inbox / f"{ids[1]}.json")
-    os.utime(post.places.inbox, ns=(now_ns, now_ns))
-    assert second in [job.id for job, _ in post.answers()]
+    os.utime(outbox.paths.inbox, ns=(now_ns, now_ns))
+    assert [job.id for job, _ in outbox.answers()] == [first]
+    hidden.rename(outbox.paths.inbox / f"{ids[1]}.json")
+    os.utime(outbox.paths.inbox, ns=(now_ns, now_ns))
+    assert second in [job.id for job, _ in outbox.answers()]
 
 
 def test_a_reply_over_which_we_fail_keeps_no_other_from_being_taken(
@@ -128,25 +128,27 @@ def test_a_reply_over_which_we_fail_keeps_no_other_from_being_taken(
 ) -> None:
     """Its job alone fails; it was the first one at every look."""
     first, second = hall.accept("a.jpg", "b.jpg")
-    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
-    post.open()
+    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    outbox.open()
     for number in (first, second):
         hall.journal.queue.upload(number, {"parcel": str(number) * 32})
-        spool.put(post.places.inbox, Reply(id=str(number) * 32, outcome=Outcome.WITHDRAWN, bytes=1))
-    escalation = Escalation(hall.journal, post, deque(), hall.clock, workers=1)
+        spool.write_message(
+            outbox.paths.inbox, Reply(id=str(number) * 32, outcome=UploadOutcome.WITHDRAWN, bytes=1)
+        )
+    coordinator = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)
     hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
     folders = {NAME: cast("HotFolder", hot)}
-    escalation.begin(folders)
+    coordinator.begin(folders)
 
     def note(_: object, parcel: str, *_args: object, **_named: object) -> None:
         if parcel == str(first) * 32:
             raise ZeroDivisionError
 
     monkeypatch.setattr("cutoutd.daemon.offload_coordinator.note_upload", note)
-    escalation.look(folders)
+    coordinator.poll(folders)
     assert hall.job(second).state is JobState.QUEUED
     until(lambda: hall.job(first).state is JobState.FAILED, "the failure")
-    assert not list(post.places.inbox.iterdir())
+    assert not list(outbox.paths.inbox.iterdir())
 
 
 def test_an_upload_is_counted_once_though_each_run_is_killed_before_its_job_is_written_down(
@@ -157,23 +159,23 @@ def test_an_upload_is_counted_once_though_each_run_is_killed_before_its_job_is_w
     folders = {NAME: cast("HotFolder", hot)}
     numbers = hall.accept("a.jpg", "b.jpg", "c.jpg")
     ids = [str(number) * 32 for number in numbers]
-    places = spool.Places.under(hall.root)
-    places.make()
+    paths = spool.SpoolPaths.under(hall.root)
+    paths.make()
     for number, id_ in zip(numbers, ids, strict=True):
         hall.journal.queue.upload(number, {"parcel": id_})
         # As an uploader that has not answered it yet.
-        spool.put(places.outbox, request_for(id_, number))
+        spool.write_message(paths.outbox, request_for(id_, number))
 
     def run(*, killed: bool) -> None:
-        escalation = escalation_of(hall, folders)
+        coordinator = coordinator_of(hall, folders)
         with monkeypatch.context() as patch:
             if killed:
                 patch.setattr(type(hall.journal.queue), "plan", powerless)
             with suppress(Power):
-                escalation.look(folders)
+                coordinator.poll(folders)
 
     for id_ in reversed(ids):  # the ids are taken in the order of their names, so each new one comes first
-        spool.put(places.inbox, reply_of(id_))
+        spool.write_message(paths.inbox, reply_of(id_))
         run(killed=True)
     run(killed=False)
     assert [hall.job(number).state for number in numbers] == [JobState.QUEUED] * 3
@@ -198,73 +200,73 @@ def request_for(id_: str, job: int) -> Request:
 
 def reply_of(id_: str) -> Reply:
     """The copy was sent, and withdrawn too late."""
-    return Reply(id=id_, outcome=Outcome.WITHDRAWN, bytes=9, at="2026-11-29T00:00:00.000Z", counted=1.0)
+    return Reply(id=id_, outcome=UploadOutcome.WITHDRAWN, bytes=9, at="2026-11-29T00:00:00.000Z", counted=1.0)
 
 
 def test_what_stands_in_the_way_in_a_box_holds_up_nobody(hall: Hall, tmp_path: Path) -> None:
     """Before: a directory in the inbox kept the daemon from beginning, all its folders with it."""
     (number,) = hall.accept("a.jpg")
-    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
-    post.open()
+    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    outbox.open()
     hall.journal.queue.upload(number, {"parcel": "1" * 32})
-    (post.places.inbox / f"{'1' * 32}.json").mkdir()
-    (post.places.inbox / "stray" / "deep").mkdir(parents=True)
-    (post.places.outbox / f"{'2' * 32}.json").mkdir()
-    escalation = Escalation(hall.journal, post, deque(), hall.clock, workers=1)
+    (outbox.paths.inbox / f"{'1' * 32}.json").mkdir()
+    (outbox.paths.inbox / "stray" / "deep").mkdir(parents=True)
+    (outbox.paths.outbox / f"{'2' * 32}.json").mkdir()
+    coordinator = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)
     hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
     folders = {NAME: cast("HotFolder", hot)}
-    escalation.begin(folders)
-    escalation.look(folders)
+    coordinator.begin(folders)
+    coordinator.poll(folders)
     assert hall.job(number).state is JobState.UNKNOWN
-    assert not list(post.places.inbox.iterdir())
-    assert not list(post.places.outbox.iterdir())
+    assert not list(outbox.paths.inbox.iterdir())
+    assert not list(outbox.paths.outbox.iterdir())
 
 
 def test_what_an_uploader_leaves_in_its_inbox_without_end_holds_up_nobody(hall: Hall, tmp_path: Path) -> None:
     """The answer that is awaited is taken, some of the rest is removed in each look, and the way out is closed meanwhile."""
     (number,) = hall.accept("a.jpg")
-    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
-    post.open()
+    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    outbox.open()
     hall.journal.queue.upload(number, {"parcel": "f" * 32})
-    spool.put(post.places.inbox, Reply(id="f" * 32, outcome=Outcome.WITHDRAWN))
-    escalation = Escalation(hall.journal, post, deque(), hall.clock, workers=1)
+    spool.write_message(outbox.paths.inbox, Reply(id="f" * 32, outcome=UploadOutcome.WITHDRAWN))
+    coordinator = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)
     hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
     folders = {NAME: cast("HotFolder", hot)}
-    escalation.begin(folders)
+    coordinator.begin(folders)
     left = 2 * boxes.MAX_NAMES
     for stray in range(left):
-        (post.places.inbox / f"{stray:032x}.json").touch()
-    escalation.look(folders)
+        (outbox.paths.inbox / f"{stray:032x}.json").touch()
+    coordinator.poll(folders)
     assert hall.job(number).state is JobState.QUEUED
     looks = 0
     while left and looks < 100:
-        escalation.look(folders)
-        still = len(list(post.places.inbox.iterdir()))
+        coordinator.poll(folders)
+        still = len(list(outbox.paths.inbox.iterdir()))
         assert left - still <= 2 * boxes.REMOVALS
         if still > boxes.MAX_NAMES:
-            assert "holds more than is on its way" in post.closed
+            assert "holds more than is on its way" in outbox.closed
         left, looks = still, looks + 1
     assert boxes.MAX_NAMES // boxes.REMOVALS < looks < 100
     hall.clock.advance(60.0)
-    escalation.look(folders)
-    assert "holds more" not in post.closed
+    coordinator.poll(folders)
+    assert "holds more" not in outbox.closed
 
 
 def test_a_run_begins_beside_an_inbox_without_end(hall: Hall, tmp_path: Path) -> None:
     """It is emptied a part at a time, and the way out is closed until then."""
     (number,) = hall.accept("a.jpg")
-    post = PostRoom(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
-    post.open()
+    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    outbox.open()
     hall.journal.queue.upload(number, {"parcel": "f" * 32})
-    spool.put(post.places.inbox, Reply(id="f" * 32, outcome=Outcome.WITHDRAWN))
+    spool.write_message(outbox.paths.inbox, Reply(id="f" * 32, outcome=UploadOutcome.WITHDRAWN))
     for stray in range(boxes.REMOVALS + 1):
-        (post.places.inbox / f"{stray:032x}.body").touch()
-    escalation = Escalation(hall.journal, post, deque(), hall.clock, workers=1)
+        (outbox.paths.inbox / f"{stray:032x}.body").touch()
+    coordinator = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)
     folders = {NAME: cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route="hosted")))}
     with pytest.raises(OutboxError, match="being emptied"):
-        escalation.begin(folders)
-    escalation.begin(folders)
-    assert [path.name for path in post.places.inbox.iterdir()] == [f"{'f' * 32}.json"]
+        coordinator.begin(folders)
+    coordinator.begin(folders)
+    assert [path.name for path in outbox.paths.inbox.iterdir()] == [f"{'f' * 32}.json"]
 
 
 def test_a_place_of_the_hosted_route_that_is_none_closes_it_and_nothing_else(
@@ -272,23 +274,23 @@ def test_a_place_of_the_hosted_route_that_is_none_closes_it_and_nothing_else(
 ) -> None:
     """Before: its refusal was taken for the journal's, and the whole daemon waited for it, folder by folder."""
     (number,) = hall.accept("a.jpg")
-    escalation = escalation_of(hall)
-    post = escalation._post  # noqa: SLF001 -- the one it was made with
-    assert post is not None
+    coordinator = coordinator_of(hall)
+    outbox = coordinator._outbox  # noqa: SLF001 -- the one it was made with
+    assert outbox is not None
     hall.journal.queue.upload(number, {"parcel": "1" * 32})
-    export = post.export(hall.job(number))
+    export = outbox.export(hall.job(number))
     content = b"a copy"
     Path(export.file).write_bytes(content)
-    shutil.rmtree(post.places.outbox)
-    post.places.outbox.touch()
+    shutil.rmtree(outbox.paths.outbox)
+    outbox.paths.outbox.touch()
     copy = Exported(
         bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), width=1, height=1, source=FACTS
     )
-    assert escalation.exported(hall.job(number), copy)
+    assert coordinator.exported(hall.job(number), copy)
     assert hall.job(number).state is JobState.QUEUED
     hot = cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route="hosted")))
-    escalation.look({})
-    assert escalation.held_back({NAME: hot}) == {NAME}
-    assert "outbox refuses" in post.closed
+    coordinator.poll({})
+    assert coordinator.blocked_folders({NAME: hot}) == {NAME}
+    assert "outbox refuses" in outbox.closed
     with pytest.raises(OutboxError):
-        escalation.begin({})
+        coordinator.begin({})

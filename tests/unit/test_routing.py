@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.offload.routing import Hosted, Plan, Way, egress_of, wants_better, way_of
+from cutoutd.offload.routing import NextStep, OffloadState, RoutePlan, egress_of, escalation_reason, next_step
 from cutoutd.settings.schema import Folder
 from cutoutd.settings.types import Route
-from cutoutd.spool import Body, Outcome, Reply
+from cutoutd.spool import Body, Reply, UploadOutcome
 
 REPLY = Reply(
     id="0" * 32,
-    outcome=Outcome.OK,
+    outcome=UploadOutcome.OK,
     body=Body.ALPHA,
     file=f"{'0' * 32}.body",
     provider="removebg",
@@ -26,7 +26,7 @@ REPLY = Reply(
     credits=1.0,
 )
 PLANS = st.builds(
-    Plan,
+    RoutePlan,
     reply=st.sampled_from([None, REPLY]),
     width=st.sampled_from([0, 320]),
     height=st.sampled_from([0, 240]),
@@ -34,7 +34,7 @@ PLANS = st.builds(
     settled=st.sampled_from(["", "the hosted service took too long"]),
     again=st.booleans(),
 )
-STANDS = st.builds(Hosted, closed=st.sampled_from(["", "offline"]), backlog_s=st.floats(0, 1e6))
+STANDS = st.builds(OffloadState, closed=st.sampled_from(["", "offline"]), backlog_s=st.floats(0, 1e6))
 
 
 def folder(route: Route, **given_: Any) -> Folder:  # noqa: ANN401 -- any key of a folder
@@ -43,39 +43,46 @@ def folder(route: Route, **given_: Any) -> Folder:  # noqa: ANN401 -- any key of
 
 
 @given(plan=PLANS, hosted=STANDS)
-def test_a_picture_without_a_tag_is_cut_here_whatever_its_row_says(plan: Plan, hosted: Hosted) -> None:
+def test_a_picture_without_a_tag_is_cut_here_whatever_its_row_says(
+    plan: RoutePlan, hosted: OffloadState
+) -> None:
     """A row can be old, damaged or forged; the configuration alone decides."""
-    assert way_of(folder(Route.LOCAL), plan, hosted) == (Way.CUT, Plan(egress=plan.egress))
+    assert next_step(folder(Route.LOCAL), plan, hosted) == (NextStep.CUT, RoutePlan(egress=plan.egress))
 
 
 @given(plan=PLANS, hosted=STANDS)
-def test_a_tagged_one_is_never_cut_here_against_its_owners_wish(plan: Plan, hosted: Hosted) -> None:
+def test_a_tagged_one_is_never_cut_here_against_its_owners_wish(
+    plan: RoutePlan, hosted: OffloadState
+) -> None:
     """Who asked for the service gets it, later if need be."""
-    way, _ = way_of(folder(Route.HOSTED), plan, hosted)
-    assert way is (Way.COMPOSE if plan.reply and plan.width and plan.height else Way.EXPORT)
+    step, _ = next_step(folder(Route.HOSTED), plan, hosted)
+    assert step is (NextStep.COMPOSE if plan.reply and plan.width and plan.height else NextStep.EXPORT)
 
 
 @given(plan=PLANS, backlog_s=st.floats(0, 1e6))
-def test_nothing_is_sent_while_the_way_is_closed(plan: Plan, backlog_s: float) -> None:
+def test_nothing_is_sent_while_the_way_is_closed(plan: RoutePlan, backlog_s: float) -> None:
     """Over local-then-hosted an outage costs quality, never a file, and never a wait."""
     tagged = folder(Route.LOCAL_THEN_HOSTED, escalate_backlog_s=10)
-    way, _ = way_of(tagged, plan, Hosted(closed="offline", backlog_s=backlog_s))
-    assert way is (Way.COMPOSE if plan.reply and plan.width and plan.height else Way.CUT)
+    step, _ = next_step(tagged, plan, OffloadState(closed="offline", backlog_s=backlog_s))
+    assert step is (NextStep.COMPOSE if plan.reply and plan.width and plan.height else NextStep.CUT)
 
 
 def test_the_local_result_comes_first() -> None:
     """Nothing leaves for a picture that nobody has looked at yet."""
-    assert way_of(folder(Route.LOCAL_THEN_HOSTED), Plan(), Hosted())[0] is Way.CUT
+    assert next_step(folder(Route.LOCAL_THEN_HOSTED), RoutePlan(), OffloadState())[0] is NextStep.CUT
 
 
 def test_a_long_queue_is_shared_if_the_owner_says_how_long_is_long() -> None:
     """And the reason is kept for the sidecar."""
     tagged = folder(Route.LOCAL_THEN_HOSTED, escalate_backlog_s=60)
-    assert way_of(tagged, Plan(), Hosted(backlog_s=60))[0] is Way.CUT
-    way, plan = way_of(tagged, Plan(), Hosted(backlog_s=61))
-    assert way is Way.EXPORT
+    assert next_step(tagged, RoutePlan(), OffloadState(backlog_s=60))[0] is NextStep.CUT
+    step, plan = next_step(tagged, RoutePlan(), OffloadState(backlog_s=61))
+    assert step is NextStep.EXPORT
     assert "61 s" in plan.why
-    assert way_of(folder(Route.LOCAL_THEN_HOSTED), Plan(), Hosted(backlog_s=1e6))[0] is Way.CUT
+    assert (
+        next_step(folder(Route.LOCAL_THEN_HOSTED), RoutePlan(), OffloadState(backlog_s=1e6))[0]
+        is NextStep.CUT
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,27 +91,27 @@ def test_a_long_queue_is_shared_if_the_owner_says_how_long_is_long() -> None:
 def test_a_poor_cutout_is_made_again_elsewhere(score: float, objects: bool) -> None:  # noqa: FBT001 -- a case
     """Under the limit, and not at it."""
     tagged = folder(Route.LOCAL_THEN_HOSTED, escalate_below=0.5)
-    assert bool(wants_better(tagged, Plan(), score)) is objects
-    assert not wants_better(folder(Route.LOCAL, escalate_below=0.5), Plan(), score)
-    assert not wants_better(tagged, Plan(settled="offline"), score)
-    assert not wants_better(tagged, Plan(reply=REPLY), score)
+    assert bool(escalation_reason(tagged, RoutePlan(), score)) is objects
+    assert not escalation_reason(folder(Route.LOCAL, escalate_below=0.5), RoutePlan(), score)
+    assert not escalation_reason(tagged, RoutePlan(settled="offline"), score)
+    assert not escalation_reason(tagged, RoutePlan(reply=REPLY), score)
 
 
 @given(plan=PLANS)
-def test_a_plan_survives_the_journal(plan: Plan) -> None:
+def test_a_plan_survives_the_journal(plan: RoutePlan) -> None:
     """What a restart finds is what was written."""
-    assert Plan.of(plan.detail()) == plan
+    assert RoutePlan.of(plan.detail()) == plan
 
 
 def test_the_details_of_other_states_are_no_plan() -> None:
     """A failure's or a result's words must not send anything."""
     for detail in ({}, {"failure": {"code": "Picture"}}, {"outputs": ["a"], "warnings": []}):
-        assert Plan.of(detail) == Plan()
+        assert RoutePlan.of(detail) == RoutePlan()
 
 
 def test_an_upload_that_sent_nothing_is_no_egress() -> None:
     """A withdrawn or refused one left the picture where it was."""
-    assert egress_of(Reply(id="0" * 32, outcome=Outcome.FAILED), "why") is None
+    assert egress_of(Reply(id="0" * 32, outcome=UploadOutcome.FAILED), "why") is None
     found = egress_of(REPLY, "why")
     assert found is not None
     assert (found["bytes"], found["why"], found["credits"]) == (7, "why", 1.0)

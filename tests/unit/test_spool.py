@@ -1,0 +1,98 @@
+"""Parcels between supervisor and uploader."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd import spool
+from cutoutd.spool import Body, InvalidMessageError, Reply, Request, SpoolPaths, UploadOutcome
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> SpoolPaths:
+    """Directories that are there."""
+    paths = SpoolPaths.under(tmp_path)
+    paths.make()
+    return paths
+
+
+def _request(id_: str) -> Request:
+    return Request(
+        id=id_,
+        folder="shop",
+        job=7,
+        why="the folder's route is hosted",
+        file=f"{id_}.jpg",
+        bytes=3,
+        sha256="0" * 64,
+        width=4,
+        height=5,
+        source_sha256="1" * 64,
+    )
+
+
+def test_a_request_comes_out_as_it_went_in(paths: SpoolPaths) -> None:
+    """Nothing is lost on the way."""
+    request = _request(spool.new_id())
+    spool.write_message(paths.outbox, request)
+    assert list(spool.requests(paths)) == [request]
+
+
+def test_a_reply_comes_out_as_it_went_in(paths: SpoolPaths) -> None:
+    """Enums, numbers and what is not known alike."""
+    id_ = spool.new_id()
+    reply = Reply(
+        id=id_, outcome=UploadOutcome.OK, body=Body.ALPHA, file=f"{id_}.body", credits=0.25, bytes=9
+    )
+    spool.write_message(paths.inbox, reply)
+    assert list(spool.replies(paths)) == [reply]
+
+
+def test_what_is_taken_away_is_gone_with_its_picture(paths: SpoolPaths) -> None:
+    """And can be taken away twice."""
+    request = _request(spool.new_id())
+    (paths.outbox / request.file).write_bytes(b"abc")
+    spool.write_message(paths.outbox, request)
+    spool.remove_message(paths.outbox, request.id)
+    spool.remove_message(paths.outbox, request.id)
+    assert list(paths.outbox.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"{", b'{"schema": "cutoutd.parcel/1"}', b"[" * 70_000],
+    ids=["empty", "list", "torn", "bare", "deep"],
+)
+def test_what_is_no_parcel_is_passed_over(paths: SpoolPaths, content: bytes) -> None:
+    """Good ones beside it are still seen."""
+    good = _request(spool.new_id())
+    spool.write_message(paths.outbox, good)
+    (paths.outbox / f"{spool.new_id()}.json").write_bytes(content)
+    assert list(spool.requests(paths)) == [good]
+
+
+@pytest.mark.parametrize("name", ["../../journal.sqlite", "/etc/passwd", "IMG_0001.jpg"])
+def test_a_parcel_names_no_file_but_its_own_kind(paths: SpoolPaths, name: str) -> None:
+    """Neither side can be led out of the directory."""
+    id_ = spool.new_id()
+    spool.write_message(paths.inbox, Reply(id=id_, outcome=UploadOutcome.OK, body=Body.ALPHA, file=name))
+    with pytest.raises(InvalidMessageError, match="not ours"):
+        spool.read_reply(paths.inbox / f"{id_}.json")
+
+
+def test_a_parcel_under_another_name_is_none(paths: SpoolPaths) -> None:
+    """A copied file cannot answer somebody else's request."""
+    id_, other = spool.new_id(), spool.new_id()
+    spool.write_message(paths.inbox, Reply(id=id_, outcome=UploadOutcome.WITHDRAWN))
+    (paths.inbox / f"{id_}.json").rename(paths.inbox / f"{other}.json")
+    assert [(one.id, one.outcome) for one in spool.replies(paths)] == [(other, UploadOutcome.UNKNOWN)]
+
+
+def test_only_the_owner_looks_inside(paths: SpoolPaths) -> None:
+    """What waits there is private."""
+    assert paths.outbox.stat().st_mode & 0o077 == 0
