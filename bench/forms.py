@@ -115,8 +115,8 @@ def cut(source: Path, forms: list[dict[str, Any]], scratch: Path) -> tuple[list[
     """What a worker does, in this process; the staged files, and where the time went."""
     from cutoutd.jobs import Cut  # noqa: PLC0415
     from cutoutd.pipeline import pipeline  # noqa: PLC0415 -- after the environment was set
-    from cutoutd.pool.opening import open_files  # noqa: PLC0415
-    from cutoutd.pool.single import task_for  # noqa: PLC0415
+    from cutoutd.pool.one_task import task_for  # noqa: PLC0415
+    from cutoutd.pool.task_files import open_files  # noqa: PLC0415
     from cutoutd.process import channel  # noqa: PLC0415 -- after the environment was set
     from cutoutd.recipe import Metadata, Recipe  # noqa: PLC0415
     from cutoutd.settings.renditions import RenditionSettings  # noqa: PLC0415

@@ -27,8 +27,8 @@ from cutoutd.journal.journal import Journal
 from cutoutd.lease import marker
 from cutoutd.models import catalog
 from cutoutd.pool import capacity
+from cutoutd.pool.file_opening import FileOpeningPool
 from cutoutd.pool.local import LocalPool
-from cutoutd.pool.opened_tasks import FileOpeningPool
 from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.schema import Folder
 from cutoutd.settings.types import OnConflict

@@ -21,7 +21,7 @@ from cutoutd.fs.tree import Entry
 from cutoutd.jobs import Cut, Failure
 from cutoutd.models import catalog
 from cutoutd.pool.local import LocalPool
-from cutoutd.pool.single import task_for, through
+from cutoutd.pool.one_task import task_for, through
 from cutoutd.protocols import Finished
 from cutoutd.publish.digest import examine
 from cutoutd.publish.document import read, true_path

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cutoutd.events import JobEnded
     from cutoutd.jobs import Job, JobState, Report, Task
     from cutoutd.journal.commands import Verb
-    from cutoutd.pool.opened_tasks import FileOpener, TaskPool
+    from cutoutd.pool.file_opening import FileOpener, TaskPool
     from cutoutd.protocols import PoolEvent
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cutoutd.pool.opening import open_files
+from cutoutd.pool.task_files import open_files
 from cutoutd.process import channel
 from cutoutd.protocols import Files
 from cutoutd.publish.staging import result_name

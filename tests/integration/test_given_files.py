@@ -16,7 +16,7 @@ from cutoutd.fs import writers
 from cutoutd.jobs import Cut, Task
 from cutoutd.pool import wire
 from cutoutd.pool.local import LocalPool
-from cutoutd.pool.opening import open_files
+from cutoutd.pool.task_files import open_files
 from cutoutd.process import channel
 from cutoutd.protocols import Finished
 from cutoutd.publish import handover

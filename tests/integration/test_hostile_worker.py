@@ -187,7 +187,7 @@ def test_a_worker_is_seen_where_processes_are_hidden() -> None:
     """As by ProtectProc= of the service's unit: one that hides its memory is not found in /proc by its own user."""
     script = """if True:
         import os, sys
-        from cutoutd.pool.scrutiny import use_of
+        from cutoutd.pool.usage import use_of
         from cutoutd.pool.slot import spawn
         hide = "import os, sys; from cutoutd.sandbox.limits import hide_memory; hide_memory();"
         worker = spawn((sys.executable, "-c", hide + "os.write(1, b'!'); os.read(0, 1)"))

@@ -19,7 +19,7 @@ from cutoutd.errors import ModelError, UsageError
 from cutoutd.models import catalog
 from cutoutd.models.addition import Addition
 from cutoutd.models.removal import remove
-from cutoutd.pool import trial
+from cutoutd.pool import model_trial
 from cutoutd.protocols import ModelSpec, Scale
 from cutoutd.registry import Origin, registered
 from cutoutd.settings import places
@@ -118,7 +118,7 @@ def test_a_model_is_tried_behind_the_sandbox(
 ) -> None:
     """It sees the ball of our picture, and its time is measured."""
     file = small_models.save(tmp_path / "m.onnx", **form)
-    found = trial.try_model(
+    found = model_trial.try_model(
         replace(SPEC, file=file, **described),  # type: ignore[arg-type]
         provider="auto",
         memory_mb=MEMORY_MB,
@@ -179,14 +179,14 @@ def test_a_model_that_is_none_or_wrongly_described_is_refused_with_a_reason(
     (tmp_path.parent / "weights").write_bytes(bytes(12))
     (tmp_path / "beside").write_bytes(bytes(12))
     with pytest.raises(ModelError, match=message):
-        trial.try_model(replace(SPEC, file=file, **described), provider="cpu", memory_mb=MEMORY_MB)  # type: ignore[arg-type]
+        model_trial.try_model(replace(SPEC, file=file, **described), provider="cpu", memory_mb=MEMORY_MB)  # type: ignore[arg-type]
 
 
 def test_a_model_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or takes too long for a trial."""
-    monkeypatch.setattr(trial, "TIMEOUT_S", 0.01)
+    monkeypatch.setattr(model_trial, "TIMEOUT_S", 0.01)
     with pytest.raises(ModelError, match="longer than"):
-        trial.try_model(
+        model_trial.try_model(
             replace(SPEC, file=small_models.save(tmp_path / "m.onnx")), provider="cpu", memory_mb=MEMORY_MB
         )
 
@@ -348,7 +348,7 @@ def test_what_no_honest_trial_says_is_not_believed(
     """Its process may be in the hands of the model: neither the terminal nor a worker's bound of memory gets it."""
     answering(monkeypatch, **said)
     with pytest.raises(ModelError, match="gave no result"):
-        trial.try_model(replace(SPEC, file=tmp_path / "m"), provider="cpu", memory_mb=MEMORY_MB)
+        model_trial.try_model(replace(SPEC, file=tmp_path / "m"), provider="cpu", memory_mb=MEMORY_MB)
 
 
 def test_nothing_of_a_catalog_reaches_the_terminal_but_as_letters(

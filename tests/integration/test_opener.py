@@ -10,7 +10,7 @@ import pytest
 
 from cutoutd.clock import Clock
 from cutoutd.folder.file_opener import Opener
-from cutoutd.pool.single import task_for
+from cutoutd.pool.one_task import task_for
 from cutoutd.protocols import Files
 from cutoutd.publish.staging import Staging
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition

@@ -24,7 +24,7 @@ from cutoutd.models import catalog
 from cutoutd.pipeline import pipeline
 from cutoutd.pipeline.pipeline import Engine
 from cutoutd.pipeline.renditions import OVERLAY
-from cutoutd.pool.single import task_for
+from cutoutd.pool.one_task import task_for
 from cutoutd.protocols import Step
 from cutoutd.publish.staging import Staging
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition

@@ -18,7 +18,7 @@ from cutoutd.engine.picture import Picture
 from cutoutd.engine.render import codecs, compose
 from cutoutd.errors import LimitError, OutputError
 from cutoutd.pipeline import renditions
-from cutoutd.pool.single import task_for
+from cutoutd.pool.one_task import task_for
 from cutoutd.protocols import Step
 from cutoutd.recipe import Format, Metadata, Recipe
 from cutoutd.settings.renditions import RenditionSettings

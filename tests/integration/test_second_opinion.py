@@ -23,7 +23,7 @@ from cutoutd.pipeline.pipeline import Engine
 from cutoutd.pipeline.second_opinion import SecondGoneError, choose
 from cutoutd.pool import capacity
 from cutoutd.pool.capacity import MEMORY_PER_WORKER
-from cutoutd.pool.single import task_for
+from cutoutd.pool.one_task import task_for
 from cutoutd.protocols import ModelSpec, Scale
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
 from tests.integration import small_models

@@ -54,7 +54,7 @@ def list_models(
 
 
 def _seconds(model: ModelSpec, provider: str, memory_mb: int) -> str:
-    from cutoutd.pool.trial import try_model  # noqa: PLC0415 -- 0.1 s that only these commands need
+    from cutoutd.pool.model_trial import try_model  # noqa: PLC0415 -- 0.1 s that only these commands need
 
     try:
         trial = try_model(model, provider=provider, memory_mb=memory_mb)

@@ -18,7 +18,7 @@ from cutoutd.settings import places
 from cutoutd.settings.schema import PoolSettings
 
 if TYPE_CHECKING:
-    from cutoutd.pool.trial import Trial
+    from cutoutd.pool.model_trial import ModelTrial
 
 _AGREES: Final = 0.5
 """Intersection over union with our picture's subject below which a model was most likely described wrongly."""
@@ -184,10 +184,10 @@ def _sums(file: Path) -> known.Checksums:
 
 def _tried(
     file: Path, described: ModelSpec, directory: Path, *, anyway: bool, provider: str, memory_mb: int
-) -> tuple[ModelSpec, Trial]:
+) -> tuple[ModelSpec, ModelTrial]:
     """Run a model, and keep it if it does what it should."""
     from cutoutd.models.addition import Addition  # noqa: PLC0415 -- 0.1 s that only this needs
-    from cutoutd.pool.trial import UnusableModelError, try_model  # noqa: PLC0415
+    from cutoutd.pool.model_trial import UnusableModelError, try_model  # noqa: PLC0415
 
     with Addition(file, described, directory) as addition:
         if addition.model.sha256 != described.sha256:

@@ -34,7 +34,7 @@ from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
 from cutoutd.models.shelf import Shelf
 from cutoutd.offload.outbox import Outbox
-from cutoutd.pool.opened_tasks import FileOpeningPool
+from cutoutd.pool.file_opening import FileOpeningPool
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.scores import older_limits

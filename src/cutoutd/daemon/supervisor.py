@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Job
     from cutoutd.journal.journal import Journal
     from cutoutd.offload.outbox import Outbox
-    from cutoutd.pool.opened_tasks import TaskPool
+    from cutoutd.pool.file_opening import TaskPool
     from cutoutd.protocols import PoolEvent
 
 TICK_S: Final = 0.5

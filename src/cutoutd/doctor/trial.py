@@ -21,7 +21,7 @@ from cutoutd.doctor.picture import SIDE, png
 from cutoutd.errors import CutoutdError
 from cutoutd.jobs import Cut
 from cutoutd.pool.local import LocalPool
-from cutoutd.pool.single import task_for, through
+from cutoutd.pool.one_task import task_for, through
 from cutoutd.protocols import Lost, Withdrawn
 from cutoutd.sandbox.kernel import call, is_linux
 from cutoutd.sandbox.worker import confine_supervisor

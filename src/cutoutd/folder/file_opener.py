@@ -16,7 +16,7 @@ from cutoutd.errors import CutoutdError
 from cutoutd.failure import failure_of
 from cutoutd.fault_isolation import report, unforeseen
 from cutoutd.logs import get
-from cutoutd.pool.opening import open_files
+from cutoutd.pool.task_files import open_files
 from cutoutd.process import channel
 from cutoutd.supervised_thread import SupervisedThread
 

@@ -14,7 +14,7 @@ from cutoutd.folder.restarts import Revival
 from cutoutd.folder.status import FolderState, FolderStatus
 from cutoutd.jobs import Cut, Exported, Failure, Task
 from cutoutd.journal.moves import Candidates
-from cutoutd.pool.opened_tasks import FileOpener
+from cutoutd.pool.file_opening import FileOpener
 from cutoutd.protocols import Step
 from cutoutd.publish.staging import job_directory
 

@@ -17,9 +17,9 @@ from cutoutd.fault_isolation import is_expected, report
 from cutoutd.jobs import Failure
 from cutoutd.logs import get
 from cutoutd.pool import wire
-from cutoutd.pool.scrutiny import UsageWatch
 from cutoutd.pool.slot import SUBSTITUTE_AFTER_S, Slot, SlotState, spawn
 from cutoutd.pool.start_policy import StartPolicy
+from cutoutd.pool.usage import UsageWatch
 from cutoutd.pool.worker_stderr import WorkerStderr
 from cutoutd.protocols import Finished, Lost, WorkerFacts
 

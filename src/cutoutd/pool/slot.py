@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.pool import wire
-from cutoutd.pool.plausible import Asked
+from cutoutd.pool.report_checks import Asked
 from cutoutd.process import channel, child_environment
 from cutoutd.protocols import Step
 

@@ -26,7 +26,7 @@ from cutoutd.jobs import (
     Task,
     Unchanged,
 )
-from cutoutd.pool import plausible
+from cutoutd.pool import report_checks
 from cutoutd.protocols import Files, ModelSpec, Scale, Step, WorkerFacts
 from cutoutd.recipe import Channels, Format, Margin, Metadata, Profile, Recipe, Rendition
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from pydantic import TypeAdapter
 
-    from cutoutd.pool.plausible import Asked
+    from cutoutd.pool.report_checks import Asked
 
 MAX_LINE_BYTES: Final = 1 << 20
 """No honest message comes near it; a worker that says more is ended."""
@@ -189,7 +189,9 @@ def _rendition(entry: dict[str, Any]) -> Rendition:
 
 def encode_report(job: int, report: Report) -> bytes:
     """A report as a line."""
-    return _line({"job": job, "kind": _KINDS[type(report)], "report": plausible.shortened(asdict(report))})
+    return _line(
+        {"job": job, "kind": _KINDS[type(report)], "report": report_checks.shortened(asdict(report))}
+    )
 
 
 def encode_progress(job: int, step: Step) -> bytes:
@@ -204,7 +206,7 @@ def encode_ready(facts: WorkerFacts) -> bytes:
 
 def encode_unusable(failure: Failure) -> bytes:
     """A worker's last words, when it cannot load the model."""
-    return _line({"unusable": plausible.shortened(asdict(failure))})
+    return _line({"unusable": report_checks.shortened(asdict(failure))})
 
 
 def decode_message(line: bytes) -> WorkerFacts | Failure | Progress | tuple[int, Report]:
@@ -214,7 +216,7 @@ def decode_message(line: bytes) -> WorkerFacts | Failure | Progress | tuple[int,
         WireError: it is none of these, or its values are not what they should be.
     """
     message = _load(line)
-    if fault := plausible.fault_of_message(message):
+    if fault := report_checks.fault_of_message(message):
         raise WireError(f"not a message of a worker's: {fault}")
     try:
         if "ready" in message:
@@ -276,7 +278,7 @@ def check(report: Report, asked: Asked) -> None:
     Raises:
         WireError: it cannot.
     """
-    if fault := plausible.fault_of_report(report, asked):
+    if fault := report_checks.fault_of_report(report, asked):
         raise WireError(fault)
 
 

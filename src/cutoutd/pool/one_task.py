@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.jobs import Task
-from cutoutd.pool.opening import open_files
+from cutoutd.pool.task_files import open_files
 from cutoutd.process import channel
 from cutoutd.publish.staging import Staging, job_directory
 

@@ -27,7 +27,7 @@ from cutoutd.jobs import (
     Unchanged,
 )
 from cutoutd.pool import wire
-from cutoutd.pool.plausible import MAX_ITEMS, MAX_TEXT, Asked, fault_of_report, largest_size
+from cutoutd.pool.report_checks import MAX_ITEMS, MAX_TEXT, Asked, fault_of_report, largest_size
 from cutoutd.recipe import Format, Margin, Metadata, Recipe, Rendition
 
 if TYPE_CHECKING:

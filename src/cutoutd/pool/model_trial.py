@@ -1,6 +1,6 @@
 """Tries a model: in a process of its own, locked in before it reads a byte of the file, which may be hostile.
 
-Two halves. `try_model` starts ``python -P -m cutoutd.pool.trial`` and believes what it says no more than it must; `main`
+Two halves. `try_model` starts ``python -P -m cutoutd.pool.model_trial`` and believes what it says no more than it must; `main`
 is that process. It must not touch any other file.
 """
 
@@ -50,7 +50,7 @@ class UnusableModelError(ModelError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trial:
+class ModelTrial:
     """What came of it.
 
     Attributes:
@@ -69,7 +69,7 @@ class Trial:
     memory_mb: float = 0.0
 
 
-def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> Trial:
+def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> ModelTrial:
     """Run a model on a picture of ours: a red ball on pale ground.
 
     Args:
@@ -92,7 +92,7 @@ def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> Trial:
     with tempfile.TemporaryFile() as answer:  # not a pipe: the process can be kept from writing without end
         try:
             done = subprocess.run(
-                [sys.executable, "-P", "-m", "cutoutd.pool.trial"],
+                [sys.executable, "-P", "-m", "cutoutd.pool.model_trial"],
                 input=wire.encode_setup(setup),
                 stdout=answer,
                 stderr=subprocess.DEVNULL,
@@ -111,7 +111,7 @@ def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> Trial:
         raise UnusableModelError(str(said["refused"]), path=model.file, advice=str(said.get("advice", "")))
     try:
         figures = {key: _number(said[key]) for key in ("seconds", "low", "high", "overlap", "memory_mb")}
-        return Trial(provider=_provider(said["provider"]), **_plausible(figures, memory_mb))
+        return ModelTrial(provider=_provider(said["provider"]), **_plausible(figures, memory_mb))
     except (KeyError, TypeError, ValueError) as error:
         raise UnusableModelError(
             f"its process ended with {done.returncode} and gave no result", path=model.file, advice=_DIED
@@ -168,7 +168,7 @@ def main() -> int:
     return 0
 
 
-def _tried(setup: wire.Setup) -> Trial:
+def _tried(setup: wire.Setup) -> ModelTrial:
     # Ours, so before the door closes: what they read at their import is not reached afterwards.
     import numpy as np  # noqa: PLC0415
     import onnxruntime  # noqa: F401, PLC0415
@@ -195,7 +195,7 @@ def _tried(setup: wire.Setup) -> Trial:
     low, high = float(raw.min()), float(raw.max())
     if not -_OUTSIDE <= low <= high <= 1 + _OUTSIDE:
         raise ModelError(f"its output goes from {low:.3g} to {high:.3g}", advice=_NO_SHARE)
-    return Trial(
+    return ModelTrial(
         provider=model.provider,
         seconds=seconds,
         low=low,

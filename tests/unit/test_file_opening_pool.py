@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.jobs import Failure, Task
-from cutoutd.pool.opened_tasks import FileOpeningPool
+from cutoutd.pool.file_opening import FileOpeningPool
 from cutoutd.pool.slot import STALL_S, SUBSTITUTE_AFTER_S
 from cutoutd.protocols import Files, Finished, Lost, Step, Withdrawn
 from cutoutd.recipe import Metadata, Recipe
