@@ -18,7 +18,7 @@ from cutoutd.daemon.offload_coordinator import Coordinator
 from cutoutd.errors import OutboxError
 from cutoutd.jobs import Exported, Failure, JobState
 from cutoutd.journal.uploads import uploaded
-from cutoutd.offload import boxes
+from cutoutd.offload import spool_files
 from cutoutd.offload.outbox import Outbox
 from cutoutd.offload.routing import RoutePlan
 from cutoutd.spool import Reply, Request, UploadOutcome
@@ -233,7 +233,7 @@ def test_what_an_uploader_leaves_in_its_inbox_without_end_holds_up_nobody(hall: 
     hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
     folders = {NAME: cast("HotFolder", hot)}
     coordinator.begin(folders)
-    left = 2 * boxes.MAX_NAMES
+    left = 2 * spool_files.MAX_NAMES
     for stray in range(left):
         (outbox.paths.inbox / f"{stray:032x}.json").touch()
     coordinator.poll(folders)
@@ -242,11 +242,11 @@ def test_what_an_uploader_leaves_in_its_inbox_without_end_holds_up_nobody(hall: 
     while left and looks < 100:
         coordinator.poll(folders)
         still = len(list(outbox.paths.inbox.iterdir()))
-        assert left - still <= 2 * boxes.REMOVALS
-        if still > boxes.MAX_NAMES:
+        assert left - still <= 2 * spool_files.REMOVALS
+        if still > spool_files.MAX_NAMES:
             assert "holds more than is on its way" in outbox.closed
         left, looks = still, looks + 1
-    assert boxes.MAX_NAMES // boxes.REMOVALS < looks < 100
+    assert spool_files.MAX_NAMES // spool_files.REMOVALS < looks < 100
     hall.clock.advance(60.0)
     coordinator.poll(folders)
     assert "holds more" not in outbox.closed
@@ -259,7 +259,7 @@ def test_a_run_begins_beside_an_inbox_without_end(hall: Hall, tmp_path: Path) ->
     outbox.open()
     hall.journal.queue.upload(number, {"parcel": "f" * 32})
     spool.write_message(outbox.paths.inbox, Reply(id="f" * 32, outcome=UploadOutcome.WITHDRAWN))
-    for stray in range(boxes.REMOVALS + 1):
+    for stray in range(spool_files.REMOVALS + 1):
         (outbox.paths.inbox / f"{stray:032x}.body").touch()
     coordinator = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)
     folders = {NAME: cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route="hosted")))}

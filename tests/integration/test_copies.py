@@ -13,7 +13,7 @@ import pytest
 from cutoutd import spool
 from cutoutd.daemon.offload_coordinator import Coordinator
 from cutoutd.jobs import Exported, SourceFacts
-from cutoutd.offload import copies
+from cutoutd.offload import spool_files
 from cutoutd.offload.outbox import MAX_COPY_BYTES, Outbox
 from cutoutd.offload.routing import RoutePlan
 from tests.integration.hall import Hall
@@ -106,7 +106,7 @@ def test_a_size_that_was_not_asked_for_is_not_believed(hall: Hall, width: int, h
     outbox.open()
     job = hall.job(number)
     Path(outbox.export(job).file).write_bytes(CONTENT)
-    with pytest.raises(copies.CopyError):
+    with pytest.raises(spool_files.CopyError):
         outbox.send(job, reported(width=width, height=height), plan())
     assert list(outbox.paths.outbox.iterdir()) == []
 
@@ -137,7 +137,7 @@ def test_a_copy_that_is_too_large_is_not_read(hall: Hall) -> None:
     path = Path(outbox.export(job).file)
     a_hole(path)
     os.truncate(path, MAX_COPY_BYTES + 1)
-    with pytest.raises(copies.CopyError, match="may be"):
+    with pytest.raises(spool_files.CopyError, match="may be"):
         outbox.send(job, reported(size=MAX_COPY_BYTES + 1), plan())
 
 

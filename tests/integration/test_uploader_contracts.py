@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from cutoutd.hosted.key import Key
-from cutoutd.hosted.withoutbg import WithoutBg
+from cutoutd.hosted.providers import WithoutBg
 from cutoutd.spool import Body, UploadOutcome
 from tests.hosted_server import Behaviour, HostedServer, engine_cut
 from tests.integration.uploader_parts import answer, close, context, request

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.clock import Clock
-from cutoutd.hosted.exchange_limits import ExchangeLimits
+from cutoutd.hosted.connection import ExchangeLimits
 from cutoutd.spool import UploadOutcome
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import answer, close, context, request
@@ -271,7 +271,7 @@ def test_time_in_which_we_did_not_run_does_not_count() -> None:
     code = (
         "import socket, sys, time\n"
         "from cutoutd.clock import Clock\n"
-        "from cutoutd.hosted.exchange_limits import ExchangeLimits\n"
+        "from cutoutd.hosted.connection import ExchangeLimits\n"
         "import select\n"
         "one, other = socket.socketpair()\n"
         "exchange = ExchangeLimits(Clock(), limit_s=2.0)\n"

@@ -20,7 +20,7 @@ import pytest
 from cutoutd import spool
 from cutoutd.hosted.in_progress import MOST_DEATHS, CrashMarks
 from cutoutd.hosted.ledger import FILE_NAME
-from cutoutd.hosted.removebg import RemoveBg
+from cutoutd.hosted.providers import RemoveBg
 from cutoutd.hosted.uploader import Uploader
 from cutoutd.spool import Body, Reply, Request, SpoolPaths, UploadOutcome
 from tests.hosted_server import HostedServer
@@ -218,7 +218,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from cutoutd import spool
 from cutoutd.hosted.ledger import FILE_NAME
-from cutoutd.hosted.removebg import RemoveBg
+from cutoutd.hosted.providers import RemoveBg
 from cutoutd.hosted.uploader import Uploader
 from tests.integration.uploader_parts import context
 

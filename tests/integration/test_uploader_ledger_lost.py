@@ -20,7 +20,7 @@ from cutoutd.doctor import hosted
 from cutoutd.hosted import status
 from cutoutd.hosted.cancellation import StopFlag
 from cutoutd.hosted.ledger import FILE_NAME, Ledger, LedgerDamagedError
-from cutoutd.hosted.ledger_custody import LedgerOpener, opened
+from cutoutd.hosted.ledger_recovery import LedgerOpener, opened
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.uploads import note_upload
 from cutoutd.offload.outbox import Outbox

@@ -14,7 +14,7 @@ from cutoutd.clock import Clock
 from cutoutd.hosted.body import RequestBody
 from cutoutd.hosted.client import ServiceClient, UntrustedError
 from cutoutd.hosted.provider import Upload
-from cutoutd.hosted.removebg import RemoveBg
+from cutoutd.hosted.providers import RemoveBg
 from cutoutd.settings.hosted import HostedSettings
 from cutoutd.spool import UploadOutcome
 from tests.hosted_server import HostedServer

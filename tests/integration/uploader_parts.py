@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from cutoutd import spool
 from cutoutd.clock import Clock
-from cutoutd.hosted.budget import Budget
 from cutoutd.hosted.cancellation import StopFlag
 from cutoutd.hosted.client import ServiceClient
 from cutoutd.hosted.context import UploadContext
 from cutoutd.hosted.in_progress import CrashMarks
 from cutoutd.hosted.ledger import Ledger
 from cutoutd.hosted.providers import provider_of
+from cutoutd.hosted.queue import Budget
 from cutoutd.hosted.response_cache import ResponseCache
 from cutoutd.hosted.route import ServiceRoute
 from cutoutd.hosted.upload_job import UploadJob

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.hosted.budget import Admission, Budget
+from cutoutd.hosted.queue import Admission, Budget
 from cutoutd.settings.assembly import assemble
 from cutoutd.settings.environment import Overrides
 

@@ -23,7 +23,7 @@ from cutoutd.hosted.entries import AttemptEnd, AttemptOutcome, AttemptStart
 from cutoutd.hosted.key import Key
 from cutoutd.hosted.ledger import Ledger, LedgerDamagedError
 from cutoutd.hosted.provider import Upload
-from cutoutd.hosted.removebg import RemoveBg
+from cutoutd.hosted.providers import RemoveBg
 from cutoutd.spool import Body, Request
 
 if TYPE_CHECKING:

@@ -14,11 +14,8 @@ from cutoutd.hosted import response
 from cutoutd.hosted.client import HttpResponse
 from cutoutd.hosted.key import Key
 from cutoutd.hosted.provider import Upload, words
-from cutoutd.hosted.providers import provider_of
-from cutoutd.hosted.rembg import Rembg
-from cutoutd.hosted.removebg import RemoveBg
+from cutoutd.hosted.providers import Rembg, RemoveBg, WithoutBg, provider_of
 from cutoutd.hosted.response import Meaning
-from cutoutd.hosted.withoutbg import WithoutBg
 from cutoutd.settings.hosted import HostedSettings
 from cutoutd.settings.types import HostedProvider
 from cutoutd.spool import Body

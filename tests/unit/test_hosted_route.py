@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cutoutd.hosted.attempt import RetryLaterError
-from cutoutd.hosted.budget import Budget
 from cutoutd.hosted.context import inadmissible
+from cutoutd.hosted.queue import Budget
 from cutoutd.hosted.route import RouteState, ServiceRoute
 from cutoutd.hosted.upload_job import wait_s
 from cutoutd.settings.assembly import assemble

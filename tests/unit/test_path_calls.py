@@ -115,7 +115,7 @@ QUESTION: Final = "a question whose answer lets nobody touch anything"
 OWN: Final = "in a directory that it has just made for itself alone"
 
 ALONE: Final = {
-    "offload/boxes.py": PRIVATE,
+    "offload/spool_files.py": PRIVATE,
     "offload/copies.py": PRIVATE,
     "offload/outbox.py": PRIVATE,
     "offload/upload_records.py": PRIVATE,

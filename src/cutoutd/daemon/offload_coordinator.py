@@ -18,8 +18,8 @@ from cutoutd.jobs import Failure, JobState, Received
 from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.uploads import note_upload
 from cutoutd.logs import get
-from cutoutd.offload.copies import CopyError
 from cutoutd.offload.routing import NextStep, OffloadState, RoutePlan, egress_of, escalation_reason, next_step
+from cutoutd.offload.spool_files import CopyError
 from cutoutd.settings.types import Route
 from cutoutd.spool import UploadOutcome
 

@@ -20,8 +20,7 @@ from cutoutd.hosted.entries import AttemptEnd, AttemptOutcome, AttemptStart
 from cutoutd.hosted.known import key_of
 from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError
 from cutoutd.hosted.provider import upload_of
-from cutoutd.hosted.reply_signature import flaw_of
-from cutoutd.hosted.response import Interpretation, Meaning
+from cutoutd.hosted.response import Interpretation, Meaning, flaw_of
 from cutoutd.spool import Body, UploadOutcome
 
 if TYPE_CHECKING:

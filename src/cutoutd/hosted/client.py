@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import certifi
 import httpcore
 
-from cutoutd.hosted.connection import Backend, Resolver
-from cutoutd.hosted.exchange_limits import ExchangeLimits
+from cutoutd.hosted.connection import Backend, ExchangeLimits, Resolver
 from cutoutd.hosted.response import SUCCESS
 from cutoutd.settings.address import Reach, reach_of
 

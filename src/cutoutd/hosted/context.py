@@ -15,12 +15,12 @@ from cutoutd.spool import Body, Reply, Request, UploadOutcome
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
-    from cutoutd.hosted.budget import Budget
     from cutoutd.hosted.client import ServiceClient
     from cutoutd.hosted.in_progress import CrashMarks
     from cutoutd.hosted.key import Key
     from cutoutd.hosted.ledger import Ledger
     from cutoutd.hosted.provider import Provider
+    from cutoutd.hosted.queue import Budget
     from cutoutd.hosted.response_cache import ResponseCache
     from cutoutd.hosted.route import ServiceRoute
     from cutoutd.settings.schema import Settings

@@ -19,8 +19,7 @@ import certifi
 import httpcore
 
 from cutoutd.errors import ModelError
-from cutoutd.hosted.connection import Backend, Resolver
-from cutoutd.hosted.exchange_limits import ExchangeLimits
+from cutoutd.hosted.connection import Backend, ExchangeLimits, Resolver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -1,18 +1,31 @@
-"""Which provider a configuration means."""
+"""The contracts of the services that are supported, and which one a configuration means.
+
+- remove.bg v1.0, as its public description and the servers that copy it have it.
+- rembg: a server of one's own, started with `rembg s`: no key, no credits, and errors as FastAPI words them.
+- withoutBG: its cloud, which takes and gives base64 in JSON, and a server of one's own, which takes and gives bytes.
+
+It must not ask for anything that changes the picture, such as a crop or a new background: those are made here. It must
+not choose a server's model: that is its owner's, by ``[hosted] model`` or by how the server was started. It must not
+decode a matte; taking it out of its JSON is all.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
-from cutoutd.hosted.rembg import Rembg
-from cutoutd.hosted.removebg import RemoveBg
-from cutoutd.hosted.withoutbg import WithoutBg
+from cutoutd.hosted.provider import PNG, PNG_END, ZIP, HttpRequest, document, multipart, words
 from cutoutd.settings import address
 from cutoutd.settings.types import HostedProvider
+from cutoutd.spool import Body
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cutoutd.hosted.key import Key
-    from cutoutd.hosted.provider import Provider
+    from cutoutd.hosted.provider import Provider, Upload
     from cutoutd.settings.hosted import HostedSettings
 
 
@@ -32,3 +45,172 @@ def provider_of(hosted: HostedSettings, key: Key | None) -> Provider:
         case HostedProvider.WITHOUTBG:
             usual = address.parse(address.USUAL[HostedProvider.WITHOUTBG])
             return WithoutBg(key=key, is_cloud=hosted.address == usual, full_price=price)
+
+
+# Up to so many pixels "preview" is the full size, for a quarter of the price; a PNG ends at 10 megapixels, and
+# "full" at 25.
+_PREVIEW_PIXELS: Final = 250_000
+_PNG_PIXELS: Final = 10_000_000
+_FULL_PIXELS: Final = 25_000_000
+_PREVIEW_PRICE: Final = 0.25
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RemoveBg:
+    """The contract.
+
+    Attributes:
+        key: for its ``X-Api-Key``; None for a server that asks for none.
+        full_price: credits of a picture in full size.
+        is_by_size: a small one costs a quarter.
+    """
+
+    key: Key | None
+    full_price: float
+    is_by_size: bool = True
+    name: str = "removebg"
+
+    def http_request(self, upload: Upload, boundary: str) -> HttpRequest:
+        """By pixels; a transparent PNG, or above 10 megapixels its two parts in an archive."""
+        kind = "png" if upload.pixels <= _PNG_PIXELS else "zip"
+        fields = {"size": _size(upload.pixels), "format": kind}
+        head, tail, media = multipart(boundary, "image_file", upload, fields)
+        headers = {"Content-Type": media, "Accept": "image/png" if kind == "png" else "application/zip"}
+        if self.key is not None:
+            headers["X-Api-Key"] = self.key.reveal()
+        return HttpRequest(
+            path="/v1.0/removebg",
+            headers=headers,
+            head=head,
+            tail=tail,
+            options=f"size={fields['size']} format={kind}",
+            body=Body.CUTOUT if kind == "png" else Body.PARTS,
+            starts=PNG if kind == "png" else ZIP,
+            ends=PNG_END if kind == "png" else b"",
+        )
+
+    def price(self, upload: Upload) -> float:
+        """As it charges now."""
+        is_small = self.is_by_size and upload.pixels <= _PREVIEW_PIXELS
+        return self.full_price * _PREVIEW_PRICE if is_small else self.full_price
+
+    def error_text(self, content: bytes) -> str:
+        """Of ``{"errors": [{"title", "code", "detail"}]}`` the first."""
+        errors = document(content).get("errors")
+        first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
+        return words(first.get("title"), first.get("detail"))
+
+
+def _size(pixels: int) -> str:
+    if pixels <= _PREVIEW_PIXELS:
+        return "preview"
+    return "full" if pixels <= _FULL_PIXELS else "50MP"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rembg:
+    """The contract.
+
+    Attributes:
+        full_price: credits of a picture; none, unless its owner wants them counted.
+        model: that the server is asked for; empty: its own choice.
+        fields: further ones of the form, as its owner has them.
+    """
+
+    full_price: float
+    model: str = ""
+    fields: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    name: str = "rembg"
+
+    def http_request(self, upload: Upload, boundary: str) -> HttpRequest:
+        """The matte alone ("only mask"): the colours at its edges are better estimated here, in full size."""
+        fields = {"om": "true"}
+        if self.model:
+            fields["model"] = self.model
+        fields |= {name: _written(value) for name, value in sorted(self.fields.items())}
+        head, tail, media = multipart(boundary, "file", upload, fields)
+        return HttpRequest(
+            path="/api/remove",
+            headers={"Content-Type": media, "Accept": "image/png"},
+            head=head,
+            tail=tail,
+            options=" ".join(f"{name}={value}" for name, value in fields.items()),
+            body=Body.ALPHA,
+        )
+
+    def price(self, upload: Upload) -> float:  # noqa: ARG002 -- all cost the same
+        """As its owner said."""
+        return self.full_price
+
+    def error_text(self, content: bytes) -> str:
+        """Of ``{"detail": text}``, ``{"detail": [{"msg"}]}`` or ``{"error": text}``."""
+        said = document(content)
+        return _detail(said) or words(said.get("error"))
+
+
+def _written(value: str | float | bool) -> str:  # noqa: FBT001 -- a form's value, of any kind
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _detail(said: dict[str, object]) -> str:
+    """What FastAPI says is wrong: a text, or the first of a list."""
+    found = said.get("detail")
+    if isinstance(found, list):
+        first = found[0] if found and isinstance(found[0], dict) else {}
+        return words(first.get("msg"))
+    return words(found) if isinstance(found, str) else ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WithoutBg:
+    """The contract.
+
+    Attributes:
+        key: for its ``X-API-Key``; None for a server that asks for none.
+        is_cloud: whose contract of the two.
+        full_price: credits of a picture.
+    """
+
+    key: Key | None
+    is_cloud: bool
+    full_price: float
+    name: str = "withoutbg"
+
+    def http_request(self, upload: Upload, boundary: str) -> HttpRequest:  # noqa: ARG002 -- neither is a form
+        """For the matte alone."""
+        headers = {"X-API-Key": self.key.reveal()} if self.key is not None else {}
+        if not self.is_cloud:
+            return HttpRequest(
+                path="/v1/remove-background?output=matte",
+                headers=headers | {"Content-Type": upload.media_type, "Accept": "image/png"},
+                options="output=matte",
+                body=Body.ALPHA,
+            )
+        return HttpRequest(
+            path="/v1.0/alpha-channel-base64",
+            headers=headers | {"Content-Type": "application/json", "Accept": "application/json"},
+            head=b'{"image_base64": "',
+            tail=b'"}',
+            is_base64=True,
+            options="alpha-channel",
+            body=Body.ALPHA,
+            unwrap=_alpha,
+        )
+
+    def price(self, upload: Upload) -> float:  # noqa: ARG002 -- all cost the same
+        """A credit, or as its owner said."""
+        return self.full_price
+
+    def error_text(self, content: bytes) -> str:
+        """Of ``{"detail"}``."""
+        return _detail(document(content))
+
+
+def _alpha(content: bytes) -> bytes:
+    found = document(content).get("alpha_base64")
+    if not isinstance(found, str):
+        raise ValueError("no alpha_base64 in it")  # noqa: TRY004 -- of another's text, not of a call
+    try:
+        return base64.b64decode(found.rpartition(",")[2], validate=True)  # it may be a data URL
+    except binascii.Error as error:
+        raise ValueError("its alpha_base64 is none") from error

@@ -1,8 +1,9 @@
-"""What an answer means: one pure function over its status and headers.
+"""What a response means: a pure function over its status and headers; and whether its body can be what was asked for.
 
 The rules are those of the providers' documents: 400 and its like are about the picture, 402 and 403 about the account,
 429 and what is above 500 about the moment. Any answer that reports a charge may stand for
-a picture that was cut and billed. It must not act on what it finds.
+a picture that was cut and billed. A body is known
+by its first and last bytes: nothing is decoded here. It must not act on what it finds.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.hosted.provider import words
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cutoutd.hosted.client import HttpResponse
-    from cutoutd.hosted.provider import Provider
+    from cutoutd.hosted.provider import HttpRequest, Provider
+
 
 MAX_RETRY_AFTER_S: Final = 3600.0
 _MAX_CREDITS: Final = 1e6
 _MAX_TEXT_BYTES: Final = 300
+_NEAR_THE_END: Final = 1024
 
 SUCCESS: Final = range(200, 300)
 _FIRST_REDIRECT: Final = 300
@@ -181,3 +186,40 @@ def _short_text(content: bytes) -> str:
     last = len(text) - (len(content) > _MAX_TEXT_BYTES)  # it may be a letter that was cut
     is_text = all(one != "\ufffd" and (one.isprintable() or one.isspace()) for one in text[:last])
     return text[:last].strip() if is_text else ""
+
+
+def flaw_of(http_request: HttpRequest, draft: Path) -> str:
+    """Take the picture out of what it came in; returns what is wrong with it, or nothing.
+
+    Args:
+        http_request: that it answers.
+        draft: a file with the body; the picture afterwards.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    return _unwrapped(http_request, draft) or _flaw(http_request, draft)
+
+
+def _unwrapped(http_request: HttpRequest, draft: Path) -> str:
+    """Take the picture out of what it came in; returns what is wrong, or nothing."""
+    if http_request.unwrap is None:
+        return ""
+    try:
+        picture = http_request.unwrap(draft.read_bytes())
+    except ValueError as error:
+        return f"there is {error}"
+    draft.write_bytes(picture)
+    return ""
+
+
+def _flaw(http_request: HttpRequest, draft: Path) -> str:
+    """What is wrong with a reply's body, by its first and last bytes: nothing is decoded here."""
+    with draft.open("rb") as file:
+        start = file.read(len(http_request.starts))
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _NEAR_THE_END))
+        end = file.read()
+    if start != http_request.starts:
+        return "a web page came" if start.lstrip()[:1] == b"<" else "what came is nothing of the kind"
+    return "" if http_request.ends in end else "its end is missing"

@@ -14,12 +14,12 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 from cutoutd import spool
 from cutoutd.hosted.attempt import Attempt, PostponedError, RetryLaterError
 from cutoutd.hosted.body import AlteredError, RequestBody
-from cutoutd.hosted.budget import Admission
 from cutoutd.hosted.cancellation import CancelledError, CancelReason
 from cutoutd.hosted.client import ServiceClient
 from cutoutd.hosted.context import NOT_TAGGED, UNTOUCHED, inadmissible
 from cutoutd.hosted.known import known_reply
 from cutoutd.hosted.provider import upload_of
+from cutoutd.hosted.queue import Admission
 from cutoutd.spool import Reply, UploadOutcome
 
 if TYPE_CHECKING:

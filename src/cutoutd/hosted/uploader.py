@@ -22,7 +22,7 @@ from cutoutd.hosted.entries import DayUsage
 from cutoutd.hosted.in_progress import MOST_DEATHS
 from cutoutd.hosted.invalid_requests import InvalidRequests
 from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError, day_of
-from cutoutd.hosted.ledger_loss import LedgerCheck
+from cutoutd.hosted.ledger_recovery import LedgerCheck
 from cutoutd.hosted.queue import UploadQueue
 from cutoutd.hosted.upload_job import UploadJob
 from cutoutd.offload.upload_records import read_known

@@ -15,7 +15,7 @@ from cutoutd.errors import OutboxError
 from cutoutd.jobs import Export
 from cutoutd.journal.uploads import uploaded
 from cutoutd.logs import get
-from cutoutd.offload import boxes, copies
+from cutoutd.offload import spool_files
 from cutoutd.offload.upload_records import KnownUploads, write_known
 from cutoutd.spool import Reply, Request, SpoolPaths
 
@@ -199,7 +199,7 @@ class Outbox:
         """No copy came of it."""
         if (id_ := self._exports.pop(job, None)) is not None:
             self._remove(self.paths.outbox, id_)
-            copies.sweep(self.paths.copies, self._exports.values())
+            spool_files.sweep(self.paths.copies, self._exports.values())
 
     def send(self, job: Job, copy: Exported, plan: RoutePlan) -> None:
         """Hand a copy to the uploader; the journal knows of it before.
@@ -212,7 +212,7 @@ class Outbox:
         self._check(copy)
         source, file = self.paths.copies / f"{id_}.jpg", f"{id_}.jpg"
         try:
-            copies.take_over(source, self.paths.outbox / file, copy, max_bytes=MAX_COPY_BYTES)
+            spool_files.take_over(source, self.paths.outbox / file, copy, max_bytes=MAX_COPY_BYTES)
         except OSError as error:
             raise OutboxError(f"the outbox refuses: {error.strerror}", path=self.paths.outbox) from error
         plan = plan.but(width=copy.width, height=copy.height)
@@ -238,7 +238,7 @@ class Outbox:
         except OSError as error:
             raise OutboxError(f"the outbox refuses: {error.strerror}", path=self.paths.outbox) from error
         del self._exports[job.id]
-        copies.sweep(self.paths.copies, self._exports.values())
+        spool_files.sweep(self.paths.copies, self._exports.values())
         self._sent[id_] = job
         self._log.info("upload.requested", folder=job.folder, job=job.id, path=job.path, why=plan.why)
 
@@ -246,9 +246,9 @@ class Outbox:
         """The size that a worker reports: by it the price is known beforehand, and the reply is checked."""
         longer = max(copy.width, copy.height)
         if min(copy.width, copy.height) < 1 or longer > self._max_side:
-            raise copies.CopyError(f"a copy of {copy.width} x {copy.height} was not asked for")
+            raise spool_files.CopyError(f"a copy of {copy.width} x {copy.height} was not asked for")
         if copy.width * copy.height > MAX_COPY_PIXELS:
-            raise copies.CopyError(f"a copy of {copy.width} x {copy.height} has too many pixels")
+            raise spool_files.CopyError(f"a copy of {copy.width} x {copy.height} has too many pixels")
 
     def answers(self) -> Iterator[tuple[Job, Reply]]:
         """What came back since this was last asked, by job; what nobody waits for is thrown away."""
@@ -276,9 +276,9 @@ class Outbox:
         self._seen_ns = changed_ns if is_over and is_tidy else -1
 
     def _tidy(self, box: Path, *, throughout: bool = False) -> bool:
-        """As `boxes.tidy`; whether all of it is done. More than an honest uploader leaves closes the way out."""
+        """As `spool_files.tidy`; whether all of it is done. More than an honest uploader leaves closes the way out."""
         kept = {*self._sent, *self._exports.values(), *self._answered}
-        tidied = boxes.tidy(box, kept, throughout=throughout)
+        tidied = spool_files.tidy(box, kept, throughout=throughout)
         self._crowded = (
             f"{box} holds more than is on its way; it is being emptied" if tidied.is_crowded else ""
         )
@@ -340,7 +340,7 @@ class Outbox:
             raise OutboxError(f"the inbox cannot be read: {error.strerror}", path=self.paths.inbox) from error
         self._sent = {id_: job for id_, job in ids.items() if id_ in there}
         self._answered = {str(job.detail["reply"]["id"]) for job in answered}
-        copies.sweep(self.paths.copies, self._exports.values())
+        spool_files.sweep(self.paths.copies, self._exports.values())
         try:
             for box in (self.paths.outbox, self.paths.inbox):
                 if not self._tidy(box, throughout=True):
