@@ -44,6 +44,8 @@ def test_all_decoders_of_this_installation_are_listed_and_free_of_known_holes() 
         ("pillow-heif", "libheif", "1.23.0"),
         ("pillow-heif", "libde265", "1.1.0"),
         ("rawpy", "LibRaw", "0.21.4"),
+        ("rawpy", "LibRaw", "0.22.1"),
+        ("pillow", "libtiff", "4.7.1"),
         ("pillow", "libwebp", "1.3.1"),
     ],
 )

@@ -19,8 +19,8 @@ _TIMEOUT_S: Final = 60.0
 _CLOSED_IN: Final = {
     "libheif": "1.23.5",  # CVE-2026-84383 (1.23.2), GHSA-x8r2-mggj-j6wr (1.23.3), GHSA-v8qw-hwjv-44hw (1.23.5)
     "libde265": "1.1.2",  # CVE-2026-54240, CVE-2026-54241 (1.1.1), GHSA-xp3h-6f5r-8cxp, GHSA-mm7m-v26f-wf8x (1.1.2)
-    "LibRaw": "0.22.1",  # CVE-2026-20884, CVE-2026-20911, CVE-2026-21413, CVE-2026-24450: TALOS-2026-2330 to -2364
-    "libtiff": "4.7.1",  # CVE-2025-9900
+    "LibRaw": "0.22.2",  # TALOS-2026-2330 to -2364 (0.22.1); writes beyond buffers in the readers of X3F and Phase One
+    "libtiff": "4.7.2",  # CVE-2025-9900 (4.7.1), CVE-2026-4775, CVE-2026-12912, CVE-2026-36849
     "libwebp": "1.3.2",  # CVE-2023-4863
     "libavif": "1.3.0",  # CVE-2025-48174, CVE-2025-48175
     "dav1d": "1.4.0",  # CVE-2024-1580
