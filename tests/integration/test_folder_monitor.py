@@ -379,12 +379,12 @@ def test_a_stop_ends_the_thread_soon(make: Callable[..., Intake]) -> None:
 REARMED = """
 import json, sys
 from pathlib import Path
-from cutoutd.folder import event_source
+from cutoutd.intake import watch
 from tests.integration.parts import until
 from tests.integration.test_folder_monitor import Intake
 
 limit = Path("/proc/sys/user/max_inotify_instances")
-event_source.REARM_S = 0.3
+watch.REARM_S = 0.3
 limit.write_text("0")
 intake = Intake(Path(sys.argv[1]))
 intake.begin()

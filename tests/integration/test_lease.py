@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cutoutd.errors import StorageError
-from cutoutd.lease import challenge, lease, marker
+from cutoutd.lease import challenge, epochs, lease, marker
 from cutoutd.lease.lease import Lease, NotOwnerError
 from cutoutd.lease.policy import HEARTBEAT_S, LEASE_S, SILENCE_S
 from tests.conftest import FakeClock
@@ -331,7 +331,7 @@ def test_a_read_only_input_is_worked_on_and_says_what_it_cannot_know(
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     with monkeypatch.context() as patch:
-        patch.setattr(lease, "_claim", refuse)
+        patch.setattr(epochs, "claim", refuse)
         held = first.lease.acquire(first.root, FOLDER)
         assert held.ours
         assert "read-only" in held.note
@@ -392,7 +392,7 @@ class Interleaved:
     """Machines whose every touch of the folder waits for its turn, so that a test decides on their order."""
 
     TOUCHES = (
-        *((lease, name) for name in ("_claim", "_claimant", "_drop")),
+        *((epochs, name) for name in ("claim", "claimant_of", "end")),
         *((challenge, name) for name in ("read_digest", "write", "remove")),
         (marker, "read_in"),
         (marker, "_overwrite"),

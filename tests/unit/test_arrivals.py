@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.folder import rehashing
-from cutoutd.folder.absences import SAVE_S
 from cutoutd.folder.arrivals import BATCH, Arrivals
+from cutoutd.folder.missing_sources import SAVE_S
+from cutoutd.folder.not_taken import SkippedEntries
 from cutoutd.folder.pairing import Pairing
 from cutoutd.folder.rehashing import Rehashing
-from cutoutd.folder.skipped_entries import SkippedEntries
 from cutoutd.intake import probe
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cutoutd.folder.identity import Known, New, identify
+from cutoutd.folder.identity import KnownFolder, NewFolder, identify
 from cutoutd.journal.folders import FolderMemory
 
 HERE, THERE = "11111111", "22222222"
@@ -16,10 +16,10 @@ def memory(place: str, marker: str = HERE) -> FolderMemory:
 
 
 CASES = {
-    "never seen": ("a", "/a", None, None, {}, {"a": "/a"}, New()),
-    "marked by another installation": ("a", "/a", HERE, None, {}, {"a": "/a"}, New()),
-    "as before": ("a", "/a", HERE, memory("/a"), {"a": "/a"}, {"a": "/a"}, Known(name="a")),
-    "its marker is gone": ("a", "/a", None, memory("/a"), {"a": "/a"}, {"a": "/a"}, Known(name="a")),
+    "never seen": ("a", "/a", None, None, {}, {"a": "/a"}, NewFolder()),
+    "marked by another installation": ("a", "/a", HERE, None, {}, {"a": "/a"}, NewFolder()),
+    "as before": ("a", "/a", HERE, memory("/a"), {"a": "/a"}, {"a": "/a"}, KnownFolder(name="a")),
+    "its marker is gone": ("a", "/a", None, memory("/a"), {"a": "/a"}, {"a": "/a"}, KnownFolder(name="a")),
     "moved, and its input changed": (
         "a",
         "/b",
@@ -27,11 +27,11 @@ CASES = {
         memory("/a"),
         {"a": "/a"},
         {"a": "/b"},
-        Known(name="a"),
+        KnownFolder(name="a"),
     ),
-    "another name": ("b", "/a", HERE, None, {"a": "/a"}, {"b": "/a"}, Known(name="a")),
-    "another name, moved": ("b", "/b", HERE, None, {"a": "/a"}, {"b": "/b"}, Known(name="a")),
-    "another name, read-only": ("b", "/a", None, None, {"a": "/a"}, {"b": "/a"}, Known(name="a")),
+    "another name": ("b", "/a", HERE, None, {"a": "/a"}, {"b": "/a"}, KnownFolder(name="a")),
+    "another name, moved": ("b", "/b", HERE, None, {"a": "/a"}, {"b": "/b"}, KnownFolder(name="a")),
+    "another name, read-only": ("b", "/a", None, None, {"a": "/a"}, {"b": "/a"}, KnownFolder(name="a")),
     "two names swapped": (
         "a",
         "/b",
@@ -39,7 +39,7 @@ CASES = {
         memory("/a"),
         {"b": "/b"},
         {"a": "/b", "b": "/a"},
-        Known(name="b"),
+        KnownFolder(name="b"),
     ),
     "two read-only ones swapped": (
         "a",
@@ -48,10 +48,10 @@ CASES = {
         memory("/a"),
         {"b": "/b"},
         {"a": "/b", "b": "/a"},
-        Known(name="b"),
+        KnownFolder(name="b"),
     ),
-    "a copy, marker and all": ("b", "/b", HERE, None, {"a": "/a"}, {"a": "/a", "b": "/b"}, New()),
-    "another one in its place": ("a", "/a", THERE, memory("/a"), {}, {"a": "/a"}, Known(name="a")),
+    "a copy, marker and all": ("b", "/b", HERE, None, {"a": "/a"}, {"a": "/a", "b": "/b"}, NewFolder()),
+    "another one in its place": ("a", "/a", THERE, memory("/a"), {}, {"a": "/a"}, KnownFolder(name="a")),
     "two directories swapped on the disk": (
         "a",
         "/a",
@@ -59,7 +59,7 @@ CASES = {
         memory("/a"),
         {"b": "/b"},
         {"a": "/a", "b": "/b"},
-        Known(name="a"),
+        KnownFolder(name="a"),
     ),
     "another directory under its name": (
         "a",
@@ -68,9 +68,9 @@ CASES = {
         memory("/a"),
         {},
         {"a": "/b"},
-        New(sets_aside=True),
+        NewFolder(sets_aside=True),
     ),
-    "moved without its marker": ("a", "/b", None, memory("/a"), {}, {"a": "/b"}, New()),
+    "moved without its marker": ("a", "/b", None, memory("/a"), {}, {"a": "/b"}, NewFolder()),
     "its name went to a new place, its place has another name": (
         "a",
         "/b",
@@ -78,7 +78,7 @@ CASES = {
         memory("/a"),
         {},
         {"a": "/b", "c": "/a"},
-        New(sets_aside=True),
+        NewFolder(sets_aside=True),
     ),
 }
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cutoutd.errors import StorageError
+from cutoutd.folder.identity import MarkerAction, decide
+from cutoutd.journal.folders import FolderMemory
 from cutoutd.lease.marker import (
     NAME,
-    MarkerAction,
-    Remembered,
     RootState,
     create,
-    decide,
     find,
     read,
     text,
@@ -39,13 +39,13 @@ def _found(
     return RootState(uuid=uuid, device=device, empty=empty, network=network)
 
 
-KNOWN = Remembered(uuid=OURS, device=1)
-READ_ONLY = Remembered(uuid=OURS, device=1, read_only=True)
-NEW = Remembered(uuid=None, device=None)
+KNOWN = FolderMemory(input="/in", marker=OURS, device=1, read_only=False)
+READ_ONLY = replace(KNOWN, read_only=True)
+NEW = None
 
 
 @pytest.mark.parametrize(
-    ("remembered", "found", "action"),
+    ("known", "found", "action"),
     [
         pytest.param(NEW, _found(), MarkerAction.CREATE, id="first start"),
         pytest.param(
@@ -77,9 +77,9 @@ NEW = Remembered(uuid=None, device=None)
         pytest.param(READ_ONLY, _found(uuid=OTHER), MarkerAction.REFUSE, id="read-only, and another volume"),
     ],
 )
-def test_what_to_do_with_a_folder(remembered: Remembered, found: RootState, action: MarkerAction) -> None:
+def test_what_to_do_with_a_folder(known: FolderMemory | None, found: RootState, action: MarkerAction) -> None:
     """Carry on, write a marker, stand by or refuse."""
-    judged = decide(remembered, found)
+    judged = decide(known, found)
     assert judged.action is action
     assert bool(judged.reason) == (action in {MarkerAction.STAND_BY, MarkerAction.REFUSE})
 

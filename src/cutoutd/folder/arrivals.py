@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from cutoutd.errnos import NO_WAY
 from cutoutd.fault_isolation import is_expected, unforeseen
-from cutoutd.folder.absences import MissingSources
+from cutoutd.folder.missing_sources import MissingSources, Reappearances
+from cutoutd.folder.not_taken import PendingReasons
 from cutoutd.folder.pairing import Cut, LeaveOut, Pairing, Wait
-from cutoutd.folder.pending_reasons import PendingReasons
-from cutoutd.folder.reappeared import Reappearances
 from cutoutd.folder.rehashing import Rehashing
 from cutoutd.folder.status import HeldUp
 from cutoutd.fs.descent import parent_of
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from cutoutd.clock import Clock
-    from cutoutd.folder.skipped_entries import SkippedEntries
+    from cutoutd.folder.not_taken import SkippedEntries
     from cutoutd.intake.boundary import Boundary
     from cutoutd.intake.rules import Rules
     from cutoutd.intake.scan import Seen

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.errnos import READ_ONLY
 from cutoutd.errors import CutoutdError
-from cutoutd.folder.identity import Known, New, identify
+from cutoutd.folder.identity import KnownFolder, MarkerAction, NewFolder, decide, identify
 from cutoutd.folder.root_access import ADVICE, refused
 from cutoutd.folder.status import FolderState
 from cutoutd.fs.durable import make_directory
@@ -212,29 +212,25 @@ class HealthCheck:
             configured=self._configured(),
         )
         match known:
-            case Known(name=name) if name != self._folder.name:
+            case KnownFolder(name=name) if name != self._folder.name:
                 self._memory.relabel(name, self._folder.name)
                 self._log.info("folder.renamed", before=name)
-            case New(sets_aside=True):
+            case NewFolder(sets_aside=True):
                 self._memory.set_aside(self._folder.name)
-        self._recalled = self._memory.recall(self._folder.name) if isinstance(known, Known) else None
+        self._recalled = self._memory.recall(self._folder.name) if isinstance(known, KnownFolder) else None
         self.is_first_start = self._recalled is None
         self.first_run_us = self._memory.first_run_us(self._folder.name) if self.is_first_start else None
         self._is_identified = True
 
     def _compare(self, root: str, found: marker.RootState) -> tuple[FolderState, str] | None:
         recalled = self._recalled
-        remembered = marker.Remembered(
-            uuid=recalled.marker if recalled is not None else None,
-            device=recalled.device if recalled is not None else None,
-            read_only=recalled.read_only if recalled is not None else False,
-        )
-        decision = marker.decide(remembered, found)
-        if decision.action in (marker.MarkerAction.STAND_BY, marker.MarkerAction.REFUSE):
+        decision = decide(recalled, found)
+        if decision.action in (MarkerAction.STAND_BY, MarkerAction.REFUSE):
             return FolderState.STANDING_BY, decision.reason
-        name = found.uuid or remembered.uuid or self._kept_elsewhere(root) or str(uuid.uuid4())
-        read_only = remembered.read_only and found.uuid is None
-        if decision.action is marker.MarkerAction.CREATE:
+        name = found.uuid or (recalled.marker if recalled is not None else self._kept_elsewhere(root))
+        name = name or str(uuid.uuid4())
+        read_only = recalled is not None and recalled.read_only and found.uuid is None
+        if decision.action is MarkerAction.CREATE:
             try:
                 self._is_tidy = False
                 name = marker.create(root, name)

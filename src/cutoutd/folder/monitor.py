@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.errors import CutoutdError, JournalError
 from cutoutd.folder.adoption import Adoption
 from cutoutd.folder.arrivals import Arrivals
-from cutoutd.folder.event_source import EventSource
+from cutoutd.folder.not_taken import SkippedEntries
 from cutoutd.folder.pairing import Pairing
-from cutoutd.folder.read_probes import ReadProbes
 from cutoutd.folder.scan_pauses import ScanPauses
-from cutoutd.folder.skipped_entries import SkippedEntries
 from cutoutd.folder.status import FolderState, FolderStatus, of_refusal, state_after, told
+from cutoutd.intake.probe import ReadProbes
+from cutoutd.intake.watch import EventSource
 from cutoutd.lease.policy import HEARTBEAT_S
 from cutoutd.logs import get
 from cutoutd.settings.types import Existing

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cutoutd.intake.pairs import Recording, partners, recording
+from cutoutd.intake.companions import Recording, partners, recording
 from cutoutd.intake.scan import look
 from cutoutd.settings.types import RawPairs
 

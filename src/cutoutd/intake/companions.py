@@ -1,19 +1,22 @@
-"""Which files other programs write beside a picture, to be kept with it: edits, ratings, settings of a raw converter.
+"""Which files belong together by their names: the recordings of one shot, and what programs write beside a picture.
 
-By names alone. A companion that carries the picture's whole name (``a.jpg.xmp``) is that picture's; one that carries
-its stem (``a.xmp``) may be any file's of that stem, and is the raw file's where there is one. This module must not
-look at files.
+A shot is recorded as a raw file and as a JPEG or HEIC beside it, with the same stem. A companion, such as edits, ratings or
+settings of a raw converter, is kept with its picture. One that carries the picture's whole name (``a.jpg.xmp``) is that
+picture's; one that carries its stem (``a.xmp``) may be any file's of that stem, and is the raw file's where there is one.
+This module must not look at files.
+
 """
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.intake.pairs import Recording, recording
 from cutoutd.intake.sniff import PICTURE_EXTENSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
 
 _BY_NAME: Final = (
     "xmp",  # darktable, digiKam
@@ -128,3 +131,40 @@ def renamed(companion: str, path: str, new: str) -> str:
     new_directory, new_slash, new_name = new.rpartition("/")
     inside = companion.removeprefix(f"{directory}{slash}")
     return f"{new_directory}{new_slash}{inside.removesuffix(f'{name}.cos')}{new_name}.cos"
+
+
+class Recording(Enum):
+    """What a camera may have recorded a shot as."""
+
+    DEVELOPED = auto()  # a JPEG or HEIC
+    RAW = auto()  # what the sensor saw
+
+
+_EXTENSIONS: Final = {
+    Recording.DEVELOPED: "jpg jpeg jpe heic heif hif".split(),  # noqa: SIM905 -- a list would have one name a line
+    Recording.RAW: (  # noqa: SIM905
+        "3fr arw cr2 cr3 crw dcr dng erf fff iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f"
+    ).split(),
+}
+
+
+def recording(path: str) -> Recording | None:
+    """What a file is by its extension; None if it is neither."""
+    _, dot, extension = path.rpartition(".")
+    lower = extension.lower()
+    return next((kind for kind, known in _EXTENSIONS.items() if dot and lower in known), None)
+
+
+def partners(path: str) -> Iterator[str]:
+    """The paths that the other recording of the same shot may have; none if it can have none.
+
+    Args:
+        path: of one recording.
+    """
+    kind = recording(path)
+    stem, _, _ = path.rpartition(".")
+    for other, extensions in _EXTENSIONS.items():
+        if kind is not None and other is not kind:
+            for extension in extensions:
+                yield f"{stem}.{extension}"
+                yield f"{stem}.{extension.upper()}"

@@ -15,7 +15,7 @@ import stat
 from contextlib import suppress
 from typing import Final
 
-from cutoutd.lease import marker, marker_files
+from cutoutd.lease import marker
 
 NAME: Final = f"{marker.NAME}.challenge"
 
@@ -50,11 +50,11 @@ def write(directory: int, run: str, host: str) -> str:
         OSError: it cannot be written.
     """
     said = json.dumps({"schema": _SCHEMA, "host": host, "run": run, "nonce": secrets.token_hex(8)}).encode()
-    draft = f"{NAME}.{run}{marker_files.DRAFT}"
+    draft = f"{NAME}.{run}{marker.DRAFT}"
     with suppress(FileNotFoundError):  # an earlier one that could not be removed
         os.unlink(draft, dir_fd=directory)
     try:
-        marker_files.write_new(directory, draft, said)
+        marker.write_new(directory, draft, said)
         with suppress(FileNotFoundError):  # another machine has tidied ours away; we ask again
             os.rename(draft, NAME, src_dir_fd=directory, dst_dir_fd=directory)
     finally:
@@ -84,7 +84,7 @@ def _digest(raw: bytes) -> str:
 
 def _read(directory: int) -> bytes | None:
     try:
-        descriptor = marker_files.open_to_read(directory, NAME)
+        descriptor = marker.open_to_read(directory, NAME)
     except OSError as error:
         if error.errno not in _NO_FILE:
             raise

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.clock import rfc3339
 from cutoutd.errnos import READ_ONLY
 from cutoutd.errors import TemporaryError
-from cutoutd.lease import challenge, marker, marker_files
+from cutoutd.lease import challenge, epochs, marker
 from cutoutd.lease.policy import LEASE_S, LeaseAction, LeaseFiles, Owner, Succession
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Lease:
         if not self.is_held:
             raise NotOwnerError(f"this machine gave no sign of life for {LEASE_S:.0f} s")
         with marker.opened(place[0]) as directory:
-            if _claimant(directory, owner.epoch) != self._run:
+            if epochs.claimant_of(directory, owner.epoch) != self._run:
                 raise NotOwnerError("another cutoutd has taken the folder over")
 
     def mark_caught_up(self) -> None:
@@ -173,9 +173,9 @@ class Lease:
                 if left is not None:
                     with suppress(OSError):  # the owner answers it, and removes it in the end
                         challenge.remove(directory, left)
-                if owner is not None and _claimant(directory, owner.epoch) == self._run:
+                if owner is not None and epochs.claimant_of(directory, owner.epoch) == self._run:
                     marker.write_owner(directory, root, uuid, replace(owner, released=True))
-                    _drop(directory, owner.epoch)
+                    epochs.end(directory, owner.epoch)
                     with suppress(OSError):  # nobody is left to answer it
                         challenge.remove(directory)
 
@@ -184,7 +184,9 @@ class Lease:
         owner = self._owner
         assert owner is not None  # noqa: S101 -- the caller has looked
         overslept = begun_s - self._renewed_s >= LEASE_S
-        succeeded = _claimant(directory, owner.epoch) != self._run or _is_later(directory, there.owner, owner)
+        succeeded = epochs.claimant_of(directory, owner.epoch) != self._run or _is_later(
+            directory, there.owner, owner
+        )
         if overslept or succeeded:
             if not overslept:
                 self._succession.expect_late_answers()
@@ -220,10 +222,14 @@ class Lease:
     def _seek(self, directory: int, root: str, uuid: str, owner: Owner | None, begun_s: float) -> LeaseStatus:
         """Claim the folder if it is our turn."""
         found = LeaseFiles(
-            owner=owner, claimants=_claimants(directory, owner), challenge=challenge.read_digest(directory)
+            owner=owner,
+            claimants=epochs.claimants_after(directory, owner),
+            challenge=challenge.read_digest(directory),
         )
         slept = (
-            owner is not None and owner.run == self._run and _claimant(directory, owner.epoch) == self._run
+            owner is not None
+            and owner.run == self._run
+            and epochs.claimant_of(directory, owner.epoch) == self._run
         )
         action = self._succession.judge(found, self._clock.monotonic_s(), own_claim_stands=slept)
         self._read_only = False
@@ -233,7 +239,7 @@ class Lease:
             self._ask(directory)
             return LeaseStatus(ours=False, note=_who(owner) + self._unasked)
         try:
-            claimed = _claim(directory, found.next_epoch, self._run)
+            claimed = epochs.claim(directory, found.next_epoch, self._run)
         except OSError as error:
             if error.errno not in READ_ONLY:
                 raise
@@ -255,10 +261,13 @@ class Lease:
         """With the epoch's claim in hand: see that all is as it was, end earlier epochs, and say who we are."""
         before, epoch = found.owner, found.next_epoch
         there = marker.read_in(directory, root)
-        if there != marker.Marker(uuid=uuid, owner=before) or _claimant(directory, epoch + 1) is not None:
-            _drop(directory, epoch)  # the other woke up, or was succeeded before we came to it
+        if (
+            there != marker.Marker(uuid=uuid, owner=before)
+            or epochs.claimant_of(directory, epoch + 1) is not None
+        ):
+            epochs.end(directory, epoch)  # the other woke up, or was succeeded before we came to it
             return False
-        _drop_before(directory, epoch)
+        epochs.end_before(directory, epoch)
         settled = self._succession.knew_as_much(before)
         owner = Owner(
             host=_host(),
@@ -271,7 +280,7 @@ class Lease:
             answered="",
         )
         marker.write_owner(directory, root, uuid, owner)
-        if _claimant(directory, epoch) != self._run:
+        if epochs.claimant_of(directory, epoch) != self._run:
             return False
         with suppress(OSError):  # then it is answered at the next look
             challenge.remove(directory)
@@ -286,7 +295,11 @@ def _host() -> str:
 
 def _is_later(directory: int, there: Owner | None, owner: Owner) -> bool:
     """Whether a successor is at work although our claim is still there, as where a sync service brought it back."""
-    return there is not None and there.epoch > owner.epoch and _claimant(directory, there.epoch) == there.run
+    return (
+        there is not None
+        and there.epoch > owner.epoch
+        and epochs.claimant_of(directory, there.epoch) == there.run
+    )
 
 
 def _who(owner: Owner | None) -> str:
@@ -301,59 +314,3 @@ def _who(owner: Owner | None) -> str:
         f"another machine, {owner.host}, has been working on this folder since {owner.since}; "
         "this one takes over when it falls silent"
     )
-
-
-def _name(epoch: int) -> str:
-    return f"{marker.NAME}.term-{epoch}"
-
-
-def _claim(directory: int, epoch: int, run: str) -> bool:
-    """Claim an epoch; whether nobody else had."""
-    try:
-        marker_files.claim(directory, _name(epoch), run)
-    except OSError:
-        # SFTP has one word for every refusal, and NFS may say of a call that it repeated what is true of the first.
-        claimant = _claimant(directory, epoch)
-        if claimant is None:
-            raise
-        return claimant == run
-    return _claimant(directory, epoch) == run
-
-
-def _claimant(directory: int, epoch: int) -> str | None:
-    """The run that has claimed an epoch, or None; read, since a share may answer a mere look from its memory."""
-    try:
-        descriptor = marker_files.open_to_read(directory, _name(epoch))
-    except FileNotFoundError:
-        return None
-    try:
-        return os.read(descriptor, _MAX_RUN).decode("ascii", "replace")
-    finally:
-        os.close(descriptor)
-
-
-def _claimants(directory: int, owner: Owner | None) -> tuple[str, ...]:
-    """The runs that have claimed the epochs after an owner's, without a gap."""
-    epoch = owner.epoch if owner is not None else 0
-    claimants: list[str] = []
-    while (claimant := _claimant(directory, epoch + 1 + len(claimants))) is not None:
-        claimants.append(claimant)
-    return tuple(claimants)
-
-
-def _drop_before(directory: int, epoch: int) -> None:
-    """End all earlier epochs, and what claims left half done: also where a power cut has undone their removal."""
-    prefix = _name(0)[:-1]
-    for name in os.listdir(directory):
-        number = name.removeprefix(prefix)
-        is_epoch = name.startswith(prefix) and number.isascii() and number.isdigit()
-        if marker.is_draft(name):
-            with suppress(OSError):  # it harms nobody
-                os.unlink(name, dir_fd=directory)
-        elif is_epoch and int(number) < epoch:
-            _drop(directory, int(number))
-
-
-def _drop(directory: int, epoch: int) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(_name(epoch), dir_fd=directory)

@@ -1,6 +1,7 @@
-"""The marker in a hot folder's root, by which "gone", "another volume" and "empty" are told apart.
+"""The marker in a hot folder's root: what it holds, and the files beside it, reached by a descriptor of the root.
 
-`decide` is a pure function. It must not scan the folder or touch the journal.
+What follows from it is decided elsewhere: `cutoutd.folder.identity`, `cutoutd.lease.policy`. It must not scan the folder
+or touch the journal.
 """
 
 from __future__ import annotations
@@ -11,20 +12,19 @@ import os
 import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errnos import UNKNOWN_WAY
 from cutoutd.errors import StorageError
 from cutoutd.fs.durable import NO_DIRECTORY_SYNC
-from cutoutd.lease.marker_files import DRAFT, open_to_read, write_new
 from cutoutd.lease.policy import owner_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cutoutd.lease.policy import Owner
+
 
 NAME: Final = ".cutoutd-folder"
 SCHEMA: Final = "cutoutd.folder/1"
@@ -35,38 +35,6 @@ folder from it after a minute, does not know this schema and stands by."""
 _MAX_BYTES: Final = 4096
 _BYTES: Final = 1024
 """A marker always has this size: it is renewed in place, and where a size is cached none is read in part."""
-
-
-class MarkerAction(Enum):
-    """What to do with a folder."""
-
-    CARRY_ON = auto()  # it is the one we know, or one that another installation marked
-    CREATE = auto()  # it is ours but has no marker: write one, with the UUID we remember, if any
-    STAND_BY = auto()  # it is probably not there at the moment: keep everything, look again later
-    REFUSE = auto()  # something else is mounted in its place: touch nothing
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MarkerDecision:
-    """What to do with a folder, and why."""
-
-    action: MarkerAction
-    reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Remembered:
-    """What the journal remembers of a folder's last healthy run.
-
-    Attributes:
-        uuid: its marker, or None if it never had one.
-        device: st_dev of its root.
-        read_only: the marker is kept in the state directory, because the input is read-only.
-    """
-
-    uuid: str | None
-    device: int | None
-    read_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,40 +52,6 @@ class RootState:
     device: int
     empty: bool
     network: bool
-
-
-def decide(remembered: Remembered, found: RootState) -> MarkerDecision:
-    """What to do with a folder.
-
-    A marker that is there decides alone. Where it is missing, a local folder on the same device was emptied
-    or made anew by its owner; anything else may be the empty mount point of a share, or a share that lists
-    nothing because its server is not well. Absence never means deletion.
-
-    Args:
-        remembered: from the journal.
-        found: what is there now.
-    """
-    if found.uuid is None:
-        return _without_marker(remembered, found)
-    if remembered.uuid in {None, found.uuid}:
-        return MarkerDecision(action=MarkerAction.CARRY_ON)
-    reason = f"another folder is here: its {NAME} says {found.uuid}, expected was {remembered.uuid}"
-    return MarkerDecision(action=MarkerAction.REFUSE, reason=reason)
-
-
-def _without_marker(remembered: Remembered, found: RootState) -> MarkerDecision:
-    if remembered.uuid is None:
-        return MarkerDecision(action=MarkerAction.CREATE)
-    same_disk = not found.network and found.device == remembered.device
-    if remembered.read_only and (same_disk or (found.network and not found.empty)):
-        return MarkerDecision(action=MarkerAction.CARRY_ON)
-    if same_disk:
-        return MarkerDecision(action=MarkerAction.CREATE)
-    reason = "the folder is empty" if found.empty else "the folder has lost its marker"
-    reason += ", so its share or disk is probably not mounted"
-    if not remembered.read_only:
-        reason += f"; if it is the right one, put a file {NAME} into it that holds {text(remembered.uuid)}"
-    return MarkerDecision(action=MarkerAction.STAND_BY, reason=reason)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -354,3 +288,41 @@ def _sync(directory: int) -> None:
         # Some shares do not sync directories; a marker that is lost with the power is only made again.
         if error.errno not in NO_DIRECTORY_SYNC:
             raise
+
+
+DRAFT: Final = ".new"
+"""How the name of a file ends that is written aside and gets its name later."""
+
+_NO_ACCESS_TIME: Final = getattr(os, "O_NOATIME", 0)  # Linux has it
+
+
+def open_to_read(directory: int, name: str) -> int:
+    """A descriptor of a file beside the marker, for reading; no link is followed, nothing waits.
+
+    Raises:
+        OSError: it is not there, or cannot be opened.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        # To write down when it was last read would wake a disk; only a file's owner may leave that out.
+        return os.open(name, flags | _NO_ACCESS_TIME, dir_fd=directory)
+    except PermissionError:
+        if _NO_ACCESS_TIME == 0:
+            raise
+        return os.open(name, flags, dir_fd=directory)
+
+
+def write_new(directory: int, name: str, said: bytes) -> None:
+    """Make a file beside the marker, synced.
+
+    Raises:
+        FileExistsError: there is one of that name.
+        OSError: it cannot be written.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o666, dir_fd=directory)
+    try:
+        os.write(descriptor, said)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,7 +1,9 @@
-"""What a folder's scans pass over: links, which are never followed, what cannot be read, and what is another's; said once.
+"""What of one folder is not taken although it is there, and why, as people are told: waiting files, and what scans skip.
 
-Outlives the folder's closing and opening again, so that a share that comes and goes does not fill the log. It must not
-look at files.
+Scans skip links, which are never followed, what cannot be read, and what belongs to another folder; each is logged once.
+`SkippedEntries` outlives the folder's closing and opening again, so that a share that comes and goes does not fill the log.
+Owned by the folder's monitor thread. It must not look at files, nor decide anything.
+
 """
 
 from __future__ import annotations
@@ -9,13 +11,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.fault_isolation import report
 from cutoutd.file_hints import TEXT
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
+    from cutoutd.errors import CutoutdError
     from cutoutd.intake.scan import Scan
+
 
 NAMED: Final = 3
 """So many directories that are not entered, and files that are no pictures, are named in a folder's note."""
@@ -80,3 +85,56 @@ def _named(what: str, found: Mapping[str, str]) -> str:
     named = [f"{path} ({why})" for path, why in list(found.items())[:NAMED]]
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
     return f"{what}: {', '.join(named)}{more}" if named else ""
+
+
+class PendingReasons:
+    """The reasons in one folder; each is logged once.
+
+    Args:
+        folder: its name.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._log = get(folder=folder)
+        self._unreadable: dict[str, str] = {}
+        self._faults: dict[str, str] = {}
+        self._partners: dict[str, str] = {}
+
+    def why(self, path: str) -> str:
+        """Why a file is waited for."""
+        if (partner := self._partners.get(path)) is not None:
+            return f"waits for the {partner.rpartition('.')[2]} of the same shot"
+        return self._faults.get(path) or self._unreadable.get(path, "still being written")
+
+    def unreadable(self, path: str, error: OSError) -> None:
+        """It cannot be read."""
+        why = f"cannot be read: {error.strerror}"
+        if self._unreadable.get(path) != why:
+            self._log.warning("file.unreadable", path=path, why=why)
+            self._unreadable[path] = why
+
+    def readable(self, path: str) -> None:
+        """It can be read."""
+        self._unreadable.pop(path, None)
+
+    def faulted(self, path: str, error: Exception, as_told: CutoutdError) -> None:
+        """A fault of ours was met over it."""
+        why = as_told.cause
+        if self._faults.get(path) != why:
+            report(self._log, error, over="a file", path=path)
+            self._faults[path] = why
+
+    def waits_for(self, path: str, partner: str | None) -> None:
+        """It waits for another recording of its shot; None: not any more."""
+        if partner is None:
+            self._partners.pop(path, None)
+        else:
+            self._partners[path] = partner
+
+    def taken(self, path: str) -> None:
+        """It was accepted."""
+        self._faults.pop(path, None)
+
+    def keep(self, waits: Callable[[str], bool]) -> None:
+        """Forget faults over files that are waited for no more."""
+        self._faults = {path: why for path, why in self._faults.items() if waits(path)}
