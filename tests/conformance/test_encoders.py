@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cutoutd import file_signatures
 from cutoutd.engine.colour import icc_build
 from cutoutd.engine.formats.decode import decode, header
 from cutoutd.errors import LimitError, PictureError
-from cutoutd.intake import sniff
 from tests.conformance import encoders
 from tests.conformance.encoders import CONVERT, HEIGHT, KINDS, WIDTH, Kind, mosaic, pixels, run
 from tests.conformance.judging import decoded, distance, made, of_kind, turned
@@ -30,8 +30,8 @@ def test_each_kind_of_file_comes_out_as_its_source(kind: Kind, sources: Path, tm
     data = file.read_bytes()
     found = header(data)
     assert (found.format, found.width, found.height) == (kind.format, WIDTH, HEIGHT)
-    assert sniff.kind(data[: sniff.HEAD_BYTES], "x") is sniff.Kind.PICTURE
-    assert sniff.kind(b"", file.name) is sniff.Kind.NAMED_LIKE_ONE
+    assert file_signatures.kind(data[: file_signatures.HEAD_BYTES], "x") is file_signatures.FileKind.PICTURE
+    assert file_signatures.kind(b"", file.name) is file_signatures.FileKind.NAMED_LIKE_ONE
     picture = decoded(file)
     wanted = pixels()
     if kind.grey:

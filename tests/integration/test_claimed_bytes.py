@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from cutoutd.intake.scan import has_bytes
+from cutoutd.intake.verification import has_bytes
 from cutoutd.jobs import JobState, Version
 from tests.integration.desk import NEW, Desk
 from tests.integration.parts import JPEG, digest

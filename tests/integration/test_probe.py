@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.file_signatures import FileKind
 from cutoutd.intake.probe import open_probe
-from cutoutd.intake.sniff import Kind
 from tests.integration.tools import need
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def test_a_file_nobody_writes_is_told_from_its_bytes(tmp_path: Path) -> None:
     file.write_bytes(JPEG)
     probe = open_probe(str(tmp_path), "sub/x.txt")
     assert probe is not None
-    assert (probe.kind, probe.size, probe.held) == (Kind.PICTURE, 100, False)
+    assert (probe.kind, probe.size, probe.held) == (FileKind.PICTURE, 100, False)
     assert probe.mtime_ns == file.stat().st_mtime_ns
 
 
@@ -79,7 +79,7 @@ def test_nobody_waits_for_what_is_no_picture(tmp_path: Path) -> None:
         assert not _held(tmp_path, "day.log")
         probe = open_probe(str(tmp_path), "day.log")
         assert probe is not None
-        assert probe.kind is Kind.OTHER
+        assert probe.kind is FileKind.OTHER
 
 
 @needs_leases
@@ -149,7 +149,7 @@ def test_an_empty_file_that_is_called_a_picture_is_told_apart(tmp_path: Path) ->
     (tmp_path / "x.jpg").touch()
     probe = open_probe(str(tmp_path), "x.jpg")
     assert probe is not None
-    assert (probe.kind, probe.size) == (Kind.NAMED_LIKE_ONE, 0)
+    assert (probe.kind, probe.size) == (FileKind.NAMED_LIKE_ONE, 0)
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:

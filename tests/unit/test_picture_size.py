@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cutoutd.picture_size import size_of
+from cutoutd.intake.verification import size_in_head
 
 KINDS: dict[str, dict[str, Any]] = {
     "JPEG": {},
@@ -33,13 +33,13 @@ def file_of(kind: str, width: int, height: int) -> bytes:
 @pytest.mark.parametrize("size", [(7, 3), (300, 517)])
 def test_the_head_says_it(kind: str, size: tuple[int, int]) -> None:
     """Of each format that is looked into."""
-    assert size_of(io.BytesIO(file_of(kind, *size))) == size
+    assert size_in_head(io.BytesIO(file_of(kind, *size))) == size
 
 
 def test_bytes_between_the_segments_of_a_jpeg_are_passed_over() -> None:
     """As every decoder does: else they would keep the size from being known."""
     whole = file_of("JPEG", 7, 3)
-    assert size_of(io.BytesIO(whole[:2] + b"junk\xff\0" + b"\xff\xff" + whole[2:])) == (7, 3)
+    assert size_in_head(io.BytesIO(whole[:2] + b"junk\xff\0" + b"\xff\xff" + whole[2:])) == (7, 3)
 
 
 @settings(deadline=None, max_examples=300, derandomize=True, database=None)
@@ -49,4 +49,4 @@ def test_a_damaged_head_is_no_error(kind: str, data: st.DataObject) -> None:
     content = bytearray(file_of(kind, 7, 3))
     place = data.draw(st.integers(0, min(len(content), 200) - 1))
     content[place : place + 4] = data.draw(st.binary(max_size=4))
-    size_of(io.BytesIO(content[: data.draw(st.integers(0, len(content)))]))
+    size_in_head(io.BytesIO(content[: data.draw(st.integers(0, len(content)))]))

@@ -16,9 +16,9 @@ from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
 from cutoutd.doctor import overlaps
 from cutoutd.errors import ConfigurationError, UsageError
+from cutoutd.file_signatures import FileKind
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan
-from cutoutd.intake.sniff import Kind
 from cutoutd.journal.state import check_state
 from cutoutd.models import catalog
 from cutoutd.overview.foresight import foresee
@@ -152,4 +152,6 @@ def _earlier(folder: Folder, state_dir: Path) -> dict[str, Path]:
 
 
 def _count(root: str, scan: Scan) -> int:
-    return sum(1 for seen in scan if (probe := open_probe(root, seen.path)) and probe.kind is not Kind.OTHER)
+    return sum(
+        1 for seen in scan if (probe := open_probe(root, seen.path)) and probe.kind is not FileKind.OTHER
+    )

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.cli.printing import printable
 from cutoutd.errors import UsageError
+from cutoutd.file_signatures import FileKind, has_picture_extension
 from cutoutd.fs.tree import Tree
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan
-from cutoutd.intake.sniff import Kind, has_picture_extension
 from cutoutd.publish.naming import sidecar_name
 from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.recipe import Format
@@ -186,7 +186,8 @@ def _pictures_below(root: Path, output: Path) -> list[Path]:
         found = [
             root / seen.path
             for seen in scan
-            if (probe := open_probe(os.fspath(root), seen.path)) is not None and probe.kind is not Kind.OTHER
+            if (probe := open_probe(os.fspath(root), seen.path)) is not None
+            and probe.kind is not FileKind.OTHER
         ]
     except OSError as error:
         raise UsageError(

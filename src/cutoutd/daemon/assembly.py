@@ -12,8 +12,8 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from cutoutd import file_signatures
 from cutoutd.errors import ConfigurationError
-from cutoutd.intake import sniff
 from cutoutd.intake.rules import Rules
 from cutoutd.logs import get
 from cutoutd.pool import wire
@@ -65,10 +65,10 @@ def check_backgrounds(folder: Folder) -> None:
             if not path.is_file():
                 raise ConfigurationError(f"{where}: there is no picture {path}", advice=_BACKGROUND_ADVICE)
             with path.open("rb") as file:
-                head = file.read(sniff.HEAD_BYTES)
+                head = file.read(file_signatures.HEAD_BYTES)
         except OSError as error:
             raise ConfigurationError(f"{where}: {path} cannot be read ({error.strerror})") from error
-        if sniff.picture_format(head) is None:
+        if file_signatures.picture_format(head) is None:
             raise ConfigurationError(f"{where}: {path} is no picture", advice=_BACKGROUND_ADVICE)
 
 

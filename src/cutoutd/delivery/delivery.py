@@ -26,7 +26,7 @@ from cutoutd.delivery.task_queue import SerialTaskQueue
 from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
 from cutoutd.events import JobEnded
 from cutoutd.failure import failure_of
-from cutoutd.intake.scan import has_bytes, has_pixels
+from cutoutd.intake.verification import has_bytes, has_pixels
 from cutoutd.jobs import JobState, Unchanged
 from cutoutd.lease.lease import NotOwnerError
 from cutoutd.logs import get

@@ -19,7 +19,8 @@ from cutoutd.delivery.reservations import is_another
 from cutoutd.errnos import NO_WAY
 from cutoutd.errors import CutoutdError, StorageError
 from cutoutd.fs.tree import Tree
-from cutoutd.intake.scan import has_bytes, look, sha256_of
+from cutoutd.intake.scan import look
+from cutoutd.intake.verification import has_bytes, sha256_of
 from cutoutd.jobs import Cut, Failure
 from cutoutd.logs import get
 from cutoutd.publish.displaced import DIRECTORY

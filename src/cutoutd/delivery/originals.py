@@ -14,8 +14,8 @@ from cutoutd.backoff import pause_s
 from cutoutd.delivery.companions import Companions
 from cutoutd.errors import CutoutdError, JournalError, TemporaryError
 from cutoutd.fault_isolation import is_expected, report
+from cutoutd.file_signatures import has_picture_extension
 from cutoutd.fs.tree import Tree
-from cutoutd.intake.sniff import has_picture_extension
 from cutoutd.logs import get
 from cutoutd.publish.faults import NameRefusedError
 from cutoutd.publish.originals import CleanupOutcome, OriginalsFolder, delete_original, keep_original

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from cutoutd.errnos import NO_WAY
 from cutoutd.fault_isolation import is_expected, unforeseen
+from cutoutd.file_signatures import FileKind
 from cutoutd.folder.missing_sources import MissingSources, Reappearances
 from cutoutd.folder.not_taken import PendingReasons
 from cutoutd.folder.pairing import Cut, LeaveOut, Pairing, Wait
@@ -25,7 +26,6 @@ from cutoutd.fs.descent import parent_of
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan, look
 from cutoutd.intake.settle import SettleTracker
-from cutoutd.intake.sniff import Kind
 from cutoutd.jobs import JobState, Version
 from cutoutd.logs import get
 
@@ -395,7 +395,7 @@ class Arrivals:
             self._tracker.forget(path)
         elif probe.held:
             self._tracker.hold(path, now_s)
-        elif probe.kind is Kind.OTHER:
+        elif probe.kind is FileKind.OTHER:
             self._no_pictures[path] = (seen.size, seen.mtime_ns)
             self._tracker.forget(path)
             self._skipped.is_none(path, probe.hint)

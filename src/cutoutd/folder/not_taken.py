@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.fault_isolation import report
-from cutoutd.file_hints import TEXT
+from cutoutd.file_signatures import TEXT
 from cutoutd.logs import get
 
 if TYPE_CHECKING:

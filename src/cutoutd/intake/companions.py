@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.intake.sniff import PICTURE_EXTENSIONS
+from cutoutd.file_signatures import PICTURE_EXTENSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -13,11 +13,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from cutoutd import file_signatures
 from cutoutd.errnos import NO_WAY
-from cutoutd.file_hints import seems_to_be
 from cutoutd.fs.descent import parent_of
 from cutoutd.fs.writers import is_open_for_writing
-from cutoutd.intake import sniff
 
 if TYPE_CHECKING:
     from cutoutd.intake.boundary import Boundary
@@ -35,7 +34,7 @@ class Probe:
         hint: of what is no picture, what it seems to be; empty: its first bytes do not tell.
     """
 
-    kind: sniff.Kind
+    kind: file_signatures.FileKind
     size: int
     mtime_ns: int
     held: bool
@@ -74,17 +73,19 @@ def _probe(directory: int, name: str) -> Probe | None:
         descriptor = os.open(name, flags, dir_fd=directory)
     except BlockingIOError:
         # A file server here (Samba) holds a lease for its client, and has just been asked to end it.
-        return Probe(kind=sniff.kind(b"", name), size=status.st_size, mtime_ns=status.st_mtime_ns, held=True)
+        return Probe(
+            kind=file_signatures.kind(b"", name), size=status.st_size, mtime_ns=status.st_mtime_ns, held=True
+        )
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return None
-        head = os.read(descriptor, sniff.HEAD_BYTES)
-        kind = sniff.kind(head, name)
-        whole_head = len(head) == sniff.HEAD_BYTES
+        head = os.read(descriptor, file_signatures.HEAD_BYTES)
+        kind = file_signatures.kind(head, name)
+        is_decided = len(head) >= file_signatures.DECIDED_BYTES
         # No one waits for what is no picture: a log that is open all day would be asked after for ever.
-        held = not (kind is sniff.Kind.OTHER and whole_head) and is_open_for_writing(descriptor)
-        hint = (seems_to_be(head) or "") if kind is sniff.Kind.OTHER else ""
+        held = not (kind is file_signatures.FileKind.OTHER and is_decided) and is_open_for_writing(descriptor)
+        hint = (file_signatures.seems_to_be(head) or "") if kind is file_signatures.FileKind.OTHER else ""
         return Probe(kind=kind, size=status.st_size, mtime_ns=status.st_mtime_ns, held=held, hint=hint)
     finally:
         os.close(descriptor)

@@ -7,25 +7,20 @@ are never followed below the root.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cutoutd import picture_size
-from cutoutd.errnos import DENIED, NO_WAY
+from cutoutd.errnos import NO_WAY
 from cutoutd.fs.descent import open_directory, parent_of
 from cutoutd.intake.boundary import ApartError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from io import BufferedReader
 
     from cutoutd.intake.boundary import Boundary
     from cutoutd.intake.rules import Rules
-    from cutoutd.jobs import Version
 
 MAX_PATH: Final = 4000
 """Characters; no program could open a file further down, and a directory that contains itself must end."""
@@ -155,100 +150,6 @@ def look(root: str, path: str, boundary: Boundary | None = None) -> Seen | None:
         if error.errno in NO_WAY:
             return None
         raise
-
-
-def sha256_of(root: str, path: str) -> str | None:
-    """SHA-256 of a file's bytes, hex; None if there is no regular file that is really inside the root.
-
-    Args:
-        root: the folder's input.
-        path: of the file, relative to the root.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with _opened(root, path) as file:
-        return None if file is None else hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def size_of(root: str, path: str) -> tuple[int, int] | None:
-    """Width and height of a picture, as its head says; None where it does not, or there is no file as for `sha256_of`.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with _opened(root, path) as file:
-        return None if file is None else picture_size.size_of(file)
-
-
-@contextmanager
-def _opened(root: str, path: str) -> Iterator[BufferedReader | None]:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        with parent_of(root, path) as (directory, name):
-            descriptor = os.open(name, flags, dir_fd=directory)
-    except OSError as error:
-        if error.errno not in NO_WAY:
-            raise
-        yield None
-        return
-    with os.fdopen(descriptor, "rb") as file:
-        yield file if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
-
-
-def has_bytes(root: str, version: Version, sha256: str) -> bool | None:
-    """Whether a version of a file has the bytes that somebody says it has.
-
-    Args:
-        root: the folder's input.
-        version: of the file.
-        sha256: hex, as it is said.
-
-    Returns:
-        None if that version is not there, or not readable, any more.
-
-    Raises:
-        OSError: the disk or share does not answer as it should.
-    """
-    try:
-        if not _is_there(root, version):
-            return None
-        found = sha256_of(root, version.path)
-        return found == sha256 if found is not None and _is_there(root, version) else None
-    except OSError as error:
-        if error.errno in DENIED:
-            return None
-        raise
-
-
-def has_pixels(root: str, version: Version, pixels: int) -> bool | None:
-    """Whether a version of a picture has as many pixels as somebody says it has, or more.
-
-    Args:
-        root: the folder's input.
-        version: of the file.
-        pixels: as it is said.
-
-    Returns:
-        None if that version is not there, or not readable, any more, or its format does not say it in its head.
-
-    Raises:
-        OSError: the disk or share does not answer as it should.
-    """
-    try:
-        found = size_of(root, version.path)
-        if found is None or not _is_there(root, version):
-            return None
-    except OSError as error:
-        if error.errno in DENIED:
-            return None
-        raise
-    return found[0] * found[1] >= pixels
-
-
-def _is_there(root: str, version: Version) -> bool:
-    seen = look(root, version.path)
-    return seen is not None and (seen.size, seen.mtime_ns) == (version.size, version.mtime_ns)
 
 
 def seen_as(path: str, status: os.stat_result) -> Seen | None:

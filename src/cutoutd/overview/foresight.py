@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cutoutd.errors import StorageError
+from cutoutd.file_signatures import FileKind
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan
-from cutoutd.intake.sniff import Kind
 from cutoutd.journal import predecessor
 from cutoutd.lease import marker
 from cutoutd.publish.identity import FolderIdentity
@@ -75,9 +75,9 @@ def foresee(folder: Folder, rules: Rules, state_dir: Path, earlier: Mapping[str,
     pictures, unlike, fresh = 0, 0, set()
     for seen in scan:
         probe = open_probe(root, seen.path)
-        if probe is not None and probe.kind is not Kind.OTHER:
+        if probe is not None and probe.kind is not FileKind.OTHER:
             pictures += 1
-            unlike += probe.kind is not Kind.PICTURE
+            unlike += probe.kind is not FileKind.PICTURE
             version = (seen.path, seen.size, seen.mtime_ns)
             if version not in known:
                 fresh.add(version)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import UnidentifiedImageError
 
+from cutoutd import file_signatures
 from cutoutd.engine.colour import code_points, conversion
 from cutoutd.engine.containers import resolution
 from cutoutd.engine.containers.exif import IPTC, ExifBlock, MalformedError
@@ -112,13 +113,13 @@ def _source(data: bytes, allowed: Collection[str] | None) -> Source:
         try:
             return PillowSource(opening.open_picture(name, data))
         except UnidentifiedImageError:
-            if name != opening.TIFF:
+            if name != file_signatures.TIFF:
                 raise
             from cutoutd.engine.formats.wide_tiff import WideTiffSource  # noqa: PLC0415
 
             return WideTiffSource(data)
     try:
-        if name == opening.HEIC:
+        if name == file_signatures.HEIC:
             from cutoutd.engine.formats.heif import HeifSource  # noqa: PLC0415
 
             return HeifSource(data)

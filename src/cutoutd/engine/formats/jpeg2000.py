@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from cutoutd.engine.formats.opening import JPEG_2000, open_picture
+from cutoutd.engine.formats.opening import open_picture
 from cutoutd.engine.samples import ROUNDED, Samples
 from cutoutd.errors import LimitError, PictureError
+from cutoutd.file_signatures import JPEG_2000
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,6 @@ raw files have readers of their own, which know no other formats either. This mo
 from __future__ import annotations
 
 import io
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -30,42 +29,38 @@ from cutoutd.engine.containers.jpeg import with_end_marker
 from cutoutd.engine.formats.raw_tiff import raw_format
 from cutoutd.engine.formats.tiff_page import picture_first
 from cutoutd.errors import LimitError, PictureError
-from cutoutd.file_hints import HEAD_BYTES, seems_to_be
+from cutoutd.file_signatures import (
+    AVIF,
+    BMP,
+    GIF,
+    HEAD_BYTES,
+    HEIC,
+    JPEG,
+    JPEG_2000,
+    PNG,
+    TIFF,
+    WEBP,
+    picture_format,
+    seems_to_be,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 _MEBIBYTE: Final = 1 << 20
 
-TIFF: Final = "TIFF"
-JPEG: Final = "JPEG"
-PNG: Final = "PNG"
-JPEG_2000: Final = "JPEG 2000"
-WEBP: Final = "WebP"
-AVIF: Final = "AVIF"
-HEIC: Final = "HEIC"
-
-# Magic number, and the plugin that gets the file; JPEG's own also finds MPO, whose first picture is a JPEG. Raw files
-# that are TIFFs by their first bytes are told by their tags.
-_ALLOWED: Final = (
-    (JPEG, re.compile(rb"\xff\xd8\xff"), JpegImagePlugin.JpegImageFile),
-    (PNG, re.compile(rb"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile),
-    (
-        TIFF,
-        re.compile(rb"II[\x2a\x2b]\x00(?!....CR)|MM\x00[\x2a\x2b]", re.DOTALL),
-        TiffImagePlugin.TiffImageFile,
-    ),
-    (WEBP, re.compile(rb"RIFF....WEBP", re.DOTALL), WebPImagePlugin.WebPImageFile),
-    ("GIF", re.compile(rb"GIF8[79]a"), GifImagePlugin.GifImageFile),
-    (
-        JPEG_2000,
-        re.compile(rb"\x00{3}\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
-        Jpeg2KImagePlugin.Jpeg2KImageFile,
-    ),
-    ("BMP", re.compile(rb"BM"), BmpImagePlugin.BmpImageFile),
-    (AVIF, None, AvifImagePlugin.AvifImageFile),
-)
-BY_PILLOW: Final = frozenset(name for name, _, _ in _ALLOWED)
+# The plugin that gets the file; JPEG's own also finds MPO, whose first picture is a JPEG.
+_PLUGINS: Final = {
+    JPEG: JpegImagePlugin.JpegImageFile,
+    PNG: PngImagePlugin.PngImageFile,
+    TIFF: TiffImagePlugin.TiffImageFile,
+    WEBP: WebPImagePlugin.WebPImageFile,
+    GIF: GifImagePlugin.GifImageFile,
+    JPEG_2000: Jpeg2KImagePlugin.Jpeg2KImageFile,
+    BMP: BmpImagePlugin.BmpImageFile,
+    AVIF: AvifImagePlugin.AvifImageFile,
+}
+BY_PILLOW: Final = frozenset(_PLUGINS)
 
 _SWITCHES: Final = {
     JPEG: "jpeg",
@@ -75,28 +70,12 @@ _SWITCHES: Final = {
     AVIF: "avif",
     HEIC: "heic",
     JPEG_2000: "jpeg2000",
-    "GIF": "gif",
-    "BMP": "bmp",
+    GIF: "gif",
+    BMP: "bmp",
 }
 _RAW_SWITCH: Final = "raw"
 SWITCHES: Final = frozenset({*_SWITCHES.values(), _RAW_SWITCH})
 """What ``[pool] formats`` calls the formats; all cameras' raw files are one."""
-
-# Of an ISO media file (ISO/IEC 14496-12, 4.3): which of its brands make it which format; films have brands as well.
-_BRANDS: Final = (
-    (AVIF, frozenset({b"avif", b"avis"})),
-    (
-        HEIC,
-        frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"}),
-    ),
-    ("CR3", frozenset({b"crx "})),
-)
-_RAW: Final = (
-    ("CR2", re.compile(rb"II\x2a\x00....CR", re.DOTALL)),
-    ("RAF", re.compile(rb"FUJIFILMCCD-RAW ")),
-    ("ORF", re.compile(rb"IIR[OS]|MMOR")),
-    ("RW2", re.compile(rb"IIU\x00")),
-)
 
 NO_END_MARKER: Final = "it lacks its end marker; the picture is whole"
 THUMBNAIL_FIRST: Final = (
@@ -144,12 +123,9 @@ def recognise(data: bytes) -> str:
     head = data[:HEAD_BYTES]
     if not head:
         raise PictureError("the file is empty")
-    for name, magic in (*_RAW, *((name, magic) for name, magic, _ in _ALLOWED)):
-        if magic is not None and magic.match(head):
-            return (raw_format(data) or name) if name == TIFF else name
-    for name, brands in _BRANDS:
-        if _brands(head) & brands:
-            return name
+    if (name := picture_format(head)) is not None:
+        # Raw files that are TIFFs by their first bytes are told by their tags.
+        return (raw_format(data) or name) if name == TIFF else name
     if (hint := seems_to_be(head)) is not None:
         raise LimitError(f"it is not a picture that can be read here, but seems to be {hint}", advice=_EXPORT)
     if not any(head):
@@ -210,16 +186,9 @@ def _mended(name: str, data: bytes) -> tuple[bytes, tuple[str, ...]]:
     return data, ()
 
 
-def _brands(head: bytes) -> set[bytes]:
-    if head[4:8] != b"ftyp":
-        return set()
-    box = head[: int.from_bytes(head[:4], "big")]
-    return {box[8:12], *(box[at : at + 4] for at in range(16, len(box), 4))}
-
-
 def _open(name: str, data: bytes) -> ImageFile.ImageFile:
     _confine_pillow()
-    plugin = next(plugin for known, _, plugin in _ALLOWED if known == name)
+    plugin = _PLUGINS[name]
     assert plugin.format is not None  # noqa: S101 -- every plugin of the list names its format
     image = Image.open(io.BytesIO(data), formats=[plugin.format])
     if name == TIFF:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from PIL import ExifTags, MpoImagePlugin, TiffImagePlugin
 
+from cutoutd import file_signatures
 from cutoutd.engine.containers import chunks, isobmff, metadata, resolution
 from cutoutd.engine.containers import iptc as iim
 from cutoutd.engine.containers.exif import (
@@ -96,9 +97,9 @@ class PillowSource:
         notes = [*self._opened.warnings, *_pages(image)]
         turned = _turned_by_pillow(image)
         loaded = None
-        if self.format == opening.JPEG_2000:
+        if self.format == file_signatures.JPEG_2000:
             loaded = jpeg2000.deep_samples(self._opened.data, image.mode, image.size)
-        elif self.format == opening.JPEG and image.mode == "RGB":
+        elif self.format == file_signatures.JPEG and image.mode == "RGB":
             loaded = turbojpeg.samples(self._opened.data, image.size)
         if loaded is None and opening.NO_END_MARKER in self._opened.warnings:
             turbojpeg.refuse_made_up(self._opened.data, image.mode)
@@ -121,24 +122,24 @@ class PillowSource:
         image, data = self._opened.image, self._opened.data
         icc = image.info.get("icc_profile") or None
         match self.format:
-            case opening.PNG:
+            case file_signatures.PNG:
                 return colour_space.of_png(chunks.before_picture(data), icc)
-            case opening.AVIF:
+            case file_signatures.AVIF:
                 return Colours(icc=icc, codes=isobmff.still(data).nclx, codes_are_vague=True)
-            case opening.JPEG_2000:
+            case file_signatures.JPEG_2000:
                 return Colours(icc=isobmff.jp2_profile(data))
-            case opening.TIFF:
+            case file_signatures.TIFF:
                 return Colours(icc=icc, primaries=_tiff_primaries(image))
         return Colours(icc=icc)
 
     def _resolution(self) -> Resolution | None:
         """What the format itself says; a TIFF says it as EXIF does."""
         match self.format:
-            case opening.JPEG:
+            case file_signatures.JPEG:
                 return resolution.of_jpeg(self._opened.image.info)
-            case opening.PNG:
+            case file_signatures.PNG:
                 return resolution.of_png(chunks.before_picture(self._opened.data).get(b"pHYs", b""))
-            case opening.TIFF:
+            case file_signatures.TIFF:
                 return None
         said = self._opened.image.info.get("dpi")
         return resolution.sound(float(said[0]), float(said[1])) if said else None
@@ -147,13 +148,13 @@ class PillowSource:
         """What the decoders would take for a picture."""
         data = self._opened.data
         match self.format:
-            case opening.JPEG:
+            case file_signatures.JPEG:
                 refuse_unfinished(data)
-            case opening.PNG:
+            case file_signatures.PNG:
                 chunks.refuse_damaged_png(data)
-            case opening.WEBP:
+            case file_signatures.WEBP:
                 chunks.refuse_unfinished_webp(data, self._opened.image.width * self._opened.image.height)
-            case opening.AVIF:
+            case file_signatures.AVIF:
                 isobmff.refuse_holes(data)
 
 

@@ -17,10 +17,11 @@ from PIL import Image
 from cutoutd.engine.colour import code_points, icc_build
 from cutoutd.engine.containers.exif import PREFIX
 from cutoutd.engine.formats.colour_space import Colours
-from cutoutd.engine.formats.opening import JPEG, open_picture
+from cutoutd.engine.formats.opening import open_picture
 from cutoutd.engine.formats.source import Loaded
 from cutoutd.engine.samples import Samples
 from cutoutd.errors import PictureError
+from cutoutd.file_signatures import JPEG
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

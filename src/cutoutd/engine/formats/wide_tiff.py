@@ -21,10 +21,10 @@ from cutoutd.engine.containers import exif
 from cutoutd.engine.containers.exif import ExifBlock, Field, MalformedError
 from cutoutd.engine.containers.metadata import orientation
 from cutoutd.engine.formats.colour_space import Colours
-from cutoutd.engine.formats.opening import TIFF
 from cutoutd.engine.formats.source import Loaded
 from cutoutd.engine.samples import ROUNDED, Samples
 from cutoutd.errors import LimitError, PictureError
+from cutoutd.file_signatures import TIFF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from cutoutd.engine.formats.opening import recognise
-from cutoutd.intake.sniff import HEAD_BYTES, Kind, has_picture_extension, kind, picture_format
+from cutoutd.errors import PictureError
+from cutoutd.file_signatures import HEAD_BYTES, FileKind, has_picture_extension, kind, picture_format
 
 
 def _picture(format_name: str) -> bytes:
@@ -39,8 +40,8 @@ def test_a_real_picture_is_known_whatever_its_name(pillow_name: str, expected: s
     """A PNG that is called .jpg is a picture, and so is one without an extension."""
     head = _picture(pillow_name)
     assert picture_format(head) == recognise(head) == expected
-    assert kind(head, "IMG_0001") is Kind.PICTURE
-    assert kind(head, "a/notes.txt") is Kind.PICTURE
+    assert kind(head, "IMG_0001") is FileKind.PICTURE
+    assert kind(head, "a/notes.txt") is FileKind.PICTURE
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_rarer_signatures_are_known(head: bytes, expected: str) -> None:
 )
 def test_what_is_called_a_picture_but_begins_like_none_is_told_apart(head: bytes, name: str) -> None:
     """Its owner expects a cutout, so it becomes a failure with a reason."""
-    assert kind(head, name) is Kind.NAMED_LIKE_ONE
+    assert kind(head, name) is FileKind.NAMED_LIKE_ONE
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_what_is_called_a_picture_but_begins_like_none_is_told_apart(head: bytes
 )
 def test_other_files_are_left_alone(head: bytes, name: str) -> None:
     """Sidecars, films and texts lie in every photographer's folder."""
-    assert kind(head, name) is Kind.OTHER
+    assert kind(head, name) is FileKind.OTHER
 
 
 def test_brands_are_read_from_the_type_box_alone() -> None:
@@ -132,3 +133,14 @@ def test_brands_are_read_from_the_type_box_alone() -> None:
 def test_a_name_ends_like_a_pictures_or_not(name: str, *, is_one: bool) -> None:
     """What does not is never moved or deleted, whatever is in it."""
     assert has_picture_extension(name) is is_one
+
+
+def test_a_bmp_with_an_applications_reserved_bytes_is_the_same_to_both_sides() -> None:
+    """The reserved bytes belong to whoever made it; the size of the second header is what tells it from a text."""
+    head = bytearray(_picture("BMP"))
+    head[6:10] = b"Appl"
+    assert picture_format(bytes(head)) == recognise(bytes(head)) == "BMP"
+    head[14] = 41
+    assert picture_format(bytes(head)) is None
+    with pytest.raises(PictureError, match="no known picture format"):
+        recognise(bytes(head))

@@ -1,0 +1,148 @@
+"""What a file is, by its first bytes: a picture that can be cut, something else with a name, or unknown.
+
+The one table of signatures, for the side that sees all folders and for the decoders. The name only says what a file was meant
+to be. This module must not open, parse or decode anything.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+from typing import Final
+
+HEAD_BYTES: Final = 256
+"""How much of a file's start is looked at: an ISO media file lists its brands there, and an SVG may begin with a comment."""
+
+DECIDED_BYTES: Final = 64
+"""What is no picture by so many will be none when there are more."""
+
+JPEG: Final = "JPEG"
+PNG: Final = "PNG"
+TIFF: Final = "TIFF"
+WEBP: Final = "WebP"
+GIF: Final = "GIF"
+BMP: Final = "BMP"
+JPEG_2000: Final = "JPEG 2000"
+AVIF: Final = "AVIF"
+HEIC: Final = "HEIC"
+TEXT: Final = "a text file"
+
+# https://en.wikipedia.org/wiki/List_of_file_signatures, checked against files of each kind. Two bytes are no
+# evidence of a BMP: the size of its second header must be one of those that exist.
+_PICTURES: Final = (
+    (JPEG, re.compile(rb"\xff\xd8\xff")),
+    (PNG, re.compile(rb"\x89PNG\r\n\x1a\n")),
+    ("CR2", re.compile(rb"II\x2a\x00....CR", re.DOTALL)),
+    (TIFF, re.compile(rb"II[\x2a\x2b]\x00|MM\x00[\x2a\x2b]")),
+    ("RAF", re.compile(rb"FUJIFILMCCD-RAW ")),
+    ("ORF", re.compile(rb"IIR[OS]|MMOR")),
+    ("RW2", re.compile(rb"IIU\x00")),
+    (WEBP, re.compile(rb"RIFF....WEBP", re.DOTALL)),
+    (GIF, re.compile(rb"GIF8[79]a")),
+    (BMP, re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00{3}", re.DOTALL)),
+    (JPEG_2000, re.compile(rb"\x00\x00\x00\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")),
+)
+# Of an ISO media file (ISO/IEC 14496-12, 4.3): which of its brands make it which format; films have brands as well.
+_BRANDS: Final = (
+    (AVIF, frozenset({b"avif", b"avis"})),
+    (
+        HEIC,
+        frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"}),
+    ),
+    ("CR3", frozenset({b"crx "})),
+)
+_DOCUMENTS: Final = (
+    (re.compile(rb"%PDF"), "a PDF document"),
+    (re.compile(rb"%!PS|\xc5\xd0\xd3\xc6"), "a PostScript or EPS file"),
+    (re.compile(rb"8BP[SB]"), "a Photoshop document"),
+    (re.compile(rb"gimp xcf"), "a GIMP document"),
+    (re.compile(rb"\x76\x2f\x31\x01"), "an OpenEXR picture"),
+)
+# What people put into a folder of pictures besides.
+_OTHERS: Final = (
+    (re.compile(rb"FOVb"), "a camera's raw file (X3F)"),
+    (re.compile(rb"\x00MRM"), "a camera's raw file (MRW)"),
+    (re.compile(rb"....ftyp|RIFF....AVI |\x1a\x45\xdf\xa3", re.DOTALL), "a film"),
+    (re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL "), "a JPEG XL picture"),
+    *_DOCUMENTS,
+    (re.compile(rb"SIMPLE  ="), "a FITS file"),
+    (re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg|<svg)", re.DOTALL), "an SVG drawing"),
+    (re.compile(rb"\s*<(!doctype html|html|head|body)", re.IGNORECASE), "a web page"),
+    (re.compile(rb"PK\x03\x04"), "a ZIP archive or an office document"),
+    (re.compile(rb"\x00\x00[\x01\x02]\x00"), "an icon"),
+    (re.compile(rb"P[1-7]\s"), "a PNM picture"),
+    (re.compile(rb"qoif"), "a QOI picture"),
+    (re.compile(rb"DDS "), "a DDS texture"),
+    (re.compile(rb"\x7fELF|MZ"), "a program"),
+    (re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]{4,}\Z"), TEXT),
+)
+
+# Of what can be cut, and of what a photographer would expect to be: rarer raw files, JPEG XL.
+PICTURE_EXTENSIONS: Final = frozenset(
+    (  # noqa: SIM905 -- a list would have one name a line
+        "jpg jpeg jpe jfif png apng tif tiff webp bmp dib gif avif avifs heic heif heics heifs hif "
+        "jp2 j2k j2c jpc jpf jpx jxl "
+        "3fr arw cr2 cr3 crw dcr dng erf fff iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f"
+    ).split()
+)
+_DOCUMENT_EXTENSIONS: Final = frozenset(
+    {"psd", "psb", "pdf", "eps", "ai", "svg", "svgz", "xcf", "indd", "afphoto", "afdesign", "exr"}
+)
+
+
+class FileKind(Enum):
+    """What a file is to us."""
+
+    PICTURE = auto()  # begins like a picture
+    NAMED_LIKE_ONE = (
+        auto()
+    )  # is called one, or is a designer's work: its owner should be told why it is not cut
+    OTHER = auto()  # is none and does not claim to be: left alone
+
+
+def kind(head: bytes, name: str) -> FileKind:
+    """What a file is to us.
+
+    Args:
+        head: the first `HEAD_BYTES` of the file, or all there are.
+        name: its name or path, for the extension.
+    """
+    if picture_format(head) is not None:
+        return FileKind.PICTURE
+    is_document = any(magic.match(head) for magic, _ in _DOCUMENTS)
+    is_expected = is_document or _extension(name) in PICTURE_EXTENSIONS | _DOCUMENT_EXTENSIONS
+    return FileKind.NAMED_LIKE_ONE if is_expected else FileKind.OTHER
+
+
+def has_picture_extension(name: str) -> bool:
+    """Whether a name or path ends like a picture's. What does not may be cut, but is never moved or deleted after."""
+    return _extension(name) in PICTURE_EXTENSIONS
+
+
+def picture_format(head: bytes) -> str | None:
+    """The format a file begins like, or None; the raw files of many cameras begin like a TIFF, and are one here.
+
+    Args:
+        head: the first `HEAD_BYTES` of the file, or all there are.
+    """
+    known = next((name for name, magic in _PICTURES if magic.match(head)), None)
+    if known is not None or head[4:8] != b"ftyp":
+        return known
+    box = head[: int.from_bytes(head[:4], "big")]
+    brands = {box[8:12], *(box[at : at + 4] for at in range(16, len(box), 4))}
+    return next((name for name, known in _BRANDS if brands & known), None)
+
+
+def seems_to_be(head: bytes) -> str | None:
+    """What a file is that is no picture, with its article, such as ``a PDF document``; None where the bytes say nothing.
+
+    Args:
+        head: the first `HEAD_BYTES` of the file, or all there are.
+    """
+    return next((name for magic, name in _OTHERS if magic.match(head)), None)
+
+
+def _extension(name: str) -> str:
+    """In lower case; empty where there is none, as in a name that only begins with a dot."""
+    stem, dot, extension = name.rpartition("/")[2].rpartition(".")
+    return extension.lower() if stem and dot else ""
