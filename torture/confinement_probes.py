@@ -40,7 +40,7 @@ _NETWORK: Final = frozenset(
 
 # A hook is a program that the supervisor starts: whatever it does, it does behind the supervisor's filter.
 _AS_HOOK: Final = (
-    "import os, sys; from cutoutd.sandbox.worker import confine_supervisor; confine_supervisor();"
+    "import os, sys; from cutoutd.sandbox.confinement import confine_supervisor; confine_supervisor();"
     f" os.execv(sys.executable, [sys.executable, '-m', '{_ATTEMPTS}', 'bare', sys.argv[1]])"
 )
 

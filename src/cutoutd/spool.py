@@ -33,8 +33,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cutoutd.errnos import OF_THE_DISK
 from cutoutd.fs.durable import make_directory, replace_file, sync, sync_directory
-from cutoutd.fs.private_directory import read_small
-from cutoutd.fs.removal import remove
+from cutoutd.fs.private_directory import read_small, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

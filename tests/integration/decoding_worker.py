@@ -17,9 +17,8 @@ from cutoutd.jobs import Failure, Report, Unchanged
 from cutoutd.pool import wire
 from cutoutd.process import channel
 from cutoutd.protocols import Step, WorkerFacts
+from cutoutd.sandbox.confinement import confine_worker, own_code
 from cutoutd.sandbox.limits import die_with_parent
-from cutoutd.sandbox.roots import own_code
-from cutoutd.sandbox.worker import confine_worker
 
 
 def verdict(descriptor: int, max_pixels: int) -> Report:

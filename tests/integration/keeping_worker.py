@@ -14,8 +14,7 @@ from cutoutd.process import channel
 from cutoutd.protocols import WorkerFacts
 from cutoutd.publish.staging import result_name
 from cutoutd.recipe import Format
-from cutoutd.sandbox.roots import own_code
-from cutoutd.sandbox.worker import confine_worker
+from cutoutd.sandbox.confinement import confine_worker, own_code
 
 HONEST = b"an honest result"
 FORGED = b"something else !"

@@ -27,8 +27,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd.errors import CutoutdError
 from cutoutd.sandbox import calls, capabilities, landlock, limits, seccomp
-from cutoutd.sandbox.uploader import confine_uploader
-from cutoutd.sandbox.worker import confine_supervisor, confine_worker
+from cutoutd.sandbox.confinement import confine_supervisor, confine_uploader, confine_worker
 from tests.integration.ways_out import (
     COMPAT,
     FLAGS,

@@ -33,8 +33,8 @@ RECIPE = Recipe(renditions=(), refine=False, decontaminate=False, metadata=Metad
 # What a worker does once it is confined, and says how it went.
 INTRUDER = """
 import json, os, sys
-from cutoutd.sandbox.roots import own_code
-from cutoutd.sandbox.worker import confine_worker
+from cutoutd.sandbox.confinement import own_code
+from cutoutd.sandbox.confinement import confine_worker
 told = json.loads(sys.stdin.read())
 confine_worker(read=own_code(), memory_mb=4096, file_bytes=1 << 20)
 def tried(*how):

@@ -43,7 +43,7 @@ ALLOWED = {
     "write what was given",
     "empty what was given",
     "sync what was given",
-    # Finding addresses; see `cutoutd.sandbox.uploader`.
+    # Finding addresses; see `cutoutd.sandbox.confinement`.
     "read /etc/passwd",
     # Being a process at all.
     "more memory",
@@ -86,7 +86,7 @@ REFUSALS = {"EPERM", "EACCES", "EXDEV", "ENOSYS", "EMFILE", "EFBIG", "ValueError
 CONNECT = """
 import os, socket, sys
 from pathlib import Path
-from cutoutd.sandbox.uploader import confine_uploader
+from cutoutd.sandbox.confinement import confine_uploader
 confine_uploader(root=Path(sys.argv[1]), port=int(sys.argv[2]))
 for port in sys.argv[2:]:
     try:

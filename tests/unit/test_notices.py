@@ -9,7 +9,7 @@ import pytest
 from cutoutd.doctor import hooks as doctor
 from cutoutd.doctor.finding import Level
 from cutoutd.events import JobEnded
-from cutoutd.hooks import desktop_notification
+from cutoutd.hooks import desktop_notices
 from cutoutd.hooks.desktop_notices import PAUSE_S, DesktopNotices
 from cutoutd.jobs import JobState
 from cutoutd.settings.hooks import CommonHooks
@@ -101,14 +101,14 @@ def test_what_came_in_the_pause_is_told_after_it_though_nothing_more_comes() -> 
 def test_words_are_arguments_whatever_they_hold() -> None:
     """No option, no markup, no script, one line."""
     hostile = '--help <b>&"; $(x)\n' + "\ud800"
-    linux = desktop_notification.command(hostile, platform="linux")
+    linux = desktop_notices.command(hostile, platform="linux")
     assert linux[:4] == ("notify-send", "--app-name=cutoutd", "--", "cutoutd")
     assert linux[4] == '--help &lt;b&gt;&amp;"; $(x)  '
-    mac = desktop_notification.command(hostile, platform="darwin")
+    mac = desktop_notices.command(hostile, platform="darwin")
     assert mac[0] == "osascript"
     assert mac[-2] == "cutoutd"
     assert not any("--help" in word for word in mac[:-1])
-    assert len(desktop_notification.command("x" * 9999, platform="linux")[4]) <= 400
+    assert len(desktop_notices.command("x" * 9999, platform="linux")[4]) <= 400
 
 
 @pytest.mark.parametrize(("path", "level"), [("/nowhere", Level.PROBLEM), (None, Level.OK)])
@@ -119,7 +119,7 @@ def test_the_doctor_looks_for_the_program(
     level: Level,
 ) -> None:
     """And says how to get it."""
-    program = tmp_path / desktop_notification.program()
+    program = tmp_path / desktop_notices.program()
     program.write_text("", encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", path or str(tmp_path))

@@ -77,7 +77,7 @@ def kept(command: Sequence[str], key: str) -> Iterator[None]:
 def main() -> int:
     """Start the command again and again, until asked to end."""
     parent, command = int(sys.argv[1]), sys.argv[2:]
-    from cutoutd.sandbox import terminal  # noqa: PLC0415 -- see above: small until here
+    from cutoutd.sandbox import limits  # noqa: PLC0415 -- see above: small until here
     from cutoutd.sandbox.limits import die_with_parent, hide_memory  # noqa: PLC0415 -- likewise
 
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # our parent had it wait for its own handler
@@ -86,7 +86,7 @@ def main() -> int:
     die_with_parent(parent)
     hide_memory()
     key = sys.stdin.buffer.read()
-    terminal.only_write()
+    limits.keep_terminal_for_writing()
     pause_s = FIRST_PAUSE_S
     has_worked = False
     while not asked.is_set():

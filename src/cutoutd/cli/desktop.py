@@ -20,7 +20,7 @@ from cutoutd.clock import RunningClock
 from cutoutd.desktop import installation, menus
 from cutoutd.desktop.menus import Manager
 from cutoutd.errors import CutoutdError, UsageError
-from cutoutd.hooks import desktop_notification
+from cutoutd.hooks import desktop_notices
 from cutoutd.process import child_environment
 from cutoutd.settings import loader
 
@@ -153,7 +153,7 @@ def _notice(words: str) -> None:
     """Show it if that is possible: whoever chose a menu has no terminal."""
     with suppress(OSError, subprocess.TimeoutExpired):
         subprocess.run(  # noqa: S603 -- no shell, and words as an argument
-            desktop_notification.command(words),
+            desktop_notices.command(words),
             env=child_environment.for_hook(os.environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -20,7 +20,7 @@ from cutoutd.pool import wire
 from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.writing import Permissions
 from cutoutd.sandbox import survey
-from cutoutd.sandbox.worker import confine_supervisor
+from cutoutd.sandbox.confinement import confine_supervisor
 from cutoutd.settings.types import Sandbox
 
 if TYPE_CHECKING:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.delivery.sidecar_factory import SidecarFactory
     from cutoutd.delivery.task_queue import QueuedTask
-    from cutoutd.fs.descent import Boundary
+    from cutoutd.fs.tree import Boundary
     from cutoutd.jobs import Cut, Failure, Job, Moved, Origin
     from cutoutd.journal.journal import Journal
     from cutoutd.journal.reservations import LastPublished

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.delivery.task_queue import SerialTaskQueue
-    from cutoutd.fs.descent import Boundary
+    from cutoutd.fs.tree import Boundary
     from cutoutd.jobs import Job
     from cutoutd.journal.journal import Journal
     from cutoutd.settings.schema import Folder

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError
+from cutoutd.sandbox.confinement import confine_worker
 from cutoutd.sandbox.kernel import call
 from cutoutd.sandbox.limits import die_with_parent
-from cutoutd.sandbox.worker import confine_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from cutoutd.doctor.finding import Finding, ok, problem
-from cutoutd.hooks import desktop_notification
+from cutoutd.hooks import desktop_notices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ def judge(settings: Settings) -> Iterator[Finding]:
 
 
 def _notices() -> Finding:
-    program = desktop_notification.program()
+    program = desktop_notices.program()
     if shutil.which(program) is None:
         return problem(
             "hooks",

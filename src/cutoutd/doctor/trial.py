@@ -23,8 +23,8 @@ from cutoutd.jobs import Cut
 from cutoutd.pool.local import LocalPool
 from cutoutd.pool.one_task import task_for, through
 from cutoutd.protocols import Lost, Withdrawn
+from cutoutd.sandbox.confinement import confine_supervisor
 from cutoutd.sandbox.kernel import call, is_linux
-from cutoutd.sandbox.worker import confine_supervisor
 from cutoutd.settings.schema import Folder
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from cutoutd.folder.not_taken import PendingReasons
 from cutoutd.folder.pairing import Cut, LeaveOut, Pairing, Wait
 from cutoutd.folder.rehashing import Rehashing
 from cutoutd.folder.status import HeldUp
-from cutoutd.fs.descent import parent_of
+from cutoutd.fs.tree import parent_of
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan, look
 from cutoutd.intake.settle import SettleTracker

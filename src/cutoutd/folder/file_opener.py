@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.clock import Clock
-    from cutoutd.fs.descent import Boundary
+    from cutoutd.fs.tree import Boundary
     from cutoutd.jobs import Failure, Task
     from cutoutd.protocols import Files
     from cutoutd.publish.staging import Staging

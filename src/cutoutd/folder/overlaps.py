@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from cutoutd.fs.file_id import FileId
+    from cutoutd.fs.tree import FileId
     from cutoutd.intake.location import Mounts
     from cutoutd.settings.schema import Folder
 

@@ -14,7 +14,7 @@ import os
 import struct
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.fs.descent import parent_of
+from cutoutd.fs.tree import parent_of
 from cutoutd.intake.scan import have_one_inode, seen_as
 
 if TYPE_CHECKING:

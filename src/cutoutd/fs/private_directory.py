@@ -1,17 +1,19 @@
-"""A directory that is one user's alone: opened without following a link, checked, closed to all others, and read.
+"""A directory that is one user's alone: opened without following a link, checked, closed to all others, read and emptied.
 
 The state directory is such a one, and the uploader's in it. What lies in them is opened by name afterwards, by SQLite
 among others: that is safe only where nobody else can put something under these names. This module must not know what
-any of them holds.
+any of them holds. `remove` and `remove_some` must not be used where people put files.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import UsageError
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHERS: Final = 0o077
 _OTHERS_WRITE: Final = 0o022
+
+MAX_DEPTH: Final = 16
+"""Of directories in each other, for what is removed a part at a time."""
 
 
 class NotPrivateError(UsageError):
@@ -213,3 +218,57 @@ def _names_here(path: Path, status: os.stat_result) -> int:
             entry.inode() == status.st_ino and entry.stat(follow_symlinks=False).st_dev == status.st_dev
             for entry in entries
         )
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole directory; what is not there is no error, and no link is followed.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        if path.is_symlink() or not path.is_dir():
+            raise
+        shutil.rmtree(path)
+
+
+def remove_some(directory: int, name: str, most: int, depth: int = 0) -> int:
+    """Remove a file, a link or a directory as far as a number of removals goes; no link is followed.
+
+    What another process fills again and again holds nobody up in this way.
+
+    Args:
+        directory: descriptor of what it lies in.
+        name: of it.
+        most: removals; above 0.
+        depth: of directories above it that are being removed as well.
+
+    Returns:
+        How many removals are left; 0: some of it may still be there.
+
+    Raises:
+        OSError: the disk refuses, or there are too many directories in each other.
+    """
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        return most
+    except (IsADirectoryError, PermissionError) as error:
+        if depth == MAX_DEPTH:
+            raise OSError(errno.ELOOP, "too many directories in each other", name) from error
+    else:
+        return most - 1
+    inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        with os.scandir(inner) as entries:
+            names = [entry.name for entry in islice(entries, most)]
+        for one in names:
+            most = remove_some(inner, one, most, depth + 1)
+            if most == 0:
+                return 0
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=directory)
+    return most - 1

@@ -4,8 +4,8 @@ Others may be able to write there. So every file is reached by descriptors, from
 replaced by a link at any moment cannot lead out of the tree. The root itself may be reached through a link, since its
 owner named it. This module must not decide what is written or removed.
 
-The way down is that of `cutoutd.fs.descent`, one directory at a time: it holds as much as ``openat2`` with
-``RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH`` does, and there is but one way for Linux of any age, for macOS and for FUSE.
+`open_directory` goes down one directory at a time. That holds as much as ``openat2`` with ``RESOLVE_NO_SYMLINKS |
+RESOLVE_BENEATH`` does, and is one implementation for Linux of any age, for macOS and for FUSE.
 """
 
 from __future__ import annotations
@@ -16,20 +16,102 @@ import stat
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from cutoutd.fs.descent import open_directory, parent_of
 from cutoutd.fs.durable import NO_DIRECTORY_SYNC, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cutoutd.fs.descent import Boundary
-
 _LONGEST: Final = os.pathconf("/", "PC_PATH_MAX")
 """Bytes of an absolute path, and one more. Descriptors lead further down, but no program could open a file there."""
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+FileId = tuple[int, int]
+"""Device and inode: which file or directory it is, whatever it is called. On some shares both may change under us."""
+
+
+def file_id(status: os.stat_result) -> FileId:
+    """Of what was looked at."""
+    return status.st_dev, status.st_ino
+
+
+class Boundary(Protocol):
+    """What inside a root belongs to somebody else; `cutoutd.intake.boundary` has it. Each method raises an OSError over it."""
+
+    def check_root(self, directory: int) -> None:
+        """See that an open directory is the root that is meant."""
+
+    def check_directory(self, directory: int, path: str) -> None:
+        """See that an open directory inside the root, at this relative path, belongs to the folder."""
+
+    def check_path(self, path: str) -> None:
+        """See that a relative path belongs to the folder, as far as its text tells."""
+
+
+def open_directory(
+    root: str, directory: str, boundary: Boundary | None = None, *, is_known_above: bool = False
+) -> int:
+    """Open a directory of a folder; the caller closes it.
+
+    Args:
+        root: the folder's input; may itself be a link, since its owner named it.
+        directory: relative to the root; empty for the root itself.
+        boundary: what inside the root belongs to somebody else; None: nothing.
+        is_known_above: all directories above it were found to be the folder's own just now.
+
+    Returns:
+        A descriptor.
+
+    Raises:
+        OSError: it cannot be opened; one of ``NO_WAY`` if no such directory is inside the root.
+    """
+    parts = directory.split("/") if directory else []
+    if not {"", ".", ".."}.isdisjoint(parts):
+        raise FileNotFoundError(errno.ENOENT, "not a path inside the folder", directory)
+    here = os.open(root, _DIRECTORY)
+    try:
+        if boundary is not None:
+            boundary.check_root(here)
+        for number, part in enumerate(parts, 1):
+            below = os.open(part, _DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+            os.close(here)
+            here = below
+            if boundary is not None and (number == len(parts) or not is_known_above):
+                boundary.check_directory(here, "/".join(parts[:number]))
+    except BaseException:  # a part with a zero byte is a ValueError
+        os.close(here)
+        raise
+    return here
+
+
+@contextmanager
+def parent_of(root: str, path: str, boundary: Boundary | None = None) -> Iterator[tuple[int, str]]:
+    """Open the directory a file is in.
+
+    Args:
+        root: the folder's input; may itself be a link, since its owner named it.
+        path: of the file, relative to the root.
+        boundary: what inside the root belongs to somebody else; None: nothing.
+
+    Yields:
+        A descriptor of the directory, and the file's name in it.
+
+    Raises:
+        OSError: it cannot be opened; one of ``NO_WAY`` if no such directory is inside the root.
+    """
+    directory, _, name = path.rpartition("/")
+    if name in {"", ".", ".."}:
+        raise FileNotFoundError(errno.ENOENT, "not a path inside the folder", path)
+    if boundary is not None:
+        boundary.check_path(path)
+    descriptor = open_directory(root, directory, boundary)
+    try:
+        yield descriptor, name
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,17 +1,19 @@
 """Notices on the owner's desktop, where ``[hooks] notify`` asks for them: what needs a person, and not each cutout.
 
 A shoot in which everything fails must not bury the screen: of the results one notice in a while is shown, and after a pause
-the number of those since. They are run as hooks are, and nobody waits for them.
+the number of those since. They are run as hooks are, and nobody waits for them: by libnotify's ``notify-send``, or on a Mac by ``osascript``.
+The words come from file names, and reach the program as arguments that no shell, no markup and no script interprets.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter
+from html import escape
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.hooks import desktop_notification
 from cutoutd.hooks.runner import HookCommand
 from cutoutd.jobs import JobState
 
@@ -25,8 +27,41 @@ if TYPE_CHECKING:
 PAUSE_S: Final = 15.0
 """Between two notices of results."""
 
+TITLE: Final = "cutoutd"
+
+_MAX_CHARACTERS: Final = 400
+"""Notices show less; a longer one is only cut off elsewhere."""
+
+_SCRIPT: Final = (
+    "on run argv",
+    "display notification (item 2 of argv) with title (item 1 of argv)",
+    "end run",
+)
+
 _EVENT: Final = "notify"
 _WORDS: Final = {JobState.REVIEW: "is to be looked at", JobState.FAILED: "could not be cut"}
+
+
+def program(platform: str = sys.platform) -> str:
+    """What shows notices here."""
+    return "osascript" if platform == "darwin" else "notify-send"
+
+
+def command(body: str, *, platform: str = sys.platform) -> tuple[str, ...]:
+    """A command that shows a notice.
+
+    Args:
+        body: what it says, for a person; control characters become spaces.
+        platform: as ``sys.platform``.
+    """
+    plain = "".join(one if one.isprintable() else " " for one in body)[:_MAX_CHARACTERS]
+    text = plain.encode("utf-8", "replace").decode()
+    if platform == "darwin":
+        lines = [word for line in _SCRIPT for word in ("-e", line)]
+        # The title is no option, so nothing behind it is taken for one.
+        return (program(platform), *lines, TITLE, text)
+    # Many desktops take the body for markup.
+    return (program(platform), f"--app-name={TITLE}", "--", TITLE, escape(text, quote=False))
 
 
 def _in_a_while(delay_s: float, deed: Callable[[], None]) -> None:
@@ -99,7 +134,7 @@ class DesktopNotices:
             self._runner.give(
                 HookCommand(
                     event=_EVENT,
-                    command=desktop_notification.command(words),
+                    command=command(words),
                     facts={"HOOK_EVENT": _EVENT},
                     timeout_s=hooks.timeout_s,
                 )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from cutoutd.clock import rfc3339
 from cutoutd.errors import CutoutdError, StorageError, UsageError
 from cutoutd.fs.durable import sync_directory
-from cutoutd.fs.file_id import file_id
+from cutoutd.fs.tree import file_id
 from cutoutd.hosted.entries import AttemptOutcome, DayUsage, PastAttempt
 from cutoutd.offload.upload_records import LEDGER, LedgerStart, read_begun, write_begun
 from cutoutd.spool import Body

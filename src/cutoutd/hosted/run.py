@@ -26,8 +26,8 @@ from cutoutd.hosted.queue import Budget
 from cutoutd.hosted.response_cache import ResponseCache
 from cutoutd.hosted.route import ServiceRoute
 from cutoutd.hosted.uploader import Uploader
-from cutoutd.sandbox import terminal
-from cutoutd.sandbox.uploader import confine_uploader
+from cutoutd.sandbox import limits
+from cutoutd.sandbox.confinement import confine_uploader
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.types import Sandbox
 from cutoutd.spool import SpoolPaths
@@ -93,7 +93,7 @@ def run(
             advice='Set enabled = true in [hosted], and route = "hosted" in a [[folder]].',
         )
     os.umask(_PRIVATE_UMASK)
-    terminal.only_write()
+    limits.keep_terminal_for_writing()
     key = keys.read(settings.hosted.api_key_file, given_key)
     paths = SpoolPaths.under(settings.service.state_dir)
     stopping = StopFlag()

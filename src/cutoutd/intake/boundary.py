@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError
-from cutoutd.fs.file_id import file_id
+from cutoutd.fs.tree import file_id
 from cutoutd.lease import marker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.fs.file_id import FileId
+    from cutoutd.fs.tree import FileId
 
 _ANOTHER: Final = "another directory has taken the folder's place"
 

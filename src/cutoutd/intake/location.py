@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError
-from cutoutd.fs.file_id import FileId, file_id
+from cutoutd.fs.tree import FileId, file_id
 from cutoutd.intake import filesystems
 from cutoutd.lease import marker
 from cutoutd.settings.overlap import Relation

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd import file_signatures
 from cutoutd.errnos import NO_WAY
-from cutoutd.fs.descent import parent_of
+from cutoutd.fs.tree import parent_of
 from cutoutd.fs.writers import is_open_for_writing
 
 if TYPE_CHECKING:

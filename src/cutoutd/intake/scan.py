@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errnos import NO_WAY
-from cutoutd.fs.descent import open_directory, parent_of
+from cutoutd.fs.tree import open_directory, parent_of
 from cutoutd.intake.boundary import ApartError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.errnos import DENIED, NO_WAY
 from cutoutd.file_signatures import picture_format
-from cutoutd.fs.descent import parent_of
+from cutoutd.fs.tree import parent_of
 from cutoutd.intake.scan import look
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from watchdog.events import (
 from watchdog.observers.api import BaseObserver
 
 from cutoutd.errors import TemporaryError
-from cutoutd.fs.file_id import FileId, file_id
+from cutoutd.fs.tree import FileId, file_id
 from cutoutd.intake import filesystems
 from cutoutd.intake.hints import Inbox
 from cutoutd.settings.types import Watch as WatchChoice

@@ -20,7 +20,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.errors import CutoutdError, JournalError, UsageError
-from cutoutd.fs.file_id import FileId, file_id
+from cutoutd.fs.tree import FileId, file_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

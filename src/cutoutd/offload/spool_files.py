@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd import spool
 from cutoutd.fs.durable import sync
-from cutoutd.fs.removal import remove_some
+from cutoutd.fs.private_directory import remove_some
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -22,9 +22,8 @@ from cutoutd.errors import CutoutdError, ModelError
 from cutoutd.pool import wire
 from cutoutd.pool.slot import ENVIRONMENT
 from cutoutd.process import child_environment
+from cutoutd.sandbox.confinement import confine_worker, own_code
 from cutoutd.sandbox.limits import die_with_parent
-from cutoutd.sandbox.roots import own_code
-from cutoutd.sandbox.worker import confine_worker
 
 if TYPE_CHECKING:
     from typing import BinaryIO

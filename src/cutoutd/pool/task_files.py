@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import SourceGoneError, StorageError, background_refused, from_os_error
-from cutoutd.fs.descent import parent_of
+from cutoutd.fs.tree import parent_of
 from cutoutd.process import channel
 from cutoutd.protocols import Files
 from cutoutd.publish.faults import storage_faults
@@ -24,7 +24,7 @@ from cutoutd.recipe import Format
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cutoutd.fs.descent import Boundary
+    from cutoutd.fs.tree import Boundary
     from cutoutd.jobs import Task
     from cutoutd.publish.staging import Staging
 

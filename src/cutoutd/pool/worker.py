@@ -20,9 +20,8 @@ from cutoutd.jobs import Failure, largest_result_bytes
 from cutoutd.pool import wire
 from cutoutd.process import channel
 from cutoutd.protocols import Step, WorkerFacts
+from cutoutd.sandbox.confinement import confine_worker, own_code
 from cutoutd.sandbox.limits import die_with_parent
-from cutoutd.sandbox.roots import own_code
-from cutoutd.sandbox.worker import confine_worker
 
 if TYPE_CHECKING:
     from typing import BinaryIO

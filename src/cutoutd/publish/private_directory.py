@@ -48,7 +48,7 @@ _made: dict[Path, _Made] = {}
 
 @dataclass(frozen=True, slots=True)
 class Private:
-    """A boundary of `cutoutd.fs.descent`: only directories that are ours are entered.
+    """A boundary of `cutoutd.fs.tree`: only directories that are ours are entered.
 
     Attributes:
         root: the output that they lie in.

@@ -1,4 +1,4 @@
-"""Resource limits of a worker, its bond to the supervisor's life, and who may look into its memory.
+"""Resource limits of a process, its bond to its parent's life, who may look into its memory, and what it keeps of a terminal.
 
 It must not refuse system calls or files; `cutoutd.sandbox.seccomp` and `cutoutd.sandbox.landlock` do.
 """
@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
 
 from cutoutd.errors import CutoutdError
 from cutoutd.sandbox.kernel import demand, is_linux
@@ -96,6 +97,23 @@ def hide_memory() -> bool:
         return False
     demand("PR_SET_DUMPABLE", "prctl", _SET_DUMPABLE, 0, 0, 0, 0)
     return True
+
+
+def keep_terminal_for_writing() -> None:
+    """Have the standard output and error for writing alone, where they are a terminal, and nothing to read from.
+
+    A shell opens a terminal for reading and writing at once, so that standard error would do to read what is typed
+    into it later. Workers need no such call: they have pipes.
+    """
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    if nothing:
+        os.close(nothing)
+    for descriptor in (1, 2):
+        with suppress(OSError):  # closed, or no terminal
+            terminal = os.open(os.ttyname(descriptor), os.O_WRONLY | os.O_NOCTTY)
+            os.dup2(terminal, descriptor)
+            os.close(terminal)
 
 
 def _lower(kind: int, wanted: int) -> None:

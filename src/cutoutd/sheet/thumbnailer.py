@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError
 from cutoutd.process import channel
+from cutoutd.sandbox.confinement import confine_worker, own_code
 from cutoutd.sandbox.limits import die_with_parent
-from cutoutd.sandbox.roots import own_code
-from cutoutd.sandbox.worker import confine_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
