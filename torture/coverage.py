@@ -32,17 +32,17 @@ LONGEST: Final = 1 << 16
 
 
 def _png(data: bytes) -> None:
-    from cutoutd.engine.containers import chunks  # noqa: PLC0415 -- under the fuzzer's eyes, as all below
+    from cutoutd.engine.containers import png  # noqa: PLC0415 -- under the fuzzer's eyes, as all below
 
-    chunks.refuse_damaged_png(data)
-    chunks.without_damaged(data)
-    chunks.before_picture(data)
+    png.refuse_damaged_png(data)
+    png.without_damaged(data)
+    png.before_picture(data)
 
 
 def _webp(data: bytes) -> None:
-    from cutoutd.engine.containers import chunks  # noqa: PLC0415
+    from cutoutd.engine.formats import pillow  # noqa: PLC0415
 
-    chunks.refuse_unfinished_webp(data, 10_000)
+    pillow.refuse_unfinished_webp(data, 10_000)
 
 
 def _isomedia(data: bytes) -> None:
@@ -95,9 +95,9 @@ def _xmp(data: bytes) -> None:
 
 
 def _tiff(data: bytes) -> None:
-    from cutoutd.engine.formats import raw_tiff, tiff_page  # noqa: PLC0415
+    from cutoutd.engine.formats import tiff_page  # noqa: PLC0415
 
-    raw_tiff.raw_format(data)
+    tiff_page.raw_format(data)
     tiff_page.picture_first(data)
 
 

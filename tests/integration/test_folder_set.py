@@ -17,7 +17,7 @@ from cutoutd.delivery.delivery import Delivery
 from cutoutd.errors import ConfigurationError, JournalError
 from cutoutd.folder.hot_folder import HotFolder
 from cutoutd.jobs import JobState, Version
-from cutoutd.models.shelf import Shelf
+from cutoutd.models.catalog import VerifiedModels
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings.schema import Folder, PoolSettings, Settings
 from tests.integration.hall import Hall, Watched, opener_of
@@ -44,7 +44,7 @@ class Halls(Hall):
         super().__init__(root, clock)
         self.made: list[HotFolder] = []
         self.next: Settings | ConfigurationError = self.settings("a", "b")
-        self.reloader = Reloader(self.settings("a", "b"), self._read, self.workers.wake, Shelf())
+        self.reloader = Reloader(self.settings("a", "b"), self._read, self.workers.wake, VerifiedModels())
         self.folder_set = FolderSet(self.journal, self._make, reloader=self.reloader)
         self.intakes: dict[str, Watched] = {}
         self.gate = threading.Event()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.engine.render import backdrop, shadow
+from cutoutd.engine.render import backdrop
 from cutoutd.engine.render.placement import Box, Placement
 
 RANDOM = np.random.default_rng(5)
@@ -79,7 +79,7 @@ def standing() -> tuple[np.ndarray, Box]:
 def test_a_shadow_lies_where_a_subject_stands() -> None:
     """Darkest under the feet, faint between them, none beside the top."""
     alpha, box = standing()
-    cast = shadow.cast(alpha, box)
+    cast = backdrop.cast_shadow(alpha, box)
     assert cast is not None
     place = Placement(width=500, height=400, factor=1, left=0, top=0)
     mask = np.concatenate([cast.strip(place, 0, 150), cast.strip(place, 150, 400)])
@@ -89,7 +89,7 @@ def test_a_shadow_lies_where_a_subject_stands() -> None:
     assert mask[300, 250] < mask[300, 120] / 2
     assert mask[120, 250] == 0
     assert mask[390, 250] == 0
-    reach = shadow.reach(cast, box)
+    reach = backdrop.reach(cast, box)
     assert reach.bottom > box.bottom
     assert reach.top == box.top
 
@@ -97,7 +97,7 @@ def test_a_shadow_lies_where_a_subject_stands() -> None:
 def test_a_shadow_goes_with_its_subject() -> None:
     """Twice as large and elsewhere, it is the same shadow."""
     alpha, box = standing()
-    cast = shadow.cast(alpha, box)
+    cast = backdrop.cast_shadow(alpha, box)
     assert cast is not None
     plain = cast.strip(Placement(width=500, height=400, factor=1, left=0, top=0), 0, 400)
     moved = cast.strip(Placement(width=1100, height=900, factor=2, left=60, top=30), 0, 900)
@@ -108,11 +108,11 @@ def test_what_the_pictures_edge_cuts_off_casts_no_shadow() -> None:
     """It stands on nothing that can be seen."""
     alpha = np.zeros((400, 500), np.uint8)
     alpha[100:400, 100:300] = 255
-    assert shadow.cast(alpha, Box(left=100, top=100, right=300, bottom=400)) is None
+    assert backdrop.cast_shadow(alpha, Box(left=100, top=100, right=300, bottom=400)) is None
 
 
 def test_a_thing_of_one_pixel_does_not_stop_a_shadow() -> None:
     """Whatever the subject is."""
     alpha = np.zeros((9, 9), np.uint8)
     alpha[4, 4] = 255
-    shadow.cast(alpha, Box(left=4, top=4, right=5, bottom=5))
+    backdrop.cast_shadow(alpha, Box(left=4, top=4, right=5, bottom=5))

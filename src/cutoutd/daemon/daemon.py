@@ -32,7 +32,7 @@ from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
-from cutoutd.models.shelf import Shelf
+from cutoutd.models.catalog import VerifiedModels
 from cutoutd.offload.outbox import Outbox
 from cutoutd.pool.file_opening import FileOpeningPool
 from cutoutd.process.sd_notify import ServiceManager
@@ -94,7 +94,7 @@ def run(
         SandboxError: a layer of the sandbox is missing, and all are required.
         CutoutdError: a fault of the machine's or ours.
     """
-    shelf = Shelf()
+    verified_models = VerifiedModels()
     patience = Patience(lasting=not once)
     with (
         patience.until_done(partial(StateDirectory, settings.service.state_dir)) as state,
@@ -104,13 +104,13 @@ def run(
         hooks = HookDispatch(listener, settings)
         try:
             check_root(settings)
-            shelf.stock(settings.needed_models)
+            verified_models.add(settings.needed_models)
             opened = patience.until_done(partial(Journal, state.path, session=state.session, clock=clock))
             opened.store.guard(state.lock)
             with clock.ticking(), closing(opened) as journal:
                 daemon = Daemon(
                     settings,
-                    shelf,
+                    verified_models,
                     state=state,
                     journal=journal,
                     clock=clock,
@@ -141,7 +141,7 @@ class Daemon:
 
     Args:
         settings: the whole configuration.
-        shelf: has the models of all folders.
+        verified_models: has the models of all folders.
         state: the state directory, held.
         journal: open.
         clock: the machine's.
@@ -155,7 +155,7 @@ class Daemon:
     def __init__(  # noqa: PLR0913 -- all that a run is made of
         self,
         settings: Settings,
-        shelf: Shelf,
+        verified_models: VerifiedModels,
         *,
         state: StateDirectory,
         journal: Journal,
@@ -177,14 +177,14 @@ class Daemon:
         self._results: deque[JobEnded] = deque()
         self._manager = manager
         self._reloads = read_again is not None
-        self._reloader = Reloader(settings, read_again or (lambda: settings), self._wake, shelf)
+        self._reloader = Reloader(settings, read_again or (lambda: settings), self._wake, verified_models)
         listener.follow(lambda: self._reloader.settings)
         self._overlaps = Overlaps(state.path, state.session, self._check_again)
         self._factory = FolderFactory(
             state=state,
             journal=journal,
             clock=clock,
-            shelf=shelf,
+            verified_models=verified_models,
             overlaps=self._overlaps,
             settings=lambda: self._reloader.settings,
             facts=lambda: self._pool.facts if self._pool is not None else None,
@@ -196,7 +196,7 @@ class Daemon:
         self._folders = self._folder_set(frozenset())
         self._outbox = self._outbox_of(settings.hosted.max_upload_px) if uploads and settings.tagged else None
         self._worker_pools = WorkerPools(
-            shelf,
+            verified_models,
             settings=lambda: self._reloader.settings,
             clock=clock,
             partitioned=self._outbox is not None,

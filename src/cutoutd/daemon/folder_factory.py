@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cutoutd.folder.overlaps import Overlaps
     from cutoutd.journal.journal import Journal
     from cutoutd.journal.state import StateDirectory
-    from cutoutd.models.shelf import Shelf
+    from cutoutd.models.catalog import VerifiedModels
     from cutoutd.protocols import WorkerFacts
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder, Settings
@@ -42,7 +42,7 @@ class FolderFactory:
         state: the state directory, held.
         journal: open.
         clock: the machine's.
-        shelf: has the models of all folders.
+        verified_models: has the models of all folders.
         overlaps: the places of all folders.
         settings: gives the configuration in force.
         facts: gives what the workers run on, once one is up.
@@ -58,7 +58,7 @@ class FolderFactory:
         state: StateDirectory,
         journal: Journal,
         clock: Clock,
-        shelf: Shelf,
+        verified_models: VerifiedModels,
         overlaps: Overlaps,
         settings: Callable[[], Settings],
         facts: Callable[[], WorkerFacts | None],
@@ -70,7 +70,7 @@ class FolderFactory:
         self._state = state
         self._journal = journal
         self._clock = clock
-        self._shelf = shelf
+        self._verified_models = verified_models
         self._overlaps = overlaps
         self._settings = settings
         self._facts = facts
@@ -160,8 +160,8 @@ class FolderFactory:
 
     def _provenance(self, folder: Folder, publisher: Publisher) -> SidecarFactory:
         # One for each, since a folder may come back with other settings while the run goes on.
-        model = self._shelf.get(self._settings().model_of(folder))
-        second = self._shelf.get_if(self._settings().model.second)
+        model = self._verified_models.get(self._settings().model_of(folder))
+        second = self._verified_models.get_if(self._settings().model.second)
         return SidecarFactory(
             model=model,
             second=second,

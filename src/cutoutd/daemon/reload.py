@@ -19,7 +19,7 @@ from cutoutd.logs import get
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cutoutd.models.shelf import Shelf
+    from cutoutd.models.catalog import VerifiedModels
     from cutoutd.settings.schema import Settings
 
 _AT_ONCE: Final = frozenset({"max_pixels", "max_file_mb", "formats", "worker_memory_mb", "nice"})
@@ -82,19 +82,23 @@ class Reloader:
         settings: those in force.
         read: reads the configuration as it was read at the start.
         wake: called when there is something to see to.
-        shelf: has the models of all folders.
+        verified_models: has the models of all folders.
 
     Attributes:
         settings: those in force; `adopt` replaces them.
     """
 
     def __init__(
-        self, settings: Settings, read: Callable[[], Settings], wake: Callable[[], None], shelf: Shelf
+        self,
+        settings: Settings,
+        read: Callable[[], Settings],
+        wake: Callable[[], None],
+        verified_models: VerifiedModels,
     ) -> None:
         self.settings = settings
         self._read = read
         self._wake = wake
-        self._shelf = shelf
+        self._verified_models = verified_models
         self._asked = False
         self._thread: threading.Thread | None = None
         self._answer: Settings | Refusal | None = None
@@ -132,7 +136,7 @@ class Reloader:
         try:
             new = self._read()
             check(self.settings, new)
-            self._shelf.stock(new.needed_models)
+            self._verified_models.add(new.needed_models)
             self._answer = new
         except CutoutdError as error:
             self._answer = Refusal(why=str(error))

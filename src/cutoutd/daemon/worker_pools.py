@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cutoutd.clock import Clock
-    from cutoutd.models.shelf import Shelf
+    from cutoutd.models.catalog import VerifiedModels
     from cutoutd.pool import wire
     from cutoutd.pool.slot import Spawned
     from cutoutd.settings.schema import Settings
@@ -41,7 +41,7 @@ class WorkerPools:
     """Makes the pool of a run.
 
     Args:
-        shelf: has the models of all folders.
+        verified_models: has the models of all folders.
         settings: gives those in force.
         clock: for deadlines.
         partitioned: folders may be uploaded from in this run, and have workers of their own.
@@ -49,13 +49,13 @@ class WorkerPools:
 
     def __init__(
         self,
-        shelf: Shelf,
+        verified_models: VerifiedModels,
         *,
         settings: Callable[[], Settings],
         clock: Clock,
         partitioned: bool,
     ) -> None:
-        self._shelf = shelf
+        self._verified_models = verified_models
         self._settings = settings
         self._clock = clock
         self._partitioned = partitioned
@@ -76,7 +76,7 @@ class WorkerPools:
     @property
     def _size(self) -> int:
         settings = self._settings()
-        second = self._shelf.get_if(settings.model.second)
+        second = self._verified_models.get_if(settings.model.second)
         return capacity.worker_count(settings.pool.workers, 0 if second is None else second.room_mb)
 
     def _shares(self) -> tuple[int, int]:
@@ -102,6 +102,6 @@ class WorkerPools:
         settings = self._settings()
         return setup_of(
             settings,
-            [self._shelf.get(name) for name in settings.models],
-            self._shelf.get_if(settings.model.second),
+            [self._verified_models.get(name) for name in settings.models],
+            self._verified_models.get_if(settings.model.second),
         )

@@ -1,6 +1,7 @@
-"""Adds a model of one's own to a catalog beside the package's: its file first, then its entry, so that both are whole.
+"""Models of one's own, in a catalog beside the package's: added file first, removed entry first, so that both are whole.
 
-It must not load the model: whether it works is tried before, on the copy that `Addition` makes.
+What else stands in the catalog stays as it is written, and what the package brings is not touched. It must not load the
+model: whether it works is tried before, on the copy that `Addition` makes.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import re
 import tomllib
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.errors import ModelError, UsageError
+from cutoutd.fs.atomic_text import write_text
 from cutoutd.fs.durable import make_directory, sync, sync_directory
 from cutoutd.models import catalog
+from cutoutd.settings import places
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from cutoutd.protocols import ModelSpec
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_TABLE: Final = re.compile(r"^\[\[model\]\][ \t]*(?:#.*)?\n", re.MULTILINE)
 _CHUNK_BYTES: Final = 1 << 20
 _MAX_BYTES: Final = 4 << 30
 
@@ -151,3 +155,63 @@ def _written(value: object) -> str:
     """As TOML has it: as JSON, but for a letter that JSON would write as two halves, and half a one, which TOML refuses."""
     text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def remove(name: str) -> Path:
+    """Remove a model.
+
+    Args:
+        name: of a model that was added.
+
+    Returns:
+        The path of its file, which has gone if nothing else uses it.
+
+    Raises:
+        UsageError: there is no such model, or it is the package's.
+        ModelError: the catalog cannot be read or written, or the entry cannot be told from the others.
+    """
+    model = catalog.find(name)
+    directory = next((one for one in places.model_dirs() if model.file.parent == one), None)
+    if directory is None:
+        raise UsageError(
+            f"the model {name!r} was not added by `cutoutd models add`",
+            path=model.file,
+            advice="Only models of your own can be removed.",
+        )
+    path = directory / catalog.CATALOG
+    try:
+        left = _without(path.read_text(encoding="utf-8"), name)
+        if left is None:
+            raise ModelError(
+                f"the entry of {name!r} cannot be told from the others",
+                path=path,
+                advice="Remove its table by hand, and then its file.",
+            )
+        if left:
+            write_text(path, [left])
+        else:
+            path.unlink()
+        sync_directory(directory)
+        if not any(one["file"] == model.file.name for one in _entries(left)):
+            model.file.unlink(missing_ok=True)
+            sync_directory(directory)
+    except OSError as error:
+        raise ModelError(f"it cannot be removed ({error.strerror})", path=path, advice="") from error
+    return model.file
+
+
+def _entries(written: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = tomllib.loads(written).get("model", [])
+    return found
+
+
+def _without(written: str, name: str) -> str | None:
+    """A catalog without one entry, empty if none is left; None if what is left would not be all the others."""
+    head, *tables = _TABLE.split(written)
+    kept = [table for table in tables if name not in (one["name"] for one in _entries(f"[[model]]\n{table}"))]
+    before = _entries(written)
+    wanted = [one for one in before if one["name"] != name]
+    left = "\n[[model]]\n".join((head.rstrip("\n"), *kept)) if kept else ""
+    if not kept and tomllib.loads(head):
+        return None
+    return left if _entries(left) == wanted and len(wanted) < len(before) else None

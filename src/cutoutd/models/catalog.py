@@ -1,6 +1,6 @@
 """The catalog of models: where each one's file is, what it expects, and whether it is the one it should be.
 
-The package brings one, and models of one's own have another, which `cutoutd.models.addition` writes. It must not load a
+The package brings one, and models of one's own have another, which `cutoutd.models.own` writes. It must not load a
 model; `cutoutd.engine` does.
 """
 
@@ -17,7 +17,7 @@ from cutoutd.protocols import ModelSpec, Scale
 from cutoutd.settings import places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from io import BufferedReader
 
 CATALOG = "catalog.toml"
@@ -176,3 +176,30 @@ def _compare(model: ModelSpec, file: BufferedReader) -> None:
             f"the model's file is not the one of the catalog (SHA-256 {digest[:16]}…, expected {model.sha256[:16]}…)",
             path=model.file,
         )
+
+
+class VerifiedModels:
+    """The models of a run, each found and compared with its entry once; ``add`` may be called by another thread than the others."""
+
+    def __init__(self) -> None:
+        self._specs: dict[str, ModelSpec] = {}
+
+    def add(self, names: Iterable[str]) -> None:
+        """Find and verify those that are not here yet.
+
+        Raises:
+            ModelError: one is not in the catalog, or its file is missing or altered.
+        """
+        for name in names:
+            if name not in self._specs:
+                model = find(name)
+                verify(model)
+                self._specs[name] = model
+
+    def get(self, name: str) -> ModelSpec:
+        """One that was added."""
+        return self._specs[name]
+
+    def get_if(self, name: str) -> ModelSpec | None:
+        """One that was added, or None for an empty name."""
+        return self._specs[name] if name else None

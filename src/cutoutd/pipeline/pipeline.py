@@ -19,7 +19,7 @@ import numpy as np
 
 from cutoutd.engine.colour import icc_transform
 from cutoutd.engine.formats import decode, image_hash, opening, reply
-from cutoutd.engine.matting import enlarge, foreground, matte_model, quality, refine, subject_search
+from cutoutd.engine.matting import foreground, matte_model, quality, refine, subject_search
 from cutoutd.engine.matting.tiles import Halves
 from cutoutd.engine.render import compose, upload
 from cutoutd.errors import (
@@ -331,7 +331,7 @@ def _finish(picture: Picture, found: _Found, recipe: Recipe) -> NDArray[np.uint8
     if recipe.refine:
         fine = refine.refine(part, matte, halves=halves)
     else:
-        fine = enlarge.enlarge(matte, part.shape[0], part.shape[1])
+        fine = refine.enlarge(matte, part.shape[0], part.shape[1])
     alpha = _placed(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1])
     if picture.alpha is not None:
         alpha = compose.multiplied(alpha, picture.alpha)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from cutoutd.engine.containers import metadata, png, resolution, tiff
 from cutoutd.engine.containers.resolution import Resolution
 from cutoutd.engine.formats import decode
-from cutoutd.engine.render import canvas_layout, codecs, fitting, overlay
+from cutoutd.engine.render import canvas_layout, codecs, compose
 from cutoutd.errors import LimitError, PictureError, background_refused
 from cutoutd.jobs import Staged
 from cutoutd.protocols import Step
@@ -153,9 +153,9 @@ def _check_size(one: Form, size: int) -> None:
         LimitError: it is not.
     """
     most = one.rendition.max_kb
-    if most is not None and size > most * fitting.KILOBYTE:
+    if most is not None and size > most * codecs.KILOBYTE:
         raise LimitError(
-            f"its {canvas_layout.named(one.rendition)} has {size / fitting.KILOBYTE:,.0f} KB, more than max_kb = {most} allows",
+            f"its {canvas_layout.named(one.rendition)} has {size / codecs.KILOBYTE:,.0f} KB, more than max_kb = {most} allows",
             advice=_SIZE_ADVICE,
         )
 
@@ -189,12 +189,12 @@ class _Encoder:
         rendition = self._form.rendition
         frame = codecs.framed(cast("Iterator[NDArray[np.uint8]]", strips), self.layout)
         try:
-            fitted = fitting.encode(frame, rendition, self._extras)
+            fitted = codecs.fitted(frame, rendition, self._extras)
         except codecs.EncodingError as error:
             raise LimitError(
                 f"its {canvas_layout.named(rendition)} cannot be encoded ({error})", advice=_ENCODING_ADVICE
             ) from error
-        except fitting.TooLargeError as error:
+        except codecs.TooLargeError as error:
             raise LimitError(f"its {canvas_layout.named(rendition)} {error}", advice=_SIZE_ADVICE) from error
         self.quality = fitted.quality
         self.warnings = (
@@ -266,7 +266,7 @@ def _plain_file(descriptor: int) -> bytes:
 def _overlay(
     task: Task, files: Files, picture: Picture, alpha: NDArray[np.uint8], tell: Callable[[Step], None]
 ) -> Staged:
-    veiled = overlay.overlay(picture.rgb, alpha)
+    veiled = compose.overlay(picture.rgb, alpha)
     tell(Step.WRITE)
     small = png.Layout(width=veiled.shape[1], height=veiled.shape[0], channels=3)
     extras = png.Extras(icc=picture.icc)

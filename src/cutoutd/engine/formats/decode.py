@@ -18,8 +18,8 @@ from cutoutd.engine.colour import code_points, conversion
 from cutoutd.engine.containers import resolution
 from cutoutd.engine.containers.exif import IPTC, ExifBlock, MalformedError
 from cutoutd.engine.formats import colour_space, opening
-from cutoutd.engine.formats.orientation import upright
 from cutoutd.engine.formats.pillow import PillowSource
+from cutoutd.engine.formats.source import upright
 from cutoutd.engine.picture import Picture
 from cutoutd.errors import CutoutdError, LimitError, PictureError
 

@@ -16,8 +16,7 @@ from PIL import Image
 
 from cutoutd.engine.containers import isobmff
 from cutoutd.engine.formats.colour_space import Colours
-from cutoutd.engine.formats.orientation import upright
-from cutoutd.engine.formats.source import Loaded
+from cutoutd.engine.formats.source import Loaded, upright
 from cutoutd.engine.samples import Samples
 from cutoutd.errors import LimitError, PictureError
 from cutoutd.file_signatures import HEIC

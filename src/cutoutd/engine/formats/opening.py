@@ -24,10 +24,9 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from cutoutd.engine.containers.chunks import without_damaged
 from cutoutd.engine.containers.jpeg import with_end_marker
-from cutoutd.engine.formats.raw_tiff import raw_format
-from cutoutd.engine.formats.tiff_page import picture_first
+from cutoutd.engine.containers.png import without_damaged
+from cutoutd.engine.formats.tiff_page import picture_first, raw_format
 from cutoutd.errors import LimitError, PictureError
 from cutoutd.file_signatures import (
     AVIF,

@@ -1,9 +1,11 @@
-"""Which page of a TIFF is the picture, where the first one is only a small version of it.
+"""What the pages of a TIFF say before it is decoded: which one is the picture, and whether it is a camera's raw file.
 
-The file is not copied apart for that: a header that points to another page makes it the first one. This module must not
-decode.
+The first page may be a small version of another one, and that of a raw file mostly is a preview of stamp size; neither must
+be taken for the picture. The file is not copied apart for that: a header that points to another page makes it the first
+one. This module must not decode.
 
-TIFF 6.0, section 8 (NewSubfileType, and SubfileType before it); TIFF Technical Note 1 (trees of pages).
+TIFF 6.0, sections 2 and 8 (NewSubfileType, and SubfileType before it); TIFF Technical Note 1 (trees of pages); DNG 1.7,
+chapter 4.
 """
 
 from __future__ import annotations
@@ -15,10 +17,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SUBFILE, _OLD_SUBFILE, _SUB_PAGES = 254, 255, 330
-_REDUCED: Final = 1  # a bit
+_REDUCED: Final = 1  # a bit of the sub-file type: this page is a small version of another one
 _OLD_REDUCED: Final = 2
 _ENTRY_BYTES: Final = 12
 _MAX_PAGES: Final = 64
+
+_COMPRESSION: Final = 0x0103
+_OF_CAMERAS: Final = frozenset({32767, 32769, 32770, 34713, 65000, 65535})
+"""Sony's, Epson's, Samsung's, Nikon's, Kodak's, Pentax's."""
+_PHOTOMETRIC: Final = 0x0106
+_MOSAIC: Final = frozenset({32803, 34892})  # behind a colour filter array; linear raw
+_MAKE: Final = 0x010F
+_DNG_VERSION: Final = 0xC612
+
+_SHORT: Final = 3
+_MAKE_BYTES: Final = 16
+_BY_MAKER: Final = (
+    (b"NIKON", "NEF"),
+    (b"SONY", "ARW"),
+    (b"PENTAX", "PEF"),
+    (b"SAMSUNG", "SRW"),
+    (b"HASSELBLAD", "3FR"),
+)
 
 
 def picture_first(data: bytes) -> bytes:
@@ -75,3 +95,43 @@ def _entry(data: bytes, order: str, page: int, tag: int) -> tuple[int, int] | No
         if found == tag:
             return count, at + 8
     return None
+
+
+def raw_format(data: bytes) -> str | None:
+    """The name of the raw format, such as ``NEF``, or just ``RAW``; None for any other TIFF.
+
+    Args:
+        data: the whole file, which begins like a TIFF.
+    """
+    order = "<" if data.startswith(b"II") else ">"
+    try:
+        tags = dict(_tags(data, order))
+    except struct.error:
+        return None  # damaged, or a TIFF of more than 4 GB; Pillow will tell
+    if _DNG_VERSION in tags:
+        return "DNG"
+    if not (
+        tags.get(_SUBFILE, 0) & _REDUCED
+        or tags.get(_COMPRESSION) in _OF_CAMERAS
+        or tags.get(_PHOTOMETRIC) in _MOSAIC
+    ):
+        return None
+    at = tags.get(_MAKE, 0)
+    maker = data[at : at + _MAKE_BYTES].upper()
+    name = next((name for known, name in _BY_MAKER if maker.startswith(known)), "RAW")
+    is_sensors = tags.get(_COMPRESSION) in _OF_CAMERAS or tags.get(_PHOTOMETRIC) in _MOSAIC
+    if name == "RAW" and not is_sensors and (turned := picture_first(data)) is not data:
+        return raw_format(turned)  # a small version in front says nothing: the picture itself does
+    return name
+
+
+def _tags(data: bytes, order: str) -> Iterator[tuple[int, int]]:
+    """Tag and value, or where the value stands, of each entry of the first page."""
+    version, at = struct.unpack_from(f"{order}HI", data, 2)
+    if version != 42:  # noqa: PLR2004 -- the one of TIFF; a big one has 43
+        return
+    (count,) = struct.unpack_from(f"{order}H", data, at)
+    for number in range(count):
+        tag, kind = struct.unpack_from(f"{order}HH", data, at + 2 + 12 * number)
+        (value,) = struct.unpack_from(f"{order}{'H' if kind == _SHORT else 'I'}", data, at + 10 + 12 * number)
+        yield tag, value

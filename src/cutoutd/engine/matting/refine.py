@@ -6,17 +6,16 @@ files, and touches no colour.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
 
 from cutoutd.engine.matting import guided_upsample
 from cutoutd.engine.matting.candidates import candidates, fit, new_guide
-from cutoutd.engine.matting.evidence import evidence_of, is_exact, overall_of
+from cutoutd.engine.matting.evidence import evidence_of, is_exact, overall_of, weigh
 from cutoutd.engine.matting.guided_filter import ColourGuide, sum_of_products
 from cutoutd.engine.matting.tiles import Halves, destinations, enlarged, inside, part_of, sources, tiles
-from cutoutd.engine.matting.trust import weigh
 from cutoutd.engine.matting.working_copy import sketch
 
 if TYPE_CHECKING:
@@ -133,3 +132,20 @@ def _open_tiles(small: Sketch, shape: tuple[int, int]) -> Iterator[tuple[slice, 
         around = sources(tile, shape, small.whole)
         if (part := part_of(around, is_open[around])) is not None:
             yield inside(tile, destinations(part, shape, small.whole))
+
+
+def enlarge(matte: NDArray[np.float32], height: int, width: int) -> NDArray[np.uint8]:
+    """Enlarge a matte by cubic interpolation, without regard to the picture: for folders that switch refinement off.
+
+    Args:
+        matte: float32 (h, w) in 0..1.
+        height: of the picture, pixels.
+        width: of the picture, pixels.
+
+    Returns:
+        uint8 (height, width).
+    """
+    small = np.rint(matte * 255).astype(
+        np.uint8
+    )  # before enlarging: a frame of floats would be four times as large
+    return cast("NDArray[np.uint8]", cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC))

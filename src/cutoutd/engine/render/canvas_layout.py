@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from cutoutd.engine.colour import icc_transform
-from cutoutd.engine.render import backdrop, compose, placement, scaling, shadow
+from cutoutd.engine.render import backdrop, compose, placement, scaling
 from cutoutd.errors import LimitError
 from cutoutd.recipe import Channels, Profile
 
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cutoutd.engine.picture import Picture, Sample
-    from cutoutd.engine.render.backdrop import Backdrop
+    from cutoutd.engine.render.backdrop import Backdrop, Shadow
     from cutoutd.engine.render.placement import Box, Placement
-    from cutoutd.engine.render.shadow import Shadow
     from cutoutd.recipe import Rendition
 
 _PERCENT: Final = 100
@@ -74,7 +73,7 @@ def subject(picture: Picture, alpha: NDArray[np.uint8], renditions: Collection[R
     box = placement.subject(alpha)
     if box is None:
         return Subject(picture=picture, alpha=alpha, found=frame, shadow=None)
-    fallen = shadow.cast(alpha, box) if shadowed else None
+    fallen = backdrop.cast_shadow(alpha, box) if shadowed else None
     return Subject(picture=picture, alpha=alpha, found=box, shadow=fallen)
 
 
@@ -175,7 +174,7 @@ def form(rendition: Rendition, of: Subject, *, max_pixels: int) -> Form:
     """
     shown = of.found
     if rendition.shadow and of.shadow is not None:
-        shown = shadow.reach(of.shadow, of.found)
+        shown = backdrop.reach(of.shadow, of.found)
     place = placement.place(rendition, of.frame, of.found, shown=shown)
     _check(rendition, place, max_pixels)
     icc, convert, warnings = _colours(rendition, of.picture.icc)

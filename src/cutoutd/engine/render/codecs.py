@@ -1,7 +1,7 @@
-"""Encoding WebP, AVIF and JPEG, by the libraries that Pillow brings.
+"""Encoding WebP, AVIF and JPEG, by the libraries that Pillow brings; where a file may have a size only, in a lower quality.
 
-Unlike PNG and TIFF these need the whole frame at once. This module must not know where pixels come from, and writes
-no file: the bytes are returned.
+Unlike PNG and TIFF these need the whole frame at once. This module must not know where pixels come from, must not resize,
+and writes no file: the bytes are returned.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cutoutd.engine.containers.png import Extras, Layout
+    from cutoutd.recipe import Rendition
 
 JPEG_QUALITY: Final = 92
 AVIF_QUALITY: Final = 80
@@ -225,3 +226,74 @@ def _running_on(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     trust = np.clip(weight * 50, 0, 1)
     colour = (near + 1e-3 * average) / (weight + 1e-3) * trust + average * (1 - trust)
     return np.asarray(np.clip(np.rint(colour), 0, 255), np.uint8)
+
+
+KILOBYTE: Final = 1000
+"""Bytes, the smaller of the two readings, so that a result keeps a limit whichever is meant."""
+
+_WEBP_QUALITY: Final = 92
+"""Where the search begins once WebP may not stay lossless."""
+
+_USUAL: Final = {
+    Format.JPEG: JPEG_QUALITY,
+    Format.AVIF: AVIF_QUALITY,
+    Format.WEBP: _WEBP_QUALITY,
+}
+
+
+class TooLargeError(Exception):
+    """It is too large at the lowest quality that is allowed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fitted:
+    """A file in memory.
+
+    Attributes:
+        encoded: it.
+        quality: that was chosen, 1 to 100; None: it is the rendition's own.
+        said: what that means, in words for the user.
+    """
+
+    encoded: Encoded
+    quality: int | None = None
+    said: tuple[str, ...] = ()
+
+
+def fitted(frame: NDArray[np.uint8], rendition: Rendition, extras: Extras) -> Fitted:
+    """Encode a frame in a rendition's quality, or the highest one below it whose file is small enough.
+
+    Args:
+        frame: as for `encode`.
+        rendition: says format, quality and limits.
+        extras: profile and metadata; they count.
+
+    Raises:
+        EncodingError: it cannot be encoded.
+        TooLargeError: no quality from ``min_quality`` on makes it small enough; says what it has.
+    """
+    encoded = encode(frame, rendition.format, rendition.quality, extras)
+    if rendition.max_kb is None or len(encoded.data) <= rendition.max_kb * KILOBYTE:
+        return Fitted(encoded=encoded)
+    most = rendition.max_kb * KILOBYTE
+    usual = _USUAL[rendition.format] if rendition.quality is None else rendition.quality
+    is_lossless = rendition.format is Format.WEBP and rendition.quality is None
+    best: tuple[int, Encoded] | None = None
+    low, high = rendition.min_quality, usual if is_lossless else usual - 1
+    smallest = len(encoded.data)
+    while low <= high:
+        quality = (low + high + 1) // 2
+        encoded = encode(frame, rendition.format, quality, extras)
+        smallest = min(smallest, len(encoded.data))
+        if len(encoded.data) <= most:
+            best, low = (quality, encoded), quality + 1
+        else:
+            high = quality - 1
+    if best is None:
+        raise TooLargeError(
+            f"has {smallest / KILOBYTE:,.0f} KB at the lowest quality that is allowed "
+            f"({rendition.min_quality}), more than max_kb = {rendition.max_kb}"
+        )
+    before = "lossless" if is_lossless else f"quality {usual}"
+    said = f"its quality was lowered from {before} to {best[0]}, so that it has no more than {rendition.max_kb} KB"
+    return Fitted(encoded=best[1], quality=best[0], said=(said,))

@@ -1,4 +1,4 @@
-"""Colour and matte made one: straight-alpha RGBA, strip by strip, so that no second frame is needed.
+"""Colour and matte made one: straight-alpha RGBA, strip by strip, so that no second frame is needed; or a picture to judge by.
 
 It must not change a colour of an opaque pixel; and what cannot be seen is zero, as it compresses best and
 keeps nothing of what was cut away.
@@ -6,6 +6,7 @@ keeps nothing of what was cut away.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import cv2
@@ -111,3 +112,31 @@ def rgba(rgb: NDArray[Sample], alpha: NDArray[np.uint8]) -> NDArray[Sample]:
     cv2.mixChannels([widened(seen, rgb.dtype)], [pixels], [0, 3])
     cv2.copyTo(pixels, seen, joined[:, span])
     return joined
+
+
+MAX_PIXELS: Final = 1_000_000
+"""Enough to judge a mask by; a full-size copy of each doubtful picture would fill disks."""
+
+_VEIL: Final = (200, 30, 90)  # R, G, B: of nothing that is commonly photographed
+_VEIL_SHARE: Final = 0.65
+
+
+def overlay(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Veil what a matte cuts away: small and for a person to look at only, who decides about a doubtful cutout.
+
+    Args:
+        rgb: uint8 (H, W, 3), the source.
+        alpha: uint8 (H, W), the matte.
+
+    Returns:
+        uint8 (h, w, 3), of at most about `MAX_PIXELS`.
+    """
+    height, width = alpha.shape
+    factor = max(1.0, math.sqrt(height * width / MAX_PIXELS))
+    size = (max(1, round(width / factor)), max(1, round(height / factor)))
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    veil = (255 - cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)).astype(np.float32) * (
+        _VEIL_SHARE / 255
+    )
+    mixed = small + (np.array(_VEIL, np.float32) - small) * veil[..., np.newaxis]
+    return cast("NDArray[np.uint8]", np.rint(mixed).astype(np.uint8))
