@@ -140,14 +140,12 @@ def _engine() -> Any:  # noqa: ANN401 -- its class is imported late
     import cv2  # noqa: PLC0415
 
     from cutoutd.models import catalog  # noqa: PLC0415
-    from cutoutd.pipeline import pipeline  # noqa: PLC0415
+    from cutoutd.pipeline.engine import Engine  # noqa: PLC0415
 
     if not _ENGINES:
         cv2.setNumThreads(1)
         model = catalog.find("u2net-int8")
-        _ENGINES.append(
-            pipeline.Engine([model], provider="cpu", max_pixels=120_000_000, max_file_bytes=1 << 29)
-        )
+        _ENGINES.append(Engine([model], provider="cpu", max_pixels=120_000_000, max_file_bytes=1 << 29))
     return _ENGINES[0]
 
 

@@ -128,9 +128,9 @@ def _image_hash(data: bytes) -> None:
 
 
 def _jpeg2000(data: bytes) -> None:
-    from cutoutd.engine.formats import jpeg2000  # noqa: PLC0415
+    from cutoutd.engine.formats import load_samples  # noqa: PLC0415
 
-    jpeg2000.depth(data)
+    load_samples.jpeg2000_depth(data)
 
 
 def _records(data: bytes) -> None:

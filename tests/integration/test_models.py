@@ -17,7 +17,7 @@ from cutoutd.cli import app
 from cutoutd.engine.matting.matte_model import MatteModel
 from cutoutd.errors import ModelError, UsageError
 from cutoutd.models import catalog
-from cutoutd.models.addition import Addition, remove
+from cutoutd.models.own import Addition, remove
 from cutoutd.pool import model_trial
 from cutoutd.protocols import ModelSpec, Scale
 from cutoutd.registry import Origin, registered

@@ -22,7 +22,7 @@ from cutoutd.failure import failure_of
 from cutoutd.jobs import Cut, Failure, NeedsRoom, Report, Task, Unchanged
 from cutoutd.models import catalog
 from cutoutd.pipeline import pipeline
-from cutoutd.pipeline.pipeline import Engine
+from cutoutd.pipeline.engine import Engine
 from cutoutd.pipeline.renditions import OVERLAY
 from cutoutd.pool.one_task import task_for
 from cutoutd.protocols import Step

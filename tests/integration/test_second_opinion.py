@@ -19,8 +19,8 @@ from cutoutd.errors import ModelError
 from cutoutd.jobs import Cut
 from cutoutd.models.known import checksums
 from cutoutd.pipeline import pipeline
-from cutoutd.pipeline.pipeline import Engine
-from cutoutd.pipeline.second_opinion import SecondGoneError, choose
+from cutoutd.pipeline.engine import Engine, SecondGoneError
+from cutoutd.pipeline.matte import choose
 from cutoutd.pool import capacity
 from cutoutd.pool.capacity import MEMORY_PER_WORKER
 from cutoutd.pool.one_task import task_for
@@ -225,8 +225,8 @@ def test_the_more_decided_matte_is_taken_whatever_the_scores() -> None:
     surer = choose(look_at(0.5), look_at(0.9), 100, 100)
     assert surer.is_second
     assert surer.why == "the second model's matte is more decided (0.90 against 0.50)"
-    assert surer.verdict.score < 0.9
+    assert surer.quality.score < 0.9
     assert choose(look_at(0.6), look_at(0.5), 100, 100).is_second is False
     apart = choose(look_at(0.5, inside=80), look_at(0.9), 100, 100)
-    assert apart.verdict.score < surer.verdict.score
-    assert "a part may be missing" in apart.verdict.reasons
+    assert apart.quality.score < surer.quality.score
+    assert "a part may be missing" in apart.quality.reasons

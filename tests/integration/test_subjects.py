@@ -126,6 +126,6 @@ def test_most_pages_screens_textures_and_landscapes_have_no_subject_or_are_doubt
 ) -> None:
     """Two of each sort, by a seed that nothing was fitted to. A page of text used to score 1."""
     scores = {
-        name: look(rgb, model.predict, model.sides).verdict.score for name, rgb in nothing(seed=77, each=2)
+        name: look(rgb, model.predict, model.sides).quality.score for name, rgb in nothing(seed=77, each=2)
     }
     assert sum(score < 0.5 for score in scores.values()) >= 0.8 * len(scores), scores

@@ -65,7 +65,7 @@ def test_a_large_subject_is_looked_at_once() -> None:
 def test_a_picture_without_a_subject_is_looked_at_once() -> None:
     """There is nowhere to look closer."""
     model = Model()
-    assert look(picture(), model.predict).verdict.score == 0
+    assert look(picture(), model.predict).quality.score == 0
     assert len(model.shown) == 1
 
 
@@ -173,7 +173,7 @@ def test_where_no_look_is_sure_the_most_decided_stands_and_is_doubtful() -> None
     found = look(picture(), model.predict, (288, 224, 320))
     assert model.asked == [288, 224, 320]
     assert found.raw is answers[288]
-    assert found.verdict.score < 0.7
+    assert found.quality.score < 0.7
 
 
 def test_a_model_of_one_size_is_asked_once_and_scored_by_what_there_is() -> None:
@@ -181,4 +181,4 @@ def test_a_model_of_one_size_is_asked_once_and_scored_by_what_there_is() -> None
     model = Scales({0: hazy(40, 280, 40, 120)})
     found = look(picture(), model.predict)
     assert model.asked == [0]
-    assert 0 < found.verdict.score < 0.7
+    assert 0 < found.quality.score < 0.7

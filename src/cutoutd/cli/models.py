@@ -69,7 +69,7 @@ def remove(
     config: ConfigOption = None,
 ) -> None:
     """Remove a model of your own: its entry, and its file. One that the configuration names stays."""
-    from cutoutd.models.addition import remove as take_away  # noqa: PLC0415 -- see `_seconds`
+    from cutoutd.models.own import remove as take_away  # noqa: PLC0415 -- see `_seconds`
 
     for path in _configurations(loader.find(config, os.environ)):
         if name in loader.load(path, os.environ).needed_models:

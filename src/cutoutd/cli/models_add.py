@@ -186,7 +186,7 @@ def _tried(
     file: Path, described: ModelSpec, directory: Path, *, anyway: bool, provider: str, memory_mb: int
 ) -> tuple[ModelSpec, ModelTrial]:
     """Run a model, and keep it if it does what it should."""
-    from cutoutd.models.addition import Addition  # noqa: PLC0415 -- 0.1 s that only this needs
+    from cutoutd.models.own import Addition  # noqa: PLC0415 -- 0.1 s that only this needs
     from cutoutd.pool.model_trial import UnusableModelError, try_model  # noqa: PLC0415
 
     with Addition(file, described, directory) as addition:

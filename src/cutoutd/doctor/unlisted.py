@@ -121,10 +121,11 @@ def _cut(setup: wire.Setup, channel: socket.socket) -> int:
         from PIL import Image, features  # noqa: F401, PLC0415
 
         from cutoutd.engine.formats import decode  # noqa: PLC0415
-        from cutoutd.pipeline import pipeline  # noqa: PLC0415
+        from cutoutd.pipeline import pipeline  # noqa: F401, PLC0415 -- as workers do
+        from cutoutd.pipeline.engine import Engine  # noqa: PLC0415
         from cutoutd.pool.self_test import self_test  # noqa: PLC0415
 
-        engine = pipeline.Engine(
+        engine = Engine(
             setup.models,
             provider=setup.provider,
             max_pixels=setup.max_pixels,

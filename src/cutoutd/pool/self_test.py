@@ -18,7 +18,7 @@ from cutoutd.engine.matting import refine
 from cutoutd.engine.render import compose
 
 if TYPE_CHECKING:
-    from cutoutd.pipeline.pipeline import Engine
+    from cutoutd.pipeline.engine import Engine
 
 _SIDE = 64
 

@@ -26,7 +26,7 @@ from cutoutd.sandbox.limits import die_with_parent
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from cutoutd.pipeline.pipeline import Engine
+    from cutoutd.pipeline.engine import Engine
     from cutoutd.process.channel import Receiver
 
 
@@ -82,11 +82,11 @@ def _get_ready(setup: wire.Setup, tasks: int) -> tuple[Engine, WorkerFacts]:
     import cv2  # noqa: PLC0415
 
     from cutoutd.engine.matting.matte_model import CPU  # noqa: PLC0415
-    from cutoutd.pipeline import pipeline  # noqa: PLC0415
+    from cutoutd.pipeline.engine import Engine  # noqa: PLC0415
     from cutoutd.pool.self_test import self_test  # noqa: PLC0415
 
     cv2.setNumThreads(1)  # one thread a worker; and a thread of OpenCV's would escape the sandbox
-    engine = pipeline.Engine(
+    engine = Engine(
         setup.models,
         provider=setup.provider,
         max_pixels=setup.max_pixels,

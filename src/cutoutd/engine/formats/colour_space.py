@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cutoutd.engine.colour import code_points, conversion, icc_build
+from cutoutd.engine.colour import code_points, icc_build, icc_transform
 from cutoutd.engine.colour.code_points import CodePoints
 from cutoutd.engine.containers import exif as exif_block
 from cutoutd.engine.containers.exif import ExifBlock, MalformedError
@@ -93,8 +93,8 @@ def meant(colours: Colours, exif: bytes | None, mode: str) -> Space:
         exif: TIFF structure, with or without the six-byte ``Exif`` prefix; or None.
         mode: Pillow's name for its samples. CMYK and Lab are described by ICC alone.
     """
-    is_rgb = not conversion.has_space_of_its_own(mode)
-    icc, problem = conversion.usable(colours.icc, mode)
+    is_rgb = not icc_transform.has_space_of_its_own(mode)
+    icc, problem = icc_transform.usable(colours.icc, mode)
     warnings = (problem,) if problem else ()
     codes = colours.codes if is_rgb else None
     if codes is None and icc is not None and is_rgb:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import UnidentifiedImageError
 
 from cutoutd import file_signatures
-from cutoutd.engine.colour import code_points, conversion
+from cutoutd.engine.colour import code_points, icc_transform
 from cutoutd.engine.containers import resolution
 from cutoutd.engine.containers.exif import IPTC, ExifBlock, MalformedError
 from cutoutd.engine.formats import colour_space, opening
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cutoutd.engine.colour.code_points import CodePoints
-    from cutoutd.engine.colour.conversion import Conversion
+    from cutoutd.engine.colour.icc_transform import Conversion
     from cutoutd.engine.formats.source import Source
     from cutoutd.engine.samples import Samples
 
@@ -161,7 +161,7 @@ def _decode(source: Source, *, deep: bool) -> Picture:
     found = source.load()
     space = colour_space.meant(found.colours, found.exif, found.samples.mode)
     loaded = _in_range(found.samples, space.codes)
-    converted = conversion.conversion(loaded, space.icc)
+    converted = icc_transform.conversion(loaded, space.icc)
     notes = list(found.warnings)
     density = resolution.chosen(found.resolution, found.exif)
     exif, xmp = _bounded(found.exif, "EXIF data", notes), _bounded(found.xmp, "XMP data", notes)

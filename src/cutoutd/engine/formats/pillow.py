@@ -31,9 +31,8 @@ from cutoutd.engine.containers.exif import (
     MalformedError,
 )
 from cutoutd.engine.containers.jpeg import refuse_unfinished
-from cutoutd.engine.formats import colour_space, jpeg2000, opening, turbojpeg
+from cutoutd.engine.formats import colour_space, load_samples, opening, turbojpeg
 from cutoutd.engine.formats.colour_space import Colours
-from cutoutd.engine.formats.load_samples import load as load_samples
 from cutoutd.engine.formats.source import Loaded
 from cutoutd.errors import PictureError
 
@@ -105,12 +104,12 @@ class PillowSource:
         turned = _turned_by_pillow(image)
         loaded = None
         if self.format == file_signatures.JPEG_2000:
-            loaded = jpeg2000.deep_samples(self._opened.data, image.mode, image.size)
+            loaded = load_samples.deep_jpeg2000(self._opened.data, image.mode, image.size)
         elif self.format == file_signatures.JPEG and image.mode == "RGB":
             loaded = turbojpeg.samples(self._opened.data, image.size)
         if loaded is None and opening.NO_END_MARKER in self._opened.warnings:
             turbojpeg.refuse_made_up(self._opened.data, image.mode)
-        loaded = loaded or load_samples(self._opened)
+        loaded = loaded or load_samples.load(self._opened)
         exif = _exif(image, notes)
         return Loaded(
             samples=loaded,

@@ -80,7 +80,7 @@ class Look:
     signs: Signs
 
     @property
-    def verdict(self) -> Quality:
+    def quality(self) -> Quality:
         """How probably it is right, and what to look for."""
         return quality.judge(self.signs)
 

@@ -1,0 +1,203 @@
+"""From a picture to its matte at full size: by the models or a hosted service, then refined and with the subject's own colours.
+
+Where the first model's matte leaves doubt a second model is asked, and one of the two mattes is taken. Nothing is written here.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import cv2
+import numpy as np
+
+from cutoutd.engine.colour import icc_transform
+from cutoutd.engine.formats import reply
+from cutoutd.engine.matting import foreground, matte_model, quality, refine, subject_search
+from cutoutd.engine.matting.subject_search import Region
+from cutoutd.engine.matting.tiles import Halves
+from cutoutd.engine.render import compose
+from cutoutd.errors import InferenceError, ReplyError, StorageError
+from cutoutd.failure import to_valid_utf8
+from cutoutd.jobs import SecondOpinion
+from cutoutd.pipeline.engine import NO_ROOM, SecondGoneError, is_out_of_memory
+from cutoutd.spool import Body
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cutoutd.engine.matting.subject_search import Look
+    from cutoutd.engine.picture import Picture
+    from cutoutd.jobs import Quality, Received, Task
+    from cutoutd.pipeline.engine import Engine
+    from cutoutd.protocols import Files
+    from cutoutd.recipe import Recipe
+
+MAX_REPLY_BYTES: Final = 256 << 20
+"""Of a hosted service's reply: more than the largest picture it may send."""
+
+_SIDE: Final = 320
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CoarseMatte:
+    """A matte, of what part of the picture it is, and how good it probably is."""
+
+    region: Region
+    coarse: NDArray[np.float32]
+    quality: Quality
+    second: SecondOpinion | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def find(task: Task, files: Files, picture: Picture, engine: Engine) -> CoarseMatte:
+    """Where the subject is: as a hosted service says, or as our model does."""
+    if task.received is not None:
+        coarse = _received(task.received, files, engine.max_pixels)
+        height, width = picture.rgb.shape[:2]
+        region = Region(top=0, bottom=height, left=0, right=width)
+        return CoarseMatte(region=region, coarse=coarse, quality=quality.assess(coarse))
+    model = engine.model(task.model)
+    seen = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
+    seen = icc_transform.as_srgb(seen, picture.icc)
+    found = _looked(seen, model)
+    first = _of(found, model)
+    second = engine.second_for(task.model)
+    if second is None or found.quality.score >= task.recipe.second_below:
+        return first
+    try:
+        also = _looked(seen, second.model())
+    except SecondGoneError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- whatever is wrong with it, there is the first one's matte
+        if is_out_of_memory(error):
+            return replace(first, warnings=(second.not_asked(NO_ROOM),))
+        return replace(first, warnings=(second.why_not(error),))
+    choice = choose(found, also, *seen.shape[:2])
+    opinion = SecondOpinion(taken=choice.is_second, score=found.quality.score, why=choice.why)
+    taken = _of(also, second.model()) if choice.is_second else first
+    return replace(taken, quality=choice.quality, second=opinion)
+
+
+def _looked(seen: NDArray[np.uint8], model: matte_model.MatteModel) -> Look:
+    try:
+        return subject_search.look(seen, model.predict, model.sides)
+    except Exception as error:
+        if is_out_of_memory(error) or not type(error).__module__.startswith("onnxruntime"):
+            raise
+        raise InferenceError(to_valid_utf8(f"{type(error).__name__}: {error}")) from error
+
+
+def _of(found: Look, model: matte_model.MatteModel) -> CoarseMatte:
+    # Stretching a matte without a subject would make a random mask of it.
+    is_stretched = model.stretches and found.quality.score > 0
+    coarse = matte_model.normalise(found.raw) if is_stretched else found.raw
+    return CoarseMatte(region=found.region, coarse=coarse, quality=found.quality)
+
+
+def _received(received: Received, files: Files, max_pixels: int) -> NDArray[np.float32]:
+    assert files.reply is not None  # noqa: S101 -- whoever opens the files of such a task opens it
+    try:
+        with os.fdopen(files.reply, "rb", closefd=False) as file:
+            body = file.read(MAX_REPLY_BYTES + 1)
+    except OSError as error:
+        path = Path(received.file)
+        raise StorageError(f"the reply cannot be read: {error.strerror}", path=path) from error
+    if len(body) > MAX_REPLY_BYTES:
+        raise ReplyError("what came back is unreasonably large")
+    return reply.matte(
+        body,
+        Body(received.body),
+        width=received.width,
+        height=received.height,
+        max_pixels=max_pixels,
+    )
+
+
+def refined(picture: Picture, found: CoarseMatte, recipe: Recipe) -> NDArray[np.uint8]:
+    """The matte at full size, under the transparency that the source had already; and its soft pixels' own colours."""
+    where = found.region.slices
+    part = picture.rgb[where]
+    halves = Halves(part)
+    if recipe.refine:
+        fine = refine.refine(part, found.coarse, halves=halves)
+    else:
+        fine = refine.enlarge(found.coarse, part.shape[0], part.shape[1])
+    alpha = _placed(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1])
+    if picture.alpha is not None:
+        alpha = compose.multiplied(alpha, picture.alpha)
+    if recipe.decontaminate:
+        foreground.decontaminate(part, alpha[where], halves=halves)
+        if picture.deep is not None:
+            foreground.decontaminate(picture.deep[where], alpha[where])
+    return alpha
+
+
+def _placed(fine: NDArray[np.uint8], region: Region, height: int, width: int) -> NDArray[np.uint8]:
+    """A region's matte in the whole frame; outside it there is nothing."""
+    if fine.shape == (height, width):
+        return fine
+    alpha = np.zeros((height, width), np.uint8)
+    alpha[region.slices] = fine
+    return alpha
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Choice:
+    """What the two looks come to.
+
+    Attributes:
+        is_second: the second model's matte is the better one.
+        quality: how good the one that is taken probably is, and what to look for.
+        why: in words, with the figures.
+    """
+
+    is_second: bool
+    quality: Quality
+    why: str
+
+
+def choose(first: Look, second: Look, height: int, width: int) -> Choice:
+    """Which of two models' mattes is taken: the more decided one; `docs/models.md` has what else was tried.
+
+    The score was fitted to the looks of the model in the package, several where one leaves doubt, and another model's own score
+    is not to be compared with it. How much of what is faint is sure says of every model's matte how far it is from guessing. A
+    second matte that is taken is scored with the first one as the other look at the same picture.
+
+    Args:
+        first: of the model that leaves doubt.
+        second: of the other.
+        height: of the picture, pixels.
+        width: likewise.
+    """
+    one, two = first.signs.decided, second.signs.decided
+    if two == 0:
+        why = "the second model sees no subject"
+        return Choice(is_second=False, quality=first.quality, why=why)
+    if one > 0 and two <= one:
+        why = f"the second model's matte is no more decided ({two:.2f} against {one:.2f})"
+        return Choice(is_second=False, quality=first.quality, why=why)
+    joint = quality.assess(_framed(second, height, width), _framed(first, height, width))
+    if one == 0:
+        # With nothing to be compared with, all of it would be called too much.
+        seen_alone = replace(joint, reasons=second.quality.reasons)
+        return Choice(
+            is_second=True, quality=seen_alone, why="the first model sees no subject, the second does"
+        )
+    why = f"the second model's matte is more decided ({two:.2f} against {one:.2f})"
+    return Choice(is_second=True, quality=joint, why=why)
+
+
+def _framed(look: Look, height: int, width: int) -> NDArray[np.float32]:
+    """A matte in the whole frame, small: mattes of two models, or of a part and the whole, can then be compared."""
+    frame = np.zeros((_SIDE, _SIDE), np.float32)
+    region = look.region
+    top, bottom = (round(row * _SIDE / height) for row in (region.top, region.bottom))
+    left, right = (round(column * _SIDE / width) for column in (region.left, region.right))
+    size = (max(1, right - left), max(1, bottom - top))
+    part = cv2.resize(look.raw, size, interpolation=cv2.INTER_AREA)
+    there = frame[top : top + size[1], left : left + size[0]]
+    there[...] = part[: there.shape[0], : there.shape[1]]
+    return frame
