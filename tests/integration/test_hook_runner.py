@@ -19,8 +19,7 @@ from cutoutd.events import JobEnded
 from cutoutd.hooks.dispatch import HookDispatch
 from cutoutd.hooks.runner import QUEUED, HookCommand, HookRunner, run
 from cutoutd.jobs import JobState
-from cutoutd.settings.hooks import CommonHooks, Hooks
-from cutoutd.settings.schema import Folder, Settings
+from cutoutd.settings.schema import CommonHooks, Folder, Hooks, Settings
 from tests.integration.parts import Heard, until
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from cutoutd.hosted.body import RequestBody
 from cutoutd.hosted.client import ServiceClient, UntrustedError
 from cutoutd.hosted.provider import Upload
 from cutoutd.hosted.providers import RemoveBg
-from cutoutd.settings.hosted import HostedSettings
+from cutoutd.settings.hosted import HostedSettings, parse
 from cutoutd.spool import UploadOutcome
 from tests.hosted_server import HostedServer
 from tests.integration.tools import give_up, need
@@ -106,7 +106,7 @@ def test_a_name_that_leads_away_gets_nothing_unencrypted(
         return [(0, 0, 0, "", (one, 80)) for one in ("127.0.0.1", number)]
 
     monkeypatch.setattr(socket, "getaddrinfo", found)
-    hosted = HostedSettings(base_url="http://gpu-box", allow_private_http=is_private_allowed)
+    hosted = HostedSettings(base_url=parse("http://gpu-box"), allow_private_http=is_private_allowed)
     client = ServiceClient(hosted, Clock())
     http_request = RemoveBg(key=None, full_price=1.0).http_request(
         Upload(name="a", bytes=1, width=1, height=1), "b"

@@ -17,9 +17,8 @@ from cutoutd.hosted.queue import Budget
 from cutoutd.hosted.response_cache import ResponseCache
 from cutoutd.hosted.route import ServiceRoute
 from cutoutd.hosted.upload_job import UploadJob
-from cutoutd.settings.assembly import assemble
 from cutoutd.settings.digest import uploads_sha256
-from cutoutd.settings.environment import Overrides
+from cutoutd.settings.loader import assemble
 from cutoutd.spool import Reply, Request, SpoolPaths
 from tests.integration.uploading import HEIGHT, WIDTH, picture
 
@@ -54,7 +53,7 @@ def context(
     folder = {"name": "a", "input": "/in", "output": "/out", "route": "hosted"}
     keys = {"enabled": True, "base_url": server.url, "max_credits_per_day": 9, **hosted}
     document = {"hosted": keys, "folder": [folder]}
-    settings = assemble(document, Overrides(values={}, problems={}), origin="", base=None)
+    settings = assemble(document, {}, origin="", base=None)
     clock = clock or Clock()
     opened = ledger(paths.root / "ledger.sqlite", create=True)
     host = settings.hosted.address.authority

@@ -25,8 +25,7 @@ from cutoutd.protocols import WorkerFacts
 from cutoutd.sandbox.survey import Gap, Layer
 from cutoutd.service.machine import Kind
 from cutoutd.service.unit import MARK, Scope
-from cutoutd.settings.hooks import CommonHooks
-from cutoutd.settings.schema import Folder, ModelSettings, Settings
+from cutoutd.settings.schema import CommonHooks, Folder, ModelSettings, Settings
 from cutoutd.settings.types import Watch
 
 if TYPE_CHECKING:

@@ -6,15 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cutoutd.hosted.queue import Admission, Budget
-from cutoutd.settings.assembly import assemble
-from cutoutd.settings.environment import Overrides
+from cutoutd.settings.loader import assemble
 
 
 def budget(limit: float, prices: dict[float, float] | None = None) -> Budget:
     """One with a limit, for one folder."""
     folder = {"name": "a", "input": "/in", "output": "/out", "route": "hosted"}
     document = {"hosted": {"enabled": True, "max_credits_per_day": limit}, "folder": [folder]}
-    settings = assemble(document, Overrides(values={}, problems={}), origin="", base=None)
+    settings = assemble(document, {}, origin="", base=None)
     return Budget(settings, prices or {})
 
 

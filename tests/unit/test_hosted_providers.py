@@ -16,7 +16,7 @@ from cutoutd.hosted.key import Key
 from cutoutd.hosted.provider import Upload, words
 from cutoutd.hosted.providers import Rembg, RemoveBg, WithoutBg, provider_of
 from cutoutd.hosted.response import Meaning
-from cutoutd.settings.hosted import HostedSettings
+from cutoutd.settings.hosted import HostedSettings, parse
 from cutoutd.settings.types import HostedProvider
 from cutoutd.spool import Body
 
@@ -237,7 +237,7 @@ def test_the_provider_is_the_one_that_is_configured() -> None:
     assert names == {one: one.value for one in HostedProvider}
     cloud = provider_of(HostedSettings(provider=HostedProvider.WITHOUTBG), KEY)
     own = provider_of(
-        HostedSettings(provider=HostedProvider.WITHOUTBG, base_url="http://127.0.0.1:8000"), None
+        HostedSettings(provider=HostedProvider.WITHOUTBG, base_url=parse("http://127.0.0.1:8000")), None
     )
     assert isinstance(cloud, WithoutBg)
     assert isinstance(own, WithoutBg)

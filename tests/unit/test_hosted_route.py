@@ -14,8 +14,7 @@ from cutoutd.hosted.context import inadmissible
 from cutoutd.hosted.queue import Budget
 from cutoutd.hosted.route import RouteState, ServiceRoute
 from cutoutd.hosted.upload_job import wait_s
-from cutoutd.settings.assembly import assemble
-from cutoutd.settings.environment import Overrides
+from cutoutd.settings.loader import assemble
 from cutoutd.spool import Request
 from tests.conftest import FakeClock
 
@@ -30,7 +29,7 @@ def settings(hosted: dict[str, Any], **routes: dict[str, Any]) -> Settings:
         for name, keys in routes.items()
     ]
     document = {"hosted": {"enabled": True, **hosted}, "folder": folders}
-    return assemble(document, Overrides(values={}, problems={}), origin="FILE", base=None)
+    return assemble(document, {}, origin="FILE", base=None)
 
 
 def route(clock: FakeClock, limit: int = 0) -> ServiceRoute:

@@ -12,8 +12,7 @@ from cutoutd.events import JobEnded
 from cutoutd.hooks import desktop_notices
 from cutoutd.hooks.desktop_notices import PAUSE_S, DesktopNotices
 from cutoutd.jobs import JobState
-from cutoutd.settings.hooks import CommonHooks
-from cutoutd.settings.schema import Settings
+from cutoutd.settings.schema import CommonHooks, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

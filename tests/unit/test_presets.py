@@ -12,9 +12,9 @@ import pytest
 from cutoutd.cli import app
 from cutoutd.errors import ConfigurationError
 from cutoutd.recipe import Channels, Format, Profile
-from cutoutd.settings import assembly, dump, measures, presets
+from cutoutd.settings import document, loader, presets
 from cutoutd.settings.digest import settings_sha256
-from tests.unit.test_rendition_settings import NOTHING, assembled, rendition
+from tests.unit.test_rendition_settings import assembled, rendition
 
 WHITE = (255, 255, 255)
 
@@ -26,7 +26,7 @@ def test_every_preset_is_a_rendition_with_a_source_for_each_rule(name: str) -> N
     assert preset is not None
     wanted = rendition(preset=name)
     assert (wanted.directory, wanted.format, wanted.colour) == (name, Format.JPEG, WHITE)
-    assert wanted.canvas == measures.canvas(preset.settings["canvas"])
+    assert wanted.canvas == tuple(map(int, preset.settings["canvas"].split("x")))
     assert set(preset.ours) < set(preset.settings)
     assert preset.sources
     for source in preset.sources:
@@ -92,8 +92,8 @@ def test_several_presets_are_one_rendition_each() -> None:
 def test_what_check_prints_loads_to_the_same() -> None:
     """Every key is written out beside the preset's name."""
     settings = assembled({"preset": ["amazon", "zalando"]}, {"preset": "ebay", "format": "png"})
-    again = tomllib.loads(dump.as_toml(settings))
-    assert assembly.assemble(again, NOTHING, origin="FILE", base=None) == settings
+    again = tomllib.loads(document.as_toml(settings))
+    assert loader.assemble(again, {}, origin="FILE", base=None) == settings
 
 
 def test_a_preset_makes_what_its_keys_written_out_make() -> None:

@@ -12,11 +12,19 @@ import pytest
 
 from cutoutd.recipe import Channels, Format, Profile
 from cutoutd.settings import loader
-from cutoutd.settings.dump import as_toml
-from cutoutd.settings.hooks import CommonHooks, Hooks
+from cutoutd.settings.document import as_toml
 from cutoutd.settings.hosted import HostedSettings
 from cutoutd.settings.renditions import RenditionSettings
-from cutoutd.settings.schema import Folder, MatteSettings, ModelSettings, PoolSettings, Service, Settings
+from cutoutd.settings.schema import (
+    CommonHooks,
+    Folder,
+    Hooks,
+    MatteSettings,
+    ModelSettings,
+    PoolSettings,
+    Service,
+    Settings,
+)
 from cutoutd.settings.types import Order, Originals, Watch
 
 if TYPE_CHECKING:

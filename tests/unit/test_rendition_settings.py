@@ -9,18 +9,15 @@ import pytest
 
 from cutoutd.errors import ConfigurationError
 from cutoutd.recipe import Channels, Format, Margin, Profile, Rendition
-from cutoutd.settings import assembly, dump, loader
+from cutoutd.settings import document, loader
 from cutoutd.settings.digest import settings_sha256, with_backgrounds
-from cutoutd.settings.environment import Overrides
 from cutoutd.settings.schema import Folder, Settings
-
-NOTHING = Overrides(values={}, problems={})
 
 
 def assembled(*renditions: dict[str, Any], base: Path | None = Path("/etc/cutoutd")) -> Settings:
     """The settings of one folder with these renditions."""
     folder = {"name": "a", "input": "/in", "output": "/out", "rendition": list(renditions)}
-    return assembly.assemble({"folder": [folder]}, NOTHING, origin="FILE", base=base)
+    return loader.assemble({"folder": [folder]}, {}, origin="FILE", base=base)
 
 
 def rendition(**written: object) -> Rendition:
@@ -218,7 +215,7 @@ def test_what_goes_together_is_taken_and_written_out_as_it_is(
     """As `check` prints it, it loads again to the same settings."""
     settings = assembled(written)
     file = tmp_path / "cutoutd.toml"
-    file.write_text(dump.as_toml(settings), encoding="utf-8")
+    file.write_text(document.as_toml(settings), encoding="utf-8")
     assert loader.load(file, {}).folder == settings.folder
 
 

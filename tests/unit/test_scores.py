@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from cutoutd.settings.rules import older_score_limits
 from cutoutd.settings.schema import Folder, Settings
-from cutoutd.settings.scores import older_limits
 
 
 def words(**given: Any) -> list[tuple[str, str]]:  # noqa: ANN401 -- any key of a folder
     """What is said of one folder."""
     folder = Folder(name="shop", input=Path("/in"), output=Path("/out"), **given)
-    return list(older_limits(Settings(folder=(folder,))))
+    return list(older_score_limits(Settings(folder=(folder,))))
 
 
 @pytest.mark.parametrize("given", [{"review_below": 0.5}, {"escalate_below": 0.6}])

@@ -16,10 +16,10 @@ from pydantic import ValidationError
 from cutoutd.errors import ConfigurationError
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
 from cutoutd.settings import loader, places
-from cutoutd.settings.assembly import assemble
 from cutoutd.settings.digest import settings_sha256
-from cutoutd.settings.dump import as_toml
-from cutoutd.settings.environment import Overrides, variables
+from cutoutd.settings.document import as_toml
+from cutoutd.settings.environment import variables
+from cutoutd.settings.loader import assemble
 from cutoutd.settings.renditions import RenditionSettings
 from cutoutd.settings.schema import Folder, MatteSettings, Service, Settings
 from cutoutd.settings.types import Existing, LogFormat, LogLevel, Order, Originals, PictureFormat
@@ -309,7 +309,7 @@ def test_any_path_survives_being_written_out(watched: str, results: str, pattern
     only = folder(input=f"/in/{watched}", output=f"/out/{results}", exclude=[pattern])
     settings = Settings(service=Service(state_dir=Path("/state")), folder=(only,))
     document = tomllib.loads(as_toml(settings))
-    assert assemble(document, Overrides(values={}, problems={}), origin="", base=None) == settings
+    assert assemble(document, {}, origin="", base=None) == settings
 
 
 def test_a_path_that_is_not_utf8_can_be_written_out() -> None:
@@ -349,7 +349,7 @@ def test_the_digest_counts_the_model_and_nothing_else() -> None:
 def test_reading_settings_brings_no_network_library() -> None:
     """Which is why the environment is read without pydantic-settings."""
     code = (
-        "import sys, cutoutd.settings.loader, cutoutd.settings.dump, cutoutd.settings.digest\n"
+        "import sys, cutoutd.settings.loader, cutoutd.settings.document, cutoutd.settings.digest\n"
         "sys.exit(', '.join({'ssl', 'asyncio', 'http.client', 'urllib.request'} & set(sys.modules)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

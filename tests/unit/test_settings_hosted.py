@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from cutoutd.cli import departure
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.process.child_environment import KEY_VARIABLE
-from cutoutd.settings import address, environment, loader
-from cutoutd.settings.address import Reach
-from cutoutd.settings.assembly import assemble
-from cutoutd.settings.dump import as_toml
-from cutoutd.settings.environment import Overrides
-from cutoutd.settings.hosted import HostedSettings
+from cutoutd.settings import loader
+from cutoutd.settings.digest import uploads_sha256
+from cutoutd.settings.document import as_toml
+from cutoutd.settings.hosted import HostedSettings, Reach, parse, reach_of
+from cutoutd.settings.loader import assemble
 from cutoutd.settings.types import HostedProvider, Route
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.settings.schema import Settings
-
-NOTHING = Overrides(values={}, problems={})
 
 
 def table(name: str = "a", **given_keys: object) -> dict[str, Any]:
@@ -35,7 +32,7 @@ def table(name: str = "a", **given_keys: object) -> dict[str, Any]:
 
 def built(hosted: dict[str, Any], *folders: dict[str, Any]) -> Settings:
     """Settings of these tables."""
-    return assemble({"hosted": hosted, "folder": list(folders)}, NOTHING, origin="FILE", base=None)
+    return assemble({"hosted": hosted, "folder": list(folders)}, {}, origin="FILE", base=None)
 
 
 def said(hosted: dict[str, Any], *folders: dict[str, Any]) -> str:
@@ -85,7 +82,7 @@ def test_only_what_its_owner_tagged_is_ever_among_what_leaves(
     ]
     document = {"hosted": {"enabled": enabled, "provider": provider}, "folder": folders}
     try:
-        chosen = assemble(document, environment.read(environ), origin="FILE", base=None)
+        chosen = assemble(document, environ, origin="FILE", base=None)
     except ConfigurationError:
         return
     tagged = {f"f{number}" for number, route in enumerate(routes) if route not in (None, "local")}
@@ -133,7 +130,7 @@ def test_the_pace_may_be_set_from_outside() -> None:
 )
 def test_an_address_is_taken_apart(written: str, meant: str, reach: Reach) -> None:
     """And told by how far away it is."""
-    found = address.parse(written)
+    found = parse(written)
     assert (str(found), found.reach) == (meant, reach)
 
 
@@ -206,7 +203,7 @@ def test_only_numbers_that_nobody_routes_are_near(
 ) -> None:
     """Whatever is reachable for all the world is elsewhere."""
     if number.is_global:
-        assert address.reach_of(number) is Reach.ELSEWHERE
+        assert reach_of(number) is Reach.ELSEWHERE
 
 
 @pytest.mark.parametrize(
@@ -256,6 +253,17 @@ def test_a_missing_extra_is_told_before_anything_starts(monkeypatch: pytest.Monk
     departure.require_extra(built({"enabled": True}, table()))
     with pytest.raises(UsageError, match=r'pip install "cutoutd\[hosted\]"'):
         departure.require_extra(built({"enabled": True}, table(route="hosted")))
+
+
+def test_two_services_have_two_numbers_and_one_has_one_however_it_is_written() -> None:
+    """By which the uploader knows whether it and the supervisor go by the same configuration."""
+    one, same, other = (
+        uploads_sha256(built({"base_url": url}, table()))
+        for url in ("https://x.y", "https://X.y:443/", "https://x.y/z")
+    )
+    assert one == same
+    assert one != other
+    assert uploads_sha256(built({}, table())) not in (one, other)
 
 
 def test_settings_of_the_route_survive_being_written_out(tmp_path: Path) -> None:

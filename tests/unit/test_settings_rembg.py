@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.errors import ConfigurationError
-from cutoutd.settings.assembly import assemble
-from cutoutd.settings.dump import as_toml
-from cutoutd.settings.environment import Overrides
+from cutoutd.settings.document import as_toml
+from cutoutd.settings.loader import assemble
 
 if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
@@ -20,7 +19,7 @@ def settings(**hosted: Any) -> Settings:  # noqa: ANN401 -- any key
     """A configuration with these keys of ``[hosted]``."""
     folder = {"name": "a", "input": "/in", "output": "/out", "route": "hosted"}
     document = {"hosted": {"enabled": True, **hosted}, "folder": [folder]}
-    return assemble(document, Overrides(values={}, problems={}), origin="", base=None)
+    return assemble(document, {}, origin="", base=None)
 
 
 def test_they_are_as_they_are_written() -> None:

@@ -23,8 +23,8 @@ from cutoutd.journal.state import check_state
 from cutoutd.models import catalog
 from cutoutd.overview.foresight import foresee
 from cutoutd.registry import Origin, entries
-from cutoutd.settings import dump, loader, places
-from cutoutd.settings.scores import older_limits
+from cutoutd.settings import document, loader, places
+from cutoutd.settings.rules import older_score_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def check(
         print(wrapped(printable(f"# {line}"), sys.stdout))
     if hindered:
         print("#")
-    notes += [*what_leaves(chosen), *(f"{name}: {word}" for name, word in older_limits(chosen))]
+    notes += [*what_leaves(chosen), *(f"{name}: {word}" for name, word in older_score_limits(chosen))]
     for folder in chosen.folder:
         if folder.name not in survey.silent:  # to look through it would take for ever
             waiting = _waiting(folder, rules_of(folder), chosen.service.state_dir)
@@ -74,7 +74,7 @@ def check(
     for note in notes:
         print(wrapped(printable(f"# {note}"), sys.stdout))
     if everything or not sys.stdout.isatty():
-        print(dump.as_toml(chosen))
+        print(document.as_toml(chosen))
     else:
         print("# Every setting as it comes out: cutoutd check --all")
     raise typer.Exit(1 if hindered else 0)

@@ -11,7 +11,7 @@ from cutoutd.cli.to_cut import EXTENSIONS
 from cutoutd.daemon.assembly import check_backgrounds
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.recipe import Format
-from cutoutd.settings import combinations
+from cutoutd.settings import rules
 from cutoutd.settings.messages import problems_of
 from cutoutd.settings.renditions import RenditionSettings
 from cutoutd.settings.schema import Folder
@@ -54,7 +54,7 @@ def form_of(given: dict[str, Any], target: Target, chosen: Settings) -> Renditio
     anywhere = Path("/")
     folder = Folder(name="cut", input=anywhere, output=anywhere, rendition=(form,))
     if wrong := [
-        f"--{one.key}: {one.text}" for one in combinations.problems({1: folder}, chosen.pool.max_pixels)
+        f"--{one.key}: {one.text}" for one in rules.rendition_problems(folder, chosen.pool.max_pixels)
     ]:
         raise _refused(wrong)
     try:

@@ -37,7 +37,7 @@ from cutoutd.offload.outbox import Outbox
 from cutoutd.pool.file_opening import FileOpeningPool
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings.digest import uploads_sha256
-from cutoutd.settings.scores import older_limits
+from cutoutd.settings.rules import older_score_limits
 from cutoutd.spool import SpoolPaths
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _begin(settings: Settings, state: StateDirectory) -> None:
     """Be locked in, before there is any thread: everything this process starts from here on is without a network."""
     layers = confine(settings)
     get().info("daemon.started", pid=os.getpid(), state_dir=str(state.path), sandbox=layers)
-    for name, word in older_limits(settings):
+    for name, word in older_score_limits(settings):
         get().warning("settings.older-meaning", folder=name, why=word)
 
 

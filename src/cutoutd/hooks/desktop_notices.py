@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cutoutd.events import JobEnded
     from cutoutd.hooks.runner import HookRunner
-    from cutoutd.settings.hooks import CommonHooks
+    from cutoutd.settings.schema import CommonHooks
 
 PAUSE_S: Final = 15.0
 """Between two notices of results."""

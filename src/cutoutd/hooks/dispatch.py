@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from cutoutd.errors import CutoutdError
     from cutoutd.events import JobEnded, Listener, Progress
-    from cutoutd.settings.hooks import Hooks
-    from cutoutd.settings.schema import Folder, Settings
+    from cutoutd.settings.schema import Folder, Hooks, Settings
 
 _EVENTS: Final = {
     JobState.DONE: "on_done",

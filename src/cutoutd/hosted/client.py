@@ -25,7 +25,7 @@ import httpcore
 
 from cutoutd.hosted.connection import Backend, ExchangeLimits, Resolver
 from cutoutd.hosted.response import SUCCESS
-from cutoutd.settings.address import Reach, reach_of
+from cutoutd.settings.hosted import Reach, reach_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.hosted.provider import PNG, PNG_END, ZIP, HttpRequest, document, multipart, words
-from cutoutd.settings import address
+from cutoutd.settings.hosted import USUAL
 from cutoutd.settings.types import HostedProvider
 from cutoutd.spool import Body
 
@@ -43,8 +43,8 @@ def provider_of(hosted: HostedSettings, key: Key | None) -> Provider:
         case HostedProvider.REMBG:
             return Rembg(full_price=price, model=hosted.model, fields=hosted.fields)
         case HostedProvider.WITHOUTBG:
-            usual = address.parse(address.USUAL[HostedProvider.WITHOUTBG])
-            return WithoutBg(key=key, is_cloud=hosted.address == usual, full_price=price)
+            is_cloud = hosted.address == USUAL[HostedProvider.WITHOUTBG]
+            return WithoutBg(key=key, is_cloud=is_cloud, full_price=price)
 
 
 # Up to so many pixels "preview" is the full size, for a quarter of the price; a PNG ends at 10 megapixels, and

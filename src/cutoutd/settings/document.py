@@ -1,19 +1,54 @@
-"""Reading the configuration file as TOML; what its tables mean is not decided here."""
+"""The configuration file as TOML: read, told in plain words where it is none, and written.
+
+What its tables mean is not decided here.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import BaseModel
+
 from cutoutd.errors import ConfigurationError
-from cutoutd.settings import toml_words
+from cutoutd.settings.types import AUTO
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from cutoutd.settings.schema import Settings
 
 # tomllib gives the place as text alone before Python 3.14.
 _PLACE: Final = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
+
+_CURLY: Final = re.compile("[\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb]")
+_TRUTHS: Final = {
+    "yes": "true",
+    "no": "false",
+    "on": "true",
+    "off": "false",
+    "True": "true",
+    "False": "false",
+}
+_BARE: Final = re.compile(r"[A-Za-z_~/.][^#\"']*")
+_SLIPS: Final = (
+    ("Cannot overwrite", "KEY is set twice in this table; take one out"),
+    ("Cannot declare", "this table is there twice, or stands in for one; put both together"),
+    (
+        r"Invalid hex|Unescaped|.*escape",
+        "in \"...\" a \\ has a meaning of its own; write '...', or / in its place",
+    ),
+    (r"Illegal character '\\n'", "the closing quote is missing"),
+    ("Expected ']'", "the closing ] is missing"),
+    ("Expected '='", "after a name belongs a = and a value"),
+    ("Expected newline", "there is more on this line than one value"),
+)
+"""How what the parser says begins, and the slip behind it."""
+
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -47,15 +82,93 @@ def read(path: Path) -> dict[str, Any]:
         raise _syntax_error(path, text, str(error)) from error
 
 
+def as_toml(settings: Settings) -> str:
+    """The whole configuration as a TOML file.
+
+    A path that is not UTF-8, as ``--input`` may name one, cannot stand in TOML; U+FFFD takes the place of what is not.
+    """
+    return "\n\n".join(_tables(settings, "")) + "\n"
+
+
 def _syntax_error(path: Path, text: str, said: str) -> ConfigurationError:
     place = _PLACE.search(said)
     what = said[: place.start()] if place is not None else said
     if place is None or place["line"] is None:
         last = text.rstrip().rpartition("\n")[2].strip()
-        said = toml_words.plain(what, last)
+        said = _plain(what, last)
         return ConfigurationError(f"the last line is not finished: {said}, in `{last}`", path=path)
     number = int(place["line"])
     lines = text.split("\n")
     line = lines[number - 1].strip()
-    said = toml_words.plain(what, line)
+    said = _plain(what, line)
     return ConfigurationError(f"line {number}, column {place['column']}: {said}, in `{line}`", path=path)
+
+
+def _plain(said: str, line: str) -> str:
+    """What is wrong with a line, in words for people who do not know TOML.
+
+    The parser says what it expected; which slip led to that is seen from the line.
+    """
+    key, _, value = (part.strip() for part in line.partition("="))
+    if _CURLY.match(key) or _CURLY.match(value):
+        return "these are typographic quotes; use straight ones"
+    if said.startswith("Invalid value"):
+        return _slip(value)
+    words = next((words for begin, words in _SLIPS if re.match(begin, said)), f"this is not TOML: {said}")
+    return words.replace("KEY", key)
+
+
+def _slip(value: str) -> str:
+    word = value.partition("#")[0].strip()
+    if word in _TRUTHS:
+        return f"{word} is written {_TRUTHS[word]}"
+    if not word:
+        return "the value is missing"
+    if _BARE.fullmatch(word):
+        return f'texts need quotes: "{word}"'
+    return "this is no value; texts need quotes, and numbers have none"
+
+
+def _tables(table: BaseModel, prefix: str) -> Iterator[str]:
+    """The tables below a table; its own plain keys are its caller's, since TOML wants them first."""
+    for key, value in table:
+        name = f"{prefix}{key}"
+        if isinstance(value, BaseModel):
+            yield _table(f"[{name}]", value)
+            yield from _tables(value, f"{name}.")
+        elif _is_tables(value):
+            for item in value:
+                yield _table(f"[[{name}]]", item)
+                yield from _tables(item, f"{name}.")
+
+
+def _table(heading: str, table: BaseModel) -> str:
+    lines = [
+        f"{key} = {_value(key, value)}"
+        for key, value in table
+        if not isinstance(value, BaseModel) and not _is_tables(value)
+    ]
+    return "\n".join((heading, *lines))
+
+
+def _is_tables(value: object) -> bool:
+    return isinstance(value, tuple) and bool(value) and isinstance(value[0], BaseModel)
+
+
+def _value(key: str, value: object) -> str:
+    if value is None:
+        # A path or address that is not set is written as nothing, a number that the machine chooses as such.
+        return '""' if key.endswith(("_dir", "_file", "_url")) else f'"{AUTO}"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        pairs = ", ".join(f"{_quoted(name)} = {_value(name, one)}" for name, one in value.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(_quoted(str(item)) for item in value)}]"
+    return str(value) if isinstance(value, int | float) else _quoted(str(value))
+
+
+def _quoted(text: str) -> str:
+    """As JSON writes it, which TOML reads but for DEL."""
+    return json.dumps(_SURROGATES.sub("\ufffd", text), ensure_ascii=False).replace("\x7f", "\\u007f")

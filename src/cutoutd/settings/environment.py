@@ -3,9 +3,7 @@
 Of ``[hosted]`` they change the pace alone. A key's file is not among it: any file could be named, and its text would
 be sent to the service.
 
-Read by hand and not by pydantic-settings, which was tried: it reads ``os.environ`` and not a
-mapping it is given, passes over variables it does not know, names fields and not variables in its errors,
-takes whole tables as JSON, and brings asyncio and ssl into every process.
+Not by pydantic-settings, which was tried: docs/decisions/0014-pydantic-without-pydantic-settings.md.
 """
 
 from __future__ import annotations
@@ -16,8 +14,8 @@ from typing import TYPE_CHECKING, Final, get_origin
 
 from cutoutd.process.child_environment import KEY_VARIABLE
 from cutoutd.settings.hosted import HostedSettings
+from cutoutd.settings.messages import item_type, nearest
 from cutoutd.settings.schema import Folder, Settings
-from cutoutd.settings.wording import item_type, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

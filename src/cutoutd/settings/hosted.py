@@ -1,12 +1,156 @@
-"""``[hosted]``: where pictures of tagged folders may be sent, and what that may cost. Values alone, as in `cutoutd.settings.schema`."""
+"""``[hosted]``: the service that pictures of tagged folders may be sent to, what that may cost, and how far away it lies.
+
+Text only: no name is looked up, so a name counts as private only where plain http would have to be allowed for it; to
+what it leads is seen when it is used.
+"""
 
 from __future__ import annotations
 
-from pydantic import Field
+import ipaddress
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Final
 
-from cutoutd.settings import address, spelling
-from cutoutd.settings.table import Table
-from cutoutd.settings.types import HostedProvider
+from pydantic import Field, PlainSerializer, PlainValidator
+
+from cutoutd.settings.types import HostedProvider, NumberOrAuto, PlaceOrNone, Table, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_URL: Final = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
+    r"(?::(?P<port>[0-9]{1,5}))?(?P<path>(?:/[A-Za-z0-9._~-]+)*)/?"
+)
+_PRIVATE: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"),
+    )
+)
+"""Networks of one's own: RFC 1918, RFC 4193, and link-local ones (RFC 3927, RFC 4291). Python's ``is_private`` counts
+whatever is not to be routed: tunnels that lead out (Teredo), and ranges for documentation and benchmarks."""
+
+_PORTS: Final = {"http": 80, "https": 443}
+_HIGHEST_PORT: Final = 65_535
+_MAX_ADDRESS: Final = 1000
+_RIGHT: Final = (
+    "it takes an address such as https://api.remove.bg or http://127.0.0.1:7000, without anything after it"
+)
+
+
+class Reach(StrEnum):
+    """How far away an address is."""
+
+    THIS_MACHINE = "this machine"  # the loopback
+    PRIVATE = "private"  # a network of one's own
+    NAMED = "named"  # a name, which may lead anywhere
+    ELSEWHERE = "elsewhere"  # the internet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Address:
+    """Where a hosted service is.
+
+    Attributes:
+        scheme: http or https.
+        host: a name or a number, in small letters, without brackets.
+        port: 1..65535.
+        path: what stands before the contract's own; empty, or from its slash on and without one at the end.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether only the service can read what is sent."""
+        return self.scheme == "https"
+
+    @property
+    def reach(self) -> Reach:
+        """How far away it is, as far as its text tells."""
+        if self.host == "localhost":
+            return Reach.THIS_MACHINE
+        try:
+            number = ipaddress.ip_address(self.host)
+        except ValueError:
+            return Reach.NAMED
+        return reach_of(number)
+
+    @property
+    def authority(self) -> str:
+        """Host and port, as a ``Host`` header has them; the usual port is left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.path}"
+
+
+def reach_of(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Reach:
+    """How far away a number is."""
+    mapped = getattr(number, "ipv4_mapped", None)
+    number = mapped if mapped is not None else number
+    if number.is_loopback:
+        return Reach.THIS_MACHINE
+    return Reach.PRIVATE if any(number in network for network in _PRIVATE) else Reach.ELSEWHERE
+
+
+def parse(written: object) -> Address:
+    """Take a base address apart.
+
+    An expression says what is right. pydantic's `Url` reads as browsers do: it takes names and passwords, a port 0, a
+    backslash for a slash and ``0x7f.1`` for 127.0.0.1, and passes over the end of a line.
+
+    Raises:
+        ValueError: it is none; says what would be right.
+    """
+    found = _URL.fullmatch(written) if isinstance(written, str) and len(written) <= _MAX_ADDRESS else None
+    if found is not None:
+        port = int(found["port"] or _PORTS[found["scheme"]])
+        host = found["host"].strip("[]").lower()
+        if 1 <= port <= _HIGHEST_PORT and (":" not in host or _is_number(host)):
+            return Address(scheme=found["scheme"], host=host, port=port, path=found["path"])
+    raise ValueError(f"{_shown(written)} is not possible; {_RIGHT}")
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _shown(written: object) -> str:
+    """What was written, unless it holds a name and a password, which are nobody's business."""
+    if isinstance(written, str) and "@" in written:
+        return "an address with a name or password in it"
+    if isinstance(written, str) and not written.isprintable():
+        return "an address with unprintable characters"
+    return shown(written)
+
+
+def _base_url(written: object) -> Address | None:
+    if written is None or isinstance(written, Address):
+        return written
+    return parse(written) if written != "" else None
+
+
+def _as_written(address: Address | None) -> str:
+    return "" if address is None else str(address)
+
+
+USUAL: Final[Mapping[HostedProvider, Address]] = {
+    HostedProvider.REMOVEBG: parse("https://api.remove.bg"),
+    HostedProvider.REMBG: parse("http://127.0.0.1:7000"),
+    HostedProvider.WITHOUTBG: parse("https://api.withoutbg.com"),
+}
+"""Where each provider's service usually is."""
 
 
 class HostedSettings(Table):
@@ -16,13 +160,13 @@ class HostedSettings(Table):
     provider: HostedProvider = Field(
         default=HostedProvider.REMOVEBG, strict=False, description="Whose contract the service speaks."
     )
-    base_url: spelling.BaseUrl = Field(
-        default="", max_length=1000, description="Where the service is; empty: the provider's usual address."
+    base_url: Annotated[Address | None, PlainValidator(_base_url), PlainSerializer(_as_written)] = Field(
+        default=None, description="Where the service is; None: the provider's usual address."
     )
     allow_private_http: bool = Field(
         default=False, description="Plain http is possible to private addresses, not to this machine alone."
     )
-    api_key_file: spelling.PlaceOrNone = Field(
+    api_key_file: PlaceOrNone = Field(
         default=None,
         description="File with the service's key; None: from the uploader's environment, or none.",
     )
@@ -41,7 +185,7 @@ class HostedSettings(Table):
         le=1_000_000,
         description="Credits that all folders together may spend in a day (UTC).",
     )
-    credits_per_picture: spelling.NumberOrAuto = Field(
+    credits_per_picture: NumberOrAuto = Field(
         default=None,
         ge=0,  # 0: a server that charges nothing
         le=1000,
@@ -79,16 +223,16 @@ class HostedSettings(Table):
     )
 
     @property
-    def address(self) -> address.Address:
+    def address(self) -> Address:
         """Where pictures are sent."""
-        return address.parse(self.base_url or address.USUAL[self.provider])
+        return self.base_url or USUAL[self.provider]
 
     @property
     def expected_credits(self) -> float:
         """What a picture in full size is expected to cost: nothing, where the server can only be one's own."""
         if self.credits_per_picture is not None:
             return self.credits_per_picture
-        is_usual = self.address == address.parse(address.USUAL[self.provider])
+        is_usual = self.address == USUAL[self.provider]
         charges = self.provider is HostedProvider.REMOVEBG or (
             self.provider is HostedProvider.WITHOUTBG and is_usual
         )

@@ -1,5 +1,9 @@
 """Finding the configuration and reading it: once, at the start of a command.
 
+There are three sources: the command line names the file, or two folders in place of one; variables of the environment
+go before what stands in the file; what is in neither has its default. They become settings that were checked as a whole,
+or one error that lists all that is wrong.
+
 The environment comes in as a mapping; only `platformdirs` looks at it for itself (``XDG_CONFIG_HOME`` and
 the like). It must not look at the folders that are named in a configuration: a share may be away.
 """
@@ -8,18 +12,32 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from cutoutd.errors import ConfigurationError, UsageError
-from cutoutd.settings import document, environment, places
-from cutoutd.settings.assembly import assemble
-from cutoutd.settings.schema import MAX_NAME
+from cutoutd.settings import document, environment, messages, places, rules
+from cutoutd.settings.hosted import HostedSettings
+from cutoutd.settings.messages import Problem
+from cutoutd.settings.schema import (
+    MAX_NAME,
+    CommonHooks,
+    Folder,
+    ModelSettings,
+    PoolSettings,
+    Service,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.settings.schema import Settings
+    from cutoutd.settings.environment import Overrides
+
+_T = TypeVar("_T", bound=BaseModel)
 
 _KEY_CHARACTERS: Final = 16
 
@@ -72,7 +90,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
     if path == places.SYSTEM_FILE and isinstance(service := written.setdefault("service", {}), dict):
         # The machine's own configuration: its journal belongs to no user's home.
         service["state_dir"] = service.get("state_dir") or os.fspath(places.SYSTEM_STATE)
-    return assemble(written, environment.read(environ), origin=str(path), base=path.parent)
+    return assemble(written, environ, origin=str(path), base=path.parent)
 
 
 def for_pair(input_dir: Path, output_dir: Path, environ: Mapping[str, str]) -> Settings:
@@ -93,7 +111,7 @@ def for_pair(input_dir: Path, output_dir: Path, environ: Mapping[str, str]) -> S
         "service": {"state_dir": os.fspath(pair_state_dir(watched, results))},
         "folder": [{"name": _folder_name(watched), "input": watched, "output": results}],
     }
-    return assemble(written, environment.read(environ), origin="--input and --output", base=None)
+    return assemble(written, environ, origin="--input and --output", base=None)
 
 
 def pair_state_dir(watched: Path, results: Path) -> Path:
@@ -116,7 +134,125 @@ def defaults(environ: Mapping[str, str]) -> Settings:
     Raises:
         ConfigurationError: a variable is wrong.
     """
-    return assemble({}, environment.read(environ), origin="the defaults", base=None, needs_folder=False)
+    return assemble({}, environ, origin="the defaults", base=None, needs_folder=False)
+
+
+def assemble(
+    written: Mapping[str, Any],
+    environ: Mapping[str, str],
+    *,
+    origin: str,
+    base: Path | None,
+    needs_folder: bool = True,
+) -> Settings:
+    """Settings, checked as a whole.
+
+    Args:
+        written: a document, as TOML gives it.
+        environ: the environment, which goes before the document.
+        origin: what the document is called in messages.
+        base: the directory its relative paths start from.
+        needs_folder: without a hot folder there is nothing to do.
+
+    Raises:
+        ConfigurationError: something is wrong; lists everything that is.
+    """
+    assembly = _Assembly(
+        document=written, overrides=environment.read(environ), base=base, needs_folder=needs_folder
+    )
+    assembly.unknown_tables()
+    service = assembly.section("service", Service)
+    pool = assembly.section("pool", PoolSettings)
+    model = assembly.section("model", ModelSettings)
+    hosted = assembly.section("hosted", HostedSettings)
+    hooks = assembly.section("hooks", CommonHooks)
+    folders = assembly.folders()
+    state_dir = service.state_dir if service is not None else None
+    max_pixels = pool.max_pixels if pool is not None else None
+    assembly.problems.extend(rules.problems(folders, state_dir, hosted, max_pixels))
+    lines = assembly.lines(origin)
+    if lines or service is None or pool is None or model is None or hosted is None or hooks is None:
+        raise _error(lines)
+    return Settings(
+        service=service, pool=pool, model=model, hosted=hosted, hooks=hooks, folder=tuple(folders.values())
+    )
+
+
+@dataclass(kw_only=True, slots=True)
+class _Assembly:
+    """One assembly under way."""
+
+    document: Mapping[str, Any]
+    overrides: Overrides
+    base: Path | None
+    needs_folder: bool
+    problems: list[Problem] = field(default_factory=list)
+
+    def unknown_tables(self) -> None:
+        for name, value in self.document.items():
+            if name not in Settings.model_fields:
+                table, key = (f"[{name}]", "") if isinstance(value, dict | list) else ("", name)
+                self.problems.append(Problem(table=table, key=key, text=messages.unknown_table(name)))
+
+    def section(self, name: str, model: type[_T]) -> _T | None:
+        """A table that occurs once."""
+        written = self.document.get(name, {})
+        if not isinstance(written, dict):
+            text = f"is a table; write [{name}], with one pair of brackets, on a line of its own"
+            self.problems.append(Problem(table="", key=name, text=text))
+            written = {}
+        from_outside = {
+            key: override.value for (table, key), override in self.overrides.values.items() if table == name
+        }
+        from_file = frozenset(written) - frozenset(from_outside)
+        return self._parsed(model, {**written, **from_outside}, f"[{name}]", from_file)
+
+    def folders(self) -> dict[int, Folder]:
+        """The hot folders that are right in themselves, by their number."""
+        written = self.document.get("folder", [])
+        if not isinstance(written, list) or not all(isinstance(one, dict) for one in written):
+            text = "is a list of tables; write [[folder]], with two pairs of brackets, on a line of its own"
+            self.problems.append(Problem(table="", key="folder", text=text))
+            return {}
+        # An unknown table is most likely this one, misspelt.
+        if not written and self.needs_folder and not self.problems:
+            text = "there is no [[folder]], so nothing would be watched; add one with name, input and output"
+            self.problems.append(Problem(table="", key="", text=text))
+        parsed = {
+            number: self._parsed(Folder, one, messages.of_folder(one.get("name"), number))
+            for number, one in enumerate(written, 1)
+        }
+        return {number: folder for number, folder in parsed.items() if folder is not None}
+
+    def lines(self, origin: str) -> list[str]:
+        """All that is wrong, variables first."""
+        wrong = [f"${name}: {text}" for name, text in self.overrides.problems.items()]
+        return wrong + [self._line(problem, origin) for problem in self.problems]
+
+    def _line(self, problem: Problem, origin: str) -> str:
+        override = self.overrides.values.get((problem.table.strip("[]"), problem.key))
+        if override is not None:
+            return f"${override.variable}: {problem.text}"
+        where = " ".join(part for part in (problem.table, problem.key) if part)
+        return ": ".join(part for part in (origin, where, problem.text) if part)
+
+    def _parsed(
+        self, model: type[_T], written: dict[str, Any], title: str, from_file: frozenset[str] | None = None
+    ) -> _T | None:
+        try:
+            return model.model_validate(written, context=self.base)
+        except ValidationError as error:
+            self.problems.extend(messages.problems_of(error, title, model, from_file=from_file))
+            return None
+
+
+def _error(lines: list[str]) -> ConfigurationError:
+    if len(lines) == 1:
+        return ConfigurationError(lines[0])
+    return ConfigurationError(
+        "\n  ".join((f"{len(lines)} things are wrong:", *lines)),
+        advice="Correct them and run `cutoutd check`.",
+    )
 
 
 def _named(path: Path, by: str) -> Path:

@@ -1,70 +1,234 @@
-"""``[[folder.rendition]]``: one form in which a folder's cutouts are published.
+"""``[[folder.rendition]]``: one form in which a folder's cutouts are published, and how its sizes, places and colours are written.
 
-A key is checked here as far as it can be told alone; which of them go together is in
-`cutoutd.settings.combinations`.
+A key is checked here as far as it can be told alone; which of them go together is in `cutoutd.settings.rules`. It must
+not look at files: whether a background picture is there is seen elsewhere.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from cutoutd.recipe import Channels, Format, Profile, Rendition
-from cutoutd.settings import measures, places, presets, spelling
-from cutoutd.settings.table import Table
+from cutoutd.recipe import Channels, Format, Margin, Profile, Rendition
+from cutoutd.settings import places, presets
+from cutoutd.settings.types import AUTO, Table, WholeOrAuto, Written, shown, written_as
+
+MAX_RENDITIONS: Final = 20
+"""Of a folder: a sidecar is read back with up to 64 results, and a worker is told of all of them in one line."""
 
 MAX_SUFFIX: Final = 64
 """Characters, which leaves most of a file's name to the picture's own."""
 
-
 MAX_DIRECTORY: Final = 200
 """Characters, which every file system takes."""
 
+MAX_MARGIN_PX: Final = 10_000
+MAX_MARGIN_PERCENT: Final = 500
+ORIGINAL: Final = "original"
+CENTER: Final = "center"
+TRANSPARENT: Final = "transparent"
 
-_ANY_DPI: Final = 300
-"""Whether a canvas is well written does not hang on it."""
+_RESERVED: Final = frozenset({"review", "failed", ".cutoutd-staging"})
+"""Folders that cutoutd itself makes inside an output."""
+
+_MIDDLE: Final = (0.5, 0.5)
+_CANVAS: Final = re.compile(r"([1-9][0-9]{0,5})\s*[xX\u00d7]\s*([1-9][0-9]{0,5})")
+_PAPER: Final = re.compile(
+    r"([0-9]{1,5}(?:\.[0-9]{1,3})?)\s*[xX\u00d7]\s*([0-9]{1,5}(?:\.[0-9]{1,3})?)\s*(mm|cm|in)", re.IGNORECASE
+)
+_PER_INCH: Final = {"mm": 25.4, "cm": 2.54, "in": 1.0}
+_PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)\s*%")
+_PIXELS: Final = re.compile(r"([0-9]{1,5})\s*(?:px)?")
+_HEX: Final = re.compile(r"#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
+
+# The sixteen of HTML 4, and two spellings: more would only be guessed at.
+_COLOURS: Final = {
+    "white": 0xFFFFFF,
+    "black": 0x000000,
+    "gray": 0x808080,
+    "grey": 0x808080,
+    "silver": 0xC0C0C0,
+    "maroon": 0x800000,
+    "red": 0xFF0000,
+    "purple": 0x800080,
+    "fuchsia": 0xFF00FF,
+    "green": 0x008000,
+    "lime": 0x00FF00,
+    "olive": 0x808000,
+    "yellow": 0xFFFF00,
+    "navy": 0x000080,
+    "blue": 0x0000FF,
+    "teal": 0x008080,
+    "aqua": 0x00FFFF,
+}
 
 
-def _canvas(written: object) -> object:
-    found = measures.canvas(written, _ANY_DPI)
-    if found is None or not isinstance(written, str):
-        return ""
-    return written if written[-1:].isalpha() else f"{found[0]}x{found[1]}"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Canvas:
+    """Width and height of a result, in pixels, or in inches on paper."""
+
+    width: float
+    height: float
+    on_paper: bool
+
+    def pixels(self, dpi: int | None) -> tuple[int, int] | None:
+        """Width and height in pixels; None: it is a size on paper, and ``dpi`` is not known."""
+        if not self.on_paper:
+            return int(self.width), int(self.height)
+        return None if dpi is None else (max(1, round(self.width * dpi)), max(1, round(self.height * dpi)))
 
 
-def _scale(written: object) -> object:
-    measures.scale(written)
-    return written
+def _canvas(written: object) -> Canvas | None:
+    """A size; None for an empty text: as large as what is shown.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if written == "":
+        return None
+    if isinstance(written, str) and (found := _CANVAS.fullmatch(written)):
+        return Canvas(width=int(found[1]), height=int(found[2]), on_paper=False)
+    if isinstance(written, str) and (found := _PAPER.fullmatch(written)):
+        per_inch = _PER_INCH[found[3].lower()]
+        return Canvas(width=float(found[1]) / per_inch, height=float(found[2]) / per_inch, on_paper=True)
+    raise ValueError(
+        f'{shown(written)} is not possible; it takes width and height in pixels, such as "2000x2000", '
+        'or on paper, such as "100x150mm" (or cm, in)'
+    )
 
 
-def _margin(written: object) -> object:
-    measures.margin(written)
-    return written
+def _scale(written: object) -> float | None:
+    """A share of the canvas, above 0 and up to 1; None for ``auto``."""
+    if written == AUTO:
+        return None
+    share = _share(written)
+    if share is None or not 0.01 <= share <= 1:  # noqa: PLR2004 -- a hundredth shows no subject
+        raise ValueError(f'{shown(written)} is not possible; it takes "auto", or "1%" to "100%"')
+    return share
 
 
-def _position(written: object) -> object:
-    measures.position(written, placed=True)
-    return written
+def _margin(written: object) -> Margin:
+    """Room around the subject: one text for all sides, two for top and bottom and for right and left, or four."""
+    sides = [_side(one) for one in written.split()] if isinstance(written, str) else []
+    order = {1: (0, 0, 0, 0), 2: (0, 1, 0, 1), 4: (0, 1, 2, 3)}.get(len(sides))
+    known = [side for side in sides if side is not None]
+    if order is None or len(known) != len(sides):
+        raise ValueError(
+            f'{shown(written)} is not possible; it takes "10%" of the subject or "30px" for all sides, two of them for '
+            f"top and bottom and for left and right, or four (top, right, bottom, left), "
+            f"each up to {MAX_MARGIN_PERCENT}% or {MAX_MARGIN_PX}px"
+        )
+    top, right, bottom, left = (known[number] for number in order)
+    return Margin(px=(top[0], right[0], bottom[0], left[0]), share=(top[1], right[1], bottom[1], left[1]))
 
 
-def _background(written: object, info: ValidationInfo) -> object:
+def _position(written: object) -> tuple[float, float] | None:
+    """How much of the free room lies to the left and above, 0 to 1; None for ``auto`` and ``original``."""
+    if written in (AUTO, ORIGINAL):
+        return None
+    if written == CENTER:
+        return _MIDDLE
+    shares = [_share(one) for one in written.split()] if isinstance(written, str) else []
+    known = [share for share in shares if share is not None and share <= 1]
+    if len(shares) not in (1, 2) or len(known) != len(shares):
+        raise ValueError(
+            f'{shown(written)} is not possible; it takes "auto", "original", "center", "50%", '
+            'or "50% 100%" (from the left, from the top)'
+        )
+    return known[0], known[-1]
+
+
+def _background(written: object, info: ValidationInfo) -> Written[tuple[int, int, int] | Path | None]:
+    """Red, green and blue of a colour, as sRGB; the path of a picture; None for ``transparent``."""
+    if isinstance(written, Written):
+        return written
     if isinstance(written, Path):
         written = str(written)
     if not isinstance(written, str) or not written.strip() or "\0" in written:
         raise ValueError(
-            f'{written!r} is not possible; it takes "{measures.TRANSPARENT}", a colour such as "white" or "#f5f5f5", '
+            f'{written!r} is not possible; it takes "{TRANSPARENT}", a colour such as "white" or "#f5f5f5", '
             "or the path of a picture"
         )
-    if written == measures.TRANSPARENT or measures.colour(written) is not None:
-        return written
+    colour = _colour(written)
+    if written == TRANSPARENT or colour is not None:
+        return Written(text=written, value=colour)
     if written.startswith("#"):
         raise ValueError(
             f'"{written}" is not possible; a colour has 3 or 6 hexadecimal digits, as in "#f5f5f5"'
         )
-    return str(places.absolute(written, info.context))
+    picture = places.absolute(written, info.context)
+    return Written(text=str(picture), value=picture)
+
+
+def _colour(written: str) -> tuple[int, int, int] | None:
+    found = _HEX.fullmatch(written)
+    if found is None:
+        number = _COLOURS.get(written.lower())
+    else:
+        digits = found[1] if len(found[1]) == 6 else "".join(one * 2 for one in found[1])  # noqa: PLR2004
+        number = int(digits, 16)
+    return None if number is None else (number >> 16, number >> 8 & 255, number & 255)
+
+
+def _share(written: object) -> float | None:
+    found = _PERCENT.fullmatch(written) if isinstance(written, str) else None
+    return None if found is None else float(found[1]) / 100
+
+
+def _side(text: str) -> tuple[int, float] | None:
+    """Pixels and share."""
+    share, pixels = _share(text), _PIXELS.fullmatch(text)
+    if share is not None and share * 100 <= MAX_MARGIN_PERCENT:
+        return 0, share
+    if pixels is not None and int(pixels[1]) <= MAX_MARGIN_PX:
+        return int(pixels[1]), 0.0
+    return None
+
+
+def _suffix(written: object) -> object:
+    if isinstance(written, str) and ("/" in written or not written.isprintable()):
+        raise ValueError(f'{shown(written)} is not possible; a suffix is printable text without "/"')
+    return written
+
+
+def _directory(written: object) -> object:
+    if written == "":
+        return written
+    parts = written.split("/") if isinstance(written, str) else []
+    whole = all(part not in ("", ".", "..") and part.isprintable() for part in parts)
+    if not parts or not whole or parts[0].casefold() in _RESERVED:
+        raise ValueError(
+            f'{shown(written)} is not possible; it takes a folder inside the output, such as "web" or '
+            f'"shop/white", but none of those that cutoutd itself makes there ({", ".join(sorted(_RESERVED))})'
+        )
+    return written
+
+
+def _each(written: object) -> object:
+    """The tables of a folder, one for each preset that they name."""
+    if written in ([], ()):
+        raise ValueError("is empty, so nothing would be made; leave it out for one transparent PNG")
+    if not isinstance(written, list | tuple) or not all(isinstance(one, dict | BaseModel) for one in written):
+        raise ValueError(
+            "is a list of tables; write [[folder.rendition]], with two pairs of brackets, on a line of its own"
+        )
+    each = [one for table in written for one in presets.expanded(table)]
+    if len(each) > MAX_RENDITIONS:
+        raise ValueError(f"has {len(each)} tables, and {MAX_RENDITIONS} are the most; use another folder")
+    return each
 
 
 class RenditionSettings(Table):
@@ -76,15 +240,15 @@ class RenditionSettings(Table):
         description="Name of a shop: what is not set here is as it asks.",
     )
     format: Format = Field(default=Format.PNG, strict=False, description="The kind of file.")
-    suffix: spelling.Suffix = Field(
+    suffix: Annotated[str, BeforeValidator(_suffix)] = Field(
         default="",
         max_length=MAX_SUFFIX,
         description="Stands between the original's name and the extension.",
     )
-    directory: spelling.Directory = Field(
+    directory: Annotated[str, BeforeValidator(_directory)] = Field(
         default="", max_length=MAX_DIRECTORY, description="Folder inside the output that it goes to."
     )
-    quality: spelling.WholeOrAuto = Field(
+    quality: WholeOrAuto = Field(
         default=None,
         ge=1,
         le=100,
@@ -94,21 +258,23 @@ class RenditionSettings(Table):
     channels: Channels = Field(
         default=Channels.RGBA, strict=False, description="The subject, or its matte alone."
     )
-    background: Annotated[str, BeforeValidator(_background)] = Field(
-        default=measures.TRANSPARENT, description="What is behind the subject: nothing, a colour, a picture."
+    background: Annotated[Written[tuple[int, int, int] | Path | None], PlainValidator(_background)] = Field(
+        default=Written(text=TRANSPARENT, value=None),
+        description="What is behind the subject: nothing, a colour, a picture.",
     )
     crop: bool = Field(default=False, description="Cut to the subject.")
-    margin: Annotated[str, BeforeValidator(_margin)] = Field(
-        default="0%", description="Room that crop leaves around the subject."
+    margin: Annotated[Written[Margin], written_as(_margin)] = Field(
+        default=Written(text="0%", value=Margin()), description="Room that crop leaves around the subject."
     )
-    canvas: Annotated[str, BeforeValidator(_canvas)] = Field(
-        default="", description="Width and height in pixels or on paper; empty: as large as what is shown."
+    canvas: Annotated[Written[Canvas | None], written_as(_canvas)] = Field(
+        default=Written(text="", value=None),
+        description="Width and height in pixels or on paper; empty: as large as what is shown.",
     )
-    scale: Annotated[str, BeforeValidator(_scale)] = Field(
-        default=measures.AUTO, description="Share of the canvas that the subject takes."
+    scale: Annotated[Written[float | None], written_as(_scale)] = Field(
+        default=Written(text=AUTO, value=None), description="Share of the canvas that the subject takes."
     )
-    position: Annotated[str, BeforeValidator(_position)] = Field(
-        default=measures.AUTO, description="Where on the canvas."
+    position: Annotated[Written[tuple[float, float] | None], written_as(_position)] = Field(
+        default=Written(text=AUTO, value=None), description="Where on the canvas."
     )
     shadow: int = Field(
         default=0,
@@ -119,11 +285,11 @@ class RenditionSettings(Table):
     profile: Profile = Field(
         default=Profile.KEEP, strict=False, description="What becomes of the colour profile."
     )
-    dpi: spelling.WholeOrAuto = Field(
+    dpi: WholeOrAuto = Field(
         default=None, ge=1, le=10_000, description="Pixels to an inch; None: what the picture says."
     )
 
-    max_kb: spelling.WholeOrAuto = Field(
+    max_kb: WholeOrAuto = Field(
         default=None,
         ge=1,
         le=1_000_000,
@@ -132,13 +298,13 @@ class RenditionSettings(Table):
     min_quality: int = Field(
         default=60, ge=1, le=100, description="To which quality is lowered at most to keep max_kb."
     )
-    min_px: spelling.WholeOrAuto = Field(
+    min_px: WholeOrAuto = Field(
         default=None,
         ge=1,
         le=100_000,
         description="Pixels of the longer side below which a result is doubtful; None: any.",
     )
-    max_px: spelling.WholeOrAuto = Field(
+    max_px: WholeOrAuto = Field(
         default=None,
         ge=16,
         le=100_000,
@@ -168,17 +334,18 @@ class RenditionSettings(Table):
     @property
     def background_picture(self) -> Path | None:
         """The picture behind the subject, if there is one."""
-        is_none = self.background == measures.TRANSPARENT or measures.colour(self.background) is not None
-        return None if is_none else Path(self.background)
+        return self.background.value if isinstance(self.background.value, Path) else None
+
+    @property
+    def canvas_px(self) -> tuple[int, int] | None:
+        """Width and height in pixels; None: there is no canvas, or it is on paper and ``dpi`` is missing."""
+        return None if self.canvas.value is None else self.canvas.value.pixels(self.dpi)
 
     def rendition(self) -> Rendition:
         """What it means."""
-        picture, scale, canvas = (
-            self.background_picture,
-            measures.scale(self.scale),
-            measures.canvas(self.canvas, self.dpi),
-        )
-        enlarges = canvas is not None or scale is not None  # nothing else does
+        picture, behind = self.background_picture, self.background.value
+        # Nothing else enlarges, nor has "auto" as a place in the middle.
+        is_placed = self.canvas.value is not None or self.scale.value is not None
         return Rendition(
             format=self.format,
             suffix=self.suffix,
@@ -186,12 +353,12 @@ class RenditionSettings(Table):
             quality=self.quality,
             bits=self.bits,
             channels=self.channels,
-            colour=measures.colour(self.background),
+            colour=behind if isinstance(behind, tuple) else None,
             picture=None if picture is None else str(picture),
-            crop=measures.margin(self.margin) if self.crop else None,
-            canvas=canvas,
-            scale=scale,
-            position=measures.position(self.position, placed=not (scale is None and canvas is None)),
+            crop=self.margin.value if self.crop else None,
+            canvas=self.canvas_px,
+            scale=self.scale.value,
+            position=_MIDDLE if is_placed and self.position.text == AUTO else self.position.value,
             shadow=self.shadow,
             profile=self.profile,
             dpi=self.dpi,
@@ -199,5 +366,8 @@ class RenditionSettings(Table):
             min_quality=self.min_quality,
             min_px=self.min_px,
             max_px=self.max_px,
-            max_enlargement=self.max_enlargement if self.max_enlargement and enlarges else None,
+            max_enlargement=self.max_enlargement if self.max_enlargement and is_placed else None,
         )
+
+
+Renditions = Annotated[tuple[RenditionSettings, ...], BeforeValidator(_each)]

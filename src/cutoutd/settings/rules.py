@@ -1,26 +1,30 @@
-"""What no key alone can tell: names that clash, keys that need each other, directories that overlap.
+"""What no key alone can tell: keys that need or exclude each other, names that clash, directories that overlap.
 
-Paths are compared by their text: resolving them would hang where a share hangs, and they need not exist yet.
+Paths are compared by their text: resolving them would hang where a share hangs, and they need not exist yet. Nor is any
+file looked at: `check` and the start of the daemon see whether a background picture is there.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.settings.address import Reach
+from cutoutd.recipe import Channels, Format, Profile
+from cutoutd.settings.hosted import Reach
 from cutoutd.settings.messages import Problem, of_folder
 from cutoutd.settings.overlap import Arrangement, Relation, overlaps
-from cutoutd.settings.types import HostedProvider, OnConflict, Originals
+from cutoutd.settings.renditions import ORIGINAL, TRANSPARENT
+from cutoutd.settings.types import AUTO, HostedProvider, OnConflict, Originals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from cutoutd.settings.hosted import HostedSettings
-    from cutoutd.settings.schema import Folder
-
+    from cutoutd.settings.renditions import RenditionSettings
+    from cutoutd.settings.schema import Folder, Settings
 
 _FIELD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 _FIELD_TEXT: Final = re.compile(r"[ -~]{0,1000}")
@@ -31,10 +35,16 @@ _OUR_FIELDS: Final = {
     "bgc": "would change what comes back; write background under [[folder.rendition]], it is made here",
     "model": "has a key of its own; write model under [hosted]",
 }
+_LOSSLESS: Final = frozenset({Format.PNG, Format.TIFF})
+_LIMITS_OF_THE_SCORE: Final = ("review_below", "escalate_below")
+_CAME_WITH: Final = "doubtful_below"
 
 
 def problems(
-    folders: Mapping[int, Folder], state_dir: Path | None, hosted: HostedSettings | None
+    folders: Mapping[int, Folder],
+    state_dir: Path | None,
+    hosted: HostedSettings | None,
+    max_pixels: int | None,
 ) -> Iterator[Problem]:
     """All of it.
 
@@ -42,13 +52,16 @@ def problems(
         folders: by their number in the file, from 1; those that are right in themselves.
         state_dir: of the service; None if that is wrong.
         hosted: the hosted service; None if that is wrong.
+        max_pixels: of a picture; None if that is wrong.
     """
     if hosted is not None:
-        yield from _hosted(hosted)
-        yield from _form(hosted)
+        yield from _base_url(hosted)
+        yield from _form_fields(hosted)
     for number, folder in folders.items():
         title = of_folder(folder.name, number)
-        yield from _within(folder, title)
+        if folder.originals is Originals.MOVE and folder.originals_dir is None:
+            text = 'is missing; originals = "move" needs a directory, outside the input, to move them to'
+            yield Problem(table=title, key="originals_dir", text=text)
         if hosted is not None and not hosted.enabled and folder.is_tagged:
             text = (
                 f'"{folder.route}" sends pictures away, and [hosted] does not say that this may be; set enabled = true '
@@ -66,47 +79,26 @@ def problems(
         if first.name == second.name:
             text = f'"{second.name}" is the name of folder number {one} too; names are unique'
             yield Problem(table=of_folder(None, two), key="name", text=text)
+    for folder in folders.values():
+        yield from rendition_problems(folder, max_pixels)
 
 
-def _form(hosted: HostedSettings) -> Iterator[Problem]:
-    """Fields of one's own are a rembg server's alone, and none may change what kind of picture comes back."""
-    for key in ("model", "fields"):
-        if getattr(hosted, key) and hosted.provider is not HostedProvider.REMBG:
-            text = f'is for provider = "rembg" alone, and the provider is "{hosted.provider}"; leave it out'
-            yield Problem(table="[hosted]", key=key, text=text)
-    for name, value in hosted.fields.items():
-        if name in _OUR_FIELDS:
-            yield Problem(table="[hosted]", key="fields", text=f'"{name}" {_OUR_FIELDS[name]}')
-        elif not _FIELD.fullmatch(name):
-            text = f'"{name}" is no name of a form field; one is made of letters, digits and _, such as "a"'
-            yield Problem(table="[hosted]", key="fields", text=text)
-        elif not _FIELD_TEXT.fullmatch(str(value)):
-            text = f'the value of "{name}" is to be a line of at most 1000 printable ASCII characters'
-            yield Problem(table="[hosted]", key="fields", text=text)
+def older_score_limits(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Give the name of each folder whose limits of the quality score have the meaning of earlier versions, and a word about it.
 
-
-def _hosted(hosted: HostedSettings) -> Iterator[Problem]:
-    place = hosted.address
-    if place.is_encrypted or place.reach is Reach.THIS_MACHINE:
-        return
-    if place.reach is Reach.ELSEWHERE:
-        text = f"{place} would send pictures so that everybody on the way can see them; write it with https"
-        yield Problem(table="[hosted]", key="base_url", text=text)
-    elif not hosted.allow_private_http:
-        text = (
-            f"{place} would send pictures so that everybody in that network can see them; write it with https, or "
-            "set allow_private_http = true if the network is your own"
-        )
-        yield Problem(table="[hosted]", key="base_url", text=text)
-
-
-def _within(folder: Folder, title: str) -> Iterator[Problem]:
-    if folder.originals is Originals.MOVE and folder.originals_dir is None:
-        yield Problem(
-            table=title,
-            key="originals_dir",
-            text='is missing; originals = "move" needs a directory, outside the input, to move them to',
-        )
+    The score became the probability that a cutout is right. A number does not show what it was meant for, but a folder
+    that limits the score and does not know `doubtful_below`, which came with that meaning, was written before.
+    """
+    for folder in settings.folder:
+        written = folder.model_fields_set
+        limits = [f"{name} = {getattr(folder, name):g}" for name in _LIMITS_OF_THE_SCORE if name in written]
+        if limits and _CAME_WITH not in written:
+            word = (
+                f"{' and '.join(limits)}: the score is the probability that a cutout is right, 0 to 1; in "
+                "configurations of earlier versions the same number meant something else. docs/quality.md says what each "
+                f"value catches. Write {_CAME_WITH} as well, and this is not said again"
+            )
+            yield folder.name, word
 
 
 def arrangement(number: int, folder: Folder) -> Arrangement[Path]:
@@ -125,6 +117,59 @@ def arrangement(number: int, folder: Folder) -> Arrangement[Path]:
     )
 
 
+def rendition_problems(folder: Folder, max_pixels: int | None) -> Iterator[Problem]:
+    """Keys of a rendition that do not go together, and renditions of a folder that do not.
+
+    Args:
+        folder: right in itself.
+        max_pixels: of a picture; None if that is wrong.
+    """
+    names: dict[tuple[str, str, str], int] = {}
+    for number, one in enumerate(folder.rendition, 1):
+        table = f'[[folder.rendition]] number {number} of "{folder.name}"'
+        for key, text in (*_background(one), *_layout(one), *_encoding(one), *_canvas(one, max_pixels)):
+            yield Problem(table=table, key=key, text=text)
+        # Some file systems do not tell "-A" from "-a", nor an accent from a letter that has it.
+        name = one.format.value, _folded(one.directory), _folded(one.suffix)
+        if name in names:
+            text = f'gives the same file name as number {names[name]}; write another one, such as "-{number}"'
+            yield Problem(table=table, key="suffix", text=text)
+        names.setdefault(name, number)
+
+
+def _base_url(hosted: HostedSettings) -> Iterator[Problem]:
+    """Whether pictures would be sent so that others can see them."""
+    place = hosted.address
+    if place.is_encrypted or place.reach is Reach.THIS_MACHINE:
+        return
+    if place.reach is Reach.ELSEWHERE:
+        text = f"{place} would send pictures so that everybody on the way can see them; write it with https"
+        yield Problem(table="[hosted]", key="base_url", text=text)
+    elif not hosted.allow_private_http:
+        text = (
+            f"{place} would send pictures so that everybody in that network can see them; write it with https, or "
+            "set allow_private_http = true if the network is your own"
+        )
+        yield Problem(table="[hosted]", key="base_url", text=text)
+
+
+def _form_fields(hosted: HostedSettings) -> Iterator[Problem]:
+    """Fields of one's own are a rembg server's alone, and none may change what kind of picture comes back."""
+    for key in ("model", "fields"):
+        if getattr(hosted, key) and hosted.provider is not HostedProvider.REMBG:
+            text = f'is for provider = "rembg" alone, and the provider is "{hosted.provider}"; leave it out'
+            yield Problem(table="[hosted]", key=key, text=text)
+    for name, value in hosted.fields.items():
+        if name in _OUR_FIELDS:
+            yield Problem(table="[hosted]", key="fields", text=f'"{name}" {_OUR_FIELDS[name]}')
+        elif not _FIELD.fullmatch(name):
+            text = f'"{name}" is no name of a form field; one is made of letters, digits and _, such as "a"'
+            yield Problem(table="[hosted]", key="fields", text=text)
+        elif not _FIELD_TEXT.fullmatch(str(value)):
+            text = f'the value of "{name}" is to be a line of at most 1000 printable ASCII characters'
+            yield Problem(table="[hosted]", key="fields", text=text)
+
+
 def _state_against(folder: Folder, state_dir: Path) -> Iterator[Problem]:
     for key, place in folder.places.items():
         relation = _relation(state_dir, place)
@@ -140,3 +185,84 @@ def _relation(one: Path, other: Path) -> Relation | None:
     if one.is_relative_to(other):
         return Relation.INSIDE
     return Relation.CONTAINS if other.is_relative_to(one) else None
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFD", text).casefold()
+
+
+def _background(one: RenditionSettings) -> Iterator[tuple[str, str]]:
+    is_clear = one.background.text == TRANSPARENT
+    if one.channels is Channels.ALPHA:
+        beside = 'has no place beside channels = "alpha", the matte alone; leave one of them out'
+        if not is_clear:
+            yield "background", beside
+        if one.shadow:
+            yield "shadow", beside
+    elif one.format is Format.JPEG and is_clear:
+        text = (
+            'is "transparent", which JPEG cannot be; write a colour such as "white", or choose another format'
+        )
+        yield "background", text
+
+
+def _layout(one: RenditionSettings) -> Iterator[tuple[str, str]]:
+    is_scaled, is_placed = one.scale.text != AUTO, one.position.text != AUTO
+    if one.margin != type(one).model_fields["margin"].default and not one.crop:
+        yield "margin", "is the room that crop leaves, and crop is false; write crop = true"
+    if one.crop and is_scaled:
+        text = (
+            "says how large the subject is on a canvas of its own, and crop makes one of the subject's size; "
+            "keep one of them"
+        )
+        yield "scale", text
+    elif is_placed and not (is_scaled or one.canvas.value):
+        yield (
+            "position",
+            'moves the subject on a canvas, or after scale; write canvas = "2000x2000" or the like',
+        )
+    elif one.position.text == ORIGINAL and not is_scaled:
+        yield "position", 'is "original", which only a subject with a scale has; write "center" or two shares'
+
+
+def _encoding(one: RenditionSettings) -> Iterator[tuple[str, str]]:
+    """How many bits a channel has, and what may be lost."""
+    kind = one.format.value
+    if one.bits == 16:  # noqa: PLR2004 -- the other is 8
+        if one.format not in _LOSSLESS:
+            yield "bits", f"is 16, and {kind} has 8 here; leave it out, or choose png or tiff"
+        if one.profile is Profile.SRGB:
+            text = 'is "srgb", and colours are converted in 8 bits; write "keep", or leave bits = 16 out'
+            yield "profile", text
+    if one.quality is not None:
+        if one.max_kb is not None and one.min_quality > one.quality:
+            yield "min_quality", f"is above quality = {one.quality}; make it smaller, or leave it out"
+        if one.format in _LOSSLESS:
+            yield "quality", f"is of no use: {kind} loses nothing; leave it out, or choose another format"
+
+
+def _canvas(one: RenditionSettings, max_pixels: int | None) -> Iterator[tuple[str, str]]:
+    if one.min_px is not None and one.max_px is not None and one.min_px > one.max_px:
+        yield "min_px", f"is above max_px = {one.max_px}; make it smaller"
+    if one.canvas.value is None:
+        return
+    canvas = one.canvas_px
+    if canvas is None:
+        text = "is a size on paper, and how many pixels that is, dpi says; write dpi = 300 or the like"
+        yield "canvas", text
+        return
+    side, pixels, kind = max(canvas), canvas[0] * canvas[1], one.format.value
+    if one.max_px is not None and side > one.max_px:
+        yield "canvas", f"is larger than max_px = {one.max_px}; make it smaller, or leave one of them out"
+    if one.min_px is not None and side < one.min_px:
+        yield "canvas", f"is smaller than min_px = {one.min_px}; make it larger, or leave one of them out"
+    if max_pixels is not None and pixels > max_pixels:
+        text = f"has more pixels than [pool] max_pixels = {max_pixels:_} allows; make it smaller, or raise the limit"
+        yield "canvas", text
+    elif one.format.max_pixels is not None and pixels > one.format.max_pixels:
+        yield (
+            "canvas",
+            f"is too large: {kind} is made up to {one.format.max_pixels:_} pixels; make it smaller",
+        )
+    elif side > one.format.max_side:
+        yield "canvas", f"is too large: {kind} holds {one.format.max_side:_} pixels a side; make it smaller"

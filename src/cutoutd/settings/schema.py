@@ -7,16 +7,14 @@ defaults stand in ``config/cutoutd.toml``, which users read; here stand those fo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
 from cutoutd.recipe import Metadata, Recipe
-from cutoutd.settings import places, spelling
-from cutoutd.settings.hooks import CommonHooks, Hooks
+from cutoutd.settings import places, types
 from cutoutd.settings.hosted import HostedSettings
-from cutoutd.settings.renditions import RenditionSettings
-from cutoutd.settings.table import Table as _Table
+from cutoutd.settings.renditions import Renditions, RenditionSettings
 from cutoutd.settings.types import (
     Companions,
     Existing,
@@ -31,20 +29,22 @@ from cutoutd.settings.types import (
     RawPairs,
     Route,
     Sandbox,
+    Table,
     Watch,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 MAX_NAME: Final = 64
 """Characters of a folder's name, which stands in every line of the log."""
 
 
-class Service(_Table):
+class Service(Table):
     """``[service]``: the daemon as a whole."""
 
-    state_dir: spelling.StateDir = Field(
+    state_dir: types.StateDir = Field(
         default_factory=places.state_dir,
         description="Directory of the journal; one daemon at a time works on it.",
     )
@@ -71,7 +71,7 @@ class Service(_Table):
     )
 
 
-class PoolSettings(_Table):
+class PoolSettings(Table):
     """``[pool]``: the workers, and what one picture may cost."""
 
     workers: int = Field(
@@ -98,7 +98,7 @@ class PoolSettings(_Table):
         le=4096,  # it is held in memory as a whole
         description="MiB of a picture's file; a larger one is refused.",
     )
-    formats: spelling.Formats = Field(
+    formats: types.Formats = Field(
         default=tuple(PictureFormat),
         description="Formats that are read; a file of any other fails and says so.",
     )
@@ -121,7 +121,7 @@ class PoolSettings(_Table):
     )
 
 
-class ModelSettings(_Table):
+class ModelSettings(Table):
     """``[model]``: what finds the subject, and what it runs on."""
 
     name: str = Field(
@@ -140,19 +140,71 @@ class ModelSettings(_Table):
     )
 
 
-class MatteSettings(_Table):
+class MatteSettings(Table):
     """``[folder.matte]``: the edges of a folder's cutouts."""
 
     refine: bool = Field(default=True, description="Edges follow the full-resolution picture.")
     decontaminate: bool = Field(default=True, description="The old background's colour leaves soft edges.")
 
 
-class Folder(_Table):
+class Hooks(Table):
+    """``[folder.hooks]``: commands that are run when something happens in a folder."""
+
+    on_done: types.Command = Field(
+        default=(), strict=False, description="When a cutout has its name; the sidecar's path is added."
+    )
+    on_review: types.Command = Field(
+        default=(), strict=False, description="When a cutout went to review; the sidecar's path is added."
+    )
+    on_doubtful: types.Command = Field(
+        default=(),
+        strict=False,
+        description="When a published cutout is doubtful, beside on_done; the sidecar's path is added.",
+    )
+    on_failed: types.Command = Field(
+        default=(),
+        strict=False,
+        description="When a picture was given up; the failure record's path is added.",
+    )
+    on_attention: types.Command = Field(
+        default=(), strict=False, description="When the folder needs its owner, and when it is well again."
+    )
+
+    def commands(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The events that have a command, each with it."""
+        for event in Hooks.model_fields:
+            command = getattr(self, event)
+            if command:
+                yield event, command
+
+
+class CommonHooks(Hooks):
+    """``[hooks]``: the same for all folders that have none of their own, and how they are run."""
+
+    notify: bool = Field(
+        default=False,
+        description="Whether the desktop shows a notice where a person is needed.",
+    )
+    timeout_s: float = Field(
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="Seconds after which a command is ended.",
+    )
+    at_once: int = Field(
+        default=2,
+        ge=1,
+        le=16,  # each is a process beside the workers
+        description="Commands that run at the same time; others wait.",
+    )
+
+
+class Folder(Table):
     """``[[folder]]``: one hot folder. Its paths are absolute."""
 
-    name: spelling.Name = Field(min_length=1, max_length=MAX_NAME, description="Unique.")
-    input: spelling.Place = Field(description="Directory that is watched.")
-    output: spelling.Place = Field(description="Directory the cutouts go to.")
+    name: types.Name = Field(min_length=1, max_length=MAX_NAME, description="Unique.")
+    input: types.Place = Field(description="Directory that is watched.")
+    output: types.Place = Field(description="Directory the cutouts go to.")
     route: Route = Field(default=Route.LOCAL, strict=False, description="Where its pictures are cut.")
     escalate_below: float = Field(
         default=0.5,
@@ -166,7 +218,7 @@ class Folder(_Table):
         le=864_000,
         description="Seconds that the folder's queue may take here before the service helps; 0: however long.",
     )
-    max_credits_per_day: spelling.NumberOrAuto = Field(
+    max_credits_per_day: types.NumberOrAuto = Field(
         default=None,
         ge=0,
         le=1_000_000,
@@ -178,10 +230,10 @@ class Folder(_Table):
         description="Name of its model in the catalog; empty: that of [model].",
     )
     recursive: bool = Field(default=True, description="Sub-directories are watched and mirrored.")
-    include: spelling.Patterns = Field(
+    include: types.Patterns = Field(
         default=("*",), strict=False, description="A file must match one of these patterns."
     )
-    exclude: tuple[spelling.Pattern, ...] = Field(default=(), strict=False, description="And none of these.")
+    exclude: tuple[types.Pattern, ...] = Field(default=(), strict=False, description="And none of these.")
     existing: Existing = Field(
         default=Existing.CUT,
         strict=False,
@@ -199,7 +251,7 @@ class Folder(_Table):
         description="Seconds the other one of such a pair waits for the one that is to be cut.",
     )
     watch: Watch = Field(default=Watch.AUTO, strict=False, description="How changes are noticed.")
-    settle_s: spelling.NumberOrAuto = Field(
+    settle_s: types.NumberOrAuto = Field(
         default=None,
         ge=0.1,  # sooner, files that are still being written would be taken
         le=3600,
@@ -236,13 +288,13 @@ class Folder(_Table):
     originals: Originals = Field(
         default=Originals.KEEP, strict=False, description="What becomes of an original that is done."
     )
-    originals_dir: spelling.PlaceOrNone = Field(default=None, description="Where originals are moved to.")
+    originals_dir: types.PlaceOrNone = Field(default=None, description="Where originals are moved to.")
     companions: Companions = Field(
         default=Companions.AUTO,
         strict=False,
         description="What becomes of the .xmp, .pp3, .dop, .aae beside an original that goes.",
     )
-    sidecar_dir: spelling.PlaceOrNone = Field(
+    sidecar_dir: types.PlaceOrNone = Field(
         default=None, description="Where sidecars go; None: beside the cutout."
     )
     metadata: Metadata = Field(
@@ -258,8 +310,8 @@ class Folder(_Table):
         description="Probability that it is right below which a cutout goes to review.",
     )
     doubtful_below: float = Field(default=0.6, ge=0, le=1, description="Likewise, below which it is marked.")
-    mode: spelling.ModeText = Field(
-        default="",
+    mode: types.Mode = Field(
+        default=types.Written(text="", value=None),
         description="Permission bits of the files, octal; empty: what the directory gives, and no more than the original.",
     )
     group: str = Field(
@@ -267,7 +319,7 @@ class Folder(_Table):
     )
     matte: MatteSettings = Field(default_factory=MatteSettings, description="The edges.")
     hooks: Hooks = Field(default_factory=Hooks, description="Commands that are run for this folder.")
-    rendition: Annotated[tuple[RenditionSettings, ...], spelling.Renditions] = Field(
+    rendition: Renditions = Field(
         default=(RenditionSettings(),), strict=False, description="Forms of the cutout."
     )
 
@@ -279,7 +331,7 @@ class Folder(_Table):
     @property
     def file_mode(self) -> int | None:
         """Permission bits of the files, or None for what the directory gives."""
-        return int(self.mode, 8) if self.mode else None
+        return self.mode.value
 
     @property
     def has_portable_names(self) -> bool:
@@ -318,7 +370,7 @@ class Folder(_Table):
         )
 
 
-class Settings(_Table):
+class Settings(Table):
     """The whole configuration."""
 
     service: Service = Field(default_factory=Service, description="The daemon as a whole.")

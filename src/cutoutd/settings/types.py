@@ -1,11 +1,39 @@
-"""The words a setting may have, where it may have only some.
+"""What the keys of the configuration take: the words that some of them choose from, and how single values are written.
 
-Values only; what each of them leads to is decided where it is used.
+Each type turns what was written into the value that is used, or raises ValueError with what would be right. It must not
+look at more than the one value, nor at files.
 """
 
 from __future__ import annotations
 
+import json
+import re
+from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Generic, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, ValidationInfo
+
+from cutoutd.settings import places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+AUTO: Final = "auto"
+"""How a number says that it is chosen by the machine; it is None as a value."""
+
+_MODE: Final = re.compile(r"0?[0-7]{3}")
+_OWNER_BITS: Final = 0o600
+_SHOWN_CHARACTERS: Final = 60
+
+
+class Table(BaseModel):
+    """A table of the configuration: frozen, strict, and without keys that nobody knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class LogLevel(StrEnum):
@@ -129,3 +157,128 @@ class Companions(StrEnum):
     AUTO = "auto"  # moved with it, but never deleted
     FOLLOW = "follow"  # moved or deleted with it
     KEEP = "keep"  # it stays
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written(Generic[T]):
+    """What a text of the configuration means, with the text itself, which `cutoutd check` prints."""
+
+    text: str
+    value: T
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def written_as(read: Callable[[object], T]) -> PlainValidator:
+    """A key whose text is read once, here.
+
+    Args:
+        read: returns what was written as a value, or raises ValueError with what would be right.
+    """
+
+    def validated(written: object) -> Written[T]:
+        return written if isinstance(written, Written) else Written(text=str(written), value=read(written))
+
+    return PlainValidator(validated)
+
+
+def shown(written: object) -> str:
+    """A value as it stands in a configuration, or nearly so; a long one is cut off."""
+    if isinstance(written, dict):
+        return "a table"
+    text = json.dumps(written, ensure_ascii=False) if isinstance(written, bool | str) else str(written)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
+
+
+def _place(written: object, info: ValidationInfo) -> object:
+    """Paths of a file are relative to its directory, which the reader gives as the context."""
+    return places.absolute(str(written), info.context) if isinstance(written, str | Path) else written
+
+
+def _place_or_none(written: object, info: ValidationInfo) -> object:
+    return None if written == "" or written is None else _place(written, info)
+
+
+def _state_dir(written: object, info: ValidationInfo) -> object:
+    return places.state_dir() if written == "" else _place(written, info)
+
+
+def _number_or_auto(written: object) -> object:
+    return None if written == AUTO else written
+
+
+def _name(written: object) -> object:
+    if isinstance(written, str) and not (
+        written and written == written.strip() and "/" not in written and written.isprintable()
+    ):
+        raise ValueError(
+            f'{shown(written)} is not possible; a name is printable text without "/" and without spaces at its ends'
+        )
+    return written
+
+
+def _formats(written: object) -> object:
+    if written in ([], ()):
+        raise ValueError("is empty, so no picture could be read")
+    if not isinstance(written, list | tuple) or not all(isinstance(one, str) for one in written):
+        return written
+    known = tuple(map(str, PictureFormat))
+    for one in written:
+        if one not in known:
+            raise ValueError(f"{shown(one)} is no format; there are {', '.join(known)}")
+    return tuple(PictureFormat(one) for one in dict.fromkeys(written))
+
+
+def _pattern(written: object) -> object:
+    if isinstance(written, str) and not written.strip("/"):
+        raise ValueError(f'"{written}" names nothing; a pattern is a text such as "*.jpg" or "drafts/"')
+    return written
+
+
+def _patterns(written: object) -> object:
+    if written in ([], ()):
+        raise ValueError('is empty, so no file would be taken; ["*"] takes all')
+    return written
+
+
+def _mode(written: object) -> int | None:
+    if written == "":
+        return None
+    if not isinstance(written, str):
+        raise ValueError(f'{shown(written)} is not possible; it takes a text in quotes such as "0664"')  # noqa: TRY004 -- as in `_command`
+    if not _MODE.fullmatch(written):
+        raise ValueError(f'{shown(written)} is not possible; it takes an octal number such as "0664"')
+    mode = int(written, 8)
+    if mode & _OWNER_BITS != _OWNER_BITS:
+        raise ValueError(f'"{written}" is not possible; the owner must be able to read and write ("06..")')
+    return mode
+
+
+def _command(written: object, info: ValidationInfo) -> object:
+    """A program and its arguments; the program's path as any other, a bare name as it is, for PATH."""
+    if isinstance(written, str):
+        raise ValueError(  # noqa: TRY004 -- pydantic turns this kind into a message of ours
+            f"{shown(written)} is one text; a command is a list, its program and then its arguments, such as "
+            '["notify-send", "cutoutd"]; there is no shell'
+        )
+    if not isinstance(written, list | tuple) or not all(isinstance(one, str) for one in written):
+        return written
+    if any("\0" in one for one in written) or (written and not written[0].strip()):
+        raise ValueError("names no program; the first text of a command is its program")
+    if written and "/" in written[0]:
+        return (str(places.absolute(written[0], info.context)), *written[1:])
+    return written
+
+
+Place = Annotated[Path, BeforeValidator(_place)]
+PlaceOrNone = Annotated[Path | None, BeforeValidator(_place_or_none)]
+StateDir = Annotated[Path, BeforeValidator(_state_dir)]
+NumberOrAuto = Annotated[float | None, BeforeValidator(_number_or_auto)]
+WholeOrAuto = Annotated[int | None, BeforeValidator(_number_or_auto)]
+Name = Annotated[str, BeforeValidator(_name)]
+Pattern = Annotated[str, BeforeValidator(_pattern)]
+Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_patterns)]
+Formats = Annotated[tuple[PictureFormat, ...], BeforeValidator(_formats)]
+Command = Annotated[tuple[str, ...], BeforeValidator(_command)]
+Mode = Annotated[Written[int | None], written_as(_mode)]
