@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from cutoutd import spool
-from cutoutd.hosted.in_progress import MOST_DEATHS, CrashMarks
 from cutoutd.hosted.ledger import FILE_NAME
 from cutoutd.hosted.providers import RemoveBg
+from cutoutd.hosted.request_reader import MOST_DEATHS, CrashMarks
 from cutoutd.hosted.uploader import Uploader
 from cutoutd.spool import Body, Reply, Request, SpoolPaths, UploadOutcome
 from tests.hosted_server import HostedServer

@@ -17,10 +17,10 @@ from cutoutd import spool
 from cutoutd.cli import hosted as cli
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.doctor import hosted
-from cutoutd.hosted import status
 from cutoutd.hosted.cancellation import StopFlag
 from cutoutd.hosted.ledger import FILE_NAME, Ledger, LedgerDamagedError
 from cutoutd.hosted.ledger_recovery import LedgerOpener, opened
+from cutoutd.hosted.status import UploaderStatus
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.uploads import note_upload
 from cutoutd.offload.outbox import Outbox
@@ -35,7 +35,7 @@ from cutoutd.offload.upload_records import (
 from cutoutd.settings.loader import load
 from cutoutd.spool import SpoolPaths, UploadOutcome
 from tests.hosted_server import HostedServer
-from tests.integration.uploader_parts import answer, close, context, request
+from tests.integration.uploader_parts import answer, close, context, request, settings_for
 from tests.integration.uploading import PATIENCE_S, Station, picture
 
 if TYPE_CHECKING:
@@ -160,7 +160,18 @@ def test_a_ledger_that_is_none_waits_for_a_person(tmp_path: Path, content: bytes
     first.close_file()
     spent = KnownUploads(count=2, last="1" * 32, at=now, day=now[:10], credits={"a": 2.0, "b": 1.0})
     write_known(paths.uploaded, spent)
-    status.write(paths, {"pid": None, "at": now, "today": {"uploads": 3}, "folders": {"a": {"credits": 2.5}}})
+    UploaderStatus(
+        pid=None,
+        at=now,
+        day=now[:10],
+        provider="removebg",
+        host="h",
+        sandbox=(),
+        route="open",
+        why="",
+        today={"uploads": 3},
+        folders={"a": {"credits": 2.5}},
+    ).write(paths)
     if content == "another's":
         path.unlink()
         Ledger(path, create=True).close_file()
@@ -180,8 +191,8 @@ def test_a_ledger_that_is_none_waits_for_a_person(tmp_path: Path, content: bytes
         stopping=StopFlag(),
         parent=None,
         announced="",
-        configuration="",
-        told={"provider": "x"},
+        settings=settings_for("http://127.0.0.1:9"),
+        layers=(),
     )
     found: list[Ledger | None] = []
     runner = threading.Thread(target=lambda: found.append(opener.ledger()))
@@ -319,7 +330,13 @@ def test_a_resume_from_before_the_loss_was_told_is_no_consent_to_it(tmp_path: Pa
     paths.resumed.touch()
     stopping = StopFlag()
     opener = LedgerOpener(
-        paths=paths, clock=Clock(), stopping=stopping, parent=None, announced="", configuration="", told={}
+        paths=paths,
+        clock=Clock(),
+        stopping=stopping,
+        parent=None,
+        announced="",
+        settings=settings_for("http://127.0.0.1:9"),
+        layers=(),
     )
     found: list[Ledger | None] = []
     runner = threading.Thread(target=lambda: found.append(opener.ledger()))

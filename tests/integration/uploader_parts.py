@@ -10,10 +10,10 @@ from cutoutd.clock import Clock
 from cutoutd.hosted.cancellation import StopFlag
 from cutoutd.hosted.client import ServiceClient
 from cutoutd.hosted.context import UploadContext
-from cutoutd.hosted.in_progress import CrashMarks
 from cutoutd.hosted.ledger import Ledger
 from cutoutd.hosted.providers import provider_of
 from cutoutd.hosted.queue import Budget
+from cutoutd.hosted.request_reader import CrashMarks
 from cutoutd.hosted.response_cache import ResponseCache
 from cutoutd.hosted.route import ServiceRoute
 from cutoutd.hosted.upload_job import UploadJob
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.hosted.provider import Provider
+    from cutoutd.settings.schema import Settings
 
 
 class Service(Protocol):
@@ -35,6 +36,14 @@ class Service(Protocol):
     def url(self) -> str:
         """Its base address."""
         ...
+
+
+def settings_for(url: str, **hosted: object) -> Settings:
+    """With one tagged folder."""
+    folder = {"name": "a", "input": "/in", "output": "/out", "route": "hosted"}
+    keys = {"enabled": True, "base_url": url, "max_credits_per_day": 9, **hosted}
+    document = {"hosted": keys, "folder": [folder]}
+    return assemble(document, {}, origin="", base=None)
 
 
 def context(
@@ -50,10 +59,7 @@ def context(
     """All that uploads share, in this process and not confined, with parts of the test's own."""
     paths = SpoolPaths.under(directory)
     paths.make()
-    folder = {"name": "a", "input": "/in", "output": "/out", "route": "hosted"}
-    keys = {"enabled": True, "base_url": server.url, "max_credits_per_day": 9, **hosted}
-    document = {"hosted": keys, "folder": [folder]}
-    settings = assemble(document, {}, origin="", base=None)
+    settings = settings_for(server.url, **hosted)
     clock = clock or Clock()
     opened = ledger(paths.root / "ledger.sqlite", create=True)
     host = settings.hosted.address.authority

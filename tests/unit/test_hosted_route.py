@@ -13,7 +13,7 @@ from cutoutd.hosted.attempt import RetryLaterError
 from cutoutd.hosted.context import inadmissible
 from cutoutd.hosted.queue import Budget
 from cutoutd.hosted.route import RouteState, ServiceRoute
-from cutoutd.hosted.upload_job import wait_s
+from cutoutd.hosted.upload_job import retry_pause_s
 from cutoutd.settings.loader import assemble
 from cutoutd.spool import Request
 from tests.conftest import FakeClock
@@ -127,25 +127,12 @@ def test_no_more_than_allowed_are_under_way(clock: FakeClock) -> None:
     assert narrow.slot() is None
 
 
-class _State:
-    """As much of tenacity's state as the wait looks at."""
-
-    def __init__(self, error: RetryLaterError, attempt_number: int) -> None:
-        self.attempt_number = attempt_number
-        self.outcome = self
-        self._error = error
-
-    def exception(self) -> RetryLaterError:
-        """What the attempt ended with."""
-        return self._error
-
-
 @given(attempt=st.integers(1, 50), retry_after=st.floats(0, 3600))
 def test_waits_grow_by_chance_and_never_undercut_the_service(attempt: int, retry_after: float) -> None:
     """With a bound, and shorter where only a cable is out."""
-    fault = wait_s(_State(RetryLaterError("x"), attempt))  # type: ignore[arg-type]
-    offline = wait_s(_State(RetryLaterError("x", is_offline=True), attempt))  # type: ignore[arg-type]
-    asked = wait_s(_State(RetryLaterError("x", retry_after_s=retry_after), attempt))  # type: ignore[arg-type]
+    fault = retry_pause_s(RetryLaterError("x"), attempt - 1)
+    offline = retry_pause_s(RetryLaterError("x", is_offline=True), attempt - 1)
+    asked = retry_pause_s(RetryLaterError("x", retry_after_s=retry_after), attempt - 1)
     assert 0.25 <= fault <= min(300, max(0.25, 2.0 ** (attempt - 1)))
     assert 0.25 <= offline <= 30
     assert retry_after <= asked <= retry_after + 0.5

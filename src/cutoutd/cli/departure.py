@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cutoutd.settings.schema import Folder, Settings
 
-_NEEDED: Final = ("httpcore", "tenacity")
+_NEEDED: Final = ("httpcore", "certifi")
 
 
 def require_extra(chosen: Settings) -> None:

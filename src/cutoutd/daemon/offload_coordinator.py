@@ -173,7 +173,7 @@ class Coordinator:
             self._outbox.send(job, copy, RoutePlan.of(job.detail))
         except CopyError as error:
             self._log.warning(
-                "upload.disbelieved", job=job.id, folder=job.folder, path=job.path, why=str(error)
+                "upload.copy-refused", job=job.id, folder=job.folder, path=job.path, why=str(error)
             )
             return False
         except OutboxError as error:

@@ -17,7 +17,6 @@ from cutoutd.hosted.cancellation import CancelledError, CancelReason
 from cutoutd.hosted.client import ServiceClient, UnansweredError, UnsentError, UntrustedError
 from cutoutd.hosted.context import UNKNOWN, UNTOUCHED
 from cutoutd.hosted.entries import AttemptEnd, AttemptOutcome, AttemptStart
-from cutoutd.hosted.known import key_of
 from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError
 from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.response import Interpretation, Meaning, flaw_of
@@ -314,7 +313,7 @@ class Attempt:
             self.charged = context.price(request)
         self.price = self.charged
         is_kept = bool(self.charged) and context.response_cache.keeps
-        key = key_of(context, request, http_request.options)
+        key = context.cache_key(request, http_request.options)
         if is_kept:
             context.response_cache.keep(draft, key)
         self._close(closing)

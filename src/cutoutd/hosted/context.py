@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Final
 from cutoutd import logs
 from cutoutd.hosted.cancellation import Cancellation, StopFlag
 from cutoutd.hosted.provider import upload_of
+from cutoutd.hosted.response_cache import content_key
 from cutoutd.spool import Body, Reply, Request, UploadOutcome
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.hosted.client import ServiceClient
-    from cutoutd.hosted.in_progress import CrashMarks
     from cutoutd.hosted.key import Key
     from cutoutd.hosted.ledger import Ledger
     from cutoutd.hosted.provider import Provider
     from cutoutd.hosted.queue import Budget
+    from cutoutd.hosted.request_reader import CrashMarks
     from cutoutd.hosted.response_cache import ResponseCache
     from cutoutd.hosted.route import ServiceRoute
     from cutoutd.settings.schema import Settings
@@ -80,12 +81,18 @@ class UploadContext:
         return request.settings != self.configuration and bool(inadmissible(request, self.settings))
 
     def cancellation(self, request: Request) -> Cancellation:
-        """A request's leave to be sent."""
+        """Asks whether a request's upload is to stop."""
         return Cancellation(paths=self.paths, id=request.id, stopping=self.stopping)
 
     def price(self, request: Request) -> float:
         """Credits a request is expected to cost."""
         return self.provider.price(upload_of(request))
+
+    def cache_key(self, request: Request, options: str) -> str:
+        """Under what the response to a request is kept."""
+        return content_key(
+            sha256=request.sha256, provider=self.provider.name, host=self.host, options=options
+        )
 
     def reply(
         self,

@@ -10,12 +10,12 @@ import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs, spool
 from cutoutd.clock import rfc3339
-from cutoutd.hosted import status
 from cutoutd.hosted.ledger import FILE_NAME, Ledger, LedgerDamagedError, LedgerError
+from cutoutd.hosted.status import UploaderStatus
 from cutoutd.offload.upload_records import (
     KnownUploads,
     LedgerStart,
@@ -27,6 +27,7 @@ from cutoutd.offload.upload_records import (
     write_begun,
     write_known,
 )
+from cutoutd.settings.digest import uploads_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.hosted.cancellation import StopFlag
     from cutoutd.hosted.context import UploadContext
+    from cutoutd.settings.schema import Settings
     from cutoutd.spool import SpoolPaths
 
 
@@ -65,7 +67,7 @@ def opened(paths: SpoolPaths, now_us: int) -> Ledger:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LedgerOpener:
-    """The ledger's custody, for one uploader.
+    """Opens the ledger for one uploader.
 
     Attributes:
         paths: with the ledger.
@@ -73,8 +75,8 @@ class LedgerOpener:
         stopping: set when the uploader is to end.
         parent: the process that started it, whose end is its own; None for none.
         announced: the supervisor's last announcement before our configuration was read.
-        configuration: our `uploads_sha256`.
-        told: what the status says besides: provider, host, sandbox.
+        settings: the configuration that we go by.
+        layers: of the sandbox, for the status.
     """
 
     paths: SpoolPaths
@@ -82,8 +84,8 @@ class LedgerOpener:
     stopping: StopFlag
     parent: int | None
     announced: str
-    configuration: str
-    told: dict[str, Any]
+    settings: Settings
+    layers: tuple[str, ...]
 
     def ledger(self) -> Ledger | None:
         """The ledger, as soon as there is one to go by; None: the uploader is to end.
@@ -98,7 +100,7 @@ class LedgerOpener:
             except LedgerDamagedError as error:
                 # One from before it was told is no consent to it: nobody knew of the loss.
                 if is_told and os.path.lexists(self.paths.resumed):
-                    return self._begun_anew(error)
+                    return self._begin_anew(error)
                 if not is_told:
                     self._forget_mark()
                 is_told = True
@@ -116,7 +118,7 @@ class LedgerOpener:
         if self.parent is not None and os.getppid() != self.parent:
             self.stopping.set()
         now = spool.announcement(self.paths)
-        is_outdated = now != self.announced and not now.startswith(self.configuration)
+        is_outdated = now != self.announced and not now.startswith(uploads_sha256(self.settings))
         return self.stopping.is_set() or is_outdated
 
     def _tell(self, why: str, before: str) -> str:
@@ -127,27 +129,21 @@ class LedgerOpener:
         # What it told of today is kept: a new ledger would not know it.
         last = read_document(self.paths.status)
         is_of_today = str(last.get("day") or last.get("at"))[_DAY] == now[_DAY]
-        status.write(
-            self.paths,
-            {
-                "pid": os.getpid(),
-                "at": now,
-                "day": now[_DAY],
-                "route": "paused",
-                "why": why,
-                "wait_s": 0.0,
-                "failures": 0,
-                "trouble": "",
-                "in_flight": 0,
-                "waiting": 0,
-                "today": last.get("today") if is_of_today else {},
-                "folders": last.get("folders") if is_of_today else {},
-                **self.told,
-            },
-        )
+        UploaderStatus(
+            pid=os.getpid(),
+            at=now,
+            day=now[_DAY],
+            provider=self.settings.hosted.provider.value,
+            host=self.settings.hosted.address.authority,
+            sandbox=self.layers,
+            route="paused",
+            why=why,
+            today=last.get("today", {}) if is_of_today else {},
+            folders=last.get("folders", {}) if is_of_today else {},
+        ).write(self.paths)
         return why
 
-    def _begun_anew(self, error: LedgerDamagedError) -> Ledger:
+    def _begin_anew(self, error: LedgerDamagedError) -> Ledger:
         """A person says so: what is known of today's uploads is counted all the same."""
         paths, now_us = self.paths, self.clock.now_us()
         known = read_known(paths.uploaded) or KnownUploads(count=0, last="", at="")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
@@ -18,11 +18,11 @@ from cutoutd.hosted import key as keys
 from cutoutd.hosted.cancellation import StopFlag
 from cutoutd.hosted.client import ServiceClient
 from cutoutd.hosted.context import UploadContext
-from cutoutd.hosted.in_progress import CrashMarks
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.hosted.ledger_recovery import LedgerOpener
 from cutoutd.hosted.providers import provider_of
 from cutoutd.hosted.queue import Budget
+from cutoutd.hosted.request_reader import CrashMarks
 from cutoutd.hosted.response_cache import ResponseCache
 from cutoutd.hosted.route import ServiceRoute
 from cutoutd.hosted.uploader import Uploader
@@ -97,18 +97,8 @@ def run(
     key = keys.read(settings.hosted.api_key_file, given_key)
     paths = SpoolPaths.under(settings.service.state_dir)
     stopping = StopFlag()
-    with _held(paths), ExitStack() as opened:
-        layers = confine_uploader(
-            root=paths.root,
-            port=settings.hosted.address.port,
-            required=settings.pool.sandbox is Sandbox.REQUIRED,
-        )
-        # Only now: a thread that is there earlier would not be confined by every kernel.
-        log_format = settings.service.log_format
-        logs.configure(
-            level=settings.service.log_level,
-            log_format="console" if console and log_format == "auto" else log_format,
-        )
+    with _held(paths):
+        layers = _confined(settings, paths, console=console)
         _end_on_signals(stopping)
         opener = LedgerOpener(
             paths=paths,
@@ -116,22 +106,34 @@ def run(
             stopping=stopping,
             parent=parent,
             announced=announced,
-            configuration=uploads_sha256(settings),
-            told={
-                "provider": settings.hosted.provider.value,
-                "host": settings.hosted.address.authority,
-                "sandbox": list(layers),
-            },
+            settings=settings,
+            layers=layers,
         )
         ledger = opener.ledger()
         if ledger is None:
             return
-        opened.enter_context(ledger)
-        left_open = ledger.close_left_open(_KILLED)
-        if left_open:
-            logs.get().warning("hosted.unknown", uploads=left_open, why=_KILLED)
-        context = _context(settings, paths, ledger, clock=clock, key=key, stopping=stopping)
-        Uploader(context, announced=announced, layers=layers, parent=parent).run()
+        with ledger:
+            left_open = ledger.close_left_open(_KILLED)
+            if left_open:
+                logs.get().warning("hosted.unknown", uploads=left_open, why=_KILLED)
+            context = _context(settings, paths, ledger, clock=clock, key=key, stopping=stopping)
+            Uploader(context, announced=announced, layers=layers, parent=parent).run()
+
+
+def _confined(settings: Settings, paths: SpoolPaths, *, console: bool) -> tuple[str, ...]:
+    """Confine this process and begin to log; returns the sandbox's active layers."""
+    layers = confine_uploader(
+        root=paths.root,
+        port=settings.hosted.address.port,
+        required=settings.pool.sandbox is Sandbox.REQUIRED,
+    )
+    # Only now: a thread that is there earlier would not be confined by every kernel.
+    log_format = settings.service.log_format
+    logs.configure(
+        level=settings.service.log_level,
+        log_format="console" if console and log_format == "auto" else log_format,
+    )
+    return layers
 
 
 def _context(

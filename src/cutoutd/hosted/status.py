@@ -1,12 +1,5 @@
 """What the uploader says of itself, for `cutoutd status` and whoever else looks: STATE/hosted/status.json.
 
-    schema, pid (null once it has ended), at, provider, host, sandbox (active layers)
-    route          open | waiting | offline | paused; why: in words; wait_s: until it is tried again
-    failures       uploads in a row that came to nothing; trouble: what the last of them met
-    in_flight, waiting          requests in hand, and in the outbox
-    today          uploads, bytes, credits, of the day in UTC, without those under way
-    folders        by name: uploads, bytes, credits, in_flight, waiting, why (its money is used up)
-
 It is written at most once a second, and when something has changed. `cutoutd.spool` reads it.
 """
 
@@ -14,24 +7,56 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.fs.durable import replace_file
 from cutoutd.spool import STATUS_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cutoutd.spool import SpoolPaths
 
 
-def write(paths: SpoolPaths, status: Mapping[str, Any]) -> None:
-    """Put it where it is looked for, whole; a disk that refuses is no reason to stop.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UploaderStatus:
+    """The document, but for its schema.
 
-    Args:
-        paths: where it is looked for.
-        status: all but the schema.
+    Attributes:
+        pid: of the uploader; None once it has ended.
+        at: when this was said, RFC 3339.
+        day: of UTC, that ``today`` and ``folders`` are about.
+        provider, host: as in the configuration.
+        sandbox: its active layers.
+        route: "open", "waiting", "offline" or "paused".
+        why: in words, unless it is open.
+        wait_s: until it is tried again.
+        failures: uploads in a row that came to nothing.
+        trouble: what the last of them met.
+        in_flight, waiting: requests that are being uploaded, and that wait in the outbox.
+        today: uploads, bytes and credits of the day, without those under way.
+        folders: by name: uploads, bytes, credits, in_flight, waiting, why (its money is used up).
     """
-    content = json.dumps({"schema": STATUS_SCHEMA} | dict(status), indent=2).encode("ascii")
-    with suppress(OSError):
-        replace_file(paths.status, content, synced=False)
+
+    pid: int | None
+    at: str
+    day: str
+    provider: str
+    host: str
+    sandbox: Sequence[str]
+    route: str
+    why: str
+    wait_s: float = 0.0
+    failures: int = 0
+    trouble: str = ""
+    in_flight: int = 0
+    waiting: int = 0
+    today: Mapping[str, Any] = field(default_factory=dict)
+    folders: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, paths: SpoolPaths) -> None:
+        """Put it where it is looked for, whole; a disk that refuses is no reason to stop."""
+        content = json.dumps({"schema": STATUS_SCHEMA} | asdict(self), indent=2).encode("ascii")
+        with suppress(OSError):
+            replace_file(paths.status, content, synced=False)

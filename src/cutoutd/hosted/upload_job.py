@@ -1,4 +1,4 @@
-"""The course of one request: admitted or not, paid for before or not, sent as often as it takes, and answered.
+"""One request from start to end: admitted or not, paid for before or not, sent as often as it takes, and answered.
 
 Nothing is sent again that may have been billed. It must not decode what comes back.
 """
@@ -9,23 +9,23 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
-
-from cutoutd import spool
+from cutoutd import backoff, spool
+from cutoutd.clock import rfc3339
 from cutoutd.hosted.attempt import Attempt, PostponedError, RetryLaterError
 from cutoutd.hosted.body import AlteredError, RequestBody
 from cutoutd.hosted.cancellation import CancelledError, CancelReason
 from cutoutd.hosted.client import ServiceClient
-from cutoutd.hosted.context import NOT_TAGGED, UNTOUCHED, inadmissible
-from cutoutd.hosted.known import known_reply
+from cutoutd.hosted.context import NOT_TAGGED, UNKNOWN, UNTOUCHED, inadmissible
+from cutoutd.hosted.entries import AttemptOutcome
 from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.queue import Admission
-from cutoutd.spool import Reply, UploadOutcome
+from cutoutd.spool import UploadOutcome
 
 if TYPE_CHECKING:
     from cutoutd.hosted.cancellation import Cancellation
     from cutoutd.hosted.context import UploadContext
-    from cutoutd.spool import Request
+    from cutoutd.hosted.entries import PastAttempt
+    from cutoutd.spool import Reply, Request
 
 FAULTS: Final = 5
 """Faults of the service over one picture, while it cut others, after which the picture is to blame."""
@@ -34,27 +34,30 @@ MAX_FAULTS: Final = 20
 """And after so many, whatever it did with others: more than an hour, and each costs an upload."""
 
 _PRICE_S: Final = 0.1
-
-_backoff = wait_random_exponential(multiplier=1, max=300, min=0.25)
-_offline_backoff = wait_random_exponential(multiplier=0.5, max=30, min=0.25)  # a cable is plugged in again
+_SHORTEST_S: Final = 0.25
 
 
-def wait_s(state: RetryCallState) -> float:
-    """Seconds until the next attempt: longer and longer, by chance, and never less than the service asked for."""
-    error = state.outcome.exception() if state.outcome is not None else None
-    if not isinstance(error, RetryLaterError):
-        return 0.0
+def retry_pause_s(error: RetryLaterError, failures: int) -> float:
+    """Seconds until the next attempt: longer and longer, by chance, and never less than the service asked for.
+
+    Args:
+        error: what the last attempt met.
+        failures: earlier ones in a row.
+    """
     if error.retry_after_s is not None:
         return error.retry_after_s + random.uniform(0, 0.5)  # noqa: S311 -- so that not all come back at once
-    return float((_offline_backoff if error.is_offline else _backoff)(state))
+    # A connection may be plugged in again at any moment.
+    first_s, longest_s = (0.5, 30.0) if error.is_offline else (1.0, 300.0)
+    most_s = backoff.pause_s(failures, first_s=first_s, longest_s=longest_s)
+    return max(_SHORTEST_S, random.uniform(0, most_s))  # noqa: S311 -- as above
 
 
 @dataclass(kw_only=True, slots=True)
 class UploadJob:
-    """A request's course.
+    """The upload of one request.
 
     Attributes:
-        context: what all share.
+        context: what all uploads share.
         request: whose.
     """
 
@@ -72,7 +75,7 @@ class UploadJob:
         """
         self.context.crash_marks.take(self.request.id)
         try:
-            reply = self._settled() or self._paid()
+            reply = self._without_sending() or self._within_budget()
         except PostponedError:
             return False
         except CancelledError as stop:
@@ -83,7 +86,7 @@ class UploadJob:
         spool.remove_message(self.context.paths.outbox, self.request.id)
         return True
 
-    def _settled(self) -> Reply | None:
+    def _without_sending(self) -> Reply | None:
         """The reply to a request that is not sent: it may not be, or it was before."""
         if self.context.is_deferred(self.request):
             raise PostponedError
@@ -92,93 +95,90 @@ class UploadJob:
             self.context.log("upload.inadmissible", self.request, why=why)
             return self.context.reply(self.request, UploadOutcome.FAILED, cause=why, advice=NOT_TAGGED)
         http_request = self.context.provider.http_request(upload_of(self.request), ServiceClient.boundary())
-        return known_reply(self.context, self.request, http_request.options)
+        return earlier_reply(self.context, self.request, http_request.options)
 
-    def _paid(self) -> Reply:
-        """Send it, with its credits set aside."""
+    def _within_budget(self) -> Reply:
+        """Send it, with its credits reserved."""
         context, request = self.context, self.request
         cost = context.price(request)
         if context.budget.reserve(request.folder, cost):
             raise PostponedError
         try:
-            return replace(self._tried(), counted=self._charged)
+            return replace(self._until_answered(), counted=self._charged)
         finally:
             context.budget.release(request.folder, cost, self._charged)
 
-    def _tried(self) -> Reply:
-        """Send it until there is a reply."""
-        cancellation = self.context.cancellation(self.request)
+    def _until_answered(self) -> Reply:
+        """Send it until there is a reply, or the picture is to blame."""
+        context, request = self.context, self.request
+        cancellation = context.cancellation(request)
         cancellation.check()
         try:
-            request_body = RequestBody(self.context.paths.outbox / self.request.file, self.request)
+            request_body = RequestBody(context.paths.outbox / request.file, request)
         except AlteredError as error:
             cancellation.check()  # a withdrawn one loses its file as well
-            return self.context.reply(self.request, UploadOutcome.FAILED, cause=str(error), advice=UNTOUCHED)
-        self.context.crash_marks.release(
-            self.request.id
-        )  # it may wait from here on, and then the ledger knows it
-        self._successes = self.context.route.successes
-        attempts = Retrying(
-            retry=retry_if_exception_type(RetryLaterError),
-            wait=wait_s,
-            stop=self._is_to_blame,
-            before_sleep=self._tell_route,
-            sleep=cancellation.sleep,
-            reraise=True,
-        )
+            return context.reply(request, UploadOutcome.FAILED, cause=str(error), advice=UNTOUCHED)
+        # It may wait from here on, and then the ledger knows it.
+        context.crash_marks.release(request.id)
+        self._successes = context.route.successes
+        failures = 0
         try:
-            return attempts(self._once, request_body, cancellation)
-        except RetryLaterError as error:
-            self.context.route.abandoned()
-            cause = f"{error} ({self._faults} times over this picture)"
-            return self.context.reply(self.request, UploadOutcome.FAILED, cause=cause, advice=UNTOUCHED)
+            while True:
+                try:
+                    return self._attempt(request_body, cancellation)
+                except RetryLaterError as error:
+                    if self._faults >= (FAULTS if self._others_are_cut else MAX_FAULTS):
+                        context.route.abandoned()
+                        cause = f"{error} ({self._faults} times over this picture)"
+                        return context.reply(request, UploadOutcome.FAILED, cause=cause, advice=UNTOUCHED)
+                    pause_s = retry_pause_s(error, failures)
+                    self._put_off(error, pause_s)
+                failures += 1
+                cancellation.sleep(pause_s)
         finally:
             request_body.close()
 
-    def _once(self, request_body: RequestBody, cancellation: Cancellation) -> Reply:
-        cost = self._begun(cancellation)
+    def _attempt(self, request_body: RequestBody, cancellation: Cancellation) -> Reply:
+        cost = self._begin_at_known_price(cancellation)
         price: float | None = None
         try:
-            sending = self._slotted(request_body, cancellation)
+            while (slot := self.context.route.slot()) is None:
+                cancellation.check()
+            attempt = Attempt(
+                context=self.context,
+                request=self.request,
+                request_body=request_body,
+                cancellation=cancellation,
+                slot=slot,
+            )
             try:
-                return self._sent(sending, cancellation)
+                return self._send(attempt, cancellation)
             finally:
-                sending.slot.give_back()
-                self._charged += sending.charged
-                price = sending.price
+                slot.give_back()
+                self._charged += attempt.charged
+                price = attempt.price
         finally:
             self.context.budget.ended(cost, price)
 
-    def _begun(self, cancellation: Cancellation) -> float:
+    def _begin_at_known_price(self, cancellation: Cancellation) -> float:
         """Wait until it may be sent as far as prices are known; returns the credits it is expected to cost.
 
         Raises:
-            PostponedError: pictures cost more than was expected, and what was set aside for this one does not suffice.
+            PostponedError: pictures cost more than was expected, and what is reserved for this one does not suffice.
         """
         cost = self.context.price(self.request)
-        while (start := self.context.budget.begin(self.request.folder, cost)) is not Admission.NOW:
-            if start is Admission.NOT:
+        while (admission := self.context.budget.begin(self.request.folder, cost)) is not Admission.NOW:
+            if admission is Admission.NOT:
                 raise PostponedError
             cancellation.sleep(_PRICE_S)
         return cost
 
-    def _slotted(self, request_body: RequestBody, cancellation: Cancellation) -> Attempt:
-        while (slot := self.context.route.slot()) is None:
-            cancellation.check()
-        return Attempt(
-            context=self.context,
-            request=self.request,
-            request_body=request_body,
-            cancellation=cancellation,
-            slot=slot,
-        )
-
-    def _sent(self, sending: Attempt, cancellation: Cancellation) -> Reply:
+    def _send(self, attempt: Attempt, cancellation: Cancellation) -> Reply:
         megapixels = upload_of(self.request).pixels / 1e6
         try:
             while pause_s := self.context.route.admit(megapixels):
                 cancellation.sleep(pause_s)
-            return sending.run()
+            return attempt.run()
         except RetryLaterError as error:
             self.context.route.failed(str(error))
             self._faults += error.is_fault
@@ -186,20 +186,75 @@ class UploadJob:
                 self.context.route.refund(megapixels)
             raise
 
-    def _is_to_blame(self, _: RetryCallState) -> bool:
-        return self._faults >= (FAULTS if self._others_are_cut else MAX_FAULTS)
-
     @property
     def _others_are_cut(self) -> bool:
         return self.context.route.successes > self._successes
 
-    def _tell_route(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome is not None else None
-        if isinstance(error, RetryLaterError):
-            if error.is_fault and self._others_are_cut:
-                self.context.route.abandoned()  # this one waits, and nobody for it
-            else:
-                self.context.route.back_off(str(error), state.upcoming_sleep, offline=error.is_offline)
-            self.context.log(
-                "upload.put_off", self.request, why=str(error), seconds=round(state.upcoming_sleep, 1)
-            )
+    def _put_off(self, error: RetryLaterError, pause_s: float) -> None:
+        if error.is_fault and self._others_are_cut:
+            self.context.route.abandoned()  # this one waits, and nobody for it
+        else:
+            self.context.route.back_off(str(error), pause_s, offline=error.is_offline)
+        self.context.log("upload.put_off", self.request, why=str(error), seconds=round(pause_s, 1))
+
+
+def earlier_reply(context: UploadContext, request: Request, options: str) -> Reply | None:
+    """The reply to a request that was sent before; None if it is to be sent.
+
+    Its own upload may be over though no reply is there: a run was killed in between. Otherwise another upload of the
+    same bytes counts, unless a person asked for it again.
+
+    Args:
+        context: with ledger and replies.
+        request: whose.
+        options: what would be asked.
+
+    Raises:
+        OSError, LedgerError: the disk refuses.
+    """
+    own = context.ledger.last_of_request(request.id)
+    if own is not None and own.end in (AttemptOutcome.OK, AttemptOutcome.UNKNOWN, AttemptOutcome.FAILED):
+        reply = _reply_to_past(context, request, own, options)
+        if reply is not None:
+            counted = context.price(request) if own.credits is None else own.credits
+            return reply if own.end is AttemptOutcome.FAILED else replace(reply, counted=counted)
+    if request.again:
+        return None
+    past = context.ledger.last_of_content(
+        sha256=request.sha256, provider=context.provider.name, host=context.host, options=options
+    )
+    return None if past is None else _reply_to_past(context, request, past, options)
+
+
+def _reply_to_past(context: UploadContext, request: Request, past: PastAttempt, options: str) -> Reply | None:
+    is_own = past.request == request.id
+    at, sent = (rfc3339(past.began_us), past.sent) if is_own else ("", 0)
+    if past.end is AttemptOutcome.UNKNOWN:
+        cause = (
+            past.cause if is_own else f"the same picture was sent on {rfc3339(past.began_us)}: {past.cause}"
+        )
+        return context.reply(
+            request,
+            UploadOutcome.UNKNOWN,
+            cause=cause,
+            advice=UNKNOWN,
+            at=at,
+            sent=sent,
+            charged=past.credits,
+        )
+    if past.end is AttemptOutcome.FAILED:
+        return context.reply(
+            request, UploadOutcome.FAILED, cause=past.cause, advice=UNTOUCHED, at=at, sent=sent
+        )
+    if not context.response_cache.give(context.cache_key(request, options), request.id, past.reply_sha256):
+        return None
+    context.log("upload.repeated", request, paid_at=rfc3339(past.began_us))
+    return context.reply(
+        request,
+        UploadOutcome.OK,
+        body=past.body,
+        at=at,
+        sent=sent,
+        charged=past.credits if is_own else 0.0,
+        repeated=not is_own,
+    )

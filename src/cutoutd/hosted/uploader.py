@@ -9,27 +9,28 @@ import os
 import re
 import threading
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import logs, spool
 from cutoutd.clock import rfc3339
 from cutoutd.errors import CutoutdError
 from cutoutd.fault_isolation import Guard, report, told
-from cutoutd.hosted import status
-from cutoutd.hosted.deferred import DeferredRequests
 from cutoutd.hosted.entries import DayUsage
-from cutoutd.hosted.in_progress import MOST_DEATHS
-from cutoutd.hosted.invalid_requests import InvalidRequests
 from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError, day_of
 from cutoutd.hosted.ledger_recovery import LedgerCheck
 from cutoutd.hosted.queue import UploadQueue
+from cutoutd.hosted.request_reader import DISK_S, RequestReader
+from cutoutd.hosted.status import UploaderStatus
 from cutoutd.hosted.upload_job import UploadJob
 from cutoutd.offload.upload_records import read_known
-from cutoutd.spool import InvalidMessageError
 
 if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Mapping
+
     from cutoutd.hosted.context import UploadContext
+    from cutoutd.hosted.route import RouteSnapshot
     from cutoutd.spool import Request
 
 LOOK_S: Final = 0.2
@@ -41,7 +42,6 @@ _LASTS_S: Final = 3.0
 
 _TRIM_S: Final = 3600.0
 _STATUS_S: Final = 1.0
-_DISK_S: Final = 5.0
 _DAY_CHARACTERS: Final = len("2026-01-31")
 _PARCEL: Final = re.compile(r"([0-9a-f]{32})\.json")
 
@@ -67,9 +67,8 @@ class Uploader:
     ) -> None:
         self._context = context
         self._announced = announced
-        self._deferred = DeferredRequests(context)
         self._ledger_check = LedgerCheck(context)
-        self._invalid = InvalidRequests(context)
+        self._reader = RequestReader(context)
         self._begun_s = context.clock.monotonic_s()
         self._layers = layers
         self._parent = parent
@@ -147,15 +146,13 @@ class Uploader:
             self._know_the_day()
             names = os.listdir(context.paths.outbox)  # noqa: PTH208 -- names alone are wanted
         except (OSError, LedgerError) as error:
-            context.route.back_off(str(error), _DISK_S)
+            context.route.back_off(str(error), DISK_S)
             return
         ids = {found[1] for name in names if (found := _PARCEL.fullmatch(name))}
         self._queue.keep_only(ids)
-        self._deferred.keep_only(ids)
-        self._invalid.keep_only(ids)
-        context.crash_marks.keep_only(ids)
-        for request in self._read(self._queue.unknown(sorted(ids))):
-            self._take(request)
+        self._reader.keep_only(ids)
+        for request in self._reader.read(self._queue.unknown(sorted(ids))):
+            self._enqueue(request)
         now_s = context.clock.monotonic_s()
         if now_s >= self._trim_due_s:
             self._trim_due_s = now_s + _TRIM_S
@@ -177,48 +174,14 @@ class Uploader:
         self._announced = now
         return not now.startswith(self._context.configuration)
 
-    def _read(self, ids: list[str]) -> list[Request]:
-        """The new requests, the oldest first; what is none is answered."""
-        found = []
-        for id_ in ids:
-            path = self._context.paths.outbox / f"{id_}.json"
-            if self._invalid.holds(id_):
-                continue
-            try:
-                changed_ns = path.lstat().st_mtime_ns
-                if self._deferred.holds(id_, changed_ns):
-                    continue
-                request = spool.read_request(path)
-                if not self._deferred.takes(request, changed_ns):
-                    found.append((changed_ns, id_, request))
-            except Exception as error:  # noqa: BLE001 -- what one request is costs no other its turn
-                if not isinstance(error, OSError | InvalidMessageError):
-                    report(self._log, error, over="a request", request=id_)
-                self._spoil(id_, error)
-        return [request for _, _, request in sorted(found, key=lambda one: one[:2])]
-
-    def _take(self, request: Request) -> None:
-        """Put a request on the desk, unless it ended the uploader too often."""
-        if self._context.crash_marks.is_fatal(request.id):
-            cause = f"cutoutd's uploader ended {MOST_DEATHS} times while it looked at it; please report"
-            self._spoil(request.id, None, cause)
-            return
+    def _enqueue(self, request: Request) -> None:
         try:
             self._queue.offer(request)
-        except Exception as error:  # noqa: BLE001 -- as above
+        except Exception as error:  # noqa: BLE001 -- what one request is costs no other its turn
             report(
                 self._log, error, over="a request", job=request.job, folder=request.folder, request=request.id
             )
-            self._spoil(request.id, error)
-
-    def _spoil(self, id_: str, error: Exception | None, cause: str = "") -> None:
-        try:
-            if error is None:
-                self._invalid.answer(id_, cause)
-            else:
-                self._invalid.take(id_, error)
-        except (OSError, LedgerError) as refused:
-            self._context.route.back_off(f"the disk refuses: {refused}", _DISK_S)
+            self._reader.reject(request.id, error)
 
     def _know_the_day(self) -> None:
         """Limits begin anew at midnight (UTC)."""
@@ -242,7 +205,7 @@ class Uploader:
                     finished = self._run(request)
                 except (OSError, LedgerError) as error:
                     self._log.warning("hosted.disk", why=str(error))
-                    self._context.route.back_off(f"the disk refuses: {error}", _DISK_S)
+                    self._context.route.back_off(f"the disk refuses: {error}", DISK_S)
                 finally:
                     self._queue.done(request, finished=finished)
                 if not finished:
@@ -261,20 +224,18 @@ class Uploader:
             bound = {"job": request.job, "folder": request.folder, "request": request.id}
             report(self._log, error, over="an upload", **bound)
             self._context.route.abandoned()
-            self._invalid.answer(request.id, f"cutoutd had a fault of its own over it ({told(error)})")
+            self._reader.answer(request.id, f"cutoutd had a fault of its own over it ({told(error)})")
             return True
 
     def _tell(self, *, force: bool = False, ended: bool = False) -> None:
-        context = self._context
-        now_s = context.clock.monotonic_s()
-        snapshot = context.route.snapshot()
+        """Write the status, if something has changed and it was not written just now."""
+        now_s = self._context.clock.monotonic_s()
+        snapshot = self._context.route.snapshot()
         waiting, uploading = self._queue.counts()
-        waiting.update(self._deferred.counts())
-        refusals = self._queue.refusals() | self._deferred.refusals()
+        waiting.update(self._reader.deferred())
+        refusals = self._queue.refusals() | self._reader.refusals()
         state = (
-            snapshot.state,
-            snapshot.why,
-            snapshot.failures,
+            replace(snapshot, wait_s=0.0, trouble=""),
             self._was_paused,
             self._ledger_check.why,
             tuple(waiting.items()),
@@ -285,41 +246,47 @@ class Uploader:
             return
         self._told, self._status_due_s = state, now_s + _STATUS_S
         with suppress(LedgerError):
-            today = context.ledger.day(context.clock.now_us())
-            folders = {
+            status = self._status(snapshot, waiting, uploading, refusals)
+            (replace(status, pid=None) if ended else status).write(self._context.paths)
+
+    def _status(
+        self,
+        snapshot: RouteSnapshot,
+        waiting: Counter[str],
+        uploading: Counter[str],
+        refusals: Mapping[str, str],
+    ) -> UploaderStatus:
+        context = self._context
+        now_us = context.clock.now_us()
+        used = context.ledger.day(now_us)
+        names = {folder.name for folder in context.settings.tagged} | used.keys() | waiting.keys()
+        why = self._ledger_check.why or context.scrubbed(snapshot.why)
+        return UploaderStatus(
+            pid=os.getpid(),
+            at=rfc3339(now_us),
+            day=rfc3339(now_us)[:_DAY_CHARACTERS],
+            provider=context.provider.name,
+            host=context.host,
+            sandbox=self._layers,
+            route="paused" if self._was_paused or self._ledger_check.why else snapshot.state.value,
+            why="by `cutoutd pause --hosted`" if self._was_paused else why,
+            wait_s=round(snapshot.wait_s, 1),
+            failures=snapshot.failures,
+            trouble=context.scrubbed(snapshot.trouble),
+            in_flight=uploading.total(),
+            waiting=waiting.total(),
+            today={
+                "uploads": sum(one.uploads for one in used.values()),
+                "bytes": sum(one.bytes for one in used.values()),
+                "credits": sum(one.credits for one in used.values()),
+            },
+            folders={
                 name: {
-                    **asdict(today.get(name, DayUsage())),
+                    **asdict(used.get(name, DayUsage())),
                     "in_flight": uploading[name],
                     "waiting": waiting[name],
                     "why": refusals.get(name, ""),
                 }
-                for name in sorted(
-                    {folder.name for folder in context.settings.tagged} | set(today) | set(waiting)
-                )
-            }
-            status.write(
-                context.paths,
-                {
-                    "pid": None if ended else os.getpid(),
-                    "at": rfc3339(context.clock.now_us()),
-                    "day": rfc3339(context.clock.now_us())[:_DAY_CHARACTERS],
-                    "route": "paused" if self._was_paused or self._ledger_check.why else snapshot.state.value,
-                    "why": "by `cutoutd pause --hosted`"
-                    if self._was_paused
-                    else self._ledger_check.why or context.scrubbed(snapshot.why),
-                    "wait_s": round(snapshot.wait_s, 1),
-                    "failures": snapshot.failures,
-                    "trouble": context.scrubbed(snapshot.trouble),
-                    "provider": context.provider.name,
-                    "host": context.host,
-                    "in_flight": sum(uploading.values()),
-                    "waiting": sum(waiting.values()),
-                    "today": {
-                        "uploads": sum(one.uploads for one in today.values()),
-                        "bytes": sum(one.bytes for one in today.values()),
-                        "credits": sum(one.credits for one in today.values()),
-                    },
-                    "folders": folders,
-                    "sandbox": list(self._layers),
-                },
-            )
+                for name in sorted(names)
+            },
+        )

@@ -283,7 +283,7 @@ class Outbox:
             f"{box} holds more than is on its way; it is being emptied" if tidied.is_crowded else ""
         )
         if tidied.refused and tidied.refused != self._unremoved:
-            self._log.warning("parcel.not-removed", path=os.fspath(box), why=tidied.refused)
+            self._log.warning("spool.not-removed", path=os.fspath(box), why=tidied.refused)
         self._unremoved = tidied.refused
         return tidied.is_whole
 
@@ -397,4 +397,4 @@ class Outbox:
         try:
             spool.remove_message(directory, id_)
         except OSError as error:
-            self._log.warning("parcel.not-removed", why=str(error))
+            self._log.warning("spool.not-removed", why=str(error))

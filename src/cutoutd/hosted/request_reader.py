@@ -1,0 +1,259 @@
+"""Finds new requests in the outbox, and tells which of them can be uploaded.
+
+- What cannot be read as a request is answered, and delays no other. A request has its name only once it is whole, so
+  what cannot be read will not become readable.
+- A request is deferred while supervisor and uploader go by configurations of different age. Which of the two is newer
+  cannot be known here and does not matter: the supervisor announces its own when it reads it anew, and stamps or
+  withdraws its requests then.
+- A request over which the uploader ended several times is answered. Marks on the disk tell: one stands from when a
+  request is looked at until its row is to be written; from there on the ledger knows it, and never sends it twice.
+
+      STATE/hosted/in-hand/ID.now       it is being looked at
+      STATE/hosted/in-hand/ID.deaths    how often the uploader ended meanwhile
+
+It must not send anything.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cutoutd import logs, spool
+from cutoutd.clock import rfc3339
+from cutoutd.errnos import OF_THE_DISK
+from cutoutd.fault_isolation import report, told
+from cutoutd.fs.durable import make_directory
+from cutoutd.hosted.context import UNKNOWN, UNTOUCHED
+from cutoutd.hosted.entries import AttemptOutcome
+from cutoutd.hosted.ledger import LedgerError
+from cutoutd.spool import InvalidMessageError, Reply, UploadOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from pathlib import Path
+
+    from cutoutd.hosted.context import UploadContext
+    from cutoutd.spool import Request
+
+DISK_S: Final = 5.0
+"""After the disk refused: until it is tried again."""
+
+PATIENCE_S: Final = 30.0
+"""For so long the disk may fail at a request before it is answered all the same."""
+
+SAID_S: Final = 10.0
+"""A reload takes moments; a folder whose requests are deferred for longer is said to be."""
+
+MOST_DEATHS: Final = 3
+"""One may be chance, as a power cut is."""
+
+_OF_THE_DISK: Final = OF_THE_DISK - {errno.ENXIO}  # that is what a socket says in a request's place
+_DEFERRED: Final = (
+    "the daemon and the uploader go by different configurations, and this one does not allow it; "
+    "reload the daemon (SIGHUP), or restart it"
+)
+_MARK: Final = re.compile(r"([0-9a-f]{32})\.(?:now|deaths)")
+_MAX_DIGITS: Final = 4
+
+
+class CrashMarks:
+    """Which requests are being looked at, on the disk: one that ends the uploader again and again is found by it.
+
+    Args:
+        root: STATE/hosted.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._directory = root / "in-hand"
+        make_directory(self._directory, parents=True, mode=0o700)
+        self._deaths: dict[str, int] = {}
+        for path in sorted(self._directory.iterdir()):
+            if not (found := _MARK.fullmatch(path.name)):
+                continue
+            id_ = found[1]
+            if path.suffix == ".deaths":
+                self._deaths.setdefault(id_, _number(path))
+                continue
+            self._deaths[id_] = _number(path.with_suffix(".deaths")) + 1
+            path.with_suffix(".deaths").write_text(str(self._deaths[id_]), encoding="ascii")
+            path.unlink(missing_ok=True)
+
+    def is_fatal(self, id_: str) -> bool:
+        """Whether the uploader ended over a request too often."""
+        return self._deaths.get(id_, 0) >= MOST_DEATHS
+
+    def take(self, id_: str) -> None:
+        """A request is looked at from now on.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        (self._directory / f"{id_}.now").touch(mode=0o600)
+
+    def release(self, id_: str) -> None:
+        """It did no harm."""
+        with suppress(OSError):
+            (self._directory / f"{id_}.now").unlink(missing_ok=True)
+
+    def keep_only(self, ids: Collection[str]) -> None:
+        """Forget requests that are no longer in the outbox."""
+        for id_ in self._deaths.keys() - ids:
+            del self._deaths[id_]
+            with suppress(OSError):
+                (self._directory / f"{id_}.deaths").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Deferred:
+    """A request that waits for both processes to go by one configuration."""
+
+    changed_ns: int
+    folder: str
+    since_s: float
+
+
+class RequestReader:
+    """Reads the outbox; for one thread, but for `answer`.
+
+    Args:
+        context: with ledger, outbox and inbox.
+    """
+
+    def __init__(self, context: UploadContext) -> None:
+        self._context = context
+        self._log = logs.get()
+        self._deferred: dict[str, _Deferred] = {}
+        self._failing_s: dict[str, float] = {}
+        self._answered: set[str] = set()
+
+    def keep_only(self, ids: Collection[str]) -> None:
+        """Forget requests that are no longer in the outbox."""
+        self._context.crash_marks.keep_only(ids)
+        self._answered.intersection_update(ids)
+        for known in (self._deferred, self._failing_s):
+            for id_ in known.keys() - ids:
+                del known[id_]
+
+    def read(self, ids: Iterable[str]) -> list[Request]:
+        """Those that can be uploaded, the oldest first; what is no request is answered.
+
+        Args:
+            ids: of what lies in the outbox and was not returned before.
+        """
+        found = []
+        for id_ in ids:
+            if id_ in self._answered:
+                continue
+            path = self._context.paths.outbox / f"{id_}.json"
+            try:
+                changed_ns = path.lstat().st_mtime_ns
+                if id_ in self._deferred and self._deferred[id_].changed_ns == changed_ns:
+                    continue
+                request = spool.read_request(path)
+            except Exception as error:  # noqa: BLE001 -- what one request is costs no other its turn
+                if not isinstance(error, OSError | InvalidMessageError):
+                    report(self._log, error, over="a request", request=id_)
+                self.reject(id_, error)
+                continue
+            if self._defer(request, changed_ns):
+                continue
+            if self._context.crash_marks.is_fatal(id_):
+                self._answer_if_possible(
+                    id_, f"cutoutd's uploader ended {MOST_DEATHS} times while it looked at it; please report"
+                )
+                continue
+            found.append((changed_ns, id_, request))
+        return [request for _, _, request in sorted(found, key=lambda one: one[:2])]
+
+    def deferred(self) -> Counter[str]:
+        """How many requests are deferred, by folder."""
+        return Counter(one.folder for one in self._deferred.values())
+
+    def refusals(self) -> dict[str, str]:
+        """Folders of which a request has been deferred for a while, and why."""
+        now_s = self._context.clock.monotonic_s()
+        return {one.folder: _DEFERRED for one in self._deferred.values() if now_s > one.since_s + SAID_S}
+
+    def reject(self, id_: str, error: Exception) -> None:
+        """Answer a request that cannot be read or used, unless it is gone, or the disk may be to blame."""
+        if isinstance(error, FileNotFoundError):
+            return  # it was withdrawn
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            now_s = self._context.clock.monotonic_s()
+            if now_s < self._failing_s.setdefault(id_, now_s) + PATIENCE_S:
+                return
+        if isinstance(error, InvalidMessageError):
+            why = str(error)
+        else:
+            why = str(error.strerror) if isinstance(error, OSError) else told(error)
+        self._answer_if_possible(id_, f"its request in the outbox is damaged: {why}")
+
+    def answer(self, id_: str, cause: str) -> None:
+        """Answer a request by its name alone, and take it away.
+
+        Raises:
+            OSError, LedgerError: the disk refuses.
+        """
+        context = self._context
+        context.ledger.close_open(id_, cause)
+        past = context.ledger.last_of_request(id_)
+        if past is not None and past.end in (AttemptOutcome.OK, AttemptOutcome.UNKNOWN):
+            reply = Reply(
+                id=id_,
+                outcome=UploadOutcome.UNKNOWN,
+                provider=context.provider.name,
+                host=context.host,
+                bytes=past.sent,
+                at=rfc3339(past.began_us),
+                credits=past.credits,
+                counted=past.credits or 0.0,
+                cause=cause,
+                advice=UNKNOWN,
+            )
+        else:
+            reply = Reply(
+                id=id_,
+                outcome=UploadOutcome.FAILED,
+                provider=context.provider.name,
+                host=context.host,
+                cause=cause,
+                advice=UNTOUCHED,
+            )
+        spool.write_message(context.paths.inbox, reply)
+        log = logs.get(request=id_)
+        log.warning("upload.invalid", why=cause, outcome=reply.outcome.value)
+        try:
+            spool.remove_message(context.paths.outbox, id_)
+        except OSError as error:
+            log.warning("spool.not-removed", why=str(error))
+        self._answered.add(id_)
+
+    def _answer_if_possible(self, id_: str, cause: str) -> None:
+        try:
+            self.answer(id_, cause)
+        except (OSError, LedgerError) as error:
+            self._context.route.back_off(f"the disk refuses: {error}", DISK_S)
+
+    def _defer(self, request: Request, changed_ns: int) -> bool:
+        before = self._deferred.pop(request.id, None)
+        if not self._context.is_deferred(request):
+            return False
+        since_s = self._context.clock.monotonic_s() if before is None else before.since_s
+        self._deferred[request.id] = _Deferred(changed_ns=changed_ns, folder=request.folder, since_s=since_s)
+        return True
+
+
+def _number(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            return int(file.read(_MAX_DIGITS))
+    except (OSError, ValueError):
+        return 0
