@@ -27,7 +27,7 @@ from PIL import Image
 from cutoutd.engine.matting import quality
 from cutoutd.engine.matting.matte_model import MatteModel, normalise
 from cutoutd.engine.matting.refine import refine
-from cutoutd.engine.matting.subject_search import look
+from cutoutd.engine.matting.subject_search import find_subject
 from cutoutd.models import catalog
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cutoutd.engine.matting.subject_search import Look
+    from cutoutd.engine.matting.subject_search import Detection
 
     Numbers = NDArray[np.float64]
 
@@ -92,7 +92,7 @@ def cases(folder: Path, model: MatteModel) -> Iterator[Case]:
             continue
         with Image.open(path) as image:
             rgb = np.asarray(image.convert("RGB"), np.uint8)
-        found = look(rgb, model.predict, model.sides)
+        found = find_subject(rgb, model.predict, model.sides)
         if found.signs.decided == 0:
             print(f"{path.stem}: no subject is found")
             continue
@@ -105,7 +105,7 @@ def cases(folder: Path, model: MatteModel) -> Iterator[Case]:
         )
 
 
-def _iou(rgb: NDArray[np.uint8], found: Look, truth: Path) -> float:
+def _iou(rgb: NDArray[np.uint8], found: Detection, truth: Path) -> float:
     if not truth.exists():
         return 0.0
     with Image.open(truth) as image:

@@ -25,10 +25,10 @@ from bench.matte import U2Net, enlarged
 from bench.scenes import Kind, Subject, draw
 from bench.scores import score
 
-from cutoutd.engine.matting.candidates import candidates, new_guide
+from cutoutd.engine.matting.candidates import make_candidates, new_guide
 from cutoutd.engine.matting.evidence import evidence_of, overall_of
-from cutoutd.engine.matting.tiles import Halves
-from cutoutd.engine.matting.working_copy import sketch
+from cutoutd.engine.matting.tiles import ImagePyramid
+from cutoutd.engine.matting.working_copy import working_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +48,7 @@ SORTS = {"exact": 1.5, "coarse": 0.5, "shaken": 0.8, "model": 2.5}
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Sample:
-    """A crop of a sketch: what the network sees, and what it should have made of it.
+    """A crop of a working copy: what the network sees, and what it should have made of it.
 
     Attributes:
         evidence: float16 (k, CROP_PX, CROP_PX).
@@ -140,10 +140,10 @@ def _coarse(
 def _cut(
     rgb: NDArray[np.uint8], truth: Plane, matte: Plane, sort: str, rng: np.random.Generator
 ) -> Iterator[Sample]:
-    small = sketch(Halves(rgb), matte)
+    small = working_copy(ImagePyramid(rgb), matte)
     guide = new_guide(small)
-    opinions = candidates(small, guide)
-    evidence = evidence_of(small, guide, opinions)
+    candidates = make_candidates(small, guide)
+    evidence = evidence_of(small, guide, candidates)
     (top, left), (height, width) = small.origin, small.coarse.shape
     whole = np.asarray(cv2.resize(truth, small.whole[::-1], interpolation=cv2.INTER_AREA), np.float32)
     true = whole[top : top + height, left : left + width]
@@ -152,7 +152,7 @@ def _cut(
     rows, columns = np.nonzero(soft)
     if min(height, width) < CROP_PX or rows.size == 0:
         return
-    answer = np.stack([*opinions.voices, true, small.hold, small.target, band])
+    answer = np.stack([*candidates.alphas, true, small.hold, small.target, band])
     for pick in rng.integers(rows.size, size=2):
         y = int(np.clip(rows[pick] - CROP_PX // 2, 0, height - CROP_PX))
         x = int(np.clip(columns[pick] - CROP_PX // 2, 0, width - CROP_PX))

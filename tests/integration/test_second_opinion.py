@@ -14,7 +14,7 @@ from PIL import Image
 
 from cutoutd.engine.matting import quality
 from cutoutd.engine.matting.matte_model import MatteModel
-from cutoutd.engine.matting.subject_search import Look, Region
+from cutoutd.engine.matting.subject_search import Detection, Region
 from cutoutd.errors import ModelError
 from cutoutd.jobs import Cut
 from cutoutd.models.known import checksums
@@ -211,13 +211,13 @@ def test_the_number_of_workers_leaves_room_for_a_second_model_in_each(
     assert replace(large, memory_mb=965).room_mb == 965 + 170
 
 
-def look_at(share_sure: float, *, inside: int = 40) -> Look:
+def look_at(share_sure: float, *, inside: int = 40) -> Detection:
     """A look at a whole picture of 100 x 100: a square, of which so much is sure."""
     raw = np.zeros((100, 100), np.float32)
     raw[10 : 10 + inside, 10 : 10 + inside] = 0.6
     raw[10 : 10 + round(inside * share_sure), 10 : 10 + inside] = 1.0
     whole = Region(top=0, bottom=100, left=0, right=100)
-    return Look(region=whole, raw=raw, signs=quality.signs(raw))
+    return Detection(region=whole, raw=raw, signs=quality.signs(raw))
 
 
 def test_the_more_decided_matte_is_taken_whatever_the_scores() -> None:

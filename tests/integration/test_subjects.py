@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cutoutd.engine.matting.matte_model import MatteModel, normalise
 from cutoutd.engine.matting.quality import assess
 from cutoutd.engine.matting.refine import refine
-from cutoutd.engine.matting.subject_search import look
+from cutoutd.engine.matting.subject_search import find_subject
 from cutoutd.models import catalog
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def test_a_thing_on_a_plain_ground_is_a_subject(model: MatteModel) -> None:
 def test_a_closer_look_at_a_small_thing_shows_its_edge_better(model: MatteModel) -> None:
     """A wheel of leaves on a thirtieth of the frame: its outline is less than half as wrong."""
     rgb, truth = leaves_on_a_table(1200, 1600, 260)
-    found = look(rgb, model.predict, model.sides)
+    found = find_subject(rgb, model.predict, model.sides)
     closer = np.zeros(truth.shape, np.uint8)
     closer[found.region.slices] = refine(rgb[found.region.slices], normalise(found.raw))
     first = refine(rgb, normalise(model.predict(rgb)))
@@ -126,6 +126,7 @@ def test_most_pages_screens_textures_and_landscapes_have_no_subject_or_are_doubt
 ) -> None:
     """Two of each sort, by a seed that nothing was fitted to. A page of text used to score 1."""
     scores = {
-        name: look(rgb, model.predict, model.sides).quality.score for name, rgb in nothing(seed=77, each=2)
+        name: find_subject(rgb, model.predict, model.sides).quality.score
+        for name, rgb in nothing(seed=77, each=2)
     }
     assert sum(score < 0.5 for score in scores.values()) >= 0.8 * len(scores), scores

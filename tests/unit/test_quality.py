@@ -74,7 +74,7 @@ def test_the_less_is_decided_the_less_probably_it_is_right() -> None:
     assert scores[0] < 0.5 < scores[-1]
 
 
-def test_looks_that_disagree_make_a_cutout_doubtful() -> None:
+def test_passes_that_disagree_make_a_cutout_doubtful() -> None:
     """What depends on the scale at which a picture is shown is no sure find."""
     whole = disc(matte(), 160, 160, 70)
     same, half = assess(whole, whole), assess(whole, disc(matte(), 160, 120, 45))

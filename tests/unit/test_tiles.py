@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cutoutd.engine.matting.tiles import Halves, destinations, enlarged, inside, part_of, sources, tiles
+from cutoutd.engine.matting.tiles import ImagePyramid, destinations, enlarged, inside, part_of, sources, tiles
 
 
 @pytest.mark.parametrize("shape", [(300, 401), (97, 1000), (1000, 97), (128, 128)])
@@ -68,11 +68,11 @@ def test_a_tile_depends_on_its_sources_alone() -> None:
 def test_a_picture_of_any_size_is_reduced_to_where_it_was(
     shape: tuple[int, int], size: tuple[int, int]
 ) -> None:
-    """By halves or not: nothing moves by more than a sixth of a small pixel, so that edges stay where they are."""
+    """By pyramid or not: nothing moves by more than a sixth of a small pixel, so that edges stay where they are."""
     size = (min(size[0], shape[1]), min(size[1], shape[0]))
     down, across = np.indices(shape)
     for place, full, small in ((down, shape[0], size[1]), (across, shape[1], size[0])):
         ramp = (place * (65535 / full)).astype(np.uint16)
         straight = cv2.resize(ramp, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        moved = np.abs(Halves(ramp).reduced(size) - straight) / (65535 / small)
+        moved = np.abs(ImagePyramid(ramp).reduced(size) - straight) / (65535 / small)
         assert moved.max() < 1 / 6 + 0.02

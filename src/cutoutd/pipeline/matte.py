@@ -17,7 +17,7 @@ from cutoutd.engine.colour import icc_transform
 from cutoutd.engine.formats import reply
 from cutoutd.engine.matting import foreground, matte_model, quality, refine, subject_search
 from cutoutd.engine.matting.subject_search import Region
-from cutoutd.engine.matting.tiles import Halves
+from cutoutd.engine.matting.tiles import ImagePyramid
 from cutoutd.engine.render import compose
 from cutoutd.errors import InferenceError, ReplyError, StorageError
 from cutoutd.failure import to_valid_utf8
@@ -28,7 +28,7 @@ from cutoutd.spool import Body
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cutoutd.engine.matting.subject_search import Look
+    from cutoutd.engine.matting.subject_search import Detection
     from cutoutd.engine.picture import Picture
     from cutoutd.jobs import Quality, Received, Task
     from cutoutd.pipeline.engine import Engine
@@ -62,13 +62,13 @@ def find(task: Task, files: Files, picture: Picture, engine: Engine) -> CoarseMa
     model = engine.model(task.model)
     seen = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
     seen = icc_transform.as_srgb(seen, picture.icc)
-    found = _looked(seen, model)
+    found = _detected(seen, model)
     first = _of(found, model)
     second = engine.second_for(task.model)
     if second is None or found.quality.score >= task.recipe.second_below:
         return first
     try:
-        also = _looked(seen, second.model())
+        also = _detected(seen, second.model())
     except SecondGoneError:
         raise
     except Exception as error:  # noqa: BLE001 -- whatever is wrong with it, there is the first one's matte
@@ -81,16 +81,16 @@ def find(task: Task, files: Files, picture: Picture, engine: Engine) -> CoarseMa
     return replace(taken, quality=choice.quality, second=opinion)
 
 
-def _looked(seen: NDArray[np.uint8], model: matte_model.MatteModel) -> Look:
+def _detected(seen: NDArray[np.uint8], model: matte_model.MatteModel) -> Detection:
     try:
-        return subject_search.look(seen, model.predict, model.sides)
+        return subject_search.find_subject(seen, model.predict, model.sides)
     except Exception as error:
         if is_out_of_memory(error) or not type(error).__module__.startswith("onnxruntime"):
             raise
         raise InferenceError(to_valid_utf8(f"{type(error).__name__}: {error}")) from error
 
 
-def _of(found: Look, model: matte_model.MatteModel) -> CoarseMatte:
+def _of(found: Detection, model: matte_model.MatteModel) -> CoarseMatte:
     # Stretching a matte without a subject would make a random mask of it.
     is_stretched = model.stretches and found.quality.score > 0
     coarse = matte_model.normalise(found.raw) if is_stretched else found.raw
@@ -120,16 +120,16 @@ def refined(picture: Picture, found: CoarseMatte, recipe: Recipe) -> NDArray[np.
     """The matte at full size, under the transparency that the source had already; and its soft pixels' own colours."""
     where = found.region.slices
     part = picture.rgb[where]
-    halves = Halves(part)
+    pyramid = ImagePyramid(part)
     if recipe.refine:
-        fine = refine.refine(part, found.coarse, halves=halves)
+        fine = refine.refine(part, found.coarse, pyramid=pyramid)
     else:
         fine = refine.enlarge(found.coarse, part.shape[0], part.shape[1])
     alpha = _placed(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1])
     if picture.alpha is not None:
         alpha = compose.multiplied(alpha, picture.alpha)
     if recipe.decontaminate:
-        foreground.decontaminate(part, alpha[where], halves=halves)
+        foreground.decontaminate(part, alpha[where], pyramid=pyramid)
         if picture.deep is not None:
             foreground.decontaminate(picture.deep[where], alpha[where])
     return alpha
@@ -146,7 +146,7 @@ def _placed(fine: NDArray[np.uint8], region: Region, height: int, width: int) ->
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Choice:
-    """What the two looks come to.
+    """Which of two mattes is taken.
 
     Attributes:
         is_second: the second model's matte is the better one.
@@ -159,12 +159,12 @@ class Choice:
     why: str
 
 
-def choose(first: Look, second: Look, height: int, width: int) -> Choice:
+def choose(first: Detection, second: Detection, height: int, width: int) -> Choice:
     """Which of two models' mattes is taken: the more decided one; `docs/models.md` has what else was tried.
 
-    The score was fitted to the looks of the model in the package, several where one leaves doubt, and another model's own score
+    The score was fitted to the passes of the model in the package, several where one leaves doubt, and another model's own score
     is not to be compared with it. How much of what is faint is sure says of every model's matte how far it is from guessing. A
-    second matte that is taken is scored with the first one as the other look at the same picture.
+    second matte that is taken is scored with the first one as the other pass over the same picture.
 
     Args:
         first: of the model that leaves doubt.
@@ -190,14 +190,14 @@ def choose(first: Look, second: Look, height: int, width: int) -> Choice:
     return Choice(is_second=True, quality=joint, why=why)
 
 
-def _framed(look: Look, height: int, width: int) -> NDArray[np.float32]:
+def _framed(detection: Detection, height: int, width: int) -> NDArray[np.float32]:
     """A matte in the whole frame, small: mattes of two models, or of a part and the whole, can then be compared."""
     frame = np.zeros((_SIDE, _SIDE), np.float32)
-    region = look.region
+    region = detection.region
     top, bottom = (round(row * _SIDE / height) for row in (region.top, region.bottom))
     left, right = (round(column * _SIDE / width) for column in (region.left, region.right))
     size = (max(1, right - left), max(1, bottom - top))
-    part = cv2.resize(look.raw, size, interpolation=cv2.INTER_AREA)
+    part = cv2.resize(detection.raw, size, interpolation=cv2.INTER_AREA)
     there = frame[top : top + size[1], left : left + size[0]]
     there[...] = part[: there.shape[0], : there.shape[1]]
     return frame

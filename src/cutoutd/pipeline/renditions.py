@@ -1,6 +1,6 @@
-"""Every form of one cutout, staged: from the picture and its matte to whole, synced files.
+"""Every rendition of one cutout, staged: from the picture and its matte to whole, synced files.
 
-All forms come from one decode and one matte. It gives no file its name, and must not change the matte, nor the
+All of them come from one decode and one matte. It gives no file its name, and must not change the matte, nor the
 picture where it can be seen.
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cutoutd.engine.containers.metadata import Kept
     from cutoutd.engine.picture import Picture
     from cutoutd.engine.render.backdrop import Backdrop
-    from cutoutd.engine.render.canvas_layout import Form
+    from cutoutd.engine.render.canvas_layout import CanvasLayout
     from cutoutd.jobs import Task
     from cutoutd.protocols import Files
     from cutoutd.publish.writing import Sink
@@ -80,7 +80,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Background:
-    """What lies behind a form, and the hash of the file it comes from, if it comes from one."""
+    """What lies behind a rendition, and the hash of the file it comes from, if it comes from one."""
 
     backdrop: Backdrop | None
     sha256: str | None = None
@@ -124,17 +124,17 @@ def stage(
     )
     subject = canvas_layout.subject(picture, alpha, recipe.renditions)
     # All are laid out before the first is written: one that is impossible costs no time.
-    forms = [canvas_layout.form(one, subject, max_pixels=max_pixels) for one in recipe.renditions]
+    layouts = [canvas_layout.lay_out(one, subject, max_pixels=max_pixels) for one in recipe.renditions]
     staged: list[Staged] = []
-    warnings = [*kept.warnings, *(warning for one in forms for warning in one.warnings)]
+    warnings = [*kept.warnings, *(warning for one in layouts for warning in one.warnings)]
     grounds = dict(zip(recipe.backgrounds, files.backgrounds, strict=True))
-    for number, one in enumerate(forms):
-        background = _background(one, grounds, max_pixels, tell)
-        encoder = _Encoder(one, background.backdrop, _extras(one, kept), tell)
+    for number, layout in enumerate(layouts):
+        background = _background(layout, grounds, max_pixels, tell)
+        encoder = _Encoder(layout, background.backdrop, _extras(layout, kept), tell)
         tell(Step.WRITE)
-        written = _write(task, files, number, encoder.layout, encoder.write, one.rendition.format)
+        written = _write(task, files, number, encoder.layout, encoder.write, layout.rendition.format)
         staged.append(replace(written, background_sha256=background.sha256, quality=encoder.quality))
-        _check_size(one, written.bytes)
+        _check_size(layout, written.bytes)
         warnings += encoder.warnings
     if review:
         staged.append(_overlay(task, files, picture, alpha, tell))
@@ -142,43 +142,46 @@ def stage(
         staged=tuple(staged),
         warnings=tuple(dict.fromkeys(warnings)),
         dropped=kept.dropped,
-        doubts=tuple(dict.fromkeys(doubt for one in forms for doubt in one.doubts)),
+        doubts=tuple(dict.fromkeys(doubt for one in layouts for doubt in one.doubts)),
     )
 
 
-def _check_size(one: Form, size: int) -> None:
+def _check_size(layout: CanvasLayout, size: int) -> None:
     """See that a result is as small as it has to be; those that can be made smaller have been by now.
 
     Raises:
         LimitError: it is not.
     """
-    most = one.rendition.max_kb
+    most = layout.rendition.max_kb
     if most is not None and size > most * codecs.KILOBYTE:
         raise LimitError(
-            f"its {canvas_layout.named(one.rendition)} has {size / codecs.KILOBYTE:,.0f} KB, more than max_kb = {most} allows",
+            f"its {canvas_layout.named(layout.rendition)} has {size / codecs.KILOBYTE:,.0f} KB, more than max_kb = {most} allows",
             advice=_SIZE_ADVICE,
         )
 
 
 class _Encoder:
-    """Writes one form in its format; may be called again."""
+    """Writes one rendition in its format; may be called again."""
 
     def __init__(
-        self, one: Form, behind: Backdrop | None, extras: png.Extras, tell: Callable[[Step], None]
+        self, layout: CanvasLayout, behind: Backdrop | None, extras: png.Extras, tell: Callable[[Step], None]
     ) -> None:
-        self._form = one
+        self._canvas = layout
         self._behind = behind
         self._extras = extras
         self._tell = tell
         self.layout = png.Layout(
-            width=one.place.width, height=one.place.height, channels=one.channels, bits=one.rendition.bits
+            width=layout.place.width,
+            height=layout.place.height,
+            channels=layout.channels,
+            bits=layout.rendition.bits,
         )
         self.warnings: tuple[str, ...] = ()
         self.quality: int | None = None  # that was chosen, where the file had to become smaller
 
     def write(self, sink: Sink) -> None:
-        strips = self._form.strips(self._behind)
-        streamed = _STREAMED.get(self._form.rendition.format)
+        strips = self._canvas.strips(self._behind)
+        streamed = _STREAMED.get(self._canvas.rendition.format)
         if streamed is not None:
             try:
                 streamed(sink, _told(strips, self._tell), self.layout, self._extras)
@@ -186,7 +189,7 @@ class _Encoder:
                 raise LimitError(f"its TIFF cannot be written: {error}") from error
             return
         self._tell(Step.CUT)  # no disk is waited for while a frame is made and encoded
-        rendition = self._form.rendition
+        rendition = self._canvas.rendition
         frame = codecs.framed(cast("Iterator[NDArray[np.uint8]]", strips), self.layout)
         try:
             fitted = codecs.fitted(frame, rendition, self._extras)
@@ -208,44 +211,46 @@ class _Encoder:
         self._tell(Step.SYNC)
 
 
-def _extras(one: Form, kept: Kept) -> png.Extras:
+def _extras(layout: CanvasLayout, kept: Kept) -> png.Extras:
     exif = kept.exif
-    if exif and not one.is_whole:
-        exif = metadata.resized(exif, one.place.width, one.place.height)
-    if exif and one.rendition.channels is not Channels.ALPHA:
-        exif = metadata.coloured(exif, is_srgb=one.icc is None or one.convert is not None)
-    density = one.subject.picture.resolution
-    if (dpi := one.rendition.dpi) is not None:
+    if exif and not layout.is_whole:
+        exif = metadata.resized(exif, layout.place.width, layout.place.height)
+    if exif and layout.rendition.channels is not Channels.ALPHA:
+        exif = metadata.coloured(exif, is_srgb=layout.icc is None or layout.convert is not None)
+    density = layout.subject.picture.resolution
+    if (dpi := layout.rendition.dpi) is not None:
         density = Resolution(x=dpi, y=dpi)
     if density is not None:
-        needed = one.rendition.format in _RESOLUTION_IN_EXIF
+        needed = layout.rendition.format in _RESOLUTION_IN_EXIF
         exif = resolution.with_resolution(exif, density, needed=needed)
-    if kept.iptc and one.rendition.format is not Format.JPEG:
+    if kept.iptc and layout.rendition.format is not Format.JPEG:
         exif = metadata.with_iptc(exif, kept.iptc)
-    return png.Extras(icc=one.icc, exif=exif, xmp=kept.xmp, resolution=density, iptc=kept.iptc)
+    return png.Extras(icc=layout.icc, exif=exif, xmp=kept.xmp, resolution=density, iptc=kept.iptc)
 
 
 def _background(
-    one: Form, grounds: Mapping[str, int], max_pixels: int, tell: Callable[[Step], None]
+    layout: CanvasLayout, grounds: Mapping[str, int], max_pixels: int, tell: Callable[[Step], None]
 ) -> _Background:
-    """Of a form, read anew for each picture: it may have been changed meanwhile.
+    """Of a rendition, read anew for each picture: it may have been changed meanwhile.
 
     Raises:
         OutputError: it is a picture that cannot be used. It is no fault of the source's, and each would meet it.
     """
-    if one.rendition.picture is None:
-        return _Background(backdrop=canvas_layout.behind(one, None))
-    path = Path(one.rendition.picture)
+    if layout.rendition.picture is None:
+        return _Background(backdrop=canvas_layout.behind(layout, None))
+    path = Path(layout.rendition.picture)
     tell(Step.READ)
     try:
-        data = _plain_file(grounds[one.rendition.picture])
+        data = _plain_file(grounds[layout.rendition.picture])
         tell(Step.CUT)
         picture = decode.decode(data, max_pixels=max_pixels)
     except OSError as error:
         raise background_refused(path, f"cannot be read ({error.strerror})") from error
     except PictureError as error:
         raise background_refused(path, f"cannot be used: {error.cause}") from error
-    return _Background(backdrop=canvas_layout.behind(one, picture), sha256=hashlib.sha256(data).hexdigest())
+    return _Background(
+        backdrop=canvas_layout.behind(layout, picture), sha256=hashlib.sha256(data).hexdigest()
+    )
 
 
 def _plain_file(descriptor: int) -> bytes:

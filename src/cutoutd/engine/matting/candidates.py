@@ -1,4 +1,4 @@
-"""Five opinions on the open pixels of a sketch, from "the matte is right" to "the picture is right".
+"""Five candidates for the alpha of the open pixels of a working copy, from "the matte is right" to "the picture is right".
 
 It weighs none of them against another.
 """
@@ -24,7 +24,7 @@ from cutoutd.engine.matting.guided_filter import (
 )
 
 if TYPE_CHECKING:
-    from cutoutd.engine.matting.working_copy import Sketch
+    from cutoutd.engine.matting.working_copy import WorkingCopy
 
 _EPS = 1.5e-4
 _FAITHFUL_ROUNDS = 4
@@ -57,7 +57,7 @@ class Fit:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Candidates:
-    """The opinions.
+    """The five candidates.
 
     Attributes:
         given: the coarse matte itself.
@@ -78,32 +78,30 @@ class Candidates:
     miss: Plane
 
     @property
-    def voices(self) -> tuple[Plane, ...]:
+    def alphas(self) -> tuple[Plane, ...]:
         """The five alphas; the order is the network's."""
         return self.given.alpha, self.faithful.alpha, self.near.alpha, self.free.alpha, self.projected
 
 
-def candidates(sketch: Sketch, guide: ColourGuide) -> Candidates:
-    """Form the opinions on a sketch, of which `guide` is the picture."""
-    projected, contrast, miss = _projection(sketch)
-    given = fit(guide, sketch.coarse)
-    near = _iterate(sketch, guide, given, sketch.near_hold, _NEAR_ROUNDS, _where_slopes_are_wild)
+def make_candidates(work: WorkingCopy, guide: ColourGuide) -> Candidates:
+    """Make the candidates on a working copy, of which `guide` is the picture."""
+    projected, contrast, miss = _projection(work)
+    given = fit(guide, work.coarse)
+    near = _iterate(work, guide, given, work.near_hold, _NEAR_ROUNDS, _where_slopes_are_wild)
     return Candidates(
         given=given,
-        faithful=_iterate(sketch, guide, given, sketch.near_hold, _FAITHFUL_ROUNDS, _entirely),
+        faithful=_iterate(work, guide, given, work.near_hold, _FAITHFUL_ROUNDS, _entirely),
         near=near,
-        free=_iterate(
-            sketch, guide, fit(guide, near.alpha), sketch.hold, _FREE_ROUNDS, _where_slopes_are_wild
-        ),
+        free=_iterate(work, guide, fit(guide, near.alpha), work.hold, _FREE_ROUNDS, _where_slopes_are_wild),
         projected=projected,
         contrast=contrast,
         miss=miss,
     )
 
 
-def new_guide(sketch: Sketch) -> ColourGuide:
+def new_guide(work: WorkingCopy) -> ColourGuide:
     """Make the guide that `candidates` works with."""
-    return ColourGuide(sketch.rgb, sketch.radius, _EPS)
+    return ColourGuide(work.rgb, work.radius, _EPS)
 
 
 def fit(guide: ColourGuide, alpha: Plane) -> Fit:
@@ -117,16 +115,16 @@ def steepness(slopes: list[Plane]) -> Plane:
     return np.asarray(np.sqrt(sum_of_products(slopes, slopes)), np.float32)
 
 
-def _iterate(sketch: Sketch, guide: ColourGuide, start: Fit, hold: Plane, rounds: int, pull: _Pull) -> Fit:
+def _iterate(work: WorkingCopy, guide: ColourGuide, start: Fit, hold: Plane, rounds: int, pull: _Pull) -> Fit:
     """Correct what colours explain by what the matte's own grid would have seen otherwise, hold what is sure; repeat."""
-    sight = max(_FINEST_SIGHT, _SIGHT_CELLS * sketch.cell)
+    sight = max(_FINEST_SIGHT, _SIGHT_CELLS * work.cell)
     now = start
     for done in range(rounds):
         if done > 0:
             now = fit(guide, now.alpha)
-        missed = sketch.coarse - _blurred(now.explained, sight)
+        missed = work.coarse - _blurred(now.explained, sight)
         alpha = np.clip(now.explained + pull(now.slopes) * missed, 0, 1)
-        alpha += hold * (sketch.target - alpha)
+        alpha += hold * (work.target - alpha)
         now = Fit(alpha=alpha, slopes=now.slopes, explained=now.explained)
     return now
 
@@ -150,23 +148,23 @@ def _where_slopes_are_wild(slopes: list[Plane]) -> Plane:
     return np.asarray(np.maximum(ramp * ramp * (3 - 2 * ramp), np.float32(_LEAST_PULL)), np.float32)
 
 
-def _projection(sketch: Sketch) -> tuple[Plane, Plane, Plane]:
+def _projection(work: WorkingCopy) -> tuple[Plane, Plane, Plane]:
     """Project each pixel on the line between the nearest pure colours of subject and background."""
     steep = np.float32(1.2 / (1 - _NEARLY))
-    subject = _mean_colour(sketch, np.clip((sketch.coarse - np.float32(_NEARLY)) * steep, 0, 1))
-    ground = _mean_colour(sketch, np.clip((np.float32(1 - _NEARLY) - sketch.coarse) * steep, 0, 1))
+    subject = _mean_colour(work, np.clip((work.coarse - np.float32(_NEARLY)) * steep, 0, 1))
+    ground = _mean_colour(work, np.clip((np.float32(1 - _NEARLY) - work.coarse) * steep, 0, 1))
     line = subject - ground
     length2 = squared_length(line) + np.float32(2e-3)
-    offset = sketch.rgb - ground
+    offset = work.rgb - ground
     projected = np.clip(product(offset, line) / length2, 0, 1)
     rest = offset - thrice(projected) * line
     miss = np.sqrt(squared_length(rest) / length2 + np.float32(1e-8))
     return projected, np.sqrt(length2), np.minimum(miss, 3)
 
 
-def _mean_colour(sketch: Sketch, weight: Plane) -> Plane:
-    radius = 3 * sketch.radius
+def _mean_colour(work: WorkingCopy, weight: Plane) -> Plane:
+    radius = 3 * work.radius
     floor = np.float32(1e-4)  # where no pure colour is near, the mean of all serves
-    total = box(sketch.rgb * thrice(weight + floor), radius)
+    total = box(work.rgb * thrice(weight + floor), radius)
     total /= thrice(box(weight, radius) + floor)
     return total

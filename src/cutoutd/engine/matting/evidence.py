@@ -24,7 +24,7 @@ from cutoutd.engine.matting.guided_filter import Plane, box, squared_length, thr
 if TYPE_CHECKING:
     from cutoutd.engine.matting.candidates import Candidates, Fit
     from cutoutd.engine.matting.guided_filter import ColourGuide
-    from cutoutd.engine.matting.working_copy import Sketch
+    from cutoutd.engine.matting.working_copy import WorkingCopy
 
 _NEAR = 2  # radius of the narrow windows, in working pixels; the wide ones are the guide's
 # Shares of pixels by value of the matte; the middle three are what the others are compared with.
@@ -36,69 +36,69 @@ _MEANS = (5, 6, 7, 8, 9, 10, 11, 4, 3, 21, 23)
 _MEAN_SIZES = (25, 26, 28, 29)
 
 
-def evidence_of(sketch: Sketch, guide: ColourGuide, opinions: Candidates) -> list[Plane]:
+def evidence_of(work: WorkingCopy, guide: ColourGuide, candidates: Candidates) -> list[Plane]:
     """Gather what tells the candidates apart, each float32 (h, w); the order is the network's."""
-    given, faithful = opinions.given.alpha, opinions.faithful.alpha
-    near, free = opinions.near.alpha, opinions.free.alpha
+    given, faithful = candidates.given.alpha, candidates.faithful.alpha
+    near, free = candidates.near.alpha, candidates.free.alpha
     wide = guide.radius
     return [
         given,
         faithful - given,
         free - given,
-        np.log(steepness(opinions.free.slopes) + np.float32(0.1)),
-        np.log(steepness(opinions.given.slopes) + np.float32(0.1)),
-        _rest(opinions.given, wide),
-        _rest(opinions.free, wide),
+        np.log(steepness(candidates.free.slopes) + np.float32(0.1)),
+        np.log(steepness(candidates.given.slopes) + np.float32(0.1)),
+        _rest(candidates.given, wide),
+        _rest(candidates.free, wide),
         _deviation(given, wide),
         _root(guide.variance),
         _distance(free, given, wide),
         _distance(faithful, given, wide),
-        _sharpness(given, sketch.cell, wide),
-        box(1 - sketch.hold, wide),
+        _sharpness(given, work.cell, wide),
+        box(1 - work.hold, wide),
         _distance(free, given, _NEAR),
         _distance(faithful, given, _NEAR),
         _deviation(given, _NEAR),
         _deviation(free, _NEAR),
         _deviation(faithful, _NEAR),
         _colour_deviation(guide, _NEAR),
-        _rest(opinions.given, _NEAR),
-        _rest(opinions.free, _NEAR),
-        *_composed(sketch, given, wide),
-        *_composed(sketch, free, wide),
-        opinions.projected - given,
-        opinions.projected - free,
-        opinions.contrast,
-        opinions.miss,
+        _rest(candidates.given, _NEAR),
+        _rest(candidates.free, _NEAR),
+        *_composed(work, given, wide),
+        *_composed(work, free, wide),
+        candidates.projected - given,
+        candidates.projected - free,
+        candidates.contrast,
+        candidates.miss,
         near - given,
         _distance(near, given, _NEAR),
-        _rest(opinions.near, wide),
+        _rest(candidates.near, wide),
         _distance(free, near, wide),
-        box(1 - sketch.near_hold, wide),
+        box(1 - work.near_hold, wide),
     ]
 
 
-def overall_of(evidence: list[Plane], sketch: Sketch) -> Plane:
+def overall_of(evidence: list[Plane], work: WorkingCopy) -> Plane:
     """Sum the evidence up for the whole picture.
 
     Args:
         evidence: of `evidence_of`.
-        sketch: it was gathered on.
+        work: it was gathered on.
 
     Returns:
         float32 (m,); the order is the network's.
     """
-    is_open = 1 - sketch.hold
+    is_open = 1 - work.hold
     total = float(is_open.sum()) + 1e-3
     means = [float(np.vdot(evidence[i], is_open)) / total for i in _MEANS]
     sizes = [float(np.vdot(np.abs(evidence[i]), is_open)) / total for i in _MEAN_SIZES]
-    tails = [math.log(share + 0.02) for share in _tails(sketch.judged)]
-    return np.array([*means, *sizes, math.log(sketch.cell), *tails], np.float32)
+    tails = [math.log(share + 0.02) for share in _tails(work.judged)]
+    return np.array([*means, *sizes, math.log(work.cell), *tails], np.float32)
 
 
-def is_exact(sketch: Sketch) -> bool:
+def is_exact(work: WorkingCopy) -> bool:
     """Say whether a matte of the picture's own size is detailed to its last pixel and has no network's long tails."""
-    shares = _tails(sketch.judged)
-    return sketch.cell <= 1 and shares[0] + shares[-1] < _SIGMOID_TAILS
+    shares = _tails(work.judged)
+    return work.cell <= 1 and shares[0] + shares[-1] < _SIGMOID_TAILS
 
 
 def _tails(matte: Plane) -> list[float]:
@@ -145,13 +145,13 @@ def _sharpness(alpha: Plane, cell: float, radius: int) -> Plane:
     return box(slope * np.float32(cell) * weight, radius) / box(weight, radius)
 
 
-def _composed(sketch: Sketch, alpha: Plane, radius: int) -> tuple[Plane, Plane]:
+def _composed(work: WorkingCopy, alpha: Plane, radius: int) -> tuple[Plane, Plane]:
     """Part the colours by an alpha; return what putting them together again misses, and how far they are apart."""
     share, rest = alpha * alpha + np.float32(1e-4), (1 - alpha) ** 2 + np.float32(1e-4)
-    subject = box(sketch.rgb * thrice(share), radius) / thrice(box(share, radius))
-    ground = box(sketch.rgb * thrice(rest), radius) / thrice(box(rest, radius))
+    subject = box(work.rgb * thrice(share), radius) / thrice(box(share, radius))
+    ground = box(work.rgb * thrice(rest), radius) / thrice(box(rest, radius))
     line = subject - ground
-    missed = sketch.rgb - ground - thrice(alpha) * line
+    missed = work.rgb - ground - thrice(alpha) * line
     return _root(box(squared_length(missed), _NEAR)), _root(squared_length(line))
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from cutoutd.engine.matting.guided_filter import box, rounded, thrice, with_fourth, without_fourth
-from cutoutd.engine.matting.tiles import Halves, enlarged, part_of, reduced, tiles
+from cutoutd.engine.matting.tiles import ImagePyramid, enlarged, part_of, reduced, tiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +51,7 @@ def estimate(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uin
 
 
 def decontaminate(
-    rgb: NDArray[Sample], alpha: NDArray[np.uint8], *, halves: Halves[Sample] | None = None
+    rgb: NDArray[Sample], alpha: NDArray[np.uint8], *, pyramid: ImagePyramid[Sample] | None = None
 ) -> None:
     """Do as `estimate`, in place: only tiles with soft pixels are read or written, so an opaque picture costs nothing.
 
@@ -62,7 +62,7 @@ def decontaminate(
     Args:
         rgb: uint8 or uint16 (H, W, 3), changed.
         alpha: uint8 (H, W).
-        halves: of this very picture, as it is now.
+        pyramid: of this very picture, as it is now.
 
     Raises:
         ValueError: the two are not of one size, or of another type.
@@ -79,7 +79,7 @@ def decontaminate(
     parts = [part for tile in tiles(shape) if (part := part_of(tile, _soft(alpha[tile]))) is not None]
     if not parts:
         return
-    subject, ground = _fuse(halves or Halves(rgb), alpha)
+    subject, ground = _fuse(pyramid or ImagePyramid(rgb), alpha)
     small = (subject.shape[0], subject.shape[1])
     for part in parts:
         near_subject, near_ground = (
@@ -93,7 +93,7 @@ def _soft(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.inRange(alpha, 1, _OPAQUE - 1), np.uint8)
 
 
-def _fuse(rgb: Halves[Sample], alpha: NDArray[np.uint8]) -> tuple[Plane, Plane]:
+def _fuse(rgb: ImagePyramid[Sample], alpha: NDArray[np.uint8]) -> tuple[Plane, Plane]:
     """Return the colours of subject and background at working size, float32 (h, w, 4) in 0..255 each.
 
     The fourth channel means nothing: OpenCV interpolates four in less time than three.

@@ -80,7 +80,7 @@ class MatteModel:
         provider: short name of what the model really runs on.
         onnxruntime: version.
         stretches: whether its mattes are to be stretched to the whole of 0..1.
-        sides: at which it can look, pixels: the first always, the others where that leaves doubt.
+        sides: of the square that it can see, pixels: the first always, the others where that leaves doubt.
 
     Raises:
         ModelError: the named provider is not there, the model does not load on it, or is of another kind.

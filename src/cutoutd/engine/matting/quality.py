@@ -1,7 +1,7 @@
 """How probably a cutout is right, from the model's own mattes: before any of it is stretched, enlarged or refined.
 
 Right is what has an intersection over union of 0.9 with what a person would cut. The score is that probability: a logistic
-function of how decided the matte is, how far other looks agree with it, and whether it looks like a page. `models/train_score.py`
+function of how decided the matte is, how far other passes agree with it, and whether it looks like a page. `models/train_score.py`
 fits it to pictures of known alpha (`score.json`; `docs/quality.md` has the figures). Without a subject, it is 0.
 
 Reasons are words for a person: what to look for. They are no part of the score. This module must not change the matte, and
@@ -38,7 +38,7 @@ _INSIDE: Final = 0.5
 _MIN_SURE: Final = 1e-4
 _MIN_DECIDED: Final = 0.12
 
-# From here on a closer look shows the same: an outline that is finer has some other pixels inside.
+# From here on a closer pass shows the same: an outline that is finer has some other pixels inside.
 _HELD: Final = 0.8
 
 # Log odds of shares of 0 and 1 are no numbers; nearer to them than this, shares differ by chance.
@@ -67,8 +67,8 @@ class Reason(StrEnum):
     """What to look for in a cutout."""
 
     NO_SUBJECT = "no subject"  # nothing in the picture stands out
-    MISSING = "a part may be missing"  # another look saw more
-    KEPT = "background kept between parts"  # another look saw less
+    MISSING = "a part may be missing"  # another pass saw more
+    KEPT = "background kept between parts"  # another pass saw less
     EQUALS = "two things of equal weight"  # more than one thing stands out; they may not belong together
     VEIL = "see-through or smoke"  # much of it is neither subject nor background
     PAGE = "a page or a wall"  # a block that fills the picture: perhaps nothing is to be cut out
@@ -86,10 +86,10 @@ class Signs:
 
     Attributes:
         decided: what is sure, of what is at least faint; 0 without a subject.
-        agreement: intersection over union with the next most decided look at the whole; None without one.
-        missing: what that look calls the subject and this one does not, in units of this one's subject; 0 and up.
-        kept: what this look calls the subject and that one does not, in the same units.
-        held: intersection over union with a closer look at the subject's surroundings; None without one.
+        agreement: intersection over union with the next most decided pass over the whole; None without one.
+        missing: what that pass calls the subject and this one does not, in units of this one's subject; 0 and up.
+        kept: what this pass calls the subject and that one does not, in the same units.
+        held: intersection over union with a closer pass over the subject's surroundings; None without one.
         inside: share of the frame that is the subject.
         fill: share of the subject's box that is the subject.
         border: share of the frame's four sides that the subject touches.
@@ -122,8 +122,8 @@ def assess(raw: Matte, other: Matte | None = None, held: float | None = None) ->
 
     Args:
         raw: float32 (h, w) in 0..1, as the model gives it; never a stretched one, in which noise looks sure.
-        other: of another look at the same frame, of any size; None: there was none.
-        held: intersection over union with a closer look; None: there was none.
+        other: of another pass over the same frame, of any size; None: there was none.
+        held: intersection over union with a closer pass; None: there was none.
 
     Returns:
         A score of 0, with one reason, where there is no subject; else the probability that it is right.

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 
 from cutoutd.engine.matting import guided_upsample
-from cutoutd.engine.matting.candidates import candidates, fit, new_guide
+from cutoutd.engine.matting.candidates import fit, make_candidates, new_guide
 from cutoutd.engine.matting.evidence import evidence_of, is_exact, overall_of, weigh
 from cutoutd.engine.matting.guided_filter import ColourGuide, sum_of_products
-from cutoutd.engine.matting.tiles import Halves, destinations, enlarged, inside, part_of, sources, tiles
-from cutoutd.engine.matting.working_copy import sketch
+from cutoutd.engine.matting.tiles import ImagePyramid, destinations, enlarged, inside, part_of, sources, tiles
+from cutoutd.engine.matting.working_copy import working_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cutoutd.engine.matting.guided_filter import Plane
-    from cutoutd.engine.matting.working_copy import Sketch
+    from cutoutd.engine.matting.working_copy import WorkingCopy
 
 _STRETCH = 0.01  # a linear fit rarely reaches 0 and 1 exactly: without it solid parts keep a veil
 _WHITE = 255
@@ -35,7 +35,7 @@ _DETAIL_EPS = 1e-3
 
 
 def refine(
-    rgb: NDArray[np.uint8], matte: NDArray[np.float32], *, halves: Halves[np.uint8] | None = None
+    rgb: NDArray[np.uint8], matte: NDArray[np.float32], *, pyramid: ImagePyramid[np.uint8] | None = None
 ) -> NDArray[np.uint8]:
     """Enlarge a matte to its picture, its edge led by the picture's colours where they are the better guide.
 
@@ -50,7 +50,7 @@ def refine(
     Args:
         rgb: uint8 (H, W, 3).
         matte: float32 (h, w) in 0..1: the same frame, at any size.
-        halves: of this very picture, for who needs them again.
+        pyramid: of this very picture, for who needs them again.
 
     Returns:
         The alpha, uint8 (H, W).
@@ -60,7 +60,7 @@ def refine(
     """
     _check(rgb, matte)
     shape = (rgb.shape[0], rgb.shape[1])
-    small = sketch(halves or Halves(rgb), matte)
+    small = working_copy(pyramid or ImagePyramid(rgb), matte)
     if matte.shape == shape and is_exact(small):
         return guided_upsample.resized(matte, shape)
     if small.finer:
@@ -93,15 +93,15 @@ def _sure(matte: Plane, shape: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(wide.take(np.arange(shape[0]) * matte.shape[0] // shape[0], axis=0), np.uint8)
 
 
-def _field(small: Sketch) -> Plane:
+def _field(small: WorkingCopy) -> Plane:
     """Weigh the candidates; return slopes by red, green, blue and offset of the result, float32 (h, w, 4), in 0..255."""
     guide = new_guide(small)
-    opinions = candidates(small, guide)
-    evidence = evidence_of(small, guide, opinions)
+    candidates = make_candidates(small, guide)
+    evidence = evidence_of(small, guide, candidates)
     where = np.flatnonzero(small.hold < 1)
     shares = weigh(_at(where, evidence), overall_of(evidence, small))
     alpha = small.target.copy()
-    alpha.put(where, sum_of_products(list(shares), list(_at(where, opinions.voices))))
+    alpha.put(where, sum_of_products(list(shares), list(_at(where, candidates.alphas))))
     alpha += small.hold * (small.target - alpha)
     given = np.zeros_like(alpha)
     given.put(where, shares[0])
@@ -123,7 +123,7 @@ def _at(where: NDArray[np.intp], planes: Sequence[Plane]) -> Plane:
     return taken
 
 
-def _open_tiles(small: Sketch, shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
+def _open_tiles(small: WorkingCopy, shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
     """Give what depends on open pixels of each tile of the full frame that does."""
     is_open = np.zeros(small.whole, np.uint8)
     top, left = small.origin

@@ -1,9 +1,9 @@
-"""Finding the subject: a look at the whole picture, a second one at another scale, a closer one where it is small.
+"""Finding the subject: a pass over the whole picture, a second one at another scale, a closer one where it is small.
 
 A salient object network sees a picture as a whole at one scale and in parts at another: what it takes for the subject
-depends on the size it is shown. Where the first look leaves doubt, the second often does not. And of a subject on a
-twentieth of the frame, a look at its surroundings alone sees four times as many pixels. This module says where and how
-often to look and what to believe; it must not refine a matte.
+depends on the size it is shown. Where the first pass leaves doubt, the second often does not. And of a subject on a
+twentieth of the frame, a pass over its surroundings alone sees four times as many pixels. This module says where and how
+often the model is asked and what to believe; it must not refine a matte.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _MIN_SIDE_PX: Final = 96
 """Of the picture: on less there is no more to be seen than the first time."""
 
 _AGREEMENT: Final = 0.5
-"""Intersection over union of what both looks call the subject; below it, the second one saw something else."""
+"""Intersection over union of what both passes call the subject; below it, the second one saw something else."""
 
 _CUT_OFF: Final = 0.2
 """A matte above this at an edge that is not the picture's own would end there in a straight line."""
@@ -66,13 +66,13 @@ class Region:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Look:
+class Detection:
     """What the model said, and of which part of the picture.
 
     Attributes:
         region: the part; all that lies outside it is background.
         raw: float32 (h, w) in 0..1, the matte of that part as the model gave it.
-        signs: what all looks together say of it.
+        signs: what all passes together say of it.
     """
 
     region: Region
@@ -85,36 +85,36 @@ class Look:
         return quality.judge(self.signs)
 
 
-def look(rgb: NDArray[np.uint8], predict: Predict, sides: Sequence[int] = (0,)) -> Look:
+def find_subject(rgb: NDArray[np.uint8], predict: Predict, sides: Sequence[int] = (0,)) -> Detection:
     """Find the subject, by one inference if that leaves no doubt, and by three at most.
 
     Args:
         rgb: uint8 (H, W, 3).
         predict: the model: uint8 (h, w, 3) of any size, and one of `sides`, to a matte, float32 in 0..1, of the same frame.
-        sides: at which the model can look; the first one always, the others where that leaves doubt.
+        sides: at which the model can see a picture; the first one always, the others where that leaves doubt.
 
     Returns:
-        The closer look where it shows the same subject and all of it, else the more decided of those at the whole picture.
+        The closer pass where it shows the same subject and all of it, else the more decided of those at the whole picture.
     """
     height, width = rgb.shape[:2]
     whole = Region(top=0, bottom=height, left=0, right=width)
     raw, other = _whole(rgb, predict, sides)
     where = _surroundings(raw, height, width) if quality.decided(raw) > 0 else None
     if where is None:
-        return Look(region=whole, raw=raw, signs=quality.signs(raw, other))
+        return Detection(region=whole, raw=raw, signs=quality.signs(raw, other))
     closer, before = predict(rgb[where.slices], sides[0]), _part(raw, where, height, width)
     held = quality.overlap(before, closer)
-    # What a closer look shows to be something else was no sure find, whichever of the two is right.
+    # What a closer pass shows to be something else was no sure find, whichever of the two is right.
     signs = quality.signs(raw, other, held)
     if quality.decided(closer) > 0 and _is_whole(closer, where, height, width) and held >= _AGREEMENT:
-        return Look(region=where, raw=closer, signs=signs)
-    return Look(region=whole, raw=raw, signs=signs)
+        return Detection(region=where, raw=closer, signs=signs)
+    return Detection(region=whole, raw=raw, signs=signs)
 
 
 def _whole(
     rgb: NDArray[np.uint8], predict: Predict, sides: Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Look at the whole picture; return the most decided matte, and the next, if more than one was asked for."""
+    """Show the whole picture to the model; return the most decided matte, and the next, if more than one was asked for."""
     seen: list[NDArray[np.float32]] = []
     for side in sides:
         seen.append(predict(rgb, side))

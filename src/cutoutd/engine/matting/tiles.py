@@ -24,7 +24,7 @@ _SHIFT_PARTS = 6
 _SIDE_PX = 192  # smaller tiles fit an edge more closely but cost more each: 128 was 6 % slower over all, 64 a quarter
 
 
-class Halves(Generic[Sample]):
+class ImagePyramid(Generic[Sample]):
     """A picture, its half, its quarter and so on, each made when a reduction first needs it.
 
     Reduction by halves is six times as fast as at one go; and who needs two sizes reads the large picture once.
@@ -62,8 +62,8 @@ class Halves(Generic[Sample]):
 
 
 def reduced(picture: NDArray[Sample], size: tuple[int, int]) -> NDArray[Sample]:
-    """As `Halves.reduced`, once."""
-    return Halves(picture).reduced(size)
+    """As `ImagePyramid.reduced`, once."""
+    return ImagePyramid(picture).reduced(size)
 
 
 def _may_halve(side: int, times: int, wanted: int) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from cutoutd.engine.matting.guided_filter import Plane, box
 
 if TYPE_CHECKING:
-    from cutoutd.engine.matting.tiles import Halves
+    from cutoutd.engine.matting.tiles import ImagePyramid
 
 # Colours explain an edge as well at this size as at the full one, at a cost that does not grow with the picture.
 _WORK_PIXELS = 150_000
@@ -33,7 +33,7 @@ _COARSEST = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Sketch:
+class WorkingCopy:
     """The part of a picture that holds open pixels, at working size.
 
     Attributes:
@@ -42,12 +42,12 @@ class Sketch:
         hold: float32 (h, w), 1 deep inside what is sure, 0 where a matte may be wrong about it.
         near_hold: float32 (h, w), the same for a matte that is believed: 1 nearer to the edge.
         target: float32 (h, w), what is held there: 1 subject, 0 background.
-        origin: (top, left) of this part in the whole sketch, in working pixels.
-        whole: (height, width) of the whole sketch.
+        origin: (top, left) of this part in the whole copy, in working pixels.
+        whole: (height, width) of the whole copy.
         radius: of the colour windows, in working pixels.
         cell: side, in working pixels, of the finest detail the matte shows.
         judged: float32, the whole matte at the smaller of its own size and the working size.
-        finer: whether the matte has more pixels than the sketch.
+        finer: whether the matte has more pixels than the copy.
     """
 
     rgb: Plane
@@ -63,7 +63,7 @@ class Sketch:
     finer: bool
 
 
-def sketch(rgb: Halves[np.uint8], matte: Plane) -> Sketch:
+def working_copy(rgb: ImagePyramid[np.uint8], matte: Plane) -> WorkingCopy:
     """Reduce a picture and its matte to working size and cut out the part that has open pixels.
 
     Args:
@@ -71,7 +71,7 @@ def sketch(rgb: Halves[np.uint8], matte: Plane) -> Sketch:
         matte: float32 (h, w) in 0..1.
 
     Returns:
-        The sketch; all of it where nothing is open.
+        The copy; all of it where nothing is open.
     """
     height, width = rgb.shape
     factor = max(1, round(math.sqrt(height * width / _WORK_PIXELS)))
@@ -85,7 +85,7 @@ def sketch(rgb: Halves[np.uint8], matte: Plane) -> Sketch:
     radius = max(1, round(min(size) * _WINDOW))
     part = _open_part(hold, radius * _REACH_WINDOWS)
     judged = coarse if finer else matte
-    return Sketch(
+    return WorkingCopy(
         rgb=rgb.reduced(size)[part].astype(np.float32) * np.float32(1 / 255),
         coarse=coarse[part].copy(),
         hold=hold[part].copy(),

@@ -78,7 +78,7 @@ def subject(picture: Picture, alpha: NDArray[np.uint8], renditions: Collection[R
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Form:
+class CanvasLayout:
     """One rendition of a subject.
 
     Attributes:
@@ -161,7 +161,7 @@ class Form:
         return strip if fallen is None else backdrop.shaded(strip, fallen)
 
 
-def form(rendition: Rendition, of: Subject, *, max_pixels: int) -> Form:
+def lay_out(rendition: Rendition, of: Subject, *, max_pixels: int) -> CanvasLayout:
     """Lay out one rendition.
 
     Args:
@@ -185,7 +185,7 @@ def form(rendition: Rendition, of: Subject, *, max_pixels: int) -> Form:
         warnings.append(
             f"{named(rendition)}: it has no shadow, as the subject stands on nothing that can be seen"
         )
-    return Form(
+    return CanvasLayout(
         rendition=rendition,
         subject=of,
         place=place,
@@ -272,23 +272,23 @@ def named(rendition: Rendition) -> str:
     return f'{name} "{rendition.suffix}"{place}' if rendition.suffix else f"{name}{place}"
 
 
-def behind(form: Form, picture: Picture | None) -> Backdrop | None:
-    """The background of a form.
+def behind(layout: CanvasLayout, picture: Picture | None) -> Backdrop | None:
+    """The background of a rendition.
 
     Args:
-        form: of a rendition with a background, or without.
+        layout: of a rendition with a background, or without.
         picture: the background picture, where it has one.
 
     Returns:
         None where it has no background.
     """
     if picture is not None:
-        rgb = backdrop.filling(picture.rgb, picture.alpha, form.place.width, form.place.height)
+        rgb = backdrop.filling(picture.rgb, picture.alpha, layout.place.width, layout.place.height)
         try:
-            convert = icc_transform.between(picture.icc, form.icc)
+            convert = icc_transform.between(picture.icc, layout.icc)
         except icc_transform.UnusableProfileError:
             convert = None
         return backdrop.Scene(rgb=rgb if convert is None else convert(rgb))
-    if form.rendition.colour is None:
+    if layout.rendition.colour is None:
         return None
-    return backdrop.Colour(rgb=icc_transform.colour(form.rendition.colour, form.icc))
+    return backdrop.Colour(rgb=icc_transform.colour(layout.rendition.colour, layout.icc))

@@ -1,4 +1,4 @@
-"""When another look is taken, and when it is believed; the model is a function that remembers what it was shown."""
+"""When another pass is made, and when it is believed; the model is a function that remembers what it was shown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cutoutd.engine.matting.subject_search import Look, look
+from cutoutd.engine.matting.subject_search import Detection, find_subject
 
 GRID = 320
 Matte = NDArray[np.float32]
@@ -50,29 +50,29 @@ def matte(top: int, bottom: int, left: int, right: int, value: float = 1.0) -> M
     return raw
 
 
-def is_whole(found: Look) -> bool:
-    """Whether it is the look at the whole picture."""
+def is_whole(found: Detection) -> bool:
+    """Whether it is the pass over the whole picture."""
     return found.region.slices == (slice(0, 1200), slice(0, 1600))
 
 
-def test_a_large_subject_is_looked_at_once() -> None:
+def test_a_large_subject_is_shown_to_the_model_once() -> None:
     """A second inference would gain little."""
     model = Model()
-    assert is_whole(look(picture((200, 1000, 300, 1300)), model.predict))
+    assert is_whole(find_subject(picture((200, 1000, 300, 1300)), model.predict))
     assert len(model.shown) == 1
 
 
-def test_a_picture_without_a_subject_is_looked_at_once() -> None:
-    """There is nowhere to look closer."""
+def test_a_picture_without_a_subject_is_shown_to_the_model_once() -> None:
+    """There is nowhere for a closer pass."""
     model = Model()
-    assert look(picture(), model.predict).quality.score == 0
+    assert find_subject(picture(), model.predict).quality.score == 0
     assert len(model.shown) == 1
 
 
-def test_a_small_subject_is_looked_at_again_with_some_background_around_it() -> None:
+def test_a_small_subject_is_shown_again_with_some_background_around_it() -> None:
     """A third of its box on either side, and the second matte is what counts."""
     model = Model()
-    found = look(picture((500, 700, 600, 1000)), model.predict)
+    found = find_subject(picture((500, 700, 600, 1000)), model.predict)
     assert model.shown[1] == pytest.approx((340, 680), abs=10)
     assert found.region.top == pytest.approx(430, abs=6)
     assert found.region.right == pytest.approx(1140, abs=6)
@@ -81,25 +81,25 @@ def test_a_small_subject_is_looked_at_again_with_some_background_around_it() -> 
 
 def test_every_part_of_a_small_subject_is_in_the_box() -> None:
     """Of two shoes, neither may be lost, however small one of them is."""
-    found = look(picture((500, 600, 600, 700), (560, 600, 880, 920)), Model().predict)
+    found = find_subject(picture((500, 600, 600, 700), (560, 600, 880, 920)), Model().predict)
     assert found.region.left < 600
     assert found.region.right > 920
     assert not is_whole(found)
 
 
-def test_parts_far_from_each_other_are_looked_at_once() -> None:
+def test_parts_far_from_each_other_are_shown_once() -> None:
     """Around all of them there is no small box."""
     model = Model()
-    assert is_whole(look(picture((50, 150, 50, 150), (1000, 1100, 1400, 1500)), model.predict))
+    assert is_whole(find_subject(picture((50, 150, 50, 150), (1000, 1100, 1400, 1500)), model.predict))
     assert len(model.shown) == 1
 
 
-def test_what_is_too_small_to_show_more_is_looked_at_once() -> None:
+def test_what_is_too_small_to_show_more_is_shown_to_the_model_once() -> None:
     """Of 60 pixels the model has seen all there is."""
     model = Model()
     small = np.zeros((300, 300, 3), np.uint8)
     small[140:165, 140:165] = 255
-    look(small, model.predict)
+    find_subject(small, model.predict)
     assert len(model.shown) == 1
 
 
@@ -112,14 +112,14 @@ def test_what_is_too_small_to_show_more_is_looked_at_once() -> None:
         (matte(60, 260, 0, 260), "it ends at the left edge"),
     ],
 )
-def test_a_closer_look_that_contradicts_the_first_is_not_believed(closer: Matte, why: str) -> None:
-    """The look at the whole picture stands."""
-    assert is_whole(look(picture((500, 700, 600, 1000)), Model(closer).predict)), why
+def test_a_closer_pass_that_contradicts_the_first_is_not_believed(closer: Matte, why: str) -> None:
+    """The pass over the whole picture stands."""
+    assert is_whole(find_subject(picture((500, 700, 600, 1000)), Model(closer).predict)), why
 
 
 def test_a_subject_at_the_picture_s_own_edge_may_touch_it() -> None:
     """There it is cut off anyway."""
-    found = look(picture((900, 1200, 600, 900)), Model().predict)
+    found = find_subject(picture((900, 1200, 600, 900)), Model().predict)
     assert not is_whole(found)
     assert found.region.bottom == 1200
 
@@ -148,29 +148,29 @@ def hazy(top: int, bottom: int, left: int, right: int) -> Matte:
     return raw
 
 
-def test_a_decided_first_look_is_the_only_one() -> None:
+def test_a_decided_first_pass_is_the_only_one() -> None:
     """Most pictures cost one inference."""
     model = Scales({288: matte(40, 280, 40, 280)})
-    found = look(picture(), model.predict, (288, 224, 320))
+    found = find_subject(picture(), model.predict, (288, 224, 320))
     assert model.asked == [288]
     assert found.signs.agreement is None
 
 
-def test_where_the_first_look_leaves_doubt_another_scale_is_asked() -> None:
+def test_where_the_first_pass_leaves_doubt_another_scale_is_asked() -> None:
     """The more decided one is taken, and how far the two agree is known."""
     clear = matte(40, 280, 40, 280)
     model = Scales({288: hazy(40, 280, 40, 120), 224: clear})
-    found = look(picture(), model.predict, (288, 224, 320))
+    found = find_subject(picture(), model.predict, (288, 224, 320))
     assert model.asked == [288, 224]
     assert found.raw is clear
     assert found.signs.agreement == pytest.approx(1 / 3, abs=0.02)
 
 
-def test_where_no_look_is_sure_the_most_decided_stands_and_is_doubtful() -> None:
+def test_where_no_pass_is_sure_the_most_decided_stands_and_is_doubtful() -> None:
     """All scales are asked, and the first is preferred where they are equal."""
     answers = {288: hazy(40, 280, 40, 120), 224: hazy(20, 300, 20, 100), 320: hazy(10, 60, 100, 160)}
     model = Scales(answers)
-    found = look(picture(), model.predict, (288, 224, 320))
+    found = find_subject(picture(), model.predict, (288, 224, 320))
     assert model.asked == [288, 224, 320]
     assert found.raw is answers[288]
     assert found.quality.score < 0.7
@@ -179,6 +179,6 @@ def test_where_no_look_is_sure_the_most_decided_stands_and_is_doubtful() -> None
 def test_a_model_of_one_size_is_asked_once_and_scored_by_what_there_is() -> None:
     """A model of one's own may take one size alone."""
     model = Scales({0: hazy(40, 280, 40, 120)})
-    found = look(picture(), model.predict)
+    found = find_subject(picture(), model.predict)
     assert model.asked == [0]
     assert 0 < found.quality.score < 0.7
