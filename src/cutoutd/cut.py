@@ -21,7 +21,7 @@ from cutoutd.delivery.sidecar_factory import SidecarFactory
 from cutoutd.errors import StorageError, UsageError
 from cutoutd.folder.file_opener import Opener
 from cutoutd.folder.hot_folder import HotFolder
-from cutoutd.folder.status import FolderState, FolderStatus
+from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus
 from cutoutd.jobs import Version
 from cutoutd.journal.journal import Journal
 from cutoutd.lease import marker
@@ -32,6 +32,7 @@ from cutoutd.pool.local import LocalPool
 from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.schema import Folder
 from cutoutd.settings.types import OnConflict
+from cutoutd.supervised_thread import SupervisedThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,44 +51,29 @@ JOIN_S: Final = 2.0
 class NamedFiles:
     """In a monitor's place: what is to be cut was said at the start."""
 
-    has_settled = True
-    is_identified = True
-    failure: BaseException | None = None
-    turns = 1
-    checked = 0
-    recoveries = 0
-    turning_since_s: float | None = None
+    snapshot = FolderSnapshot(
+        status=FolderStatus(watching=FolderState.NATIVE, scanned=True),
+        looks=1,
+        is_identified=True,
+        has_settled=True,
+    )
 
     def __init__(self) -> None:
-        self.status = FolderStatus(watching=FolderState.NATIVE, scanned=True)
-
-    def start(self) -> None:
-        """Nothing to watch."""
+        self.thread = SupervisedThread("named files", lambda: None, lambda: None)
 
     def stop(self) -> None:
         """Nothing is running."""
 
-    def join(self, timeout_s: float) -> None:
-        """Nothing to wait for."""
-
-    @property
-    def has_ended(self) -> bool:
-        """Nothing ever runs."""
-        return True
-
-    def wait_for_first_look(self, timeout_s: float) -> bool:  # noqa: ARG002 -- an Intake's
+    def wait_for_first_look(self, timeout_s: float) -> bool:  # noqa: ARG002 -- a Monitor's
         """It was looked at when it was named."""
         return True
-
-    def wait_for_last_look(self, timeout_s: float) -> None:
-        """It is looked at no more."""
 
     def look_at(self, path: str) -> None:
         """A file that is gone stays gone."""
 
-    def check_again(self, probe: str | None = None) -> int:  # noqa: ARG002 -- an Intake's
+    def check_again(self, probe: str | None = None) -> int:  # noqa: ARG002 -- a Monitor's
         """There is nothing to come back to."""
-        return self.checked
+        return 0
 
 
 def refuse_hot_folder(output: Path) -> None:
@@ -258,7 +244,7 @@ class _Call:
         opener = Opener(name, root=directory, staging=publisher.staging, clock=self._clock, wake=self._wake)
         return HotFolder(
             folder,
-            intake=NamedFiles(),
+            monitor=NamedFiles(),
             delivery=delivery,
             publisher=publisher,
             opener=opener,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cutoutd.daemon.assembly import publisher_of
 from cutoutd.daemon.folder_set import FolderSet
@@ -15,13 +16,14 @@ from cutoutd.daemon.tally import Once
 from cutoutd.delivery.delivery import Delivery
 from cutoutd.folder.file_opener import Opener
 from cutoutd.folder.hot_folder import HotFolder
-from cutoutd.folder.status import FolderState, FolderStatus
+from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus
 from cutoutd.jobs import Version
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME, Store
 from cutoutd.protocols import Finished, Lost, Withdrawn, WorkerFacts
+from cutoutd.supervised_thread import SupervisedThread
 from tests.integration.parts import JPEG, NAME, Heard, cut_of, folder_in, sidecar_factory
 
 if TYPE_CHECKING:
@@ -118,39 +120,42 @@ class Workers:
         """Nothing runs."""
 
 
-class Watched:
-    """An intake whose folder is as a test says."""
+class FakeThread(SupervisedThread):
+    """A monitor's thread that dies when a test says so."""
 
     def __init__(self) -> None:
-        self.status = FolderStatus(watching=FolderState.NATIVE, scanned=True)
-        self.failure: BaseException | None = None
+        super().__init__("watch", lambda: None, lambda: None)
         self.starts = 0
-        self.has_settled = True
-        self.is_identified = True
-        self.looked_at: list[str] = []
-        self.turns = 1
-        self.turning_since_s: float | None = None
-        self.has_ended = True
-        self.checks = 0
-        self.checked = 0
-        self.is_well = True
-        self.recoveries = 0
 
     def start(self) -> None:
         """Live, also after a death."""
         self.failure = None
         self.starts += 1
 
+
+class FakeMonitor:
+    """A monitor whose folder is as a test says."""
+
+    def __init__(self) -> None:
+        self.thread = FakeThread()
+        self.snapshot = FolderSnapshot(
+            status=FolderStatus(watching=FolderState.NATIVE, scanned=True),
+            looks=1,
+            is_identified=True,
+            has_settled=True,
+        )
+        self.looked_at: list[str] = []
+        self.checks = 0
+        self.is_well = True
+
+    def now(self, **changes: Any) -> None:  # noqa: ANN401 -- a snapshot's fields
+        """Show something else from now on."""
+        self.snapshot = replace(self.snapshot, **changes)
+
     def stop(self) -> None:
         """Nothing to stop."""
 
-    def join(self, timeout_s: float) -> None:
-        """Nothing to wait for."""
-
-    def wait_for_last_look(self, timeout_s: float) -> None:
-        """Nothing looks."""
-
-    def wait_for_first_look(self, timeout_s: float) -> bool:  # noqa: ARG002 -- an Intake's
+    def wait_for_first_look(self, timeout_s: float) -> bool:  # noqa: ARG002 -- a Monitor's
         """It was looked at."""
         return True
 
@@ -158,16 +163,16 @@ class Watched:
         """Remember it."""
         self.looked_at.append(path)
 
-    def check_again(self, probe: str | None = None) -> int:  # noqa: ARG002 -- an Intake's
+    def check_again(self, probe: str | None = None) -> int:  # noqa: ARG002 -- a Monitor's
         """Remember that it was asked for; all is well unless the test says otherwise."""
         self.checks += 1
         if self.is_well:
-            self.checked = self.checks
+            self.now(checks=self.checks)
         return self.checks
 
     def stand_by(self, why: str) -> None:
         """Find the folder closed."""
-        self.status = FolderStatus(watching=FolderState.STANDING_BY, why=why, scanned=True)
+        self.now(status=FolderStatus(watching=FolderState.STANDING_BY, why=why, scanned=True))
 
 
 def opener_of(folder: Folder, publisher: Publisher, clock: FakeClock, wake: Callable[[], None]) -> Opener:
@@ -183,7 +188,7 @@ class Hall:
         self.root = root
         self.journal = Journal(root, session="run-1", clock=clock)
         self.workers = Workers(clock)
-        self.intake = Watched()
+        self.monitor = FakeMonitor()
         self.heard = Heard()
         self.folder = folder_in(root)
         self.folder.output.mkdir()
@@ -203,7 +208,7 @@ class Hall:
         )
         self.hot = HotFolder(
             self.folder,
-            intake=self.intake,
+            monitor=self.monitor,
             delivery=delivery,
             publisher=publisher,
             opener=opener_of(self.folder, publisher, clock, self.workers.wake),

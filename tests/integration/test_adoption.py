@@ -25,7 +25,7 @@ from cutoutd.publish.rename import rename_new
 from cutoutd.publish.verified import PRIVATE, private
 from cutoutd.settings.types import Existing
 from tests.integration.parts import JPEG, NAME, cut_of, digest, folder_in, sidecar_factory, states
-from tests.integration.test_folder_monitor import Intake
+from tests.integration.test_folder_monitor import MonitoredFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -413,13 +413,13 @@ def test_a_monitor_adopts_before_it_accepts(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     shop.cut("a.jpg")
     shop.put("b.jpg")
-    intake = Intake(tmp_path)
-    intake.begin()
-    intake.accepts("b.jpg")
-    assert states(intake.journal) == {"a.jpg": JobState.DONE, "b.jpg": JobState.QUEUED}
-    intake.monitor.stop()
-    intake.monitor.join(20.0)
-    intake.journal.close()
+    watched = MonitoredFolder(tmp_path)
+    watched.begin()
+    watched.accepts("b.jpg")
+    assert states(watched.journal) == {"a.jpg": JobState.DONE, "b.jpg": JobState.QUEUED}
+    watched.monitor.stop()
+    watched.monitor.thread.join(20.0)
+    watched.journal.close()
     shop.journal.close()
 
 
@@ -431,20 +431,20 @@ def test_after_a_lost_journal_what_waited_is_not_taken_for_what_was_skipped(tmp_
     os.utime(tmp_path / "in/waiting.jpg", ns=((began_us + 10**6) * 1000,) * 2)
     os.utime(tmp_path / "in/old.jpg", ns=(1, 1))
     began_us = max(began_us, (tmp_path / "in/old.jpg").stat().st_ctime_ns // 1000 + 1)
-    intake = Intake(tmp_path, existing=Existing.SKIP.value)
-    with intake.journal.store.transaction():
-        intake.journal.store.write("INSERT INTO fact VALUES (?, ?)", (f"first-run/{NAME}", str(began_us)))
-    intake.health.first_run_us = intake.journal.folders.first_run_us(NAME)
-    intake.begin()
-    intake.accepts("waiting.jpg")
-    assert states(intake.journal) == {"old.jpg": JobState.SKIPPED, "waiting.jpg": JobState.QUEUED}
-    assert intake.journal.folders.first_run_us(NAME) is None
-    row = intake.journal.store.row("SELECT first_run_us FROM folder")
+    watched = MonitoredFolder(tmp_path, existing=Existing.SKIP.value)
+    with watched.journal.store.transaction():
+        watched.journal.store.write("INSERT INTO fact VALUES (?, ?)", (f"first-run/{NAME}", str(began_us)))
+    watched.health.first_run_us = watched.journal.folders.first_run_us(NAME)
+    watched.begin()
+    watched.accepts("waiting.jpg")
+    assert states(watched.journal) == {"old.jpg": JobState.SKIPPED, "waiting.jpg": JobState.QUEUED}
+    assert watched.journal.folders.first_run_us(NAME) is None
+    row = watched.journal.store.row("SELECT first_run_us FROM folder")
     assert row is not None
     assert row[0] == began_us
-    intake.monitor.stop()
-    intake.monitor.join(20.0)
-    intake.journal.close()
+    watched.monitor.stop()
+    watched.monitor.thread.join(20.0)
+    watched.journal.close()
 
 
 def test_an_original_whose_removal_no_journal_knows_gets_its_name_back(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from cutoutd.jobs import JobState, Version
 from cutoutd.models.catalog import VerifiedModels
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings.schema import Folder, PoolSettings, Settings
-from tests.integration.hall import Hall, Watched, opener_of
+from tests.integration.hall import FakeMonitor, FakeThread, Hall, opener_of
 from tests.integration.parts import JPEG, cut_of, sidecar_factory, until
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Halls(Hall):
         self.next: Settings | ConfigurationError = self.settings("a", "b")
         self.reloader = Reloader(self.settings("a", "b"), self._read, self.workers.wake, VerifiedModels())
         self.folder_set = FolderSet(self.journal, self._make, reloader=self.reloader)
-        self.intakes: dict[str, Watched] = {}
+        self.monitors: dict[str, FakeMonitor] = {}
         self.gate = threading.Event()
         self.gate.set()
         self.workers.answer = self.cut
@@ -96,10 +96,10 @@ class Halls(Hall):
             tell=self._results.append,
             wake=self.workers.wake,
         )
-        self.intakes[folder.name] = intake = Watched()
+        self.monitors[folder.name] = monitor = FakeMonitor()
         made = HotFolder(
             folder,
-            intake=intake,
+            monitor=monitor,
             delivery=delivery,
             publisher=publisher,
             opener=opener_of(folder, publisher, self.clock, self.workers.wake),
@@ -309,7 +309,7 @@ def test_what_an_earlier_run_left_is_finished_although_the_journal_refuses_once(
         Parts(
             folder=SimpleNamespace(name="a"),
             delivery=SimpleNamespace(repair=lambda job: repaired.append(job.id), sweep=lambda _: None),
-            intake=SimpleNamespace(is_identified=True, turns=1),
+            snapshot=SimpleNamespace(is_identified=True, looks=1),
         ),
     )
     answers: list[Job | JournalError] = [jobs[0], JournalError("full"), *jobs]
@@ -332,10 +332,10 @@ def test_a_folder_that_begins_in_part_leaves_no_thread_behind(
 ) -> None:
     """It is made anew at each try, and nobody would know the threads of the one before."""
 
-    def refuse(_: Watched) -> None:
+    def refuse(_: FakeThread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(Watched, "start", refuse)
+    monkeypatch.setattr(FakeThread, "start", refuse)
     hall.folder_set.change(hall.settings("a").folder)
     hall.folder_set.reconcile(())
     assert hall.folder_set.active == {}

@@ -89,7 +89,7 @@ def test_ready_once_a_worker_is_there_and_fed_ever_after(hall: Hall) -> None:
 
 def test_one_folder_that_hangs_does_not_stop_the_feeding(hall: Hall) -> None:
     """A restart would not cure the share."""
-    hall.intake.turning_since_s = hall.clock.monotonic_s()
+    hall.monitor.now(looking_since_s=hall.clock.monotonic_s())
     manager = watched(hall, seconds=3 * OVERSLEPT_S)
     assert not hall.hot.status.is_open
     assert longest_pause_s(manager) < PERIOD_S / 5
@@ -117,7 +117,7 @@ def test_a_monitor_that_looks_now_and_then_does_not(hall: Hall) -> None:
     """As the one before, but that it turns."""
 
     def turn() -> None:
-        hall.intake.turns = int(hall.clock.monotonic_s() // 60)
+        hall.monitor.now(looks=int(hall.clock.monotonic_s() // 60))
 
     hall.workers.before_poll = turn
     assert longest_pause_s(watched(hall, seconds=3 * OVERSLEPT_S)) < PERIOD_S / 5

@@ -21,7 +21,7 @@ from cutoutd.lease import marker
 from cutoutd.settings.overlap import Relation
 from tests.integration.parts import folder_in, until
 from tests.integration.share import Share
-from tests.integration.test_folder_monitor import Intake
+from tests.integration.test_folder_monitor import MonitoredFolder
 from tests.integration.tools import give_up, need
 
 if TYPE_CHECKING:
@@ -193,17 +193,21 @@ def test_an_output_on_a_share_that_is_mounted_twice_is_not_taken_for_pictures(
     (one.far / "in/out/a.png").write_bytes(b"\x89PNG\r\n\x1a\n and so on")
     home = tmp_path / "home"
     home.mkdir()
-    intake = Intake(home, input=str(one.mount / "in"), output=str(other.mount / "in/out"), watch="poll")
+    watched = MonitoredFolder(
+        home, input=str(one.mount / "in"), output=str(other.mount / "in/out"), watch="poll"
+    )
     try:
-        intake.begin()
-        until(lambda: "not entered: out (results go to it)" in intake.monitor.status.note, "the note")
-        until(lambda: intake.monitor.turns > 3, "some more looks")
-        assert intake.watching is FolderState.POLL
-        assert intake.heard.count == 0
+        watched.begin()
+        until(
+            lambda: "not entered: out (results go to it)" in watched.monitor.snapshot.status.note, "the note"
+        )
+        until(lambda: watched.monitor.snapshot.looks > 3, "some more looks")
+        assert watched.watching is FolderState.POLL
+        assert watched.heard.count == 0
     finally:
-        intake.monitor.stop()
-        intake.monitor.join(20.0)
-        intake.journal.close()
+        watched.monitor.stop()
+        watched.monitor.thread.join(20.0)
+        watched.journal.close()
 
 
 def test_many_folders_cost_little_time(tmp_path: Path) -> None:

@@ -62,12 +62,12 @@ def test_what_a_share_opens_late_is_closed_though_its_folder_has_left(
         opener.close(opened)
         opener.discard(task)
 
-    opener.start()
+    opener.thread.start()
     opener.open(task, tell, lambda: True)
     opener.stop()
     answers.set()
-    opener.join(10.0)
-    assert opener.has_ended
+    opener.thread.join(10.0)
+    assert opener.thread.has_ended
     (opened,) = told
     assert isinstance(opened, Files)
     if has_ended:

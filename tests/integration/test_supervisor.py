@@ -267,7 +267,7 @@ def test_a_passing_fault_is_left_for_later(hall: Hall) -> None:
     assert hall.job(job).detail["failure"]["cause"] == "the system says: no"
     assert hall.told() == [(job, JobState.RETRY)]
     assert hall.supervisor.tally.failed == 0
-    assert hall.intake.checks == 1
+    assert hall.monitor.checks == 1
 
 
 def test_a_source_that_is_gone_is_looked_at_once_more(hall: Hall) -> None:
@@ -277,7 +277,7 @@ def test_a_source_that_is_gone_is_looked_at_once_more(hall: Hall) -> None:
     hall.workers.answer = lambda _: failure_of(SourceGoneError("it was replaced"))
     hall.supervisor.run()
     assert hall.job(job).state is JobState.GONE
-    assert hall.intake.looked_at == ["a.jpg"]
+    assert hall.monitor.looked_at == ["a.jpg"]
     assert not hall.journal.sources.is_known(NAME, version)
 
 
@@ -309,18 +309,18 @@ def test_a_worker_that_is_stuck_closes_the_folder_and_blames_no_picture(hall: Ha
     stuck, waits = hall.accept("a.jpg", "b.jpg")
     hall.workers = _one_at_a_time(hall)
     deaths = iter(range(5))
-    hall.intake.is_well = False
+    hall.monitor.is_well = False
     hall.workers.answer = lambda task: (
         lost(task, stuck=True, timed_out=True) if next(deaths, None) is not None else None
     )
     hall.supervise(once=True, timeout_s=30.0).run()
     assert hall.hot.status.watching is FolderState.STANDING_BY
     assert "does not answer" in hall.hot.status.why
-    assert hall.intake.checks == 1
+    assert hall.monitor.checks == 1
     assert (hall.job(stuck).tries, hall.job(stuck).attempts) == (1, 0)
     assert hall.job(waits).state is JobState.QUEUED
     assert len(hall.workers.given) == 1
-    hall.intake.checked = hall.intake.checks
+    hall.monitor.now(checks=hall.monitor.checks)
     hall.workers.answer = hall.cut
     hall.supervise(once=True).run()
     assert hall.supervisor.tally.done == 2
@@ -329,7 +329,7 @@ def test_a_worker_that_is_stuck_closes_the_folder_and_blames_no_picture(hall: Ha
 def test_a_folder_that_a_worker_got_stuck_in_is_closed_at_once(hall: Hall) -> None:
     """The next job would cost another worker."""
     assert hall.hot.may_work(2)
-    hall.intake.is_well = False
+    hall.monitor.is_well = False
     (job,) = hall.accept("a.jpg")
     task = hall.hot.task(hall.job(job))
     hall.hot.found_stuck(hall.job(job), lost(task, stuck=True))
@@ -340,12 +340,12 @@ def test_a_folder_whose_look_does_not_end_is_closed_until_it_does(hall: Hall) ->
     """Nothing else tells of a share that hangs."""
     hall.accept("a.jpg")
     hall.workers.answer = hall.cut
-    hall.intake.turning_since_s = hall.clock.monotonic_s() - HANGS_AFTER_S - 1
+    hall.monitor.now(looking_since_s=hall.clock.monotonic_s() - HANGS_AFTER_S - 1)
 
     def come_back() -> None:
         assert hall.workers.given == []
         assert hall.hot.status.watching is FolderState.STANDING_BY
-        hall.intake.turning_since_s = None
+        hall.monitor.now(looking_since_s=None)
 
     supervisor = hall.supervise(once=False)
     back = after(5, come_back)
@@ -367,7 +367,7 @@ def _one_at_a_time(hall: Hall) -> Workers:
 def test_nothing_is_begun_in_a_folder_that_stands_by(hall: Hall) -> None:
     """One run ends all the same."""
     (job,) = hall.accept("a.jpg")
-    hall.intake.stand_by("the share is away")
+    hall.monitor.stand_by("the share is away")
     hall.supervisor.run()
     assert hall.workers.given == []
     assert hall.job(job).state is JobState.QUEUED
@@ -375,12 +375,12 @@ def test_nothing_is_begun_in_a_folder_that_stands_by(hall: Hall) -> None:
 
 def test_it_waits_until_the_folder_has_settled(hall: Hall) -> None:
     """Files may still be on their way into the journal."""
-    hall.intake.has_settled = False
+    hall.monitor.now(has_settled=False)
     hall.workers.answer = hall.cut
 
     def settle() -> None:
         hall.accept("a.jpg")
-        hall.intake.has_settled = True
+        hall.monitor.now(has_settled=True)
 
     hall.workers.before_poll = after(5, settle)
     hall.supervisor.run()
@@ -491,7 +491,7 @@ def test_a_stop_with_nothing_in_work_ends_at_once(hall: Hall) -> None:
 
 def test_one_run_ends_at_its_time_in_any_case(hall: Hall) -> None:
     """As if it had been stopped then."""
-    hall.intake.has_settled = False
+    hall.monitor.now(has_settled=False)
     begun_s = hall.clock.monotonic_s()
     hall.supervise(once=True, timeout_s=10.0).run()
     assert 10.0 <= hall.clock.monotonic_s() - begun_s < 12.0
@@ -504,20 +504,20 @@ def test_a_folders_dead_thread_is_started_again_while_the_folder_stands_by(hall:
     shown: list[FolderStatus] = []
 
     def die() -> None:
-        if hall.intake.failure is None and len(deaths) < 3:
+        if hall.monitor.thread.failure is None and len(deaths) < 3:
             deaths.append(hall.clock.monotonic_s())
-            hall.intake.failure = ZeroDivisionError("ours")
-        elif hall.intake.failure is not None:
+            hall.monitor.thread.failure = ZeroDivisionError("ours")
+        elif hall.monitor.thread.failure is not None:
             shown.append(hall.hot.shown)
         elif hall.clock.monotonic_s() > deaths[-1] + 10:
-            hall.intake.turns += 1
+            hall.monitor.now(looks=hall.monitor.snapshot.looks + 1)
             supervisor.stop()
 
     hall.workers.before_poll = die
     supervisor.run()
     pauses = [later - earlier for earlier, later in pairwise(deaths)]
     assert 1.0 <= pauses[0] < 2.0 <= pauses[1] < 4.0
-    assert hall.intake.starts == 1 + 3
+    assert hall.monitor.thread.starts == 1 + 3
     assert shown[-1].watching is FolderState.STANDING_BY
     assert "its monitor failed by a fault of ours" in shown[-1].why
     assert "ZeroDivisionError: ours" in shown[-1].why
@@ -529,7 +529,7 @@ def test_damage_that_a_folders_thread_meets_ends_the_daemon(hall: Hall) -> None:
     supervisor = hall.supervise(once=False)
 
     def die() -> None:
-        hall.intake.failure = JournalDamagedError("torn")
+        hall.monitor.thread.failure = JournalDamagedError("torn")
 
     hall.workers.before_poll = after(2, die)
     with pytest.raises(JournalDamagedError):
@@ -540,7 +540,7 @@ def test_one_run_does_not_wait_for_a_thread_that_dies_time_after_time(hall: Hall
     """It ends, and names the folder among those that it could not look at."""
 
     def die() -> None:
-        hall.intake.failure = ZeroDivisionError("ours")
+        hall.monitor.thread.failure = ZeroDivisionError("ours")
 
     hall.workers.before_poll = die
     hall.supervisor.run()
@@ -632,13 +632,13 @@ def test_a_job_whose_claim_may_have_been_written_is_not_left_in_nobodys_hands(
 def test_a_source_that_seems_gone_is_doubted_until_its_folder_was_found_well(hall: Hall) -> None:
     """A share that goes away looks like files that do: nothing is given up then."""
     (job,) = hall.accept("a.jpg")
-    hall.intake.is_well = False
+    hall.monitor.is_well = False
     reports = iter([failure_of(SourceGoneError("no longer there"))])
     hall.workers.answer = lambda task: next(reports, None) or hall.cut(task)
 
     def come_back() -> None:
         assert (hall.job(job).state, len(hall.workers.given)) == (JobState.QUEUED, 1)
-        hall.intake.checked = hall.intake.checks
+        hall.monitor.now(checks=hall.monitor.checks)
 
     hall.workers.before_poll = after(20, come_back)
     hall.supervisor.run()
@@ -684,7 +684,7 @@ def test_what_rests_need_not_wait_any_longer_when_its_share_is_back(hall: Hall) 
 
     def before_poll() -> None:
         if hall.told() == [(job, JobState.RETRY)]:
-            hall.intake.recoveries = 1
+            hall.monitor.now(recoveries=1)
             hall.clock.advance(1.0)
         if supervisor.tally.done:
             supervisor.stop()
@@ -709,7 +709,7 @@ def test_a_last_look_that_makes_the_staging_directory_anew_leaves_none(
             time.sleep(0.2)  # by now all that was given is done
             hall.staging.mkdir(parents=True, exist_ok=True)
 
-    monkeypatch.setattr(hall.intake, "wait_for_last_look", wait)
+    monkeypatch.setattr(hall.monitor.thread, "join", wait)
     hall.hot.stop()
     assert hall.hot.delivery.join(20.0)
     assert not still_looking

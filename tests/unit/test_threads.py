@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.backoff import LONGEST_PAUSE_S
-from cutoutd.folder.restarts import Revival
-from cutoutd.supervised_thread import SupervisedThread
+from cutoutd.supervised_thread import SupervisedThread, ThreadSupervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,12 +50,12 @@ def test_a_thread_that_could_not_be_started_again_is_dead_still(monkeypatch: pyt
 def test_a_part_is_started_once_the_system_has_threads_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its folder stood by for good."""
     thread, was_run_again = dead()
-    revival = Revival("f", {"monitor": thread})
-    assert not revival.look(0.0)
+    supervisor = ThreadSupervisor("f", {"monitor": thread})
+    assert not supervisor.look(0.0)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", no_more)
-        assert not revival.look(LONGEST_PAUSE_S)
-        assert revival.why
-    assert revival.look(3 * LONGEST_PAUSE_S)
-    assert not revival.why
+        assert not supervisor.look(LONGEST_PAUSE_S)
+        assert supervisor.why
+    assert supervisor.look(3 * LONGEST_PAUSE_S)
+    assert not supervisor.why
     assert was_run_again()

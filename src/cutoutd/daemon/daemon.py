@@ -290,7 +290,7 @@ class Daemon:
         """A folder was found to give way to another; from that one's thread."""
         folder = self._folders.active.get(name)
         if folder is not None:
-            folder.intake.check_again()
+            folder.check_again()
         self._wake()
 
     def _take_over(self) -> frozenset[str]:
@@ -301,7 +301,7 @@ class Daemon:
     def _wait_for_first_looks(self) -> None:
         end_s = self._clock.monotonic_s() + FIRST_LOOK_S
         for folder in self._folders.active.values():
-            folder.intake.wait_for_first_look(max(0.0, end_s - self._clock.monotonic_s()))
+            folder.wait_for_first_look(max(0.0, end_s - self._clock.monotonic_s()))
 
     def _wake(self) -> None:
         if self._pool is not None:

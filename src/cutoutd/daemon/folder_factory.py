@@ -132,7 +132,7 @@ class FolderFactory:
         )
         return HotFolder(
             folder,
-            intake=monitor,
+            monitor=monitor,
             delivery=delivery,
             publisher=publisher,
             opener=opener,

@@ -125,7 +125,7 @@ class FolderSet:
             if by_name.get(name) != folder.folder:
                 del self.active[name]
                 self._leaving.append(folder)
-                folder.intake.stop()
+                folder.stop_monitor()
         self._waiting = {name: folder for name, folder in by_name.items() if name not in self.active}
         for folder in self._leaving:
             self._unseen.pop(folder, None)
@@ -200,9 +200,9 @@ class FolderSet:
         if free:
             self._begin(free)
         # One that was looked at and is not there is waited for by nobody, but what it left is taken up when it is.
-        self._unknown |= {folder: jobs for folder, jobs in self._unseen.items() if folder.intake.turns}
+        self._unknown |= {folder: jobs for folder, jobs in self._unseen.items() if folder.snapshot.looks}
         self._unseen = {folder: jobs for folder, jobs in self._unseen.items() if folder not in self._unknown}
-        for folder in [folder for folder in self._unknown if folder.intake.is_identified]:
+        for folder in [folder for folder in self._unknown if folder.snapshot.is_identified]:
             self._guard.run(f"what {folder.folder.name} left", partial(self._take_up, folder), None)
 
     def _take_up(self, folder: HotFolder) -> None:

@@ -55,7 +55,7 @@ class Heartbeat:
         self._next_extension_s = 0.0
         self._next_status_s = 0.0
         self._ends_s: deque[float] = deque()
-        self._turns: dict[str, tuple[int, float]] = {}
+        self._looks: dict[str, tuple[int, float]] = {}
         self._notice = ""
 
     @property
@@ -141,11 +141,11 @@ class Heartbeat:
         overslept = False
         seen: dict[str, tuple[int, float]] = {}
         for folder in folders:
-            turns, since_s = self._turns.get(folder.folder.name, (-1, now_s))
-            looks = folder.intake.turning_since_s is not None
-            if looks or folder.intake.turns != turns:
-                turns, since_s = folder.intake.turns, now_s
-            seen[folder.folder.name] = (turns, since_s)
+            looks, since_s = self._looks.get(folder.folder.name, (-1, now_s))
+            now = folder.snapshot
+            if now.looking_since_s is not None or now.looks != looks:
+                looks, since_s = now.looks, now_s
+            seen[folder.folder.name] = (looks, since_s)
             overslept = overslept or now_s - since_s > OVERSLEPT_S
-        self._turns = seen
+        self._looks = seen
         return overslept

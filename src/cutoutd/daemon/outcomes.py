@@ -118,7 +118,7 @@ class Outcomes:
             self._doubted.discard(job.id)
             self._journal.gone(job, failure.cause)
             self._log.info("job.gone", job=job.id, folder=job.folder, path=job.path, why=failure.cause)
-            folder.intake.look_at(job.path)
+            folder.look_at(job.path)
             self._say(job, JobState.GONE, failure.cause)
             return
         if failure.code in ("Storage", "Output"):

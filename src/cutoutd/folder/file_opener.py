@@ -44,6 +44,7 @@ class Opener:
     Attributes:
         busy_since_s: when what is under way was begun, in monotonic seconds; None: nothing is.
         went_on_s: when it last began or ended something, in monotonic seconds.
+        thread: in which it works; after a death it goes on without what was under way.
     """
 
     def __init__(
@@ -66,31 +67,11 @@ class Opener:
         self.went_on_s = 0.0
         self._lock = threading.Lock()
         self._is_over = False  # it was told to end, and nobody reads the queue any more
-        self._thread = SupervisedThread(f"open {folder}", self._run, wake)
-
-    @property
-    def failure(self) -> BaseException | None:
-        """Why its thread died, if it did."""
-        return self._thread.failure
-
-    @property
-    def has_ended(self) -> bool:
-        """Its thread is gone."""
-        return self._thread.has_ended
-
-    def start(self) -> None:
-        """Begin; or go on after a death, without what was under way."""
-        self.busy_since_s = None
-        self._is_over = False
-        self._thread.start()
+        self.thread = SupervisedThread(f"open {folder}", self._run, wake)
 
     def stop(self) -> None:
         """End once what was given is done."""
         self._work.put(None)
-
-    def join(self, timeout_s: float) -> None:
-        """Wait for the thread's end, but not for long."""
-        self._thread.join(timeout_s)
 
     def open(
         self, task: Task, tell: Callable[[Files | Failure | None], None], is_wanted: Callable[[], bool]
@@ -140,6 +121,7 @@ class Opener:
         return self._staging.of_job(Path(task.staging).name)
 
     def _run(self) -> None:
+        self.busy_since_s, self._is_over = None, False
         while (deed := self._work.get()) is not None:
             self._do(deed)
         while (deed := self._left_over()) is not None:

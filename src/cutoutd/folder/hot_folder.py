@@ -1,6 +1,6 @@
 """A hot folder in the daemon: its settings, its monitor, its delivery, and whether its jobs may be begun.
 
-It owns no thread of its own and touches no file.
+The main loop sees it as a `FolderSnapshot`, and tells it what to look at. It owns no thread of its own and touches no file.
 """
 
 from __future__ import annotations
@@ -10,20 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from cutoutd.folder.restarts import Revival
-from cutoutd.folder.status import FolderState, FolderStatus
+from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus
 from cutoutd.jobs import Cut, Exported, Failure, Task
 from cutoutd.journal.moves import Candidates
-from cutoutd.pool.file_opening import FileOpener
 from cutoutd.protocols import Step
 from cutoutd.publish.staging import job_directory
+from cutoutd.supervised_thread import Restartable, SupervisedThread, ThreadSupervisor
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from cutoutd.delivery.delivery import Delivery
+    from cutoutd.folder.file_opener import Opener
     from cutoutd.folder.overlaps import Overlaps
-    from cutoutd.folder.restarts import Part
     from cutoutd.jobs import Job, Report
     from cutoutd.journal.moves import Moves
     from cutoutd.journal.reservations import Reservations
@@ -47,7 +46,7 @@ _WEIGHT_OF_LAST: Final = 0.2
 """Of what a picture takes here, an average that follows the last dozen."""
 
 _HANGS: Final = "the disk or share does not answer"
-_DEEDS: Final = {
+_STUCK_OVER: Final = {
     None: "a worker is stuck over",
     Step.READ: "reading",
     Step.CUT: "a worker is stuck over",
@@ -56,59 +55,22 @@ _DEEDS: Final = {
 }
 
 
-class Intake(Protocol):
-    """What a supervisor asks of a folder's intake; `cutoutd.folder.monitor.FolderMonitor` in the daemon."""
+class Monitor(Protocol):
+    """What a hot folder needs of its monitor: `cutoutd.folder.monitor.FolderMonitor`, or what takes its place."""
 
     @property
-    def status(self) -> FolderStatus:
-        """How the folder stands."""
+    def thread(self) -> SupervisedThread:
+        """In which it looks."""
 
     @property
-    def failure(self) -> BaseException | None:
-        """Why its thread died, if it did."""
-
-    @property
-    def has_settled(self) -> bool:
-        """All that can be taken now has been taken."""
-
-    @property
-    def is_identified(self) -> bool:
-        """It is known which folder it is, whatever it was called before."""
-
-    def start(self) -> None:
-        """Begin."""
+    def snapshot(self) -> FolderSnapshot:
+        """How the folder is now, as it sees it."""
 
     def stop(self) -> None:
         """End soon."""
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for the end, but not for long."""
-
-    @property
-    def has_ended(self) -> bool:
-        """Its thread is gone."""
-
     def wait_for_first_look(self, timeout_s: float) -> bool:
         """Whether the folder was looked at within a time."""
-
-    def wait_for_last_look(self, timeout_s: float) -> None:
-        """Wait until it looks at nothing any more, but not for long; from any thread, which `join` is not."""
-
-    @property
-    def turns(self) -> int:
-        """How many looks were finished."""
-
-    @property
-    def checked(self) -> int:
-        """The number of the last check that was finished."""
-
-    @property
-    def recoveries(self) -> int:
-        """How often it came back, as a whole or a file in it, after disk or share had failed."""
-
-    @property
-    def turning_since_s(self) -> float | None:
-        """When the look that is under way began, in monotonic seconds."""
 
     def look_at(self, path: str) -> None:
         """Look at one file soon."""
@@ -124,37 +86,12 @@ class Intake(Protocol):
         """
 
 
-class FolderOpener(FileOpener, Protocol):
-    """What a supervisor asks of a folder's opener; `cutoutd.folder.file_opener.Opener` in the daemon."""
-
-    @property
-    def failure(self) -> BaseException | None:
-        """Why its thread died, if it did."""
-
-    @property
-    def has_ended(self) -> bool:
-        """Its thread is gone."""
-
-    @property
-    def busy_since_s(self) -> float | None:
-        """When what is under way was begun, in monotonic seconds; None: nothing is."""
-
-    def start(self) -> None:
-        """Begin."""
-
-    def stop(self) -> None:
-        """End soon."""
-
-    def join(self, timeout_s: float) -> None:
-        """Wait for the end, but not for long."""
-
-
 class HotFolder:
-    """One hot folder: its intake, its opener and its delivery.
+    """One hot folder: its monitor, its opener and its delivery.
 
     Args:
         folder: its settings.
-        intake: notices its files.
+        monitor: notices its files.
         delivery: its publishing side.
         publisher: knows the staging directory.
         opener: opens the files of its tasks.
@@ -169,10 +106,10 @@ class HotFolder:
         self,
         folder: Folder,
         *,
-        intake: Intake,
+        monitor: Monitor,
         delivery: Delivery,
         publisher: Publisher,
-        opener: FolderOpener,
+        opener: Opener,
         reservations: Reservations,
         model: str = "",
         heartbeat: LeaseHeartbeat | None = None,
@@ -180,15 +117,21 @@ class HotFolder:
         moves: Moves | None = None,
     ) -> None:
         self.folder = folder
-        self.intake = intake
+        self._monitor = monitor
         self._moves = moves
         self.delivery = delivery
         self._reservations = reservations
         self._model = model
         self._heartbeat = heartbeat
-        self._turns_awaited = 0
-        parts: dict[str, Part] = {"monitor": intake, "delivery": delivery, "opener": opener}
-        self._revival = Revival(folder.name, parts if heartbeat is None else parts | {"heartbeat": heartbeat})
+        self._looks_awaited = 0
+        threads: dict[str, Restartable] = {
+            "monitor": monitor.thread,
+            "delivery": delivery,
+            "opener": opener.thread,
+        }
+        if heartbeat is not None:
+            threads["lease heartbeat"] = heartbeat.thread
+        self._threads = ThreadSupervisor(folder.name, threads)
         self._overlaps = overlaps
         self.opener = opener
         self._awaited = 0
@@ -203,21 +146,25 @@ class HotFolder:
     def start(self) -> None:
         """Begin watching, opening and delivering."""
         self.delivery.start()
-        self.opener.start()
-        self.intake.start()
+        self.opener.thread.start()
+        self._monitor.thread.start()
         if self._heartbeat is not None:
-            self._heartbeat.start()
+            self._heartbeat.thread.start()
 
     def stop(self) -> None:
         """End all threads soon."""
-        self.intake.stop()
+        self.stop_monitor()
         self.stop_delivery()
 
+    def stop_monitor(self) -> None:
+        """Look for nothing new any more, soon."""
+        self._monitor.stop()
+
     def stop_delivery(self, *, sweep: bool = True, for_good: bool = False) -> None:
-        """End the delivery's thread soon, once the intake's has been told to end.
+        """End the delivery's thread soon, once the monitor's has been told to end.
 
         Args:
-            sweep: leave nothing staged. That waits for the intake, whose last look may make the directory anew, and for
+            sweep: leave nothing staged. That waits for the monitor, whose last look may make the directory anew, and for
                 the opener.
             for_good: it may never be looked after again.
         """
@@ -226,33 +173,41 @@ class HotFolder:
 
     def _wait_for_last(self) -> None:
         """Wait until nothing is made in the staging directory any more, but not for long."""
-        self.intake.wait_for_last_look(LAST_LOOK_S)
-        self.opener.join(LAST_LOOK_S)
+        self._monitor.thread.join(LAST_LOOK_S)
+        self.opener.thread.join(LAST_LOOK_S)
 
     def join(self, timeout_s: float) -> None:
         """Wait for all, but not for long: one that hangs on a share is left behind."""
-        self.intake.join(timeout_s)
-        self.opener.join(timeout_s)
+        self._monitor.thread.join(timeout_s)
+        self.opener.thread.join(timeout_s)
         ended = self.delivery.join(timeout_s)
         if self._heartbeat is not None:
             self._heartbeat.stop(release=ended)
-            self._heartbeat.join(timeout_s if ended else 0.0)
+            self._heartbeat.thread.join(timeout_s if ended else 0.0)
 
     def has_let_go(self) -> bool:
         """Whether nobody works on it any more, its hold included, which is given up last."""
-        if not (self.intake.has_ended and self.opener.has_ended and self.delivery.has_ended):
+        threads = (self._monitor.thread, self.opener.thread, self.delivery)
+        if not all(thread.has_ended for thread in threads):
             return False
         if self._heartbeat is None:
             return True
         self._heartbeat.stop(release=True)
-        return self._heartbeat.has_ended
+        return self._heartbeat.thread.has_ended
+
+    @property
+    def snapshot(self) -> FolderSnapshot:
+        """How it is now: as its monitor sees it, unless that hangs itself, or has died."""
+        seen = self._monitor.snapshot
+        why = self._failed(seen) or self._why_closed or self._trouble
+        if not why:
+            return seen
+        return replace(seen, status=replace(seen.status, watching=FolderState.STANDING_BY, why=why))
 
     @property
     def status(self) -> FolderStatus:
-        """How it stands, as its intake sees it, unless that hangs itself."""
-        status = self.intake.status
-        why = self._failed or self._why_closed or self._trouble
-        return replace(status, watching=FolderState.STANDING_BY, why=why) if why else status
+        """How it stands."""
+        return self.snapshot.status
 
     @property
     def _why_closed(self) -> str:
@@ -288,17 +243,29 @@ class HotFolder:
     @property
     def is_examined(self) -> bool:
         """Whether a check that was asked for is not over yet."""
-        return self.intake.checked < self._awaited
+        return self._monitor.snapshot.checks < self._awaited
 
     def examine(self, probe: str | None = None) -> None:
-        """Begin none of its jobs until its intake has seen that the folder is well."""
-        self._awaited = self.intake.check_again(probe)
+        """Begin none of its jobs until its monitor has seen that the folder is well."""
+        self._awaited = self._monitor.check_again(probe)
+
+    def check_again(self) -> None:
+        """See soon whether it is as it should be, while its jobs go on."""
+        self._monitor.check_again()
+
+    def look_at(self, path: str) -> None:
+        """Look at one file soon."""
+        self._monitor.look_at(path)
+
+    def wait_for_first_look(self, timeout_s: float) -> bool:
+        """Whether it was looked at within a time."""
+        return self._monitor.wait_for_first_look(timeout_s)
 
     def found_stuck(self, job: Job, lost: Lost) -> None:
         """Disk or share did not answer a worker; it stands by until it is well and no worker is stuck in it."""
         if lost.stuck:
             self._left_behind.add(job.id)
-        self._trouble = f"{_HANGS}: {_DEEDS[lost.stalled]} {job.path}"
+        self._trouble = f"{_HANGS}: {_STUCK_OVER[lost.stalled]} {job.path}"
         self.examine(job.path)
 
     def watch_over(self, now_s: float, *, waiting: Collection[int], left_behind: Collection[int]) -> None:
@@ -312,7 +279,7 @@ class HotFolder:
         self._waiting = frozenset(waiting)
         self._left_behind.intersection_update(left_behind)
         for since_s, whose in (
-            (self.intake.turning_since_s, "a look at the input"),
+            (self._monitor.snapshot.looking_since_s, "a look at the input"),
             (self.delivery.busy_since_s, "giving a result its name"),
             (self.opener.busy_since_s, "opening or removing a file"),
         ):
@@ -325,9 +292,10 @@ class HotFolder:
 
     def has_recovered(self) -> bool:
         """Whether it is well again since this was last asked: what was put off need not wait any longer."""
-        if not self.status.is_open or self.intake.recoveries == self._recoveries:
+        now = self.snapshot
+        if not now.status.is_open or now.recoveries == self._recoveries:
             return False
-        self._recoveries = self.intake.recoveries
+        self._recoveries = now.recoveries
         return True
 
     def may_work(self, workers: int) -> bool:
@@ -350,21 +318,21 @@ class HotFolder:
         Raises:
             CutoutdError: one met what concerns the whole run, such as damage to the journal.
         """
-        if self._revival.look(now_s):
-            self._turns_awaited = self.intake.turns + 1
+        if self._threads.look(now_s):
+            self._looks_awaited = self._monitor.snapshot.looks + 1
 
     @property
     def has_settled(self) -> bool:
         """All that can be taken now has been taken; or nothing will be, since a thread dies time after time."""
-        if self._failed:
-            return self._revival.has_given_up
-        return self.intake.has_settled and not self.is_examined
+        seen = self._monitor.snapshot
+        if self._failed(seen):
+            return self._threads.has_given_up
+        return seen.has_settled and seen.checks >= self._awaited
 
-    @property
-    def _failed(self) -> str:
+    def _failed(self, seen: FolderSnapshot) -> str:
         """Why it stands by after one of its threads has died; empty once it was looked at again."""
-        if self._revival.why or self.intake.turns >= self._turns_awaited:
-            return self._revival.why
+        if self._threads.why or seen.looks >= self._looks_awaited:
+            return self._threads.why
         return "one of its threads failed by a fault of ours, and was started again"
 
     def _candidates(self, job: Job) -> Candidates:

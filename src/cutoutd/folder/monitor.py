@@ -19,7 +19,7 @@ from cutoutd.folder.arrivals import Arrivals
 from cutoutd.folder.not_taken import SkippedEntries
 from cutoutd.folder.pairing import Pairing
 from cutoutd.folder.scan_pauses import ScanPauses
-from cutoutd.folder.status import FolderState, FolderStatus, of_refusal, state_after, told
+from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus, of_refusal, state_after, told
 from cutoutd.intake.probe import ReadProbes
 from cutoutd.intake.watch import EventSource
 from cutoutd.lease.policy import HEARTBEAT_S
@@ -58,6 +58,9 @@ class FolderMonitor:
         wake: called when the supervisor has something new to look at.
         once: look once, wait until what is there is quiet, and settle.
         retention: forgets what is old; None: nothing is forgotten.
+
+    Attributes:
+        thread: in which it looks.
     """
 
     def __init__(
@@ -102,61 +105,40 @@ class FolderMonitor:
         self._asking = threading.Lock()
         self._checks_asked = 0
         self._doubts_output = False
-        self.checked = 0
-        self.recoveries = 0
-        self._turns = 0
-        self._turning_since_s: float | None = None
+        self._checks = 0
+        self._recoveries = 0
+        self._looks = 0
+        self._looking_since_s: float | None = None
         self._looked = threading.Event()
-        self.status = FolderStatus()
-        self._over = threading.Event()
-        self._thread = SupervisedThread(f"watch {folder.name}", self._run, wake)
+        self._status = FolderStatus()
+        self.thread = SupervisedThread(f"watch {folder.name}", self._run, wake)
 
     @property
-    def has_settled(self) -> bool:
-        """With ``once``: all that can be taken has been taken, or nothing can be."""
-        status = self.status
+    def snapshot(self) -> FolderSnapshot:
+        """How the folder is now; from any thread."""
+        has_settled = self._has_settled
+        return FolderSnapshot(
+            looks=self._looks,
+            looking_since_s=self._looking_since_s,
+            checks=self._checks,
+            recoveries=self._recoveries,
+            is_identified=self._health.is_identified,
+            has_settled=has_settled,
+            status=self._status,  # last: it is no older than what is counted
+        )
+
+    @property
+    def _has_settled(self) -> bool:
+        status = self._status
         if not status.is_open:
             return status.watching is not FolderState.STARTING
-        at_rest = not self._requests and not self._asked.is_set() and self._turning_since_s is None
+        at_rest = not self._requests and not self._asked.is_set() and self._looking_since_s is None
         return at_rest and status.scanned and status.settling == len(status.held_up)
-
-    @property
-    def is_identified(self) -> bool:
-        """Whether it is known which folder it is."""
-        return self._health.is_identified
-
-    @property
-    def failure(self) -> BaseException | None:
-        """Why its thread died, if it did."""
-        return self._thread.failure
-
-    def start(self) -> None:
-        """Begin; after a death with a look at everything, as if the folder had been away."""
-        self._arrivals = None
-        self._next_scan_s = 0.0
-        self._over.clear()
-        self._thread.start()
 
     def stop(self) -> None:
         """End soon; a thread that hangs on a share is left behind."""
         self._stopping = True
         self._asked.set()
-
-    def join(self, timeout_s: float) -> None:
-        """Wait for the thread's end, but not for long."""
-        self._thread.join(timeout_s)
-
-    def wait_for_last_look(self, timeout_s: float) -> None:
-        """Wait until it looks at nothing any more, but not for long; from any thread.
-
-        Before Python 3.13 a thread that two others join can raise an AssertionError in one of them.
-        """
-        self._over.wait(timeout_s)
-
-    @property
-    def has_ended(self) -> bool:
-        """Its thread is gone."""
-        return self._thread.has_ended
 
     def wait_for_first_look(self, timeout_s: float) -> bool:
         """Whether the folder was looked at, healthy or not, within a time."""
@@ -166,16 +148,6 @@ class FolderMonitor:
         """Look at one file soon; from any thread."""
         self._requests.append(path)
         self._asked.set()
-
-    @property
-    def turns(self) -> int:
-        """How many looks were finished; one that hangs is not."""
-        return self._turns
-
-    @property
-    def turning_since_s(self) -> float | None:
-        """When the look that is under way began, in monotonic seconds."""
-        return self._turning_since_s
 
     def check_again(self, probe: str | None = None) -> int:
         """See soon whether the folder is as it should be; from any thread.
@@ -195,23 +167,25 @@ class FolderMonitor:
         return number
 
     def _run(self) -> None:
+        # After a death everything is looked at, as if the folder had been away.
+        self._arrivals = None
+        self._next_scan_s = 0.0
         try:
-            self._turning_since_s = self._clock.monotonic_s()
+            self._looking_since_s = self._clock.monotonic_s()
             while not self._stopping:
                 checks = self._checks_asked
-                self._turn(recheck=checks > self.checked)
-                self._turning_since_s = None
-                self._turns += 1
-                self.checked = checks
+                self._turn(recheck=checks > self._checks)
+                self._looking_since_s = None
+                self._looks += 1
+                self._checks = checks
                 self._looked.set()
                 self._wake_supervisor()
                 self._asked.wait(self._pause_s())
-                self._turning_since_s = self._clock.monotonic_s()
+                self._looking_since_s = self._clock.monotonic_s()
                 self._asked.clear()
         finally:
-            self._turning_since_s = None
+            self._looking_since_s = None
             self._looked.set()
-            self._over.set()
             self._events.disarm()
 
     def _turn(self, *, recheck: bool) -> None:
@@ -277,7 +251,7 @@ class FolderMonitor:
         if self._health.is_first_start or self._health.took_over:
             self._adoption.carry_out(self._proceeding, is_first_start=self._health.is_first_start)
         self._watch_it()
-        self.recoveries += 1
+        self._recoveries += 1
         return self._arrivals
 
     def _watch_it(self) -> None:
@@ -293,7 +267,7 @@ class FolderMonitor:
                 self._next_scan_s = now_s  # what came before it was armed gives no events
 
     def _try_read_probes(self, now_s: float) -> None:
-        self.recoveries += self._read_probes.try_them(now_s)
+        self._recoveries += self._read_probes.try_them(now_s)
 
     def _close(self, watching: FolderState, why: str) -> None:
         self._events.disarm()
@@ -304,12 +278,12 @@ class FolderMonitor:
             interval_s = min(interval_s, HEARTBEAT_S)
         self._next_scan_s = self._clock.monotonic_s() + interval_s
         self._earliest_scan_s = self._next_scan_s
-        self.status = replace(self.status, settling=0, held_up=())
+        self._status = replace(self._status, settling=0, held_up=())
         self._stand(watching, why)
 
     def _stand(self, watching: FolderState, why: str) -> None:
-        before = self.status
-        self.status = replace(before, watching=watching, why=why)
+        before = self._status
+        self._status = replace(before, watching=watching, why=why)
         if (before.watching, before.why) == (watching, why):
             return
         self._log.info("folder.standing", watching=watching, why=why)
@@ -337,8 +311,8 @@ class FolderMonitor:
         accepted = arrivals.accept_the_quiet()
         if accepted:
             self._listener.accepted(accepted)
-        self.status = replace(
-            self.status,
+        self._status = replace(
+            self._status,
             note="; ".join(filter(None, (self._health.note, arrivals.note))),
             settling=arrivals.settling,
             held_up=arrivals.held_up(arrivals.settling if self._once else SHOWN),
@@ -359,8 +333,8 @@ class FolderMonitor:
         interval_s = self._folder.rescan_interval_s if self._events.come else self._folder.poll_interval_s
         pauses, now_s = self._pauses.after(took_s, cost_s, interval_s), self._clock.monotonic_s()
         self._next_scan_s, self._earliest_scan_s = now_s + pauses.usual_s, now_s + pauses.least_s
-        self.status = replace(
-            self.status,
+        self._status = replace(
+            self._status,
             scan_s=round(took_s, 1),
             scanned=True,
             links=self._skipped.links,
@@ -369,7 +343,7 @@ class FolderMonitor:
 
     def _proceeding(self) -> bool:
         """A look that takes long, but gets on; whether it is to go on."""
-        self._turning_since_s = self._clock.monotonic_s()
+        self._looking_since_s = self._clock.monotonic_s()
         return not self._stopping
 
     def _pause_s(self) -> float:

@@ -97,6 +97,29 @@ class FolderStatus:
         return self.watching in (FolderState.NATIVE, FolderState.POLL)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FolderSnapshot:
+    """What the main loop sees of a hot folder at one moment.
+
+    Attributes:
+        status: how it stands, for people as well.
+        looks: how many looks were finished; one that hangs is not.
+        looking_since_s: when the look under way began, in monotonic seconds; None: none is.
+        checks: number of the last check that was finished.
+        recoveries: how often it came back, as a whole or a file in it, after disk or share had failed.
+        is_identified: it is known which folder it is, whatever it was called before.
+        has_settled: with ``once``, all that can be taken now has been taken, or nothing can be.
+    """
+
+    status: FolderStatus
+    looks: int = 0
+    looking_since_s: float | None = None
+    checks: int = 0
+    recoveries: int = 0
+    is_identified: bool = False
+    has_settled: bool = False
+
+
 def state_after(error: CutoutdError) -> FolderState:
     """An output that refuses pauses a folder; with any other error the folder itself is not as it should be.
 

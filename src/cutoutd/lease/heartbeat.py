@@ -27,6 +27,9 @@ class LeaseHeartbeat:
         folder: its name.
         lease: the hold.
         lost: called, from this thread, when the hold could not be renewed.
+
+    Attributes:
+        thread: in which it does so.
     """
 
     def __init__(self, folder: str, lease: Lease, *, lost: Callable[[], object]) -> None:
@@ -35,16 +38,7 @@ class LeaseHeartbeat:
         self._log = get(folder=folder)
         self._ended = threading.Event()
         self._release = False
-        self._thread = SupervisedThread(f"keep {folder}", self._keep, lost)
-
-    @property
-    def failure(self) -> BaseException | None:
-        """Why its thread died, if it did."""
-        return self._thread.failure
-
-    def start(self) -> None:
-        """Begin, also after a death."""
-        self._thread.start()
+        self.thread = SupervisedThread(f"keep {folder}", self._run, lost)
 
     def stop(self, *, release: bool) -> None:
         """End soon.
@@ -55,16 +49,7 @@ class LeaseHeartbeat:
         self._release = release
         self._ended.set()
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for the thread's end, but not for long."""
-        self._thread.join(timeout_s)
-
-    @property
-    def has_ended(self) -> bool:
-        """Its thread is gone."""
-        return self._thread.has_ended
-
-    def _keep(self) -> None:
+    def _run(self) -> None:
         while not self._ended.wait(HEARTBEAT_S):
             try:
                 kept = self._lease.renew()
