@@ -79,6 +79,9 @@ class Desk:
         self.publisher.open()
         self.results: list[JobEnded] = []
         self.woken = threading.Event()
+        self.prove: Callable[[], None] = lambda: (
+            None
+        )  # this machine may publish, unless a test says otherwise
         self.delivery = Delivery(
             self.folder,
             journal=self.journal,
@@ -88,7 +91,11 @@ class Desk:
             run=run,
             tell=self.results.append,
             wake=self.woken.set,
+            prove=self._prove,
         )
+
+    def _prove(self) -> None:
+        self.prove()
 
     def _publisher(self, run: str, faults: list[BaseException | Callable[[Plan], None]] | None) -> Publisher:
         if faults is None:

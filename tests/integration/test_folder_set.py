@@ -14,6 +14,7 @@ from cutoutd.daemon.folder_set import FolderSet
 from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.reload import Reloader
 from cutoutd.delivery.delivery import Delivery
+from cutoutd.delivery.steps import Deliver
 from cutoutd.errors import ConfigurationError, JournalError
 from cutoutd.folder.hot_folder import HotFolder
 from cutoutd.jobs import JobState, Version
@@ -26,7 +27,8 @@ from tests.integration.parts import JPEG, cut_of, sidecar_factory, until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cutoutd.jobs import Cut, Job, Report, Task
+    from cutoutd.delivery.steps import Step
+    from cutoutd.jobs import Job, Report, Task
     from tests.conftest import FakeClock
 
 
@@ -82,9 +84,10 @@ class Halls(Hall):
         class Slow(Delivery):
             """Waits for the test before each publication."""
 
-            def _deliver(self, job: Job, cut: Cut, directory: str) -> None:
-                hall.gate.wait(20)
-                super()._deliver(job, cut, directory)
+            def _take(self, step: Step) -> None:
+                if isinstance(step, Deliver):
+                    hall.gate.wait(20)
+                super()._take(step)
 
         delivery = Slow(
             folder,

@@ -298,7 +298,7 @@ def test_a_decision_waits_for_a_disk_that_refuses(make: Callable[..., Desk]) -> 
 
 @pytest.mark.parametrize("decision", [*ReviewDecision])
 def test_a_machine_that_lost_the_folder_decides_nothing(
-    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, decision: ReviewDecision
+    make: Callable[..., Desk], decision: ReviewDecision
 ) -> None:
     """The decision waits, and nothing of the doubtful result is lost."""
     desk = make()
@@ -307,7 +307,7 @@ def test_a_machine_that_lost_the_folder_decides_nothing(
     def refuse() -> None:
         raise NotOwnerError("another has it")
 
-    monkeypatch.setattr(desk.delivery, "_prove", refuse)
+    desk.prove = refuse
     waiting = decide(desk, job, decision)
     assert (waiting.state, waiting.detail["decision"]) == (JobState.REVIEW, decision)
     assert desk.files() == DOUBTFUL

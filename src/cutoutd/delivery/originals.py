@@ -16,19 +16,13 @@ from cutoutd.errors import CutoutdError, JournalError, TemporaryError
 from cutoutd.fault_isolation import is_expected, report
 from cutoutd.file_signatures import has_picture_extension
 from cutoutd.fs.tree import Tree
-from cutoutd.logs import get
 from cutoutd.publish.faults import NameRefusedError
 from cutoutd.publish.originals import CleanupOutcome, OriginalsFolder, delete_original, keep_original
 from cutoutd.settings.types import Originals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from cutoutd.delivery.task_queue import SerialTaskQueue
-    from cutoutd.fs.tree import Boundary
+    from cutoutd.delivery.context import Context
     from cutoutd.jobs import Job
-    from cutoutd.journal.journal import Journal
-    from cutoutd.settings.schema import Folder
 
 FIRST_S: Final = 15.0
 LONGEST_S: Final = 300.0
@@ -39,35 +33,20 @@ class OriginalsCleanup:
     """The folder's originals that wait.
 
     Args:
-        folder: its settings.
-        journal: knows which wait, and what is at their paths afterwards.
-        tasks: of the folder's delivery, in which one that is refused waits to be retried.
-        run: id of this run.
-        prove: raises a TemporaryError where this machine may not touch the folder's originals.
-        boundary: gives what inside the input belongs to somebody else.
+        context: of the folder's delivery.
     """
 
-    def __init__(
-        self,
-        folder: Folder,
-        journal: Journal,
-        tasks: SerialTaskQueue,
-        run: str,
-        *,
-        prove: Callable[[], None],
-        boundary: Callable[[], Boundary | None],
-    ) -> None:
-        self._folder = folder
-        self._boundary = boundary
-        self._prove = prove
-        self._journal = journal
-        self._tasks = tasks
-        self._kept = OriginalsFolder(folder.originals_dir, run) if folder.originals_dir is not None else None
-        self._companions = Companions(folder, self._kept)
+    def __init__(self, context: Context) -> None:
+        directory = context.folder.originals_dir
+        self._context = context
+        self._folder = context.folder
+        self._journal = context.journal
+        self._log = context.log
+        self._kept = OriginalsFolder(directory, context.run) if directory is not None else None
+        self._companions = Companions(context.folder, self._kept)
         self._gone: dict[
             int, tuple[CleanupOutcome, str]
-        ] = {}  # whose companions are still there, and where they went
-        self._log = get(folder=folder.name)
+        ] = {}  # whose companions are still there; where they went
         self._waiting: deque[tuple[Job, str]] = deque()
         self._refusals = 0
         self._is_told = False  # that the journal refuses
@@ -163,7 +142,7 @@ class OriginalsCleanup:
             delay_s = pause_s(self._refusals, first_s=FIRST_S, longest_s=LONGEST_S)
             self._refusals += 1
         self._is_resting = True
-        self._tasks.retry_later(self.go_on, delay_s, needs_staged=False)
+        self._context.tasks.retry_later(self.go_on, delay_s, needs_staged=False)
         if not is_told:
             self._log.warning(
                 "original.stays", job=job.id, path=job.path, why=str(error), waiting=len(self._waiting)
@@ -185,8 +164,8 @@ class OriginalsCleanup:
 
         A crash in between is found by where the original lies, if it was moved; what was to be deleted stays then.
         """
-        self._prove()
-        inputs = Tree(self._folder.input, self._boundary())
+        self._context.prove_ownership()
+        inputs = Tree(self._folder.input, self._context.boundary())
         if job.id not in self._gone:
             self._journal.folders.see_that_journal_can_be_written()  # what goes now has to be written down
             outcome, to = self._dispose_of_original(inputs, job, sha256)

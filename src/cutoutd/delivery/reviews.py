@@ -7,104 +7,84 @@ sidecar, commit mark. It must not decide, nor look at a picture.
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cutoutd.delivery.reservations import is_another
+from cutoutd.delivery.steps import Decide, Done, MakePlan
 from cutoutd.errors import CutoutdError, StorageError, TemporaryError
 from cutoutd.failure import to_valid_utf8
 from cutoutd.jobs import Cut, Failure
 from cutoutd.journal.review_decisions import ReviewDecision
-from cutoutd.logs import get
-from cutoutd.publish.naming import forms
-from cutoutd.publish.plan import Publication
 from cutoutd.publish.reviews import NotAcceptableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from cutoutd.delivery.sidecar_factory import SidecarFactory
+    from cutoutd.delivery.context import Context
+    from cutoutd.delivery.failed_jobs import FailedJobs, PendingRetries
+    from cutoutd.delivery.steps import Retry
     from cutoutd.jobs import Job, Published
-    from cutoutd.journal.journal import Journal
     from cutoutd.publish.reviews import Reviews
-    from cutoutd.settings.schema import Folder
 
 REJECTED = "Rejected"
 """Code of the failure that a rejected picture has; `cutoutd retry --failed` leaves it alone."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DecidedReviews:
     """The folder's decided results.
 
-    Args:
-        folder: its settings.
-        files: where the doubtful results lie.
-        journal: knows the decisions.
-        sidecar_factory: knows what a sidecar says.
-        publish: has a publication carried out.
-        fail: has a job given up.
-        wait: has something done again later.
-        prove: raises a TemporaryError where this machine may not publish.
+    Attributes:
+        context: of the folder's delivery.
+        pending: the decisions that wait for a disk or share.
+        failed_jobs: ends the jobs whose results were rejected.
     """
 
-    def __init__(
-        self,
-        folder: Folder,
-        files: Reviews,
-        *,
-        journal: Journal,
-        sidecar_factory: SidecarFactory,
-        publish: Callable[[Job, Cut, Publication], None],
-        fail: Callable[[Job, Failure], None],
-        wait: Callable[[Job, TemporaryError, Callable[[], None]], None],
-        prove: Callable[[], None],
-    ) -> None:
-        self._folder = folder
-        self._files = files
-        self._journal = journal
-        self._provenance = sidecar_factory
-        self._publish = publish
-        self._fail = fail
-        self._wait = wait
-        self._prove = prove
-        self._log = get(folder=folder.name)
+    context: Context
+    pending: PendingRetries
+    failed_jobs: FailedJobs
 
-    def carry_out(self, number: int) -> None:
+    @property
+    def _files(self) -> Reviews:
+        return self.context.publisher.reviews
+
+    def carry_out(self, step: Decide) -> MakePlan | Retry | Done:
         """Do what was decided about a job, if it still waits for that.
 
         Raises:
             StorageError: the disk or share does not answer as it should; to be called again.
         """
-        job = self._journal.review_decisions.pending_one(number)
+        job = self.context.journal.review_decisions.pending_one(step.job.id)
         if job is None:
-            return  # retried, or overtaken by a newer version
+            return Done()  # retried, or overtaken by a newer version
         try:
-            self._prove()
+            self.context.prove_ownership()
         except TemporaryError as error:
-            self._wait(job, error, partial(self.carry_out, number))
-            return
+            return self.pending.wait(Decide(job=job), error)
         if job.detail["decision"] == ReviewDecision.REJECT:
             self._reject(job)
-            return
+            return Done()
         try:
-            self._accept(job)
+            return self._accept(job)
         except NotAcceptableError as error:
             self.refuse(job, error)
+            return Done()
         except StorageError:
-            # Many wait where a disk is full, and none may take more of it meanwhile.
-            with suppress(CutoutdError):
-                self._files.discard(job.id)
+            self.unstage(job)
             raise
+
+    def unstage(self, job: Job) -> None:
+        """Throw away what is staged: many wait where a disk is full, and none may take more of it meanwhile."""
+        with suppress(CutoutdError):
+            self._files.discard(job.id)
 
     def refuse(self, job: Job, error: CutoutdError) -> None:
         """A decision cannot be carried out: the result stays in review, and the person is told why."""
-        self._journal.review_decisions.refuse(job.id, to_valid_utf8(str(error)))
-        self._log.warning("review.not-accepted", job=job.id, path=job.path, why=str(error))
+        self.context.journal.review_decisions.refuse(job.id, to_valid_utf8(str(error)))
+        self.context.log.warning("review.not-accepted", job=job.id, path=job.path, why=str(error))
         try:
             self._files.discard(job.id)
         except CutoutdError as refusal:
             # The answer stands; what stays staged is swept at the end of the run.
-            self._log.warning("review.not-unstaged", job=job.id, path=job.path, why=str(refusal))
+            self.context.log.warning("review.not-unstaged", job=job.id, path=job.path, why=str(refusal))
 
     def clear(self, job: Job) -> None:
         """A source has a good result now: nothing of it waits in ``review/`` any more."""
@@ -113,11 +93,11 @@ class DecidedReviews:
                 self._files.clear(job.path, shown)
             except CutoutdError as error:
                 # As with a failure's record: that it is published cannot be undone by a full disk.
-                self._log.warning("review.not-cleared", job=job.id, path=job.path, why=str(error))
+                self.context.log.warning("review.not-cleared", job=job.id, path=job.path, why=str(error))
 
-    def _accept(self, job: Job) -> None:
+    def _accept(self, job: Job) -> MakePlan:
         shown = self._shown(job)
-        renditions = self._folder.recipe().renditions
+        renditions = self.context.folder.recipe().renditions
         found = sorted(one.rendition for one in shown if one.rendition >= 0)
         if found != list(range(len(renditions))):
             raise NotAcceptableError("the folder's renditions are others than when it was cut")
@@ -133,24 +113,14 @@ class DecidedReviews:
             timings_ms={},
             warnings=(f"it was held back for review{doubt}, and a person accepted it",),
         )
-        publication = Publication(
-            facts=self._provenance.sidecar_facts(job, cut),
-            staged=cut.staged,
-            renditions=renditions,
-            review=False,
-            earlier=self._journal.reservations.earlier(job.folder, job.path, job.generation),
-            known=self._journal.reservations.known(job),
-            document=doubtful.document,
-            again=is_another(self._journal, job),
-            forms=forms(portable=self._folder.has_portable_names),
-        )
-        self._publish(job, cut, publication)
+        publication = self.context.publication(job, cut, document=doubtful.document)
+        return MakePlan(job=job, cut=cut, publication=publication)
 
     def _reject(self, job: Job) -> None:
         self._files.clear(job.path, self._shown(job))
-        self._journal.forget_doubtful(job)
+        self.context.journal.forget_doubtful(job)
         doubt = str(job.detail.get("why", ""))
-        self._fail(
+        self.failed_jobs.fail(
             job,
             Failure(
                 code=REJECTED,
@@ -162,8 +132,4 @@ class DecidedReviews:
         )
 
     def _shown(self, job: Job) -> tuple[Published, ...]:
-        return tuple(
-            one
-            for one in self._journal.reservations.earlier(job.folder, job.path, job.generation)
-            if one.review
-        )
+        return tuple(one for one in self.context.published(job.path, job.generation) if one.review)

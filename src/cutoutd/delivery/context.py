@@ -1,0 +1,143 @@
+"""What the parts of one folder's delivery share: its settings, where they write, and who is told.
+
+It must not publish, nor decide anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cutoutd.events import JobEnded
+from cutoutd.publish.faults import storage_faults
+from cutoutd.publish.naming import forms, has_kind
+from cutoutd.publish.plan import Publication
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from structlog.typing import FilteringBoundLogger
+
+    from cutoutd.circuit_breaker import CircuitBreaker
+    from cutoutd.clock import Clock
+    from cutoutd.delivery.sidecar_factory import SidecarFactory
+    from cutoutd.delivery.task_queue import SerialTaskQueue
+    from cutoutd.fs.tree import Boundary
+    from cutoutd.jobs import Cut, Job, JobState, Origin, Published
+    from cutoutd.journal.journal import Journal
+    from cutoutd.publish.publisher import Publisher
+    from cutoutd.settings.schema import Folder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """One folder's delivery, as its parts see it.
+
+    Attributes:
+        folder: its settings.
+        journal: where each step is written down.
+        publisher: gives the names.
+        sidecar_factory: knows what a sidecar says of model, settings and runtime.
+        clock: for the times written down.
+        run: id of this run.
+        breaker: the folder's circuit breaker.
+        tasks: of the delivery's thread.
+        tell: is given each result, from the delivery's thread.
+        check_owner: raises where this machine may not publish, as another has the folder now.
+        boundary: gives what inside the input belongs to somebody else.
+        log: says which folder it is.
+        named: the name that a person gave the only result; empty: names go by the source.
+    """
+
+    folder: Folder
+    journal: Journal
+    publisher: Publisher
+    sidecar_factory: SidecarFactory
+    clock: Clock
+    run: str
+    breaker: CircuitBreaker
+    tasks: SerialTaskQueue
+    tell: Callable[[JobEnded], None]
+    check_owner: Callable[[], None]
+    boundary: Callable[[], Boundary | None]
+    log: FilteringBoundLogger
+    named: str = ""
+
+    def prove_ownership(self) -> None:
+        """See that this machine may publish.
+
+        Raises:
+            NotOwnerError: another may.
+            StorageError: it cannot be seen.
+        """
+        with storage_faults(self.folder.input):
+            self.check_owner()
+
+    def published(self, path: str, generation: int) -> tuple[Published, ...]:
+        """What is published for one generation of a source, in its ordinary place and in ``review/``."""
+        return self.journal.reservations.earlier(self.folder.name, path, generation)
+
+    def outputs(self, published: Sequence[Published]) -> tuple[str, ...]:
+        """Absolute paths of results."""
+        return tuple(str(self.folder.output / one.path) for one in published)
+
+    def publication(
+        self,
+        job: Job,
+        cut: Cut,
+        *,
+        earlier: tuple[Published, ...] = (),
+        known: frozenset[str] | None = None,
+        document: Mapping[str, Any] | None = None,
+        moved_from: Origin | None = None,
+        doubtful: bool = False,
+    ) -> Publication:
+        """A job's results on the way to their names.
+
+        Args:
+            job: the job.
+            cut: its results.
+            earlier: results at other names that they replace, besides the source's own.
+            known: SHA-256 of the source's bytes that are published; None: as the journal has them.
+            document: the sidecar that the results had before.
+            moved_from: where the picture lay before.
+            doubtful: the results may well be wrong.
+        """
+        return Publication(
+            facts=replace(self.sidecar_factory.sidecar_facts(job, cut), doubtful=doubtful),
+            staged=cut.staged,
+            renditions=self.folder.recipe().renditions,
+            review=cut.review,
+            earlier=(*earlier, *self.published(job.path, job.generation)),
+            known=self.journal.reservations.known(job) if known is None else known,
+            document=document,
+            moved_from=moved_from,
+            again=job.generation > 0
+            and not any(has_kind(one, job.path) for one in self.journal.reservations.of_others(job)),
+            forms=forms(portable=self.folder.has_portable_names),
+        )
+
+    def job_ended(
+        self,
+        job: Job,
+        state: JobState,
+        why: str,
+        *,
+        outputs: tuple[str, ...] = (),
+        advice: str = "",
+        record: str = "",
+    ) -> None:
+        """Tell what became of a job."""
+        self.tell(
+            JobEnded(
+                job=job.id,
+                folder=job.folder,
+                path=job.path,
+                state=state,
+                outputs=outputs,
+                why=why,
+                advice=advice,
+                record=record,
+            )
+        )

@@ -1,0 +1,364 @@
+"""What becomes of a picture that is known already: it is published and unchanged, or was renamed or moved. Nothing is cut.
+
+    worker: these bytes are those of a source that vanished -> staged from the result's own bytes -> published like any
+    other, with its sidecar -> the earlier names are given up
+
+A moved picture's result follows it, or stays where it is. A doubtful result follows as well, whatever the setting, and so
+does a person's rejection. What else failed is tried where it lies now. What is left of doubtful and failed pictures under
+their earlier paths goes.
+
+Used by the folder's delivery thread alone. A result that was changed by hand is left alone, and the picture is cut.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.delivery.failures import INVENTED
+from cutoutd.delivery.steps import Done, MakePlan
+from cutoutd.errnos import NO_WAY
+from cutoutd.errors import CutoutdError, StorageError
+from cutoutd.fs.tree import Tree
+from cutoutd.intake.scan import look
+from cutoutd.intake.verification import has_bytes, sha256_of
+from cutoutd.jobs import Cut, Failure, JobState
+from cutoutd.publish.displaced import DIRECTORY
+from cutoutd.publish.faults import storage_faults
+from cutoutd.publish.naming import claim_key
+from cutoutd.publish.reviews import NotAcceptableError
+from cutoutd.publish.sidecar import with_source
+from cutoutd.settings.types import Moves
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from cutoutd.delivery.context import Context
+    from cutoutd.delivery.displaced import DisplacedResults
+    from cutoutd.delivery.failed_jobs import FailedJobs
+    from cutoutd.delivery.failures import FailureRecords
+    from cutoutd.delivery.originals import OriginalsCleanup
+    from cutoutd.delivery.steps import DeliverMoved, DeliverUnchanged
+    from cutoutd.jobs import Job, Origin, Published
+    from cutoutd.journal.reservations import LastPublished
+
+NOT_MOVED = {"moved": False}
+"""In the detail of a job whose result cannot follow: it is cut."""
+
+_REMOVED: Final = "unchanged; its cutout is not there any more, and `cutoutd retry` makes it again"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownPictures:
+    """The known pictures of one folder.
+
+    Attributes:
+        context: of the folder's delivery.
+        failures: the folder's records of failures.
+        failed_jobs: ends the jobs that fail.
+        originals: the originals that go.
+        displaced: the results that give way to others.
+        former_paths: what pictures left where they lay before.
+    """
+
+    context: Context
+    failures: FailureRecords
+    failed_jobs: FailedJobs
+    originals: OriginalsCleanup
+    displaced: DisplacedResults
+    former_paths: FormerPaths
+
+    def deliver_unchanged(self, step: DeliverUnchanged) -> None:
+        """The picture is the one that is published: nothing to publish, but the original goes its way.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should; to be called again.
+        """
+        job, sha256, image_sha256 = step.job, step.sha256, step.image_sha256
+        published = self.context.journal.reservations.last_published(job.folder, job.path)
+        known = () if published is None else (published.sha256, published.image_sha256 or published.sha256)
+        if job.forced or published is None or not {sha256, image_sha256}.intersection(known):
+            # Else a lie would move or delete an original that was never cut.
+            self.failed_jobs.fail(job, INVENTED)
+            return
+        there = present(self.context.folder.output, self.context.published(job.path, published.generation))
+        if not there and job.generation > published.generation and sha256 == published.sha256:
+            # It did not stay where it was, but came again, and its cutout is gone: whoever drops it in wants one.
+            self.context.log.info("job.cut-again", job=job.id, path=job.path)
+            self.context.journal.cut_again(
+                job, generation=published.generation, detail=job.detail | NOT_MOVED
+            )
+            return
+        disposable = self.originals.wanted
+        self.failures.clear(job)
+        self.former_paths.clear_entries(job)
+        self._update_sidecar(job, sha256, published)
+        detail = self.context.journal.reservations.last_result(job.folder, job.path)
+        self.context.journal.leave_unchanged(
+            job, sha256=sha256, generation=published.generation, detail=detail, cleanup_pending=disposable
+        )
+        if disposable:
+            self.originals.add(replace(job, generation=published.generation, detail=detail), sha256)
+        outputs = self.context.outputs(there)
+        self.context.job_ended(job, JobState.UNCHANGED, "" if outputs else _REMOVED, outputs=outputs)
+
+    def _update_sidecar(self, job: Job, sha256: str, published: LastPublished) -> None:
+        """Have the sidecar name the picture as it is now; before the journal says so, as nobody comes back for it."""
+        shown = self.context.published(job.path, published.generation)
+        try:
+            self.context.prove_ownership()
+            self.context.publisher.sidecars.update(job, sha256, known={published.sha256, sha256}, shown=shown)
+        except CutoutdError as error:
+            # The picture is known here all the same; after a lost journal it would be cut again.
+            self.context.log.warning("sidecar.not-updated", job=job.id, path=job.path, why=str(error))
+
+    def deliver_moved(self, step: DeliverMoved) -> MakePlan | Done:
+        """See to a picture whose bytes are those of a vanished one; what cannot follow is queued again, to be cut.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should; to be called again.
+        """
+        job, sha256, moves = step.job, step.sha256, self.context.journal.moves
+        if not has(self.context, job, sha256):
+            # The worker has read this picture, and may speak for it: another's result is no matter of its word alone.
+            self._cut(job)
+            return Done()
+        with storage_faults(self.context.folder.input):
+            origin = next(
+                (one for one in moves.origins(job, sha256) if self._has_left(job, one, sha256)), None
+            )
+            candidates = moves.rejected(job, sha256) if origin is None else []
+            rejected = next(
+                (one for one in candidates if self._is_elsewhere(job, one.job.path, sha256)), None
+            )
+        if rejected is not None:
+            self.failed_jobs.fail(job, Failure(**rejected.job.detail["failure"]), sha256)
+            if rejected.vanished:
+                self.former_paths.drop(job, rejected.job)
+            else:  # what lies under its names may be another picture's
+                moves.end_rejected(job, rejected.job)
+        elif origin is not None and self._is_to_stay(origin):
+            self._keep(job, origin, sha256)
+        elif origin is not None and (following := self._follow(job, origin, sha256)) is not None:
+            return following
+        else:
+            self._cut(job)
+        return Done()
+
+    def _cut(self, job: Job) -> None:
+        """Have it cut, as a picture that was never seen."""
+        self.context.publisher.reviews.discard(job.id)
+        self.context.journal.queue.plan(job.id, job.detail | NOT_MOVED)
+
+    def _is_to_stay(self, origin: Origin) -> bool:
+        """Whether a picture's result keeps its names; one that has none any more gets new ones, whatever the setting."""
+        if self.context.folder.moves is not Moves.KEEP or origin.review:
+            return False
+        shown = self.context.published(origin.path, origin.generation)
+        return not any(one.path.startswith(f"{DIRECTORY}/") for one in shown)
+
+    def _follow(self, job: Job, origin: Origin, sha256: str) -> MakePlan | None:
+        """Have a picture's result published under its new names; None if it has to be cut.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should; to be called again.
+        """
+        earlier = self.context.published(origin.path, origin.generation)
+        shown = tuple(one for one in earlier if one.review is origin.review)
+        renditions = self.context.folder.recipe().renditions
+        if sorted(one.rendition for one in shown if one.rendition >= 0) != list(range(len(renditions))):
+            return None
+        if origin.review and shown != earlier:
+            return None  # an earlier version of it has a good result
+        try:
+            result = self.context.publisher.reviews.take(
+                job.id, origin.path, None, shown, with_overlay=origin.review
+            )
+        except NotAcceptableError as error:
+            self.context.log.info("move.not-followed", job=job.id, path=job.path, why=str(error))
+            return None
+        except StorageError:
+            # Many wait where a disk is full, and none may take more of it meanwhile.
+            with suppress(CutoutdError):
+                self.context.publisher.reviews.discard(job.id)
+            raise
+        if any(one.format != renditions[one.rendition].format for one in result.staged if one.rendition >= 0):
+            return None
+        cut = Cut(
+            source=replace(result.source, bytes=job.size, sha256=sha256),
+            staged=result.staged,
+            quality=result.quality,
+            review=origin.review,
+            timings_ms={},
+            warnings=(),
+        )
+        self.displaced.displace_for(job, origin)
+        publication = self.context.publication(
+            job,
+            cut,
+            # What could not be set aside, as some of it was changed by hand, is replaced where it was not.
+            earlier=shown,
+            known=frozenset({sha256}),
+            document=dict(result.document),
+            moved_from=origin,
+        )
+        document = _at(job, sha256, dict(result.document), publication.facts.marker)
+        self.context.log.info("job.moved", job=job.id, path=job.path, before=origin.path)
+        return MakePlan(job=job, cut=cut, publication=replace(publication, document=document))
+
+    def _has_left(self, job: Job, origin: Origin, sha256: str) -> bool:
+        if origin.generation < 0:
+            return True
+        return not self.originals.has_taken(origin.path) and self._is_elsewhere(job, origin.path, sha256)
+
+    def _is_elsewhere(self, job: Job, before: str, sha256: str) -> bool:
+        """Whether a picture does not lie at its earlier path any more: nothing does, or other bytes do.
+
+        On some file systems both names are one.
+
+        Raises:
+            OSError: it cannot be told now.
+        """
+        if claim_key(before) == claim_key(job.path):
+            return True
+        root = str(self.context.folder.input)
+        seen = look(root, before)
+        return seen is None or seen.size != job.size or sha256_of(root, before) not in (None, sha256)
+
+    def _keep(self, job: Job, origin: Origin, sha256: str) -> None:
+        """Leave a moved picture's result where it is."""
+        detail = self.context.journal.reservations.last_result(
+            job.folder, origin.path, generation=origin.generation
+        )
+        if detail:
+            earlier = self.context.published(origin.path, origin.generation)
+            detail["outputs"] = list(self.context.outputs([one for one in earlier if not one.review]))
+        disposable = self.originals.wanted
+        self.context.journal.leave_moved(
+            job, origin, sha256=sha256, detail=detail, cleanup_pending=disposable
+        )
+        if disposable:
+            self.originals.add(replace(job, detail=detail), sha256)
+        self.context.job_ended(job, JobState.UNCHANGED, "", outputs=tuple(detail.get("outputs", ())))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FormerPaths:
+    """What the pictures of one folder left where they lay before.
+
+    Attributes:
+        context: of the folder's delivery.
+        failures: the folder's records of failures.
+    """
+
+    context: Context
+    failures: FailureRecords
+
+    def give_up_names(self, job: Job) -> None:
+        """The result has its new names: the earlier ones are given up, unless they were changed by hand."""
+        origin = self.context.journal.moves.planned(job)
+        if origin is None:
+            return
+        given = {claim_key(path): path for path in self.context.journal.moves.given(job)}
+        earlier = self.context.published(origin.path, origin.generation)
+        try:
+            shown = [one for one in earlier if not self._is_one(one.path, given.get(claim_key(one.path)))]
+            self.context.publisher.reviews.clear(origin.path, shown)
+        except CutoutdError as error:
+            # As with a failure's record: that it is published cannot be undone by a full disk.
+            self.context.log.warning("move.not-cleared", job=job.id, path=origin.path, why=str(error))
+
+    def clear_entries(self, job: Job) -> None:
+        """A job is over, whatever came of it: what its picture has left where it lay before, goes.
+
+        That is in ``review/`` and ``failed/``. Where it is known which bytes it had, they are looked at.
+        """
+        for other in self.context.journal.moves.left_behind(job):
+            try:
+                if other.sha256 is not None and not has(self.context, job, other.sha256):
+                    continue
+                with storage_faults(self.context.folder.input):
+                    is_gone = self._is_gone(job, other.path)
+            except CutoutdError as error:
+                self.context.log.warning("move.not-cleared", job=job.id, path=other.path, why=str(error))
+                continue
+            if is_gone:
+                self.drop(job, other)
+
+    def drop(self, job: Job, other: Job) -> None:
+        """Remove the entries of a doubtful or failed picture that is a job's now."""
+        earlier = self.context.published(other.path, other.generation)
+        try:
+            self.context.publisher.reviews.clear(other.path, [one for one in earlier if one.review])
+        except CutoutdError as error:
+            self.context.log.warning("move.not-cleared", job=job.id, path=other.path, why=str(error))
+            return
+        self.failures.clear(other)
+        self.context.journal.moves.close(job, other)
+
+    def _is_one(self, before: str, after: str | None) -> bool:
+        """Whether a result's earlier and later name are one, as where capitals and small letters are the same.
+
+        Raises:
+            StorageError: the output cannot be read.
+        """
+        if after is None or before == after:
+            return after is not None
+        directory, _, name = before.rpartition("/")
+        with storage_faults(self.context.folder.output):
+            try:
+                directories, others = Tree(self.context.folder.output).list(directory)
+            except OSError as error:
+                if error.errno in NO_WAY and self.context.folder.output.is_dir():
+                    return False  # its directory is gone, and the name with it
+                raise
+        return name not in (*directories, *others)
+
+    def _is_gone(self, job: Job, before: str) -> bool:
+        """Whether nothing lies at the earlier path; on some file systems both names are one.
+
+        Raises:
+            OSError: it cannot be told now.
+        """
+        is_one = claim_key(before) == claim_key(job.path)
+        return is_one or look(str(self.context.folder.input), before) is None
+
+
+def has(context: Context, job: Job, sha256: str) -> bool:
+    """Whether a job's picture has these bytes.
+
+    Raises:
+        StorageError: the disk or share does not answer as it should.
+    """
+    with storage_faults(context.folder.input):
+        return has_bytes(str(context.folder.input), job.version, sha256) is True
+
+
+def present(output: Path, published: Iterable[Published]) -> tuple[Published, ...]:
+    """The results whose names are in use, the good ones before those in review; by name, also if changed by hand.
+
+    Args:
+        output: of the folder.
+        published: what was published for a picture.
+
+    Raises:
+        StorageError: the output is not there, or cannot be read.
+    """
+    with storage_faults(output):
+        output.stat()  # a share that is away has no results either
+        there = [one for one in published if _is_there(Tree(output), one.path)]
+    return tuple(sorted(there, key=lambda one: (one.review, one.rendition)))
+
+
+def _is_there(tree: Tree, path: str) -> bool:
+    with tree.find(path) as entry:
+        return entry is not None and entry.exists()
+
+
+def _at(job: Job, sha256: str, document: dict[str, Any], marker: str) -> dict[str, Any]:
+    """A sidecar of the picture where it lies now."""
+    now = with_source(document, path=job.path, size=job.size, mtime_ns=job.mtime_ns, sha256=sha256)
+    now |= {"job": job.id, "folder": job.folder}
+    return now | ({"folder_id": marker} if marker else {})

@@ -1,0 +1,194 @@
+"""Publication as values: a step says all that it needs, so that it can be taken in any thread, and again after a failure.
+
+    Deliver ──────┐
+    DeliverMoved ─┼─▶ MakePlan ──▶ CarryOut ──▶ Commit ──▶ Done
+    Decide ───────┘      ▲            │
+                         └─ retry ────┼──▶ Abandon   another machine has the folder, or the names are refused
+                                      └──▶ Repair    a staged result is gone; also after a crash
+
+`cutoutd.delivery.publication` takes them. Values only: this module must not touch files or the journal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from cutoutd.publish.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cutoutd.errors import CutoutdError
+    from cutoutd.jobs import Cut, Job
+    from cutoutd.publish.plan import Publication
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResultFacts:
+    """What the journal is told of a result, beside its names.
+
+    Attributes:
+        sha256: of the source's bytes.
+        image_sha256: of its data apart from metadata; None where that is not known.
+        model: name of the model that made it.
+        review: it is held back for a person.
+        doubtful: why a published result is doubtful; empty if it is not, or if a person has accepted it.
+        why: why it is held back.
+        score: probability that it is right; None where that is not known.
+        seconds: of a worker's time; 0: no worker has worked on it now.
+        warnings: of the worker.
+    """
+
+    sha256: str
+    model: str
+    review: bool
+    image_sha256: str | None = None
+    doubtful: str = ""
+    why: str = ""
+    score: float | None = None
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of_job(cls, job: Job) -> Self:
+        """As ``to_detail`` has written them down."""
+        return cls(
+            sha256=job.sha256 or "",
+            model=str(job.detail.get("model", "")),
+            review=bool(job.detail["review"]),
+            doubtful=str(job.detail.get("doubtful", "")),
+            score=job.detail.get("score"),
+        )
+
+    def to_detail(self) -> dict[str, Any]:
+        """For the row of a job whose plan is written down."""
+        names = ("review", "model", "image_sha256", "doubtful", "score")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """What the journal keeps of a cut: its score, and the time that work on it took."""
+        score = {} if self.score is None else {"score": self.score}
+        return score | ({"seconds": self.seconds} if self.seconds else {})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deliver:
+    """A worker has cut a picture.
+
+    Attributes:
+        directory: the job's own in which the results lie; empty: they lie in that of the run.
+    """
+
+    job: Job
+    cut: Cut
+    directory: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliverUnchanged:
+    """The source's bytes, or its data apart from metadata, are those that are published already."""
+
+    job: Job
+    sha256: str
+    image_sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliverMoved:
+    """The source's bytes are those of one that lay elsewhere and vanished from there."""
+
+    job: Job
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decide:
+    """A person has decided about a doubtful result."""
+
+    job: Job
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MakePlan:
+    """Names are to be found for a publication, and the plan is to be written down."""
+
+    job: Job
+    cut: Cut
+    publication: Publication
+
+    @property
+    def is_fresh(self) -> bool:
+        """A worker made the results, or found that they follow their picture; else a person has accepted them."""
+        return self.publication.document is None or self.publication.moved_from is not None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CarryOut:
+    """A plan is written down, and its renames are to be done.
+
+    Attributes:
+        made_by: taken again where a name is taken meanwhile.
+    """
+
+    job: Job
+    plan: Plan
+    facts: ResultFacts
+    made_by: MakePlan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Commit:
+    """All results have their names, and the journal is to say so."""
+
+    job: Job
+    plan: Plan
+    facts: ResultFacts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Abandon:
+    """A plan is to be given up: another machine has the folder, or the output refuses this picture's names alone."""
+
+    job: Job
+    plan: Plan
+    error: CutoutdError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repair:
+    """A plan was begun, and something of it is gone or not known: it is finished, or undone."""
+
+    job: Job
+    plan: Plan
+    facts: ResultFacts
+
+    @classmethod
+    def of_job(cls, job: Job) -> Self:
+        """What a run that died was giving its names.
+
+        Raises:
+            ValueError: the journal's row has no plan.
+        """
+        return cls(job=job, plan=Plan.from_json(job.detail["plan"]), facts=ResultFacts.of_job(job))
+
+
+Step = Deliver | DeliverUnchanged | DeliverMoved | Decide | MakePlan | CarryOut | Commit | Abandon | Repair
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """A step is to be taken again.
+
+    Attributes:
+        delay_s: seconds; 0: as soon as what waits already is done.
+    """
+
+    step: Step
+    delay_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Done:
+    """Nothing is left to do about the job; or somebody else does it."""

@@ -1,0 +1,215 @@
+"""The steps of a publication, taken one by one without a thread: what each writes, and which one follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.delivery.failed_jobs import HELD_TRIES
+from cutoutd.delivery.steps import (
+    Abandon,
+    CarryOut,
+    Commit,
+    Decide,
+    Deliver,
+    DeliverMoved,
+    DeliverUnchanged,
+    Done,
+    MakePlan,
+    Repair,
+    ResultFacts,
+    Retry,
+)
+from cutoutd.errors import StorageError
+from cutoutd.jobs import JobState
+from cutoutd.journal.review_decisions import ReviewDecision
+from cutoutd.lease.lease import NotOwnerError
+from cutoutd.publish.faults import NameRefusedError, ResultLostError, TargetHeldError, TargetTakenError
+from tests.integration.desk import NEW, OLD, Desk
+from tests.integration.parts import JPEG, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cutoutd.delivery.steps import Step
+    from cutoutd.publish.plan import Plan
+    from tests.conftest import FakeClock
+
+
+@pytest.fixture
+def faults() -> list[BaseException | Callable[[Plan], None]]:
+    """What the next renames meet."""
+    return []
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, clock: FakeClock, faults: list[BaseException | Callable[[Plan], None]]
+) -> Iterator[Desk]:
+    """A delivery whose thread is not started."""
+    made = Desk(tmp_path, clock, faults=faults)
+    yield made
+    made.journal.close()
+
+
+def begun(desk: Desk, name: str = "a.jpg", *contents: bytes, review: bool = False) -> Deliver:
+    """What a worker has cut."""
+    job = desk.begin(name)
+    first = -1 if review else 0  # an overlay comes before what is held back
+    return Deliver(job=job, cut=desk.cut(job, *(contents or (NEW,)), review=review, rendition=first))
+
+
+def take(desk: Desk, step: Step, *kinds: type) -> Any:  # noqa: ANN401 -- the last of the kinds
+    """Take a step and those that follow it, which are to be of these kinds."""
+    following: Any = step
+    for kind in kinds:
+        following = desk.delivery.steps.advance(following)
+        assert type(following) is kind
+    return following
+
+
+def state(desk: Desk, step: Step) -> JobState:
+    """Of a step's job, in the journal."""
+    return desk.job(step.job).state
+
+
+def test_a_cutout_goes_from_its_worker_to_the_commit_mark(desk: Desk) -> None:
+    """The plan is written down before any rename, and the commit mark after all of them."""
+    first = begun(desk)
+    planned = take(desk, first, MakePlan)
+    assert (state(desk, first), desk.files()) == (JobState.WORKING, {})
+    written = take(desk, planned, CarryOut)
+    assert (state(desk, first), desk.files()) == (JobState.PUBLISHING, {})
+    renamed = take(desk, written, Commit)
+    assert (state(desk, first), desk.files()) == (JobState.PUBLISHING, {"a.png": NEW})
+    assert not desk.results
+    take(desk, renamed, Done)
+    assert state(desk, first) is JobState.DONE
+    assert [result.state for result in desk.results] == [JobState.DONE]
+
+
+def test_every_step_can_be_taken_again_after_a_crash(desk: Desk) -> None:
+    """From what the journal has of it: the row of the job alone."""
+    first = begun(desk)
+    committing = take(desk, first, MakePlan, CarryOut, Commit)
+    again = Repair.of_job(desk.job(first.job))
+    assert (again.plan, again.facts.sha256) == (committing.plan, committing.facts.sha256)
+    take(desk, again, Commit, Done)
+    assert (state(desk, first), desk.files()) == (JobState.DONE, {"a.png": NEW})
+
+
+def test_a_name_that_is_taken_meanwhile_has_the_plan_made_again(
+    desk: Desk, faults: list[BaseException]
+) -> None:
+    """As soon as what waits already is done."""
+    faults.append(TargetTakenError("a stranger's"))
+    retry = take(desk, begun(desk), MakePlan, CarryOut, Retry)
+    assert retry.delay_s == 0.0
+    take(desk, retry.step, CarryOut, Commit, Done)
+    assert desk.files() == {"a.png": NEW}
+
+
+def test_a_disk_that_refuses_has_the_same_step_taken_again(desk: Desk, faults: list[BaseException]) -> None:
+    """The circuit breaker opens once, and closes with the commit."""
+    faults += [StorageError("the share is away"), StorageError("the share is away")]
+    written = take(desk, begun(desk), MakePlan, CarryOut)
+    for _ in range(2):
+        retry = take(desk, written, Retry)
+        assert (retry.step, retry.delay_s) == (written, StorageError.delay_s)
+    assert desk.delivery.breaker.why
+    take(desk, retry.step, Commit, Done)
+    assert not desk.delivery.breaker.why
+
+
+def test_a_result_that_is_lost_is_repaired_or_cut_again(desk: Desk, faults: list[BaseException]) -> None:
+    """Here it is still there after all."""
+    faults.append(ResultLostError("it is gone"))
+    take(desk, begun(desk), MakePlan, CarryOut, Repair, Commit, Done)
+    assert desk.files() == {"a.png": NEW}
+
+
+def test_a_result_that_stays_lost_goes_back_to_the_queue(desk: Desk) -> None:
+    """Nothing is under its name, and nothing is staged."""
+    first = begun(desk)
+    written = take(desk, first, MakePlan, CarryOut)
+    desk.publisher.discard(first.job.id)
+    take(desk, written, Repair, Done)
+    assert (state(desk, first), desk.files()) == (JobState.QUEUED, {})
+
+
+def test_a_folder_that_another_machine_has_is_left_to_it(desk: Desk) -> None:
+    """What is staged goes, and the job goes back to the queue."""
+    first = begun(desk)
+    written = take(desk, first, MakePlan, CarryOut)
+
+    def refuse() -> None:
+        raise NotOwnerError("another has it")
+
+    desk.prove = refuse
+    abandoning = take(desk, written, Abandon)
+    take(desk, abandoning, Done)
+    assert (state(desk, first), desk.files(), desk.staged()) == (JobState.QUEUED, {}, [])
+
+
+def test_a_name_that_the_disk_refuses_fails_its_picture_alone(
+    desk: Desk, faults: list[BaseException]
+) -> None:
+    """With a record beside the results, and without the circuit breaker."""
+    faults.append(NameRefusedError("no file of this name"))
+    first = begun(desk)
+    take(desk, first, MakePlan, CarryOut, Abandon, Done)
+    assert state(desk, first) is JobState.FAILED
+    assert not desk.delivery.breaker.why
+
+
+def test_a_result_that_another_program_holds_is_given_up_in_the_end(
+    desk: Desk, faults: list[BaseException]
+) -> None:
+    """After as many tries as are allowed, and not before."""
+    faults += [TargetHeldError("held")] * (HELD_TRIES + 1)
+    step = take(desk, begun(desk), MakePlan, CarryOut)
+    for _ in range(HELD_TRIES):
+        take(desk, step, Retry)
+    take(desk, step, Abandon, Done)
+
+
+def test_a_report_that_cannot_be_true_ends_at_once(desk: Desk) -> None:
+    """Nothing is planned for it."""
+    first = begun(desk, "a.jpg", NEW, OLD)
+    take(desk, first, Done)
+    assert state(desk, first) is JobState.FAILED
+
+
+def test_an_unchanged_picture_and_one_that_is_no_move_need_no_plan(desk: Desk) -> None:
+    """The one is told, the other is queued to be cut."""
+    take(desk, begun(desk), MakePlan, CarryOut, Commit, Done)
+    source = desk.folder.input / "a.jpg"
+    source.touch()
+    again = desk.begin()
+    take(desk, DeliverUnchanged(job=again, sha256=digest(JPEG)), Done)
+    assert desk.results[-1].state is JobState.UNCHANGED
+    other = desk.begin("b.jpg", JPEG + b"other")
+    take(desk, DeliverMoved(job=other, sha256=digest(JPEG)), Done)
+    assert state(desk, DeliverMoved(job=other, sha256="")) is JobState.QUEUED
+
+
+def test_an_accepted_result_is_planned_in_the_step_that_stages_it(desk: Desk) -> None:
+    """A plan that cannot be made then leaves nothing staged."""
+    first = begun(desk, "a.jpg", OLD, NEW, review=True)
+    take(desk, first, MakePlan, CarryOut, Commit, Done)
+    assert state(desk, first) is JobState.REVIEW
+    desk.journal.review_decisions.decide(first.job.id, ReviewDecision.ACCEPT)
+    take(desk, Decide(job=first.job), CarryOut, Commit, Done)
+    assert (state(desk, first), desk.files()) == (JobState.DONE, {"a.png": NEW})
+    take(desk, Decide(job=first.job), Done)  # it waits for nothing any more
+
+
+def test_what_is_written_down_of_a_result_is_read_back(desk: Desk) -> None:
+    """All that a repair needs."""
+    facts = ResultFacts(sha256="0" * 64, model="m", review=False, doubtful="doubtful, score 0.30", score=0.3)
+    job = replace(desk.begin(), sha256="0" * 64, detail=facts.to_detail())
+    assert ResultFacts.of_job(job) == facts
+    assert facts.figures == {"score": 0.3}
