@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cutoutd.clock import Clock
-    from cutoutd.events import Listener
+    from cutoutd.events import EventSink
     from cutoutd.settings.schema import Settings
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere: getrusage(2)
@@ -61,14 +61,14 @@ class Figures:
         return self.cpu_s / self.pictures if self.pictures else 0.0
 
 
-def measure(files: Sequence[Path], settings: Settings, *, clock: Clock, listener: Listener) -> Figures:
+def measure(files: Sequence[Path], settings: Settings, *, clock: Clock, emit: EventSink) -> Figures:
     """Cut files into a directory that is thrown away, and measure it.
 
     Args:
         files: absolute paths of pictures.
         settings: limits and model.
         clock: its monotonic side.
-        listener: is told of each result.
+        emit: is told of each event.
 
     Raises:
         CutoutdError: as from `cutoutd.cut.cut`.
@@ -76,7 +76,7 @@ def measure(files: Sequence[Path], settings: Settings, *, clock: Clock, listener
     with tempfile.TemporaryDirectory(prefix="cutoutd-bench-") as directory:
         output = Path(directory)
         cpu_s, begun_s = _cpu_s(), clock.monotonic_s()
-        tally = cut(files, output, settings, clock=clock, listener=listener)
+        tally = cut(files, output, settings, clock=clock, emit=emit, shows_queue=True)
         wall_s, cpu_s = clock.monotonic_s() - begun_s, _cpu_s() - cpu_s
         sidecars = [
             sidecar

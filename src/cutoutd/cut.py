@@ -19,6 +19,7 @@ from cutoutd.daemon.tally import Once
 from cutoutd.delivery.delivery import Delivery
 from cutoutd.delivery.sidecar_factory import SidecarFactory
 from cutoutd.errors import StorageError, UsageError
+from cutoutd.events import Accepted, Started
 from cutoutd.folder.file_opener import Opener
 from cutoutd.folder.hot_folder import HotFolder
 from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
     from cutoutd.daemon.tally import Tally
-    from cutoutd.events import JobEnded, Listener
+    from cutoutd.events import EventSink, JobEnded
     from cutoutd.protocols import ModelSpec
     from cutoutd.settings.renditions import RenditionSettings
     from cutoutd.settings.schema import Settings
@@ -92,13 +93,14 @@ def refuse_hot_folder(output: Path) -> None:
             )
 
 
-def cut(
+def cut(  # noqa: PLR0913 -- what one call is about, each a keyword
     files: Sequence[Path],
     output: Path,
     settings: Settings,
     *,
     clock: Clock,
-    listener: Listener,
+    emit: EventSink,
+    shows_queue: bool = False,
     folders: Sequence[Path] = (),
     rendition: RenditionSettings | None = None,
     named: str = "",
@@ -111,7 +113,8 @@ def cut(
         output: directory the cutouts go to; made if it is not there.
         settings: limits, model and, of a folder, nothing but defaults.
         clock: the machine's.
-        listener: is told of each result.
+        emit: is told of each event.
+        shows_queue: somebody looks who wants to see what there is to do.
         folders: absolute; cutouts of files below them lie in the same sub-folders of the output.
         rendition: the form of the cutouts; None: a transparent PNG.
         named: file name of the only cutout, in the output; empty: after its picture.
@@ -137,7 +140,15 @@ def cut(
             given["on_conflict"] = OnConflict.OVERWRITE
         template = Folder(name="cut", input=output, output=output, **given)
         call = _Call(
-            template, settings, model, second, journal=journal, clock=clock, listener=listener, named=named
+            template,
+            settings,
+            model,
+            second,
+            journal=journal,
+            clock=clock,
+            emit=emit,
+            shows_queue=shows_queue,
+            named=named,
         )
         return call.cut(files, folders)
 
@@ -154,7 +165,8 @@ class _Call:
         *,
         journal: Journal,
         clock: Clock,
-        listener: Listener,
+        emit: EventSink,
+        shows_queue: bool,
         named: str,
     ) -> None:
         self._template = template
@@ -165,7 +177,8 @@ class _Call:
         self._second = second
         self._journal = journal
         self._clock = clock
-        self._listener = listener
+        self._emit = emit
+        self._shows_queue = shows_queue
         self._run = uuid.uuid4().hex
         self._pool: LocalPool | None = None
         self._results: deque[JobEnded] = deque()
@@ -186,7 +199,7 @@ class _Call:
         folders = {os.fspath(root): self._folder(root) for root in found}
         for root, there in found.items():
             self._journal.sources.accept(os.fspath(root), there)
-        self._listener.accepted(len(files))
+        self._emit(Accepted(count=len(files)))
         self._pool = LocalPool(
             size=min(
                 capacity.worker_count(
@@ -203,12 +216,13 @@ class _Call:
             pool=FileOpeningPool(self._pool, self._clock),
             folders=FolderSet.of(self._journal, folders),
             results=self._results,
-            listener=self._listener,
+            emit=self._emit,
+            shows_queue=self._shows_queue,
             status=None,
             clock=self._clock,
             once=Once(),
         )
-        self._listener.started(0, self._pool.size)  # it is files that were named
+        self._emit(Started(folders=0, workers=self._pool.size))  # it is files that were named
         try:
             with obeying_signals(supervisor.stop):
                 for folder in folders.values():

@@ -1,15 +1,32 @@
-"""Who wants to hear what the daemon does while it does it: the log, and a person at a terminal.
+"""What the daemon does while it does it, as values: one stream of events for the terminal, the owner's hooks and the tests.
 
-Values and a Protocol; the command line brings the implementation that draws.
+An event is told by calling an `EventSink`, which must return at once. Most come from the main thread;
+`Accepted` and `FolderChanged` come from the folders' own threads.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from cutoutd.jobs import JobState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started:
+    """The daemon is ready: so many folders, and so many workers that load the model."""
+
+    folders: int
+    workers: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """So many more pictures wait."""
+
+    count: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +61,8 @@ class JobEnded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
-    """What there is to do at a moment, as the journal has it.
+class QueueCounts:
+    """What there is to do at a moment, as the journal has it; told again and again, also if it is the same.
 
     Attributes:
         waiting: pictures whose turn comes.
@@ -60,24 +77,32 @@ class Progress:
     is_paused: bool
 
 
-class Listener(Protocol):
-    """Is told what happens; must return at once. ``accepted`` may come from any thread."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FolderChanged:
+    """A folder stands by, is watched or polled, or goes on; the message is for a person."""
 
-    @property
-    def wants_progress(self) -> bool:
-        """Whether somebody looks who wants to be told `progress`; to find it out costs a look into the journal."""
+    folder: str
+    message: str
 
-    def progress(self, progress: Progress) -> None:
-        """What there is to do now; told again and again, also if it is the same."""
 
-    def started(self, folders: int, workers: int) -> None:
-        """The daemon is ready."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlarmChanged:
+    """Something needs the owner, or does not any more.
 
-    def accepted(self, count: int) -> None:
-        """So many more pictures wait."""
+    Attributes:
+        folder: its name; empty if it concerns all.
+        kind: stable name of what it is.
+        message: for a person.
+        is_over: it is well again.
+    """
 
-    def result(self, result: JobEnded) -> None:
-        """A job has ended."""
+    folder: str
+    kind: str
+    message: str
+    is_over: bool = False
 
-    def attention(self, folder: str, message: str) -> None:
-        """A folder's status changed: it stands by, is polled, or goes on."""
+
+Event: TypeAlias = Started | Accepted | JobEnded | QueueCounts | FolderChanged | AlarmChanged
+
+EventSink: TypeAlias = Callable[[Event], None]
+"""Is told of each event; must return at once, from any thread."""

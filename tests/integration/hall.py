@@ -228,7 +228,7 @@ class Hall:
             pool=pool,
             folders=self.folder_set,
             results=self._results,
-            listener=self.heard,
+            emit=self.heard,
             status=StatusFile(self.root, "run-1") if status else None,
             clock=self.clock,
             heartbeat=self.heartbeat,
@@ -259,7 +259,7 @@ class Hall:
         store.close()
 
     def told(self) -> list[tuple[int, JobState]]:
-        """What the listener was told."""
+        """What was told."""
         return [(result.job, result.state) for result in self.heard.results]
 
     def end(self) -> None:

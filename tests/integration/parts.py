@@ -1,4 +1,4 @@
-"""Parts of a daemon for tests that put some real ones together: a folder, a listener, made-up results."""
+"""Parts of a daemon for tests that put some real ones together: a folder, a sink of events, made-up results."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.delivery.sidecar_factory import SidecarFactory
+from cutoutd.events import Accepted, FolderChanged, JobEnded
 from cutoutd.fs.tree import Entry
 from cutoutd.jobs import Cut, Quality, SourceFacts, Staged
 from cutoutd.journal.reader import Reader
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.clock import Clock
-    from cutoutd.events import JobEnded, Progress
+    from cutoutd.events import Event
     from cutoutd.jobs import JobState, Task
     from cutoutd.journal.journal import Journal
     from cutoutd.pool.local import LocalPool
@@ -45,32 +46,22 @@ MODEL: Final = ModelSpec(
 
 
 class Heard:
-    """A listener that remembers."""
+    """Remembers the events that it is told of."""
 
     def __init__(self) -> None:
         self.count = 0
         self.results: list[JobEnded] = []
         self.messages: list[str] = []
 
-    wants_progress = False
-
-    def progress(self, progress: Progress) -> None:
-        """Nothing to remember."""
-
-    def started(self, folders: int, workers: int) -> None:
-        """Nothing to remember."""
-
-    def accepted(self, count: int) -> None:
-        """So many more pictures wait."""
-        self.count += count
-
-    def result(self, result: JobEnded) -> None:
-        """A job has ended."""
-        self.results.append(result)
-
-    def attention(self, folder: str, message: str) -> None:
-        """A folder's status changed."""
-        self.messages.append(f"{folder}: {message}")
+    def __call__(self, event: Event) -> None:
+        """Is told of one."""
+        match event:
+            case Accepted():
+                self.count += event.count
+            case JobEnded():
+                self.results.append(event)
+            case FolderChanged():
+                self.messages.append(f"{event.folder}: {event.message}")
 
 
 def folder_in(root: Path, **given: Any) -> Folder:  # noqa: ANN401 -- any key of a folder

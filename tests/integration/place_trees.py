@@ -256,7 +256,7 @@ def work(case: Case) -> dict[str, tuple[str, str]]:
     stood: dict[str, tuple[str, str]] = {}
     for _ in range(_RUNS):
         outcome = daemon.run(
-            settings, clock=Clock(), listener=Heard(), once=True, timeout_s=TIMEOUT_S, uploads=True
+            settings, clock=Clock(), emit=Heard(), once=True, timeout_s=TIMEOUT_S, uploads=True
         )
         said = json.loads((case.root / "state/status.json").read_text(encoding="ascii"))["folders"]
         stood = {name: (outcome.closed.get(name, ""), one["note"]) for name, one in said.items()}

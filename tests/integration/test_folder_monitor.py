@@ -62,7 +62,7 @@ class MonitoredFolder:
             sources=self.journal.sources,
             health=self.health,
             clock=Clock(),
-            listener=self.heard,
+            emit=self.heard,
             wake=self.woken.set,
             once=once,
         )

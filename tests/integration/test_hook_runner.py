@@ -15,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from cutoutd.errors import ModelError
-from cutoutd.events import JobEnded
+from cutoutd.events import AlarmChanged, JobEnded
 from cutoutd.hooks.dispatch import HookDispatch
 from cutoutd.hooks.runner import QUEUED, HookCommand, HookRunner, run
 from cutoutd.jobs import JobState
@@ -147,7 +147,7 @@ def test_a_failure_is_said_once_until_it_works_again(tmp_path: Path) -> None:
 
 
 class Office:
-    """A listener with commands, for two folders of which one has its own."""
+    """Commands, for two folders of which one has its own."""
 
     def __init__(self, root: Path) -> None:
         self.common, self.own = root / "common", root / "own"
@@ -197,7 +197,7 @@ def ended(folder: str, state: JobState, output: Path | None = None) -> JobEnded:
 def test_each_event_runs_its_command_with_the_path_of_what_was_written(
     office: Office, tmp_path: Path
 ) -> None:
-    """The folder's own where it has one; the listener behind it hears everything."""
+    """The folder's own where it has one; whoever is told behind it hears everything."""
     out = tmp_path / "out"
     for result in (
         ended("a", JobState.DONE, out / "sub/x.png"),
@@ -208,9 +208,10 @@ def test_each_event_runs_its_command_with_the_path_of_what_was_written(
         ended("gone from the configuration", JobState.DONE, out / "y.png"),
         ended("a", JobState.DONE, tmp_path / "its output before a reload" / "z.png"),
     ):
-        office.dispatch.result(result)
-    office.dispatch.alarm("b", "standing-by", "standing by: away", over=False)
-    office.dispatch.ended(ModelError("it was altered"))
+        office.dispatch(result)
+    office.dispatch(AlarmChanged(folder="b", kind="standing-by", message="standing by: away"))
+    error = ModelError("it was altered")
+    office.dispatch(AlarmChanged(folder="", kind="model", message=f"it has ended: {error.title}: {error}"))
     office.dispatch.close(patient=True)
     common = lines(office.common)
     assert [arguments for arguments, _ in common] == [
@@ -239,7 +240,7 @@ def test_each_event_runs_its_command_with_the_path_of_what_was_written(
 def test_a_doubtful_cutout_runs_both_commands(office: Office, tmp_path: Path) -> None:
     """What goes by on_done goes on; whoever wants to look hears of it besides."""
     done = ended("a", JobState.DONE, tmp_path / "out/x.png")
-    office.dispatch.result(replace(done, doubtful=True, why="doubtful, score 0.44"))
+    office.dispatch(replace(done, doubtful=True, why="doubtful, score 0.44"))
     office.dispatch.close(patient=True)
     told = [facts for _, facts in lines(office.common)]
     assert [facts["HOOK_EVENT"] for facts in told] == ["on_done", "on_doubtful"]
@@ -249,7 +250,7 @@ def test_a_doubtful_cutout_runs_both_commands(office: Office, tmp_path: Path) ->
 def test_commands_that_a_reload_changed_are_the_new_ones(office: Office, tmp_path: Path) -> None:
     """From the next event on."""
     office.dispatch.follow(lambda: Settings(folder=office.settings.folder))
-    office.dispatch.result(ended("a", JobState.DONE, tmp_path / "out/x.png"))
+    office.dispatch(ended("a", JobState.DONE, tmp_path / "out/x.png"))
     office.dispatch.close(patient=True)
     assert lines(office.common) == []
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.daemon.alarm import HOLD_S, LEAST, LOOK_S, SAMPLE_S, Alarm
+from cutoutd.daemon.alarm import HOLD_S, LEAST, LOOK_S, SAMPLE_S, AlarmWatch
+from cutoutd.events import AlarmChanged, Event
 from cutoutd.folder.status import FolderState, FolderStatus
 from cutoutd.spool import SpoolPaths
 
@@ -29,12 +30,13 @@ class Site:
         self.messages: list[str] = []
         self.waiting: dict[str, int] = {}
         self.mark = SpoolPaths.under(root).paused
-        self.alarm = Alarm(self.tell, waiting=lambda: self.waiting, state_dir=root, clock=clock)
+        self.alarm = AlarmWatch(self.tell, waiting=lambda: self.waiting, state_dir=root, clock=clock)
 
-    def tell(self, folder: str, kind: str, message: str, *, over: bool) -> None:
+    def tell(self, event: Event) -> None:
         """Remember it."""
-        self.told.append((folder, kind, over))
-        self.messages.append(message)
+        assert isinstance(event, AlarmChanged)
+        self.told.append((event.folder, event.kind, event.is_over))
+        self.messages.append(event.message)
 
     def stand(self, status: FolderStatus, seconds: float) -> None:
         """Things are so for a while."""

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from cutoutd.cli.console import Live
-from cutoutd.events import JobEnded, Progress
+from cutoutd.events import Accepted, FolderChanged, JobEnded, QueueCounts
 from cutoutd.folder.status import FolderState, of_refusal, told
 from cutoutd.jobs import JobState
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def live() -> Iterator[Live]:
-    """A listener that draws."""
+    """What draws."""
     one = Live("watching in (Ctrl-C ends)")
     yield one
     one.close()
@@ -41,13 +41,13 @@ def bar(live: Live) -> str:
 
 def test_a_picture_that_is_tried_again_is_told_once(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
     """With the word that it is; and nothing is being cut meanwhile."""
-    live.accepted(1)
+    live(Accepted(count=1))
     assert bar(live) == "cutting"
     for _ in range(3):
-        live.result(result(JobState.RETRY, "it ends too early"))
+        live(result(JobState.RETRY, "it ends too early"))
     assert capsys.readouterr().out.count("it ends too early; it is tried again") == 1
     assert bar(live) == "watching in (Ctrl-C ends), 1 to be tried again"
-    live.result(result(JobState.FAILED, "it ends too early"))
+    live(result(JobState.FAILED, "it ends too early"))
     assert bar(live) == "watching in (Ctrl-C ends)"
 
 
@@ -58,9 +58,9 @@ def test_a_folder_that_is_not_there_is_waited_for_and_not_watched(
     gone = of_refusal(
         FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/home/me/in"), "/home/me/in"
     )
-    live.attention("in", told(FolderState.STANDING_BY, gone))
+    live(FolderChanged(folder="in", message=told(FolderState.STANDING_BY, gone)))
     assert bar(live) == "waiting for in (Ctrl-C ends)"
-    live.attention("in", told(FolderState.NATIVE, ""))
+    live(FolderChanged(folder="in", message=told(FolderState.NATIVE, "")))
     assert bar(live) == "watching in (Ctrl-C ends)"
     shown = capsys.readouterr().out
     assert "! in: standing by: /home/me/in is not there; make it" in shown
@@ -75,9 +75,9 @@ def test_a_file_where_a_folder_belongs_is_named(code: int) -> None:
     assert of_refusal(OSError(errno.EIO, "Input/output error"), "/in") == "/in: Input/output error"
 
 
-def progress(waiting: int = 0, in_work: int = 0, resting: int = 0, *, is_paused: bool = False) -> Progress:
+def progress(waiting: int = 0, in_work: int = 0, resting: int = 0, *, is_paused: bool = False) -> QueueCounts:
     """What the journal says."""
-    return Progress(waiting=waiting, in_work=in_work, resting=resting, is_paused=is_paused)
+    return QueueCounts(waiting=waiting, in_work=in_work, resting=resting, is_paused=is_paused)
 
 
 def drawn(live: Live) -> str:
@@ -87,24 +87,24 @@ def drawn(live: Live) -> str:
 
 def test_the_bar_counts_what_an_earlier_run_has_left(live: Live) -> None:
     """By the journal: after a restart, and whatever was renamed or cut anew meanwhile."""
-    live.progress(progress(waiting=8, in_work=2))
+    live(progress(waiting=8, in_work=2))
     assert (bar(live), drawn(live)[-5:]) == ("cutting", " 0/10")
-    live.result(result(JobState.DONE))
-    live.progress(progress(waiting=7, in_work=2))
+    live(result(JobState.DONE))
+    live(progress(waiting=7, in_work=2))
     assert drawn(live).endswith(" 1/10")
-    live.progress(progress(resting=2))
+    live(progress(resting=2))
     assert bar(live) == "watching in (Ctrl-C ends), 2 to be tried again"
     assert drawn(live) == ""
 
 
 def test_a_paused_daemon_does_not_look_as_if_it_worked(live: Live) -> None:
     """What is in work is finished first; and it says how it goes on."""
-    live.progress(progress(waiting=3, in_work=1, is_paused=True))
+    live(progress(waiting=3, in_work=1, is_paused=True))
     assert bar(live) == "cutting, then paused"
-    live.progress(progress(waiting=3, is_paused=True))
+    live(progress(waiting=3, is_paused=True))
     assert bar(live) == "PAUSED, 3 waiting; `cutoutd resume` lets it go on"
     assert drawn(live) == ""
-    live.progress(progress(waiting=3))
+    live(progress(waiting=3))
     assert bar(live) == "cutting"
 
 
@@ -113,17 +113,17 @@ def test_what_is_left_is_told_in_time_by_what_was_done() -> None:
     now_s = 0.0
     live = Live("watching", clock=lambda: now_s)
     try:
-        live.progress(progress(waiting=103))
+        live(progress(waiting=103))
         for _ in range(3):
-            live.result(result(JobState.DONE))
+            live(result(JobState.DONE))
             now_s += 2.0
         assert bar(live) == "cutting, 30 a minute, about 3 min left"
-        live.progress(progress())
+        live(progress())
         now_s += 3600.0
-        live.progress(progress(waiting=10))
+        live(progress(waiting=10))
         assert bar(live) == "cutting"
         for _ in range(3):
-            live.result(result(JobState.DONE))
+            live(result(JobState.DONE))
             now_s += 1.0
         assert bar(live) == "cutting, 60 a minute, about 7 s left"
     finally:
@@ -133,7 +133,7 @@ def test_what_is_left_is_told_in_time_by_what_was_done() -> None:
 def test_a_path_with_brackets_is_shown_as_it_is() -> None:
     """Rich takes some of them for colours."""
     live = Live("watching [red]in")
-    live.progress(progress())
+    live(progress())
     console = Console(file=io.StringIO(), width=80)
     console.print(live._progress.get_renderable())  # noqa: SLF001 -- as above
     live.close()
@@ -144,7 +144,7 @@ def test_a_path_with_brackets_is_shown_as_it_is() -> None:
 def test_a_failure_says_what_to_do(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
     """Behind the reason, without the words that most advice begins with; it was in the record alone."""
     advice = "The original is untouched. Export it as JPEG and put that in its place."
-    live.result(replace(result(JobState.FAILED, "it seems to be a drawing"), advice=advice))
+    live(replace(result(JobState.FAILED, "it seems to be a drawing"), advice=advice))
     said = " ".join(capsys.readouterr().out.split())
     assert "✗ broken.jpg (it seems to be a drawing) Export it as JPEG and put that in its place." in said
     assert "untouched" not in said
@@ -160,10 +160,10 @@ def test_lines_are_broken_at_words_and_paths_are_short(
     try:
         long = f"/{'x' * 90}.png"
         words = "perhaps background " * 6
-        live.result(replace(result(JobState.DONE), outputs=(f"{tmp_path}/out/a.png",), seconds=3.0))
-        live.result(result(JobState.FAILED, words.strip()))
-        live.result(replace(result(JobState.DONE), outputs=(long,)))
-        live.result(replace(result(JobState.DONE), outputs=("/o/a.png", "/o/b.png", "/o/c.png")))
+        live(replace(result(JobState.DONE), outputs=(f"{tmp_path}/out/a.png",), seconds=3.0))
+        live(result(JobState.FAILED, words.strip()))
+        live(replace(result(JobState.DONE), outputs=(long,)))
+        live(replace(result(JobState.DONE), outputs=("/o/a.png", "/o/b.png", "/o/c.png")))
     finally:
         live.close()
     lines = capsys.readouterr().out.splitlines()
@@ -178,5 +178,5 @@ def test_lines_are_broken_at_words_and_paths_are_short(
 def test_a_cutout_under_another_name_says_why(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
     """Behind the name that it got."""
     why = "a.png was changed by hand and stays, so this cutout is a-jpg.png"
-    live.result(replace(result(JobState.DONE), outputs=("/out/a-jpg.png",), note=why))
+    live(replace(result(JobState.DONE), outputs=("/out/a-jpg.png",), note=why))
     assert f"/out/a-jpg.png ({why})" in " ".join(capsys.readouterr().out.split())

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cutoutd.cli.listeners import listener_for
+from cutoutd.cli.listeners import telling
 from cutoutd.cli.queue import JsonOption
 from cutoutd.cli.to_cut import named_files
 from cutoutd.cli.where import ConfigOption
@@ -31,8 +31,8 @@ def bench(
 
     found = loader.find(config, os.environ)
     settings = loader.load(found, os.environ) if found is not None else loader.defaults(os.environ)
-    with listener_for("finishing", level="error") as listener:
-        figures = measure(named_files(files), settings, clock=Clock(), listener=listener)
+    with telling("finishing", level="error") as emit:
+        figures = measure(named_files(files), settings, clock=Clock(), emit=emit)
     if as_json:
         print(json.dumps({"schema": "cutoutd.bench/1", **asdict(figures)}, indent=2))
     else:

@@ -1,6 +1,6 @@
 """What a person at a terminal sees while pictures are cut: a bar, and a line for each result.
 
-It draws; it decides nothing. Where there is no terminal, `Quiet` leaves the telling to the log.
+It draws; it decides nothing.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.cli.closing import rate, time_left
 from cutoutd.cli.printing import near, printable
+from cutoutd.events import Accepted, FolderChanged, JobEnded, QueueCounts, Started
 from cutoutd.folder.status import WATCHED
 from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.events import JobEnded, Progress
+    from cutoutd.events import Event
 
 _MARKS: Final = {
     JobState.DONE: "[green]✓[/]",
@@ -41,30 +42,6 @@ _KNOWN_ANYHOW: Final = "The original is untouched. "
 
 _BAR_WIDTH: Final = 16
 """Columns: beside it the words have room on a terminal of 80."""
-
-
-class Quiet:
-    """A listener for where nobody looks; the log tells everything."""
-
-    wants_progress = False
-
-    def progress(self, progress: Progress) -> None:
-        """Nothing to draw."""
-
-    def started(self, folders: int, workers: int) -> None:
-        """Nothing to draw."""
-
-    def accepted(self, count: int) -> None:
-        """Nothing to draw."""
-
-    def result(self, result: JobEnded) -> None:
-        """Nothing to draw."""
-
-    def attention(self, folder: str, message: str) -> None:
-        """Nothing to draw."""
-
-    def close(self) -> None:
-        """Nothing to end."""
 
 
 class Pace:
@@ -104,7 +81,7 @@ class Pace:
 
 
 class Live:
-    """A listener that draws on a terminal.
+    """Draws on a terminal; an `EventSink`.
 
     Args:
         waiting: what is said while there is nothing to do.
@@ -134,24 +111,36 @@ class Live:
         self._pace = Pace(clock)
         self._ended = 0
         self._open = 0  # what is to be done, as far as we have heard
-        self._known: Progress | None = None  # and what the journal says of it
+        self._known: QueueCounts | None = None  # and what the journal says of it
         self._again: dict[tuple[str, str], str] = {}  # what is tried again, and why
         self._resting: dict[str, str] = {}  # folders that are not watched just now
         self._progress.start()
 
-    def started(self, folders: int, workers: int) -> None:
-        """The workers are loading the model."""
+    def __call__(self, event: Event) -> None:
+        """Draw an event."""
+        match event:
+            case Started():
+                self._started(event.folders, event.workers)
+            case Accepted():
+                self._accepted(event.count)
+            case QueueCounts():
+                self._counted(event)
+            case JobEnded():
+                self._ended_job(event)
+            case FolderChanged():
+                self._folder_changed(event.folder, event.message)
+
+    def _started(self, folders: int, workers: int) -> None:
         where = f"{folders} folder{'s' * (folders != 1)}, " if folders else ""
         self._console.print(f"[dim]{where}{workers} worker{'s' * (workers != 1)}[/]")
         self._draw()
 
-    def accepted(self, count: int) -> None:
-        """More to do."""
+    def _accepted(self, count: int) -> None:
         with self._lock:
             self._open += count
         self._draw()
 
-    def progress(self, progress: Progress) -> None:
+    def _counted(self, progress: QueueCounts) -> None:
         """What there is to do now: drawn if it is not what is drawn already."""
         with self._lock:
             count = progress.waiting + progress.in_work + progress.resting
@@ -160,7 +149,7 @@ class Live:
         if is_news:
             self._draw()
 
-    def result(self, result: JobEnded) -> None:
+    def _ended_job(self, result: JobEnded) -> None:
         """One line for each end."""
         from rich.markup import escape  # noqa: PLC0415 -- see above
 
@@ -189,7 +178,7 @@ class Live:
         self._print(line)
         self._draw()
 
-    def attention(self, folder: str, message: str) -> None:
+    def _folder_changed(self, folder: str, message: str) -> None:
         """A folder's status changed."""
         from rich.markup import escape  # noqa: PLC0415 -- see above
 

@@ -13,7 +13,7 @@ import typer
 
 from cutoutd.cli import closing
 from cutoutd.cli.form import background_of, form_of
-from cutoutd.cli.listeners import Hearing, listener_for
+from cutoutd.cli.listeners import telling
 from cutoutd.cli.pipes import told_if_anyone_listens
 from cutoutd.cli.printing import printable
 from cutoutd.cli.streams import cutout_to_output, picture_from_input, private_directory, refuse_terminal
@@ -21,10 +21,11 @@ from cutoutd.cli.to_cut import STREAM, Pictures, Target, pictures_in, refuse_ori
 from cutoutd.cli.where import ConfigOption, named_path
 from cutoutd.clock import RunningClock
 from cutoutd.errors import UsageError
+from cutoutd.events import JobEnded
 from cutoutd.settings import loader
 
 if TYPE_CHECKING:
-    from cutoutd.events import JobEnded
+    from cutoutd.events import Event
     from cutoutd.settings.renditions import RenditionSettings
     from cutoutd.settings.schema import Settings
 
@@ -158,23 +159,30 @@ def _cut(
     from cutoutd.cut import cut as cut_files  # noqa: PLC0415 -- only this command needs it, and it takes 0.1 s
 
     begun_s = time.monotonic()
-    with listener_for("finishing", level="error" if to_stdout else "info") as listener:
-        heard = Hearing(listener)
+    ended: list[JobEnded] = []
+    with telling("finishing", level="error" if to_stdout else "info") as emit:
+
+        def keep(event: Event) -> None:
+            if isinstance(event, JobEnded):
+                ended.append(event)
+            emit(event)
+
         tally = cut_files(
             there.files,
             target.directory,
             chosen,
             clock=RunningClock(),
-            listener=heard,
+            emit=keep,
+            shows_queue=sys.stdout.isatty(),
             folders=there.folders,
             rendition=form,
             named=target.name,
             overwrite=overwrite,
         )
     if to_stdout:
-        return _to_stdout(heard.results)
-    nameless = [one for one in heard.results if one.state == "done" and not one.outputs]
-    outputs = [output for one in heard.results for output in one.outputs]
+        return _to_stdout(ended)
+    nameless = [one for one in ended if one.state == "done" and not one.outputs]
+    outputs = [output for one in ended for output in one.outputs]
     tally.done -= len(nameless)
     with told_if_anyone_listens():
         print(closing.line(tally, time.monotonic() - begun_s))

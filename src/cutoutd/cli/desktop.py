@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cutoutd.cli.listeners import listener_for
+from cutoutd.cli.listeners import telling
 from cutoutd.cli.printing import printable
 from cutoutd.cli.to_cut import pictures_in
 from cutoutd.clock import RunningClock
@@ -111,13 +111,14 @@ def _cut(files: list[Path]) -> tuple[int, int, int]:
     wanted = done = review = 0
     for directory, named in places.items():
         there = pictures_in(named, directory / "cutouts")
-        with listener_for("finishing", level="info") as listener:
+        with telling("finishing", level="info") as emit:
             tally = cut_files(
                 there.files,
                 directory / "cutouts",
                 settings,
                 clock=RunningClock(),
-                listener=listener,
+                emit=emit,
+                shows_queue=sys.stdout.isatty(),
                 folders=there.folders,
             )
         wanted += len(there.files)

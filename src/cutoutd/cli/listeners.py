@@ -7,16 +7,15 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
-from cutoutd.cli.console import Live, Quiet
+from cutoutd.cli.console import Live
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from cutoutd.events import JobEnded, Listener, Progress
+    from cutoutd.events import Event, EventSink
 
 QUEUED: Final = 10_000
 """So many results may wait for a terminal that is stopped."""
@@ -25,7 +24,7 @@ CLOSE_S: Final = 1.0
 
 
 @contextmanager
-def listener_for(waiting: str, *, level: str, log_format: str = "auto") -> Iterator[Listener]:
+def telling(waiting: str, *, level: str, log_format: str = "auto") -> Iterator[EventSink]:
     """Set up the log and what draws, for as long as the work goes on.
 
     Args:
@@ -35,53 +34,17 @@ def listener_for(waiting: str, *, level: str, log_format: str = "auto") -> Itera
     """
     at_terminal = sys.stdout.isatty()
     logs.configure(level="error" if at_terminal and level == "info" else level, log_format=log_format)
-    listener = Relay(Live(waiting)) if at_terminal else Quiet()
+    relay = Relay(Live(waiting)) if at_terminal else None
     try:
-        yield listener
+        yield _ignore if relay is None else relay
     finally:
-        listener.close()
+        if relay is not None:
+            relay.close()
         logs.flush()  # a summary that follows is not to stand between its lines
 
 
-class Hearing:
-    """Passes everything on, and keeps what became of each picture.
-
-    Args:
-        listener: hears it as well.
-
-    Attributes:
-        results: in the order of their ends.
-    """
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self.results: list[JobEnded] = []
-
-    @property
-    def wants_progress(self) -> bool:
-        """Whether somebody looks."""
-        return self._listener.wants_progress
-
-    def progress(self, progress: Progress) -> None:
-        """What there is to do now."""
-        self._listener.progress(progress)
-
-    def started(self, folders: int, workers: int) -> None:
-        """The daemon is ready."""
-        self._listener.started(folders, workers)
-
-    def accepted(self, count: int) -> None:
-        """More to do."""
-        self._listener.accepted(count)
-
-    def result(self, result: JobEnded) -> None:
-        """A job has ended."""
-        self.results.append(result)
-        self._listener.result(result)
-
-    def attention(self, folder: str, message: str) -> None:
-        """A folder's status changed."""
-        self._listener.attention(folder, message)
+def _ignore(event: Event) -> None:
+    """Nobody looks; the log tells everything."""
 
 
 class Relay:
@@ -95,54 +58,34 @@ class Relay:
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._queue: queue.Queue[Callable[[], None]] = queue.Queue(QUEUED)
+        self._queue: queue.Queue[Event | None] = queue.Queue(QUEUED)
         self._gone = False
         threading.Thread(target=self._draw_all, name="terminal", daemon=True).start()
 
-    @property
-    def wants_progress(self) -> bool:
-        """There is a terminal."""
-        return not self._gone
-
-    def progress(self, progress: Progress) -> None:
-        """What there is to do now."""
-        self._pass_on(partial(self._live.progress, progress))
-
-    def started(self, folders: int, workers: int) -> None:
-        """The daemon is ready."""
-        self._pass_on(partial(self._live.started, folders, workers))
-
-    def accepted(self, count: int) -> None:
-        """More to do."""
-        self._pass_on(partial(self._live.accepted, count))
-
-    def result(self, result: JobEnded) -> None:
-        """A job has ended."""
-        self._pass_on(partial(self._live.result, result))
-
-    def attention(self, folder: str, message: str) -> None:
-        """A folder's status changed."""
-        self._pass_on(partial(self._live.attention, folder, message))
+    def __call__(self, event: Event | None) -> None:
+        """Have an event drawn; None: nothing more is."""
+        try:
+            self._queue.put_nowait(event)
+        except queue.Full:
+            return
 
     def close(self) -> None:
         """Take the bar away, if the terminal lets us within a moment."""
-        self._pass_on(self._live.close)
+        self(None)
         end_s = time.monotonic() + CLOSE_S
         while self._queue.unfinished_tasks and time.monotonic() < end_s:
             time.sleep(0.005)
 
-    def _pass_on(self, draw: Callable[[], None]) -> None:
-        try:
-            self._queue.put_nowait(draw)
-        except queue.Full:
-            return
-
     def _draw_all(self) -> None:
         while True:
-            draw = self._queue.get()
+            event = self._queue.get()
             try:
-                if not self._gone:
-                    draw()
+                if self._gone:
+                    pass
+                elif event is None:
+                    self._live.close()
+                else:
+                    self._live(event)
             except Exception:  # noqa: BLE001 -- whatever a terminal cannot draw costs the drawing alone; the log has it
                 self._gone = True
             self._queue.task_done()

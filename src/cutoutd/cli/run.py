@@ -16,7 +16,7 @@ from cutoutd.cli import closing
 from cutoutd.cli.companions import kept
 from cutoutd.cli.departure import require_extra
 from cutoutd.cli.finding import origin_of, sharing, told_apart, words
-from cutoutd.cli.listeners import listener_for
+from cutoutd.cli.listeners import telling
 from cutoutd.cli.pipes import told_if_anyone_listens
 from cutoutd.cli.printing import printable, say, short
 from cutoutd.cli.terminal import in_the_foreground
@@ -126,13 +126,12 @@ def _work(
     begun_s = time.monotonic()
     entry = registered(places.registry(), service.state_dir, origin, now_us=Clock().now_us())
     try:
-        with listener_for(
-            _waiting(chosen), level=service.log_level, log_format=service.log_format
-        ) as listener:
+        with telling(_waiting(chosen), level=service.log_level, log_format=service.log_format) as emit:
             outcome = daemon.run(
                 chosen,
                 clock=RunningClock(),
-                listener=listener,
+                emit=emit,
+                shows_queue=sys.stdout.isatty(),
                 once=once,
                 timeout_s=timeout_s,
                 manager=ServiceManager.from_environment(os.environ),

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
+from cutoutd.events import AlarmChanged
 from cutoutd.folder.status import FolderState
 from cutoutd.spool import SpoolPaths
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.clock import Clock
+    from cutoutd.events import EventSink
     from cutoutd.folder.status import FolderStatus
 
 HOLD_S: Final = 10.0
@@ -41,13 +43,6 @@ Key = tuple[str, str]
 """A folder's name, empty for all of them, and the kind of thing."""
 
 
-class Tell(Protocol):
-    """Is told of an alarm; must return at once."""
-
-    def __call__(self, folder: str, kind: str, message: str, *, over: bool) -> None:
-        """It has begun, or is over."""
-
-
 @dataclass(slots=True)
 class _Concern:
     """One thing that is the case, or was a moment ago.
@@ -65,20 +60,20 @@ class _Concern:
     present: bool = True
 
 
-class Alarm:
+class AlarmWatch:
     """Looks at how things stand, now and then.
 
     Args:
-        tell: is told.
+        emit: is told of each alarm.
         waiting: how many pictures wait in each folder.
         state_dir: where a paused hosted route is marked.
         clock: its monotonic side.
     """
 
     def __init__(
-        self, tell: Tell, *, waiting: Callable[[], Mapping[str, int]], state_dir: Path, clock: Clock
+        self, emit: EventSink, *, waiting: Callable[[], Mapping[str, int]], state_dir: Path, clock: Clock
     ) -> None:
-        self._tell = tell
+        self._emit = emit
         self._queues = Queues(waiting, clock)
         self._paused_mark = SpoolPaths.under(state_dir).paused
         self._clock = clock
@@ -103,7 +98,7 @@ class Alarm:
                 concern.present, concern.since_s = True, now_s
             if not concern.told and now_s - concern.since_s >= HOLD_S:
                 concern.told = True
-                self._tell(*key, message, over=False)
+                self._emit(AlarmChanged(folder=key[0], kind=key[1], message=message))
         for key, concern in list(self._concerns.items()):
             if key not in found:
                 self._is_over(key, concern, now_s)
@@ -115,7 +110,9 @@ class Alarm:
             del self._concerns[key]  # it was nothing
         elif now_s - concern.since_s >= HOLD_S:
             del self._concerns[key]
-            self._tell(*key, f"it is over: {concern.message}", over=True)
+            folder, kind = key
+            message = f"it is over: {concern.message}"
+            self._emit(AlarmChanged(folder=folder, kind=kind, message=message, is_over=True))
 
     def _found(self, statuses: Mapping[str, FolderStatus]) -> Iterator[tuple[Key, str]]:
         for name, status in statuses.items():

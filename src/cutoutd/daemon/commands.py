@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.events import Accepted
 from cutoutd.fault_isolation import is_expected, report, unforeseen
 from cutoutd.journal.commands import Verb
 from cutoutd.journal.queue import BY_MODEL
@@ -16,7 +17,7 @@ from cutoutd.logs import get
 
 if TYPE_CHECKING:
     from cutoutd.daemon.folder_set import FolderSet
-    from cutoutd.events import Listener
+    from cutoutd.events import EventSink
     from cutoutd.journal.commands import Command
     from cutoutd.journal.journal import Journal
 
@@ -30,16 +31,16 @@ class CommandHandler:
     Args:
         journal: holds the commands, and the jobs they are about.
         folders: the hot folders.
-        listener: is told how many more pictures wait.
+        emit: is told how many more pictures wait.
 
     Attributes:
         paused: no new work is to be begun.
     """
 
-    def __init__(self, journal: Journal, folders: FolderSet, listener: Listener) -> None:
+    def __init__(self, journal: Journal, folders: FolderSet, emit: EventSink) -> None:
         self._journal = journal
         self._folders = folders
-        self._listener = listener
+        self._emit = emit
         self._data_version = -1
         self._log = get()
         self.paused = journal.commands.is_paused()
@@ -90,7 +91,7 @@ class CommandHandler:
         if not named and not _is_number(argument):
             return f"{argument!r} is no job's number"
         queued = self._journal.queue.retry_asked(argument)
-        self._listener.accepted(queued)
+        self._emit(Accepted(count=queued))
         if queued or named:
             return ""
         return f"job {argument} is not there, or in work already, or about an older version"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd import spool
 from cutoutd.daemon import worker_pools
-from cutoutd.daemon.alarm import Alarm
+from cutoutd.daemon.alarm import AlarmWatch
 from cutoutd.daemon.assembly import confine, obeying_signals
 from cutoutd.daemon.folder_factory import FolderFactory
 from cutoutd.daemon.folder_set import FolderSet
@@ -25,6 +25,7 @@ from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.tally import Once, Outcome
 from cutoutd.daemon.worker_pools import WorkerPools
 from cutoutd.errors import CutoutdError
+from cutoutd.events import AlarmChanged, Started
 from cutoutd.folder.overlaps import Overlaps
 from cutoutd.folder.root_access import check_root
 from cutoutd.hooks.dispatch import HookDispatch
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
     from cutoutd.daemon.tally import Tally
-    from cutoutd.events import JobEnded, Listener
+    from cutoutd.events import EventSink, JobEnded
     from cutoutd.pool.local import LocalPool
     from cutoutd.pool.routed import RoutedPool
     from cutoutd.pool.slot import Spawned
@@ -62,11 +63,12 @@ HANGING_JOIN_S: Final = 2.0
 """And for one that does not."""
 
 
-def run(
+def run(  # noqa: PLR0913 -- what one run is made of, each a keyword
     settings: Settings,
     *,
     clock: Clock,
-    listener: Listener,
+    emit: EventSink,
+    shows_queue: bool = False,
     once: bool,
     timeout_s: float | None = None,
     manager: ServiceManager | None = None,
@@ -79,7 +81,8 @@ def run(
     Args:
         settings: the whole configuration.
         clock: the machine's.
-        listener: is told of each result.
+        emit: is told of each event.
+        shows_queue: somebody looks who wants to see what there is to do.
         once: cut what is there, and end.
         timeout_s: with ``once``: end after so long in any case.
         manager: the service manager that started us, if one did.
@@ -101,7 +104,7 @@ def run(
         registration or nullcontext(),
     ):
         _begin(settings, state)
-        hooks = HookDispatch(listener, settings)
+        hooks = HookDispatch(emit, settings)
         try:
             check_root(settings)
             verified_models.add(settings.needed_models)
@@ -114,7 +117,8 @@ def run(
                     state=state,
                     journal=journal,
                     clock=clock,
-                    listener=hooks,
+                    hooks=hooks,
+                    shows_queue=shows_queue,
                     once=once,
                     manager=manager or ServiceManager(),
                     read_again=read_again,
@@ -122,7 +126,8 @@ def run(
                 )
                 return daemon.run(timeout_s)
         except CutoutdError as error:
-            hooks.ended(error)
+            ended = f"it has ended: {error.title}: {error}"
+            hooks(AlarmChanged(folder="", kind=error.code.lower(), message=ended))
             raise
         finally:
             hooks.close(patient=once)
@@ -145,7 +150,8 @@ class Daemon:
         state: the state directory, held.
         journal: open.
         clock: the machine's.
-        listener: is told of each result.
+        hooks: is told of each event.
+        shows_queue: somebody looks who wants to see what there is to do.
         once: cut what is there, and end.
         manager: the service manager's ear.
         read_again: reads the configuration anew.
@@ -160,7 +166,8 @@ class Daemon:
         state: StateDirectory,
         journal: Journal,
         clock: Clock,
-        listener: HookDispatch,
+        hooks: HookDispatch,
+        shows_queue: bool,
         once: bool,
         manager: ServiceManager,
         read_again: Callable[[], Settings] | None,
@@ -169,7 +176,8 @@ class Daemon:
         self._state = state
         self._journal = journal
         self._clock = clock
-        self._listener = listener
+        self._emit = hooks
+        self._shows_queue = shows_queue
         self._once = once
         self._pool: LocalPool | RoutedPool | None = None
         self._supervisor: Supervisor | None = None
@@ -178,7 +186,7 @@ class Daemon:
         self._manager = manager
         self._reloads = read_again is not None
         self._reloader = Reloader(settings, read_again or (lambda: settings), self._wake, verified_models)
-        listener.follow(lambda: self._reloader.settings)
+        hooks.follow(lambda: self._reloader.settings)
         self._overlaps = Overlaps(state.path, state.session, self._check_again)
         self._factory = FolderFactory(
             state=state,
@@ -188,7 +196,7 @@ class Daemon:
             overlaps=self._overlaps,
             settings=lambda: self._reloader.settings,
             facts=lambda: self._pool.facts if self._pool is not None else None,
-            listener=listener,
+            emit=hooks,
             tell=self._results.append,
             wake=self._wake,
             once=once,
@@ -248,12 +256,13 @@ class Daemon:
             pool=FileOpeningPool(self._pool, self._clock),
             folders=self._folders,
             results=self._results,
-            listener=self._listener,
+            emit=self._emit,
+            shows_queue=self._shows_queue,
             status=StatusFile(self._state.path, self._state.session),
             clock=self._clock,
             heartbeat=Heartbeat(self._manager, self._clock),
-            alarm=Alarm(
-                self._listener.alarm,
+            alarm=AlarmWatch(
+                self._emit,
                 waiting=Reader(self._journal.store).waiting,
                 state_dir=self._state.path,
                 clock=self._clock,
@@ -263,7 +272,7 @@ class Daemon:
         )
         if self._stop_asked:
             supervisor.stop()
-        self._listener.started(len(self._folders.active), self._pool.size)
+        self._emit(Started(folders=len(self._folders.active), workers=self._pool.size))
         return supervisor
 
     def _outbox_of(self, max_upload_px: int) -> Outbox:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cutoutd.clock import Clock
-    from cutoutd.events import JobEnded, Listener
+    from cutoutd.events import EventSink, JobEnded
     from cutoutd.folder.overlaps import Overlaps
     from cutoutd.journal.journal import Journal
     from cutoutd.journal.state import StateDirectory
@@ -46,7 +46,7 @@ class FolderFactory:
         overlaps: the places of all folders.
         settings: gives the configuration in force.
         facts: gives what the workers run on, once one is up.
-        listener: is told what is accepted.
+        emit: is told what is accepted.
         tell: takes the results.
         wake: wakes the supervisor.
         once: cut what is there, and end.
@@ -62,7 +62,7 @@ class FolderFactory:
         overlaps: Overlaps,
         settings: Callable[[], Settings],
         facts: Callable[[], WorkerFacts | None],
-        listener: Listener,
+        emit: EventSink,
         tell: Callable[[JobEnded], None],
         wake: Callable[[], None],
         once: bool,
@@ -74,7 +74,7 @@ class FolderFactory:
         self._overlaps = overlaps
         self._settings = settings
         self._facts = facts
-        self._listener = listener
+        self._emit = emit
         self._tell = tell
         self._wake = wake
         self._once = once
@@ -105,7 +105,7 @@ class FolderFactory:
             sources=self._journal.sources,
             health=health,
             clock=self._clock,
-            listener=self._listener,
+            emit=self._emit,
             wake=self._wake,
             once=self._once,
             retention=self._retention(folder),

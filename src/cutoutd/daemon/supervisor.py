@@ -22,7 +22,7 @@ from cutoutd.daemon.reload import Pace
 from cutoutd.daemon.tally import Tally
 from cutoutd.daemon.tidying import Tidying
 from cutoutd.errors import CutoutdError, OutboxError, StorageError
-from cutoutd.events import Progress
+from cutoutd.events import QueueCounts
 from cutoutd.failure import failure_of
 from cutoutd.fault_isolation import Guard, is_expected, one_by_one, report, unforeseen
 from cutoutd.jobs import JobState
@@ -32,11 +32,11 @@ from cutoutd.protocols import Finished, Lost, Withdrawn
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
-    from cutoutd.daemon.alarm import Alarm
+    from cutoutd.daemon.alarm import AlarmWatch
     from cutoutd.daemon.folder_set import FolderSet
     from cutoutd.daemon.status_file import StatusFile
     from cutoutd.daemon.tally import Once
-    from cutoutd.events import JobEnded, Listener
+    from cutoutd.events import EventSink, JobEnded
     from cutoutd.folder.hot_folder import HotFolder
     from cutoutd.jobs import Job
     from cutoutd.journal.journal import Journal
@@ -59,11 +59,12 @@ class Supervisor:
         pool: where pictures are cut.
         folders: the hot folders, as they come and go.
         results: where the deliveries put what they have ended.
-        listener: is told of each result.
+        emit: is told of each event.
         status: the file for `cutoutd status`, if there is to be one.
         clock: for ages and deadlines.
         heartbeat: tells the service manager how things are.
         alarm: notices what needs the owner.
+        shows_queue: tell what there is to do as well, which costs a look into the journal at each tick.
         once: end when nothing is runnable.
         outbox: outbox and inbox; None: nothing is uploaded in this run.
     """
@@ -75,11 +76,12 @@ class Supervisor:
         pool: TaskPool,
         folders: FolderSet,
         results: deque[JobEnded],
-        listener: Listener,
+        emit: EventSink,
+        shows_queue: bool = False,
         status: StatusFile | None,
         clock: Clock,
         heartbeat: Heartbeat | None = None,
-        alarm: Alarm | None = None,
+        alarm: AlarmWatch | None = None,
         once: Once | None = None,
         outbox: Outbox | None = None,
     ) -> None:
@@ -90,8 +92,9 @@ class Supervisor:
         self._heartbeat = heartbeat or Heartbeat(ServiceManager(), clock)
         self._alarm = alarm
         self._dispatcher = Dispatcher(journal.queue, {}, clock)
-        self._commands = CommandHandler(journal, folders, listener)
-        self._listener = listener
+        self._commands = CommandHandler(journal, folders, emit)
+        self._emit = emit
+        self._shows_queue = shows_queue
         self._status = status
         self._clock = clock
         self._once = once is not None
@@ -292,10 +295,10 @@ class Supervisor:
                 self._journal.queue.hurry(folder.folder.name)
                 folder.delivery.retry_now()
 
-    def _progress(self) -> Progress:
+    def _queue_counts(self) -> QueueCounts:
         counts = self._journal.queue.open_by_state()
         waiting, resting = counts.get(JobState.QUEUED, 0), counts.get(JobState.RETRY, 0)
-        return Progress(
+        return QueueCounts(
             waiting=waiting,
             in_work=sum(counts.values()) - waiting - resting,
             resting=resting,
@@ -303,8 +306,8 @@ class Supervisor:
         )
 
     def _show(self) -> None:
-        if self._listener.wants_progress:
-            self._listener.progress(self._progress())
+        if self._shows_queue:
+            self._emit(self._queue_counts())
         if self._alarm is not None:
             self._alarm.look(self._folders.statuses())
         if self._heartbeat.wants_status:
@@ -410,7 +413,7 @@ class Supervisor:
     def _tell(self, result: JobEnded) -> None:
         self.tally.add(result.job, result.state, doubtful=result.doubtful)
         self._heartbeat.ended(result.state)
-        self._listener.result(result)
+        self._emit(result)
 
     def _not_told(self, result: JobEnded, error: Exception) -> None:
         report(self._log, error, over="what is told of a job", job=result.job, path=result.path)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError, JournalError
+from cutoutd.events import Accepted, FolderChanged
 from cutoutd.folder.adoption import Adoption
 from cutoutd.folder.arrivals import Arrivals
 from cutoutd.folder.not_taken import SkippedEntries
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.clock import Clock
-    from cutoutd.events import Listener
+    from cutoutd.events import EventSink
     from cutoutd.folder.health import HealthCheck
     from cutoutd.folder.retention import Retention
     from cutoutd.intake.rules import Rules
@@ -54,7 +55,7 @@ class FolderMonitor:
         sources: the journal's memory of versions.
         health: says whether the folder may be used at all.
         clock: for quiet periods and intervals.
-        listener: is told what was accepted, and when the folder's status changes.
+        emit: is told what was accepted, and when the folder's status changes.
         wake: called when the supervisor has something new to look at.
         once: look once, wait until what is there is quiet, and settle.
         retention: forgets what is old; None: nothing is forgotten.
@@ -71,7 +72,7 @@ class FolderMonitor:
         sources: Sources,
         health: HealthCheck,
         clock: Clock,
-        listener: Listener,
+        emit: EventSink,
         wake: Callable[[], None],
         once: bool,
         retention: Retention | None = None,
@@ -82,7 +83,7 @@ class FolderMonitor:
         self._sources = sources
         self._health = health
         self._clock = clock
-        self._listener = listener
+        self._emit = emit
         self._wake_supervisor = wake
         self._once = once
         self._retention = retention
@@ -288,7 +289,7 @@ class FolderMonitor:
             return
         self._log.info("folder.standing", watching=watching, why=why)
         if why or before.watching is not FolderState.STARTING:
-            self._listener.attention(self._folder.name, told(watching, why))
+            self._emit(FolderChanged(folder=self._folder.name, message=told(watching, why)))
 
     def _notice(self, arrivals: Arrivals) -> bool:
         """Take what is there; whether the folder may still be worked on."""
@@ -310,7 +311,7 @@ class FolderMonitor:
             return True  # the configuration may have another folder here by now; the next start takes what is left
         accepted = arrivals.accept_the_quiet()
         if accepted:
-            self._listener.accepted(accepted)
+            self._emit(Accepted(count=accepted))
         self._status = replace(
             self._status,
             note="; ".join(filter(None, (self._health.note, arrivals.note))),

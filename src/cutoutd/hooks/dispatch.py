@@ -1,4 +1,4 @@
-"""Tells the owner's commands what happens: a listener between the daemon and whoever draws.
+"""Tells the owner's commands what happens: it stands between the daemon and whoever draws, and passes each event on.
 
 It decides which command an event is for, and what it is given; `cutoutd.hooks.runner` runs it, and nobody waits.
 """
@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.events import AlarmChanged, JobEnded
 from cutoutd.hooks.desktop_notices import DesktopNotices
 from cutoutd.hooks.runner import HookCommand, HookRunner
 from cutoutd.jobs import JobState
@@ -17,8 +18,7 @@ from cutoutd.publish.naming import failure_names, sidecar_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.errors import CutoutdError
-    from cutoutd.events import JobEnded, Listener, Progress
+    from cutoutd.events import Event, EventSink
     from cutoutd.settings.schema import Folder, Hooks, Settings
 
 _EVENTS: Final = {
@@ -34,47 +34,44 @@ STOP_S: Final = 5.0
 
 
 class HookDispatch:
-    """A listener that runs commands, and passes everything on.
+    """Runs the commands of the configuration; an `EventSink`.
 
     Args:
-        listener: hears it first.
+        emit: is told of each event first.
         settings: those in force.
     """
 
-    def __init__(self, listener: Listener, settings: Settings) -> None:
-        self._listener = listener
+    def __init__(self, emit: EventSink, settings: Settings) -> None:
+        self._emit = emit
         self._settings: Callable[[], Settings] = lambda: settings
         self._runner = HookRunner(settings.hooks.at_once)
         self._notices = DesktopNotices(self._runner, lambda: self._settings().hooks)
+
+    def __call__(self, event: Event) -> None:
+        """Pass an event on, and run what is configured for it.
+
+        That a folder changed runs nothing: whether it lasts, and is the owner's affair, an `AlarmChanged` tells.
+        """
+        self._emit(event)
+        if isinstance(event, JobEnded):
+            self._job_ended(event)
+        elif isinstance(event, AlarmChanged):
+            self._alarm_changed(event)
 
     def follow(self, settings: Callable[[], Settings]) -> None:
         """Ask for the settings in force from now on, which a reload may change."""
         self._settings = settings
 
-    @property
-    def wants_progress(self) -> bool:
-        """Whether somebody looks."""
-        return self._listener.wants_progress
+    def close(self, *, patient: bool) -> None:
+        """Wait for the commands that are under way.
 
-    def progress(self, progress: Progress) -> None:
-        """What there is to do now."""
-        self._listener.progress(progress)
+        Args:
+            patient: for all that were given, each with its time: nothing else waits for this run's end.
+        """
+        self._notices.tell_rest()
+        self._runner.end(self._settings().hooks.timeout_s if patient else STOP_S)
 
-    def started(self, folders: int, workers: int) -> None:
-        """The daemon is ready."""
-        self._listener.started(folders, workers)
-
-    def accepted(self, count: int) -> None:
-        """So many more pictures wait."""
-        self._listener.accepted(count)
-
-    def attention(self, folder: str, message: str) -> None:
-        """A folder's status changed; whether that lasts, and is the owner's affair, the alarm tells."""
-        self._listener.attention(folder, message)
-
-    def result(self, result: JobEnded) -> None:
-        """A job has ended."""
-        self._listener.result(result)
+    def _job_ended(self, result: JobEnded) -> None:
         event = _EVENTS.get(result.state)
         folder = self._folder(result.folder)
         if event is None or folder is None:
@@ -95,38 +92,17 @@ class HookDispatch:
         if result.doubtful or result.state is not JobState.DONE:
             self._notices.result(folder.name, result)
 
-    def alarm(self, folder: str, kind: str, message: str, *, over: bool) -> None:
-        """Something needs the owner, or does not any more.
-
-        Args:
-            folder: its name; empty if it concerns all.
-            kind: stable name of what it is.
-            message: for a person.
-            over: it is well again.
-        """
-        known = self._folder(folder)
-        words = f"cutoutd: {f'{folder}: ' if folder else ''}{message}"
+    def _alarm_changed(self, alarm: AlarmChanged) -> None:
+        known = self._folder(alarm.folder)
+        words = f"cutoutd: {f'{alarm.folder}: ' if alarm.folder else ''}{alarm.message}"
         facts = {
-            "HOOK_FOLDER": folder,
-            "HOOK_KIND": kind,
-            "HOOK_STATE": "over" if over else "begun",
-            "HOOK_MESSAGE": message,
+            "HOOK_FOLDER": alarm.folder,
+            "HOOK_KIND": alarm.kind,
+            "HOOK_STATE": "over" if alarm.is_over else "begun",
+            "HOOK_MESSAGE": alarm.message,
         }
         self._run(_ATTENTION, known.hooks if known is not None else None, (words,), facts)
-        self._notices.say(f"{words.removeprefix('cutoutd: ')}{' (over)' if over else ''}")
-
-    def ended(self, error: CutoutdError) -> None:
-        """The daemon ends by a fault that it cannot mend."""
-        self.alarm("", error.code.lower(), f"it has ended: {error.title}: {error}", over=False)
-
-    def close(self, *, patient: bool) -> None:
-        """Wait for the commands that are under way.
-
-        Args:
-            patient: for all that were given, each with its time: nothing else waits for this run's end.
-        """
-        self._notices.tell_rest()
-        self._runner.end(self._settings().hooks.timeout_s if patient else STOP_S)
+        self._notices.say(f"{words.removeprefix('cutoutd: ')}{' (over)' if alarm.is_over else ''}")
 
     def _folder(self, name: str) -> Folder | None:
         return next((folder for folder in self._settings().folder if folder.name == name), None)
