@@ -186,7 +186,7 @@ class Overlaps:
         """See which folders must give way to which, as far as one of them is concerned."""
         found: dict[str, str] = {}
         for overlap in overlaps(arranged, relation, about=name):
-            found.setdefault(overlap.folder.name, f"{overlap.key} {overlap.text()}; {_ADVICE}")
+            found.setdefault(overlap.name, f"{overlap.key} {overlap.text}; {_ADVICE}")
         for giving_way, why in _shared_outputs(arranged, name):
             found.setdefault(giving_way, why)
         alone = _against_state(own, state) or _against_signs(own)

@@ -34,40 +34,27 @@ _TRUTH: Final = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Override:
-    """A value from the environment.
-
-    Attributes:
-        variable: its name.
-        value: as the key takes it, or the text itself if it cannot be that.
-    """
-
-    variable: str
-    value: object
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Overrides:
     """All that the environment says.
 
     Attributes:
-        values: by table and key.
+        values: by table and key; a text that cannot be what the key takes as it is.
         problems: what is wrong with variables of our prefix, each by its name.
     """
 
-    values: Mapping[tuple[str, str], Override]
+    values: Mapping[tuple[str, str], object]
     problems: Mapping[str, str]
 
 
 def read(environ: Mapping[str, str]) -> Overrides:
     """Pick out what concerns us; the rest of the environment is not looked at."""
     known = variables()
-    values: dict[tuple[str, str], Override] = {}
+    values: dict[tuple[str, str], object] = {}
     problems: dict[str, str] = {}
     for name in sorted(name for name in environ if name.upper().startswith(PREFIX)):
         if name in known:
             table, key, field = known[name]
-            values[table, key] = Override(variable=name, value=_parsed(environ[name], field))
+            values[table, key] = _parsed(environ[name], field)
             if field.annotation is Path and not environ[name].startswith(("/", "~")) and environ[name]:
                 problems[name] = f'"{environ[name]}" is a relative path; write it in full, from / or ~'
         elif name not in (CONFIG_VARIABLE, KEY_VARIABLE):
@@ -87,8 +74,13 @@ def variables() -> dict[str, tuple[str, str, FieldInfo]]:
                 continue
             if get_origin(field.annotation) is tuple:
                 continue  # a command: whoever sets variables could have anything run
-            found[f"{PREFIX}{table}__{key}".upper()] = (table, key, field)
+            found[variable_of(table, key)] = (table, key, field)
     return found
+
+
+def variable_of(table: str, key: str) -> str:
+    """The variable that sets a key of a table."""
+    return f"{PREFIX}{table}__{key}".upper()
 
 
 def _parsed(text: str, field: FieldInfo) -> object:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field, PlainSerializer, PlainValidator
 
-from cutoutd.settings.types import HostedProvider, NumberOrAuto, PlaceOrNone, Table, shown
+from cutoutd.settings.types import HostedProvider, NumberOrAuto, PlaceOrNone, Table, lenient, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,9 +157,7 @@ class HostedSettings(Table):
     """``[hosted]``: the service that pictures of tagged folders may be sent to; no other folder's are."""
 
     enabled: bool = Field(default=False, description="Whether anything may be sent at all.")
-    provider: HostedProvider = Field(
-        default=HostedProvider.REMOVEBG, strict=False, description="Whose contract the service speaks."
-    )
+    provider: HostedProvider = lenient(HostedProvider.REMOVEBG, "Whose contract the service speaks.")
     base_url: Annotated[Address | None, PlainValidator(_base_url), PlainSerializer(_as_written)] = Field(
         default=None, description="Where the service is; None: the provider's usual address."
     )

@@ -201,9 +201,7 @@ class _Assembly:
             text = f"is a table; write [{name}], with one pair of brackets, on a line of its own"
             self.problems.append(Problem(table="", key=name, text=text))
             written = {}
-        from_outside = {
-            key: override.value for (table, key), override in self.overrides.values.items() if table == name
-        }
+        from_outside = {key: value for (table, key), value in self.overrides.values.items() if table == name}
         from_file = frozenset(written) - frozenset(from_outside)
         return self._parsed(model, {**written, **from_outside}, f"[{name}]", from_file)
 
@@ -230,9 +228,9 @@ class _Assembly:
         return wrong + [self._line(problem, origin) for problem in self.problems]
 
     def _line(self, problem: Problem, origin: str) -> str:
-        override = self.overrides.values.get((problem.table.strip("[]"), problem.key))
-        if override is not None:
-            return f"${override.variable}: {problem.text}"
+        table = problem.table.strip("[]")
+        if (table, problem.key) in self.overrides.values:
+            return f"${environment.variable_of(table, problem.key)}: {problem.text}"
         where = " ".join(part for part in (problem.table, problem.key) if part)
         return ": ".join(part for part in (origin, where, problem.text) if part)
 

@@ -46,34 +46,20 @@ class Arrangement(Generic[P]):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Overlap(Generic[P]):
+class Overlap:
     """Two places that must not overlap, and do.
 
     Attributes:
-        folder: that has to give way.
+        number: in the configuration, of the folder that has to give way.
+        name: of that folder.
         key: of its place.
-        relation: of its place to the other.
-        other: the folder that the other place belongs to.
-        other_key: of the other place.
-        consequence: what would come of it.
+        text: what is wrong, for people; without the folder and the key.
     """
 
-    folder: Arrangement[P]
+    number: int
+    name: str
     key: str
-    relation: Relation
-    other: Arrangement[P]
-    other_key: str
-    consequence: str
-
-    def text(self) -> str:
-        """What is wrong, for people; without the folder and the key."""
-        place, other = self.folder.places[self.key], self.other.places[self.other_key]
-        whose = (
-            f"the folder's own {self.other_key}"
-            if self.folder.number == self.other.number
-            else f'the {self.other_key} of "{self.other.name}"'
-        )
-        return f"{place} {self.relation} {whose} ({other}), {self.consequence}"
+    text: str
 
 
 _TAKEN = "so results could be taken for new pictures"
@@ -89,7 +75,7 @@ def overlaps(
     relation: Callable[[P, P], Relation | None],
     *,
     about: str | None = None,
-) -> Iterator[Overlap[P]]:
+) -> Iterator[Overlap]:
     """All that must not be.
 
     Args:
@@ -110,7 +96,7 @@ def overlaps(
 
 def _results_against_input(
     folder: Arrangement[P], other: Arrangement[P], relation: Callable[[P, P], Relation | None]
-) -> Iterator[Overlap[P]]:
+) -> Iterator[Overlap]:
     """What comes out of one folder must not go into another, nor into itself."""
     own = folder.number == other.number
     for key in ("output", "originals_dir", "sidecar_dir"):
@@ -121,47 +107,42 @@ def _results_against_input(
         kept_apart = own and key == "output" and found in (Relation.INSIDE, Relation.SHOWN)
         if found is None or kept_apart or (found is Relation.CONTAINS and key == "sidecar_dir"):
             continue
-        yield Overlap(
-            folder=folder,
-            key=key,
-            relation=found,
-            other=other,
-            other_key="input",
-            consequence=_ORIGINALS if key == "originals_dir" else _TAKEN,
-        )
+        consequence = _ORIGINALS if key == "originals_dir" else _TAKEN
+        yield _overlap(folder, key, found, other, "input", consequence)
 
 
 def _originals_against_output(
     folder: Arrangement[P], other: Arrangement[P], relation: Callable[[P, P], Relation | None]
-) -> Iterator[Overlap[P]]:
+) -> Iterator[Overlap]:
     """No cutout may replace an original that was moved."""
     if "originals_dir" not in folder.places:
         return
     found = relation(folder.places["originals_dir"], other.places["output"])
     if found is Relation.IS or (found is not None and other.overwrites):
-        yield Overlap(
-            folder=folder,
-            key="originals_dir",
-            relation=found,
-            other=other,
-            other_key="output",
-            consequence=_REPLACED if other.overwrites else _TAKES_NAME,
-        )
+        consequence = _REPLACED if other.overwrites else _TAKES_NAME
+        yield _overlap(folder, "originals_dir", found, other, "output", consequence)
 
 
 def _inputs(
     first: Arrangement[P], second: Arrangement[P], relation: Callable[[P, P], Relation | None]
-) -> Iterator[Overlap[P]]:
+) -> Iterator[Overlap]:
     """A picture belongs to one folder; of one that is tagged and one that is not, it belongs to the one that is not."""
     giving_way, other = (first, second) if first.tagged and not second.tagged else (second, first)
     found = relation(giving_way.places["input"], other.places["input"])
     if found is not None:
         leaves = giving_way.tagged and not other.tagged
-        yield Overlap(
-            folder=giving_way,
-            key="input",
-            relation=found,
-            other=other,
-            other_key="input",
-            consequence=_LEAVES if leaves else _TWICE,
-        )
+        yield _overlap(giving_way, "input", found, other, "input", _LEAVES if leaves else _TWICE)
+
+
+def _overlap(
+    folder: Arrangement[P],
+    key: str,
+    relation: Relation,
+    other: Arrangement[P],
+    other_key: str,
+    consequence: str,
+) -> Overlap:
+    own = folder.number == other.number
+    whose = f"the folder's own {other_key}" if own else f'the {other_key} of "{other.name}"'
+    text = f"{folder.places[key]} {relation} {whose} ({other.places[other_key]}), {consequence}"
+    return Overlap(number=folder.number, name=folder.name, key=key, text=text)

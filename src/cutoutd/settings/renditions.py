@@ -24,7 +24,7 @@ from pydantic import (
 
 from cutoutd.recipe import Channels, Format, Margin, Profile, Rendition
 from cutoutd.settings import places, presets
-from cutoutd.settings.types import AUTO, Table, WholeOrAuto, Written, shown, written_as
+from cutoutd.settings.types import AUTO, Table, WholeOrAuto, Written, lenient, shown, written_as
 
 MAX_RENDITIONS: Final = 20
 """Of a folder: a sidecar is read back with up to 64 results, and a worker is told of all of them in one line."""
@@ -239,11 +239,9 @@ class RenditionSettings(Table):
         max_length=MAX_DIRECTORY,
         description="Name of a shop: what is not set here is as it asks.",
     )
-    format: Format = Field(default=Format.PNG, strict=False, description="The kind of file.")
+    format: Format = lenient(Format.PNG, "The kind of file.")
     suffix: Annotated[str, BeforeValidator(_suffix)] = Field(
-        default="",
-        max_length=MAX_SUFFIX,
-        description="Stands between the original's name and the extension.",
+        default="", max_length=MAX_SUFFIX, description="Stands between the original's name and the extension."
     )
     directory: Annotated[str, BeforeValidator(_directory)] = Field(
         default="", max_length=MAX_DIRECTORY, description="Folder inside the output that it goes to."
@@ -255,9 +253,7 @@ class RenditionSettings(Table):
         description="What may be lost for a smaller file; None: nothing or, where some is always lost, little.",
     )
     bits: Literal[8, 16] = Field(default=8, description="Of each channel.")
-    channels: Channels = Field(
-        default=Channels.RGBA, strict=False, description="The subject, or its matte alone."
-    )
+    channels: Channels = lenient(Channels.RGBA, "The subject, or its matte alone.")
     background: Annotated[Written[tuple[int, int, int] | Path | None], PlainValidator(_background)] = Field(
         default=Written(text=TRANSPARENT, value=None),
         description="What is behind the subject: nothing, a colour, a picture.",
@@ -282,9 +278,7 @@ class RenditionSettings(Table):
         le=100,  # black where it touches the ground
         description="How dark a shadow the subject casts on the ground, per cent.",
     )
-    profile: Profile = Field(
-        default=Profile.KEEP, strict=False, description="What becomes of the colour profile."
-    )
+    profile: Profile = lenient(Profile.KEEP, "What becomes of the colour profile.")
     dpi: WholeOrAuto = Field(
         default=None, ge=1, le=10_000, description="Pixels to an inch; None: what the picture says."
     )

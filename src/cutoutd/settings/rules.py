@@ -55,25 +55,17 @@ def problems(
         max_pixels: of a picture; None if that is wrong.
     """
     if hosted is not None:
-        yield from _base_url(hosted)
-        yield from _form_fields(hosted)
+        for key, text in (*_base_url(hosted), *_form_fields(hosted)):
+            yield Problem(table="[hosted]", key=key, text=text)
     for number, folder in folders.items():
-        title = of_folder(folder.name, number)
-        if folder.originals is Originals.MOVE and folder.originals_dir is None:
-            text = 'is missing; originals = "move" needs a directory, outside the input, to move them to'
-            yield Problem(table=title, key="originals_dir", text=text)
-        if hosted is not None and not hosted.enabled and folder.is_tagged:
-            text = (
-                f'"{folder.route}" sends pictures away, and [hosted] does not say that this may be; set enabled = true '
-                'there, or write route = "local"'
-            )
-            yield Problem(table=title, key="route", text=text)
+        for key, text in _within(folder, hosted):
+            yield Problem(table=of_folder(folder.name, number), key=key, text=text)
         if state_dir is not None:
             yield from _state_against(folder, state_dir)
     places = [arrangement(number, folder) for number, folder in folders.items()]
     for overlap in overlaps(places, _relation):
-        title = of_folder(overlap.folder.name, overlap.folder.number)
-        text = f"{overlap.text()}; choose directories apart from each other"
+        title = of_folder(overlap.name, overlap.number)
+        text = f"{overlap.text}; choose directories apart from each other"
         yield Problem(table=title, key=overlap.key, text=text)
     for (one, first), (two, second) in combinations(folders.items(), 2):
         if first.name == second.name:
@@ -137,37 +129,49 @@ def rendition_problems(folder: Folder, max_pixels: int | None) -> Iterator[Probl
         names.setdefault(name, number)
 
 
-def _base_url(hosted: HostedSettings) -> Iterator[Problem]:
+def _within(folder: Folder, hosted: HostedSettings | None) -> Iterator[tuple[str, str]]:
+    if folder.originals is Originals.MOVE and folder.originals_dir is None:
+        text = 'is missing; originals = "move" needs a directory, outside the input, to move them to'
+        yield "originals_dir", text
+    if hosted is not None and not hosted.enabled and folder.is_tagged:
+        text = (
+            f'"{folder.route}" sends pictures away, and [hosted] does not say that this may be; set enabled = true '
+            'there, or write route = "local"'
+        )
+        yield "route", text
+
+
+def _base_url(hosted: HostedSettings) -> Iterator[tuple[str, str]]:
     """Whether pictures would be sent so that others can see them."""
     place = hosted.address
     if place.is_encrypted or place.reach is Reach.THIS_MACHINE:
         return
     if place.reach is Reach.ELSEWHERE:
         text = f"{place} would send pictures so that everybody on the way can see them; write it with https"
-        yield Problem(table="[hosted]", key="base_url", text=text)
+        yield "base_url", text
     elif not hosted.allow_private_http:
         text = (
             f"{place} would send pictures so that everybody in that network can see them; write it with https, or "
             "set allow_private_http = true if the network is your own"
         )
-        yield Problem(table="[hosted]", key="base_url", text=text)
+        yield "base_url", text
 
 
-def _form_fields(hosted: HostedSettings) -> Iterator[Problem]:
+def _form_fields(hosted: HostedSettings) -> Iterator[tuple[str, str]]:
     """Fields of one's own are a rembg server's alone, and none may change what kind of picture comes back."""
     for key in ("model", "fields"):
         if getattr(hosted, key) and hosted.provider is not HostedProvider.REMBG:
             text = f'is for provider = "rembg" alone, and the provider is "{hosted.provider}"; leave it out'
-            yield Problem(table="[hosted]", key=key, text=text)
+            yield key, text
     for name, value in hosted.fields.items():
         if name in _OUR_FIELDS:
-            yield Problem(table="[hosted]", key="fields", text=f'"{name}" {_OUR_FIELDS[name]}')
+            yield "fields", f'"{name}" {_OUR_FIELDS[name]}'
         elif not _FIELD.fullmatch(name):
             text = f'"{name}" is no name of a form field; one is made of letters, digits and _, such as "a"'
-            yield Problem(table="[hosted]", key="fields", text=text)
+            yield "fields", text
         elif not _FIELD_TEXT.fullmatch(str(value)):
             text = f'the value of "{name}" is to be a line of at most 1000 printable ASCII characters'
-            yield Problem(table="[hosted]", key="fields", text=text)
+            yield "fields", text
 
 
 def _state_against(folder: Folder, state_dir: Path) -> Iterator[Problem]:

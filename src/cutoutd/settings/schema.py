@@ -15,23 +15,6 @@ from cutoutd.recipe import Metadata, Recipe
 from cutoutd.settings import places, types
 from cutoutd.settings.hosted import HostedSettings
 from cutoutd.settings.renditions import Renditions, RenditionSettings
-from cutoutd.settings.types import (
-    Companions,
-    Existing,
-    LogFormat,
-    LogLevel,
-    Moves,
-    Names,
-    OnConflict,
-    Order,
-    Originals,
-    PictureFormat,
-    RawPairs,
-    Route,
-    Sandbox,
-    Table,
-    Watch,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,19 +24,15 @@ MAX_NAME: Final = 64
 """Characters of a folder's name, which stands in every line of the log."""
 
 
-class Service(Table):
+class Service(types.Table):
     """``[service]``: the daemon as a whole."""
 
     state_dir: types.StateDir = Field(
         default_factory=places.state_dir,
         description="Directory of the journal; one daemon at a time works on it.",
     )
-    log_level: LogLevel = Field(
-        default=LogLevel.INFO, strict=False, description="From which weight on is logged."
-    )
-    log_format: LogFormat = Field(
-        default=LogFormat.AUTO, strict=False, description="How a line of the log looks."
-    )
+    log_level: types.LogLevel = types.lenient(types.LogLevel.INFO, "From which weight on is logged.")
+    log_format: types.LogFormat = types.lenient(types.LogFormat.AUTO, "How a line of the log looks.")
     min_free_disk_mb: int = Field(
         default=512,
         ge=0,  # 0: never pauses
@@ -71,7 +50,7 @@ class Service(Table):
     )
 
 
-class PoolSettings(Table):
+class PoolSettings(types.Table):
     """``[pool]``: the workers, and what one picture may cost."""
 
     workers: int = Field(
@@ -99,7 +78,7 @@ class PoolSettings(Table):
         description="MiB of a picture's file; a larger one is refused.",
     )
     formats: types.Formats = Field(
-        default=tuple(PictureFormat),
+        default=tuple(types.PictureFormat),
         description="Formats that are read; a file of any other fails and says so.",
     )
     worker_memory_mb: int = Field(
@@ -114,14 +93,12 @@ class PoolSettings(Table):
         le=19,
         description="How far workers step back behind other programs, as in nice(1).",
     )
-    sandbox: Sandbox = Field(
-        default=Sandbox.AUTO,
-        strict=False,
-        description="What happens where the system lacks a layer of the sandbox.",
+    sandbox: types.Sandbox = types.lenient(
+        types.Sandbox.AUTO, "What happens where the system lacks a layer of the sandbox."
     )
 
 
-class ModelSettings(Table):
+class ModelSettings(types.Table):
     """``[model]``: what finds the subject, and what it runs on."""
 
     name: str = Field(
@@ -140,34 +117,26 @@ class ModelSettings(Table):
     )
 
 
-class MatteSettings(Table):
+class MatteSettings(types.Table):
     """``[folder.matte]``: the edges of a folder's cutouts."""
 
     refine: bool = Field(default=True, description="Edges follow the full-resolution picture.")
     decontaminate: bool = Field(default=True, description="The old background's colour leaves soft edges.")
 
 
-class Hooks(Table):
+class Hooks(types.Table):
     """``[folder.hooks]``: commands that are run when something happens in a folder."""
 
-    on_done: types.Command = Field(
-        default=(), strict=False, description="When a cutout has its name; the sidecar's path is added."
+    on_done: types.Command = types.lenient((), "When a cutout has its name; the sidecar's path is added.")
+    on_review: types.Command = types.lenient((), "When a cutout went to review; the sidecar's path is added.")
+    on_doubtful: types.Command = types.lenient(
+        (), "When a published cutout is doubtful, beside on_done; the sidecar's path is added."
     )
-    on_review: types.Command = Field(
-        default=(), strict=False, description="When a cutout went to review; the sidecar's path is added."
+    on_failed: types.Command = types.lenient(
+        (), "When a picture was given up; the failure record's path is added."
     )
-    on_doubtful: types.Command = Field(
-        default=(),
-        strict=False,
-        description="When a published cutout is doubtful, beside on_done; the sidecar's path is added.",
-    )
-    on_failed: types.Command = Field(
-        default=(),
-        strict=False,
-        description="When a picture was given up; the failure record's path is added.",
-    )
-    on_attention: types.Command = Field(
-        default=(), strict=False, description="When the folder needs its owner, and when it is well again."
+    on_attention: types.Command = types.lenient(
+        (), "When the folder needs its owner, and when it is well again."
     )
 
     def commands(self) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -182,14 +151,10 @@ class CommonHooks(Hooks):
     """``[hooks]``: the same for all folders that have none of their own, and how they are run."""
 
     notify: bool = Field(
-        default=False,
-        description="Whether the desktop shows a notice where a person is needed.",
+        default=False, description="Whether the desktop shows a notice where a person is needed."
     )
     timeout_s: float = Field(
-        default=30.0,
-        ge=1,
-        le=3600,
-        description="Seconds after which a command is ended.",
+        default=30.0, ge=1, le=3600, description="Seconds after which a command is ended."
     )
     at_once: int = Field(
         default=2,
@@ -199,13 +164,13 @@ class CommonHooks(Hooks):
     )
 
 
-class Folder(Table):
+class Folder(types.Table):
     """``[[folder]]``: one hot folder. Its paths are absolute."""
 
     name: types.Name = Field(min_length=1, max_length=MAX_NAME, description="Unique.")
     input: types.Place = Field(description="Directory that is watched.")
     output: types.Place = Field(description="Directory the cutouts go to.")
-    route: Route = Field(default=Route.LOCAL, strict=False, description="Where its pictures are cut.")
+    route: types.Route = types.lenient(types.Route.LOCAL, "Where its pictures are cut.")
     escalate_below: float = Field(
         default=0.5,
         ge=0,  # 0: never by the score
@@ -230,19 +195,13 @@ class Folder(Table):
         description="Name of its model in the catalog; empty: that of [model].",
     )
     recursive: bool = Field(default=True, description="Sub-directories are watched and mirrored.")
-    include: types.Patterns = Field(
-        default=("*",), strict=False, description="A file must match one of these patterns."
+    include: types.Patterns = types.lenient(("*",), "A file must match one of these patterns.")
+    exclude: tuple[types.Pattern, ...] = types.lenient((), "And none of these.")
+    existing: types.Existing = types.lenient(
+        types.Existing.CUT, "What becomes of pictures that are there at the first start."
     )
-    exclude: tuple[types.Pattern, ...] = Field(default=(), strict=False, description="And none of these.")
-    existing: Existing = Field(
-        default=Existing.CUT,
-        strict=False,
-        description="What becomes of pictures that are there at the first start.",
-    )
-    raw_pairs: RawPairs = Field(
-        default=RawPairs.JPEG,
-        strict=False,
-        description="Which is cut where a raw file and a JPEG or HEIC of one shot are there.",
+    raw_pairs: types.RawPairs = types.lenient(
+        types.RawPairs.JPEG, "Which is cut where a raw file and a JPEG or HEIC of one shot are there."
     )
     pair_wait_s: float = Field(
         default=5.0,
@@ -250,7 +209,7 @@ class Folder(Table):
         le=3600,
         description="Seconds the other one of such a pair waits for the one that is to be cut.",
     )
-    watch: Watch = Field(default=Watch.AUTO, strict=False, description="How changes are noticed.")
+    watch: types.Watch = types.lenient(types.Watch.AUTO, "How changes are noticed.")
     settle_s: types.NumberOrAuto = Field(
         default=None,
         ge=0.1,  # sooner, files that are still being written would be taken
@@ -269,37 +228,28 @@ class Folder(Table):
         le=86_400,  # a lost event must not go unnoticed for more than a day
         description="Seconds between two full looks where events come.",
     )
-    order: Order = Field(default=Order.OLDEST, strict=False, description="Which picture comes first.")
-    moves: Moves = Field(
-        default=Moves.FOLLOW,
-        strict=False,
-        description="What becomes of the result of a picture that is renamed or moved inside the input.",
+    order: types.Order = types.lenient(types.Order.OLDEST, "Which picture comes first.")
+    moves: types.Moves = types.lenient(
+        types.Moves.FOLLOW,
+        "What becomes of the result of a picture that is renamed or moved inside the input.",
     )
-    on_conflict: OnConflict = Field(
-        default=OnConflict.SUFFIX,
-        strict=False,
-        description="When a file that is not ours has a cutout's name.",
+    on_conflict: types.OnConflict = types.lenient(
+        types.OnConflict.SUFFIX, "When a file that is not ours has a cutout's name."
     )
-    names: Names = Field(
-        default=Names.AUTO,
-        strict=False,
-        description="How close names keep to the sources' where another system refuses them.",
+    names: types.Names = types.lenient(
+        types.Names.AUTO, "How close names keep to the sources' where another system refuses them."
     )
-    originals: Originals = Field(
-        default=Originals.KEEP, strict=False, description="What becomes of an original that is done."
+    originals: types.Originals = types.lenient(
+        types.Originals.KEEP, "What becomes of an original that is done."
     )
     originals_dir: types.PlaceOrNone = Field(default=None, description="Where originals are moved to.")
-    companions: Companions = Field(
-        default=Companions.AUTO,
-        strict=False,
-        description="What becomes of the .xmp, .pp3, .dop, .aae beside an original that goes.",
+    companions: types.Companions = types.lenient(
+        types.Companions.AUTO, "What becomes of the .xmp, .pp3, .dop, .aae beside an original that goes."
     )
     sidecar_dir: types.PlaceOrNone = Field(
         default=None, description="Where sidecars go; None: beside the cutout."
     )
-    metadata: Metadata = Field(
-        default=Metadata.NO_LOCATION, strict=False, description="How much metadata a cutout keeps."
-    )
+    metadata: Metadata = types.lenient(Metadata.NO_LOCATION, "How much metadata a cutout keeps.")
     derived_from: bool = Field(
         default=False, description="Whether a cutout names the SHA-256 of its source (xmpMM:DerivedFrom)."
     )
@@ -319,14 +269,12 @@ class Folder(Table):
     )
     matte: MatteSettings = Field(default_factory=MatteSettings, description="The edges.")
     hooks: Hooks = Field(default_factory=Hooks, description="Commands that are run for this folder.")
-    rendition: Renditions = Field(
-        default=(RenditionSettings(),), strict=False, description="Forms of the cutout."
-    )
+    rendition: Renditions = types.lenient((RenditionSettings(),), "Forms of the cutout.")
 
     @property
     def is_tagged(self) -> bool:
         """Whether its owner wrote that its pictures may leave this machine."""
-        return self.route is not Route.LOCAL
+        return self.route is not types.Route.LOCAL
 
     @property
     def file_mode(self) -> int | None:
@@ -336,7 +284,7 @@ class Folder(Table):
     @property
     def has_portable_names(self) -> bool:
         """Whether no result may have a name that Windows refuses."""
-        return self.names is Names.PORTABLE
+        return self.names is types.Names.PORTABLE
 
     @property
     def subtrees(self) -> tuple[str, ...]:
@@ -370,7 +318,7 @@ class Folder(Table):
         )
 
 
-class Settings(Table):
+class Settings(types.Table):
     """The whole configuration."""
 
     service: Service = Field(default_factory=Service, description="The daemon as a whole.")

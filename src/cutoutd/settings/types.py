@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationInfo
 
 from cutoutd.settings import places
 
@@ -34,6 +34,11 @@ class Table(BaseModel):
     """A table of the configuration: frozen, strict, and without keys that nobody knows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def lenient(default: object, description: str) -> Any:  # noqa: ANN401 -- as `Field`
+    """A key that takes words or a list, which TOML gives as texts and no tuple: pydantic's strictness is not for it."""
+    return Field(default=default, strict=False, description=description)
 
 
 class LogLevel(StrEnum):
