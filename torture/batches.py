@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from tests.integration import small_models
 
-from torture.site import PIXELS, Layout, Site, empty_scene, jpeg, too_large
+from torture.site import PIXELS, Layout, Site, empty_scene, jpeg, named, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -342,9 +342,7 @@ class Batch:
             self._write(self.root / name / "in" / "a.jpg", jpeg(_RED))
 
     def _records(self) -> list[Path]:
-        return [
-            path for path in self.site.output.rglob("stock-*.json") if ".cutoutd-staging" not in path.parts
-        ]
+        return named(self.site.output, "stock-*.json")
 
     def _deal(self, case: Case) -> None:
         kind = type(case).__name__

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from tests.acceptance.writers import WRITERS, lightroom
 
 from torture.figures import Figures, note, report
-from torture.site import jpeg
+from torture.site import jpeg, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,18 +57,9 @@ def shoot(folder: Path, at: dict[str, float]) -> None:
         time.sleep(max(0.0, begun_s + (number + 1) * FRAME_S - time.monotonic()))
 
 
-def documents(output: Path) -> list[Path]:
-    """The sidecars' files, without those in staging, whose directories come and go."""
-    found: list[Path] = []
-    for directory, below, names in os.walk(output):
-        below[:] = [name for name in below if name != ".cutoutd-staging"]
-        found += [Path(directory, name) for name in names if name.endswith(".json")]
-    return found
-
-
 def sidecars(output: Path) -> Iterator[dict[str, object]]:
     """What the sidecars say."""
-    for path in documents(output):
+    for path in named(output, "*.json"):
         yield json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -76,7 +67,7 @@ def wait_for(output: Path, count: int) -> None:
     """Wait until so many are cut, or nothing comes any more."""
     seen, since_s = -1, time.monotonic()
     while seen < count and time.monotonic() < since_s + PATIENCE_S:
-        now = len(documents(output))
+        now = len(named(output, "*.json"))
         if now != seen:
             seen, since_s = now, time.monotonic()
         time.sleep(1.0)
@@ -134,7 +125,7 @@ def main() -> int:
             time.sleep(3.0)
             note(f"{FRAMES} frames, one every {FRAME_S:.2f} s")
             shoot(root / "in", at)
-            note(f"all are shot; {len(documents(root / 'in' / 'Cutouts'))} are cut")
+            note(f"all are shot; {len(named(root / 'in' / 'Cutouts', '*.json'))} are cut")
             wait_for(root / "in" / "Cutouts", len(at))
         finally:
             daemon.terminate()
