@@ -19,7 +19,10 @@ help:
 
 GET_PYTHON := On Debian and Ubuntu: sudo apt install python3-venv; elsewhere see https://www.python.org/downloads/. Then call make again.
 
+# `make test LOCKED=1`, as continuous integration calls it, installs the versions of constraints.txt; else the newest
+# that pyproject.toml allows.
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
+LOCK   := $(if $(LOCKED),--constraint constraints.txt)
 
 # A failed start leaves nothing that the next one would take for whole: python3 without its venv package makes half of it.
 $(BIN)/python:
@@ -44,12 +47,12 @@ again:
 
 # The stamps are renewed when what they depend on changes, so a second call costs nothing.
 $(VENV)/.installed: pyproject.toml $(if $(moved),again) | $(BIN)/python
-	@$(PIP) install --editable .
+	@$(PIP) install $(LOCK) --editable .
 	@$(BIN)/python -m compileall -q src  # as pip does with a wheel: workers write nothing, and would compile at every start
 	@printf '%s' '$(CURDIR)' > $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	@$(PIP) install --group test --group lint
+	@$(PIP) install $(LOCK) --group test --group lint
 	@touch $@
 
 env: $(VENV)/.installed-dev
@@ -75,7 +78,7 @@ test: env
 	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 $(VENV)/.installed-docs: $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet --group docs
+	@$(PIP) install $(LOCK) --group docs
 	@touch $@
 
 docs: $(VENV)/.installed-docs
