@@ -17,10 +17,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
+from tests import spooled
 from tests.hosted_server import HostedServer
 from tests.integration.uploading import KEY, Station, picture
 
-from cutoutd import spool
 from cutoutd.spool import Reply, UploadOutcome
 from torture.figures import Figures, note, report
 
@@ -63,7 +63,7 @@ class Campaign:
 
     def collect(self, station: Station, replies: dict[str, Reply]) -> None:
         """Look into the inbox: a reply that was there says the same later."""
-        for reply in spool.replies(station.paths):
+        for reply in spooled.replies(station.paths):
             earlier = replies.setdefault(reply.id, reply)
             if earlier.outcome is not reply.outcome:
                 self.violations.append(f"first {earlier.outcome}, then {reply.outcome}")

@@ -147,61 +147,24 @@ class Reply:
 _P = TypeVar("_P", Request, Reply)
 
 
-@dataclass(frozen=True, slots=True)
 class SpoolPaths:
-    """The directories and files the two share, beneath the state directory."""
+    """The directories and files that supervisor and uploader share; what each holds is said above.
 
-    root: Path
+    Args:
+        root: STATE/hosted.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.copies, self.outbox, self.inbox = root / "copies", root / "outbox", root / "inbox"
+        self.paused, self.resumed = root / "paused", root / "resumed"
+        self.status, self.announced = root / "status.json", root / "announced"
+        self.uploaded, self.accepted = root / "uploaded.json", root / "accepted.json"
 
     @classmethod
     def under(cls, state_dir: Path) -> SpoolPaths:
         """Of a state directory."""
         return cls(state_dir / "hosted")
-
-    @property
-    def copies(self) -> Path:
-        """Where workers put the copies they make; nothing is sent from there."""
-        return self.root / "copies"
-
-    @property
-    def outbox(self) -> Path:
-        """Where requests lie."""
-        return self.root / "outbox"
-
-    @property
-    def inbox(self) -> Path:
-        """Where replies lie."""
-        return self.root / "inbox"
-
-    @property
-    def paused(self) -> Path:
-        """While it is there, nothing leaves."""
-        return self.root / "paused"
-
-    @property
-    def resumed(self) -> Path:
-        """A person says that what the service refused may be tried again."""
-        return self.root / "resumed"
-
-    @property
-    def status(self) -> Path:
-        """What the uploader says of itself; see `cutoutd.hosted.status`."""
-        return self.root / "status.json"
-
-    @property
-    def announced(self) -> Path:
-        """The supervisor says by which configuration it works; the uploader read its own at its start."""
-        return self.root / "announced"
-
-    @property
-    def uploaded(self) -> Path:
-        """The supervisor says what the journal knows of uploads; see `cutoutd.offload.upload_records`."""
-        return self.root / "uploaded.json"
-
-    @property
-    def accepted(self) -> Path:
-        """What the ledger lacks of it with a person's consent; see `cutoutd.offload.upload_records`."""
-        return self.root / "accepted.json"
 
     def make(self) -> None:
         """Make what is missing, for the owner's eyes only.
@@ -261,21 +224,10 @@ def announcement(paths: SpoolPaths) -> str:
 
 
 def requests(paths: SpoolPaths) -> Iterator[Request]:
-    """The requests in the outbox, in no order; what is none is passed over."""
-    for path in _parcels(paths.outbox):
-        with suppress(OSError, InvalidMessageError):
-            yield read_request(path)
-
-
-def replies(paths: SpoolPaths) -> Iterator[Reply]:
-    """The replies in the inbox, in no order.
-
-    Raises:
-        OSError: the inbox cannot be listed, or the disk fails.
-    """
-    for path in _parcels(paths.inbox):
-        if (reply := find_reply(paths, path.stem)) is not None:
-            yield reply
+    """The requests in the outbox, by name; what is none is passed over."""
+    for path in sorted(paths.outbox.glob("*.json")):
+        if _ID.fullmatch(path.stem) and (request := find_request(paths, path.stem)) is not None:
+            yield request
 
 
 def find_request(paths: SpoolPaths, id_: str) -> Request | None:
@@ -380,14 +332,6 @@ def clear(paths: SpoolPaths) -> None:
             for path in sorted(directory.iterdir()):
                 remove(path)
     shutil.rmtree(paths.copies, ignore_errors=True)  # whatever a worker has made of it
-
-
-def _parcels(directory: Path) -> list[Path]:
-    try:
-        names = os.listdir(directory)  # noqa: PTH208 -- names alone are wanted
-    except FileNotFoundError:
-        return []
-    return [directory / name for name in sorted(names) if name.endswith(".json") and _ID.fullmatch(name[:-5])]
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def test_an_honest_copy_is_another_file_in_the_outbox(hall: Hall) -> None:
         kept.write(CONTENT)
         outbox.send(job, reported(), plan())
         kept.write(b"and more")
-    (request,) = spool.requests(outbox.paths)
+    (request,) = list(spool.requests(outbox.paths))
     sent = outbox.paths.outbox / request.file
     assert (sent.read_bytes(), sent.stat().st_mode & 0o777) == (CONTENT, 0o600)
     assert list(outbox.paths.copies.iterdir()) == []

@@ -17,8 +17,8 @@ from cutoutd.fs.private_directory import NotPrivateError
 from cutoutd.journal import store
 from cutoutd.journal.rebuild import open_or_rebuild, rebuilt
 from cutoutd.journal.state import StateDirectory, check_state, running
-from cutoutd.offload.upload_records import KnownUploads, read_known, write_known
 from cutoutd.spool import SpoolPaths, announce, announcement, uploader_status
+from cutoutd.upload_records import KnownUploads, read_known, write_known
 from tests.integration.tools import give_up
 
 if TYPE_CHECKING:

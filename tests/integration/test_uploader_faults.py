@@ -26,6 +26,7 @@ from cutoutd.spool import Body, Reply, Request, SpoolPaths, UploadOutcome
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import context, request
 from tests.integration.uploading import PATIENCE_S, Station, picture
+from tests.spooled import replies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -303,7 +304,7 @@ def test_a_reply_that_is_none_is_an_upload_of_which_nothing_is_known(
     spool.write_message(paths.inbox, made)
     spool.write_message(paths.inbox, other)
     spoil(paths.inbox / f"{made.id}.json")
-    found = {reply.id: reply for reply in spool.replies(paths)}
+    found = {reply.id: reply for reply in replies(paths)}
     assert found[other.id] == other
     assert found[made.id].outcome is UploadOutcome.UNKNOWN
     assert "is damaged" in found[made.id].cause
@@ -394,4 +395,4 @@ def test_an_earlier_versions_reply_is_read(tmp_path: Path) -> None:
     old = {"schema": spool.SCHEMA} | asdict(made)
     del old["counted"]
     (paths.inbox / f"{made.id}.json").write_text(json.dumps(old), encoding="ascii")
-    assert list(spool.replies(paths)) == [made]
+    assert replies(paths) == [made]

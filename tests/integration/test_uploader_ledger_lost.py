@@ -24,7 +24,9 @@ from cutoutd.hosted.status import UploaderStatus
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.uploads import note_upload
 from cutoutd.offload.outbox import Outbox
-from cutoutd.offload.upload_records import (
+from cutoutd.settings.loader import load
+from cutoutd.spool import SpoolPaths, UploadOutcome
+from cutoutd.upload_records import (
     KnownUploads,
     LedgerStart,
     read_known,
@@ -32,8 +34,6 @@ from cutoutd.offload.upload_records import (
     write_begun,
     write_known,
 )
-from cutoutd.settings.loader import load
-from cutoutd.spool import SpoolPaths, UploadOutcome
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import answer, close, context, request, settings_for
 from tests.integration.uploading import PATIENCE_S, Station, picture

@@ -116,9 +116,8 @@ OWN: Final = "in a directory that it has just made for itself alone"
 
 ALONE: Final = {
     "offload/spool_files.py": PRIVATE,
-    "offload/copies.py": PRIVATE,
     "offload/outbox.py": PRIVATE,
-    "offload/upload_records.py": PRIVATE,
+    "upload_records.py": PRIVATE,
     "daemon/status_file.py": PRIVATE,
     "doctor/trial.py": OWN,
 }

@@ -8,6 +8,7 @@ import pytest
 
 from cutoutd import spool
 from cutoutd.spool import Body, InvalidMessageError, Reply, Request, SpoolPaths, UploadOutcome
+from tests.spooled import replies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,7 @@ def test_a_reply_comes_out_as_it_went_in(paths: SpoolPaths) -> None:
         id=id_, outcome=UploadOutcome.OK, body=Body.ALPHA, file=f"{id_}.body", credits=0.25, bytes=9
     )
     spool.write_message(paths.inbox, reply)
-    assert list(spool.replies(paths)) == [reply]
+    assert replies(paths) == [reply]
 
 
 def test_what_is_taken_away_is_gone_with_its_picture(paths: SpoolPaths) -> None:
@@ -90,7 +91,7 @@ def test_a_parcel_under_another_name_is_none(paths: SpoolPaths) -> None:
     id_, other = spool.new_id(), spool.new_id()
     spool.write_message(paths.inbox, Reply(id=id_, outcome=UploadOutcome.WITHDRAWN))
     (paths.inbox / f"{id_}.json").rename(paths.inbox / f"{other}.json")
-    assert [(one.id, one.outcome) for one in spool.replies(paths)] == [(other, UploadOutcome.UNKNOWN)]
+    assert [(one.id, one.outcome) for one in replies(paths)] == [(other, UploadOutcome.UNKNOWN)]
 
 
 def test_only_the_owner_looks_inside(paths: SpoolPaths) -> None:

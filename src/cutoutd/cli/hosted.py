@@ -24,9 +24,9 @@ from cutoutd.hosted.providers import provider_of
 from cutoutd.journal.store import FILE_NAME as JOURNAL
 from cutoutd.journal.store import Store
 from cutoutd.journal.uploads import uploaded
-from cutoutd.offload.upload_records import UPLOADED, read_known, traces
 from cutoutd.process.child_environment import keep_for_uploader
 from cutoutd.spool import SpoolPaths, announcement, requests
+from cutoutd.upload_records import UPLOADED, read_known, traces
 
 if TYPE_CHECKING:
     from pathlib import Path

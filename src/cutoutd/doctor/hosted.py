@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cutoutd.doctor.finding import Finding, note, ok, problem
-from cutoutd.offload.upload_records import LEDGER, traces
 from cutoutd.spool import SpoolPaths, uploader_status
+from cutoutd.upload_records import LEDGER, traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,8 +19,8 @@ from cutoutd.errors import CutoutdError, StorageError, UsageError
 from cutoutd.fs.durable import sync_directory
 from cutoutd.fs.tree import file_id
 from cutoutd.hosted.entries import AttemptOutcome, DayUsage, PastAttempt
-from cutoutd.offload.upload_records import LEDGER, LedgerStart, read_begun, write_begun
 from cutoutd.spool import Body
+from cutoutd.upload_records import LEDGER, LedgerStart, read_begun, write_begun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

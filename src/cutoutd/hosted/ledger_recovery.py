@@ -16,7 +16,8 @@ from cutoutd import logs, spool
 from cutoutd.clock import rfc3339
 from cutoutd.hosted.ledger import FILE_NAME, Ledger, LedgerDamagedError, LedgerError
 from cutoutd.hosted.status import UploaderStatus
-from cutoutd.offload.upload_records import (
+from cutoutd.settings.digest import uploads_sha256
+from cutoutd.upload_records import (
     KnownUploads,
     LedgerStart,
     last_status,
@@ -27,7 +28,6 @@ from cutoutd.offload.upload_records import (
     write_begun,
     write_known,
 )
-from cutoutd.settings.digest import uploads_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

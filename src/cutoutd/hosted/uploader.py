@@ -23,7 +23,7 @@ from cutoutd.hosted.queue import UploadQueue
 from cutoutd.hosted.request_reader import DISK_S, RequestReader
 from cutoutd.hosted.status import UploaderStatus
 from cutoutd.hosted.upload_job import UploadJob
-from cutoutd.offload.upload_records import read_known
+from cutoutd.upload_records import read_known
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -16,8 +16,8 @@ from cutoutd.jobs import Export
 from cutoutd.journal.uploads import uploaded
 from cutoutd.logs import get
 from cutoutd.offload import spool_files
-from cutoutd.offload.upload_records import KnownUploads, write_known
 from cutoutd.spool import Reply, Request, SpoolPaths
+from cutoutd.upload_records import write_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -121,10 +121,7 @@ class Outbox:
         """
         known = uploaded(self._journal.store)
         if known is not None:
-            told = KnownUploads(
-                count=known.count, last=known.last, at=known.at, day=known.day, credits=known.credits
-            )
-            write_known(self.paths.uploaded, told)
+            write_known(self.paths.uploaded, known)
 
     @property
     def awaited(self) -> Collection[str]:

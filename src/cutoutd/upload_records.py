@@ -13,7 +13,7 @@ from cutoutd.fs.durable import replace_file
 from cutoutd.fs.private_directory import read_small
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 LEDGER: Final = "ledger.sqlite"
@@ -41,6 +41,8 @@ class KnownUploads:
         at: when it began, RFC 3339.
         day: of UTC, as in RFC 3339, that ``credits`` is about; empty for none.
         credits: that the uploads of this day count, by folder.
+        unsettled: ids of messages that are counted and whose jobs may still wait for their answer: a run that is killed
+            before the job is written down has the same reply told again by the next one, in any order.
     """
 
     count: int
@@ -48,6 +50,7 @@ class KnownUploads:
     at: str
     day: str = ""
     credits: Mapping[str, float] = field(default_factory=dict)
+    unsettled: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,16 @@
+"""The replies in the inbox, for tests that look at all of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cutoutd import spool
+
+if TYPE_CHECKING:
+    from cutoutd.spool import Reply, SpoolPaths
+
+
+def replies(paths: SpoolPaths) -> list[Reply]:
+    """The replies in the inbox, by name."""
+    ids = sorted(path.stem for path in paths.inbox.glob("*.json"))
+    return [one for id_ in ids if (one := spool.find_reply(paths, id_)) is not None]
