@@ -34,8 +34,35 @@ class JobState(StrEnum):
     SKIPPED = "skipped"  # was there before a first start with existing = "skip", or another recording of its shot is cut
 
 
-OPEN = frozenset({JobState.QUEUED, JobState.WORKING, JobState.UPLOADING, JobState.PUBLISHING, JobState.RETRY})
+IN_HAND = frozenset({JobState.WORKING, JobState.PUBLISHING})
+"""A session of the daemon has it in hand."""
+
+ACTIVE = IN_HAND | {JobState.UPLOADING}
+"""It is begun and not over: a later version of its source waits for it."""
+
+WAITING = frozenset({JobState.QUEUED, JobState.RETRY})
+"""For its turn, or for another try."""
+
+OPEN = ACTIVE | WAITING
 """What is still to be done."""
+
+RESUMED = OPEN | {JobState.PARKED}
+"""What the next start goes on with."""
+
+UNFINISHED = RESUMED | {JobState.UNKNOWN}
+"""What is not over, or not known to be."""
+
+CUT = frozenset({JobState.DONE, JobState.REVIEW})
+"""It ended with a cutout."""
+
+RELEASED = frozenset({JobState.DONE, JobState.UNCHANGED})
+"""Its results have their own names, by this job or by one before it."""
+
+HAS_RESULT = CUT | RELEASED
+"""It ended, and there are results of it."""
+
+WITHOUT_RESULT = frozenset({JobState.REVIEW, JobState.FAILED})
+"""It ended, and nothing has its own name; entries in review/ or failed/ tell of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -33,7 +33,7 @@ SCHEMAS = Path(__file__).parents[1] / "unit"
 TODAY = store_module.SCHEMA_VERSION
 ODD = os.fsdecode(b"caf\xe9\n.jpg")
 LATER = {
-    "'unknown')": "'unknown', 'lent')",
+    "'unknown', ": "'unknown', 'lent', ",
     "cleanup_pending INTEGER": "egress TEXT NOT NULL DEFAULT 'none',\n    cleanup_pending INTEGER",
     "CREATE TABLE session (": "CREATE TABLE upload (id INTEGER PRIMARY KEY);\nCREATE TABLE session (",
 }

@@ -10,8 +10,8 @@ import pytest
 
 from cutoutd.errors import JournalError
 from cutoutd.jobs import JobState, Version
+from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.review_decisions import ReviewDecision
 from cutoutd.publish.publisher import Publisher
 from tests.integration.desk import FAILURE, NEW, OLD, Desk, Power
 from tests.integration.parts import JPEG, NAME, digest, until

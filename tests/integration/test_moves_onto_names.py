@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.jobs import Job, JobState, Version
+from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.displaced import DisplacedSources
-from cutoutd.journal.review_decisions import ReviewDecision
 from cutoutd.publish import displaced
 from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.reviews import Reviews

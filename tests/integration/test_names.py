@@ -11,8 +11,8 @@ import pytest
 from cutoutd.delivery import failed_jobs
 from cutoutd.errors import StorageError
 from cutoutd.jobs import JobState, Version
+from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.review_decisions import ReviewDecision
 from cutoutd.publish.identity import FolderIdentity
 from cutoutd.publish.records import Records
 from tests.integration.desk import FAILURE, NEW, Desk

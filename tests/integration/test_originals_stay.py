@@ -12,8 +12,8 @@ import pytest
 from cutoutd.daemon.assembly import rules_of
 from cutoutd.folder.adoption import Adoption
 from cutoutd.jobs import JobState, Quality, Unchanged, Version
+from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.review_decisions import ReviewDecision
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.publish.faults import ResultLostError
 from tests.integration.desk import NEW, OLD, Desk

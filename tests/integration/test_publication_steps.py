@@ -24,7 +24,7 @@ from cutoutd.delivery.steps import (
 )
 from cutoutd.errors import StorageError
 from cutoutd.jobs import JobState
-from cutoutd.journal.review_decisions import ReviewDecision
+from cutoutd.journal.commands import ReviewDecision
 from cutoutd.lease.lease import NotOwnerError
 from cutoutd.publish.faults import NameRefusedError, ResultLostError, TargetHeldError, TargetTakenError
 from tests.integration.desk import NEW, OLD, Desk

@@ -11,7 +11,7 @@ import pytest
 
 from cutoutd.errors import StorageError
 from cutoutd.jobs import JobState, Quality
-from cutoutd.journal.review_decisions import ReviewDecision
+from cutoutd.journal.commands import ReviewDecision
 from cutoutd.lease.lease import NotOwnerError
 from cutoutd.publish import reviews
 from tests.integration.desk import NEW, OLD, Desk, Power

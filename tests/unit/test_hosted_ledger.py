@@ -80,7 +80,7 @@ def test_an_upload_is_there_before_it_ends(ledger: Ledger, tmp_path: Path) -> No
 
 def test_every_commit_is_synced_with_its_directory(ledger: Ledger) -> None:
     """As the journal's: a power cut must not undo a row."""
-    connection = ledger._connection  # noqa: SLF001 -- no behaviour shows it without a power cut
+    connection = ledger._database._connection  # noqa: SLF001 -- no behaviour shows it without a power cut
     assert connection.execute("PRAGMA synchronous").fetchone()[0] == 3
     assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
 
@@ -167,7 +167,7 @@ def test_another_file_is_no_ledger(tmp_path: Path) -> None:
 
 def test_sums_by_day_and_folder_in_both_forms(ledger: Ledger) -> None:
     """More than a page, and a folder's name that a spreadsheet would take for a formula."""
-    ledger._connection.execute("PRAGMA synchronous = OFF")  # noqa: SLF001 -- a thousand syncs take half a minute
+    ledger._database._connection.execute("PRAGMA synchronous = OFF")  # noqa: SLF001 -- a thousand syncs take half a minute
     for number in range(1005):
         folder = "=cmd()" if number % 2 else "shop"
         row = ledger.begin(

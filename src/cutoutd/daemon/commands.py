@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.events import Accepted
 from cutoutd.fault_isolation import is_expected, report, unforeseen
-from cutoutd.journal.commands import Verb
+from cutoutd.journal.commands import ReviewDecision, Verb
 from cutoutd.journal.queue import BY_MODEL
-from cutoutd.journal.review_decisions import ReviewDecision
 from cutoutd.logs import get
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from cutoutd.daemon.reload import Change, Reloader
     from cutoutd.folder.hot_folder import HotFolder
     from cutoutd.jobs import Job
+    from cutoutd.journal.commands import ReviewDecision
     from cutoutd.journal.journal import Journal
-    from cutoutd.journal.review_decisions import ReviewDecision
     from cutoutd.settings.schema import Folder
 
 

@@ -14,7 +14,7 @@ from cutoutd.delivery.steps import Decide, Done, MakePlan
 from cutoutd.errors import CutoutdError, StorageError, TemporaryError
 from cutoutd.failure import to_valid_utf8
 from cutoutd.jobs import Cut, Failure
-from cutoutd.journal.review_decisions import ReviewDecision
+from cutoutd.journal.commands import ReviewDecision
 from cutoutd.publish.reviews import NotAcceptableError
 
 if TYPE_CHECKING:

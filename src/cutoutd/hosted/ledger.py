@@ -1,20 +1,17 @@
 """The ledger: every upload, written and synced before its first byte leaves, and closed with how it ended.
 
-Rollback journal and synchronous=EXTRA, as the daemon's own journal and for its reasons. Nothing is ever removed from
-it. It must not decide whether anything is sent.
+Nothing is ever removed from it. It must not decide whether anything is sent.
 """
 
 from __future__ import annotations
 
 import secrets
-import sqlite3
 import struct
-import threading
 from contextlib import contextmanager
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from cutoutd.clock import rfc3339
+from cutoutd.database import Database, Queries
 from cutoutd.errors import CutoutdError, StorageError, UsageError
 from cutoutd.fs.durable import sync_directory
 from cutoutd.fs.tree import file_id
@@ -23,7 +20,8 @@ from cutoutd.spool import Body
 from cutoutd.upload_records import LEDGER, LedgerStart, read_begun, write_begun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import sqlite3
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -42,10 +40,14 @@ _MAGIC: Final = b"SQLite format 3\0"
 _ID_OFFSET: Final = 68
 """Of a database's header, where its application id stands (SQLite's file format, 1.3)."""
 
-# What an upload counts in a budget: what the provider said, or else what it was expected to cost, unless it is
-# known to have come to nothing.
-_COUNTED: Final = (
-    "COALESCE(credits, CASE WHEN outcome IN ('failed', 'withdrawn', 'refused') THEN 0 ELSE expected END)"
+SQL: Final = Queries(
+    "cutoutd.hosted",
+    "ledger_queries.sql",
+    sets={
+        "any": frozenset(AttemptOutcome),
+        "came_to_nothing": {AttemptOutcome.FAILED, AttemptOutcome.WITHDRAWN, AttemptOutcome.REFUSED},
+        "may_have_come": {AttemptOutcome.OK, AttemptOutcome.UNKNOWN},
+    },
 )
 
 
@@ -87,33 +89,30 @@ class Ledger:
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self._path = path
-        self._lock = threading.RLock()
         if not create and not path.exists():
             raise UsageError(
                 "nothing was ever sent from this machine with this configuration: there is no ledger",
                 path=path,
                 advice="Nothing to do.",
             )
-        with self._refusals():
-            mode = "rwc" if create else "rw"  # a reader too has to undo what a killed run left half written
-            self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}",
-                uri=True,
-                isolation_level=None,
-                timeout=_BUSY_TIMEOUT_S,
-                check_same_thread=False,
-            )
-            self._connection.row_factory = sqlite3.Row
-            try:
+        self._database = Database(
+            path,
+            create=create,  # a reader too has to undo what a killed run left half written
+            timeout_s=_BUSY_TIMEOUT_S,
+            refused=LedgerError,
+            damaged=LedgerDamagedError,
+        )
+        try:
+            with self._refusals():
                 self._prepare(create=create)
                 found = path.stat()
-            except BaseException:
-                self._connection.close()
-                raise
-            self._place = file_id(found)
-            self._seen = (found.st_mtime_ns, found.st_size)
-            self._id = self.id
-            self._is_begun = read_begun(path.parent) is not None
+                self._is_begun = read_begun(path.parent) is not None
+        except BaseException:
+            self._database.close()
+            raise
+        self._place = file_id(found)
+        self._seen = (found.st_mtime_ns, found.st_size)
+        self._id = self.id
 
     def __enter__(self) -> Self:
         return self
@@ -125,17 +124,16 @@ class Ledger:
 
     def close_file(self) -> None:
         """Close the file; nothing more is read or written."""
-        self._connection.close()
+        self._database.close()
 
     def _prepare(self, *, create: bool) -> None:
-        version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        database = self._database
+        version = int(database.pragma("user_version"))
         if create:
-            self._connection.execute("PRAGMA journal_mode = DELETE")
-            self._connection.execute("PRAGMA synchronous = EXTRA")
-            if not version and not self._connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-                schema = resources.files("cutoutd.hosted").joinpath("ledger.sql").read_text(encoding="utf-8")
-                self._connection.executescript(
-                    f"BEGIN IMMEDIATE;{schema}PRAGMA user_version = {_VERSION};COMMIT;"
+            database.prepare()
+            if not version and database.row(SQL.any_table) is None:
+                database.run_script(
+                    f"BEGIN IMMEDIATE;{SQL.script('ledger.sql')}PRAGMA user_version = {_VERSION};COMMIT;"
                 )
                 sync_directory(self._path.parent)
                 version = _VERSION
@@ -143,8 +141,9 @@ class Ledger:
                 # A number of its own, by which another ledger under its name is told from it.
                 # An earlier version's backup that is put back has none yet.
                 begun = read_begun(self._path.parent)
-                number = secrets.randbelow(_IDS) + 1 if begun is None else begun.id
-                self._connection.execute(f"PRAGMA application_id = {number:d}")
+                database.pragma(
+                    f"application_id = {secrets.randbelow(_IDS) + 1 if begun is None else begun.id:d}"
+                )
         if version > _VERSION:
             raise UsageError(
                 f"the ledger's schema has version {version}, this cutoutd knows {_VERSION}",
@@ -157,8 +156,7 @@ class Ledger:
     @property
     def id(self) -> int:
         """Its own number; 0 before the uploader has opened it for the first time."""
-        with self._refusals():
-            return int(self._connection.execute("PRAGMA application_id").fetchone()[0])
+        return int(self._database.pragma("application_id"))
 
     def check(self) -> None:
         """See that what is written still goes into the file of that name: SQLite writes on into a removed one.
@@ -183,7 +181,7 @@ class Ledger:
 
         To close a file ends all of a process's locks on it, so nothing else may be under way.
         """
-        with self._refusals(), self._path.open("rb") as file:
+        with self._database.lock, self._refusals(), self._path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
         is_whole = len(header) == _HEADER_BYTES and header.startswith(_MAGIC)
         if not is_whole or struct.unpack_from(">I", header, _ID_OFFSET)[0] != self._id:
@@ -191,15 +189,9 @@ class Ledger:
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
+        """For what is done to files beside the ledger's own statements."""
         try:
-            with self._lock:
-                yield
-        except sqlite3.OperationalError as error:
-            if str(error).startswith("no such"):  # a table or column: it was emptied, or is another's
-                raise LedgerDamagedError(f"SQLite says: {error}", path=self._path) from error
-            raise LedgerError(f"SQLite says: {error}", path=self._path) from error
-        except sqlite3.DatabaseError as error:
-            raise LedgerDamagedError(f"SQLite says: {error}", path=self._path) from error
+            yield
         except OSError as error:
             raise LedgerError(f"the system says: {error.strerror}", path=self._path) from error
 
@@ -210,34 +202,29 @@ class Ledger:
             LedgerError: it is not; nothing may be sent.
         """
         request = entry.request
-        values = {
-            "request": request.id,
-            "folder": request.folder,
-            "job": request.job,
-            "why": request.why,
-            "sha256": request.sha256,
-            "source_sha256": request.source_sha256,
-            "bytes": request.bytes,
-            "width": request.width,
-            "height": request.height,
-            "provider": entry.provider,
-            "host": entry.host,
-            "options": entry.options,
-            "again": int(request.again),
-            "expected": entry.expected,
-            "began_us": entry.began_us,
-        }
-        columns = ", ".join(values)
         self.check()
         with self._refusals():
             if not self._is_begun:
                 write_begun(self._path.parent, LedgerStart(id=self._id, at=rfc3339(entry.began_us)))
                 self._is_begun = True
-            made = self._connection.execute(
-                f"INSERT INTO upload ({columns}) VALUES ({', '.join('?' * len(values))})",  # noqa: S608 -- our own names
-                tuple(values.values()),
-            )
-            return int(made.lastrowid or 0)
+        return self._database.insert(
+            SQL.begin,
+            request=request.id,
+            folder=request.folder,
+            job=request.job,
+            why=request.why,
+            sha256=request.sha256,
+            source_sha256=request.source_sha256,
+            bytes=request.bytes,
+            width=request.width,
+            height=request.height,
+            provider=entry.provider,
+            host=entry.host,
+            options=entry.options,
+            again=request.again,
+            expected=entry.expected,
+            began_us=entry.began_us,
+        )
 
     def close(self, row: int, closing: AttemptEnd) -> None:
         """Write down how an upload ended.
@@ -245,38 +232,27 @@ class Ledger:
         Raises:
             LedgerError: it is not written; the next start takes it for unknown.
         """
-        with self._refusals():
-            self._connection.execute(
-                "UPDATE upload SET outcome = ?, status = ?, sent = ?, credits = ?, took_ms = ?, body = ?, "
-                "reply_sha256 = ?, reply_bytes = ?, cause = ? WHERE id = ? AND outcome IS NULL",
-                (
-                    closing.end,
-                    closing.status,
-                    closing.sent,
-                    closing.credits,
-                    closing.took_ms,
-                    closing.body,
-                    closing.reply_sha256,
-                    closing.reply_bytes,
-                    closing.cause,
-                    row,
-                ),
-            )
+        self._database.write(
+            SQL.close,
+            row=row,
+            outcome=closing.end,
+            status=closing.status,
+            sent=closing.sent,
+            credits=closing.credits,
+            took_ms=closing.took_ms,
+            body=closing.body,
+            reply_sha256=closing.reply_sha256,
+            reply_bytes=closing.reply_bytes,
+            cause=closing.cause,
+        )
 
     def close_left_open(self, cause: str) -> int:
         """Close what a run that was killed had under way: whether it was billed is not known. Returns how many."""
-        with self._refusals():
-            return self._connection.execute(
-                "UPDATE upload SET outcome = 'unknown', cause = ? WHERE outcome IS NULL", (cause,)
-            ).rowcount
+        return self._database.write(SQL.close_left_open, cause=cause)
 
     def close_open(self, request: str, cause: str) -> None:
         """Close what is still open of a request, over which we failed: whether it was billed is not known."""
-        with self._refusals():
-            self._connection.execute(
-                "UPDATE upload SET outcome = 'unknown', cause = ? WHERE request = ? AND outcome IS NULL",
-                (cause, request),
-            )
+        self._database.write(SQL.close_open, request=request, cause=cause)
 
     def verify(self) -> None:
         """See that the whole file can be read as a ledger.
@@ -285,80 +261,39 @@ class Ledger:
             LedgerError: the disk refuses.
             LedgerDamagedError: it cannot.
         """
-        with self._refusals():
-            said = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-            self._connection.execute("SELECT outcome, began_us, expected FROM upload LIMIT 1").fetchone()
+        said = str(self._database.pragma("quick_check(1)"))
+        self._database.row(SQL.columns)
         if said != "ok":
             raise LedgerDamagedError(f"SQLite says: {said}", path=self._path)
 
     def last_of_request(self, id_: str) -> PastAttempt | None:
         """The last upload for a parcel that is over."""
-        return self._past("request = ?", (id_,))
+        return _past(self._database.row(SQL.last_of_request, request=id_))
 
     def last_of_content(self, *, sha256: str, provider: str, host: str, options: str) -> PastAttempt | None:
         """The last upload of the same bytes, asking the same of the same, of which something came or may have."""
-        return self._past(
-            "sha256 = ? AND provider = ? AND host = ? AND options = ? AND outcome IN ('ok', 'unknown')",
-            (sha256, provider, host, options),
-        )
-
-    def _past(self, condition: str, arguments: Sequence[Any]) -> PastAttempt | None:
-        with self._refusals():
-            row = self._connection.execute(
-                f"SELECT * FROM upload WHERE {condition} AND outcome IS NOT NULL ORDER BY id DESC LIMIT 1",  # noqa: S608 -- our own words
-                arguments,
-            ).fetchone()
-        if row is None:
-            return None
-        return PastAttempt(
-            row=row["id"],
-            request=row["request"],
-            end=AttemptOutcome(row["outcome"]),
-            credits=row["credits"],
-            sent=row["bytes"] if row["sent"] is None else row["sent"],
-            cause=row["cause"] or "",
-            began_us=row["began_us"],
-            body=Body(row["body"]) if row["body"] else None,
-            reply_sha256=row["reply_sha256"],
-        )
+        asked = {"sha256": sha256, "provider": provider, "host": host, "options": options}
+        return _past(self._database.row(SQL.last_of_content, **asked))
 
     def day(self, now_us: int) -> dict[str, DayUsage]:
         """What each folder's uploads of the day (UTC) come to, without those that are under way."""
-        start = day_of(now_us) * _DAY_US
-        with self._refusals():
-            rows = self._connection.execute(
-                f"SELECT folder, COUNT(*) AS uploads, SUM(COALESCE(sent, bytes)) AS sent, SUM({_COUNTED}) AS credits "  # noqa: S608
-                "FROM upload WHERE began_us >= ? AND began_us < ? AND outcome IS NOT NULL GROUP BY folder",
-                (start, start + _DAY_US),
-            ).fetchall()
+        begin_us = day_of(now_us) * _DAY_US
         return {
             row["folder"]: DayUsage(uploads=row["uploads"], bytes=row["sent"], credits=row["credits"])
-            for row in rows
+            for row in self._database.rows(SQL.day, begin_us=begin_us, end_us=begin_us + _DAY_US)
         }
 
     def knows(self, request: str) -> bool:
         """Whether anything was ever sent for a parcel."""
-        with self._refusals():
-            return (
-                self._connection.execute(
-                    "SELECT 1 FROM upload WHERE request = ? LIMIT 1", (request,)
-                ).fetchone()
-                is not None
-            )
+        return self._database.row(SQL.request, request=request) is not None
 
     def count(self) -> int:
         """For how many parcels something was sent, or may have been."""
-        with self._refusals():
-            return int(self._connection.execute("SELECT COUNT(DISTINCT request) FROM upload").fetchone()[0])
+        return self._database.number(SQL.count)
 
     def prices(self, provider: str, host: str, now_us: int) -> dict[float, float]:
         """The highest price of the last 30 days, by the price that was expected; of pictures that were cut."""
-        with self._refusals():
-            rows = self._connection.execute(
-                "SELECT expected, MAX(COALESCE(credits, expected)) AS highest FROM upload "
-                "WHERE began_us >= ? AND outcome = 'ok' AND provider = ? AND host = ? GROUP BY expected",
-                (now_us - _PRICES_US, provider, host),
-            ).fetchall()
+        rows = self._database.rows(SQL.prices, since_us=now_us - _PRICES_US, provider=provider, host=host)
         return {row["expected"]: row["highest"] for row in rows}
 
     def all(self) -> Iterator[dict[str, Any]]:
@@ -368,12 +303,24 @@ class Ledger:
         """
         last = 0
         while True:
-            with self._refusals():
-                rows = self._connection.execute(
-                    f"SELECT *, {_COUNTED} AS counted FROM upload WHERE id > ? ORDER BY id LIMIT {_PAGE}",  # noqa: S608 -- our own
-                    (last,),
-                ).fetchall()
+            rows = self._database.rows(SQL.page, after=last, limit=_PAGE)
             yield from (dict(row) for row in rows)
             if len(rows) < _PAGE:
                 return
             last = rows[-1]["id"]
+
+
+def _past(row: sqlite3.Row | None) -> PastAttempt | None:
+    if row is None:
+        return None
+    return PastAttempt(
+        row=row["id"],
+        request=row["request"],
+        end=AttemptOutcome(row["outcome"]),
+        credits=row["credits"],
+        sent=row["bytes"] if row["sent"] is None else row["sent"],
+        cause=row["cause"] or "",
+        began_us=row["began_us"],
+        body=Body(row["body"]) if row["body"] else None,
+        reply_sha256=row["reply_sha256"],
+    )

@@ -18,7 +18,7 @@ CREATE TABLE upload (
     expected      REAL    NOT NULL,  -- credits
     began_us      INTEGER NOT NULL,
     -- Written after it:
-    outcome       TEXT CHECK (outcome IN ('ok', 'failed', 'unknown', 'withdrawn', 'refused')),
+    outcome       TEXT CHECK (outcome IN {any}),
     status        INTEGER,           -- of HTTP; NULL without an answer
     sent          INTEGER,           -- bytes of the picture that were handed to the network; NULL: not known
     credits       REAL,              -- as the provider said; NULL: it did not

@@ -8,18 +8,18 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from cutoutd.jobs import JobState
-from cutoutd.journal.integers import restored, stored
+from cutoutd.database import restored, stored
+from cutoutd.jobs import IN_HAND, JobState
+from cutoutd.journal.reservations import put_output
+from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.jobs import Published, Version
     from cutoutd.journal.store import Store
-
-_IN_HAND: Final = frozenset({JobState.WORKING, JobState.PUBLISHING})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,11 +69,7 @@ def take_over(
         Whether a version counts as ended by it that did not before.
     """
     path = os.fsencode(one.version.path)
-    newest = store.row(
-        "SELECT id, generation, size, mtime_ns, state, forced, finished_us FROM job "
-        "WHERE folder = ? AND path = ? AND newest = 1",
-        (folder, path),
-    )
+    newest = store.row(SQL.newest_version, folder=folder, path=path)
     at_us = min(one.at_us, now_us)  # another machine's clock, or anybody's word
     overtaken = newest is not None and (newest["finished_us"] or 0) >= at_us > 0
     generation = newest["generation"] if newest is not None else 0
@@ -83,32 +79,35 @@ def take_over(
         return False
     known = None if newest is None else (newest["size"], restored(newest["mtime_ns"]))
     if newest is None or known != (one.version.size, one.version.mtime_ns):
-        if newest is not None and newest["state"] in _IN_HAND:
+        if newest is not None and newest["state"] in IN_HAND:
             return False
         retire(folder, path, now_us)
         store.insert(
-            "INSERT INTO job (folder, path, generation, size, mtime_ns, state, accepted_us, finished_us, sha256, detail)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                folder,
-                path,
-                generation,
-                one.version.size,
-                stored(one.version.mtime_ns),
-                one.state,
-                at_us,
-                at_us,
-                one.sha256,
-                json.dumps(one.detail),
-            ),
+            SQL.insert_job,
+            folder=folder,
+            path=path,
+            generation=generation,
+            size=one.version.size,
+            mtime_ns=stored(one.version.mtime_ns),
+            stamp=None,
+            provisional=False,
+            state=one.state,
+            accepted_us=at_us,
+            finished_us=at_us,
+            sha256=one.sha256,
+            detail=json.dumps(one.detail),
         )
         return True
     # What a person has asked for is done even so.
-    if newest["state"] in _IN_HAND or newest["forced"]:
+    if newest["state"] in IN_HAND or newest["forced"]:
         return False
     store.write(
-        "UPDATE job SET state = ?, finished_us = ?, sha256 = ?, detail = ? WHERE id = ?",
-        (one.state, at_us, one.sha256, json.dumps(one.detail), newest["id"]),
+        SQL.adopt,
+        state=one.state,
+        at_us=at_us,
+        sha256=one.sha256,
+        detail=json.dumps(one.detail),
+        job=newest["id"],
     )
     return newest["finished_us"] is None
 
@@ -117,40 +116,20 @@ def _own(
     store: Store, folder: str, path: bytes, one: Adopted, *, latest: bool, generation: int, now_us: int
 ) -> None:
     """Names and results of a source; of a publication that is not the last, only what no other one says."""
+    source = {"folder": folder, "path": path, "generation": generation}
     for key in one.claims:
-        store.write(
-            "INSERT OR IGNORE INTO reservation (key, folder, path, generation) VALUES (?, ?, ?, ?)",
-            (key, folder, path, generation),
-        )
+        store.write(SQL.reserve, key=key, **source)
     if one.state is JobState.FAILED:
         return
-    verb = "REPLACE" if latest else "IGNORE"
     store.write(
-        f"INSERT OR {verb} INTO published (folder, path, generation, sha256, image_sha256, gone, published_us,"  # noqa: S608 -- a literal
-        " size, mtime_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            folder,
-            path,
-            generation,
-            one.sha256,
-            one.image_sha256,
-            one.gone,
-            now_us,
-            one.version.size,
-            stored(one.version.mtime_ns),
-        ),
+        SQL.adopt_publication if latest else SQL.adopt_earlier_publication,
+        sha256=one.sha256,
+        image_sha256=one.image_sha256,
+        gone=one.gone,
+        now_us=now_us,
+        size=one.version.size,
+        mtime_ns=stored(one.version.mtime_ns),
+        **source,
     )
     for result in one.published:
-        store.write(
-            f"INSERT OR {verb} INTO output (folder, path, generation, rendition, review, target, sha256)"  # noqa: S608 -- a literal
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                folder,
-                path,
-                generation,
-                result.rendition,
-                result.review,
-                os.fsencode(result.path),
-                result.sha256,
-            ),
-        )
+        put_output(store, SQL.put_output if latest else SQL.add_output, source, result)

@@ -1,6 +1,7 @@
 """What people ask of the daemon, as rows: so it works with the daemon up or down.
 
-It carries nothing out; the daemon does, when the file's ``data_version`` says that someone wrote.
+It carries nothing out; the daemon does, when the file's ``data_version`` says that someone wrote. A decision about a
+doubtful result stands in the job's own row until it is carried out, which stays in review so long: it survives a crash.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.journal.queue import job_from_row
+from cutoutd.journal.store import SQL
+
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
+    from cutoutd.jobs import Job
     from cutoutd.journal.store import Store
 
 PAUSED: Final = "paused"
@@ -57,32 +62,24 @@ class Commands:
         """Ask for something; returns the request's id."""
         with self._store.transaction():
             return self._store.insert(
-                "INSERT INTO command (verb, argument, posted_us) VALUES (?, ?, ?)",
-                (verb, argument, self._clock.now_us()),
+                SQL.post_command, verb=verb, argument=argument, now_us=self._clock.now_us()
             )
 
     def pending(self) -> list[Command]:
         """What was asked and not carried out, oldest first."""
         return [
             Command(id=row["id"], verb=str(row["verb"]), argument=str(row["argument"]))
-            for row in self._store.rows(
-                "SELECT id, verb, argument FROM command WHERE refused IS NULL ORDER BY id"
-            )
+            for row in self._store.rows(SQL.pending_commands)
         ]
 
     def refuse(self, command: Command, why: str) -> None:
         """It cannot be carried out; the last ones are kept for whoever asked."""
         with self._store.transaction():
-            self._store.write("UPDATE command SET refused = ? WHERE id = ?", (why, command.id))
-            self._store.write(
-                "DELETE FROM command WHERE refused IS NOT NULL AND id NOT IN "
-                "(SELECT id FROM command WHERE refused IS NOT NULL ORDER BY id DESC LIMIT ?)",
-                (KEPT_REFUSALS,),
-            )
+            self._store.write(SQL.refuse_command, why=why, command=command.id, kept=KEPT_REFUSALS)
 
     def answer(self, request: int) -> str | None:
         """Why a request was refused, empty if it was carried out; None: it was not seen to yet."""
-        row = self._store.row("SELECT refused FROM command WHERE id = ?", (request,))
+        row = self._store.row(SQL.answer_to_command, command=request)
         if row is None:
             return ""
         return None if row["refused"] is None else str(row["refused"])
@@ -90,17 +87,53 @@ class Commands:
     def done(self, command: Command) -> None:
         """It was carried out."""
         with self._store.transaction():
-            self._store.write("DELETE FROM command WHERE id = ?", (command.id,))
+            self._store.write(SQL.remove_command, command=command.id)
 
     def is_paused(self) -> bool:
         """Whether new work is held back; survives restarts."""
-        return self._store.row("SELECT 1 FROM fact WHERE name = ?", (PAUSED,)) is not None
+        return self._store.fact(PAUSED) is not None
 
     def set_paused(self, *, paused: bool) -> None:
         """Hold new work back, or let it go on."""
         with self._store.transaction():
-            self._store.write("DELETE FROM fact WHERE name = ?", (PAUSED,))
+            self._store.set_fact(PAUSED, "1" if paused else None)
             if not paused:
-                self._store.write("DELETE FROM fact WHERE name = ?", (REBUILT,))
-            else:
-                self._store.write("INSERT INTO fact (name, value) VALUES (?, '1')", (PAUSED,))
+                self._store.set_fact(REBUILT, None)
+
+
+class ReviewDecision(StrEnum):
+    """What a person can decide."""
+
+    ACCEPT = "accept"  # it is published under its own name
+    REJECT = "reject"  # the picture counts as failed
+
+
+class ReviewDecisions:
+    """The decisions in the journal."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def decide(self, job: int, decision: ReviewDecision) -> Job | None:
+        """Write a decision down.
+
+        Returns:
+            The job; None if it is not in review any more, or a newer version took its place.
+        """
+        with self._store.transaction():
+            changed = self._store.write(SQL.decide, decision=decision, job=job)
+        return self.pending_one(job) if changed else None
+
+    def pending_one(self, job: int) -> Job | None:
+        """A job that waits for its decision to be carried out; None if it does not, or not any more."""
+        row = self._store.row(SQL.decision_of, job=job)
+        return job_from_row(row) if row is not None else None
+
+    def pending(self, folder: str) -> list[Job]:
+        """A folder's jobs that wait for theirs."""
+        return [job_from_row(row) for row in self._store.rows(SQL.decisions_in, folder=folder)]
+
+    def refuse(self, job: int, why: str) -> None:
+        """A decision could not be carried out: it is for the person to decide anew."""
+        with self._store.transaction():
+            self._store.write(SQL.refuse_decision, why=why, job=job)

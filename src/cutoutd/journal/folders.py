@@ -10,6 +10,8 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.journal.store import SQL
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -18,15 +20,6 @@ if TYPE_CHECKING:
 
 FIRST_RUN: Final = "first-run/"
 """Begins the names of facts about folders, which a rebuilt journal has of the lost one."""
-
-_TABLES: Final = {
-    "job": "folder",
-    "reservation": "folder",
-    "output": "folder",
-    "published": "folder",
-    "folder": "name",
-}
-"""Where a folder's name stands."""
 
 _DIGITS: Final = 8  # of a marker, which tell a folder that was set aside from another of its name
 
@@ -66,7 +59,7 @@ class Folders:
 
     def recall(self, name: str) -> FolderMemory | None:
         """What is remembered; None at the first start."""
-        row = self._store.row("SELECT input, marker, device, read_only FROM folder WHERE name = ?", (name,))
+        row = self._store.row(SQL.folder, name=name)
         if row is None:
             return None
         return FolderMemory(
@@ -86,42 +79,38 @@ class Folders:
 
     def first_run_us(self, name: str) -> int | None:
         """When a folder that is not known any more was healthy for the first time, from a journal that was lost."""
-        row = self._store.row("SELECT value FROM fact WHERE name = ?", (f"{FIRST_RUN}{name}",))
-        return int(row["value"]) if row is not None else None
+        value = self._store.fact(f"{FIRST_RUN}{name}")
+        return None if value is None else int(value)
 
     def remember(self, name: str, memory: FolderMemory) -> None:
         """Write down a healthy folder."""
         first_run_us = self.first_run_us(name)
         with self._store.transaction():
             self._store.write(
-                "INSERT INTO folder (name, input, marker, device, read_only, first_run_us) VALUES (?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (name) DO UPDATE SET "
-                "input = excluded.input, marker = excluded.marker, device = excluded.device, read_only = excluded.read_only",
-                (
-                    name,
-                    os.fsencode(memory.input),
-                    memory.marker,
-                    memory.device,
-                    memory.read_only,
-                    self._clock.now_us() if first_run_us is None else first_run_us,
-                ),
+                SQL.remember_folder,
+                name=name,
+                input=os.fsencode(memory.input),
+                marker=memory.marker,
+                device=memory.device,
+                read_only=memory.read_only,
+                first_run_us=self._clock.now_us() if first_run_us is None else first_run_us,
             )
-            self._store.write("DELETE FROM fact WHERE name = ?", (f"{FIRST_RUN}{name}",))
+            self._store.set_fact(f"{FIRST_RUN}{name}", None)
             self._label(memory.marker, name)
 
     def marked(self, marker: str) -> dict[str, str]:
         """The folders that had a marker when they were last healthy: input by name."""
-        rows = self._store.rows("SELECT name, input FROM folder WHERE marker = ?", (marker,))
+        rows = self._store.rows(SQL.folders_with_marker, marker=marker)
         return {row["name"]: os.fsdecode(row["input"]) for row in rows}
 
     def at(self, place: str) -> dict[str, str]:
         """The folders that had an input when they were last healthy: input by name."""
-        rows = self._store.rows("SELECT name, input FROM folder WHERE input = ?", (os.fsencode(place),))
+        rows = self._store.rows(SQL.folders_at, input=os.fsencode(place))
         return {row["name"]: os.fsdecode(row["input"]) for row in rows}
 
     def labels(self, marker: str) -> frozenset[str]:
         """What a folder is, or was, called."""
-        rows = self._store.rows("SELECT name FROM label WHERE marker = ?", (marker,))
+        rows = self._store.rows(SQL.labels, marker=marker)
         return frozenset(str(row["name"]) for row in rows)
 
     def relabel(self, before: str, after: str) -> None:
@@ -133,9 +122,7 @@ class Folders:
         with self._store.transaction():
             waits_as = self._set_aside_within(after)
             self._rename_within(before, after)
-            self._store.write(
-                "UPDATE job SET state = 'queued' WHERE folder = ? AND state = 'parked'", (after,)
-            )
+            self._store.write(SQL.unpark, folder=after)
         self._renamed((before, after, waits_as))
 
     def set_aside(self, name: str) -> None:
@@ -152,17 +139,14 @@ class Folders:
         while self.recall(waits_as) is not None:  # a copy, marker and all, that had the same name
             waits_as = f"{name}~{uuid.uuid4().hex[:_DIGITS]}"
         self._rename_within(name, waits_as)
-        self._store.write(
-            "UPDATE job SET state = 'parked' WHERE folder = ? AND state IN ('queued', 'retry')", (waits_as,)
-        )
+        self._store.write(SQL.park_waiting, folder=waits_as)
         return waits_as
 
     def _rename_within(self, before: str, after: str) -> None:
-        for table, column in _TABLES.items():
-            self._store.write(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (after, before))  # noqa: S608 -- ours
+        self._store.write(SQL.rename_folder, before=before, after=after)
         memory = self.recall(after)
         if memory is not None:
             self._label(memory.marker, before)
 
     def _label(self, marker: str, name: str) -> None:
-        self._store.write("INSERT OR IGNORE INTO label (marker, name) VALUES (?, ?)", (marker, name))
+        self._store.write(SQL.add_label, marker=marker, name=name)

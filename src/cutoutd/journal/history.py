@@ -11,15 +11,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cutoutd.journal.store import SQL
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cutoutd.clock import Clock
     from cutoutd.journal.sources import Sources
     from cutoutd.journal.store import Store
-
-# Whatever is still to be done, and an original that is still to be moved or deleted, is never history.
-_OVER = "state NOT IN ('queued', 'working', 'uploading', 'publishing', 'retry', 'parked', 'unknown') AND cleanup_pending = 0"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,12 +44,11 @@ class History:
 
     def trim(self, folder: str, before_us: int, limit: int) -> int:
         """Remove versions that others have followed and that ended before a time; returns how many."""
-        old = f"SELECT id FROM job WHERE newest = 0 AND folder = ? AND finished_us < ? AND {_OVER} LIMIT ?"  # noqa: S608 -- a literal
-        bounds = (folder, before_us, limit)
-        if self._store.row(old, bounds) is None:
+        bounds = {"folder": folder, "before_us": before_us, "limit": limit}
+        if self._store.row(SQL.find_trimmed, **bounds) is None:
             return 0
         with self._store.transaction():
-            return self._store.write(f"DELETE FROM job WHERE id IN ({old})", bounds)  # noqa: S608 -- a literal
+            return self._store.write(SQL.trim, **bounds)
 
     def ended(self, folder: str, before_us: int, *, after: str, limit: int) -> tuple[list[Ended], str]:
         """Among the next sources by path, those whose newest version ended before a time.
@@ -65,9 +63,7 @@ class History:
             What ended, and the path to go on after; empty at the end.
         """
         rows = self._store.rows(
-            f"SELECT path, missing_us, finished_us < ? AND {_OVER} AS ended FROM job "  # noqa: S608 -- a literal
-            "WHERE folder = ? AND newest = 1 AND path > ? ORDER BY path LIMIT ?",
-            (before_us, folder, os.fsencode(after), limit),
+            SQL.page_of_ended, folder=folder, before_us=before_us, after=os.fsencode(after), limit=limit
         )
         found = [
             Ended(path=os.fsdecode(row["path"]), missing_us=row["missing_us"]) for row in rows if row["ended"]
@@ -84,25 +80,13 @@ class History:
 
     def forget(self, folder: str, paths: Iterable[str]) -> None:
         """Remove all that is known of sources that are no more; should one come back, it is a new one."""
-        gone = []
+        gone, unfinished = [], (SQL.is_newest_unfinished, SQL.is_any_older_unfinished)
         with self._store.transaction():
             for path in map(os.fsencode, paths):
-                source = (folder, path)
-                # In two halves, since there is an index for each.
-                halves = [
-                    f"FROM job WHERE folder = ? AND path = ? AND newest = {newest}" for newest in (1, 0)
-                ]
-                if any(self._store.row(f"SELECT 1 {half} AND NOT ({_OVER})", source) for half in halves):
+                source = {"folder": folder, "path": path}
+                if any(self._store.row(sql, **source) for sql in unfinished):
                     continue
-                for half in halves:
-                    self._store.write(f"DELETE {half}", source)
-                for table in ("output", "reservation", "published"):
-                    # What is set aside has no other way to a name: it goes once its picture turned up, or it is back.
-                    self._store.write(
-                        f"DELETE FROM {table} WHERE folder = ? AND path = ? AND generation NOT IN "  # noqa: S608 -- ours
-                        "(SELECT generation FROM published WHERE folder = ? AND path = ? AND kept_us IS NOT NULL)",
-                        (*source, *source),
-                    )
+                self._store.write(SQL.forget_source, **source)
                 gone.append(os.fsdecode(path))
         self._sources.drop(folder, gone)
 
@@ -110,6 +94,5 @@ class History:
         with self._store.transaction():
             for path in paths:
                 self._store.write(
-                    "UPDATE job SET missing_us = ? WHERE folder = ? AND path = ? AND newest = 1",
-                    (missing_us, folder, os.fsencode(path)),
+                    SQL.set_missing, missing_us=missing_us, folder=folder, path=os.fsencode(path)
                 )

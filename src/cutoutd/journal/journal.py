@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cutoutd.failure import to_valid_utf8
 from cutoutd.jobs import JobState
-from cutoutd.journal.commands import Commands
+from cutoutd.journal.commands import Commands, ReviewDecisions
 from cutoutd.journal.displaced import DisplacedSources
 from cutoutd.journal.folders import Folders
 from cutoutd.journal.history import History
@@ -17,9 +17,8 @@ from cutoutd.journal.moves import Moves
 from cutoutd.journal.queue import Queue
 from cutoutd.journal.rebuild import open_or_rebuild
 from cutoutd.journal.reservations import Reservations
-from cutoutd.journal.review_decisions import ReviewDecisions
-from cutoutd.journal.sessions import Sessions
 from cutoutd.journal.sources import Sources
+from cutoutd.journal.state import Sessions
 from cutoutd.journal.store import FILE_NAME, Store
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ class Journal:
                 source_sha256=None,
                 published=standing,
             )
-            self.queue.put_back_within(job.id)
+            self.queue.plan_within(job.id, {})
 
     def keep_standing(self, job: Job, *, standing: Iterable[Published]) -> None:
         """A plan is given up in the middle: what has its name already stays the source's."""

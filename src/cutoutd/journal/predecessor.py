@@ -10,16 +10,12 @@ import sqlite3
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.jobs import OPEN, JobState
-from cutoutd.journal.store import FILE_NAME
+from cutoutd.journal.store import FILE_NAME, SQL
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _PATIENCE_S: Final = 1.0
-_OPEN: Final = (*sorted(OPEN), JobState.PARKED)
-"""What the next start goes on with."""
-
 Finished = frozenset[tuple[str, int, int]]
 """Versions of sources that are over: path in the input, bytes, mtime_ns."""
 
@@ -34,7 +30,7 @@ def kept_marker(directory: Path, place: str) -> str:
     Returns:
         Empty if it is not known.
     """
-    rows = _rows(directory, "SELECT * FROM folder WHERE input = ?", (os.fsencode(place),))
+    rows = _rows(directory, SQL.folder_at, input=os.fsencode(place))
     # The other one may be an earlier version's still.
     kept = [row["marker"] for row in rows if row["read_only" if "read_only" in row.keys() else "aside"]]  # noqa: SIM118 -- a row iterates over its values
     return str(kept[0]) if len(kept) == 1 else ""
@@ -47,12 +43,7 @@ def finished(directory: Path, place: str) -> Finished:
         directory: the other state directory; it may be missing.
         place: the input, absolute.
     """
-    rows = _rows(
-        directory,
-        "SELECT job.path, job.size, job.mtime_ns FROM job JOIN folder ON folder.name = job.folder "
-        "WHERE folder.input = ? AND job.newest = 1 AND job.state IN ('done', 'unchanged', 'review')",
-        (os.fsencode(place),),
-    )
+    rows = _rows(directory, SQL.versions_with_result, input=os.fsencode(place))
     return frozenset((os.fsdecode(path), int(size), int(mtime_ns)) for path, size, mtime_ns in rows)
 
 
@@ -68,23 +59,21 @@ def known(directory: Path, folders: frozenset[str]) -> Finished:
     return frozenset(
         (os.fsdecode(path), int(size), int(mtime_ns))
         for name in folders
-        for path, size, mtime_ns in _rows(
-            directory,
-            "SELECT path, size, mtime_ns FROM job WHERE folder = ? AND newest = 1 AND state <> 'gone' "  # noqa: S608 -- question marks
-            f"AND state NOT IN ({', '.join('?' * len(_OPEN))})",
-            (name, *_OPEN),
-        )
+        for path, size, mtime_ns in _rows(directory, SQL.versions_not_resumed, folder=name)
     )
 
 
 def names(directory: Path, place: str, marker: str | None) -> frozenset[str]:
     """What a journal calls a folder: by its marker, or without one by its place."""
-    column, value = ("marker", marker) if marker else ("input", os.fsencode(place))
-    rows = _rows(directory, f"SELECT name FROM folder WHERE {column} = ?", (value,))  # noqa: S608 -- one of two columns
+    rows = (
+        _rows(directory, SQL.names_of_marker, marker=marker)
+        if marker
+        else _rows(directory, SQL.names_at, input=os.fsencode(place))
+    )
     return frozenset(str(name) for (name,) in rows)
 
 
-def _rows(directory: Path, query: str, values: tuple[object, ...]) -> list[sqlite3.Row]:
+def _rows(directory: Path, query: str, **values: object) -> list[sqlite3.Row]:
     path = directory / FILE_NAME
     with suppress(OSError, sqlite3.Error, ValueError):
         if path.stat().st_uid != os.geteuid():

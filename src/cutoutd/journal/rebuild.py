@@ -11,13 +11,13 @@ import os
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from cutoutd.clock import moment
 from cutoutd.errors import JournalError
+from cutoutd.fs.durable import sync_directory
 from cutoutd.journal.commands import PAUSED, REBUILT
 from cutoutd.journal.folders import FIRST_RUN
-from cutoutd.journal.store import JournalDamagedError, JournalOlderError, Store, make, sync_names
+from cutoutd.journal.store import SQL, JournalDamagedError, JournalOlderError, Store, free_name, make
 from cutoutd.journal.upgrade import upgrade
 from cutoutd.logs import get
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.clock import Clock
-
-_NAMES: Final = 100  # set aside within one second
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,38 +67,30 @@ def open_or_rebuild(path: Path, clock: Clock) -> Store:
 
 def rebuilt(store: Store) -> Rebuilt | None:
     """Whether this journal was made anew since a person last said `resume`."""
-    row = store.row("SELECT value FROM fact WHERE name = ?", (REBUILT,))
-    return Rebuilt(**json.loads(row["value"])) if row is not None else None
+    said = store.fact(REBUILT)
+    return None if said is None else Rebuilt(**json.loads(said))
 
 
 def _replace(path: Path, *, cause: str, now_us: int) -> Path:
     """Set the file aside and make a new one; returns where the old one lies now."""
-    aside = _free_name(path, now_us)
+    aside = free_name(path, "damaged", now_us)
     note = Rebuilt(at_us=now_us, aside=aside.name, cause=cause)
     facts = {**_salvaged(path, now_us), REBUILT: json.dumps(asdict(note))}
     try:
         # Its rollback journal first: found beside the new file, it would be played back into that.
         with suppress(FileNotFoundError):
             path.with_name(f"{path.name}-journal").rename(f"{aside}-journal")
-            sync_names(path.parent)
+            sync_directory(path.parent)
         try:
             os.link(path, aside, follow_symlinks=False)
         except OSError:  # a directory, or a file system without hard links
             path.rename(aside)
-        sync_names(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         raise JournalError(f"the damaged journal cannot be set aside: {error.strerror}", path=path) from error
     # Until this one rename the damaged file has the name, so a crash in between repeats all this.
     make(path, facts)
     return aside
-
-
-def _free_name(path: Path, now_us: int) -> Path:
-    at = f"{moment(now_us):%Y%m%dT%H%M%SZ}"
-    names = (
-        path.with_name(f"{path.stem}-damaged-{at}{number or ''}{path.suffix}") for number in range(_NAMES)
-    )
-    return next(name for name in names if not os.path.lexists(name))
 
 
 def _salvaged(path: Path, now_us: int) -> dict[str, str]:
@@ -112,11 +102,11 @@ def _salvaged(path: Path, now_us: int) -> dict[str, str]:
     if not path.is_file():
         return facts  # SQLite would wait at a FIFO for ever
     with suppress(sqlite3.Error, OSError, ValueError):
-        for name, first_run_us in _read(path, "SELECT name, first_run_us FROM folder"):
+        for name, first_run_us in _read(path, SQL.first_runs):
             if isinstance(first_run_us, int) and 0 < first_run_us <= now_us:
                 facts[f"{FIRST_RUN}{name}"] = str(first_run_us)
     with suppress(sqlite3.Error, OSError, ValueError):
-        for name, value in _read(path, "SELECT name, value FROM fact"):
+        for name, value in _read(path, SQL.facts):
             if name == PAUSED or str(name).startswith(FIRST_RUN):
                 facts.setdefault(str(name), str(value))
     return facts

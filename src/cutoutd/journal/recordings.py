@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.jobs import JobState
+from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,6 +40,14 @@ class Recorded:
     until_us: int | None = None
 
 
+def differing_in_extension(path: bytes) -> dict[str, bytes]:
+    """Between which paths those lie that differ from one in the extension only; nothing if it has none."""
+    stem, dot, _ = path.rpartition(b".")
+    return (
+        {"after": stem + b".", "before": stem + b"/"} if dot else {}
+    )  # the next byte after a dot is a slash
+
+
 def recordings(store: Store, folder: str, path: str) -> list[Recorded]:
     """What is known of sources whose path differs in the extension only, this one included.
 
@@ -49,24 +58,12 @@ def recordings(store: Store, folder: str, path: str) -> list[Recorded]:
         folder: the folder's name.
         path: of one of them.
     """
-    stem, dot, _ = os.fsencode(path).rpartition(b".")
-    if not dot:
+    between = differing_in_extension(os.fsencode(path))
+    if not between:
         return []
-    between = (folder, stem + b".", stem + b"/")  # the next byte after a dot is a slash
-    rows = store.rows(
-        "SELECT path, generation, gone, published_us FROM published WHERE folder = ? AND path > ? AND path < ? "
-        "AND generation >= 0",
-        between,
-    )
+    rows = store.rows(SQL.published_recordings, folder=folder, **between)
     published = {row["path"]: row for row in sorted(rows, key=_generation)}
-    jobs = {
-        row["path"]: row
-        for row in store.rows(
-            "SELECT path, generation, state, missing_us, finished_us FROM job "
-            "WHERE folder = ? AND path > ? AND path < ? AND newest = 1",
-            between,
-        )
-    }
+    jobs = {row["path"]: row for row in store.rows(SQL.recordings, folder=folder, **between)}
     # What a sidecar alone told of has no row: its original was moved away before this journal was made.
     return [
         _recorded(one, jobs.get(one), published.get(one)) for one in sorted(published.keys() | jobs.keys())

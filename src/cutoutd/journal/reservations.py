@@ -13,11 +13,12 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cutoutd.database import stored
 from cutoutd.jobs import JobState, Published
-from cutoutd.journal.integers import stored
+from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cutoutd.jobs import Job, Origin
     from cutoutd.journal.store import Store
@@ -79,11 +80,7 @@ class Reservations:
     def keep_within(self, folder: str, path: str, keys: Iterable[bytes], *, generation: int = 0) -> None:
         """Write the names of a plan down, inside the transaction that writes down the plan."""
         for key in keys:
-            self._store.write(
-                "INSERT INTO reservation (key, folder, path, generation) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (key) DO NOTHING",
-                (key, folder, os.fsencode(path), generation),
-            )
+            self._store.write(SQL.reserve, key=key, **of_source(folder, path, generation))
 
     def release(self, folder: str, path: str) -> None:
         """The source's plan is written down, or given up."""
@@ -94,11 +91,7 @@ class Reservations:
 
     def earlier(self, folder: str, path: str, generation: int = 0) -> tuple[Published, ...]:
         """What is published for a source."""
-        rows = self._store.rows(
-            "SELECT rendition, review, target, sha256 FROM output "
-            "WHERE folder = ? AND path = ? AND generation = ?",
-            (folder, os.fsencode(path), generation),
-        )
+        rows = self._store.rows(SQL.outputs, **of_source(folder, path, generation))
         return tuple(
             Published(
                 rendition=row["rendition"],
@@ -121,23 +114,10 @@ class Reservations:
             The part of the job's detail that holds for the picture as long as its cutout does; empty if no cutout
             is published, or only one that waits in review.
         """
-        # A source that gave way to another has another generation than its jobs; its bytes are the same.
-        of_source = (
-            ""
-            if generation is None
-            else "AND sha256 = (SELECT p.sha256 FROM published AS p WHERE p.folder = job.folder "
-            "AND p.path = job.path AND p.generation = ?) "
+        source = of_source(folder, path, generation)
+        row = self._store.row(SQL.last_result_of_newest, **source) or self._store.row(
+            SQL.last_result_of_older, **source
         )
-        rows = (
-            self._store.row(
-                "SELECT state, detail FROM job WHERE folder = ? AND path = ? AND newest = "  # noqa: S608 -- ours
-                f"{newest} AND state IN ('done', 'unchanged', 'review') {of_source}"
-                "AND json_type(detail, '$.outputs') IS NOT NULL ORDER BY id DESC LIMIT 1",
-                (folder, os.fsencode(path), *(() if generation is None else (generation,))),
-            )
-            for newest in (1, 0)  # written out, as the partial indexes are
-        )
-        row = next((row for row in rows if row is not None), None)
         if row is None or row["state"] == JobState.REVIEW:
             return {}
         detail = json.loads(row["detail"])
@@ -147,8 +127,7 @@ class Reservations:
     def of_others(self, job: Job) -> tuple[str, ...]:
         """Names of what is published for other sources that had a job's path before."""
         rows = self._store.rows(
-            "SELECT target FROM output WHERE folder = ? AND path = ? AND generation BETWEEN 0 AND ?",
-            (job.folder, os.fsencode(job.path), job.generation - 1),
+            SQL.outputs_of_earlier, folder=job.folder, path=os.fsencode(job.path), last=job.generation - 1
         )
         return tuple(os.fsdecode(row["target"]) for row in rows)
 
@@ -159,11 +138,7 @@ class Reservations:
 
     def last_published(self, folder: str, path: str) -> LastPublished | None:
         """The last publication of any source that had this path."""
-        row = self._store.row(
-            "SELECT sha256, generation, image_sha256 FROM published WHERE folder = ? AND path = ? "
-            "AND generation >= 0 ORDER BY generation DESC LIMIT 1",
-            (folder, os.fsencode(path)),
-        )
+        row = self._store.row(SQL.last_published, folder=folder, path=os.fsencode(path))
         if row is None:
             return None
         return LastPublished(
@@ -172,10 +147,7 @@ class Reservations:
 
     def known(self, job: Job) -> frozenset[str]:
         """SHA-256 of the published bytes of a job's own source; empty if nothing is published for it."""
-        row = self._store.row(
-            "SELECT sha256 FROM published WHERE folder = ? AND path = ? AND generation = ?",
-            (job.folder, os.fsencode(job.path), job.generation),
-        )
+        row = self._store.row(SQL.published, **of_source(job.folder, job.path, job.generation))
         return frozenset((str(row["sha256"]),) if row is not None else ())
 
     def record_within(
@@ -202,78 +174,66 @@ class Reservations:
             looks: size and modification time of the version, if the publication is complete.
             now_us: UTC microseconds.
         """
+        source = of_source(folder, path, generation)
         if source_sha256 is not None:
             size, mtime_ns = looks if looks is not None else (None, None)
             self._store.write(
-                "INSERT INTO published (folder, path, generation, sha256, image_sha256, published_us, size, mtime_ns) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (folder, path, generation) "
-                "DO UPDATE SET sha256 = excluded.sha256, gone = 0, published_us = excluded.published_us, "
-                "size = excluded.size, mtime_ns = excluded.mtime_ns, "
-                "image_sha256 = COALESCE(excluded.image_sha256, CASE WHEN sha256 = excluded.sha256 THEN image_sha256 END)",
-                (
-                    folder,
-                    os.fsencode(path),
-                    generation,
-                    source_sha256,
-                    image_sha256,
-                    now_us,
-                    size,
-                    None if mtime_ns is None else stored(mtime_ns),
-                ),
+                SQL.record_publication,
+                sha256=source_sha256,
+                image_sha256=image_sha256,
+                now_us=now_us,
+                size=size,
+                mtime_ns=None if mtime_ns is None else stored(mtime_ns),
+                **source,
             )
         for one in published:
-            self._store.write(
-                "INSERT INTO output (folder, path, generation, rendition, review, target, sha256) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (folder, path, generation, rendition, review) "
-                "DO UPDATE SET target = excluded.target, sha256 = excluded.sha256",
-                (
-                    folder,
-                    os.fsencode(path),
-                    generation,
-                    one.rendition,
-                    one.review,
-                    os.fsencode(one.path),
-                    one.sha256,
-                ),
-            )
+            put_output(self._store, SQL.put_output, source, one)
 
     def forget_doubtful_within(self, folder: str, path: str, *, generation: int = 0) -> None:
         """Nothing is published as doubtful for a source any more, inside a transaction of the caller's."""
-        self._store.write(
-            "DELETE FROM output WHERE folder = ? AND path = ? AND generation = ? AND review = 1",
-            (folder, os.fsencode(path), generation),
-        )
+        self._store.write(SQL.forget_doubtful, **of_source(folder, path, generation))
 
     def forget_published_within(self, folder: str, path: str, *, generation: int = 0) -> None:
         """The same bytes are to be cut again should they come, inside a transaction of the caller's."""
-        self._store.write(
-            "DELETE FROM published WHERE folder = ? AND path = ? AND generation = ?",
-            (folder, os.fsencode(path), generation),
-        )
+        self._store.write(SQL.forget_publication, **of_source(folder, path, generation))
 
     def note_gone_within(self, folder: str, path: str, *, generation: int) -> None:
         """The source is no more, by our own doing: what comes to its path is another one."""
-        self._store.write(
-            "UPDATE published SET gone = 1 WHERE folder = ? AND path = ? AND generation = ?",
-            (folder, os.fsencode(path), generation),
-        )
+        self._store.write(SQL.set_gone, gone=True, **of_source(folder, path, generation))
 
     def note_bytes_within(self, job: Job, sha256: str, *, generation: int) -> None:
         """The published picture looks otherwise now, or has other bytes, of which only the metadata differs."""
         self._store.write(
-            "UPDATE published SET sha256 = ?, size = ?, mtime_ns = ? WHERE folder = ? AND path = ? AND generation = ?",
-            (sha256, job.size, stored(job.mtime_ns), job.folder, os.fsencode(job.path), generation),
+            SQL.set_published_bytes,
+            sha256=sha256,
+            size=job.size,
+            mtime_ns=stored(job.mtime_ns),
+            **of_source(job.folder, job.path, generation),
         )
 
     def note_back_within(self, folder: str, path: str, *, generation: int) -> None:
         """The very bytes of a source that was gone lie at its path again."""
-        self._store.write(
-            "UPDATE published SET gone = 0 WHERE folder = ? AND path = ? AND generation = ?",
-            (folder, os.fsencode(path), generation),
-        )
+        self._store.write(SQL.set_gone, gone=False, **of_source(folder, path, generation))
 
     def _owner(self, key: bytes) -> tuple[str, str, int] | None:
         if key in self._pending:
             return self._pending[key]
-        row = self._store.row("SELECT folder, path, generation FROM reservation WHERE key = ?", (key,))
+        row = self._store.row(SQL.owner_of_name, key=key)
         return (row["folder"], os.fsdecode(row["path"]), row["generation"]) if row is not None else None
+
+
+def of_source(folder: str, path: str, generation: int | None) -> dict[str, Any]:
+    """A source, as statements name it; all that had the path if the generation is None."""
+    return {"folder": folder, "path": os.fsencode(path), "generation": generation}
+
+
+def put_output(store: Store, sql: str, source: Mapping[str, Any], one: Published) -> None:
+    """Write down one result of a source under its name, inside a transaction of the caller's."""
+    store.write(
+        sql,
+        rendition=one.rendition,
+        review=one.review,
+        target=os.fsencode(one.path),
+        sha256=one.sha256,
+        **source,
+    )

@@ -1,4 +1,4 @@
--- The journal. Paths are BLOBs: names need not be UTF-8. Times are UTC microseconds.
+-- The journal. Paths are BLOBs: names need not be UTF-8. Times are UTC microseconds. Sets of states: `cutoutd.jobs`.
 
 CREATE TABLE folder (
     name         TEXT PRIMARY KEY,
@@ -29,8 +29,7 @@ CREATE TABLE job (
     newest        INTEGER NOT NULL DEFAULT 1,
     forced        INTEGER NOT NULL DEFAULT 0,  -- asked for by `retry`: cut even if the bytes are known
     -- The checks are for damage: SQLite's own integrity check asks them of every row.
-    state         TEXT    NOT NULL CHECK (state IN ('queued', 'working', 'uploading', 'publishing', 'done', 'retry',
-                                   'failed', 'review', 'gone', 'parked', 'unchanged', 'skipped', 'unknown')),
+    state         TEXT    NOT NULL CHECK (state IN {any}),
     session       TEXT,                        -- id of the process that has it in hand
     attempts      INTEGER NOT NULL DEFAULT 0,
     interrupted   INTEGER NOT NULL DEFAULT 0,
@@ -49,10 +48,10 @@ CREATE INDEX job_queued ON job (folder, alone, mtime_ns, id) WHERE state = 'queu
 CREATE INDEX job_queued_newest ON job (folder, alone, mtime_ns DESC, id DESC) WHERE state = 'queued';
 CREATE INDEX job_cleanup_pending ON job (folder) WHERE cleanup_pending = 1;
 CREATE INDEX job_resting ON job (not_before_us) WHERE state = 'retry';
-CREATE INDEX job_active ON job (folder, path) WHERE state IN ('working', 'uploading', 'publishing');
+CREATE INDEX job_active ON job (folder, path) WHERE state IN {active};
 CREATE INDEX job_uploading ON job (folder) WHERE state = 'uploading';
 CREATE INDEX job_state ON job (state, folder, newest);
-CREATE INDEX job_published ON job (folder, finished_us) WHERE state IN ('done', 'review');
+CREATE INDEX job_published ON job (folder, finished_us) WHERE state IN {cut};
 CREATE INDEX job_older ON job (folder, path) WHERE newest = 0;
 CREATE INDEX job_past ON job (folder, finished_us) WHERE newest = 0;
 CREATE INDEX job_rejected ON job (folder, size, sha256)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.jobs import JobState
+from cutoutd.database import restored, stored
+from cutoutd.jobs import HAS_RESULT, WAITING, JobState
 from cutoutd.journal.adopted import take_over
-from cutoutd.journal.integers import restored, stored
-from cutoutd.journal.known import BytesRead, Known
 from cutoutd.journal.recordings import recordings
+from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,10 +32,43 @@ _PAGE: Final = 2000
 PAIR: Final = "pair"
 """In the detail of a version that was left out: the path, in hexadecimal digits, of the one that is cut instead."""
 
-_READ: Final = frozenset(
-    {JobState.DONE, JobState.REVIEW, JobState.UNCHANGED, JobState.FAILED, JobState.SKIPPED}
-)
-_WAITS: Final = frozenset({JobState.QUEUED, JobState.RETRY, JobState.PARKED})
+_READ: Final = HAS_RESULT | {JobState.FAILED, JobState.SKIPPED}
+_WAITS: Final = WAITING | {JobState.PARKED}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BytesRead:
+    """What is known of the bytes of a version.
+
+    Attributes:
+        is_over: its job has ended, and may be compared with what lies there now.
+        has_failed: without a result.
+        sha256: of its bytes; None where they were not read whole.
+    """
+
+    is_over: bool
+    has_failed: bool
+    sha256: str | None
+
+
+@dataclass(kw_only=True, slots=True)
+class Known:
+    """The newest version of a source, as it is held in memory.
+
+    Attributes:
+        size, mtime_ns, provisional, stamp: as in `Version`.
+        scan: number of the last scan that came by it.
+        missing_us: since when it was not there, UTC microseconds.
+        is_open: it vanished before its turn, so should it come back, it is accepted again.
+    """
+
+    size: int
+    mtime_ns: int
+    provisional: bool
+    stamp: int | None
+    scan: int = 0
+    missing_us: int | None = None
+    is_open: bool = False
 
 
 class Sources:
@@ -103,8 +137,7 @@ class Sources:
         with self._store.transaction():
             for path, missing_us in places.items():
                 self._store.write(
-                    "UPDATE job SET missing_us = ? WHERE folder = ? AND path = ? AND newest = 1",
-                    (missing_us, folder, os.fsencode(path)),
+                    SQL.set_missing, missing_us=missing_us, folder=folder, path=os.fsencode(path)
                 )
         known = self._known(folder)
         with self._lock:
@@ -121,10 +154,7 @@ class Sources:
         """The bytes of these sources are those that were read, whatever has changed besides."""
         with self._store.transaction():
             for path, stamp in stamps.items():
-                self._store.write(
-                    "UPDATE job SET stamp = ? WHERE folder = ? AND path = ? AND newest = 1",
-                    (stamp, folder, os.fsencode(path)),
-                )
+                self._store.write(SQL.set_stamp, stamp=stamp, folder=folder, path=os.fsencode(path))
         known = self._known(folder)
         with self._lock:
             for path, stamp in stamps.items():
@@ -133,10 +163,7 @@ class Sources:
 
     def bytes_read(self, folder: str, version: Version) -> BytesRead:
         """What is known of the bytes of the newest version of a source."""
-        row = self._store.row(
-            "SELECT state, sha256 FROM job WHERE folder = ? AND path = ? AND newest = 1",
-            (folder, os.fsencode(version.path)),
-        )
+        row = self._store.row(SQL.newest_version, folder=folder, path=os.fsencode(version.path))
         state = JobState(row["state"]) if row is not None else JobState.GONE
         return BytesRead(
             is_over=state in _READ, has_failed=state is JobState.FAILED, sha256=row["sha256"] if row else None
@@ -144,29 +171,17 @@ class Sources:
 
     def published_us(self, folder: str, path: str) -> int | None:
         """When the newest version of a source was accepted, UTC microseconds, if its result is published; else None."""
-        row = self._store.row(
-            "SELECT accepted_us FROM job WHERE folder = ? AND path = ? AND newest = 1 "
-            "AND state IN ('done', 'unchanged')",
-            (folder, os.fsencode(path)),
-        )
-        return None if row is None else int(row["accepted_us"])
+        return self._store.number(SQL.released_us, folder=folder, path=os.fsencode(path)) or None
 
     def is_put_away(self, folder: str, path: str) -> bool:
         """Whether we have moved or deleted the last original that lay at a path, once its result was published."""
-        row = self._store.row(
-            "SELECT gone FROM published WHERE folder = ? AND path = ? AND generation >= 0 "
-            "ORDER BY generation DESC LIMIT 1",
-            (folder, os.fsencode(path)),
-        )
+        row = self._store.row(SQL.last_published, folder=folder, path=os.fsencode(path))
         return row is not None and bool(row["gone"])
 
     def doubt_for_good(self, folder: str, version: Version) -> None:
         """As `doubt`, and written down."""
         with self._store.transaction():
-            self._store.write(
-                "UPDATE job SET provisional = 1 WHERE folder = ? AND path = ? AND newest = 1",
-                (folder, os.fsencode(version.path)),
-            )
+            self._store.write(SQL.doubt_newest, folder=folder, path=os.fsencode(version.path))
         self.doubt(folder, version)
 
     def doubt(self, folder: str, version: Version) -> None:
@@ -285,21 +300,19 @@ class Sources:
         path = os.fsencode(version.path)
         generation = self._retire(folder, path, now_us)
         return self._store.insert(
-            "INSERT INTO job (folder, path, generation, size, mtime_ns, stamp, provisional, state, accepted_us,"
-            " finished_us, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                folder,
-                path,
-                generation,
-                version.size,
-                stored(version.mtime_ns),
-                version.stamp,
-                version.provisional,
-                state,
-                now_us,
-                None if state is JobState.QUEUED else now_us,
-                json.dumps(detail),
-            ),
+            SQL.insert_job,
+            folder=folder,
+            path=path,
+            generation=generation,
+            size=version.size,
+            mtime_ns=stored(version.mtime_ns),
+            stamp=version.stamp,
+            provisional=version.provisional,
+            state=state,
+            accepted_us=now_us,
+            finished_us=None if state is JobState.QUEUED else now_us,
+            sha256=None,
+            detail=json.dumps(detail),
         )
 
     def _remember(self, folder: str, accepted: Iterable[Version]) -> None:
@@ -320,26 +333,16 @@ class Sources:
         Returns:
             The generation of the version that takes its place: the same, unless the source was gone before.
         """
-        newest = self._store.row(
-            "SELECT id, generation, missing_us, state FROM job WHERE folder = ? AND path = ? AND newest = 1",
-            (folder, path),
-        )
-        published = self._store.row(
-            "SELECT generation, gone FROM published WHERE folder = ? AND path = ? AND generation >= 0 "
-            "ORDER BY generation DESC LIMIT 1",
-            (folder, path),
-        )
+        newest = self._store.row(SQL.newest_version, folder=folder, path=path)
+        published = self._store.row(SQL.last_published, folder=folder, path=path)
         generation, gone = (published["generation"], published["gone"]) if published is not None else (0, 0)
         if newest is not None:
             if newest["generation"] > generation:
                 generation, gone = newest["generation"], 0
             gone = gone or newest["missing_us"] is not None
             if newest["state"] in _WAITS:
-                self._store.write(
-                    "UPDATE job SET state = 'gone', finished_us = ?, detail = ? WHERE id = ?",
-                    (now_us, '{"why": "replaced by a newer version"}', newest["id"]),
-                )
-            self._store.write("UPDATE job SET newest = 0 WHERE id = ?", (newest["id"],))
+                self._store.write(SQL.replace_waiting, now_us=now_us, job=newest["id"])
+            self._store.write(SQL.make_older, job=newest["id"])
         return int(generation) + 1 if gone else int(generation)
 
     def _known(self, folder: str) -> dict[str, Known]:
@@ -352,11 +355,7 @@ class Sources:
         """In pages: the rows of 100,000 sources at once would take more memory than what is kept of them."""
         known: dict[str, Known] = {}
         after = b""
-        while rows := self._store.rows(
-            "SELECT path, size, mtime_ns, provisional, stamp, missing_us, state FROM job "
-            "WHERE folder = ? AND newest = 1 AND path > ? ORDER BY path LIMIT ?",
-            (folder, after, _PAGE),
-        ):
+        while rows := self._store.rows(SQL.page_of_versions, folder=folder, after=after, limit=_PAGE):
             known |= {
                 os.fsdecode(row["path"]): Known(
                     size=row["size"],

@@ -16,18 +16,24 @@ from typing import TYPE_CHECKING, Final, Self
 
 from cutoutd.errors import AlreadyRunningError, JournalError, UsageError
 from cutoutd.fs.private_directory import Names, NotPrivateError, check_place, check_private, open_private
-from cutoutd.journal.store import FILE_NAME
+from cutoutd.journal.store import FILE_NAME, SQL
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from cutoutd.clock import Clock
+    from cutoutd.journal.store import Store
+
 _LOCK_FILE = "lock"
 _SESSION_CHARACTERS = 32
 _SESSION = re.compile(rb"[0-9a-f]{32}")
 _LOCK_ATTEMPTS = 10
 _LOCK_PAUSE_S = 0.03
+
+KEPT_SESSIONS: Final = 1000
+"""Older sessions are forgotten; what they staged was swept by every start since."""
 
 _NAMES: Final = Names(
     files=(
@@ -163,3 +169,34 @@ class StateDirectory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._descriptor)
+
+
+class Sessions:
+    """The sessions of the daemon on this state directory: what a dead one left behind is known by them.
+
+    On a share, staging directories of another machine's living daemon may lie beside ours: only sessions that are written
+    down in the journal, and are not this one, are dead.
+    """
+
+    def __init__(self, store: Store, clock: Clock, session: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._session = session
+
+    def begin(self, previous: str | None = None) -> frozenset[str]:
+        """Write this session down; returns the dead ones.
+
+        Args:
+            previous: the session before this one, which the state directory knows even if the journal was lost.
+        """
+        with self._store.transaction():
+            for session in (previous, self._session):
+                if session is not None:
+                    self._store.write(SQL.begin_session, session=session, now_us=self._clock.now_us())
+            self._store.write(SQL.forget_sessions, kept=KEPT_SESSIONS)
+        rows = self._store.rows(SQL.other_sessions, session=self._session)
+        return frozenset(row["id"] for row in rows)
+
+    def is_dead(self, session: str) -> bool:
+        """Whether a session was one on this state directory, which only one can hold, and is not this one."""
+        return session != self._session and self._store.row(SQL.session, session=session) is not None

@@ -23,8 +23,8 @@ _DAY: Final = slice(0, 10)
 
 def uploaded(store: Store) -> KnownUploads | None:
     """What a journal knows; None if it knows of no upload."""
-    row = store.row("SELECT value FROM fact WHERE name = ?", (_FACT,))
-    return KnownUploads(**json.loads(row["value"])) if row is not None else None
+    said = store.fact(_FACT)
+    return None if said is None else KnownUploads(**json.loads(said))
 
 
 def note_upload(
@@ -58,6 +58,4 @@ def note_upload(
         count=before.count + 1, last=message, at=at, day=day, credits=spent, unsettled=[*still, message]
     )
     with store.transaction():
-        store.write(
-            "INSERT OR REPLACE INTO fact (name, value) VALUES (?, ?)", (_FACT, json.dumps(asdict(now)))
-        )
+        store.set_fact(_FACT, json.dumps(asdict(now)))

@@ -1,0 +1,301 @@
+"""An SQLite file: one connection, one lock, transactions that are either whole or not there; and its SQL, by name.
+
+Rollback journal and synchronous=EXTRA: with FULL, a power cut could bring the rollback file of a finished
+transaction back, and undo what was promised by then; EXTRA syncs the directory as well. SQLite before 3.51.3
+can corrupt a WAL database that has two connections, and the commands of the command line are a second one. No
+auto-vacuum: pages that retention has freed are used again, so the file stays at the size of its longest history,
+and nothing ever holds the write lock to move pages about. It knows no table.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+from contextlib import contextmanager
+from functools import cached_property
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.fs.tree import FileId, file_id
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from cutoutd.errors import CutoutdError
+
+# SQLite's own 2 MB would fill in the course of days, and look like a leak; the system caches the file as well.
+_CACHE_KIB: Final = 512
+
+# SQLITE_CORRUPT and SQLITE_NOTADB: https://www.sqlite.org/rescode.html
+_DAMAGE: Final = frozenset({11, 26})
+_MOVED: Final = 1032  # SQLITE_READONLY_DBMOVED: what is written now, no later start would find
+_DAMAGED_SCHEMA: Final = ("no such table", "no such column", "Could not decode to UTF-8")
+
+_HEAD: Final = re.compile(r"^-- (name|fragment): (\w+)$", re.MULTILINE)
+_COMMENT: Final = re.compile(r"^ *--.*\n?", re.MULTILINE)
+_MARK: Final = re.compile(r"\{(\w+)\}")
+
+_LEAST: Final = -(1 << 63)
+_GREATEST: Final = (1 << 63) - 1
+
+
+class Queries:
+    """The SQL of a package's files, each statement an attribute by its name; read when one is asked for first.
+
+    A line ``-- name: x`` begins a statement, or several with semicolons between them, ``-- fragment: x`` a part that
+    stands for ``{x}`` in others. Other lines that begin with ``--`` are comments. The idea is aiosql's.
+
+    Args:
+        package: that has the files.
+        files: their names.
+        sets: what stands for ``{x}`` besides: texts in parentheses, as after IN.
+    """
+
+    def __init__(self, package: str, *files: str, sets: Mapping[str, Collection[str]] | None = None) -> None:
+        self._package = package
+        self._files = files
+        self._fragments = {
+            name: f"({', '.join(repr(str(one)) for one in sorted(texts))})"
+            for name, texts in (sets or {}).items()
+        }
+
+    def __getattr__(self, name: str) -> str:
+        try:
+            return self.statements[name]
+        except KeyError:
+            raise AttributeError(f"no statement {name!r} in {', '.join(self._files)}") from None
+
+    @cached_property
+    def statements(self) -> dict[str, str]:
+        """All of them, by name."""
+        found: dict[str, str] = {}
+        for file in self._files:
+            _, *parts = _HEAD.split(self._text(file))
+            for kind, name, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+                into = found if kind == "name" else self._fragments
+                into[name] = _COMMENT.sub("", body).strip()
+        return {name: self._filled(body) for name, body in found.items()}
+
+    def script(self, file: str) -> str:
+        """A whole file, such as a schema, with its fragments filled in."""
+        return self._filled(self._text(file))
+
+    def _text(self, file: str) -> str:
+        return resources.files(self._package).joinpath(file).read_text(encoding="utf-8")
+
+    def _filled(self, body: str) -> str:
+        while (filled := _MARK.sub(lambda mark: self._fragments[mark[1]], body)) != body:
+            body = filled
+        return body
+
+
+class Database:
+    """An open SQLite file; safe to share between threads.
+
+    Args:
+        path: the file; None: in memory, for a run that leaves nothing behind.
+        create: make the file if it is not there.
+        timeout_s: how long another connection's lock is waited for.
+        refused: raised where the disk refuses or another program holds the file, which may pass.
+        damaged: raised where the file is no database any more. What one thread has met ends the use of the file for
+            all: what is written after it may be lost, and what is read may be wrong.
+        is_guarded: that another file gets its name, or none has it, is damage as well; see `guard`.
+
+    Attributes:
+        lock: held while a thread uses the connection, and by whoever needs that none does.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        create: bool,
+        timeout_s: float,
+        refused: type[CutoutdError],
+        damaged: type[CutoutdError],
+        is_guarded: bool = False,
+    ) -> None:
+        self.path = path
+        self._refused = refused
+        self._damaged = damaged
+        self.lock = threading.RLock()
+        self._damage: CutoutdError | None = None
+        self._was_refused = False
+        self._guarded: dict[Path, FileId | None] = {}
+        if is_guarded and path is not None:
+            self.guard(path)
+        with self.refusals():
+            self._connection = connect(path, create=create, timeout_s=timeout_s)
+
+    def prepare(self) -> None:
+        """Set how it is written, which the file does not remember."""
+        self.pragma("journal_mode = DELETE")
+        self.pragma("synchronous = EXTRA")
+        self.pragma(f"cache_size = -{_CACHE_KIB}")
+        # A transaction larger than the cache would be written out before its end, with two more syncs.
+        self.pragma("cache_spill = OFF")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Hold the write lock; commit at the end, roll back on any error.
+
+        Raises:
+            refused: nothing was written.
+            damaged: the file is no database any more.
+        """
+        with self.lock, self.refusals():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+                self._was_refused = False
+            except BaseException:
+                # After some faults SQLite has rolled back by itself.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """Tell a disk that is full or a file that is locked, which may pass, from damage, which does not."""
+        if self._damage is not None:
+            raise self._damage
+        self._see_that_it_is_there()
+        try:
+            yield
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if _is_damage(error):
+                self._damage = self._damaged(f"SQLite says: {error}", path=self.path)
+                raise self._damage from error
+            if isinstance(error, sqlite3.OperationalError):
+                self._was_refused = True
+                raise self._refused(f"SQLite says: {error}", path=self.path) from error
+            raise
+
+    def guard(self, path: Path) -> None:
+        """Take it for damage if this file is removed, replaced or moved from now on.
+
+        Args:
+            path: the database itself, or a file beside it that it is worth nothing without.
+        """
+        self._guarded[path] = _identity(path)
+
+    def _see_that_it_is_there(self) -> None:
+        """A file that lost its name, or a directory that did, keeps what is written for nobody.
+
+        SQLite itself says so only at a write, and where the directory was renamed not at all: it finds no place for its
+        rollback file then, which looks like a full disk.
+        """
+        for path, identity in self._guarded.items():
+            try:
+                is_there = _identity(path) == identity
+            except OSError as error:
+                self._was_refused = True
+                raise self._refused(f"it cannot be looked at: {error.strerror}", path=path) from error
+            if not is_there:
+                self._damage = self._damaged(
+                    "it was removed, replaced or moved while it was in use", path=path
+                )
+                raise self._damage
+
+    def _execute(self, sql: str, positional: Sequence[Any], named: dict[str, Any]) -> sqlite3.Cursor:
+        return self._connection.execute(sql, named or positional)
+
+    def write(self, sql: str, positional: Sequence[Any] = (), /, **named: Any) -> int:  # noqa: ANN401 -- values of columns
+        """Run a statement, or several, inside a transaction of the caller's; returns the rows that the last one changed."""
+        changed = 0
+        with self.lock, self.refusals():
+            for one in sql.split(";") if ";" in sql else (sql,):
+                changed = self._execute(one, positional, named).rowcount
+        return changed
+
+    def insert(self, sql: str, positional: Sequence[Any] = (), /, **named: Any) -> int:  # noqa: ANN401 -- values of columns
+        """Run one INSERT inside a transaction of the caller's; returns the new row's id."""
+        with self.lock, self.refusals():
+            return int(self._execute(sql, positional, named).lastrowid or 0)
+
+    def rows(self, sql: str, positional: Sequence[Any] = (), /, **named: Any) -> list[sqlite3.Row]:  # noqa: ANN401 -- values of columns
+        """All rows at once: an open cursor would block every commit."""
+        with self.lock, self.refusals():
+            return self._execute(sql, positional, named).fetchall()
+
+    def row(self, sql: str, positional: Sequence[Any] = (), /, **named: Any) -> sqlite3.Row | None:  # noqa: ANN401 -- values of columns
+        """The first row, or None."""
+        rows = self.rows(sql, positional, **named)
+        return rows[0] if rows else None
+
+    def number(self, sql: str, **named: Any) -> int:  # noqa: ANN401 -- values of columns
+        """The first value of the first row, such as a count; 0 if there is none."""
+        row = self.row(sql, **named)
+        return int(row[0]) if row is not None and row[0] is not None else 0
+
+    def run_script(self, script: str) -> None:
+        """Run a whole file of statements, which says itself where its transactions begin and end."""
+        with self.lock, self.refusals():
+            self._connection.executescript(script)
+
+    def pragma(self, words: str) -> Any:  # noqa: ANN401 -- each its own
+        """Ask or set one of SQLite's pragmas; returns its first value, or None."""
+        row = self.row(f"PRAGMA {words}")
+        return None if row is None else row[0]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self.lock:
+            self._connection.close()
+
+
+def connect(path: Path | None, *, create: bool, timeout_s: float) -> sqlite3.Connection:
+    """Open a file, or a database in memory; each statement is a transaction of its own unless one is begun.
+
+    Raises:
+        sqlite3.Error: it cannot be opened.
+    """
+    name = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}" if path is not None else ":memory:"
+    connection = sqlite3.connect(
+        name, uri=True, isolation_level=None, timeout=timeout_s, check_same_thread=False
+    )
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _identity(path: Path) -> FileId | None:
+    """Of the file that has the name; None: nothing has it.
+
+    No descriptor of our own is opened for it: closing one would end SQLite's locks on the file.
+    """
+    try:
+        status = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return file_id(status)
+
+
+def _is_damage(error: Exception) -> bool:
+    if isinstance(error, UnicodeDecodeError):
+        return True  # even SQLite's own words quote what is there
+    # The low byte is the kind, the others say more of it. Text that is none has no code at all.
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    return code == _MOVED or code & 0xFF in _DAMAGE or str(error).startswith(_DAMAGED_SCHEMA)
+
+
+def fits(number: int) -> bool:
+    """Whether SQLite can hold it as an integer."""
+    return _LEAST <= number <= _GREATEST
+
+
+def stored(number: int) -> int | bytes:
+    """An integer as it is stored: as it is if it fits in 64 bits, else as a BLOB, which sorts after every number.
+
+    A file's time may lie before 1677 or after 2262, counted in nanoseconds.
+    """
+    if fits(number):
+        return number
+    return number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
+
+
+def restored(value: int | bytes) -> int:
+    """The inverse of `stored`."""
+    return int.from_bytes(value, "big", signed=True) if isinstance(value, bytes) else int(value)

@@ -1,0 +1,70 @@
+-- What is known of folders, of what people ask, of sessions, and facts beside them.
+
+-- name: fact
+SELECT value FROM fact WHERE name = :name
+
+-- name: set_fact
+INSERT OR REPLACE INTO fact (name, value) VALUES (:name, :value)
+
+-- name: remove_fact
+DELETE FROM fact WHERE name = :name
+
+-- name: folder
+SELECT input, marker, device, read_only FROM folder WHERE name = :name
+
+-- name: remember_folder
+INSERT INTO folder (name, input, marker, device, read_only, first_run_us)
+VALUES (:name, :input, :marker, :device, :read_only, :first_run_us)
+ON CONFLICT (name) DO UPDATE SET
+  input = excluded.input, marker = excluded.marker, device = excluded.device, read_only = excluded.read_only
+
+-- name: folders_with_marker
+SELECT name, input FROM folder WHERE marker = :marker
+
+-- name: folders_at
+SELECT name, input FROM folder WHERE input = :input
+
+-- name: labels
+SELECT name FROM label WHERE marker = :marker
+
+-- name: add_label
+INSERT OR IGNORE INTO label (marker, name) VALUES (:marker, :name)
+
+-- name: rename_folder
+UPDATE job SET folder = :after WHERE folder = :before;
+UPDATE reservation SET folder = :after WHERE folder = :before;
+UPDATE output SET folder = :after WHERE folder = :before;
+UPDATE published SET folder = :after WHERE folder = :before;
+UPDATE folder SET name = :after WHERE name = :before
+
+-- name: park_waiting
+UPDATE job SET state = 'parked' WHERE folder = :folder AND state IN {waiting}
+
+-- name: post_command
+INSERT INTO command (verb, argument, posted_us) VALUES (:verb, :argument, :now_us)
+
+-- name: pending_commands
+SELECT id, verb, argument FROM command WHERE refused IS NULL ORDER BY id
+
+-- name: refuse_command
+UPDATE command SET refused = :why WHERE id = :command;
+DELETE FROM command WHERE refused IS NOT NULL
+AND id NOT IN (SELECT id FROM command WHERE refused IS NOT NULL ORDER BY id DESC LIMIT :kept)
+
+-- name: answer_to_command
+SELECT refused FROM command WHERE id = :command
+
+-- name: remove_command
+DELETE FROM command WHERE id = :command
+
+-- name: begin_session
+INSERT OR IGNORE INTO session (id, started_us) VALUES (:session, :now_us)
+
+-- name: forget_sessions
+DELETE FROM session WHERE id NOT IN (SELECT id FROM session ORDER BY started_us DESC LIMIT :kept)
+
+-- name: other_sessions
+SELECT id FROM session WHERE id <> :session
+
+-- name: session
+SELECT 1 FROM session WHERE id = :session

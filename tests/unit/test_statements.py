@@ -1,0 +1,89 @@
+"""Statements have names: each is used, each that is used is there, and each fits the schema."""
+
+from __future__ import annotations
+
+import ast
+import sqlite3
+from collections import defaultdict
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.hosted.ledger import SQL as OF_LEDGER
+from cutoutd.hosted.ledger import Ledger
+from cutoutd.journal.store import SQL, make
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.database import Queries
+
+SOURCE = Path(__file__).parents[2] / "src" / "cutoutd"
+ELSEWHERE = {"copies_of_tables"}  # it asks of an attached database
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    """An empty one."""
+    path = tmp_path_factory.mktemp("state") / "journal.sqlite"
+    make(path)
+    with closing(sqlite3.connect(path)) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    """An empty one."""
+    path = tmp_path_factory.mktemp("hosted") / "ledger.sqlite"
+    Ledger(path, create=True).close_file()
+    with closing(sqlite3.connect(path)) as connection:
+        yield connection
+
+
+def used(package: str) -> set[str]:
+    """Names of statements in a package's modules."""
+    return {
+        node.attr
+        for file in (SOURCE / package).glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "SQL"
+    } - {"script"}
+
+
+@pytest.mark.parametrize(("package", "known"), [("journal", SQL), ("hosted", OF_LEDGER)])
+def test_each_statement_that_is_used_is_there_and_each_that_is_there_is_used(
+    package: str, known: Queries
+) -> None:
+    """A name that is misspelt is found here, and not by the folder that meets it."""
+    assert used(package) == set(known.statements)
+
+
+@pytest.mark.parametrize("name", sorted(set(SQL.statements) - ELSEWHERE))
+def test_each_statement_fits_the_schema(journal: sqlite3.Connection, name: str) -> None:
+    """SQLite prepares it: tables, columns and indices are there."""
+    for one in SQL.statements[name].split(";"):
+        journal.execute(f"EXPLAIN {one}", defaultdict(int)).fetchall()
+
+
+@pytest.mark.parametrize("name", sorted(OF_LEDGER.statements))
+def test_each_statement_of_the_ledger_fits_its_schema(ledger: sqlite3.Connection, name: str) -> None:
+    """Likewise."""
+    ledger.execute(f"EXPLAIN {OF_LEDGER.statements[name]}", defaultdict(int)).fetchall()
+
+
+@pytest.mark.parametrize("text", ["{", "}", "--", "?"])
+def test_nothing_is_left_in_a_statement_that_sqlite_would_not_understand(text: str) -> None:
+    """No mark of a fragment, no comment, and no place for a value that has no name."""
+    left = {
+        name: sql.replace("'{}'", "").replace("""'{"again": true}'""", "")
+        for name, sql in SQL.statements.items()
+    }
+    assert [name for name, sql in left.items() if text in sql and name != "replace_waiting"] == []
+
+
+def test_a_name_that_is_not_there_is_said_with_the_files() -> None:
+    """And not found to be empty."""
+    with pytest.raises(AttributeError, match=r"no statement 'nothing' in queue\.sql, reader\.sql"):
+        assert SQL.nothing
