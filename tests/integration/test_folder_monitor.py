@@ -389,12 +389,12 @@ def test_a_stop_ends_the_thread_soon(make: Callable[..., MonitoredFolder]) -> No
 REARMED = """
 import json, sys
 from pathlib import Path
-from cutoutd.intake import watch
+from cutoutd.folder import scan_schedule
 from tests.integration.parts import until
 from tests.integration.test_folder_monitor import MonitoredFolder
 
 limit = Path("/proc/sys/user/max_inotify_instances")
-watch.REARM_S = 0.3
+scan_schedule.REARM_S = 0.3
 limit.write_text("0")
 watched = MonitoredFolder(Path(sys.argv[1]))
 watched.begin()

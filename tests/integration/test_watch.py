@@ -14,7 +14,7 @@ import pytest
 
 from cutoutd.intake.hints import Hints, Inbox
 from cutoutd.intake.rules import Rules
-from cutoutd.intake.watch import STOP_TIMEOUT_S, UnwatchableError, Watch
+from cutoutd.intake.watch import STOP_TIMEOUT_S, EventWatch, UnwatchableError
 from tests.integration.namespaces import in_namespace
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Heard:
 
     def __init__(self, root: Path, rules: Rules | None = None) -> None:
         self._woken = threading.Event()
-        self.watch = Watch(str(root), rules or Rules(), self._woken.set)
+        self.watch = EventWatch(str(root), rules or Rules(), self._woken.set)
         self.paths: set[str] = set()
         self.scan = False
 
@@ -230,12 +230,12 @@ def test_a_burst_is_one_request_for_a_scan(heard: Heard, tmp_path: Path) -> None
 OVERFLOW = """
 import json, os, signal, sys, time
 from cutoutd.intake.rules import Rules
-from cutoutd.intake.watch import Watch
+from cutoutd.intake.watch import EventWatch
 
 root = sys.argv[1]
 for name in "ab":
     os.mkdir(f"{root}/{name}")
-watch = Watch(root, Rules(), lambda: None)
+watch = EventWatch(root, Rules(), lambda: None)
 watch.start()
 me = os.getpid()
 child = os.fork()
@@ -280,10 +280,10 @@ def test_an_overflow_asks_for_a_scan(tmp_path: Path) -> None:
 ARM = """
 import json, os, sys, time
 from cutoutd.intake.rules import Rules
-from cutoutd.intake.watch import UnwatchableError, Watch
+from cutoutd.intake.watch import UnwatchableError, EventWatch
 
 root = sys.argv[1]
-watch = Watch(root, Rules(), lambda: None)
+watch = EventWatch(root, Rules(), lambda: None)
 try:
     watch.start()
 except UnwatchableError as error:
@@ -340,10 +340,10 @@ def test_exhausted_instances_are_an_error(tmp_path: Path) -> None:
 OPENED = """
 import json, os, sys
 from cutoutd.intake.rules import Rules
-from cutoutd.intake.watch import Watch
+from cutoutd.intake.watch import EventWatch
 
 root = sys.argv[1]
-watch = Watch(root, Rules(), lambda: None)
+watch = EventWatch(root, Rules(), lambda: None)
 watch.start()
 before = watch.healthy()
 os.chmod(f"{root}/closed", 0o700)
@@ -367,7 +367,7 @@ def test_a_directory_that_becomes_readable_asks_to_be_armed_again(tmp_path: Path
 def test_a_root_that_is_no_directory_is_an_error(tmp_path: Path, name: str) -> None:
     """Watching its parent instead would be worse than nothing."""
     (tmp_path / "file").touch()
-    watch = Watch(str(tmp_path / name), Rules(), lambda: None)
+    watch = EventWatch(str(tmp_path / name), Rules(), lambda: None)
     with pytest.raises(UnwatchableError):
         watch.start()
     assert watch.healthy() == "not watching"
@@ -384,7 +384,7 @@ def test_stopping_is_quick_and_leaves_nothing(tmp_path: Path) -> None:
         (tmp_path / str(n)).mkdir()
     threads, descriptors = threading.active_count(), _open_descriptors()
     for _ in range(5):
-        watch = Watch(str(tmp_path), Rules(), lambda: None)
+        watch = EventWatch(str(tmp_path), Rules(), lambda: None)
         watch.start()
         began_s = time.monotonic()
         watch.stop()

@@ -3,7 +3,6 @@
 Many programs make copies that keep size and modification time. Whether a file that came again is cut again is not decided
 here: its bytes are read first. Owned by the folder's monitor thread. It must not look at files: what a scan or a look
 found is told to it.
-
 """
 
 from __future__ import annotations

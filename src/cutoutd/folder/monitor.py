@@ -19,11 +19,10 @@ from cutoutd.folder.adoption import Adoption
 from cutoutd.folder.arrivals import Arrivals
 from cutoutd.folder.not_taken import SkippedEntries
 from cutoutd.folder.pairing import Pairing
-from cutoutd.folder.scan_pauses import ScanPauses
+from cutoutd.folder.scan_schedule import Due, ScanSchedule
 from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus, of_refusal, state_after, told
 from cutoutd.intake.probe import ReadProbes
 from cutoutd.intake.watch import EventSource
-from cutoutd.lease.policy import HEARTBEAT_S
 from cutoutd.logs import get
 from cutoutd.settings.types import Existing
 from cutoutd.supervised_thread import SupervisedThread
@@ -41,9 +40,6 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 20
 """So many held-up files are named in `cutoutd status`; ``run --once`` names all."""
-
-MIN_PAUSE_S: Final = 0.02
-MAX_PAUSE_S: Final = 60.0
 
 
 class FolderMonitor:
@@ -91,17 +87,14 @@ class FolderMonitor:
         self._log = get(folder=folder.name)
         self._arrivals: Arrivals | None = None
         self._skipped = SkippedEntries(folder.name)
-        self._next_scan_s = 0.0
-        self._earliest_scan_s = 0.0
-        self._rests_until_s = 0.0
+        self._schedule = ScanSchedule(
+            poll_interval_s=folder.poll_interval_s, rescan_interval_s=folder.rescan_interval_s
+        )
         self._open_as: tuple[FolderState, str] = (FolderState.STARTING, "")
-        self._pauses = ScanPauses()
         self._asked = threading.Event()
         self._stopping = False
         self._requests: deque[str] = deque()
-        self._events = EventSource(
-            self._root, rules, folder.watch, clock=clock, tell=self._asked.set, once=once
-        )
+        self._events = EventSource(self._root, rules, folder.watch, tell=self._asked.set, once=once)
         self._read_probes = ReadProbes(self._root, folder.poll_interval_s)
         self._asking = threading.Lock()
         self._checks_asked = 0
@@ -169,19 +162,20 @@ class FolderMonitor:
 
     def _run(self) -> None:
         # After a death everything is looked at, as if the folder had been away.
-        self._arrivals = None
-        self._next_scan_s = 0.0
+        self._begin_anew()
         try:
             self._looking_since_s = self._clock.monotonic_s()
             while not self._stopping:
                 checks = self._checks_asked
-                self._turn(recheck=checks > self._checks)
+                self._turn(is_asked=checks > self._checks)
                 self._looking_since_s = None
                 self._looks += 1
                 self._checks = checks
                 self._looked.set()
                 self._wake_supervisor()
-                self._asked.wait(self._pause_s())
+                files_s = self._arrivals.next_due_s if self._arrivals is not None else None
+                others_s = (files_s, self._read_probes.next_s)
+                self._asked.wait(self._schedule.pause_s(self._clock.monotonic_s(), others_s))
                 self._looking_since_s = self._clock.monotonic_s()
                 self._asked.clear()
         finally:
@@ -189,30 +183,35 @@ class FolderMonitor:
             self._looked.set()
             self._events.disarm()
 
-    def _turn(self, *, recheck: bool) -> None:
+    def _begin_anew(self) -> None:
+        self._events.disarm()
+        self._arrivals = None
+        self._schedule = self._schedule.begun_anew()
+
+    def _turn(self, *, is_asked: bool) -> None:
         now_s = self._clock.monotonic_s()
-        is_early = self._arrivals is None and now_s < self._next_scan_s and not recheck
-        if is_early or now_s < self._rests_until_s:
-            return  # closed; whatever woke us, it is not time to look again
         if (broken := self._events.broken) is not None:
             self._log.warning("watch.broken", why=broken)
-            self._arrivals = None
+            self._begin_anew()
+        due = self._schedule.due(now_s, is_asked=is_asked)
+        if due is Due.NOTHING:
+            return
         try:
-            is_due = self._arrivals is None or recheck or now_s >= self._next_scan_s
-            closed = self._check() if is_due else self._health.look_around()
+            closed = self._check() if due is Due.CHECK else self._health.look_around()
             if closed is not None:
                 self._close(*closed)
                 return
             arrivals = self._arrivals or self._open()
-            self._arm_again(now_s)
-            self._try_read_probes(now_s)
+            if self._schedule.is_rearming_due(now_s):
+                self._arm()
+            self._recoveries += self._read_probes.try_them(now_s)
             # An adoption that was broken off would have the rest cut again.
             if self._stopping or self._notice(arrivals):
                 self._stand(*self._open_as)
             self._health.journal_is_well()
         except JournalError as error:
             # No fault of the folder's: what was seen of it is kept, and taken when it can be written down.
-            self._rests_until_s = now_s + self._folder.poll_interval_s
+            self._schedule = self._schedule.rested(now_s)
             self._stand(FolderState.PAUSED, str(error))
             self._health.journal_refuses(now_s)
         except OSError as error:
@@ -227,7 +226,7 @@ class FolderMonitor:
         return closed
 
     def _open(self) -> Arrivals:
-        self._arrivals = Arrivals(
+        arrivals = Arrivals(
             self._folder.name,
             root=self._root,
             rules=self._rules,
@@ -248,37 +247,31 @@ class FolderMonitor:
             has_stamps=self._health.mode is not None and self._health.mode.has_stamps,
             is_known_disk=self._health.is_known_disk,
         )
-        self._next_scan_s = self._earliest_scan_s = 0.0
         if self._health.is_first_start or self._health.took_over:
             self._adoption.carry_out(self._proceeding, is_first_start=self._health.is_first_start)
-        self._watch_it()
+        self._arrivals = arrivals
+        self._schedule = self._schedule.opened()
+        self._arm()
         self._recoveries += 1
-        return self._arrivals
+        return arrivals
 
-    def _watch_it(self) -> None:
+    def _arm(self) -> None:
+        """Ask for the folder's events, also anew where the system had refused them."""
         why_not = self._events.arm(self._health.mode)
-        self._open_as = (FolderState.NATIVE if self._events.come else FolderState.POLL, why_not)
+        has_events, is_refused = self._events.come, self._events.is_refused
+        self._schedule = self._schedule.armed(
+            self._clock.monotonic_s(), has_events=has_events, is_refused=is_refused
+        )
+        self._open_as = (FolderState.NATIVE if has_events else FolderState.POLL, why_not)
         self._stand(*self._open_as)
-
-    def _arm_again(self, now_s: float) -> None:
-        """Ask for events anew where the system had refused them."""
-        if self._events.is_due(now_s):
-            self._watch_it()
-            if self._events.come:
-                self._next_scan_s = now_s  # what came before it was armed gives no events
-
-    def _try_read_probes(self, now_s: float) -> None:
-        self._recoveries += self._read_probes.try_them(now_s)
 
     def _close(self, watching: FolderState, why: str) -> None:
         self._events.disarm()
         self._arrivals = None
         self._read_probes.clear()
-        interval_s = self._folder.poll_interval_s
-        if self._health.waits_for_owner:
-            interval_s = min(interval_s, HEARTBEAT_S)
-        self._next_scan_s = self._clock.monotonic_s() + interval_s
-        self._earliest_scan_s = self._next_scan_s
+        self._schedule = self._schedule.closed(
+            self._clock.monotonic_s(), waits_for_owner=self._health.waits_for_owner
+        )
         self._status = replace(self._status, settling=0, held_up=())
         self._stand(watching, why)
 
@@ -295,14 +288,12 @@ class FolderMonitor:
         """Take what is there; whether the folder may still be worked on."""
         now_s = self._clock.monotonic_s()
         paths = {self._requests.popleft() for _ in range(len(self._requests))}
-        scan = now_s >= self._next_scan_s
         if (hints := self._events.take()) is not None:
             paths |= hints.paths
             if hints.scan:
-                self._next_scan_s = min(self._next_scan_s, max(now_s, self._earliest_scan_s))
-                scan = now_s >= self._next_scan_s
+                self._schedule = self._schedule.hinted(now_s)
         arrivals.look(paths)
-        if scan:
+        if self._schedule.is_scan_due(now_s):
             self._scan(arrivals)
             if (closed := self._health.look_around()) is not None:  # a scan may take minutes
                 self._close(*closed)
@@ -331,9 +322,7 @@ class FolderMonitor:
         if self._retention is not None:
             self._retention.step()
         took_s, cost_s = time.perf_counter() - begun_s, time.thread_time() - cost_s
-        interval_s = self._folder.rescan_interval_s if self._events.come else self._folder.poll_interval_s
-        pauses, now_s = self._pauses.after(took_s, cost_s, interval_s), self._clock.monotonic_s()
-        self._next_scan_s, self._earliest_scan_s = now_s + pauses.usual_s, now_s + pauses.least_s
+        self._schedule = self._schedule.scanned(self._clock.monotonic_s(), took_s=took_s, cost_s=cost_s)
         self._status = replace(
             self._status,
             scan_s=round(took_s, 1),
@@ -346,11 +335,3 @@ class FolderMonitor:
         """A look that takes long, but gets on; whether it is to go on."""
         self._looking_since_s = self._clock.monotonic_s()
         return not self._stopping
-
-    def _pause_s(self) -> float:
-        ends = [self._next_scan_s]
-        if self._arrivals is not None and self._arrivals.next_due_s is not None:
-            ends.append(self._arrivals.next_due_s)
-        ends += [end_s for end_s in (self._read_probes.next_s, self._events.again_s) if end_s is not None]
-        next_s = max(min(ends), self._rests_until_s)
-        return min(max(MIN_PAUSE_S, next_s - self._clock.monotonic_s()), MAX_PAUSE_S)

@@ -3,7 +3,6 @@
 Scans skip links, which are never followed, what cannot be read, and what belongs to another folder; each is logged once.
 `SkippedEntries` outlives the folder's closing and opening again, so that a share that comes and goes does not fill the log.
 Owned by the folder's monitor thread. It must not look at files, nor decide anything.
-
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 A change of permissions or a new link looks like this, and so does a file that was replaced by one of the same size and
 modification time. Only other bytes are cut. When a file was made is asked as well, where the file system tells: overwriting
 keeps that time, and a new file has its own. Owned by the folder's monitor thread. It must not decode anything.
-
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ A shot is recorded as a raw file and as a JPEG or HEIC beside it, with the same 
 settings of a raw converter, is kept with its picture. One that carries the picture's whole name (``a.jpg.xmp``) is that
 picture's; one that carries its stem (``a.xmp``) may be any file's of that stem, and is the raw file's where there is one.
 This module must not look at files.
-
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ _EVENTS: Final = Mask(
 _MAX_DENIED: Final = 100
 
 
-class Listener(InotifyFD):
+class InotifyReader(InotifyFD):
     """One inotify instance and the thread that reads it; for one folder.
 
     Args:

@@ -2,7 +2,6 @@
 
 It reads a few bytes and decodes nothing. It opens only what is a regular file inside the folder, so it
 cannot hang on a FIFO or be led out by a link.
-
 """
 
 from __future__ import annotations

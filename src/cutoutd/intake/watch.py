@@ -1,4 +1,4 @@
-"""Hears of changes in a folder through the system's events, by watchdog, and says where to look.
+"""The system's events of one folder, by watchdog: whether they come, why not, and where they tell us to look.
 
 Events are hints: they may be late, doubled, wrong or lost, so nothing may depend on them but how soon a
 scan is made. It must not open files, and tells rather than repairs: what is not healthy is stopped by the
@@ -33,12 +33,11 @@ from cutoutd.errors import TemporaryError
 from cutoutd.fs.tree import FileId, file_id
 from cutoutd.intake import filesystems
 from cutoutd.intake.hints import Inbox
-from cutoutd.settings.types import Watch as WatchChoice
+from cutoutd.settings.types import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.clock import Clock
     from cutoutd.intake.filesystems import Mode
     from cutoutd.intake.hints import Hints
     from cutoutd.intake.rules import Rules
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 if sys.platform == "linux":
     from watchdog.observers.inotify import InotifyEmitter
 
-    from cutoutd.intake.inotify import Listener
+    from cutoutd.intake.inotify import InotifyReader
 else:
     from watchdog.observers import Observer
 
@@ -80,7 +79,7 @@ class UnwatchableError(TemporaryError):
     delay_s = 300.0
 
 
-class Watch(FileSystemEventHandler):
+class EventWatch(FileSystemEventHandler):
     """The events of one folder; started once, stopped once.
 
     Args:
@@ -98,7 +97,7 @@ class Watch(FileSystemEventHandler):
         self._armed: tuple[int, int] | None = None
         self._root_deleted = False
         self._observer: BaseObserver | None = None
-        self._listener: Listener | None = None
+        self._reader: InotifyReader | None = None
 
     def start(self) -> None:
         """Begin; a scan must follow, since what was there before gives no events.
@@ -112,14 +111,12 @@ class Watch(FileSystemEventHandler):
             self.stop()
             cause = f"the system refuses its events: {getattr(error, 'strerror', None) or error}"
             raise self._unwatchable(cause, error) from error
-        listener = self._listener
-        if listener is not None and listener.refusal is not None:
+        reader = self._reader
+        if reader is not None and reader.refusal is not None:
             self.stop()
-            total = listener.watched + listener.refused
-            cause = (
-                f"{listener.refused} of {total} directories cannot be watched: {listener.refusal.strerror}"
-            )
-            raise self._unwatchable(cause, listener.refusal)
+            total = reader.watched + reader.refused
+            cause = f"{reader.refused} of {total} directories cannot be watched: {reader.refusal.strerror}"
+            raise self._unwatchable(cause, reader.refusal)
 
     def take(self) -> Hints:
         """All hints since the last time."""
@@ -172,9 +169,9 @@ class Watch(FileSystemEventHandler):
         self._prefixes = (real.rstrip("/"), self._root.rstrip("/"))
         self._armed = _identity(self._root)
         if sys.platform == "linux":
-            self._listener = Listener(self._inbox)
-            self._listener.start()
-            self._observer = BaseObserver(InotifyEmitter, inotify_fd=self._listener)
+            self._reader = InotifyReader(self._inbox)
+            self._reader.start()
+            self._observer = BaseObserver(InotifyEmitter, inotify_fd=self._reader)
         else:
             self._observer = Observer()
         self._observer.schedule(self, real, recursive=self._rules.recursive, event_filter=_EVENTS)
@@ -185,15 +182,15 @@ class Watch(FileSystemEventHandler):
         return UnwatchableError(cause, path=Path(self._root), advice=_ADVICE.get(number or 0))
 
     def _trouble_of_threads(self, observer: BaseObserver) -> str | None:
-        listener = self._listener
-        if listener is not None:
-            if listener.trouble is not None:
-                return listener.trouble
-            if listener.refusal is not None:
-                return f"{listener.refused} directories cannot be watched: {listener.refusal.strerror}"
-            if (path := listener.opened_up) is not None:
+        reader = self._reader
+        if reader is not None:
+            if reader.trouble is not None:
+                return reader.trouble
+            if reader.refusal is not None:
+                return f"{reader.refused} directories cannot be watched: {reader.refusal.strerror}"
+            if (path := reader.opened_up) is not None:
                 return f"{path} could not be read, and now can"
-        threads = [observer, *observer.emitters, *([listener] if listener is not None else [])]
+        threads = [observer, *observer.emitters, *([reader] if reader is not None else [])]
         if not observer.emitters or not all(thread.is_alive() for thread in threads):
             return "a thread that reads events has ended"
         return None
@@ -209,23 +206,19 @@ class Watch(FileSystemEventHandler):
         return None
 
     def _dismantle(self) -> None:
-        observer, listener = self._observer, self._listener
+        observer, reader = self._observer, self._reader
         if observer is not None:
             observer.stop()
             if observer.is_alive():
                 observer.join()
-        if listener is not None:
-            listener.stop()
-            if listener.is_alive():
-                listener.join()
+        if reader is not None:
+            reader.stop()
+            if reader.is_alive():
+                reader.join()
 
 
 def _identity(root: str) -> FileId:
     return file_id(Path(root).stat())
-
-
-REARM_S: Final = 300.0
-"""Events that the system refused are asked for again after this: somebody may have raised its limits."""
 
 
 class EventSource:
@@ -235,32 +228,29 @@ class EventSource:
         root: its input.
         rules: which names it takes.
         wanted: what its owner chose.
-        clock: its monotonic side.
         tell: called, from another thread, when something has happened.
         once: nothing is waited for.
 
     Attributes:
-        again_s: when they are to be asked for again, in monotonic seconds; None: not at all.
+        is_refused: the system has refused them when they were last asked for.
     """
 
     def __init__(
         self,
         root: str,
         rules: Rules,
-        wanted: WatchChoice,
+        wanted: Watch,
         *,
-        clock: Clock,
         tell: Callable[[], None],
         once: bool,
     ) -> None:
         self._root = root
         self._rules = rules
         self._wanted = wanted
-        self._clock = clock
         self._tell = tell
         self._once = once
-        self._watch: Watch | None = None
-        self.again_s: float | None = None
+        self._watch: EventWatch | None = None
+        self.is_refused = False
 
     @property
     def come(self) -> bool:
@@ -271,10 +261,6 @@ class EventSource:
     def broken(self) -> str | None:
         """Why they do not come any more although they were armed; None: they do, or never did."""
         return self._watch.healthy() if self._watch is not None else None
-
-    def is_due(self, now_s: float) -> bool:
-        """Whether it is time to ask for them again where the system had refused them."""
-        return self.again_s is not None and now_s >= self.again_s
 
     def take(self) -> Hints | None:
         """What was told since this was last asked; None where nothing is."""
@@ -287,26 +273,22 @@ class EventSource:
             mode: how the folder can be watched by its file system, where that is known.
         """
         self.disarm()
-        if self._once or self._wanted is WatchChoice.POLL:
+        if self._once or self._wanted is Watch.POLL:
             return "" if self._once else "as configured"
-        if (
-            self._wanted is WatchChoice.AUTO
-            and mode is not None
-            and mode.watching is filesystems.WatchMethod.POLL
-        ):
+        if self._wanted is Watch.AUTO and mode is not None and mode.watching is filesystems.WatchMethod.POLL:
             return mode.reason
-        watch = Watch(self._root, self._rules, self._tell)
+        watch = EventWatch(self._root, self._rules, self._tell)
         try:
             watch.start()
         except UnwatchableError as error:
-            self.again_s = self._clock.monotonic_s() + REARM_S
+            self.is_refused = True
             return f"{error.cause}. {error.advice}"
         self._watch = watch
         return ""
 
     def disarm(self) -> None:
         """Hear no more of them."""
-        self.again_s = None
+        self.is_refused = False
         if self._watch is not None:
             self._watch.stop()
             self._watch = None
