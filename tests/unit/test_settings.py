@@ -347,12 +347,25 @@ def test_the_digest_counts_the_model_and_nothing_else() -> None:
 
 
 def test_reading_settings_brings_no_network_library() -> None:
-    """Which is why the environment is read without pydantic-settings."""
+    """Which is one of the reasons why it does without pydantic-settings: docs/decisions/0014."""
     code = (
         "import sys, cutoutd.settings.loader, cutoutd.settings.document, cutoutd.settings.digest\n"
         "sys.exit(', '.join({'ssl', 'asyncio', 'http.client', 'urllib.request'} & set(sys.modules)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_worker_reads_no_settings() -> None:
+    """It is told what it needs: importing pydantic would cost each worker a tenth of a second and some memory."""
+    code = (
+        "import sys\n"
+        "from cutoutd.pool import worker\n"
+        "worker._load_libraries()\n"
+        "loaded = {'pydantic', 'pydantic_core', 'cutoutd.settings.schema', 'cutoutd.settings.types'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(loaded)) or None)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -3,7 +3,7 @@
 Of ``[hosted]`` they change the pace alone. A key's file is not among it: any file could be named, and its text would
 be sent to the service.
 
-Not by pydantic-settings, which was tried: docs/decisions/0014-pydantic-without-pydantic-settings.md.
+Not by pydantic-settings, which was tried: docs/decisions/0014-settings-by-pydantic-alone.md.
 """
 
 from __future__ import annotations

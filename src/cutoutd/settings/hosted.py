@@ -103,8 +103,8 @@ def reach_of(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Reach:
 def parse(written: object) -> Address:
     """Take a base address apart.
 
-    An expression says what is right. pydantic's `Url` reads as browsers do: it takes names and passwords, a port 0, a
-    backslash for a slash and ``0x7f.1`` for 127.0.0.1, and passes over the end of a line.
+    An expression says what is right. pydantic's `Url` reads as browsers do: it takes names and passwords, a port 0 and a
+    backslash for a slash, and passes over the end of a line.
 
     Raises:
         ValueError: it is none; says what would be right.
