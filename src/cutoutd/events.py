@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from cutoutd.jobs import JobState
+
 if TYPE_CHECKING:
-    from cutoutd.jobs import JobState
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +77,13 @@ class QueueCounts:
     in_work: int
     resting: int
     is_paused: bool
+
+    @classmethod
+    def of(cls, open_jobs: Mapping[JobState, int], *, is_paused: bool) -> QueueCounts:
+        """Counts from the number of jobs in each state that is not over."""
+        waiting, resting = open_jobs.get(JobState.QUEUED, 0), open_jobs.get(JobState.RETRY, 0)
+        in_work = sum(open_jobs.values()) - waiting - resting
+        return cls(waiting=waiting, in_work=in_work, resting=resting, is_paused=is_paused)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

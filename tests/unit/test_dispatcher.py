@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cutoutd.daemon.dispatcher import Dispatcher
+from cutoutd.daemon.dispatcher import Turns
 from cutoutd.jobs import Version
 from cutoutd.journal.journal import Journal
 
@@ -24,10 +24,10 @@ def test_folders_take_turns(tmp_path: Path, clock: FakeClock) -> None:
     journal = Journal(tmp_path, session="r", clock=clock)
     fill(journal, "big", 100)
     fill(journal, "small", 1)
-    dispatcher = Dispatcher(journal.queue, {"big": False, "small": False})
+    turns = Turns(journal.queue, {"big": False, "small": False})
     order = []
     for _ in range(4):
-        job = dispatcher.next_job({"big", "small"}, pool_is_empty=True)
+        job = turns.next_job({"big", "small"}, pool_is_empty=True)
         assert job is not None
         journal.queue.claim(job)
         order.append(job.folder)
@@ -39,8 +39,8 @@ def test_a_folder_that_stands_by_is_passed_over(tmp_path: Path, clock: FakeClock
     journal = Journal(tmp_path, session="r", clock=clock)
     fill(journal, "away", 1)
     fill(journal, "here", 1)
-    dispatcher = Dispatcher(journal.queue, {"away": False, "here": False})
-    job = dispatcher.next_job({"here"}, pool_is_empty=True)
+    turns = Turns(journal.queue, {"away": False, "here": False})
+    job = turns.next_job({"here"}, pool_is_empty=True)
     assert job is not None
     assert job.folder == "here"
 
@@ -50,15 +50,15 @@ def test_a_job_that_must_run_alone_waits_for_an_empty_pool(tmp_path: Path, clock
     journal = Journal(tmp_path, session="r", clock=clock)
     fill(journal, "huge", 1)
     fill(journal, "other", 5)
-    dispatcher = Dispatcher(journal.queue, {"huge": False, "other": False})
-    job = dispatcher.next_job({"huge"}, pool_is_empty=False)
+    turns = Turns(journal.queue, {"huge": False, "other": False})
+    job = turns.next_job({"huge"}, pool_is_empty=False)
     assert job is not None
     journal.queue.claim(job)
     journal.queue.put_back(job.id, alone=True)
     names = {"huge", "other"}
-    assert dispatcher.next_job(names, pool_is_empty=True) is not None  # the other folder's turn
-    assert dispatcher.next_job(names, pool_is_empty=False) is None
-    again = dispatcher.next_job(names, pool_is_empty=True)
+    assert turns.next_job(names, pool_is_empty=True) is not None  # the other folder's turn
+    assert turns.next_job(names, pool_is_empty=False) is None
+    again = turns.next_job(names, pool_is_empty=True)
     assert again is not None
     assert again.id == job.id
 
@@ -70,10 +70,10 @@ def test_where_the_output_refuses_what_was_tried_gives_way_to_what_was_not(
     journal = Journal(tmp_path, session="r", clock=clock)
     for number, name in enumerate(("bad-1.jpg", "bad-2.jpg", "good.jpg")):
         journal.sources.accept("f", [Version(path=name, size=1, mtime_ns=number)])
-    dispatcher = Dispatcher(journal.queue, {"f": False})
+    turns = Turns(journal.queue, {"f": False})
     begun = []
     for _ in range(6):
-        job = dispatcher.next_job({"f"}, pool_is_empty=True, refused={"f"})
+        job = turns.next_job({"f"}, pool_is_empty=True, refused={"f"})
         assert job is not None
         begun.append(job.path)
         journal.queue.claim(job)
@@ -82,7 +82,7 @@ def test_where_the_output_refuses_what_was_tried_gives_way_to_what_was_not(
         journal.queue.rest(job.id, 0.0, detail={})
         journal.queue.wake_rested()
     assert begun == ["bad-1.jpg", "bad-2.jpg", "good.jpg"]
-    again = dispatcher.next_job({"f"}, pool_is_empty=True, refused={"f"})
+    again = turns.next_job({"f"}, pool_is_empty=True, refused={"f"})
     assert again is not None
     assert again.path == "bad-1.jpg"
     journal.close()

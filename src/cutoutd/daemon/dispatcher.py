@@ -1,6 +1,6 @@
-"""Whose turn it is: round-robin over the folders, so that no folder waits for another's thousands.
+"""Gives jobs to workers: round-robin over the folders, so that no folder waits for another's thousands.
 
-It must not wait or work; it looks into the journal and says which job comes next.
+Main thread alone. It must not wait, or touch a folder; a task's files are opened by its folder's own thread.
 """
 
 from __future__ import annotations
@@ -9,18 +9,25 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cutoutd.clock import Clock
-from cutoutd.fault_isolation import Guard
+from cutoutd.daemon.outcomes import Held
+from cutoutd.failure import failure_of
+from cutoutd.fault_isolation import Guard, is_expected, report, unforeseen
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from cutoutd.daemon.folder_set import FolderSet
+    from cutoutd.daemon.offload_coordinator import Coordinator
+    from cutoutd.daemon.outcomes import Outcomes
+    from cutoutd.folder.hot_folder import HotFolder
     from cutoutd.jobs import Job
     from cutoutd.journal.queue import Queue
+    from cutoutd.pool.file_opening import TaskPool
 
 
-class Dispatcher:
-    """Chooses the next job.
+class Turns:
+    """Says which job comes next; it looks into the journal and begins nothing.
 
     Args:
         queue: the journal's jobs.
@@ -77,3 +84,118 @@ class Dispatcher:
             self._turn.append(name)
             return job
         return None
+
+
+class Dispatcher:
+    """Begins jobs while workers are free, and knows which are in hand.
+
+    Args:
+        queue: the journal's jobs.
+        pool: where pictures are cut.
+        folders: the hot folders, as they come and go.
+        coordinator: the hosted route's side of a task.
+        outcomes: takes a job that could not even be begun.
+        clock: its monotonic side.
+
+    Attributes:
+        in_hand: the jobs that workers have, by number.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        pool: TaskPool,
+        folders: FolderSet,
+        *,
+        coordinator: Coordinator,
+        outcomes: Outcomes,
+        clock: Clock,
+    ) -> None:
+        self._queue = queue
+        self._pool = pool
+        self._folders = folders
+        self._coordinator = coordinator
+        self._outcomes = outcomes
+        self._log = get()
+        self._guard = Guard(self._log, clock)
+        self._turns = Turns(queue, {}, clock)
+        self._unsure_claim: int | None = None
+        self.in_hand: dict[int, Held] = {}
+
+    def is_exhausted(self, *, is_paused: bool) -> bool:
+        """Whether no job is in hand, and none could be begun however free the workers are."""
+        return (
+            not self.in_hand and self._next_job(self._ready(is_paused=is_paused), pool_is_empty=True) is None
+        )
+
+    def dispatch(self, *, is_paused: bool) -> bool:
+        """Begin what can be begun; whether that is anything.
+
+        Args:
+            is_paused: nothing is to be begun, by a person's wish.
+
+        Raises:
+            StorageError: the journal refuses just now; to be called again.
+        """
+        begun = False
+        if self._unsure_claim is not None:
+            self._queue.put_back(self._unsure_claim)
+            self._unsure_claim = None
+        if any(held.job.alone for held in self.in_hand.values()):
+            return begun
+        active = self._folders.active
+        self._turns.arrange({name: hot.folder.order == "newest" for name, hot in active.items()})
+        while True:
+            ready = self._ready(is_paused=is_paused)
+            job = self._next_job(
+                {name for name in ready if self._pool.takes(tagged=active[name].is_tagged)},
+                pool_is_empty=self._pool.busy == 0,
+            )
+            if job is None:
+                break
+            self._begin(job, active[job.folder])
+            begun = True
+            if job.alone:
+                break
+        return begun
+
+    def forget(self, job: Job) -> None:
+        """No worker has it any more."""
+        self._guard.run("its files in the outbox", partial(self._coordinator.worker_done, job), None)
+        self.in_hand.pop(job.id, None)
+
+    def _ready(self, *, is_paused: bool) -> set[str]:
+        if is_paused:
+            return set()
+        return {name for name, folder in self._folders.active.items() if folder.may_work(self._pool.size)}
+
+    def _next_job(self, ready: Collection[str], *, pool_is_empty: bool) -> Job | None:
+        active = self._folders.active
+        return self._turns.next_job(
+            ready,
+            pool_is_empty=pool_is_empty,
+            answered_only=self._coordinator.blocked_folders(active),
+            refused={name for name, hot in active.items() if hot.delivery.breaker.why},
+        )
+
+    def _begin(self, job: Job, folder: HotFolder) -> None:
+        """Give a job to a worker; it fails where that does by a fault of ours."""
+        try:
+            # Before the claim: it reads the journal, which may refuse.
+            job, task = self._coordinator.prepare(job, folder, folder.task(job))
+            self._claim(job)
+            self.in_hand[job.id] = Held(job=job, folder=folder, task=task)
+            self._pool.submit(task, folder.opener)
+        except Exception as error:
+            if is_expected(error):
+                raise
+            report(self._log, error, over="a job", job=job.id, folder=job.folder, path=job.path)
+            self._outcomes.give_up(job, folder, failure_of(unforeseen(error)))
+            self.in_hand.pop(job.id, None)
+            self.forget(job)
+
+    def _claim(self, job: Job) -> None:
+        """Write down who has it; where that is refused, nobody knows whether it was written."""
+        self._unsure_claim = job.id
+        self._queue.claim(job)
+        self._unsure_claim = None

@@ -20,6 +20,7 @@ from cutoutd.logs import get
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from cutoutd.daemon.heartbeat import Heartbeat
     from cutoutd.daemon.reload import Change, Reloader
@@ -204,6 +205,38 @@ class FolderSet:
         self._unseen = {folder: jobs for folder, jobs in self._unseen.items() if folder not in self._unknown}
         for folder in [folder for folder in self._unknown if folder.snapshot.is_identified]:
             self._guard.run(f"what {folder.folder.name} left", partial(self._take_up, folder), None)
+
+    def watch_over(
+        self,
+        now_s: float,
+        *,
+        in_hand: Mapping[int, HotFolder],
+        waiting: AbstractSet[int],
+        left_behind: AbstractSet[int],
+    ) -> bool:
+        """Hold back what a share would hold up, and let go on what was held up.
+
+        Args:
+            now_s: monotonic seconds.
+            in_hand: the folders of the jobs that workers have, by number.
+            waiting: jobs whose workers wait for a disk or share.
+            left_behind: jobs over which workers got stuck.
+
+        Returns:
+            Whether a folder distrusts what workers say, so that they are to be replaced.
+
+        Raises:
+            StorageError: the journal refuses just now; to be called again.
+        """
+        distrusts = False
+        for folder in self.everyone:
+            own = {number for number, its_folder in in_hand.items() if its_folder is folder}
+            folder.watch_over(now_s, waiting=waiting & own, left_behind=left_behind)
+            distrusts = folder.delivery.distrusts_workers() or distrusts
+            if folder.has_recovered():
+                self._journal.queue.hurry(folder.folder.name)
+                folder.delivery.retry_now()
+        return distrusts
 
     def _take_up(self, folder: HotFolder) -> None:
         """Have finished what earlier runs left; not before it was looked at: another machine may have it by now."""

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from cutoutd.clock import Clock
     from cutoutd.folder.hot_folder import HotFolder
+    from cutoutd.folder.status import FolderStatus
     from cutoutd.process.sd_notify import ServiceManager
 
 OVERSLEPT_S: Final = 90.0
@@ -96,14 +97,21 @@ class Heartbeat:
         while self._ends_s and self._ends_s[0] < now_s - RATE_WINDOW_S:
             self._ends_s.popleft()
 
-    def status(self, *, folders: int, standing_by: int, queue: int, paused: bool) -> None:
-        """Say how things stand, in a line."""
+    def status(self, folders: Collection[FolderStatus], *, queue: int, paused: bool) -> None:
+        """Say how things stand, in a line.
+
+        Args:
+            folders: each one's.
+            queue: how many pictures wait.
+            paused: nothing is begun, by a person's wish.
+        """
+        standing_by = sum(not status.is_open for status in folders)
         now_s = self._clock.monotonic_s()
         self._next_status_s = now_s + STATUS_EVERY_S
         self._drop_ends(now_s)
         parts = [
             f"{queue} waiting, {len(self._ends_s)} in the last minute",
-            f"{folders} folder{'s' * (folders != 1)}",
+            f"{len(folders)} folder{'s' * (len(folders) != 1)}",
         ]
         if standing_by:
             parts[-1] += f", {standing_by} standing by: see cutoutd status"

@@ -7,6 +7,8 @@ command or one part of a turn costs that alone.
 
 from __future__ import annotations
 
+import gc
+import time
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -16,29 +18,26 @@ from cutoutd.daemon.commands import CommandHandler
 from cutoutd.daemon.dispatcher import Dispatcher
 from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.offload_coordinator import Coordinator
-from cutoutd.daemon.outcomes import Held, Outcomes
-from cutoutd.daemon.polling import Polling
+from cutoutd.daemon.outcomes import Outcomes
 from cutoutd.daemon.reload import Pace
 from cutoutd.daemon.tally import Tally
-from cutoutd.daemon.tidying import Tidying
 from cutoutd.errors import CutoutdError, OutboxError, StorageError
 from cutoutd.events import QueueCounts
-from cutoutd.failure import failure_of
-from cutoutd.fault_isolation import Guard, is_expected, one_by_one, report, unforeseen
-from cutoutd.jobs import JobState
+from cutoutd.fault_isolation import Guard, is_expected, one_by_one, report
 from cutoutd.logs import get
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.protocols import Finished, Lost, Withdrawn
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cutoutd.clock import Clock
     from cutoutd.daemon.alarm import AlarmWatch
     from cutoutd.daemon.folder_set import FolderSet
+    from cutoutd.daemon.outcomes import Held
     from cutoutd.daemon.status_file import StatusFile
     from cutoutd.daemon.tally import Once
     from cutoutd.events import EventSink, JobEnded
-    from cutoutd.folder.hot_folder import HotFolder
-    from cutoutd.jobs import Job
     from cutoutd.journal.journal import Journal
     from cutoutd.offload.outbox import Outbox
     from cutoutd.pool.file_opening import TaskPool
@@ -49,6 +48,16 @@ TICK_S: Final = 0.5
 
 DRAIN_S: Final = 25.0
 """How long a stop waits for pictures in work; service managers kill after 30 to 90 s."""
+
+
+MAX_POLL_FAILURES: Final = 9
+"""A pool that fails more often in a row has no workers any more, and the daemon ends."""
+
+COLLECT_EVERY_S: Final = 60.0
+"""CPython keeps freed tuples for use again, up to 2,000 of each size, and gives them back with a whole collection of
+garbage only (`gc.collect`, its documentation). Such a collection comes by itself once the new objects are a quarter of the
+old ones; a daemon that starts with tens of thousands and keeps hardly any sees it every few hours, which nobody could tell
+from a leak. One each minute takes 5 ms, or 0.01 % of a core."""
 
 
 class Supervisor:
@@ -91,7 +100,6 @@ class Supervisor:
         self._results = results
         self._heartbeat = heartbeat or Heartbeat(ServiceManager(), clock)
         self._alarm = alarm
-        self._dispatcher = Dispatcher(journal.queue, {}, clock)
         self._commands = CommandHandler(journal, folders, emit)
         self._emit = emit
         self._shows_queue = shows_queue
@@ -103,16 +111,23 @@ class Supervisor:
         self._log = get()
         self._guard = Guard(self._log, clock)
         self._wall_clock = WallClockGuard(clock)
-        self._in_hand: dict[int, Held] = {}
         self._coordinator = Coordinator(journal, outbox, results, clock, workers=pool.size)
         self._outcomes = Outcomes(journal, self._wall_clock, results, self._coordinator, patient=once is None)
+        self._dispatcher = Dispatcher(
+            journal.queue,
+            pool,
+            folders,
+            coordinator=self._coordinator,
+            outcomes=self._outcomes,
+            clock=clock,
+        )
         self._pace = Pace()
         self._has_begun = False
         self._stop_at_s: float | None = None
         self._unheard: deque[PoolEvent] = deque()
-        self._polling = Polling(pool)
+        self._poll_failures = 0
+        self._next_collection_s = clock.monotonic_s() + COLLECT_EVERY_S
         self._refused = ""
-        self._doubtful: int | None = None
         self._next_tick_s = 0.0
         self.tally = Tally()
 
@@ -129,13 +144,12 @@ class Supervisor:
             ModelError: the model does not load.
             CutoutdError: the workers do not start, or the journal is damaged.
         """
-        tidying = Tidying(self._clock)
         try:
             while not self._is_over():
-                self._unheard.extend(self._polling.poll(TICK_S))
+                self._unheard.extend(self._poll())
                 if self._guarded_turn():
                     break
-                tidying.look()
+                self._collect_garbage()
             self._look_after_threads()
         except BaseException as error:
             if isinstance(error, CutoutdError) and error.ends_daemon:
@@ -146,6 +160,30 @@ class Supervisor:
             self._put_back_what_is_left()
         finally:
             self._announce()
+
+    def _poll(self) -> Sequence[PoolEvent]:
+        """What the workers have to say within a tick; nothing, where asking them has failed by a fault of ours.
+
+        Raises:
+            CutoutdError: as from the pool.
+        """
+        try:
+            events = self._pool.poll(TICK_S)
+        except Exception as error:
+            self._poll_failures += 1
+            if is_expected(error) or self._poll_failures > MAX_POLL_FAILURES:
+                raise
+            report(self._log, error, over="the workers", times=self._poll_failures)
+            time.sleep(TICK_S)
+            return ()
+        self._poll_failures = 0
+        return events
+
+    def _collect_garbage(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._next_collection_s:
+            self._next_collection_s = now_s + COLLECT_EVERY_S
+            gc.collect()
 
     def _guarded_turn(self) -> bool:
         """As `_turn`, whatever goes wrong in it."""
@@ -175,7 +213,8 @@ class Supervisor:
         self._announce()
         if self._stop_at_s is None:
             self._guard.run("a reload", self._reconfigure, None)
-        dispatched = self._stop_at_s is None and self._guard.run("the dispatcher", self._dispatch, False)
+        dispatch = partial(self._dispatcher.dispatch, is_paused=self._commands.paused)
+        dispatched = self._stop_at_s is None and self._guard.run("the dispatcher", dispatch, False)
         return self._once and not dispatched and self._is_exhausted()
 
     def _reconfigure(self) -> None:
@@ -209,7 +248,9 @@ class Supervisor:
             self._end_s = None
         if self._stop_at_s is None:
             return False
-        drained = not self._in_hand and all(folder.delivery.is_idle for folder in self._folders.everyone)
+        drained = not self._dispatcher.in_hand and all(
+            folder.delivery.is_idle for folder in self._folders.everyone
+        )
         return drained or now_s >= self._stop_at_s
 
     def _is_exhausted(self) -> bool:
@@ -218,21 +259,20 @@ class Supervisor:
         return (
             self._folders.is_settled
             and all(folder.has_settled for folder in folders)
-            and not self._in_hand
             and not self._outcomes.lost_jobs
             and not self._results
             and not self._coordinator.expects_more
             and all(folder.delivery.is_idle for folder in folders)
-            and self._dispatcher.next_job(
-                self._ready(),
-                pool_is_empty=True,
-                answered_only=self._coordinator.blocked_folders(self._folders.active),
-            )
-            is None
+            and self._dispatcher.is_exhausted(is_paused=self._commands.paused)
         )
 
+    @property
+    def _unfinished(self) -> list[Held]:
+        """What workers have, and what is to be tried again since they died over it."""
+        return [*self._dispatcher.in_hand.values(), *self._outcomes.lost_jobs]
+
     def _put_back_what_is_left(self) -> None:
-        for held in (*self._in_hand.values(), *self._outcomes.lost_jobs):
+        for held in self._unfinished:
             try:
                 self._journal.queue.put_back(held.job.id)
             except StorageError as error:
@@ -243,7 +283,7 @@ class Supervisor:
             self._journal.queue.set_down()
         except StorageError as error:
             self._note_refusal(error)
-        self._in_hand.clear()
+        self._dispatcher.in_hand.clear()
         self._outcomes.lost_jobs.clear()
 
     def _tick(self) -> None:
@@ -279,42 +319,27 @@ class Supervisor:
             self._coordinator.suspend(str(error))
 
     def _tend(self) -> None:
-        self._folders.reconcile(
-            {held.folder for held in (*self._in_hand.values(), *self._outcomes.lost_jobs)}
-        )
+        self._folders.reconcile({held.folder for held in self._unfinished})
 
     def _watch_over_folders(self, now_s: float) -> None:
-        """Hold back what a share would hold up, and let go on what was held up."""
-        waiting, left_behind = set(self._pool.waiting), set(self._pool.left_behind)
-        for folder in self._folders.everyone:
-            own = {number for number, held in self._in_hand.items() if held.folder is folder}
-            folder.watch_over(now_s, waiting=waiting & own, left_behind=left_behind)
-            if folder.delivery.distrusts_workers():
-                self._pool.recycle()
-            if folder.has_recovered():
-                self._journal.queue.hurry(folder.folder.name)
-                folder.delivery.retry_now()
-
-    def _queue_counts(self) -> QueueCounts:
-        counts = self._journal.queue.open_by_state()
-        waiting, resting = counts.get(JobState.QUEUED, 0), counts.get(JobState.RETRY, 0)
-        return QueueCounts(
-            waiting=waiting,
-            in_work=sum(counts.values()) - waiting - resting,
-            resting=resting,
-            is_paused=self._commands.paused,
+        distrusts = self._folders.watch_over(
+            now_s,
+            in_hand={number: held.folder for number, held in self._dispatcher.in_hand.items()},
+            waiting=set(self._pool.waiting),
+            left_behind=set(self._pool.left_behind),
         )
+        if distrusts:
+            self._pool.recycle()
 
     def _show(self) -> None:
         if self._shows_queue:
-            self._emit(self._queue_counts())
+            counts = self._journal.queue.open_by_state()
+            self._emit(QueueCounts.of(counts, is_paused=self._commands.paused))
         if self._alarm is not None:
             self._alarm.look(self._folders.statuses())
         if self._heartbeat.wants_status:
-            folders = self._folders.statuses().values()
             self._heartbeat.status(
-                folders=len(folders),
-                standing_by=sum(not status.is_open for status in folders),
+                self._folders.statuses().values(),
                 queue=self._journal.queue.count_open(),
                 paused=self._commands.paused,
             )
@@ -330,59 +355,8 @@ class Supervisor:
         except OSError as error:
             self._log.debug("status.not-written", why=str(error))  # tried again at the next tick
 
-    def _ready(self) -> set[str]:
-        if self._commands.paused:
-            return set()
-        return {name for name, folder in self._folders.active.items() if folder.may_work(self._pool.size)}
-
-    def _dispatch(self) -> bool:
-        begun = False
-        if self._doubtful is not None:
-            self._journal.queue.put_back(self._doubtful)
-            self._doubtful = None
-        if any(held.job.alone for held in self._in_hand.values()):
-            return begun
-        active = self._folders.active
-        self._dispatcher.arrange({name: hot.folder.order == "newest" for name, hot in active.items()})
-        while True:
-            job = self._dispatcher.next_job(
-                {name for name in self._ready() if self._pool.takes(tagged=active[name].is_tagged)},
-                pool_is_empty=self._pool.busy == 0,
-                answered_only=self._coordinator.blocked_folders(active),
-                refused={name for name, hot in active.items() if hot.delivery.breaker.why},
-            )
-            if job is None:
-                break
-            self._begin(job, active[job.folder])
-            begun = True
-            if job.alone:
-                break
-        return begun
-
-    def _begin(self, job: Job, folder: HotFolder) -> None:
-        """Give a job to a worker; it fails where that does by a fault of ours."""
-        try:
-            # Before the claim: it reads the journal, which may refuse.
-            job, task = self._coordinator.prepare(job, folder, folder.task(job))
-            self._claim(job)
-            self._in_hand[job.id] = Held(job=job, folder=folder, task=task)
-            self._pool.submit(task, folder.opener)
-        except Exception as error:
-            if is_expected(error):
-                raise
-            report(self._log, error, over="a job", job=job.id, folder=job.folder, path=job.path)
-            self._outcomes.give_up(job, folder, failure_of(unforeseen(error)))
-            self._in_hand.pop(job.id, None)
-            self._guard.run("its files in the outbox", partial(self._coordinator.worker_done, job), None)
-
-    def _claim(self, job: Job) -> None:
-        """Write down who has it; where that is refused, nobody knows whether it was written."""
-        self._doubtful = job.id
-        self._journal.queue.claim(job)
-        self._doubtful = None
-
     def _hear(self, event: PoolEvent) -> None:
-        held = self._in_hand.get(event.job)
+        held = self._dispatcher.in_hand.get(event.job)
         if held is None:
             self._log.warning("job.not-in-hand", job=event.job)
             return
@@ -403,8 +377,7 @@ class Supervisor:
             job = held.job
             report(self._log, error, over="a report", job=job.id, folder=job.folder, path=job.path)
             held.folder.delivery.reject_report(job)
-        self._guard.run("its files in the outbox", partial(self._coordinator.worker_done, held.job), None)
-        del self._in_hand[event.job]
+        self._dispatcher.forget(held.job)
 
     def _announce(self) -> None:
         while self._results:
