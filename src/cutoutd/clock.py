@@ -7,6 +7,7 @@ or a `Countdown`.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -29,6 +30,10 @@ DISTRUST_S: Final = 600.0
 """So long after a jump ages are not believed: longer than any that decides something."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND: Final = timedelta(seconds=1)
+_EARLIEST_S: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _SECOND
+_LATEST_S: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _SECOND
+_FRACTION: Final = re.compile("[0-9]{0,9}")
 
 
 class Clock:
@@ -163,10 +168,8 @@ class WallClockGuard:
 
 def moment(us: int) -> datetime:
     """UTC microseconds as a date; what is outside the years 1 to 9999 becomes their end."""
-    try:
-        return _EPOCH + timedelta(microseconds=us)
-    except OverflowError:
-        return datetime.max.replace(tzinfo=UTC) if us > 0 else datetime.min.replace(tzinfo=UTC)
+    seconds, rest_us = divmod(us, 1_000_000)
+    return _whole_second(seconds) + timedelta(microseconds=rest_us)
 
 
 def local(us: int) -> datetime:
@@ -179,5 +182,29 @@ def local(us: int) -> datetime:
 
 
 def rfc3339(us: int) -> str:
-    """UTC microseconds as text with ``Z``, as every JSON of ours has it."""
-    return moment(us).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """UTC microseconds since 1970 as text with ``Z``, as every JSON of ours has it."""
+    return rfc3339_ns(us * 1000, digits=6)
+
+
+def rfc3339_ns(ns: int, *, digits: int = 9) -> str:
+    """UTC nanoseconds since 1970 as RFC 3339 with Z; what is outside the years 1 to 9999 becomes their end."""
+    seconds, rest_ns = divmod(ns, 1_000_000_000)
+    whole = _whole_second(seconds).replace(tzinfo=None).isoformat()
+    return f"{whole}.{rest_ns // 10 ** (9 - digits):0{digits}d}Z"
+
+
+def nanoseconds(text: str) -> int:
+    """The inverse of ``rfc3339_ns``: datetime itself knows no more than microseconds.
+
+    Raises:
+        ValueError: the text is not such a time.
+    """
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    if not _FRACTION.fullmatch(fraction):
+        raise ValueError(f"not a fraction of a second: {fraction[:20]!r}")
+    whole = datetime.fromisoformat(seconds).replace(tzinfo=UTC)
+    return (whole - _EPOCH) // _SECOND * 1_000_000_000 + int(fraction.ljust(9, "0"))
+
+
+def _whole_second(seconds: int) -> datetime:
+    return _EPOCH + min(max(seconds, _EARLIEST_S), _LATEST_S) * _SECOND

@@ -32,7 +32,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cutoutd.errnos import OF_THE_DISK
-from cutoutd.fs.durable import make_directory, replace_file, sync, sync_directory
+from cutoutd.fs.atomic_write import atomic_write
+from cutoutd.fs.durable import make_directory
 from cutoutd.fs.private_directory import read_small, remove
 
 if TYPE_CHECKING:
@@ -188,17 +189,8 @@ def write_message(directory: Path, parcel: Request | Reply) -> None:
         OSError: the disk refuses; the parcel is not there then.
     """
     path = directory / f"{parcel.id}.json"
-    draft = path.with_suffix(".new")
     content = json.dumps({"schema": SCHEMA} | asdict(parcel)).encode("ascii")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb", closefd=False) as file:
-            file.write(content)
-        sync(descriptor)
-    finally:
-        os.close(descriptor)
-    draft.replace(path)
-    sync_directory(directory)
+    atomic_write(path, [content], synced=True)
 
 
 def announce(paths: SpoolPaths, settings: str) -> None:
@@ -212,7 +204,7 @@ def announce(paths: SpoolPaths, settings: str) -> None:
         OSError: the disk refuses.
     """
     # No two announcements are alike.
-    replace_file(paths.announced, f"{settings} {new_id()}\n".encode("ascii"), synced=False)
+    atomic_write(paths.announced, [f"{settings} {new_id()}\n".encode("ascii")], synced=False)
 
 
 def announcement(paths: SpoolPaths) -> str:

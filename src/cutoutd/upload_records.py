@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.fs.durable import replace_file
+from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.fs.private_directory import read_small
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def write_known(path: Path, known: KnownUploads) -> None:
     Raises:
         OSError: the disk refuses.
     """
-    replace_file(path, json.dumps(asdict(known)).encode("ascii"), synced=True)
+    atomic_write(path, [json.dumps(asdict(known)).encode("ascii")], synced=True)
 
 
 def read_known(path: Path) -> KnownUploads | None:
@@ -96,7 +96,7 @@ def write_begun(root: Path, begun: LedgerStart) -> None:
     Raises:
         OSError: the disk refuses.
     """
-    replace_file(root / BEGUN, json.dumps(asdict(begun)).encode("ascii"), synced=True)
+    atomic_write(root / BEGUN, [json.dumps(asdict(begun)).encode("ascii")], synced=True)
 
 
 def read_begun(root: Path) -> LedgerStart | None:

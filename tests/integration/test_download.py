@@ -311,7 +311,7 @@ def test_a_disk_that_is_full_at_the_beginning_is_said(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     if what == "note":
-        monkeypatch.setattr(partial, "replace_file", full)
+        monkeypatch.setattr(partial, "atomic_write", full)
     else:
         monkeypatch.setattr(os, "ftruncate", full)
     seen: list[Download] = []

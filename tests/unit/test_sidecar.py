@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutoutd.clock import nanoseconds, rfc3339, rfc3339_ns
 from cutoutd.fs.tree import Entry
 from cutoutd.jobs import Failure, Quality, SourceFacts, Staged
-from cutoutd.publish.document import nanoseconds, rfc3339, rfc3339_ns
 from cutoutd.publish.failures import FailureFacts, compose_failure
 from cutoutd.publish.sidecar import (
     ModelFacts,

@@ -77,12 +77,12 @@ def _of_job(job: Job, folder: Folder, reservations: Reservations) -> Iterator[di
         }
 
 
-def as_csv(found: Iterable[dict[str, Any]], cell: Callable[[object], str]) -> None:
+def as_csv(found: Iterable[dict[str, Any]], cell: Callable[[object], object]) -> None:
     """Print rows for a spreadsheet."""
     writer = csv.writer(sys.stdout)
     writer.writerow(COLUMNS)
     for row in found:
-        writer.writerow([cell("" if row[name] is None else row[name]) for name in COLUMNS])
+        writer.writerow([cell(row[name]) for name in COLUMNS])
 
 
 def as_json(found: Iterable[dict[str, Any]]) -> None:

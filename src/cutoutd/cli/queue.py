@@ -26,6 +26,7 @@ from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import check_state, unreachable
 from cutoutd.journal.store import FILE_NAME, Store
 from cutoutd.spool import SpoolPaths
+from cutoutd.spreadsheet import cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,7 +87,6 @@ _COLUMNS: Final = (
 _TOLD: Final = frozenset({"failure", "why", "outputs", "score", "doubtful", "warnings"})
 """Of a job's detail, what is said in JSON."""
 
-_FORMULA: Final = ("=", "+", "-", "@")
 
 HostedOption = Annotated[
     bool, typer.Option("--hosted", help="Only uploads to the hosted service, at once: also those under way.")
@@ -316,10 +316,8 @@ def _row(job: Job) -> tuple[object, ...]:
     )
 
 
-def _cell(value: object) -> str:
-    """A text that a spreadsheet takes for text: a name may begin like a formula."""
-    text = printable(str(value))
-    return f"'{text}" if text.startswith(_FORMULA) else text
+def _cell(value: object) -> object:
+    return cell(printable(value) if isinstance(value, str) else value)
 
 
 def _places(directory: Path) -> SpoolPaths:

@@ -17,7 +17,7 @@ from cutoutd.cli.queue import DoubtfulOption, SinceOption, SortOption, open_jour
 from cutoutd.cli.selection import Selection, Sort, folder_meant, in_order, is_doubtful, score_of, since
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path
 from cutoutd.clock import Clock
-from cutoutd.fs.atomic_text import write_text
+from cutoutd.fs.atomic_write import write_text
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.reservations import Reservations

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.errnos import FULL
-from cutoutd.fs.durable import replace_file
+from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.fs.private_directory import read_small
 
 if TYPE_CHECKING:
@@ -71,10 +70,8 @@ class StatusFile:
 
     def _write(self, content: bytes) -> None:
         try:
-            replace_file(self._path, content + _ROOM.encode("ascii"), synced=False)
+            atomic_write(self._path, [content + _ROOM.encode("ascii")], synced=False)
         except OSError as error:
-            with suppress(OSError):
-                self._path.with_suffix(".new").unlink()
             if error.errno not in FULL:
                 raise
             with self._path.open("r+b", buffering=0) as file:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.desktop.menus import MARK, Manager
 from cutoutd.errors import UsageError
+from cutoutd.fs.atomic_write import atomic_write, hidden_draft
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from cutoutd.desktop.menus import Item
 
@@ -43,7 +43,7 @@ def install(items: Sequence[Item]) -> tuple[Path, ...]:
             continue
         try:
             item.path.parent.mkdir(parents=True, exist_ok=True)
-            _write(item)
+            atomic_write(item.path, [item.data], synced=False, mode=item.mode, draft=hidden_draft(item.path))
         except OSError as error:
             raise UsageError(f"it cannot be written ({error.strerror})", path=item.path) from error
         written.append(item.path)
@@ -97,16 +97,3 @@ def _content(path: Path) -> bytes | None:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             return file.read(_MAX_BYTES)
     return None
-
-
-def _write(item: Item) -> None:
-    descriptor, draft = tempfile.mkstemp(prefix=".cutoutd.", dir=item.path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(item.data)
-            os.fchmod(descriptor, item.mode)
-        Path(draft).replace(item.path)
-    except BaseException:
-        with suppress(OSError):
-            Path(draft).unlink()
-        raise

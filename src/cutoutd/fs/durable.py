@@ -57,33 +57,6 @@ def make_directory(path: Path, *, parents: bool, mode: int = 0o777) -> None:
         sync_directory(directory.parent)
 
 
-def replace_file(path: Path, content: bytes, *, synced: bool) -> None:
-    """Write a small file beside its name and give it that, so that it is always whole; no link is followed.
-
-    Args:
-        path: whatever has the name is replaced; ``.new`` stands in place of its suffix meanwhile.
-        content: of the file, for its owner's eyes only.
-        synced: it is to survive a power cut.
-
-    Raises:
-        OSError: the disk refuses.
-    """
-    draft = path.with_suffix(".new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, flags, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb", closefd=False) as file:
-            file.write(content)
-        if synced:
-            sync(descriptor)
-    finally:
-        os.close(descriptor)
-    draft.replace(path)
-    if synced:
-        sync_directory(path.parent)
-
-
 def sync(descriptor: int) -> None:
     """See a file or directory onto the disk, through the drive's own cache where the system can.
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from cutoutd.clock import rfc3339
+from cutoutd.spreadsheet import cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -123,12 +124,8 @@ def as_csv(found: Iterable[dict[str, Any]], by: GroupBy | None, out: TextIO) -> 
     if by is not None:
         table.writerow((by.value, "uploads", "bytes", "credits", "unknown"))
         for name, total in totals(found, by).items():
-            table.writerow((_harmless(name), *asdict(total).values()))
+            table.writerow((cell(name), *asdict(total).values()))
         return
     table.writerow(COLUMNS)
     for one in found:
-        table.writerow([_harmless(one[name]) for name in COLUMNS])
-
-
-def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t"} else value
+        table.writerow([cell(one[name]) for name in COLUMNS])

@@ -13,7 +13,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import ModelError
-from cutoutd.fs.durable import make_directory, replace_file
+from cutoutd.fs.atomic_write import atomic_write
+from cutoutd.fs.durable import make_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +81,7 @@ class PartialFile:
         os.ftruncate(self._descriptor, 0)
         self.size = 0
         note = json.dumps({"url": self._url, "version": version})
-        replace_file(self._note, note.encode("ascii"), synced=False)
+        atomic_write(self._note, [note.encode("ascii")], synced=False)
         self._version = version
 
     def append(self, piece: bytes) -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.fs.durable import replace_file
+from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.spool import STATUS_SCHEMA
 
 if TYPE_CHECKING:
@@ -59,4 +59,4 @@ class UploaderStatus:
         """Put it where it is looked for, whole; a disk that refuses is no reason to stop."""
         content = json.dumps({"schema": STATUS_SCHEMA} | asdict(self), indent=2).encode("ascii")
         with suppress(OSError):
-            replace_file(paths.status, content, synced=False)
+            atomic_write(paths.status, [content], synced=False)

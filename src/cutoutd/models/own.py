@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.errors import ModelError, UsageError
-from cutoutd.fs.atomic_text import write_text
+from cutoutd.fs.atomic_write import write_text
 from cutoutd.fs.durable import make_directory, sync, sync_directory
 from cutoutd.models import catalog
 from cutoutd.settings import places

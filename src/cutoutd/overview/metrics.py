@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.fs.atomic_text import write_text
+from cutoutd.fs.atomic_write import write_text
 from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:

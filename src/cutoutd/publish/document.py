@@ -11,9 +11,9 @@ import io
 import json
 import os
 import re
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from cutoutd.clock import nanoseconds, rfc3339_ns
 from cutoutd.publish.digest import open_regular
 
 if TYPE_CHECKING:
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 20  # a larger file is none of ours, and is not read
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND = timedelta(seconds=1)
-_EARLIEST_S = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _SECOND
-_LATEST_S = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _SECOND
-_FRACTION = re.compile("[0-9]{0,9}")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -85,18 +80,6 @@ def true_path(fields: Mapping[str, Any]) -> str:
     return str(fields["path"])
 
 
-def rfc3339(us: int) -> str:
-    """UTC microseconds since 1970 as RFC 3339 with Z."""
-    return rfc3339_ns(us * 1000, digits=6)
-
-
-def rfc3339_ns(ns: int, *, digits: int = 9) -> str:
-    """UTC nanoseconds since 1970 as RFC 3339 with Z; what is outside the years 1 to 9999 becomes their end."""
-    seconds, rest = divmod(ns, 1_000_000_000)
-    whole = _EPOCH + min(max(seconds, _EARLIEST_S), _LATEST_S) * _SECOND
-    return f"{whole.replace(tzinfo=None).isoformat()}.{rest // 10 ** (9 - digits):0{digits}d}Z"
-
-
 def time_fields(name: str, ns: int) -> dict[str, object]:
     """A file's time as fields of a document: as text, and as a number where no date is so early or so late."""
     text = rfc3339_ns(ns)
@@ -119,16 +102,3 @@ def microseconds(text: object) -> int:
         return nanoseconds(str(text)) // 1000
     except ValueError:
         return 0
-
-
-def nanoseconds(text: str) -> int:
-    """The inverse of ``rfc3339_ns``: datetime itself knows no more than microseconds.
-
-    Raises:
-        ValueError: the text is not such a time.
-    """
-    seconds, _, fraction = text.removesuffix("Z").partition(".")
-    if not _FRACTION.fullmatch(fraction):
-        raise ValueError(f"not a fraction of a second: {fraction[:20]!r}")
-    whole = datetime.fromisoformat(seconds).replace(tzinfo=UTC)
-    return (whole - _EPOCH) // _SECOND * 1_000_000_000 + int(fraction.ljust(9, "0"))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cutoutd.clock import rfc3339
 from cutoutd.errnos import NO_WAY
 from cutoutd.fs.tree import Tree
 from cutoutd.publish.document import (
@@ -20,7 +21,6 @@ from cutoutd.publish.document import (
     microseconds,
     path_fields,
     read,
-    rfc3339,
     time_fields,
     true_ns,
     true_path,

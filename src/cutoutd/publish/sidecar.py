@@ -26,13 +26,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from cutoutd.clock import rfc3339
 from cutoutd.publish.document import (
     encode,
     marker_of,
     microseconds,
     path_fields,
     read,
-    rfc3339,
     time_fields,
     true_ns,
     true_path,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError, UsageError
+from cutoutd.fs.atomic_write import atomic_write, hidden_draft
 from cutoutd.service import launchd
 from cutoutd.service.machine import Kind, account_named
 from cutoutd.service.unit import MARK, NAME, Scope
@@ -172,12 +173,9 @@ def _check_ours(file: Path, content: str | None) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    draft = file.with_name(f".{file.name}.new")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text, encoding="utf-8")
-        draft.chmod(0o644)
-        draft.replace(file)
+        atomic_write(file, [text.encode()], synced=False, mode=0o644, draft=hidden_draft(file))
     except OSError as error:
         raise UsageError(f"it cannot be written ({error.strerror})", path=file) from error
 

@@ -1,0 +1,14 @@
+"""Values as cells of a CSV file that a person opens in a spreadsheet."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def cell(value: object) -> object:
+    """A value as a spreadsheet takes it for what it is: a name may begin like a formula; None is an empty cell."""
+    if value is None:
+        return ""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
