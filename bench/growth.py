@@ -7,10 +7,8 @@ Steps are medians by the sidecars; the peak is the worker's own, as the kernel c
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import os
 import shutil
 import statistics
 import subprocess
@@ -19,10 +17,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from bench.speed import NOISE_SIGMA, QUALITY, astronaut
+from bench.speed import CUTOUTD, apart, make_photo, opened, options
 
 MEGAPIXELS = (1, 3, 12, 24, 50, 100)
 STEPS = ("decode", "infer", "refine", "encode")
@@ -45,10 +40,7 @@ class Cost:
 
 def main() -> None:
     """Measure, print the table, draw the plot."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--photo", type=Path, help="what the pictures are made of; an astronaut by default")
+    parser = options(__doc__)
     parser.add_argument("--plot", type=Path, help="SVG file to draw the result into")
     parser.add_argument("--rounds", type=int, default=3, help="runs for each size")
     chosen = parser.parse_args()
@@ -62,7 +54,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         for megapixels in MEGAPIXELS:
             picture = Path(directory, f"{megapixels}.jpg")
-            make_photo(chosen.photo, picture, megapixels)
+            width = round(math.sqrt(megapixels * 1e6 * 4 / 3))
+            make_photo(opened(chosen.photo), picture, (width, width * 3 // 4), megapixels)
             shutil.copy(picture, Path(directory, f"{megapixels}-twin.jpg"))
             cost = median([measured(picture, megapixels) for _ in range(chosen.rounds)])
             costs.append(cost)
@@ -70,19 +63,6 @@ def main() -> None:
             print(f"| {cost.megapixels} | {steps} | {cost.total_ms:.0f} | {cost.peak_mib:.0f} |", flush=True)
     if chosen.plot is not None:
         chosen.plot.write_text(plot(costs), encoding="utf-8")
-
-
-def make_photo(photo: Path | None, path: Path, megapixels: int) -> None:
-    """A JPEG of 4:3 with camera noise; noise is drawn in strips, since a frame of it would need gigabytes."""
-    width = round(math.sqrt(megapixels * 1e6 * 4 / 3))
-    source = astronaut() if photo is None else Image.open(photo).convert("RGB")
-    frame = np.array(source.resize((width, width * 3 // 4), Image.Resampling.LANCZOS))
-    random = np.random.default_rng(megapixels)
-    for top in range(0, len(frame), 256):
-        strip = frame[top : top + 256]
-        noise = random.standard_normal(strip.shape, np.float32) * np.float32(NOISE_SIGMA)
-        strip[:] = np.clip(strip + noise, 0, 255).astype(np.uint8)
-    Image.fromarray(frame).save(path, quality=QUALITY)
 
 
 def measured(picture: Path, megapixels: int) -> Cost:
@@ -94,25 +74,10 @@ def measured(picture: Path, megapixels: int) -> Cost:
     twin = picture.with_stem(f"{picture.stem}-twin")
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory, "out")
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "cutoutd",
-            "cut",
-            str(twin),
-            str(picture),
-            "--output",
-            str(out),
-        ]
-        environment = os.environ | {
-            "XDG_STATE_HOME": directory,
-            "XDG_CONFIG_HOME": directory,
-            "CUTOUTD_POOL__WORKERS": "1",
-        }
+        command = [*CUTOUTD, "cut", str(twin), str(picture), "--output", str(out)]
         run = subprocess.run(
             [sys.executable, "-c", _PEAK, *command],
-            env=environment,
+            env=apart(Path(directory)) | {"CUTOUTD_POOL__WORKERS": "1"},
             check=False,
             capture_output=True,
             text=True,

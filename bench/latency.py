@@ -7,9 +7,7 @@ python -m bench.latency [--photo FILE]
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import signal
 import statistics
 import subprocess
@@ -18,11 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from PIL import Image
+from bench.speed import CUTOUTD, age, apart, make_photos, opened, options
 
-from bench.speed import astronaut, make_photos
-
-COMMAND = [sys.executable, "-P", "-m", "cutoutd", "run"]
 SMALL_PX = 800
 PATIENCE_S = 60.0
 REST_S = 3.0
@@ -30,16 +25,13 @@ REST_S = 3.0
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--photo", type=Path, help="what the pictures are made of; an astronaut by default")
+    parser = options(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         small = root / "small.jpg"
-        photo = astronaut() if chosen.photo is None else Image.open(chosen.photo).convert("RGB")
+        photo = opened(chosen.photo)
         photo.thumbnail((SMALL_PX, SMALL_PX))
         photo.save(small)
         firsts = [first_cutout(small, root / f"first{i}") for i in range(chosen.rounds)]
@@ -60,11 +52,10 @@ def first_cutout(picture: Path, root: Path) -> float:
     arguments, environment = _prepared(root)
     old = root / "in" / picture.name
     old.write_bytes(picture.read_bytes())
-    then = time.time() - 60
-    os.utime(old, (then, then))
+    age(old)
     begun = time.monotonic()
     with subprocess.Popen(
-        [*COMMAND, "--once", *arguments], env=environment, stderr=subprocess.DEVNULL
+        [*CUTOUTD, "run", "--once", *arguments], env=environment, stderr=subprocess.DEVNULL
     ) as run:
         waited = _until_there(root / "out" / f"{picture.stem}.png", begun)
         run.wait()
@@ -78,7 +69,7 @@ def into_idle_daemon(pictures: list[Path], root: Path) -> tuple[list[float], lis
     dropped = []
     with (
         log.open("wb") as sink,
-        subprocess.Popen([*COMMAND, *arguments], env=environment, stderr=sink) as run,
+        subprocess.Popen([*CUTOUTD, "run", *arguments], env=environment, stderr=sink) as run,
     ):
         try:
             begun = time.monotonic()
@@ -102,11 +93,7 @@ def into_idle_daemon(pictures: list[Path], root: Path) -> tuple[list[float], lis
 def _prepared(root: Path) -> tuple[list[str], dict[str, str]]:
     (root / "in").mkdir(parents=True)
     (root / "out").mkdir()
-    environment = os.environ | {
-        "XDG_STATE_HOME": str(root / "state"),
-        "XDG_CONFIG_HOME": str(root / "config"),
-    }
-    return ["--input", str(root / "in"), "--output", str(root / "out")], environment
+    return ["--input", str(root / "in"), "--output", str(root / "out")], apart(root)
 
 
 def _until_there(path: Path, begun: float) -> float:

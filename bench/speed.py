@@ -26,6 +26,7 @@ from PIL import Image
 WIDTH, HEIGHT = 4000, 3000
 NOISE_SIGMA = 3.0
 QUALITY = 92
+CUTOUTD = (sys.executable, "-P", "-m", "cutoutd")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +45,7 @@ class Timing:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photo", type=Path, help="what the pictures are made of; an astronaut by default")
+    parser = options(__doc__)
     parser.add_argument("--count", type=int, default=24, help="how many 12-megapixel pictures")
     parser.add_argument("--rembg", type=Path, help="a virtual environment with rembg, and u2net.onnx in it")
     parser.add_argument(
@@ -68,35 +68,59 @@ def main() -> None:
             print(f"{ours.per_minute / matting.per_minute:.1f} times rembg -a")
 
 
+def options(described: str | None) -> argparse.ArgumentParser:
+    """A command line with ``--photo``."""
+    parser = argparse.ArgumentParser(
+        description=described, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photo", type=Path, help="what the pictures are made of; an astronaut by default")
+    return parser
+
+
 def make_photos(photo: Path | None, directory: Path, count: int) -> None:
-    """Photos of 12 megapixels: one picture enlarged, each with camera noise of its own."""
+    """Photos of 12 megapixels, each with camera noise of its own."""
     directory.mkdir()
-    source = astronaut() if photo is None else Image.open(photo).convert("RGB")
-    large = np.asarray(source.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS), np.float32)
+    source = opened(photo)
     for seed in range(count):
-        noise = np.random.default_rng(seed).normal(0.0, NOISE_SIGMA, large.shape)
-        noisy = np.clip(large + noise, 0, 255).astype(np.uint8)
-        path = directory / f"{seed:02}.jpg"
-        Image.fromarray(noisy).save(path, quality=QUALITY)
-        then = time.time() - 60
-        os.utime(path, (then, then))
+        make_photo(source, directory / f"{seed:02}.jpg", (WIDTH, HEIGHT), seed)
 
 
-def astronaut() -> Image.Image:
-    """The photo that is free to use and always there."""
+def opened(photo: Path | None) -> Image.Image:
+    """A photo, or the one that is free to use and always there."""
+    if photo is not None:
+        return Image.open(photo).convert("RGB")
     from skimage import data  # noqa: PLC0415 -- only where no photo is given
 
     return Image.fromarray(data.astronaut())
 
 
+def make_photo(source: Image.Image, path: Path, size: tuple[int, int], seed: int) -> None:
+    """A picture enlarged, with camera noise, as a JPEG that has been there for a minute."""
+    frame = np.array(source.resize(size, Image.Resampling.LANCZOS))
+    random = np.random.default_rng(seed)
+    for top in range(0, len(frame), 256):  # noise for a whole frame would need gigabytes
+        strip = frame[top : top + 256]
+        noise = random.standard_normal(strip.shape, np.float32) * np.float32(NOISE_SIGMA)
+        strip[:] = np.clip(strip + noise, 0, 255).astype(np.uint8)
+    Image.fromarray(frame).save(path, quality=QUALITY)
+    age(path)
+
+
+def age(path: Path) -> None:
+    """Let a file look finished: nothing has written to it for a minute."""
+    then = time.time() - 60
+    os.utime(path, (then, then))
+
+
+def apart(root: Path) -> dict[str, str]:
+    """The environment of a command that knows nothing of this user's configuration and state."""
+    return os.environ | {"XDG_STATE_HOME": str(root / "state"), "XDG_CONFIG_HOME": str(root / "config")}
+
+
 def run_cutoutd(root: Path) -> Timing:
     """The daemon's command, as a user calls it, with default settings."""
-    environment = os.environ | {
-        "XDG_STATE_HOME": str(root / "state"),
-        "XDG_CONFIG_HOME": str(root / "config"),
-    }
-    command = [sys.executable, "-P", "-m", "cutoutd", "run", "--once"]
-    timing = timed([*command, "--input", str(root / "in"), "--output", str(root / "out")], environment)
+    arguments = ["--once", "--input", str(root / "in"), "--output", str(root / "out")]
+    timing = timed([*CUTOUTD, "run", *arguments], apart(root))
     return Timing(wall_s=timing[0], cpu_s=timing[1], results=len(list((root / "out").glob("*.png"))))
 
 

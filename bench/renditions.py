@@ -1,6 +1,6 @@
 """The pictures and figures of docs/renditions.md: each setting of a rendition shown, and what each format costs.
 
-    python -m bench.forms [--pictures docs/renditions] [--cost]
+    python -m bench.renditions [--pictures docs/renditions] [--cost]
 
 Every picture is cut by the program's own pipeline, with its own model, from scikit-image's cup and motorcycle. It is no
 part of the package.
@@ -9,18 +9,24 @@ part of the package.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import statistics
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from PIL import Image
 
+from bench.speed import HEIGHT, WIDTH, make_photo, opened
+
+if TYPE_CHECKING:
+    from cutoutd.pipeline.engine import Engine
+
 SUBJECTS: Final = ("coffee.png", "motorcycle_left.png")
-FORMS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
+RENDITIONS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
     "default": (0, {}),
     "alpha": (0, {"channels": "alpha"}),
     "white": (0, {"background": "white"}),
@@ -83,27 +89,23 @@ def draw(target: Path, scratch: Path) -> None:
     for number, name in enumerate(SUBJECTS):
         source = Image.open(pictures / name).convert("RGB")
         save(source, target / f"source-{number + 1}.png")
-    for name, (number, form) in FORMS.items():
+    for name, (number, rendition) in RENDITIONS.items():
         written = {
             key: str(pictures / value) if str(value).endswith(".png") else value
-            for key, value in form.items()
+            for key, value in rendition.items()
         }
-        staged, _ = cut(pictures / SUBJECTS[number], [written], scratch)
+        staged, _ = cut(pictures / SUBJECTS[number], written, scratch)
         save(on_checkerboard(Image.open(staged[0])), target / f"{name}.png")
 
 
 def measure(scratch: Path, rounds: int = 3) -> None:
-    """Time and size of each form of one 12-megapixel cutout, the medians of a few rounds, one thread."""
-    rng = np.random.default_rng(0)
-    small = Image.open(samples() / SUBJECTS[0]).convert("RGB")
-    large = np.asarray(small.resize((4000, 3000), Image.Resampling.LANCZOS), np.float32)
+    """Time and size of each rendition of one 12-megapixel cutout, the medians of a few rounds, one thread."""
     photo = scratch / "photo.jpg"
-    noisy = np.clip(large + rng.normal(0, 3, large.shape), 0, 255).astype(np.uint8)
-    Image.fromarray(noisy).save(photo, quality=92)
-    print("| form | encode, s | whole cut, s | MB |")
+    make_photo(opened(samples() / SUBJECTS[0]), photo, (WIDTH, HEIGHT), 0)
+    print("| rendition | encode, s | whole cut, s | MB |")
     print("| --- | --- | --- | --- |")
-    for name, form in COSTS.items():
-        runs = [cut(photo, [form], scratch) for _ in range(rounds)]
+    for name, rendition in COSTS.items():
+        runs = [cut(photo, rendition, scratch) for _ in range(rounds)]
         encode, total = (
             statistics.median(timings[step] for _, timings in runs) / 1000 for step in ("encode", "total")
         )
@@ -111,7 +113,7 @@ def measure(scratch: Path, rounds: int = 3) -> None:
         print(f"| {name} | {encode:.2f} | {total:.2f} | {size:.2f} |", flush=True)
 
 
-def cut(source: Path, forms: list[dict[str, Any]], scratch: Path) -> tuple[list[Path], dict[str, float]]:
+def cut(source: Path, rendition: dict[str, Any], scratch: Path) -> tuple[list[Path], dict[str, float]]:
     """What a worker does, in this process; the staged files, and where the time went."""
     from cutoutd.jobs import Cut  # noqa: PLC0415
     from cutoutd.pipeline import pipeline  # noqa: PLC0415 -- after the environment was set
@@ -121,7 +123,7 @@ def cut(source: Path, forms: list[dict[str, Any]], scratch: Path) -> tuple[list[
     from cutoutd.recipe import Metadata, Recipe  # noqa: PLC0415
     from cutoutd.settings.renditions import RenditionSettings  # noqa: PLC0415
 
-    renditions = tuple(RenditionSettings.model_validate(form).rendition() for form in forms)
+    renditions = (RenditionSettings.model_validate(rendition).rendition(),)
     recipe = Recipe(
         renditions=renditions, refine=True, decontaminate=True, metadata=Metadata.NONE, review_below=0.0
     )
@@ -136,20 +138,17 @@ def cut(source: Path, forms: list[dict[str, Any]], scratch: Path) -> tuple[list[
     return [staging.path(one.name) for one in report.staged if one.rendition >= 0], report.timings_ms
 
 
-def _engine() -> Any:  # noqa: ANN401 -- its class is imported late
+@functools.cache
+def _engine() -> Engine:
     import cv2  # noqa: PLC0415
 
     from cutoutd.models import catalog  # noqa: PLC0415
     from cutoutd.pipeline.engine import Engine  # noqa: PLC0415
 
-    if not _ENGINES:
-        cv2.setNumThreads(1)
-        model = catalog.find("u2net-int8")
-        _ENGINES.append(Engine([model], provider="cpu", max_pixels=120_000_000, max_file_bytes=1 << 29))
-    return _ENGINES[0]
-
-
-_ENGINES: Final[list[Any]] = []
+    cv2.setNumThreads(1)
+    return Engine(
+        [catalog.find("u2net-int8")], provider="cpu", max_pixels=120_000_000, max_file_bytes=1 << 29
+    )
 
 
 def samples() -> Path:
