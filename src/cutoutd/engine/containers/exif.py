@@ -10,7 +10,17 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.engine.containers.tiff_structure import (
+    ENTRY_BYTES,
+    INLINE_BYTES,
+    LONG,
+    SHORT,
+    UNSIGNED,
+    Entry,
+    TiffStructure,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,34 +53,11 @@ _STRIP_BYTES: Final = 0x0117
 _JPEG_OFFSET: Final = 0x0201
 _JPEG_BYTES: Final = 0x0202
 
-_TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _PIXELS_ACROSS: Final = 0xA002
 _PIXELS_DOWN: Final = 0xA003
-ASCII: Final = 2
-SHORT: Final = 3
-_LONG: Final = 4
-RATIONAL: Final = 5
 _SRGB_INDEX: Final = b"R98"
-_UNSIGNED: Final = {1: "B", SHORT: "H", _LONG: "I"}
-_INLINE_BYTES: Final = 4  # a value up to this size stands in the entry itself
-_ENTRY_BYTES: Final = 12
 _UPRIGHT: Final = 1
 _LAST_ORIENTATION: Final = 8
-
-
-class MalformedError(ValueError):
-    """The block is no EXIF, or its directories point outside it."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Entry:
-    """One entry of a directory: where it stands, and where its value does."""
-
-    at: int
-    tag: int
-    kind: int
-    value_at: int
-    value_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +70,7 @@ class Field:
     value: bytes
 
 
-class ExifBlock:
+class ExifBlock(TiffStructure):
     """A TIFF structure that can be edited in place.
 
     Args:
@@ -93,25 +80,15 @@ class ExifBlock:
         MalformedError: it is no EXIF, or its directories point outside it. Every method may raise it.
     """
 
+    _data: bytearray
+
     def __init__(self, data: bytes) -> None:
-        self._data = bytearray(data.removeprefix(PREFIX))
-        order = {b"II\x2a\x00": "<", b"MM\x00\x2a": ">"}.get(bytes(self._data[:4]))
-        if order is None:
-            raise MalformedError("it does not begin like EXIF")
-        self._order = order
-        self.root = self._number("I", 4)
+        super().__init__(bytearray(data.removeprefix(PREFIX)))
 
     @classmethod
     def empty(cls) -> ExifBlock:
         """A block that says nothing yet."""
         return cls(b"II\x2a\x00\x08\x00\x00\x00" + bytes(6))
-
-    @classmethod
-    def reading(cls, data: bytes) -> ExifBlock:
-        """A whole TIFF, only to be read: it may be large, and is not copied."""
-        block = cls(data[:8])
-        block._data = cast("bytearray", data)
-        return block
 
     def __bytes__(self) -> bytes:
         """The block without prefix, and without the zeros that what was taken out has left at its end."""
@@ -122,9 +99,9 @@ class ExifBlock:
     def orientation(self) -> int:
         """1 to 8; 1 where it is missing or makes no sense."""
         entry = self._find(self.root, ORIENTATION)
-        if entry is None or entry.kind not in _UNSIGNED or entry.value_bytes > _INLINE_BYTES:
+        if entry is None or entry.kind not in UNSIGNED or entry.value_bytes > INLINE_BYTES:
             return _UPRIGHT
-        value = self._number(_UNSIGNED[entry.kind], entry.value_at)
+        value = self._number(UNSIGNED[entry.kind], entry.value_at)
         return value if _UPRIGHT <= value <= _LAST_ORIENTATION else _UPRIGHT
 
     def put(self, *fields: Field) -> None:
@@ -134,20 +111,20 @@ class ExifBlock:
         """
         for field in fields:
             self.remove(self.root, field.tag)
-        entries = {e.tag: bytes(self._data[e.at : e.at + _ENTRY_BYTES]) for e in self._entries(self.root)}
-        size = 2 + len(entries) * _ENTRY_BYTES
-        link = bytes(self._data[self.root + size : self.root + size + _INLINE_BYTES]).ljust(4, b"\x00")
-        self._zero(self.root, size + _INLINE_BYTES)
+        entries = {e.tag: bytes(self._data[e.at : e.at + ENTRY_BYTES]) for e in self.entries(self.root)}
+        size = 2 + len(entries) * ENTRY_BYTES
+        link = bytes(self._data[self.root + size : self.root + size + INLINE_BYTES]).ljust(4, b"\x00")
+        self._zero(self.root, size + INLINE_BYTES)
         for field in fields:
-            value = field.value.ljust(_INLINE_BYTES, b"\x00")
-            if len(value) > _INLINE_BYTES:
-                value = struct.pack(f"{self._order}I", self._end())
+            value = field.value.ljust(INLINE_BYTES, b"\x00")
+            if len(value) > INLINE_BYTES:
+                value = struct.pack(f"{self.order}I", self._end())
                 self._data += field.value
-            head = struct.pack(f"{self._order}HHI", field.tag, field.kind, field.count)
+            head = struct.pack(f"{self.order}HHI", field.tag, field.kind, field.count)
             entries[field.tag] = head + value
         self.root = self._end()
-        struct.pack_into(f"{self._order}I", self._data, 4, self.root)
-        self._data += struct.pack(f"{self._order}H", len(entries))
+        struct.pack_into(f"{self.order}I", self._data, 4, self.root)
+        self._data += struct.pack(f"{self.order}H", len(entries))
         self._data += b"".join(entry for _, entry in sorted(entries.items())) + link
 
     def _end(self) -> int:
@@ -155,30 +132,13 @@ class ExifBlock:
         self._data += bytes(len(self._data) % 2)
         return len(self._data)
 
-    def ratio(self, tag: int) -> float | None:
-        """The first fraction of an entry of the first directory; None where there is none."""
-        entry = self._find(self.root, tag)
-        found = None if entry is None else self._rationals(entry, 1)
-        return None if found is None else found[0]
-
-    def short(self, tag: int) -> int | None:
-        """The number of an entry of the first directory; None where there is none."""
-        return self._short(self._find(self.root, tag))
-
-    def value(self, tag: int) -> bytes | None:
-        """The bytes of an entry of the first directory; None where there is none, or it lies outside."""
-        entry = self._find(self.root, tag)
-        if entry is None or entry.value_at + entry.value_bytes > len(self._data):
-            return None
-        return bytes(self._data[entry.value_at : entry.value_at + entry.value_bytes])
-
     def set_upright(self) -> None:
         """Make the orientation 1, if there is one."""
         entry = self._find(self.root, ORIENTATION)
         if entry is None:
             return
-        if entry.kind == SHORT and entry.value_bytes <= _INLINE_BYTES:
-            struct.pack_into(f"{self._order}HH", self._data, entry.value_at, _UPRIGHT, 0)
+        if entry.kind == SHORT and entry.value_bytes <= INLINE_BYTES:
+            struct.pack_into(f"{self.order}HH", self._data, entry.value_at, _UPRIGHT, 0)
         else:
             self.remove(self.root, ORIENTATION)
 
@@ -192,12 +152,12 @@ class ExifBlock:
             if entry is None:
                 continue
             if (
-                entry.kind in _UNSIGNED
-                and entry.value_bytes <= _INLINE_BYTES
+                entry.kind in UNSIGNED
+                and entry.value_bytes <= INLINE_BYTES
                 and entry.at + 12 <= len(self._data)
             ):
                 # As a LONG, which the field may be in any case, and which takes every size.
-                struct.pack_into(f"{self._order}HII", self._data, entry.at + 2, _LONG, 1, side)
+                struct.pack_into(f"{self.order}HII", self._data, entry.at + 2, LONG, 1, side)
             else:
                 self.remove(camera, tag)
 
@@ -239,7 +199,7 @@ class ExifBlock:
         """
         entry = self._of_camera(_COLOUR_SPACE)
         if entry is not None and self._short(entry) is not None:
-            struct.pack_into(f"{self._order}HIHH", self._data, entry.at + 2, SHORT, 1, space, 0)
+            struct.pack_into(f"{self.order}HIHH", self._data, entry.at + 2, SHORT, 1, space, 0)
         if space != SRGB:
             return
         index = self._interop_index()
@@ -251,48 +211,29 @@ class ExifBlock:
         if camera is not None:
             self.remove(camera, _GAMMA)
 
-    def _of_camera(self, tag: int) -> _Entry | None:
+    def _of_camera(self, tag: int) -> Entry | None:
         camera = self.directory(EXIF_IFD)
         return None if camera is None else self._find(camera, tag)
 
-    def _interop_index(self) -> _Entry | None:
+    def _interop_index(self) -> Entry | None:
         pointer = self._of_camera(INTEROP_IFD)
         return None if pointer is None else self._find(self._number("I", pointer.value_at), _INTEROP_INDEX)
 
-    def _short(self, entry: _Entry | None) -> int | None:
-        if entry is None or entry.kind not in _UNSIGNED or not 0 < entry.value_bytes <= _INLINE_BYTES:
-            return None
-        return self._number(_UNSIGNED[entry.kind], entry.value_at)
-
-    def _rationals(self, entry: _Entry | None, count: int) -> tuple[float, ...] | None:
-        if entry is None or entry.kind != RATIONAL or entry.value_bytes != 8 * count:
-            return None
-        pairs = [
-            (self._number("I", entry.value_at + 8 * n), self._number("I", entry.value_at + 8 * n + 4))
-            for n in range(count)
-        ]
-        return tuple(above / below for above, below in pairs) if all(below for _, below in pairs) else None
-
     def sound_entries(self) -> Iterator[tuple[int, bytes]]:
         """Tag and bytes of each entry of the first directory whose value is there, as they stand in it."""
-        for entry in self._entries(self.root):
+        for entry in self.entries(self.root):
             is_there = entry.value_bytes > 0 and entry.value_at + entry.value_bytes <= len(self._data)
-            if not is_there or entry.at + _ENTRY_BYTES > len(self._data):
+            if not is_there or entry.at + ENTRY_BYTES > len(self._data):
                 continue
             if entry.tag in (EXIF_IFD, GPS_IFD) and not self._is_inside(self._first(entry)):
                 continue
-            yield entry.tag, bytes(self._data[entry.at : entry.at + _ENTRY_BYTES])
+            yield entry.tag, bytes(self._data[entry.at : entry.at + ENTRY_BYTES])
 
     def _is_inside(self, ifd: int) -> bool:
         """Whether a directory that should begin there ends before the block does."""
         if ifd + 2 > len(self._data):
             return False
-        return ifd + 2 + self._number("H", ifd) * _ENTRY_BYTES <= len(self._data)
-
-    @property
-    def order(self) -> str:
-        """Of its numbers' bytes, as `struct` writes it."""
-        return self._order
+        return ifd + 2 + self._number("H", ifd) * ENTRY_BYTES <= len(self._data)
 
     @property
     def is_empty(self) -> bool:
@@ -313,10 +254,10 @@ class ExifBlock:
         while (entry := self._find(ifd, tag)) is not None:
             count = self._number("H", ifd)
             self._wipe(entry)
-            end = ifd + 2 + count * _ENTRY_BYTES + _INLINE_BYTES
-            rest = self._data[entry.at + _ENTRY_BYTES : end]
-            self._data[entry.at : entry.at + len(rest) + _ENTRY_BYTES] = rest + bytes(_ENTRY_BYTES)
-            struct.pack_into(f"{self._order}H", self._data, ifd, count - 1)
+            end = ifd + 2 + count * ENTRY_BYTES + INLINE_BYTES
+            rest = self._data[entry.at + ENTRY_BYTES : end]
+            self._data[entry.at : entry.at + len(rest) + ENTRY_BYTES] = rest + bytes(ENTRY_BYTES)
+            struct.pack_into(f"{self.order}H", self._data, ifd, count - 1)
 
     def remove_directory(self, ifd: int, tag: int) -> None:
         """Take a sub-directory out, with all its values, and the entry in ``ifd`` that points to it."""
@@ -328,13 +269,13 @@ class ExifBlock:
 
     def remove_thumbnail(self) -> None:
         """Take the second directory out, with the small picture it describes."""
-        link = self.root + 2 + self._number("H", self.root) * _ENTRY_BYTES
-        if link + _INLINE_BYTES > len(self._data):
+        link = self.root + 2 + self._number("H", self.root) * ENTRY_BYTES
+        if link + INLINE_BYTES > len(self._data):
             return  # some writers leave the link out where nothing follows
         second = self._number("I", link)
         if second == 0:
             return
-        struct.pack_into(f"{self._order}I", self._data, link, 0)
+        struct.pack_into(f"{self.order}I", self._data, link, 0)
         for offset_tag, bytes_tag in ((_JPEG_OFFSET, _JPEG_BYTES), (_STRIP_OFFSETS, _STRIP_BYTES)):
             offset, size = self._find(second, offset_tag), self._find(second, bytes_tag)
             if offset is not None and size is not None:
@@ -352,37 +293,16 @@ class ExifBlock:
             yield self._number("I", entry.value_at)
 
     def _ends(self, ifd: int) -> Iterator[int]:
-        yield ifd + 2 + self._number("H", ifd) * _ENTRY_BYTES + _INLINE_BYTES
-        for entry in self._entries(ifd):
+        yield ifd + 2 + self._number("H", ifd) * ENTRY_BYTES + INLINE_BYTES
+        for entry in self.entries(ifd):
             yield entry.value_at + entry.value_bytes
 
-    def _entries(self, ifd: int) -> Iterator[_Entry]:
-        for at in range(ifd + 2, ifd + 2 + self._number("H", ifd) * _ENTRY_BYTES, _ENTRY_BYTES):
-            tag, kind = self._number("H", at), self._number("H", at + 2)
-            value_bytes = self._number("I", at + 4) * _TYPE_BYTES.get(kind, 0)
-            value_at = at + 8 if value_bytes <= _INLINE_BYTES else self._number("I", at + 8)
-            yield _Entry(at=at, tag=tag, kind=kind, value_at=value_at, value_bytes=value_bytes)
-
-    def _find(self, ifd: int, tag: int) -> _Entry | None:
-        return next((entry for entry in self._entries(ifd) if entry.tag == tag), None)
-
-    def _first(self, entry: _Entry) -> int:
-        """The first number of an entry that may hold several."""
-        return self._number("H" if entry.kind == SHORT else "I", entry.value_at)
-
-    def _number(self, code: str, at: int) -> int:
-        try:
-            value: int = struct.unpack_from(f"{self._order}{code}", self._data, at)[0]
-        except struct.error as error:
-            raise MalformedError("its directories point outside it") from error
-        return value
-
     def _wipe_directory(self, ifd: int) -> None:
-        for entry in list(self._entries(ifd)):
+        for entry in list(self.entries(ifd)):
             self._wipe(entry)
-        self._zero(ifd, 2 + self._number("H", ifd) * _ENTRY_BYTES + _INLINE_BYTES)
+        self._zero(ifd, 2 + self._number("H", ifd) * ENTRY_BYTES + INLINE_BYTES)
 
-    def _wipe(self, entry: _Entry) -> None:
+    def _wipe(self, entry: Entry) -> None:
         self._zero(entry.value_at, entry.value_bytes)
 
     def _zero(self, at: int, size: int) -> None:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.engine.containers import exif as exif_block
 from cutoutd.engine.containers import iptc as iim
 from cutoutd.engine.containers import xmp as xmp_packet
-from cutoutd.engine.containers.exif import ExifBlock, Field, MalformedError
+from cutoutd.engine.containers.exif import ExifBlock, Field
+from cutoutd.engine.containers.tiff_structure import MalformedError
 from cutoutd.recipe import Metadata
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.engine.containers.exif import RATIONAL, SHORT, ExifBlock, Field, MalformedError
+from cutoutd.engine.containers.exif import ExifBlock, Field
+from cutoutd.engine.containers.tiff_structure import RATIONAL, SHORT, MalformedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from isal import isal_zlib
 
-from cutoutd.engine.containers.exif import RATIONAL, ExifBlock, Field, MalformedError
+from cutoutd.engine.containers.exif import ExifBlock, Field
+from cutoutd.engine.containers.tiff_structure import RATIONAL, MalformedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -18,7 +18,8 @@ import numpy as np
 from cutoutd.engine.colour import code_points, icc_build, icc_transform
 from cutoutd.engine.colour.code_points import CodePoints
 from cutoutd.engine.containers import exif as exif_block
-from cutoutd.engine.containers.exif import ExifBlock, MalformedError
+from cutoutd.engine.containers.exif import ExifBlock
+from cutoutd.engine.containers.tiff_structure import MalformedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,8 @@ from PIL import UnidentifiedImageError
 from cutoutd import file_signatures
 from cutoutd.engine.colour import code_points, icc_transform
 from cutoutd.engine.containers import resolution
-from cutoutd.engine.containers.exif import IPTC, ExifBlock, MalformedError
+from cutoutd.engine.containers.exif import IPTC, ExifBlock
+from cutoutd.engine.containers.tiff_structure import MalformedError
 from cutoutd.engine.formats import colour_space, opening
 from cutoutd.engine.formats.pillow import PillowSource
 from cutoutd.engine.formats.source import upright

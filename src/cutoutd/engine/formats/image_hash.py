@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.engine.containers import isobmff
 from cutoutd.engine.containers.exif import EXIF_IFD, INTEROP_IFD, ORIENTATION, PREFIX
+from cutoutd.engine.containers.tiff_structure import MalformedError, TiffStructure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _MAX_DIRECTORIES: Final = 64
 _MAX_ENTRIES: Final = 4096
-_TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-_INLINE_BYTES: Final = 4
 
 # Of EXIF: orientation, transfer function, white point, primaries, YCbCr's coefficients, positions and reference values.
 _LOOKS: Final = frozenset({ORIENTATION, 301, 318, 319, 529, 531, 532})
@@ -167,7 +166,7 @@ def _iso(data: bytes) -> Iterator[Part]:
 
 def _tiff(data: bytes) -> Iterator[Part]:
     tiff = _Tiff(data)
-    waiting, seen = [tiff.first], 0
+    waiting, seen = [tiff.root], 0
     while waiting:
         at = waiting.pop(0)
         seen += 1
@@ -199,8 +198,8 @@ def _exif_looks(block: bytes) -> Iterator[Part]:
     """What EXIF says of how the picture looks; nothing, where it is no EXIF."""
     try:
         tiff = _Tiff(block)
-        entries, _ = tiff.directory(tiff.first)
-    except (_NotUnderstoodError, struct.error, OverflowError):
+        entries, _ = tiff.directory(tiff.root)
+    except (_NotUnderstoodError, MalformedError, OverflowError):
         yield b"exif", block  # a decoder may understand more of it
         return
     for tag, (kind, value) in sorted(entries.items()):
@@ -220,44 +219,32 @@ def _camera_looks(tiff: _Tiff, at: int) -> Iterator[Part]:
             yield b"interop", b"" if index is None else index[1]
 
 
-class _Tiff:
+class _Tiff(TiffStructure):
     """The directories of a TIFF structure; whatever points outside it is not understood."""
 
-    def __init__(self, data: bytes) -> None:
-        order = {b"II\x2a\x00": "<", b"MM\x00\x2a": ">"}.get(data[:4])
-        if order is None:
-            raise _NotUnderstoodError
-        self._data = data
-        self._order = order
-        self.first = int(struct.unpack_from(f"{order}I", data, 4)[0])
+    _data: bytes
 
     def directory(self, at: int) -> tuple[dict[int, tuple[int, bytes]], int]:
         """Type and value by tag, and where the next directory begins; 0 for none."""
-        count = struct.unpack_from(f"{self._order}H", self._data, at)[0]
+        count = self.count(at)
         if count > _MAX_ENTRIES:
             raise _NotUnderstoodError
         entries = {}
-        for number in range(count):
-            entry_at = at + 2 + 12 * number
-            tag, kind, values = struct.unpack_from(f"{self._order}HHI", self._data, entry_at)
-            size = _TYPE_BYTES.get(kind, 0) * values
-            value_at = entry_at + 8
-            if size > _INLINE_BYTES:
-                value_at = struct.unpack_from(f"{self._order}I", self._data, value_at)[0]
-            if value_at + size > len(self._data):
+        for entry in self.entries(at):
+            end = entry.value_at + entry.value_bytes
+            if end > len(self._data):
                 raise _NotUnderstoodError
-            entries[tag] = (kind, self._data[value_at : value_at + size])
-        end = at + 2 + 12 * count
-        following = self._data[end : end + 4]
-        return entries, int.from_bytes(following, "little" if self._order == "<" else "big")
+            entries[entry.tag] = (entry.kind, self._data[entry.value_at : end])
+        link = self._data[at + 2 + 12 * count :][:4]
+        return entries, int.from_bytes(link, "little" if self.order == "<" else "big")
 
     def numbers(self, kind: int, value: bytes) -> list[int]:
         """A value of whole numbers."""
         letter = {1: "B", 3: "H", 4: "I", 13: "I"}.get(kind)
         if letter is None or not value:
             raise _NotUnderstoodError
-        size = _TYPE_BYTES[kind]
-        return list(struct.unpack(f"{self._order}{len(value) // size}{letter}", value))
+        one = struct.Struct(f"{self.order}{letter}")
+        return [number for (number,) in one.iter_unpack(value)]
 
 
 _PARTS: Final[dict[str, Callable[[bytes], Iterator[Part]]]] = {

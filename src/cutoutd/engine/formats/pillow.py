@@ -16,7 +16,6 @@ from cutoutd.engine.containers import iptc as iim
 from cutoutd.engine.containers import isobmff, metadata, png, resolution
 from cutoutd.engine.containers.exif import (
     ARTIST,
-    ASCII,
     COPYRIGHT,
     DESCRIPTION,
     IPTC,
@@ -28,9 +27,9 @@ from cutoutd.engine.containers.exif import (
     XMP,
     ExifBlock,
     Field,
-    MalformedError,
 )
 from cutoutd.engine.containers.jpeg import refuse_unfinished
+from cutoutd.engine.containers.tiff_structure import ASCII, MalformedError, TiffStructure
 from cutoutd.engine.formats import colour_space, load_samples, opening, turbojpeg
 from cutoutd.engine.formats.colour_space import Colours
 from cutoutd.engine.formats.source import Loaded
@@ -229,7 +228,7 @@ def _iptc(image: ImageFile.ImageFile, data: bytes) -> bytes | None:
     """IIM, as JPEG, TIFF and PNG keep it."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         with suppress(MalformedError):  # a BigTIFF is no such block
-            block = ExifBlock.reading(data)
+            block = TiffStructure(data)
             return block.value(IPTC) or iim.in_resources(block.value(PHOTOSHOP) or b"")
         return None
     resources = image.info.get("photoshop")

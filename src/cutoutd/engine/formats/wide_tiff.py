@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from cutoutd.engine.containers import exif
-from cutoutd.engine.containers.exif import ExifBlock, Field, MalformedError
+from cutoutd.engine.containers import exif, tiff_structure
+from cutoutd.engine.containers.exif import ExifBlock, Field
 from cutoutd.engine.containers.metadata import orientation
+from cutoutd.engine.containers.tiff_structure import MalformedError, TiffStructure
 from cutoutd.engine.formats.colour_space import Colours
 from cutoutd.engine.formats.source import Loaded
 from cutoutd.engine.samples import ROUNDED, Samples
@@ -37,9 +38,9 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258,
 _OFFSETS, _SAMPLES, _ROWS, _COUNTS, _PLANAR, _PREDICTOR = 273, 277, 278, 279, 284, 317
 _XMP, _ICC = 700, 34675
 _DESCRIPTIVE: Final = {
-    **dict.fromkeys((270, 271, 272, 305, 306, exif.ARTIST, exif.COPYRIGHT), exif.ASCII),
-    **dict.fromkeys((282, 283), exif.RATIONAL),
-    **dict.fromkeys((exif.ORIENTATION, 296), exif.SHORT),
+    **dict.fromkeys((270, 271, 272, 305, 306, exif.ARTIST, exif.COPYRIGHT), tiff_structure.ASCII),
+    **dict.fromkeys((282, 283), tiff_structure.RATIONAL),
+    **dict.fromkeys((exif.ORIENTATION, 296), tiff_structure.SHORT),
 }
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS, _EXTRA, _FORMAT = 322, 323, 324, 325, 338, 339
 
@@ -225,12 +226,16 @@ class WideTiffSource:
 def _described(data: bytes) -> tuple[bytes | None, bytes | None]:
     """What its directory says of the picture, as EXIF; and IIM."""
     try:
-        found, block = ExifBlock.reading(data), ExifBlock.empty()
+        found, block = TiffStructure(data), ExifBlock.empty()
         for tag, kind in _DESCRIPTIVE.items():
             value = found.value(tag)
             if value:
-                size = {exif.ASCII: 1, exif.SHORT: 2, exif.RATIONAL: 8}[kind]
-                turned = value if found.order == block.order or kind == exif.ASCII else _swapped(value, kind)
+                size = {tiff_structure.ASCII: 1, tiff_structure.SHORT: 2, tiff_structure.RATIONAL: 8}[kind]
+                turned = (
+                    value
+                    if found.order == block.order or kind == tiff_structure.ASCII
+                    else _swapped(value, kind)
+                )
                 block.put(Field(tag=tag, kind=kind, count=len(value) // size, value=turned))
         iptc = found.value(exif.IPTC)
     except MalformedError:  # a BigTIFF is no such block
@@ -239,7 +244,7 @@ def _described(data: bytes) -> tuple[bytes | None, bytes | None]:
 
 
 def _swapped(value: bytes, kind: int) -> bytes:
-    width = 2 if kind == exif.SHORT else 4
+    width = 2 if kind == tiff_structure.SHORT else 4
     return b"".join(value[at : at + width][::-1] for at in range(0, len(value), width))
 
 

@@ -1,0 +1,122 @@
+"""TIFF's directories, read only: what EXIF, TIFF files and most raw files are made of.
+
+Offsets are followed as far as the structure reaches; what an entry means is left to whoever asks.
+
+A parser of our own, since those of the libraries give values and not places: what is edited in place, digested or read from
+a file that no library accepts needs to know where each entry stands.
+
+TIFF 6.0, section 2.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ASCII: Final = 2
+SHORT: Final = 3
+LONG: Final = 4
+RATIONAL: Final = 5
+ENTRY_BYTES: Final = 12
+INLINE_BYTES: Final = 4  # a value up to this size stands in the entry itself
+UNSIGNED: Final = {1: "B", SHORT: "H", LONG: "I"}
+_TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+
+
+class MalformedError(ValueError):
+    """The structure is no TIFF, or its directories point outside it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One entry of a directory: where it stands, and where its value does."""
+
+    at: int
+    tag: int
+    kind: int
+    value_at: int
+    value_bytes: int
+
+
+class TiffStructure:
+    """A TIFF structure of which nothing is copied.
+
+    Args:
+        data: from its first byte on.
+
+    Attributes:
+        order: of its numbers' bytes, as `struct` writes it.
+        root: where the first directory begins.
+
+    Raises:
+        MalformedError: it does not begin like TIFF, or its directories point outside it. Every method may raise it.
+    """
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self._data = data
+        order = {b"II\x2a\x00": "<", b"MM\x00\x2a": ">"}.get(bytes(data[:4]))
+        if order is None:
+            raise MalformedError("it does not begin like EXIF")
+        self.order = order
+        self.root = self._number("I", 4)
+
+    def count(self, ifd: int) -> int:
+        """How many entries the directory at ``ifd`` has."""
+        return self._number("H", ifd)
+
+    def entries(self, ifd: int) -> Iterator[Entry]:
+        """Those of the directory at ``ifd``, in their order."""
+        for at in range(ifd + 2, ifd + 2 + self._number("H", ifd) * ENTRY_BYTES, ENTRY_BYTES):
+            tag, kind = self._number("H", at), self._number("H", at + 2)
+            value_bytes = self._number("I", at + 4) * _TYPE_BYTES.get(kind, 0)
+            value_at = at + 8 if value_bytes <= INLINE_BYTES else self._number("I", at + 8)
+            yield Entry(at=at, tag=tag, kind=kind, value_at=value_at, value_bytes=value_bytes)
+
+    def _find(self, ifd: int, tag: int) -> Entry | None:
+        return next((entry for entry in self.entries(ifd) if entry.tag == tag), None)
+
+    def _first(self, entry: Entry) -> int:
+        """The first number of an entry that may hold several."""
+        return self._number("H" if entry.kind == SHORT else "I", entry.value_at)
+
+    def _number(self, code: str, at: int) -> int:
+        try:
+            value: int = struct.unpack_from(f"{self.order}{code}", self._data, at)[0]
+        except struct.error as error:
+            raise MalformedError("its directories point outside it") from error
+        return value
+
+    def ratio(self, tag: int) -> float | None:
+        """The first fraction of an entry of the first directory; None where there is none."""
+        entry = self._find(self.root, tag)
+        found = None if entry is None else self._rationals(entry, 1)
+        return None if found is None else found[0]
+
+    def short(self, tag: int) -> int | None:
+        """The number of an entry of the first directory; None where there is none."""
+        return self._short(self._find(self.root, tag))
+
+    def value(self, tag: int) -> bytes | None:
+        """The bytes of an entry of the first directory; None where there is none, or it lies outside."""
+        entry = self._find(self.root, tag)
+        if entry is None or entry.value_at + entry.value_bytes > len(self._data):
+            return None
+        return bytes(self._data[entry.value_at : entry.value_at + entry.value_bytes])
+
+    def _short(self, entry: Entry | None) -> int | None:
+        if entry is None or entry.kind not in UNSIGNED or not 0 < entry.value_bytes <= INLINE_BYTES:
+            return None
+        return self._number(UNSIGNED[entry.kind], entry.value_at)
+
+    def _rationals(self, entry: Entry | None, count: int) -> tuple[float, ...] | None:
+        if entry is None or entry.kind != RATIONAL or entry.value_bytes != 8 * count:
+            return None
+        pairs = [
+            (self._number("I", entry.value_at + 8 * n), self._number("I", entry.value_at + 8 * n + 4))
+            for n in range(count)
+        ]
+        return tuple(above / below for above, below in pairs) if all(below for _, below in pairs) else None
