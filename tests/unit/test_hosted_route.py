@@ -178,13 +178,20 @@ def test_a_free_server_that_charges_after_all_is_stopped() -> None:
     assert not budget.reserve("a", 0.0)
     budget.release("a", 0.0, 1.0)
     assert "allows 0 credits a day, 1 are spent" in budget.reserve("a", 0.0)
-    budget.know({})
+    budget.set_spent({})
     assert not budget.refusal("a", 0.0)
 
 
-def request(folder: str, *, width: int = 10, height: int = 10, file: str | None = None) -> Request:
+def request(
+    folder: str,
+    *,
+    id_: str = "0" * 32,
+    sha256: str = "0" * 64,
+    width: int = 10,
+    height: int = 10,
+    file: str | None = None,
+) -> Request:
     """A request for a folder."""
-    id_ = "0" * 32
     return Request(
         id=id_,
         folder=folder,
@@ -192,7 +199,7 @@ def request(folder: str, *, width: int = 10, height: int = 10, file: str | None 
         why="",
         file=file or f"{id_}.jpg",
         bytes=1,
-        sha256="0" * 64,
+        sha256=sha256,
         width=width,
         height=height,
         source_sha256="0" * 64,

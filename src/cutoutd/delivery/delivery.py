@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cutoutd.circuit_breaker import CircuitBreaker
+from cutoutd.circuit_breaker import LONGEST_S, CircuitBreaker
 from cutoutd.delivery.context import Context
 from cutoutd.delivery.displaced import DisplacedResults
 from cutoutd.delivery.failed_jobs import FailedJobs, PendingRetries
@@ -89,7 +89,12 @@ class Delivery:
         self._log = get(folder=folder.name)
         self._publisher = publisher
         self._run_id = run
-        self.breaker = CircuitBreaker(folder.name, clock)
+        self.breaker = CircuitBreaker(
+            clock,
+            trial_s=LONGEST_S,
+            on_failure=lambda why: self._log.warning("folder.rests", why=why),
+            on_close=lambda: self._log.info("folder.resumes"),
+        )
         self._tasks = SerialTaskQueue(
             folder.name,
             clock,

@@ -16,7 +16,8 @@ from cutoutd.hosted.route import RouteState
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from cutoutd.hosted.context import UploadContext
+    from cutoutd.hosted.cancellation import StopFlag
+    from cutoutd.hosted.route import ServiceRoute
     from cutoutd.settings.schema import Settings
     from cutoutd.spool import Request
 
@@ -27,15 +28,19 @@ _ROUNDING: Final = 1e-9
 
 
 class UploadQueue:
-    """The desk; safe to share between threads.
+    """Requests that wait, and those that are being uploaded; safe to share between threads.
 
     Args:
-        context: with route and budget.
+        route: nothing is given out while it takes a person.
+        budget: what may be paid for.
+        stopping: set when the uploader is to end.
     """
 
-    def __init__(self, context: UploadContext) -> None:
-        self._context = context
-        self._changed = threading.Condition()
+    def __init__(self, *, route: ServiceRoute, budget: Budget, stopping: StopFlag) -> None:
+        self._route = route
+        self._budget = budget
+        self._stopping = stopping
+        self._changed = threading.Condition()  # its lock is taken again by who holds it
         self._waiting: dict[str, Request] = {}
         self._uploading: dict[str, Request] = {}
         self._costs: dict[str, float] = {}
@@ -47,23 +52,17 @@ class UploadQueue:
         with self._changed:
             return [id_ for id_ in ids if id_ not in self._waiting and id_ not in self._uploading]
 
-    def offer(self, request: Request) -> None:
-        """Take a request that is new."""
-        cost = self._context.price(request)
+    def offer(self, request: Request, cost: float) -> None:
+        """Take a request that is new, with the credits that it is expected to cost."""
         with self._changed:
             self._waiting[request.id] = request
             self._costs[request.id] = cost
             self._changed.notify()
 
-    def holds(self, id_: str) -> bool:
-        """Whether a request waits or is in hand."""
-        with self._changed:
-            return id_ in self._waiting or id_ in self._uploading
-
     def keep_only(self, ids: Collection[str]) -> None:
         """Forget waiting requests that are no longer in the outbox."""
         with self._changed:
-            for id_ in [id_ for id_ in self._waiting if id_ not in ids]:
+            for id_ in self._waiting.keys() - ids:
                 del self._waiting[id_], self._costs[id_]
 
     def pause(self, *, paused: bool) -> None:
@@ -72,21 +71,26 @@ class UploadQueue:
             self._is_paused = paused
             self._changed.notify_all()
 
-    def next(self) -> Request | None:
-        """Wait for a request that may go now, and take it in hand; None once the uploader is to end."""
+    def take(self) -> Request | None:
+        """The next request that may be uploaded now, which `done` is to follow; None: there is none."""
         with self._changed:
-            while not self._context.stopping.is_set():
-                request = self._choose()
-                if request is not None:
-                    del self._waiting[request.id]
-                    self._uploading[request.id] = request
+            request = self._choose()
+            if request is not None:
+                self._uploading[request.id] = self._waiting.pop(request.id)
+            return request
+
+    def wait_for_next(self) -> Request | None:
+        """Wait for a request that may be uploaded, and take it; None once the uploader is to end."""
+        with self._changed:
+            while not self._stopping.is_set():
+                if (request := self.take()) is not None:
                     return request
                 # Nothing waits: somebody says so when that changes. What waits for money or for the route is asked.
                 self._changed.wait(_LOOK_S if self._waiting else _IDLE_S)
             return None
 
     def done(self, request: Request, *, finished: bool) -> None:
-        """A request is out of hand: answered, or to wait again."""
+        """An upload is over: it is answered, or is to wait again."""
         with self._changed:
             del self._uploading[request.id]
             if finished:
@@ -101,7 +105,7 @@ class UploadQueue:
             self._changed.notify_all()
 
     def counts(self) -> tuple[Counter[str], Counter[str]]:
-        """How many requests wait, and how many are in hand, by folder."""
+        """How many requests wait, and how many are being uploaded, by folder."""
         with self._changed:
             return (
                 Counter(one.folder for one in self._waiting.values()),
@@ -114,7 +118,7 @@ class UploadQueue:
             return dict(self._refusals)
 
     def _choose(self) -> Request | None:
-        snapshot = self._context.route.snapshot()
+        snapshot = self._route.snapshot()
         if self._is_paused or (snapshot.state is RouteState.PAUSED and snapshot.wait_s):
             return None
         self._refusals = {}
@@ -123,12 +127,10 @@ class UploadQueue:
         # The same picture twice at once would be paid twice: the second waits for what comes of the first.
         uploading = {one.sha256 for one in self._uploading.values()}
         for request in self._waiting.values():
-            if request.sha256 in uploading:
-                continue
             cost = self._costs[request.id]
-            if (request.folder, cost) in blocked:
+            if request.sha256 in uploading or (request.folder, cost) in blocked:
                 continue
-            why = self._context.budget.refusal(request.folder, cost)
+            why = self._budget.refusal(request.folder, cost)
             if not why:
                 return request
             blocked.add((request.folder, cost))
@@ -186,7 +188,7 @@ class Budget:
         self._surprising: set[float] = set()
         self._sending: Counter[float] = Counter()
 
-    def know(self, spent: Mapping[str, float]) -> None:
+    def set_spent(self, spent: Mapping[str, float]) -> None:
         """What is over today, by folder, as the ledger has it."""
         with self._lock:
             self._spent = defaultdict(float, spent)

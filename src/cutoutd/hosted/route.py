@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.circuit_breaker import CircuitBreaker
+
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
 
 _WINDOW_S: Final = 60.0
 _MARGIN_S: Final = 1.0  # the service's minute begins when it has the picture, not when we had sent it
 _SLOT_S: Final = 0.1
+_TRIAL_S: Final = 0.25
+"""After so long it is asked again whether the one picture that finds out is over."""
+
 _LOOK_AGAIN_S: Final = 3600.0
 """A closed route is tried with one picture after an hour: credits may have been bought, and a refusal costs nothing."""
 
@@ -68,136 +73,19 @@ class UploadSlot:
             self._slots.release()
 
 
-class ServiceRoute:
-    """The route's state; safe to share between threads.
+class RateLimit:
+    """How many megapixels are sent in a minute; values only.
 
     Args:
-        clock: for steady seconds.
         megapixels_per_minute: 0 for no limit.
-        at_once: uploads that may be under way at the same time.
     """
 
-    def __init__(self, clock: Clock, *, megapixels_per_minute: int, at_once: int) -> None:
-        self._clock = clock
-        self._slots = threading.BoundedSemaphore(at_once)
-        self._limit = float(megapixels_per_minute)
-        self._lock = threading.Lock()
+    def __init__(self, megapixels_per_minute: float) -> None:
+        self._limit = megapixels_per_minute
         self._sent: deque[tuple[float, float]] = deque()  # when, megapixels
-        self._state = RouteState.OPEN
-        self._why = ""
-        self._not_before_s = 0.0
-        self._probing = False
-        self._failures = 0
-        self._trouble = ""
-        self.successes = 0
 
-    def slot(self) -> UploadSlot | None:
-        """Wait a moment for a slot; None if none was given back meanwhile."""
-        return UploadSlot(self._slots) if self._slots.acquire(timeout=_SLOT_S) else None
-
-    def admit(self, megapixels: float) -> float:
-        """Ask to send a picture now.
-
-        Returns:
-            0 if it may, which then must be followed by `succeeded`, `back_off`, `closed` or `abandoned`; else the seconds
-            after which to ask again.
-        """
-        now_s = self._clock.monotonic_s()
-        with self._lock:
-            if now_s < self._not_before_s:
-                return self._not_before_s - now_s
-            if self._state is not RouteState.OPEN and self._probing:
-                return _MARGIN_S / 4  # one picture at a time finds out whether it works again
-            wait_s = self._over_limit_s(megapixels, now_s)
-            if wait_s:
-                return wait_s
-            self._sent.append((now_s, megapixels))
-            self._probing = self._state is not RouteState.OPEN
-            return 0.0
-
-    def succeeded(self) -> None:
-        """The service answered as it should; a wait that it has asked for meanwhile is kept all the same."""
-        with self._lock:
-            self.successes += 1
-            self._failures, self._trouble = 0, ""
-            self._probing = False
-            if self._clock.monotonic_s() >= self._not_before_s:
-                self._state, self._why = RouteState.OPEN, ""
-
-    def abandoned(self) -> None:
-        """The picture was not sent after all, or its end says nothing about the route."""
-        with self._lock:
-            self._probing = False
-
-    def failed(self, why: str) -> None:
-        """An upload came to nothing by the service's or the network's doing; what follows for the route is said apart.
-
-        Those that were under way when another one failed add nothing: they met the same.
-        """
-        with self._lock:
-            if self._clock.monotonic_s() < self._not_before_s:
-                return
-            self._failures += 1
-            self._trouble = why
-
-    def refund(self, megapixels: float) -> None:
-        """A picture that was let in did not leave: it does not count in its minute."""
-        with self._lock:
-            for index in range(len(self._sent) - 1, -1, -1):
-                if self._sent[index][1] == megapixels:
-                    del self._sent[index]
-                    return
-
-    def back_off(self, why: str, wait_s: float, *, offline: bool = False) -> None:
-        """Nothing is to be sent for a while.
-
-        Args:
-            why: in words.
-            wait_s: how long.
-            offline: the service cannot even be reached.
-        """
-        with self._lock:
-            self._probing = False
-            if self._state is RouteState.PAUSED and self._clock.monotonic_s() < self._not_before_s:
-                return
-            self._state = RouteState.OFFLINE if offline else RouteState.WAITING
-            self._why = why
-            self._not_before_s = max(self._not_before_s, self._clock.monotonic_s() + wait_s)
-
-    def close(self, why: str) -> None:
-        """Something takes a person."""
-        with self._lock:
-            self._probing = False
-            self._state, self._why = RouteState.PAUSED, why
-            self._not_before_s = self._clock.monotonic_s() + _LOOK_AGAIN_S
-
-    def resume(self) -> None:
-        """A person says that it may be tried again."""
-        with self._lock:
-            if self._state is not RouteState.OPEN:
-                self._not_before_s, self._probing = 0.0, False
-
-    def delay(self, wait_s: float) -> None:
-        """The service's own count says that it would refuse what comes sooner: the route is open, and waits."""
-        with self._lock:
-            self._not_before_s = max(
-                self._not_before_s, self._clock.monotonic_s() + min(wait_s, 2 * _WINDOW_S)
-            )
-
-    def snapshot(self) -> RouteSnapshot:
-        """How it stands now."""
-        with self._lock:
-            wait_s = max(0.0, self._not_before_s - self._clock.monotonic_s())
-            return RouteSnapshot(
-                state=self._state,
-                why=self._why,
-                wait_s=wait_s,
-                failures=self._failures,
-                trouble=self._trouble,
-            )
-
-    def _over_limit_s(self, megapixels: float, now_s: float) -> float:
-        """Seconds until this picture fits into what the last minute has left; one that never would goes alone."""
+    def wait_s(self, megapixels: float, now_s: float) -> float:
+        """Seconds until a picture fits into what the last minute has left; one that never would goes alone."""
         window_s = _WINDOW_S + _MARGIN_S
         while self._sent and self._sent[0][0] <= now_s - window_s:
             self._sent.popleft()
@@ -211,3 +99,137 @@ class ServiceRoute:
             if used + megapixels <= self._limit:
                 return sent_s + window_s - now_s
         return self._sent[-1][0] + window_s - now_s
+
+    def add(self, megapixels: float, now_s: float) -> None:
+        """A picture is sent now."""
+        self._sent.append((now_s, megapixels))
+
+    def refund(self, megapixels: float) -> None:
+        """The last picture of that size was not sent after all."""
+        for index in range(len(self._sent) - 1, -1, -1):
+            if self._sent[index][1] == megapixels:
+                del self._sent[index]
+                return
+
+
+class ServiceRoute:
+    """The route's state; safe to share between threads.
+
+    Args:
+        clock: for steady seconds.
+        megapixels_per_minute: 0 for no limit.
+        at_once: uploads that may be under way at the same time.
+    """
+
+    def __init__(self, clock: Clock, *, megapixels_per_minute: int, at_once: int) -> None:
+        self._clock = clock
+        self._slots = threading.BoundedSemaphore(at_once)
+        self._rate = RateLimit(float(megapixels_per_minute))
+        self._breaker = CircuitBreaker(clock)
+        self._lock = threading.Lock()
+        self._state = RouteState.OPEN
+        self._delayed_until_s = 0.0
+        self._failures = 0
+        self._trouble = ""
+        self.successes = 0
+
+    def slot(self) -> UploadSlot | None:
+        """Wait a moment for a slot; None if none was given back meanwhile."""
+        return UploadSlot(self._slots) if self._slots.acquire(timeout=_SLOT_S) else None
+
+    def admit(self, megapixels: float) -> float:
+        """Ask to send a picture now.
+
+        Returns:
+            0 if it may, which then must be followed by `succeeded`, `back_off`, `close` or `abandoned`; else the seconds
+            after which to ask again.
+        """
+        now_s = self._clock.monotonic_s()
+        with self._lock:
+            if wait_s := self._wait_s():
+                return wait_s
+            if self._state is not RouteState.OPEN and self._breaker.is_on_trial:
+                return _TRIAL_S
+            if wait_s := self._rate.wait_s(megapixels, now_s):
+                return wait_s
+            self._rate.add(megapixels, now_s)
+            if self._state is not RouteState.OPEN:
+                self._breaker.begin_trial()
+            return 0.0
+
+    def succeeded(self) -> None:
+        """The service answered as it should; a wait that it has asked for meanwhile is kept all the same."""
+        with self._lock:
+            self.successes += 1
+            self._failures, self._trouble = 0, ""
+            self._breaker.end_trial()
+            if not self._wait_s():
+                self._state = RouteState.OPEN
+                self._breaker.record_success()
+
+    def abandoned(self) -> None:
+        """The picture was not sent after all, or its end says nothing about the route."""
+        self._breaker.end_trial()
+
+    def failed(self, why: str) -> None:
+        """An upload came to nothing by the service's or the network's doing; what follows for the route is said apart.
+
+        Those that were under way when another one failed add nothing: they met the same.
+        """
+        with self._lock:
+            if not self._wait_s():
+                self._failures += 1
+                self._trouble = why
+
+    def refund(self, megapixels: float) -> None:
+        """A picture that was let in did not leave: it does not count in its minute."""
+        with self._lock:
+            self._rate.refund(megapixels)
+
+    def back_off(self, why: str, wait_s: float, *, offline: bool = False) -> None:
+        """Nothing is to be sent for a while.
+
+        Args:
+            why: in words.
+            wait_s: how long.
+            offline: the service cannot even be reached.
+        """
+        with self._lock:
+            if self._state is RouteState.PAUSED and self._wait_s():
+                self._breaker.end_trial()
+                return
+            self._state = RouteState.OFFLINE if offline else RouteState.WAITING
+            self._breaker.record_failure(why, pause_s=wait_s)
+
+    def close(self, why: str) -> None:
+        """Something takes a person."""
+        with self._lock:
+            self._state = RouteState.PAUSED
+            self._breaker.record_failure(why, pause_s=_LOOK_AGAIN_S)
+
+    def resume(self) -> None:
+        """A person says that it may be tried again."""
+        with self._lock:
+            if self._state is not RouteState.OPEN:
+                self._delayed_until_s = 0.0
+                self._breaker.cancel_trial()
+
+    def delay(self, wait_s: float) -> None:
+        """The service's own count says that it would refuse what comes sooner: the route is open, and waits."""
+        with self._lock:
+            until_s = self._clock.monotonic_s() + min(wait_s, 2 * _WINDOW_S)
+            self._delayed_until_s = max(self._delayed_until_s, until_s)
+
+    def snapshot(self) -> RouteSnapshot:
+        """How it stands now."""
+        with self._lock:
+            return RouteSnapshot(
+                state=self._state,
+                why=self._breaker.why,
+                wait_s=self._wait_s(),
+                failures=self._failures,
+                trouble=self._trouble,
+            )
+
+    def _wait_s(self) -> float:
+        return max(0.0, self._breaker.wait_s, self._delayed_until_s - self._clock.monotonic_s())

@@ -72,7 +72,7 @@ class Uploader:
         self._begun_s = context.clock.monotonic_s()
         self._layers = layers
         self._parent = parent
-        self._queue = UploadQueue(context)
+        self._queue = UploadQueue(route=context.route, budget=context.budget, stopping=context.stopping)
         self._log = logs.get()
         self._guard = Guard(self._log, context.clock)
         self._fault: BaseException | None = None
@@ -176,7 +176,7 @@ class Uploader:
 
     def _enqueue(self, request: Request) -> None:
         try:
-            self._queue.offer(request)
+            self._queue.offer(request, self._context.price(request))
         except Exception as error:  # noqa: BLE001 -- what one request is costs no other its turn
             report(
                 self._log, error, over="a request", job=request.job, folder=request.folder, request=request.id
@@ -193,13 +193,13 @@ class Uploader:
                 # Of uploads of today that the ledger has lost.
                 lost = accepted.credits
                 spent = {name: spent.get(name, 0.0) + lost.get(name, 0.0) for name in spent | dict(lost)}
-            self._context.budget.know(spent)
+            self._context.budget.set_spent(spent)
             self._day = day_of(now_us)
 
     def _serve(self) -> None:
         """Send one request after the other: the whole life of a thread."""
         try:
-            while (request := self._queue.next()) is not None:
+            while (request := self._queue.wait_for_next()) is not None:
                 finished = False
                 try:
                     finished = self._run(request)

@@ -1,0 +1,86 @@
+"""The circuit breaker: when something that fails may be tried again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.circuit_breaker import FIRST_S, LONGEST_S, CircuitBreaker
+
+if TYPE_CHECKING:
+    from tests.conftest import FakeClock
+
+
+def is_open(breaker: CircuitBreaker) -> bool:
+    """Whether it is now; by a call, since a type checker takes a property to stay what it was."""
+    return breaker.is_open
+
+
+def test_it_is_closed_until_something_fails(clock: FakeClock) -> None:
+    """A trial alone holds nothing up."""
+    breaker = CircuitBreaker(clock)
+    breaker.begin_trial()
+    assert (breaker.is_open, breaker.why) == (False, "")
+
+
+def test_pauses_grow_with_each_failure_and_are_bounded(clock: FakeClock) -> None:
+    """After each of them it may be tried again."""
+    breaker = CircuitBreaker(clock)
+    pauses = []
+    for _ in range(8):
+        breaker.record_failure("the disk is full")
+        assert is_open(breaker)
+        pauses.append(breaker.wait_s)
+        clock.advance(breaker.wait_s)
+        assert not is_open(breaker)
+    assert pauses[:3] == pytest.approx([FIRST_S, 2 * FIRST_S, 4 * FIRST_S])
+    assert max(pauses) == pytest.approx(LONGEST_S)
+
+
+def test_one_trial_keeps_others_from_being_tried(clock: FakeClock) -> None:
+    """Until it ends, or its time is over."""
+    breaker = CircuitBreaker(clock, trial_s=30.0)
+    breaker.record_failure("the disk is full")
+    clock.advance(FIRST_S)
+    breaker.begin_trial()
+    assert is_open(breaker)
+    breaker.end_trial()
+    assert not is_open(breaker)
+    breaker.begin_trial()
+    clock.advance(30.0)
+    assert not is_open(breaker)
+
+
+def test_a_cancelled_trial_ends_the_pause_as_well(clock: FakeClock) -> None:
+    """The next may be tried at once; one that merely ended leaves the pause."""
+    breaker = CircuitBreaker(clock)
+    breaker.record_failure("the disk is full")
+    breaker.end_trial()
+    assert is_open(breaker)
+    breaker.cancel_trial()
+    assert not is_open(breaker)
+    assert breaker.why == "the disk is full"
+
+
+def test_a_pause_that_was_asked_for_is_never_shortened(clock: FakeClock) -> None:
+    """A service says how long; a later and shorter wish does not undo that."""
+    breaker = CircuitBreaker(clock)
+    breaker.record_failure("it says 429", pause_s=60.0)
+    breaker.record_failure("it says 503", pause_s=1.0)
+    assert breaker.wait_s == pytest.approx(60.0)
+
+
+def test_it_is_told_once_for_each_cause_and_once_at_the_end(clock: FakeClock) -> None:
+    """Whatever the file; a success without a failure before says nothing."""
+    said: list[str] = []
+    breaker = CircuitBreaker(clock, on_failure=said.append, on_close=lambda: said.append("closed"))
+    assert not breaker.record_success()
+    for number in range(3):
+        breaker.record_failure(f"{number}.png: no space", "no space")
+    breaker.record_failure("4.png: read-only", "read-only")
+    assert breaker.has_opened()
+    assert not breaker.has_opened()
+    assert breaker.record_success()
+    assert said == ["0.png: no space", "4.png: read-only", "closed"]
+    assert breaker.why == ""
