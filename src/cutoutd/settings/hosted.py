@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field, PlainSerializer, PlainValidator
 
-from cutoutd.settings.types import HostedProvider, NumberOrAuto, PlaceOrNone, Table, lenient, shown
+from cutoutd.settings.types import HostedProvider, NumberOrAuto, PlaceOrNone, Table, lenient, number, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -177,47 +177,28 @@ class HostedSettings(Table):
     fields: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="Further form fields that a rembg server is sent, by name."
     )
-    max_credits_per_day: float = Field(
-        default=0.0,
-        ge=0,  # 0: none are spent
-        le=1_000_000,
-        description="Credits that all folders together may spend in a day (UTC).",
+    max_credits_per_day: float = number(
+        0.0, (0, 1_000_000), "Credits that all folders together may spend in a day (UTC); 0: none."
     )
-    credits_per_picture: NumberOrAuto = Field(
-        default=None,
-        ge=0,  # 0: a server that charges nothing
-        le=1000,
-        description="Credits a picture is expected to cost; None: by provider and size.",
+    credits_per_picture: NumberOrAuto = number(
+        None, (0, 1000), "Credits a picture is expected to cost; None: by provider and size."
     )
-    max_upload_px: int = Field(
-        default=0,
-        ge=0,  # 0: full size
-        le=100_000,
-        description="Pixels of the longer side of what is sent; 0 sends the full size.",
+    max_upload_px: int = number(
+        0, (0, 100_000), "Pixels of the longer side of what is sent; 0 sends the full size."
     )
-    concurrency: int = Field(
-        default=4,
-        ge=1,
-        le=64,  # no service allows more at once
-        description="Pictures that are under way at the same time.",
+    concurrency: int = number(
+        4,
+        (1, 64),  # no service allows more at once
+        "Pictures that are under way at the same time.",
     )
-    megapixels_per_minute: int = Field(
-        default=500,
-        ge=0,  # 0: no limit
-        le=1_000_000,
-        description="Megapixels sent in a minute; 0: as many as go.",
+    megapixels_per_minute: int = number(500, (0, 1_000_000), "Megapixels sent in a minute; 0: as many as go.")
+    timeout_s: float = number(
+        120.0, (0.1, 3600), "Seconds without a word from the service after which an upload is given up."
     )
-    timeout_s: float = Field(
-        default=120.0,
-        ge=0.1,
-        le=3600,
-        description="Seconds without a word from the service after which an upload is given up.",
-    )
-    keep_replies_days: int = Field(
-        default=30,
-        ge=0,  # 0: none is kept
-        le=36_500,
-        description="Days for which what was paid for is kept, so that it is never paid again.",
+    keep_replies_days: int = number(
+        30,
+        (0, 36_500),
+        "Days for which what was paid for is kept, so that it is never paid again; 0: not at all.",
     )
 
     @property

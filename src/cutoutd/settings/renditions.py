@@ -24,7 +24,7 @@ from pydantic import (
 
 from cutoutd.recipe import Channels, Format, Margin, Profile, Rendition
 from cutoutd.settings import places, presets
-from cutoutd.settings.types import AUTO, Table, WholeOrAuto, Written, lenient, shown, written_as
+from cutoutd.settings.types import AUTO, Table, WholeOrAuto, Written, lenient, number, shown, written_as
 
 MAX_RENDITIONS: Final = 20
 """Of a folder: a sidecar is read back with up to 64 results, and a worker is told of all of them in one line."""
@@ -246,11 +246,10 @@ class RenditionSettings(Table):
     directory: Annotated[str, BeforeValidator(_directory)] = Field(
         default="", max_length=MAX_DIRECTORY, description="Folder inside the output that it goes to."
     )
-    quality: WholeOrAuto = Field(
-        default=None,
-        ge=1,
-        le=100,
-        description="What may be lost for a smaller file; None: nothing or, where some is always lost, little.",
+    quality: WholeOrAuto = number(
+        None,
+        (1, 100),
+        "What may be lost for a smaller file; None: nothing or, where some is always lost, little.",
     )
     bits: Literal[8, 16] = Field(default=8, description="Of each channel.")
     channels: Channels = lenient(Channels.RGBA, "The subject, or its matte alone.")
@@ -272,43 +271,26 @@ class RenditionSettings(Table):
     position: Annotated[Written[tuple[float, float] | None], written_as(_position)] = Field(
         default=Written(text=AUTO, value=None), description="Where on the canvas."
     )
-    shadow: int = Field(
-        default=0,
-        ge=0,  # none
-        le=100,  # black where it touches the ground
-        description="How dark a shadow the subject casts on the ground, per cent.",
+    shadow: int = number(
+        0, (0, 100), "How dark a shadow the subject casts on the ground, per cent: 0 is none, 100 is black."
     )
     profile: Profile = lenient(Profile.KEEP, "What becomes of the colour profile.")
-    dpi: WholeOrAuto = Field(
-        default=None, ge=1, le=10_000, description="Pixels to an inch; None: what the picture says."
-    )
+    dpi: WholeOrAuto = number(None, (1, 10_000), "Pixels to an inch; None: what the picture says.")
 
-    max_kb: WholeOrAuto = Field(
-        default=None,
-        ge=1,
-        le=1_000_000,
-        description="Kilobytes (1000 bytes) of the file at most; None: however large.",
+    max_kb: WholeOrAuto = number(
+        None, (1, 1_000_000), "Kilobytes (1000 bytes) of the file at most; None: however large."
     )
-    min_quality: int = Field(
-        default=60, ge=1, le=100, description="To which quality is lowered at most to keep max_kb."
+    min_quality: int = number(60, (1, 100), "To which quality is lowered at most to keep max_kb.")
+    min_px: WholeOrAuto = number(
+        None, (1, 100_000), "Pixels of the longer side below which a result is doubtful; None: any."
     )
-    min_px: WholeOrAuto = Field(
-        default=None,
-        ge=1,
-        le=100_000,
-        description="Pixels of the longer side below which a result is doubtful; None: any.",
+    max_px: WholeOrAuto = number(
+        None, (16, 100_000), "Pixels of the longer side at most; what is larger is reduced. None: any."
     )
-    max_px: WholeOrAuto = Field(
-        default=None,
-        ge=16,
-        le=100_000,
-        description="Pixels of the longer side at most; what is larger is reduced. None: any.",
-    )
-    max_enlargement: float = Field(
-        default=3.0,
-        ge=0,  # however much
-        le=1000,
-        description="Times that canvas and scale enlarge at most; what needs more is doubtful. 0: however much.",
+    max_enlargement: float = number(
+        3.0,
+        (0, 1000),
+        "Times that canvas and scale enlarge at most; what needs more is doubtful. 0: however much.",
     )
 
     @model_validator(mode="before")

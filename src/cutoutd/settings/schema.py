@@ -33,17 +33,13 @@ class Service(types.Table):
     )
     log_level: types.LogLevel = types.lenient(types.LogLevel.INFO, "From which weight on is logged.")
     log_format: types.LogFormat = types.lenient(types.LogFormat.AUTO, "How a line of the log looks.")
-    min_free_disk_mb: int = Field(
-        default=512,
-        ge=0,  # 0: never pauses
-        le=1_000_000_000,
-        description="MiB that stay free on the disks of outputs and journal; below it nothing new is taken.",
+    min_free_disk_mb: int = types.number(
+        512,
+        (0, 1_000_000_000),
+        "MiB that stay free on the disks of outputs and journal; below it nothing new is taken. 0: any.",
     )
-    keep_history_days: int = Field(
-        default=90,
-        ge=0,  # 0: for ever
-        le=36_500,
-        description="Days for which what is over stays in the journal; 0 keeps it for ever.",
+    keep_history_days: int = types.number(
+        90, (0, 36_500), "Days for which what is over stays in the journal; 0 keeps it for ever."
     )
     allow_root: bool = Field(
         default=False, description="Whether root may work on folders that others can change."
@@ -53,45 +49,39 @@ class Service(types.Table):
 class PoolSettings(types.Table):
     """``[pool]``: the workers, and what one picture may cost."""
 
-    workers: int = Field(
-        default=0,
-        ge=0,  # 0: as many as cores and memory feed
-        le=256,  # each is a process with a model in memory
-        description="Pictures that are cut at the same time; 0 lets the machine decide.",
+    workers: int = types.number(
+        0,
+        (0, 256),  # each is a process with a model in memory
+        "Pictures that are cut at the same time; 0 lets the machine decide.",
     )
-    job_timeout_s: float = Field(
-        default=120.0,
-        ge=1,  # even a small picture on a busy machine needs this long
-        le=86_400,
-        description="Seconds after which work on one picture is given up.",
+    job_timeout_s: float = types.number(
+        120.0,
+        (1, 86_400),  # even a small picture on a busy machine needs this long
+        "Seconds after which work on one picture is given up.",
     )
-    max_pixels: int = Field(
-        default=120_000_000,
-        ge=10_000,  # below it no camera's pictures remain
-        le=1_000_000_000,  # 4 GB of result
-        description="Pixels of a picture; one that has more is refused by its header.",
+    max_pixels: int = types.number(
+        120_000_000,
+        (10_000, 1_000_000_000),  # no camera's pictures have fewer; a result of so many takes 4 GB
+        "Pixels of a picture; one that has more is refused by its header.",
     )
-    max_file_mb: int = Field(
-        default=512,
-        ge=1,
-        le=4096,  # it is held in memory as a whole
-        description="MiB of a picture's file; a larger one is refused.",
+    max_file_mb: int = types.number(
+        512,
+        (1, 4096),  # it is held in memory as a whole
+        "MiB of a picture's file; a larger one is refused.",
     )
     formats: types.Formats = Field(
         default=tuple(types.PictureFormat),
         description="Formats that are read; a file of any other fails and says so.",
     )
-    worker_memory_mb: int = Field(
-        default=3072,
-        ge=1024,  # program and model alone take 0.6 GiB
-        le=1_048_576,
-        description="MiB of address space of each worker.",
+    worker_memory_mb: int = types.number(
+        3072,
+        (1024, 1_048_576),  # program and model alone take 0.6 GiB
+        "MiB of address space of each worker.",
     )
-    nice: int = Field(
-        default=5,
-        ge=0,  # going before other programs would need privileges
-        le=19,
-        description="How far workers step back behind other programs, as in nice(1).",
+    nice: int = types.number(
+        5,
+        (0, 19),  # going before other programs would need privileges
+        "How far workers step back behind other programs, as in nice(1).",
     )
     sandbox: types.Sandbox = types.lenient(
         types.Sandbox.AUTO, "What happens where the system lacks a layer of the sandbox."
@@ -153,14 +143,11 @@ class CommonHooks(Hooks):
     notify: bool = Field(
         default=False, description="Whether the desktop shows a notice where a person is needed."
     )
-    timeout_s: float = Field(
-        default=30.0, ge=1, le=3600, description="Seconds after which a command is ended."
-    )
-    at_once: int = Field(
-        default=2,
-        ge=1,
-        le=16,  # each is a process beside the workers
-        description="Commands that run at the same time; others wait.",
+    timeout_s: float = types.number(30.0, (1, 3600), "Seconds after which a command is ended.")
+    at_once: int = types.number(
+        2,
+        (1, 16),  # each is a process beside the workers
+        "Commands that run at the same time; others wait.",
     )
 
 
@@ -171,23 +158,18 @@ class Folder(types.Table):
     input: types.Place = Field(description="Directory that is watched.")
     output: types.Place = Field(description="Directory the cutouts go to.")
     route: types.Route = types.lenient(types.Route.LOCAL, "Where its pictures are cut.")
-    escalate_below: float = Field(
-        default=0.5,
-        ge=0,  # 0: never by the score
-        le=1,
-        description="Probability that the local cutout is right below which the service cuts it again.",
+    escalate_below: float = types.number(
+        0.5,
+        (0, 1),
+        "Probability that the local cutout is right below which the service cuts it again; 0: never.",
     )
-    escalate_backlog_s: int = Field(
-        default=0,
-        ge=0,  # 0: never by the queue
-        le=864_000,
-        description="Seconds that the folder's queue may take here before the service helps; 0: however long.",
+    escalate_backlog_s: int = types.number(
+        0,
+        (0, 864_000),
+        "Seconds that the folder's queue may take here before the service helps; 0: however long.",
     )
-    max_credits_per_day: types.NumberOrAuto = Field(
-        default=None,
-        ge=0,
-        le=1_000_000,
-        description="Credits this folder may spend in a day (UTC); None: what all may together.",
+    max_credits_per_day: types.NumberOrAuto = types.number(
+        None, (0, 1_000_000), "Credits this folder may spend in a day (UTC); None: what all may together."
     )
     model: str = Field(
         default="",
@@ -203,30 +185,24 @@ class Folder(types.Table):
     raw_pairs: types.RawPairs = types.lenient(
         types.RawPairs.JPEG, "Which is cut where a raw file and a JPEG or HEIC of one shot are there."
     )
-    pair_wait_s: float = Field(
-        default=5.0,
-        ge=0,
-        le=3600,
-        description="Seconds the other one of such a pair waits for the one that is to be cut.",
+    pair_wait_s: float = types.number(
+        5.0, (0, 3600), "Seconds the other one of such a pair waits for the one that is to be cut."
     )
     watch: types.Watch = types.lenient(types.Watch.AUTO, "How changes are noticed.")
-    settle_s: types.NumberOrAuto = Field(
-        default=None,
-        ge=0.1,  # sooner, files that are still being written would be taken
-        le=3600,
-        description="Seconds without change before a file is taken; None: 1.0, and 5.0 on network file systems.",
+    settle_s: types.NumberOrAuto = types.number(
+        None,
+        (0.1, 3600),  # sooner, files that are still being written would be taken
+        "Seconds without change before a file is taken; None: 1.0, and 5.0 on network file systems.",
     )
-    poll_interval_s: float = Field(
-        default=5.0,
-        ge=0.1,  # a look costs time of its own
-        le=86_400,
-        description="Seconds between two looks where events do not come.",
+    poll_interval_s: float = types.number(
+        5.0,
+        (0.1, 86_400),  # a look costs time of its own
+        "Seconds between two looks where events do not come.",
     )
-    rescan_interval_s: float = Field(
-        default=60.0,
-        ge=1,
-        le=86_400,  # a lost event must not go unnoticed for more than a day
-        description="Seconds between two full looks where events come.",
+    rescan_interval_s: float = types.number(
+        60.0,
+        (1, 86_400),  # a lost event must not go unnoticed for more than a day
+        "Seconds between two full looks where events come.",
     )
     order: types.Order = types.lenient(types.Order.OLDEST, "Which picture comes first.")
     moves: types.Moves = types.lenient(
@@ -253,13 +229,10 @@ class Folder(types.Table):
     derived_from: bool = Field(
         default=False, description="Whether a cutout names the SHA-256 of its source (xmpMM:DerivedFrom)."
     )
-    review_below: float = Field(
-        default=0.2,
-        ge=0,
-        le=1,
-        description="Probability that it is right below which a cutout goes to review.",
+    review_below: float = types.number(
+        0.2, (0, 1), "Probability that it is right below which a cutout goes to review."
     )
-    doubtful_below: float = Field(default=0.6, ge=0, le=1, description="Likewise, below which it is marked.")
+    doubtful_below: float = types.number(0.6, (0, 1), "Likewise, below which it is marked.")
     mode: types.Mode = Field(
         default=types.Written(text="", value=None),
         description="Permission bits of the files, octal; empty: what the directory gives, and no more than the original.",

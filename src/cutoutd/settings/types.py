@@ -41,6 +41,17 @@ def lenient(default: object, description: str) -> Any:  # noqa: ANN401 -- as `Fi
     return Field(default=default, strict=False, description=description)
 
 
+def number(default: float | None, bounds: tuple[float, float], description: str) -> Any:  # noqa: ANN401 -- as `Field`
+    """A key that takes a number.
+
+    Args:
+        default: in the key's own unit; None: ``auto``.
+        bounds: the lowest and the highest that it takes.
+        description: what it is, with its unit.
+    """
+    return Field(default=default, ge=bounds[0], le=bounds[1], description=description)
+
+
 class LogLevel(StrEnum):
     """From which weight on an event is logged."""
 
