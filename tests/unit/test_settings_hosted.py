@@ -14,7 +14,7 @@ from cutoutd.process.child_environment import KEY_VARIABLE
 from cutoutd.settings import loader
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.document import as_toml
-from cutoutd.settings.hosted import HostedSettings, Reach, parse, reach_of
+from cutoutd.settings.hosted import AddressScope, HostedSettings, parse, scope_of
 from cutoutd.settings.loader import assemble
 from cutoutd.settings.types import HostedProvider, Route
 
@@ -114,24 +114,24 @@ def test_the_pace_may_be_set_from_outside() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "meant", "reach"),
+    ("written", "meant", "scope"),
     [
-        ("https://api.remove.bg", "https://api.remove.bg", Reach.NAMED),
-        ("https://API.remove.bg:443/", "https://api.remove.bg", Reach.NAMED),
-        ("http://127.0.0.1:7000", "http://127.0.0.1:7000", Reach.THIS_MACHINE),
-        ("http://[::1]:7000/a/b/", "http://[::1]:7000/a/b", Reach.THIS_MACHINE),
-        ("http://localhost", "http://localhost", Reach.THIS_MACHINE),
-        ("https://10.1.2.3", "https://10.1.2.3", Reach.PRIVATE),
-        ("https://[::ffff:8.8.8.8]", "https://[::ffff:8.8.8.8]", Reach.ELSEWHERE),
-        ("https://[fd00::1]", "https://[fd00::1]", Reach.PRIVATE),
-        ("https://0.0.0.0", "https://0.0.0.0", Reach.ELSEWHERE),
-        ("https://gpu-box", "https://gpu-box", Reach.NAMED),
+        ("https://api.remove.bg", "https://api.remove.bg", AddressScope.NAMED),
+        ("https://API.remove.bg:443/", "https://api.remove.bg", AddressScope.NAMED),
+        ("http://127.0.0.1:7000", "http://127.0.0.1:7000", AddressScope.LOOPBACK),
+        ("http://[::1]:7000/a/b/", "http://[::1]:7000/a/b", AddressScope.LOOPBACK),
+        ("http://localhost", "http://localhost", AddressScope.LOOPBACK),
+        ("https://10.1.2.3", "https://10.1.2.3", AddressScope.PRIVATE),
+        ("https://[::ffff:8.8.8.8]", "https://[::ffff:8.8.8.8]", AddressScope.PUBLIC),
+        ("https://[fd00::1]", "https://[fd00::1]", AddressScope.PRIVATE),
+        ("https://0.0.0.0", "https://0.0.0.0", AddressScope.PUBLIC),
+        ("https://gpu-box", "https://gpu-box", AddressScope.NAMED),
     ],
 )
-def test_an_address_is_taken_apart(written: str, meant: str, reach: Reach) -> None:
+def test_an_address_is_taken_apart(written: str, meant: str, scope: AddressScope) -> None:
     """And told by how far away it is."""
     found = parse(written)
-    assert (str(found), found.reach) == (meant, reach)
+    assert (str(found), found.scope) == (meant, scope)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_only_numbers_that_nobody_routes_are_near(
 ) -> None:
     """Whatever is reachable for all the world is elsewhere."""
     if number.is_global:
-        assert reach_of(number) is Reach.ELSEWHERE
+        assert scope_of(number) is AddressScope.PUBLIC
 
 
 @pytest.mark.parametrize(

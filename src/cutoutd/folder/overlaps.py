@@ -15,8 +15,8 @@ from cutoutd.intake import location
 from cutoutd.intake.boundary import Boundary
 from cutoutd.intake.location import Location, locate, relation
 from cutoutd.publish.staging import STAGING_NAME
-from cutoutd.settings.overlap import Arrangement, Relation, overlaps
-from cutoutd.settings.rules import arrangement
+from cutoutd.settings.overlap import FolderPlaces, Relation, overlaps
+from cutoutd.settings.rules import folder_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -145,7 +145,7 @@ class Overlaps:
             own if one.name == folder.name else self._other(one, mounts, reachable, fresh=folder.is_tagged)
             for one in folders
         ]
-        arranged = [_arrangement(number, one) for number, one in enumerate(found, 1)]
+        arranged = [_folder_places(number, one) for number, one in enumerate(found, 1)]
         state = locate(self._state_dir, mounts, reachable=reachable)
         self._judge(folder.name, arranged, own, state)
         boundary = self._bound(own, found, state, uuid)
@@ -182,7 +182,9 @@ class Overlaps:
         }
         return _Places(folder=folder, locations=locations, at_s=reached.at_s, took_s=reached.took_s)
 
-    def _judge(self, name: str, arranged: list[Arrangement[Location]], own: _Places, state: Location) -> None:
+    def _judge(
+        self, name: str, arranged: list[FolderPlaces[Location]], own: _Places, state: Location
+    ) -> None:
         """See which folders must give way to which, as far as one of them is concerned."""
         found: dict[str, str] = {}
         for overlap in overlaps(arranged, relation, about=name):
@@ -232,9 +234,9 @@ def _foreign(own: _Places, found: Iterable[_Places]) -> Iterator[tuple[str, Loca
                 yield f"it is the folder's own {key}", place
 
 
-def _arrangement(number: int, places: _Places) -> Arrangement[Location]:
-    written = arrangement(number, places.folder)
-    return Arrangement(
+def _folder_places(number: int, places: _Places) -> FolderPlaces[Location]:
+    written = folder_places(number, places.folder)
+    return FolderPlaces(
         number=number,
         name=written.name,
         tagged=written.tagged,
@@ -243,7 +245,7 @@ def _arrangement(number: int, places: _Places) -> Arrangement[Location]:
     )
 
 
-def _shared_outputs(arranged: list[Arrangement[Location]], about: str) -> Iterator[tuple[str, str]]:
+def _shared_outputs(arranged: list[FolderPlaces[Location]], about: str) -> Iterator[tuple[str, str]]:
     """Two folders may share an output, and then agree about names; but not where they cannot see that they share it."""
     for number, first in enumerate(arranged):
         for second in arranged[number + 1 :]:

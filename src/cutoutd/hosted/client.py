@@ -25,7 +25,7 @@ import httpcore
 
 from cutoutd.hosted.connection import Backend, ExchangeLimits, Resolver
 from cutoutd.hosted.response import SUCCESS
-from cutoutd.settings.hosted import Reach, reach_of
+from cutoutd.settings.hosted import AddressScope, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -224,8 +224,8 @@ class ServiceClient:
         except OSError as error:
             raise UnsentError(f"{place.host} cannot be found ({error.strerror})", is_offline=True) from error
         numbers = [ipaddress.ip_address(one.partition("%")[0]) for one in found]
-        allowed = {Reach.THIS_MACHINE} | ({Reach.PRIVATE} if self._is_private_allowed else set())
-        if not all(reach_of(number) in allowed for number in numbers):
+        allowed = {AddressScope.LOOPBACK} | ({AddressScope.PRIVATE} if self._is_private_allowed else set())
+        if not all(scope_of(number) in allowed for number in numbers):
             raise UntrustedError(
                 f"{place.host} leads to {numbers[0]}, where pictures may not go unencrypted; see [hosted] base_url"
             )

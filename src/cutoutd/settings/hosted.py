@@ -40,13 +40,13 @@ _RIGHT: Final = (
 )
 
 
-class Reach(StrEnum):
+class AddressScope(StrEnum):
     """How far away an address is."""
 
-    THIS_MACHINE = "this machine"  # the loopback
+    LOOPBACK = "loopback"  # this machine
     PRIVATE = "private"  # a network of one's own
     NAMED = "named"  # a name, which may lead anywhere
-    ELSEWHERE = "elsewhere"  # the internet
+    PUBLIC = "public"  # the internet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +55,7 @@ class Address:
 
     Attributes:
         scheme: http or https.
-        host: a name or a number, in small letters, without brackets.
+        host: a name or an IP address, in small letters, without brackets.
         port: 1..65535.
         path: what stands before the contract's own; empty, or from its slash on and without one at the end.
     """
@@ -71,15 +71,14 @@ class Address:
         return self.scheme == "https"
 
     @property
-    def reach(self) -> Reach:
+    def scope(self) -> AddressScope:
         """How far away it is, as far as its text tells."""
         if self.host == "localhost":
-            return Reach.THIS_MACHINE
+            return AddressScope.LOOPBACK
         try:
-            number = ipaddress.ip_address(self.host)
+            return scope_of(ipaddress.ip_address(self.host))
         except ValueError:
-            return Reach.NAMED
-        return reach_of(number)
+            return AddressScope.NAMED
 
     @property
     def authority(self) -> str:
@@ -91,13 +90,12 @@ class Address:
         return f"{self.scheme}://{self.authority}{self.path}"
 
 
-def reach_of(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Reach:
-    """How far away a number is."""
-    mapped = getattr(number, "ipv4_mapped", None)
-    number = mapped if mapped is not None else number
-    if number.is_loopback:
-        return Reach.THIS_MACHINE
-    return Reach.PRIVATE if any(number in network for network in _PRIVATE) else Reach.ELSEWHERE
+def scope_of(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> AddressScope:
+    """How far away an IP address is."""
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    if ip.is_loopback:
+        return AddressScope.LOOPBACK
+    return AddressScope.PRIVATE if any(ip in network for network in _PRIVATE) else AddressScope.PUBLIC
 
 
 def parse(written: object) -> Address:
@@ -113,12 +111,12 @@ def parse(written: object) -> Address:
     if found is not None:
         port = int(found["port"] or _PORTS[found["scheme"]])
         host = found["host"].strip("[]").lower()
-        if 1 <= port <= _HIGHEST_PORT and (":" not in host or _is_number(host)):
+        if 1 <= port <= _HIGHEST_PORT and (":" not in host or _is_ip(host)):
             return Address(scheme=found["scheme"], host=host, port=port, path=found["path"])
     raise ValueError(f"{_shown(written)} is not possible; {_RIGHT}")
 
 
-def _is_number(host: str) -> bool:
+def _is_ip(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -27,7 +27,7 @@ class Relation(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Arrangement(Generic[P]):
+class FolderPlaces(Generic[P]):
     """The places of one folder.
 
     Attributes:
@@ -71,7 +71,7 @@ _TAKES_NAME = "where an original could take a cutout's name"
 
 
 def overlaps(
-    folders: Sequence[Arrangement[P]],
+    folders: Sequence[FolderPlaces[P]],
     relation: Callable[[P, P], Relation | None],
     *,
     about: str | None = None,
@@ -95,7 +95,7 @@ def overlaps(
 
 
 def _results_against_input(
-    folder: Arrangement[P], other: Arrangement[P], relation: Callable[[P, P], Relation | None]
+    folder: FolderPlaces[P], other: FolderPlaces[P], relation: Callable[[P, P], Relation | None]
 ) -> Iterator[Overlap]:
     """What comes out of one folder must not go into another, nor into itself."""
     own = folder.number == other.number
@@ -112,7 +112,7 @@ def _results_against_input(
 
 
 def _originals_against_output(
-    folder: Arrangement[P], other: Arrangement[P], relation: Callable[[P, P], Relation | None]
+    folder: FolderPlaces[P], other: FolderPlaces[P], relation: Callable[[P, P], Relation | None]
 ) -> Iterator[Overlap]:
     """No cutout may replace an original that was moved."""
     if "originals_dir" not in folder.places:
@@ -124,7 +124,7 @@ def _originals_against_output(
 
 
 def _inputs(
-    first: Arrangement[P], second: Arrangement[P], relation: Callable[[P, P], Relation | None]
+    first: FolderPlaces[P], second: FolderPlaces[P], relation: Callable[[P, P], Relation | None]
 ) -> Iterator[Overlap]:
     """A picture belongs to one folder; of one that is tagged and one that is not, it belongs to the one that is not."""
     giving_way, other = (first, second) if first.tagged and not second.tagged else (second, first)
@@ -135,10 +135,10 @@ def _inputs(
 
 
 def _overlap(
-    folder: Arrangement[P],
+    folder: FolderPlaces[P],
     key: str,
     relation: Relation,
-    other: Arrangement[P],
+    other: FolderPlaces[P],
     other_key: str,
     consequence: str,
 ) -> Overlap:

@@ -12,9 +12,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.recipe import Channels, Format, Profile
-from cutoutd.settings.hosted import Reach
+from cutoutd.settings.hosted import AddressScope
 from cutoutd.settings.messages import Problem, of_folder
-from cutoutd.settings.overlap import Arrangement, Relation, overlaps
+from cutoutd.settings.overlap import FolderPlaces, Relation, overlaps
 from cutoutd.settings.renditions import ORIGINAL, TRANSPARENT
 from cutoutd.settings.types import AUTO, HostedProvider, OnConflict, Originals
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _FIELD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 _FIELD_TEXT: Final = re.compile(r"[ -~]{0,1000}")
-_OUR_FIELDS: Final = {
+_REFUSED_FIELDS: Final = {
     "file": "is the picture itself; leave it out",
     "url": "would have the server fetch another picture; leave it out",
     "om": "asks for the matte alone, which is what cutoutd always asks for; leave it out",
@@ -62,7 +62,7 @@ def problems(
             yield Problem(table=of_folder(folder.name, number), key=key, text=text)
         if state_dir is not None:
             yield from _state_against(folder, state_dir)
-    places = [arrangement(number, folder) for number, folder in folders.items()]
+    places = [folder_places(number, folder) for number, folder in folders.items()]
     for overlap in overlaps(places, _relation):
         title = of_folder(overlap.name, overlap.number)
         text = f"{overlap.text}; choose directories apart from each other"
@@ -93,14 +93,14 @@ def older_score_limits(settings: Settings) -> Iterator[tuple[str, str]]:
             yield folder.name, word
 
 
-def arrangement(number: int, folder: Folder) -> Arrangement[Path]:
+def folder_places(number: int, folder: Folder) -> FolderPlaces[Path]:
     """The places of a folder, as they are written.
 
     Args:
         number: of the folder in the configuration.
         folder: its settings.
     """
-    return Arrangement(
+    return FolderPlaces(
         number=number,
         name=folder.name,
         tagged=folder.is_tagged,
@@ -144,9 +144,9 @@ def _within(folder: Folder, hosted: HostedSettings | None) -> Iterator[tuple[str
 def _base_url(hosted: HostedSettings) -> Iterator[tuple[str, str]]:
     """Whether pictures would be sent so that others can see them."""
     place = hosted.address
-    if place.is_encrypted or place.reach is Reach.THIS_MACHINE:
+    if place.is_encrypted or place.scope is AddressScope.LOOPBACK:
         return
-    if place.reach is Reach.ELSEWHERE:
+    if place.scope is AddressScope.PUBLIC:
         text = f"{place} would send pictures so that everybody on the way can see them; write it with https"
         yield "base_url", text
     elif not hosted.allow_private_http:
@@ -164,8 +164,8 @@ def _form_fields(hosted: HostedSettings) -> Iterator[tuple[str, str]]:
             text = f'is for provider = "rembg" alone, and the provider is "{hosted.provider}"; leave it out'
             yield key, text
     for name, value in hosted.fields.items():
-        if name in _OUR_FIELDS:
-            yield "fields", f'"{name}" {_OUR_FIELDS[name]}'
+        if name in _REFUSED_FIELDS:
+            yield "fields", f'"{name}" {_REFUSED_FIELDS[name]}'
         elif not _FIELD.fullmatch(name):
             text = f'"{name}" is no name of a form field; one is made of letters, digits and _, such as "a"'
             yield "fields", text
