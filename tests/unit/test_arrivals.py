@@ -17,6 +17,7 @@ from cutoutd.folder.missing_sources import SAVE_S
 from cutoutd.folder.not_taken import SkippedEntries
 from cutoutd.folder.pairing import Pairing
 from cutoutd.folder.rehashing import Rehashing
+from cutoutd.folder.scope import FolderScope
 from cutoutd.intake import probe
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan
@@ -62,29 +63,32 @@ class Place:
 
     def restart(self, *, has_stamps: bool = True, is_known_disk: bool = True) -> None:
         """A new monitor."""
-        self.arrivals = Arrivals(
-            FOLDER,
-            root=os.fspath(self.root),
-            rules=self.rules,
-            sources=self.journal.sources,
-            clock=self.clock,
+        self.arrivals = self.open(
+            self.scope(self.rules, has_stamps=has_stamps, is_known_disk=is_known_disk),
             settle_s=SETTLE_S,
             old_is_quiet=self.old_is_quiet,
-            pairing=self.pairing(self.rules),
-            skipped=SkippedEntries(FOLDER),
+        )
+
+    def scope(self, rules: Rules, *, has_stamps: bool = False, is_known_disk: bool = True) -> FolderScope:
+        """The folder, as it was found."""
+        return FolderScope(
+            name=FOLDER,
+            root=os.fspath(self.root),
+            rules=rules,
+            sources=self.journal.sources,
+            clock=self.clock,
             has_stamps=has_stamps,
             is_known_disk=is_known_disk,
         )
 
-    def pairing(self, rules: Rules) -> Pairing:
-        """The rule by default, which says nothing of files without a partner."""
-        return Pairing(
-            FOLDER,
-            root=os.fspath(self.root),
-            rules=rules,
-            sources=self.journal.sources,
-            mode=RawPairs.JPEG,
-            wait_s=5.0,
+    def open(self, scope: FolderScope, *, settle_s: float, old_is_quiet: bool) -> Arrivals:
+        """With the rule for pairs by default, which says nothing of files without a partner."""
+        return Arrivals(
+            scope,
+            settle_s=settle_s,
+            old_is_quiet=old_is_quiet,
+            pairing=Pairing(scope, mode=RawPairs.JPEG, wait_s=5.0),
+            skipped=SkippedEntries(FOLDER),
         )
 
     def put(self, name: str, content: bytes = JPEG, *, age_s: float = 0.5) -> Path:
@@ -199,17 +203,7 @@ def test_a_whole_second_cannot_tell_a_later_write_apart(tmp_path: Path, clock: F
     place.arrivals.scan()
     clock.advance(1.5)
     # A quiet time of two seconds would have passed before: this one is for a shorter one.
-    short = Arrivals(
-        FOLDER,
-        root=os.fspath(place.root),
-        rules=Rules(),
-        sources=place.journal.sources,
-        clock=clock,
-        settle_s=1.0,
-        old_is_quiet=True,
-        pairing=place.pairing(Rules()),
-        skipped=SkippedEntries(FOLDER),
-    )
+    short = place.open(place.scope(Rules()), settle_s=1.0, old_is_quiet=True)
     short.scan()
     assert short.accept_the_quiet() == 1
     short.scan()
@@ -597,9 +591,9 @@ def test_what_cannot_be_listed_or_is_left_out_is_not_missing(place: Place) -> No
     place.put("b.jpg")
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 2
     with pytest.MonkeyPatch.context() as patched:
-        excluding = Rules(exclude=("b.jpg",))
-        patched.setattr(place.arrivals, "_rules", excluding)
-        patched.setattr(place.arrivals._missing, "_rules", excluding)  # noqa: SLF001 -- as after a reload
+        excluding = place.scope(Rules(exclude=("b.jpg",)), has_stamps=True)
+        patched.setattr(place.arrivals, "_scope", excluding)
+        patched.setattr(place.arrivals._missing, "_scope", excluding)  # noqa: SLF001 -- as after a reload
         real = Scan._list  # noqa: SLF001 -- root may list everything
 
         def refusing(scan: Scan, directory: str, directories: list[str]) -> Iterator[Seen]:

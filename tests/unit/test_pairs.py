@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cutoutd.folder.arrivals import Arrivals
 from cutoutd.folder.not_taken import SkippedEntries
 from cutoutd.folder.pairing import Pairing
+from cutoutd.folder.scope import FolderScope
 from cutoutd.intake.companions import Recording, partners, recording
 from cutoutd.intake.rules import Rules
 from cutoutd.jobs import JobState, Version
@@ -55,24 +56,18 @@ class Shoot:
     def restart(self) -> None:
         """A new monitor, which knows only what the journal does."""
         self.journal.sources._newest.clear()  # noqa: SLF001 -- what a new process would not have
-        root = os.fspath(self.root)
-        pairing = Pairing(
-            FOLDER,
-            root=root,
-            rules=self.rules,
-            sources=self.journal.sources,
-            mode=self.mode,
-            wait_s=WAIT_S,
-        )
-        self.arrivals = Arrivals(
-            FOLDER,
-            root=root,
+        scope = FolderScope(
+            name=FOLDER,
+            root=os.fspath(self.root),
             rules=self.rules,
             sources=self.journal.sources,
             clock=self.clock,
+        )
+        self.arrivals = Arrivals(
+            scope,
             settle_s=SETTLE_S,
             old_is_quiet=self.old_is_quiet,
-            pairing=pairing,
+            pairing=Pairing(scope, mode=self.mode, wait_s=WAIT_S),
             skipped=SkippedEntries(FOLDER),
         )
 

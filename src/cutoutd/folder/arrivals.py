@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from cutoutd.errnos import NO_WAY
 from cutoutd.fault_isolation import is_expected, unforeseen
 from cutoutd.file_signatures import FileKind
-from cutoutd.folder.missing_sources import MissingSources, Reappearances
+from cutoutd.folder.missing_sources import MissingSources
 from cutoutd.folder.not_taken import PendingReasons
-from cutoutd.folder.pairing import Cut, LeaveOut, Pairing, Wait
+from cutoutd.folder.pairing import LeaveOut, Pairing, Take, Wait
 from cutoutd.folder.rehashing import Rehashing
 from cutoutd.folder.status import HeldUp
 from cutoutd.fs.tree import parent_of
@@ -32,12 +32,9 @@ from cutoutd.logs import get
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from cutoutd.clock import Clock
     from cutoutd.folder.not_taken import SkippedEntries
-    from cutoutd.intake.boundary import Boundary
-    from cutoutd.intake.rules import Rules
+    from cutoutd.folder.scope import FolderScope
     from cutoutd.intake.scan import Seen
-    from cutoutd.journal.sources import Sources
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -57,63 +54,40 @@ class Arrivals:
     """The files of one folder that are not accepted yet.
 
     Args:
-        folder: its name.
-        root: its input.
-        rules: which names it takes.
-        sources: the journal's memory of versions.
-        clock: for quiet periods and ages.
+        scope: the folder.
         settle_s: the quiet time.
         old_is_quiet: take a file at once whose modification time lies longer back than the quiet time.
         pairing: what becomes of the two recordings of one shot.
-        boundary: gives what inside the input belongs to somebody else.
         skipped: keeps what scans meet that is no file to take.
-        has_stamps: inodes and times of change stay as they are as long as a file does.
-        is_known_disk: the folder lies on the device on which its files were seen before.
     """
 
-    def __init__(  # noqa: PLR0913 -- a folder's rules, memory and clocks, each a keyword
+    def __init__(
         self,
-        folder: str,
+        scope: FolderScope,
         *,
-        root: str,
-        rules: Rules,
-        sources: Sources,
-        clock: Clock,
         settle_s: float,
         old_is_quiet: bool,
         pairing: Pairing,
         skipped: SkippedEntries,
-        boundary: Callable[[], Boundary | None] = lambda: None,
-        has_stamps: bool = False,
-        is_known_disk: bool = True,
     ) -> None:
-        self._folder = folder
-        self._root = root
-        self._rules = rules
-        self._sources = sources
-        self._clock = clock
+        self._scope = scope
+        self._folder = scope.name
+        self._root = scope.root
+        self._sources = scope.sources
+        self._clock = scope.clock
+        self._boundary = scope.boundary
         self._settle_s = settle_s
         self._old_is_quiet = old_is_quiet
         self._pairing = pairing
-        self._boundary = boundary
         self._skipped = skipped
-        self._log = get(folder=folder)
+        self._log = get(folder=scope.name)
         self._tracker = SettleTracker(settle_s)
-        self._opened_us = clock.now_us()
+        self._opened_us = scope.clock.now_us()
         self._first_scan_over_s: float | None = None
         self._no_pictures: dict[str, tuple[int, int]] = {}
-        self._pending = PendingReasons(folder)
-        self._missing = MissingSources(folder, rules=rules, sources=sources, clock=clock)
-        self._has_stamps = has_stamps
-        self._rehashing = Rehashing(folder, root=root, sources=sources, clock=clock, boundary=boundary)
-        self._reappeared = Reappearances(
-            folder,
-            sources=sources,
-            missing=self._missing,
-            rehashing=self._rehashing,
-            has_stamps=has_stamps,
-            is_known_disk=is_known_disk,
-        )
+        self._pending = PendingReasons(scope.name)
+        self._rehashing = Rehashing(scope)
+        self._missing = MissingSources(scope, self._rehashing)
 
     @property
     def note(self) -> str:
@@ -152,7 +126,7 @@ class Arrivals:
         no_pictures, self._no_pictures = self._no_pictures, {}
         self._pending.keep(self._tracker.__contains__)
         self._sources.begin_scan(self._folder)
-        scan = Scan(self._root, self._rules, self._boundary())
+        scan = Scan(self._root, self._scope.rules, self._boundary())
         for seen in self._through(scan):
             if no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
                 self._no_pictures[seen.path] = no_pictures[seen.path]
@@ -175,7 +149,7 @@ class Arrivals:
         """
         unknown = (
             version
-            for seen in self._walk()
+            for seen in self._through(Scan(self._root, self._scope.rules, self._boundary()))
             if not self._sources.is_known(
                 self._folder, version := Version(path=seen.path, size=seen.size, mtime_ns=seen.mtime_ns)
             )
@@ -194,7 +168,7 @@ class Arrivals:
             self._over_one(path, partial(self._look_at, path))
 
     def _look_at(self, path: str) -> None:
-        if not self._rules.takes_file(path):
+        if not self._scope.rules.takes_file(path):
             return
         try:
             seen = look(self._root, path, self._boundary())
@@ -203,7 +177,6 @@ class Arrivals:
             return
         if seen is None:
             self._tracker.forget(path)
-            self._reappeared.forget(path)
             self._missing.missed(path)
         else:
             self._observe(seen)
@@ -241,20 +214,22 @@ class Arrivals:
             self._pending.waits_for(path, None)
             decided = self._over_one(path, partial(self._decided, version)) if version is not None else None
             match decided, version:
-                case Cut(), Version() as taken:
+                case Take(), Version() as taken:
                     cut.append(taken)
                 case LeaveOut(partner=partner), Version() as spared:
                     left_out.append((spared, partner))
         done: list[Version] = []
         if cut:
-            cut = self._written(cut, self._accept_all, _path_of)
+            cut = self._written(cut, self._accept_all, lambda version: version.path)
             self._log.debug("files.accepted", count=len(cut))
         if left_out:
-            done = self._written(left_out, partial(self._sources.leave_out, self._folder), _path_of_left_out)
+            done = self._written(
+                left_out, partial(self._sources.leave_out, self._folder), lambda pair: pair[0].path
+            )
             self._log.debug("files.left-out", count=len(done))
         for version in (*cut, *done):
             self._tracker.forget(version.path)
-            self._reappeared.forget(version.path)
+            self._missing.accepted(version.path)
             self._pending.taken(version.path)
         return len(cut)
 
@@ -277,10 +252,10 @@ class Arrivals:
         done = [self._over_one(path_of(item), partial(write, [item])) or [] for item in items]
         return [version for versions in done for version in versions]
 
-    def _over_one(self, path: str, deed: Callable[[], Value]) -> Value | None:
+    def _over_one(self, path: str, action: Callable[[], Value]) -> Value | None:
         """Do something about one file; a fault of ours over it holds up this file alone."""
         try:
-            return deed()
+            return action()
         except Exception as error:
             if is_expected(error) or isinstance(error, OSError):
                 raise
@@ -290,7 +265,7 @@ class Arrivals:
             self._tracker.hold(path, now_s)
             return None
 
-    def _decided(self, version: Version) -> Cut | LeaveOut | Wait | None:
+    def _decided(self, version: Version) -> Take | LeaveOut | Wait | None:
         """What becomes of a settled file by its pair; None if it cannot be told now."""
         path = version.path
         # One that is looked at again, as its time was too coarse to be trusted, is what it was.
@@ -315,9 +290,6 @@ class Arrivals:
             return self._opened_us
         return self._clock.now_us() - int((now_s - since_s) * 1_000_000)
 
-    def _walk(self) -> Iterable[Seen]:
-        return self._through(Scan(self._root, self._rules, self._boundary()))
-
     def _through(self, scan: Scan) -> Iterable[Seen]:
         yield from scan
         self._skipped.scanned(scan)
@@ -327,14 +299,14 @@ class Arrivals:
             return
         version, is_first_look = self._version(seen), self._first_scan_over_s is None
         is_known = self._sources.is_known(self._folder, version)
-        if is_known and not self._reappeared.has(seen, version, is_first_look=is_first_look):
+        if is_known and not self._missing.has_reappeared(seen, version, is_first_look=is_first_look):
             self._rehashing.compare(version)
             self._missing.came_back(seen.path, same=True)
             self._tracker.forget(seen.path)
             return
         if seen.path not in self._tracker:
             self._missing.came_back(seen.path, same=False)
-            if is_first_look and self._has_stamps and self._rehashing.is_another(seen):
+            if is_first_look and self._scope.has_stamps and self._rehashing.is_another(seen):
                 self._missing.replaced(seen.path)
         age_s = (self._clock.now_us() * 1000 - seen.mtime_ns) / 1e9
         self._tracker.observe(
@@ -362,7 +334,7 @@ class Arrivals:
             path=seen.path,
             size=seen.size,
             mtime_ns=seen.mtime_ns,
-            stamp=seen.stamp if self._has_stamps else None,
+            stamp=seen.stamp if self._scope.has_stamps else None,
             provisional=seen.mtime_ns % _COARSE_NS == 0 and age_ns < _PROVISIONAL_NS,
         )
 
@@ -402,11 +374,3 @@ class Arrivals:
         else:
             return self._version(seen)
         return None
-
-
-def _path_of(version: Version) -> str:
-    return version.path
-
-
-def _path_of_left_out(pair: tuple[Version, str]) -> str:
-    return pair[0].path

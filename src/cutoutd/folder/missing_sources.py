@@ -10,12 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from cutoutd.clock import Clock
     from cutoutd.folder.rehashing import Rehashing
-    from cutoutd.intake.rules import Rules
+    from cutoutd.folder.scope import FolderScope
     from cutoutd.intake.scan import Scan, Seen
     from cutoutd.jobs import Version
-    from cutoutd.journal.sources import Sources
 
 
 SAVE_S: Final = 3.0
@@ -23,24 +21,25 @@ SAVE_S: Final = 3.0
 
 
 class MissingSources:
-    """The missing sources of one folder.
+    """The sources of one folder that are missing, or were.
 
     Args:
-        folder: its name.
-        rules: which names it takes.
-        sources: the journal's memory of versions, which keeps what is found here.
-        clock: its wall time.
+        scope: the folder.
+        rehashing: knows files by their inodes.
     """
 
-    def __init__(self, folder: str, *, rules: Rules, sources: Sources, clock: Clock) -> None:
-        self._folder = folder
-        self._rules = rules
-        self._sources = sources
-        self._clock = clock
+    def __init__(self, scope: FolderScope, rehashing: Rehashing) -> None:
+        self._scope = scope
+        self._folder = scope.name
+        self._sources = scope.sources
+        self._clock = scope.clock
+        self._rehashing = rehashing
         self._unwritten: dict[str, int | None] = {}  # since when a source is missing; None: it is there again
+        self._reappeared: set[str] = set()
 
     def missed(self, path: str) -> None:
         """A look found nothing at a path."""
+        self._reappeared.discard(path)
         if self._sources.has(self._folder, path):
             self._unwritten[path] = self._clock.now_us()
 
@@ -49,7 +48,7 @@ class MissingSources:
         now_us = self._clock.now_us()
         unread = [*(path for path, _ in scan.errors), *scan.apart]
         for path in self._sources.unseen(self._folder):
-            if self._rules.takes_file(path) and not any(_is_below(path, one) for one in unread):
+            if self._scope.rules.takes_file(path) and not any(_is_below(path, one) for one in unread):
                 self._unwritten[path] = now_us
 
     def came_back(self, path: str, *, same: bool) -> None:
@@ -75,6 +74,38 @@ class MissingSources:
         """Another file lies at a path than the one that is known, and came there while nobody looked."""
         self._unwritten[path] = self._clock.now_us()
 
+    def has_reappeared(self, seen: Seen, version: Version, *, is_first_look: bool) -> bool:
+        """Whether a file came to its path again, and did not just stay there.
+
+        Inode and time of change tell it from a file on a disk that was away. Where they say nothing, it counts as the
+        file that was there, unless we have removed that.
+
+        Args:
+            seen: a file that looks like the version that is known.
+            version: the same.
+            is_first_look: nobody has looked before, since the daemon began or the folder was open again.
+        """
+        path, sources = seen.path, self._sources
+        if path in self._reappeared:
+            return True
+        has_changed = self._scope.has_stamps and sources.stamp(self._folder, path) not in (None, seen.stamp)
+        if not has_changed and not self.is_missing(path):
+            return False
+        is_another = sources.is_put_away(self._folder, path) or (
+            has_changed
+            and (
+                self.is_for_long(path)
+                or (is_first_look and self._scope.is_known_disk and self._rehashing.is_another(seen))
+            )
+        )
+        if is_another and sources.bytes_read(self._folder, version).is_over:
+            self._reappeared.add(path)
+        return path in self._reappeared
+
+    def accepted(self, path: str) -> None:
+        """A file was accepted."""
+        self._reappeared.discard(path)
+
     def write(self) -> None:
         """Write down what is missing and what is back; before anything is accepted in its place.
 
@@ -92,67 +123,3 @@ class MissingSources:
 
 def _is_below(path: str, directory: str) -> bool:
     return path == directory or not directory or path.startswith(f"{directory}/")
-
-
-class Reappearances:
-    """The files of one folder that came again.
-
-    Args:
-        folder: its name.
-        sources: the journal's memory of versions.
-        missing: knows which sources are missing.
-        rehashing: knows files by their inodes.
-        has_stamps: inodes and times of change stay as they are as long as a file does.
-        is_known_disk: the folder lies on the device on which its files were seen before; what was brought to another
-            one, such as by a restored backup, has other inodes and is what it was.
-    """
-
-    def __init__(
-        self,
-        folder: str,
-        *,
-        sources: Sources,
-        missing: MissingSources,
-        rehashing: Rehashing,
-        has_stamps: bool,
-        is_known_disk: bool,
-    ) -> None:
-        self._folder = folder
-        self._sources = sources
-        self._missing = missing
-        self._rehashing = rehashing
-        self._has_stamps = has_stamps
-        self._is_known_disk = is_known_disk
-        self._found: set[str] = set()
-
-    def has(self, seen: Seen, version: Version, *, is_first_look: bool) -> bool:
-        """Whether a file came to its path again, and did not just stay there.
-
-        Inode and time of change tell it from a file on a disk that was away. Where they say nothing, it counts as the
-        file that was there, unless we have removed that.
-
-        Args:
-            seen: a file that looks like the version that is known.
-            version: the same.
-            is_first_look: nobody has looked before, since the daemon began or the folder was open again.
-        """
-        path, sources = seen.path, self._sources
-        if path in self._found:
-            return True
-        has_changed = self._has_stamps and sources.stamp(self._folder, path) not in (None, seen.stamp)
-        if not has_changed and not self._missing.is_missing(path):
-            return False
-        is_another = sources.is_put_away(self._folder, path) or (
-            has_changed
-            and (
-                self._missing.is_for_long(path)
-                or (is_first_look and self._is_known_disk and self._rehashing.is_another(seen))
-            )
-        )
-        if is_another and sources.bytes_read(self._folder, version).is_over:
-            self._found.add(path)
-        return path in self._found
-
-    def forget(self, path: str) -> None:
-        """A file was accepted, or is not there any more."""
-        self._found.discard(path)

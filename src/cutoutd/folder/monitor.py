@@ -20,6 +20,7 @@ from cutoutd.folder.arrivals import Arrivals
 from cutoutd.folder.not_taken import SkippedEntries
 from cutoutd.folder.pairing import Pairing
 from cutoutd.folder.scan_schedule import Due, ScanSchedule
+from cutoutd.folder.scope import FolderScope
 from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus, of_refusal, state_after, told
 from cutoutd.intake.probe import ReadProbes
 from cutoutd.intake.watch import EventSource
@@ -226,26 +227,22 @@ class FolderMonitor:
         return closed
 
     def _open(self) -> Arrivals:
-        arrivals = Arrivals(
-            self._folder.name,
+        scope = FolderScope(
+            name=self._folder.name,
             root=self._root,
             rules=self._rules,
             sources=self._sources,
             clock=self._clock,
-            settle_s=self._health.settle_s,
-            old_is_quiet=self._once,
-            skipped=self._skipped,
-            pairing=Pairing(
-                self._folder.name,
-                root=self._root,
-                rules=self._rules,
-                sources=self._sources,
-                mode=self._folder.raw_pairs,
-                wait_s=self._folder.pair_wait_s,
-            ),
             boundary=lambda: self._health.boundary,
             has_stamps=self._health.mode is not None and self._health.mode.has_stamps,
             is_known_disk=self._health.is_known_disk,
+        )
+        arrivals = Arrivals(
+            scope,
+            settle_s=self._health.settle_s,
+            old_is_quiet=self._once,
+            pairing=Pairing(scope, mode=self._folder.raw_pairs, wait_s=self._folder.pair_wait_s),
+            skipped=self._skipped,
         )
         if self._health.is_first_start or self._health.took_over:
             self._adoption.carry_out(self._proceeding, is_first_start=self._health.is_first_start)

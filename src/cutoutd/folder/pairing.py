@@ -19,13 +19,12 @@ from cutoutd.intake.scan import look
 from cutoutd.settings.types import RawPairs
 
 if TYPE_CHECKING:
-    from cutoutd.intake.rules import Rules
+    from cutoutd.folder.scope import FolderScope
     from cutoutd.journal.recordings import Recorded
-    from cutoutd.journal.sources import Sources
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cut:
+class Take:
     """It is to be cut."""
 
 
@@ -47,21 +46,13 @@ class Pairing:
     """The rule of one folder.
 
     Args:
-        folder: its name.
-        root: its input.
-        rules: which names it takes.
-        sources: the journal's memory of versions.
+        scope: the folder.
         mode: which recording is wanted.
         wait_s: how long the other one waits for it.
     """
 
-    def __init__(
-        self, folder: str, *, root: str, rules: Rules, sources: Sources, mode: RawPairs, wait_s: float
-    ) -> None:
-        self._folder = folder
-        self._root = root
-        self._rules = rules
-        self._sources = sources
+    def __init__(self, scope: FolderScope, *, mode: RawPairs, wait_s: float) -> None:
+        self._scope = scope
         self._wanted = {RawPairs.JPEG: Recording.DEVELOPED, RawPairs.RAW: Recording.RAW}.get(mode)
         self.wait_s = wait_s
 
@@ -75,7 +66,7 @@ class Pairing:
             return False
         return not _others(self._recordings(path), recording(path), came_us)
 
-    def decide(self, path: str, came_us: int) -> Cut | LeaveOut | Wait:
+    def decide(self, path: str, came_us: int) -> Take | LeaveOut | Wait:
         """What becomes of a file that has settled, and has waited if it had to.
 
         Args:
@@ -87,10 +78,10 @@ class Pairing:
         """
         kind = recording(path)
         if self._wanted is None or kind is None:
-            return Cut()
+            return Take()
         found = self._recordings(path)
         if any(one.path == path and one.stands and not one.left_out for one in found):
-            return Cut()  # an earlier version of it is the one that was taken
+            return Take()  # an earlier version of it is the one that was taken
         found = _others(found, kind, came_us)
         for one in found:
             if one.stands and not (one.left_out and kind is self._wanted):
@@ -101,14 +92,14 @@ class Pairing:
             for other in partners(path):
                 if (
                     other.casefold() not in known
-                    and self._rules.takes_file(other)
-                    and look(self._root, other) is not None
+                    and self._scope.rules.takes_file(other)
+                    and look(self._scope.root, other) is not None
                 ):
                     return Wait(partner=other)
-        return Cut()
+        return Take()
 
     def _recordings(self, path: str) -> list[Recorded]:
-        return self._sources.recordings(self._folder, path)
+        return self._scope.sources.recordings(self._scope.name, path)
 
 
 def _others(found: list[Recorded], kind: Recording | None, came_us: int) -> list[Recorded]:

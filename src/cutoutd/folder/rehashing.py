@@ -17,13 +17,9 @@ from cutoutd.fs.tree import parent_of
 from cutoutd.intake.scan import have_one_inode, seen_as
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from cutoutd.clock import Clock
-    from cutoutd.intake.boundary import Boundary
+    from cutoutd.folder.scope import FolderScope
     from cutoutd.intake.scan import Seen
     from cutoutd.jobs import Version
-    from cutoutd.journal.sources import Sources
 
 
 BYTES_S: Final = 8 << 20
@@ -43,31 +39,19 @@ class Rehashing:
     """The sources of one folder that are to be read again.
 
     Args:
-        folder: its name.
-        root: its input.
-        sources: knows what was read, and is told of other bytes.
-        clock: its monotonic side.
-        boundary: gives what inside the input belongs to somebody else.
+        scope: the folder.
     """
 
-    def __init__(
-        self,
-        folder: str,
-        *,
-        root: str,
-        sources: Sources,
-        clock: Clock,
-        boundary: Callable[[], Boundary | None],
-    ) -> None:
-        self._folder = folder
-        self._root = root
-        self._sources = sources
-        self._clock = clock
-        self._boundary = boundary
+    def __init__(self, scope: FolderScope) -> None:
+        self._folder = scope.name
+        self._root = scope.root
+        self._sources = scope.sources
+        self._clock = scope.clock
+        self._boundary = scope.boundary
         self._waiting: dict[str, Version] = {}
         self._learned: dict[str, int] = {}
         self._budget = float(BURST_BYTES)
-        self._since_s = clock.monotonic_s()
+        self._since_s = scope.clock.monotonic_s()
 
     @property
     def next_due_s(self) -> float | None:
