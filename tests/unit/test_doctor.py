@@ -411,9 +411,7 @@ def test_a_state_directory_that_is_not_well_is_said(
     if what == "on who knows what":
         monkeypatch.setattr(filesystems, "watch_mode", lambda _: filesystems.mode_of(None))
     if what == "on a share":
-        share = filesystems.Mode(
-            watching=filesystems.WatchMethod.POLL, reason="a share", fstype="nfs4", network=True
-        )
+        share = filesystems.Mode(reason="a share", fstype="nfs4", network=True)
         monkeypatch.setattr(filesystems, "watch_mode", lambda _: share)
     if what == "a file":
         directory.write_text("")

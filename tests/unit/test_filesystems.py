@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.intake.filesystems import (
-    WatchMethod,
     mode_of,
     mount_of,
     parse_mountinfo,
@@ -64,7 +63,7 @@ def test_no_mounts_is_no_answer() -> None:
 def test_local_file_systems_are_watched(fstype: str) -> None:
     """All that is written to them passes through this kernel."""
     mode = mode_of(fstype)
-    assert mode.watching is WatchMethod.NATIVE
+    assert not mode.network
     assert not mode.network
 
 
@@ -89,7 +88,7 @@ def test_local_file_systems_are_watched(fstype: str) -> None:
 def test_shared_file_systems_are_polled(fstype: str) -> None:
     """Others write to them without this kernel's knowledge."""
     mode = mode_of(fstype)
-    assert mode.watching is WatchMethod.POLL
+    assert mode.network
     assert mode.network
     assert fstype in mode.reason
 
@@ -98,7 +97,7 @@ def test_shared_file_systems_are_polled(fstype: str) -> None:
 def test_an_unknown_file_system_is_polled(fstype: str | None) -> None:
     """Polling is right everywhere, events are not."""
     mode = mode_of(fstype)
-    assert (mode.watching, mode.network) == (WatchMethod.POLL, True)
+    assert mode.network
     told = "it could not be told what" if fstype is None else "nothing is known of the file system newfs"
     assert told in mode.reason
 
@@ -109,8 +108,8 @@ def test_macos_tells_name_and_place() -> None:
     shared = bytes(68) + bytes(4) + b"smbfs" + bytes(2091)
     assert parse_statfs(local) == ("apfs", True)
     assert parse_statfs(shared) == ("smbfs", False)
-    assert mode_of("apfs", local=True).watching is WatchMethod.NATIVE
-    assert mode_of("apfs", local=False).watching is WatchMethod.POLL
+    assert not mode_of("apfs", local=True).network
+    assert mode_of("apfs", local=False).network
 
 
 def test_a_real_directory_has_a_file_system(tmp_path: Path) -> None:

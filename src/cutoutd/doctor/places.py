@@ -60,7 +60,7 @@ def _input(path: str, *, recursive: bool) -> dict[str, Any]:
         "device": status.st_dev,
         "fstype": mode.fstype,
         "network": mode.network,
-        "watching": mode.watching.value,
+        "watching": "poll" if mode.network else "native",
         "reason": mode.reason,
         "writable": os.access(path, os.W_OK | os.X_OK),
     }

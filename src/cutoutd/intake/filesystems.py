@@ -13,7 +13,6 @@ import re
 import struct
 import sys
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -51,25 +50,16 @@ _STATFS_BYTES: Final = 2168
 _MNT_LOCAL: Final = 0x1000
 
 
-class WatchMethod(StrEnum):
-    """How changes in a folder are noticed."""
-
-    NATIVE = "native"  # by events of the kernel, and a rare scan
-    POLL = "poll"  # by frequent scans
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mode:
     """How a folder should be watched.
 
     Attributes:
-        watching: the way.
-        reason: why, in words for status.
+        reason: why it is watched as it is, in words for status.
         fstype: the file system's type, or ``unknown``.
-        network: others may write to it, and it may be gone for a while.
+        network: others may write to it, so that events do not tell of every change, and it may be gone for a while.
     """
 
-    watching: WatchMethod
     reason: str
     fstype: str
     network: bool
@@ -132,16 +122,14 @@ def mode_of(fstype: str | None, *, local: bool | None = None) -> Mode:
     """
     name = (fstype or UNKNOWN).lower()
     if name in _LOCAL and local is not False:
-        return Mode(
-            watching=WatchMethod.NATIVE, reason=f"{name} is a local file system", fstype=name, network=False
-        )
+        return Mode(reason=f"{name} is a local file system", fstype=name, network=False)
     if name in _NETWORK or name.split(".")[0] == "fuse" or local is False:
         reason = f"{name} does not report what others write to it"
     elif name == UNKNOWN:
         reason = "it could not be told what file system this is, so it is treated as a network share"
     else:
         reason = f"nothing is known of the file system {name}, so it is treated as a network share"
-    return Mode(watching=WatchMethod.POLL, reason=reason, fstype=name, network=True)
+    return Mode(reason=reason, fstype=name, network=True)
 
 
 def mounts() -> tuple[Mount, ...]:

@@ -27,15 +27,11 @@ class Probe:
 
     Attributes:
         kind: what it is to us; worth nothing yet while the file is held.
-        size: bytes, of the opened file.
-        mtime_ns: modification time, of the opened file.
         held: someone has it open for writing, on this machine. Look at this first.
         hint: of what is no picture, what it seems to be; empty: its first bytes do not tell.
     """
 
     kind: file_signatures.FileKind
-    size: int
-    mtime_ns: int
     held: bool
     hint: str = ""
 
@@ -72,9 +68,7 @@ def _probe(directory: int, name: str) -> Probe | None:
         descriptor = os.open(name, flags, dir_fd=directory)
     except BlockingIOError:
         # A file server here (Samba) holds a lease for its client, and has just been asked to end it.
-        return Probe(
-            kind=file_signatures.kind(b"", name), size=status.st_size, mtime_ns=status.st_mtime_ns, held=True
-        )
+        return Probe(kind=file_signatures.kind(b"", name), held=True)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -85,7 +79,7 @@ def _probe(directory: int, name: str) -> Probe | None:
         # No one waits for what is no picture: a log that is open all day would be asked after for ever.
         held = not (kind is file_signatures.FileKind.OTHER and is_decided) and is_open_for_writing(descriptor)
         hint = (file_signatures.seems_to_be(head) or "") if kind is file_signatures.FileKind.OTHER else ""
-        return Probe(kind=kind, size=status.st_size, mtime_ns=status.st_mtime_ns, held=held, hint=hint)
+        return Probe(kind=kind, held=held, hint=hint)
     finally:
         os.close(descriptor)
 

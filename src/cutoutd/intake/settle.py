@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import count, islice
 from typing import Final
 
+from cutoutd.backoff import pause_s
+
 MAX_HOLD_S: Final = 30.0
 """A writer that keeps a file open is asked after no more rarely than this."""
 
@@ -26,16 +28,12 @@ class Waiting:
 
     Attributes:
         path: relative to the folder's input.
-        size: bytes, when last seen.
         waited_s: since it was first seen.
-        unchanged_s: since it last changed.
         held: whether someone had it open for writing when last asked.
     """
 
     path: str
-    size: int
     waited_s: float
-    unchanged_s: float
     held: bool
 
 
@@ -131,9 +129,8 @@ class SettleTracker:
         if file is None:
             return
         file.holds += 1
-        delay_s = max(
-            self._settle_s, min(MAX_HOLD_S, max(self._settle_s, ASK_AGAIN_S) * 2.0 ** (file.holds - 1))
-        )
+        first_s = max(self._settle_s, ASK_AGAIN_S)
+        delay_s = max(self._settle_s, pause_s(file.holds - 1, first_s=first_s, longest_s=MAX_HOLD_S))
         file.quiet_at_s = now_s + delay_s
         self._enqueue(path, file, file.quiet_at_s)
 
@@ -181,13 +178,7 @@ class SettleTracker:
             limit: at most so many; ``len()`` gives how many there are.
         """
         return [
-            Waiting(
-                path=path,
-                size=file.size,
-                waited_s=now_s - file.since_s,
-                unchanged_s=now_s - file.changed_s,
-                held=file.holds > 0,
-            )
+            Waiting(path=path, waited_s=now_s - file.since_s, held=file.holds > 0)
             for path, file in islice(self._files.items(), limit)
         ]
 

@@ -31,7 +31,6 @@ from watchdog.observers.api import BaseObserver
 
 from cutoutd.errors import TemporaryError
 from cutoutd.fs.tree import FileId, file_id
-from cutoutd.intake import filesystems
 from cutoutd.intake.hints import Inbox
 from cutoutd.settings.types import Watch
 
@@ -275,7 +274,7 @@ class EventSource:
         self.disarm()
         if self._once or self._wanted is Watch.POLL:
             return "" if self._once else "as configured"
-        if self._wanted is Watch.AUTO and mode is not None and mode.watching is filesystems.WatchMethod.POLL:
+        if self._wanted is Watch.AUTO and mode is not None and mode.network:
             return mode.reason
         watch = EventWatch(self._root, self._rules, self._tell)
         try:
