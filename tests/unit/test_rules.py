@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.intake import junk
+from cutoutd.intake import rules
 from cutoutd.intake.rules import Rules
 
 _NAMES = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=20)
@@ -142,14 +142,14 @@ def test_our_own_files_cannot_be_asked_for(include: str) -> None:
 
 def test_every_row_of_the_table_works_and_says_where_it_is_from() -> None:
     """Each name leaves out what it is for, in any case, and nothing of the other kind."""
-    for row in junk.TABLE:
+    for row in rules.JUNK:
         assert row.whose
         assert row.source
         for name in row.names:
             example = name.replace("*", "x").replace("?", "7")
             for spelled in (example, example.upper(), example.lower()):
-                assert Rules().enters_directory(f"a/{spelled}") is (row.what is junk.What.FILE), spelled
-                assert Rules().takes_file(f"a/{spelled}") is (row.what is junk.What.DIRECTORY), spelled
+                assert Rules().enters_directory(f"a/{spelled}") is (row.what is rules.JunkKind.FILE), spelled
+                assert Rules().takes_file(f"a/{spelled}") is (row.what is rules.JunkKind.DIRECTORY), spelled
 
 
 def test_the_page_about_it_lists_the_whole_table() -> None:
@@ -160,9 +160,13 @@ def test_the_page_about_it_lists_the_whole_table() -> None:
 
 def junk_page() -> str:
     """The table as the page has it."""
-    kinds = {junk.What.DIRECTORY: "directories", junk.What.FILE: "files", junk.What.EITHER: "both"}
+    kinds = {
+        rules.JunkKind.DIRECTORY: "directories",
+        rules.JunkKind.FILE: "files",
+        rules.JunkKind.EITHER: "both",
+    }
     lines = ["| names | what | whose | source |", "| --- | --- | --- | --- |"]
-    for row in junk.TABLE:
+    for row in rules.JUNK:
         names = " ".join(f"`{name}`" for name in row.names).replace("\r", "\\r")
         lines.append(f"| {names} | {kinds[row.what]} | {row.whose} | {row.source} |")
     return "\n".join(lines) + "\n"
