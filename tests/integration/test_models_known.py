@@ -16,7 +16,7 @@ import pytest
 
 from cutoutd.cli import app, models_fetch
 from cutoutd.models import catalog, known
-from cutoutd.models.known import Checksums, Known, KnownModel
+from cutoutd.models.known import Checksums, KnownModel, KnownModels
 from cutoutd.protocols import ModelSpec, Scale
 from tests.integration import small_models
 from tests.integration.publisher import Publisher, make_papers, redirected, truncated
@@ -87,7 +87,7 @@ def own(
     return tmp_path / "data" / "cutoutd" / "models"
 
 
-def of(file: Path, publisher: Publisher, *, md5_alone: bool = False, commercial: bool = True) -> Known:
+def of(file: Path, publisher: Publisher, *, md5_alone: bool = False, commercial: bool = True) -> KnownModels:
     """The facts about the model."""
     content = file.read_bytes()
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -101,7 +101,7 @@ def of(file: Path, publisher: Publisher, *, md5_alone: bool = False, commercial:
         url=publisher.url,
         quality="sees what is red",
     )
-    return Known(models=(model,), hosts=(publisher.host,))
+    return KnownModels(models=(model,), hosts=(publisher.host,))
 
 
 @pytest.fixture
@@ -294,7 +294,7 @@ def test_what_was_compared_is_what_is_added(
     """A file that is put in its place after it was compared is refused, and not added under the model's name."""
     fetched = models_fetch._fetched  # noqa: SLF001 -- the moment that is meant lies behind it
 
-    def swapped(model: KnownModel, facts: Known, directory: Path) -> tuple[Path, Checksums]:
+    def swapped(model: KnownModel, facts: KnownModels, directory: Path) -> tuple[Path, Checksums]:
         path, sums = fetched(model, facts, directory)
         path.write_bytes(b"another model")
         return path, sums

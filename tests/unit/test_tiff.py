@@ -106,5 +106,5 @@ def test_strips_that_do_not_fit_are_refused(strips: list[int]) -> None:
 def test_a_file_of_more_than_four_gigabytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its offsets could not say where the end is."""
     monkeypatch.setattr(tiff, "_MAX_BYTES", 300)
-    with pytest.raises(tiff.TooLargeError):
+    with pytest.raises(tiff.TiffTooLargeError):
         written(RANDOM.integers(0, 256, (30, 20, 4), np.uint8), 7)

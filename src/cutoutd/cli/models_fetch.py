@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from cutoutd.hosted.download import FetchError
     from cutoutd.hosted.partial import PartialFile
-    from cutoutd.models.known import Known, KnownModel
+    from cutoutd.models.known import KnownModel, KnownModels
 
 _UNDER: Final = 22
 """Columns: what is said of a model stands beside its name."""
@@ -148,7 +148,7 @@ def _see_terms(model: KnownModel, *, accepted: bool) -> None:
     )
 
 
-def _fetched(model: KnownModel, facts: Known, directory: Path) -> tuple[Path, known.Checksums]:
+def _fetched(model: KnownModel, facts: KnownModels, directory: Path) -> tuple[Path, known.Checksums]:
     """The file and its checksums, fetched and found to be the right one."""
     missing = [one for one in ("httpcore", "certifi") if find_spec(one) is None]
     if missing:
@@ -172,7 +172,7 @@ def _fetched(model: KnownModel, facts: Known, directory: Path) -> tuple[Path, kn
     return path, sums  # what was compared is what is expected from now on
 
 
-def _download(model: KnownModel, facts: Known, partial: PartialFile) -> None:
+def _download(model: KnownModel, facts: KnownModels, partial: PartialFile) -> None:
     from cutoutd.hosted.download import Download, DownloadTarget  # noqa: PLC0415 -- as above
 
     size = f"{model.bytes / 1e6:.1f} MB" if model.bytes else "size unknown"

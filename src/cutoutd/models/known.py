@@ -78,7 +78,7 @@ class KnownModel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class KnownModels:
     """All of them.
 
     Attributes:
@@ -108,7 +108,7 @@ class Known:
         return next((model for model in self.models if model.is_file(found)), None)
 
 
-def read() -> Known:
+def read() -> KnownModels:
     """Read the facts that come with the package.
 
     Raises:
@@ -117,7 +117,7 @@ def read() -> Known:
     path = catalog.home() / FILE
     try:
         written = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Known(models=tuple(map(_model, written["model"])), hosts=tuple(written["hosts"]))
+        return KnownModels(models=tuple(map(_model, written["model"])), hosts=tuple(written["hosts"]))
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"the list of known models cannot be read ({error})", path=path) from error
 

@@ -145,7 +145,7 @@ def _placed(fine: NDArray[np.uint8], region: Region, height: int, width: int) ->
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Choice:
+class ModelChoice:
     """Which of two mattes is taken.
 
     Attributes:
@@ -159,7 +159,7 @@ class Choice:
     why: str
 
 
-def choose(first: Detection, second: Detection, height: int, width: int) -> Choice:
+def choose(first: Detection, second: Detection, height: int, width: int) -> ModelChoice:
     """Which of two models' mattes is taken: the more decided one; `docs/models.md` has what else was tried.
 
     The score was fitted to the passes of the model in the package, several where one leaves doubt, and another model's own score
@@ -175,19 +175,19 @@ def choose(first: Detection, second: Detection, height: int, width: int) -> Choi
     one, two = first.signs.decided, second.signs.decided
     if two == 0:
         why = "the second model sees no subject"
-        return Choice(is_second=False, quality=first.quality, why=why)
+        return ModelChoice(is_second=False, quality=first.quality, why=why)
     if one > 0 and two <= one:
         why = f"the second model's matte is no more decided ({two:.2f} against {one:.2f})"
-        return Choice(is_second=False, quality=first.quality, why=why)
+        return ModelChoice(is_second=False, quality=first.quality, why=why)
     joint = quality.assess(_framed(second, height, width), _framed(first, height, width))
     if one == 0:
         # With nothing to be compared with, all of it would be called too much.
         seen_alone = replace(joint, reasons=second.quality.reasons)
-        return Choice(
+        return ModelChoice(
             is_second=True, quality=seen_alone, why="the first model sees no subject, the second does"
         )
     why = f"the second model's matte is more decided ({two:.2f} against {one:.2f})"
-    return Choice(is_second=True, quality=joint, why=why)
+    return ModelChoice(is_second=True, quality=joint, why=why)
 
 
 def _framed(detection: Detection, height: int, width: int) -> NDArray[np.float32]:

@@ -64,11 +64,8 @@ def run(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None] =
         return failure_of(from_os_error(error, None))
     except Exception as error:  # noqa: BLE001 -- a fault of ours over one file must not end the others
         if is_out_of_memory(error):
-            return failure_of(LimitError("there is not enough memory for it", advice=_MEMORY_ADVICE))
+            return failure_of(LimitError("there is not enough memory for it", advice=decode.MEMORY_ADVICE))
         return _fault(error)
-
-
-_MEMORY_ADVICE = "The original is untouched. Raise [pool] worker_memory_mb, or export the picture smaller."
 
 
 def _fault(error: Exception) -> Failure:
@@ -86,7 +83,7 @@ def _cut(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None])
     watch = Stopwatch()
     with watch.step("decode"):
         source = _opened(task, files, engine, tell)
-    if not isinstance(source, _Source):
+    if not isinstance(source, _DecodedSource):
         return source
     picture = source.picture
     if task.export is not None:
@@ -122,7 +119,7 @@ def _cut(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Source:
+class _DecodedSource:
     """A source that was read and decoded."""
 
     picture: Picture
@@ -131,7 +128,7 @@ class _Source:
 
 def _opened(
     task: Task, files: Files, engine: Engine, tell: Callable[[Step], None]
-) -> _Source | Unchanged | Moved | NeedsRoom:
+) -> _DecodedSource | Unchanged | Moved | NeedsRoom:
     """The source decoded; or why that is not to be done, as far as its bytes and its header tell."""
     tell(Step.READ)
     data = _read(task, files.source, engine.max_file_bytes, tell)
@@ -159,10 +156,10 @@ def _opened(
         orientation=picture.orientation,
         image_sha256=image_sha256,
     )
-    return _Source(picture=picture, facts=facts)
+    return _DecodedSource(picture=picture, facts=facts)
 
 
-def _export(export: Export, files: Files, source: _Source) -> Exported:
+def _export(export: Export, files: Files, source: _DecodedSource) -> Exported:
     """Write the copy of a picture that may be uploaded."""
     assert files.copy is not None  # noqa: S101 -- whoever opens the files of an export opens it
     copy = upload.copy_of(

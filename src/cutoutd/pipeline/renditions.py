@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cutoutd.engine.containers.metadata import Kept
+    from cutoutd.engine.containers.metadata import KeptMetadata
     from cutoutd.engine.picture import Picture
     from cutoutd.engine.render.backdrop import Backdrop
     from cutoutd.engine.render.canvas_layout import CanvasLayout
@@ -185,7 +185,7 @@ class _Encoder:
         if streamed is not None:
             try:
                 streamed(sink, _told(strips, self._tell), self.layout, self._extras)
-            except tiff.TooLargeError as error:
+            except tiff.TiffTooLargeError as error:
                 raise LimitError(f"its TIFF cannot be written: {error}") from error
             return
         self._tell(Step.CUT)  # no disk is waited for while a frame is made and encoded
@@ -197,7 +197,7 @@ class _Encoder:
             raise LimitError(
                 f"its {canvas_layout.named(rendition)} cannot be encoded ({error})", advice=_ENCODING_ADVICE
             ) from error
-        except codecs.TooLargeError as error:
+        except codecs.CannotFitError as error:
             raise LimitError(f"its {canvas_layout.named(rendition)} {error}", advice=_SIZE_ADVICE) from error
         self.quality = fitted.quality
         self.warnings = (
@@ -211,7 +211,7 @@ class _Encoder:
         self._tell(Step.SYNC)
 
 
-def _extras(layout: CanvasLayout, kept: Kept) -> png.Extras:
+def _extras(layout: CanvasLayout, kept: KeptMetadata) -> png.Extras:
     exif = kept.exif
     if exif and not layout.is_whole:
         exif = metadata.resized(exif, layout.place.width, layout.place.height)

@@ -2,6 +2,9 @@
 
 The same request gives the same bytes, always. It must not look at pictures.
 
+A PNG or TIFF may name any primaries and any exponent, and code points name many pairs of primaries and curve. Ready
+profiles as data would serve the common few of them and leave the others to this module, so it makes all of them.
+
 ICC.1:2022; the matrix is adapted to the profiles' white point (D50) as annex E describes it (Bradford).
 """
 

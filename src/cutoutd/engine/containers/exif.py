@@ -1,6 +1,6 @@
 """EXIF as bytes: reading a few values and taking things out in place, everything else left as it was.
 
-Editing in place, rather than parsing and writing anew, keeps what nobody understands (maker notes hold offsets
+Editing in place, rather than parsing and writing anew as Pillow does, keeps what nobody understands (maker notes hold offsets
 from the block's start) and cannot invent values. This module must not decide what is taken out.
 
 The layout is TIFF 6.0, section 2; the tags are those of CIPA DC-008 (Exif 2.32).
@@ -18,7 +18,7 @@ from cutoutd.engine.containers.tiff_structure import (
     LONG,
     SHORT,
     UNSIGNED,
-    Entry,
+    DirectoryEntry,
     TiffStructure,
 )
 
@@ -211,11 +211,11 @@ class ExifBlock(TiffStructure):
         if camera is not None:
             self.remove(camera, _GAMMA)
 
-    def _of_camera(self, tag: int) -> Entry | None:
+    def _of_camera(self, tag: int) -> DirectoryEntry | None:
         camera = self.directory(EXIF_IFD)
         return None if camera is None else self._find(camera, tag)
 
-    def _interop_index(self) -> Entry | None:
+    def _interop_index(self) -> DirectoryEntry | None:
         pointer = self._of_camera(INTEROP_IFD)
         return None if pointer is None else self._find(self._number("I", pointer.value_at), _INTEROP_INDEX)
 
@@ -302,7 +302,7 @@ class ExifBlock(TiffStructure):
             self._wipe(entry)
         self._zero(ifd, 2 + self._number("H", ifd) * ENTRY_BYTES + INLINE_BYTES)
 
-    def _wipe(self, entry: Entry) -> None:
+    def _wipe(self, entry: DirectoryEntry) -> None:
         self._zero(entry.value_at, entry.value_bytes)
 
     def _zero(self, at: int, size: int) -> None:

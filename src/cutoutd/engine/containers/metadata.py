@@ -48,7 +48,7 @@ _XMP_THUMBNAILS: Final = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
+class KeptMetadata:
     """What is left of a picture's metadata.
 
     Attributes:
@@ -73,7 +73,7 @@ def kept(
     iptc: bytes | None = None,
     *,
     derived_from: str = "",
-) -> Kept:
+) -> KeptMetadata:
     """What a cutout keeps of its source's metadata.
 
     Args:
@@ -86,7 +86,7 @@ def kept(
     if policy is Metadata.NONE:
         named = [name for name, found in (("EXIF", exif), ("XMP", xmp), ("IPTC", iptc)) if found]
         packet = xmp_packet.packet([_derived(derived_from)]) if derived_from else None
-        return Kept(exif=None, xmp=packet, dropped=tuple(named))
+        return KeptMetadata(exif=None, xmp=packet, dropped=tuple(named))
     is_all = policy is Metadata.KEEP
     block, warnings, dropped = _block(exif, located=is_all)
     if iptc and not is_all:
@@ -95,7 +95,7 @@ def kept(
     packet, names = _packet(xmp, block, iptc, is_all=is_all, derived_from=derived_from)
     dropped += [f"XMP: {name}" for name in names]
     _add_rights(block, packet, iptc)
-    return Kept(
+    return KeptMetadata(
         exif=None if block.is_empty else bytes(block),
         xmp=packet,
         iptc=iptc,

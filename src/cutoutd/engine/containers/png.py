@@ -38,7 +38,7 @@ _MAX_CHUNK_BYTES: Final = 1 << 20  # a reader may hold a whole chunk in memory
 _MAX_SIDE: Final = (1 << 31) - 1
 
 
-class Sink(Protocol):
+class BinarySink(Protocol):
     """What takes the bytes: a binary file, or something that counts them on their way."""
 
     def write(self, data: bytes, /) -> object:
@@ -81,7 +81,7 @@ class Extras:
 
 
 def write(
-    sink: Sink, strips: Iterable[NDArray[np.uint8] | NDArray[np.uint16]], layout: Layout, extras: Extras
+    sink: BinarySink, strips: Iterable[NDArray[np.uint8] | NDArray[np.uint16]], layout: Layout, extras: Extras
 ) -> None:
     """Write a whole PNG.
 

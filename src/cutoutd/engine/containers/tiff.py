@@ -2,7 +2,7 @@
 
 An EXIF block is a TIFF structure itself, with offsets from its own beginning. So the file begins with the block as it
 is, and the first directory is written anew behind it: no offset in it has to be understood, maker notes' included.
-This module must not know where its samples come from.
+Pillow takes the whole frame at once and writes the block anew. This module must not know where its samples come from.
 
 TIFF 6.0 asks for a resolution in every file; where none is known, it is a ratio of 1 without a unit (section 8), which
 says that pixels are square, and no more.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cutoutd.engine.containers.png import Extras, Layout, Sink
+    from cutoutd.engine.containers.png import BinarySink, Extras, Layout
 
 _LEVEL: Final = 2  # of ISA-L, as in `cutoutd.engine.containers.png`
 _MAX_BYTES: Final = 0xFFFF0000
@@ -55,12 +55,12 @@ _STRUCTURE: Final = frozenset(
 )
 
 
-class TooLargeError(ValueError):
+class TiffTooLargeError(ValueError):
     """The file would be larger than offsets of 32 bits can say."""
 
 
 def write(
-    sink: Sink, strips: Iterable[NDArray[np.uint8] | NDArray[np.uint16]], layout: Layout, extras: Extras
+    sink: BinarySink, strips: Iterable[NDArray[np.uint8] | NDArray[np.uint16]], layout: Layout, extras: Extras
 ) -> None:
     """Write a whole TIFF; the compressed strips are held in memory until all of them are there.
 
@@ -73,7 +73,7 @@ def write(
 
     Raises:
         ValueError: layout or strips are not what they should be.
-        TooLargeError: the file would be too large for the format.
+        TiffTooLargeError: the file would be too large for the format.
         OSError: from the sink.
     """
     head, order, kept = _head(extras.exif)
@@ -188,7 +188,7 @@ def _directory(
     struct.pack_into(f"{order}I", head, 4, at)
     pixels_at = at + 2 + 12 * len(entries) + 4
     if pixels_at + sum(map(len, packed)) > _MAX_BYTES:
-        raise TooLargeError("the file would have more than 4 GB")
+        raise TiffTooLargeError("the file would have more than 4 GB")
     places = []
     for piece in packed:
         places.append(pixels_at)

@@ -32,7 +32,7 @@ class MalformedError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class DirectoryEntry:
     """One entry of a directory: where it stands, and where its value does."""
 
     at: int
@@ -68,18 +68,18 @@ class TiffStructure:
         """How many entries the directory at ``ifd`` has."""
         return self._number("H", ifd)
 
-    def entries(self, ifd: int) -> Iterator[Entry]:
+    def entries(self, ifd: int) -> Iterator[DirectoryEntry]:
         """Those of the directory at ``ifd``, in their order."""
         for at in range(ifd + 2, ifd + 2 + self._number("H", ifd) * ENTRY_BYTES, ENTRY_BYTES):
             tag, kind = self._number("H", at), self._number("H", at + 2)
             value_bytes = self._number("I", at + 4) * _TYPE_BYTES.get(kind, 0)
             value_at = at + 8 if value_bytes <= INLINE_BYTES else self._number("I", at + 8)
-            yield Entry(at=at, tag=tag, kind=kind, value_at=value_at, value_bytes=value_bytes)
+            yield DirectoryEntry(at=at, tag=tag, kind=kind, value_at=value_at, value_bytes=value_bytes)
 
-    def _find(self, ifd: int, tag: int) -> Entry | None:
+    def _find(self, ifd: int, tag: int) -> DirectoryEntry | None:
         return next((entry for entry in self.entries(ifd) if entry.tag == tag), None)
 
-    def _first(self, entry: Entry) -> int:
+    def _first(self, entry: DirectoryEntry) -> int:
         """The first number of an entry that may hold several."""
         return self._number("H" if entry.kind == SHORT else "I", entry.value_at)
 
@@ -107,12 +107,12 @@ class TiffStructure:
             return None
         return bytes(self._data[entry.value_at : entry.value_at + entry.value_bytes])
 
-    def _short(self, entry: Entry | None) -> int | None:
+    def _short(self, entry: DirectoryEntry | None) -> int | None:
         if entry is None or entry.kind not in UNSIGNED or not 0 < entry.value_bytes <= INLINE_BYTES:
             return None
         return self._number(UNSIGNED[entry.kind], entry.value_at)
 
-    def _rationals(self, entry: Entry | None, count: int) -> tuple[float, ...] | None:
+    def _rationals(self, entry: DirectoryEntry | None, count: int) -> tuple[float, ...] | None:
         if entry is None or entry.kind != RATIONAL or entry.value_bytes != 8 * count:
             return None
         pairs = [

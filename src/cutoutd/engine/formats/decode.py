@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from cutoutd.engine.colour.code_points import CodePoints
     from cutoutd.engine.colour.icc_transform import Conversion
-    from cutoutd.engine.formats.source import Source
+    from cutoutd.engine.formats.source import PictureSource
     from cutoutd.engine.samples import Samples
 
 MAX_METADATA_BYTES: Final = 2 << 20
@@ -49,8 +49,7 @@ _LAST_STANDING: Final = 4  # of the orientations: from 5 on, width and height ch
 _BAD_HEADER: Final = "it is damaged, ends too early, or is of a kind that is not supported"
 _REASON_CHARS: Final = 120
 _NO_MEMORY: Final = ("out of memory", "sufficient memory", "memory allocation", "cannot allocate")
-_EXPORT: Final = "The original is untouched. Export it as JPEG, PNG or TIFF and put that in its place."
-_MEMORY_ADVICE: Final = (
+MEMORY_ADVICE: Final = (
     "The original is untouched. Raise [pool] worker_memory_mb, or export the picture smaller."
 )
 
@@ -106,7 +105,7 @@ def decode(
         return _decode(source, deep=deep)
 
 
-def _source(data: bytes, allowed: Collection[str] | None) -> Source:
+def _source(data: bytes, allowed: Collection[str] | None) -> PictureSource:
     """The reader of a file, chosen by its first bytes; those that few pictures need are imported here."""
     name = opening.recognise(data)
     opening.check_allowed(name, allowed)
@@ -128,12 +127,13 @@ def _source(data: bytes, allowed: Collection[str] | None) -> Source:
     except ModuleNotFoundError as error:
         # An Intel Mac with a Python for which rawpy is not made, or an installer that left a decoder out.
         raise LimitError(
-            f"it is a {name} file, and what reads those is not installed on this system", advice=_EXPORT
+            f"it is a {name} file, and what reads those is not installed on this system",
+            advice=opening.EXPORT_ADVICE,
         ) from error
     return RawSource(data, name)
 
 
-def _header(source: Source) -> Header:
+def _header(source: PictureSource) -> Header:
     width, height = source.size
     return Header(format=source.format, width=width, height=height)
 
@@ -158,7 +158,7 @@ def _memory_mb(pixels: int) -> int:
     return -(-(_WORKER_MB + pixels * _BYTES_PER_PIXEL // 1_000_000) // 256) * 256
 
 
-def _decode(source: Source, *, deep: bool) -> Picture:
+def _decode(source: PictureSource, *, deep: bool) -> Picture:
     found = source.load()
     space = colour_space.meant(found.colours, found.exif, found.samples.mode)
     loaded = _in_range(found.samples, space.codes)
@@ -256,7 +256,7 @@ def _plain_words(what: str) -> Iterator[None]:
             raise
         except Exception as error:
             if _is_out_of_memory(error):
-                raise LimitError("there is not enough memory for it", advice=_MEMORY_ADVICE) from error
+                raise LimitError("there is not enough memory for it", advice=MEMORY_ADVICE) from error
             said = "" if isinstance(error, UnidentifiedImageError) else _said(error)
             adds = said and "truncated" not in said  # which is said already, in plainer words
             raise PictureError(f"{what}; the decoder says: {said}" if adds else what) from error

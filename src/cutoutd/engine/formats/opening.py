@@ -81,7 +81,7 @@ THUMBNAIL_FIRST: Final = (
     "its first page is a small version of the picture; the first page that is none was taken"
 )
 
-_EXPORT: Final = "The original is untouched. Export it as JPEG, PNG or TIFF and put that in its place."
+EXPORT_ADVICE: Final = "The original is untouched. Export it as JPEG, PNG or TIFF and put that in its place."
 
 _PNG_SIGNATURE_BYTES: Final = 8
 _PNG_FRAME_BYTES: Final = 12  # length, type and CRC around a chunk's data
@@ -126,7 +126,9 @@ def recognise(data: bytes) -> str:
         # Raw files that are TIFFs by their first bytes are told by their tags.
         return (raw_format(data) or name) if name == TIFF else name
     if (hint := seems_to_be(head)) is not None:
-        raise LimitError(f"it is not a picture that can be read here, but seems to be {hint}", advice=_EXPORT)
+        raise LimitError(
+            f"it is not a picture that can be read here, but seems to be {hint}", advice=EXPORT_ADVICE
+        )
     if not any(head):
         raise PictureError("it begins with zeros only: nothing was written to it yet, or it is damaged")
     raise PictureError("its content is of no known picture format")

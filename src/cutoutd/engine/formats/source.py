@@ -51,7 +51,7 @@ class Loaded:
     warnings: tuple[str, ...] = ()
 
 
-class Source(Protocol):
+class PictureSource(Protocol):
     """A file whose header was read."""
 
     @property

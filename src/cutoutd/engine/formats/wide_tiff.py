@@ -64,7 +64,7 @@ _ADVICE: Final = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Layout:
+class _SampleLayout:
     """How the samples lie in the file.
 
     Attributes:
@@ -248,7 +248,7 @@ def _swapped(value: bytes, kind: int) -> bytes:
     return b"".join(value[at : at + width][::-1] for at in range(0, len(value), width))
 
 
-def _layout(tags: TiffImagePlugin.ImageFileDirectory_v2, size: int) -> _Layout:
+def _layout(tags: TiffImagePlugin.ImageFileDirectory_v2, size: int) -> _SampleLayout:
     def number(tag: int, default: int | None = None) -> int:
         found = tags.get(tag, default)
         return int(found[0] if isinstance(found, tuple) else found)
@@ -278,7 +278,7 @@ def _layout(tags: TiffImagePlugin.ImageFileDirectory_v2, size: int) -> _Layout:
     wanted = -(-width // block[0]) * -(-height // block[1]) * (samples if is_planar else 1)
     if len(spans) != wanted:
         raise PictureError("its list of contents is damaged")
-    return _Layout(
+    return _SampleLayout(
         order="<" if tags.prefix == b"II" else ">",
         width=width,
         height=height,
@@ -327,7 +327,7 @@ def _several(found: Any) -> tuple[int, ...]:  # noqa: ANN401 -- Pillow gives one
     return tuple(map(int, found)) if isinstance(found, tuple) else (int(found),)
 
 
-def _colours(rows: Wide, layout: _Layout) -> Wide:
+def _colours(rows: Wide, layout: _SampleLayout) -> Wide:
     if layout.photometric == _WHITE_IS_ZERO:
         return np.asarray(np.iinfo(rows.dtype).max - rows, rows.dtype)
     if layout.photometric == _CIELAB:  # a* and b* have signs there

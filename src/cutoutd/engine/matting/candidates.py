@@ -41,7 +41,7 @@ _NEARLY = 0.9  # from here up to 1, and as far from 0, a pixel serves as a sampl
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Fit:
+class ColourFit:
     """A matte and how colours explain it.
 
     Attributes:
@@ -56,7 +56,7 @@ class Fit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Candidates:
+class AlphaCandidates:
     """The five candidates.
 
     Attributes:
@@ -69,10 +69,10 @@ class Candidates:
         miss: how far from the line between them the pixel lies, in units of their distance, float32 (h, w).
     """
 
-    given: Fit
-    faithful: Fit
-    near: Fit
-    free: Fit
+    given: ColourFit
+    faithful: ColourFit
+    near: ColourFit
+    free: ColourFit
     projected: Plane
     contrast: Plane
     miss: Plane
@@ -83,12 +83,12 @@ class Candidates:
         return self.given.alpha, self.faithful.alpha, self.near.alpha, self.free.alpha, self.projected
 
 
-def make_candidates(work: WorkingCopy, guide: ColourGuide) -> Candidates:
+def make_candidates(work: WorkingCopy, guide: ColourGuide) -> AlphaCandidates:
     """Make the candidates on a working copy, of which `guide` is the picture."""
     projected, contrast, miss = _projection(work)
     given = fit(guide, work.coarse)
     near = _iterate(work, guide, given, work.near_hold, _NEAR_ROUNDS, _where_slopes_are_wild)
-    return Candidates(
+    return AlphaCandidates(
         given=given,
         faithful=_iterate(work, guide, given, work.near_hold, _FAITHFUL_ROUNDS, _entirely),
         near=near,
@@ -104,10 +104,10 @@ def new_guide(work: WorkingCopy) -> ColourGuide:
     return ColourGuide(work.rgb, work.radius, _EPS)
 
 
-def fit(guide: ColourGuide, alpha: Plane) -> Fit:
+def fit(guide: ColourGuide, alpha: Plane) -> ColourFit:
     """Explain a matte by colours, once."""
     coefficients = guide.fit(alpha)
-    return Fit(alpha=alpha, slopes=coefficients[:3], explained=guide.explain(coefficients))
+    return ColourFit(alpha=alpha, slopes=coefficients[:3], explained=guide.explain(coefficients))
 
 
 def steepness(slopes: list[Plane]) -> Plane:
@@ -115,7 +115,9 @@ def steepness(slopes: list[Plane]) -> Plane:
     return np.asarray(np.sqrt(sum_of_products(slopes, slopes)), np.float32)
 
 
-def _iterate(work: WorkingCopy, guide: ColourGuide, start: Fit, hold: Plane, rounds: int, pull: _Pull) -> Fit:
+def _iterate(
+    work: WorkingCopy, guide: ColourGuide, start: ColourFit, hold: Plane, rounds: int, pull: _Pull
+) -> ColourFit:
     """Correct what colours explain by what the matte's own grid would have seen otherwise, hold what is sure; repeat."""
     sight = max(_FINEST_SIGHT, _SIGHT_CELLS * work.cell)
     now = start
@@ -125,7 +127,7 @@ def _iterate(work: WorkingCopy, guide: ColourGuide, start: Fit, hold: Plane, rou
         missed = work.coarse - _blurred(now.explained, sight)
         alpha = np.clip(now.explained + pull(now.slopes) * missed, 0, 1)
         alpha += hold * (work.target - alpha)
-        now = Fit(alpha=alpha, slopes=now.slopes, explained=now.explained)
+        now = ColourFit(alpha=alpha, slopes=now.slopes, explained=now.explained)
     return now
 
 

@@ -22,7 +22,7 @@ from cutoutd.engine.matting.candidates import steepness
 from cutoutd.engine.matting.guided_filter import Plane, box, squared_length, thrice
 
 if TYPE_CHECKING:
-    from cutoutd.engine.matting.candidates import Candidates, Fit
+    from cutoutd.engine.matting.candidates import AlphaCandidates, ColourFit
     from cutoutd.engine.matting.guided_filter import ColourGuide
     from cutoutd.engine.matting.working_copy import WorkingCopy
 
@@ -36,7 +36,7 @@ _MEANS = (5, 6, 7, 8, 9, 10, 11, 4, 3, 21, 23)
 _MEAN_SIZES = (25, 26, 28, 29)
 
 
-def evidence_of(work: WorkingCopy, guide: ColourGuide, candidates: Candidates) -> list[Plane]:
+def evidence_of(work: WorkingCopy, guide: ColourGuide, candidates: AlphaCandidates) -> list[Plane]:
     """Gather what tells the candidates apart, each float32 (h, w); the order is the network's."""
     given, faithful = candidates.given.alpha, candidates.faithful.alpha
     near, free = candidates.near.alpha, candidates.free.alpha
@@ -119,7 +119,7 @@ def _distance(one: Plane, other: Plane, radius: int) -> Plane:
     return _root(box(difference * difference, radius))
 
 
-def _rest(fit: Fit, radius: int) -> Plane:
+def _rest(fit: ColourFit, radius: int) -> Plane:
     return _distance(fit.alpha, fit.explained, radius)
 
 

@@ -110,7 +110,7 @@ class Signs:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Fit:
+class _ScoreFunction:
     """The logistic function, by `models/train_score.py`."""
 
     bias: float
@@ -161,7 +161,7 @@ def judge(found: Signs) -> Quality:
     """Say how probably a matte of these signs is right, and what to look for."""
     if found.decided == 0:
         return Quality(score=0.0, reasons=(Reason.NO_SUBJECT.value,))
-    fit = _fit()
+    fit = _score_function()
     odds = fit.bias + sum(
         weight * feature for weight, feature in zip(fit.weights, features(found), strict=True)
     )
@@ -197,11 +197,11 @@ def overlap(other: Matte, raw: Matte) -> float:
 
 
 @functools.cache
-def _fit() -> _Fit:
+def _score_function() -> _ScoreFunction:
     """Read the function: once, and before a sandbox closes the files."""
     text = resources.files("cutoutd.engine.matting").joinpath("score.json").read_text(encoding="utf-8")
     stored = json.loads(text)
-    return _Fit(bias=float(stored["bias"]), weights=tuple(map(float, stored["weights"])))
+    return _ScoreFunction(bias=float(stored["bias"]), weights=tuple(map(float, stored["weights"])))
 
 
 def _reasons(found: Signs) -> list[Reason]:

@@ -241,7 +241,7 @@ _USUAL: Final = {
 }
 
 
-class TooLargeError(Exception):
+class CannotFitError(Exception):
     """It is too large at the lowest quality that is allowed."""
 
 
@@ -270,7 +270,7 @@ def fitted(frame: NDArray[np.uint8], rendition: Rendition, extras: Extras) -> Fi
 
     Raises:
         EncodingError: it cannot be encoded.
-        TooLargeError: no quality from ``min_quality`` on makes it small enough; says what it has.
+        CannotFitError: no quality from ``min_quality`` on makes it small enough; says what it has.
     """
     encoded = encode(frame, rendition.format, rendition.quality, extras)
     if rendition.max_kb is None or len(encoded.data) <= rendition.max_kb * KILOBYTE:
@@ -290,7 +290,7 @@ def fitted(frame: NDArray[np.uint8], rendition: Rendition, extras: Extras) -> Fi
         else:
             high = quality - 1
     if best is None:
-        raise TooLargeError(
+        raise CannotFitError(
             f"has {smallest / KILOBYTE:,.0f} KB at the lowest quality that is allowed "
             f"({rendition.min_quality}), more than max_kb = {rendition.max_kb}"
         )
