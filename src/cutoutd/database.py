@@ -9,12 +9,12 @@ and nothing ever holds the write lock to move pages about. It knows no table.
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import sqlite3
 import threading
 from contextlib import contextmanager
 from functools import cached_property
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.fs.tree import FileId, file_id
@@ -83,7 +83,7 @@ class Queries:
         return self._filled(self._text(file))
 
     def _text(self, file: str) -> str:
-        return resources.files(self._package).joinpath(file).read_text(encoding="utf-8")
+        return (pkgutil.get_data(self._package, file) or b"").decode()
 
     def _filled(self, body: str) -> str:
         while (filled := _MARK.sub(lambda mark: self._fragments[mark[1]], body)) != body:

@@ -105,7 +105,7 @@ class Journal:
             detail: for the row.
             cleanup_pending: whether the original is still to be moved or deleted.
         """
-        origin, image_sha256 = self.moves.planned(job), self.moves.image_sha256(job)
+        origin, image_sha256 = self.moves.planned_move(job)
         with self.store.transaction():
             has_left = origin is not None and self.moves.end_within(job, origin)
             self.reservations.record_within(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.database import stored
 from cutoutd.jobs import Origin
-from cutoutd.journal.queue import job_from_row
+from cutoutd.journal.queue import decoded, job_from_row
 from cutoutd.journal.reservations import of_source
 from cutoutd.journal.store import SQL
 
@@ -118,10 +118,20 @@ class Moves:
 
     def planned(self, job: Job) -> Origin | None:
         """Where a job's picture lay before, as its plan says; None if it was not moved."""
-        row, detail = self._row(job)
-        found = detail.get("moved_from")
+        return self.planned_move(job)[0]
+
+    def planned_move(self, job: Job) -> tuple[Origin | None, str | None]:
+        """What `detail` has put into a job's plan, as far as it still holds.
+
+        Returns:
+            Where the picture lay before; None if it was not moved. And the SHA-256 of its data apart from its metadata,
+            where that is known.
+        """
+        row, detail = self._plan(job)
+        image_sha256, found = detail.get("image_sha256"), detail.get("moved_from")
+        known = image_sha256 if isinstance(image_sha256, str) else None
         if row is None or not isinstance(found, dict):
-            return None
+            return None, known
         still = self._store.row(
             SQL.origin_of_plan,
             folder=job.folder,
@@ -130,16 +140,11 @@ class Moves:
             generation=int(found["generation"]),
         )
         if still is None:
-            return None
-        return Origin(path=os.fsdecode(still["path"]), generation=still["generation"])
-
-    def image_sha256(self, job: Job) -> str | None:
-        """Of the picture's data apart from its metadata, as a plan's row says; None where it does not."""
-        found = self._row(job)[1].get("image_sha256")
-        return found if isinstance(found, str) else None
+            return None, known
+        return Origin(path=os.fsdecode(still["path"]), generation=still["generation"]), known
 
     def detail(self, job: Job, origin: Origin) -> dict[str, object]:
-        """For a plan's row: what `planned` and `image_sha256` read."""
+        """For a plan's row: what `planned_move` reads."""
         row = self._store.row(SQL.published, **of_source(job.folder, origin.path, origin.generation))
         return {
             "moved_from": {"path": os.fsencode(origin.path).hex(), "generation": origin.generation},
@@ -148,7 +153,7 @@ class Moves:
 
     def given(self, job: Job) -> tuple[str, ...]:
         """The names that a job's plan gives its results, in the folder's output."""
-        row, detail = self._row(job)
+        row, detail = self._plan(job)
         plan = json.loads(detail["plan"]) if row is not None else {"published": []}
         return tuple(str(one["path"]) for one in plan["published"])
 
@@ -189,9 +194,9 @@ class Moves:
         source = of_source(job.folder, origin.path, origin.generation)
         return self._store.write(SQL.end_moved, detail=_moved_to(job), **source) > 0
 
-    def _row(self, job: Job) -> tuple[sqlite3.Row | None, dict[str, Any]]:
-        row = self._store.row(SQL.job, job=job.id)
-        return row, {} if row is None else job_from_row(row).detail
+    def _plan(self, job: Job) -> tuple[sqlite3.Row | None, dict[str, Any]]:
+        row = self._store.row(SQL.plan_of_job, job=job.id)
+        return row, {} if row is None else decoded(row["detail"])
 
     def over(self, job: Job, origin: Origin) -> None:
         """It is written down: should the picture come back to its earlier path, it is accepted there again."""

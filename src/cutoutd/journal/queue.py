@@ -57,11 +57,11 @@ def job_from_row(row: sqlite3.Row) -> Job:
         not_before_us=row["not_before_us"],
         finished_us=row["finished_us"],
         sha256=row["sha256"],
-        detail=_detail(row["detail"]),
+        detail=decoded(row["detail"]),
     )
 
 
-def _detail(text: str) -> dict[str, Any]:
+def decoded(text: str) -> dict[str, Any]:
     """What a row remembers; nothing, where it was edited by hand into what is no object."""
     detail = json.loads(text)
     return detail if isinstance(detail, dict) else {}

@@ -26,6 +26,9 @@ WHERE folder = :folder AND state = 'queued'
 -- name: job
 SELECT * FROM job WHERE id = :job
 
+-- name: plan_of_job
+SELECT sha256, detail FROM job WHERE id = :job
+
 -- name: claim
 UPDATE job SET state = 'working', session = :session WHERE id = :job
 
