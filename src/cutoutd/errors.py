@@ -26,12 +26,57 @@ This module must not log, print, or know exit codes: the command line maps famil
 from __future__ import annotations
 
 import errno
+from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from cutoutd.errnos import NO_PLACE, NOT_THERE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+class FailureCode(StrEnum):
+    """The kinds of errors, as they stand in journal, sidecars, logs and what hooks are told: these words never change."""
+
+    USAGE = "Usage"
+    CONFIGURATION = "Configuration"
+    SANDBOX = "Sandbox"
+    ALREADY_RUNNING = "AlreadyRunning"
+    MODEL = "Model"
+    PERMANENT = "Permanent"
+    PICTURE = "Picture"
+    LIMIT = "Limit"
+    LOST = "Lost"
+    INFERENCE = "Inference"
+    REPLY = "Reply"
+    UNFORESEEN = "Unforeseen"
+    TEMPORARY = "Temporary"
+    STORAGE = "Storage"
+    OUTPUT = "Output"
+    JOURNAL = "Journal"
+    OUTBOX = "Outbox"
+    SOURCE_GONE = "SourceGone"
+    NOT_OWNER = "NotOwner"
+    JOURNAL_DAMAGED = "JournalDamaged"
+    JOURNAL_NEWER = "JournalNewer"
+    JOURNAL_OLDER = "JournalOlder"
+    TARGET_TAKEN = "TargetTaken"
+    RESULT_LOST = "ResultLost"
+    NAME_REFUSED = "NameRefused"
+    TARGET_HELD = "TargetHeld"
+    NOT_ACCEPTABLE = "NotAcceptable"
+    SECOND_GONE = "SecondGone"
+    LEDGER = "Ledger"
+    LEDGER_DAMAGED = "LedgerDamaged"
+    NOT_PRIVATE = "NotPrivate"
+    UNUSABLE_MODEL = "UnusableModel"
+    WORKERS_FAIL = "WorkersFail"
+    ROOT_REFUSED = "RootRefused"
+    UNWATCHABLE = "Unwatchable"
+    FAULT = "Fault"  # nobody foresaw it, and no error tells of it
+    HOSTED = "Hosted"  # no answer came to what was uploaded
+    REJECTED = "Rejected"  # by a person, in review
+    OTHER = "Cutoutd"
 
 
 class CutoutdError(Exception):
@@ -43,6 +88,7 @@ class CutoutdError(Exception):
         advice: what to do, where it differs from the class's advice.
     """
 
+    code: ClassVar[FailureCode] = FailureCode.OTHER
     title: ClassVar[str] = "Something went wrong"
     ends_daemon: ClassVar[bool] = False
     """It concerns the whole run, and not one file, command or record: the daemon ends."""
@@ -61,15 +107,11 @@ class CutoutdError(Exception):
         between = "\n" if "\n" in self.cause else " "
         return f"{where}{self.cause}{end}{between}{self.advice}".strip()
 
-    @property
-    def code(self) -> str:
-        """The stable name of this kind of error, as it stands in journal, sidecars and logs."""
-        return type(self).__name__.removesuffix("Error")
-
 
 class UsageError(CutoutdError):
     """The command was called in a way that cannot work."""
 
+    code = FailureCode.USAGE
     title = "Wrong usage"
     advice = "See `cutoutd --help`."
 
@@ -77,6 +119,7 @@ class UsageError(CutoutdError):
 class ConfigurationError(UsageError):
     """A setting is wrong; the message names file, table, key and the right form."""
 
+    code = FailureCode.CONFIGURATION
     title = "Wrong configuration"
     advice = "Correct it and run `cutoutd check`."
 
@@ -84,6 +127,7 @@ class ConfigurationError(UsageError):
 class SandboxError(UsageError):
     """This system lacks a layer of the sandbox, and the configuration demands all of them."""
 
+    code = FailureCode.SANDBOX
     title = "The sandbox is not complete"
     ends_daemon = True
     advice = (
@@ -94,6 +138,7 @@ class SandboxError(UsageError):
 class AlreadyRunningError(CutoutdError):
     """Another daemon works on the same state directory."""
 
+    code = FailureCode.ALREADY_RUNNING
     title = "Already running"
     advice = "See `cutoutd status`; stop the other one first, or give this one folders of its own."
 
@@ -101,6 +146,7 @@ class AlreadyRunningError(CutoutdError):
 class ModelError(CutoutdError):
     """The model's file is missing, altered, or does not run."""
 
+    code = FailureCode.MODEL
     title = "Model missing or altered"
     ends_daemon = True
     advice = "Install cutoutd again, or see `cutoutd models verify`."
@@ -109,6 +155,7 @@ class ModelError(CutoutdError):
 class PermanentError(CutoutdError):
     """Trying the same bytes again cannot help."""
 
+    code = FailureCode.PERMANENT
     title = "Could not be cut"
     advice = "The original is untouched. Put a corrected file in its place to have it cut."
 
@@ -119,6 +166,7 @@ class PictureError(PermanentError):
     A file that arrived a moment ago may only be unfinished, so `cutoutd.retry` gives it time.
     """
 
+    code = FailureCode.PICTURE
     title = "Not a usable picture"
     advice = "The original is untouched. Export it again as JPEG or PNG and put it in its place."
 
@@ -126,6 +174,7 @@ class PictureError(PermanentError):
 class LimitError(PictureError):
     """A picture we refuse by its header: too many pixels or bytes, or a format that is not allowed."""
 
+    code = FailureCode.LIMIT
     title = "Picture refused"
     advice = "The original is untouched. Raise the limit in [pool], or export it smaller or as JPEG or PNG."
 
@@ -133,6 +182,7 @@ class LimitError(PictureError):
 class LostError(PermanentError):
     """The worker died or overran its time on this file, as often as it may."""
 
+    code = FailureCode.LOST
     title = "The picture could not be processed"
     advice = "The original is untouched. `cutoutd retry` tries it again."
 
@@ -140,6 +190,7 @@ class LostError(PermanentError):
 class InferenceError(PermanentError):
     """The model loads, but does not run on this picture."""
 
+    code = FailureCode.INFERENCE
     title = "The model does not run"
     advice = "The original is untouched. See `cutoutd models verify`; `cutoutd retry` tries it again."
 
@@ -147,6 +198,7 @@ class InferenceError(PermanentError):
 class ReplyError(PermanentError):
     """What a hosted service sent back is no matte of what was sent."""
 
+    code = FailureCode.REPLY
     title = "The hosted service sent back something unusable"
     advice = "The original is untouched. `cutoutd retry` asks the service again, which may cost again."
 
@@ -154,6 +206,7 @@ class ReplyError(PermanentError):
 class UnforeseenError(PermanentError):
     """An exception that nobody foresaw; see `cutoutd.fault_isolation`."""
 
+    code = FailureCode.UNFORESEEN
     title = "A fault of cutoutd's own"
     advice = (
         "The original is untouched. Please report this with the line about it in the log; "
@@ -164,6 +217,7 @@ class UnforeseenError(PermanentError):
 class TemporaryError(CutoutdError):
     """May pass by itself; worth another try after ``delay_s`` seconds."""
 
+    code = FailureCode.TEMPORARY
     title = "Not possible just now"
     advice = "It is tried again by itself."
     delay_s: float = 10.0
@@ -172,6 +226,7 @@ class TemporaryError(CutoutdError):
 class StorageError(TemporaryError):
     """A disk or share does not answer as it should: full, read-only, gone, or refusing."""
 
+    code = FailureCode.STORAGE
     title = "The disk or share does not answer as it should"
     delay_s = 15.0
 
@@ -179,6 +234,7 @@ class StorageError(TemporaryError):
 class OutputError(StorageError):
     """The disk or share that results go to refuses: what one picture met there, the folder's next would too."""
 
+    code = FailureCode.OUTPUT
     title = "The result cannot be written"
     delay_s = 5.0  # the folder rests as a whole
 
@@ -186,6 +242,7 @@ class OutputError(StorageError):
 class JournalError(StorageError):
     """The journal's disk refuses, or another program holds the file: it is no fault of any folder's."""
 
+    code = FailureCode.JOURNAL
     title = "The journal cannot be written"
     delay_s = 5.0  # to ask again costs next to nothing
     advice = "See that the disk of the state directory has room and works; work goes on by itself."
@@ -194,6 +251,7 @@ class JournalError(StorageError):
 class OutboxError(StorageError):
     """The directories of the hosted route refuse: nothing can be sent, and all else goes on."""
 
+    code = FailureCode.OUTBOX
     title = "The hosted route's directories cannot be used"
     advice = "See what lies there, and that the disk works; it is tried again by itself."
 
@@ -201,6 +259,7 @@ class OutboxError(StorageError):
 class SourceGoneError(CutoutdError):
     """The source was removed, or replaced by a newer version, before its turn."""
 
+    code = FailureCode.SOURCE_GONE
     title = "The file is gone"
     advice = "Nothing to do: if it comes back, or a newer version is there, that is cut."
 

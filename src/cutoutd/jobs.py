@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from cutoutd.errors import FailureCode  # noqa: TC001 -- likewise
 from cutoutd.recipe import Format, Recipe  # noqa: TC001 -- the channel to a worker reads the annotations
 
 
@@ -309,13 +310,13 @@ class Failure:
     """Why a job could not be done, in the words of the error tree.
 
     Attributes:
-        code: stable name of the kind of error, such as ``Picture``.
+        code: the kind of error.
         title, cause, advice: for the user.
         permanent: trying the same bytes again cannot help.
         delay_s: how long a passing fault should rest.
     """
 
-    code: str
+    code: FailureCode
     title: str
     cause: str
     advice: str

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cutoutd.backoff import pause_s
+from cutoutd.errors import FailureCode
 
 if TYPE_CHECKING:
     from cutoutd.jobs import Failure
@@ -57,11 +58,11 @@ def after_failure(failure: Failure, *, tries: int, age_s: float, patient: bool) 
         patient: whether there will be a later in this run (not so under ``run --once`` and ``cut``).
     """
     backoff_s = pause_s(tries, first_s=max(failure.delay_s, 2.0), longest_s=MAX_DELAY_S)
-    if failure.code == "Output":
+    if failure.code is FailureCode.OUTPUT:
         return Again(delay_s=min(backoff_s, MAX_OUTPUT_DELAY_S))
     if not failure.permanent:
         return Again(delay_s=backoff_s)
-    if failure.code == "Picture" and patient and 0 <= age_s < FRESH_S:
+    if failure.code is FailureCode.PICTURE and patient and 0 <= age_s < FRESH_S:
         return Again(delay_s=min(backoff_s, 30.0))
     return GiveUp()
 

@@ -71,7 +71,7 @@ TAKEN_OVER = textwrap.dedent(
                 "open its picture anew": tried(os.open, f"/proc/self/fd/{files.source}", os.O_RDWR),
                 "open its result anew": tried(os.open, f"/proc/self/fd/{files.results[0]}", os.O_RDONLY),
             }
-            return Failure(code="Trial", title="t", cause=json.dumps(said), advice="a", permanent=True)
+            return Failure(code=FailureCode.FAULT, title="t", cause=json.dumps(said), advice="a", permanent=True)
 
 
         pipeline.run = run

@@ -11,7 +11,7 @@ import os
 import cv2
 
 from cutoutd.engine.formats import decode
-from cutoutd.errors import CutoutdError
+from cutoutd.errors import CutoutdError, FailureCode
 from cutoutd.failure import failure_of
 from cutoutd.jobs import Failure, Report, Unchanged
 from cutoutd.pool import wire
@@ -32,11 +32,19 @@ def verdict(descriptor: int, max_pixels: int) -> Report:
         return failure_of(error)
     except Exception as error:  # noqa: BLE001 -- told, not raised: the campaign looks for these
         return Failure(
-            code="Fault", title="", cause=f"{type(error).__name__}: {error}", advice="", permanent=True
+            code=FailureCode.FAULT,
+            title="",
+            cause=f"{type(error).__name__}: {error}",
+            advice="",
+            permanent=True,
         )
     if picture.rgb.ndim != 3 or picture.rgb.size == 0 or not picture.rgb.flags.c_contiguous:
         return Failure(
-            code="Fault", title="", cause=f"a picture of {picture.rgb.shape}", advice="", permanent=True
+            code=FailureCode.FAULT,
+            title="",
+            cause=f"a picture of {picture.rgb.shape}",
+            advice="",
+            permanent=True,
         )
     return Unchanged(sha256=f"{picture.rgb.shape[1]:032d}{picture.rgb.shape[0]:032d}")
 

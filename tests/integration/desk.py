@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cutoutd.daemon.assembly import publisher_of
 from cutoutd.delivery.delivery import Delivery
-from cutoutd.errors import PictureError
+from cutoutd.errors import FailureCode, PictureError
 from cutoutd.jobs import Failure, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 OLD, NEW = b"old cutout", b"new cutout"
 FAILURE = Failure(
-    code="Picture",
+    code=FailureCode.PICTURE,
     title=PictureError.title,
     cause="it is cut short",
     advice=PictureError.advice,

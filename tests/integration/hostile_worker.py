@@ -10,6 +10,7 @@ import threading
 import time
 from dataclasses import replace
 
+from cutoutd.errors import FailureCode
 from cutoutd.jobs import Cut, Failure, Quality, SourceFacts, Staged, Unchanged
 from cutoutd.pool import wire
 from cutoutd.protocols import WorkerFacts
@@ -20,7 +21,9 @@ FACTS = SourceFacts(bytes=1, sha256="a" * 64, width=1, height=1, format="JPEG", 
 CUT = Cut(
     source=FACTS, staged=(), quality=Quality(score=1.0, reasons=()), review=False, timings_ms={}, warnings=()
 )
-UNUSABLE = wire.encode_unusable(Failure(code="Model", title="t", cause="made up", advice="a", permanent=True))
+UNUSABLE = wire.encode_unusable(
+    Failure(code=FailureCode.MODEL, title="t", cause="made up", advice="a", permanent=True)
+)
 
 
 def endless(job: int, *, width: int = 1, size: int = 4 << 40) -> bytes:

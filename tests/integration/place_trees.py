@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.clock import Clock
 from cutoutd.daemon import daemon, worker_pools
-from cutoutd.errors import ConfigurationError
+from cutoutd.errors import ConfigurationError, FailureCode
 from cutoutd.folder import not_taken
 from cutoutd.jobs import Failure
 from cutoutd.protocols import Finished, WorkerFacts
@@ -142,7 +142,7 @@ class Copying:
 
 
 def _failure(why: str) -> Failure:
-    return Failure(code="Trial", title="A trial", cause=why, advice="None.", permanent=True)
+    return Failure(code=FailureCode.FAULT, title="A trial", cause=why, advice="None.", permanent=True)
 
 
 def make(root: Path, seed: int) -> Case:

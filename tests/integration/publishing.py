@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from cutoutd.errors import FailureCode
 from cutoutd.jobs import Failure, Published, Quality, SourceFacts, Staged
 from cutoutd.publish.failures import FailureFacts
 from cutoutd.publish.plan import Publication
@@ -196,7 +197,7 @@ def failure(source: str, cause: str = "cut short") -> FailureFacts:
         bytes=1,
         mtime_ns=1,
         sha256=None,
-        failure=Failure(code="Picture", title="t", cause=cause, advice="a", permanent=True),
+        failure=Failure(code=FailureCode.PICTURE, title="t", cause=cause, advice="a", permanent=True),
         attempts=1,
         at_us=0,
     )

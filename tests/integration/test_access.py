@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cutoutd.errors import FailureCode
 from cutoutd.jobs import Failure
 from cutoutd.publish import access
 from cutoutd.publish.failures import FailureFacts
@@ -111,7 +112,7 @@ def failure_of(source: str, job: int) -> FailureFacts:
         bytes=5,
         mtime_ns=1_500_000_000_000_000_000,
         sha256=None,
-        failure=Failure(code="Picture", title="t", cause="c", advice="a", permanent=True),
+        failure=Failure(code=FailureCode.PICTURE, title="t", cause="c", advice="a", permanent=True),
         attempts=1,
         at_us=1,
     )

@@ -12,7 +12,7 @@ import pytest
 
 from cutoutd.clock import Clock
 from cutoutd.daemon.assembly import publisher_of, rules_of
-from cutoutd.delivery.reviews import REJECTED
+from cutoutd.errors import FailureCode
 from cutoutd.folder import adoption
 from cutoutd.folder.adoption import Adoption
 from cutoutd.fs.tree import Tree
@@ -109,7 +109,7 @@ class Shop:
         self.publisher.carry_out(plan)
         return job
 
-    def fail(self, name: str, code: str = "Picture", sha256: str | None = None) -> Job:
+    def fail(self, name: str, code: FailureCode = FailureCode.PICTURE, sha256: str | None = None) -> Job:
         """A source that could not be cut, or of which somebody says so."""
         job = replace(self.put(name, b"broken"), sha256=sha256)
         failure = Failure(code=code, title="t", cause="cut short", advice="a", permanent=True)
@@ -182,7 +182,7 @@ def test_every_kind_of_end_is_taken_over(make: Callable[..., Shop]) -> None:
     jobs = [
         shop.cut("a.jpg"),
         shop.cut("b.jpg", b"\xff\xd8\xffdoubt", review=True),
-        shop.fail("c.jpg", REJECTED, digest(b"broken")),
+        shop.fail("c.jpg", FailureCode.REJECTED, digest(b"broken")),
     ]
     shop.adopt()
     assert all(shop.knows(job) for job in jobs)
@@ -200,10 +200,15 @@ def test_every_kind_of_end_is_taken_over(make: Callable[..., Shop]) -> None:
 
 @pytest.mark.parametrize(
     ("code", "sha256"),
-    [("Picture", digest(b"broken")), ("Fault", None), (REJECTED, None), (REJECTED, digest(b"another"))],
+    [
+        (FailureCode.PICTURE, digest(b"broken")),
+        (FailureCode.FAULT, None),
+        (FailureCode.REJECTED, None),
+        (FailureCode.REJECTED, digest(b"another")),
+    ],
 )
 def test_a_failure_that_this_journal_knows_nothing_of_stops_no_picture(
-    shop: Shop, code: str, sha256: str | None
+    shop: Shop, code: FailureCode, sha256: str | None
 ) -> None:
     """Anybody who can write in the output can say that a picture failed; it is tried once more, and then known."""
     job = shop.fail("a.jpg", code, sha256)
@@ -219,7 +224,7 @@ def test_no_more_is_read_for_records_than_a_bounded_amount(
     """A thousand records of large pictures would hold up the start; those are doubtful once more."""
     monkeypatch.setattr(adoption, "MAX_COMPARED_BYTES", 9)
     for name in ("a.jpg", "b.jpg"):  # of six bytes each
-        shop.fail(name, REJECTED, digest(b"broken"))
+        shop.fail(name, FailureCode.REJECTED, digest(b"broken"))
     shop.adopt()
     assert states(shop.journal) == {"a.jpg": JobState.FAILED}
 

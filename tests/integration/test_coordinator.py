@@ -15,7 +15,7 @@ import pytest
 
 from cutoutd import spool
 from cutoutd.daemon.offload_coordinator import Coordinator
-from cutoutd.errors import OutboxError
+from cutoutd.errors import FailureCode, OutboxError
 from cutoutd.jobs import Exported, Failure, JobState
 from cutoutd.journal.uploads import uploaded
 from cutoutd.offload import spool_files
@@ -51,7 +51,7 @@ def coordinator_of(hall: Hall, folders: Mapping[str, HotFolder] = MappingProxyTy
     return made
 
 
-def failure(code: str) -> Failure:
+def failure(code: FailureCode) -> Failure:
     """A lasting one."""
     return Failure(code=code, title="t", cause="it does not run", advice="a", permanent=True)
 
@@ -59,17 +59,17 @@ def failure(code: str) -> Failure:
 @pytest.mark.parametrize(
     ("route", "code", "falls_back"),
     [
-        ("local-then-hosted", "Inference", True),
-        ("local-then-hosted", "Picture", False),
-        ("hosted", "Inference", False),
-        ("local", "Inference", False),
+        ("local-then-hosted", FailureCode.INFERENCE, True),
+        ("local-then-hosted", FailureCode.PICTURE, False),
+        ("hosted", FailureCode.INFERENCE, False),
+        ("local", FailureCode.INFERENCE, False),
     ],
 )
 def test_a_model_that_does_not_run_here_sends_the_picture_on(
     hall: Hall,
     tmp_path: Path,
     route: str,
-    code: str,
+    code: FailureCode,
     falls_back: bool,  # noqa: FBT001 -- a case
 ) -> None:
     """And says why; a broken picture is broken everywhere, and without a tag nothing is sent on."""
@@ -92,7 +92,7 @@ def test_a_reply_that_is_no_matte_leaves_the_local_result(hall: Hall, tmp_path: 
     }  # fmt: skip
     hall.journal.queue.plan(number, {"reply": reply, "why": "its score"})
     hot = cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route="local-then-hosted")))
-    assert coordinator.falls_back(hall.job(number), hot, failure("Reply"))
+    assert coordinator.falls_back(hall.job(number), hot, failure(FailureCode.REPLY))
     plan = RoutePlan.of(hall.job(number).detail)
     assert plan.reply is None
     assert plan.settled == "it does not run"

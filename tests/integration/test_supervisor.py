@@ -15,7 +15,7 @@ import pytest
 
 from cutoutd.daemon import status_file
 from cutoutd.daemon.supervisor import COLLECT_EVERY_S, DRAIN_S
-from cutoutd.errors import JournalError, LimitError, PictureError, SourceGoneError, StorageError
+from cutoutd.errors import FailureCode, JournalError, LimitError, PictureError, SourceGoneError, StorageError
 from cutoutd.failure import failure_of
 from cutoutd.folder.hot_folder import HANGS_AFTER_S, HotFolder
 from cutoutd.folder.status import FolderState, FolderStatus
@@ -178,7 +178,7 @@ def test_the_same_bytes_are_not_published_again(hall: Hall) -> None:
 def test_workers_are_replaced_once_when_an_output_begins_to_refuse(hall: Hall) -> None:
     """One of them may have filled the disk with files that it has kept open, so that there would never be room again."""
     hall.accept("a.jpg", "b.jpg")
-    full = Failure(code="Output", title="", cause="full", advice="", permanent=False)
+    full = Failure(code=FailureCode.OUTPUT, title="", cause="full", advice="", permanent=False)
 
     def answer(_: Task) -> Report:
         hall.clock.advance(2.0)  # longer than between two looks at the folders

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import inspect
+import json
 import os
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from cutoutd import errors
-from cutoutd.errors import CutoutdError, SourceGoneError, StorageError, from_os_error
+from cutoutd.errors import CutoutdError, FailureCode, SourceGoneError, StorageError, from_os_error
+from cutoutd.failure import failure_of
 from cutoutd.intake.watch import UnwatchableError
 from cutoutd.journal.store import JournalDamagedError
 from cutoutd.pool.start_policy import WorkersFailError
@@ -87,6 +90,17 @@ def test_the_name_of_a_kind_is_stable_and_unique() -> None:
         "Journal",
         "SourceGone",
     }
+
+
+def test_a_kind_has_its_code_whatever_its_class_is_called() -> None:
+    """A class that is renamed changes nothing that was written down; before, its name was the code."""
+
+    class RenamedError(errors.PictureError):
+        """Called otherwise since yesterday."""
+
+    failure = failure_of(RenamedError("cut short"))
+    assert failure.code is FailureCode.PICTURE
+    assert json.dumps(asdict(failure)).startswith('{"code": "Picture"')
 
 
 def test_the_tree_at_the_top_of_the_module_is_the_tree() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.errors import FailureCode
 from cutoutd.jobs import Failure, Task
 from cutoutd.pool.file_opening import FileOpeningPool
 from cutoutd.pool.slot import STALL_S, SUBSTITUTE_AFTER_S
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tests.conftest import FakeClock
 
 RECIPE = Recipe(renditions=(), refine=False, decontaminate=False, metadata=Metadata.NONE, review_below=0.0)
-FAILURE = Failure(code="SourceGone", title="t", cause="c", advice="a", permanent=False)
+FAILURE = Failure(code=FailureCode.SOURCE_GONE, title="t", cause="c", advice="a", permanent=False)
 
 
 class Slots:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cutoutd.engine.render.placement import Box, place, whole
+from cutoutd.errors import FailureCode
 from cutoutd.jobs import (
     Cut,
     Export,
@@ -85,7 +86,7 @@ REPORTS: tuple[Report, ...] = (
     Unchanged(sha256=SHA256, image_sha256=SHA256),
     Moved(sha256=SHA256),
     NeedsRoom(pixels=60),
-    Failure(code="Picture", title="t", cause="c", advice="a", permanent=False, delay_s=2.5),
+    Failure(code=FailureCode.PICTURE, title="t", cause="c", advice="a", permanent=False, delay_s=2.5),
 )
 
 extremes = st.sampled_from(
@@ -215,7 +216,7 @@ def test_what_is_too_long_or_of_another_task_is_not_believed(
 
 def test_what_an_honest_worker_says_at_length_is_shortened_by_itself() -> None:
     """A picture with a thousand odd parts fails nothing."""
-    odd = Failure(code="Picture", title="t", cause="a\0b\nc\x1b\u202e", advice="", permanent=True)
+    odd = Failure(code=FailureCode.PICTURE, title="t", cause="a\0b\nc\x1b\u202e", advice="", permanent=True)
     said = heard(told(odd))
     assert isinstance(said, Failure)
     assert said.cause == "a\\x00b\nc\\x1b\\u202e"

@@ -9,7 +9,7 @@ from cutoutd.jobs import Failure
 def failure(error: type[errors.CutoutdError]) -> Failure:
     """The report of an error."""
     return Failure(
-        code=error.__name__.removesuffix("Error"),
+        code=error.code,
         title=error.title,
         cause="it did not work",
         advice=error.advice,

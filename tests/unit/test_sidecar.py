@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cutoutd.clock import nanoseconds, rfc3339, rfc3339_ns
+from cutoutd.errors import FailureCode
 from cutoutd.fs.tree import Entry
 from cutoutd.jobs import Failure, Quality, SourceFacts, Staged
 from cutoutd.publish.failures import FailureFacts, compose_failure
@@ -192,7 +193,11 @@ def test_a_sidecar_is_not_read_through_a_link(tmp_path: Path) -> None:
 
 def _compose_failure(path: str, sha256: str | None = None) -> bytes:
     failure = Failure(
-        code="Picture", title="Not a usable picture", cause="cut short", advice="Export it.", permanent=True
+        code=FailureCode.PICTURE,
+        title="Not a usable picture",
+        cause="cut short",
+        advice="Export it.",
+        permanent=True,
     )
     return compose_failure(
         FailureFacts(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cutoutd.delivery.sidecar_factory import SidecarFactory
+from cutoutd.errors import FailureCode
 from cutoutd.jobs import Cut, Failure, Job, JobState, Quality, SourceFacts
 from cutoutd.protocols import ModelSpec, WorkerFacts
 
@@ -33,7 +34,7 @@ CUT = Cut(
     timings_ms={"total": 3.0},
     warnings=("one",),
 )
-FAILURE = Failure(code="Picture", title="t", cause="c", advice="a", permanent=True)
+FAILURE = Failure(code=FailureCode.PICTURE, title="t", cause="c", advice="a", permanent=True)
 
 
 def job(*, attempts: int = 0, interrupted: int = 0, sha256: str | None = None) -> Job:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cutoutd.errors import FailureCode
 from cutoutd.jobs import Cut, Failure, NeedsRoom, Quality, SourceFacts, Staged, Task, Unchanged
 from cutoutd.pool import wire
 from cutoutd.protocols import Files, ModelSpec, Step, WorkerFacts
@@ -32,7 +33,7 @@ MODEL = ModelSpec(
     licence="MIT",
     source="here",
 )
-FAILURE = Failure(code="Picture", title="t", cause="c", advice="a", permanent=True, delay_s=2.5)
+FAILURE = Failure(code=FailureCode.PICTURE, title="t", cause="c", advice="a", permanent=True, delay_s=2.5)
 
 # Any name a file can have: bytes that are not UTF-8 are surrogates.
 file_names = st.binary(max_size=80).map(lambda raw: raw.decode("utf-8", "surrogateescape"))

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.errors import OutboxError
+from cutoutd.errors import FailureCode, OutboxError
 from cutoutd.events import JobEnded
 from cutoutd.failure import failure_of
 from cutoutd.fault_isolation import one_by_one, report, unforeseen
@@ -199,10 +199,10 @@ class Coordinator:
         plan = RoutePlan.of(job.detail)
         if folder.folder.route is not Route.LOCAL_THEN_HOSTED or plan.settled:
             return False
-        if plan.reply is not None and failure.code == "Reply":
+        if plan.reply is not None and failure.code is FailureCode.REPLY:
             self._settle(job, plan, failure.cause, egress_of(plan.reply, plan.why))
             return True
-        if plan.reply is None and failure.code == "Inference" and self._outbox is not None:
+        if plan.reply is None and failure.code is FailureCode.INFERENCE and self._outbox is not None:
             why = f"the model does not run on it here: {failure.cause}"
             self._journal.queue.plan(job.id, plan.but(why=why).detail())
             return True
@@ -271,7 +271,7 @@ class Coordinator:
             self._settle(job, plan, reply.cause, egress_of(reply, plan.why))
             return
         failure = Failure(
-            code="Hosted",
+            code=FailureCode.HOSTED,
             title="The hosted service gave no cutout",
             cause=reply.cause,
             advice=reply.advice,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cutoutd import retry
-from cutoutd.errors import LostError, StorageError
+from cutoutd.errors import FailureCode, LostError, StorageError
 from cutoutd.events import JobEnded
 from cutoutd.failure import failure_of
 from cutoutd.jobs import Cut, Exported, Failure, JobState, Moved, NeedsRoom, Unchanged, answers
@@ -82,7 +82,7 @@ class Outcomes:
     def _take(self, held: Held, report: Report) -> None:
         job, folder = held.job, held.folder
         folder.heard(report)
-        if not (isinstance(report, Failure) and report.code == "SourceGone"):
+        if not (isinstance(report, Failure) and report.code is FailureCode.SOURCE_GONE):
             self._doubted.discard(job.id)
         match report:
             case Cut() if not self._coordinator.escalates(job, folder, report):
@@ -108,7 +108,7 @@ class Outcomes:
             folder.delivery.reject_report(job)
 
     def _weigh(self, job: Job, folder: HotFolder, failure: Failure) -> None:
-        if failure.code == "SourceGone":
+        if failure.code is FailureCode.SOURCE_GONE:
             if job.id not in self._doubted:
                 # A share that goes away looks like files that do: only a folder that is well has lost one.
                 self._doubted.add(job.id)
@@ -121,7 +121,7 @@ class Outcomes:
             folder.look_at(job.path)
             self._say(job, JobState.GONE, failure.cause)
             return
-        if failure.code in ("Storage", "Output"):
+        if failure.code in (FailureCode.STORAGE, FailureCode.OUTPUT):
             folder.examine(job.path)
         # Copying tools and shares keep old file times, so a file may have come later than it says.
         age_s = self._wall_clock.since_s(job.accepted_us)

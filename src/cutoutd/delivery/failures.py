@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.backoff import pause_s
-from cutoutd.errors import CutoutdError, StorageError
+from cutoutd.errors import CutoutdError, FailureCode, StorageError
 from cutoutd.jobs import Failure, JobState
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LONGEST_S: Final = 3600.0
 
 INVENTED: Final = Failure(
-    code="Fault",
+    code=FailureCode.FAULT,
     title="The picture could not be processed",
     cause="the worker reported what cannot be so",
     advice="The original is untouched. It may be a hostile file; `cutoutd retry` tries it again.",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cutoutd.delivery.steps import Decide, Done, MakePlan
-from cutoutd.errors import CutoutdError, StorageError, TemporaryError
+from cutoutd.errors import CutoutdError, FailureCode, StorageError, TemporaryError
 from cutoutd.failure import to_valid_utf8
 from cutoutd.jobs import Cut, Failure
 from cutoutd.journal.commands import ReviewDecision
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from cutoutd.delivery.steps import Retry
     from cutoutd.jobs import Job, Published
     from cutoutd.publish.reviews import Reviews
-
-REJECTED = "Rejected"
-"""Code of the failure that a rejected picture has; `cutoutd retry --failed` leaves it alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +120,7 @@ class DecidedReviews:
         self.failed_jobs.fail(
             job,
             Failure(
-                code=REJECTED,
+                code=FailureCode.REJECTED,
                 title="Rejected in review",
                 cause=f"rejected in review{f': {doubt}' if doubt else ''}",
                 advice="The original is untouched. Put a better picture in its place, or `cutoutd retry` it.",

@@ -16,8 +16,8 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.delivery.reviews import REJECTED
 from cutoutd.errnos import IMPOSSIBLE_NAME
+from cutoutd.errors import FailureCode
 from cutoutd.fault_isolation import is_expected, one_by_one, report
 from cutoutd.fs.tree import Tree
 from cutoutd.intake.scan import look
@@ -182,7 +182,7 @@ class Adoption:
         Raises:
             OSError: the disk or share does not answer as it should.
         """
-        is_rejection = record.failure is not None and record.failure.get("code") == REJECTED
+        is_rejection = record.failure is not None and record.failure.get("code") == FailureCode.REJECTED
         if not (is_this and is_rejection) or record.size > self._left_bytes:
             return False
         self._left_bytes -= record.size

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from cutoutd.errors import FailureCode
 from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus
 from cutoutd.jobs import Cut, Exported, Failure, Task
 from cutoutd.journal.moves import Candidates
@@ -230,7 +231,7 @@ class HotFolder:
     def heard(self, report: Report) -> None:
         """A worker has something to say that concerns all of the folder's pictures; or nothing, and others may try."""
         match report:
-            case Failure(code="Output"):
+            case Failure(code=FailureCode.OUTPUT):
                 self.delivery.breaker.record_failure(f"{self.folder.output}: {report.cause}. {report.advice}")
             case Cut():  # its delivery tells
                 worked_s = report.timings_ms.get("total", 0.0) / 1000

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.errors import UsageError
+from cutoutd.errors import FailureCode, UsageError
 from cutoutd.fs.permissions import is_real_root, writers_in
 from cutoutd.publish.naming import FAILED, REVIEW
 from cutoutd.publish.staging import STAGING_NAME
@@ -33,6 +33,7 @@ ADVICE: Final = (
 class RootRefusedError(UsageError):
     """Root is not to work on these folders."""
 
+    code = FailureCode.ROOT_REFUSED
     title = "Not as root"
     advice = ADVICE
 

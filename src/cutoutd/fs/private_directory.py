@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.errors import UsageError
+from cutoutd.errors import FailureCode, UsageError
 from cutoutd.fs.durable import make_directory
 from cutoutd.fs.permissions import writers_above
 
@@ -35,6 +35,7 @@ MAX_DEPTH: Final = 16
 class NotPrivateError(UsageError):
     """Somebody else could change what lies in a directory that is to be one user's alone."""
 
+    code = FailureCode.NOT_PRIVATE
     title = "The directory is not safe from others"
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from cutoutd.clock import rfc3339
 from cutoutd.database import Database, Queries
-from cutoutd.errors import CutoutdError, StorageError, UsageError
+from cutoutd.errors import CutoutdError, FailureCode, StorageError, UsageError
 from cutoutd.fs.durable import sync_directory
 from cutoutd.fs.tree import file_id
 from cutoutd.hosted.entries import AttemptOutcome, DayUsage, PastAttempt
@@ -59,6 +59,7 @@ def day_of(now_us: int) -> int:
 class LedgerError(StorageError):
     """Nothing can be written down, so nothing is sent."""
 
+    code = FailureCode.LEDGER
     title = "The ledger of uploads cannot be written"
     advice = "See that the disk of the state directory has room and works; nothing is sent before it does."
 
@@ -66,6 +67,7 @@ class LedgerError(StorageError):
 class LedgerDamagedError(CutoutdError):
     """The file is no ledger."""
 
+    code = FailureCode.LEDGER_DAMAGED
     title = "The ledger of uploads is damaged"
     ends_daemon = True  # the uploader ends, and waits for a person at its next start
     advice = (

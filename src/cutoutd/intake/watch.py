@@ -29,7 +29,7 @@ from watchdog.events import (
 )
 from watchdog.observers.api import BaseObserver
 
-from cutoutd.errors import TemporaryError
+from cutoutd.errors import FailureCode, TemporaryError
 from cutoutd.fs.tree import FileId, file_id
 from cutoutd.intake.hints import Inbox
 from cutoutd.settings.types import Watch
@@ -73,6 +73,7 @@ _ADVICE: Final = {
 class UnwatchableError(TemporaryError):
     """The system gives no events for a folder, or not for all of it."""
 
+    code = FailureCode.UNWATCHABLE
     title = "The folder gives no events"
     advice = "It is scanned instead, so that a new file is noticed a little later."
     delay_s = 300.0

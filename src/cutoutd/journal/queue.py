@@ -15,6 +15,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.database import restored
+from cutoutd.errors import FailureCode
 from cutoutd.jobs import Job, JobState
 from cutoutd.journal.recordings import differing_in_extension
 from cutoutd.journal.store import SQL
@@ -31,7 +32,7 @@ BY_MODEL: Final = "model:"
 """Begins the argument of a command that names a model and means all that it cut."""
 
 _QUARANTINED = {
-    "code": "Lost",
+    "code": FailureCode.LOST,
     "title": "The picture could not be processed",
     "cause": f"the daemon itself ended {MAX_INTERRUPTED} times while this picture was in work",
     "advice": "The original is untouched. `cutoutd retry` tries it again.",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd import jobs
 from cutoutd.clock import moment
 from cutoutd.database import Database, Queries, connect
-from cutoutd.errors import CutoutdError, JournalError, UsageError
+from cutoutd.errors import CutoutdError, FailureCode, JournalError, UsageError
 from cutoutd.fs.durable import sync_directory
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ _CHECK_STEPS: Final = 10_000  # of SQLite's own machine between two looks at the
 class JournalDamagedError(CutoutdError):
     """The journal cannot be read as one."""
 
+    code = FailureCode.JOURNAL_DAMAGED
     title = "The journal is damaged"
     ends_daemon = True
     advice = (
@@ -76,6 +77,7 @@ class JournalDamagedError(CutoutdError):
 class JournalNewerError(UsageError):
     """The journal is whole, but this program does not know its tables."""
 
+    code = FailureCode.JOURNAL_NEWER
     title = "The journal is a newer cutoutd's"
     advice = "Install that version again, or name another directory in [service] state_dir."
 
@@ -83,6 +85,7 @@ class JournalNewerError(UsageError):
 class JournalOlderError(UsageError):
     """The journal is an earlier version's: the daemon takes it over at its start, see `cutoutd.journal.upgrade`."""
 
+    code = FailureCode.JOURNAL_OLDER
     title = "The journal is an earlier cutoutd's"
     advice = "Start the daemon: it takes the journal over, and keeps the earlier file beside it."
 

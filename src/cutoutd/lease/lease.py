@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.clock import rfc3339
 from cutoutd.errnos import READ_ONLY
-from cutoutd.errors import TemporaryError
+from cutoutd.errors import FailureCode, TemporaryError
 from cutoutd.lease import challenge, epochs, marker
 from cutoutd.lease.policy import LEASE_S, LeaseAction, LeaseFiles, Owner, Succession
 
@@ -43,6 +43,7 @@ _MAX_RUN: Final = 64
 class NotOwnerError(TemporaryError):
     """Another machine works on the folder, or it is not certain that this one still may."""
 
+    code = FailureCode.NOT_OWNER
     title = "Another cutoutd works on this folder"
     advice = "This one takes over by itself when the other ends or falls silent."
     delay_s = 15.0

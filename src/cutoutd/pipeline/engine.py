@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 
 from cutoutd.engine.matting.matte_model import MatteModel
-from cutoutd.errors import CutoutdError, ModelError
+from cutoutd.errors import CutoutdError, FailureCode, ModelError
 from cutoutd.failure import to_valid_utf8
 from cutoutd.models import catalog
 
@@ -31,6 +31,7 @@ _MAX_TOLD: Final = 300
 class SecondGoneError(ModelError):
     """The second model is not the one it was when this worker started: no worker may go on with it."""
 
+    code = FailureCode.SECOND_GONE
     title = "The second model was altered"
 
 

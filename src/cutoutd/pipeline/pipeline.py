@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.engine.formats import decode, image_hash, opening
 from cutoutd.engine.render import upload
-from cutoutd.errors import CutoutdError, LimitError, SourceGoneError, from_os_error
+from cutoutd.errors import CutoutdError, FailureCode, LimitError, SourceGoneError, from_os_error
 from cutoutd.failure import failure_of, to_valid_utf8
 from cutoutd.jobs import Cut, Exported, Failure, Moved, NeedsRoom, SourceFacts, Unchanged
 from cutoutd.pipeline import matte, renditions
@@ -71,7 +71,7 @@ def run(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None] =
 def _fault(error: Exception) -> Failure:
     traceback.print_exception(error)  # to the worker's standard error, which is logged
     return Failure(
-        code="Fault",
+        code=FailureCode.FAULT,
         title="A fault of ours",
         cause=to_valid_utf8(f"{type(error).__name__}: {error}"),
         advice="The original is untouched. Please report this with the picture, if you may.",

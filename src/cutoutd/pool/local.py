@@ -294,7 +294,7 @@ class LocalPool:
             SandboxError: it is the sandbox.
         """
         for kind in (ModelError, SandboxError):
-            if why.code == kind.__name__.removesuffix("Error"):
+            if why.code is kind.code:
                 raise kind(why.cause, advice=why.advice)
         slot.reason = why.cause
         slot.kill(self._clock.monotonic_s(), timed_out=False)

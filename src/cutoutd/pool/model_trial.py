@@ -18,7 +18,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.errors import CutoutdError, ModelError
+from cutoutd.errors import CutoutdError, FailureCode, ModelError
 from cutoutd.pool import wire
 from cutoutd.pool.slot import ENVIRONMENT
 from cutoutd.process import child_environment
@@ -45,6 +45,7 @@ _PROVIDER: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 class UnusableModelError(ModelError):
     """It was tried, and does not work here or as it was described."""
 
+    code = FailureCode.UNUSABLE_MODEL
     title = "The model cannot be used"
 
 

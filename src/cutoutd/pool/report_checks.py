@@ -49,7 +49,6 @@ MAX_DELAY_S: Final = 3600.0
 
 _INTEGERS: Final = range(-(1 << 63), 1 << 63)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_CODE: Final = re.compile(r"[A-Za-z]{1,40}")
 _STEP: Final = re.compile(r"[a-z][a-z_-]{0,39}")
 
 
@@ -203,8 +202,6 @@ def largest_size(rendition: Rendition, width: int, height: int) -> tuple[int, in
 
 
 def _faults_of_failure(failure: Failure) -> Iterator[str]:
-    if not _CODE.fullmatch(failure.code):
-        yield "it reports a failure of no kind"
     if not 0 <= failure.delay_s <= MAX_DELAY_S:
         yield f"it reports a failure that rests for {failure.delay_s:.0f} s"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.backoff import pause_s
-from cutoutd.errors import CutoutdError
+from cutoutd.errors import CutoutdError, FailureCode
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ MAX_PAUSE_S: Final = 60.0
 class WorkersFailError(CutoutdError):
     """No worker comes up."""
 
+    code = FailureCode.WORKERS_FAIL
     title = "No worker can be started"
     ends_daemon = True
     advice = (

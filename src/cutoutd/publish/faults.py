@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cutoutd.errnos import DENIED, IMPOSSIBLE_NAME, LEASED, READ_ONLY
-from cutoutd.errors import PermanentError, TemporaryError, from_output_error
+from cutoutd.errors import FailureCode, PermanentError, TemporaryError, from_output_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class TargetTakenError(TemporaryError):
     """A file that is not ours came to stand where a result was to go; plan again."""
 
+    code = FailureCode.TARGET_TAKEN
     title = "The name was taken"
     advice = "The result gets another name by itself."
     delay_s = 0.0
@@ -28,6 +29,7 @@ class TargetTakenError(TemporaryError):
 class ResultLostError(TemporaryError):
     """A staged result is neither in its staging directory nor under its name; compute it again."""
 
+    code = FailureCode.RESULT_LOST
     title = "The finished result is gone"
     advice = "It is computed again by itself."
     delay_s = 0.0
@@ -36,6 +38,7 @@ class ResultLostError(TemporaryError):
 class NameRefusedError(PermanentError):
     """The output takes other names, but not this one, in no form of it; the picture fails alone."""
 
+    code = FailureCode.NAME_REFUSED
     title = "The output refuses the name"
     advice = "The original is untouched. Rename it, or free the place; `cutoutd retry` tries it again."
 
@@ -43,6 +46,7 @@ class NameRefusedError(PermanentError):
 class TargetHeldError(TemporaryError):
     """The file that a result is to replace cannot be replaced now, while the disk takes others."""
 
+    code = FailureCode.TARGET_HELD
     title = "The earlier result is held"
     advice = "Close it in other programs, or allow that it is replaced; it is tried again by itself."
     delay_s = 10.0

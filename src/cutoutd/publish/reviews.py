@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.errors import PermanentError
+from cutoutd.errors import FailureCode, PermanentError
 from cutoutd.fs.tree import Tree
 from cutoutd.jobs import Quality, SourceFacts, Staged
 from cutoutd.publish.digest import examine, open_regular
@@ -43,6 +43,7 @@ _COPY_BYTES = 1 << 20
 class NotAcceptableError(PermanentError):
     """What lies in ``review/`` is not what was put there."""
 
+    code = FailureCode.NOT_ACCEPTABLE
     title = "The cutout cannot be accepted"
     advice = "`cutoutd retry` cuts the picture again. What was changed by hand is left as it is."
 
