@@ -5,7 +5,7 @@ It must not try twice; what may be tried again is raised as that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
@@ -19,7 +19,7 @@ from cutoutd.hosted.context import UNKNOWN, UNTOUCHED
 from cutoutd.hosted.entries import AttemptEnd, AttemptOutcome, AttemptStart
 from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError
 from cutoutd.hosted.provider import upload_of
-from cutoutd.hosted.response import Interpretation, Meaning, flaw_of
+from cutoutd.hosted.response import Interpretation, Meaning
 from cutoutd.spool import Body, UploadOutcome
 
 if TYPE_CHECKING:
@@ -99,50 +99,53 @@ class Attempt:
         """Send it, and deal with what comes of it.
 
         Raises:
-            TryAgainError, PostponedError, StoppedError: there is no reply yet.
+            RetryLaterError, PostponedError, CancelledError: there is no reply yet.
             OSError: the disk refuses.
         """
-        context, request_body = self.context, self.request_body
-        http_request = context.provider.http_request(upload_of(self.request), ServiceClient.boundary())
-        draft = context.response_cache.draft(self.request.id)
+        route = self.context.route
+        http_request = self.context.provider.http_request(upload_of(self.request), ServiceClient.boundary())
+        draft = self.context.response_cache.draft(self.request.id)
         try:
-            http_response = context.client.ask(
-                http_request,
-                request_body,
-                announced=self.request.bytes,
-                into=draft,
-                at_most=upload_of(self.request).pixels * _BYTES_A_PIXEL + _OTHER_BYTES,
-                begin=lambda: self._begin(http_request),
-                check_cancelled=self.cancellation.check,
-            )
-            self.slot.give_back()
-            return self._answered(http_response, http_request, draft)
+            return self._judged(self._sent(http_request, draft), http_request, draft)
         except UnsentError as error:
-            self._close(AttemptEnd(end=AttemptOutcome.REFUSED, sent=request_body.sent, cause=str(error)))
+            self._close(self._end(AttemptOutcome.REFUSED, cause=str(error)))
             raise RetryLaterError(
                 str(error), is_offline=error.is_offline, is_fault=not error.is_offline
             ) from error
         except UnansweredError as error:
-            context.route.abandoned()
-            context.route.failed(str(error))
-            return self._unknown(str(error), AttemptEnd(end=AttemptOutcome.UNKNOWN, sent=request_body.sent))
+            route.abandoned()
+            route.failed(str(error))
+            return self._unknown(str(error))
         except UntrustedError as error:
-            context.route.close(str(error))
-            context.route.failed(str(error))
+            route.close(str(error))
+            route.failed(str(error))
             raise PostponedError from error
         except LedgerError as error:
-            context.route.back_off(str(error), _DISK_WAIT_S)
+            route.back_off(str(error), _DISK_WAIT_S)
             raise PostponedError from error
         except OSError as error:
-            context.route.abandoned()
-            return self._unkept(error)
+            route.abandoned()
+            return self._refused_by_disk(error)
         except (CancelledError, AlteredError) as stop:
-            context.route.abandoned()
+            route.abandoned()
             return self._stopped(stop)
         except Exception as error:  # noqa: BLE001 -- all else is passed on there
             return self._unforeseen(error)
         finally:
             draft.unlink(missing_ok=True)
+
+    def _sent(self, http_request: HttpRequest, draft: Path) -> HttpResponse:
+        http_response = self.context.client.ask(
+            http_request,
+            self.request_body,
+            announced=self.request.bytes,
+            into=draft,
+            at_most=upload_of(self.request).pixels * _BYTES_A_PIXEL + _OTHER_BYTES,
+            begin=lambda: self._begin(http_request),
+            check_cancelled=self.cancellation.check,
+        )
+        self.slot.give_back()
+        return http_response
 
     def _begin(self, http_request: HttpRequest) -> None:
         context, request = self.context, self.request
@@ -167,7 +170,7 @@ class Attempt:
             why=request.why,
         )
 
-    def _close(self, closing: AttemptEnd) -> None:
+    def _close(self, end: AttemptEnd) -> None:
         """Write the end down, if there was a beginning.
 
         As long as the disk refuses, nothing else is done with the request: it would be sent a second time.
@@ -180,7 +183,7 @@ class Attempt:
         while True:
             try:
                 self.context.ledger.check()
-                self.context.ledger.close(self.row, closing)
+                self.context.ledger.close(self.row, end)
                 break
             except LedgerDamagedError as error:
                 # What came goes on to the journal all the same: it knows more then than any later ledger.
@@ -197,25 +200,22 @@ class Attempt:
         self.context.log(
             "upload.ended",
             self.request,
-            end=closing.end.value,
-            status=closing.status,
-            bytes=closing.sent,
-            credits=closing.credits,
-            ms=closing.took_ms,
-            why=closing.cause,
+            end=end.end.value,
+            status=end.status,
+            bytes=end.sent,
+            credits=end.credits,
+            ms=end.took_ms,
+            why=end.cause,
         )
 
-    def _unkept(self, error: OSError) -> Reply:
-        """The disk refused: if the picture was sent, what came of it is lost, and may have been billed."""
+    def _refused_by_disk(self, error: OSError) -> Reply:
+        """If the picture was sent, what came of it is lost, and may have been billed."""
         cause = f"the disk refused: {error.strerror or error}"
         if self.row is None or self._is_closed:
             raise error
         if self.request_body.is_complete:
-            return self._unknown(
-                f"the picture was sent, but {cause}",
-                AttemptEnd(end=AttemptOutcome.UNKNOWN, sent=self.request_body.sent),
-            )
-        self._close(AttemptEnd(end=AttemptOutcome.REFUSED, sent=self.request_body.sent, cause=cause))
+            return self._unknown(f"the picture was sent, but {cause}")
+        self._close(self._end(AttemptOutcome.REFUSED, cause=cause))
         raise error
 
     def _unforeseen(self, error: Exception) -> Reply:
@@ -224,39 +224,27 @@ class Attempt:
             raise error
         self.context.route.abandoned()
         if self.row is None or self._is_closed or not self.request_body.is_complete:
-            self._close(
-                AttemptEnd(end=AttemptOutcome.REFUSED, sent=self.request_body.sent, cause=told(error))
-            )
+            self._close(self._end(AttemptOutcome.REFUSED, cause=told(error)))
             raise error
         report(logs.get(), error, over="an upload", job=self.request.job, folder=self.request.folder)
-        cause = f"the picture was sent, and then cutoutd had a fault of its own ({told(error)})"
-        return self._unknown(cause, AttemptEnd(end=AttemptOutcome.UNKNOWN, sent=self.request_body.sent))
+        return self._unknown(f"the picture was sent, and then cutoutd had a fault of its own ({told(error)})")
 
     def _stopped(self, stop: CancelledError | AlteredError) -> Reply:
-        self._close(AttemptEnd(end=AttemptOutcome.WITHDRAWN, sent=self.request_body.sent, cause=str(stop)))
-        at = rfc3339(self._began_us) if self.row is not None else ""
+        self._close(self._end(AttemptOutcome.WITHDRAWN, cause=str(stop)))
+        sent = self.request_body.sent
         if isinstance(stop, AlteredError):
-            return self.context.reply(
-                self.request,
-                UploadOutcome.FAILED,
-                cause=str(stop),
-                advice=UNTOUCHED,
-                at=at,
-                sent=self.request_body.sent,
-            )
+            return self._reply(UploadOutcome.FAILED, cause=str(stop), advice=UNTOUCHED, sent=sent)
         if stop.reason is CancelReason.WITHDRAWN and self.row is not None:
-            return self.context.reply(
-                self.request, UploadOutcome.WITHDRAWN, cause=str(stop), at=at, sent=self.request_body.sent
-            )
+            return self._reply(UploadOutcome.WITHDRAWN, cause=str(stop), sent=sent)
         raise stop
 
-    def _answered(self, http_response: HttpResponse, http_request: HttpRequest, draft: Path) -> Reply:
+    def _judged(self, http_response: HttpResponse, http_request: HttpRequest, draft: Path) -> Reply:
         context = self.context
         found = response.judge(http_response, context.provider, context.clock.now_us())
         cause = context.scrubbed(found.cause)
         if found.may_be_billed:
             self._tell_route(found, cause)
-            return self._unknown(cause, self._closing(AttemptOutcome.UNKNOWN, http_response))
+            return self._unknown(cause, http_response)
         match found.meaning:
             case Meaning.PICTURE:
                 context.route.succeeded()
@@ -266,25 +254,19 @@ class Attempt:
                 return self._picture(http_response, http_request, draft)
             case Meaning.REFUSED:
                 context.route.succeeded()
-                closing = self._closing(AttemptOutcome.FAILED, http_response, cause)
-                self._close(closing)
-                return context.reply(
-                    self.request,
-                    UploadOutcome.FAILED,
-                    cause=cause,
-                    advice=found.advice,
-                    at=rfc3339(self._began_us),
-                    sent=self.request.bytes,
-                    charged=closing.credits,
+                end = self._end(AttemptOutcome.FAILED, http_response, cause)
+                self._close(end)
+                return self._reply(
+                    UploadOutcome.FAILED, cause=cause, advice=found.advice, charged=end.credits
                 )
             case Meaning.CLOSED:
-                self._close(self._closing(AttemptOutcome.REFUSED, http_response, cause))
+                self._close(self._end(AttemptOutcome.REFUSED, http_response, cause))
                 context.route.close(f"{cause}. {found.advice}")
                 context.route.failed(cause)
                 raise PostponedError
             case _:
-                self._close(self._closing(AttemptOutcome.REFUSED, http_response, cause))
-                raise _again(cause, found)
+                self._close(self._end(AttemptOutcome.REFUSED, http_response, cause))
+                raise RetryLaterError(cause, retry_after_s=found.retry_after_s, is_fault=found.is_fault)
 
     def _tell_route(self, found: Interpretation, cause: str) -> None:
         """What follows for other pictures from an answer after which this one may have been billed."""
@@ -300,86 +282,77 @@ class Attempt:
             route.back_off(cause, found.retry_after_s)
 
     def _picture(self, http_response: HttpResponse, http_request: HttpRequest, draft: Path) -> Reply:
-        context, request = self.context, self.request
-        flaw = http_response.flaw or flaw_of(http_request, draft)
+        context, request, cache = self.context, self.request, self.context.response_cache
+        flaw = http_response.flaw or response.flaw_of(http_request, draft)
         if flaw:
             cause = f"{context.provider.name} says that it cut the picture, but {flaw}"
-            return self._unknown(cause, self._closing(AttemptOutcome.UNKNOWN, http_response))
-        sha256, size = context.response_cache.settled(draft)
-        closing = self._closing(
-            AttemptOutcome.OK, http_response, body=http_request.body, reply_sha256=sha256, reply_bytes=size
+            return self._unknown(cause, http_response)
+        sha256, size = cache.settled(draft)
+        end = replace(
+            self._end(AttemptOutcome.OK, http_response),
+            body=http_request.body,
+            reply_sha256=sha256,
+            reply_bytes=size,
         )
-        if closing.credits is None:
+        if end.credits is None:
             self.charged = context.price(request)
         self.price = self.charged
-        is_kept = bool(self.charged) and context.response_cache.keeps
+        is_kept = bool(self.charged) and cache.keeps
         key = context.cache_key(request, http_request.options)
         if is_kept:
-            context.response_cache.keep(draft, key)
-        self._close(closing)
+            cache.keep(draft, key)
+        self._close(end)
         if is_kept:
-            context.response_cache.pass_on(key, request.id)
+            cache.pass_on(key, request.id)
         else:
-            context.response_cache.hand_over(draft, request.id)
-        return context.reply(
-            request,
-            UploadOutcome.OK,
-            body=http_request.body,
-            at=rfc3339(self._began_us),
-            sent=request.bytes,
-            charged=closing.credits,
-        )
+            cache.hand_over(draft, request.id)
+        return self._reply(UploadOutcome.OK, body=http_request.body, charged=end.credits)
 
-    def _unknown(self, cause: str, closing: AttemptEnd) -> Reply:
+    def _unknown(self, cause: str, http_response: HttpResponse | None = None) -> Reply:
         """It has the picture, and we have no whole answer: only a person may send it again."""
-        if closing.credits is None:
+        end = self._end(AttemptOutcome.UNKNOWN, http_response, cause)
+        if end.credits is None:
             self.charged = self.context.budget.price(self.context.price(self.request))
-        self._close(
-            AttemptEnd(
-                end=AttemptOutcome.UNKNOWN,
-                status=closing.status,
-                sent=closing.sent,
-                credits=closing.credits,
-                took_ms=closing.took_ms,
-                cause=cause,
-            )
-        )
-        return self.context.reply(
-            self.request,
-            UploadOutcome.UNKNOWN,
-            cause=cause,
-            advice=UNKNOWN,
-            at=rfc3339(self._began_us),
-            sent=self.request.bytes,
-            charged=closing.credits,
-        )
+        self._close(end)
+        return self._reply(UploadOutcome.UNKNOWN, cause=cause, advice=UNKNOWN, charged=end.credits)
 
-    def _closing(
-        self,
-        end: AttemptOutcome,
-        http_response: HttpResponse,
-        cause: str = "",
-        *,
-        body: Body | None = None,
-        reply_sha256: str | None = None,
-        reply_bytes: int | None = None,
+    def _end(
+        self, outcome: AttemptOutcome, http_response: HttpResponse | None = None, cause: str = ""
     ) -> AttemptEnd:
-        """The end by an answer; what it charged counts from now on."""
+        """How it ended; what an answer charged counts from now on."""
+        sent = self.request_body.sent
+        if http_response is None:
+            return AttemptEnd(end=outcome, sent=sent, cause=cause)
         charged = response.credits_of(http_response)
         self.charged = charged or 0.0
         self.price = charged or None  # nothing charged for what was not cut says nothing
         return AttemptEnd(
-            end=end,
+            end=outcome,
             status=http_response.status,
-            sent=self.request_body.sent,
+            sent=sent,
             credits=charged,
             took_ms=round((self.context.clock.monotonic_s() - self._began_s) * 1000),
-            body=body,
-            reply_sha256=reply_sha256,
-            reply_bytes=reply_bytes,
             cause=cause,
         )
 
-
-def _again(cause: str, found: Interpretation) -> RetryLaterError:
-    return RetryLaterError(cause, retry_after_s=found.retry_after_s, is_fault=found.is_fault)
+    def _reply(
+        self,
+        outcome: UploadOutcome,
+        *,
+        cause: str = "",
+        advice: str = "",
+        body: Body | None = None,
+        sent: int | None = None,
+        charged: float | None = None,
+    ) -> Reply:
+        """The reply; without ``sent``, all of the picture has left."""
+        return self.context.reply(
+            self.request,
+            outcome,
+            cause=cause,
+            advice=advice,
+            body=body,
+            at=rfc3339(self._began_us) if self.row is not None else "",
+            sent=self.request.bytes if sent is None else sent,
+            charged=charged,
+        )
