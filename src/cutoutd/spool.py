@@ -1,6 +1,6 @@
-"""The parcels between supervisor and uploader: requests in the outbox, replies in the inbox.
+"""The messages between supervisor and uploader: requests in the outbox, replies in the inbox.
 
-Two processes that trust each other little share nothing but these directories. A parcel is a JSON file, and a picture
+Two processes that trust each other little share nothing but these directories. A message is a JSON file, and a picture
 beside it that is whole and synced before the file has its name. It must not touch the network, a picture or the journal.
 
     STATE/hosted/copies/ID.jpg              written by workers of tagged folders; taken over by the supervisor
@@ -8,7 +8,7 @@ beside it that is whole and synced before the file has its name. It must not tou
     STATE/hosted/inbox/ID.json, ID.body     written by the uploader; taken away by the supervisor once it is done with it
     STATE/hosted/paused                     while it is there, nothing leaves
     STATE/hosted/resumed                    a person says: try again; taken away by the uploader
-    STATE/hosted/announced                  by which configuration the supervisor works; an uploader with another one begins anew
+    STATE/hosted/announced                  by which configuration the supervisor works; an uploader with another one restarts
     STATE/hosted/uploaded.json              what the journal knows of uploads, for comparison with the ledger
     STATE/hosted/accepted.json              what the ledger lacks of them, and a person has accepted
     STATE/hosted/replies/, in-hand/, ledger.sqlite, ledger.json, status.json    the uploader's own
@@ -46,10 +46,10 @@ SCHEMA: Final = "cutoutd.parcel/1"
 STATUS_SCHEMA: Final = "cutoutd.hosted/1"
 _MAX_STATUS_BYTES: Final = 1 << 20
 _MAX_ANNOUNCEMENT: Final = 200
-_OF_THE_DISK: Final = OF_THE_DISK - {errno.ENXIO}  # that is what a socket says in a parcel's place
+_OF_THE_DISK: Final = OF_THE_DISK - {errno.ENXIO}  # that is what a socket says in a message's place
 _UNREADABLE: Final = "It may have been billed. See `cutoutd audit`, then `cutoutd retry` it; a reply that is kept costs nothing again."
 
-MAX_BYTES: Final = 64 << 10  # of a parcel's JSON; an honest one has less than 4 KiB
+MAX_BYTES: Final = 64 << 10  # of a message's JSON; an honest one has less than 4 KiB
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _FILE: Final = re.compile(r"[0-9a-f]{32}\.(?:jpg|png)")
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]{8,15}Z")
@@ -57,7 +57,7 @@ _MAX_NUMBER: Final = (1 << 63) - 1  # what a database takes
 
 
 class InvalidMessageError(ValueError):
-    """A file that should be a parcel is none."""
+    """A file that should be a message is not one."""
 
 
 class UploadOutcome(StrEnum):
@@ -182,14 +182,14 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
-def write_message(directory: Path, parcel: Request | Reply) -> None:
-    """Give a parcel its name, once what it names is whole and synced; synced itself when this returns.
+def write_message(directory: Path, message: Request | Reply) -> None:
+    """Give a message its name, once what it names is whole and synced; synced itself when this returns.
 
     Raises:
-        OSError: the disk refuses; the parcel is not there then.
+        OSError: the disk refuses; the message is not there then.
     """
-    path = directory / f"{parcel.id}.json"
-    content = json.dumps({"schema": SCHEMA} | asdict(parcel)).encode("ascii")
+    path = directory / f"{message.id}.json"
+    content = json.dumps({"schema": SCHEMA} | asdict(message)).encode("ascii")
     atomic_write(path, [content], synced=True)
 
 
@@ -293,7 +293,7 @@ def read_reply(path: Path) -> Reply:
 
 
 def remove_message(directory: Path, id_: str) -> None:
-    """Remove a parcel and then what it names; what is not there is no error.
+    """Remove a message and then what it names; what is not there is no error.
 
     Raises:
         OSError: the disk refuses.
@@ -314,7 +314,7 @@ def uploader_status(paths: SpoolPaths) -> dict[str, Any]:
 
 
 def clear(paths: SpoolPaths) -> None:
-    """Throw away what waits to leave, and what came back: in this run nothing does either.
+    """Remove all requests, copies and replies: in this run nothing is uploaded.
 
     Raises:
         OSError: the disk refuses.
@@ -341,13 +341,13 @@ def _checked(kind: type[_P], fields: dict[str, Any], path: Path) -> _P:
     from pydantic import ValidationError  # noqa: PLC0415 -- 0.1 s that the local route is spared
 
     try:
-        parcel: _P = _adapters()[kind.__name__].validate_json(json.dumps(fields), strict=True)
+        message: _P = _adapters()[kind.__name__].validate_json(json.dumps(fields), strict=True)
     except ValidationError as error:
         raise InvalidMessageError(f"{path}: {error.errors()[0]['msg']}") from error
-    return parcel
+    return message
 
 
-@cache  # made once: that takes twenty times as long as a parcel's check
+@cache  # made once: that takes twenty times as long as a message's check
 def _adapters() -> dict[str, TypeAdapter[Any]]:
     from pydantic import TypeAdapter  # noqa: PLC0415 -- as above
 

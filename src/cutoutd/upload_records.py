@@ -1,4 +1,4 @@
-"""What is known of uploads besides the ledger, in small files: by it a ledger that is lost or not whole is noticed.
+"""What is known of uploads besides the ledger, in small files, so that a lost or incomplete ledger is noticed.
 
 It must not decide whether anything is sent.
 """
@@ -23,7 +23,7 @@ BEGUN: Final = "ledger.json"
 """Beside it since its first row: which ledger it is, and since when."""
 
 UPLOADED: Final = "uploaded.json"
-"""What the journal knows, as the supervisor tells it."""
+"""What the journal knows, as the supervisor writes it."""
 
 _STATUS: Final = "status.json"
 _REPLIES: Final = "replies"
@@ -37,12 +37,12 @@ class KnownUploads:
 
     Attributes:
         count: how many.
-        last: the last of them, by its parcel's id.
+        last: the last of them, by its message's id.
         at: when it began, RFC 3339.
         day: of UTC, as in RFC 3339, that ``credits`` is about; empty for none.
         credits: that the uploads of this day count, by folder.
         unsettled: ids of messages that are counted and whose jobs may still wait for their answer: a run that is killed
-            before the job is written down has the same reply told again by the next one, in any order.
+            before the job is written down reads the same reply again in the next one, in any order.
     """
 
     count: int
@@ -100,14 +100,14 @@ def write_begun(root: Path, begun: LedgerStart) -> None:
 
 
 def read_begun(root: Path) -> LedgerStart | None:
-    """The ledger that has had a row; None if there was none, or the file tells nothing of use."""
+    """The ledger that has had a row; None if there was none, or the file cannot be read."""
     found = read_document(root / BEGUN)
     number = found.get("id")
     return LedgerStart(id=number, at=str(found.get("at", ""))) if isinstance(number, int) and number else None
 
 
 def last_status(root: Path) -> KnownUploads | None:
-    """What the uploader's last status tells of the uploads of its day, whether it lives or not."""
+    """The uploads of its day by the uploader's last status, whether the uploader runs or not."""
     found = read_document(root / _STATUS)
     today, folders = found.get("today"), found.get("folders")
     count = today.get("uploads") if isinstance(today, dict) else None
@@ -133,7 +133,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def traces(root: Path) -> str:
-    """How anything but the ledger tells that pictures left this machine, in words; empty if nothing does.
+    """What but the ledger shows that pictures left this machine, in words; empty if nothing does.
 
     Args:
         root: STATE/hosted.

@@ -58,7 +58,7 @@ def get(
         context = ssl.create_default_context(cafile=papers[0])
         wanted = DownloadTarget(url=url or publisher.url, hosts=(publisher.host,), bytes=size)
         with PartialFile(tmp_path / name, wanted.url) as begun:
-            one = Download(wanted, begun, clock=Clock(), tell=tell, context=context)
+            one = Download(wanted, begun, clock=Clock(), on_progress=tell, context=context)
             if seen is not None:
                 seen.append(one)
             one.fetch()
@@ -280,7 +280,7 @@ def test_a_server_that_nobody_vouches_for_gets_no_request(publisher: Publisher, 
     """The authorities of the client do not know it."""
     wanted = DownloadTarget(url=publisher.url, hosts=(publisher.host,), bytes=0)
     with PartialFile(tmp_path / "it.part", wanted.url) as partial:
-        one = Download(wanted, partial, clock=Clock(), tell=lambda *_: None)
+        one = Download(wanted, partial, clock=Clock(), on_progress=lambda *_: None)
         with pytest.raises(BrokenOffError, match="cannot prove"):
             one.fetch()
     assert publisher.asked == []

@@ -180,7 +180,7 @@ def _download(model: KnownModel, facts: KnownModels, partial: PartialFile) -> No
     say(f"{model.name}, {size}, from {model.url}{on}", flush=True)
     wanted = DownloadTarget(url=model.url, hosts=facts.hosts, bytes=model.bytes)
     progress = _Progress()
-    download = Download(wanted, partial, clock=Clock(), tell=progress, context=CONTEXT)
+    download = Download(wanted, partial, clock=Clock(), on_progress=progress, context=CONTEXT)
     try:
         download.fetch()
     finally:

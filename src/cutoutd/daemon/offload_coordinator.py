@@ -1,4 +1,4 @@
-"""What the hosted route asks of the daemon: which way each job goes, and what becomes of what came back.
+"""The daemon's part of the hosted route: what each job needs next, and what becomes of a reply.
 
 Main thread alone. It must not touch a picture or a hot folder, and nothing here can reach a folder without a tag:
 such a job is cut on this machine, whatever its row says.
@@ -44,7 +44,7 @@ class Coordinator:
     Args:
         journal: what is remembered.
         outbox: outbox and inbox; None: no folder may be uploaded from in this run.
-        results: where people are told from.
+        results: what has ended, for those who are told.
         clock: its monotonic side.
         workers: how many pictures are cut at the same time.
     """
@@ -73,7 +73,7 @@ class Coordinator:
         return self._outbox is not None and self._outbox.expects_more
 
     def blocked_folders(self, folders: Mapping[str, HotFolder]) -> frozenset[str]:
-        """Folders of which only what is answered may be begun: no further copy has room, or may leave."""
+        """Folders of which only what is answered may be begun: no further copy has room, or may be sent."""
         outbox = self._outbox
         return frozenset(
             name
@@ -109,7 +109,7 @@ class Coordinator:
         try:
             self._outbox.announce()
         except OutboxError as error:
-            self.suspend(str(error))  # it is told at the next beginning
+            self.suspend(str(error))  # it is tried again at the next start
 
     def suspend(self, why: str) -> None:
         """Nothing can be sent until the next look: the directories refuse."""
@@ -163,7 +163,7 @@ class Coordinator:
             self._outbox.discard_reply(reply)
 
     def exported(self, job: Job, copy: Exported) -> bool:
-        """A copy is ready to leave; False if what lies there is not what the worker says.
+        """A copy is ready to be sent; False if what lies there is not what the worker says.
 
         Raises:
             JournalError: the journal refuses; to be called again.

@@ -1,4 +1,4 @@
-"""One sending of one picture: from the row in the ledger, over the answer, to the row's end.
+"""One attempt to upload one picture: its row in the ledger, the request, the response, and how the row is closed.
 
 It must not try twice; what may be tried again is raised as that.
 """
@@ -70,13 +70,13 @@ class PostponedError(Exception):
 
 @dataclass(kw_only=True, slots=True)
 class Attempt:
-    """One sending.
+    """One attempt.
 
     Attributes:
-        context: what all share.
+        context: what all uploads share.
         request: whose picture.
         request_body: the picture.
-        cancellation: to go on.
+        cancellation: asked before each piece.
         slot: held until the answer is there.
         row: in the ledger; None before anything leaves.
         charged: credits that it counts, once it is over.

@@ -1,4 +1,4 @@
-"""A picture on its way out: read in small pieces, each only if it may still go, and none but the bytes that were announced.
+"""The body of an upload: a picture, read in small pieces, each only if the upload goes on, and no bytes but those announced.
 
 It must not know where they go.
 """
@@ -60,7 +60,7 @@ class RequestBody:
         os.close(self._descriptor)
 
     def pieces(self, http_request: HttpRequest, check_cancelled: Callable[[], None]) -> Iterator[bytes]:
-        """The whole body of a question, piece by piece, from the start.
+        """The whole body of an HTTP request, piece by piece, from the start.
 
         Args:
             http_request: what stands around the picture, and how it is written.

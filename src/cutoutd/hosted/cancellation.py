@@ -1,4 +1,4 @@
-"""Whether an upload may go on: asked before each piece, of the disk, so that whoever says no is heard at once.
+"""The cancellation check of an upload, re-read from the disk before every piece, so that it takes effect at once.
 
 It must not remember an answer.
 """
@@ -24,11 +24,11 @@ class StopFlag:
         self._is_set = False
 
     def set(self) -> None:
-        """Nothing more is to leave."""
+        """Nothing more is to be sent."""
         self._is_set = True
 
     def is_set(self) -> bool:
-        """Whether nothing more is to leave."""
+        """Whether nothing more is to be sent."""
         return self._is_set
 
     def wait(self, seconds: float) -> None:
@@ -56,7 +56,7 @@ class CancelledError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cancellation:
-    """A request's leave to be sent.
+    """Asks whether one request's upload is to stop.
 
     Attributes:
         paths: with its file, and the one that stops all.
@@ -72,7 +72,7 @@ class Cancellation:
         """See that nobody wants it stopped.
 
         Raises:
-            StoppedError: somebody does.
+            CancelledError: somebody does.
         """
         if self.stopping.is_set():
             raise CancelledError(CancelReason.ENDING)
@@ -85,7 +85,7 @@ class Cancellation:
         """Wait, but not a moment after somebody wants it stopped.
 
         Raises:
-            StoppedError: somebody does.
+            CancelledError: somebody does.
         """
         while seconds > 0:
             self.check()

@@ -48,7 +48,7 @@ _WHOLE_EXCHANGE: Final = 5
 """Times the time-out that all of it may take, besides the time for the upload."""
 
 _SLOWEST_LINE: Final = 16 << 10
-"""Bytes a second with which a picture may leave: a line of 128 kbit/s."""
+"""Bytes a second at which a picture must be sent at least: a line of 128 kbit/s."""
 
 _COMPLAINT: Final = 64 << 10
 """Bytes of an answer that is an error, of which a line is shown."""

@@ -1,6 +1,6 @@
 """What all uploads of a run share, and what is common to their replies and log lines.
 
-It must not know the course of any.
+It must not know how any upload goes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class UploadContext:
         ledger, budget, route, client, provider, response_cache: see there.
         clock: wall and steady time.
         key: of the service; None without one.
-        stopping: set when nothing more is to leave.
+        stopping: set when nothing more is to be sent.
         crash_marks: which requests are being looked at.
     """
 

@@ -58,7 +58,7 @@ class BrokenOffError(FetchError):
 
 
 class _ChangedError(FetchError):
-    """What is there is not what we have the beginning of: it begins anew."""
+    """What is there is not what we have the beginning of: it begins again from the start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +96,7 @@ class Download:
         wanted: what, and from where.
         partial: where to.
         clock: its monotonic side.
-        tell: is told how many bytes are here, and how many there will be; 0: nobody knows.
+        on_progress: is called with how many bytes are here, and how many there will be; 0: nobody knows.
         context: of TLS; None: the authorities that come with the client.
 
     Attributes:
@@ -109,14 +109,14 @@ class Download:
         partial: PartialFile,
         *,
         clock: Clock,
-        tell: Callable[[int, int], object],
+        on_progress: Callable[[int, int], object],
         context: ssl.SSLContext | None = None,
     ) -> None:
         logging.getLogger("httpcore").setLevel(logging.CRITICAL)
         self._wanted = wanted
         self._partial = partial
         self._clock = clock
-        self._tell = tell
+        self._on_progress = on_progress
         self._exchange = ExchangeLimits(clock, limit_s=STALL_S)
         self._pool = httpcore.ConnectionPool(
             ssl_context=context or ssl.create_default_context(cafile=certifi.where()),
@@ -257,7 +257,7 @@ class Download:
             if self._partial.size - renewed >= _PROGRESS_BYTES:
                 renewed = self._partial.size
                 self._exchange.renew()
-            self._tell(self._partial.size, total)
+            self._on_progress(self._partial.size, total)
         if self._partial.size < total:
             raise httpcore.RemoteProtocolError("cut short")
         self._partial.sync()

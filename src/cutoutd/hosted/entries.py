@@ -28,7 +28,7 @@ class AttemptStart:
     """What is known of an upload before it begins.
 
     Attributes:
-        request: the parcel.
+        request: the message.
         provider, host, options: whom it is asked of, and what.
         expected: credits.
         began_us: UTC microseconds.
@@ -63,7 +63,7 @@ class PastAttempt:
 
     Attributes:
         row: its number.
-        request: the parcel's id.
+        request: the message's id.
         end, credits, sent, cause: as it was closed.
         began_us: UTC microseconds.
         body, reply_sha256: of its reply; None without one.

@@ -269,7 +269,7 @@ class Ledger:
             raise LedgerDamagedError(f"SQLite says: {said}", path=self._path)
 
     def last_of_request(self, id_: str) -> PastAttempt | None:
-        """The last upload for a parcel that is over."""
+        """The last upload for a request that is over."""
         return _past(self._database.row(SQL.last_of_request, request=id_))
 
     def last_of_content(self, *, sha256: str, provider: str, host: str, options: str) -> PastAttempt | None:
@@ -286,11 +286,11 @@ class Ledger:
         }
 
     def knows(self, request: str) -> bool:
-        """Whether anything was ever sent for a parcel."""
+        """Whether anything was ever sent for a request."""
         return self._database.row(SQL.request, request=request) is not None
 
     def count(self) -> int:
-        """For how many parcels something was sent, or may have been."""
+        """For how many requests something was sent, or may have been."""
         return self._database.number(SQL.count)
 
     def prices(self, provider: str, host: str, now_us: int) -> dict[float, float]:

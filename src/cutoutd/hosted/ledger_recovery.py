@@ -1,6 +1,6 @@
 """Opens the ledger, and refuses to send while it is lost, damaged, another's, or lacks uploads the journal knows of.
 
-The limits on spending go by it, so a new one is begun only where nothing tells of an earlier one, or where a person says
+The limits on spending go by it, so a new one is begun only where there is no trace of an earlier one, or where a person says
 so; the old one is kept beside it. It must not mend a ledger, nor send anything.
 """
 
@@ -45,7 +45,7 @@ _DAY: Final = slice(0, 10)
 
 
 def opened(paths: SpoolPaths, now_us: int) -> Ledger:
-    """The ledger; a new one only where nothing tells of an earlier one.
+    """The ledger; a new one only where there is no trace of an earlier one.
 
     Raises:
         LedgerError: the disk refuses.
@@ -98,7 +98,7 @@ class LedgerOpener:
             try:
                 return opened(self.paths, self.clock.now_us())
             except LedgerDamagedError as error:
-                # One from before it was told is no consent to it: nobody knew of the loss.
+                # A resume from before the loss was shown is no consent to it.
                 if is_told and os.path.lexists(self.paths.resumed):
                     return self._begin_anew(error)
                 if not is_told:
@@ -126,7 +126,7 @@ class LedgerOpener:
             return why
         logs.get().error("hosted.ledger-lost", why=why)
         now = rfc3339(self.clock.now_us())
-        # What it told of today is kept: a new ledger would not know it.
+        # What the last status says of today is kept: a new ledger would not know it.
         last = read_document(self.paths.status)
         is_of_today = str(last.get("day") or last.get("at"))[_DAY] == now[_DAY]
         UploaderStatus(
@@ -154,7 +154,7 @@ class LedgerOpener:
         path = paths.root / FILE_NAME
         try:
             write_known(paths.accepted, accepted)
-            aside = _set_aside(path, now_us)
+            aside = _rename_old(path, now_us)
             ledger = Ledger(path, create=True)
             _begin(paths, ledger, now_us)
             paths.resumed.unlink(missing_ok=True)
@@ -207,7 +207,7 @@ def _spent(paths: SpoolPaths, day: str) -> dict[str, float]:
     return {name: max(journal.get(name, 0.0), own.get(name, 0.0)) for name in journal | own}
 
 
-def _set_aside(path: Path, now_us: int) -> str:
+def _rename_old(path: Path, now_us: int) -> str:
     """Give a ledger that is not gone by another name; returns it."""
     stamp = rfc3339(now_us).replace(":", "").replace("-", "")
     aside = path.with_name(f"{path.name}.damaged-{stamp}")
@@ -230,25 +230,25 @@ class LedgerCheck:
 
     def __init__(self, context: UploadContext) -> None:
         self._context = context
-        self._told: KnownUploads | None = None
+        self._compared: KnownUploads | None = None
         self._missing = 0
         self.why = ""
 
     def look(self) -> None:
-        """Compare the ledger with what the supervisor tells of the journal, whenever that has changed.
+        """Compare the ledger with what the journal knows, whenever the supervisor has written that anew.
 
         Raises:
             LedgerError: the disk refuses.
         """
         paths, ledger = self._context.paths, self._context.ledger
         told = read_known(paths.uploaded)
-        if told is None or told == self._told:
+        if told is None or told == self._compared:
             return
         accepted = read_known(paths.accepted) or KnownUploads(count=0, last="", at="")
         self._missing = told.count - ledger.count()
         knows_last = told.last == accepted.last or ledger.knows(told.last)
         is_whole = self._missing <= accepted.count and knows_last
-        self._told = told
+        self._compared = told
         before, self.why = self.why, "" if is_whole else self._words(told)
         if self.why and not before:
             logs.get().warning("hosted.ledger-not-whole", why=self.why)
@@ -259,8 +259,8 @@ class LedgerCheck:
         Raises:
             OSError, LedgerError: the disk refuses.
         """
-        if self.why and self._told is not None:
-            told, context = self._told, self._context
+        if self.why and self._compared is not None:
+            told, context = self._compared, self._context
             today = {name: one.credits for name, one in context.ledger.day(context.clock.now_us()).items()}
             day = rfc3339(context.clock.now_us())[_DAY]
             before = read_known(context.paths.accepted)

@@ -159,11 +159,11 @@ def refusal(*, cost: float, limit: float, spent: float, whose: str) -> str:
 
 
 class Admission(Enum):
-    """Whether a picture that has credits set aside may be sent."""
+    """Whether a picture with reserved credits may be sent."""
 
     NOW = auto()  # it is under way from here on
     LATER = auto()  # another finds out what it costs
-    NOT = auto()  # prices have turned out higher: what is set aside for it is too little
+    NOT = auto()  # prices have turned out higher: what is reserved for it is too little
 
 
 class Budget:
@@ -182,7 +182,7 @@ class Budget:
         self._limit = settings.hosted.max_credits_per_day
         self._limits = {folder.name: folder.max_credits_per_day for folder in settings.folder}
         self._lock = threading.Lock()
-        self._set_aside: dict[str, Counter[float]] = defaultdict(Counter)
+        self._reserved: dict[str, Counter[float]] = defaultdict(Counter)
         self._spent: dict[str, float] = defaultdict(float)
         self._highest = dict(prices)
         self._surprising: set[float] = set()
@@ -194,17 +194,17 @@ class Budget:
             self._spent = defaultdict(float, spent)
 
     def reserve(self, folder: str, cost: float) -> str:
-        """Set credits aside for a picture; returns why not, in words, or nothing if they are."""
+        """Reserve credits for a picture; returns why not, in words, or nothing if they are."""
         with self._lock:
             why = self._refusal(folder, self._price(cost))
             if not why:
-                self._set_aside[folder][cost] += 1
+                self._reserved[folder][cost] += 1
             return why
 
     def release(self, folder: str, cost: float, charged: float) -> None:
-        """A picture is over: what it was charged takes the place of what was set aside."""
+        """A picture is over: what it was charged takes the place of what was reserved."""
         with self._lock:
-            self._set_aside[folder][cost] -= 1
+            self._reserved[folder][cost] -= 1
             self._spent[folder] += charged
 
     def refusal(self, folder: str, cost: float) -> str:
@@ -213,7 +213,7 @@ class Budget:
             return self._refusal(folder, self._price(cost))
 
     def begin(self, folder: str, cost: float) -> Admission:
-        """Whether a picture that has credits set aside may be sent now; then `ended` is to follow."""
+        """Whether a picture with reserved credits may be sent now; then `ended` is to follow."""
         with self._lock:
             is_sure = cost in self._highest and cost not in self._surprising
             if self._sending[cost] and not is_sure:
@@ -249,10 +249,10 @@ class Budget:
         return max(cost, self._highest.get(cost, 0.0))
 
     def _under_way(self, folder: str) -> float:
-        return sum(self._price(cost) * count for cost, count in self._set_aside[folder].items())
+        return sum(self._price(cost) * count for cost, count in self._reserved[folder].items())
 
     def _refusal(self, folder: str, cost: float) -> str:
-        everything = sum(self._spent.values()) + sum(map(self._under_way, list(self._set_aside)))
+        everything = sum(self._spent.values()) + sum(map(self._under_way, list(self._reserved)))
         why = refusal(cost=cost, limit=self._limit, spent=everything, whose="[hosted]")
         own = self._limits.get(folder)
         if why or own is None:

@@ -1,11 +1,11 @@
-"""Finds new requests in the outbox, and tells which of them can be uploaded.
+"""Finds new requests in the outbox, and says which of them can be uploaded.
 
 - What cannot be read as a request is answered, and delays no other. A request has its name only once it is whole, so
   what cannot be read will not become readable.
 - A request is deferred while supervisor and uploader go by configurations of different age. Which of the two is newer
   cannot be known here and does not matter: the supervisor announces its own when it reads it anew, and stamps or
   withdraws its requests then.
-- A request over which the uploader ended several times is answered. Marks on the disk tell: one stands from when a
+- A request over which the uploader ended several times is answered. Marks on the disk record it: one stands from when a
   request is looked at until its row is to be written; from there on the ledger knows it, and never sends it twice.
 
       STATE/hosted/in-hand/ID.now       it is being looked at

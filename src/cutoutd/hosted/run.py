@@ -45,7 +45,7 @@ _PRIVATE_UMASK: Final = 0o077
 _LOCK_FILE: Final = "lock"
 
 _DRAFTED: Final = ("status.json", "announced", "uploaded.json", "accepted.json", "ledger.json")
-"""Each is written aside, as ``.new``, and renamed."""
+"""Each is written as ``.new`` and renamed."""
 
 _NAMES: Final = Names(
     files=(
@@ -168,7 +168,7 @@ def _context(
 
 
 def _check_owner(root: Path) -> None:
-    """Leave another user's state directory alone: files made there would be unreadable to them.
+    """Refuse another user's state directory: files made there would be unreadable to them.
 
     Under a service manager the directory above is an empty one of root's, in which ours alone is bound.
 

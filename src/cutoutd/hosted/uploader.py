@@ -215,7 +215,7 @@ class Uploader:
             self._context.stopping.set()
 
     def _run(self, request: Request) -> bool:
-        """A request's course; a fault of ours over it is its end, and nobody else's."""
+        """Upload one request; a fault of ours over it fails that request alone."""
         try:
             return UploadJob(context=self._context, request=request).run()
         except (OSError, LedgerError, LedgerDamagedError):

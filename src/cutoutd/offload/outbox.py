@@ -1,4 +1,4 @@
-"""The daemon's side of outbox and inbox: what is on its way out, and what came back.
+"""The daemon's side of the hosted route: copies and requests for the uploader, and its replies.
 
 Main thread alone: the directories lie beside the journal, on its disk. It must not open a picture or a body, and
 decides nothing about a job.
@@ -32,7 +32,7 @@ MAX_WAITING: Final = 32
 """Copies in the outbox: enough to keep any service busy, few enough for the disk."""
 
 START_S: Final = 30.0
-"""So long after our own start the uploader may still be on its way up, or an earlier run's be on its way out."""
+"""So long after our own start the uploader may still be starting, or an earlier run's be ending."""
 
 OFFLINE_S: Final = 20.0
 """Without a connection for longer, `run --once` waits no more."""
@@ -55,7 +55,7 @@ MAX_COPY_BYTES: Final = 12_000_000
 
 
 class Outbox:
-    """Parcels by job.
+    """The jobs whose pictures are being uploaded, by request.
 
     Args:
         state_dir: the state directory.
@@ -125,7 +125,7 @@ class Outbox:
 
     @property
     def awaited(self) -> Collection[str]:
-        """Ids of the parcels whose jobs wait for an answer."""
+        """Ids of the messages whose jobs wait for an answer."""
         return self._sent.keys()
 
     @property
@@ -158,7 +158,7 @@ class Outbox:
         self._uploader_awaited_until_s = self._clock.monotonic_s() + START_S
 
     def refresh(self, *, rebuilt: bool) -> None:
-        """See how the way out stands.
+        """See whether pictures can be uploaded.
 
         Args:
             rebuilt: the journal was made anew, and no person has said `resume` since.
@@ -268,12 +268,12 @@ class Outbox:
         for reply in found:
             if (job := self._sent.get(reply.id)) is not None:
                 yield job, reply
-        # A directory's time moves in ticks: what comes in the one that was just looked at would not be told by it.
+        # A directory's time moves in ticks: what comes in the one that was just looked at would not show in it.
         is_over = self._clock.now_us() * 1000 - changed_ns > TICK_NS
         self._seen_ns = changed_ns if is_over and is_tidy else -1
 
     def _tidy(self, box: Path, *, throughout: bool = False) -> bool:
-        """As `spool_files.tidy`; whether all of it is done. More than an honest uploader leaves closes the way out."""
+        """As `spool_files.tidy`; whether all of it is done. More than an honest uploader leaves closes the route."""
         kept = {*self._sent, *self._exports.values(), *self._answered}
         tidied = spool_files.tidy(box, kept, throughout=throughout)
         self._crowded = (
@@ -373,7 +373,7 @@ class Outbox:
                 self._refused[str(name)] = str(folder["why"])
 
     def _may_come_back(self, route: object, wait_s: object) -> bool:
-        """Whether a closed way out is likely to open by itself before long."""
+        """Whether a closed route is likely to open by itself before long."""
         if route != "offline":
             self._offline_since_s = None
             is_little = isinstance(wait_s, int | float) and wait_s <= LITTLE_TIME_S

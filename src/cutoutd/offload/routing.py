@@ -77,7 +77,7 @@ class RoutePlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OffloadState:
-    """How the way out stands.
+    """Whether pictures can be uploaded.
 
     Attributes:
         closed: why nothing can be uploaded just now; empty while it can.
@@ -94,7 +94,7 @@ def next_step(folder: Folder, plan: RoutePlan, hosted: OffloadState) -> tuple[Ne
     Args:
         folder: its settings.
         plan: so far.
-        hosted: how the way out stands.
+        hosted: whether pictures can be uploaded.
     """
     if folder.route is Route.LOCAL:
         return NextStep.CUT, RoutePlan(egress=plan.egress)

@@ -132,8 +132,8 @@ def tidy(box: Path, kept: Collection[str], *, throughout: bool = False) -> TidyR
 
     Args:
         box: outbox or inbox.
-        kept: ids of parcels that are needed.
-        throughout: also drafts and what no parcel names yet, which an upload that is under way may be about to name.
+        kept: ids of messages that are needed.
+        throughout: also drafts and what no message names yet, which an upload that is under way may be about to name.
 
     Raises:
         OSError: it cannot be read.
@@ -143,8 +143,8 @@ def tidy(box: Path, kept: Collection[str], *, throughout: bool = False) -> TidyR
     is_crowded = len(names) > most
     strays = [name for name in names if _id(name) not in kept]
     if not (is_crowded or throughout):
-        parcels = {_id(name) for name in strays if name.endswith(".json")}
-        strays = [name for name in strays if _id(name) in parcels]  # what a parcel names goes with it
+        messages = {_id(name) for name in strays if name.endswith(".json")}
+        strays = [name for name in strays if _id(name) in messages]  # what a message names goes with it
     left, refused = REMOVALS, ""
     directory = os.open(box, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
