@@ -95,11 +95,11 @@ def test_a_storm_of_hangups_holds_up_no_work(bench: Bench, start: Callable[..., 
         )
     assert storm.count > PICTURES / 4
     assert daemon.end() == 0
-    assert "folder.standing" in (bench.root / "log").read_text(encoding="utf-8")
+    assert "folder.status" in (bench.root / "log").read_text(encoding="utf-8")
     if what == "nothing":
         assert lines(bench, "reload.done") == 0
         assert lines(bench, "reload.unchanged") > 0
-        assert lines(bench, "folder.standing") == 1
+        assert lines(bench, "folder.status") == 1
 
 
 def test_a_hangup_in_the_first_moments_does_not_kill(bench: Bench, start: Callable[..., Daemon]) -> None:

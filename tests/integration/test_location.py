@@ -220,9 +220,8 @@ def test_many_folders_cost_little_time(tmp_path: Path) -> None:
         )
     overlaps = Overlaps(tmp_path / "state", "run-1")
     overlaps.configure(folders)
-    looks = [overlaps.look(folder) for folder in folders]
-    assert not any(one.why for one in looks)
-    assert all(len(one.boundary.ids) >= 29 for one in looks[1:])
+    assert not any(overlaps.look(folder) for folder in folders)
+    assert all(len(overlaps.boundary(folder.name).ids) >= 29 for folder in folders[1:])
 
 
 def test_nobody_gives_way_to_a_folder_that_was_taken_out(tmp_path: Path) -> None:
@@ -232,10 +231,10 @@ def test_nobody_gives_way_to_a_folder_that_was_taken_out(tmp_path: Path) -> None
     after = folder_in(tmp_path, name="after", input=str(tmp_path / "in"))
     overlaps = Overlaps(tmp_path / "state", "run-1")
     overlaps.configure([before])
-    assert not overlaps.look(before).why
+    assert not overlaps.look(before)
     overlaps.configure([after])
-    assert not overlaps.look(before).why
-    assert not overlaps.look(after).why
+    assert not overlaps.look(before)
+    assert not overlaps.look(after)
     assert not overlaps.why_closed("before")
 
 

@@ -93,14 +93,14 @@ class Opener:
         """Remove the directory of a task, and all that is in it; soon, from any thread."""
         self._give(self._directory(task).remove_whole)
 
-    def _give(self, deed: Callable[[], None]) -> None:
+    def _give(self, action: Callable[[], None]) -> None:
         """Have something done, also after the end: what was opened for a folder that is leaving is closed as well."""
         with self._lock:
             if not self._is_over:
-                self._work.put(deed)
+                self._work.put(action)
                 return
         # Not here: any call on a share may hang.
-        threading.Thread(target=deed, name="late", daemon=True).start()
+        threading.Thread(target=action, name="late", daemon=True).start()
 
     def _open(
         self, task: Task, tell: Callable[[Files | Failure | None], None], is_wanted: Callable[[], bool]
@@ -122,22 +122,22 @@ class Opener:
 
     def _run(self) -> None:
         self.busy_since_s, self._is_over = None, False
-        while (deed := self._work.get()) is not None:
-            self._do(deed)
-        while (deed := self._left_over()) is not None:
-            self._do(deed)
+        while (action := self._work.get()) is not None:
+            self._do(action)
+        while (action := self._left_over()) is not None:
+            self._do(action)
 
     def _left_over(self) -> Callable[[], None] | None:
         """What was given after it was told to end, one after the other; after that, nothing more is waited for."""
         with self._lock:
             while not self._work.empty():
-                if (deed := self._work.get()) is not None:
-                    return deed
+                if (action := self._work.get()) is not None:
+                    return action
             self._is_over = True
             return None
 
-    def _do(self, deed: Callable[[], None]) -> None:
+    def _do(self, action: Callable[[], None]) -> None:
         self.busy_since_s = self.went_on_s = self._clock.monotonic_s()
-        deed()
+        action()
         self.went_on_s = self._clock.monotonic_s()
         self.busy_since_s = None

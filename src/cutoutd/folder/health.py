@@ -57,6 +57,7 @@ class HealthCheck:
         allow_root: root may work on the folder even if others can change it.
 
     Attributes:
+        is_identified: it is known which folder this is.
         mode: how the folder can be watched; valid once ``check`` found it open.
         is_first_start: the journal did not know this folder before.
         first_run_us: when it began nevertheless, if a journal that was lost knew it.
@@ -89,7 +90,7 @@ class HealthCheck:
         self._allow_root = allow_root
         self._predecessor = predecessor
         self._recalled = memory.recall(folder.name)
-        self._is_identified = False
+        self.is_identified = False
         self._is_tidy = False
         self.is_first_start = self._recalled is None
         self.first_run_us = memory.first_run_us(folder.name) if self.is_first_start else None
@@ -111,11 +112,6 @@ class HealthCheck:
     def identity(self) -> FolderIdentity:
         """By which the folder's records are known."""
         return self._publisher.identity
-
-    @property
-    def is_identified(self) -> bool:
-        """Whether it is known which folder this is."""
-        return self._is_identified
 
     @property
     def is_known_disk(self) -> bool:
@@ -166,8 +162,7 @@ class HealthCheck:
 
     def look_around(self) -> tuple[FolderState, str] | None:
         """See how the folder's places lie to those of all others; None if it may be worked on, else why not."""
-        look = self._overlaps.look(self._folder, uuid=None if self._seen is None else self._seen.marker)
-        why = look.why
+        why = self._overlaps.look(self._folder, uuid=None if self._seen is None else self._seen.marker)
         if not why and (why := refused(self._folder, allow_root=self._allow_root)):
             why = f"{why}. {ADVICE}"
         if not why:
@@ -200,7 +195,7 @@ class HealthCheck:
 
     def _identify(self, root: str, found: marker.RootState) -> None:
         """Find out, once, which of the folders that the journal knows this one is: a marker tells, and no name does."""
-        if self._is_identified:
+        if self.is_identified:
             return
         recalled = self._memory.recall(self._folder.name)
         known = identify(
@@ -220,7 +215,7 @@ class HealthCheck:
         self._recalled = self._memory.recall(self._folder.name) if isinstance(known, KnownFolder) else None
         self.is_first_start = self._recalled is None
         self.first_run_us = self._memory.first_run_us(self._folder.name) if self.is_first_start else None
-        self._is_identified = True
+        self.is_identified = True
 
     def _compare(self, root: str, found: marker.RootState) -> tuple[FolderState, str] | None:
         recalled = self._recalled

@@ -208,12 +208,12 @@ class FolderMonitor:
             self._recoveries += self._read_probes.try_them(now_s)
             # An adoption that was broken off would have the rest cut again.
             if self._stopping or self._notice(arrivals):
-                self._stand(*self._open_as)
+                self._show(*self._open_as)
             self._health.journal_is_well()
         except JournalError as error:
             # No fault of the folder's: what was seen of it is kept, and taken when it can be written down.
             self._schedule = self._schedule.rested(now_s)
-            self._stand(FolderState.PAUSED, str(error))
+            self._show(FolderState.PAUSED, str(error))
             self._health.journal_refuses(now_s)
         except OSError as error:
             self._close(FolderState.STANDING_BY, of_refusal(error, self._root))
@@ -260,7 +260,7 @@ class FolderMonitor:
             self._clock.monotonic_s(), has_events=has_events, is_refused=is_refused
         )
         self._open_as = (FolderState.NATIVE if has_events else FolderState.POLL, why_not)
-        self._stand(*self._open_as)
+        self._show(*self._open_as)
 
     def _close(self, watching: FolderState, why: str) -> None:
         self._events.disarm()
@@ -270,14 +270,14 @@ class FolderMonitor:
             self._clock.monotonic_s(), waits_for_owner=self._health.waits_for_owner
         )
         self._status = replace(self._status, settling=0, held_up=())
-        self._stand(watching, why)
+        self._show(watching, why)
 
-    def _stand(self, watching: FolderState, why: str) -> None:
+    def _show(self, watching: FolderState, why: str) -> None:
         before = self._status
         self._status = replace(before, watching=watching, why=why)
         if (before.watching, before.why) == (watching, why):
             return
-        self._log.info("folder.standing", watching=watching, why=why)
+        self._log.info("folder.status", watching=watching, why=why)
         if why or before.watching is not FolderState.STARTING:
             self._emit(FolderChanged(folder=self._folder.name, message=told(watching, why)))
 

@@ -36,19 +36,6 @@ _ADVICE: Final = "choose directories apart from each other"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
-    """What a look at a folder's places found.
-
-    Attributes:
-        why: why the folder must not be worked on; empty: it may.
-        boundary: what inside its input belongs to somebody else.
-    """
-
-    why: str
-    boundary: Boundary
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class _Places:
     """The places of a folder, where they were found."""
 
@@ -122,8 +109,8 @@ class Overlaps:
         """What inside a folder's input belongs to somebody else, as it was last found."""
         return self._boundaries.get(name, Boundary())
 
-    def look(self, folder: Folder, *, uuid: str | None = None) -> Look:
-        """Look at the places of a folder, and how they lie to those of all others.
+    def look(self, folder: Folder, *, uuid: str | None = None) -> str:
+        """Look at the places of a folder, and how they lie to those of all others: why it must not be worked on, or empty.
 
         Args:
             folder: its settings.
@@ -137,7 +124,7 @@ class Overlaps:
                 self._folders[folder.name] = folder
             if self._folders.get(folder.name) != folder:
                 # It is leaving: it takes nothing more, and nobody has to give way to it.
-                return Look(why="", boundary=self.boundary(folder.name))
+                return ""
             self._own[folder.name] = own
             folders = list(self._folders.values())
         # Of a folder that could send pictures away nothing is taken by what was seen a moment ago.
@@ -148,9 +135,8 @@ class Overlaps:
         arranged = [_folder_places(number, one) for number, one in enumerate(found, 1)]
         state = locate(self._state_dir, mounts, reachable=reachable)
         self._judge(folder.name, arranged, own, state)
-        boundary = self._bound(own, found, state, uuid)
-        self._boundaries[folder.name] = boundary
-        return Look(why=self.why_closed(folder.name), boundary=boundary)
+        self._boundaries[folder.name] = self._bound(own, found, state, uuid)
+        return self.why_closed(folder.name)
 
     def _locate(self, folder: Folder, mounts: Mounts, reachable: frozenset[str] | None) -> _Places:
         begun_s = time.monotonic()
