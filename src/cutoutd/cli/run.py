@@ -127,18 +127,15 @@ def _work(
     entry = registered(places.registry(), service.state_dir, origin, now_us=Clock().now_us())
     try:
         with telling(_waiting(chosen), level=service.log_level, log_format=service.log_format) as emit:
-            outcome = daemon.run(
-                chosen,
-                clock=RunningClock(),
-                emit=emit,
-                shows_queue=sys.stdout.isatty(),
+            options = daemon.Options(
                 once=once,
                 timeout_s=timeout_s,
+                shows_queue=sys.stdout.isatty(),
                 manager=ServiceManager.from_environment(os.environ),
-                uploads=uploads,
                 read_again=None if once or has_terminal() else read_again,
-                registration=entry,
+                uploads=uploads,
             )
+            outcome = daemon.run(chosen, options, clock=RunningClock(), emit=emit, registration=entry)
     except AlreadyRunningError as error:
         raise _already(chosen, origin) from error
     took_s = time.monotonic() - begun_s

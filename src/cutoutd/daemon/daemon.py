@@ -6,10 +6,12 @@ Assembly and order of start and stop alone; what the parts do is theirs.
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from contextlib import closing, nullcontext, suppress
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from cutoutd import spool
 from cutoutd.daemon import worker_pools
@@ -18,13 +20,12 @@ from cutoutd.daemon.assembly import confine, obeying_signals
 from cutoutd.daemon.folder_factory import FolderFactory
 from cutoutd.daemon.folder_set import FolderSet
 from cutoutd.daemon.heartbeat import Heartbeat
-from cutoutd.daemon.patience import Patience
 from cutoutd.daemon.reload import Reloader
 from cutoutd.daemon.status_file import StatusFile
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.tally import Once, Outcome
 from cutoutd.daemon.worker_pools import WorkerPools
-from cutoutd.errors import CutoutdError
+from cutoutd.errors import CutoutdError, JournalError
 from cutoutd.events import AlarmChanged, Started
 from cutoutd.folder.overlaps import Overlaps
 from cutoutd.folder.root_access import check_root
@@ -63,31 +64,48 @@ HANGING_JOIN_S: Final = 2.0
 """And for one that does not."""
 
 
-def run(  # noqa: PLR0913 -- what one run is made of, each a keyword
+RETRY_S: Final = 2.0
+"""Between two tries of a start whose disk refuses."""
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """How one run is to go, beside its configuration.
+
+    Attributes:
+        once: cut what is there, and end.
+        timeout_s: with ``once``: end after so long in any case.
+        shows_queue: somebody looks who wants to see what there is to do.
+        manager: the service manager that started us, if one did.
+        read_again: reads the configuration anew when SIGHUP asks for it; None: SIGHUP ends the run.
+        uploads: an uploader belongs to this run, for the folders that are tagged.
+    """
+
+    once: bool
+    timeout_s: float | None = None
+    shows_queue: bool = False
+    manager: ServiceManager = field(default_factory=ServiceManager)
+    read_again: Callable[[], Settings] | None = None
+    uploads: bool = False
+
+
+def run(
     settings: Settings,
+    options: Options,
     *,
     clock: Clock,
     emit: EventSink,
-    shows_queue: bool = False,
-    once: bool,
-    timeout_s: float | None = None,
-    manager: ServiceManager | None = None,
-    read_again: Callable[[], Settings] | None = None,
-    uploads: bool = False,
     registration: AbstractContextManager[None] | None = None,
 ) -> Outcome:
     """Be the daemon until told to stop, or with ``once`` until nothing is left to do.
 
     Args:
         settings: the whole configuration.
+        options: how the run is to go.
         clock: the machine's.
         emit: is told of each event.
-        shows_queue: somebody looks who wants to see what there is to do.
-        once: cut what is there, and end.
-        timeout_s: with ``once``: end after so long in any case.
-        manager: the service manager that started us, if one did.
-        read_again: reads the configuration anew when SIGHUP asks for it; None: SIGHUP ends the run.
-        uploads: an uploader belongs to this run, for the folders that are tagged.
         registration: tells this user's commands that this daemon runs; entered once it holds the state directory.
 
     Raises:
@@ -98,9 +116,10 @@ def run(  # noqa: PLR0913 -- what one run is made of, each a keyword
         CutoutdError: a fault of the machine's or ours.
     """
     verified_models = VerifiedModels()
-    patience = Patience(lasting=not once)
+    # A run that ends by itself does not wait for a disk: the refusal is its answer.
+    attempt = retry_until_writable if not options.once else _at_once
     with (
-        patience.until_done(partial(StateDirectory, settings.service.state_dir)) as state,
+        attempt(partial(StateDirectory, settings.service.state_dir)) as state,
         registration or nullcontext(),
     ):
         _begin(settings, state)
@@ -108,29 +127,43 @@ def run(  # noqa: PLR0913 -- what one run is made of, each a keyword
         try:
             check_root(settings)
             verified_models.add(settings.needed_models)
-            opened = patience.until_done(partial(Journal, state.path, session=state.session, clock=clock))
+            opened = attempt(partial(Journal, state.path, session=state.session, clock=clock))
             opened.store.guard(state.lock)
             with clock.ticking(), closing(opened) as journal:
-                daemon = Daemon(
-                    settings,
-                    verified_models,
-                    state=state,
-                    journal=journal,
-                    clock=clock,
-                    hooks=hooks,
-                    shows_queue=shows_queue,
-                    once=once,
-                    manager=manager or ServiceManager(),
-                    read_again=read_again,
-                    uploads=uploads,
+                parts = Daemon(
+                    settings, options, verified_models, state=state, journal=journal, clock=clock, hooks=hooks
                 )
-                return daemon.run(timeout_s)
+                return parts.run()
         except CutoutdError as error:
             ended = f"it has ended: {error.title}: {error}"
             hooks(AlarmChanged(folder="", kind=error.code.lower(), message=ended))
             raise
         finally:
-            hooks.close(patient=once)
+            hooks.close(patient=options.once)
+
+
+def retry_until_writable(step: Callable[[], Made]) -> Made:
+    """Take a step of the start, again and again until the state directory's disk lets it: it may be full, or refuse.
+
+    Only before there is any work: from then on each part waits for itself. Not to be used where a signal is to end
+    the work in order.
+
+    Args:
+        step: may be taken again after a refusal.
+    """
+    told = ""
+    while True:
+        try:
+            return step()
+        except JournalError as error:
+            if str(error) != told:
+                told = str(error)
+                get().error("daemon.waits", why=told)
+        time.sleep(RETRY_S)
+
+
+def _at_once(step: Callable[[], Made]) -> Made:
+    return step()
 
 
 def _begin(settings: Settings, state: StateDirectory) -> None:
@@ -146,46 +179,36 @@ class Daemon:
 
     Args:
         settings: the whole configuration.
+        options: how the run is to go.
         verified_models: has the models of all folders.
         state: the state directory, held.
         journal: open.
         clock: the machine's.
         hooks: is told of each event.
-        shows_queue: somebody looks who wants to see what there is to do.
-        once: cut what is there, and end.
-        manager: the service manager's ear.
-        read_again: reads the configuration anew.
-        uploads: an uploader belongs to this run, for the folders that are tagged.
     """
 
-    def __init__(  # noqa: PLR0913 -- all that a run is made of
+    def __init__(
         self,
         settings: Settings,
+        options: Options,
         verified_models: VerifiedModels,
         *,
         state: StateDirectory,
         journal: Journal,
         clock: Clock,
         hooks: HookDispatch,
-        shows_queue: bool,
-        once: bool,
-        manager: ServiceManager,
-        read_again: Callable[[], Settings] | None,
-        uploads: bool,
     ) -> None:
+        self._options = options
         self._state = state
         self._journal = journal
         self._clock = clock
         self._emit = hooks
-        self._shows_queue = shows_queue
-        self._once = once
         self._pool: LocalPool | RoutedPool | None = None
         self._supervisor: Supervisor | None = None
         self._stop_asked = False
         self._results: deque[JobEnded] = deque()
-        self._manager = manager
-        self._reloads = read_again is not None
-        self._reloader = Reloader(settings, read_again or (lambda: settings), self._wake, verified_models)
+        read_again = options.read_again or (lambda: settings)
+        self._reloader = Reloader(settings, read_again, self._wake, verified_models)
         hooks.follow(lambda: self._reloader.settings)
         self._overlaps = Overlaps(state.path, state.session, self._check_again)
         self._factory = FolderFactory(
@@ -199,10 +222,12 @@ class Daemon:
             emit=hooks,
             tell=self._results.append,
             wake=self._wake,
-            once=once,
+            once=options.once,
         )
         self._folders = self._folder_set(frozenset())
-        self._outbox = self._outbox_of(settings.hosted.max_upload_px) if uploads and settings.tagged else None
+        self._outbox = (
+            self._outbox_of(settings.hosted.max_upload_px) if options.uploads and settings.tagged else None
+        )
         self._worker_pools = WorkerPools(
             verified_models,
             settings=lambda: self._reloader.settings,
@@ -210,7 +235,7 @@ class Daemon:
             partitioned=self._outbox is not None,
         )
 
-    def run(self, timeout_s: float | None) -> Outcome:
+    def run(self) -> Outcome:
         """Start all, work, stop all.
 
         Raises:
@@ -219,10 +244,10 @@ class Daemon:
         """
         begun_s = self._clock.monotonic_s()
         # Before anything takes time: without a handler of ours SIGHUP would end what is just starting.
-        with obeying_signals(self._ask_to_stop, self._reloader.ask if self._reloads else None):
+        with obeying_signals(self._ask_to_stop, self._reloader.ask if self._options.read_again else None):
             with worker_pools.spares(self._reloader.settings) as spares:
                 self._start_folders()
-                supervisor = self._start_supervisor(timeout_s, spares)
+                supervisor = self._start_supervisor(spares)
             try:
                 supervisor.run()
             finally:
@@ -237,14 +262,14 @@ class Daemon:
             self._supervisor.stop()
 
     def _start_folders(self) -> None:
-        patience = Patience(lasting=not self._once)
-        self._folders = self._folder_set(dead=patience.until_done(self._take_over))
-        patience.until_done(partial(self._folders.change, self._reloader.settings.folder))
-        patience.until_done(partial(self._folders.reconcile, ()))
+        attempt = retry_until_writable if not self._options.once else _at_once
+        self._folders = self._folder_set(dead=attempt(self._take_over))
+        attempt(partial(self._folders.change, self._reloader.settings.folder))
+        attempt(partial(self._folders.reconcile, ()))
         self._wait_for_first_looks()
-        patience.until_done(partial(self._folders.reconcile, ()))
+        attempt(partial(self._folders.reconcile, ()))
 
-    def _start_supervisor(self, timeout_s: float | None, spares: list[Spawned]) -> Supervisor:
+    def _start_supervisor(self, spares: list[Spawned]) -> Supervisor:
         if self._outbox is not None:
             self._outbox.open()
         else:
@@ -257,17 +282,17 @@ class Daemon:
             folders=self._folders,
             results=self._results,
             emit=self._emit,
-            shows_queue=self._shows_queue,
+            shows_queue=self._options.shows_queue,
             status=StatusFile(self._state.path, self._state.session),
             clock=self._clock,
-            heartbeat=Heartbeat(self._manager, self._clock),
+            heartbeat=Heartbeat(self._options.manager, self._clock),
             alarm=AlarmWatch(
                 self._emit,
                 waiting=Reader(self._journal.store).waiting,
                 state_dir=self._state.path,
                 clock=self._clock,
             ),
-            once=Once(timeout_s=timeout_s) if self._once else None,
+            once=Once(timeout_s=self._options.timeout_s) if self._options.once else None,
             outbox=self._outbox,
         )
         if self._stop_asked:
@@ -281,7 +306,7 @@ class Daemon:
             self._journal,
             self._clock,
             max_upload_px=max_upload_px,
-            once=self._once,
+            once=self._options.once,
             in_force=lambda: uploads_sha256(self._reloader.settings),
         )
 

@@ -297,7 +297,7 @@ class Supervisor:
         for part, deed in (
             ("the watch over the folders", partial(self._watch_over_folders, now_s)),
             ("the hosted route", self._look_at_hosted_route),
-            ("the folders", self._tend),
+            ("the folders", self._reconcile),
             ("the commands", self._commands.look),
             ("what rests", self._journal.queue.wake_rested),
             ("the status", self._show),
@@ -318,7 +318,7 @@ class Supervisor:
         except OutboxError as error:
             self._coordinator.suspend(str(error))
 
-    def _tend(self) -> None:
+    def _reconcile(self) -> None:
         self._folders.reconcile({held.folder for held in self._unfinished})
 
     def _watch_over_folders(self, now_s: float) -> None:
