@@ -15,19 +15,27 @@ import struct
 from dataclasses import replace
 
 from cutoutd.errors import CutoutdError
-from cutoutd.sandbox.allowed import DIRECTORY, ITSELF, MEMORY, NAMES, OPENED, SIGNALS, THREADS, TIME, WAITING
 from cutoutd.sandbox.calls import (
     BY_POINTER,
     CLOCKS,
+    DIRECTORY,
     FILES,
     HINTS,
     INTRUSION,
+    ITSELF,
     MACHINE,
+    MEMORY,
+    NAMES,
     OF_A_PROCESS,
+    OPENED,
     PROCESSES,
     RINGS,
     SHARED,
+    SIGNALS,
     SOCKETS,
+    THREADS,
+    TIME,
+    WAITING,
     this_machine,
 )
 from cutoutd.sandbox.kernel import call, demand, renounce_privileges
