@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from cutoutd.errors import ConfigurationError
 from cutoutd.settings import document, loader
+from cutoutd.settings.hosted import HostedSettings
+from cutoutd.settings.renditions import RenditionSettings
+from cutoutd.settings.schema import CommonHooks, Folder, ModelSettings, PoolSettings, Service
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from cutoutd.settings.schema import Settings
 
 FOLDER = '[[folder]]\nname = "to-cut"\ninput = "/in"\noutput = "/out"\n'
 
@@ -421,6 +432,64 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         loader.load(tmp_path / "none.toml", {})
     with pytest.raises(ConfigurationError, match=r"it cannot be read \(Is a directory\)"):
         loader.load(tmp_path, {})
+
+
+ANY: Final[tuple[object, ...]] = (
+    0,
+    -1,
+    1.5,
+    True,
+    "",
+    "x",
+    "0x0",
+    "\0",
+    [],
+    [1],
+    ["x"],
+    [{}],
+    {},
+    {"x": 1},
+    date(2026, 1, 1),
+)
+TABLES: Final[dict[str, type[BaseModel]]] = {
+    "service": Service,
+    "pool": PoolSettings,
+    "model": ModelSettings,
+    "hosted": HostedSettings,
+    "hooks": CommonHooks,
+    "folder": Folder,
+    "rendition": RenditionSettings,
+}
+
+
+def loaded(table: str, key: str, value: object) -> Settings | str:
+    """Settings with one key set, or what is wrong with it."""
+    folder: dict[str, object] = {"name": "a", "input": "/in", "output": "/out"}
+    written: dict[str, object] = {"folder": [folder]}
+    match table:
+        case "folder":
+            folder[key] = value
+        case "rendition":
+            folder["rendition"] = [{key: value}]
+        case _:
+            written[table] = {key: value}
+    try:
+        return loader.assemble(written, {}, origin="FILE", base=Path("/"))
+    except ConfigurationError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("value", ANY, ids=repr)
+def test_a_value_of_any_kind_is_refused_by_its_key_or_loads_again_as_it_is_written_out(value: object) -> None:
+    """Whatever TOML can say, in whatever key."""
+    for table, model in TABLES.items():
+        for key in model.model_fields:
+            found = loaded(table, key, value)
+            if isinstance(found, str):
+                assert key in found
+            else:
+                again = tomllib.loads(document.as_toml(found))
+                assert loader.assemble(again, {}, origin="FILE", base=None) == found
 
 
 @pytest.mark.parametrize(

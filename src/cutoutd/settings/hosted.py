@@ -12,9 +12,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import Field, PlainSerializer, PlainValidator
+from pydantic import Field, PlainValidator
 
-from cutoutd.settings.types import HostedProvider, NumberOrAuto, PlaceOrNone, Table, lenient, number, shown
+from cutoutd.settings.types import (
+    HostedProvider,
+    NumberOrAuto,
+    Opaque,
+    PlaceOrNone,
+    Table,
+    lenient,
+    number,
+    shown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +59,7 @@ class AddressScope(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Address:
+class Address(Opaque):
     """Where a hosted service is.
 
     Attributes:
@@ -139,10 +148,6 @@ def _base_url(written: object) -> Address | None:
     return parse(written) if written != "" else None
 
 
-def _as_written(address: Address | None) -> str:
-    return "" if address is None else str(address)
-
-
 USUAL: Final[Mapping[HostedProvider, Address]] = {
     HostedProvider.REMOVEBG: parse("https://api.remove.bg"),
     HostedProvider.REMBG: parse("http://127.0.0.1:7000"),
@@ -156,7 +161,7 @@ class HostedSettings(Table):
 
     enabled: bool = Field(default=False, description="Whether anything may be sent at all.")
     provider: HostedProvider = lenient(HostedProvider.REMOVEBG, "Whose contract the service speaks.")
-    base_url: Annotated[Address | None, PlainValidator(_base_url), PlainSerializer(_as_written)] = Field(
+    base_url: Annotated[Address | None, PlainValidator(_base_url)] = Field(
         default=None, description="Where the service is; None: the provider's usual address."
     )
     allow_private_http: bool = Field(

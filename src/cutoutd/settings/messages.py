@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
+
+_CONTAINERS: Final = {
+    tuple: 'a list of texts such as ["*.jpg", "*.png"]',
+    dict: "names with a text, a number, true or false each, such as { a = true, af = 240 }",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,9 +115,10 @@ def _takes(field: FieldInfo, *, quoted: bool = True) -> str:
         quoted: texts stand in quotes, as in a file; not so in an environment variable.
     """
     kind = _kind(field)
-    if get_origin(kind) is tuple:
-        return 'a list of texts such as ["*.jpg", "*.png"]'
-    if get_origin(kind) is Literal:
+    origin = get_origin(kind)
+    if origin in _CONTAINERS:
+        return _CONTAINERS[origin]
+    if origin is Literal:
         return " or ".join(str(one) for one in get_args(kind))
     if issubclass(kind, BaseModel):
         return "a table"

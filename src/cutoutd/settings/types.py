@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationInfo
+from pydantic_core import CoreSchema, core_schema
 
 from cutoutd.settings import places
 
@@ -28,6 +29,16 @@ AUTO: Final = "auto"
 _MODE: Final = re.compile(r"0?[0-7]{3}")
 _OWNER_BITS: Final = 0o600
 _SHOWN_CHARACTERS: Final = 60
+
+
+class Opaque:
+    """A value that a validator makes. pydantic takes it as it is: it has no rules for what is in it."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> CoreSchema:
+        return core_schema.any_schema()
 
 
 class Table(BaseModel):
@@ -176,7 +187,7 @@ class Companions(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Written(Generic[T]):
+class Written(Opaque, Generic[T]):
     """What a text of the configuration means, with the text itself, which `cutoutd check` prints."""
 
     text: str
