@@ -17,7 +17,7 @@ from cutoutd import spool
 from cutoutd.cli import hosted as cli
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.doctor import hosted
-from cutoutd.hosted.cancellation import StopFlag
+from cutoutd.hosted.context import StopFlag
 from cutoutd.hosted.ledger import FILE_NAME, Ledger, LedgerDamagedError
 from cutoutd.hosted.ledger_recovery import LedgerOpener, opened
 from cutoutd.hosted.status import UploaderStatus

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from cutoutd import spool
 from cutoutd.clock import Clock
-from cutoutd.hosted.cancellation import StopFlag
 from cutoutd.hosted.client import ServiceClient
-from cutoutd.hosted.context import UploadContext
+from cutoutd.hosted.context import StopFlag, UploadContext
 from cutoutd.hosted.ledger import Ledger
 from cutoutd.hosted.providers import provider_of
 from cutoutd.hosted.queue import Budget

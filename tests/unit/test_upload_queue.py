@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.hosted.cancellation import StopFlag
+from cutoutd.hosted.context import StopFlag
 from cutoutd.hosted.queue import Budget, UploadQueue
 from cutoutd.hosted.route import ServiceRoute
 from tests.unit.test_hosted_route import request, settings

@@ -13,9 +13,8 @@ from cutoutd.clock import rfc3339
 from cutoutd.fault_isolation import is_expected, report, told
 from cutoutd.hosted import response
 from cutoutd.hosted.body import AlteredError
-from cutoutd.hosted.cancellation import CancelledError, CancelReason
 from cutoutd.hosted.client import ServiceClient, UnansweredError, UnsentError, UntrustedError
-from cutoutd.hosted.context import UNKNOWN, UNTOUCHED
+from cutoutd.hosted.context import UNKNOWN, UNTOUCHED, CancelledError, CancelReason
 from cutoutd.hosted.entries import AttemptEnd, AttemptOutcome, AttemptStart
 from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError
 from cutoutd.hosted.provider import upload_of
@@ -26,9 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.hosted.body import RequestBody
-    from cutoutd.hosted.cancellation import Cancellation
     from cutoutd.hosted.client import HttpResponse
-    from cutoutd.hosted.context import UploadContext
+    from cutoutd.hosted.context import Cancellation, UploadContext
     from cutoutd.hosted.provider import HttpRequest
     from cutoutd.hosted.route import UploadSlot
     from cutoutd.spool import Reply, Request

@@ -17,6 +17,7 @@ import socket
 import ssl
 import struct
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +29,7 @@ from cutoutd.hosted.response import SUCCESS
 from cutoutd.settings.hosted import AddressScope, scope_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from cutoutd.clock import Clock
@@ -167,7 +168,7 @@ class ServiceClient:
 
         limit_s = _WHOLE_EXCHANGE * self._timeout_s + announced / _SLOWEST_LINE
         self._own.exchange = ExchangeLimits(self._clock, limit_s=limit_s)
-        try:
+        with self._service_errors(request_body):
             url, host = self._where(http_request.path)
             with self._pool.stream(
                 b"POST",
@@ -178,6 +179,12 @@ class ServiceClient:
             ) as response:
                 self._exchange.begin_body()
                 return self._take(response, into, at_most)
+
+    @contextmanager
+    def _service_errors(self, request_body: RequestBody) -> Iterator[None]:
+        """Raise the client library's errors as what they mean for the picture."""
+        try:
+            yield
         except httpcore.ConnectError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise UntrustedError(

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.clock import Clock
-    from cutoutd.hosted.cancellation import StopFlag
-    from cutoutd.hosted.context import UploadContext
+    from cutoutd.hosted.context import StopFlag, UploadContext
     from cutoutd.settings.schema import Settings
     from cutoutd.spool import SpoolPaths
 

@@ -16,7 +16,7 @@ from cutoutd.hosted.route import RouteState
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from cutoutd.hosted.cancellation import StopFlag
+    from cutoutd.hosted.context import StopFlag
     from cutoutd.hosted.route import ServiceRoute
     from cutoutd.settings.schema import Settings
     from cutoutd.spool import Request

@@ -35,7 +35,7 @@ class ResponseCache:
         keep_days: for which paid ones are kept; 0: none is.
 
     Raises:
-        OSError: the disk refuses.
+        OSError: the disk refuses, here and in every method but `trim`.
     """
 
     def __init__(self, paths: SpoolPaths, keep_days: int) -> None:
@@ -52,41 +52,25 @@ class ResponseCache:
         return self._keep_days > 0
 
     def draft(self, id_: str) -> Path:
-        """A file for a reply that is coming in; it is not there yet.
-
-        Raises:
-            OSError: the disk refuses.
-        """
+        """A file for a reply that is coming in; it is not there yet."""
         path = self._directory / f"{id_}.part"
         path.unlink(missing_ok=True)
         return path
 
     def settled(self, draft: Path) -> tuple[str, int]:
-        """Sync a draft; returns its SHA-256 and bytes.
-
-        Raises:
-            OSError: the disk refuses.
-        """
+        """Sync a draft; returns its SHA-256 and bytes."""
         with draft.open("rb") as file:
             digest = _digest_of(draft)
             sync(file.fileno())
             return digest, os.fstat(file.fileno()).st_size
 
     def keep(self, draft: Path, key: str) -> None:
-        """Keep a settled draft under what was asked, so that it need not be paid again.
-
-        Raises:
-            OSError: the disk refuses.
-        """
+        """Keep a settled draft under what was asked, so that it need not be paid again."""
         draft.replace(self._kept(key))
         sync_directory(self._directory)
 
     def give(self, key: str, id_: str, sha256: str | None) -> bool:
-        """Put a kept reply into the inbox as a request's body; False if it is not there, or not what it was.
-
-        Raises:
-            OSError: the disk refuses.
-        """
+        """Put a kept reply into the inbox as a request's body; False if it is not there, or not what it was."""
         kept = self._kept(key)
         if not kept.exists() or _digest_of(kept) != sha256:
             return False
@@ -94,11 +78,7 @@ class ResponseCache:
         return True
 
     def pass_on(self, key: str, id_: str) -> None:
-        """Put a reply that was kept just now into the inbox as a request's body.
-
-        Raises:
-            OSError: the disk refuses.
-        """
+        """Put a reply that was kept just now into the inbox as a request's body."""
         kept, body = self._kept(key), self._paths.inbox / f"{id_}.body"
         body.unlink(missing_ok=True)
         try:
@@ -110,11 +90,7 @@ class ResponseCache:
             draft.replace(body)
 
     def hand_over(self, draft: Path, id_: str) -> None:
-        """Put a settled draft into the inbox as a request's body, and keep nothing.
-
-        Raises:
-            OSError: the disk refuses.
-        """
+        """Put a settled draft into the inbox as a request's body, and keep nothing."""
         draft.replace(self._paths.inbox / f"{id_}.body")
 
     def trim(self, now_s: float) -> int:

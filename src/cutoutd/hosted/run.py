@@ -15,9 +15,8 @@ from cutoutd import logs
 from cutoutd.errors import AlreadyRunningError, StorageError, UsageError
 from cutoutd.fs.private_directory import Names, check_owner, open_private
 from cutoutd.hosted import key as keys
-from cutoutd.hosted.cancellation import StopFlag
 from cutoutd.hosted.client import ServiceClient
-from cutoutd.hosted.context import UploadContext
+from cutoutd.hosted.context import StopFlag, UploadContext
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.hosted.ledger_recovery import LedgerOpener
 from cutoutd.hosted.providers import provider_of

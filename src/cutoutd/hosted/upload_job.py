@@ -13,17 +13,15 @@ from cutoutd import backoff, spool
 from cutoutd.clock import rfc3339
 from cutoutd.hosted.attempt import Attempt, PostponedError, RetryLaterError
 from cutoutd.hosted.body import AlteredError, RequestBody
-from cutoutd.hosted.cancellation import CancelledError, CancelReason
 from cutoutd.hosted.client import ServiceClient
-from cutoutd.hosted.context import NOT_TAGGED, UNKNOWN, UNTOUCHED, inadmissible
+from cutoutd.hosted.context import NOT_TAGGED, UNKNOWN, UNTOUCHED, CancelledError, CancelReason, inadmissible
 from cutoutd.hosted.entries import AttemptOutcome
 from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.queue import Admission
 from cutoutd.spool import UploadOutcome
 
 if TYPE_CHECKING:
-    from cutoutd.hosted.cancellation import Cancellation
-    from cutoutd.hosted.context import UploadContext
+    from cutoutd.hosted.context import Cancellation, UploadContext
     from cutoutd.hosted.entries import PastAttempt
     from cutoutd.spool import Reply, Request
 

@@ -7,6 +7,7 @@ decides nothing about a job.
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,6 +53,14 @@ TICK_NS: Final = 2_000_000_000
 MAX_COPY_PIXELS: Final = 50_000_000
 MAX_COPY_BYTES: Final = 12_000_000
 """What remove.bg takes, the narrowest of the services."""
+
+
+@contextmanager
+def _refusals(what: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutboxError(f"{what}: {error.strerror}", path=path) from error
 
 
 class Outbox:
@@ -105,12 +114,10 @@ class Outbox:
         Raises:
             OutboxError: the disk refuses.
         """
-        try:
+        with _refusals("the outbox cannot be made", self.paths.root):
             self.paths.make()
             self.share_upload_count()
             spool.announce(self.paths, self._in_force())
-        except OSError as error:
-            raise OutboxError(f"the outbox cannot be made: {error.strerror}", path=self.paths.root) from error
 
     def share_upload_count(self) -> None:
         """Tell the uploader what the journal knows of uploads, for it to see whether its ledger is whole.
@@ -149,12 +156,8 @@ class Outbox:
         Raises:
             OutboxError: the disk refuses.
         """
-        try:
+        with _refusals("the uploader cannot be told", self.paths.root):
             spool.announce(self.paths, self._in_force())
-        except OSError as error:
-            raise OutboxError(
-                f"the uploader cannot be told: {error.strerror}", path=self.paths.root
-            ) from error
         self._uploader_awaited_until_s = self._clock.monotonic_s() + START_S
 
     def refresh(self, *, rebuilt: bool) -> None:
@@ -208,10 +211,8 @@ class Outbox:
         id_ = self._exports[job.id]
         self._check(copy)
         source, file = self.paths.copies / f"{id_}.jpg", f"{id_}.jpg"
-        try:
+        with _refusals("the outbox refuses", self.paths.outbox):
             spool_files.take_over(source, self.paths.outbox / file, copy, max_bytes=MAX_COPY_BYTES)
-        except OSError as error:
-            raise OutboxError(f"the outbox refuses: {error.strerror}", path=self.paths.outbox) from error
         plan = plan.but(width=copy.width, height=copy.height)
         # The answer is checked by the copy's size, which is known from here on alone.
         job = replace(job, detail=plan.detail() | {"parcel": id_})
@@ -230,10 +231,8 @@ class Outbox:
             again=plan.again,
             settings=self._in_force(),
         )
-        try:
+        with _refusals("the outbox refuses", self.paths.outbox):
             spool.write_message(self.paths.outbox, request)
-        except OSError as error:
-            raise OutboxError(f"the outbox refuses: {error.strerror}", path=self.paths.outbox) from error
         del self._exports[job.id]
         spool_files.sweep(self.paths.copies, self._exports.values())
         self._sent[id_] = job
@@ -331,14 +330,12 @@ class Outbox:
         """
         ids = {str(job.detail.get("parcel", "")): job for job in uploading}
         waiting = {id_: one for id_ in ids if (one := spool.find_request(self.paths, id_)) is not None}
-        try:
+        with _refusals("the inbox cannot be read", self.paths.inbox):
             there = {id_ for id_ in ids if id_ in waiting or spool.find_reply(self.paths, id_) is not None}
-        except OSError as error:
-            raise OutboxError(f"the inbox cannot be read: {error.strerror}", path=self.paths.inbox) from error
         self._sent = {id_: job for id_, job in ids.items() if id_ in there}
         self._answered = {str(job.detail["reply"]["id"]) for job in answered}
         spool_files.sweep(self.paths.copies, self._exports.values())
-        try:
+        with _refusals("outbox and inbox cannot be tidied", self.paths.root):
             for box in (self.paths.outbox, self.paths.inbox):
                 if not self._tidy(box, throughout=True):
                     raise OutboxError("there is more than is on its way; it is being emptied", path=box)
@@ -346,10 +343,6 @@ class Outbox:
             for id_ in self._sent:
                 if id_ in waiting and waiting[id_].settings != settings:
                     spool.write_message(self.paths.outbox, replace(waiting[id_], settings=settings))
-        except OSError as error:
-            raise OutboxError(
-                f"outbox and inbox cannot be tidied: {error.strerror}", path=self.paths.root
-            ) from error
         self._seen_ns = -1
         return [job for id_, job in ids.items() if id_ not in self._sent]
 
