@@ -19,13 +19,16 @@ from cutoutd.engine.containers.tiff_structure import (
     SHORT,
     UNSIGNED,
     DirectoryEntry,
+    MalformedError,
     TiffStructure,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PREFIX: Final = b"Exif\x00\x00"
+EMPTY: Final = b"II\x2a\x00\x08\x00\x00\x00" + bytes(6)
+"""A block that says nothing yet."""
 
 ORIENTATION: Final = 0x0112
 XMP: Final = 0x02BC
@@ -88,7 +91,7 @@ class ExifBlock(TiffStructure):
     @classmethod
     def empty(cls) -> ExifBlock:
         """A block that says nothing yet."""
-        return cls(b"II\x2a\x00\x08\x00\x00\x00" + bytes(6))
+        return cls(EMPTY)
 
     def __bytes__(self) -> bytes:
         """The block without prefix, and without the zeros that what was taken out has left at its end."""
@@ -98,10 +101,10 @@ class ExifBlock(TiffStructure):
     @property
     def orientation(self) -> int:
         """1 to 8; 1 where it is missing or makes no sense."""
-        entry = self._find(self.root, ORIENTATION)
+        entry = self.find(self.root, ORIENTATION)
         if entry is None or entry.kind not in UNSIGNED or entry.value_bytes > INLINE_BYTES:
             return _UPRIGHT
-        value = self._number(UNSIGNED[entry.kind], entry.value_at)
+        value = self.number(UNSIGNED[entry.kind], entry.value_at)
         return value if _UPRIGHT <= value <= _LAST_ORIENTATION else _UPRIGHT
 
     def put(self, *fields: Field) -> None:
@@ -134,7 +137,7 @@ class ExifBlock(TiffStructure):
 
     def set_upright(self) -> None:
         """Make the orientation 1, if there is one."""
-        entry = self._find(self.root, ORIENTATION)
+        entry = self.find(self.root, ORIENTATION)
         if entry is None:
             return
         if entry.kind == SHORT and entry.value_bytes <= INLINE_BYTES:
@@ -148,7 +151,7 @@ class ExifBlock(TiffStructure):
         if camera is None:
             return
         for tag, side in ((_PIXELS_ACROSS, width), (_PIXELS_DOWN, height)):
-            entry = self._find(camera, tag)
+            entry = self.find(camera, tag)
             if entry is None:
                 continue
             if (
@@ -184,13 +187,13 @@ class ExifBlock(TiffStructure):
     @property
     def white_point(self) -> tuple[float, float] | None:
         """Its x and y, where they are said."""
-        found = self._rationals(self._find(self.root, WHITE_POINT), 2)
+        found = self._rationals(self.find(self.root, WHITE_POINT), 2)
         return None if found is None else (found[0], found[1])
 
     @property
     def primaries(self) -> tuple[float, ...] | None:
         """The x and y of red, green and blue, where they are said."""
-        return self._rationals(self._find(self.root, PRIMARIES), 6)
+        return self._rationals(self.find(self.root, PRIMARIES), 6)
 
     def set_colour_space(self, space: int) -> None:
         """Make the colour space that it tells, if it does, another one: `SRGB` or `UNCALIBRATED`.
@@ -213,11 +216,11 @@ class ExifBlock(TiffStructure):
 
     def _of_camera(self, tag: int) -> DirectoryEntry | None:
         camera = self.directory(EXIF_IFD)
-        return None if camera is None else self._find(camera, tag)
+        return None if camera is None else self.find(camera, tag)
 
     def _interop_index(self) -> DirectoryEntry | None:
         pointer = self._of_camera(INTEROP_IFD)
-        return None if pointer is None else self._find(self._number("I", pointer.value_at), _INTEROP_INDEX)
+        return None if pointer is None else self.find(self.number("I", pointer.value_at), _INTEROP_INDEX)
 
     def sound_entries(self) -> Iterator[tuple[int, bytes]]:
         """Tag and bytes of each entry of the first directory whose value is there, as they stand in it."""
@@ -233,26 +236,26 @@ class ExifBlock(TiffStructure):
         """Whether a directory that should begin there ends before the block does."""
         if ifd + 2 > len(self._data):
             return False
-        return ifd + 2 + self._number("H", ifd) * ENTRY_BYTES <= len(self._data)
+        return ifd + 2 + self.number("H", ifd) * ENTRY_BYTES <= len(self._data)
 
     @property
     def is_empty(self) -> bool:
         """Whether it says nothing."""
-        return self._number("H", self.root) == 0
+        return self.number("H", self.root) == 0
 
     def has(self, ifd: int, tag: int) -> bool:
         """Whether the directory at ``ifd`` has such an entry."""
-        return self._find(ifd, tag) is not None
+        return self.find(ifd, tag) is not None
 
     def directory(self, tag: int) -> int | None:
         """Where the sub-directory of this tag begins, or None."""
-        entry = self._find(self.root, tag)
-        return None if entry is None else self._number("I", entry.value_at)
+        entry = self.find(self.root, tag)
+        return None if entry is None else self.number("I", entry.value_at)
 
     def remove(self, ifd: int, tag: int) -> None:
         """Take an entry out of the directory at ``ifd`` and overwrite its value with zeros."""
-        while (entry := self._find(ifd, tag)) is not None:
-            count = self._number("H", ifd)
+        while (entry := self.find(ifd, tag)) is not None:
+            count = self.number("H", ifd)
             self._wipe(entry)
             end = ifd + 2 + count * ENTRY_BYTES + INLINE_BYTES
             rest = self._data[entry.at + ENTRY_BYTES : end]
@@ -261,23 +264,23 @@ class ExifBlock(TiffStructure):
 
     def remove_directory(self, ifd: int, tag: int) -> None:
         """Take a sub-directory out, with all its values, and the entry in ``ifd`` that points to it."""
-        entry = self._find(ifd, tag)
+        entry = self.find(ifd, tag)
         if entry is None:
             return
-        self._wipe_directory(self._number("I", entry.value_at))
+        self._wipe_directory(self.number("I", entry.value_at))
         self.remove(ifd, tag)
 
     def remove_thumbnail(self) -> None:
         """Take the second directory out, with the small picture it describes."""
-        link = self.root + 2 + self._number("H", self.root) * ENTRY_BYTES
+        link = self.root + 2 + self.number("H", self.root) * ENTRY_BYTES
         if link + INLINE_BYTES > len(self._data):
             return  # some writers leave the link out where nothing follows
-        second = self._number("I", link)
+        second = self.number("I", link)
         if second == 0:
             return
         struct.pack_into(f"{self.order}I", self._data, link, 0)
         for offset_tag, bytes_tag in ((_JPEG_OFFSET, _JPEG_BYTES), (_STRIP_OFFSETS, _STRIP_BYTES)):
-            offset, size = self._find(second, offset_tag), self._find(second, bytes_tag)
+            offset, size = self.find(second, offset_tag), self.find(second, bytes_tag)
             if offset is not None and size is not None:
                 self._zero(self._first(offset), self._first(size))
         self._wipe_directory(second)
@@ -288,19 +291,19 @@ class ExifBlock(TiffStructure):
             if (ifd := self.directory(tag)) is not None:
                 yield ifd
         exif = self.directory(EXIF_IFD)
-        entry = None if exif is None else self._find(exif, INTEROP_IFD)
+        entry = None if exif is None else self.find(exif, INTEROP_IFD)
         if entry is not None:
-            yield self._number("I", entry.value_at)
+            yield self.number("I", entry.value_at)
 
     def _ends(self, ifd: int) -> Iterator[int]:
-        yield ifd + 2 + self._number("H", ifd) * ENTRY_BYTES + INLINE_BYTES
+        yield ifd + 2 + self.number("H", ifd) * ENTRY_BYTES + INLINE_BYTES
         for entry in self.entries(ifd):
             yield entry.value_at + entry.value_bytes
 
     def _wipe_directory(self, ifd: int) -> None:
         for entry in list(self.entries(ifd)):
             self._wipe(entry)
-        self._zero(ifd, 2 + self._number("H", ifd) * ENTRY_BYTES + INLINE_BYTES)
+        self._zero(ifd, 2 + self.number("H", ifd) * ENTRY_BYTES + INLINE_BYTES)
 
     def _wipe(self, entry: DirectoryEntry) -> None:
         self._zero(entry.value_at, entry.value_bytes)
@@ -309,3 +312,13 @@ class ExifBlock(TiffStructure):
         end = min(at + size, len(self._data))
         if at < end:
             self._data[at:end] = bytes(end - at)
+
+
+def edited(exif: bytes, change: Callable[[ExifBlock], None]) -> bytes:
+    """EXIF after a change; as it is, where it is malformed."""
+    try:
+        block = ExifBlock(exif)
+        change(block)
+        return bytes(block)
+    except MalformedError:
+        return exif

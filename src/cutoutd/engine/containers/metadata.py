@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.engine.containers import exif as exif_block
 from cutoutd.engine.containers import iptc as iim
 from cutoutd.engine.containers import xmp as xmp_packet
-from cutoutd.engine.containers.exif import ExifBlock, Field
+from cutoutd.engine.containers.exif import EMPTY, ExifBlock, Field, edited
 from cutoutd.engine.containers.tiff_structure import MalformedError
 from cutoutd.recipe import Metadata
 
@@ -104,19 +104,15 @@ def kept(
     )
 
 
-def with_iptc(exif: bytes | None, iptc: bytes) -> bytes | None:
+def with_iptc(exif: bytes | None, iptc: bytes) -> bytes:
     """EXIF that holds IIM as TIFF does, which is the only place for it in formats that have none.
 
     Args:
         exif: of a result; None: there is none.
         iptc: IIM.
     """
-    try:
-        block = ExifBlock(exif) if exif else ExifBlock.empty()
-        block.put(Field(tag=exif_block.IPTC, kind=_UNDEFINED, count=len(iptc), value=iptc))
-        return bytes(block)
-    except MalformedError:
-        return exif
+    field = Field(tag=exif_block.IPTC, kind=_UNDEFINED, count=len(iptc), value=iptc)
+    return edited(exif or EMPTY, lambda block: block.put(field))
 
 
 def _block(exif: bytes | None, *, located: bool) -> tuple[ExifBlock, list[str], list[str]]:
@@ -138,12 +134,7 @@ def resized(exif: bytes, width: int, height: int) -> bytes:
         width: of the result, pixels.
         height: of the result, pixels.
     """
-    try:
-        block = ExifBlock(exif)
-        block.set_size(width, height)
-        return bytes(block)
-    except MalformedError:
-        return exif
+    return edited(exif, lambda block: block.set_size(width, height))
 
 
 def coloured(exif: bytes, *, is_srgb: bool) -> bytes:
@@ -153,15 +144,14 @@ def coloured(exif: bytes, *, is_srgb: bool) -> bytes:
         exif: as `kept` gave it.
         is_srgb: the result's colours are sRGB; else a profile goes along with them.
     """
-    try:
-        block = ExifBlock(exif)
+
+    def change(block: ExifBlock) -> None:
         if is_srgb:
             block.set_colour_space(exif_block.SRGB)
         elif block.colour_space == exif_block.SRGB:
             block.set_colour_space(exif_block.UNCALIBRATED)
-        return bytes(block)
-    except MalformedError:
-        return exif
+
+    return edited(exif, change)
 
 
 def orientation(exif: bytes | None) -> int:

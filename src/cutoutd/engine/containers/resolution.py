@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.engine.containers.exif import ExifBlock, Field
+from cutoutd.engine.containers.exif import EMPTY, ExifBlock, Field, edited
 from cutoutd.engine.containers.tiff_structure import RATIONAL, SHORT, MalformedError
 
 if TYPE_CHECKING:
@@ -127,12 +127,7 @@ def with_resolution(exif: bytes | None, found: Resolution, *, needed: bool) -> b
     """
     if not exif and not needed:
         return exif
-    try:
-        block = ExifBlock(exif) if exif else ExifBlock.empty()
-        block.put(*found.fields(block.order))
-        return bytes(block)
-    except MalformedError:
-        return exif
+    return edited(exif or EMPTY, lambda block: block.put(*found.fields(block.order)))
 
 
 def _whole(value: float) -> float:

@@ -62,28 +62,30 @@ class TiffStructure:
         if order is None:
             raise MalformedError("it does not begin like EXIF")
         self.order = order
-        self.root = self._number("I", 4)
+        self.root = self.number("I", 4)
 
     def count(self, ifd: int) -> int:
         """How many entries the directory at ``ifd`` has."""
-        return self._number("H", ifd)
+        return self.number("H", ifd)
 
     def entries(self, ifd: int) -> Iterator[DirectoryEntry]:
         """Those of the directory at ``ifd``, in their order."""
-        for at in range(ifd + 2, ifd + 2 + self._number("H", ifd) * ENTRY_BYTES, ENTRY_BYTES):
-            tag, kind = self._number("H", at), self._number("H", at + 2)
-            value_bytes = self._number("I", at + 4) * _TYPE_BYTES.get(kind, 0)
-            value_at = at + 8 if value_bytes <= INLINE_BYTES else self._number("I", at + 8)
+        for at in range(ifd + 2, ifd + 2 + self.number("H", ifd) * ENTRY_BYTES, ENTRY_BYTES):
+            tag, kind = self.number("H", at), self.number("H", at + 2)
+            value_bytes = self.number("I", at + 4) * _TYPE_BYTES.get(kind, 0)
+            value_at = at + 8 if value_bytes <= INLINE_BYTES else self.number("I", at + 8)
             yield DirectoryEntry(at=at, tag=tag, kind=kind, value_at=value_at, value_bytes=value_bytes)
 
-    def _find(self, ifd: int, tag: int) -> DirectoryEntry | None:
+    def find(self, ifd: int, tag: int) -> DirectoryEntry | None:
+        """The first entry of this tag in the directory at ``ifd``."""
         return next((entry for entry in self.entries(ifd) if entry.tag == tag), None)
 
     def _first(self, entry: DirectoryEntry) -> int:
         """The first number of an entry that may hold several."""
-        return self._number("H" if entry.kind == SHORT else "I", entry.value_at)
+        return self.number("H" if entry.kind == SHORT else "I", entry.value_at)
 
-    def _number(self, code: str, at: int) -> int:
+    def number(self, code: str, at: int) -> int:
+        """The number at a place, of a size that `struct` has this code for."""
         try:
             value: int = struct.unpack_from(f"{self.order}{code}", self._data, at)[0]
         except struct.error as error:
@@ -92,17 +94,17 @@ class TiffStructure:
 
     def ratio(self, tag: int) -> float | None:
         """The first fraction of an entry of the first directory; None where there is none."""
-        entry = self._find(self.root, tag)
+        entry = self.find(self.root, tag)
         found = None if entry is None else self._rationals(entry, 1)
         return None if found is None else found[0]
 
     def short(self, tag: int) -> int | None:
         """The number of an entry of the first directory; None where there is none."""
-        return self._short(self._find(self.root, tag))
+        return self._short(self.find(self.root, tag))
 
     def value(self, tag: int) -> bytes | None:
         """The bytes of an entry of the first directory; None where there is none, or it lies outside."""
-        entry = self._find(self.root, tag)
+        entry = self.find(self.root, tag)
         if entry is None or entry.value_at + entry.value_bytes > len(self._data):
             return None
         return bytes(self._data[entry.value_at : entry.value_at + entry.value_bytes])
@@ -110,13 +112,13 @@ class TiffStructure:
     def _short(self, entry: DirectoryEntry | None) -> int | None:
         if entry is None or entry.kind not in UNSIGNED or not 0 < entry.value_bytes <= INLINE_BYTES:
             return None
-        return self._number(UNSIGNED[entry.kind], entry.value_at)
+        return self.number(UNSIGNED[entry.kind], entry.value_at)
 
     def _rationals(self, entry: DirectoryEntry | None, count: int) -> tuple[float, ...] | None:
         if entry is None or entry.kind != RATIONAL or entry.value_bytes != 8 * count:
             return None
         pairs = [
-            (self._number("I", entry.value_at + 8 * n), self._number("I", entry.value_at + 8 * n + 4))
+            (self.number("I", entry.value_at + 8 * n), self.number("I", entry.value_at + 8 * n + 4))
             for n in range(count)
         ]
         return tuple(above / below for above, below in pairs) if all(below for _, below in pairs) else None

@@ -13,13 +13,14 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.engine.containers.tiff_structure import ENTRY_BYTES, SHORT, MalformedError, TiffStructure
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SUBFILE, _OLD_SUBFILE, _SUB_PAGES = 254, 255, 330
 _REDUCED: Final = 1  # a bit of the sub-file type: this page is a small version of another one
 _OLD_REDUCED: Final = 2
-_ENTRY_BYTES: Final = 12
 _MAX_PAGES: Final = 64
 
 _COMPRESSION: Final = 0x0103
@@ -30,7 +31,6 @@ _MOSAIC: Final = frozenset({32803, 34892})  # behind a colour filter array; line
 _MAKE: Final = 0x010F
 _DNG_VERSION: Final = 0xC612
 
-_SHORT: Final = 3
 _MAKE_BYTES: Final = 16
 _BY_MAKER: Final = (
     (b"NIKON", "NEF"),
@@ -47,54 +47,41 @@ def picture_first(data: bytes) -> bytes:
     Args:
         data: the whole file; what is malformed, or a BigTIFF, is left as it is.
     """
-    order = {b"II\x2a\x00": "<", b"MM\x00\x2a": ">"}.get(data[:4])
-    if order is None:
-        return data
     try:
-        found = list(_pages(data, order))
-        if not found or not _is_reduced(data, order, found[0]):
+        tiff = TiffStructure(data)
+        found = list(_pages(tiff))
+        if not found or not _is_reduced(tiff, found[0]):
             return data
-        whole = next((page for page in found[1:] if not _is_reduced(data, order, page)), None)
-    except struct.error:
+        whole = next((page for page in found[1:] if not _is_reduced(tiff, page)), None)
+    except MalformedError:
         return data
-    return data if whole is None else data[:4] + struct.pack(f"{order}I", whole) + data[8:]
+    return data if whole is None else data[:4] + struct.pack(f"{tiff.order}I", whole) + data[8:]
 
 
-def _pages(data: bytes, order: str) -> Iterator[int]:
+def _pages(tiff: TiffStructure) -> Iterator[int]:
     """Where each page's directory begins: all of the chain, and those that they point to besides."""
     seen: set[int] = set()
-    (at,) = struct.unpack_from(f"{order}I", data, 4)
+    at = tiff.root
     while at and at not in seen and len(seen) < _MAX_PAGES:
         seen.add(at)
         yield at
-        inner = _entry(data, order, at, _SUB_PAGES)
+        inner = tiff.find(at, _SUB_PAGES)
         if inner is not None:
-            count, value_at = inner
-            places = value_at if count == 1 else struct.unpack_from(f"{order}I", data, value_at)[0]
+            count, value_at = tiff.number("I", inner.at + 4), inner.at + 8
+            places = value_at if count == 1 else tiff.number("I", value_at)
             for number in range(min(count, _MAX_PAGES)):
-                (sub,) = struct.unpack_from(f"{order}I", data, places + 4 * number)
+                sub = tiff.number("I", places + 4 * number)
                 if sub not in seen:
                     seen.add(sub)
                     yield sub
-        (entries,) = struct.unpack_from(f"{order}H", data, at)
-        (at,) = struct.unpack_from(f"{order}I", data, at + 2 + entries * _ENTRY_BYTES)
+        at = tiff.number("I", at + 2 + tiff.count(at) * ENTRY_BYTES)
 
 
-def _is_reduced(data: bytes, order: str, page: int) -> bool:
-    new, old = _entry(data, order, page, _SUBFILE), _entry(data, order, page, _OLD_SUBFILE)
+def _is_reduced(tiff: TiffStructure, page: int) -> bool:
+    new, old = tiff.find(page, _SUBFILE), tiff.find(page, _OLD_SUBFILE)
     if new is not None:
-        return bool(struct.unpack_from(f"{order}I", data, new[1])[0] & _REDUCED)
-    return old is not None and struct.unpack_from(f"{order}H", data, old[1])[0] == _OLD_REDUCED
-
-
-def _entry(data: bytes, order: str, page: int, tag: int) -> tuple[int, int] | None:
-    """How many values an entry of a page has, and where its value stands."""
-    (entries,) = struct.unpack_from(f"{order}H", data, page)
-    for at in range(page + 2, page + 2 + entries * _ENTRY_BYTES, _ENTRY_BYTES):
-        found, _, count = struct.unpack_from(f"{order}HHI", data, at)
-        if found == tag:
-            return count, at + 8
-    return None
+        return bool(tiff.number("I", new.at + 8) & _REDUCED)
+    return old is not None and tiff.number("H", old.at + 8) == _OLD_REDUCED
 
 
 def raw_format(data: bytes) -> str | None:
@@ -103,10 +90,13 @@ def raw_format(data: bytes) -> str | None:
     Args:
         data: the whole file, which begins like a TIFF.
     """
-    order = "<" if data.startswith(b"II") else ">"
     try:
-        tags = dict(_tags(data, order))
-    except struct.error:
+        tiff = TiffStructure(data)
+        tags = {
+            entry.tag: tiff.number("H" if entry.kind == SHORT else "I", entry.at + 8)
+            for entry in tiff.entries(tiff.root)
+        }
+    except MalformedError:
         return None  # damaged, or a TIFF of more than 4 GB; Pillow will tell
     if _DNG_VERSION in tags:
         return "DNG"
@@ -123,15 +113,3 @@ def raw_format(data: bytes) -> str | None:
     if name == "RAW" and not is_sensors and (turned := picture_first(data)) is not data:
         return raw_format(turned)  # a small version in front says nothing: the picture itself does
     return name
-
-
-def _tags(data: bytes, order: str) -> Iterator[tuple[int, int]]:
-    """Tag and value, or where the value stands, of each entry of the first page."""
-    version, at = struct.unpack_from(f"{order}HI", data, 2)
-    if version != 42:  # noqa: PLR2004 -- the one of TIFF; a big one has 43
-        return
-    (count,) = struct.unpack_from(f"{order}H", data, at)
-    for number in range(count):
-        tag, kind = struct.unpack_from(f"{order}HH", data, at + 2 + 12 * number)
-        (value,) = struct.unpack_from(f"{order}{'H' if kind == _SHORT else 'I'}", data, at + 10 + 12 * number)
-        yield tag, value
