@@ -25,6 +25,8 @@ from cutoutd.errors import LimitError, PictureError
 from cutoutd.file_signatures import JPEG_2000
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from PIL import ImageFile
 
@@ -143,50 +145,47 @@ def _grey_alpha_16(image: ImageFile.ImageFile) -> Samples:
     image.tile = [tile._replace(args="RGBA") for tile in image.tile]
     image.load()
 
-    def strip(top: int, bottom: int) -> Image.Image:
+    def parts(top: int, bottom: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         pairs = np.asarray(image.crop((0, top, image.width, bottom)))
-        return Image.fromarray(_rounded(pairs[..., 0::2], pairs[..., 1::2]))
+        return pairs[..., 0::2], pairs[..., 1::2]
 
-    def wide(top: int, bottom: int) -> NDArray[np.uint16]:
-        pairs = np.asarray(image.crop((0, top, image.width, bottom)))
-        return _joined(pairs[..., 0::2], pairs[..., 1::2])
-
-    return Samples(
-        mode="LA",
-        width=image.width,
-        height=image.height,
-        transparent=True,
-        strip=strip,
-        rounded=ROUNDED,
-        wide=wide,
-    )
+    return _of_bytes("LA", image.size, parts, ())
 
 
 def _colour_16(opened: Opened, low_raw_mode: str) -> Samples:
     high, low = opened.image, opened.again()
-    mode = high.mode
     low.tile = [tile._replace(args=_with_raw_mode(tile.args, low_raw_mode)) for tile in low.tile]
     high.load()
     low.load()
 
-    def strip(top: int, bottom: int) -> Image.Image:
+    def parts(top: int, bottom: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         box = (0, top, high.width, bottom)
-        nearest = _rounded(np.asarray(high.crop(box)), np.asarray(low.crop(box)))
-        return Image.frombytes(mode, (high.width, bottom - top), nearest.tobytes())
+        return np.asarray(high.crop(box)), np.asarray(low.crop(box))
 
-    def wide(top: int, bottom: int) -> NDArray[np.uint16]:
-        box = (0, top, high.width, bottom)
-        return _joined(np.asarray(high.crop(box)), np.asarray(low.crop(box)))
+    return _of_bytes(high.mode, high.size, parts, _key(high))
+
+
+def _of_bytes(
+    mode: str,
+    size: tuple[int, int],
+    parts: Callable[[int, int], tuple[NDArray[np.uint8], NDArray[np.uint8]]],
+    warnings: tuple[str, ...],
+) -> Samples:
+    """Samples of 16 bits whose high and low bytes some rows are given as."""
+    width, height = size
+
+    def strip(top: int, bottom: int) -> Image.Image:
+        return Image.frombytes(mode, (width, bottom - top), _rounded(*parts(top, bottom)).tobytes())
 
     return Samples(
         mode=mode,
-        width=high.width,
-        height=high.height,
-        transparent=high.mode == "RGBA",
+        width=width,
+        height=height,
+        transparent=mode in ("LA", "RGBA"),
         strip=strip,
-        warnings=_key(high),
+        warnings=warnings,
         rounded=ROUNDED,
-        wide=wide if mode.startswith("RGB") else None,
+        wide=(lambda top, bottom: _joined(*parts(top, bottom))) if mode != "CMYK" else None,
     )
 
 
