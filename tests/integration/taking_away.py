@@ -14,7 +14,8 @@ from pathlib import Path
 from cutoutd.fs.tree import Tree
 from cutoutd.jobs import Published
 from cutoutd.publish.faults import ResultLostError, TargetTakenError
-from cutoutd.publish.originals import OriginalsFolder, delete_original
+from cutoutd.publish.original_file import delete_original
+from cutoutd.publish.originals import OriginalsFolder
 from cutoutd.publish.plan import Plan
 from tests.integration.publishing import World, digest, failure
 

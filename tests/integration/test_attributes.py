@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.fs.tree import Tree
-from cutoutd.publish.originals import CleanupOutcome, OriginalsFolder
+from cutoutd.publish.original_file import CleanupOutcome
+from cutoutd.publish.originals import OriginalsFolder
 from tests.integration.publishing import digest
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from cutoutd.delivery import companions as companions_of
 from cutoutd.fs.tree import Entry
 from cutoutd.intake import companions
-from cutoutd.publish.originals import current_sha256
+from cutoutd.publish.original_file import current_sha256
 from tests.integration.desk import NEW, Desk
 from tests.integration.parts import until
 

@@ -18,7 +18,7 @@ from cutoutd.journal.sources import Sources
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.publish import moves
 from cutoutd.publish.access import Access
-from cutoutd.publish.identity import FolderIdentity
+from cutoutd.publish.places import FolderIdentity
 from cutoutd.publish.records import Records
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.publish.verified import PRIVATE

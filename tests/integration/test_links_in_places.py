@@ -15,7 +15,8 @@ from cutoutd.fs.tree import Entry, Tree
 from cutoutd.intake.boundary import Boundary
 from cutoutd.jobs import JobState, Published
 from cutoutd.publish.faults import NameRefusedError, ResultLostError
-from cutoutd.publish.originals import CleanupOutcome, OriginalsFolder, delete_original
+from cutoutd.publish.original_file import CleanupOutcome, delete_original
+from cutoutd.publish.originals import OriginalsFolder
 from cutoutd.publish.staging import STAGING_NAME
 from tests.integration.desk import NEW, Desk
 from tests.integration.parts import JPEG, NAME, until

@@ -13,7 +13,7 @@ from cutoutd.errors import StorageError
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.reader import Reader
-from cutoutd.publish.identity import FolderIdentity
+from cutoutd.publish.places import FolderIdentity
 from cutoutd.publish.records import Records
 from tests.integration.desk import FAILURE, NEW, Desk
 from tests.integration.parts import JPEG, NAME

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.fs.tree import Tree
-from cutoutd.publish.originals import CleanupOutcome, OriginalsFolder, delete_original
+from cutoutd.publish.original_file import CleanupOutcome, delete_original
+from cutoutd.publish.originals import OriginalsFolder
 from cutoutd.publish.rename import can_exchange
 from tests.integration.parts import until
 from tests.integration.publishing import World, digest, failure

@@ -18,7 +18,7 @@ import pytest
 
 from cutoutd.errors import StorageError
 from cutoutd.fs.tree import Tree
-from cutoutd.publish.originals import CleanupOutcome, delete_original
+from cutoutd.publish.original_file import CleanupOutcome, delete_original
 from cutoutd.publish.verified import PRIVATE
 from tests.integration.publishing import digest
 from tests.integration.taking_away import CUT, SAVED, TARGETS, carry_out, prepare

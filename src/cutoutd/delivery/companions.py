@@ -13,7 +13,7 @@ from cutoutd.errnos import NO_WAY
 from cutoutd.errors import StorageError
 from cutoutd.intake import companions
 from cutoutd.publish.faults import storage_faults
-from cutoutd.publish.originals import CleanupOutcome, current_sha256, delete_original
+from cutoutd.publish.original_file import CleanupOutcome, current_sha256, delete_original
 from cutoutd.publish.verified import private
 from cutoutd.settings.types import Companions as Wish
 from cutoutd.settings.types import Originals

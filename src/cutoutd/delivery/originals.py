@@ -17,7 +17,8 @@ from cutoutd.fault_isolation import is_expected, report
 from cutoutd.file_signatures import has_picture_extension
 from cutoutd.fs.tree import Tree
 from cutoutd.publish.faults import NameRefusedError
-from cutoutd.publish.originals import CleanupOutcome, OriginalsFolder, delete_original, keep_original
+from cutoutd.publish.original_file import CleanupOutcome, delete_original, keep_original
+from cutoutd.publish.originals import OriginalsFolder
 from cutoutd.settings.types import Originals
 
 if TYPE_CHECKING:

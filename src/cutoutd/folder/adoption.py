@@ -25,8 +25,8 @@ from cutoutd.jobs import JobState, Version
 from cutoutd.journal.adopted import Adopted
 from cutoutd.logs import get
 from cutoutd.publish.digest import examine
-from cutoutd.publish.identity import FolderIdentity
-from cutoutd.publish.originals import restore_interrupted
+from cutoutd.publish.original_file import restore_interrupted
+from cutoutd.publish.places import FolderIdentity
 from cutoutd.publish.records import Records
 from cutoutd.settings.types import Originals
 

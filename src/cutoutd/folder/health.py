@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cutoutd.intake.filesystems import Mode
     from cutoutd.journal.folders import Folders
     from cutoutd.lease.lease import Lease
-    from cutoutd.publish.identity import FolderIdentity
+    from cutoutd.publish.places import FolderIdentity
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
 

@@ -17,7 +17,7 @@ from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan
 from cutoutd.journal import predecessor
 from cutoutd.lease import marker
-from cutoutd.publish.identity import FolderIdentity
+from cutoutd.publish.places import FolderIdentity
 from cutoutd.publish.records import Records
 from cutoutd.settings.types import Existing
 

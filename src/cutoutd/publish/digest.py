@@ -57,6 +57,16 @@ def examine(entry: Entry) -> Found | None:
     return Found(sha256=digest if unchanged else None)
 
 
+def has_bytes(entry: Entry | None, sha256: str) -> bool:
+    """Whether a file with these bytes has a name; None: its directory is not there.
+
+    Raises:
+        OSError: the disk or share does not answer as it should.
+    """
+    found = examine(entry) if entry is not None else None
+    return found is not None and found.sha256 == sha256
+
+
 def open_regular(entry: Entry) -> FileIO | None:
     """Open a regular file for reading; None for anything else, for one that refuses to be read, or is larger than any of ours.
 

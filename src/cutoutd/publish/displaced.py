@@ -13,7 +13,7 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.fs.tree import Tree
-from cutoutd.publish.digest import examine, open_regular
+from cutoutd.publish.digest import has_bytes, open_regular
 from cutoutd.publish.naming import sidecar_name
 from cutoutd.publish.private_directory import Private
 from cutoutd.publish.staging import STAGING_NAME
@@ -25,11 +25,9 @@ if TYPE_CHECKING:
     from cutoutd.fs.tree import Entry
     from cutoutd.jobs import Published
     from cutoutd.publish.directories import Directories
-    from cutoutd.publish.writing import Sink
 
 DIRECTORY: Final = f"{STAGING_NAME}/kept"
 _PRIVATE: Final = 0o700
-_COPY_BYTES: Final = 1 << 20
 
 
 def kept_path(source: str, one: Published) -> str:
@@ -111,8 +109,7 @@ def _is_there(output: Tree, source: str, one: Published) -> bool:
 def has(tree: Tree, path: str, sha256: str) -> bool:
     """Whether a file has a name, with these bytes."""
     with reached(tree, path).find(path) as entry:
-        found = examine(entry) if entry is not None else None
-    return found is not None and found.sha256 == sha256
+        return has_bytes(entry, sha256)
 
 
 def _copy(tree: Tree, path: str, kept: str) -> None:
@@ -121,13 +118,7 @@ def _copy(tree: Tree, path: str, kept: str) -> None:
         file = open_regular(entry) if entry is not None and entry.exists() else None
     if file is None:
         return
-
-    def pour(sink: Sink) -> None:
-        file.seek(0)
-        while block := file.read(_COPY_BYTES):
-            sink.write(block)
-
     with file, reached(tree, kept).entry(kept) as hidden:
         # Whoever could not read it shall not be able to once it has a name again.
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        write_whole(hidden, pour, Permissions(mode=mode, lenient=True))
+        write_whole(hidden, file, Permissions(mode=mode, lenient=True))

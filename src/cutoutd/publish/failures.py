@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from cutoutd.clock import rfc3339
 from cutoutd.errnos import NO_WAY
-from cutoutd.fs.tree import Tree
 from cutoutd.publish.document import (
     encode,
     marker_of,
@@ -32,15 +31,10 @@ from cutoutd.publish.verified import PRIVATE, Removal, remove, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
-    from cutoutd.fs.tree import Entry
+    from cutoutd.fs.tree import Entry, Tree
     from cutoutd.jobs import Failure
-    from cutoutd.publish.access import Access
-    from cutoutd.publish.directories import Directories
-    from cutoutd.publish.identity import FolderIdentity
-    from cutoutd.publish.refusals import Refusals
-    from cutoutd.publish.staging import Staging
+    from cutoutd.publish.places import Places
 
 SCHEMA = "cutoutd.error/1"
 
@@ -143,38 +137,15 @@ def read_failure(entry: Entry) -> FailureRecord | None:
         return None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Failures:
     """The records of failures in one folder's output.
 
-    Args:
-        identity: the folder's.
-        output: its output folder, absolute.
-        staging: of this run, in the output folder.
-        directories: of this folder.
-        refusals: tell an error of a name from one of the disk.
-        access: whom records belong to.
-        portable: no record gets a name that Windows refuses.
+    Attributes:
+        places: of the folder.
     """
 
-    def __init__(
-        self,
-        *,
-        identity: FolderIdentity,
-        output: Path,
-        staging: Staging,
-        directories: Directories,
-        refusals: Refusals,
-        access: Access,
-        portable: bool = False,
-    ) -> None:
-        self._identity = identity
-        self._output = output
-        self._tree = Tree(output)
-        self._staging = staging
-        self._directories = directories
-        self._refusals = refusals
-        self._access = access
-        self._portable = portable
+    places: Places
 
     def publish(self, facts: FailureFacts) -> str:
         """Leave a failure's record, in place of an older one of the same source.
@@ -189,34 +160,35 @@ class Failures:
         """
         name = f"{facts.job}.error.json"
         refused: NameRefusedError | None = None
-        with storage_faults(self._output):
-            self._staging.write(name, compose_failure(facts), self._access.while_staged(facts.path))
+        with storage_faults(self.places.output.root):
+            self.places.own.write(name, compose_failure(facts), self.places.access.while_staged(facts.path))
             for path in self._names(facts.path):
                 try:
                     give = partial(self._give_name, name, path, facts.path)
-                    if self._refusals.attempt(give, self._output / path):
+                    if self.places.refusals.attempt(give, self.places.output.root / path):
                         return path
                 except NameRefusedError as error:
                     refused = error
-            self._staging.remove(name)
+            self.places.own.remove(name)
         raise refused or NameRefusedError(
-            "the failure's record has no name: other files have all of them", path=self._output / path
+            "the failure's record has no name: other files have all of them",
+            path=self.places.output.root / path,
         )
 
     def _names(self, source: str) -> tuple[str, ...]:
-        return failure_names(self._identity.name, source, portable=self._portable)
+        return failure_names(self.places.identity.name, source, portable=self.places.portable)
 
     def _give_name(self, name: str, path: str, source: str) -> bool:
         """Give a record its name; False if a stranger's file has it."""
         directory, _, _ = path.rpartition("/")
         is_ours = partial(self._belongs, source=source)
-        with self._tree.find(path) as target:
+        with self.places.output.find(path) as target:
             is_new = target is None or not target.exists()
             if not is_new and target is not None and not is_ours(target):
                 return False
-        self._directories.make(self._tree, directory)
-        with self._staging.entry(name) as staged, self._tree.entry(path) as target:
-            self._access.fit(staged, target)
+        self.places.directories.make(self.places.output, directory)
+        with self.places.own.entry(name) as staged, self.places.output.entry(path) as target:
+            self.places.access.fit(staged, target)
             try:
                 if is_new:
                     rename_new(staged, target)
@@ -225,7 +197,7 @@ class Failures:
                 is_named = False
             if not is_named:
                 raise TargetTakenError("another file took the name", path=target.path)
-        self._directories.sync([(self._tree, directory)])
+        self.places.directories.sync([(self.places.output, directory)])
         return True
 
     def present(self, may_concern: Callable[[str], bool]) -> Iterator[FailureRecord]:
@@ -238,8 +210,8 @@ class Failures:
         Raises:
             StorageError: the disk or share does not answer as it should.
         """
-        with storage_faults(self._output):
-            for path in _records_below(self._tree, FAILED):
+        with storage_faults(self.places.output.root):
+            for path in _records_below(self.places.output, FAILED):
                 source, name = (
                     path.removeprefix(f"{FAILED}/").removesuffix(RECORD_SUFFIX),
                     path.rpartition("/")[2],
@@ -247,9 +219,9 @@ class Failures:
                 # The name tells nothing where it was cut short, or where a removal was.
                 if MARK not in name and not name.startswith(PRIVATE) and not may_concern(source):
                     continue
-                with suppress(PermissionError), self._tree.find(path) as entry:
+                with suppress(PermissionError), self.places.output.find(path) as entry:
                     record = read_failure(entry) if entry is not None else None
-                    if record is not None and self._identity.owns(record.folder, record.marker):
+                    if record is not None and self.places.owns(record.folder, record.marker):
                         yield record
 
     def clear(self, source: str) -> bool:
@@ -259,22 +231,22 @@ class Failures:
             StorageError: it cannot be removed.
         """
         cleared = False
-        with storage_faults(self._output):
+        with storage_faults(self.places.output.root):
             # Whatever the setting was when it was written, and whatever the folder was called.
-            names = (failure_names(name, source) for name in sorted(self._identity.names))
+            names = (failure_names(name, source) for name in sorted(self.places.identity.names))
             for path in dict.fromkeys(itertools.chain.from_iterable(names)):
                 if self._clear(path, source):
-                    self._directories.sync([(self._tree, path.rpartition("/")[0])])
+                    self.places.directories.sync([(self.places.output, path.rpartition("/")[0])])
                     cleared = True
         return cleared
 
     def _clear(self, path: str, source: str) -> bool:
         try:
-            with self._tree.find(path) as entry:
+            with self.places.output.find(path) as entry:
                 is_ours = partial(self._belongs, source=source)
                 return entry is not None and remove(entry, is_ours) is Removal.REMOVED
         except OSError as error:
-            if self._refusals.is_of_name(error):
+            if self.places.refusals.is_of_name(error):
                 return False  # no record has a name that the disk does not take
             raise
 
@@ -283,13 +255,13 @@ class Failures:
         try:
             document = read(entry, SCHEMA)
         except OSError as error:
-            if self._refusals.is_of_name(error):
+            if self.places.refusals.is_of_name(error):
                 return False
             raise
         try:
             return (
                 document is not None
-                and self._identity.owns(str(document["folder"]), marker_of(document))
+                and self.places.owns(str(document["folder"]), marker_of(document))
                 and true_path(document["source"]) == source
             )
         except (KeyError, TypeError, ValueError):

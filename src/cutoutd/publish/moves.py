@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cutoutd.fs.tree import Tree
-from cutoutd.publish.digest import examine
+from cutoutd.publish.digest import examine, has_bytes
 from cutoutd.publish.faults import ResultLostError, TargetTakenError
 from cutoutd.publish.private_directory import Private
 from cutoutd.publish.rename import exchange, rename_new, replace
@@ -46,7 +46,7 @@ def carry_out(move: Move, access: Access) -> None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), move.target)  # it went away
         if staged is not None and _is_done(move, staged, target, access):
             return
-        if _has(target, move.sha256):
+        if has_bytes(target, move.sha256):
             if staged is not None:
                 staged.unlink(missing_ok=True)
         elif staged is not None and staged.exists():
@@ -58,13 +58,13 @@ def carry_out(move: Move, access: Access) -> None:
 def stands(move: Move) -> bool:
     """Whether the file has its name."""
     with _names(move) as (_, target):
-        return _has(target, move.sha256)
+        return has_bytes(target, move.sha256)
 
 
 def can_be_finished(move: Move) -> bool:
     """Whether the file is there, whole, under either of its names."""
     with _names(move) as (staged, target):
-        return _has(staged, move.sha256) or _has(target, move.sha256)
+        return has_bytes(staged, move.sha256) or has_bytes(target, move.sha256)
 
 
 def abandon(move: Move) -> None:
@@ -76,7 +76,7 @@ def abandon(move: Move) -> None:
     with _names(move) as (staged, target):
         if staged is None:
             return
-        if target is not None and _replaces_others(move) and _has(target, move.sha256):
+        if target is not None and _replaces_others(move) and has_bytes(target, move.sha256):
             with suppress(TargetTakenError, ResultLostError):
                 _drop_swapped(move, staged, target)
         staged.unlink(missing_ok=True)
@@ -121,7 +121,7 @@ def _replaces_others(move: Move) -> bool:
 def _replace(move: Move, staged: Entry, target: Entry, access: Access) -> bool:
     present = examine(target)
     if present is None:
-        if not _has(staged, move.sha256):
+        if not has_bytes(staged, move.sha256):
             return False  # it was swapped before a crash, and the new one was removed since
         access.fit(staged, target)
         rename_new(staged, target)
@@ -150,7 +150,7 @@ def _drop_swapped(move: Move, staged: Entry, target: Entry) -> None:
     if not staged.exists():
         return
     # Another program saved it between our look and the swap.
-    if exchange(staged, target) and not _has(staged, move.sha256):
+    if exchange(staged, target) and not has_bytes(staged, move.sha256):
         # And once more meanwhile, in place of ours: the later one stays, as it would have without us.
         exchange(staged, target)
         staged.unlink(missing_ok=True)
@@ -162,8 +162,3 @@ def _is_known(move: Move, staged: Entry) -> bool:
     """Whether what is staged is the move's own file, or what that replaces."""
     found = examine(staged)
     return found is not None and found.sha256 in (move.sha256, move.replaces_sha256)
-
-
-def _has(entry: Entry | None, sha256: str) -> bool:
-    found = examine(entry) if entry is not None else None
-    return found is not None and found.sha256 == sha256

@@ -1,191 +1,40 @@
-"""What becomes of an original once its cutout is published: it is moved away or deleted, if its bytes are those cut.
+"""The folder that originals are moved to once their cutouts are published.
 
-It is reached from the folder's input by directories alone, never through a link, and held open from the look at its
-bytes until it has lost its name. This module must not be called before the journal says done. It never replaces a file,
-and removes nothing but what was cut.
+Across file systems an original is copied, with what it is besides its bytes: owner, mode, times and extended attributes,
+as far as this user may give them. A copy of another user's file stays this user's, unless this user is root. This module
+must not be called before the journal says done, and never replaces a file.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from enum import Enum
+import stat
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from cutoutd.errnos import DENIED, NO_WAY
 from cutoutd.fs.durable import sync
 from cutoutd.fs.tree import Tree
-from cutoutd.publish.attributes import copy_attributes
-from cutoutd.publish.digest import examine, open_regular, same_state
+from cutoutd.publish.digest import examine
 from cutoutd.publish.directories import Directories
 from cutoutd.publish.faults import NameRefusedError, storage_faults
 from cutoutd.publish.naming import Form, formed, numbered
+from cutoutd.publish.original_file import CleanupOutcome, CleanupResult, held, inside, remove_original
 from cutoutd.publish.refusals import Refusals
 from cutoutd.publish.rename import add_name, rename_new
 from cutoutd.publish.staging import Staging, sweep
-from cutoutd.publish.verified import PRIVATE, Removal, is_held, private, put_back, remove, restore
+from cutoutd.publish.verified import Removal, restore
 from cutoutd.publish.writing import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from io import FileIO
+    from collections.abc import Iterator
     from pathlib import Path
 
     from cutoutd.fs.tree import Entry
-    from cutoutd.publish.writing import Sink
+    from cutoutd.publish.original_file import Original
 
-_COPY_BYTES = 1 << 20
-
-
-class CleanupOutcome(Enum):
-    """What became of an original."""
-
-    MOVED = "moved"  # it lies in the folder for originals
-    DELETED = "deleted"  # it was removed
-    CHANGED = "changed"  # it is not what was cut any more, and was left alone
-    GONE = "gone"  # somebody else took it away, or a link stands in the way to it
-    KEPT = "kept"  # it stays: the folder keeps originals by now
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CleanupResult:
-    """What became of an original.
-
-    Attributes:
-        to: absolute path it was moved to.
-    """
-
-    outcome: CleanupOutcome
-    to: Path | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Original:
-    """The file that was cut, held open, so that nothing else can be taken for it.
-
-    Attributes:
-        entry: where it was found.
-        file: open for reading.
-        seen: its state when its bytes were hashed.
-        sha256: of them, hex.
-    """
-
-    entry: Entry
-    file: FileIO
-    seen: os.stat_result
-    sha256: str
-
-    def is_at(self, entry: Entry) -> bool:
-        """Whether a name stands for it, or for a file with the same bytes."""
-        try:
-            if same_state(self.seen, entry.lstat()):
-                return True
-        except FileNotFoundError:
-            return False
-        found = examine(entry)
-        return found is not None and found.sha256 == self.sha256
-
-    @property
-    def is_unchanged(self) -> bool:
-        """Nobody has written to it since its bytes were hashed."""
-        return same_state(self.seen, os.fstat(self.file.fileno()))
-
-
-def restore_interrupted(inputs: Tree, enters: Callable[[str], bool]) -> list[str]:
-    """Give every original its name back whose removal was interrupted, where no journal knows of that any more.
-
-    It must not be called while originals of this folder may be removed.
-
-    Args:
-        inputs: the folder's input.
-        enters: whether a sub-folder is entered.
-
-    Returns:
-        The paths that they have again, unless something else has those by now.
-
-    Raises:
-        OSError: the disk or share does not answer as it should.
-    """
-    restored = []
-    waiting = [""]
-    while waiting:
-        below = waiting.pop()
-        prefix = f"{below}/" if below else ""
-        try:
-            directories, others = inputs.list(below)
-        except OSError as error:
-            if not below or error.errno not in NO_WAY | DENIED:
-                raise
-            continue
-        waiting += [path for name in directories if enters(path := prefix + name)]
-        for name in others:
-            if name.startswith(PRIVATE) and name != PRIVATE:
-                path = prefix + name.removeprefix(PRIVATE)
-                with inputs.entry(prefix + name) as hidden, inputs.entry(path) as entry:
-                    restore(hidden, entry)
-                    entry.sync_directory()
-                restored.append(path)
-    return restored
-
-
-def keep_original(inputs: Tree, path: str) -> CleanupResult:
-    """Leave an original where it is; one whose removal was interrupted gets its name back.
-
-    Raises:
-        StorageError: the disk or share does not answer as it should.
-    """
-    with storage_faults(inputs.root), _inside(inputs, path) as entry:
-        if entry is not None and put_back(entry):
-            entry.sync_directory()
-    return CleanupResult(outcome=CleanupOutcome.KEPT)
-
-
-def delete_original(
-    inputs: Tree, path: str, sha256: str, removed: Callable[[], None] = lambda: None
-) -> CleanupResult:
-    """Delete an original, if it still is what was cut.
-
-    Args:
-        inputs: the folder's input.
-        path: of the original in it.
-        sha256: of the version that was cut, hex.
-        removed: called once it is, even if its directory then refuses to be synced.
-
-    Raises:
-        StorageError: it cannot be read or deleted, or is open for writing; or it is deleted, and that cannot be synced.
-    """
-    with storage_faults(inputs.root), _inside(inputs, path) as entry:
-        if entry is None:
-            return CleanupResult(outcome=CleanupOutcome.GONE)
-        with _held(entry, sha256) as original:
-            if isinstance(original, CleanupResult):
-                return original
-            outcome = _remove(original, entry, removed)
-    return CleanupResult(outcome=CleanupOutcome.DELETED if outcome is Removal.REMOVED else _LEFT[outcome])
-
-
-def current_sha256(inputs: Tree, path: str) -> str | None:
-    """SHA-256 of the file at a path now, after a removal of it that was interrupted is undone.
-
-    Returns:
-        None if there is none, or something else than a file that can be read and holds still.
-
-    Raises:
-        OSError: the disk or share does not answer as it should, or somebody has it open for writing.
-    """
-    with _inside(inputs, path) as entry:
-        if entry is None:
-            return None
-        if put_back(entry):
-            entry.sync_directory()
-        if is_held(entry):
-            raise OSError(errno.EBUSY, _HELD, os.fspath(entry.path))
-        found = examine(entry)
-        return None if found is None else found.sha256
+_SET_ID: Final = stat.S_ISUID | stat.S_ISGID
 
 
 class OriginalsFolder:
@@ -221,10 +70,10 @@ class OriginalsFolder:
             NameRefusedError: the disk takes no name for it, while it takes others.
             StorageError: it cannot be read, moved or copied, or is open for writing; the original is still there.
         """
-        with storage_faults(self._directory), _inside(inputs, path) as entry:
+        with storage_faults(self._directory), inside(inputs, path) as entry:
             if entry is None:
                 return CleanupResult(outcome=CleanupOutcome.GONE)
-            with _held(entry, sha256) as original:
+            with held(entry, sha256) as original:
                 if isinstance(original, CleanupResult):
                     return original
                 return self._move(original, entry, to or path, job)
@@ -266,7 +115,7 @@ class OriginalsFolder:
             self._staging.close()
         return removed
 
-    def _move(self, original: _Original, entry: Entry, path: str, job: int) -> CleanupResult:
+    def _move(self, original: Original, entry: Entry, path: str, job: int) -> CleanupResult:
         name = self._place(original, path, job)
         if name is None:
             return CleanupResult(outcome=CleanupOutcome.CHANGED)
@@ -274,7 +123,7 @@ class OriginalsFolder:
         with self._tree.entry(name) as target:
             # On the disk under its new name before it loses the old one, where it still has that.
             self._directories.sync([(self._tree, directory)])
-            left = _remove(original, entry)
+            left = remove_original(original, entry)
             if left is Removal.GONE:
                 entry.sync_directory()
             elif left is Removal.KEPT and _is_same(entry, target):
@@ -282,7 +131,7 @@ class OriginalsFolder:
                 return CleanupResult(outcome=CleanupOutcome.CHANGED)
         return CleanupResult(outcome=CleanupOutcome.MOVED, to=self._directory / name)
 
-    def _place(self, original: _Original, path: str, job: int) -> str | None:
+    def _place(self, original: Original, path: str, job: int) -> str | None:
         """Give an original a name there, in a form that the disk takes; None if it is not what was cut any more.
 
         Raises:
@@ -301,12 +150,12 @@ class OriginalsFolder:
         assert refused is not None  # noqa: S101 -- there is a form at least
         raise refused
 
-    def _place_as(self, original: _Original, path: str, job: int) -> str | None:
+    def _place_as(self, original: Original, path: str, job: int) -> str | None:
         self._directories.make(self._tree, path.rpartition("/")[0])
         with self._free_or_same(path, original.sha256) as (name, target):
             return name if target.exists() or self._put(original, target, job) else None
 
-    def _put(self, original: _Original, target: Entry, job: int) -> bool:
+    def _put(self, original: Original, target: Entry, job: int) -> bool:
         """Give an original its name there; False, and it has none, if it is not what was cut any more."""
         try:
             if add_name(original.entry, target):
@@ -334,12 +183,12 @@ class OriginalsFolder:
                     yield name, target
                     return
 
-    def _copy(self, original: _Original, target: Entry, job: int) -> bool:
+    def _copy(self, original: Original, target: Entry, job: int) -> bool:
         """Copy it, by the descriptor that is held; False, and no copy, if its bytes are not those any more."""
         self._staging.open()
         with self._staging.entry(f"{job}.original") as staged:
             try:
-                written = write_whole(staged, partial(_pour, original.file))
+                written = write_whole(staged, original.file)
                 if written.sha256 != original.sha256:
                     return False
                 descriptor = staged.open(os.O_RDWR)
@@ -354,75 +203,52 @@ class OriginalsFolder:
         return True
 
 
-_HELD = "another program has it open for writing"
-_LEFT = {Removal.GONE: CleanupOutcome.GONE, Removal.KEPT: CleanupOutcome.CHANGED}
-
-
-def _remove(original: _Original, entry: Entry, removed: Callable[[], None] = lambda: None) -> Removal:
-    """Remove what was cut, durably.
-
-    Raises:
-        OSError: it cannot be removed, or somebody has it open for writing.
-    """
-    removal = remove(entry, original.is_at)
-    if removal is Removal.HELD:
-        raise OSError(errno.EBUSY, _HELD, os.fspath(entry.path))
-    if removal is Removal.REMOVED:
-        removed()
-        entry.sync_directory()  # nobody would remove it again if a power cut brought it back
-    return removal
-
-
-@contextmanager
-def _inside(inputs: Tree, path: str) -> Iterator[Entry | None]:
-    """Reach an original; None if there is no way to it inside the input."""
-    with ExitStack() as stack:
-        entry = None
-        try:
-            entry = stack.enter_context(inputs.entry(path))
-        except OSError as error:
-            if error.errno not in NO_WAY or not inputs.root.is_dir():
-                raise
-        yield entry
-
-
-@contextmanager
-def _held(entry: Entry, sha256: str) -> Iterator[_Original | CleanupResult]:
-    """Open an original that is to go, wherever an interrupted removal has left it; or why it is to be left alone."""
-    with ExitStack() as stack:
-        found = _open(private(entry), sha256, stack)
-        if isinstance(found, CleanupResult):
-            if put_back(entry):  # another version, that was never cut
-                entry.sync_directory()
-            found = _open(entry, sha256, stack)
-        yield found
-
-
-def _open(entry: Entry, sha256: str, stack: ExitStack) -> _Original | CleanupResult:
-    try:
-        file = open_regular(entry)
-    except FileNotFoundError:
-        return CleanupResult(outcome=CleanupOutcome.GONE)
-    if file is None:
-        return CleanupResult(outcome=CleanupOutcome.CHANGED)
-    stack.enter_context(file)
-    seen = os.fstat(file.fileno())
-    found = hashlib.file_digest(file, "sha256").hexdigest()
-    original = _Original(entry=entry, file=file, seen=seen, sha256=sha256)
-    if found != sha256 or not original.is_unchanged:
-        return CleanupResult(outcome=CleanupOutcome.CHANGED)
-    return original
-
-
-def _pour(file: FileIO, sink: Sink) -> None:
-    file.seek(0)
-    while block := file.read(_COPY_BYTES):
-        sink.write(block)
-
-
 def _is_same(one: Entry, other: Entry) -> bool:
     """Whether two names stand for one file."""
     try:
         return os.path.samestat(one.lstat(), other.lstat())
     except FileNotFoundError:
         return False
+
+
+def copy_attributes(source: int, target: int) -> None:
+    """Give an open file what another one has besides its bytes.
+
+    Args:
+        source: descriptor of the file to be like, open for reading.
+        target: descriptor of the copy, open for writing.
+    """
+    status = os.fstat(source)
+    mode = stat.S_IMODE(status.st_mode)
+    # The owner first: a change of it clears bits of the mode. What is refused leaves the copy as it is.
+    if not _give(target, status.st_uid, status.st_gid):
+        mode &= ~_SET_ID
+    with suppress(OSError):
+        os.fchmod(target, mode)
+    _copy_extended(source, target)
+    with suppress(OSError):  # some shares keep no times
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _give(target: int, owner: int, group: int) -> bool:
+    """Give a file to its owner, or at least to its group; whether both could be had."""
+    try:
+        os.fchown(target, owner, group)
+    except OSError:
+        with suppress(OSError):
+            os.fchown(target, -1, group)
+        return False
+    return True
+
+
+def _copy_extended(source: int, target: int) -> None:
+    """Extended attributes, access lists among them; each by itself, as a file system may know some and not others."""
+    if not hasattr(os, "listxattr"):
+        return  # macOS: Python has no call for them
+    try:
+        names = os.listxattr(source)
+    except OSError:
+        return
+    for name in names:
+        with suppress(OSError):
+            os.setxattr(target, name, os.getxattr(source, name))

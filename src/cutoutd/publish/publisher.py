@@ -21,8 +21,6 @@ from cutoutd.errnos import HELD
 from cutoutd.fs.tree import Tree
 from cutoutd.jobs import Published
 from cutoutd.publish import moves
-from cutoutd.publish.access import Access
-from cutoutd.publish.directories import Directories
 from cutoutd.publish.failures import Failures
 from cutoutd.publish.faults import (
     NameRefusedError,
@@ -33,24 +31,24 @@ from cutoutd.publish.faults import (
     storage_faults,
 )
 from cutoutd.publish.handover import is_kept_open, take_over
-from cutoutd.publish.identity import FolderIdentity
-from cutoutd.publish.naming import Form
+from cutoutd.publish.places import Places
 from cutoutd.publish.plan import Move, Plan, Publication, Recovery
-from cutoutd.publish.refusals import Refusals
 from cutoutd.publish.restoring import ResultRestorer
 from cutoutd.publish.reviews import Reviews
 from cutoutd.publish.sidecar import compose_for
 from cutoutd.publish.sidecar_update import SidecarUpdates
-from cutoutd.publish.staging import Staging, sweep
-from cutoutd.publish.targets import Claims, Targets
+from cutoutd.publish.staging import sweep
+from cutoutd.publish.targets import choose_names
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.jobs import Staged
+    from cutoutd.publish.refusals import Refusals
     from cutoutd.publish.sidecar import SidecarFacts
-    from cutoutd.publish.targets import Choice, Slot
+    from cutoutd.publish.staging import Staging
+    from cutoutd.publish.targets import Claims, Slot
     from cutoutd.settings.types import OnConflict
 
 
@@ -83,58 +81,24 @@ class Publisher:
         inputs: Path | None = None,
         portable: bool = False,
     ) -> None:
-        self.identity = FolderIdentity(folder)
-        self._output = output
-        self._tree = Tree(output)
-        self._sidecars = sidecar_dir or output
         self._on_conflict = on_conflict
-        self._access = Access(permissions, Tree(inputs) if inputs is not None else None)
-        self._directories = Directories()
-        self.staging = Staging(output, run)
-        self.has_met_a_writer = False  # a worker has kept a file of a job that it has reported
-        self._own = Staging(output, run, own=True)
-        # Beside where it goes, because a rename does not leave a file system.
-        self._sidecar_staging = Staging(sidecar_dir, run) if sidecar_dir else self._own
-        self._refusals = Refusals(output, self._own)
-        self._sidecar_refusals = (
-            Refusals(sidecar_dir, self._sidecar_staging) if sidecar_dir else self._refusals
-        )
-        self.failures = Failures(
-            identity=self.identity,
-            output=output,
-            staging=self._own,
-            directories=self._directories,
-            refusals=self._refusals,
-            access=self._access,
+        self._places = Places.of(
+            folder,
+            output,
+            sidecar_dir,
+            run,
+            permissions=permissions,
+            inputs=inputs,
             portable=portable,
         )
-        self.sidecars = SidecarUpdates(
-            identity=self.identity,
-            output=output,
-            sidecars=self._sidecars,
-            staging=self._sidecar_staging,
-            directories=self._directories,
-            access=self._access,
-        )
-        self.displaced = ResultRestorer(
-            identity=self.identity,
-            output=output,
-            sidecars=self._sidecars,
-            directories=self._directories,
-            access=self._access,
-        )
-        self.reviews = Reviews(
-            identity=self.identity,
-            output=output,
-            sidecars=self._sidecars,
-            staging=self._own,
-            directories=self._directories,
-        )
-
-    @property
-    def _stagings(self) -> tuple[Staging, ...]:
-        """All of them, each once."""
-        return tuple(dict.fromkeys((self.staging, self._own, self._sidecar_staging)))
+        self._output = output
+        self.identity = self._places.identity
+        self.staging = self._places.staging
+        self.failures = Failures(places=self._places)
+        self.sidecars = SidecarUpdates(places=self._places)
+        self.displaced = ResultRestorer(places=self._places)
+        self.reviews = Reviews(places=self._places)
+        self.has_met_a_writer = False  # a worker has kept a file of a job that it has reported
 
     def open(self) -> None:
         """Make the staging directories; again whenever the output folder was away.
@@ -143,7 +107,7 @@ class Publisher:
             StorageError: the output or sidecar folder is not there or cannot be written to.
         """
         with storage_faults(self._output):
-            for staging in self._stagings:
+            for staging in self._places.stagings:
                 staging.open()
 
     def try_writing(self) -> None:
@@ -153,13 +117,13 @@ class Publisher:
             StorageError: it cannot be done.
         """
         with storage_faults(self._output):
-            for staging in {self._own, self._sidecar_staging}:
+            for staging in {self._places.own, self._places.sidecar_staging}:
                 staging.write(_TRIAL, b"\0")
                 staging.remove(_TRIAL)
 
     def close(self) -> None:
         """Remove the staging directories, unless something is left in them."""
-        for staging in self._stagings:
+        for staging in self._places.stagings:
             staging.close()
 
     def sweep(self, dead: frozenset[str]) -> tuple[Path, ...]:
@@ -174,7 +138,7 @@ class Publisher:
         with storage_faults(self._output):
             return tuple(
                 removed
-                for root in dict.fromkeys((self._output, self._sidecars))
+                for root in dict.fromkeys((self._output, self._places.sidecars.root))
                 for removed in sweep(root, is_dead=dead.__contains__, needed=())
             )
 
@@ -185,7 +149,7 @@ class Publisher:
             StorageError: the disk or share does not answer as it should.
         """
         with storage_faults(self._output):
-            for staging in self._stagings:
+            for staging in self._places.stagings:
                 staging.discard(job)
 
     def plan(self, publication: Publication, claims: Claims, *, now_us: int) -> Plan:
@@ -205,7 +169,7 @@ class Publisher:
         """
         started_s = time.perf_counter()
         with storage_faults(self._output):
-            chosen, warnings = self._choose(publication, claims)
+            chosen, warnings = choose_names(self._places, publication, claims, self._on_conflict)
             theirs = self.staging.of_job(publication.directory)
             if publication.directory and is_kept_open(theirs):
                 self.has_met_a_writer = True
@@ -231,7 +195,7 @@ class Publisher:
                 str(staging.path(one.name))
                 for one in publication.staged
                 if one.name not in kept
-                for staging in (theirs, self._own)
+                for staging in (theirs, self._places.own)
             ),
             published=tuple(
                 Published(
@@ -266,11 +230,11 @@ class Publisher:
                 if unsynced and place not in unsynced:
                     # The sidecar says that the results are there: where it goes to another directory, a power
                     # cut could keep it and lose them.
-                    self._directories.sync(unsynced)
+                    self._places.directories.sync(unsynced)
                     unsynced.clear()
                 self._carry_out(move)
                 unsynced[place] = None
-            self._directories.sync(unsynced)
+            self._places.directories.sync(unsynced)
             self._remove_unused(plan)
 
     def _holds(self, question: Callable[[Move], bool], move: Move) -> bool:
@@ -283,7 +247,7 @@ class Publisher:
             raise
 
     def _refusals_of(self, move: Move) -> Refusals:
-        return self._refusals if move.root == str(self._output) else self._sidecar_refusals
+        return self._places.refusals if move.root == str(self._output) else self._places.sidecar_refusals
 
     def _carry_out(self, move: Move) -> None:
         refusals = self._refusals_of(move)
@@ -298,8 +262,8 @@ class Publisher:
 
     def _give_name(self, move: Move) -> None:
         tree = Tree(Path(move.root))
-        self._directories.make(tree, tree.relative(Path(move.target).parent))
-        moves.carry_out(move, self._access)
+        self._places.directories.make(tree, tree.relative(Path(move.target).parent))
+        moves.carry_out(move, self._places.access)
 
     def recover(self, plan: Plan) -> Recovery:
         """Finish a plan that was written down by a run that died.
@@ -309,7 +273,7 @@ class Publisher:
         """
         with storage_faults(self._output):
             for move in plan.moves:  # a share that is away has lost nothing
-                self._directories.make(Tree(Path(move.root)), "")
+                self._places.directories.make(Tree(Path(move.root)), "")
             if all(self._holds(moves.can_be_finished, move) for move in plan.moves):
                 try:
                     self.carry_out(plan)
@@ -349,52 +313,18 @@ class Publisher:
 
     def _remove_unused(self, plan: Plan) -> None:
         for path in plan.unused:
-            with self._tree.find(self._tree.relative(path)) as entry:
+            with self._places.output.find(self._places.output.relative(path)) as entry:
                 if entry is not None:
                     entry.unlink(missing_ok=True)
 
-    def _choose(
-        self, publication: Publication, claims: Claims
-    ) -> tuple[list[tuple[Choice, Staged]], list[str]]:
-        """Names for the results that get one, and a warning for each that gets none."""
-        facts = publication.facts
-        targets = Targets(
-            identity=self.identity,
-            sources=publication.sources,
-            output=self._output,
-            sidecars=self._sidecars,
-            on_conflict=self._on_conflict,
-            claims=claims,
-            refusals=(self._refusals, self._sidecar_refusals),
-            known=None if publication.known is None else {*publication.known, facts.source.sha256},
-        )
-        chosen: list[tuple[Choice, Staged]] = []
-        warnings = []
-        for result in publication.staged:
-            choice = targets.choose(
-                publication.names(result),
-                sha256=result.sha256,
-                earlier={one.sha256 for one in publication.earlier},
-                with_sidecar=not chosen,
-            )
-            if choice is None:
-                warnings.append(
-                    f"nothing was published as {publication.plain_name(result)}: "
-                    'the name is taken by a file that is not ours, and on_conflict = "skip"'
-                )
-                continue
-            if not chosen and choice.sidecar is None:
-                warnings.append(f"{choice.path} has no sidecar: its name is taken by a file that is not ours")
-            warnings += _of_form(publication, choice.path, result)
-            warnings += _of_passed(publication, choice)
-            chosen.append((choice, result))
-        return chosen, warnings
-
     def _move(self, source: str, theirs: Staging, slot: Slot, result: Staged) -> Move:
-        path = self._own.path(result.name)
-        meanwhile = self._access.while_staged(source)
+        path = self._places.own.path(result.name)
+        meanwhile = self._places.access.while_staged(source)
         # One that has its name already is not staged any more.
-        if not take_over(result, theirs, self._own, meanwhile) and slot.replaces_sha256 != result.sha256:
+        if (
+            not take_over(result, theirs, self._places.own, meanwhile)
+            and slot.replaces_sha256 != result.sha256
+        ):
             raise ResultLostError("the staged result is not there as it was reported", path=path)
         return Move(
             staged=str(path),
@@ -407,33 +337,14 @@ class Publisher:
 
     def _sidecar_move(self, facts: SidecarFacts, slot: Slot, content: bytes) -> Move:
         name = f"{facts.job}.json"
-        written = self._sidecar_staging.write(name, content, self._access.while_staged(facts.path))
+        written = self._places.sidecar_staging.write(
+            name, content, self._places.access.while_staged(facts.path)
+        )
         return Move(
-            staged=str(self._sidecar_staging.path(name)),
+            staged=str(self._places.sidecar_staging.path(name)),
             target=str(slot.target),
-            root=str(self._sidecars),
+            root=str(self._places.sidecars.root),
             bytes=written.bytes,
             sha256=written.sha256,
             replaces_sha256=slot.replaces_sha256,
         )
-
-
-def _of_form(publication: Publication, path: str, result: Staged) -> list[str]:
-    """A warning, where a name is in another form than its source's."""
-    if publication.form_of(path, result) is Form.PLAIN:
-        return []
-    return [f"the name {publication.plain_name(result)} became {path}, which more systems take"]
-
-
-def _of_passed(publication: Publication, choice: Choice) -> list[str]:
-    """Why a result did not get the first of its names."""
-    if choice.passed is None:
-        return []
-    name, has_file = choice.passed
-    if not has_file:
-        why = f"another cutout has the name {name}"
-    elif any(one.path == name for one in publication.earlier):
-        why = f"{name} was changed by hand and stays"
-    else:
-        why = f"a file that is not ours has the name {name}, or its sidecar's"
-    return [f"{why}, so this cutout is {choice.path}"]

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.publish.failures import FailureRecord
-    from cutoutd.publish.identity import FolderIdentity
+    from cutoutd.publish.places import FolderIdentity
     from cutoutd.publish.sidecar import SidecarRecord
 
 MAX_OUTPUTS: Final = 64  # of one sidecar; a folder has a few renditions

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.fs.tree import Tree
 from cutoutd.jobs import Published
 from cutoutd.publish.digest import examine
 from cutoutd.publish.displaced import DIRECTORY, has, kept_path, reached, tidy
@@ -23,12 +22,9 @@ from cutoutd.publish.writing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from cutoutd.fs.tree import Entry
-    from cutoutd.publish.access import Access
-    from cutoutd.publish.directories import Directories
-    from cutoutd.publish.identity import FolderIdentity
+    from cutoutd.publish.places import Places
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,32 +40,15 @@ class RestoredResults:
     claims: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ResultRestorer:
-    """The results of one folder that were set aside.
+    """The results of one folder that were displaced, on the way back to a name.
 
-    Args:
-        identity: the folder's.
-        output: its output folder, absolute.
-        sidecars: where sidecars lie, absolute.
-        directories: makes and syncs.
-        access: says whom a file belongs to.
+    Attributes:
+        places: of the folder.
     """
 
-    def __init__(
-        self,
-        *,
-        identity: FolderIdentity,
-        output: Path,
-        sidecars: Path,
-        directories: Directories,
-        access: Access,
-    ) -> None:
-        self._identity = identity
-        self._output = output
-        self._tree = Tree(output)
-        self._sidecars = Tree(sidecars)
-        self._directories = directories
-        self._access = access
+    places: Places
 
     def are_under_their_names(self, results: Sequence[Published]) -> bool:
         """Whether each lies where it was published.
@@ -77,8 +56,8 @@ class ResultRestorer:
         Raises:
             StorageError: the disk or share does not answer as it should.
         """
-        with storage_faults(self._output):
-            return all(has(self._tree, one.path, one.sha256) for one in results)
+        with storage_faults(self.places.output.root):
+            return all(has(self.places.output, one.path, one.sha256) for one in results)
 
     def are_whole(self, kept: Sequence[Published]) -> bool:
         """Whether any of them is there, and each that is there is whole.
@@ -86,9 +65,9 @@ class ResultRestorer:
         Raises:
             StorageError: the disk or share does not answer as it should.
         """
-        with storage_faults(self._output):
+        with storage_faults(self.places.output.root):
             there = [one for one in kept if self._exists(one.path)]
-            return bool(there) and all(has(self._tree, one.path, one.sha256) for one in there)
+            return bool(there) and all(has(self.places.output, one.path, one.sha256) for one in there)
 
     def are_gone(self, kept: Sequence[Published]) -> bool:
         """Whether none of them is there.
@@ -96,7 +75,7 @@ class ResultRestorer:
         Raises:
             StorageError: the disk or share does not answer as it should.
         """
-        with storage_faults(self._output):
+        with storage_faults(self.places.output.root):
             return not any(self._exists(one.path) for one in kept)
 
     def strays(self) -> list[str]:
@@ -105,10 +84,10 @@ class ResultRestorer:
         Raises:
             StorageError: the disk or share does not answer as it should.
         """
-        with storage_faults(self._output):
+        with storage_faults(self.places.output.root):
             try:
-                _, names = reached(self._tree, DIRECTORY).list(DIRECTORY)
-                _, beside = reached(self._sidecars, DIRECTORY).list(DIRECTORY)
+                _, names = reached(self.places.output, DIRECTORY).list(DIRECTORY)
+                _, beside = reached(self.places.sidecars, DIRECTORY).list(DIRECTORY)
             except (FileNotFoundError, NotADirectoryError):
                 return []
         recorded = {name.removesuffix(".json") for name in beside if name.endswith(".json")}
@@ -129,7 +108,7 @@ class ResultRestorer:
         Raises:
             StorageError: the disk or share does not answer as it should; to be called again.
         """
-        with storage_faults(self._output):
+        with storage_faults(self.places.output.root):
             document, holder = self._document(kept)
             named = _names(source, document)
             results: dict[str, Published] = {}
@@ -140,8 +119,8 @@ class ResultRestorer:
                 if found is not None:
                     results[one.path] = replace(one, path=found[0])
                     claims += found[1]
-            self._directories.sync(
-                dict.fromkeys((self._tree, one.path.rpartition("/")[0]) for one in results.values())
+            self.places.directories.sync(
+                dict.fromkeys((self.places.output, one.path.rpartition("/")[0]) for one in results.values())
             )
             if document is not None and named and holder in results:
                 renamed = {named[before]: now.path for before, now in results.items() if before in named}
@@ -154,29 +133,29 @@ class ResultRestorer:
         Raises:
             StorageError: the disk or share does not answer as it should; to be called again.
         """
-        with storage_faults(self._output):
+        with storage_faults(self.places.output.root):
             for tree, path in (
                 (tree, path)
                 for one in kept
                 for tree, path in (
-                    (self._tree, one.path),
-                    (self._sidecars, _fresh(one.path)),
-                    (self._sidecars, sidecar_name(one.path)),
+                    (self.places.output, one.path),
+                    (self.places.sidecars, _fresh(one.path)),
+                    (self.places.sidecars, sidecar_name(one.path)),
                 )
             ):
                 with reached(tree, path).find(path) as entry:
                     if entry is not None:
                         entry.unlink(missing_ok=True)
-            tidy(self._tree, self._sidecars)
+            tidy(self.places.output, self.places.sidecars)
 
     def _exists(self, path: str) -> bool:
-        with reached(self._tree, path).find(path) as entry:
+        with reached(self.places.output, path).find(path) as entry:
             return entry is not None and entry.exists()
 
     def _document(self, kept: Sequence[Published]) -> tuple[dict[str, Any] | None, str]:
         """The sidecar, and the private name of the result that it stands beside."""
         for one in kept:
-            with reached(self._sidecars, one.path).find(sidecar_name(one.path)) as entry:
+            with reached(self.places.sidecars, one.path).find(sidecar_name(one.path)) as entry:
                 document = read(entry, SCHEMA) if entry is not None else None
             if document is not None:
                 return document, one.path
@@ -193,13 +172,16 @@ class ResultRestorer:
     ) -> tuple[str, tuple[bytes, ...]] | None:
         """Rename a result to the first name that it can have; None if it is not there any more."""
         for name in numbered(own):
-            keys: tuple[bytes, ...] = (claim_on(self._output / name),)
+            keys: tuple[bytes, ...] = (claim_on(self.places.output.root / name),)
             if with_sidecar:
-                keys = (*keys, claim_on(self._sidecars.root / sidecar_name(name)))
+                keys = (*keys, claim_on(self.places.sidecars.root / sidecar_name(name)))
             if not reserve(keys) or (with_sidecar and not self._is_free(source, sidecar_name(name))):
                 continue
-            self._directories.make(self._tree, name.rpartition("/")[0])
-            with self._tree.entry(name) as target, reached(self._tree, one.path).find(one.path) as kept:
+            self.places.directories.make(self.places.output, name.rpartition("/")[0])
+            with (
+                self.places.output.entry(name) as target,
+                reached(self.places.output, one.path).find(one.path) as kept,
+            ):
                 found = examine(target)
                 is_kept = kept is not None and kept.exists()
                 if found is not None and found.sha256 == one.sha256:
@@ -214,7 +196,7 @@ class ResultRestorer:
 
     def _rename(self, kept: Entry, target: Entry) -> bool:
         """Rename; False if something has come to have the name."""
-        self._access.fit(kept, target)
+        self.places.access.fit(kept, target)
         try:
             rename_new(kept, target)
         except FileExistsError:
@@ -223,13 +205,11 @@ class ResultRestorer:
 
     def _is_free(self, source: str, path: str) -> bool:
         """Whether a sidecar may have a name: nothing has it, or one of the same source."""
-        with self._sidecars.find(path) as entry:
+        with self.places.sidecars.find(path) as entry:
             if entry is None or not entry.exists():
                 return True
             record = read_sidecar(entry)
-        return (
-            record is not None and record.path == source and self._identity.owns(record.folder, record.marker)
-        )
+        return record is not None and record.path == source and self.places.owns(record.folder, record.marker)
 
     def _write_sidecar(
         self, holder: str, path: str, document: dict[str, Any], renamed: dict[str, str]
@@ -241,17 +221,17 @@ class ResultRestorer:
             for before in (true_path(one),)
         ]
         directory = path.rpartition("/")[0]
-        self._directories.make(self._sidecars, directory)
+        self.places.directories.make(self.places.sidecars, directory)
         with (
-            reached(self._sidecars, holder).entry(_fresh(holder)) as fresh,
-            self._sidecars.entry(path) as target,
+            reached(self.places.sidecars, holder).entry(_fresh(holder)) as fresh,
+            self.places.sidecars.entry(path) as target,
         ):
             if target.exists():
                 return
             write_whole(fresh, encode({**document, "outputs": outputs}))
             if not self._rename(fresh, target):
                 fresh.unlink(missing_ok=True)
-        self._directories.sync([(self._sidecars, directory)])
+        self.places.directories.sync([(self.places.sidecars, directory)])
 
 
 def _names(source: str, document: dict[str, Any] | None) -> dict[str, str]:

@@ -11,9 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.errors import FailureCode, PermanentError
-from cutoutd.fs.tree import Tree
 from cutoutd.jobs import Quality, SourceFacts, Staged
-from cutoutd.publish.digest import examine, open_regular
+from cutoutd.publish.digest import has_bytes, open_regular
 from cutoutd.publish.displaced import keep, kept_path, reached, tidy
 from cutoutd.publish.displaced import places as places_of
 from cutoutd.publish.document import read
@@ -27,17 +26,11 @@ from cutoutd.recipe import Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
-    from cutoutd.fs.tree import Entry
+    from cutoutd.fs.tree import Entry, Tree
     from cutoutd.jobs import Published
-    from cutoutd.publish.directories import Directories
-    from cutoutd.publish.identity import FolderIdentity
+    from cutoutd.publish.places import Places
     from cutoutd.publish.sidecar import SidecarRecord
-    from cutoutd.publish.staging import Staging
-    from cutoutd.publish.writing import Sink
-
-_COPY_BYTES = 1 << 20
 
 
 class NotAcceptableError(PermanentError):
@@ -64,32 +57,15 @@ class Doubtful:
     staged: tuple[Staged, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Reviews:
     """The doubtful results of one folder.
 
-    Args:
-        identity: the folder's.
-        output: its output folder, absolute.
-        sidecars: where sidecars lie, absolute.
-        staging: of this run.
-        directories: syncs.
+    Attributes:
+        places: of the folder.
     """
 
-    def __init__(
-        self,
-        *,
-        identity: FolderIdentity,
-        output: Path,
-        sidecars: Path,
-        staging: Staging,
-        directories: Directories,
-    ) -> None:
-        self._identity = identity
-        self._output = output
-        self._tree = Tree(output)
-        self._sidecars = Tree(sidecars)
-        self._staging = staging
-        self._directories = directories
+    places: Places
 
     def take(
         self,
@@ -114,7 +90,7 @@ class Reviews:
             NotAcceptableError: something of it is missing, or not as it was put there.
             StorageError: the disk or share does not answer as it should.
         """
-        with storage_faults(self._output):
+        with storage_faults(self.places.output.root):
             document = self._document(source, sha256, shown)
             if document is None:
                 raise NotAcceptableError("its sidecar is not there, or was changed")
@@ -142,8 +118,8 @@ class Reviews:
         Raises:
             StorageError: the disk or share does not answer as it should.
         """
-        with storage_faults(self._output):
-            self._staging.discard(job)
+        with storage_faults(self.places.output.root):
+            self.places.own.discard(job)
 
     def clear(self, source: str, shown: Sequence[Published]) -> None:
         """Remove what was published as doubtful for a source, and its sidecar; what was changed since stays.
@@ -151,10 +127,10 @@ class Reviews:
         Raises:
             StorageError: it cannot be removed.
         """
-        with storage_faults(self._output):
+        with storage_faults(self.places.output.root):
             kept = self._clear(source, shown, names=lambda one: places_of(source, one))
             if any(path == kept_path(source, one) for one in shown for path in kept):
-                tidy(self._tree, self._sidecars)
+                tidy(self.places.output, self.places.sidecars)
 
     def displace(self, source: str, shown: Sequence[Published]) -> tuple[Published, ...]:
         """Have results give up their names, and keep them until their picture turns up elsewhere.
@@ -169,14 +145,14 @@ class Reviews:
         Raises:
             StorageError: the disk or share does not answer as it should; to be called again.
         """
-        with storage_faults(self._output):
+        with storage_faults(self.places.output.root):
             if self._document(source, None, shown) is None or not keep(
-                self._tree,
-                self._sidecars,
+                self.places.output,
+                self.places.sidecars,
                 source,
                 shown,
                 is_sidecar=partial(self._is_sidecar, source=source),
-                directories=self._directories,
+                directories=self.places.directories,
             ):
                 return ()
             self._clear(source, shown, names=lambda one: (one.path,))
@@ -190,16 +166,16 @@ class Reviews:
         removed = []
         is_sidecar = partial(self._is_sidecar, source=source)
         for sha256, name in ((one.sha256, name) for one in shown for name in names(one)):
-            is_result = partial(_has, sha256=sha256)
+            is_result = partial(has_bytes, sha256=sha256)
             for tree, path, is_ours in (
-                (self._sidecars, sidecar_name(name), is_sidecar),
-                (self._tree, name, is_result),
+                (self.places.sidecars, sidecar_name(name), is_sidecar),
+                (self.places.output, name, is_result),
             ):
                 with reached(tree, path).find(path) as entry:
                     if entry is not None and remove(entry, is_ours) is Removal.REMOVED:
                         places[tree, path.rpartition("/")[0]] = None
                         removed.append(path)
-        self._directories.sync(places)
+        self.places.directories.sync(places)
         return removed
 
     def _is_sidecar(self, entry: Entry, *, source: str) -> bool:
@@ -207,11 +183,11 @@ class Reviews:
         return record is not None and self._is_of(record, source)
 
     def _is_of(self, record: SidecarRecord, source: str) -> bool:
-        return record.path == source and self._identity.owns(record.folder, record.marker)
+        return record.path == source and self.places.owns(record.folder, record.marker)
 
     def _document(self, source: str, sha256: str | None, shown: Sequence[Published]) -> dict[str, Any] | None:
         for name in (name for one in shown for name in places_of(source, one)):
-            with reached(self._sidecars, name).find(sidecar_name(name)) as entry:
+            with reached(self.places.sidecars, name).find(sidecar_name(name)) as entry:
                 record = read_sidecar(entry) if entry is not None else None
                 if (
                     entry is not None
@@ -225,25 +201,20 @@ class Reviews:
     def _stage(
         self, job: int, number: int, source: str, one: Published, said: tuple[int, int, int | None]
     ) -> Staged:
-        path = self._output / one.path
+        path = self.places.output.root / one.path
         extension = Format.of_extension(path.suffix.removeprefix("."))
         if extension is None:
             raise NotAcceptableError("its name is that of no format", path=path)
         file = None
         for name in places_of(source, one):
-            with reached(self._tree, name).find(name) as entry:
+            with reached(self.places.output, name).find(name) as entry:
                 file = file or (open_regular(entry) if entry is not None and entry.exists() else None)
         if file is None:
             raise NotAcceptableError("it is not there any more", path=path)
 
-        def pour(sink: Sink) -> None:
-            file.seek(0)
-            while block := file.read(_COPY_BYTES):
-                sink.write(block)
-
         name = result_name(job, number, extension)
-        with file, self._staging.entry(name) as staged:
-            written = write_whole(staged, pour)
+        with file, self.places.own.entry(name) as staged:
+            written = write_whole(staged, file)
         if written.sha256 != one.sha256:
             raise NotAcceptableError("it was changed since it was put there", path=path)
         return Staged(
@@ -262,11 +233,6 @@ def _chosen(output: Mapping[str, Any]) -> int | None:
     """The quality that a result was lowered to, if it was."""
     quality = output.get("quality")
     return None if quality is None else int(quality)
-
-
-def _has(entry: Entry, *, sha256: str) -> bool:
-    found = examine(entry)
-    return found is not None and found.sha256 == sha256
 
 
 def _source(document: Mapping[str, Any]) -> SourceFacts:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.fs.tree import Tree
 from cutoutd.publish import moves
-from cutoutd.publish.digest import examine
+from cutoutd.publish.digest import examine, has_bytes
 from cutoutd.publish.document import encode, read
 from cutoutd.publish.faults import ResultLostError, TargetTakenError, storage_faults
 from cutoutd.publish.naming import sidecar_name
@@ -22,45 +22,21 @@ from cutoutd.publish.sidecar import SCHEMA, read_sidecar, with_source
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from pathlib import Path
 
     from cutoutd.jobs import Job, Published
-    from cutoutd.publish.access import Access
-    from cutoutd.publish.directories import Directories
-    from cutoutd.publish.identity import FolderIdentity
+    from cutoutd.publish.places import Places
     from cutoutd.publish.sidecar import SidecarRecord
-    from cutoutd.publish.staging import Staging
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SidecarUpdates:
     """The updates of one folder's sidecars.
 
-    Args:
-        identity: the folder's.
-        output: its output folder, absolute.
-        sidecars: where sidecars lie, absolute.
-        staging: of this run, on the sidecars' file system.
-        directories: syncs.
-        access: whom files belong to.
+    Attributes:
+        places: of the folder.
     """
 
-    def __init__(
-        self,
-        *,
-        identity: FolderIdentity,
-        output: Path,
-        sidecars: Path,
-        staging: Staging,
-        directories: Directories,
-        access: Access,
-    ) -> None:
-        self._identity = identity
-        self._output = Tree(output)
-        self._root = sidecars
-        self._sidecars = Tree(sidecars)
-        self._staging = staging
-        self._directories = directories
-        self._access = access
+    places: Places
 
     def update(self, job: Job, sha256: str, *, known: Collection[str], shown: Sequence[Published]) -> bool:
         """Have the sidecar of a picture name it as it is now.
@@ -79,13 +55,13 @@ class SidecarUpdates:
         Raises:
             StorageError: the disk or share does not answer as it should.
         """
-        with storage_faults(self._root):
+        with storage_faults(self.places.sidecars.root):
             return any(self._update(job, sha256, known, shown, sidecar_name(one.path)) for one in shown)
 
     def _update(
         self, job: Job, sha256: str, known: Collection[str], shown: Sequence[Published], name: str
     ) -> bool:
-        with self._sidecars.find(name) as entry:
+        with self.places.sidecars.find(name) as entry:
             # Before it is read: what is written over must be what was read.
             before = examine(entry) if entry is not None else None
             if entry is None or before is None or before.sha256 is None:
@@ -105,35 +81,38 @@ class SidecarUpdates:
         return (
             record.path == job.path
             and record.sha256 in known
-            and self._identity.owns(record.folder, record.marker)
+            and self.places.owns(record.folder, record.marker)
             and bool(record.outputs)
             and ours.issuperset(record.outputs.items())
             and all(self._has(path, wanted) for path, wanted in record.outputs.items())
         )
 
     def _has(self, path: str, sha256: str) -> bool:
-        with self._output.find(path) as entry:
-            found = examine(entry) if entry is not None else None
-        return found is not None and found.sha256 == sha256
+        with self.places.output.find(path) as entry:
+            return has_bytes(entry, sha256)
 
     def _replace(self, job: Job, name: str, document: dict[str, Any], *, replaces_sha256: str) -> bool:
-        staged, target = f"{job.id}.json", self._root / name
-        written = self._staging.write(staged, encode(document), self._access.while_staged(job.path))
+        staged, target = f"{job.id}.json", self.places.sidecars.root / name
+        written = self.places.sidecar_staging.write(
+            staged, encode(document), self.places.access.while_staged(job.path)
+        )
         move = Move(
-            staged=os.fspath(self._staging.path(staged)),
+            staged=os.fspath(self.places.sidecar_staging.path(staged)),
             target=os.fspath(target),
-            root=os.fspath(self._root),
+            root=os.fspath(self.places.sidecars.root),
             bytes=written.bytes,
             sha256=written.sha256,
             replaces_sha256=replaces_sha256,
         )
         try:
-            moves.carry_out(move, self._access)
+            moves.carry_out(move, self.places.access)
         except (TargetTakenError, ResultLostError):
             return False  # somebody has written there a moment ago
         else:
-            self._directories.sync([(self._sidecars, self._sidecars.relative(target.parent))])
+            self.places.directories.sync(
+                [(self.places.sidecars, self.places.sidecars.relative(target.parent))]
+            )
             return True
         finally:
             with suppress(OSError):  # the sweep finds it
-                self._staging.remove(staged)
+                self.places.sidecar_staging.remove(staged)

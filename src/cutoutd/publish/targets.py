@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from cutoutd.fs.tree import Tree
 from cutoutd.publish.digest import examine
 from cutoutd.publish.faults import NameRefusedError, leases
-from cutoutd.publish.naming import claim_key, sidecar_name
+from cutoutd.publish.naming import Form, claim_key, sidecar_name
 from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.settings.types import OnConflict
 
@@ -22,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
+    from cutoutd.jobs import Staged
     from cutoutd.publish.digest import Found
-    from cutoutd.publish.identity import FolderIdentity
-    from cutoutd.publish.refusals import Refusals
+    from cutoutd.publish.places import Places
+    from cutoutd.publish.plan import Publication
 
 
 class Claims(Protocol):
@@ -79,37 +79,28 @@ class Targets:
     """The choice of names for the results of one version of one source.
 
     Args:
-        identity: the folder's.
+        places: of the folder.
         sources: paths in the input at which the source lies, and at which it lay before it was moved.
-        output: the output folder, absolute.
-        sidecars: the folder for sidecars, absolute; the output folder if they lie beside the results.
         on_conflict: what to do about files that are not ours.
         claims: who has which name.
-        refusals: tell an error of a name from one of the disk, in the output and in the folder for sidecars.
         known: SHA-256 of the source's own bytes, as they are now and as they are published: a sidecar that tells of
             others is that of an earlier source of this path. None: this is not known, and the path alone counts.
     """
 
     def __init__(
         self,
+        places: Places,
         *,
-        identity: FolderIdentity,
         sources: Collection[str],
-        output: Path,
-        sidecars: Path,
         on_conflict: OnConflict,
         claims: Claims,
-        refusals: tuple[Refusals, Refusals],
         known: Collection[str] | None,
     ) -> None:
-        self._identity = identity
+        self._places = places
         self._sources = sources
         self._known = known
-        self._output = output
-        self._sidecars = sidecars
         self._on_conflict = on_conflict
         self._claims = claims
-        self._refusals = refusals
         self._given: set[bytes] = set()
         self._recorded: dict[
             str, str
@@ -165,8 +156,8 @@ class Targets:
         return None
 
     def _keys(self, path: str, *, with_sidecar: bool) -> tuple[bytes, ...]:
-        key = claim_on(self._output / path)
-        return (key, claim_on(self._sidecars / sidecar_name(path))) if with_sidecar else (key,)
+        key = claim_on(self._places.output.root / path)
+        return (key, claim_on(self._places.sidecars.root / sidecar_name(path))) if with_sidecar else (key,)
 
     def _look_at(self, path: str, ours: Collection[str], *, with_sidecar: bool) -> tuple[Slot, Slot | None]:
         """What has a name, and its sidecar's, now.
@@ -176,37 +167,39 @@ class Targets:
             TargetHeldError: another program has a lease on one.
             OSError: the disk or share does not answer as it should.
         """
-        for_output, for_sidecar = self._refusals
+        for_output, for_sidecar = self._places.refusals, self._places.sidecar_refusals
         sidecar = None
         if with_sidecar:
             beside = sidecar_name(path)
             look = partial(self._look_at_sidecar, beside, frozenset(ours))
-            with leases(self._sidecars / beside):
-                sidecar = for_sidecar.attempt(look, self._sidecars / beside)
-        with leases(self._output / path):
-            slot = for_output.attempt(partial(self._look_at_output, path, ours), self._output / path)
+            with leases(self._places.sidecars.root / beside):
+                sidecar = for_sidecar.attempt(look, self._places.sidecars.root / beside)
+        with leases(self._places.output.root / path):
+            slot = for_output.attempt(
+                partial(self._look_at_output, path, ours), self._places.output.root / path
+            )
         return slot, sidecar
 
     def _look_at_output(self, path: str, ours: Collection[str]) -> Slot:
-        target = self._output / path
-        with Tree(self._output).find(path) as entry:
+        target = self._places.output.root / path
+        with self._places.output.find(path) as entry:
             found = examine(entry) if entry is not None else None
         if found is None:
-            self._refusals[0].try_name(path)
+            self._places.refusals.try_name(path)
         is_ours = found is not None and found.sha256 in {*ours, self._recorded.get(path, "")}
         return _slot(target, found, is_ours=is_ours)
 
     def _look_at_sidecar(self, path: str, earlier: frozenset[str]) -> Slot:
-        target = self._sidecars / path
-        with Tree(self._sidecars).find(path) as entry:
+        target = self._places.sidecars.root / path
+        with self._places.sidecars.find(path) as entry:
             found = examine(entry) if entry is not None else None
             record = read_sidecar(entry) if entry is not None and found is not None else None
         if found is None:
-            self._refusals[1].try_name(path)
+            self._places.sidecar_refusals.try_name(path)
         is_ours = (
             record is not None
             and record.path in self._sources
-            and self._identity.owns(record.folder, record.marker)
+            and self._places.owns(record.folder, record.marker)
             and (
                 self._known is None
                 or record.sha256 in self._known
@@ -216,6 +209,67 @@ class Targets:
         if record is not None and is_ours:
             self._recorded |= record.outputs
         return _slot(target, found, is_ours=is_ours)
+
+
+def choose_names(
+    places: Places, publication: Publication, claims: Claims, on_conflict: OnConflict
+) -> tuple[list[tuple[Choice, Staged]], list[str]]:
+    """Names for the results that get one, and a warning for each that gets none.
+
+    Raises:
+        NameRefusedError: the disk takes no name for one.
+        OSError: the disk or share does not answer as it should.
+    """
+    facts = publication.facts
+    targets = Targets(
+        places,
+        sources=publication.sources,
+        on_conflict=on_conflict,
+        claims=claims,
+        known=None if publication.known is None else {*publication.known, facts.source.sha256},
+    )
+    chosen: list[tuple[Choice, Staged]] = []
+    warnings = []
+    for result in publication.staged:
+        choice = targets.choose(
+            publication.names(result),
+            sha256=result.sha256,
+            earlier={one.sha256 for one in publication.earlier},
+            with_sidecar=not chosen,
+        )
+        if choice is None:
+            warnings.append(
+                f"nothing was published as {publication.plain_name(result)}: "
+                'the name is taken by a file that is not ours, and on_conflict = "skip"'
+            )
+            continue
+        if not chosen and choice.sidecar is None:
+            warnings.append(f"{choice.path} has no sidecar: its name is taken by a file that is not ours")
+        warnings += _of_form(publication, choice.path, result)
+        warnings += _of_passed(publication, choice)
+        chosen.append((choice, result))
+    return chosen, warnings
+
+
+def _of_form(publication: Publication, path: str, result: Staged) -> list[str]:
+    """A warning, where a name is in another form than its source's."""
+    if publication.form_of(path, result) is Form.PLAIN:
+        return []
+    return [f"the name {publication.plain_name(result)} became {path}, which more systems take"]
+
+
+def _of_passed(publication: Publication, choice: Choice) -> list[str]:
+    """Why a result did not get the first of its names."""
+    if choice.passed is None:
+        return []
+    name, has_file = choice.passed
+    if not has_file:
+        why = f"another cutout has the name {name}"
+    elif any(one.path == name for one in publication.earlier):
+        why = f"{name} was changed by hand and stays"
+    else:
+        why = f"a file that is not ours has the name {name}, or its sidecar's"
+    return [f"{why}, so this cutout is {choice.path}"]
 
 
 def _slot(target: Path, found: Found | None, *, is_ours: bool) -> Slot:

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from cutoutd.fs.durable import sync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cutoutd.fs.tree import Entry
 
 ACCESS_LIST: Final = "system.posix_acl_access"
+
+_COPY_BYTES: Final = 1 << 20
 
 BUFFER_BYTES = 1 << 18  # an encoder writes small rows; one system call takes many of them
 
@@ -53,6 +55,10 @@ class Written:
 
     bytes: int
     sha256: str
+
+
+Content = bytes | FileIO | Callable[["Sink"], object]
+"""What is written: bytes, an open file from its beginning, or a function that writes into the sink it gets, perhaps twice."""
 
 
 class Sink:
@@ -87,7 +93,7 @@ class _UnsyncedError(OSError):
 
 def write_whole(
     entry: Entry,
-    content: bytes | Callable[[Sink], object],
+    content: Content,
     permissions: Permissions = DEFAULT_PERMISSIONS,
 ) -> Written:
     """Write a file and see it onto the disk, or leave nothing.
@@ -97,7 +103,7 @@ def write_whole(
 
     Args:
         entry: in a staging directory of ours.
-        content: the bytes, or a function that writes them into the sink it gets. It may be called twice.
+        content: of the file.
         permissions: whom the file will belong to.
 
     Raises:
@@ -109,14 +115,14 @@ def write_whole(
         return _write_fresh(entry, content, permissions)
 
 
-def write_opened(descriptor: int, content: bytes | Callable[[Sink], object]) -> Written:
+def write_opened(descriptor: int, content: Content) -> Written:
     """Write a file that somebody else has opened, and see it onto the disk.
 
     After a failed fsync it is emptied and written once more: its pages are all new ones then.
 
     Args:
         descriptor: of an empty file, open for writing; it stays open.
-        content: as of ``write_whole``.
+        content: of the file.
 
     Raises:
         OSError: from the disk, or from ``content``; what is in the file is worth nothing then.
@@ -142,9 +148,7 @@ def permit(descriptor: int, permissions: Permissions) -> None:
         sync(descriptor)
 
 
-def _write_fresh(
-    entry: Entry, content: bytes | Callable[[Sink], object], permissions: Permissions
-) -> Written:
+def _write_fresh(entry: Entry, content: Content, permissions: Permissions) -> Written:
     entry.unlink(missing_ok=True)
     descriptor = entry.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
@@ -162,12 +166,16 @@ def _write_fresh(
 
 def _fill(
     descriptor: int,
-    content: bytes | Callable[[Sink], object],
+    content: Content,
     permissions: Permissions = DEFAULT_PERMISSIONS,
 ) -> Written:
     with os.fdopen(descriptor, "wb", buffering=BUFFER_BYTES, closefd=False) as file:
         sink = Sink(file)
-        if callable(content):
+        if isinstance(content, FileIO):
+            content.seek(0)
+            while block := content.read(_COPY_BYTES):
+                sink.write(block)
+        elif callable(content):
             content(sink)
         else:
             sink.write(content)

@@ -1,0 +1,242 @@
+"""The file that was cut: held open from the look at its bytes until it has lost its name, and removed if it still is that one.
+
+It is reached from the folder's input by directories alone, never through a link. This module must not be called before
+the journal says done, and removes nothing but what was cut.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from cutoutd.errnos import DENIED, NO_WAY
+from cutoutd.publish.digest import examine, open_regular, same_state
+from cutoutd.publish.faults import storage_faults
+from cutoutd.publish.verified import PRIVATE, Removal, is_held, private, put_back, remove, restore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from io import FileIO
+    from pathlib import Path
+
+    from cutoutd.fs.tree import Entry, Tree
+
+
+class CleanupOutcome(Enum):
+    """What became of an original."""
+
+    MOVED = "moved"  # it lies in the folder for originals
+    DELETED = "deleted"  # it was removed
+    CHANGED = "changed"  # it is not what was cut any more, and was left alone
+    GONE = "gone"  # somebody else took it away, or a link stands in the way to it
+    KEPT = "kept"  # it stays: the folder keeps originals by now
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CleanupResult:
+    """What became of an original.
+
+    Attributes:
+        to: absolute path it was moved to.
+    """
+
+    outcome: CleanupOutcome
+    to: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Original:
+    """The file that was cut, held open, so that nothing else can be taken for it.
+
+    Attributes:
+        entry: where it was found.
+        file: open for reading.
+        seen: its state when its bytes were hashed.
+        sha256: of them, hex.
+    """
+
+    entry: Entry
+    file: FileIO
+    seen: os.stat_result
+    sha256: str
+
+    def is_at(self, entry: Entry) -> bool:
+        """Whether a name stands for it, or for a file with the same bytes."""
+        try:
+            if same_state(self.seen, entry.lstat()):
+                return True
+        except FileNotFoundError:
+            return False
+        found = examine(entry)
+        return found is not None and found.sha256 == self.sha256
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Nobody has written to it since its bytes were hashed."""
+        return same_state(self.seen, os.fstat(self.file.fileno()))
+
+
+def restore_interrupted(inputs: Tree, enters: Callable[[str], bool]) -> list[str]:
+    """Give every original its name back whose removal was interrupted, where no journal knows of that any more.
+
+    It must not be called while originals of this folder may be removed.
+
+    Args:
+        inputs: the folder's input.
+        enters: whether a sub-folder is entered.
+
+    Returns:
+        The paths that they have again, unless something else has those by now.
+
+    Raises:
+        OSError: the disk or share does not answer as it should.
+    """
+    restored = []
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        prefix = f"{below}/" if below else ""
+        try:
+            directories, others = inputs.list(below)
+        except OSError as error:
+            if not below or error.errno not in NO_WAY | DENIED:
+                raise
+            continue
+        waiting += [path for name in directories if enters(path := prefix + name)]
+        for name in others:
+            if name.startswith(PRIVATE) and name != PRIVATE:
+                path = prefix + name.removeprefix(PRIVATE)
+                with inputs.entry(prefix + name) as hidden, inputs.entry(path) as entry:
+                    restore(hidden, entry)
+                    entry.sync_directory()
+                restored.append(path)
+    return restored
+
+
+def keep_original(inputs: Tree, path: str) -> CleanupResult:
+    """Leave an original where it is; one whose removal was interrupted gets its name back.
+
+    Raises:
+        StorageError: the disk or share does not answer as it should.
+    """
+    with storage_faults(inputs.root), inside(inputs, path) as entry:
+        if entry is not None and put_back(entry):
+            entry.sync_directory()
+    return CleanupResult(outcome=CleanupOutcome.KEPT)
+
+
+def delete_original(
+    inputs: Tree, path: str, sha256: str, removed: Callable[[], None] = lambda: None
+) -> CleanupResult:
+    """Delete an original, if it still is what was cut.
+
+    Args:
+        inputs: the folder's input.
+        path: of the original in it.
+        sha256: of the version that was cut, hex.
+        removed: called once it is, even if its directory then refuses to be synced.
+
+    Raises:
+        StorageError: it cannot be read or deleted, or is open for writing; or it is deleted, and that cannot be synced.
+    """
+    with storage_faults(inputs.root), inside(inputs, path) as entry:
+        if entry is None:
+            return CleanupResult(outcome=CleanupOutcome.GONE)
+        with held(entry, sha256) as original:
+            if isinstance(original, CleanupResult):
+                return original
+            outcome = remove_original(original, entry, removed)
+    return CleanupResult(outcome=CleanupOutcome.DELETED if outcome is Removal.REMOVED else _LEFT[outcome])
+
+
+def current_sha256(inputs: Tree, path: str) -> str | None:
+    """SHA-256 of the file at a path now, after a removal of it that was interrupted is undone.
+
+    Returns:
+        None if there is none, or something else than a file that can be read and holds still.
+
+    Raises:
+        OSError: the disk or share does not answer as it should, or somebody has it open for writing.
+    """
+    with inside(inputs, path) as entry:
+        if entry is None:
+            return None
+        if put_back(entry):
+            entry.sync_directory()
+        if is_held(entry):
+            raise OSError(errno.EBUSY, _HELD, os.fspath(entry.path))
+        found = examine(entry)
+        return None if found is None else found.sha256
+
+
+_HELD = "another program has it open for writing"
+_LEFT = {Removal.GONE: CleanupOutcome.GONE, Removal.KEPT: CleanupOutcome.CHANGED}
+
+
+def remove_original(original: Original, entry: Entry, removed: Callable[[], None] = lambda: None) -> Removal:
+    """Remove what was cut, durably.
+
+    Raises:
+        OSError: it cannot be removed, or somebody has it open for writing.
+    """
+    removal = remove(entry, original.is_at)
+    if removal is Removal.HELD:
+        raise OSError(errno.EBUSY, _HELD, os.fspath(entry.path))
+    if removal is Removal.REMOVED:
+        removed()
+        entry.sync_directory()  # nobody would remove it again if a power cut brought it back
+    return removal
+
+
+@contextmanager
+def inside(inputs: Tree, path: str) -> Iterator[Entry | None]:
+    """Reach an original; None if there is no way to it inside the input.
+
+    Raises:
+        OSError: the input is not there, or does not answer as it should.
+    """
+    with ExitStack() as stack:
+        entry = None
+        try:
+            entry = stack.enter_context(inputs.entry(path))
+        except OSError as error:
+            if error.errno not in NO_WAY or not inputs.root.is_dir():
+                raise
+        yield entry
+
+
+@contextmanager
+def held(entry: Entry, sha256: str) -> Iterator[Original | CleanupResult]:
+    """Open an original that is to go, wherever an interrupted removal has left it; or why it is to be left alone.
+
+    Raises:
+        OSError: the disk or share does not answer as it should.
+    """
+    with ExitStack() as stack:
+        found = _open(private(entry), sha256, stack)
+        if isinstance(found, CleanupResult):
+            if put_back(entry):  # another version, that was never cut
+                entry.sync_directory()
+            found = _open(entry, sha256, stack)
+        yield found
+
+
+def _open(entry: Entry, sha256: str, stack: ExitStack) -> Original | CleanupResult:
+    try:
+        file = open_regular(entry)
+    except FileNotFoundError:
+        return CleanupResult(outcome=CleanupOutcome.GONE)
+    if file is None:
+        return CleanupResult(outcome=CleanupOutcome.CHANGED)
+    stack.enter_context(file)
+    seen = os.fstat(file.fileno())
+    found = hashlib.file_digest(file, "sha256").hexdigest()
+    original = Original(entry=entry, file=file, seen=seen, sha256=sha256)
+    if found != sha256 or not original.is_unchanged:
+        return CleanupResult(outcome=CleanupOutcome.CHANGED)
+    return original
