@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.cli.closing import rate, time_left
 from cutoutd.cli.printing import printable
 from cutoutd.clock import local
+from cutoutd.job_detail import JobResult, cause_in
 from cutoutd.jobs import JobState
 from cutoutd.overview.overview import RATE_WINDOW_S
 
@@ -119,8 +120,7 @@ def _folder(folder: FolderView, *, running: bool, goes_on: bool, at_us: int) -> 
     for file in folder.held_up:
         yield ((f"{_INDENT}not taken yet: {printable(file['path'])} ({printable(file['why'])})", _DOUBT),)
     for job in folder.last_failed:
-        why = (job.detail.get("failure") or {}).get("cause", "")
-        yield ((f"{_INDENT}failed: {printable(job.path)} ({printable(str(why))})", _BAD),)
+        yield ((f"{_INDENT}failed: {printable(job.path)} ({printable(cause_in(job))})", _BAD),)
     if len(folder.last_failed) < folder.failed and folder.last_failed:
         yield ((f"{_INDENT}`cutoutd jobs --state failed` lists all that failed", _FAINT),)
     if folder.last is not None:
@@ -172,12 +172,12 @@ def _pace(folder: FolderView, *, goes_on: bool) -> Line:
 
 
 def _last(job: Job, at_us: int) -> Line:
-    outputs = job.detail.get("outputs") or []
-    name = printable(str(outputs[0]).rsplit("/", 1)[-1]) if outputs else printable(job.path)
+    result = JobResult.of(job)
+    name = printable(result.outputs[0].rsplit("/", 1)[-1] if result.outputs else job.path)
     finished = job.finished_us or 0
     same_day = _day(finished) == _day(at_us)
     when = _time(finished) if same_day else f"{_day(finished)} {_time(finished)}"
-    doubtful = ", to review" if job.state == "review" else ", doubtful" if job.detail.get("doubtful") else ""
+    doubtful = ", to review" if job.state == "review" else ", doubtful" if result.doubtful else ""
     return ((f"{_INDENT}last: ", _FAINT), (name, ""), (f" at {when}{doubtful}", _FAINT))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.cli.printing import printable, short
+from cutoutd.job_detail import cause_in
 from cutoutd.jobs import JobState
 from cutoutd.publish.naming import FAILED, REVIEW
 
@@ -63,8 +64,7 @@ def remains(outcome: Outcome) -> Iterator[str]:
     """What is left, line by line, and why."""
     for name, jobs in outcome.remaining.items():
         for job in jobs:
-            why = job.detail.get("failure", {}).get("cause", "")
-            why = why or (outcome.uploads if job.state is JobState.UPLOADING else "")
+            why = cause_in(job) or (outcome.uploads if job.state is JobState.UPLOADING else "")
             yield f"remains: {name}/{printable(job.path)} ({job.state}{f': {printable(why)}' if why else ''})"
     for name, files in outcome.held_up.items():
         for file in files:

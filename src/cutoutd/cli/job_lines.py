@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.cli.printing import near, printable
 from cutoutd.cli.selection import score_of
 from cutoutd.clock import local
+from cutoutd.job_detail import JobResult, cause_in, failure_in
 from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ UNDER_LABELS: Final = 9
 def line(job: Job) -> str:
     """Number, state, score, name, and why."""
     score = score_of(job)
-    why = _failure(job).get("cause") or job.detail.get("why", "")
+    why = cause_in(job) or JobResult.of(job).why
     shown = "" if score is None else f"{score:.2f}"
     said = f"{job.id:>6}  {job.state:<10}  {shown:>4}  {job.folder}/{printable(job.path)}"
-    return f"{said}  ({printable(str(why))})" if why else said
+    return f"{said}  ({printable(why)})" if why else said
 
 
 def details(job: Job) -> Iterator[str]:
@@ -38,18 +39,15 @@ def details(job: Job) -> Iterator[str]:
     yield _detail("arrived", f"{local(job.accepted_us):%Y-%m-%d %H:%M:%S}")
     if job.finished_us is not None:
         yield _detail("ended", f"{local(job.finished_us):%Y-%m-%d %H:%M:%S}")
-    for output in job.detail.get("outputs", []):
-        yield _detail("cutout", printable(near(str(output))))
-    for warning in job.detail.get("warnings", []):
-        yield _detail("note", printable(str(warning)))
+    result = JobResult.of(job)
+    for output in result.outputs:
+        yield _detail("cutout", printable(near(output)))
+    for warning in result.warnings:
+        yield _detail("note", printable(warning))
     if job.state is JobState.REVIEW:
         yield _detail("to do", f"`cutoutd review accept {job.id}`, or `cutoutd review reject {job.id}`")
-    elif advice := _failure(job).get("advice"):
-        yield _detail("to do", printable(str(advice)))
-
-
-def _failure(job: Job) -> dict[str, object]:
-    return job.detail.get("failure") or {}
+    elif (failure := failure_in(job)) is not None and failure.advice:
+        yield _detail("to do", printable(failure.advice))
 
 
 def _detail(label: str, words: str) -> str:

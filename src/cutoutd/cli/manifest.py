@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.cli.printing import path_fields
 from cutoutd.clock import rfc3339
+from cutoutd.job_detail import JobResult
 from cutoutd.jobs import JobState
 from cutoutd.journal.reservations import Reservations
 
@@ -71,8 +72,8 @@ def _of_job(job: Job, folder: Folder, reservations: Reservations) -> Iterator[di
             "output": os.fspath(folder.output / one.path),
             "output_sha256": one.sha256,
             "state": job.state.value,
-            "score": job.detail.get("score"),
-            "doubtful": bool(job.detail.get("doubtful")) or job.state is JobState.REVIEW,
+            "score": JobResult.of(job).score,
+            "doubtful": JobResult.of(job).doubtful or job.state is JobState.REVIEW,
             "published_at": rfc3339(job.finished_us) if job.finished_us is not None else None,
         }
 

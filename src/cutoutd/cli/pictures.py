@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.cli.printing import printable
 from cutoutd.errors import UsageError
+from cutoutd.job_detail import JobResult
 from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:
@@ -110,9 +111,7 @@ def _ways(word: str, chosen: Settings) -> Iterator[Callable[[Job], bool]]:
     yield on_disk
     yield lambda job: job.path.rpartition("/")[2] == word
     yield lambda job: plain in (_plain(job.path), _plain(job.path.rpartition("/")[2]))
-    yield lambda job: any(
-        _plain(str(one).rpartition("/")[2]) == plain for one in job.detail.get("outputs", [])
-    )
+    yield lambda job: any(_plain(one.rpartition("/")[2]) == plain for one in JobResult.of(job).outputs)
     yield lambda job: _plain(PurePosixPath(job.path).stem) == plain
 
 

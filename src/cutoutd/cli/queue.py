@@ -15,11 +15,12 @@ from cutoutd.cli.finding import find_settings
 from cutoutd.cli.job_lines import UNDER_LABELS, UNDER_NAMES, details, line
 from cutoutd.cli.pictures import meant
 from cutoutd.cli.printing import path_fields, printable, wrapped
-from cutoutd.cli.selection import Selection, Sort, in_order, reason_of, require_folder, score_of, since
+from cutoutd.cli.selection import Selection, Sort, in_order, reason_of, require_folder, since
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.errors import UsageError
 from cutoutd.fs.durable import sync_directory
+from cutoutd.job_detail import JobResult
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.reader import Reader
@@ -298,6 +299,7 @@ def _selection(
 
 
 def _row(job: Job) -> tuple[object, ...]:
+    result = JobResult.of(job)
     return (
         job.id,
         job.folder,
@@ -306,13 +308,13 @@ def _row(job: Job) -> tuple[object, ...]:
         reason_of(job),
         rfc3339(job.accepted_us),
         rfc3339(job.finished_us) if job.finished_us is not None else "",
-        job.detail.get("seconds", ""),
-        "" if (score := score_of(job)) is None else score,
-        job.detail.get("model", ""),
+        "" if result.seconds is None else result.seconds,
+        "" if result.score is None else result.score,
+        result.model,
         job.size,
         job.sha256 or "",
         0 if job.state in (JobState.QUEUED, JobState.SKIPPED) else job.attempts + job.interrupted + 1,
-        " ".join(map(str, job.detail.get("outputs", []))),
+        " ".join(result.outputs),
     )
 
 

@@ -20,6 +20,7 @@ from cutoutd.clock import Clock, rfc3339
 from cutoutd.daemon import status_file
 from cutoutd.errors import UsageError
 from cutoutd.folder.status import FolderState
+from cutoutd.job_detail import JobResult
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.reader import Reader
@@ -186,12 +187,12 @@ def _tell(store: Store, requests: Mapping[int, int], directory: Path) -> bool:
             print(f"{name}: not done: {printable(why)}")
             done = False
         elif job.state is JobState.DONE:
-            outputs = ", ".join(printable(str(path)) for path in job.detail.get("outputs", []))
+            outputs = ", ".join(printable(path) for path in JobResult.of(job).outputs)
             print(f"{name}: published as {outputs}")
         elif job.state is JobState.FAILED:
             print(f"{name}: rejected; what lay in review/ is removed, the original is untouched")
-        elif job.detail.get("refused"):
-            print(f"{name}: not accepted: {printable(job.detail['refused'])}")
+        elif refused := JobResult.of(job).refused:
+            print(f"{name}: not accepted: {printable(refused)}")
             done = False
         elif why := _why_paused(job, directory):
             print(f"{name}: not yet: {printable(why)} It is done by itself as soon as that is over.")
@@ -213,7 +214,7 @@ def _is_over(job: Job | None, answer: str | None) -> bool:
     if job is None or answer or job.state in (JobState.DONE, JobState.FAILED):
         return True
     # Until the command was seen to, a refusal would be that of an earlier decision.
-    return answer is not None and bool(job.detail.get("refused"))
+    return answer is not None and bool(JobResult.of(job).refused)
 
 
 def _waiting(store: Store, folder: str | None) -> Iterator[Job]:
@@ -243,14 +244,15 @@ def _in_review(store: Store, job: Job) -> int:
 def _entry(job: Job, chosen: Settings, store: Store, asked: Mapping[str, str]) -> dict[str, Any]:
     output = next((folder.output for folder in chosen.folder if folder.name == job.folder), Path())
     shown = [one for one in Reservations(store).earlier(job.folder, job.path, job.generation) if one.review]
+    result = JobResult.of(job)
     return {
         "job": job.id,
         "folder": job.folder,
         **path_fields("path", job.path),
-        "why": printable(str(job.detail.get("why", ""))),
+        "why": printable(result.why),
         **paths_fields("outputs", (str(output / one.path) for one in shown if one.rendition >= 0)),
         **paths_fields("overlay", (str(output / one.path) for one in shown if one.rendition < 0)),
-        "decision": asked.get(str(job.id)) or job.detail.get("decision", ""),
-        "refused": printable(job.detail.get("refused", "")),
+        "decision": asked.get(str(job.id)) or result.decision,
+        "refused": printable(result.refused),
         "at": rfc3339(job.finished_us or job.accepted_us),
     }

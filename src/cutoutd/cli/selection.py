@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import UsageError
+from cutoutd.job_detail import JobResult, failure_in
 from cutoutd.jobs import JobState
 from cutoutd.overview.overview import midnight_us
 
@@ -59,7 +60,7 @@ class Selection:
             return False
         if self.since_us is not None and (job.finished_us or job.accepted_us) < self.since_us:
             return False
-        if self.model and job.detail.get("model") != self.model:
+        if self.model and JobResult.of(job).model != self.model:
             return False
         return self.reason.casefold() in reason_of(job).casefold()
 
@@ -81,7 +82,7 @@ def in_order(jobs: Iterable[Job], sort: Sort) -> Iterable[Job]:
 
 def is_doubtful(job: Job) -> bool:
     """Whether its cutout is published and may well be wrong."""
-    return job.state in (JobState.DONE, JobState.UNCHANGED) and bool(job.detail.get("doubtful"))
+    return job.state in (JobState.DONE, JobState.UNCHANGED) and JobResult.of(job).doubtful
 
 
 def _by_score(job: Job) -> tuple[bool, float]:
@@ -99,8 +100,7 @@ def _by_name(job: Job) -> tuple[tuple[tuple[int, int, str], ...], str, int]:
 
 def score_of(job: Job) -> float | None:
     """The calibrated probability that its cutout is right; None where there is none, or an earlier version made it."""
-    score = job.detail.get("score")
-    return float(score) if isinstance(score, int | float) and not isinstance(score, bool) else None
+    return JobResult.of(job).score
 
 
 def require_folder(name: str | None, chosen: Settings, reader: Reader) -> None:
@@ -131,9 +131,9 @@ def folder_meant(name: str | None, chosen: Settings) -> Folder:
 
 def reason_of(job: Job) -> str:
     """Why a job failed, is doubtful or is held back, with the title and code of the error."""
-    failure = job.detail.get("failure") or {}
-    words = (failure.get("cause"), failure.get("title"), failure.get("code"), job.detail.get("why"))
-    return "; ".join(str(word) for word in words if word)
+    failure = failure_in(job)
+    words = () if failure is None else (failure.cause, failure.title, failure.code)
+    return "; ".join(word for word in (*words, JobResult.of(job).why) if word)
 
 
 def since(text: str, now_us: int) -> int:

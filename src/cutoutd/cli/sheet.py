@@ -14,10 +14,11 @@ from cutoutd.cli.finding import find_settings
 from cutoutd.cli.passing import Passing
 from cutoutd.cli.printing import near, printable
 from cutoutd.cli.queue import DoubtfulOption, SinceOption, SortOption, open_journal
-from cutoutd.cli.selection import Selection, Sort, folder_meant, in_order, is_doubtful, score_of, since
+from cutoutd.cli.selection import Selection, Sort, folder_meant, in_order, is_doubtful, since
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path
 from cutoutd.clock import Clock
 from cutoutd.fs.atomic_write import write_text
+from cutoutd.job_detail import JobResult, cause_in
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.reservations import Reservations
@@ -121,10 +122,10 @@ def _entry(
     if results and job.state is not JobState.FAILED:
         first = min(results, key=lambda one: one.rendition)
         after, after_note = _seen(thumbnails, folder.output / first.path, "the cutout is gone")
-    seconds = job.detail.get("seconds")
-    took = f"{seconds:.1f} s" if isinstance(seconds, int | float) else ""
-    reason = str((job.detail.get("failure") or {}).get("cause") or job.detail.get("why", ""))
-    if (score := score_of(job)) is not None:  # which is said already
+    result = JobResult.of(job)
+    took = "" if result.seconds is None else f"{result.seconds:.1f} s"
+    reason = cause_in(job) or result.why
+    if (score := result.score) is not None:  # which is said already
         reason = reason.removeprefix(f"doubtful, score {score:.2f}").removeprefix("; ")
     note = reason if reason and job.state in (JobState.FAILED, JobState.REVIEW, JobState.DONE) else took
     return page.Entry(

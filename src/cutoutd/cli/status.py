@@ -18,6 +18,7 @@ from cutoutd.cli.queue import JsonOption, open_journal
 from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.errors import UsageError
+from cutoutd.job_detail import JobResult, cause_in
 from cutoutd.overview import metrics as openmetrics
 from cutoutd.overview.overview import SCHEMA, FolderView, Overview, look, room_of
 from cutoutd.registry import Origin
@@ -226,7 +227,7 @@ def _folder_document(folder: FolderView) -> dict[str, Any]:
             {
                 "job": job.id,
                 **path_fields("path", job.path),
-                "why": (job.detail.get("failure") or {}).get("cause", ""),
+                "why": cause_in(job),
             }
             for job in folder.last_failed
         ],
@@ -237,7 +238,7 @@ def _folder_document(folder: FolderView) -> dict[str, Any]:
             **path_fields("path", last.path),
             "at": rfc3339(last.finished_us or 0),
             "state": last.state,
-            **paths_fields("outputs", map(str, last.detail.get("outputs", []))),
+            **paths_fields("outputs", JobResult.of(last).outputs),
         },
         **path_fields("input", folder.input),
         **path_fields("output", folder.output),

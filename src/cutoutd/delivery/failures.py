@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.backoff import pause_s
 from cutoutd.errors import CutoutdError, FailureCode, StorageError
+from cutoutd.job_detail import failure_in
 from cutoutd.jobs import Failure, JobState
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ class FailureRecords:
 
     def leave_owed(self, job: Job) -> None:
         """Leave the record that an earlier run could not."""
-        self._leave_if_owed(job, Failure(**job.detail["failure"]))
+        failure = failure_in(job)
+        if failure is not None:
+            self._leave_if_owed(job, failure)
 
     def clear(self, job: Job) -> None:
         """An earlier failure of the same source is over; that it is cannot be undone by a disk that refuses."""

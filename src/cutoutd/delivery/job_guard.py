@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd.failure import failure_of
 from cutoutd.fault_isolation import is_expected, report, unforeseen
+from cutoutd.job_detail import JobResult
 from cutoutd.jobs import OPEN, JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.publish.plan import Plan
@@ -61,7 +62,7 @@ class JobGuard:
             now = Reader(self.context.journal.store).job(job.id)
             if now is None:
                 return
-            if now.state is JobState.REVIEW and now.detail.get("decision"):
+            if now.state is JobState.REVIEW and JobResult.of(now).decision:
                 self.context.journal.review_decisions.refuse(job.id, failure.cause)
             if now.state not in OPEN:
                 return  # it was over: what failed came after its end

@@ -23,7 +23,8 @@ from cutoutd.errors import CutoutdError, StorageError
 from cutoutd.fs.tree import Tree
 from cutoutd.intake.scan import look
 from cutoutd.intake.verification import has_bytes, sha256_of
-from cutoutd.jobs import Cut, Failure, JobState
+from cutoutd.job_detail import failure_in
+from cutoutd.jobs import Cut, JobState
 from cutoutd.publish.displaced import DIRECTORY
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.naming import claim_key
@@ -133,8 +134,9 @@ class KnownPictures:
             rejected = next(
                 (one for one in candidates if self._is_elsewhere(job, one.job.path, sha256)), None
             )
-        if rejected is not None:
-            self.failed_jobs.fail(job, Failure(**rejected.job.detail["failure"]), sha256)
+        failure = None if rejected is None else failure_in(rejected.job)
+        if rejected is not None and failure is not None:
+            self.failed_jobs.fail(job, failure, sha256)
             if rejected.vanished:
                 self.former_paths.drop(job, rejected.job)
             else:  # what lies under its names may be another picture's

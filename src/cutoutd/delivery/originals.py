@@ -16,6 +16,7 @@ from cutoutd.errors import CutoutdError, JournalError, TemporaryError
 from cutoutd.fault_isolation import is_expected, report
 from cutoutd.file_signatures import has_picture_extension
 from cutoutd.fs.tree import Tree
+from cutoutd.job_detail import JobResult
 from cutoutd.publish.faults import NameRefusedError
 from cutoutd.publish.original_file import CleanupOutcome, delete_original, keep_original
 from cutoutd.publish.originals import OriginalsFolder
@@ -82,9 +83,10 @@ class OriginalsCleanup:
         if not has_picture_extension(job.path):
             # Some program's own file that happens to begin like a picture: nobody expects it to go.
             return "its name is not a picture's"
-        if job.detail.get("skipped") or not job.detail.get("outputs"):
+        result = JobResult.of(job)
+        if result.incomplete or not result.outputs:
             return "not every cutout of it was published"
-        if self._folder.originals is Originals.DELETE and job.detail.get("doubtful"):
+        if self._folder.originals is Originals.DELETE and result.doubtful:
             # If the cutout is wrong, this is the only copy of the picture.
             return 'its cutout is doubtful; after a look at it, remove the picture yourself, or "cutoutd retry" it'
         return ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cutoutd.delivery.steps import Decide, Done, MakePlan
 from cutoutd.errors import CutoutdError, FailureCode, StorageError, TemporaryError
 from cutoutd.failure import to_valid_utf8
+from cutoutd.job_detail import JobResult
 from cutoutd.jobs import Cut, Failure
 from cutoutd.journal.commands import ReviewDecision
 from cutoutd.publish.reviews import NotAcceptableError
@@ -56,7 +57,7 @@ class DecidedReviews:
             self.context.prove_ownership()
         except TemporaryError as error:
             return self.pending.wait(Decide(job=job), error)
-        if job.detail["decision"] == ReviewDecision.REJECT:
+        if JobResult.of(job).decision == ReviewDecision.REJECT:
             self._reject(job)
             return Done()
         try:
@@ -116,7 +117,7 @@ class DecidedReviews:
     def _reject(self, job: Job) -> None:
         self._files.clear(job.path, self._shown(job))
         self.context.journal.forget_doubtful(job)
-        doubt = str(job.detail.get("why", ""))
+        doubt = JobResult.of(job).why
         self.failed_jobs.fail(
             job,
             Failure(

@@ -1,0 +1,104 @@
+"""What a job's row remembers besides its columns, read in one place; what it is about depends on the state.
+
+    queued, working, uploading    `cutoutd.offload.routing.RoutePlan`
+    publishing                    `cutoutd.delivery.steps.ResultFacts`, beside the plan
+    retry, failed                 `failure_in`
+    the others                    `JobResult`
+
+People edit journals, and earlier versions wrote less: a value of another kind than expected counts as missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from cutoutd.errors import FailureCode
+from cutoutd.jobs import Failure
+
+if TYPE_CHECKING:
+    from cutoutd.jobs import Job
+
+_TOO_LARGE = 1e18  # for a number that means anything here; JSON's may have any number of digits
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobResult:
+    """What came of a job.
+
+    Attributes:
+        why: it is doubtful, held back, skipped or gone, in words.
+        outputs: paths of its results.
+        warnings: in words.
+        doubtful: its cutout is published and may well be wrong.
+        score: the calibrated probability that its cutout is right.
+        incomplete: not every rendition was published.
+        model: that cut it.
+        seconds: that work took.
+        decision: of a person's, not carried out yet: a `cutoutd.journal.commands.ReviewDecision`.
+        refused: why a decision could not be carried out.
+    """
+
+    why: str
+    outputs: tuple[str, ...]
+    warnings: tuple[str, ...]
+    doubtful: bool
+    score: float | None
+    incomplete: bool
+    model: str
+    seconds: float | None
+    decision: str
+    refused: str
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """As far as a job has one."""
+        detail = job.detail
+        return cls(
+            why=_text(detail.get("why")),
+            outputs=_texts(detail.get("outputs")),
+            warnings=_texts(detail.get("warnings")),
+            doubtful=bool(detail.get("doubtful")),
+            score=_number(detail.get("score")),
+            incomplete=bool(detail.get("skipped")),
+            model=_text(detail.get("model")),
+            seconds=_number(detail.get("seconds")),
+            decision=_text(detail.get("decision")),
+            refused=_text(detail.get("refused")),
+        )
+
+
+def failure_in(job: Job) -> Failure | None:
+    """Why a job could not be done; None if its row tells of no failure."""
+    fields = job.detail.get("failure")
+    if not isinstance(fields, dict):
+        return None
+    code = fields.get("code")
+    return Failure(
+        code=FailureCode(code) if isinstance(code, str) and code in set(FailureCode) else FailureCode.OTHER,
+        title=_text(fields.get("title")),
+        cause=_text(fields.get("cause")),
+        advice=_text(fields.get("advice")),
+        permanent=bool(fields.get("permanent", True)),
+        delay_s=_number(fields.get("delay_s")) or 0.0,
+    )
+
+
+def cause_in(job: Job) -> str:
+    """Why a job could not be done, in words; empty if its row tells of no failure."""
+    failure = failure_in(job)
+    return "" if failure is None else failure.cause
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 -- whatever JSON has
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 -- whatever JSON has
+    return tuple(map(str, value)) if isinstance(value, list) else ()
+
+
+def _number(value: Any) -> float | None:  # noqa: ANN401 -- whatever JSON has
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < _TOO_LARGE else None
