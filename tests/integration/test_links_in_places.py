@@ -12,7 +12,7 @@ import pytest
 
 from cutoutd.errors import CutoutdError, StorageError
 from cutoutd.fs.tree import Entry, Tree
-from cutoutd.intake.boundary import Boundary
+from cutoutd.intake.boundary import FolderBoundary
 from cutoutd.jobs import JobState, Published
 from cutoutd.publish.faults import NameRefusedError, ResultLostError
 from cutoutd.publish.original_file import CleanupOutcome, delete_original
@@ -105,7 +105,7 @@ def test_an_original_that_lies_in_another_folders_place_by_now_stays(tmp_path: P
         (tmp_path / place).mkdir(parents=True)
     (tmp_path / "in/shoot/a.jpg").write_bytes(JPEG)
     shoot = (tmp_path / "in/shoot").stat()
-    inputs = Tree(tmp_path / "in", Boundary(ids={(shoot.st_dev, shoot.st_ino): "another folder's"}))
+    inputs = Tree(tmp_path / "in", FolderBoundary(ids={(shoot.st_dev, shoot.st_ino): "another folder's"}))
     result = (
         delete_original(inputs, "shoot/a.jpg", digest(JPEG))
         if originals == "delete"

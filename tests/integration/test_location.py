@@ -14,7 +14,7 @@ import pytest
 from cutoutd.folder.overlaps import Overlaps
 from cutoutd.folder.status import FolderState
 from cutoutd.intake import location
-from cutoutd.intake.boundary import ApartError, Boundary
+from cutoutd.intake.boundary import ApartError, FolderBoundary
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan, look
 from cutoutd.lease import marker
@@ -138,9 +138,9 @@ def test_a_share_that_may_not_be_touched_is_taken_as_it_is_written(twice: tuple[
     one.heal()
 
 
-def boundary(**given: Any) -> Boundary:  # noqa: ANN401 -- any of its fields
+def boundary(**given: Any) -> FolderBoundary:  # noqa: ANN401 -- any of its fields
     """With one's own marker."""
-    return Boundary(uuid="11111111-1111-4111-8111-111111111111", **given)
+    return FolderBoundary(uuid="11111111-1111-4111-8111-111111111111", **given)
 
 
 def test_a_scan_does_not_enter_what_belongs_to_others(tmp_path: Path) -> None:

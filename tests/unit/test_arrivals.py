@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cutoutd.intake.boundary import Boundary
+    from cutoutd.intake.boundary import FolderBoundary
     from cutoutd.intake.scan import Seen
     from tests.conftest import FakeClock
 
@@ -229,7 +229,7 @@ def test_a_file_that_is_no_picture_is_looked_into_once_for_each_version(
     """A folder may hold thousands of them."""
     probed: list[str] = []
 
-    def counted(root: str, path: str, boundary: Boundary | None) -> probe.Probe | None:
+    def counted(root: str, path: str, boundary: FolderBoundary | None) -> probe.Probe | None:
         probed.append(path)
         return probe.open_probe(root, path, boundary)
 
@@ -400,7 +400,7 @@ def test_a_file_that_cannot_be_read_holds_up_no_other(place: Place, monkeypatch:
     place.put("ours.jpg")
     permitted: list[str] = []
 
-    def refused(root: str, path: str, boundary: Boundary | None) -> probe.Probe | None:
+    def refused(root: str, path: str, boundary: FolderBoundary | None) -> probe.Probe | None:
         # The tests may run as root, whom no permission stops.
         if path == "theirs.jpg" and not permitted:
             raise PermissionError(13, "Permission denied", path)

@@ -19,6 +19,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.backoff import pause_s
 from cutoutd.process.excerpt import Bounds, Excerpt
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from cutoutd.process.excerpt import Line
 
-FIRST_PAUSE_S: Final = 1.0
-MAX_PAUSE_S: Final = 60.0
 
 LASTED_S: Final = 60.0
 """An uploader that has run for longer did not fail at its start: the next pause is short again."""
@@ -87,7 +86,7 @@ def main() -> int:
     hide_memory()
     key = sys.stdin.buffer.read()
     limits.keep_terminal_for_writing()
-    pause_s = FIRST_PAUSE_S
+    failures = 0
     has_worked = False
     while not asked.is_set():
         begun_s = time.monotonic()
@@ -97,9 +96,9 @@ def main() -> int:
         # It ends by itself, and well, to read another configuration.
         if code == 0 or time.monotonic() - begun_s > LASTED_S:
             has_worked = True
-            pause_s = FIRST_PAUSE_S
-        asked.wait(pause_s)
-        pause_s = min(MAX_PAUSE_S, 2 * pause_s)
+            failures = 0
+        asked.wait(pause_s(failures))
+        failures += 1
     return 0
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.folder.overlaps import Overlaps
-    from cutoutd.intake.boundary import Boundary
+    from cutoutd.intake.boundary import FolderBoundary
     from cutoutd.intake.filesystems import Mode
     from cutoutd.journal.folders import Folders
     from cutoutd.lease.lease import Lease
@@ -172,7 +172,7 @@ class HealthCheck:
         return FolderState.STANDING_BY, why
 
     @property
-    def boundary(self) -> Boundary:
+    def boundary(self) -> FolderBoundary:
         """What inside the input belongs to somebody else, as it was last found."""
         return self._overlaps.boundary(self._folder.name)
 

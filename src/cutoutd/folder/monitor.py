@@ -1,4 +1,4 @@
-"""A hot folder's intake: decides when to look, and how the folder stands.
+"""A hot folder's monitor: looks at the folder when it is time to, and shows how it is.
 
 A thread of its own for each folder, since any call on a share may hang and must hold up nobody else.
 Events are hints to look sooner; the scan is the truth.
@@ -23,7 +23,7 @@ from cutoutd.folder.scan_schedule import Due, ScanSchedule
 from cutoutd.folder.scope import FolderScope
 from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus, of_refusal, state_after, told
 from cutoutd.intake.probe import ReadProbes
-from cutoutd.intake.watch import EventSource
+from cutoutd.intake.watch import EventWatch, UnwatchableError, why_no_events
 from cutoutd.logs import get
 from cutoutd.settings.types import Existing
 from cutoutd.supervised_thread import SupervisedThread
@@ -44,7 +44,7 @@ SHOWN: Final = 20
 
 
 class FolderMonitor:
-    """The intake of one hot folder.
+    """The monitor of one hot folder.
 
     Args:
         folder: its settings.
@@ -95,7 +95,7 @@ class FolderMonitor:
         self._asked = threading.Event()
         self._stopping = False
         self._requests: deque[str] = deque()
-        self._events = EventSource(self._root, rules, folder.watch, tell=self._asked.set, once=once)
+        self._events: EventWatch | None = None
         self._read_probes = ReadProbes(self._root, folder.poll_interval_s)
         self._asking = threading.Lock()
         self._checks_asked = 0
@@ -182,16 +182,16 @@ class FolderMonitor:
         finally:
             self._looking_since_s = None
             self._looked.set()
-            self._events.disarm()
+            self._disarm()
 
     def _begin_anew(self) -> None:
-        self._events.disarm()
+        self._disarm()
         self._arrivals = None
         self._schedule = self._schedule.begun_anew()
 
     def _turn(self, *, is_asked: bool) -> None:
         now_s = self._clock.monotonic_s()
-        if (broken := self._events.broken) is not None:
+        if self._events is not None and (broken := self._events.healthy()) is not None:
             self._log.warning("watch.broken", why=broken)
             self._begin_anew()
         due = self._schedule.due(now_s, is_asked=is_asked)
@@ -254,16 +254,30 @@ class FolderMonitor:
 
     def _arm(self) -> None:
         """Ask for the folder's events, also anew where the system had refused them."""
-        why_not = self._events.arm(self._health.mode)
-        has_events, is_refused = self._events.come, self._events.is_refused
+        self._disarm()
+        why_not, is_refused = why_no_events(self._folder.watch, self._health.mode, once=self._once), False
+        if why_not is None:
+            watch = EventWatch(self._root, self._rules, self._asked.set)
+            try:
+                watch.start()
+            except UnwatchableError as error:
+                why_not, is_refused = f"{error.cause}. {error.advice}", True
+            else:
+                self._events = watch
+        has_events = self._events is not None
         self._schedule = self._schedule.armed(
             self._clock.monotonic_s(), has_events=has_events, is_refused=is_refused
         )
-        self._open_as = (FolderState.NATIVE if has_events else FolderState.POLL, why_not)
+        self._open_as = (FolderState.NATIVE if has_events else FolderState.POLL, why_not or "")
         self._show(*self._open_as)
 
+    def _disarm(self) -> None:
+        if self._events is not None:
+            self._events.stop()
+            self._events = None
+
     def _close(self, watching: FolderState, why: str) -> None:
-        self._events.disarm()
+        self._disarm()
         self._arrivals = None
         self._read_probes.clear()
         self._schedule = self._schedule.closed(
@@ -285,7 +299,8 @@ class FolderMonitor:
         """Take what is there; whether the folder may still be worked on."""
         now_s = self._clock.monotonic_s()
         paths = {self._requests.popleft() for _ in range(len(self._requests))}
-        if (hints := self._events.take()) is not None:
+        if self._events is not None:
+            hints = self._events.take()
             paths |= hints.paths
             if hints.scan:
                 self._schedule = self._schedule.hinted(now_s)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.intake import location
-from cutoutd.intake.boundary import Boundary
+from cutoutd.intake.boundary import FolderBoundary
 from cutoutd.intake.location import Location, locate, relation
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.settings.overlap import FolderPlaces, Relation, overlaps
@@ -71,7 +71,7 @@ class Overlaps:
         # Whose look found that a folder must give way, and why. Two folders may see their places otherwise, as where a
         # share answers one alone: what one has found holds until that one finds otherwise, else they would take turns.
         self._closed: dict[str, dict[str, str]] = {}
-        self._boundaries: dict[str, Boundary] = {}
+        self._boundaries: dict[str, FolderBoundary] = {}
 
     def configure(self, folders: Iterable[Folder]) -> None:
         """These are all folders from now on, in the order of the configuration."""
@@ -105,9 +105,9 @@ class Overlaps:
         for one in freed:
             self._tell(one)
 
-    def boundary(self, name: str) -> Boundary:
+    def boundary(self, name: str) -> FolderBoundary:
         """What inside a folder's input belongs to somebody else, as it was last found."""
-        return self._boundaries.get(name, Boundary())
+        return self._boundaries.get(name, FolderBoundary())
 
     def look(self, folder: Folder, *, uuid: str | None = None) -> str:
         """Look at the places of a folder, and how they lie to those of all others: why it must not be worked on, or empty.
@@ -192,7 +192,9 @@ class Overlaps:
         for one in sorted((before ^ found.keys() | doubted) - {name}):
             self._tell(one)
 
-    def _bound(self, own: _Places, found: Iterable[_Places], state: Location, uuid: str | None) -> Boundary:
+    def _bound(
+        self, own: _Places, found: Iterable[_Places], state: Location, uuid: str | None
+    ) -> FolderBoundary:
         """What inside a folder's input belongs to somebody else."""
         root = own.locations["input"]
         ids: dict[FileId, str] = {}
@@ -202,7 +204,7 @@ class Overlaps:
                 ids[place.own] = whose
             for path in location.inside(place, root):
                 paths[path] = whose
-        return Boundary(
+        return FolderBoundary(
             root=None if root.unstable else root.own,
             ids=ids,
             paths=paths,

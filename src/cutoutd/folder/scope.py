@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.clock import Clock
-    from cutoutd.intake.boundary import Boundary
+    from cutoutd.intake.boundary import FolderBoundary
     from cutoutd.intake.rules import Rules
     from cutoutd.journal.sources import Sources
 
@@ -35,6 +35,6 @@ class FolderScope:
     rules: Rules
     sources: Sources
     clock: Clock
-    boundary: Callable[[], Boundary | None] = lambda: None
+    boundary: Callable[[], FolderBoundary | None] = lambda: None
     has_stamps: bool = False
     is_known_disk: bool = True

@@ -31,7 +31,7 @@ class ApartError(FileNotFoundError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Boundary:
+class FolderBoundary:
     """What is not entered, although it lies inside a folder's input.
 
     Attributes:

@@ -18,7 +18,7 @@ from cutoutd.fs.tree import parent_of
 from cutoutd.fs.writers import is_open_for_writing
 
 if TYPE_CHECKING:
-    from cutoutd.intake.boundary import Boundary
+    from cutoutd.intake.boundary import FolderBoundary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +36,7 @@ class Probe:
     hint: str = ""
 
 
-def open_probe(root: str, path: str, boundary: Boundary | None = None) -> Probe | None:
+def open_probe(root: str, path: str, boundary: FolderBoundary | None = None) -> Probe | None:
     """Open a file, look at its first bytes, ask whether it is open for writing, and close it.
 
     Args:

@@ -19,7 +19,7 @@ from cutoutd.intake.boundary import ApartError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cutoutd.intake.boundary import Boundary
+    from cutoutd.intake.boundary import FolderBoundary
     from cutoutd.intake.rules import Rules
 
 MAX_PATH: Final = 4000
@@ -65,7 +65,7 @@ class Scan:
         links: symbolic links that were passed over, but for those under a name that is ignored in any case.
     """
 
-    def __init__(self, root: str, rules: Rules, boundary: Boundary | None = None) -> None:
+    def __init__(self, root: str, rules: Rules, boundary: FolderBoundary | None = None) -> None:
         self._root = root
         self._rules = rules
         self._boundary = boundary
@@ -129,7 +129,7 @@ class Scan:
             self.errors.append((path, error))
 
 
-def look(root: str, path: str, boundary: Boundary | None = None) -> Seen | None:
+def look(root: str, path: str, boundary: FolderBoundary | None = None) -> Seen | None:
     """Look at one file without opening it.
 
     Args:

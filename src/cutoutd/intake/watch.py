@@ -221,74 +221,16 @@ def _identity(root: str) -> FileId:
     return file_id(Path(root).stat())
 
 
-class EventSource:
-    """The events of one folder.
+def why_no_events(wanted: Watch, mode: Mode | None, *, once: bool) -> str | None:
+    """Why a folder's events are not to be asked for; None: they are.
 
     Args:
-        root: its input.
-        rules: which names it takes.
         wanted: what its owner chose.
-        tell: called, from another thread, when something has happened.
+        mode: how it can be watched by its file system, where that is known.
         once: nothing is waited for.
-
-    Attributes:
-        is_refused: the system has refused them when they were last asked for.
     """
-
-    def __init__(
-        self,
-        root: str,
-        rules: Rules,
-        wanted: Watch,
-        *,
-        tell: Callable[[], None],
-        once: bool,
-    ) -> None:
-        self._root = root
-        self._rules = rules
-        self._wanted = wanted
-        self._tell = tell
-        self._once = once
-        self._watch: EventWatch | None = None
-        self.is_refused = False
-
-    @property
-    def come(self) -> bool:
-        """Whether events are told."""
-        return self._watch is not None
-
-    @property
-    def broken(self) -> str | None:
-        """Why they do not come any more although they were armed; None: they do, or never did."""
-        return self._watch.healthy() if self._watch is not None else None
-
-    def take(self) -> Hints | None:
-        """What was told since this was last asked; None where nothing is."""
-        return self._watch.take() if self._watch is not None else None
-
-    def arm(self, mode: Mode | None) -> str:
-        """Begin to hear them; returns why not, where it is not to be.
-
-        Args:
-            mode: how the folder can be watched by its file system, where that is known.
-        """
-        self.disarm()
-        if self._once or self._wanted is Watch.POLL:
-            return "" if self._once else "as configured"
-        if self._wanted is Watch.AUTO and mode is not None and mode.network:
-            return mode.reason
-        watch = EventWatch(self._root, self._rules, self._tell)
-        try:
-            watch.start()
-        except UnwatchableError as error:
-            self.is_refused = True
-            return f"{error.cause}. {error.advice}"
-        self._watch = watch
+    if once:
         return ""
-
-    def disarm(self) -> None:
-        """Hear no more of them."""
-        self.is_refused = False
-        if self._watch is not None:
-            self._watch.stop()
-            self._watch = None
+    if wanted is Watch.POLL:
+        return "as configured"
+    return mode.reason if wanted is Watch.AUTO and mode is not None and mode.network else None
