@@ -19,7 +19,7 @@ from cutoutd.errnos import NO_WAY
 if TYPE_CHECKING:
     from watchdog.observers.inotify_c import CallbackId, WatchCallback, WatchDescriptor
 
-    from cutoutd.intake.hints import Inbox
+    from cutoutd.intake.watch import Inbox
 
 # Single writes (IN_MODIFY) are left out: a large file is thousands of them. Moving is asked for because
 # watchdog follows moved directories by it.
