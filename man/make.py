@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer.main
 
-from cutoutd.cli.app import build
-from cutoutd.cli.metavars import value_of
+from cutoutd.cli.app import build, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

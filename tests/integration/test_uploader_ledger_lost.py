@@ -16,7 +16,7 @@ import typer
 from cutoutd import spool
 from cutoutd.cli import hosted as cli
 from cutoutd.clock import Clock, rfc3339
-from cutoutd.doctor import hosted
+from cutoutd.doctor import state
 from cutoutd.hosted.context import StopFlag
 from cutoutd.hosted.ledger import FILE_NAME, Ledger, LedgerDamagedError
 from cutoutd.hosted.ledger_recovery import LedgerOpener, opened
@@ -136,7 +136,7 @@ def test_no_ledger_is_begun_where_anything_tells_of_an_earlier_one(
     with pytest.raises(LedgerDamagedError, match=r"it is (gone|empty), but .*`cutoutd resume --hosted`"):
         opened(paths, Clock().now_us())
     assert (path.stat().st_size if path.exists() else None) == size
-    assert traces(paths.root) in hosted.ledger_lost(paths)
+    assert traces(paths.root) in state.ledger_lost(paths)
 
 
 @pytest.mark.parametrize(
@@ -264,12 +264,12 @@ def test_a_ledger_that_goes_while_it_is_written_closes_the_route_until_a_person_
         first, second = station.request(picture(2)), station.request(picture(3))
         told = station.start().wait_for_route("paused")
         assert "it is gone, but the journal knows of 1 pictures that were sent" in told["why"]
-        assert "hosted.ledger-lost" in station.log.read_text()
+        assert "state.ledger-lost" in station.log.read_text()
         capsys.readouterr()
         out, err = audit(station, capsys)
         assert out == ""
         assert "THE LEDGER OF UPLOADS IS MISSING" in err
-        findings = [one for one in hosted.judge(load(station.config, {})) if one.level == "problem"]
+        findings = [one for one in state.judge(load(station.config, {})) if one.level == "problem"]
         assert len(findings) == 1
         assert "is gone" in findings[0].seen
         assert "`cutoutd resume --hosted`" in findings[0].advice
@@ -300,7 +300,7 @@ def test_a_ledger_that_lacks_what_the_journal_knows_sends_nothing_until_a_person
         waiting = [station.request(picture(number)) for number in range(2)]
         told = station.start().wait_for_route("paused")
         assert "the journal knows of 2 pictures that were sent" in told["why"]
-        wait_until(lambda: "hosted.ledger-not-whole" in station.log.read_text())
+        wait_until(lambda: "state.ledger-not-whole" in station.log.read_text())
         station.resume()
         wait_until(lambda: "credits a day" in json.dumps(station.told()))
         assert sum(map(station.is_waiting, waiting)) == 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.doctor import confinement, folders, hooks, machine, macos, state, trial, unit
+from cutoutd.doctor import confinement, folders, hooks, machine, state, trial, unit
 from cutoutd.doctor.attempts import DONE, MAY
 from cutoutd.doctor.finding import Finding, Level
 from cutoutd.doctor.folders import Known
@@ -140,9 +140,11 @@ def test_originals_that_cannot_be_moved_are_a_problem_and_a_copy_is_said() -> No
 def test_a_mac_that_keeps_programs_out_is_told_from_wrong_permissions(place: str) -> None:
     """Only there, and only in the places that it guards."""
     path = Path.home() / place
-    assert "Full Disk Access" in macos.consent(path, errno.EPERM, "darwin")
+    assert "Full Disk Access" in machine.consent(path, errno.EPERM, "darwin")
     assert (
-        macos.consent(path, errno.EPERM, "linux") == macos.consent(Path("/srv"), errno.EPERM, "darwin") == ""
+        machine.consent(path, errno.EPERM, "linux")
+        == machine.consent(Path("/srv"), errno.EPERM, "darwin")
+        == ""
     )
     folder = Folder(name="f", input=path, output=Path("/out"))
     refused = {"errno": errno.EPERM, "why": "Operation not permitted"}

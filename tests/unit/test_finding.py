@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.cli import finding
-from cutoutd.cli.finding import find_settings, sharing, words
+from cutoutd.cli.finding import find_settings, settings, sharing, words
 from cutoutd.cli.pictures import meant
 from cutoutd.cli.selection import folder_meant
-from cutoutd.cli.where import settings
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal

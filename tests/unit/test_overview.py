@@ -22,8 +22,7 @@ from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.state import StateDirectory
 from cutoutd.overview import metrics
-from cutoutd.overview.overview import Overview, look, midnight_us, room_of
-from cutoutd.overview.pace import per_minute
+from cutoutd.overview.overview import Overview, look, midnight_us, per_minute, room_of
 from cutoutd.settings.schema import Folder, Service, Settings
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from cutoutd.cli import service
 from cutoutd.errors import UsageError
 from cutoutd.service import launchd, systemd
-from cutoutd.service.directories import is_pinned, mount_points, writable
+from cutoutd.service.planning import is_pinned, mount_points, writable
 from cutoutd.service.systemd import Manager
 from cutoutd.service.unit import MARK, Scope, Unit
 from tests.unit.unit_examples import AGENT, DAEMON, HOSTED, SYSTEM, TREE, USER, examples

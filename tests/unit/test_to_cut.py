@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from cutoutd.cli.cut import _pictures
-from cutoutd.cli.form import background_of, form_of
+from cutoutd.cli.cut import _pictures, background_of, form_of
 from cutoutd.cli.to_cut import Pictures, Target, pictures_in, refuse_originals, target_of
 from cutoutd.errors import UsageError
 from cutoutd.recipe import Format

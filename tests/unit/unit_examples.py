@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.service import launchd, systemd
-from cutoutd.service.directories import writable
+from cutoutd.service.planning import writable
 from cutoutd.service.systemd import Manager
 from cutoutd.service.unit import Scope, Unit, Uploader
 

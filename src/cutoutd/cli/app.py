@@ -10,15 +10,17 @@ import os
 import sys
 import traceback
 from importlib import import_module
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cutoutd.cli import metavars
-from cutoutd.cli.pipes import close_quietly
 from cutoutd.cli.printing import printable, wrapped
+from cutoutd.cli.terminal import close_quietly
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
 from cutoutd.process.child_environment import take_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 EXIT_USAGE = 2
 EXIT_RUNNING = 3
@@ -72,7 +74,7 @@ def build(first: str = "") -> typer.Typer:
         help=_HELP,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": metavars.HELP_NAMES},
+        context_settings={"help_option_names": HELP_NAMES},
     )
     app.callback(help=_HELP)(_root)
     is_one = first in {*_COMMANDS, *_GROUPS, _VERSION}
@@ -126,7 +128,7 @@ def main() -> None:
         if stream is not None:  # closed by whoever started us
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        metavars.put(typer.main.get_command(build(*sys.argv[1:2])))(prog_name="cutoutd", obj=key)
+        put(typer.main.get_command(build(*sys.argv[1:2])))(prog_name="cutoutd", obj=key)
     except SystemExit as end:
         # Typer makes an exit code 1 of it, which means "some files failed" here.
         if end.code == 1 and isinstance(end.__context__, BrokenPipeError):
@@ -141,3 +143,56 @@ def main() -> None:
         traceback.print_exc()
         print("cutoutd: a fault of ours; please report the lines above", file=sys.stderr)
         sys.exit(EXIT_FAULT)
+
+
+HELP_NAMES: Final = ["-h", "--help"]
+
+VALUES: Final = {
+    "background": "COLOUR|FILE",
+    "canvas": "WxH",
+    "config": "FILE",
+    "every": "SECONDS",
+    "folder": "NAME",
+    "model": "NAME",
+    "output": "DIR|FILE|-",
+    "output_format": "FORMAT",
+    "preset": "SHOP",
+    "quality": "1-100",
+    "reason": "TEXT",
+    "run_as": "USER",
+    "sort": "time|score",
+    "state": "STATE",
+    "timeout": "SECONDS",
+    "to": "FILE",
+    "when": "TIME",
+}
+
+
+def value_of(name: str) -> str:
+    """The word for a parameter's value, by the parameter's name."""
+    if name.endswith("_dir"):
+        return "DIR"
+    return VALUES.get(name, name.upper())
+
+
+def put(command: Any) -> Any:  # noqa: ANN401 -- Typer's own click, which has no public types
+    """Have a command and all below it show these words; a flag has no value."""
+    for one in _all(command):
+        # The option for help is made when it is asked for, and kept.
+        helping = one.get_help_option(typer.Context(one, help_option_names=HELP_NAMES))
+        for param in (*one.params, helping):
+            if param.param_type_name == "argument":
+                param.metavar, param.display_type_rich = value_of(param.name), _untyped
+            else:
+                param.metavar = "" if param.is_flag else value_of(param.name)
+    return command
+
+
+def _untyped(ctx: object) -> None:
+    """An argument's name says it all."""
+
+
+def _all(command: Any) -> Iterator[Any]:  # noqa: ANN401 -- as above
+    yield command
+    for below in getattr(command, "commands", {}).values():
+        yield from _all(below)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+import shlex
+import stat
 import sys
-from typing import TYPE_CHECKING, Annotated
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cutoutd.cli.departure import require_extra, what_leaves
-from cutoutd.cli.finding import find_settings, words
-from cutoutd.cli.obstacles import obstacles
-from cutoutd.cli.printing import printable, wrapped
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
+from cutoutd.cli.finding import ConfigOption, InputOption, OutputOption, find_settings, words
+from cutoutd.cli.printing import printable, short, wrapped
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
 from cutoutd.doctor import overlaps
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.file_signatures import FileKind
+from cutoutd.folder.root_access import ADVICE, refused
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan
 from cutoutd.journal.state import check_state
@@ -25,13 +27,14 @@ from cutoutd.overview.foresight import foresee
 from cutoutd.registry import Origin, entries
 from cutoutd.settings import document, loader, places
 from cutoutd.settings.rules import older_score_limits
+from cutoutd.settings.types import Route
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from cutoutd.intake.rules import Rules
-    from cutoutd.settings.schema import Folder
+    from cutoutd.settings.schema import Folder, Settings
 
 
 def check(
@@ -155,3 +158,91 @@ def _count(root: str, scan: Scan) -> int:
     return sum(
         1 for seen in scan if (probe := open_probe(root, seen.path)) and probe.kind is not FileKind.OTHER
     )
+
+
+def obstacles(chosen: Settings, silent: Collection[str]) -> Iterator[str]:
+    """One line for each.
+
+    Args:
+        chosen: the configuration.
+        silent: names of folders that are on a disk or share that does not answer.
+    """
+    for folder in chosen.folder:
+        if folder.name in silent:
+            yield (
+                f"{folder.name}: a disk or share does not answer, so it was not seen whether its places are there, or "
+                "are others' too. Connect it"
+            )
+            continue
+        for key, place in folder.places.items():
+            if why := _missing(key, place):
+                yield f"{folder.name}: {key} {printable(short(place))} {why}"
+        if why := refused(folder, allow_root=chosen.service.allow_root):
+            yield f"{folder.name}: `cutoutd run` is refused as it is: {printable(why)}. {ADVICE}"
+
+
+def _missing(key: str, place: Path) -> str:
+    """Why a place of a folder cannot be used; empty if it can, or if the daemon makes it at its start."""
+    try:
+        is_directory = stat.S_ISDIR(place.stat().st_mode)
+        if key == "input" and is_directory:
+            os.scandir(place).close()  # one that cannot be listed is no hot folder
+    except FileNotFoundError:
+        if key != "input" and os.path.isdir(place.parent):  # noqa: PTH112 -- Path.is_dir raises where it may not look
+            return ""
+        return f"is not there. Make it (mkdir -p {shlex.quote(printable(os.fspath(place)))}), or connect its disk or share"
+    except OSError as error:
+        return f"cannot be looked at ({error.strerror}). See to its permissions, or to its disk or share"
+    return "" if is_directory else "is a file, and a folder belongs there. Name another place"
+
+
+_NEEDED: Final = ("httpcore", "certifi")
+
+
+def require_extra(chosen: Settings) -> None:
+    """See that the uploader could be started, if it is needed.
+
+    Raises:
+        UsageError: a folder is tagged, and what the extra brings is not installed.
+    """
+    missing = [name for name in _NEEDED if find_spec(name) is None] if chosen.tagged else []
+    if missing:
+        folders = ", ".join(f'"{folder.name}"' for folder in chosen.tagged)
+        raise UsageError(
+            f"pictures of {folders} are to be sent away, and {' and '.join(missing)} for it is not installed",
+            advice='Install it with `pip install "cutoutd[hosted]"`, or write route = "local".',
+        )
+
+
+def what_leaves(chosen: Settings) -> Iterator[str]:
+    """Which folders' pictures leave this machine, when, where to, and what that may cost."""
+    for folder in chosen.folder:
+        if folder not in chosen.tagged:
+            yield f"{folder.name}: nothing leaves this machine"
+            continue
+        when = _when(folder) if folder.route is Route.LOCAL_THEN_HOSTED else "every picture"
+        size = f", reduced to {chosen.hosted.max_upload_px} px" if chosen.hosted.max_upload_px else ""
+        yield (
+            f"{folder.name}: PICTURES LEAVE THIS MACHINE: {when} is sent{size} to {chosen.hosted.address} "
+            f"({chosen.hosted.provider}; {_cost(folder, chosen)})"
+        )
+
+
+def _when(folder: Folder) -> str:
+    reasons = ["that cannot be cut here"]
+    if folder.escalate_below:
+        reasons.append(f"whose cutout scores below {folder.escalate_below}")
+    if folder.escalate_backlog_s:
+        reasons.append(f"that comes while the queue is longer than {folder.escalate_backlog_s} s")
+    return f"a picture {' or '.join(reasons)}"
+
+
+def _cost(folder: Folder, chosen: Settings) -> str:
+    hosted = chosen.hosted
+    if not hosted.expected_credits:
+        return "it is expected to charge nothing"
+    own = folder.max_credits_per_day
+    most = hosted.max_credits_per_day if own is None else min(own, hosted.max_credits_per_day)
+    if not most:
+        return "no credits may be spent, so pictures wait; set max_credits_per_day"
+    return f"{hosted.expected_credits:g} credits a picture, at most {most:g} a day"

@@ -7,24 +7,41 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from pydantic import ValidationError
 
 from cutoutd.cli import closing
-from cutoutd.cli.form import background_of, form_of
+from cutoutd.cli.finding import ConfigOption, named_path
 from cutoutd.cli.listeners import telling
-from cutoutd.cli.pipes import told_if_anyone_listens
 from cutoutd.cli.printing import printable
-from cutoutd.cli.streams import cutout_to_output, picture_from_input, private_directory, refuse_terminal
-from cutoutd.cli.to_cut import STREAM, Pictures, Target, pictures_in, refuse_originals, target_of
-from cutoutd.cli.where import ConfigOption, named_path
+from cutoutd.cli.terminal import told_if_anyone_listens
+from cutoutd.cli.to_cut import (
+    EXTENSIONS,
+    STREAM,
+    Pictures,
+    Target,
+    cutout_to_output,
+    picture_from_input,
+    pictures_in,
+    private_directory,
+    refuse_originals,
+    refuse_terminal,
+    target_of,
+)
 from cutoutd.clock import RunningClock
-from cutoutd.errors import UsageError
+from cutoutd.daemon.assembly import check_backgrounds
+from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.events import JobEnded
-from cutoutd.settings import loader
+from cutoutd.recipe import Format
+from cutoutd.settings import loader, rules
+from cutoutd.settings.messages import problems_of
+from cutoutd.settings.renditions import RenditionSettings
+from cutoutd.settings.schema import Folder
 
 if TYPE_CHECKING:
+    from cutoutd.cli.to_cut import Target
     from cutoutd.events import Event
     from cutoutd.settings.renditions import RenditionSettings
     from cutoutd.settings.schema import Settings
@@ -208,3 +225,63 @@ def _to_stdout(results: list[JobEnded]) -> bool:
     why = "; ".join(one.why for one in results if one.why) or "no cutout was made"
     print(f"cutoutd: nothing is written to standard output: {printable(why)}", file=sys.stderr)
     return False
+
+
+_WHITE = "white"
+
+
+def form_of(given: dict[str, Any], target: Target, chosen: Settings) -> RenditionSettings:
+    """What the options come to.
+
+    Args:
+        given: by their keys; those that were not given are None.
+        target: whose name may ask for a format.
+        chosen: has the limits.
+
+    Raises:
+        UsageError: an option is wrong, does not go with another one, or with the name of the file.
+    """
+    keys = {key: value for key, value in given.items() if value is not None}
+    asked = keys.get("format")
+    if asked is not None:
+        asked = keys["format"] = EXTENSIONS.get(asked.lower(), asked)
+    if target.format is not None:
+        if asked not in (None, target.format):
+            raise UsageError(
+                f"--format {asked} does not go with the name {target.name}", advice="Give one of them."
+            )
+        keys["format"] = target.format
+    if "preset" not in keys and keys.get("format") == Format.JPEG:
+        keys.setdefault("background", _WHITE)  # it has no transparency
+    try:
+        form = RenditionSettings.model_validate(keys, context=Path.cwd())
+    except ValidationError as error:
+        wrong = [f"--{one.key}: {one.text}" for one in problems_of(error, "", RenditionSettings)]
+        raise _refused(wrong) from error
+    anywhere = Path("/")
+    folder = Folder(name="cut", input=anywhere, output=anywhere, rendition=(form,))
+    if wrong := [
+        f"--{one.key}: {one.text}" for one in rules.rendition_problems(folder, chosen.pool.max_pixels)
+    ]:
+        raise _refused(wrong)
+    try:
+        check_backgrounds(folder)
+    except ConfigurationError as error:
+        _, _, what = error.cause.rpartition("background: ")
+        raise UsageError(f"--background: {what}", advice=error.advice) from error
+    return form
+
+
+def background_of(background: str | None, *, white: bool) -> str | None:
+    """What is behind the subject.
+
+    Raises:
+        UsageError: it is said twice.
+    """
+    if white and background not in (None, _WHITE):
+        raise UsageError("--white and --background are two ways to say the same", advice="Give one of them.")
+    return _WHITE if white else background
+
+
+def _refused(wrong: list[str]) -> UsageError:
+    return UsageError("; and ".join(wrong), advice="See `cutoutd cut --help`.")

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from cutoutd import logs
-from cutoutd.cli.finding import find, origin_of
-from cutoutd.cli.passing import Passing
+from cutoutd.cli.finding import ConfigOption, InputOption, OutputOption, find, origin_of
 from cutoutd.cli.printing import homely, printable, wrapped
 from cutoutd.cli.queue import JsonOption
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
+from cutoutd.cli.terminal import Passing
 from cutoutd.clock import RunningClock
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.registry import Origin

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cutoutd.cli.check import pictures_in
-from cutoutd.cli.departure import require_extra, what_leaves
-from cutoutd.cli.finding import find_settings
-from cutoutd.cli.pipes import told_if_anyone_listens
+from cutoutd.cli.check import pictures_in, require_extra, what_leaves
+from cutoutd.cli.finding import ConfigOption, InputOption, OutputOption, find_settings, settings
 from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import JsonOption
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.cli.terminal import told_if_anyone_listens
 from cutoutd.clock import Clock
 from cutoutd.errors import CutoutdError, StorageError, UsageError
 from cutoutd.hosted.audit import GroupBy, as_csv, as_json, totals, uploads

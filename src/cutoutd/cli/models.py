@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cutoutd.cli.finding import ConfigOption
 from cutoutd.cli.models_add import MEMORY_MB, MemoryOption, ProviderOption, add
 from cutoutd.cli.models_fetch import available, fetch
 from cutoutd.cli.printing import printable, say
-from cutoutd.cli.where import ConfigOption
 from cutoutd.errors import ModelError, UsageError
 from cutoutd.models import catalog
 from cutoutd.registry import entries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import unicodedata
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
@@ -11,11 +12,14 @@ from cutoutd.cli.printing import printable
 from cutoutd.errors import UsageError
 from cutoutd.job_detail import JobResult
 from cutoutd.jobs import JobState
+from cutoutd.journal.state import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from cutoutd.jobs import Job
+    from cutoutd.journal.commands import Commands
     from cutoutd.journal.reader import Reader
     from cutoutd.settings.schema import Settings
 
@@ -122,3 +126,43 @@ def _plain(name: str) -> str:
 
 def _shown(job: Job) -> str:
     return f"{job.folder}/{printable(job.path)}"
+
+
+ANSWER_S: Final = 2.0
+"""How long a command waits for a running daemon's answer, which comes within half a second unless a disk is slow."""
+
+_LOOK_S: Final = 0.05
+
+
+def pictures(count: int) -> str:
+    """So many pictures, with the verb that follows: ``1 picture is``, ``3 pictures are``."""
+    return f"{count} picture is" if count == 1 else f"{count} pictures are"
+
+
+def say_what_came_of(
+    requests: Sequence[int], commands: Commands, directory: Path, *, done: str, later: str
+) -> None:
+    """Say what becomes of requests; a running daemon that does not answer at once is not waited for.
+
+    Args:
+        requests: by their ids.
+        commands: of the journal.
+        directory: the state directory.
+        done: what is said once a running daemon has obeyed.
+        later: what is said if none runs, after "cutoutd is not running; when it starts, ".
+
+    Raises:
+        UsageError: a running daemon has refused one.
+    """
+    if running(directory) is None:
+        print(f"cutoutd is not running; when it starts, {later}")
+        return
+    end_s = time.monotonic() + ANSWER_S
+    answered = True
+    for request in requests:
+        while (why := commands.answer(request)) is None and time.monotonic() < end_s:
+            time.sleep(_LOOK_S)
+        if why:
+            raise UsageError(f"cutoutd cannot do that: {why}", advice="`cutoutd jobs` lists the jobs.")
+        answered = answered and why is not None
+    print(done if answered else "cutoutd is busy and has not come to it yet; it will.")

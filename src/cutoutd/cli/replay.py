@@ -10,10 +10,9 @@ from typing import Annotated
 import typer
 
 from cutoutd import logs
-from cutoutd.cli.finding import find_settings
+from cutoutd.cli.finding import ConfigOption, InputOption, OutputOption, find_settings
 from cutoutd.cli.printing import path_fields, printable
 from cutoutd.cli.queue import JsonOption
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import RunningClock
 
 

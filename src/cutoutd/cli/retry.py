@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cutoutd.cli.answers import pictures, say_what_came_of
-from cutoutd.cli.finding import find_settings
-from cutoutd.cli.pictures import meant
+from cutoutd.cli.finding import ConfigOption, InputOption, OutputOption, find_settings
+from cutoutd.cli.pictures import meant, pictures, say_what_came_of
 from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import open_journal
 from cutoutd.cli.selection import Selection
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import Clock
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState

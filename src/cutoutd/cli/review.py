@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cutoutd.cli.answers import pictures
-from cutoutd.cli.finding import find_settings
-from cutoutd.cli.pictures import meant
+from cutoutd.cli.finding import ConfigOption, InputOption, OutputOption, find_settings
+from cutoutd.cli.pictures import meant, pictures
 from cutoutd.cli.printing import path_fields, paths_fields, printable, say
 from cutoutd.cli.queue import JsonOption, open_journal
 from cutoutd.cli.selection import require_folder
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.daemon import status_file
 from cutoutd.errors import UsageError

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import shlex
 import sys
 import time
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from cutoutd.cli import closing
+from cutoutd.cli.check import require_extra
 from cutoutd.cli.companions import kept
-from cutoutd.cli.departure import require_extra
-from cutoutd.cli.finding import origin_of, sharing, told_apart, words
+from cutoutd.cli.finding import (
+    ConfigOption,
+    InputOption,
+    OutputOption,
+    origin_of,
+    settings,
+    sharing,
+    told_apart,
+    words,
+)
 from cutoutd.cli.listeners import telling
-from cutoutd.cli.pipes import told_if_anyone_listens
 from cutoutd.cli.printing import printable, say, short
-from cutoutd.cli.terminal import in_the_foreground
-from cutoutd.cli.to_watch import require_folders
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.cli.terminal import in_the_foreground, told_if_anyone_listens
 from cutoutd.clock import Clock, RunningClock
 from cutoutd.errors import AlreadyRunningError, UsageError
 from cutoutd.process.sd_notify import ServiceManager
@@ -214,3 +222,45 @@ def _already(chosen: Settings, origin: Origin) -> AlreadyRunningError:
         )
     watched = ", ".join(printable(short(folder.input)) for folder in chosen.folder)
     return AlreadyRunningError(f"a cutoutd works on {watched} already; its journal is in {state_dir}")
+
+
+def require_folders(watched: Path, results: Path, *, both: bool) -> None:
+    """See that a pair of folders is there. On a terminal it is asked whether a missing one is to be made.
+
+    Args:
+        watched: where pictures are dropped.
+        results: where cutouts go. The daemon makes it, where nobody can be asked.
+        both: it does not: both must be there.
+
+    Raises:
+        UsageError: one is not there, and is not to be made.
+    """
+    at_terminal = sys.stdin.isatty() and sys.stderr.isatty()
+    _require(watched, at_terminal=at_terminal)
+    if at_terminal or both:
+        _require(results, at_terminal=at_terminal)
+
+
+def _require(folder: Path, *, at_terminal: bool) -> None:
+    if os.path.isdir(folder):  # noqa: PTH112 -- Path.is_dir raises where it may not look
+        return
+    if os.path.lexists(folder):
+        raise UsageError("this is a file and no folder", path=folder, advice="Name a folder.")
+    if at_terminal and _agrees(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"this folder cannot be made ({error.strerror})", path=folder, advice="Name another one."
+            ) from error
+        return
+    raise UsageError(
+        "this folder is not there",
+        path=folder,
+        advice=f"Make it (mkdir -p {shlex.quote(printable(os.fspath(folder)))}), or name another one.",
+    )
+
+
+def _agrees(folder: Path) -> bool:
+    print(f"{printable(short(folder))} is not there. Make it? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cutoutd import registry
+from cutoutd.cli.finding import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.cli.printing import printable
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.errors import UsageError
 from cutoutd.service import installation, launchd, machine, planning, systemd
 from cutoutd.service.machine import Kind

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cutoutd.cli.finding import find_settings
-from cutoutd.cli.passing import Passing
+from cutoutd.cli.finding import ConfigOption, InputOption, OutputOption, find_settings, named_path
 from cutoutd.cli.printing import near, printable
 from cutoutd.cli.queue import DoubtfulOption, SinceOption, SortOption, open_journal
 from cutoutd.cli.selection import Selection, Sort, folder_meant, in_order, is_doubtful, since
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path
+from cutoutd.cli.terminal import Passing
 from cutoutd.clock import Clock
 from cutoutd.fs.atomic_write import write_text
 from cutoutd.job_detail import JobResult, cause_in

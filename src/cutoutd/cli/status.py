@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cutoutd.cli import board
-from cutoutd.cli.finding import find, find_settings, words
+from cutoutd.cli.finding import (
+    ConfigOption,
+    InputOption,
+    OutputOption,
+    find,
+    find_settings,
+    named_path,
+    words,
+)
 from cutoutd.cli.printing import path_fields, paths_fields, printable
 from cutoutd.cli.queue import JsonOption, open_journal
-from cutoutd.cli.where import ConfigOption, InputOption, OutputOption, named_path
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.errors import UsageError
 from cutoutd.job_detail import JobResult, cause_in

@@ -16,7 +16,6 @@ from cutoutd.doctor import (
     decoders,
     folders,
     hooks,
-    hosted,
     machine,
     overlaps,
     state,
@@ -115,7 +114,7 @@ def examine(case: Case) -> list[Finding]:
                 platform=sys.platform,
             ),
         )
-    return [*found, *hosted.judge(settings), *hooks.judge(settings)]
+    return [*found, *state.judge(settings), *hooks.judge(settings)]
 
 
 def _configuration(case: Case) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.doctor import finding, macos
+from cutoutd.doctor import finding, machine
 from cutoutd.doctor.finding import About
 from cutoutd.errnos import READ_ONLY
 from cutoutd.process import probe
@@ -102,7 +102,7 @@ def _input(folder: Folder, found: Mapping[str, Any], known: Known) -> Iterator[F
     about = About(folder.name)
     if "errno" in found:
         seen, advice = f"the input {folder.input} cannot be read: {found['why']}", _advice(found["errno"])
-        consent = macos.consent(folder.input, found["errno"], known.platform)
+        consent = machine.consent(folder.input, found["errno"], known.platform)
         yield about.problem("reach", seen, consent or advice)
         return
     yield about.ok("reach", f"the input {folder.input} can be read: {_count(found)}")
@@ -114,7 +114,7 @@ def _input(folder: Folder, found: Mapping[str, Any], known: Known) -> Iterator[F
             f"{found['unreadable']} of its directories cannot be read",
             "What lies in them is not cut: let the user who runs cutoutd read them, or exclude them.",
         )
-    yield from macos.about(folder, found, known.platform)
+    yield from machine.about(folder, found, known.platform)
 
 
 def _count(found: Mapping[str, Any]) -> str:
@@ -184,7 +184,7 @@ def _target(folder: Folder, key: str, found: Mapping[str, Any], known: Known) ->
             )
         return
     if "errno" in found:
-        consent = macos.consent(path, found["errno"], known.platform)
+        consent = machine.consent(path, found["errno"], known.platform)
         yield about.problem(
             "permissions",
             f"{key} {path} cannot be written to: {found['why']}",

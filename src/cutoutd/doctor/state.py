@@ -21,13 +21,16 @@ from cutoutd.journal.reader import Reader
 from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.state import check_state, running, unreachable
 from cutoutd.journal.store import FILE_NAME, Store
+from cutoutd.spool import SpoolPaths, uploader_status
+from cutoutd.upload_records import LEDGER, traces
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cutoutd.clock import Clock
     from cutoutd.journal.folders import FolderMemory
+    from cutoutd.settings.schema import Settings
 
 _MIB: Final = 1 << 20
 _OTHERS: Final = 0o077
@@ -178,3 +181,43 @@ def _open_journal(directory: Path, state: State, names: Sequence[str], clock: Cl
                 "Nothing is cut again by that. `cutoutd resume` ends this notice.",
             )
         )
+
+
+_LOST = (
+    "Nothing is sent without it. Put it back, or a backup of it, or say `cutoutd resume --hosted` while cutoutd runs: a "
+    "new one is begun then, and today's limits count what the journal knows."
+)
+
+
+def judge(settings: Settings) -> Iterator[Finding]:
+    """The findings; none where no folder is tagged and nothing was ever sent."""
+    paths = SpoolPaths.under(settings.service.state_dir)
+    lost = ledger_lost(paths)
+    if lost:
+        yield problem("ledger", lost, _LOST)
+    if not settings.tagged:
+        return
+    said = uploader_status(paths)
+    if not said:
+        yield note("hosted", "the uploader does not run; nothing leaves", "`cutoutd run` starts it.")
+    elif said.get("route") == "open":
+        yield ok("hosted", f"the hosted route is open, to {said.get('host')}")
+    elif not lost:
+        why = str(said.get("why") or "no reason is told")
+        yield problem(
+            "hosted", f"the hosted route is {said.get('route')}: {why}", "Nothing is sent meanwhile."
+        )
+
+
+def ledger_lost(paths: SpoolPaths) -> str:
+    """What tells of uploads though there is no ledger of them; empty if there is one, or nothing tells of any."""
+    path = paths.root / LEDGER
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        size = -1
+    except OSError as error:
+        return f"the ledger of uploads cannot be looked at ({path}: {error.strerror})"
+    if size > 0 or not (told := traces(paths.root)):
+        return ""
+    return f"the ledger of uploads is {'gone' if size < 0 else 'empty'} ({path}), but {told}"

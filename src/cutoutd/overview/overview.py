@@ -17,11 +17,10 @@ from cutoutd.journal.commands import Commands
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.state import running
-from cutoutd.overview import pace
 from cutoutd.process import probe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cutoutd.clock import Clock
     from cutoutd.jobs import Job
@@ -225,7 +224,7 @@ def _view(
         doubtful=reader.doubtful(name) if reader is not None else 0,
         done_today=reader.done_since(name, midnight_us(now_us)) if reader is not None else 0,
         recent=reader.done_since(name, since_us) if reader is not None else 0,
-        per_minute=pace.per_minute(work),
+        per_minute=per_minute(work),
         median_s=statistics.median(seconds) if seconds else None,
         last=reader.last_done(name) if reader is not None else None,
         last_failed=reader.last_failed(name, FAILED_OF) if reader is not None else (),
@@ -238,3 +237,29 @@ def midnight_us(now_us: int) -> int:
     """When this day began, where this machine is, in UTC microseconds."""
     here = local(now_us)
     return int(here.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1_000_000)
+
+
+GAP_S: Final = 3.0
+"""Between two pictures of one stretch: a result gets its name, the next picture its worker."""
+
+
+def per_minute(done: Iterable[tuple[int, float]]) -> float:
+    """Pictures a minute of work.
+
+    Args:
+        done: of each picture, when it was published in UTC microseconds, and how many seconds work on it took; any order.
+
+    Returns:
+        0 if nothing was done.
+    """
+    spans = sorted((end_us / 1e6 - seconds, end_us / 1e6) for end_us, seconds in done)
+    if not spans:
+        return 0.0
+    busy_s, (begin_s, end_s) = 0.0, spans[0]
+    for next_begin_s, next_end_s in spans[1:]:
+        if next_begin_s > end_s + GAP_S:
+            busy_s += end_s - begin_s
+            begin_s = next_begin_s
+        end_s = max(end_s, next_end_s)
+    busy_s += end_s - begin_s
+    return 60 * len(spans) / busy_s if busy_s > 0 else 0.0

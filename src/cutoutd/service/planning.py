@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import UsageError
 from cutoutd.folder.root_access import ADVICE, exposed
-from cutoutd.service import directories, machine
+from cutoutd.service import machine
 from cutoutd.service.unit import Scope, Unit, Uploader
 from cutoutd.settings import document, places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from cutoutd.service.machine import Account
     from cutoutd.settings.schema import Folder, Settings
@@ -69,7 +69,7 @@ def unit_for(
         home=owner.home,
         state_dir=settings.service.state_dir,
         read=(*_own_code(), *([config] if config is not None else []), *written, *backgrounds),
-        write=(*directories.writable(written, directories.mount_points()), *_registries(scope)),
+        write=(*writable(written, mount_points()), *_registries(scope)),
         environment={}
         if scope is Scope.SYSTEM
         else {name: environ[name] for name in _KEPT if name in environ},
@@ -97,7 +97,7 @@ def cautions(unit: Unit, settings: Settings) -> Iterator[str]:
     """What a person should know of a service, where it is not quite as it could be."""
     for folder in settings.folder:
         for place in _places(folder):
-            if directories.is_pinned(place, unit.write):
+            if is_pinned(place, unit.write):
                 yield (
                     f"{place} lies directly below /: if it is unmounted or made anew, restart the service, "
                     "which would not see it otherwise"
@@ -174,3 +174,67 @@ def _owner(settings: Settings, run_as: str | None) -> Account:
         f"{why}: {listed}",
         advice="Say with --run-as as whom the service is to run; it must be able to write there.",
     )
+
+
+MOUNTINFO: Final = Path("/proc/self/mountinfo")
+FSTAB: Final = Path("/etc/fstab")
+
+_TOP: Final = Path("/")
+_USUAL: Final = (Path("/mnt"), Path("/media"), Path("/run/media"))
+"""Where shares and disks appear that are not mounted just now."""
+
+
+def writable(places: Iterable[Path], mounts: Iterable[Path]) -> tuple[Path, ...]:
+    """The directories to grant for these places; none lies inside another.
+
+    Args:
+        places: absolute, without ``..``; they need not exist.
+        mounts: points where something is mounted, or may be.
+    """
+    points = frozenset(mounts)
+    granted = {_grant(place, points) for place in places}
+    return tuple(
+        sorted(one for one in granted if not any(other in one.parents for other in granted if other != one))
+    )
+
+
+def _grant(place: Path, mounts: frozenset[Path]) -> Path:
+    for usual in _USUAL:
+        if usual in place.parents:
+            return usual
+    above = sorted(
+        (point for point in (place, *place.parents) if point in mounts), key=lambda p: len(p.parts)
+    )
+    for point in above:
+        if _TOP not in (point.parent, point):
+            return point.parent
+    # What lies directly below the root has no parent that could be granted without granting all.
+    return place if place.parent == _TOP else place.parent
+
+
+def is_pinned(place: Path, granted: Iterable[Path]) -> bool:
+    """Whether a place, if it goes and comes back, stays out of sight until the service is restarted."""
+    return any(place == one for one in granted)
+
+
+def mount_points(mountinfo: Path = MOUNTINFO, fstab: Path = FSTAB) -> tuple[Path, ...]:
+    """Where something is mounted now, or is said to be now and then; empty where the system does not say."""
+    now = [fields[4] for line in _lines(mountinfo) if len(fields := line.split()) > 4]  # noqa: PLR2004 -- proc(5)
+    later = [fields[1] for line in _lines(fstab) if len(fields := line.split()) > 1 and line[0] != "#"]
+    return tuple(Path(_unescaped(text)) for text in (*now, *later) if text.startswith("/"))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [
+            line for line in path.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if line
+        ]
+    except OSError:
+        return []
+
+
+def _unescaped(text: str) -> str:
+    r"""Blanks and the like stand there as ``\040``."""
+    for code, one in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, one)
+    return text
