@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.doctor import unlisted
+from cutoutd.doctor import system_calls
 from cutoutd.models import catalog
 from cutoutd.process.probe import Answer
 from cutoutd.sandbox import recording
@@ -92,21 +92,21 @@ def test_calls_that_are_not_on_the_list_are_named_and_refused_as_ever() -> None:
 def test_doctor_says_that_the_libraries_of_this_machine_do_with_the_list() -> None:
     """Every kind of picture that Pillow writes is decoded, and one is cut; nothing unusual is asked for."""
     settings = loader.defaults({})
-    answer = unlisted.look(settings, [catalog.find(name) for name in settings.models])
+    answer = system_calls.look(settings, [catalog.find(name) for name in settings.models])
     said = answer.merged
     if "unknown" in said:
         pytest.skip(str(said["unknown"]))
     assert answer.ended, answer.why
     assert {"JPEG", "PNG", "WEBP", "TIFF"} <= set(said["kinds"])
     assert set(said["refused"]) <= {"clone3"}
-    assert unlisted.judge(answer).level == "ok"
+    assert system_calls.judge(answer).level == "ok"
 
 
 def test_doctor_names_what_was_refused() -> None:
     """What every C library does without is not worth a word."""
 
     def judged(**said: object) -> tuple[str, str]:
-        finding = unlisted.judge(Answer(documents=({"kinds": ["JPEG"], **said},), ended=True))
+        finding = system_calls.judge(Answer(documents=({"kinds": ["JPEG"], **said},), ended=True))
         return finding.level.value, finding.seen
 
     assert judged(refused=["clone3"])[0] == "ok"

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from cutoutd import errors
 from cutoutd.cli import app, check, closing
-from cutoutd.cli.finding import named_path, settings
+from cutoutd.cli.inputs import named_files
+from cutoutd.cli.instance import named_path, settings
 from cutoutd.cli.printing import homely, near, printable, wrapped
 from cutoutd.cli.queue import open_journal
 from cutoutd.cli.terminal import Passing
-from cutoutd.cli.to_cut import named_files
 from cutoutd.clock import Clock
 from cutoutd.daemon.tally import Outcome, Tally
 from cutoutd.doctor.overlaps import Survey

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.doctor import confinement, folders, hooks, machine, state, trial, unit
-from cutoutd.doctor.attempts import DONE, MAY
 from cutoutd.doctor.finding import Finding, Level
 from cutoutd.doctor.folders import Known
 from cutoutd.doctor.machine import Inotify
+from cutoutd.doctor.sandbox_attempts import DONE, MAY
 from cutoutd.doctor.trial import Trial
 from cutoutd.doctor.unit import Installed
 from cutoutd.intake import filesystems

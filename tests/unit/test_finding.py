@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.cli import finding
-from cutoutd.cli.finding import find_settings, settings, sharing, words
-from cutoutd.cli.pictures import meant
+from cutoutd.cli import instance
+from cutoutd.cli.instance import find_settings, settings, sharing, words
+from cutoutd.cli.requests import meant
 from cutoutd.cli.selection import folder_meant
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState, Version
@@ -275,4 +275,4 @@ def test_an_entry_where_nobody_may_look_is_passed_over(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "stat", refused)
-        assert not finding._is_there(entries(places.registry())[0])  # noqa: SLF001 -- what `find` asks of each entry
+        assert not instance._is_there(entries(places.registry())[0])  # noqa: SLF001 -- what `find` asks of each entry

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cutoutd.cli.cut import _pictures, background_of, form_of
-from cutoutd.cli.to_cut import Pictures, Target, pictures_in, refuse_originals, target_of
+from cutoutd.cli.inputs import Pictures, Target, pictures_in, refuse_originals, target_of
 from cutoutd.errors import UsageError
 from cutoutd.recipe import Format
 from cutoutd.settings.schema import Settings

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from cutoutd.cli.finding import ConfigOption
+from cutoutd.cli.inputs import named_files
+from cutoutd.cli.instance import ConfigOption
 from cutoutd.cli.listeners import telling
 from cutoutd.cli.queue import JsonOption
-from cutoutd.cli.to_cut import named_files
 from cutoutd.clock import Clock
 from cutoutd.settings import loader
 

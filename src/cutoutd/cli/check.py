@@ -1,4 +1,4 @@
-"""`cutoutd check`: is the configuration right, what does it come to, and what waits?"""
+"""`cutoutd check`: is the configuration right, what does it come to, what leaves the machine, and what is in the way?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cutoutd.cli.finding import ConfigOption, InputOption, OutputOption, find_settings, words
+from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings, words
 from cutoutd.cli.printing import printable, short, wrapped
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
 from cutoutd.doctor import overlaps
@@ -23,7 +23,7 @@ from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan
 from cutoutd.journal.state import check_state
 from cutoutd.models import catalog
-from cutoutd.overview.foresight import foresee
+from cutoutd.overview.forecast import foresee
 from cutoutd.registry import Origin, entries
 from cutoutd.settings import document, loader, places
 from cutoutd.settings.rules import older_score_limits

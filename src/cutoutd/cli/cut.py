@@ -13,11 +13,7 @@ import typer
 from pydantic import ValidationError
 
 from cutoutd.cli import closing
-from cutoutd.cli.finding import ConfigOption, named_path
-from cutoutd.cli.listeners import telling
-from cutoutd.cli.printing import printable
-from cutoutd.cli.terminal import told_if_anyone_listens
-from cutoutd.cli.to_cut import (
+from cutoutd.cli.inputs import (
     EXTENSIONS,
     STREAM,
     Pictures,
@@ -30,6 +26,10 @@ from cutoutd.cli.to_cut import (
     refuse_terminal,
     target_of,
 )
+from cutoutd.cli.instance import ConfigOption, named_path
+from cutoutd.cli.listeners import telling
+from cutoutd.cli.printing import printable
+from cutoutd.cli.terminal import told_if_anyone_listens
 from cutoutd.clock import RunningClock
 from cutoutd.daemon.assembly import check_backgrounds
 from cutoutd.errors import ConfigurationError, UsageError
@@ -41,7 +41,7 @@ from cutoutd.settings.renditions import RenditionSettings
 from cutoutd.settings.schema import Folder
 
 if TYPE_CHECKING:
-    from cutoutd.cli.to_cut import Target
+    from cutoutd.cli.inputs import Target
     from cutoutd.events import Event
     from cutoutd.settings.renditions import RenditionSettings
     from cutoutd.settings.schema import Settings

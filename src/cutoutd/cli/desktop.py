@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from cutoutd.cli.inputs import pictures_in
 from cutoutd.cli.listeners import telling
 from cutoutd.cli.printing import printable
-from cutoutd.cli.to_cut import pictures_in
 from cutoutd.clock import RunningClock
 from cutoutd.desktop import installation, menus
 from cutoutd.desktop.menus import Manager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from cutoutd import logs
-from cutoutd.cli.finding import ConfigOption, InputOption, OutputOption, find, origin_of
+from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find, origin_of
 from cutoutd.cli.printing import homely, printable, wrapped
 from cutoutd.cli.queue import JsonOption
 from cutoutd.cli.terminal import Passing

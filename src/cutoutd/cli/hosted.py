@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cutoutd.cli.check import pictures_in, require_extra, what_leaves
-from cutoutd.cli.finding import ConfigOption, InputOption, OutputOption, find_settings, settings
+from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings, settings
 from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import JsonOption
 from cutoutd.cli.terminal import told_if_anyone_listens

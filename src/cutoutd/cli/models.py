@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cutoutd.cli.finding import ConfigOption
+from cutoutd.cli.instance import ConfigOption
 from cutoutd.cli.models_add import MEMORY_MB, MemoryOption, ProviderOption, add
 from cutoutd.cli.models_fetch import available, fetch
 from cutoutd.cli.printing import printable, say

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cutoutd.cli import manifest
-from cutoutd.cli.finding import ConfigOption, InputOption, OutputOption, find_settings
+from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings
 from cutoutd.cli.job_lines import UNDER_LABELS, UNDER_NAMES, details, line
-from cutoutd.cli.pictures import meant, pictures, say_what_came_of
 from cutoutd.cli.printing import path_fields, printable, wrapped
+from cutoutd.cli.requests import meant, pictures, say_what_came_of
 from cutoutd.cli.selection import Selection, Sort, in_order, reason_of, require_folder, since
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.errors import UsageError

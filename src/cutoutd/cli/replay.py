@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cutoutd import logs
-from cutoutd.cli.finding import ConfigOption, InputOption, OutputOption, find_settings
+from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings
 from cutoutd.cli.printing import path_fields, printable
 from cutoutd.cli.queue import JsonOption
 from cutoutd.clock import RunningClock

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cutoutd.cli.finding import ConfigOption, InputOption, OutputOption, find_settings
-from cutoutd.cli.pictures import meant, pictures, say_what_came_of
+from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings
 from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import open_journal
+from cutoutd.cli.requests import meant, pictures, say_what_came_of
 from cutoutd.cli.selection import Selection
 from cutoutd.clock import Clock
 from cutoutd.errors import UsageError

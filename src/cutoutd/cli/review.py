@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cutoutd.cli.finding import ConfigOption, InputOption, OutputOption, find_settings
-from cutoutd.cli.pictures import meant, pictures
+from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings
 from cutoutd.cli.printing import path_fields, paths_fields, printable, say
 from cutoutd.cli.queue import JsonOption, open_journal
+from cutoutd.cli.requests import meant, pictures
 from cutoutd.cli.selection import require_folder
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.daemon import status_file

@@ -17,7 +17,7 @@ import typer
 from cutoutd.cli import closing
 from cutoutd.cli.check import require_extra
 from cutoutd.cli.companions import kept
-from cutoutd.cli.finding import (
+from cutoutd.cli.instance import (
     ConfigOption,
     InputOption,
     OutputOption,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cutoutd.cli.finding import ConfigOption, InputOption, OutputOption, find_settings, named_path
+from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings, named_path
 from cutoutd.cli.printing import near, printable
 from cutoutd.cli.queue import DoubtfulOption, SinceOption, SortOption, open_journal
 from cutoutd.cli.selection import Selection, Sort, folder_meant, in_order, is_doubtful, since

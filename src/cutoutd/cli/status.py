@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cutoutd.cli import board
-from cutoutd.cli.finding import (
+from cutoutd.cli.instance import (
     ConfigOption,
     InputOption,
     OutputOption,

@@ -1,7 +1,7 @@
-"""The terminal's foreground, where another program has started us there and waits, as `make run` does.
+"""A terminal: its foreground group, a line that says what is being done, and an output that nobody reads any more.
 
-Ctrl-C is sent to all processes of the foreground group. `make` in that group would end with "Interrupt" and an error
-although we end in order.
+Ctrl-C is sent to all processes of the foreground group. Where another program has started us there and waits, as
+`make run` does, it would end with "Interrupt" and an error although we end in order.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the workers may do: tried in a process that is locked in as they are, and asked of the kernel about those that run.
 
-It must not try anything itself; `cutoutd.doctor.attempts` does, in a process of its own.
+It must not try anything itself; `cutoutd.doctor.sandbox_attempts` does, in a process of its own.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.doctor.attempts import DONE, MAY
 from cutoutd.doctor.finding import Finding, Question, note, ok, problem
+from cutoutd.doctor.sandbox_attempts import DONE, MAY
 from cutoutd.process import probe
 from cutoutd.sandbox import survey
 
@@ -57,7 +57,7 @@ def tried(gaps: Sequence[Gap]) -> Iterator[Finding]:
         for name in ("picture", "neighbour"):
             (root / "input" / name).write_bytes(b"picture")
         (root / "outside" / "secret").write_bytes(b"secret")
-        answer = probe.run("cutoutd.doctor.attempts", [directory], timeout_s=ATTEMPTS_S)
+        answer = probe.run("cutoutd.doctor.sandbox_attempts", [directory], timeout_s=ATTEMPTS_S)
     yield judge(answer.merged, gaps, why=answer.why)
 
 
@@ -65,7 +65,7 @@ def judge(outcomes: dict[str, Any], gaps: Sequence[Gap], *, why: str = "") -> Fi
     """What the attempts come to.
 
     Args:
-        outcomes: as `cutoutd.doctor.attempts` printed them.
+        outcomes: as `cutoutd.doctor.sandbox_attempts` printed them.
         gaps: layers that this system lacks.
         why: how its process ended, if not well.
     """

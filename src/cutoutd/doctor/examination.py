@@ -19,9 +19,9 @@ from cutoutd.doctor import (
     machine,
     overlaps,
     state,
+    system_calls,
     trial,
     unit,
-    unlisted,
 )
 from cutoutd.doctor.finding import Finding, Level, Question, note, ok, problem
 from cutoutd.doctor.machine import Inotify
@@ -145,7 +145,7 @@ def _model_and_workers(case: Case, gaps: Sequence[survey.Gap], known: state.Stat
             yield from trial.judge(tried, settings)
             works = tried.facts is not None
             if works and not any(gap.layer is survey.Layer.SECCOMP for gap in gaps):
-                listed = unlisted.judge(unlisted.look(settings, models))
+                listed = system_calls.judge(system_calls.look(settings, models))
         else:  # a worker loads it before it is locked in
             why = "not tried, since the model is not the one it should be"
             yield note("offline-cut", why, question=Question.OFFLINE)

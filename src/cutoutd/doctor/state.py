@@ -1,4 +1,4 @@
-"""What is seen of the state directory: whose it is, where it lies, its journal, and the daemon that works on it.
+"""What is seen of the state directory: whose it is, where it lies, its journal, its ledger, and the daemon that works on it.
 
 It only reads; the journal is opened as `cutoutd status` opens it.
 """

@@ -1,4 +1,4 @@
-"""From a configuration to the service that fits it: whose it is, what it starts, what it may write.
+"""From a configuration to the service that fits it: whose it is, what it starts, and in which directories it may write.
 
 It must not change anything.
 """

@@ -1,7 +1,7 @@
 """Which system calls the libraries of this machine ask for that the workers' list does not have.
 
 A newer C library, Python or onnxruntime may have new habits: then this says which, before a picture does. Two halves. `look`
-asks ``python -P -m cutoutd.doctor.unlisted``, and `judge` says what that means; that module starts a process which loads the
+asks ``python -P -m cutoutd.doctor.system_calls``, and `judge` says what that means; that module starts a process which loads the
 model, puts itself behind the workers' list and cuts a picture of each kind, while its parent writes down what is refused.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 60.0
 
-MODULE: Final = "cutoutd.doctor.unlisted"
+MODULE: Final = "cutoutd.doctor.system_calls"
 
 KINDS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "BMP", "GIF")
 """As Pillow names those that it writes."""

@@ -1,6 +1,6 @@
 """Locks itself in as a worker does, then tries what a worker must not be able to do, and says how each attempt ended.
 
-A process of its own, ``python -m cutoutd.doctor.attempts DIRECTORY``: it has ``input/picture`` open for reading and
+A process of its own, ``python -m cutoutd.doctor.sandbox_attempts DIRECTORY``: it has ``input/picture`` open for reading and
 ``staging/result`` for writing, as workers get them, and has no business in anything else. It prints JSON documents: the
 layers in force, then each attempt with ``done`` or the name of the error it met. It must not judge;
 `cutoutd.doctor.confinement` does.

@@ -1,4 +1,4 @@
-"""Finds the daemon that a command without options is about: by the configuration, by what runs, by what was used last.
+"""Which configuration, and so which daemon, a command is about: the one that is named, that runs, or that was used last.
 
 It says on a terminal which one that is, so that nobody commands another one than he thinks.
 """

@@ -1,4 +1,4 @@
-"""Which pictures a person means: by the numbers that `cutoutd jobs` gives, or by their names."""
+"""Requests to the daemon: which pictures a person means, by number or name, and what is told of the outcome."""
 
 from __future__ import annotations
 

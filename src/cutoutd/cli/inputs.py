@@ -1,4 +1,4 @@
-"""What a person names to be cut: pictures, folders of pictures, and where the cutouts go."""
+"""What a person names to be cut: pictures, folders, standard input, and where the cutouts go."""
 
 from __future__ import annotations
 
