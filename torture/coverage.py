@@ -45,7 +45,7 @@ def _webp(data: bytes) -> None:
     pillow.refuse_unfinished_webp(data, 10_000)
 
 
-def _isomedia(data: bytes) -> None:
+def _isobmff(data: bytes) -> None:
     from cutoutd.engine.containers import isobmff  # noqa: PLC0415
 
     isobmff.still(data)
@@ -172,7 +172,7 @@ def _reply(data: bytes) -> None:
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "png": _png,
     "webp": _webp,
-    "isomedia": _isomedia,
+    "isobmff": _isobmff,
     "exif": _exif,
     "told": _told,
     "iptc": _iptc,
