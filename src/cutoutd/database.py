@@ -139,13 +139,17 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Hold the write lock; commit at the end, roll back on any error.
+        """Hold the write lock; commit at the end, roll back on any error. One within another is part of that.
 
         Raises:
             refused: nothing was written.
             damaged: the file is no database any more.
         """
         with self.lock, self.refusals():
+            is_part = self._connection.in_transaction
+            if is_part:
+                yield
+                return
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield

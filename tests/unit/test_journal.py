@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.jobs import Job, JobState, Published, Version
-from cutoutd.journal.commands import Verb
+from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.folders import FolderMemory
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
@@ -312,6 +312,27 @@ def test_folders_are_remembered(journal: Journal) -> None:
     memory = FolderMemory(input="/in", marker="uuid", device=7, read_only=False)
     journal.folders.remember("f", memory)
     assert journal.folders.recall("f") == memory
+
+
+def test_a_transaction_within_another_ends_with_that_one(
+    journal: Journal, tmp_path: Path, clock: FakeClock
+) -> None:
+    """Steps that are whole by themselves are parts of larger ones: all of it is there, or nothing."""
+
+    def both(*, fails: bool) -> None:
+        with journal.store.transaction():
+            journal.commands.set_paused(paused=True)
+            assert not Commands(other, clock).is_paused()
+            if fails:
+                raise ZeroDivisionError
+
+    other = Store(tmp_path / FILE_NAME)
+    with pytest.raises(ZeroDivisionError):
+        both(fails=True)
+    assert not journal.commands.is_paused()
+    both(fails=False)
+    assert Commands(other, clock).is_paused()
+    other.close()
 
 
 def test_a_failed_transaction_leaves_nothing(journal: Journal) -> None:

@@ -120,9 +120,7 @@ class Journal:
             )
             if state is JobState.DONE:
                 self.reservations.forget_doubtful_within(job.folder, job.path, generation=job.generation)
-            self.queue.finish_within(
-                job.id, state, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending
-            )
+            self.queue.finish(job.id, state, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending)
         if origin is not None and has_left:
             self.moves.over(job, origin)
 
@@ -134,7 +132,7 @@ class Journal:
         with self.store.transaction():
             self.displaced.give_way_within(job)
             has_left = self.moves.own_names_within(job, origin)
-            self.queue.finish_within(
+            self.queue.finish(
                 job.id, JobState.UNCHANGED, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending
             )
         if has_left:
@@ -150,7 +148,7 @@ class Journal:
                 source_sha256=None,
                 published=standing,
             )
-            self.queue.plan_within(job.id, {})
+            self.queue.put_back(job.id)
 
     def keep_standing(self, job: Job, *, standing: Iterable[Published]) -> None:
         """A plan is given up in the middle: what has its name already stays the source's."""
@@ -182,7 +180,7 @@ class Journal:
             cleanup_pending: whether the original is still to be moved or deleted.
         """
         with self.store.transaction():
-            self.queue.finish_within(
+            self.queue.finish(
                 job.id, JobState.UNCHANGED, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending
             )
             self.reservations.note_bytes_within(job, sha256, generation=generation)
@@ -199,14 +197,14 @@ class Journal:
             detail: for the row.
         """
         with self.store.transaction():
-            self.queue.plan_within(job.id, detail)
+            self.queue.plan(job.id, detail)
             self.queue.join_within(job.id, generation)
             self.reservations.forget_published_within(job.folder, job.path, generation=generation)
 
     def removed_original(self, job: Job) -> None:
         """We have moved or deleted the original of a job: what comes to its path is another picture."""
         with self.store.transaction():
-            self.queue.cleaned_up_within(job.id)
+            self.queue.cleaned_up(job.id)
             self.reservations.note_gone_within(job.folder, job.path, generation=job.generation)
 
     def lost_original(self, job: Job) -> None:
@@ -222,7 +220,7 @@ class Journal:
     def doubt_original(self, job: Job) -> None:
         """The original of a job is not what was cut, although it may look like it: it is to be read again."""
         with self.store.transaction():
-            self.queue.cleaned_up_within(job.id)
+            self.queue.cleaned_up(job.id)
             self.queue.doubt_within(job.id)
         self.sources.doubt(job.folder, job.version)
 

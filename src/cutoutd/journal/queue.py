@@ -104,11 +104,7 @@ class Queue:
     def plan(self, job: int, detail: Mapping[str, Any]) -> None:
         """Queue it again, with what is to be done about it next; see `cutoutd.offload.routing`."""
         with self._store.transaction():
-            self.plan_within(job, detail)
-
-    def plan_within(self, job: int, detail: Mapping[str, Any]) -> None:
-        """As `plan`, inside a transaction of the caller's."""
-        self._store.write(SQL.enqueue, job=job, detail=json.dumps(dict(detail)))
+            self._store.write(SQL.enqueue, job=job, detail=json.dumps(dict(detail)))
 
     def upload(self, job: int, detail: Mapping[str, Any]) -> None:
         """Its copy goes to the outbox; ``detail`` names the parcel."""
@@ -135,7 +131,7 @@ class Queue:
             alone: whether it must run while no other does; None: as before.
         """
         with self._store.transaction():
-            self.plan_within(job, {})
+            self.plan(job, {})
             if alone is not None:
                 self._store.write(SQL.set_alone, job=job, alone=alone)
 
@@ -156,29 +152,17 @@ class Queue:
     ) -> None:
         """It is over: ``state`` says how; ``cleanup_pending``, whether something is left to do about its original or record."""
         with self._store.transaction():
-            self.finish_within(job, state, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending)
-
-    def finish_within(
-        self,
-        job: int,
-        state: JobState,
-        *,
-        detail: dict[str, Any],
-        sha256: str | None = None,
-        cleanup_pending: bool = False,
-    ) -> None:
-        """As `finish`, inside a transaction of the caller's."""
-        self._store.write(
-            SQL.finish,
-            job=job,
-            state=state,
-            now_us=self._clock.now_us(),
-            detail=json.dumps(detail),
-            sha256=sha256,
-            cleanup_pending=cleanup_pending,
-        )
-        if state in (JobState.GONE, JobState.FAILED):
-            self._take_other_recording(job)
+            self._store.write(
+                SQL.finish,
+                job=job,
+                state=state,
+                now_us=self._clock.now_us(),
+                detail=json.dumps(detail),
+                sha256=sha256,
+                cleanup_pending=cleanup_pending,
+            )
+            if state in (JobState.GONE, JobState.FAILED):
+                self._take_other_recording(job)
 
     def publishing(self, job: int) -> Job | None:
         """A job whose results are being given their names; None if they are not."""
@@ -205,11 +189,7 @@ class Queue:
     def cleaned_up(self, job: int) -> None:
         """Its original was moved or deleted, or is not what was cut any more; or the record of its failure is written."""
         with self._store.transaction():
-            self.cleaned_up_within(job)
-
-    def cleaned_up_within(self, job: int) -> None:
-        """As `cleaned_up`, inside a transaction of the caller's."""
-        self._store.write(SQL.clean_up, job=job)
+            self._store.write(SQL.clean_up, job=job)
 
     def doubt_within(self, job: int) -> None:
         """The next look at its source accepts it again, and a worker compares the bytes."""
