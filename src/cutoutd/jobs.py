@@ -1,4 +1,4 @@
-"""The nouns of the work: a source's version, the job it becomes, the task a worker gets, the report it gives.
+"""Values of the work: a source's version, the job it becomes, the task a worker gets, the report it gives.
 
 Values only: this module must not touch files, clocks, databases or processes. Paths are text as
 ``os.fsdecode`` gives it, so that a name that is not UTF-8 survives (PEP 383); they become bytes again

@@ -239,7 +239,7 @@ def test_a_result_is_there_once_if_setting_it_aside_was_broken_off(
     cut(desk, "a", "b")
     rename(desk, *SWAP)
     (job, _) = take(desk, "a", "b")
-    owner, name = {"copied": (Reviews, "_clear"), "cleared": (DisplacedSources, "put")}[broken_off]
+    owner, name = {"copied": (Reviews, "_clear"), "cleared": (DisplacedSources, "displace")}[broken_off]
 
     def dies(*_: Any, **__: Any) -> Any:  # noqa: ANN401 -- as it is
         raise Power
@@ -279,7 +279,7 @@ def test_a_kept_result_follows_although_a_stranger_took_its_name_after_a_crash(
         raise Power
 
     with monkeypatch.context() as patch:
-        patch.setattr(DisplacedSources, "put", dies)
+        patch.setattr(DisplacedSources, "displace", dies)
         desk.delivery.deliver_moved(job, digest(picture("b")))
         until(lambda: desk.delivery.failure, "the power cut")
     desk.journal.close()

@@ -268,7 +268,7 @@ def test_a_result_follows_a_picture_whose_name_another_took_at_once(make: Callab
 STEPS: dict[str, tuple[Any, str]] = {
     "copied": (displaced, "_copy"),
     "cleared": (Reviews, "_clear"),
-    "written down": (DisplacedSources, "put"),
+    "written down": (DisplacedSources, "displace"),
     "published": (Publisher, "carry_out"),
 }
 

@@ -378,7 +378,7 @@ def test_two_folders_of_one_name_and_marker_wait_under_names_of_their_own(journa
     memory = FolderMemory(input="/in", marker="m" * 36, device=7, read_only=False)
     for _ in range(2):
         journal.folders.remember("f", memory)
-        journal.folders.set_aside("f")
+        journal.folders.free_name("f")
     assert len(journal.folders.marked("m" * 36)) == 2
     assert journal.folders.recall("f") is None
 

@@ -64,7 +64,7 @@ class DisplacedResults:
             shown = self._context.published(job.path, one.origin.generation)
             kept = self._files.displace(job.path, shown) if shown else ()
             if kept:
-                self._displaced.put(job, one, kept, self._context.clock.now_us())
+                self._displaced.displace(job, one, kept, self._context.clock.now_us())
                 self._expire_later()
 
     def expire(self) -> None:

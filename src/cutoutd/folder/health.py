@@ -211,7 +211,7 @@ class HealthCheck:
                 self._memory.relabel(name, self._folder.name)
                 self._log.info("folder.renamed", before=name)
             case NewFolder(sets_aside=True):
-                self._memory.set_aside(self._folder.name)
+                self._memory.free_name(self._folder.name)
         self._recalled = self._memory.recall(self._folder.name) if isinstance(known, KnownFolder) else None
         self.is_first_start = self._recalled is None
         self.first_run_us = self._memory.first_run_us(self._folder.name) if self.is_first_start else None

@@ -69,7 +69,7 @@ class DisplacedSources:
             for row in rows
         ]
 
-    def put(self, job: Job, one: Displaced, kept: Iterable[Published], now_us: int) -> None:
+    def displace(self, job: Job, one: Displaced, kept: Iterable[Published], now_us: int) -> None:
         """A displaced source's results lie under private names now, until its picture turns up; its names are free.
 
         Args:
@@ -93,11 +93,11 @@ class DisplacedSources:
             self._store.write(SQL.set_kept, kept_us=now_us, returns=not one.is_later, **displaced)
 
     def unclaimed(self, folder: str, before_us: int | None) -> list[Kept]:
-        """Sources whose results were set aside, and whose pictures have turned up nowhere.
+        """Displaced sources whose results are kept, and whose pictures have turned up nowhere.
 
         Args:
             folder: its name.
-            before_us: set aside before this time, UTC microseconds; None: all, whatever is still to be read.
+            before_us: displaced before this time, UTC microseconds; None: all, whatever is still to be read.
         """
         rows = self._store.rows(SQL.kept, folder=folder)
         return [
@@ -114,18 +114,18 @@ class DisplacedSources:
         ]
 
     def has_kept(self, folder: str) -> bool:
-        """Whether any result is set aside."""
+        """Whether any result is kept."""
         return self._store.row(SQL.kept, folder=folder) is not None
 
     def drop(self, folder: str, origin: Origin) -> None:
-        """What was set aside is gone."""
+        """What was kept is gone."""
         with self._store.transaction():
             self._store.write(SQL.remove_source, **of_source(folder, origin.path, origin.generation))
 
     def give_back(
         self, folder: str, origin: Origin, results: Iterable[Published], claims: Iterable[bytes]
     ) -> None:
-        """Results that were set aside have names again; their picture may still turn up.
+        """Kept results have names again; their picture may still turn up.
 
         Args:
             folder: its name.
@@ -145,7 +145,7 @@ class DisplacedSources:
     def take_up(
         self, folder: str, version: Version, sha256: str, kept: Iterable[Published], now_us: int
     ) -> None:
-        """Kept results that no row leads to are a source's again, as if they had just been set aside.
+        """Kept results that no row leads to are a source's again, as if it had just been displaced.
 
         Args:
             folder: its name.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FIRST_RUN: Final = "first-run/"
 """Begins the names of facts about folders, which a rebuilt journal has of the lost one."""
 
-_DIGITS: Final = 8  # of a marker, which tell a folder that was set aside from another of its name
+_DIGITS: Final = 8  # of a marker, which tell a folder that lost its name from the one that has it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,22 +116,22 @@ class Folders:
     def relabel(self, before: str, after: str) -> None:
         """What is known of one folder is known under another name from now on, in one transaction.
 
-        Another folder that has the name is set aside; see `set_aside`. What was parked because the old name is not in the
+        Another folder that has the name loses it; see `free_name`. What was parked because the old name is not in the
         configuration is queued again.
         """
         with self._store.transaction():
-            waits_as = self._set_aside_within(after)
+            waits_as = self._free_name_within(after)
             self._rename_within(before, after)
             self._store.write(SQL.unpark, folder=after)
         self._renamed((before, after, waits_as))
 
-    def set_aside(self, name: str) -> None:
+    def free_name(self, name: str) -> None:
         """A name is another folder's now: what is known of the one that had it waits under a name of its own."""
         with self._store.transaction():
-            waits_as = self._set_aside_within(name)
+            waits_as = self._free_name_within(name)
         self._renamed((name, waits_as))
 
-    def _set_aside_within(self, name: str) -> str:
+    def _free_name_within(self, name: str) -> str:
         """Give a folder a name that no other has; returns it."""
         memory = self.recall(name)
         marker = memory.marker if memory is not None else str(uuid.uuid4())

@@ -1,4 +1,4 @@
-"""A journal that is damaged: set aside, never deleted, and a new one in its place that says so.
+"""A journal that is damaged: kept under another name, never deleted, and a new one in its place that says so.
 
 What was in it is found again in the folders: sources by their scan, results by their sidecars. Of the old
 file's content nothing is trusted but what can do no harm. It must not look at a hot folder.
@@ -72,7 +72,7 @@ def rebuilt(store: Store) -> Rebuilt | None:
 
 
 def _replace(path: Path, *, cause: str, now_us: int) -> Path:
-    """Set the file aside and make a new one; returns where the old one lies now."""
+    """Give the file another name and make a new one; returns where the old one lies now."""
     aside = free_name(path, "damaged", now_us)
     note = Rebuilt(at_us=now_us, aside=aside.name, cause=cause)
     facts = {**_salvaged(path, now_us), REBUILT: json.dumps(asdict(note))}
