@@ -62,13 +62,13 @@ def report(log: FilteringBoundLogger, error: BaseException, *, over: str, **boun
 
 
 def one_by_one(
-    items: Iterable[Item], deed: Callable[[Item], object], failed: Callable[[Item, Exception], object]
+    items: Iterable[Item], action: Callable[[Item], object], failed: Callable[[Item, Exception], object]
 ) -> None:
     """Do to each of some things what failed for all of them at once, so that one alone pays for it.
 
     Args:
         items: the things.
-        deed: done to each.
+        action: done to each.
         failed: told of those over which it raised what nobody foresaw.
 
     Raises:
@@ -76,7 +76,7 @@ def one_by_one(
     """
     for item in items:
         try:
-            deed(item)
+            action(item)
         except Exception as error:
             if is_expected(error):
                 raise
@@ -103,7 +103,7 @@ class Guard:
     def run(
         self,
         part: str,
-        deed: Callable[[], Value],
+        action: Callable[[], Value],
         default: Value,
         *,
         passes: tuple[type[CutoutdError], ...] = (),
@@ -112,7 +112,7 @@ class Guard:
 
         Args:
             part: its name; each has pauses of its own.
-            deed: what it does.
+            action: what it does.
             default: the answer where it fails or pauses.
             passes: further errors that are expected.
 
@@ -123,7 +123,7 @@ class Guard:
         if backoff is not None and self._clock.monotonic_s() < backoff.until_s:
             return default
         try:
-            value = deed()
+            value = action()
         except Exception as error:
             if is_expected(error) or isinstance(error, passes):
                 raise

@@ -37,7 +37,7 @@ _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Origin:
+class Invocation:
     """What a command or a daemon was told to work on: a configuration file, or a pair of folders.
 
     Attributes:
@@ -50,7 +50,7 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class RegisteredDaemon:
     """One daemon.
 
     Attributes:
@@ -61,13 +61,13 @@ class Entry:
     """
 
     state_dir: Path
-    origin: Origin
+    origin: Invocation
     started_us: int
     is_running: bool
 
 
 @contextmanager
-def registered(registry: Path, state_dir: Path, origin: Origin, *, now_us: int) -> Iterator[None]:
+def registered(registry: Path, state_dir: Path, origin: Invocation, *, now_us: int) -> Iterator[None]:
     """Be in the registry for as long as this lasts. To be called by whoever holds the state directory.
 
     A registry that cannot be written costs the entry alone.
@@ -105,7 +105,7 @@ def make(directory: Path) -> None:
         one.mkdir(mode=0o700, exist_ok=True)
 
 
-def entries(registry: Path) -> list[Entry]:
+def entries(registry: Path) -> list[RegisteredDaemon]:
     """All that is known, the one that was started last first.
 
     What is a link, is somebody else's, or is no entry of ours, is passed over.
@@ -136,7 +136,7 @@ def _opened(registry: Path) -> Iterator[int]:
         os.close(directory)
 
 
-def _enter(registry: Path, state_dir: Path, origin: Origin, now_us: int) -> int:
+def _enter(registry: Path, state_dir: Path, origin: Invocation, now_us: int) -> int:
     """Put a file there that is locked already when it gets its name; returns what holds the lock.
 
     Raises:
@@ -221,7 +221,7 @@ def _file(directory: int, name: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _read(directory: int, name: str) -> Entry | None:
+def _read(directory: int, name: str) -> RegisteredDaemon | None:
     try:
         with _file(directory, name) as descriptor:
             is_running = _has_holder(descriptor)
@@ -230,7 +230,7 @@ def _read(directory: int, name: str) -> Entry | None:
         return None
 
 
-def _entry(document: object, *, is_running: bool) -> Entry | None:
+def _entry(document: object, *, is_running: bool) -> RegisteredDaemon | None:
     """What a file says; None where it is not as ours are."""
     match document:
         case {"schema": str(schema), "state_dir": str(state), "started_us": int(started)} if schema == SCHEMA:
@@ -239,12 +239,12 @@ def _entry(document: object, *, is_running: bool) -> Entry | None:
             return None
     match document:
         case {"config": str(config), "pair": None}:
-            origin = Origin(config=Path(config))
+            origin = Invocation(config=Path(config))
         case {"config": None, "pair": [str(watched), str(results)]}:
-            origin = Origin(pair=(Path(watched), Path(results)))
+            origin = Invocation(pair=(Path(watched), Path(results)))
         case _:
             return None
     named = (Path(state), origin.config or Path("/"), *(origin.pair or ()))
     if not all(one.is_absolute() and "\0" not in os.fspath(one) for one in named):
         return None
-    return Entry(state_dir=Path(state), origin=origin, started_us=started, is_running=is_running)
+    return RegisteredDaemon(state_dir=Path(state), origin=origin, started_us=started, is_running=is_running)

@@ -20,7 +20,7 @@ from cutoutd.models import catalog
 from cutoutd.models.own import Addition, remove
 from cutoutd.pool import model_trial
 from cutoutd.protocols import ModelSpec, Scale
-from cutoutd.registry import Origin, registered
+from cutoutd.registry import Invocation, registered
 from cutoutd.settings import places
 from tests.integration import small_models
 
@@ -377,7 +377,7 @@ def test_a_model_of_a_daemon_that_runs_stays(
         f'[[folder]]\nname = "a"\ninput = "{tmp_path}/in"\noutput = "{tmp_path}/out"\nmodel = "redness"\n'
     )
     monkeypatch.setattr("sys.argv", ["cutoutd", "models", "remove", "redness"])
-    origin = Origin(config=config)
+    origin = Invocation(config=config)
     with (
         registered(places.registry(), tmp_path / "s", origin, now_us=1),
         pytest.raises(SystemExit) as ended,

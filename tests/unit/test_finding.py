@@ -18,7 +18,7 @@ from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
-from cutoutd.registry import Origin, entries, registered
+from cutoutd.registry import Invocation, entries, registered
 from cutoutd.settings import loader, places
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def daemon(home: Path, name: str, *, at_us: int = 1) -> AbstractContextManager[N
     pair = (home / name / "in", home / name / "out")
     state_dir = loader.for_pair(*pair, os.environ).service.state_dir
     state_dir.mkdir(parents=True, exist_ok=True)
-    return registered(places.registry(), state_dir, Origin(pair=pair), now_us=at_us)
+    return registered(places.registry(), state_dir, Invocation(pair=pair), now_us=at_us)
 
 
 def configuration(path: Path, state_dir: Path | None = None) -> Path:
@@ -125,7 +125,7 @@ class Terminal:
 
 def test_the_journal_is_where_the_running_daemon_has_it(home: Path) -> None:
     """Also if its state directory was set for that daemon alone."""
-    with registered(places.registry(), home / "s", Origin(pair=(home / "i", home / "o")), now_us=1):
+    with registered(places.registry(), home / "s", Invocation(pair=(home / "i", home / "o")), now_us=1):
         assert find_settings(None, None, None).service.state_dir == home / "s"
 
 
@@ -135,7 +135,7 @@ def test_a_second_configuration_with_the_same_state_directory_is_told_to_set_ano
     """A copy that was renamed is no second one."""
     first, second = configuration(home / "first.toml"), configuration(home / "second.toml")
     state_dir = settings(first, None, None).service.state_dir
-    with registered(places.registry(), state_dir, Origin(config=first), now_us=1):
+    with registered(places.registry(), state_dir, Invocation(config=first), now_us=1):
         find_settings(first, None, None)
         assert capsys.readouterr().err == ""
         find_settings(second, None, None)
@@ -143,13 +143,13 @@ def test_a_second_configuration_with_the_same_state_directory_is_told_to_set_ano
         assert "was started with --config ~/first.toml" in said
         assert "set state_dir in [service] in ~/second.toml" in said
         first.unlink()
-        assert sharing(state_dir, Origin(config=second)) is None
+        assert sharing(state_dir, Invocation(config=second)) is None
 
 
 def test_folders_are_named_so_that_a_shell_takes_them() -> None:
     """Blanks are quoted, and the home directory stays one."""
     home = Path.home()
-    assert words(Origin(pair=(home / "to cut", Path("/c d")))) == "--input ~/'to cut' --output '/c d'"
+    assert words(Invocation(pair=(home / "to cut", Path("/c d")))) == "--input ~/'to cut' --output '/c d'"
 
 
 @pytest.fixture

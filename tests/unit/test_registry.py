@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from cutoutd.registry import KEPT, Entry, Origin, entries, registered
+from cutoutd.registry import KEPT, Invocation, RegisteredDaemon, entries, registered
 
-PAIR = Origin(pair=(Path("/pictures/to-cut"), Path("/pictures/cutouts")))
+PAIR = Invocation(pair=(Path("/pictures/to-cut"), Path("/pictures/cutouts")))
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def enter(registry: Path, number: int) -> None:
 def test_a_daemon_runs_as_long_as_it_holds_its_entry(registry: Path) -> None:
     """Afterwards the entry tells what was used last."""
     assert entries(registry) == []
-    config = Origin(config=Path("/etc/c.toml"))
+    config = Invocation(config=Path("/etc/c.toml"))
     with registered(registry, state(1), PAIR, now_us=1), registered(registry, state(2), config, now_us=2):
         assert [(one.state_dir, one.origin, one.is_running) for one in entries(registry)] == [
             (state(2), config, True),
@@ -50,8 +50,8 @@ def test_a_daemon_runs_as_long_as_it_holds_its_entry(registry: Path) -> None:
 def test_a_killed_daemon_does_not_run(registry: Path) -> None:
     """The kernel's lock ends with the process, whatever the file says."""
     program = (
-        "import sys, pathlib; from cutoutd.registry import Origin, registered\n"
-        "with registered(pathlib.Path(sys.argv[1]), pathlib.Path('/s'), Origin(config=pathlib.Path('/c')), now_us=1):\n"
+        "import sys, pathlib; from cutoutd.registry import Invocation, registered\n"
+        "with registered(pathlib.Path(sys.argv[1]), pathlib.Path('/s'), Invocation(config=pathlib.Path('/c')), now_us=1):\n"
         "    print('in', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -72,7 +72,9 @@ def test_a_later_run_takes_the_place_of_an_earlier_one(registry: Path) -> None:
     enter(registry, 30)
     with registered(registry, state(KEPT + 4), PAIR, now_us=99):
         found = entries(registry)
-    assert found[0] == Entry(state_dir=state(KEPT + 4), origin=PAIR, started_us=99, is_running=True)
+    assert found[0] == RegisteredDaemon(
+        state_dir=state(KEPT + 4), origin=PAIR, started_us=99, is_running=True
+    )
     assert len(found) <= KEPT
     assert {one.state_dir for one in found} >= {state(30), state(KEPT + 3)}
 

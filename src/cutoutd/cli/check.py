@@ -24,7 +24,7 @@ from cutoutd.intake.scan import Scan
 from cutoutd.journal.state import check_state
 from cutoutd.models import catalog
 from cutoutd.overview.forecast import foresee
-from cutoutd.registry import Origin, entries
+from cutoutd.registry import Invocation, entries
 from cutoutd.settings import document, loader, places
 from cutoutd.settings.rules import older_score_limits
 from cutoutd.settings.types import Route
@@ -148,7 +148,7 @@ def _waiting(folder: Folder, rules: Rules, state_dir: Path) -> Iterator[str]:
 
 def _earlier(folder: Folder, state_dir: Path) -> dict[str, Path]:
     """Other state directories of this user in which the folder may be known, by what they were started with."""
-    pair = Origin(pair=(folder.input, folder.output))
+    pair = Invocation(pair=(folder.input, folder.output))
     found = {words(pair): loader.pair_state_dir(folder.input, folder.output)}
     found |= {words(one.origin): one.state_dir for one in entries(places.registry())}
     return {said: place for said, place in found.items() if place != state_dir}

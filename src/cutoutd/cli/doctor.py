@@ -19,7 +19,7 @@ from cutoutd.cli.queue import JsonOption
 from cutoutd.cli.terminal import Passing
 from cutoutd.clock import RunningClock
 from cutoutd.errors import ConfigurationError, UsageError
-from cutoutd.registry import Origin
+from cutoutd.registry import Invocation
 from cutoutd.settings import loader
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _case(config: Path | None, input_dir: Path | None, output_dir: Path | None) 
     from cutoutd.doctor.examination import Case  # noqa: PLC0415 -- as above
 
     complaint = advice = ""
-    origin = Origin()
+    origin = Invocation()
     try:
         chosen, origin = find(config, input_dir, output_dir)
     except UsageError as error:

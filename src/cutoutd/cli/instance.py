@@ -15,7 +15,7 @@ import typer
 
 from cutoutd.cli.printing import near, printable, short, wrapped
 from cutoutd.errors import UsageError
-from cutoutd.registry import Entry, Origin, entries
+from cutoutd.registry import Invocation, RegisteredDaemon, entries
 from cutoutd.settings import loader, places
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def find_settings(config: Path | None, input_dir: Path | None, output_dir: Path 
     return find(config, input_dir, output_dir)[0]
 
 
-def find(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> tuple[Settings, Origin]:
+def find(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> tuple[Settings, Invocation]:
     """The settings that a command about a daemon goes by, and where they are from.
 
     They are those that the options name; without options those of the usual configuration, else of the one daemon of this
@@ -53,7 +53,7 @@ def find(config: Path | None, input_dir: Path | None, output_dir: Path | None) -
     running = [one for one in known if one.is_running]
     file = loader.find(None, os.environ)
     if file is not None:
-        chosen, origin = loader.load(file, os.environ), Origin(config=file)
+        chosen, origin = loader.load(file, os.environ), Invocation(config=file)
         others = [one for one in running if one.state_dir != chosen.service.state_dir]
         is_up = len(others) < len(running)
         hint = "" if is_up or not others else f" (not running; another one is: {words(others[0].origin)})"
@@ -71,17 +71,17 @@ def find(config: Path | None, input_dir: Path | None, output_dir: Path | None) -
     return _settings_of(last), last.origin
 
 
-def origin_of(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> Origin:
+def origin_of(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> Invocation:
     """What a daemon is started with, by its options; all of them None stand for the usual configuration."""
     if input_dir is not None and output_dir is not None:
         cwd = Path.cwd()
         watched, results = (places.absolute(os.fspath(cwd / one), None) for one in (input_dir, output_dir))
-        return Origin(pair=(watched, results))
+        return Invocation(pair=(watched, results))
     file = loader.find(config, os.environ)
-    return Origin(config=None if file is None else Path.cwd() / file)
+    return Invocation(config=None if file is None else Path.cwd() / file)
 
 
-def words(origin: Origin) -> str:
+def words(origin: Invocation) -> str:
     """As options that name it, for a person to read and to copy."""
     if origin.pair is not None:
         watched, results = map(_word, origin.pair)
@@ -89,7 +89,7 @@ def words(origin: Origin) -> str:
     return "the usual configuration" if origin.config is None else f"--config {_word(origin.config)}"
 
 
-def sharing(state_dir: Path, origin: Origin) -> Entry | None:
+def sharing(state_dir: Path, origin: Invocation) -> RegisteredDaemon | None:
     """Who else works, or worked last, with a state directory, having been started with something else.
 
     Args:
@@ -106,13 +106,13 @@ def sharing(state_dir: Path, origin: Origin) -> Entry | None:
     return None
 
 
-def told_apart(origin: Origin) -> str:
+def told_apart(origin: Invocation) -> str:
     """What is to be done about a state directory that two share."""
     where = "for one of them" if origin.config is None else f"in {printable(short(origin.config))}"
     return f"set state_dir in [service] {where} to a directory of its own"
 
 
-def _warn_of_sharing(state_dir: Path, origin: Origin) -> None:
+def _warn_of_sharing(state_dir: Path, origin: Invocation) -> None:
     other = sharing(state_dir, origin)
     if other is not None and other.is_running:
         print(
@@ -128,19 +128,19 @@ def _word(path: Path) -> str:
     return f"~/{shlex.quote(text[2:])}" if text.startswith("~/") else shlex.quote(text)
 
 
-def _is_same(one: Origin, other: Origin) -> bool:
+def _is_same(one: Invocation, other: Invocation) -> bool:
     if one.config is not None and other.config is not None:
         return os.path.realpath(one.config) == os.path.realpath(other.config)
     return one == other
 
 
-def _is_there(entry: Entry) -> bool:
+def _is_there(entry: RegisteredDaemon) -> bool:
     config = entry.origin.config
     # Not by Path, whose own calls raise where this user may not look.
     return os.path.isdir(entry.state_dir) and (config is None or os.path.isfile(config))  # noqa: PTH112, PTH113 -- as said
 
 
-def _settings_of(entry: Entry) -> Settings:
+def _settings_of(entry: RegisteredDaemon) -> Settings:
     """What a daemon was started with; its journal lies where it said, whatever our own environment says."""
     if entry.origin.pair is not None:
         chosen = loader.for_pair(*entry.origin.pair, os.environ)
@@ -152,7 +152,7 @@ def _settings_of(entry: Entry) -> Settings:
     return chosen.model_copy(update={"service": service})
 
 
-def _asked(running: Sequence[Entry]) -> Entry:
+def _asked(running: Sequence[RegisteredDaemon]) -> RegisteredDaemon:
     """Which of several is meant: asked on a terminal.
 
     Raises:
@@ -183,7 +183,7 @@ def _asked(running: Sequence[Entry]) -> Entry:
     raise refusal
 
 
-def _shown(origin: Origin) -> str:
+def _shown(origin: Invocation) -> str:
     """For a person who knows his folders: as short as they can be told."""
     if origin.pair is not None:
         return " -> ".join(printable(near(os.fspath(one))) for one in origin.pair)

@@ -33,7 +33,7 @@ from cutoutd.cli.terminal import in_the_foreground, told_if_anyone_listens
 from cutoutd.clock import Clock, RunningClock
 from cutoutd.errors import AlreadyRunningError, UsageError
 from cutoutd.process.sd_notify import ServiceManager
-from cutoutd.registry import Origin, registered
+from cutoutd.registry import Invocation, registered
 from cutoutd.settings import places
 from cutoutd.settings.types import Route
 
@@ -109,7 +109,7 @@ def run(
 
 def _work(
     chosen: Settings,
-    origin: Origin,
+    origin: Invocation,
     *,
     once: bool,
     timeout_s: float | None,
@@ -200,7 +200,7 @@ def _waiting(chosen: Settings) -> str:
     return f"watching {len(chosen.folder)} folders (Ctrl-C ends)"
 
 
-def _warn_of_earlier(chosen: Settings, origin: Origin) -> None:
+def _warn_of_earlier(chosen: Settings, origin: Invocation) -> None:
     """Where another configuration has used the state directory, its folders count as taken out."""
     other = sharing(chosen.service.state_dir, origin)
     if other is not None and not other.is_running:
@@ -211,7 +211,7 @@ def _warn_of_earlier(chosen: Settings, origin: Origin) -> None:
         )
 
 
-def _already(chosen: Settings, origin: Origin) -> AlreadyRunningError:
+def _already(chosen: Settings, origin: Invocation) -> AlreadyRunningError:
     """Who holds the state directory, and what to do about it."""
     state_dir = printable(short(chosen.service.state_dir))
     other = sharing(chosen.service.state_dir, origin)

@@ -28,7 +28,7 @@ from cutoutd.errors import UsageError
 from cutoutd.job_detail import JobResult, cause_in
 from cutoutd.overview import metrics as openmetrics
 from cutoutd.overview.overview import SCHEMA, FolderView, Overview, look, room_of
-from cutoutd.registry import Origin
+from cutoutd.registry import Invocation
 from cutoutd.spool import SpoolPaths, uploader_status
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def status(
 ) -> None:
     """Show whether cutoutd runs, and for each folder: watched or not and why, what waits, what was done."""
     chosen, origin = find(config, input_dir, output_dir)
-    start = f"cutoutd run{'' if origin == Origin() else f' {words(origin)}'}"
+    start = f"cutoutd run{'' if origin == Invocation() else f' {words(origin)}'}"
     store = open_journal(chosen.service.state_dir)
     outputs = [os.fspath(folder.output) for folder in chosen.folder]
     clock = Clock()

@@ -164,15 +164,15 @@ def obeying_signals(stop: Callable[[], None], reload: Callable[[], None] | None 
         if reload is not None:
             reload()
 
-    deeds = {
+    handlers = {
         signal.SIGTERM: obey,
         signal.SIGINT: obey,
         signal.SIGHUP: obey if reload is None else hear,
     }
     # What the caller ignores stays ignored: SIGHUP under nohup, SIGINT in the background of a script.
     before = {
-        number: signal.signal(number, deed)
-        for number, deed in deeds.items()
+        number: signal.signal(number, handler)
+        for number, handler in handlers.items()
         if signal.getsignal(number) is not signal.SIG_IGN
     }
     # One that came before there was a handler has waited for it, see `cutoutd.__main__`.

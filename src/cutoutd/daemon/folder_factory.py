@@ -6,6 +6,7 @@ It must not start anything.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cutoutd.daemon.assembly import publisher_of, rules_of
@@ -35,10 +36,11 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder, Settings
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FolderFactory:
     """Makes the hot folders of one run.
 
-    Args:
+    Attributes:
         state: the state directory, held.
         journal: open.
         clock: the machine's.
@@ -52,32 +54,17 @@ class FolderFactory:
         once: cut what is there, and end.
     """
 
-    def __init__(  # noqa: PLR0913 -- all that a folder's parts share, each a keyword
-        self,
-        *,
-        state: StateDirectory,
-        journal: Journal,
-        clock: Clock,
-        verified_models: VerifiedModels,
-        overlaps: Overlaps,
-        settings: Callable[[], Settings],
-        facts: Callable[[], WorkerFacts | None],
-        emit: EventSink,
-        tell: Callable[[JobEnded], None],
-        wake: Callable[[], None],
-        once: bool,
-    ) -> None:
-        self._state = state
-        self._journal = journal
-        self._clock = clock
-        self._verified_models = verified_models
-        self._overlaps = overlaps
-        self._settings = settings
-        self._facts = facts
-        self._emit = emit
-        self._tell = tell
-        self._wake = wake
-        self._once = once
+    state: StateDirectory
+    journal: Journal
+    clock: Clock
+    verified_models: VerifiedModels
+    overlaps: Overlaps
+    settings: Callable[[], Settings]
+    facts: Callable[[], WorkerFacts | None]
+    emit: EventSink
+    tell: Callable[[JobEnded], None]
+    wake: Callable[[], None]
+    once: bool
 
     def make(self, folder: Folder) -> HotFolder:
         """Put a folder together; nothing of it has begun then.
@@ -85,90 +72,92 @@ class FolderFactory:
         Raises:
             StorageError: the journal refuses just now.
         """
-        publisher = publisher_of(folder, name=folder.name, run=self._state.session)
-        lease = Lease(run=self._state.session, is_dead=self._journal.sessions.is_dead, clock=self._clock)
+        publisher = publisher_of(folder, name=folder.name, run=self.state.session)
+        lease = Lease(run=self.state.session, is_dead=self.journal.sessions.is_dead, clock=self.clock)
         health = HealthCheck(
             folder,
-            memory=self._journal.folders,
+            memory=self.journal.folders,
             publisher=publisher,
-            min_free_mb=self._settings().service.min_free_disk_mb,
-            state_dir=self._state.path,
+            min_free_mb=self.settings().service.min_free_disk_mb,
+            state_dir=self.state.path,
             lease=lease,
-            overlaps=self._overlaps,
+            overlaps=self.overlaps,
             configured=self._configured,
-            allow_root=self._settings().service.allow_root,
+            allow_root=self.settings().service.allow_root,
             predecessor=pair_state_dir(folder.input, folder.output),
         )
         monitor = FolderMonitor(
             folder,
             rules=rules_of(folder),
-            sources=self._journal.sources,
+            sources=self.journal.sources,
             health=health,
-            clock=self._clock,
-            emit=self._emit,
-            wake=self._wake,
-            once=self._once,
+            clock=self.clock,
+            emit=self.emit,
+            wake=self.wake,
+            once=self.once,
             retention=self._retention(folder),
-        )
-        delivery = Delivery(
-            folder,
-            journal=self._journal,
-            publisher=publisher,
-            sidecar_factory=self._provenance(folder, publisher),
-            clock=self._clock,
-            run=self._state.session,
-            tell=self._tell,
-            wake=self._wake,
-            prove=lease.prove,
-            boundary=lambda: health.boundary,
         )
         opener = Opener(
             folder.name,
             root=folder.input,
             staging=publisher.staging,
-            clock=self._clock,
-            wake=self._wake,
+            clock=self.clock,
+            wake=self.wake,
             boundary=lambda: health.boundary,
         )
         return HotFolder(
             folder,
             monitor=monitor,
-            delivery=delivery,
+            delivery=self._delivery(folder, publisher, lease, health),
             publisher=publisher,
             opener=opener,
-            reservations=self._journal.reservations,
-            moves=self._journal.moves,
-            model=self._settings().model_of(folder),
-            overlaps=self._overlaps,
+            reservations=self.journal.reservations,
+            moves=self.journal.moves,
+            model=self.settings().model_of(folder),
+            overlaps=self.overlaps,
             heartbeat=LeaseHeartbeat(folder.name, lease, lost=monitor.check_again),
         )
 
+    def _delivery(self, folder: Folder, publisher: Publisher, lease: Lease, health: HealthCheck) -> Delivery:
+        return Delivery(
+            folder,
+            journal=self.journal,
+            publisher=publisher,
+            sidecar_factory=self._sidecar_factory(folder, publisher),
+            clock=self.clock,
+            run=self.state.session,
+            tell=self.tell,
+            wake=self.wake,
+            prove=lease.prove,
+            boundary=lambda: health.boundary,
+        )
+
     def _configured(self) -> Mapping[str, str]:
-        return {folder.name: os.fspath(folder.input) for folder in self._settings().folder}
+        return {folder.name: os.fspath(folder.input) for folder in self.settings().folder}
 
     def _retention(self, folder: Folder) -> Retention | None:
-        keep_days = self._settings().service.keep_history_days
+        keep_days = self.settings().service.keep_history_days
         if keep_days == 0:
             return None
         return Retention(
             folder.name,
             root=folder.input,
-            history=self._journal.history,
+            history=self.journal.history,
             keep_days=keep_days,
-            clock=self._clock,
+            clock=self.clock,
         )
 
-    def _provenance(self, folder: Folder, publisher: Publisher) -> SidecarFactory:
+    def _sidecar_factory(self, folder: Folder, publisher: Publisher) -> SidecarFactory:
         # One for each, since a folder may come back with other settings while the run goes on.
-        model = self._verified_models.get(self._settings().model_of(folder))
-        second = self._verified_models.get_if(self._settings().model.second)
+        model = self.verified_models.get(self.settings().model_of(folder))
+        second = self.verified_models.get_if(self.settings().model.second)
         return SidecarFactory(
             model=model,
             second=second,
             settings_sha256={
                 folder.name: settings_sha256(folder, model.name, "" if second is None else second.name)
             },
-            worker=self._facts,
-            clock=self._clock,
+            worker=self.facts,
+            clock=self.clock,
             marker=lambda: publisher.identity.marker,
         )

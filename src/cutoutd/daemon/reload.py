@@ -49,7 +49,7 @@ class Change:
     workers: bool
 
 
-class Pace:
+class ReloadPause:
     """How soon one change of the configuration may follow another, so that work gets on however fast they come.
 
     Each may replace workers and start folders anew, which takes a second or more.

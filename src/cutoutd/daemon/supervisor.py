@@ -19,7 +19,7 @@ from cutoutd.daemon.dispatcher import Dispatcher
 from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.offload_coordinator import Coordinator
 from cutoutd.daemon.outcomes import Outcomes
-from cutoutd.daemon.reload import Pace
+from cutoutd.daemon.reload import ReloadPause
 from cutoutd.daemon.tally import Tally
 from cutoutd.errors import CutoutdError, OutboxError, StorageError
 from cutoutd.events import QueueCounts
@@ -121,7 +121,7 @@ class Supervisor:
             outcomes=self._outcomes,
             clock=clock,
         )
-        self._pace = Pace()
+        self._reload_pause = ReloadPause()
         self._has_begun = False
         self._stop_at_s: float | None = None
         self._unheard: deque[PoolEvent] = deque()
@@ -219,9 +219,9 @@ class Supervisor:
 
     def _reconfigure(self) -> None:
         now_s = self._clock.monotonic_s()
-        change = self._folders.reconfigure(self._heartbeat, may_begin=self._pace.allows(now_s))
+        change = self._folders.reconfigure(self._heartbeat, may_begin=self._reload_pause.allows(now_s))
         if change is not None:
-            self._pace.changed(now_s)
+            self._reload_pause.changed(now_s)
             if change.workers:
                 self._pool.recycle()  # they were told the old limits
             self._next_tick_s = 0.0
@@ -294,7 +294,7 @@ class Supervisor:
         if (jump_s := self._wall_clock.look()) != 0.0:
             self._log.warning("clock.jumped", seconds=round(jump_s, 1))
         self._look_after_threads()
-        for part, deed in (
+        for part, action in (
             ("the watch over the folders", partial(self._watch_over_folders, now_s)),
             ("the hosted route", self._look_at_hosted_route),
             ("the folders", self._reconcile),
@@ -302,7 +302,7 @@ class Supervisor:
             ("what rests", self._journal.queue.wake_rested),
             ("the status", self._show),
         ):
-            self._guard.run(part, deed, None)
+            self._guard.run(part, action, None)
 
     def _look_after_threads(self) -> None:
         now_s = self._clock.monotonic_s()
@@ -363,7 +363,7 @@ class Supervisor:
         try:
             match event:
                 case Finished():
-                    self._pace.worked()
+                    self._reload_pause.worked()
                     self._outcomes.take(held, event.report)
                 case Lost():
                     self._outcomes.take_lost(held, event)

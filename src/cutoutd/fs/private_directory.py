@@ -40,7 +40,7 @@ class NotPrivateError(UsageError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Names:
+class OpenedNames:
     """What is opened by name in such a directory.
 
     Attributes:
@@ -54,7 +54,7 @@ class Names:
     odd: Collection[str] = ()
 
 
-def open_private(directory: Path, names: Names, *, make: bool = True) -> tuple[int, bool]:
+def open_private(directory: Path, names: OpenedNames, *, make: bool = True) -> tuple[int, bool]:
     """Open a directory for this user alone, made if it is missing; the caller closes the descriptor.
 
     Returns:
@@ -99,7 +99,7 @@ def read_small(path: Path, most: int) -> bytes:
         os.close(descriptor)
 
 
-def check_private(directory: Path, names: Names) -> None:
+def check_private(directory: Path, names: OpenedNames) -> None:
     """See that a directory is this user's, that nobody can replace it, and that nobody planted anything in it.
 
     Whether others may look into it is not asked.
@@ -182,7 +182,7 @@ def _check_same(descriptor: int, directory: Path) -> None:
         )
 
 
-def _check(path: Path, names: Names) -> None:
+def _check(path: Path, names: OpenedNames) -> None:
     """One name: not a link, nobody else's, and of its kind.
 
     Raises:

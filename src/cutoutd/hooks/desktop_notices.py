@@ -64,8 +64,8 @@ def command(body: str, *, platform: str = sys.platform) -> tuple[str, ...]:
     return (program(platform), f"--app-name={TITLE}", "--", TITLE, escape(text, quote=False))
 
 
-def _in_a_while(delay_s: float, deed: Callable[[], None]) -> None:
-    timer = threading.Timer(delay_s, deed)
+def _in_a_while(delay_s: float, action: Callable[[], None]) -> None:
+    timer = threading.Timer(delay_s, action)
     timer.daemon = True
     timer.start()
 

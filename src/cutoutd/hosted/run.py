@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
 from cutoutd.errors import AlreadyRunningError, StorageError, UsageError
-from cutoutd.fs.private_directory import Names, check_owner, open_private
+from cutoutd.fs.private_directory import OpenedNames, check_owner, open_private
 from cutoutd.hosted import key as keys
 from cutoutd.hosted.client import ServiceClient
 from cutoutd.hosted.context import StopFlag, UploadContext
@@ -46,7 +46,7 @@ _LOCK_FILE: Final = "lock"
 _DRAFTED: Final = ("status.json", "announced", "uploaded.json", "accepted.json", "ledger.json")
 """Each is written as ``.new`` and renamed."""
 
-_NAMES: Final = Names(
+_NAMES: Final = OpenedNames(
     files=(
         _LOCK_FILE,
         f"{FILE_NAME}-journal",

@@ -15,7 +15,13 @@ import uuid
 from typing import TYPE_CHECKING, Final, Self
 
 from cutoutd.errors import AlreadyRunningError, JournalError, UsageError
-from cutoutd.fs.private_directory import Names, NotPrivateError, check_place, check_private, open_private
+from cutoutd.fs.private_directory import (
+    NotPrivateError,
+    OpenedNames,
+    check_place,
+    check_private,
+    open_private,
+)
 from cutoutd.journal.store import FILE_NAME, SQL
 from cutoutd.logs import get
 
@@ -35,7 +41,7 @@ _LOCK_PAUSE_S = 0.03
 KEPT_SESSIONS: Final = 1000
 """Older sessions are forgotten; what they staged was swept by every start since."""
 
-_NAMES: Final = Names(
+_NAMES: Final = OpenedNames(
     files=(
         _LOCK_FILE,
         "status.json",

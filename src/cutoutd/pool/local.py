@@ -17,7 +17,7 @@ from cutoutd.fault_isolation import is_expected, report
 from cutoutd.jobs import Failure
 from cutoutd.logs import get
 from cutoutd.pool import wire
-from cutoutd.pool.slot import SUBSTITUTE_AFTER_S, Slot, SlotState, spawn
+from cutoutd.pool.slot import SUBSTITUTE_AFTER_S, SlotState, WorkerSlot, spawn
 from cutoutd.pool.start_policy import StartPolicy
 from cutoutd.pool.usage import UsageWatch
 from cutoutd.pool.worker_stderr import WorkerStderr
@@ -80,9 +80,9 @@ class LocalPool:
         self._selector.register(self._wake_out, selectors.EVENT_READ)
         self._stderr = WorkerStderr()
         self._selector.register(self._stderr, selectors.EVENT_READ, self._stderr)
-        self._slots: list[Slot] = []
-        self._abandoned: list[Slot] = []
-        self._stale: set[Slot] = set()
+        self._slots: list[WorkerSlot] = []
+        self._abandoned: list[WorkerSlot] = []
+        self._stale: set[WorkerSlot] = set()
         self._usage = UsageWatch()
         self._starts = StartPolicy(clock)
         # Those of a poll that fails midway are handed out by the next one.
@@ -178,7 +178,7 @@ class LocalPool:
                 _drain(self._wake_out)
             elif key.data is self._stderr:
                 self._stderr.take(self._clock.monotonic_s())
-            elif isinstance(key.data, Slot):
+            elif isinstance(key.data, WorkerSlot):
                 self._events += self._listen(key.data)
         self._enforce_deadlines()
         self._retire_stale()
@@ -217,10 +217,10 @@ class LocalPool:
         self._stderr.close()
         self._selector.close()
 
-    def _is_free(self, slot: Slot) -> bool:
+    def _is_free(self, slot: WorkerSlot) -> bool:
         return slot.state is SlotState.IDLE and slot not in self._stale
 
-    def _listen(self, slot: Slot) -> list[PoolEvent]:
+    def _listen(self, slot: WorkerSlot) -> list[PoolEvent]:
         events: list[PoolEvent] = []
         try:
             lines, ended = slot.read()
@@ -242,11 +242,11 @@ class LocalPool:
                 slot.kill(self._clock.monotonic_s(), timed_out=False)
         return events
 
-    def _end_confused(self, slot: Slot) -> None:
+    def _end_confused(self, slot: WorkerSlot) -> None:
         slot.kill(self._clock.monotonic_s(), timed_out=False)
         self._selector.unregister(slot.reports)
 
-    def _hear(self, slot: Slot, line: bytes) -> list[PoolEvent]:
+    def _hear(self, slot: WorkerSlot, line: bytes) -> list[PoolEvent]:
         if slot.state is SlotState.DYING:
             return []  # it was killed over this task, which is somebody else's by now
         message = wire.decode_message(line)
@@ -286,7 +286,7 @@ class LocalPool:
             )  # memory that one huge picture took is not given back otherwise
         return [Finished(job=job, report=report)]
 
-    def _turn_away(self, slot: Slot, why: Failure) -> None:
+    def _turn_away(self, slot: WorkerSlot, why: Failure) -> None:
         """End a worker that cannot work; what no other start would change ends all.
 
         Raises:
@@ -308,16 +308,16 @@ class LocalPool:
             if slot.state is not SlotState.DYING:
                 self._enforce_deadline(slot, now_s)
             if slot.state is SlotState.DYING and (slot.reaped() or now_s >= slot.since_s + ABANDON_S):
-                self._events += self._bury(slot)
+                self._events += self._reap(slot)
         self._abandoned = [slot for slot in self._abandoned if not slot.reaped()]
 
-    def _enforce_deadline(self, slot: Slot, now_s: float) -> None:
+    def _enforce_deadline(self, slot: WorkerSlot, now_s: float) -> None:
         if slot.stalls_at_s is not None and now_s >= slot.stalls_at_s:
             slot.kill(now_s, timed_out=False, stalled=slot.step)
         elif slot.deadline_s is not None and now_s >= slot.deadline_s:
             slot.kill(now_s, timed_out=True)
 
-    def _bury(self, slot: Slot) -> list[PoolEvent]:
+    def _reap(self, slot: WorkerSlot) -> list[PoolEvent]:
         stuck = not slot.reaped()
         last = self._forget(slot)
         if stuck:
@@ -335,7 +335,7 @@ class LocalPool:
             self._log.warning("worker.lost", pid=slot.pid, job=None, why=why)
         return []
 
-    def _forget(self, slot: Slot) -> str:
+    def _forget(self, slot: WorkerSlot) -> str:
         """Close its pipes; its last words."""
         self._slots.remove(slot)
         self._stale.discard(slot)
@@ -370,7 +370,7 @@ class LocalPool:
             setup = replace(self._setup(), self_test=not self._starts.are_sound)
             try:
                 spawned = spares.pop() if spares else spawn(self._command)
-                slot = Slot(spawned, setup, deadline_s=deadline_s)
+                slot = WorkerSlot(spawned, setup, deadline_s=deadline_s)
             except OSError as error:  # no more descriptors, processes or memory
                 self._starts.failed(error.strerror or str(error), is_first=self.facts is None)
                 return

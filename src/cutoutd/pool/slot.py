@@ -122,7 +122,7 @@ def _usage(pid: int) -> int | None:
         return None
 
 
-class Slot:
+class WorkerSlot:
     """A worker process, the channel to it and the pipe from it.
 
     Args:

@@ -16,7 +16,7 @@ from cutoutd.pool.slot import SlotState
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from cutoutd.pool.slot import Slot
+    from cutoutd.pool.slot import WorkerSlot
 
 LOOK_S: Final = 0.4
 """A little less than the main loop's pace, so that none is left out. A worker can start some thousands of threads meanwhile."""
@@ -80,10 +80,10 @@ class UsageWatch:
     """The workers of one pool."""
 
     def __init__(self) -> None:
-        self._seen: dict[Slot, _Seen] = {}
+        self._seen: dict[WorkerSlot, _Seen] = {}
         self._next_s = 0.0
 
-    def begin(self, slot: Slot, now_s: float, *, has_drivers: bool) -> None:
+    def begin(self, slot: WorkerSlot, now_s: float, *, has_drivers: bool) -> None:
         """A worker is ready, and has seen no picture yet.
 
         Args:
@@ -95,7 +95,7 @@ class UsageWatch:
             most = use.threads + (MORE_THREADS_OF_DRIVERS if has_drivers else MORE_THREADS)
             self._seen[slot] = _Seen(use=use, at_s=now_s, task=0, most_threads=most, may_work=has_drivers)
 
-    def look(self, slots: Iterable[Slot], now_s: float) -> Iterator[tuple[Slot, str]]:
+    def look(self, slots: Iterable[WorkerSlot], now_s: float) -> Iterator[tuple[WorkerSlot, str]]:
         """Those that are to be ended, and why; at most once in `LOOK_S`.
 
         Args:
@@ -117,7 +117,7 @@ class UsageWatch:
                 yield slot, "the worker went on working without a task, and was ended"
 
 
-def _compared(slot: Slot, use: Use, last: _Seen, now_s: float) -> _Seen:
+def _compared(slot: WorkerSlot, use: Use, last: _Seen, now_s: float) -> _Seen:
     # One that has not had a task has read nobody's picture: no slow start is taken for work, again and again.
     is_idle = slot.state is SlotState.IDLE and slot.tasks_given == last.task > 0 and not last.may_work
     works = is_idle and use.cpu_s - last.use.cpu_s > IDLE_SHARE * (now_s - last.at_s)
