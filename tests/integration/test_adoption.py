@@ -12,9 +12,10 @@ import pytest
 
 from cutoutd.clock import Clock
 from cutoutd.daemon.assembly import publisher_of, rules_of
-from cutoutd.errors import FailureCode
+from cutoutd.errors import FailureCode, JournalError
 from cutoutd.folder import adoption
 from cutoutd.folder.adoption import Adoption
+from cutoutd.folder.status import FolderState
 from cutoutd.fs.tree import Tree
 from cutoutd.jobs import Failure, Job, JobState, Version
 from cutoutd.journal.journal import Journal
@@ -420,6 +421,32 @@ def test_a_monitor_adopts_before_it_accepts(tmp_path: Path) -> None:
     shop.put("b.jpg")
     watched = MonitoredFolder(tmp_path)
     watched.begin()
+    watched.accepts("b.jpg")
+    assert states(watched.journal) == {"a.jpg": JobState.DONE, "b.jpg": JobState.QUEUED}
+    watched.monitor.stop()
+    watched.monitor.thread.join(20.0)
+    watched.journal.close()
+    shop.journal.close()
+
+
+def test_an_adoption_that_the_journal_refused_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what was cut before would be cut again."""
+    shop = Shop(tmp_path)
+    shop.cut("a.jpg")
+    shop.put("b.jpg")
+    watched = MonitoredFolder(tmp_path, poll_interval_s=0.2)
+    real, refusals = watched.journal.sources.adopt, [JournalError("full")]
+
+    def adopt(*given: Any) -> int:  # noqa: ANN401 -- as the journal's own
+        if refusals:
+            raise refusals.pop()
+        return real(*given)
+
+    monkeypatch.setattr(watched.journal.sources, "adopt", adopt)
+    watched.begin()
+    assert watched.watching is FolderState.PAUSED
     watched.accepts("b.jpg")
     assert states(watched.journal) == {"a.jpg": JobState.DONE, "b.jpg": JobState.QUEUED}
     watched.monitor.stop()
