@@ -19,7 +19,7 @@ from cutoutd.daemon.assembly import publisher_of, rules_of
 from cutoutd.folder.health import HealthCheck
 from cutoutd.folder.monitor import FolderMonitor
 from cutoutd.folder.overlaps import Overlaps
-from cutoutd.folder.status import FolderState, HeldUp, told
+from cutoutd.folder.status import FolderState, PendingFile, describe
 from cutoutd.intake import filesystems
 from cutoutd.jobs import JobState
 from cutoutd.journal.journal import Journal
@@ -158,7 +158,7 @@ def test_a_folder_can_be_polled(make: Callable[..., MonitoredFolder]) -> None:
     watched.begin()
     assert watched.watching is FolderState.POLL
     assert watched.monitor.snapshot.status.why == "as configured"
-    assert watched.heard.messages == [f"{NAME}: {told(FolderState.POLL, 'as configured')}"]
+    assert watched.heard.messages == [f"{NAME}: {describe(FolderState.POLL, 'as configured')}"]
     watched.put("a.jpg")
     watched.accepts("a.jpg")
 
@@ -190,7 +190,7 @@ def test_a_folder_that_is_deleted_and_made_anew_is_watched_again(
     watched.accepts("a.jpg")
     assert marker.read(os.fspath(watched.root)) == uuid
     statuses = [message.split(": ")[1] for message in watched.heard.messages]
-    assert statuses[-2:] == ["standing by", told(FolderState(before), "")]
+    assert statuses[-2:] == ["standing by", describe(FolderState(before), "")]
 
 
 @pytest.mark.usefixtures("native")
@@ -321,7 +321,7 @@ def test_one_look_does_not_wait_for_a_writer(make: Callable[..., MonitoredFolder
         watched.begin()
         until(lambda: watched.monitor.snapshot.has_settled, "the folder to settle")
         assert watched.monitor.snapshot.status.held_up == (
-            HeldUp(path="held.jpg", why="still being written"),
+            PendingFile(path="held.jpg", why="still being written"),
         )
         assert states(watched.journal).keys() == {"a.jpg"}
 
@@ -540,7 +540,7 @@ def test_a_writer_that_pauses_or_never_ends_is_waited_for(make: Callable[..., Mo
             time.sleep(pause_s)
         until(lambda: watched.monitor.snapshot.status.held_up, "the writer to be shown")
         assert watched.monitor.snapshot.status.held_up == (
-            HeldUp(path="slow.jpg", why="still being written"),
+            PendingFile(path="slow.jpg", why="still being written"),
         )
         assert states(watched.journal) == {}
     watched.accepts("slow.jpg")

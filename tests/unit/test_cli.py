@@ -25,7 +25,7 @@ from cutoutd.clock import Clock
 from cutoutd.daemon.tally import Outcome, Tally
 from cutoutd.doctor.overlaps import Survey
 from cutoutd.errors import ConfigurationError, UsageError
-from cutoutd.folder.status import HeldUp
+from cutoutd.folder.status import PendingFile
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
@@ -471,7 +471,7 @@ def test_what_is_said_at_the_end_of_a_run_is_letters_alone() -> None:
     outcome = Outcome(
         tally=Tally(),
         remaining={},
-        held_up={"f": (HeldUp(path="\x1b[1m.jpg", why="\x1b[2m"),)},
+        held_up={"f": (PendingFile(path="\x1b[1m.jpg", why="\x1b[2m"),)},
         closed={"f": "the cutoutd of \x1b]0;owned\x07 works on it"},
     )
     said = "\n".join(closing.remains(outcome))

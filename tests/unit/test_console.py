@@ -13,7 +13,7 @@ from rich.console import Console
 
 from cutoutd.cli.console import Live
 from cutoutd.events import Accepted, FolderChanged, JobEnded, QueueCounts
-from cutoutd.folder.status import FolderState, of_refusal, told
+from cutoutd.folder.status import FolderState, describe, describe_refusal
 from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ def test_a_folder_that_is_not_there_is_waited_for_and_not_watched(
     live: Live, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its place is named, with what to do; and once it is there, that is no warning."""
-    gone = of_refusal(
+    gone = describe_refusal(
         FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/home/me/in"), "/home/me/in"
     )
-    live(FolderChanged(folder="in", message=told(FolderState.STANDING_BY, gone)))
+    live(FolderChanged(folder="in", message=describe(FolderState.STANDING_BY, gone)))
     assert bar(live) == "waiting for in (Ctrl-C ends)"
-    live(FolderChanged(folder="in", message=told(FolderState.NATIVE, "")))
+    live(FolderChanged(folder="in", message=describe(FolderState.NATIVE, "")))
     assert bar(live) == "watching in (Ctrl-C ends)"
     shown = capsys.readouterr().out
     assert "! in: standing by: /home/me/in is not there; make it" in shown
@@ -70,9 +70,9 @@ def test_a_folder_that_is_not_there_is_waited_for_and_not_watched(
 @pytest.mark.parametrize("code", [errno.EEXIST, errno.ENOTDIR])
 def test_a_file_where_a_folder_belongs_is_named(code: int) -> None:
     """The output, most often."""
-    said = of_refusal(OSError(code, os.strerror(code), "/out"), "/in")
+    said = describe_refusal(OSError(code, os.strerror(code), "/out"), "/in")
     assert said == "/out is a file, or lies below one; a folder belongs there"
-    assert of_refusal(OSError(errno.EIO, "Input/output error"), "/in") == "/in: Input/output error"
+    assert describe_refusal(OSError(errno.EIO, "Input/output error"), "/in") == "/in: Input/output error"
 
 
 def progress(waiting: int = 0, in_work: int = 0, resting: int = 0, *, is_paused: bool = False) -> QueueCounts:

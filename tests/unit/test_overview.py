@@ -17,7 +17,7 @@ from cutoutd.cli.status import as_document
 from cutoutd.daemon.status_file import StatusFile
 from cutoutd.daemon.tally import Tally
 from cutoutd.errors import UsageError
-from cutoutd.folder.status import FolderState, FolderStatus, HeldUp
+from cutoutd.folder.status import FolderState, FolderStatus, PendingFile
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.state import StateDirectory
@@ -173,7 +173,7 @@ def test_skipped_pictures_have_their_reason(room: Room) -> None:
 
 def test_a_folder_that_stands_by_says_why(room: Room) -> None:
     """And which file is waited for, on one line whatever its name."""
-    held = HeldUp(path="x\n\x1b[31m.jpg", why="still being written")
+    held = PendingFile(path="x\n\x1b[31m.jpg", why="still being written")
     room.show(FolderStatus(watching=FolderState.STANDING_BY, why="the share is away", held_up=(held,)))
     said = text(room.look())
     assert "STANDING BY: the share is away" in said

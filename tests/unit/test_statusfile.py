@@ -10,7 +10,7 @@ import pytest
 
 from cutoutd.daemon import status_file
 from cutoutd.daemon.status_file import StatusFile
-from cutoutd.folder.status import FolderState, FolderStatus, HeldUp
+from cutoutd.folder.status import FolderState, FolderStatus, PendingFile
 from cutoutd.protocols import WorkerFacts
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def test_what_is_shown_is_read_back(tmp_path: Path) -> None:
         watching=FolderState.POLL,
         why="as configured",
         settling=2,
-        held_up=(HeldUp(path="a.jpg", why="still being written"),),
+        held_up=(PendingFile(path="a.jpg", why="still being written"),),
     )
     StatusFile(tmp_path, "run-1").show({"f": status}, workers=2, facts=FACTS, paused=True)
     found = status_file.read(tmp_path)
@@ -46,7 +46,7 @@ def test_a_name_that_is_not_utf8_is_shown(tmp_path: Path) -> None:
     """As an escape that JSON knows, and as it was when it is read."""
     name = os.fsdecode(b"caf\xe9\n.jpg")
     StatusFile(tmp_path, "r").show(
-        {"f": FolderStatus(held_up=(HeldUp(path=name, why="x"),))}, workers=1, facts=None, paused=False
+        {"f": FolderStatus(held_up=(PendingFile(path=name, why="x"),))}, workers=1, facts=None, paused=False
     )
     assert (tmp_path / status_file.FILE_NAME).read_bytes().isascii()
     assert status_file.read(tmp_path)["folders"]["f"]["held_up"][0]["path"] == name

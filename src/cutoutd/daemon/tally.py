@@ -10,7 +10,7 @@ from cutoutd.jobs import JobState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.folder.status import HeldUp
+    from cutoutd.folder.status import PendingFile
     from cutoutd.jobs import Job
 
 
@@ -77,7 +77,7 @@ class Outcome:
 
     tally: Tally
     remaining: Mapping[str, list[Job]]
-    held_up: Mapping[str, tuple[HeldUp, ...]]
+    held_up: Mapping[str, tuple[PendingFile, ...]]
     closed: Mapping[str, str]
     uploads: str = ""
 

@@ -21,7 +21,7 @@ from cutoutd.folder.missing_sources import MissingSources
 from cutoutd.folder.not_taken import PendingReasons
 from cutoutd.folder.pairing import LeaveOut, Pairing, Take, Wait
 from cutoutd.folder.rehashing import Rehashing
-from cutoutd.folder.status import HeldUp
+from cutoutd.folder.status import PendingFile
 from cutoutd.fs.tree import parent_of
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan, look
@@ -105,13 +105,13 @@ class Arrivals:
         due_s = [at_s for at_s in (self._tracker.next_due(), self._rehashing.next_due_s) if at_s is not None]
         return min(due_s, default=None)
 
-    def held_up(self, limit: int) -> tuple[HeldUp, ...]:
+    def held_up(self, limit: int) -> tuple[PendingFile, ...]:
         """Files that are not taken although they have been there for a while, and why; at most ``limit``."""
         patience_s = 2 * self._settle_s + 1
         pair_patience_s = patience_s + self._pairing.wait_s
         waiting = self._tracker.waiting(self._clock.monotonic_s(), limit)
         return tuple(
-            HeldUp(path=file.path, why=self._pending.why(file.path))
+            PendingFile(path=file.path, why=self._pending.why(file.path))
             for file in waiting
             if file.held
             or file.waited_s > (pair_patience_s if self._pairing.may_wait(file.path) else patience_s)

@@ -21,7 +21,14 @@ from cutoutd.folder.not_taken import SkippedEntries
 from cutoutd.folder.pairing import Pairing
 from cutoutd.folder.scan_schedule import Due, ScanSchedule
 from cutoutd.folder.scope import FolderScope
-from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus, of_refusal, state_after, told
+from cutoutd.folder.status import (
+    FolderSnapshot,
+    FolderState,
+    FolderStatus,
+    describe,
+    describe_refusal,
+    state_after,
+)
 from cutoutd.intake.probe import ReadProbes
 from cutoutd.intake.watch import EventWatch, UnwatchableError, why_no_events
 from cutoutd.logs import get
@@ -216,7 +223,7 @@ class FolderMonitor:
             self._show(FolderState.PAUSED, str(error))
             self._health.journal_refuses(now_s)
         except OSError as error:
-            self._close(FolderState.STANDING_BY, of_refusal(error, self._root))
+            self._close(FolderState.STANDING_BY, describe_refusal(error, self._root))
         except CutoutdError as error:
             self._close(state_after(error), str(error))
 
@@ -293,7 +300,7 @@ class FolderMonitor:
             return
         self._log.info("folder.status", watching=watching, why=why)
         if why or before.watching is not FolderState.STARTING:
-            self._emit(FolderChanged(folder=self._folder.name, message=told(watching, why)))
+            self._emit(FolderChanged(folder=self._folder.name, message=describe(watching, why)))
 
     def _notice(self, arrivals: Arrivals) -> bool:
         """Take what is there; whether the folder may still be worked on."""

@@ -28,16 +28,16 @@ class FolderState(StrEnum):
 
 
 WATCHED: Final = "is watched"
-"""What `told` begins with where a folder is open."""
+"""What `describe` begins with where a folder is open."""
 
 
-def told(watching: FolderState, why: str) -> str:
+def describe(watching: FolderState, why: str) -> str:
     """How a folder stands, as a person at a terminal is told."""
     words = {FolderState.NATIVE: WATCHED, FolderState.POLL: f"{WATCHED} by looking again and again"}
     return f"{words.get(watching, watching.value)}{f': {why}' if why else ''}"
 
 
-def of_refusal(error: OSError, root: str) -> str:
+def describe_refusal(error: OSError, root: str) -> str:
     """Why a folder is not open, in plain words: which place, and what is wrong with it.
 
     Args:
@@ -53,7 +53,7 @@ def of_refusal(error: OSError, root: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HeldUp:
+class PendingFile:
     """A file that is not taken although it has been there for a while.
 
     Attributes:
@@ -85,7 +85,7 @@ class FolderStatus:
     why: str = ""
     note: str = ""
     settling: int = 0
-    held_up: tuple[HeldUp, ...] = ()
+    held_up: tuple[PendingFile, ...] = ()
     links: int = 0
     unreadable: int = 0
     scan_s: float = 0.0
