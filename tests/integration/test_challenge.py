@@ -171,7 +171,7 @@ def test_what_a_machine_that_vanished_asked_is_cleared_away(folder: Path, clock:
 
 
 def beats(folder: Path, owner: Owner) -> Owner:
-    """An owner of the version before gives its sign of life."""
+    """An owner of the version before gives its heartbeat."""
     owner = replace(owner, heartbeats=owner.heartbeats + 1)
     with marker.opened(str(folder)) as directory:
         marker.write_owner(directory, str(folder), FOLDER, owner)

@@ -1,4 +1,4 @@
-"""Puts the parts of a hot folder together: its watching side, its publishing side, and the hold on it.
+"""Puts the parts of a hot folder together: its watching side, its publishing side, and the lease on it.
 
 It must not start anything.
 """

@@ -51,7 +51,7 @@ class HealthCheck:
         publisher: makes the staging directories.
         min_free_mb: free space below which nothing new is taken.
         state_dir: its disk must have room as well.
-        lease: this machine's hold on the folder.
+        lease: this machine's, on the folder.
         overlaps: the places of all folders.
         configured: the inputs of all folders of the configuration, by name.
         allow_root: root may work on the folder even if others can change it.

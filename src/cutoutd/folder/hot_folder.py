@@ -99,7 +99,7 @@ class HotFolder:
         reservations: the journal's, for what is published now.
         moves: the journal's, for what vanished and may lie elsewhere now.
         model: that cuts its pictures, by name; empty: the first that workers have.
-        heartbeat: keeps the hold on the folder alive, where others may want it.
+        heartbeat: renews the lease on the folder, where others may want it.
         overlaps: knows which folders must give way to others; None: there are no others.
     """
 
@@ -187,7 +187,7 @@ class HotFolder:
             self._heartbeat.thread.join(timeout_s if ended else 0.0)
 
     def has_let_go(self) -> bool:
-        """Whether nobody works on it any more, its hold included, which is given up last."""
+        """Whether nobody works on it any more, its lease included, which is released last."""
         threads = (self._monitor.thread, self.opener.thread, self.delivery)
         if not all(thread.has_ended for thread in threads):
             return False

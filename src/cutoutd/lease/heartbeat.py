@@ -1,7 +1,7 @@
-"""Keeps this machine's hold on one folder alive while it works there, and gives it up at the end.
+"""The heartbeat of this machine's lease on one folder: renews it while it works there, and releases it at the end.
 
-A thread of its own for each folder: a scan of a large share takes longer than the others' patience, and any
-call on a share may hang. It must not begin a hold; the folder's monitor does, when it finds it well.
+A thread of its own for each folder: a scan of a large share takes longer than the others wait, and any
+call on a share may hang. It must not begin a lease; the folder's monitor does, when it finds it well.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class LeaseHeartbeat:
-    """Looks after the hold on one folder, and answers machines that ask.
+    """Renews the lease on one folder, and answers machines that ask.
 
     Args:
         folder: its name.
-        lease: the hold.
-        lost: called, from this thread, when the hold could not be renewed.
+        lease: on it.
+        lost: called, from this thread, when the lease could not be renewed.
 
     Attributes:
         thread: in which it does so.

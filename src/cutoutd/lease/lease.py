@@ -1,9 +1,9 @@
-"""This machine's hold on one folder: claims it, keeps it alive, proves it before a publication, gives it up.
+"""This machine's lease on one folder: claims it, keeps it alive, proves it before a publication, gives it up.
 
 An epoch is claimed by creating ``.cutoutd-folder.term-N``, which the file system lets only one machine do, and
 lost when a successor, with the next epoch's claim in hand, removes it. The marker says to all who the owner is and
 which challenge it answered last, but an answer written late, by a machine that slept over it, gives nobody a right.
-Nothing is written while nobody asks: that the hold stands is read.
+Nothing is written while nobody asks: that the lease stands is read.
 
 It must not decide whose turn it is (`cutoutd.lease.policy` does), and starts no thread.
 """
@@ -37,7 +37,6 @@ _FORGOTTEN_S: Final = 120.0
 """A machine that stands by asks every few seconds: one whose answered challenge lies for so long is gone."""
 
 _MAX_HOST: Final = 64
-_MAX_RUN: Final = 64
 
 
 class NotOwnerError(TemporaryError):
@@ -63,7 +62,7 @@ class LeaseStatus:
 
 
 class Lease:
-    """The hold on one folder; its methods may be called by any thread, and hang where the share hangs.
+    """The lease on one folder; its methods may be called by any thread, and hang where the share hangs.
 
     Args:
         run: id of this run.
@@ -71,7 +70,7 @@ class Lease:
         clock: measures leases and silence; its wall time is only shown.
 
     Attributes:
-        inherited: the hold came from a run that knew what our journal does not, until ``mark_caught_up``.
+        inherited: the folder came from a run that knew what our journal does not, until ``mark_caught_up``.
     """
 
     def __init__(self, *, run: str, is_dead: Callable[[str], bool], clock: Clock) -> None:
@@ -81,8 +80,8 @@ class Lease:
         self._lock = threading.Lock()
         self._owner: Owner | None = None
         self._renewed_s = 0.0
-        self._left: str | None = None
-        self._unasked = ""
+        self._own_challenge: str | None = None
+        self._why_not_asked = ""
         self._answered: tuple[str, float] | None = None
         self._place: tuple[str, str] | None = None
         self._read_only = False
@@ -90,16 +89,16 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Whether the hold was renewed not long ago; ``prove`` alone is certain."""
+        """Whether the lease was renewed not long ago; ``prove`` alone is certain."""
         return self._owner is not None and self._clock.lived_s() - self._renewed_s < LEASE_S
 
     def acquire(self, root: str, uuid: str, *, may_claim: bool = True) -> LeaseStatus:
-        """Look after the hold: claim the folder, or renew, or see that another has it.
+        """Claim the folder, or renew the lease, or see that another machine has it.
 
         Args:
             root: the folder's input.
             uuid: that its marker must hold.
-            may_claim: begin a hold; without it one is only kept.
+            may_claim: begin a lease; without it one is only renewed.
 
         Raises:
             StorageError: the marker is damaged, gone, or another one.
@@ -119,12 +118,12 @@ class Lease:
             return self._seek(directory, root, uuid, there.owner, begun_s)
 
     def hold_unmarked(self) -> LeaseStatus:
-        """Work without a hold, because nothing can be written into the input."""
+        """Work without a lease, because nothing can be written into the input."""
         self._owner, self._read_only = None, True
         return LeaseStatus(ours=True, note=_UNSEEN)
 
     def renew(self) -> bool:
-        """Keep what is held alive, where it was last attended to; False if that was lost.
+        """Renew the lease on the folder that was last acquired; False if it was lost.
 
         Raises:
             StorageError, OSError: as from ``acquire``.
@@ -137,7 +136,7 @@ class Lease:
         """See, immediately before something is published, that no other machine has taken over.
 
         Raises:
-            NotOwnerError: it has, or the hold was not renewed in time.
+            NotOwnerError: it has, or the lease was not renewed in time.
             OSError: the folder cannot be read.
         """
         owner, place = self._owner, self._place
@@ -146,7 +145,7 @@ class Lease:
         if owner is None or place is None:
             raise NotOwnerError("this machine does not hold the folder")
         if not self.is_held:
-            raise NotOwnerError(f"this machine gave no sign of life for {LEASE_S:.0f} s")
+            raise NotOwnerError(f"this machine gave no heartbeat for {LEASE_S:.0f} s")
         with marker.opened(place[0]) as directory:
             if epochs.claimant_of(directory, owner.epoch) != self._run:
                 raise NotOwnerError("another cutoutd has taken the folder over")
@@ -166,14 +165,14 @@ class Lease:
         """
         with self._lock:
             owner, place, self._owner = self._owner, self._place, None
-            left, self._left = self._left, None
-            if place is None or (owner is None and left is None):
+            own, self._own_challenge = self._own_challenge, None
+            if place is None or (owner is None and own is None):
                 return
             root, uuid = place
             with marker.opened(root) as directory:
-                if left is not None:
+                if own is not None:
                     with suppress(OSError):  # the owner answers it, and removes it in the end
-                        challenge.remove(directory, left)
+                        challenge.remove(directory, own)
                 if owner is not None and epochs.claimant_of(directory, owner.epoch) == self._run:
                     marker.write_owner(directory, root, uuid, replace(owner, released=True))
                     epochs.end(directory, owner.epoch)
@@ -181,7 +180,7 @@ class Lease:
                         challenge.remove(directory)
 
     def _keep(self, directory: int, root: str, there: marker.Marker, begun_s: float) -> bool:
-        """See that the hold stands, and answer who asks; False if it has ended."""
+        """See that the lease stands, and answer who asks; False if it has ended."""
         owner = self._owner
         assert owner is not None  # noqa: S101 -- the caller has looked
         overslept = begun_s - self._renewed_s >= LEASE_S
@@ -209,7 +208,7 @@ class Lease:
         return self.is_held  # not if writing it took so long that others may have lost patience
 
     def _tidy(self, directory: int, asked: str | None) -> None:
-        """Remove a challenge whose machine has gone without a word."""
+        """Remove a challenge whose machine is gone."""
         now_s = self._clock.monotonic_s()
         if asked is None:
             self._answered = None
@@ -235,10 +234,10 @@ class Lease:
         action = self._succession.judge(found, self._clock.monotonic_s(), own_claim_stands=slept)
         self._read_only = False
         if action is LeaseAction.WAIT:
-            return LeaseStatus(ours=False, note=_who(owner) + self._unasked)
+            return LeaseStatus(ours=False, note=_who(owner) + self._why_not_asked)
         if action is LeaseAction.ASK:
             self._ask(directory)
-            return LeaseStatus(ours=False, note=_who(owner) + self._unasked)
+            return LeaseStatus(ours=False, note=_who(owner) + self._why_not_asked)
         try:
             claimed = epochs.claim(directory, found.next_epoch, self._run)
         except OSError as error:
@@ -252,11 +251,11 @@ class Lease:
     def _ask(self, directory: int) -> None:
         """Leave a challenge; the next looks see whether it is answered."""
         try:
-            self._left, self._unasked = challenge.write(directory, self._run, _host()), ""
+            self._own_challenge, self._why_not_asked = challenge.write(directory, self._run, _host()), ""
         except OSError as error:
             if error.errno not in READ_ONLY:
                 raise
-            self._unasked = _CANNOT_ASK
+            self._why_not_asked = _CANNOT_ASK
 
     def _succeed(self, directory: int, root: str, uuid: str, found: LeaseFiles, begun_s: float) -> bool:
         """With the epoch's claim in hand: see that all is as it was, end earlier epochs, and say who we are."""
@@ -285,7 +284,7 @@ class Lease:
             return False
         with suppress(OSError):  # then it is answered at the next look
             challenge.remove(directory)
-        self._owner, self._renewed_s, self._left = owner, begun_s, None
+        self._owner, self._renewed_s, self._own_challenge = owner, begun_s, None
         self.inherited = self.inherited or not settled
         return self.is_held
 

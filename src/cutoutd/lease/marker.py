@@ -133,7 +133,7 @@ def write_owner(directory: int, root: str, uuid: str, owner: Owner) -> None:
     """Write into a folder's marker who owns the folder.
 
     In place where it has room, which is one small write and one event; what reads it meanwhile finds the old
-    or the new. It is not synced: a sign of life need not outlive a power cut.
+    or the new. It is not synced: a heartbeat need not outlive a power cut.
 
     Args:
         directory: descriptor of the root.
