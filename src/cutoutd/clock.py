@@ -186,6 +186,11 @@ def rfc3339(us: int) -> str:
     return rfc3339_ns(us * 1000, digits=6)
 
 
+def utc_day(written: str) -> str:
+    """The day (UTC) of a moment that `rfc3339` wrote, as "2026-01-31"."""
+    return written[:10]
+
+
 def rfc3339_ns(ns: int, *, digits: int = 9) -> str:
     """UTC nanoseconds since 1970 as RFC 3339 with Z; what is outside the years 1 to 9999 becomes their end."""
     seconds, rest_ns = divmod(ns, 1_000_000_000)

@@ -9,6 +9,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd.clock import utc_day
 from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.fs.private_directory import read_small
 
@@ -28,7 +29,6 @@ UPLOADED: Final = "uploaded.json"
 _STATUS: Final = "status.json"
 _REPLIES: Final = "replies"
 _MAX_BYTES: Final = 1 << 20
-_DAY: Final = slice(0, 10)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +119,7 @@ def last_status(root: Path) -> KnownUploads | None:
         for name, one in (folders.items() if isinstance(folders, dict) else ())
         if isinstance(one, dict)
     }
-    day = str(found.get("day") or at)[_DAY]
+    day = utc_day(str(found.get("day") or at))
     return KnownUploads(count=count, last="", at=at, day=day, credits=_credits(spent))
 
 

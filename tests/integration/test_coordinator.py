@@ -1,4 +1,4 @@
-"""What one way cannot do, the other may: the hosted route's decisions over a real journal and real boxes."""
+"""The hosted route's decisions, over a real journal and real outbox and inbox: what one way cannot do, the other may."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
 
 
 def coordinator_of(hall: Hall, folders: Mapping[str, HotFolder] = MappingProxyType({})) -> Coordinator:
-    """With boxes of its own."""
+    """With directories of its own."""
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()
     made = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)
@@ -140,8 +140,8 @@ def test_a_reply_over_which_we_fail_keeps_no_other_from_being_taken(
     folders = {NAME: cast("HotFolder", hot)}
     coordinator.begin(folders)
 
-    def note(_: object, parcel: str, *_args: object, **_named: object) -> None:
-        if parcel == str(first) * 32:
+    def note(_: object, message: str, *_args: object, **_named: object) -> None:
+        if message == str(first) * 32:
             raise ZeroDivisionError
 
     monkeypatch.setattr("cutoutd.daemon.offload_coordinator.note_upload", note)
@@ -223,7 +223,7 @@ def test_what_stands_in_the_way_in_a_box_holds_up_nobody(hall: Hall, tmp_path: P
 
 
 def test_what_an_uploader_leaves_in_its_inbox_without_end_holds_up_nobody(hall: Hall, tmp_path: Path) -> None:
-    """The answer that is awaited is taken, some of the rest is removed in each look, and the way out is closed meanwhile."""
+    """The answer that is awaited is taken, some of the rest is removed in each look, and the route is closed meanwhile."""
     (number,) = hall.accept("a.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()
@@ -253,7 +253,7 @@ def test_what_an_uploader_leaves_in_its_inbox_without_end_holds_up_nobody(hall: 
 
 
 def test_a_run_begins_beside_an_inbox_without_end(hall: Hall, tmp_path: Path) -> None:
-    """It is emptied a part at a time, and the way out is closed until then."""
+    """It is emptied a part at a time, and the route is closed until then."""
     (number,) = hall.accept("a.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()

@@ -428,7 +428,7 @@ def test_killed_between_ledger_and_inbox_the_reply_is_given_and_not_paid_again(
 def test_asked_to_end_it_stops_sending_and_still_takes_what_was_paid(
     own: tuple[Station, HostedServer],
 ) -> None:
-    """What is on its way out stays for the next run; what the service has whole is waited for."""
+    """What is being uploaded stays for the next run; what the service has whole is waited for."""
     station, server = own
     server.delay_s = 0.5
     station.start()

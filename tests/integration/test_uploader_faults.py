@@ -67,13 +67,13 @@ def reply_to(shared: UploadContext, id_: str) -> Reply:
 
 
 def fields(path: Path, **changes: object) -> None:
-    """Give a parcel's fields other values."""
+    """Give a message's fields other values."""
     found = json.loads(path.read_bytes())
     path.write_text(json.dumps(found | changes), encoding="utf-8")
 
 
 def in_place(make: Callable[[Path], object]) -> Callable[[Path], object]:
-    """Something else under a parcel's name."""
+    """Something else under a message's name."""
 
     def spoil(path: Path) -> None:
         path.unlink()
@@ -120,22 +120,22 @@ def test_a_request_that_is_none_is_answered_and_holds_up_no_other(tmp_path: Path
     """Before: it was passed over for ever, or one exception ended the uploader, which met it again."""
     with HostedServer() as server:
         shared = context(tmp_path, server)
-        spoiled = {}
+        damaged = {}
         for name, spoil in KINDS.items():
             made = request(shared.paths, picture(1))
             spoil(shared.paths.outbox / f"{made.id}.json")
-            spoiled[made.id] = name
+            damaged[made.id] = name
         for name in ("bytes", "width", "height", "job"):
             for number, value in enumerate(WRONG):
                 made = request(shared.paths, picture(1))
                 fields(shared.paths.outbox / f"{made.id}.json", **{name: value})
-                spoiled[made.id] = f"{name} {number}"
+                damaged[made.id] = f"{name} {number}"
         gone = request(shared.paths, picture(1))
         good = request(shared.paths, picture(2))
         (shared.paths.outbox / f"{gone.id}.json").unlink()
         with at_work(shared):
             assert reply_to(shared, good.id).outcome is UploadOutcome.OK
-            for id_, name in spoiled.items():
+            for id_, name in damaged.items():
                 reply = reply_to(shared, id_)
                 assert (reply.outcome, reply.bytes) == (UploadOutcome.FAILED, 0), name
                 assert "is damaged" in reply.cause, name
@@ -253,7 +253,7 @@ def test_a_picture_over_which_the_uploader_dies_again_and_again_is_left_alone(tm
         assert len(server.seen) == 1
 
 
-def test_deaths_are_counted_for_what_was_in_hand_alone(tmp_path: Path) -> None:
+def test_deaths_are_counted_for_what_was_looked_at_alone(tmp_path: Path) -> None:
     """And forgotten with the request."""
     one, other = "1" * 32, "2" * 32
     for _ in range(MOST_DEATHS):

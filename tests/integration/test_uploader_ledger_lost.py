@@ -264,7 +264,7 @@ def test_a_ledger_that_goes_while_it_is_written_closes_the_route_until_a_person_
         first, second = station.request(picture(2)), station.request(picture(3))
         told = station.start().wait_for_route("paused")
         assert "it is gone, but the journal knows of 1 pictures that were sent" in told["why"]
-        assert "state.ledger-lost" in station.log.read_text()
+        wait_until(lambda: "hosted.ledger-lost" in station.log.read_text())
         capsys.readouterr()
         out, err = audit(station, capsys)
         assert out == ""
@@ -300,7 +300,7 @@ def test_a_ledger_that_lacks_what_the_journal_knows_sends_nothing_until_a_person
         waiting = [station.request(picture(number)) for number in range(2)]
         told = station.start().wait_for_route("paused")
         assert "the journal knows of 2 pictures that were sent" in told["why"]
-        wait_until(lambda: "state.ledger-not-whole" in station.log.read_text())
+        wait_until(lambda: "hosted.ledger-not-whole" in station.log.read_text())
         station.resume()
         wait_until(lambda: "credits a day" in json.dumps(station.told()))
         assert sum(map(station.is_waiting, waiting)) == 1

@@ -191,7 +191,7 @@ def test_it_holds_nothing_but_its_own(at_work: Station) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has capabilities to give up")
 def test_it_has_no_capability_left_not_even_on_files(at_work: Station) -> None:
-    """Its boxes are its own."""
+    """Its directories are its own."""
     assert at_work.process is not None
     for task in Path(f"/proc/{at_work.process.pid}/task").iterdir():
         sets = re.findall(

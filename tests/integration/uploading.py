@@ -1,4 +1,4 @@
-"""An uploader as a process of its own over a state directory of the test's, and the supervisor's side of its boxes."""
+"""An uploader as a process of its own over a state directory of the test's, and the supervisor's side of its directories."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def large(number: int) -> bytes:
 
 
 class Station:
-    """A configuration, its boxes, and its uploader.
+    """A configuration, its directories, and its uploader.
 
     Args:
         directory: for all of it.

@@ -1,4 +1,4 @@
-"""The ledger, what is summed up from it, the key, and a picture on its way out."""
+"""The ledger, what is summed up from it, the key, and the body of an upload."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def test_a_key_is_in_a_plain_file(tmp_path: Path) -> None:
             keys.read(path, "")
 
 
-# A picture on its way out.
+# The body of an upload.
 
 
 def sent(request_body: RequestBody, checks: list[int] | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""Parcels between supervisor and uploader."""
+"""Messages between supervisor and uploader."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_what_is_taken_away_is_gone_with_its_picture(paths: SpoolPaths) -> None:
     [b"", b"[]", b"{", b'{"schema": "cutoutd.parcel/1"}', b"[" * 70_000],
     ids=["empty", "list", "torn", "bare", "deep"],
 )
-def test_what_is_no_parcel_is_passed_over(paths: SpoolPaths, content: bytes) -> None:
+def test_what_is_no_message_is_passed_over(paths: SpoolPaths, content: bytes) -> None:
     """Good ones beside it are still seen."""
     good = _request(spool.new_id())
     spool.write_message(paths.outbox, good)
@@ -78,7 +78,7 @@ def test_what_is_no_parcel_is_passed_over(paths: SpoolPaths, content: bytes) -> 
 
 
 @pytest.mark.parametrize("name", ["../../journal.sqlite", "/etc/passwd", "IMG_0001.jpg"])
-def test_a_parcel_names_no_file_but_its_own_kind(paths: SpoolPaths, name: str) -> None:
+def test_a_message_names_no_file_but_its_own_kind(paths: SpoolPaths, name: str) -> None:
     """Neither side can be led out of the directory."""
     id_ = spool.new_id()
     spool.write_message(paths.inbox, Reply(id=id_, outcome=UploadOutcome.OK, body=Body.ALPHA, file=name))
@@ -86,7 +86,7 @@ def test_a_parcel_names_no_file_but_its_own_kind(paths: SpoolPaths, name: str) -
         spool.read_reply(paths.inbox / f"{id_}.json")
 
 
-def test_a_parcel_under_another_name_is_none(paths: SpoolPaths) -> None:
+def test_a_message_under_another_name_is_none(paths: SpoolPaths) -> None:
     """A copied file cannot answer somebody else's request."""
     id_, other = spool.new_id(), spool.new_id()
     spool.write_message(paths.inbox, Reply(id=id_, outcome=UploadOutcome.WITHDRAWN))

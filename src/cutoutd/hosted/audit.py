@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from cutoutd.clock import rfc3339
+from cutoutd.clock import rfc3339, utc_day
 from cutoutd.spreadsheet import cell
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "cutoutd.audit/1"
 
-_DAY: Final = slice(0, 10)
 _UNDER_WAY: Final = "under way"
 
 COLUMNS: Final = (
@@ -101,7 +100,7 @@ def totals(found: Iterable[dict[str, Any]], by: GroupBy) -> dict[str, Total]:
     """Sums by day or folder, in the order of their names."""
     sums: dict[str, Total] = {}
     for one in found:
-        name = one["at"][_DAY] if by is GroupBy.DAY else one["folder"]
+        name = utc_day(one["at"]) if by is GroupBy.DAY else one["folder"]
         sums.setdefault(name, Total()).add(one)
     return dict(sorted(sums.items()))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs, spool
-from cutoutd.clock import rfc3339
+from cutoutd.clock import rfc3339, utc_day
 from cutoutd.hosted.ledger import FILE_NAME, Ledger, LedgerDamagedError, LedgerError
 from cutoutd.hosted.status import UploaderStatus
 from cutoutd.settings.digest import uploads_sha256
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 
 _LOOK_S: Final = 0.5
-_DAY: Final = slice(0, 10)
 
 
 def opened(paths: SpoolPaths, now_us: int) -> Ledger:
@@ -127,11 +126,11 @@ class LedgerOpener:
         now = rfc3339(self.clock.now_us())
         # What the last status says of today is kept: a new ledger would not know it.
         last = read_document(self.paths.status)
-        is_of_today = str(last.get("day") or last.get("at"))[_DAY] == now[_DAY]
+        is_of_today = utc_day(str(last.get("day") or last.get("at"))) == utc_day(now)
         UploaderStatus(
             pid=os.getpid(),
             at=now,
-            day=now[_DAY],
+            day=utc_day(now),
             provider=self.settings.hosted.provider.value,
             host=self.settings.hosted.address.authority,
             sandbox=self.layers,
@@ -146,7 +145,7 @@ class LedgerOpener:
         """A person says so: what is known of today's uploads is counted all the same."""
         paths, now_us = self.paths, self.clock.now_us()
         known = read_known(paths.uploaded) or KnownUploads(count=0, last="", at="")
-        day = rfc3339(now_us)[_DAY]
+        day = utc_day(rfc3339(now_us))
         accepted = KnownUploads(
             count=known.count, last=known.last, at=known.at, day=day, credits=_spent(paths, day)
         )
@@ -261,7 +260,7 @@ class LedgerCheck:
         if self.why and self._compared is not None:
             told, context = self._compared, self._context
             today = {name: one.credits for name, one in context.ledger.day(context.clock.now_us()).items()}
-            day = rfc3339(context.clock.now_us())[_DAY]
+            day = utc_day(rfc3339(context.clock.now_us()))
             before = read_known(context.paths.accepted)
             # What was accepted earlier today is lacking still.
             lost = lacking(told if told.day == day else None, today)

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import logs, spool
-from cutoutd.clock import rfc3339
+from cutoutd.clock import rfc3339, utc_day
 from cutoutd.errors import CutoutdError
 from cutoutd.fault_isolation import Guard, report, told
 from cutoutd.hosted.entries import DayUsage
@@ -42,7 +42,6 @@ _LASTS_S: Final = 3.0
 
 _TRIM_S: Final = 3600.0
 _STATUS_S: Final = 1.0
-_DAY_CHARACTERS: Final = len("2026-01-31")
 _PARCEL: Final = re.compile(r"([0-9a-f]{32})\.json")
 
 
@@ -189,7 +188,7 @@ class Uploader:
         if day_of(now_us) != self._day:
             spent = {folder: one.credits for folder, one in self._context.ledger.day(now_us).items()}
             accepted = read_known(self._context.paths.accepted)
-            if accepted is not None and accepted.day == rfc3339(now_us)[:_DAY_CHARACTERS]:
+            if accepted is not None and accepted.day == utc_day(rfc3339(now_us)):
                 # Of uploads of today that the ledger has lost.
                 lost = accepted.credits
                 spent = {name: spent.get(name, 0.0) + lost.get(name, 0.0) for name in spent | dict(lost)}
@@ -264,7 +263,7 @@ class Uploader:
         return UploaderStatus(
             pid=os.getpid(),
             at=rfc3339(now_us),
-            day=rfc3339(now_us)[:_DAY_CHARACTERS],
+            day=utc_day(rfc3339(now_us)),
             provider=context.provider.name,
             host=context.host,
             sandbox=self._layers,

@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.clock import utc_day
 from cutoutd.upload_records import KnownUploads
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from cutoutd.journal.store import Store
 
 _FACT: Final = "uploaded"
-_DAY: Final = slice(0, 10)
 
 
 def uploaded(store: Store) -> KnownUploads | None:
@@ -49,9 +49,9 @@ def note_upload(
     before = uploaded(store) or KnownUploads(count=0, last="", at="")
     if message == before.last or message in before.unsettled:
         return
-    day = max(at[_DAY], before.day)  # an answer that comes after midnight is about the day before
+    day = max(utc_day(at), before.day)  # an answer that comes after midnight is about the day before
     spent = dict(before.credits) if before.day == day else {}
-    if counted and at[_DAY] == day:
+    if counted and utc_day(at) == day:
         spent[folder] = round(spent.get(folder, 0.0) + counted, 6)
     still = [one for one in before.unsettled if one in awaited]
     now = KnownUploads(
