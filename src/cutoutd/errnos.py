@@ -21,6 +21,15 @@ NO_WAY: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 NOT_THERE: Final = NO_WAY | {errno.EISDIR}
 """A source was removed; or a link or a directory has its name now, which is not followed or read."""
 
+NOT_OURS: Final = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO})
+"""To an open of a regular file: it may not be read, or by now a link or a socket has its name."""
+
+NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO})
+"""Nothing is there, or a link or a socket, which nobody of ours has left."""
+
+NO_DIRECTORY_SYNC: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF})
+"""A file system that cannot sync a directory; there is nothing better to be had from it."""
+
 NO_PLACE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EEXIST})
 """For a result: the place it goes to is not as it should be."""
 
@@ -49,6 +58,9 @@ OF_THE_DISK: Final = frozenset(
 )
 """The disk, the share or the system is to blame, whatever the name was: a small file that still goes there proves
 nothing."""
+
+OF_THE_DISK_NOT_A_SOCKET: Final = OF_THE_DISK - {errno.ENXIO}
+"""As `OF_THE_DISK`, where ENXIO is what a socket says that stands in a file's place."""
 
 HELD: Final = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY})
 """Of a file that is to be replaced: another program may hold it, as is usual on shares of Windows."""

@@ -18,7 +18,6 @@ Removing a request withdraws it: its upload stops before the next byte.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -31,7 +30,7 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from cutoutd.errnos import OF_THE_DISK
+from cutoutd.errnos import OF_THE_DISK_NOT_A_SOCKET
 from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.fs.durable import make_directory
 from cutoutd.fs.private_directory import read_small, remove
@@ -46,7 +45,6 @@ SCHEMA: Final = "cutoutd.parcel/1"
 STATUS_SCHEMA: Final = "cutoutd.hosted/1"
 _MAX_STATUS_BYTES: Final = 1 << 20
 _MAX_ANNOUNCEMENT: Final = 200
-_OF_THE_DISK: Final = OF_THE_DISK - {errno.ENXIO}  # that is what a socket says in a message's place
 _UNREADABLE: Final = "It may have been billed. See `cutoutd audit`, then `cutoutd retry` it; a reply that is kept costs nothing again."
 
 MAX_BYTES: Final = 64 << 10  # of a message's JSON; an honest one has less than 4 KiB
@@ -243,7 +241,7 @@ def find_reply(paths: SpoolPaths, id_: str) -> Reply | None:
     except FileNotFoundError:
         return None
     except (OSError, InvalidMessageError) as error:
-        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK_NOT_A_SOCKET:
             raise
         cause = f"the uploader's reply is damaged: {error}"
         return Reply(id=id_, outcome=UploadOutcome.UNKNOWN, cause=cause, advice=_UNREADABLE)

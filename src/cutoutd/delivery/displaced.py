@@ -33,6 +33,8 @@ KEPT_S: Final = 60.0
 class DisplacedResults:
     """The results of one folder that were set self._displaced.
 
+    Each call raises a StorageError where the disk or share does not answer as it should; it may be made again then.
+
     Args:
         context: of the folder's delivery.
     """
@@ -51,9 +53,6 @@ class DisplacedResults:
         Args:
             job: its result is to be published.
             origin: where its picture lay before; None: it was cut. Then an earlier picture keeps the name of its result.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should; to be called again.
         """
         for one in self._displaced.at_path_of(job):
             # Of a picture that is renamed at the same time as others, nothing may be known yet.
@@ -68,11 +67,7 @@ class DisplacedResults:
                 self._expire_later()
 
     def expire(self) -> None:
-        """End what was set aside and is nobody's; again later, as long as something is kept.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should; to be called again.
-        """
+        """End what was set aside and is nobody's; again later, as long as something is kept."""
         for one in self._displaced.unclaimed(
             self._folder.name, self._context.clock.now_us() - int(KEPT_S * 1e6)
         ):
@@ -88,21 +83,13 @@ class DisplacedResults:
             self._expire_later()
 
     def restore_all(self) -> None:
-        """Give all of it back: nobody looks after this folder from now on.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should.
-        """
+        """Give all of it back: nobody looks after this folder from now on."""
         for one in self._displaced.unclaimed(self._folder.name, None):
             kept = self._context.published(one.origin.path, one.origin.generation)
             self._restore(one.origin, kept)
 
     def adopt_strays(self) -> None:
-        """See to kept results that no row leads to: the journal was lost, or a run died between two steps.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should; to be called again.
-        """
+        """See to kept results that no row leads to: the journal was lost, or a run died between two steps."""
         named: set[str] = set()
         with storage_faults(self._folder.output):
             records = list(self._records().kept())

@@ -55,6 +55,8 @@ _REMOVED: Final = "unchanged; its cutout is not there any more, and `cutoutd ret
 class KnownPictures:
     """The known pictures of one folder.
 
+    Each call raises a StorageError where the disk or share does not answer as it should; it may be made again then.
+
     Attributes:
         context: of the folder's delivery.
         failures: the folder's records of failures.
@@ -72,11 +74,7 @@ class KnownPictures:
     former_paths: FormerPaths
 
     def deliver_unchanged(self, step: DeliverUnchanged) -> None:
-        """The picture is the one that is published: nothing to publish, but the original goes its way.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should; to be called again.
-        """
+        """The picture is the one that is published: nothing to publish, but the original goes its way."""
         job, sha256, image_sha256 = step.job, step.sha256, step.image_sha256
         published = self.context.journal.reservations.last_published(job.folder, job.path)
         known = () if published is None else (published.sha256, published.image_sha256 or published.sha256)
@@ -116,11 +114,7 @@ class KnownPictures:
             self.context.log.warning("sidecar.not-updated", job=job.id, path=job.path, why=str(error))
 
     def deliver_moved(self, step: DeliverMoved) -> MakePlan | Done:
-        """See to a picture whose bytes are those of a vanished one; what cannot follow is queued again, to be cut.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should; to be called again.
-        """
+        """See to a picture whose bytes are those of a vanished one; what cannot follow is queued again, to be cut."""
         job, sha256, moves = step.job, step.sha256, self.context.journal.moves
         if not has(self.context, job, sha256):
             # The worker has read this picture, and may speak for it: another's result is no matter of its word alone.
@@ -162,11 +156,7 @@ class KnownPictures:
         return not any(one.path.startswith(f"{DIRECTORY}/") for one in shown)
 
     def _follow(self, job: Job, origin: Origin, sha256: str) -> MakePlan | None:
-        """Have a picture's result published under its new names; None if it has to be cut.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should; to be called again.
-        """
+        """Have a picture's result published under its new names; None if it has to be cut."""
         earlier = self.context.published(origin.path, origin.generation)
         shown = tuple(one for one in earlier if one.review is origin.review)
         renditions = self.context.folder.recipe().renditions

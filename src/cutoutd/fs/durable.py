@@ -6,16 +6,14 @@ itself. This module must not know what lies in them.
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from cutoutd.errnos import NO_DIRECTORY_SYNC
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-# A file system that cannot sync a directory says one of these; there is nothing better to be had from it.
-NO_DIRECTORY_SYNC: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF})
 
 
 def sync_directory(path: Path) -> None:

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from cutoutd.fs.durable import NO_DIRECTORY_SYNC, sync
+from cutoutd.errnos import NO_DIRECTORY_SYNC
+from cutoutd.fs.durable import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,6 @@ It must not send anything.
 
 from __future__ import annotations
 
-import errno
 import re
 from collections import Counter
 from contextlib import suppress
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs, spool
 from cutoutd.clock import rfc3339
-from cutoutd.errnos import OF_THE_DISK
+from cutoutd.errnos import OF_THE_DISK_NOT_A_SOCKET
 from cutoutd.fault_isolation import report, told
 from cutoutd.fs.durable import make_directory
 from cutoutd.hosted.context import UNKNOWN, UNTOUCHED
@@ -52,7 +51,6 @@ SAID_S: Final = 10.0
 MOST_DEATHS: Final = 3
 """One may be chance, as a power cut is."""
 
-_OF_THE_DISK: Final = OF_THE_DISK - {errno.ENXIO}  # that is what a socket says in a request's place
 _DEFERRED: Final = (
     "the daemon and the uploader go by different configurations, and this one does not allow it; "
     "reload the daemon (SIGHUP), or restart it"
@@ -186,7 +184,7 @@ class RequestReader:
         """Answer a request that cannot be read or used, unless it is gone, or the disk may be to blame."""
         if isinstance(error, FileNotFoundError):
             return  # it was withdrawn
-        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK_NOT_A_SOCKET:
             now_s = self._context.clock.monotonic_s()
             if now_s < self._failing_s.setdefault(id_, now_s) + PATIENCE_S:
                 return

@@ -6,7 +6,6 @@ a half-written or foreign file is answered too. It must not decide when to ask; 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -15,14 +14,13 @@ import stat
 from contextlib import suppress
 from typing import Final
 
+from cutoutd.errnos import NO_FILE
 from cutoutd.lease import marker
 
 NAME: Final = f"{marker.NAME}.challenge"
 
 _SCHEMA: Final = "cutoutd.challenge/1"
 _MAX_BYTES: Final = 4096
-_NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO})
-"""Nothing is there, or a link or a socket, which nobody of ours has left."""
 
 
 def read_digest(directory: int) -> str | None:
@@ -86,7 +84,7 @@ def _read(directory: int) -> bytes | None:
     try:
         descriptor = marker.open_to_read(directory, NAME)
     except OSError as error:
-        if error.errno not in _NO_FILE:
+        if error.errno not in NO_FILE:
             raise
         return None
     try:

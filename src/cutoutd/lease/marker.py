@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.errnos import UNKNOWN_WAY
+from cutoutd.errnos import NO_DIRECTORY_SYNC, UNKNOWN_WAY
 from cutoutd.errors import StorageError
-from cutoutd.fs.durable import NO_DIRECTORY_SYNC
 from cutoutd.lease.policy import owner_from_json
 
 if TYPE_CHECKING:

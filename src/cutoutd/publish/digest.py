@@ -6,7 +6,6 @@ result must not hold up a folder.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import stat
@@ -14,13 +13,13 @@ from dataclasses import dataclass
 from io import FileIO
 from typing import TYPE_CHECKING
 
+from cutoutd.errnos import NOT_OURS
+
 if TYPE_CHECKING:
     from cutoutd.fs.tree import Entry
 
 LARGEST_BYTES = 8 << 30
 """No result and no original has more; a sparse file of 1 TiB costs whoever makes it nothing, and us an hour."""
-
-_NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +79,7 @@ def open_regular(entry: Entry) -> FileIO | None:
     try:
         descriptor = entry.open(os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
-        if error.errno in _NOT_OURS:
+        if error.errno in NOT_OURS:
             return None
         raise
     status = os.fstat(descriptor)

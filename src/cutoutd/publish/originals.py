@@ -40,6 +40,8 @@ _SET_ID: Final = stat.S_ISUID | stat.S_ISGID
 class OriginalsFolder:
     """The folder that originals of one hot folder are moved to; used by one thread at a time.
 
+    Each call raises a StorageError where the disk or share does not answer as it should; it may be made again then.
+
     Args:
         directory: absolute; it must exist.
         run: the id of this run of the daemon.
@@ -79,11 +81,7 @@ class OriginalsFolder:
                 return self._move(original, entry, to or path, job)
 
     def placed(self, path: str, sha256: str) -> str:
-        """The name under which an original lies there that was moved before a crash; empty if it does not.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should.
-        """
+        """The name under which an original lies there that was moved before a crash; empty if it does not."""
         with storage_faults(self._directory):
             for form in dict.fromkeys(formed(path, form) for form in Form):
                 with self._tree.find(form) as entry:
@@ -106,9 +104,6 @@ class OriginalsFolder:
 
         Returns:
             What was removed.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should.
         """
         with storage_faults(self._directory):
             removed = sweep(self._directory, is_dead=dead.__contains__, needed=())

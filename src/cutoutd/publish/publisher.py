@@ -58,6 +58,8 @@ _TRIAL: Final = "trial"
 class Publisher:
     """Publishes for one folder; used by one thread at a time.
 
+    Each call raises a StorageError where the disk or share does not answer as it should; it may be made again then.
+
     Args:
         folder: its name.
         output: its output folder, absolute; it must exist.
@@ -131,9 +133,6 @@ class Publisher:
 
         Args:
             dead: ids of the runs that are known to have ended.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should.
         """
         with storage_faults(self._output):
             return tuple(
@@ -143,11 +142,7 @@ class Publisher:
             )
 
     def discard(self, job: int) -> None:
-        """Remove all that one job has staged.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should.
-        """
+        """Remove all that one job has staged."""
         with storage_faults(self._output):
             for staging in self._places.stagings:
                 staging.discard(job)
@@ -165,7 +160,6 @@ class Publisher:
         Raises:
             NameRefusedError: the disk takes no name for a result, while it takes others.
             ResultLostError: a staged result is not there, or not as it was reported.
-            StorageError: the disk or share does not answer as it should.
         """
         started_s = time.perf_counter()
         with storage_faults(self._output):
@@ -220,7 +214,6 @@ class Publisher:
             TargetHeldError: what is to be replaced cannot be just now. Call again later.
             TargetTakenError: a file that is not ours has come to stand under a name. Plan again.
             ResultLostError: a result is neither staged nor under its name. Compute again.
-            StorageError: the disk or share does not answer as it should. Call again later.
         """
         with storage_faults(self._output):
             unsynced: dict[tuple[Tree, str], None] = {}
@@ -266,11 +259,7 @@ class Publisher:
         moves.carry_out(move, self._places.access)
 
     def recover(self, plan: Plan) -> Recovery:
-        """Finish a plan that was written down by a run that died.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should. Call again later.
-        """
+        """Finish a plan that was written down by a run that died."""
         with storage_faults(self._output):
             for move in plan.moves:  # a share that is away has lost nothing
                 self._places.directories.make(Tree(Path(move.root)), "")
@@ -288,9 +277,6 @@ class Publisher:
 
         Returns:
             What has its name already.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should. Call again later.
         """
         with storage_faults(self._output):
             for move in plan.moves:
@@ -299,11 +285,7 @@ class Publisher:
         return self.standing(plan)
 
     def standing(self, plan: Plan) -> tuple[Published, ...]:
-        """What of a plan has its name already.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should. Call again later.
-        """
+        """What of a plan has its name already."""
         with storage_faults(self._output):
             return tuple(
                 published

@@ -44,6 +44,8 @@ class RestoredResults:
 class ResultRestorer:
     """The results of one folder that were displaced, on the way back to a name.
 
+    Each call raises a StorageError where the disk or share does not answer as it should; it may be made again then.
+
     Attributes:
         places: of the folder.
     """
@@ -51,39 +53,23 @@ class ResultRestorer:
     places: Places
 
     def are_under_their_names(self, results: Sequence[Published]) -> bool:
-        """Whether each lies where it was published.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should.
-        """
+        """Whether each lies where it was published."""
         with storage_faults(self.places.output.root):
             return all(has(self.places.output, one.path, one.sha256) for one in results)
 
     def are_whole(self, kept: Sequence[Published]) -> bool:
-        """Whether any of them is there, and each that is there is whole.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should.
-        """
+        """Whether any of them is there, and each that is there is whole."""
         with storage_faults(self.places.output.root):
             there = [one for one in kept if self._exists(one.path)]
             return bool(there) and all(has(self.places.output, one.path, one.sha256) for one in there)
 
     def are_gone(self, kept: Sequence[Published]) -> bool:
-        """Whether none of them is there.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should.
-        """
+        """Whether none of them is there."""
         with storage_faults(self.places.output.root):
             return not any(self._exists(one.path) for one in kept)
 
     def strays(self) -> list[str]:
-        """Kept files that have no sidecar beside them, in the output.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should.
-        """
+        """Kept files that have no sidecar beside them, in the output."""
         with storage_faults(self.places.output.root):
             try:
                 _, names = reached(self.places.output, DIRECTORY).list(DIRECTORY)
@@ -104,9 +90,6 @@ class ResultRestorer:
             source: path of their picture in the input, before it went.
             kept: the results, under their private names.
             reserve: keeps names for them; False, and none is kept, if another source has one.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should; to be called again.
         """
         with storage_faults(self.places.output.root):
             document, holder = self._document(kept)
@@ -128,11 +111,7 @@ class ResultRestorer:
         return RestoredResults(results=tuple(results.values()), claims=tuple(claims))
 
     def forget(self, kept: Sequence[Published]) -> None:
-        """Remove what is left under private names of results that have their names.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should; to be called again.
-        """
+        """Remove what is left under private names of results that have their names."""
         with storage_faults(self.places.output.root):
             for tree, path in (
                 (tree, path)

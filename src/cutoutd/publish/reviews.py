@@ -61,6 +61,8 @@ class Doubtful:
 class Reviews:
     """The doubtful results of one folder.
 
+    Each call raises a StorageError where the disk or share does not answer as it should; it may be made again then.
+
     Attributes:
         places: of the folder.
     """
@@ -88,7 +90,6 @@ class Reviews:
 
         Raises:
             NotAcceptableError: something of it is missing, or not as it was put there.
-            StorageError: the disk or share does not answer as it should.
         """
         with storage_faults(self.places.output.root):
             document = self._document(source, sha256, shown)
@@ -113,20 +114,12 @@ class Reviews:
         return Doubtful(document=document, source=source_facts, quality=quality, staged=staged)
 
     def discard(self, job: int) -> None:
-        """Remove what `take` has staged for a job.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should.
-        """
+        """Remove what `take` has staged for a job."""
         with storage_faults(self.places.output.root):
             self.places.own.discard(job)
 
     def clear(self, source: str, shown: Sequence[Published]) -> None:
-        """Remove what was published as doubtful for a source, and its sidecar; what was changed since stays.
-
-        Raises:
-            StorageError: it cannot be removed.
-        """
+        """Remove what was published as doubtful for a source, and its sidecar; what was changed since stays."""
         with storage_faults(self.places.output.root):
             kept = self._clear(source, shown, names=lambda one: places_of(source, one))
             if any(path == kept_path(source, one) for one in shown for path in kept):
@@ -141,9 +134,6 @@ class Reviews:
 
         Returns:
             The same, under their private names; nothing, and all is as it was, if something of it was changed by hand.
-
-        Raises:
-            StorageError: the disk or share does not answer as it should; to be called again.
         """
         with storage_faults(self.places.output.root):
             if self._document(source, None, shown) is None or not keep(

@@ -41,6 +41,8 @@ def job_directory(job: int) -> str:
 class Staging:
     """One run's staging directory in one folder.
 
+    Each call raises an OSError where the disk or share does not answer as it should.
+
     Args:
         root: the output or sidecar folder; it must exist when ``open`` is called.
         run: the id of this run of the daemon.
@@ -86,11 +88,7 @@ class Staging:
             _remove_flat(self.tree, self._below)
 
     def names(self) -> list[str]:
-        """Of the files in it.
-
-        Raises:
-            OSError: the directory cannot be opened.
-        """
+        """Of the files in it."""
         return self.tree.list(self._below)[1]
 
     def path(self, name: str) -> Path:
@@ -99,21 +97,13 @@ class Staging:
 
     @contextmanager
     def entry(self, name: str) -> Iterator[Entry]:
-        """Reach a staged file.
-
-        Raises:
-            OSError: the directory cannot be opened.
-        """
+        """Reach a staged file."""
         with self.tree.entry(f"{self._below}/{name}") as entry:
             yield entry
 
     @contextmanager
     def find(self, name: str) -> Iterator[Entry | None]:
-        """Reach a staged file; None if the directory is not there.
-
-        Raises:
-            OSError: the directory cannot be opened.
-        """
+        """Reach a staged file; None if the directory is not there."""
         with self.tree.find(f"{self._below}/{name}") as entry:
             yield entry
 
@@ -127,21 +117,13 @@ class Staging:
             return write_whole(entry, content, permissions)
 
     def remove(self, name: str) -> None:
-        """Remove a staged file, if it is there.
-
-        Raises:
-            OSError: the disk or share does not answer as it should.
-        """
+        """Remove a staged file, if it is there."""
         with self.find(name) as entry:
             if entry is not None:
                 entry.unlink(missing_ok=True)
 
     def discard(self, job: int) -> None:
-        """Remove whatever one job has staged.
-
-        Raises:
-            OSError: the disk or share does not answer as it should.
-        """
+        """Remove whatever one job has staged."""
         try:
             directories, others = self.tree.list(self._below)
         except FileNotFoundError:
