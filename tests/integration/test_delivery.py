@@ -18,6 +18,7 @@ from cutoutd.journal.sources import Sources
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.publish import moves
 from cutoutd.publish.access import Access
+from cutoutd.publish.failures import Failures
 from cutoutd.publish.places import FolderIdentity
 from cutoutd.publish.records import Records
 from cutoutd.publish.staging import STAGING_NAME
@@ -246,11 +247,11 @@ def test_a_record_whose_removal_was_cut_short_goes_with_the_next_start(make: Cal
 def refused_clearing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No record can be removed meanwhile."""
 
-    def refuse(_: str) -> bool:
+    def refuse(_: Failures, __: str) -> bool:
         raise StorageError("it is not allowed", path=desk.folder.output)
 
     with monkeypatch.context() as patch:
-        patch.setattr(desk.publisher.failures, "clear", refuse)
+        patch.setattr(Failures, "clear", refuse)
         yield
 
 

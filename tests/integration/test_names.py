@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.delivery import failed_jobs
+from cutoutd.delivery import failures
 from cutoutd.errors import StorageError
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.commands import ReviewDecision
@@ -315,7 +315,7 @@ def test_a_result_that_stays_held_fails_alone_in_the_end(
     mount: Callable[[str], Share], make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The earlier version stays as it is, and nothing stays staged."""
-    monkeypatch.setattr(failed_jobs, "HELD_TRIES", 3)
+    monkeypatch.setattr(failures, "HELD_TRIES", 3)
     share = mount("windows")
     desk = make(output=str(share.mount / "out"))
     desk.deliver("a.jpg", b"first")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.publish import moves, private_directory
+from cutoutd.publish import moves
+from cutoutd.publish import staging as staging_module
 from cutoutd.publish.access import Access
 from cutoutd.publish.plan import Move
 from cutoutd.publish.staging import STAGING_NAME, Staging, sweep
@@ -86,8 +87,8 @@ def test_where_a_disk_keeps_no_modes_every_directory_counts_as_ours(
     output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on FAT, where whoever can write can remove anything."""
-    fat = private_directory._Made(user=0, has_modes=False, seen_s=float("inf"))  # noqa: SLF001 -- mounting takes root
-    monkeypatch.setitem(private_directory._made, output, fat)  # noqa: SLF001 -- likewise
+    fat = staging_module._Made(user=0, has_modes=False, seen_s=float("inf"))  # noqa: SLF001 -- mounting takes root
+    monkeypatch.setitem(staging_module._made, output, fat)  # noqa: SLF001 -- likewise
     staging = Staging(output, "run")
     staging.open()
     staging.write("7-0.png", b"result")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.delivery.failed_jobs import HELD_TRIES
+from cutoutd.delivery.failures import HELD_TRIES
 from cutoutd.delivery.steps import (
     Abandon,
     CarryOut,

@@ -1,24 +1,35 @@
-"""The records of one folder's failures: left beside the results when a job is given up, or as soon as that can be.
+"""How a job ends without a result, or is put off: with its reason, in the journal and as a record beside the results.
 
 Used by the folder's delivery thread alone. The journal has every reason in any case; it remembers, too, which records
-are still owed, so that they are written even after a restart. It must not decide that a job has failed.
+are still owed, so that they are written even after a restart. This module must not publish a result.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.backoff import pause_s
-from cutoutd.errors import CutoutdError, FailureCode, StorageError
+from cutoutd.delivery.steps import Retry
+from cutoutd.errors import CutoutdError, FailureCode, StorageError, TemporaryError
+from cutoutd.failure import failure_of
 from cutoutd.job_detail import failure_in
 from cutoutd.jobs import Failure, JobState
+from cutoutd.publish.faults import TargetHeldError
+from cutoutd.retry import Again, GiveUp, after_failure, after_lost
 
 if TYPE_CHECKING:
     from cutoutd.delivery.context import Context
+    from cutoutd.delivery.known_pictures import FormerPaths
+    from cutoutd.delivery.steps import Abandon, CarryOut, Decide, Repair
     from cutoutd.jobs import Job
 
 _LONGEST_S: Final = 3600.0
+
+HELD_TRIES: Final = 30
+"""So often is it tried to replace a file that another program holds: five minutes. Then that picture fails alone."""
 
 INVENTED: Final = Failure(
     code=FailureCode.FAULT,
@@ -113,3 +124,115 @@ class FailureRecords:
         }
         if job.id in owed and self.leave(job, failure) is not None:
             self._context.journal.queue.cleaned_up(job.id)
+
+
+class PendingRetries:
+    """The jobs whose plans wait for a disk, a share, or another program, so that one file's trouble stays one file's.
+
+    Args:
+        context: of the folder's delivery.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._told: dict[int, str] = {}
+        self._held: dict[int, int] = {}
+
+    def wait(self, step: Abandon | CarryOut | Decide | Repair, error: TemporaryError) -> Retry:
+        """Have a step taken again: what is written down is carried out, however long the disk or share takes.
+
+        Only the first time counts for the circuit breaker, or it would never close.
+        """
+        job, why = step.job, str(error)
+        if isinstance(error, StorageError) and job.id not in self._told:
+            self._context.breaker.record_failure(why, error.cause)
+        if self._told.get(job.id) != why:
+            self._context.log.warning("job.half-published", job=job.id, path=job.path, why=why)
+        self._told[job.id] = why
+        return Retry(step=step, delay_s=error.delay_s)
+
+    def has_run_out(self, job: Job, error: TemporaryError) -> bool:
+        """Whether a file that is to be replaced was held for so long that the job is to be given up."""
+        if not isinstance(error, TargetHeldError):
+            return False
+        self._held[job.id] = self._held.get(job.id, 0) + 1
+        return self._held[job.id] > HELD_TRIES
+
+    def forget(self, job: Job) -> None:
+        """It waits no more."""
+        self._told.pop(job.id, None)
+        self._held.pop(job.id, None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailedJobs:
+    """The jobs of one folder that fail, or are put off.
+
+    Attributes:
+        context: of the folder's delivery.
+        failures: leaves the records.
+        pending: forgets the jobs that waited.
+        former_paths: what pictures left where they lay before.
+    """
+
+    context: Context
+    failures: FailureRecords
+    pending: PendingRetries
+    former_paths: FormerPaths
+
+    def postpone(self, job: Job, error: TemporaryError) -> None:
+        """The disk or share refuses: what is staged is thrown away, and made again when it is better."""
+        failure = failure_of(error)
+        decision = after_failure(failure, tries=job.tries, age_s=0.0, patient=True)
+        delay_s = decision.delay_s if isinstance(decision, Again) else error.delay_s
+        self.context.journal.queue.rest(job.id, delay_s, detail={"failure": asdict(failure)})
+        if isinstance(error, StorageError):
+            self.context.breaker.record_failure(str(error), error.cause)
+        self.context.log.warning("job.put-off", job=job.id, path=job.path, why=str(error), delay_s=delay_s)
+        self._discard(job)
+        self.context.job_ended(job, JobState.RETRY, error.cause)
+
+    def reject_report(self, job: Job) -> None:
+        """A worker named other bytes than the picture has: another one tries it, and then it is given up.
+
+        A picture that was overwritten while it was cut, with the same size and time, is cut the next time.
+        """
+        queue = self.context.journal.queue
+        self.context.log.warning("job.other-bytes", job=job.id, path=job.path)
+        if isinstance(after_lost(attempts=queue.count_attempt(job.id)), GiveUp):
+            self.fail(job, INVENTED)
+            return
+        self._discard(job)
+        queue.put_back(job.id)
+
+    def fail(self, job: Job, failure: Failure, sha256: str | None = None) -> None:
+        """Give a job up, and leave the reason where its owner finds it.
+
+        Args:
+            job: the job.
+            failure: why.
+            sha256: of the source's bytes, where they are to be known again.
+        """
+        try:
+            self.context.prove_ownership()
+        except TemporaryError as error:
+            self.postpone(job, error)  # whether it fails is for whoever has the folder to see
+            return
+        self.pending.forget(job)
+        self._discard(job)
+        record = self.failures.leave(job, failure)
+        self.former_paths.clear_entries(job)
+        detail = {"failure": asdict(failure)}
+        self.context.journal.queue.finish(
+            job.id, JobState.FAILED, detail=detail, sha256=sha256, cleanup_pending=record is None
+        )
+        self.context.log.warning(
+            "job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause
+        )
+        self.context.job_ended(
+            job, JobState.FAILED, failure.cause, advice=failure.advice, record=record or ""
+        )
+
+    def _discard(self, job: Job) -> None:
+        with suppress(CutoutdError):  # the sweep of the next start finds it
+            self.context.publisher.discard(job.id)

@@ -18,7 +18,7 @@ from cutoutd.publish.plan import Plan
 
 if TYPE_CHECKING:
     from cutoutd.delivery.context import Context
-    from cutoutd.delivery.failed_jobs import FailedJobs
+    from cutoutd.delivery.failures import FailedJobs
     from cutoutd.delivery.task_queue import QueuedTask
     from cutoutd.jobs import Failure, Job
 

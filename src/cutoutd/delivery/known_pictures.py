@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 
     from cutoutd.delivery.context import Context
     from cutoutd.delivery.displaced import DisplacedResults
-    from cutoutd.delivery.failed_jobs import FailedJobs
-    from cutoutd.delivery.failures import FailureRecords
+    from cutoutd.delivery.failures import FailedJobs, FailureRecords
     from cutoutd.delivery.originals import OriginalsCleanup
     from cutoutd.delivery.steps import DeliverMoved, DeliverUnchanged
     from cutoutd.jobs import Job, Origin, Published

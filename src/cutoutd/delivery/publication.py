@@ -44,8 +44,7 @@ if TYPE_CHECKING:
 
     from cutoutd.delivery.context import Context
     from cutoutd.delivery.displaced import DisplacedResults
-    from cutoutd.delivery.failed_jobs import FailedJobs, PendingRetries
-    from cutoutd.delivery.failures import FailureRecords
+    from cutoutd.delivery.failures import FailedJobs, FailureRecords, PendingRetries
     from cutoutd.delivery.known_pictures import FormerPaths, KnownPictures
     from cutoutd.delivery.originals import OriginalsCleanup
     from cutoutd.delivery.reviews import DecidedReviews

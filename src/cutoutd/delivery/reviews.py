@@ -20,7 +20,7 @@ from cutoutd.publish.reviews import NotAcceptableError
 
 if TYPE_CHECKING:
     from cutoutd.delivery.context import Context
-    from cutoutd.delivery.failed_jobs import FailedJobs, PendingRetries
+    from cutoutd.delivery.failures import FailedJobs, PendingRetries
     from cutoutd.delivery.steps import Retry
     from cutoutd.jobs import Job, Published
     from cutoutd.publish.reviews import Reviews

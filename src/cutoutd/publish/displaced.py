@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.fs.tree import Tree
 from cutoutd.publish.digest import has_bytes, open_regular
 from cutoutd.publish.naming import sidecar_name
-from cutoutd.publish.private_directory import Private
-from cutoutd.publish.staging import STAGING_NAME
+from cutoutd.publish.staging import STAGING_NAME, Private
 from cutoutd.publish.writing import Permissions, write_whole
 
 if TYPE_CHECKING:

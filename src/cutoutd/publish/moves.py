@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from cutoutd.fs.tree import Tree
 from cutoutd.publish.digest import examine, has_bytes
 from cutoutd.publish.faults import ResultLostError, TargetTakenError
-from cutoutd.publish.private_directory import Private
 from cutoutd.publish.rename import exchange, rename_new, replace
+from cutoutd.publish.staging import Private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

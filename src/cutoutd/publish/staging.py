@@ -3,18 +3,25 @@
 It is inside the output folder, so that a rename never leaves the file system, and has two sub-folders for each
 run of the daemon, so that what a dead run left is known by its place: one with a directory for each job that a worker
 has, and one to which a result is moved when it is taken over. No worker reaches either: it is given the opened files of its
-job. It is ours alone, or not entered. This module must not know which runs are dead or which files a plan still needs: both are told to it.
+job. This module must not know which runs are dead or which files a plan still needs: both are told to it.
+
+It is ours alone, or not entered. Whoever can write in the output may put a directory of theirs in its place, or one that they
+cannot change but can move, and would have files removed, renamed or made legible that are not ours. What we make there is
+this user's, and nobody else can write in it (mode 0700), or move it to another parent (rename(2)).
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
+import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.fs.tree import Tree
-from cutoutd.publish.private_directory import Private
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions, Written, write_whole
 
 if TYPE_CHECKING:
@@ -26,6 +33,72 @@ if TYPE_CHECKING:
 STAGING_NAME = ".cutoutd-staging"
 _OWN = ".own"  # what the supervisor stages, and has taken over: no worker has had it open
 _PRIVATE = 0o700  # until a result has its name it is nobody else's business
+
+KEPT_S: Final = 60.0
+"""How long what was seen of a file system counts: another disk may be mounted in the same place."""
+
+_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
+_NOT_OURS: Final = "others can write in it, or it belongs to somebody else; move it away"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Made:
+    """How a file looks that we make there.
+
+    Attributes:
+        user: its owner's id; another than ours where a share says so.
+        has_modes: that it is private is kept. FAT and many shares keep nothing.
+        seen_s: when, in monotonic seconds.
+    """
+
+    user: int
+    has_modes: bool
+    seen_s: float
+
+
+_made: dict[Path, _Made] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Private:
+    """A boundary of `cutoutd.fs.tree`: only directories that are ours are entered.
+
+    Attributes:
+        root: the output that they lie in.
+    """
+
+    root: Path
+
+    def check_root(self, directory: int) -> None:
+        """The output itself may be anybody's."""
+
+    def check_path(self, path: str) -> None:
+        """A name alone tells nothing."""
+
+    def check_directory(self, directory: int, path: str) -> None:
+        """See that an open directory is ours.
+
+        Args:
+            directory: its descriptor.
+            path: relative to the root.
+
+        Raises:
+            NotADirectoryError: it is not.
+            OSError: it cannot be told.
+        """
+        status = os.fstat(directory)
+        is_shut = not status.st_mode & _OTHERS
+        if is_shut and status.st_uid == os.geteuid():
+            return
+        made = self._made()
+        if made.has_modes and not (is_shut and status.st_uid == made.user):
+            raise NotADirectoryError(errno.ENOTDIR, _NOT_OURS, os.fspath(self.root / path))
+
+    def _made(self) -> _Made:
+        known = _made.get(self.root)
+        if known is None or time.monotonic() > known.seen_s + KEPT_S:
+            known = _made[self.root] = _tried(self.root)
+        return known
 
 
 def result_name(job: int, number: int, extension: str) -> str:
@@ -199,3 +272,23 @@ def _remove_flat(tree: Tree, directory: str) -> None:
         for name in others:
             _remove(tree, f"{directory}/{name}", is_directory=False)
         tree.remove_directory(directory)
+
+
+def _tried(root: Path) -> _Made:
+    """Make a file, look at that very one, and remove it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with Tree(root).entry(f".cutoutd-trial-{secrets.token_hex(8)}") as entry:
+        descriptor = entry.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            status = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+            entry.unlink(missing_ok=True)
+    return _Made(
+        user=status.st_uid,
+        has_modes=stat.S_IMODE(status.st_mode) == 0o600,  # noqa: PLR2004 -- as it was asked for
+        seen_s=time.monotonic(),
+    )
