@@ -27,6 +27,7 @@ TAKEN_OVER = textwrap.dedent(
         import os
 
         from cutoutd.pipeline import pipeline
+        from cutoutd.errors import FailureCode
         from cutoutd.jobs import Failure
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.jobs import JobState, Published, Version
+from cutoutd.journal import rebuild as rebuild_module
 from cutoutd.journal import store as store_module
-from cutoutd.journal import upgrade as upgrade_module
 from cutoutd.journal.commands import Verb
 from cutoutd.journal.folders import FolderMemory
 from cutoutd.journal.journal import Journal
@@ -128,21 +128,21 @@ def test_a_command_before_the_first_start_says_what_to_do(earlier: Path) -> None
 
 
 @pytest.mark.usefixtures("later")
-@pytest.mark.parametrize("where", ["_pour", "make"])
+@pytest.mark.parametrize("where", ["_copy_rows", "make"])
 def test_a_crash_amid_an_upgrade_leaves_the_earlier_journal(
     earlier: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """And the next start does it all."""
     before = rows(earlier / FILE_NAME)
-    real = getattr(upgrade_module, where)
+    real = getattr(rebuild_module, where)
 
     def dies(*arguments: object, **more: object) -> None:
-        if where == "_pour":
+        if where == "_copy_rows":
             real(*arguments, **more)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(upgrade_module, where, dies)
+        patched.setattr(rebuild_module, where, dies)
         with pytest.raises(KeyboardInterrupt):
             Journal(earlier, session="n" * 32, clock=clock)
     assert rows(earlier / FILE_NAME) == before
@@ -239,7 +239,7 @@ def test_every_column_of_every_table_is_taken_over_whatever_it_is_called_now(
                 old.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(known[table].values()))  # noqa: S608 -- ours
         old.commit()
     assert set(known) == set(EVERYTHING) - ({"label"} if version == 2 else set())
-    upgrade_module.upgrade(tmp_path / FILE_NAME, clock)
+    rebuild_module.upgrade(tmp_path / FILE_NAME, clock)
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as new:
         for table, row in known.items():
             (after,) = _all(new, RENAMED.get(table, table))

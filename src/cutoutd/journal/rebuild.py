@@ -1,7 +1,10 @@
-"""A journal that is damaged: kept under another name, never deleted, and a new one in its place that says so.
+"""A journal that is not one of today's: of an earlier version, taken over; or damaged, and made anew.
 
-What was in it is found again in the folders: sources by their scan, results by their sidecars. Of the old
-file's content nothing is trusted but what can do no harm. It must not look at a hot folder.
+An earlier version's rows go over by the names of tables and columns, so a later schema may add tables, columns with a
+default, states and indices without a word here; what it renames stands in `upgrade.sql`. What was in a damaged one is
+found again in the folders: sources by their scan, results by their sidecars; nothing in it is trusted but what can do
+no harm. The earlier file stays beside the new one, and has the name until the one rename at the end: a crash in between
+repeats it all. It must not look at a hot folder.
 """
 
 from __future__ import annotations
@@ -18,7 +21,6 @@ from cutoutd.fs.durable import sync_directory
 from cutoutd.journal.commands import PAUSED, REBUILT
 from cutoutd.journal.folders import FIRST_RUN
 from cutoutd.journal.store import SQL, JournalDamagedError, JournalOlderError, Store, free_name, make
-from cutoutd.journal.upgrade import upgrade
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
@@ -116,3 +118,66 @@ def _read(path: Path, sql: str) -> Iterator[tuple[object, object]]:
     # Immutable: as it lies there, with no lock taken and nothing played back into it.
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         yield from connection.execute(sql)
+
+
+def upgrade(path: Path, clock: Clock) -> Path:
+    """Take over the journal that lies there.
+
+    Returns:
+        Where the earlier file lies now.
+
+    Raises:
+        JournalDamagedError: it is not whole, or its rows do not fit.
+        JournalError: the disk refuses.
+    """
+    version = _checked_version(path)
+    kept = free_name(path, f"v{version}", clock.now_us())
+    try:
+        os.link(path, kept)
+    except OSError:  # a file system without hard links
+        try:
+            _copy(path, kept)
+        except (OSError, sqlite3.Error) as error:
+            kept.unlink(missing_ok=True)
+            raise JournalError(f"the earlier journal cannot be kept: {error}", path=path) from error
+    try:
+        sync_directory(path.parent)
+        make(path, fill=lambda connection: _copy_rows(kept, connection))
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise JournalDamagedError(f"it cannot be taken over: {error}", path=path) from error
+    get().info("journal.upgraded", version=version, kept=str(kept))
+    return kept
+
+
+def _checked_version(path: Path) -> int:
+    """Its version; also plays back what a crash left undone, so that the file alone is the whole journal."""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        raise JournalDamagedError(f"SQLite says: {error}", path=path) from error
+    if found != "ok":
+        raise JournalDamagedError(f"SQLite finds: {found}", path=path)
+    return version
+
+
+def _copy(path: Path, kept: Path) -> None:
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(kept)) as target:
+        source.backup(target)
+
+
+def _copy_rows(earlier: Path, connection: sqlite3.Connection) -> None:
+    """Copy every row of every table that both have, in one transaction."""
+    connection.execute("ATTACH DATABASE ? AS earlier", (os.fspath(earlier),))
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for (copy,) in connection.execute(SQL.copies_of_tables).fetchall():
+            connection.execute(copy)
+        connection.execute(SQL.fill_looks)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("DETACH DATABASE earlier")

@@ -83,7 +83,7 @@ class JournalNewerError(UsageError):
 
 
 class JournalOlderError(UsageError):
-    """The journal is an earlier version's: the daemon takes it over at its start, see `cutoutd.journal.upgrade`."""
+    """The journal is an earlier version's: the daemon takes it over at its start, see `cutoutd.journal.rebuild`."""
 
     code = FailureCode.JOURNAL_OLDER
     title = "The journal is an earlier cutoutd's"
