@@ -58,7 +58,7 @@ _GROUPS: Final = {
 
 _HELP = """Watches folders and cuts the subject out of every picture that lands in them.
 
-Everything happens on this machine. No picture leaves it, except those in a folder that you tagged for a hosted service.
+All work is done on this machine. A picture leaves it only if its folder is tagged for a hosted service.
 """
 
 
@@ -104,7 +104,7 @@ def _root(
     *,
     _: Annotated[
         bool,
-        typer.Option(_VERSION, help="Show the version and stop.", is_eager=True, callback=_show_version),
+        typer.Option(_VERSION, help="Show the version and exit.", is_eager=True, callback=_show_version),
     ] = False,
 ) -> None:
     """The command itself has nothing to do."""
@@ -149,19 +149,34 @@ HELP_NAMES: Final = ["-h", "--help"]
 
 VALUES: Final = {
     "background": "COLOUR|FILE",
+    "by": "day|folder",
     "canvas": "WxH",
     "config": "FILE",
     "every": "SECONDS",
+    "family": "u2net|isnet|birefnet",
     "folder": "NAME",
+    "inputs": "NAME=NUMBER",
+    "licence": "TEXT",
+    "managers": "NAME",
+    "mean": "R,G,B",
+    "memory_mb": "MIB",
     "model": "NAME",
     "output": "DIR|FILE|-",
     "output_format": "FORMAT",
+    "output_number": "NUMBER",
+    "output_or_file": "DIR|FILE",
     "preset": "SHOP",
+    "provider": "NAME",
     "quality": "1-100",
     "reason": "TEXT",
     "run_as": "USER",
-    "sort": "time|score",
+    "scale": "max|255",
+    "second": "NAME",
+    "size": "PIXELS",
+    "sort": "time|name|score",
+    "source": "TEXT",
     "state": "STATE",
+    "std": "R,G,B",
     "timeout": "SECONDS",
     "to": "FILE",
     "when": "TIME",

@@ -21,7 +21,7 @@ _ORDER = ("decode", "infer", "refine", "encode", "publish", "total")
 
 
 def bench(
-    files: Annotated[list[Path], typer.Argument(help="Pictures to measure with; nothing of theirs is kept.")],
+    files: Annotated[list[Path], typer.Argument(help="Pictures to measure with; no result is kept.")],
     *,
     as_json: JsonOption = False,
     config: ConfigOption = None,

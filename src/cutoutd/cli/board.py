@@ -29,7 +29,7 @@ Line = tuple[Part, ...]
 _INDENT: Final = "  "
 _GOOD, _DOUBT, _BAD, _FAINT, _STRONG = "green", "yellow", "bold red", "dim", "bold"
 _GIB: Final = 1 << 30
-_STANDINGS: Final = {
+_STATUS_WORDS: Final = {
     "native": ("watching", _GOOD),
     "poll": ("watching by looking again and again", _GOOD),
     "starting": ("starting", _DOUBT),
@@ -45,7 +45,7 @@ def lines(overview: Overview) -> Iterator[Line]:
     if overview.rebuilt is not None:
         told = overview.rebuilt
         aside = f"the old one is {told['set_aside']} in {overview.state_dir}"
-        said = f"The journal was damaged and made anew at {told['at']}; {aside}. `cutoutd resume` ends this notice."
+        said = f"The journal was damaged and was made anew at {told['at']}; {aside}. `cutoutd resume` ends this notice."
         yield ((said, _DOUBT),)
     for folder in overview.folders:
         yield ()
@@ -54,21 +54,21 @@ def lines(overview: Overview) -> Iterator[Line]:
 
 
 def hosted(said: Mapping[str, Any]) -> Iterator[Line]:
-    """The way out, where a folder is tagged: whether it is open, and what left today.
+    """The hosted route, where a folder is tagged: whether it is open, and what was sent today.
 
     Args:
         said: the uploader's own status; empty if none runs.
     """
     yield ()
     if not said:
-        yield (("Hosted route: ", _STRONG), ("the uploader does not run; nothing leaves.", _DOUBT))
+        yield (("Hosted route: ", _STRONG), ("the uploader does not run; no picture leaves.", _DOUBT))
         return
     is_open = said.get("route") == "open"
     why = "" if is_open else f": {printable(str(said.get('why', '')))}"
-    standing = "open" if is_open else str(said.get("route", "closed")).upper()
+    state = "open" if is_open else str(said.get("route", "closed")).upper()
     yield (
         ("Hosted route: ", _STRONG),
-        (standing, _GOOD if is_open else _BAD),
+        (state, _GOOD if is_open else _BAD),
         (f" to {printable(str(said.get('host', '')))}{why}", ""),
     )
     today = said.get("today") or {}
@@ -102,7 +102,7 @@ def _folder(folder: FolderView, *, running: bool, goes_on: bool, at_us: int) -> 
     where = f"  {printable(folder.input)} -> {printable(folder.output)}"
     yield ((printable(folder.name), _STRONG), (where, _FAINT))
     if running:
-        words, style = _STANDINGS.get(folder.watching or "", (_UNHEARD, _DOUBT))
+        words, style = _STATUS_WORDS.get(folder.watching or "", (_UNHEARD, _DOUBT))
         why = f": {printable(folder.why)}" if folder.why else ""
         yield ((_INDENT, ""), (words, style), (why, ""))
     if folder.note:

@@ -40,15 +40,16 @@ if TYPE_CHECKING:
 def check(
     *,
     everything: Annotated[
-        bool, typer.Option("--all", help="On a terminal as well: every setting as it comes out, as TOML.")
+        bool,
+        typer.Option("--all", help="Print every setting with its value, as TOML, on a terminal as well."),
     ] = False,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """Say whether the configuration is right and its folders are there, what would leave, and what it comes to.
+    """Check the configuration and its folders; show what a start would cut and which pictures would leave this machine.
 
-    Exit code 1: it is right, and could not be run as things are.
+    Exit code 1: the configuration is right, but something else prevents a start, such as a missing folder.
     """
     chosen = find_settings(config, input_dir, output_dir)
     require_extra(chosen)
@@ -79,7 +80,7 @@ def check(
     if everything or not sys.stdout.isatty():
         print(document.as_toml(chosen))
     else:
-        print("# Every setting as it comes out: cutoutd check --all")
+        print("# Every setting with its value: cutoutd check --all")
     raise typer.Exit(1 if hindered else 0)
 
 

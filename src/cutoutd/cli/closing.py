@@ -77,8 +77,8 @@ def goes_on(outcome: Outcome) -> str:
     """What the next start has to do."""
     left = sum(map(len, outcome.remaining.values()))
     if not left:
-        return "Nothing is left to do; the next start takes what has come meanwhile."
-    return f"{left} picture{' is' if left == 1 else 's are'} left; the next start goes on from here."
+        return "Nothing is left to do; the next start cuts what arrives until then."
+    return f"{left} picture{' is' if left == 1 else 's are'} left; the next start continues with them."
 
 
 def where(tally: Tally, outputs: Sequence[Path]) -> str:

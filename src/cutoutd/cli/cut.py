@@ -51,33 +51,41 @@ _CUTOUTS: Final = "cutouts"
 
 FormatOption = Annotated[
     str | None,
-    typer.Option("--format", help="png, webp, tiff, avif or jpeg; by default as FILE ends, else png."),
+    typer.Option(
+        "--format", help="png, webp, tiff, avif or jpeg; by default the ending of FILE decides, else png."
+    ),
 ]
 TargetOption = Annotated[
     str | None,
     typer.Option(
         "--output",
         "-o",
-        help="A folder, by default cutouts; or for one picture a file such as out.png, or - for standard output.",
+        help="A folder (default: cutouts); for one picture also a file such as out.png, or - for standard output.",
     ),
 ]
-WhiteOption = Annotated[bool, typer.Option("--white", help="On white.")]
+WhiteOption = Annotated[bool, typer.Option("--white", help="Put the subject on white.")]
 BackgroundOption = Annotated[
-    str | None, typer.Option("--background", help="A colour such as #f5f5f5, or a picture.")
+    str | None,
+    typer.Option("--background", help="Put the subject on a colour such as #f5f5f5, or on a picture."),
 ]
-CropOption = Annotated[bool, typer.Option("--crop", help="Cut to the subject.")]
-CanvasOption = Annotated[str | None, typer.Option("--canvas", help="Width and height, such as 2000x2000.")]
+CropOption = Annotated[bool, typer.Option("--crop", help="Crop to the subject.")]
+CanvasOption = Annotated[
+    str | None, typer.Option("--canvas", help="Width and height of the result in pixels, such as 2000x2000.")
+]
 QualityOption = Annotated[
     int | None,
-    typer.Option("--quality", help="1 to 100, of formats that lose something for a smaller file."),
+    typer.Option("--quality", help="Quality of a JPEG, WebP or AVIF, 1 to 100; less makes a smaller file."),
 ]
 PresetOption = Annotated[
-    str | None, typer.Option("--preset", help="As a shop asks, by its name: see `cutoutd presets`.")
+    str | None,
+    typer.Option("--preset", help="Size, background and format that a shop asks for: see `cutoutd presets`."),
 ]
-ModelOption = Annotated[str | None, typer.Option("--model", help="Another model: see `cutoutd models list`.")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="Use another model: see `cutoutd models list`.")
+]
 SecondOption = Annotated[
     str | None,
-    typer.Option("--second", help="A model that looks as well where a cutout is doubtful; empty: none."),
+    typer.Option("--second", help="A second model for doubtful cutouts; an empty name means none."),
 ]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that cutoutd did not make.")
@@ -102,7 +110,7 @@ def cut(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     overwrite: OverwriteOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Cut the named pictures, without a daemon."""
+    """Cut the named pictures at once; no daemon is needed."""
     given = {
         "format": output_format,
         "background": background_of(background, white=white),

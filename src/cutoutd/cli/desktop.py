@@ -36,7 +36,7 @@ _NOTICE_S: Final = 10
 ForOption = Annotated[
     list[Manager] | None,
     typer.Option(
-        "--for", help="Only this file manager; may be given again. By default those that are there."
+        "--for", help="Only this file manager; may be given several times. By default all that are installed."
     ),
 ]
 
@@ -44,7 +44,7 @@ ForOption = Annotated[
 def build() -> typer.Typer:
     """The sub-commands of `cutoutd desktop`."""
     app = typer.Typer(
-        help='"Cut out" in the menus of file managers, for this user alone.', no_args_is_help=True
+        help='Put "Cut out" into the menus of file managers, for this user.', no_args_is_help=True
     )
     app.command("install")(install)
     app.command("remove")(remove)
@@ -54,7 +54,7 @@ def build() -> typer.Typer:
 
 
 def install(*, managers: ForOption = None) -> None:
-    """Add "Cut out" to the file managers that are there. A file that is not cutoutd's is never replaced."""
+    """Add "Cut out" to the installed file managers. A file that cutoutd did not make is never replaced."""
     meant = managers or installation.found(mac=_IS_MAC)
     items = list(_items(meant))
     written = installation.install(items)
@@ -71,7 +71,7 @@ def install(*, managers: ForOption = None) -> None:
 
 
 def remove() -> None:
-    """Take "Cut out" out of all menus again."""
+    """Remove "Cut out" from all menus."""
     gone = installation.remove(_items(tuple(Manager)))
     for path in gone:
         print(f"removed: {printable(os.fspath(path))}")
@@ -80,7 +80,7 @@ def remove() -> None:
 
 
 def show(*, managers: ForOption = None) -> None:
-    """Print the files that `install` would write, and write nothing."""
+    """Print the files that `install` would write; nothing is written."""
     for item in _items(managers or installation.found(mac=_IS_MAC)):
         print(f"==> {printable(os.fspath(item.path))}")
         print(printable(item.data.decode("utf-8", "replace"), keep="\n\t"))

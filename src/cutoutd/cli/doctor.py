@@ -47,9 +47,9 @@ def doctor(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """Look at everything, cut a picture with the network refused, and say what to do; exit code 1 if anything is wrong.
+    """Check everything, cut a picture without a network, and say what to do; exit code 1 if anything is wrong.
 
-    Nothing is changed, but for a file that is made and removed again where results go.
+    Nothing is changed, except for a test file that is made in each output and removed again.
     """
     from cutoutd.doctor.examination import examine  # noqa: PLC0415 -- 0.1 s that only this command needs
     from cutoutd.doctor.finding import SCHEMA, Level  # noqa: PLC0415
@@ -57,7 +57,7 @@ def doctor(
     logs.configure(level="error", log_format="console")
     case = _case(config, input_dir, output_dir)
     with Passing() as passing:
-        passing.say("looking at everything and cutting a picture; this takes a while")
+        passing.say("checking everything and cutting a picture; this takes a while")
         findings = examine(case)
     healthy = not any(one.level is Level.PROBLEM for one in findings)
     if as_json:

@@ -39,13 +39,13 @@ def hosted(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Send nothing; say what would be sent, and what it would cost.")
+        bool, typer.Option("--dry-run", help="Send nothing; show what would be sent, and what it would cost.")
     ] = False,
     parent: Annotated[int | None, typer.Option(hidden=True)] = None,
     key_on_stdin: Annotated[bool, typer.Option("--key-on-stdin", hidden=True)] = False,
     console: Annotated[bool, typer.Option("--console", hidden=True)] = False,
 ) -> None:
-    """Be the uploader: send what is in the outbox. `cutoutd run` starts it by itself where a folder is tagged."""
+    """Run the uploader, which sends the pictures of tagged folders. `cutoutd run` starts it by itself if it is needed."""
     chosen = settings(config, input_dir, output_dir)
     if dry_run:
         _foretell(chosen)
@@ -64,13 +64,15 @@ def hosted(
 def audit(
     *,
     as_json_: JsonOption = False,
-    as_csv_: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
-    by: Annotated[GroupBy | None, typer.Option(help="Sums instead of single uploads.")] = None,
+    as_csv_: Annotated[bool, typer.Option("--csv", help="Print CSV, for a spreadsheet.")] = False,
+    by: Annotated[
+        GroupBy | None, typer.Option(help="Show sums by day or by folder instead of single uploads.")
+    ] = None,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """List everything that ever left this machine: every upload of a picture, with where to, why and for how much."""
+    """List every upload that ever left this machine: when, where to, why, and at what cost."""
     if as_json_ and as_csv_:
         raise UsageError("--json and --csv are two ways to say the same", advice="Give one of them.")
     state_dir = find_settings(config, input_dir, output_dir).service.state_dir
@@ -131,7 +133,9 @@ def _bytes_of(path: Path) -> int | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StorageError(f"the system says: {error.strerror}", path=path, advice="See why.") from error
+        raise StorageError(
+            f"the system says: {error.strerror}", path=path, advice="Check its permissions and its disk."
+        ) from error
 
 
 def _show(ledger: Ledger, by: GroupBy | None) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def build() -> typer.Typer:
     """The sub-commands of `cutoutd models`."""
     app = typer.Typer(
-        help="The models: one comes with the package, others are your own; none is downloaded unless you run `models fetch`.",
+        help="List, add, fetch and remove models. One is in the package; only `models fetch` downloads any.",
         no_args_is_help=True,
     )
     app.command("list")(list_models)
@@ -42,12 +42,12 @@ def build() -> typer.Typer:
 def list_models(
     *,
     time: Annotated[
-        bool, typer.Option(help="Run each model twice, to say how long one look takes it here.")
+        bool, typer.Option(help="Run each model twice, to measure how long one picture takes.")
     ] = True,
     provider: ProviderOption = "auto",
     memory_mb: MemoryOption = MEMORY_MB,
 ) -> None:
-    """List the models: size, licence, how long one look takes on this machine, and where they come from."""
+    """List the models: size, seconds for one picture on this machine, licence and source."""
     for model in catalog.read():
         took = f"{_seconds(model, provider, memory_mb):>14}  " if time else ""
         say(f"{model.name:<21} {model.bytes / 1e6:>6.1f} MB  {took}{model.licence:<12} {model.source}")
@@ -68,7 +68,7 @@ def remove(
     *,
     config: ConfigOption = None,
 ) -> None:
-    """Remove a model of your own: its entry, and its file. One that the configuration names stays."""
+    """Remove a model that you added, with its file. One that the configuration names stays."""
     from cutoutd.models.own import remove as take_away  # noqa: PLC0415 -- see `_seconds`
 
     for path in _configurations(loader.find(config, os.environ)):

@@ -76,53 +76,56 @@ _USUAL: Final = {
     ),
 }
 
-ProviderOption = Annotated[str, typer.Option(help="What it runs on: auto, cpu, cuda, ...")]
-MemoryOption = Annotated[int, typer.Option(min=512, help="MiB it may take, as [pool] worker_memory_mb.")]
+ProviderOption = Annotated[str, typer.Option(help="What the model runs on: auto, cpu, cuda, ...")]
+MemoryOption = Annotated[
+    int, typer.Option(min=512, help="Memory that the model may use, like the setting worker_memory_mb.")
+]
 MEMORY_MB: Final = int(PoolSettings.model_fields["worker_memory_mb"].default)
 
 
 def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     *,
     file: Annotated[
-        Path, typer.Argument(help="The model, in ONNX; it is copied.", exists=True, dir_okay=False)
+        Path, typer.Argument(help="The model, an ONNX file; it is copied.", exists=True, dir_okay=False)
     ],
-    name: Annotated[str, typer.Option(help="What it is to be called; by default, as the file.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the model; by default, that of the file.")] = "",
     family: Annotated[
         Family | None,
         typer.Option(
-            help="What is not said otherwise is as usual in this family; by default, by checksum or u2net."
+            help="Family whose values hold for all options below that are not given; by default known by checksum, else u2net."
         ),
     ] = None,
-    size: Annotated[
-        int | None, typer.Option(min=32, max=4096, help="Side of its square input, pixels.")
-    ] = None,
-    mean: Annotated[str, typer.Option(help="Of red, green and blue, such as 0.485,0.456,0.406.")] = "",
-    std: Annotated[str, typer.Option(help="Likewise, their deviation.")] = "",
+    size: Annotated[int | None, typer.Option(min=32, max=4096, help="Side of the square input.")] = None,
+    mean: Annotated[str, typer.Option(help="Mean of red, green and blue, such as 0.485,0.456,0.406.")] = "",
+    std: Annotated[str, typer.Option(help="Deviation of red, green and blue.")] = "",
     scale: Annotated[
-        Scale | None, typer.Option(help="Input divided by the picture's own maximum, or by 255.")
+        Scale | None, typer.Option(help="What the input is divided by: the picture's own maximum, or 255.")
     ] = None,
-    logits: Annotated[bool | None, typer.Option(help="Its output goes through a sigmoid.")] = None,
-    min_max: Annotated[bool | None, typer.Option(help="A matte is stretched to the whole of 0 to 1.")] = None,
+    logits: Annotated[bool | None, typer.Option(help="Whether the output goes through a sigmoid.")] = None,
+    min_max: Annotated[
+        bool | None, typer.Option(help="Whether the matte is stretched to the range 0 to 1.")
+    ] = None,
     letterbox: Annotated[
-        bool | None, typer.Option(help="It sees the picture in its own proportions, on a black square.")
+        bool | None, typer.Option(help="Whether the picture keeps its proportions, on a black square.")
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", help="What an input beside the picture is filled with: NAME=NUMBER."),
+        typer.Option("--input", help="Value of an input other than the picture; may be given several times."),
     ] = None,
-    output: Annotated[
-        int | None, typer.Option(min=0, help="Which of its outputs is the matte; by default the first, 0.")
+    output_number: Annotated[
+        int | None,
+        typer.Option("--output", min=0, help="Which output is the matte; by default the first one, 0."),
     ] = None,
-    licence: Annotated[str, typer.Option(help="Under which terms you have it.")] = "",
-    source: Annotated[str, typer.Option(help="Where it comes from.")] = "",
-    system: Annotated[bool, typer.Option(help="For a system service: into /var/lib/cutoutd.")] = False,
+    licence: Annotated[str, typer.Option(help="Licence of the model.")] = "",
+    source: Annotated[str, typer.Option(help="Where the model comes from.")] = "",
+    system: Annotated[bool, typer.Option(help="Keep it in /var/lib/cutoutd, for a system service.")] = False,
     anyway: Annotated[
-        bool, typer.Option(help="Also if it does not see the subject of the trial picture.")
+        bool, typer.Option(help="Add it even if it fails to find the subject of the test picture.")
     ] = False,
     provider: ProviderOption = "auto",
     memory_mb: MemoryOption = MEMORY_MB,
 ) -> None:
-    """Add a model of your own: it is run on a picture, locked in, and then copied beside the others."""
+    """Add a model of your own: it is tried on a test picture in a sandbox, then copied beside the others."""
     sums = _sums(file)
     found = known.read().recognised(sums) if family is None else None
     usual = _USUAL[family or Family.U2NET] if found is None else _usual_of(found.spec)
@@ -137,7 +140,7 @@ def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
         licence=licence or ("unknown" if found is None else found.spec.licence),
         source=source or (file.name if found is None else found.spec.source),
         scale=scale or usual.scale,
-        output=output or 0,
+        output=output_number or 0,
         logits=usual.logits if logits is None else logits,
         min_max=usual.min_max if min_max is None else min_max,
         letterbox=usual.letterbox if letterbox is None else letterbox,

@@ -42,7 +42,7 @@ CONTEXT: ssl.SSLContext | None = None
 
 
 def available() -> None:
-    """List models that people know: size, terms, and what to expect. `models add FILE` knows those that have a checksum."""
+    """List well-known models: size, licence and quality. `models add FILE` recognises those that have a checksum."""
     here = {model.sha256 for model in catalog.read()} | {model.name for model in catalog.read()}
     for model in known.read().models:
         size = f"{model.bytes / 1e6:.1f} MB" if model.bytes else "size unknown"
@@ -67,7 +67,7 @@ def fetch(
     *,
     name: Annotated[str, typer.Argument(help="The model, as `cutoutd models available` names it.")],
     accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="You have read terms that do not let a business use it.")
+        bool, typer.Option("--accept-licence", help="Accept a licence that forbids commercial use.")
     ] = False,
     system: Annotated[bool, typer.Option(help="For a system service: into /var/lib/cutoutd.")] = False,
     provider: ProviderOption = "auto",

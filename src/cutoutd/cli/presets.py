@@ -56,7 +56,7 @@ def _show(preset: Preset) -> None:
     for key, value in preset.settings.items():
         why = "  # our choice" if key in preset.ours else ""
         print(f"# {key} = {json.dumps(value)}{why}")
-    print("\nEach of these can be set beside it, and then goes before it. Where the rules were read:")
+    print("\nYou can set each of these beside the preset; your value then counts. Where the rules were read:")
     for source in preset.sources:
         print(f"\n{source.url}\n  {_of(source)}")
         for rule in source.rules:

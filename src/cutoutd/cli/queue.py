@@ -54,18 +54,16 @@ StatesOption = Annotated[
         "--state",
         parser=_state,
         autocompletion=lambda: list(JobState),
-        help="Only pictures in this state; may be given again.",
+        help="Only pictures in this state; may be given several times.",
     ),
 ]
 SinceOption = Annotated[
-    str | None, typer.Option("--since", help="Only what happened since then: 30m, 2h, 3d, today, 2026-11-24.")
+    str | None, typer.Option("--since", help="Only what happened since: 30m, 2h, 3d, today, 2026-11-24.")
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Only what has this text in its reason.")]
-SortOption = Annotated[Sort, typer.Option(help="By time, by name, or by score: the least certain first.")]
-DoubtfulOption = Annotated[
-    bool, typer.Option("--doubtful", help="Only published cutouts that are doubtful: look at these.")
-]
-ModelOption = Annotated[str, typer.Option("--model", help="Only what this model has cut.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Only pictures with this text in their reason.")]
+SortOption = Annotated[Sort, typer.Option(help="Sort by time, by name, or by score (the lowest first).")]
+DoubtfulOption = Annotated[bool, typer.Option("--doubtful", help="Only published cutouts that are doubtful.")]
+ModelOption = Annotated[str, typer.Option("--model", help="Only pictures that this model cut.")]
 
 _COLUMNS: Final = (
     "job",
@@ -87,10 +85,8 @@ _TOLD: Final = frozenset({"failure", "why", "outputs", "score", "doubtful", "war
 """Of a job's detail, what is said in JSON."""
 
 
-HostedOption = Annotated[
-    bool, typer.Option("--hosted", help="Only uploads to the hosted service, at once: also those under way.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="For machines: one JSON document.")]
+HostedOption = Annotated[bool, typer.Option("--hosted", help="Only the uploads to the hosted service.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
 
 
 class NotRunYetError(UsageError):
@@ -123,7 +119,7 @@ def jobs(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     picture: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Pictures by their names or numbers: all that is known of each; without any, a list."
+            help="Names or job numbers of pictures: shows all that is known of each. Without any: a list."
         ),
     ] = None,
     *,
@@ -141,13 +137,13 @@ def jobs(  # noqa: PLR0913 -- each option of a command is an argument to Typer
 ) -> None:
     """List what waits, what was done and what failed, and why: one line for each version of a picture.
 
-    What waits is queued, in retry (it is tried again by itself), working,
-    uploading or publishing (it gets its name).
+    States before the end: queued, retry (it is tried again by itself), working,
+    uploading, publishing (its files get their names).
 
-    What is over is done, failed, in review (held back: you accept or reject it),
+    States at the end: done, failed, review (held back: you accept or reject it),
     unchanged (the same picture as before), gone (removed or replaced before its
     turn), unknown (sent, and never answered), parked (its folder was taken out
-    of the configuration) or skipped (it was there before, or the other file of
+    of the configuration), skipped (it was there before, or the other file of
     its shot is cut).
     """
     chosen = find_settings(config, input_dir, output_dir)
@@ -191,7 +187,7 @@ def export(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     doubtful: DoubtfulOption = False,
     sort: SortOption = Sort.TIME,
     files: Annotated[
-        bool, typer.Option("--files", help="One row for each published file: of what, for which shop.")
+        bool, typer.Option("--files", help="One row for each published file, with its source and preset.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --files: one JSON document.")] = False,
     config: ConfigOption = None,
@@ -225,7 +221,10 @@ def pause(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """Begin no new work until `cutoutd resume`; pictures are still noticed."""
+    """Start no new work until `cutoutd resume`; new pictures still join the queue.
+
+    With --hosted, uploads stop at once, also those in progress.
+    """
     directory = find_settings(config, input_dir, output_dir).service.state_dir
     if not hosted:
         store = open_journal(directory)
@@ -234,15 +233,15 @@ def pause(
             Verb.PAUSE,
             store,
             directory,
-            done=f"{'It was paused already' if already else 'Paused'}: no new work is begun until `cutoutd resume`"
+            done=f"{'It was paused already' if already else 'Paused'}: no new work starts until `cutoutd resume`"
             f"{_what_waits(store)}.",
-            later="it begins no work until `cutoutd resume`.",
+            later="it is paused until `cutoutd resume`.",
         )
         return
     places = _places(directory)
     places.paused.touch(mode=0o600)
     sync_directory(places.root)
-    print("Nothing leaves this machine until `cutoutd resume --hosted`.")
+    print("Uploads are paused until `cutoutd resume --hosted`.")
 
 
 def resume(
@@ -252,7 +251,7 @@ def resume(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """Go on after `cutoutd pause`."""
+    """Continue after `cutoutd pause`."""
     directory = find_settings(config, input_dir, output_dir).service.state_dir
     if not hosted:
         store = open_journal(directory)
@@ -264,7 +263,7 @@ def resume(
             store,
             directory,
             done=f"Work goes on{left}." if paused else f"Nothing was paused; work goes on{left}.",
-            later="it begins to work.",
+            later="it works.",
         )
         return
     places = _places(directory)

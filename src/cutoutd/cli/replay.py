@@ -24,7 +24,7 @@ def replay(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """Cut a picture again as its sidecar says, and tell whether the result is the same; nothing is published."""
+    """Cut a picture again as its sidecar says, and show whether the result is the same; nothing is published."""
     from cutoutd.replay import replay as cut_again  # noqa: PLC0415 -- only this command needs it, and it takes 0.1 s
 
     chosen = find_settings(config, input_dir, output_dir)

@@ -165,4 +165,4 @@ def say_what_came_of(
         if why:
             raise UsageError(f"cutoutd cannot do that: {why}", advice="`cutoutd jobs` lists the jobs.")
         answered = answered and why is not None
-    print(done if answered else "cutoutd is busy and has not come to it yet; it will.")
+    print(done if answered else "cutoutd is busy; this is done as soon as it can.")

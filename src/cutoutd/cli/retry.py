@@ -29,15 +29,15 @@ _AT_WORK = (JobState.QUEUED, JobState.WORKING, JobState.UPLOADING, JobState.PUBL
 def retry(
     picture: Annotated[
         list[str] | None,
-        typer.Argument(help="Pictures by their names, or by the numbers that `cutoutd jobs` gives."),
+        typer.Argument(help="Names of pictures, or the numbers that `cutoutd jobs` shows."),
     ] = None,
     *,
     failed: Annotated[
-        bool, typer.Option("--failed", help="All that failed, but for those that you rejected.")
+        bool, typer.Option("--failed", help="All that failed, except those that you rejected.")
     ] = False,
     model: Annotated[
         str | None,
-        typer.Option("--model", help="All that this model has cut, for example after another one was set."),
+        typer.Option("--model", help="All that this model cut, for example after another one was set."),
     ] = None,
     config: ConfigOption = None,
     input_dir: InputOption = None,

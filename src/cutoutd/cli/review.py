@@ -44,16 +44,18 @@ _LOOK_S: Final = 0.1
 
 PicturesArgument = Annotated[
     list[str] | None,
-    typer.Argument(help="Pictures by their names, or by the numbers that `cutoutd review list` gives."),
+    typer.Argument(help="Names of pictures, or the numbers that `cutoutd review list` shows."),
 ]
-AllOption = Annotated[bool, typer.Option("--all", help="All that wait; with --folder, all of that folder.")]
+AllOption = Annotated[
+    bool, typer.Option("--all", help="All that are held back; with --folder, all of that folder.")
+]
 FolderOption = Annotated[str | None, typer.Option("--folder", help="Only this folder's.")]
 
 
 def build() -> typer.Typer:
     """The sub-commands of `cutoutd review`."""
     app = typer.Typer(
-        help="Cutouts held back for review: see them, publish them under their own names, or reject them.",
+        help="List cutouts that are held back for review; accept (publish) or reject them.",
         no_args_is_help=True,
     )
     app.command("list")(list_held_back)
@@ -70,7 +72,7 @@ def list_held_back(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """List the cutouts that were held back for review: why, where they lie, and the picture that shows what was cut away."""
+    """List cutouts that are held back: why, where they are, and a picture that shows what was cut away."""
     chosen = find_settings(config, input_dir, output_dir)
     store = open_journal(chosen.service.state_dir)
     require_folder(folder, chosen, Reader(store))
@@ -89,7 +91,7 @@ def list_held_back(
             for path in paths:
                 say(f"        {label:<8} {path}")
         if entry["decision"]:
-            say(f"        decided: {entry['decision']}; this is carried out once cutoutd is running")
+            say(f"        decided: {entry['decision']}; this takes effect when cutoutd starts")
         if entry["refused"]:
             say(f"        could not be accepted: {entry['refused']}")
     if not entries:
@@ -105,7 +107,7 @@ def accept(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """Publish cutouts that were held back, under their own names, as they lie in review/; nothing is cut again."""
+    """Publish cutouts that are held back, exactly as they are in review/; nothing is cut again."""
     _decide(
         Verb.ACCEPT,
         picture,
@@ -124,7 +126,7 @@ def reject(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """Remove cutouts that were held back; their pictures count as failed, and the originals stay as they are."""
+    """Remove cutouts that are held back; their pictures count as failed, and the originals stay untouched."""
     _decide(
         Verb.REJECT,
         picture,
@@ -138,7 +140,7 @@ def _decide(
     verb: Verb, names: list[str] | None, *, everything: bool, folder: str | None, chosen: Settings
 ) -> None:
     if bool(names) == everything:
-        raise UsageError("say which", advice="Give names or numbers, or --all.")
+        raise UsageError("no picture is named", advice="Give names or numbers, or --all.")
     directory = chosen.service.state_dir
     store = open_journal(directory)
     if everything:
@@ -193,10 +195,10 @@ def _tell(store: Store, requests: Mapping[int, int], directory: Path) -> bool:
             print(f"{name}: not accepted: {printable(refused)}")
             done = False
         elif why := _why_paused(job, directory):
-            print(f"{name}: not yet: {printable(why)} It is done by itself as soon as that is over.")
+            print(f"{name}: not yet: {printable(why)} It is done by itself as soon as the folder goes on.")
             done = False
         else:
-            print(f"{name}: cutoutd is busy and has not come to it yet; it will")
+            print(f"{name}: cutoutd is busy; this is done as soon as it can")
     return done
 
 

@@ -53,27 +53,33 @@ def run(
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
-    once: Annotated[bool, typer.Option("--once", help="Cut what is there, then end.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Cut the pictures that are there now, then exit.")
+    ] = False,
     timeout: Annotated[
         float | None,
         typer.Option(
             min=0.0,
             max=MAX_TIMEOUT_S,
-            help="With --once: begin nothing new after so many seconds.",
+            help="With --once: start no new picture after this many seconds.",
         ),
     ] = None,
     local_only: Annotated[
         bool,
         typer.Option(
-            "--local-only", help="Start no uploader, whatever the configuration says: nothing leaves."
+            "--local-only",
+            help="Start no uploader, even for a tagged folder: no picture leaves this machine.",
         ),
     ] = False,
     uploader_apart: Annotated[
-        bool, typer.Option("--uploader-apart", help="`cutoutd hosted` runs as a service of its own.")
+        bool,
+        typer.Option(
+            "--uploader-apart", help="Start no uploader: `cutoutd hosted` runs as a separate service."
+        ),
     ] = False,
     from_make: Annotated[bool, typer.Option("--from-make", hidden=True)] = False,
 ) -> None:
-    """Watch the folders and cut what lands in them, until stopped."""
+    """Watch the folders and cut every picture that lands in them, until stopped."""
     with in_the_foreground() if from_make else nullcontext():
         chosen = settings(config, input_dir, output_dir)
         if timeout is not None and not once:

@@ -27,17 +27,19 @@ if TYPE_CHECKING:
 SystemOption = Annotated[
     bool,
     typer.Option(
-        "--system/--user", help="For the whole machine, from boot on; or for you, while you are logged in."
+        "--system/--user",
+        help="For the whole machine, from boot on; or only for you, while you are logged in.",
     ),
 ]
 RunAsOption = Annotated[
-    str | None, typer.Option("--run-as", help="With --system: as which user; by default the folders' owner.")
+    str | None,
+    typer.Option("--run-as", help="With --system: the user it runs as; by default the folders' owner."),
 ]
 
 
 def build() -> typer.Typer:
     """The sub-commands of `cutoutd service`."""
-    app = typer.Typer(help="Let cutoutd run as a service of systemd or launchd.", no_args_is_help=True)
+    app = typer.Typer(help="Run cutoutd as a service of systemd or launchd.", no_args_is_help=True)
     app.command("install")(install)
     app.command("uninstall")(uninstall)
     app.command("show")(show)
@@ -62,7 +64,7 @@ def install(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """Install the service for this configuration and start it; again, to have changed paths take effect."""
+    """Install the service for this configuration and start it. Run it again after paths have changed."""
     scope = Scope.SYSTEM if system else Scope.USER
     kind = _kind(config, input_dir, output_dir)
     _check_privileges(scope)
@@ -82,7 +84,7 @@ def install(
     installation.install(service.unit, service.text, where, _say)
     for note in service.notes:
         _say(f"Note: {note}")
-    _say(f"How it is: {where.see}")
+    _say(f"To see its state: {where.see}")
     if kind is Kind.SYSTEMD and scope is Scope.USER and not machine.lingers(service.unit.owner):
         _say("It runs while you are logged in. To have it run from boot on: loginctl enable-linger")
 
@@ -111,7 +113,7 @@ def show(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """Print what `install` would install; what is to be known of it goes to standard error."""
+    """Print what `install` would write; notes go to standard error. Nothing is changed."""
     scope = Scope.SYSTEM if system else Scope.USER
     kind = _kind(config, input_dir, output_dir)
     service = _service(kind, scope, run_as, config, input_dir, output_dir)

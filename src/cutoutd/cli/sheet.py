@@ -45,13 +45,18 @@ def sheet(
     folder: Annotated[
         str | None,
         typer.Argument(
-            help="The folder's name, as `cutoutd status` shows it; of one folder alone, it need not be said."
+            help="The folder's name, as `cutoutd status` shows it; only needed if there are several folders."
         ),
     ] = None,
     *,
     to: Annotated[
         Path | None,
-        typer.Option("--to", "-t", parser=named_path, help="The file; by default FOLDER.html here."),
+        typer.Option(
+            "--to",
+            "-t",
+            parser=named_path,
+            help="The file to write; by default FOLDER.html in the current directory.",
+        ),
     ] = None,
     when: SinceOption = None,
     doubtful: DoubtfulOption = False,

@@ -44,16 +44,18 @@ ROOM_EVERY_S: Final = 15.0
 def status(
     *,
     as_json: JsonOption = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it until Ctrl-C.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it again and again, until Ctrl-C.")
+    ] = False,
     every: Annotated[
         float,
-        typer.Option(min=0.5, max=3600.0, help="With --watch: seconds between two looks."),
+        typer.Option(min=0.5, max=3600.0, help="With --watch: seconds between two updates."),
     ] = EVERY_S,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """Show whether cutoutd runs, and for each folder: watched or not and why, what waits, what was done."""
+    """Show whether cutoutd runs and, for each folder, whether it is watched, what waits and what was done."""
     chosen, origin = find(config, input_dir, output_dir)
     start = f"cutoutd run{'' if origin == Invocation() else f' {words(origin)}'}"
     store = open_journal(chosen.service.state_dir)
@@ -90,25 +92,25 @@ def metrics(
             "-t",
             "-o",
             parser=named_path,
-            help="A file, written whole; without it the figures are printed.",
+            help="Write to this file, which is replaced as a whole; without it the figures are printed.",
         ),
     ] = None,
     config: ConfigOption = None,
     input_dir: InputOption = None,
-    output: Annotated[
+    output_or_file: Annotated[
         Path | None,
         typer.Option(
             "--output",
             parser=named_path,
-            help="With --input: where its cutouts go. Without it: the same as --to, as in earlier versions.",
+            help="With --input: where its cutouts go. Without --input: the same as --to, as in earlier versions.",
         ),
     ] = None,
     output_dir: Annotated[Path | None, typer.Option("--output-dir", parser=named_path, hidden=True)] = None,
 ) -> None:
-    """Write figures for Prometheus (OpenMetrics): node_exporter's textfile collector reads them, no port is opened."""
+    """Write figures for Prometheus (OpenMetrics), for node_exporter's textfile collector; no port is opened."""
     if output_dir is not None or input_dir is None:  # as it was called before: --output was the file's
-        to, output = to or output, output_dir
-    text = openmetrics.render(_look_at_all(find_settings(config, input_dir, output)))
+        to, output_or_file = to or output_or_file, output_dir
+    text = openmetrics.render(_look_at_all(find_settings(config, input_dir, output_or_file)))
     if to is None:
         print(text, end="")
     else:
