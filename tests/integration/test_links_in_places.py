@@ -12,7 +12,7 @@ import pytest
 
 from cutoutd.errors import CutoutdError, StorageError
 from cutoutd.fs.tree import Entry, Tree
-from cutoutd.intake.boundary import FolderBoundary
+from cutoutd.intake.scan import FolderBoundary
 from cutoutd.jobs import JobState, Published
 from cutoutd.publish.faults import NameRefusedError, ResultLostError
 from cutoutd.publish.original_file import CleanupOutcome, delete_original

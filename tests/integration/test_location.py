@@ -14,9 +14,8 @@ import pytest
 from cutoutd.folder.overlaps import Overlaps
 from cutoutd.folder.status import FolderState
 from cutoutd.intake import location
-from cutoutd.intake.boundary import ApartError, FolderBoundary
 from cutoutd.intake.rules import Rules
-from cutoutd.intake.scan import Scan, look
+from cutoutd.intake.scan import ApartError, FolderBoundary, Scan, look
 from cutoutd.lease import marker
 from cutoutd.settings.overlap import Relation
 from tests.integration.parts import folder_in, until

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.folder import rehashing
+from cutoutd.folder import source_changes
 from cutoutd.folder.arrivals import BATCH, Arrivals
-from cutoutd.folder.missing_sources import SAVE_S
 from cutoutd.folder.not_taken import SkippedEntries
 from cutoutd.folder.pairing import Pairing
-from cutoutd.folder.rehashing import Rehashing
 from cutoutd.folder.scope import FolderScope
+from cutoutd.folder.source_changes import SAVE_S, Rehashing
 from cutoutd.intake import probe
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cutoutd.intake.boundary import FolderBoundary
-    from cutoutd.intake.scan import Seen
+    from cutoutd.intake.scan import FolderBoundary, Seen
     from tests.conftest import FakeClock
 
 JPEG = b"\xff\xd8\xff\xe0 and so on"
@@ -695,7 +693,7 @@ def test_one_file_that_cannot_be_read_again_holds_nobody_up(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patch:
-        patch.setattr(rehashing.os, "read", broken)  # type: ignore[attr-defined]
+        patch.setattr(source_changes.os, "read", broken)  # type: ignore[attr-defined]
         assert place.after(60) == 0
     assert place.after(SETTLE_S + 0.1) == 1
     assert place.accepted() == ["bad.jpg", "good.jpg"]
@@ -703,8 +701,8 @@ def test_one_file_that_cannot_be_read_again_holds_nobody_up(
 
 def test_many_changed_files_are_read_at_a_bounded_rate(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backup that links every file, or `chmod -R`."""
-    monkeypatch.setattr(rehashing, "BURST_BYTES", 4 * len(JPEG))
-    monkeypatch.setattr(rehashing, "BYTES_S", len(JPEG))
+    monkeypatch.setattr(source_changes, "BURST_BYTES", 4 * len(JPEG))
+    monkeypatch.setattr(source_changes, "BYTES_S", len(JPEG))
     place.arrivals._rehashing._budget = 4.0 * len(JPEG)  # noqa: SLF001 -- as it is made with that burst
     paths = [place.put(f"{number}.jpg") for number in range(20)]
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 20

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from cutoutd.errnos import NO_WAY
 from cutoutd.fault_isolation import is_expected, unforeseen
 from cutoutd.file_signatures import FileKind
-from cutoutd.folder.missing_sources import MissingSources
 from cutoutd.folder.not_taken import PendingReasons
 from cutoutd.folder.pairing import LeaveOut, Pairing, Take, Wait
-from cutoutd.folder.rehashing import Rehashing
+from cutoutd.folder.source_changes import MissingSources, Rehashing
 from cutoutd.folder.status import PendingFile
 from cutoutd.fs.tree import parent_of
 from cutoutd.intake.probe import open_probe

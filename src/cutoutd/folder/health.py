@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.folder.overlaps import Overlaps
-    from cutoutd.intake.boundary import FolderBoundary
     from cutoutd.intake.filesystems import Mode
+    from cutoutd.intake.scan import FolderBoundary
     from cutoutd.journal.folders import Folders
     from cutoutd.lease.lease import Lease
     from cutoutd.publish.places import FolderIdentity

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.intake import location
-from cutoutd.intake.boundary import FolderBoundary
 from cutoutd.intake.location import Location, locate, relation
+from cutoutd.intake.scan import FolderBoundary
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.settings.overlap import FolderPlaces, Relation, overlaps
 from cutoutd.settings.rules import folder_places

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.clock import Clock
-    from cutoutd.intake.boundary import FolderBoundary
     from cutoutd.intake.rules import Rules
+    from cutoutd.intake.scan import FolderBoundary
     from cutoutd.journal.sources import Sources
 
 

@@ -40,7 +40,7 @@ def file_id(status: os.stat_result) -> FileId:
 
 
 class Boundary(Protocol):
-    """What inside a root belongs to somebody else; `cutoutd.intake.boundary` has it. Each method raises an OSError over it."""
+    """What inside a root belongs to somebody else; `cutoutd.intake.scan` has it. Each method raises an OSError over it."""
 
     def check_root(self, directory: int) -> None:
         """See that an open directory is the root that is meant."""

@@ -18,7 +18,7 @@ from cutoutd.fs.tree import parent_of
 from cutoutd.fs.writers import is_open_for_writing
 
 if TYPE_CHECKING:
-    from cutoutd.intake.boundary import FolderBoundary
+    from cutoutd.intake.scan import FolderBoundary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
