@@ -146,7 +146,7 @@ def test_a_failure_is_said_once_until_it_works_again(tmp_path: Path) -> None:
     assert [one["event"] for one in logged].count("hook.failed") == 2
 
 
-class Office:
+class TwoFolders:
     """Commands, for two folders of which one has its own."""
 
     def __init__(self, root: Path) -> None:
@@ -181,11 +181,11 @@ class Office:
 
 
 @pytest.fixture
-def office(tmp_path: Path) -> Iterator[Office]:
-    """An office of the test's own."""
-    office = Office(tmp_path)
-    yield office
-    office.dispatch.close(patient=True)
+def two_folders(tmp_path: Path) -> Iterator[TwoFolders]:
+    """Two folders of the test's own."""
+    two_folders = TwoFolders(tmp_path)
+    yield two_folders
+    two_folders.dispatch.close(patient=True)
 
 
 def ended(folder: str, state: JobState, output: Path | None = None) -> JobEnded:
@@ -195,7 +195,7 @@ def ended(folder: str, state: JobState, output: Path | None = None) -> JobEnded:
 
 
 def test_each_event_runs_its_command_with_the_path_of_what_was_written(
-    office: Office, tmp_path: Path
+    two_folders: TwoFolders, tmp_path: Path
 ) -> None:
     """The folder's own where it has one; whoever is told behind it hears everything."""
     out = tmp_path / "out"
@@ -208,12 +208,14 @@ def test_each_event_runs_its_command_with_the_path_of_what_was_written(
         ended("gone from the configuration", JobState.DONE, out / "y.png"),
         ended("a", JobState.DONE, tmp_path / "its output before a reload" / "z.png"),
     ):
-        office.dispatch(result)
-    office.dispatch(AlarmChanged(folder="b", kind="standing-by", message="standing by: away"))
+        two_folders.dispatch(result)
+    two_folders.dispatch(AlarmChanged(folder="b", kind="standing-by", message="standing by: away"))
     error = ModelError("it was altered")
-    office.dispatch(AlarmChanged(folder="", kind="model", message=f"it has ended: {error.title}: {error}"))
-    office.dispatch.close(patient=True)
-    common = lines(office.common)
+    two_folders.dispatch(
+        AlarmChanged(folder="", kind="model", message=f"it has ended: {error.title}: {error}")
+    )
+    two_folders.dispatch.close(patient=True)
+    common = lines(two_folders.common)
     assert [arguments for arguments, _ in common] == [
         [os.fspath(out / "sub/x.png.json")],
         [os.fspath(out / "review/sub/x.png.json")],
@@ -222,7 +224,7 @@ def test_each_event_runs_its_command_with_the_path_of_what_was_written(
         ["cutoutd: b: standing by: away"],
         [f"cutoutd: it has ended: {ModelError.title}: it was altered. {ModelError.advice}"],
     ]
-    ((own, facts),) = lines(office.own)
+    ((own, facts),) = lines(two_folders.own)
     assert own == [os.fspath(tmp_path / "s/sub/x-jpg.png.json")]
     assert facts == {
         "HOOK_EVENT": "on_done",
@@ -234,25 +236,25 @@ def test_each_event_runs_its_command_with_the_path_of_what_was_written(
         "HOOK_MESSAGE": "because",
     }
     assert [facts["HOOK_EVENT"] for _, facts in common][-2:] == ["on_attention", "on_attention"]
-    assert len(office.heard.results) == 7
+    assert len(two_folders.heard.results) == 7
 
 
-def test_a_doubtful_cutout_runs_both_commands(office: Office, tmp_path: Path) -> None:
+def test_a_doubtful_cutout_runs_both_commands(two_folders: TwoFolders, tmp_path: Path) -> None:
     """What goes by on_done goes on; whoever wants to look hears of it besides."""
     done = ended("a", JobState.DONE, tmp_path / "out/x.png")
-    office.dispatch(replace(done, doubtful=True, why="doubtful, score 0.44"))
-    office.dispatch.close(patient=True)
-    told = [facts for _, facts in lines(office.common)]
+    two_folders.dispatch(replace(done, doubtful=True, why="doubtful, score 0.44"))
+    two_folders.dispatch.close(patient=True)
+    told = [facts for _, facts in lines(two_folders.common)]
     assert [facts["HOOK_EVENT"] for facts in told] == ["on_done", "on_doubtful"]
     assert [facts["HOOK_STATE"] for facts in told] == ["done", "doubtful"]
 
 
-def test_commands_that_a_reload_changed_are_the_new_ones(office: Office, tmp_path: Path) -> None:
+def test_commands_that_a_reload_changed_are_the_new_ones(two_folders: TwoFolders, tmp_path: Path) -> None:
     """From the next event on."""
-    office.dispatch.follow(lambda: Settings(folder=office.settings.folder))
-    office.dispatch(ended("a", JobState.DONE, tmp_path / "out/x.png"))
-    office.dispatch.close(patient=True)
-    assert lines(office.common) == []
+    two_folders.dispatch.follow(lambda: Settings(folder=two_folders.settings.folder))
+    two_folders.dispatch(ended("a", JobState.DONE, tmp_path / "out/x.png"))
+    two_folders.dispatch.close(patient=True)
+    assert lines(two_folders.common) == []
 
 
 def test_signals_of_the_terminal_do_not_reach_a_command() -> None:

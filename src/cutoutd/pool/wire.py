@@ -246,7 +246,7 @@ def _checked(kind: type[Any], fields: object) -> Any:  # noqa: ANN401 -- a value
 
 
 def _first(error: Exception) -> str:
-    """The first of its complaints: there may be one about each value, with the value, and this goes into the log."""
+    """The first of its messages: there may be one about each value, with the value, and this goes into the log."""
     from pydantic import ValidationError  # noqa: PLC0415 -- as in `_adapter`
 
     if not isinstance(error, ValidationError):

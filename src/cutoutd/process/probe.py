@@ -74,7 +74,7 @@ def run(
     except OSError as error:
         return Answer(documents=(), ended=False, why=f"no process could be started: {error.strerror}")
     try:
-        said, complaint = _hear(process, Countdown(timeout_s, step_s=_LOOK_S))
+        output, error_output = _output_of(process, Countdown(timeout_s, step_s=_LOOK_S))
     except subprocess.TimeoutExpired as expired:
         process.kill()
         try:
@@ -89,12 +89,12 @@ def run(
         )
     why = ""
     if process.returncode:
-        last = complaint.decode("utf-8", "replace").strip().splitlines()[-1:]
+        last = error_output.decode("utf-8", "replace").strip().splitlines()[-1:]
         why = " ".join((f"it ended with code {process.returncode}", *last))
-    return Answer(documents=_documents(said), ended=process.returncode == 0, why=why)
+    return Answer(documents=_documents(output), ended=process.returncode == 0, why=why)
 
 
-def _hear(process: subprocess.Popen[bytes], left: Countdown) -> tuple[bytes, bytes]:
+def _output_of(process: subprocess.Popen[bytes], left: Countdown) -> tuple[bytes, bytes]:
     """All that a process says.
 
     Raises:

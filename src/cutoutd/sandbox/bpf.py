@@ -28,7 +28,7 @@ class Operation(IntEnum):
     IF_EQUAL = 0x15
     IF_ABOVE = 0x25  # unsigned
     JUMP = 0x05  # to the label in `then`, however far
-    RETURN = 0x06  # end with the operand as the verdict
+    RETURN = 0x06  # end with the operand as the action
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +37,7 @@ class Instruction:
 
     Attributes:
         operation: what to do.
-        operand: an offset, a mask, a value to compare with or a verdict; 0..2**32-1.
+        operand: an offset, a mask, a value to compare with or an action; 0..2**32-1.
         then, otherwise: labels a comparison continues at; empty for the next instruction. A jump has the first alone.
     """
 

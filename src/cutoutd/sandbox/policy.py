@@ -83,8 +83,8 @@ def translate(policy: Policy, machine: Machine, *, refusal: int = REFUSE, hiding
     Args:
         policy: to be enforced.
         machine: whose numbers calls have.
-        refusal: the verdict on what is refused, in the words of seccomp(2).
-        hiding: the verdict on what is to look as if it did not exist.
+        refusal: the action on what is refused, in the words of seccomp(2).
+        hiding: the action on what is to look as if it did not exist.
 
     Raises:
         KeyError: a call is named that `cutoutd.sandbox.calls` does not list.
@@ -94,7 +94,7 @@ def translate(policy: Policy, machine: Machine, *, refusal: int = REFUSE, hiding
 
 
 _BY_ARGUMENT: Final = -1
-"""Instead of a verdict: it depends on the arguments."""
+"""Instead of an action: it depends on the arguments."""
 
 
 class _Translation:
@@ -107,7 +107,7 @@ class _Translation:
             for name, ways in policy.checked.items()
             if (number := machine.number(name)) is not None
         }
-        self._verdicts = self._table(policy)
+        self._actions = self._table(policy)
 
     def program(self) -> Iterator[Instruction | str]:
         # Numbers mean other calls in another ABI, so one that does not match ends here, whatever it asks.
@@ -125,17 +125,17 @@ class _Translation:
             yield from self._block(number, ways)
 
     def _table(self, policy: Policy) -> list[int]:
-        """The verdict on each call by its number; behind them the one on all that come later."""
+        """The action on each call by its number; behind them the one on all that come later."""
         named = [*policy.allowed, *policy.refused, *policy.hidden, *policy.checked]
         if unlisted := [name for name in named if name not in NUMBERS]:
             raise KeyError(unlisted[0])
         if len(named) != len(set(named)):
             raise ValueError("a policy says two things of one call")
         if policy.passes_others:
-            verdicts = [ALLOW] * (NEWEST + 1)
+            actions = [ALLOW] * (NEWEST + 1)
         else:
-            verdicts = [self._refusal] * YOUNG + [self._hiding] * (NEWEST + 1 - YOUNG)
-        for verdict, names in (
+            actions = [self._refusal] * YOUNG + [self._hiding] * (NEWEST + 1 - YOUNG)
+        for action, names in (
             (ALLOW, policy.allowed),
             (self._refusal, policy.refused),
             (self._hiding, policy.hidden),
@@ -143,14 +143,14 @@ class _Translation:
         ):
             for number in map(self._machine.number, names):
                 if number is not None:
-                    verdicts[number] = verdict
-        return [*verdicts, self._hiding]
+                    actions[number] = action
+        return [*actions, self._hiding]
 
     def _ranges(self) -> list[tuple[int, int, int]]:
-        """First and last number of calls that lie beside each other and share a verdict, and that verdict."""
+        """First and last number of calls that lie beside each other and share an action, and that action."""
         keyed = [
-            (number, verdict, number if verdict == _BY_ARGUMENT else -1)
-            for number, verdict in enumerate(self._verdicts)
+            (number, action, number if action == _BY_ARGUMENT else -1)
+            for number, action in enumerate(self._actions)
         ]
         grouped = [list(group) for _, group in groupby(keyed, key=lambda one: one[1:])]
         return [(group[0][0], group[-1][0], group[0][1]) for group in grouped]
@@ -158,11 +158,11 @@ class _Translation:
     def _tree(self, ranges: Sequence[tuple[int, int, int]]) -> Iterator[Instruction | str]:
         """Find the range that a number is in by halving."""
         if len(ranges) == 1:
-            ((first, _, verdict),) = ranges
-            if verdict == _BY_ARGUMENT:
+            ((first, _, action),) = ranges
+            if action == _BY_ARGUMENT:
                 yield Instruction(operation=Operation.JUMP, then=f"check-{first}")
             else:
-                yield Instruction(operation=Operation.RETURN, operand=verdict)
+                yield Instruction(operation=Operation.RETURN, operand=action)
             return
         half = len(ranges) // 2
         upper = f"from-{ranges[half][0]}"

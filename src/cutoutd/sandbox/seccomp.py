@@ -267,12 +267,12 @@ def recording_policy(pid: int, channel: int) -> Policy:
     )
 
 
-def install_asking(policy: Policy, verdict: int) -> int | None:
+def install_asking(policy: Policy, action: int) -> int | None:
     """Install a filter that leaves what it would refuse to another process; of this thread and those to come.
 
     Args:
         policy: what passes.
-        verdict: on the rest.
+        action: on the rest.
 
     Returns:
         The descriptor at which it asks; None where kernel or architecture have no such filter.
@@ -283,7 +283,7 @@ def install_asking(policy: Policy, verdict: int) -> int | None:
     machine = this_machine()
     if machine is None or not supported():
         return None
-    header, code = _header(translate(policy, machine, refusal=verdict, hiding=verdict))
+    header, code = _header(translate(policy, machine, refusal=action, hiding=action))
     renounce_privileges()
     listener = call("syscall", machine.seccomp, _SET_MODE_FILTER, _FLAG_NEW_LISTENER, header)
     del code
