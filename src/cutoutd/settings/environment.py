@@ -35,7 +35,7 @@ _TRUTH: Final = {"true": True, "false": False}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overrides:
-    """All that the environment says.
+    """What the environment sets.
 
     Attributes:
         values: by table and key; a text that cannot be what the key takes as it is.
@@ -47,7 +47,7 @@ class Overrides:
 
 
 def read(environ: Mapping[str, str]) -> Overrides:
-    """Pick out what concerns us; the rest of the environment is not looked at."""
+    """Read the variables that begin with our prefix; the rest of the environment is not looked at."""
     known = variables()
     values: dict[tuple[str, str], object] = {}
     problems: dict[str, str] = {}

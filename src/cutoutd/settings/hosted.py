@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import Field, PlainValidator
+from pydantic import Field
 
 from cutoutd.settings.types import (
     HostedProvider,
     NumberOrAuto,
-    Opaque,
     PlaceOrNone,
+    ReadBy,
     Table,
     lenient,
     number,
@@ -59,7 +59,7 @@ class AddressScope(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Address(Opaque):
+class Address:
     """Where a hosted service is.
 
     Attributes:
@@ -142,7 +142,7 @@ def _shown(written: object) -> str:
     return shown(written)
 
 
-def _base_url(written: object) -> Address | None:
+def _base_url(written: object, _: object) -> Address | None:
     if written is None or isinstance(written, Address):
         return written
     return parse(written) if written != "" else None
@@ -161,7 +161,7 @@ class HostedSettings(Table):
 
     enabled: bool = Field(default=False, description="Whether anything may be sent at all.")
     provider: HostedProvider = lenient(HostedProvider.REMOVEBG, "Whose contract the service speaks.")
-    base_url: Annotated[Address | None, PlainValidator(_base_url)] = Field(
+    base_url: Annotated[Address | None, ReadBy(_base_url)] = Field(
         default=None, description="Where the service is; None: the provider's usual address."
     )
     allow_private_http: bool = Field(

@@ -76,7 +76,7 @@ def overlaps(
     *,
     about: str | None = None,
 ) -> Iterator[Overlap]:
-    """All that must not be.
+    """Every overlap that does harm.
 
     Args:
         folders: in the order of the configuration.

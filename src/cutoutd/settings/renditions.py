@@ -16,7 +16,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
-    PlainValidator,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -24,7 +23,17 @@ from pydantic import (
 
 from cutoutd.recipe import Channels, Format, Margin, Profile, Rendition
 from cutoutd.settings import places, presets
-from cutoutd.settings.types import AUTO, Table, WholeOrAuto, Written, lenient, number, shown, written_as
+from cutoutd.settings.types import (
+    AUTO,
+    ReadBy,
+    Table,
+    WholeOrAuto,
+    Written,
+    lenient,
+    number,
+    shown,
+    written_as,
+)
 
 MAX_RENDITIONS: Final = 20
 """Of a folder: a sidecar is read back with up to 64 results, and a worker is told of all of them in one line."""
@@ -253,7 +262,7 @@ class RenditionSettings(Table):
     )
     bits: Literal[8, 16] = Field(default=8, description="Of each channel.")
     channels: Channels = lenient(Channels.RGBA, "The subject, or its matte alone.")
-    background: Annotated[Written[tuple[int, int, int] | Path | None], PlainValidator(_background)] = Field(
+    background: Annotated[Written[tuple[int, int, int] | Path | None], ReadBy(_background)] = Field(
         default=Written(text=TRANSPARENT, value=None),
         description="What is behind the subject: nothing, a colour, a picture.",
     )

@@ -46,7 +46,7 @@ def problems(
     hosted: HostedSettings | None,
     max_pixels: int | None,
 ) -> Iterator[Problem]:
-    """All of it.
+    """Everything that is wrong with a configuration whose keys are right one by one.
 
     Args:
         folders: by their number in the file, from 1; those that are right in themselves.

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
 from cutoutd.settings import places
@@ -31,14 +31,18 @@ _OWNER_BITS: Final = 0o600
 _SHOWN_CHARACTERS: Final = 60
 
 
-class Opaque:
-    """A value that a validator makes. pydantic takes it as it is: it has no rules for what is in it."""
+@dataclass(frozen=True, slots=True)
+class ReadBy:
+    """A key whose value is made by a function of ours. pydantic does not look into the value: it has no rules for it.
 
-    __slots__ = ()
+    Args:
+        read: gets what was written, and the validation's context; raises ValueError with what would be right.
+    """
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> CoreSchema:
-        return core_schema.any_schema()
+    read: Callable[[object, ValidationInfo], object]
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(self.read)
 
 
 class Table(BaseModel):
@@ -187,7 +191,7 @@ class Companions(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Written(Opaque, Generic[T]):
+class Written(Generic[T]):
     """What a text of the configuration means, with the text itself, which `cutoutd check` prints."""
 
     text: str
@@ -197,17 +201,17 @@ class Written(Opaque, Generic[T]):
         return self.text
 
 
-def written_as(read: Callable[[object], T]) -> PlainValidator:
+def written_as(read: Callable[[object], T]) -> ReadBy:
     """A key whose text is read once, here.
 
     Args:
         read: returns what was written as a value, or raises ValueError with what would be right.
     """
 
-    def validated(written: object) -> Written[T]:
+    def validated(written: object, _: ValidationInfo) -> Written[T]:
         return written if isinstance(written, Written) else Written(text=str(written), value=read(written))
 
-    return PlainValidator(validated)
+    return ReadBy(validated)
 
 
 def shown(written: object) -> str:
