@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import UsageError
 from cutoutd.job_detail import JobResult, failure_in
-from cutoutd.jobs import JobState
+from cutoutd.jobs import RELEASED, JobState
 from cutoutd.overview.overview import midnight_us
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def in_order(jobs: Iterable[Job], sort: Sort) -> Iterable[Job]:
 
 def is_doubtful(job: Job) -> bool:
     """Whether its cutout is published and may well be wrong."""
-    return job.state in (JobState.DONE, JobState.UNCHANGED) and JobResult.of(job).doubtful
+    return job.state in RELEASED and JobResult.of(job).doubtful
 
 
 def _by_score(job: Job) -> tuple[bool, float]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.jobs import JobState
+from cutoutd.jobs import CUT, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -87,7 +87,7 @@ class Heartbeat:
 
     def ended(self, state: JobState) -> None:
         """A job has ended; for the rate."""
-        if state in (JobState.DONE, JobState.REVIEW):
+        if state in CUT:
             now_s = self._clock.monotonic_s()
             self._ends_s.append(now_s)
             self._drop_ends(now_s)  # here as well: without a service manager nobody asks for the rate

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.clock import local, rfc3339
 from cutoutd.daemon import status_file
-from cutoutd.jobs import OPEN, JobState
+from cutoutd.jobs import IN_HAND, OPEN, JobState
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.rebuild import rebuilt
@@ -41,8 +41,6 @@ MEDIAN_OF: Final = 101
 
 ROOM_S: Final = 2.0
 """For all outputs; one that does not answer costs the figure of those behind it."""
-
-_AT_WORK: Final = (JobState.WORKING, JobState.PUBLISHING)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +86,7 @@ class FolderView:
     @property
     def at_work(self) -> int:
         """Pictures that a worker has, or that get their names."""
-        return sum(self.states.get(state, 0) for state in _AT_WORK)
+        return sum(self.states.get(state, 0) for state in IN_HAND)
 
     @property
     def queue(self) -> int:
