@@ -143,14 +143,22 @@ class SerialTaskQueue:
         until_s = self._clock.monotonic_s() + delay_s
         self._delayed.append(_Delayed(until_s=until_s, task=task, needs_staged=needs_staged))
 
+    def run_next(self) -> bool:
+        """Wait for the next task and do it, from the thread itself; False: there is none, as the queue is to end."""
+        task = self._next()
+        if task is None:
+            return False
+        self._under_way, self.busy_since_s = True, self._clock.monotonic_s()
+        self._contained(partial(self.run_now, task))
+        # Not after a death: the folder must not look idle before that is known.
+        self._finish_one()
+        return True
+
     def _run(self) -> None:
         if self._under_way:
             self._finish_one()
-        while not self._wants_end and (task := self._next()) is not None:
-            self._under_way, self.busy_since_s = True, self._clock.monotonic_s()
-            self._contained(partial(self.run_now, task))
-            # Not after a death: the folder must not look idle before that is known.
-            self._finish_one()
+        while not self._wants_end and self.run_next():
+            pass
         self._wants_end = True
         for last in self._last:
             self._contained(last)
