@@ -1,4 +1,4 @@
-"""Results that were set aside for their own picture: where that turns up nowhere they get a name again, and none is lost."""
+"""Results that were displaced and kept for their own picture: where that turns up nowhere they get a name again, and none is lost."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LONG_S = 200.0
 
 
 def set_aside(desk: Desk) -> Job:
-    """Have the result of `a` set aside for its picture, which is to be read as `x`; `b` is called `a` now."""
+    """Have the result of `a` displaced and kept for its picture, which is to be read as `x`; `b` is called `a` now."""
     cut(desk, "a", "b")
     rename(desk, ("a", "x"), ("b", "a"), when="down")
     now, own = take(desk, "a", "x")

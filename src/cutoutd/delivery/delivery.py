@@ -212,7 +212,7 @@ class Delivery:
     def clean_up(self, job: Job) -> None:
         """Move or delete an original, or write the record of a failure, that an earlier run could not."""
         if job.state is JobState.FAILED:
-            self._guard.submit(job, partial(self.steps.failures.leave_owed, job))
+            self._guard.submit(job, partial(self.steps.failures.write_owed, job))
         else:
             self._guard.submit(job, partial(self.steps.originals.add, job, job.sha256 or ""))
 

@@ -1,4 +1,4 @@
-"""Results that give way to another picture's: set aside for their own picture, and restored if that turns up nowhere.
+"""Displaced results: they give way to another picture's, are kept for their own, and restored if that turns up nowhere.
 
     renamed onto a name in use -> the result there is kept under a private name -> its picture turns up, and it follows
                                                                                -> nothing turns up: it gets a name again
@@ -48,7 +48,7 @@ class DisplacedResults:
         self._is_expiring = False
 
     def displace_for(self, job: Job, origin: Origin | None = None) -> None:
-        """Set aside the results of pictures that had a job's path before and may lie elsewhere by now.
+        """Displace the results of pictures that had a job's path before and may lie elsewhere by now.
 
         Args:
             job: its result is to be published.
@@ -67,7 +67,7 @@ class DisplacedResults:
                 self._expire_later()
 
     def expire(self) -> None:
-        """End what was set aside and is nobody's; again later, as long as something is kept."""
+        """End what was displaced and is nobody's; again later, as long as something is kept."""
         for one in self._displaced.unclaimed(
             self._folder.name, self._context.clock.now_us() - int(KEPT_S * 1e6)
         ):
@@ -114,7 +114,7 @@ class DisplacedResults:
             self._context.log.warning("kept.not-whole", path=str(self._folder.output / path))
             return
         owner = self._displaced.owner(name, record.path, record.published[0])
-        if owner is not None:  # a run died before it was written down: nothing was set aside
+        if owner is not None:  # a run died before it was written down: nothing was displaced
             self._restore(owner, kept)
             return
         version = Version(path=record.path, size=record.size, mtime_ns=record.mtime_ns)

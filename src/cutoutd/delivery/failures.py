@@ -54,8 +54,8 @@ class FailureRecords:
         self._is_sweep_due = False
         self._next_sweep_s = StorageError.delay_s
 
-    def leave(self, job: Job, failure: Failure) -> str | None:
-        """Leave a record; where that is refused, again later, and ever more rarely.
+    def write(self, job: Job, failure: Failure) -> str | None:
+        """Write a record; where that is refused, again later, and ever more rarely.
 
         Returns:
             Its path in the output folder; None if it is not there yet.
@@ -68,18 +68,18 @@ class FailureRecords:
             self._owed[job.id] = tries + 1
             if tries == 0:
                 self._context.log.warning("failure.not-written", job=job.id, path=job.path, why=str(error))
-            again = partial(self._leave_if_owed, job, failure)
+            again = partial(self._write_if_owed, job, failure)
             delay_s = pause_s(tries, first_s=StorageError.delay_s, longest_s=_LONGEST_S)
             self._context.tasks.retry_later(again, delay_s, needs_staged=False)
             return None
         self._owed.pop(job.id, None)
         return path
 
-    def leave_owed(self, job: Job) -> None:
-        """Leave the record that an earlier run could not."""
+    def write_owed(self, job: Job) -> None:
+        """Write the record that an earlier run could not."""
         failure = failure_in(job)
         if failure is not None:
-            self._leave_if_owed(job, failure)
+            self._write_if_owed(job, failure)
 
     def clear(self, job: Job) -> None:
         """An earlier failure of the same source is over; that it is cannot be undone by a disk that refuses."""
@@ -116,13 +116,13 @@ class FailureRecords:
         self._is_sweep_due = False
         self.sweep()
 
-    def _leave_if_owed(self, job: Job, failure: Failure) -> None:
+    def _write_if_owed(self, job: Job, failure: Failure) -> None:
         owed = {
             one.id
             for one in self._context.journal.queue.cleanup_pending(job.folder)
             if one.state is JobState.FAILED
         }
-        if job.id in owed and self.leave(job, failure) is not None:
+        if job.id in owed and self.write(job, failure) is not None:
             self._context.journal.queue.cleaned_up(job.id)
 
 
@@ -170,7 +170,7 @@ class FailedJobs:
 
     Attributes:
         context: of the folder's delivery.
-        failures: leaves the records.
+        failures: writes the records.
         pending: forgets the jobs that waited.
         former_paths: what pictures left where they lay before.
     """
@@ -220,7 +220,7 @@ class FailedJobs:
             return
         self.pending.forget(job)
         self._discard(job)
-        record = self.failures.leave(job, failure)
+        record = self.failures.write(job, failure)
         self.former_paths.clear_entries(job)
         detail = {"failure": asdict(failure)}
         self.context.journal.queue.finish(

@@ -189,7 +189,7 @@ class KnownPictures:
         publication = self.context.publication(
             job,
             cut,
-            # What could not be set aside, as some of it was changed by hand, is replaced where it was not.
+            # What could not be displaced, as some of it was changed by hand, is replaced where it was not.
             earlier=shown,
             known=frozenset({sha256}),
             document=dict(result.document),

@@ -129,7 +129,7 @@ class Records:
                     yield record
 
     def kept(self) -> Iterator[tuple[str, Record]]:
-        """What sidecars say whose results were set aside, each with its private name in the folder for sidecars.
+        """What sidecars say whose results were displaced, each with its private name in the folder for sidecars.
 
         Raises:
             OSError: the disk or share does not answer as it should.

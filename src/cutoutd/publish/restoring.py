@@ -1,4 +1,4 @@
-"""Results that were set aside and whose picture turned up nowhere: they get a name again, their own or the next free one.
+"""Displaced results whose picture turned up nowhere: they get a name again, their own or the next free one.
 
 A step that was broken off is repeated: what has its name already counts as given back. The sidecar among the kept files has
 the names, so it goes last. This module must not decide what is given back, nor when.
