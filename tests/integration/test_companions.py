@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.delivery import companions as companions_of
+from cutoutd.delivery import originals as originals_of
 from cutoutd.fs.tree import Entry
 from cutoutd.intake import companions
 from cutoutd.publish.original_file import current_sha256
@@ -155,7 +155,7 @@ def test_whose_a_companion_may_be_is_told_by_names(
 
 
 @pytest.mark.parametrize(("wish", "left"), [("auto", ["a.jpg.xmp"]), ("keep", ["a.jpg.xmp"]), ("follow", [])])
-def test_companions_of_what_is_deleted_stay_or_go_by_setting(
+def test_originals_of_what_is_deleted_stay_or_go_by_setting(
     make: Callable[..., Desk], wish: str, left: list[str]
 ) -> None:
     """By default they stay: nobody else has that work."""
@@ -270,7 +270,7 @@ def test_a_companion_that_is_saved_while_it_is_looked_at_goes_as_it_is_then(
             saved.append(path)
         return found
 
-    monkeypatch.setattr(companions_of, "current_sha256", save_after)
+    monkeypatch.setattr(originals_of, "current_sha256", save_after)
     desk.deliver("a.jpg", NEW)
     until(lambda: below(desk.folder.input) == [], "its end in the input")
     assert saved == ["a.xmp"]
@@ -292,7 +292,7 @@ def test_a_companion_that_is_saved_again_and_again_is_left_for_later(
         (desk.folder.input / "a.xmp").write_text(str(len(saves)), encoding="utf-8")
         return found
 
-    monkeypatch.setattr(companions_of, "current_sha256", save_after)
+    monkeypatch.setattr(originals_of, "current_sha256", save_after)
     desk.deliver("a.jpg", NEW)
     desk.settle()
     assert below(tmp_path / "kept") == ["a.jpg"]
@@ -310,7 +310,7 @@ def test_a_share_that_is_away_right_after_its_original_went_keeps_no_companion_b
     desk = make(originals=way, companions="follow")
     put(desk.folder.input, "a.xmp")
     looks: list[str] = []
-    usual = companions_of._is_there  # noqa: SLF001 -- the share answers it with an error
+    usual = originals_of._is_there  # noqa: SLF001 -- the share answers it with an error
 
     def away_once(inputs: Tree, path: str) -> bool:
         looks.append(path)
@@ -318,7 +318,7 @@ def test_a_share_that_is_away_right_after_its_original_went_keeps_no_companion_b
             raise OSError(errno.EIO, "away")
         return usual(inputs, path)
 
-    monkeypatch.setattr(companions_of, "_is_there", away_once)
+    monkeypatch.setattr(originals_of, "_is_there", away_once)
     missed: list[int] = []
     monkeypatch.setattr(desk.journal, "missed_original", lambda job: missed.append(job.id))
     desk.deliver("a.jpg", NEW)

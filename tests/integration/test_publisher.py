@@ -16,10 +16,10 @@ import pytest
 
 from cutoutd.errors import StorageError
 from cutoutd.fs.tree import Entry, Tree
-from cutoutd.publish.directories import Directories
 from cutoutd.publish.faults import NameRefusedError, ResultLostError, TargetHeldError, TargetTakenError
 from cutoutd.publish.original_file import CleanupOutcome, delete_original
 from cutoutd.publish.originals import OriginalsFolder
+from cutoutd.publish.places import Directories
 from cutoutd.publish.staging import STAGING_NAME, Staging, sweep
 from cutoutd.publish.writing import Permissions, Sink, write_whole
 from cutoutd.recipe import Format, Rendition

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from cutoutd.circuit_breaker import LONGEST_S, CircuitBreaker
 from cutoutd.delivery.context import Context
 from cutoutd.delivery.displaced import DisplacedResults
-from cutoutd.delivery.failures import INVENTED, FailedJobs, FailureRecords, PendingRetries
-from cutoutd.delivery.job_guard import JobGuard
+from cutoutd.delivery.failures import INVENTED, FailedJobs, FailureRecords, JobGuard, PendingRetries
 from cutoutd.delivery.known_pictures import FormerPaths, KnownPictures
 from cutoutd.delivery.originals import OriginalsCleanup
 from cutoutd.delivery.publication import PublicationSteps

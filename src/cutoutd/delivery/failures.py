@@ -15,15 +15,19 @@ from cutoutd.backoff import pause_s
 from cutoutd.delivery.steps import Retry
 from cutoutd.errors import CutoutdError, FailureCode, StorageError, TemporaryError
 from cutoutd.failure import failure_of
-from cutoutd.job_detail import failure_in
-from cutoutd.jobs import Failure, JobState
+from cutoutd.fault_isolation import is_expected, report, unforeseen
+from cutoutd.job_detail import JobResult, failure_in
+from cutoutd.jobs import OPEN, Failure, JobState
+from cutoutd.journal.reader import Reader
 from cutoutd.publish.faults import TargetHeldError
+from cutoutd.publish.plan import Plan
 from cutoutd.retry import Again, GiveUp, after_failure, after_lost
 
 if TYPE_CHECKING:
     from cutoutd.delivery.context import Context
     from cutoutd.delivery.known_pictures import FormerPaths
     from cutoutd.delivery.steps import Abandon, CarryOut, Decide, Repair
+    from cutoutd.delivery.task_queue import QueuedTask
     from cutoutd.jobs import Job
 
 _LONGEST_S: Final = 3600.0
@@ -236,3 +240,80 @@ class FailedJobs:
     def _discard(self, job: Job) -> None:
         with suppress(CutoutdError):  # the sweep of the next start finds it
             self.context.publisher.discard(job.id)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobGuard:
+    """Tasks about one folder's jobs: one that fails by a fault of ours costs its own job alone, which is given up with its reason.
+
+    Attributes:
+        context: of the folder's delivery.
+        failed_jobs: ends the jobs that fail.
+    """
+
+    context: Context
+    failed_jobs: FailedJobs
+
+    def submit(self, job: Job, task: QueuedTask) -> None:
+        """Have something done about a job, after what was given before."""
+        self.context.tasks.submit(partial(self._guarded, job, task))
+
+    def run_now(self, job: Job, task: QueuedTask) -> None:
+        """Do something about a job now, and again later if a disk refuses."""
+        self.context.tasks.run_now(partial(self._guarded, job, task))
+
+    def retry_later(self, job: Job, task: QueuedTask, delay_s: float) -> None:
+        """Have something done about a job after ``delay_s`` seconds."""
+        self.context.tasks.retry_later(partial(self._guarded, job, task), delay_s)
+
+    def _guarded(self, job: Job, task: QueuedTask) -> None:
+        try:
+            task()
+        except Exception as error:
+            if is_expected(error):
+                raise
+            report(self.context.log, error, over="a job", job=job.id, path=job.path)
+            self._give_up(job, error)
+
+    def _give_up(self, job: Job, error: Exception) -> None:
+        failure = failure_of(unforeseen(error))
+        try:
+            now = Reader(self.context.journal.store).job(job.id)
+            if now is None:
+                return
+            if now.state is JobState.REVIEW and JobResult.of(now).decision:
+                self.context.journal.review_decisions.refuse(job.id, failure.cause)
+            if now.state not in OPEN:
+                return  # it was over: what failed came after its end
+            if now.state is JobState.PUBLISHING:
+                self._undo(now)
+            self.failed_jobs.fail(job, failure)
+        except Exception as second:
+            if is_expected(second):
+                raise
+            report(self.context.log, second, over="giving a job up", job=job.id, path=job.path)
+            self._write_off(job, failure)
+
+    def _undo(self, job: Job) -> None:
+        """Take back what has its name, as far as the plan can be read."""
+        try:
+            standing = self.context.publisher.abandon(Plan.from_json(job.detail["plan"]))
+        except Exception as error:
+            if is_expected(error):
+                raise
+            report(self.context.log, error, over="a plan", job=job.id, path=job.path)
+            standing = ()
+        self.context.journal.undo_publishing(job, standing=standing)
+
+    def _write_off(self, job: Job, failure: Failure) -> None:
+        """The journal alone knows the reason; the record is written at the next start."""
+        try:
+            self.context.journal.queue.finish(
+                job.id, JobState.FAILED, detail={"failure": asdict(failure)}, cleanup_pending=True
+            )
+        except Exception as error:
+            if is_expected(error):
+                raise
+            report(
+                self.context.log, error, over="a job that the next start takes up", job=job.id, path=job.path
+            )

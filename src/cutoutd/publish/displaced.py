@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cutoutd.fs.tree import Entry
     from cutoutd.jobs import Published
-    from cutoutd.publish.directories import Directories
+    from cutoutd.publish.places import Directories
 
 DIRECTORY: Final = f"{STAGING_NAME}/kept"
 _PRIVATE: Final = 0o700

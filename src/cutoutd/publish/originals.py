@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.fs.durable import sync
 from cutoutd.fs.tree import Tree
 from cutoutd.publish.digest import examine
-from cutoutd.publish.directories import Directories
 from cutoutd.publish.faults import NameRefusedError, storage_faults
 from cutoutd.publish.naming import Form, formed, numbered
 from cutoutd.publish.original_file import CleanupOutcome, CleanupResult, held, inside, remove_original
+from cutoutd.publish.places import Directories
 from cutoutd.publish.refusals import Refusals
 from cutoutd.publish.rename import add_name, rename_new
 from cutoutd.publish.staging import Staging, sweep
