@@ -1,4 +1,4 @@
-"""`cutoutd bench`: images a minute, CPU seconds an image, and time per step, on one's own files."""
+"""`cutoutd bench`: images a minute, CPU seconds an image, and time per step, on files of your own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cutoutd check`: is the configuration right, what does it come to, what leaves the machine, and what is in the way?"""
+"""`cutoutd check`: the configuration, what prevents a start, what a start would cut, and what leaves the machine."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _verdict(hindered: int) -> str:
 
 
 def _check_state(directory: Path) -> list[str]:
-    """See that a start would not refuse the state directory; another user's is that user's affair.
+    """Check that a start would not refuse the state directory; one of another user is not checked.
 
     Returns:
         What is to be known of it.
@@ -120,7 +120,7 @@ def pictures_in(folder: Folder) -> int:
 
 
 def _waiting(folder: Folder, rules: Rules, state_dir: Path) -> Iterator[str]:
-    """What a start would find, and what of that it would cut."""
+    """How many pictures a start would find, and how many of them it would cut."""
     try:
         seen = foresee(folder, rules, state_dir, _earlier(folder, state_dir))
     except OSError:
@@ -201,7 +201,7 @@ _NEEDED: Final = ("httpcore", "certifi")
 
 
 def require_extra(chosen: Settings) -> None:
-    """See that the uploader could be started, if it is needed.
+    """Check that the uploader could be started, if it is needed.
 
     Raises:
         UsageError: a folder is tagged, and what the extra brings is not installed.

@@ -1,4 +1,4 @@
-"""What a run came to, in a line or a few: how many were cut, doubtful and failed, where they are, how long it took."""
+"""The summary of a run: how many were cut, doubtful and failed, where they are, how long it took."""
 
 from __future__ import annotations
 

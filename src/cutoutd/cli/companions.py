@@ -1,4 +1,4 @@
-"""Keeps the uploader running beside a supervisor, which could not start it: its children have no network either.
+"""Keeps the uploader running beside the supervisor, which cannot start it: processes that it starts have no network.
 
 Started as ``python -P -m cutoutd.cli.companions PARENT COMMAND...`` before the supervisor gives the network up. The service's
 key comes by a pipe, its standard input, and goes on to each uploader in the same way: it is in no environment. What the
@@ -51,7 +51,7 @@ too."""
 
 @contextmanager
 def kept(command: Sequence[str], key: str) -> Iterator[None]:
-    """Have an uploader beside this process while the body runs.
+    """Keep an uploader running while the body runs.
 
     Args:
         command: the uploader; it is told by ``--parent`` whose end is its own, and gets the key as its standard input.
@@ -103,7 +103,7 @@ def main() -> int:
 
 
 def _run(command: Sequence[str], asked: threading.Event, key: bytes) -> int:
-    """One uploader from its start to its end, which it is asked for once we are."""
+    """Run one uploader until it ends; ask it to end when this process is asked to."""
     bound = [
         *command,
         "--parent",
@@ -144,7 +144,7 @@ def _ended(child: subprocess.Popen[bytes], asked: threading.Event) -> int:
 
 
 def _at_terminal() -> bool:
-    """Whether our log is read on a terminal, which the uploader cannot see any more."""
+    """Whether the log goes to a terminal; the uploader cannot see that itself."""
     try:
         return os.isatty(2)
     except OSError:
@@ -169,7 +169,7 @@ def _write(lines: Sequence[Line]) -> None:
 
 
 def _marked(line: Line) -> str:
-    """A line of the log that shows whose it is, whatever it says of itself."""
+    """A log line marked as the uploader's, whatever its text claims."""
     try:
         said = json.loads(line.text)
     except (ValueError, RecursionError):
@@ -182,7 +182,7 @@ def _marked(line: Line) -> str:
 
 
 def _hand_over(process: subprocess.Popen[bytes], key: bytes) -> None:
-    """Write the key into a process's standard input, whose buffer is larger than any."""
+    """Write the key into a process's standard input; the pipe's buffer is larger than any key."""
     assert process.stdin is not None  # noqa: S101 -- PIPE was asked for
     with suppress(OSError), process.stdin as pipe:  # one that has ended already is seen by its exit code
         pipe.write(key)

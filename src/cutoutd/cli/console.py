@@ -45,7 +45,7 @@ _BAR_WIDTH: Final = 16
 
 
 class Pace:
-    """How fast pictures are cut, and so how long the rest takes: measured over one stretch of work.
+    """Pictures a minute and the time that is left, measured over one period of work.
 
     Args:
         clock: monotonic seconds.
@@ -57,14 +57,14 @@ class Pace:
         self._first_s = self._last_s = 0.0
 
     def ended(self) -> None:
-        """One more picture is over."""
+        """Count one more finished picture."""
         self._last_s = self._clock()
         if not self._ends:
             self._first_s = self._last_s
         self._ends += 1
 
     def stretch_over(self) -> None:
-        """Nothing is to be done: what comes next is measured for itself."""
+        """The queue is empty: a new period begins with the next picture."""
         self._ends = 0
 
     def words(self, left: int) -> str:
@@ -141,7 +141,7 @@ class Live:
         self._draw()
 
     def _counted(self, progress: QueueCounts) -> None:
-        """What there is to do now: drawn if it is not what is drawn already."""
+        """Draw the number of pictures that are left, if it has changed."""
         with self._lock:
             count = progress.waiting + progress.in_work + progress.resting
             is_news = progress != self._known or count != self._open
@@ -150,7 +150,7 @@ class Live:
             self._draw()
 
     def _ended_job(self, result: JobEnded) -> None:
-        """One line for each end."""
+        """Print one line for each finished picture."""
         from rich.markup import escape  # noqa: PLC0415 -- see above
 
         if self._is_told(result):
@@ -179,7 +179,7 @@ class Live:
         self._draw()
 
     def _folder_changed(self, folder: str, message: str) -> None:
-        """A folder's status changed."""
+        """Print a folder's new status."""
         from rich.markup import escape  # noqa: PLC0415 -- see above
 
         mark = "[yellow]![/]"
@@ -192,11 +192,11 @@ class Live:
         self._draw()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._progress.stop()
 
     def _print(self, markup: str) -> None:
-        """Lines that are broken at words, and set in; a path is left whole, to be copied."""
+        """Print with lines broken at words and indented; a path is not broken, so that it can be copied."""
         from rich.cells import cell_len  # noqa: PLC0415 -- see above
         from rich.text import Text  # noqa: PLC0415
 
@@ -252,6 +252,6 @@ class Live:
 
 
 def _bar(ended: int, total: int) -> str:
-    """So many of all, drawn."""
+    """The bar, for this many of all pictures."""
     filled = round(_BAR_WIDTH * ended / total)
     return f"{'━' * filled}{'╌' * (_BAR_WIDTH - filled)} {ended}/{total}"

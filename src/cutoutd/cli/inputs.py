@@ -200,7 +200,7 @@ def _pictures_below(root: Path, output: Path) -> list[Path]:
 
 
 def _own_cutouts(root: Path, files: Sequence[Path]) -> set[Path]:
-    """Of files in a folder, those that a sidecar beside them calls cutouts; one that cannot be read says nothing."""
+    """Those files of a folder that a sidecar beside them lists as cutouts; an unreadable sidecar is ignored."""
     tree = Tree(root)
     own: set[Path] = set()
     for file in files:
@@ -266,7 +266,7 @@ def picture_from_input(directory: Path, most_bytes: int) -> Path:
 
 
 def refuse_terminal() -> None:
-    """See that standard output is no terminal, which a picture would only harm.
+    """Check that standard output is not a terminal, since the bytes of a picture would garble it.
 
     Raises:
         UsageError: it is one.
@@ -279,7 +279,7 @@ def refuse_terminal() -> None:
 
 
 def cutout_to_output(path: Path) -> None:
-    """A file, to standard output.
+    """Copy a file to standard output.
 
     Raises:
         BrokenPipeError: nobody reads it.

@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
 
 _TRIES: Final = 3
-"""So often is asked which of several daemons is meant."""
+"""Attempts to answer which of several daemons is meant."""
 
 _DIGITS: Final = 4
 """Of an answer: more daemons than that do not run."""
 
 
 def find_settings(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> Settings:
-    """As `find`, without where they are from."""
+    """As `find`, without the invocation."""
     return find(config, input_dir, output_dir)[0]
 
 
 def find(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> tuple[Settings, Invocation]:
-    """The settings that a command about a daemon goes by, and where they are from.
+    """The settings of the daemon that a command is about, and how that daemon was started.
 
     They are those that the options name; without options those of the usual configuration, else of the one daemon of this
     user that runs, else of what was started last.
@@ -90,7 +90,7 @@ def words(origin: Invocation) -> str:
 
 
 def sharing(state_dir: Path, origin: Invocation) -> RegisteredDaemon | None:
-    """Who else works, or worked last, with a state directory, having been started with something else.
+    """Another invocation that uses, or last used, this state directory.
 
     Args:
         state_dir: of a configuration.
@@ -107,7 +107,7 @@ def sharing(state_dir: Path, origin: Invocation) -> RegisteredDaemon | None:
 
 
 def told_apart(origin: Invocation) -> str:
-    """What is to be done about a state directory that two share."""
+    """Advice for a state directory that two configurations share."""
     where = "for one of them" if origin.config is None else f"in {printable(short(origin.config))}"
     return f"set state_dir in [service] {where} to a directory of its own"
 
@@ -123,7 +123,7 @@ def _warn_of_sharing(state_dir: Path, origin: Invocation) -> None:
 
 
 def _word(path: Path) -> str:
-    """As a shell takes it, to which a quoted ``~`` would be no home directory."""
+    """Quoted for a shell; a leading ``~`` stays unquoted, or it would not mean the home directory."""
     text = printable(short(path))
     return f"~/{shlex.quote(text[2:])}" if text.startswith("~/") else shlex.quote(text)
 
@@ -184,14 +184,14 @@ def _asked(running: Sequence[RegisteredDaemon]) -> RegisteredDaemon:
 
 
 def _shown(origin: Invocation) -> str:
-    """For a person who knows his folders: as short as they can be told."""
+    """The shortest name by which a person recognises the daemon's folders or configuration."""
     if origin.pair is not None:
         return " -> ".join(printable(near(os.fspath(one))) for one in origin.pair)
     return "the usual configuration" if origin.config is None else printable(near(os.fspath(origin.config)))
 
 
 def _say(which: str) -> None:
-    """On a terminal alone: scripts know what they call, and their logs need no such line."""
+    """Print only on a terminal: the log of a script needs no such line."""
     if sys.stderr.isatty():
         print(wrapped(f"cutoutd: {which}", sys.stderr), file=sys.stderr)
 

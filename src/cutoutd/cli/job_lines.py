@@ -1,4 +1,4 @@
-"""What a person reads of a job: its line in a list, and all that is known of it.
+"""A job as text: its line in a list, and its details.
 
 It puts values into words; it must not look anything up.
 """

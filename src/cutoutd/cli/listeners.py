@@ -1,4 +1,4 @@
-"""Who tells a person what happens: lines and a bar on a terminal, the log elsewhere."""
+"""Shows events to a person: lines and a bar on a terminal, the log elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cutoutd models`: which models there are, where they lie, whether they are what they should be; and one of one's own."""
+"""`cutoutd models`: lists the models, verifies their files, and removes models of your own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cutoutd models add`: a model of one's own. One that people know is known by its checksum; of others, options say what they expect."""
+"""`cutoutd models add`: adds a model of your own. A well-known one is recognised by its checksum; options describe others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cutoutd models available` and `cutoutd models fetch`: models that people know; and one of them from where it is published.
+"""`cutoutd models available` and `cutoutd models fetch`: lists well-known models, and downloads one of them.
 
 A person's own commands: nothing else here or in the daemon fetches a model, and this process watches no folder.
 """

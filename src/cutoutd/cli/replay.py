@@ -1,4 +1,4 @@
-"""`cutoutd replay`: is a cutout what its sidecar says, to the byte?"""
+"""`cutoutd replay`: cuts a picture again, and compares the result with its sidecar byte by byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests to the daemon: which pictures a person means, by number or name, and what is told of the outcome."""
+"""Requests to the daemon: finds the pictures that a person names, and prints the outcome."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _named(word: str, jobs: Sequence[Job], chosen: Settings, first: JobState | N
 
 
 def _ways(word: str, chosen: Settings) -> Iterator[Callable[[Job], bool]]:
-    """What a word may be, the likeliest first."""
+    """The ways to match a word, the likeliest first."""
     inputs = {folder.name: os.fspath(folder.input) for folder in chosen.folder}
     absolute = os.path.abspath(word)  # noqa: PTH100 -- links are left as they are, and nothing is looked up
     plain = _plain(word)
@@ -148,8 +148,8 @@ def say_what_came_of(
         requests: by their ids.
         commands: of the journal.
         directory: the state directory.
-        done: what is said once a running daemon has obeyed.
-        later: what is said if none runs, after "cutoutd is not running; when it starts, ".
+        done: printed once a running daemon has carried them out.
+        later: printed if none runs, after "cutoutd is not running; when it starts, ".
 
     Raises:
         UsageError: a running daemon has refused one.

@@ -123,7 +123,7 @@ def _work(
     read_again: partial[Settings],
     from_make: bool,
 ) -> None:
-    """Be the daemon, and say what came of it.
+    """Run the daemon, and print a summary at its end.
 
     Raises:
         typer.Exit: with ``once``, with the exit code.
@@ -175,7 +175,7 @@ def _uploader(config: Path | None) -> list[str]:
 
 
 def _refuse_hosted(chosen: Settings) -> None:
-    """With nothing leaving, a folder that knows no other way would wait for ever.
+    """Refuse --local-only if a folder has the route `hosted`: its pictures would wait for ever.
 
     Raises:
         UsageError: there is one.
@@ -207,7 +207,7 @@ def _waiting(chosen: Settings) -> str:
 
 
 def _warn_of_earlier(chosen: Settings, origin: Invocation) -> None:
-    """Where another configuration has used the state directory, its folders count as taken out."""
+    """Warn if another configuration used the state directory: its folders count as removed."""
     other = sharing(chosen.service.state_dir, origin)
     if other is not None and not other.is_running:
         print(
@@ -218,7 +218,7 @@ def _warn_of_earlier(chosen: Settings, origin: Invocation) -> None:
 
 
 def _already(chosen: Settings, origin: Invocation) -> AlreadyRunningError:
-    """Who holds the state directory, and what to do about it."""
+    """The error that names who uses the state directory, and what to do."""
     state_dir = printable(short(chosen.service.state_dir))
     other = sharing(chosen.service.state_dir, origin)
     if other is not None:
@@ -231,7 +231,7 @@ def _already(chosen: Settings, origin: Invocation) -> AlreadyRunningError:
 
 
 def require_folders(watched: Path, results: Path, *, both: bool) -> None:
-    """See that a pair of folders is there. On a terminal it is asked whether a missing one is to be made.
+    """Check that both folders exist. On a terminal the user is asked whether to make a missing one.
 
     Args:
         watched: where pictures are dropped.

@@ -81,7 +81,7 @@ def in_order(jobs: Iterable[Job], sort: Sort) -> Iterable[Job]:
 
 
 def is_doubtful(job: Job) -> bool:
-    """Whether its cutout is published and may well be wrong."""
+    """Whether its cutout is published and doubtful."""
     return job.state in RELEASED and JobResult.of(job).doubtful
 
 

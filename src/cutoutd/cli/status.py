@@ -1,4 +1,4 @@
-"""`cutoutd status` and `cutoutd metrics`: is it running, and how does each folder stand?"""
+"""`cutoutd status` and `cutoutd metrics`: is it running, and what is the status of each folder?"""
 
 from __future__ import annotations
 

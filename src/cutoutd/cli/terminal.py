@@ -1,4 +1,4 @@
-"""A terminal: its foreground group, a line that says what is being done, and an output that nobody reads any more.
+"""A terminal: its foreground group, a progress line, and standard output whose reader is gone.
 
 Ctrl-C is sent to all processes of the foreground group. Where another program has started us there and waits, as
 `make run` does, it would end with "Interrupt" and an error although we end in order.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def in_the_foreground() -> Iterator[None]:
-    """Have the terminal's keys for this process and its children alone, and give them back at the end.
+    """Make this process group the terminal's foreground group, so that Ctrl-C reaches it alone; undo this at the end.
 
     Nothing is done where there is no terminal, or where it is in others' hands, as with ``make run &``.
     Ctrl-Z is not obeyed meanwhile: nobody would be left to continue us.
@@ -47,7 +47,7 @@ def in_the_foreground() -> Iterator[None]:
 
 
 def _terminal() -> int | None:
-    """The terminal that controls us, if our group is in its foreground and more than ourselves."""
+    """The controlling terminal, if our group is in its foreground and has other members."""
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -65,7 +65,7 @@ _CLEAR: Final = "\r\x1b[K"
 
 
 class Passing:
-    """Says on a terminal what goes on, on stderr; says nothing anywhere else."""
+    """A progress line on stderr; nothing where stderr is not a terminal."""
 
     def __init__(self) -> None:
         self._shows = sys.stderr.isatty()
@@ -80,13 +80,13 @@ class Passing:
             print(_CLEAR, end="", file=sys.stderr, flush=True)
 
     def say(self, words: str) -> None:
-        """What is being done now, in the place of what was said before."""
+        """Replace the progress line."""
         if self._shows:
             width = shutil.get_terminal_size().columns
             print(f"{_CLEAR}{words[: width - 1]}", end="", file=sys.stderr, flush=True)
 
     def count(self, items: Iterable[_Item], total: int, doing: str) -> Iterator[_Item]:
-        """Pass items on, and say how many of all are done."""
+        """Yield the items, and show how many of them are done."""
         self.say(f"{doing} 0/{total}")
         for number, item in enumerate(items, 1):
             yield item
@@ -94,7 +94,7 @@ class Passing:
 
 
 def close_quietly() -> None:
-    """Give standard output away: what Python still holds for it would fail once more at its exit."""
+    """Redirect standard output to nothing: what Python still buffers would fail again at exit."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.close(nothing)
@@ -102,7 +102,7 @@ def close_quietly() -> None:
 
 @contextmanager
 def told_if_anyone_listens() -> Iterator[None]:
-    """Print, all the way to the pipe; if nobody reads it, what is left is not said."""
+    """Print and flush; if the reader of the pipe is gone, the rest is dropped."""
     try:
         yield
         sys.stdout.flush()
