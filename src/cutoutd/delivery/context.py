@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+# Without a repr: it would fill every traceback with a whole folder and journal.
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Context:
     """One folder's delivery, as its parts see it.
 
