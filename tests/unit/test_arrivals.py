@@ -543,7 +543,8 @@ def test_a_file_that_was_missing_and_looks_as_before_is_accepted_again(
 
 
 @pytest.mark.parametrize(
-    ("how", "accepted"), [("copied with its dates", 1), ("permissions", 0), ("on another disk", 0)]
+    ("how", "accepted"),
+    [("copied with its dates", 1), ("permissions", 0), ("on another disk", 0), ("to be moved", 0)],
 )
 def test_a_copy_that_came_while_no_daemon_ran_is_accepted_again(
     tmp_path: Path, clock: FakeClock, how: str, accepted: int
@@ -558,6 +559,9 @@ def test_a_copy_that_came_while_no_daemon_ran_is_accepted_again(
         path.chmod(0o600)
     else:
         copied(path)
+    if how == "to be moved":
+        with place.journal.store.transaction():
+            place.journal.store.write("UPDATE job SET cleanup_pending = 1")
     place.restart(is_known_disk=how != "on another disk")
     assert place.after(60) + place.after(SETTLE_S + 0.1) + place.after(60) == accepted
     place.journal.close()

@@ -277,7 +277,9 @@ class MissingSources:
                 or (is_first_look and self._scope.is_known_disk and self._rehashing.is_another(seen))
             )
         )
-        if is_another and sources.bytes_read(self._folder, version).is_over:
+        read = sources.bytes_read(self._folder, version) if is_another else None
+        # One that is still to be moved or deleted is gone in a moment, and its result is there.
+        if read is not None and read.is_over and not read.is_cleanup_pending:
             self._reappeared.add(path)
         return path in self._reappeared
 

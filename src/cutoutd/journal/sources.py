@@ -44,11 +44,13 @@ class BytesRead:
         is_over: its job has ended, and may be compared with what lies there now.
         has_failed: without a result.
         sha256: of its bytes; None where they were not read whole.
+        is_cleanup_pending: its original is still to be moved or deleted, or its failure to be written down.
     """
 
     is_over: bool
     has_failed: bool
     sha256: str | None
+    is_cleanup_pending: bool
 
 
 @dataclass(kw_only=True, slots=True)
@@ -166,7 +168,10 @@ class Sources:
         row = self._store.row(SQL.newest_version, folder=folder, path=os.fsencode(version.path))
         state = JobState(row["state"]) if row is not None else JobState.GONE
         return BytesRead(
-            is_over=state in _READ, has_failed=state is JobState.FAILED, sha256=row["sha256"] if row else None
+            is_over=state in _READ,
+            has_failed=state is JobState.FAILED,
+            sha256=row["sha256"] if row else None,
+            is_cleanup_pending=row is not None and bool(row["cleanup_pending"]),
         )
 
     def published_us(self, folder: str, path: str) -> int | None:

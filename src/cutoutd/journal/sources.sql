@@ -11,7 +11,8 @@ INSERT INTO job (folder, path, generation, size, mtime_ns, stamp, provisional, s
 VALUES (:folder, :path, :generation, :size, :mtime_ns, :stamp, :provisional, :state, :accepted_us, :finished_us, :sha256, :detail)
 
 -- name: newest_version
-SELECT id, generation, missing_us, state, size, mtime_ns, forced, finished_us, sha256, accepted_us FROM job WHERE {newest}
+SELECT id, generation, missing_us, state, size, mtime_ns, forced, finished_us, sha256, accepted_us,
+  cleanup_pending FROM job WHERE {newest}
 
 -- name: replace_waiting
 UPDATE job SET state = 'gone', finished_us = :now_us, detail = '{"why": "replaced by a newer version"}' WHERE id = :job
