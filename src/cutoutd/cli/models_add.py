@@ -80,6 +80,16 @@ ProviderOption = Annotated[str, typer.Option(help="What the model runs on: auto,
 MemoryOption = Annotated[
     int, typer.Option(min=512, help="Memory that the model may use, like the setting worker_memory_mb.")
 ]
+SystemOption = Annotated[bool, typer.Option(help="Keep it in /var/lib/cutoutd, for a system service.")]
+AnywayOption = Annotated[
+    bool, typer.Option(help="Add it even if it fails to find the subject of the test picture.")
+]
+ScaleOption = Annotated[
+    Scale | None, typer.Option(help="What the input is divided by: the picture's own maximum, or 255.")
+]
+LetterboxOption = Annotated[
+    bool | None, typer.Option(help="Whether the picture keeps its proportions, on a black square.")
+]
 MEMORY_MB: Final = int(PoolSettings.model_fields["worker_memory_mb"].default)
 
 
@@ -98,16 +108,12 @@ def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     size: Annotated[int | None, typer.Option(min=32, max=4096, help="Side of the square input.")] = None,
     mean: Annotated[str, typer.Option(help="Mean of red, green and blue, such as 0.485,0.456,0.406.")] = "",
     std: Annotated[str, typer.Option(help="Deviation of red, green and blue.")] = "",
-    scale: Annotated[
-        Scale | None, typer.Option(help="What the input is divided by: the picture's own maximum, or 255.")
-    ] = None,
+    scale: ScaleOption = None,
     logits: Annotated[bool | None, typer.Option(help="Whether the output goes through a sigmoid.")] = None,
     min_max: Annotated[
         bool | None, typer.Option(help="Whether the matte is stretched to the range 0 to 1.")
     ] = None,
-    letterbox: Annotated[
-        bool | None, typer.Option(help="Whether the picture keeps its proportions, on a black square.")
-    ] = None,
+    letterbox: LetterboxOption = None,
     inputs: Annotated[
         list[str] | None,
         typer.Option("--input", help="Value of an input other than the picture; may be given several times."),
@@ -118,10 +124,8 @@ def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     ] = None,
     licence: Annotated[str, typer.Option(help="Licence of the model.")] = "",
     source: Annotated[str, typer.Option(help="Where the model comes from.")] = "",
-    system: Annotated[bool, typer.Option(help="Keep it in /var/lib/cutoutd, for a system service.")] = False,
-    anyway: Annotated[
-        bool, typer.Option(help="Add it even if it fails to find the subject of the test picture.")
-    ] = False,
+    system: SystemOption = False,
+    anyway: AnywayOption = False,
     provider: ProviderOption = "auto",
     memory_mb: MemoryOption = MEMORY_MB,
 ) -> None:

@@ -89,19 +89,15 @@ def run(
         uploads = bool(chosen.tagged) and not local_only
         if local_only:
             _refuse_hosted(chosen)
-        if uploads and not uploader_apart:
+        is_beside = uploads and not uploader_apart
+        if is_beside:
             require_extra(chosen)
         origin = origin_of(config, input_dir, output_dir)
         _warn_of_earlier(chosen, origin)
         # A service manager ends what hangs with SIGABRT: then the log says where it hung.
         faulthandler.enable()
         # Before the daemon takes the network from itself and from all it starts.
-        uploader = (
-            kept(_uploader(config), key=context.obj or "")
-            if uploads and not uploader_apart
-            else nullcontext()
-        )
-        with uploader:
+        with kept(_uploader(config), key=context.obj or "") if is_beside else nullcontext():
             _work(
                 chosen,
                 origin,
