@@ -92,7 +92,7 @@ def test_a_clone_that_was_moved_is_set_up_again(tmp_path: Path, place: str, *, m
         timeout=60,
     )
     assert ("This folder was moved" in ended.stdout, "-m venv --clear" in ended.stdout) == (moved, moved)
-    assert ("install --editable" in ended.stdout) == moved
+    assert ("--editable ." in ended.stdout) == moved
 
 
 @pytest.mark.parametrize(("missing", "other"), [("INPUT", "OUTPUT"), ("OUTPUT", "INPUT")])

@@ -124,7 +124,7 @@ def test_workers_that_cannot_start_amid_an_upgrade_cost_no_picture(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
     """While the installation is broken all that comes stays queued; when it is whole, work goes on by itself."""
-    module = own_installation(bench) / "engine" / "decode.py"
+    module = own_installation(bench) / "engine" / "formats" / "decode.py"
     bench.environment["CUTOUTD_POOL__WORKERS"] = "1"
     daemon = start()
     bench.drop("before.jpg")
@@ -169,7 +169,7 @@ def test_a_model_that_is_changed_under_a_running_daemon_ends_it(
 
 def test_workers_that_never_start_end_the_daemon_with_the_reason(bench: Bench) -> None:
     """A library is missing: four starts, each after a longer pause, and the picture stays queued."""
-    module = own_installation(bench) / "engine" / "refine.py"
+    module = own_installation(bench) / "engine" / "matting" / "refine.py"
     module.write_text("raise ImportError('no such library')\n", encoding="utf-8")
     bench.drop("a.jpg")
     ended = bench.once()
