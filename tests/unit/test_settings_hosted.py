@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.cli import check
+from cutoutd.cli import egress
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.process.child_environment import KEY_VARIABLE
 from cutoutd.settings import loader
@@ -231,7 +231,7 @@ def test_what_leaves_is_told_by_folder() -> None:
         table("y"),
         table("z", route="local-then-hosted", escalate_backlog_s=60, max_credits_per_day=3),
     )
-    x, y, z = check.what_leaves(chosen)
+    x, y, z = egress.what_leaves(chosen)
     assert x == (
         "x: PICTURES LEAVE THIS MACHINE: every picture is sent, reduced to 1000 px to https://api.remove.bg "
         "(removebg; 1 credits a picture, at most 9 a day)"
@@ -243,16 +243,16 @@ def test_what_leaves_is_told_by_folder() -> None:
 
 def test_a_budget_of_nothing_is_told() -> None:
     """Pictures would wait for ever, and their owner wonder."""
-    (line,) = check.what_leaves(built({"enabled": True}, table(route="hosted")))
+    (line,) = egress.what_leaves(built({"enabled": True}, table(route="hosted")))
     assert "no credits may be spent, so pictures wait; set max_credits_per_day" in line
 
 
 def test_a_missing_extra_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """And only where it is needed."""
-    monkeypatch.setattr(check, "find_spec", lambda _: None)
-    check.require_extra(built({"enabled": True}, table()))
+    monkeypatch.setattr(egress, "find_spec", lambda _: None)
+    egress.require_extra(built({"enabled": True}, table()))
     with pytest.raises(UsageError, match=r'pip install "cutoutd\[hosted\]"'):
-        check.require_extra(built({"enabled": True}, table(route="hosted")))
+        egress.require_extra(built({"enabled": True}, table(route="hosted")))
 
 
 def test_two_services_have_two_numbers_and_one_has_one_however_it_is_written() -> None:

@@ -6,12 +6,12 @@ import os
 import shlex
 import stat
 import sys
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cutoutd.cli.egress import require_extra, what_leaves
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings, words
 from cutoutd.cli.printing import printable, short, wrapped
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
@@ -27,7 +27,6 @@ from cutoutd.overview.forecast import foresee
 from cutoutd.registry import Invocation, entries
 from cutoutd.settings import document, loader, places
 from cutoutd.settings.rules import older_score_limits
-from cutoutd.settings.types import Route
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -195,55 +194,3 @@ def _missing(key: str, place: Path) -> str:
     except OSError as error:
         return f"cannot be looked at ({error.strerror}). See to its permissions, or to its disk or share"
     return "" if is_directory else "is a file, and a folder belongs there. Name another place"
-
-
-_NEEDED: Final = ("httpcore", "certifi")
-
-
-def require_extra(chosen: Settings) -> None:
-    """Check that the uploader could be started, if it is needed.
-
-    Raises:
-        UsageError: a folder is tagged, and what the extra brings is not installed.
-    """
-    missing = [name for name in _NEEDED if find_spec(name) is None] if chosen.tagged else []
-    if missing:
-        folders = ", ".join(f'"{folder.name}"' for folder in chosen.tagged)
-        raise UsageError(
-            f"pictures of {folders} are to be sent away, and {' and '.join(missing)} for it is not installed",
-            advice='Install it with `pip install "cutoutd[hosted]"`, or write route = "local".',
-        )
-
-
-def what_leaves(chosen: Settings) -> Iterator[str]:
-    """Which folders' pictures leave this machine, when, where to, and what that may cost."""
-    for folder in chosen.folder:
-        if folder not in chosen.tagged:
-            yield f"{folder.name}: nothing leaves this machine"
-            continue
-        when = _when(folder) if folder.route is Route.LOCAL_THEN_HOSTED else "every picture"
-        size = f", reduced to {chosen.hosted.max_upload_px} px" if chosen.hosted.max_upload_px else ""
-        yield (
-            f"{folder.name}: PICTURES LEAVE THIS MACHINE: {when} is sent{size} to {chosen.hosted.address} "
-            f"({chosen.hosted.provider}; {_cost(folder, chosen)})"
-        )
-
-
-def _when(folder: Folder) -> str:
-    reasons = ["that cannot be cut here"]
-    if folder.escalate_below:
-        reasons.append(f"whose cutout scores below {folder.escalate_below}")
-    if folder.escalate_backlog_s:
-        reasons.append(f"that comes while the queue is longer than {folder.escalate_backlog_s} s")
-    return f"a picture {' or '.join(reasons)}"
-
-
-def _cost(folder: Folder, chosen: Settings) -> str:
-    hosted = chosen.hosted
-    if not hosted.expected_credits:
-        return "it is expected to charge nothing"
-    own = folder.max_credits_per_day
-    most = hosted.max_credits_per_day if own is None else min(own, hosted.max_credits_per_day)
-    if not most:
-        return "no credits may be spent, so pictures wait; set max_credits_per_day"
-    return f"{hosted.expected_credits:g} credits a picture, at most {most:g} a day"

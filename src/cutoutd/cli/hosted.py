@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cutoutd.cli.check import pictures_in, require_extra, what_leaves
+from cutoutd.cli.check import pictures_in
+from cutoutd.cli.egress import require_extra, what_leaves
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings, settings
 from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import JsonOption

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cutoutd.cli import closing
-from cutoutd.cli.check import require_extra
 from cutoutd.cli.companions import kept
+from cutoutd.cli.egress import require_extra
 from cutoutd.cli.instance import (
     ConfigOption,
     InputOption,
