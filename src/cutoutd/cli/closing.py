@@ -78,7 +78,11 @@ def goes_on(outcome: Outcome) -> str:
     left = sum(map(len, outcome.remaining.values()))
     if not left:
         return "Nothing is left to do; the next start cuts what arrives until then."
-    return f"{left} picture{' is' if left == 1 else 's are'} left; the next start continues with them."
+    return (
+        f"{left} pictures are left; the next start continues with them."
+        if left > 1
+        else ("1 picture is left; the next start continues with it.")
+    )
 
 
 def where(tally: Tally, outputs: Sequence[Path]) -> str:

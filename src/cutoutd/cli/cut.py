@@ -211,7 +211,9 @@ def _cut(
     tally.done -= len(nameless)
     with told_if_anyone_listens():
         print(closing.line(tally, time.monotonic() - begun_s))
-        if where := closing.where(tally, [Path(outputs[0]) if len(outputs) == 1 else target.directory]):
+        if where := closing.where(
+            tally, [Path(outputs[0]) if len(outputs) == len(ended) == 1 else target.directory]
+        ):
             print(where)
     for one in nameless:
         what = printable(target.name) if target.name else "a file of its name"

@@ -29,7 +29,7 @@ def require_extra(chosen: Settings) -> None:
     if missing:
         folders = ", ".join(f'"{folder.name}"' for folder in chosen.tagged)
         raise UsageError(
-            f"pictures of {folders} are to be sent away, and {' and '.join(missing)} for it is not installed",
+            f"pictures of {folders} are to be sent away, and what sends them is not installed: {' and '.join(missing)}",
             advice='Install it with `pip install "cutoutd[hosted]"`, or write route = "local".',
         )
 

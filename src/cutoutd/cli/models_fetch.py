@@ -152,8 +152,8 @@ def _fetched(model: KnownModel, facts: KnownModels, directory: Path) -> tuple[Pa
     """The file and its checksums, fetched and found to be the right one."""
     missing = [one for one in ("httpcore", "certifi") if find_spec(one) is None]
     if missing:
-        raise ModelError(
-            f"{' and '.join(missing)} for it is not installed",
+        raise UsageError(
+            f"what fetches a model is not installed: {' and '.join(missing)}",
             advice=f'Install it with `pip install "cutoutd[hosted]"`; or {_by_hand(model)}',
         )
     keep_for_uploader(os.environ)  # before the client and its OpenSSL are loaded
