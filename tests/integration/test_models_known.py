@@ -255,7 +255,7 @@ def test_without_the_extra_it_is_said_what_to_install(
     """Or how to do without it."""
     monkeypatch.setattr(models_fetch, "find_spec", lambda name: None if name == "httpcore" else name)
     code, _, error = call("fetch", "redness")
-    assert code == 4
+    assert code == 2
     assert 'pip install "cutoutd[hosted]"' in error
     assert "cutoutd models add redness.onnx" in error
     assert not own.exists()
