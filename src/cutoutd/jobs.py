@@ -148,6 +148,7 @@ class Task:
         model: name of one that its workers have; empty: the first of them.
         moved_sha256s: of pictures that lay elsewhere and that this one may be; one that is, is not cut.
         asks_sha256: there may be more of these than were given: which bytes it has is to be said instead of cutting it.
+        put_away_sha256: of the picture that was cut before, whose original may have been moved to the folder for originals.
         export, received: it concerns a hosted route; at most one of them is given.
     """
 
@@ -166,6 +167,7 @@ class Task:
     moved_sha256s: tuple[str, ...] = ()
     asks_sha256: bool = False
     published_image_sha256: str | None = None
+    put_away_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -362,7 +362,7 @@ def test_a_tiny_subject_is_enlarged_no_further_than_is_allowed(staging: Staging)
     """It takes less of the canvas then, and the result is doubtful; it was published with a full score before."""
     shop = {"format": "jpeg", "background": "white", "canvas": "600x600", "scale": "85%"}
     stage = staging.stage(shop)  # 40 x 60 pixels to 510: 8.5 times
-    assert stage.doubts == ("the subject is too small in the picture",)
+    assert stage.doubts == ("the subject has too few pixels for this canvas",)
     assert "the subject was enlarged 3.00 times instead of 8.5" in stage.warnings[0]
     rows = np.nonzero((staging.pixels(stage) < 200).any(axis=(1, 2)))[0]
     assert 170 <= rows[-1] - rows[0] + 1 <= 190

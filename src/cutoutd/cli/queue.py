@@ -92,7 +92,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 class NotRunYetError(UsageError):
     """There is nothing to tell, since no daemon has run."""
 
-    title = "Nothing to show"
+    title = "Not started yet"
 
 
 def open_journal(directory: Path) -> Store:

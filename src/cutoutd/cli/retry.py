@@ -54,7 +54,7 @@ def retry(
     _refuse(jobs, reader)
     count = len(jobs)
     if failed and not (count := reader.to_retry()):
-        print("No picture has failed.")
+        print(_none_failed(reader))
         return
     if model is not None and not (count := _cut_by(model, reader)):
         print(f"No cutout is known to be of the model {model!r}.")
@@ -68,6 +68,17 @@ def retry(
         directory,
         done=f"{which} being cut again.",
         later=f"{which} cut again.",
+    )
+
+
+def _none_failed(reader: Reader) -> str:
+    """What is said where nothing is to be tried again; the rejected ones count as failed in `cutoutd status`."""
+    rejected = [job for job in reader.newest_jobs() if job.state is JobState.FAILED]
+    if not rejected:
+        return "No picture has failed."
+    return (
+        f"No picture has failed but those that you rejected ({len(rejected)}). To cut one again, give its name or number: "
+        "`cutoutd jobs --state failed` lists them."
     )
 
 

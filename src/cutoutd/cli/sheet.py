@@ -55,7 +55,7 @@ def sheet(
             "--to",
             "-t",
             parser=named_path,
-            help="The file to write; by default FOLDER.html in the current directory.",
+            help="The file to write; by default FOLDER.html in the current directory, with --doubtful FOLDER-doubtful.html.",
         ),
     ] = None,
     when: SinceOption = None,
@@ -80,12 +80,15 @@ def sheet(
         if latest[job.path, job.generation] == job.id and _has_a_place(job, reader, store)
     )
     jobs = [job.id for job in in_order(newest, sort)]
-    path = Path.cwd() / (to or f"{folder}.html")
+    if not jobs:
+        print(f"No picture of {printable(folder)} is meant by that; no sheet is written.")
+        return
+    path = Path.cwd() / (to or f"{folder}{'-doubtful' if doubtful else ''}.html")
     many = f"{len(jobs)} picture{'s' * (len(jobs) != 1)}"
     words = f"{many}{f' since {when}' if when is not None else ''}{' that are doubtful' if doubtful else ''}"
     if sort is Sort.SCORE:
         words += ", the least certain first"
-    words += f". Score: how likely the cutout is right, 0 to 1; doubtful below {known.doubtful_below:g}"
+    words += f". Score: how likely the cutout is right, 0 to 1; doubtful below {known.doubtful_below:g}, or for the reason given"
     with Passing() as passing:
         shown = passing.count(_entries(jobs, known, chosen, store), len(jobs), "making small pictures")
         count = write_text(path, page.render(folder, words, shown))

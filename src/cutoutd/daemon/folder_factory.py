@@ -104,6 +104,7 @@ class FolderFactory:
             clock=self.clock,
             wake=self.wake,
             boundary=lambda: health.boundary,
+            originals=folder.originals_dir,
         )
         return HotFolder(
             folder,

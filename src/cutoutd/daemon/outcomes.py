@@ -116,6 +116,8 @@ class Outcomes:
                 self._journal.queue.put_back(job.id)
                 return
             self._doubted.discard(job.id)
+            if self._keeps_result(job, folder, failure):
+                return
             self._journal.gone(job, failure.cause)
             self._log.info("job.gone", job=job.id, folder=job.folder, path=job.path, why=failure.cause)
             folder.look_at(job.path)
@@ -139,6 +141,25 @@ class Outcomes:
             self._say(job, JobState.RETRY, failure.cause)
         else:
             folder.delivery.fail(job, failure)
+
+    def _keeps_result(self, job: Job, folder: HotFolder, failure: Failure) -> bool:
+        """Leave a cutout as it is that was to be made again, and whose original is not there any more."""
+        published = self._journal.reservations.last_published(job.folder, job.path) if job.forced else None
+        if published is None or published.generation != job.generation or job.sha256 != published.sha256:
+            return False
+        why = f"it was not cut again, and its cutout is as it was: {failure.cause}"
+        detail = self._journal.reservations.last_result(job.folder, job.path, generation=job.generation)
+        self._journal.leave_unchanged(
+            job,
+            sha256=published.sha256,
+            generation=job.generation,
+            detail=detail | {"why": why},
+            cleanup_pending=False,
+        )
+        self._log.warning("job.not-cut-again", job=job.id, folder=job.folder, path=job.path, why=why)
+        folder.look_at(job.path)
+        self._say(job, JobState.UNCHANGED, why)
+        return True
 
     def take_lost(self, held: Held, lost: Lost) -> None:
         """A worker has died over it, or had to be ended."""

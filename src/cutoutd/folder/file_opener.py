@@ -40,6 +40,7 @@ class Opener:
         clock: its monotonic side.
         wake: called when the thread has died.
         boundary: gives what inside the input belongs to somebody else.
+        originals: the folder that originals are moved to; None: they are not.
 
     Attributes:
         busy_since_s: when what is under way was begun, in monotonic seconds; None: nothing is.
@@ -56,11 +57,13 @@ class Opener:
         clock: Clock,
         wake: Callable[[], None],
         boundary: Callable[[], Boundary | None] = lambda: None,
+        originals: Path | None = None,
     ) -> None:
         self._root = root
         self._staging = staging
         self._clock = clock
         self._boundary = boundary
+        self._originals = originals
         self._log = get(folder=folder)
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.busy_since_s: float | None = None
@@ -109,7 +112,9 @@ class Opener:
             tell(None)
             return
         try:
-            opened: Files | Failure = open_files(task, self._root, self._directory(task), self._boundary())
+            opened: Files | Failure = open_files(
+                task, self._root, self._directory(task), self._boundary(), originals=self._originals
+            )
         except CutoutdError as error:
             opened = failure_of(error)
         except Exception as error:  # noqa: BLE001 -- its job waits for an answer in any case

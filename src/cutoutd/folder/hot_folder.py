@@ -354,6 +354,7 @@ class HotFolder:
             staging=os.fspath(self.staging / job_directory(job.id)),
             published_sha256=None if published is None else published.sha256,
             published_image_sha256=None if published is None else published.image_sha256,
+            put_away_sha256=job.sha256 if job.forced else None,
             moved_sha256s=moved.sha256s,
             asks_sha256=not moved.are_all,
             recipe=self.folder.recipe(),

@@ -18,6 +18,7 @@ from cutoutd.fs.tree import parent_of
 from cutoutd.process import channel
 from cutoutd.protocols import Files
 from cutoutd.publish.faults import storage_faults
+from cutoutd.publish.originals import open_put_away
 from cutoutd.publish.staging import result_name
 from cutoutd.recipe import Format
 
@@ -32,7 +33,14 @@ _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _MAKE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def open_files(task: Task, root: Path, staging: Staging, boundary: Boundary | None = None) -> Files:
+def open_files(
+    task: Task,
+    root: Path,
+    staging: Staging,
+    boundary: Boundary | None = None,
+    *,
+    originals: Path | None = None,
+) -> Files:
     """Open what a task takes; whoever asks for it closes it.
 
     Args:
@@ -40,6 +48,7 @@ def open_files(task: Task, root: Path, staging: Staging, boundary: Boundary | No
         root: its folder's input.
         staging: the directory of this attempt at the job, which is made for its results.
         boundary: what inside the input belongs to somebody else; None: nothing.
+        originals: the folder that originals are moved to; None: they are not.
 
     Raises:
         SourceGoneError: the picture is not there any more, or is no file.
@@ -52,7 +61,7 @@ def open_files(task: Task, root: Path, staging: Staging, boundary: Boundary | No
             opened.callback(partial(channel.close, (descriptor,)))
             return descriptor
 
-        source = kept(_source(task, root, boundary))
+        source = kept(_source(task, root, boundary, originals))
         backgrounds: tuple[int, ...] = ()
         results: tuple[int, ...] = ()
         copy = reply = None
@@ -69,7 +78,21 @@ def open_files(task: Task, root: Path, staging: Staging, boundary: Boundary | No
     return Files(source=source, results=results, backgrounds=backgrounds, copy=copy, reply=reply)
 
 
-def _source(task: Task, root: Path, boundary: Boundary | None) -> int:
+def _source(task: Task, root: Path, boundary: Boundary | None, originals: Path | None) -> int:
+    """The picture, from where it was dropped, or from where it was put away after it was cut."""
+    try:
+        return _in_input(task, root, boundary)
+    except SourceGoneError:
+        if originals is None or task.put_away_sha256 is None:
+            raise
+        path = Path(task.source).relative_to(root).as_posix()
+        descriptor = open_put_away(originals, path, task.put_away_sha256)
+        if descriptor is None:
+            raise
+        return descriptor
+
+
+def _in_input(task: Task, root: Path, boundary: Boundary | None) -> int:
     path = Path(task.source)
     try:
         with parent_of(os.fspath(root), path.relative_to(root).as_posix(), boundary) as (directory, name):

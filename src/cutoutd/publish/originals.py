@@ -12,11 +12,12 @@ import os
 import stat
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.fs.durable import sync
 from cutoutd.fs.tree import Tree
-from cutoutd.publish.digest import examine
+from cutoutd.publish.digest import examine, has_bytes, open_regular
 from cutoutd.publish.faults import NameRefusedError, storage_faults
 from cutoutd.publish.naming import Form, formed, numbered
 from cutoutd.publish.original_file import CleanupOutcome, CleanupResult, held, inside, remove_original
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
     from cutoutd.fs.tree import Entry
     from cutoutd.publish.original_file import Original
+
+MAX_NUMBERED: Final = 100
+"""So many originals of one name are looked at: ``a.jpg``, ``a-2.jpg`` and so on."""
 
 _SET_ID: Final = stat.S_ISUID | stat.S_ISGID
 
@@ -204,6 +208,33 @@ def _is_same(one: Entry, other: Entry) -> bool:
         return os.path.samestat(one.lstat(), other.lstat())
     except FileNotFoundError:
         return False
+
+
+def open_put_away(directory: Path, path: str, sha256: str) -> int | None:
+    """Open an original that was moved to the folder for originals.
+
+    Args:
+        directory: the folder for originals, absolute.
+        path: that the original had in its folder's input, with ``/`` between parts.
+        sha256: of its bytes, hex.
+
+    Returns:
+        A descriptor for reading, at its beginning; None if no file with these bytes lies under one of its names.
+
+    Raises:
+        StorageError: the disk or share does not answer as it should.
+    """
+    tree = Tree(directory)
+    with storage_faults(directory):
+        for form in dict.fromkeys(formed(path, form) for form in Form):
+            for name in islice(numbered(form), MAX_NUMBERED):
+                with tree.find(name) as entry:
+                    if entry is None or not entry.exists():
+                        break
+                    if has_bytes(entry, sha256) and (file := open_regular(entry)) is not None:
+                        with file:
+                            return os.dup(file.fileno())
+    return None
 
 
 def copy_attributes(source: int, target: int) -> None:

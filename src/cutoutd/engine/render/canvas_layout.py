@@ -203,7 +203,7 @@ def _limits(rendition: Rendition, of: Subject, place: Placement, shown: Box) -> 
     if most is not None and wanted > most * _MUCH:
         said = f"the subject was enlarged {place.factor:.2f} times instead of {wanted:.1f}"
         why = "max_enlargement allows no more, so it takes less of the canvas than it was to"
-        yield f"{said}: {why}", "the subject is too small in the picture"
+        yield f"{said}: {why}", "the subject has too few pixels for this canvas"
     elif place.factor > _MUCH:
         yield f"the subject was enlarged {place.factor:.2f} times", ""
     longer = max(place.width, place.height)

@@ -1,0 +1,71 @@
+"""A picture whose original was put away is cut again from there; where it is nowhere, its cutout stays as it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.acceptance.conftest import Bench
+
+pytestmark = pytest.mark.small_model
+
+
+def configured(bench: Bench, originals: str) -> Path:
+    """A configuration of one folder."""
+    path = bench.root / "cutoutd.toml"
+    path.write_text(
+        f'[service]\nstate_dir = "{bench.root / "state"}"\n[[folder]]\nname = "shop"\ninput = "{bench.input}"\n'
+        f'output = "{bench.output}"\n{originals}',
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_a_picture_whose_original_was_moved_is_cut_again_from_where_it_was_put(bench: Bench) -> None:
+    """It ended as gone, though it lay in the folder for originals, and could not be cut with another setting."""
+    kept = bench.root / "kept"
+    kept.mkdir()
+    config = configured(bench, f'originals = "move"\noriginals_dir = "{kept}"\n')
+    bench.drop("day/a.jpg")
+    assert bench.call("run", "--config", config, "--once").returncode == 0
+    assert not (bench.input / "day/a.jpg").exists()
+    original = (kept / "day/a.jpg").read_bytes()
+    first = (bench.output / "day/a.png").read_bytes()
+    config.write_text(config.read_text("utf-8") + "[folder.matte]\nrefine = false\n", encoding="utf-8")
+    assert "cut again" in bench.call("retry", "--config", config, "a.jpg").stdout
+    again = bench.call("run", "--config", config, "--once")
+    assert again.stdout.startswith("1 cut"), again.stdout + again.stderr
+    assert bench.states() == {"day/a.jpg": "done"}
+    assert bench.results() == ["day/a.png", "day/a.png.json"]
+    assert (bench.output / "day/a.png").read_bytes() != first
+    assert (kept / "day/a.jpg").read_bytes() == original
+    assert [one.name for one in kept.rglob("*") if one.is_file()] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("how", ["removed", "another picture has its name"])
+def test_a_cutout_stays_as_it_is_if_its_original_is_nowhere(bench: Bench, how: str) -> None:
+    """It was lost to `retry`: the job of a published cutout ended as gone."""
+    kept = bench.root / "kept"
+    kept.mkdir()
+    config = configured(bench, f'originals = "move"\noriginals_dir = "{kept}"\n')
+    bench.drop("a.jpg")
+    assert bench.call("run", "--config", config, "--once").returncode == 0
+    if how == "removed":
+        (kept / "a.jpg").unlink()
+    else:
+        other = bench.drop("b.jpg", 1)
+        shutil.move(other, kept / "a.jpg")
+    first = (bench.output / "a.png").read_bytes()
+    bench.call("retry", "--config", config, "a.jpg")
+    again = bench.call("run", "--config", config, "--once")
+    assert "1 unchanged" in again.stdout, again.stdout + again.stderr
+    assert bench.states() == {"a.jpg": "unchanged"}
+    assert (bench.output / "a.png").read_bytes() == first
+    shown = bench.call("jobs", "--config", config, os.fspath("a.jpg")).stdout
+    assert "it was not cut again, and its cutout is as it was" in shown
