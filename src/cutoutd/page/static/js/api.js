@@ -1,0 +1,154 @@
+/**
+ * What the page asks of cutoutd, and what it is told. Holds the token that a write needs; it is kept in sessionStorage, which belongs to
+ * this address and port, and is handed to other tabs of the same address by a BroadcastChannel, never put into an address or a cookie.
+ *
+ *   await read("jobs", { folder: ["shop"], state: ["review"], limit: 200 }, { signal })
+ *   await write("decide", { verb: "accept", items }, { signal })
+ *   on("jobs", ({ ended }) => ..., signal)      jobs, overview, decided, settings, hello; and of our own: connection {up}, updated {version}
+ */
+
+const TOKEN = "cutoutd-token";
+const bus = new EventTarget();
+const channel = new BroadcastChannel("cutoutd");
+let stream = null;
+let version = null;
+let pause = 250;
+let up = null;
+
+/** A request that was refused or that found nobody. `status` 0: no answer. */
+export class ApiError extends Error {
+  constructor(status, { code = "unknown", text = "", named = {} } = {}) {
+    super(text || code);
+    Object.assign(this, { status, code, text, named });
+  }
+}
+
+export function token() {
+  return sessionStorage.getItem(TOKEN);
+}
+
+/** May this tab change anything? */
+export function mayWrite() {
+  return token() !== null;
+}
+
+/** Spends a one-time code (or a password); from then on this tab may read and write. */
+export async function pair(secret) {
+  const answer = await send("/pair", { method: "POST", body: JSON.stringify(secret), headers: { "Content-Type": "application/json" } });
+  sessionStorage.setItem(TOKEN, (await answer.json()).token);
+  tell("paired", {});
+}
+
+/** Asks the other tabs of this address for their token; waits a moment at most. */
+export function askTabs() {
+  if (mayWrite()) return Promise.resolve(true);
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), 150);
+    channel.addEventListener("message", ({ data }) => {
+      if (!data.token) return;
+      clearTimeout(timer);
+      sessionStorage.setItem(TOKEN, data.token);
+      resolve(true);
+    });
+    channel.postMessage({ ask: true });
+  });
+}
+
+channel.addEventListener("message", ({ data }) => {
+  if (data.ask && mayWrite()) channel.postMessage({ token: token() });
+});
+
+/** Asks for something. Lists in params are repeated; null and undefined are left out. */
+export async function read(method, params = {}, { signal } = {}) {
+  const query = new URLSearchParams();
+  for (const [key, value] of Object.entries(params)) {
+    for (const one of [value].flat()) if (one !== null && one !== undefined && one !== "") query.append(key, one);
+  }
+  const answer = await send(`/api/${method}${query.size ? `?${query}` : ""}`, { signal });
+  return answer.json();
+}
+
+/** Changes something. */
+export async function write(method, body = {}, options = {}) {
+  const answer = await post(method, body, options);
+  return answer.status === 204 ? {} : answer.json();
+}
+
+/** Changes something whose answer is a picture: `{ blob, headers }`. */
+export async function writeForBlob(method, body = {}, options = {}) {
+  const answer = await post(method, body, options);
+  return { blob: await answer.blob(), headers: answer.headers };
+}
+
+function post(method, body, { signal, keepalive = false } = {}) {
+  const headers = { "Content-Type": "application/json" };
+  if (mayWrite()) headers["X-Cutoutd-Token"] = token();
+  return send(`/api/${method}`, { method: "POST", body: JSON.stringify(body), headers, signal, keepalive });
+}
+
+async function send(address, options) {
+  let answer;
+  try {
+    answer = await fetch(address, { credentials: "same-origin", cache: "no-store", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    setUp(false);
+    throw new ApiError(0, { code: "no_answer" });
+  }
+  if (answer.ok) return answer;
+  const body = await answer.json().catch(() => ({}));
+  const error = new ApiError(answer.status, body.error);
+  if (answer.status === 401) tell("locked", { error });
+  throw error;
+}
+
+/** Addresses of pictures; `v` is the version (JOB.seen, or look's version), by which a browser may keep them for ever. */
+export const picture = {
+  thumb: (job, kind, v) => `/img/${job}/${kind}/thumb?v=${encodeURIComponent(v ?? "")}`,
+  tile: (job, kind, level, x, y, v) => `/img/${job}/${kind}/${level}/${x}/${y}?v=${encodeURIComponent(v ?? "")}`,
+};
+
+/** Hears of an event until `signal` is aborted. */
+export function on(event, run, signal) {
+  bus.addEventListener(event, ({ detail }) => run(detail), { signal });
+}
+
+function tell(event, detail) {
+  bus.dispatchEvent(new CustomEvent(event, { detail }));
+}
+
+function setUp(now) {
+  if (now === up) return;
+  up = now;
+  tell("connection", { up });
+}
+
+/** Is anybody there? null before the first answer. */
+export function isUp() {
+  return up;
+}
+
+/** Keeps a stream of events open; after a break it is opened again, after pauses from a quarter of a second to 5 s. */
+export function connect(ownVersion) {
+  version = ownVersion;
+  stream?.close();
+  stream = new EventSource("/api/events");
+  stream.addEventListener("open", () => {
+    pause = 250;
+    setUp(true);
+  });
+  stream.addEventListener("error", () => {
+    stream.close();
+    setUp(false);
+    setTimeout(() => connect(version), pause);
+    pause = Math.min(5000, pause * 2);
+  });
+  for (const event of ["jobs", "overview", "decided", "settings"]) {
+    stream.addEventListener(event, ({ data }) => tell(event, JSON.parse(data)));
+  }
+  stream.addEventListener("hello", ({ data }) => {
+    const hello = JSON.parse(data);
+    if (version && hello.version !== version) tell("updated", hello);
+    tell("hello", hello);
+  });
+}

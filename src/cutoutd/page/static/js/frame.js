@@ -1,0 +1,147 @@
+/**
+ * The frame around every view: navigation with counts, whether cutoutd runs, pause, help; what must be said above all views.
+ */
+
+import { mayWrite, on, pair, write } from "./api.js";
+import { el, icon, put } from "./dom.js";
+import { keyOf, showHelp } from "./keys.js";
+import { fail } from "./live.js";
+import { getSession, onOverview, refresh } from "./state.js";
+import { errorText, number, t } from "./text.js";
+
+const NAVIGATION = ["inbox", "review", "failures", "left", "settings"];
+const COUNTS = { review: (folder) => folder.review + folder.doubtful, failures: (folder) => folder.failed };
+let state = { up: true, updated: null, overview: null };
+
+export function drawFrame() {
+  const main = el("main", { id: "main", tabindex: "-1" });
+  put(
+    document.getElementById("app"),
+    el("button", { class: "skip", on: { click: () => main.focus() } }, t("app.skip")),
+    el(
+      "header",
+      { class: "bar" },
+      el("a", { class: "brand", href: "#/inbox", "aria-label": t("app.home") }, el("img", { src: "/static/icon.svg", alt: "", width: 28, height: 28 }), el("span", {}, "cutoutd")),
+      el("nav", { class: "nav", "aria-label": t("app.navigation") }, el("ul", {}, NAVIGATION.map(entry))),
+      el("div", { class: "bar-end" }, el("div", { id: "running", class: "running" }), el("button", { class: "button icon-only quiet help", "aria-label": t("app.help"), title: `${t("app.help")} (?)`, on: { click: showHelp } }, icon("help"))),
+    ),
+    el("div", { id: "notices", class: "notices" }),
+    main,
+    el("div", { id: "toasts", class: "toasts" }),
+  );
+  onOverview((overview) => update({ overview }));
+  on("connection", ({ up }) => update({ up }));
+  on("updated", (updated) => update({ updated }));
+}
+
+function entry(view) {
+  return el(
+    "li",
+    {},
+    el(
+      "a",
+      { href: `#/${view}`, data: { view }, title: `${t(`${view}.title`)} (${keyOf(view)})` },
+      icon(view),
+      el("span", { class: "nav-text" }, t(`${view}.title`)),
+      view in COUNTS ? el("span", { class: "count", hidden: true }) : null,
+    ),
+  );
+}
+
+/** Marks the navigation's entry of a view. */
+export function markView(view) {
+  for (const link of document.querySelectorAll(".nav a")) {
+    if (link.dataset.view === (view === "fix" ? "review" : view)) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+function update(change) {
+  state = { ...state, ...change };
+  const { overview, up } = state;
+  for (const [view, count] of Object.entries(COUNTS)) {
+    const total = (overview?.folders ?? []).reduce((sum, folder) => sum + count(folder), 0);
+    const badge = document.querySelector(`.nav a[data-view=${view}] .count`);
+    badge.hidden = total === 0;
+    put(badge, total > 9999 ? "9999+" : number(total), el("span", { class: "visually-hidden" }, ` ${t(`app.count.${view}`, { count: total })}`));
+  }
+  drawRunning(overview, up);
+  put(document.getElementById("notices"), notices());
+}
+
+function drawRunning(overview, up) {
+  if (!overview && up) return;
+  const kind = !up ? "lost" : !overview.running ? "stopped" : overview.paused ? "paused" : "running";
+  const place = document.getElementById("running");
+  if (place.dataset.kind === kind) return;
+  place.dataset.kind = kind;
+  const paused = kind === "paused";
+  const focused = place.contains(document.activeElement);
+  put(
+    place,
+    el("span", { class: `lamp ${kind}` }),
+    el("span", { class: "running-text" }, t(`app.${kind}`)),
+    kind === "running" || paused
+      ? el("button", { class: "button quiet pause", "aria-label": t(paused ? "app.resume" : "app.pause"), title: t(paused ? "app.resume" : "app.pause"), on: { click: () => setPaused(!paused) } }, icon(paused ? "play" : "pause"))
+      : null,
+  );
+  if (focused) place.querySelector("button")?.focus();
+}
+
+/** Stops or goes on with cutting, in all folders. */
+export async function setPaused(paused) {
+  try {
+    await write("pause", { paused });
+    await refresh();
+  } catch (error) {
+    fail(error);
+  }
+}
+
+/* What concerns every view. The inbox says what concerns one folder. */
+function notices() {
+  const { overview, up, updated } = state;
+  const found = [];
+  if (updated) found.push(notice("info", t("notice.updated", updated), t("app.reload"), () => location.reload()));
+  if (!up) found.push(notice("warn", t("notice.lost")));
+  else if (overview && overview.configured && !overview.running) found.push(notice("warn", t("notice.stopped")));
+  if (overview?.rebuilt) found.push(notice("warn", t("notice.rebuilt")));
+  if (!mayWrite()) found.push(notice("info", t("notice.readOnly")));
+  return found;
+}
+
+function notice(kind, text, action = "", run = null) {
+  return el("div", { class: `notice ${kind}` }, el("p", {}, text), action ? el("button", { class: "button", on: { click: run } }, action) : null);
+}
+
+/** Nobody is let in without having been paired: how that is done, and a field for a code or a password. */
+export function showLocked(error, enter) {
+  const field = el("input", { id: "code", class: "field", type: "password", autocomplete: "current-password", required: true, "aria-describedby": "code-error" });
+  const problem = el("p", { id: "code-error", class: "field-error", role: "alert" }, error?.status && error.status !== 401 ? errorText(error) : "");
+  const submit = async (event) => {
+    event.preventDefault();
+    try {
+      await pair({ code: field.value.trim() });
+      await enter();
+    } catch (again) {
+      problem.textContent = errorText(again);
+      field.select();
+    }
+  };
+  document.title = "cutoutd";
+  put(
+    document.getElementById("app"),
+    el(
+      "main",
+      { id: "main", class: "locked" },
+      el("img", { src: "/static/icon.svg", alt: "", width: 56, height: 56 }),
+      el("h1", {}, t(error?.status === 0 ? "locked.nobody" : "locked.title")),
+      el("p", {}, t(error?.status === 0 ? "locked.nobodyHow" : "locked.how")),
+      error?.status === 0
+        ? el("button", { class: "button primary", on: { click: () => location.reload() } }, t("app.tryAgain"))
+        : el("form", { class: "locked-form", on: { submit } }, el("label", { for: "code" }, t("locked.code")), field, problem, el("button", { class: "button primary", type: "submit" }, t("locked.open"))),
+    ),
+  );
+}
+
+export { getSession };

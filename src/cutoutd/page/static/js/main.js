@@ -1,0 +1,111 @@
+/**
+ * Starts the page: pairs, loads texts, draws the frame, shows the view of the address. Holds no view's work.
+ *
+ * A view is a module in `views/`, named in VIEWS, with
+ *
+ *   export const title = "inbox.title";                   a key of the catalogue, for the window's title
+ *   export async function show(place, { args, query, signal }) { ... }
+ *
+ * It fills `place` (an empty element in <main>), with one <h1>. `signal` is aborted when the view is left: give it to read(), on(), bind()
+ * and addEventListener(). A view that takes the whole height sets place.classList.add("view-full").
+ */
+
+import { askTabs, connect, on, pair, read } from "./api.js";
+import { el, put } from "./dom.js";
+import { drawFrame, markView, showLocked } from "./frame.js";
+import { bind, showHelp } from "./keys.js";
+import { announce, fail } from "./live.js";
+import { go, route } from "./router.js";
+import { setSession, startState } from "./state.js";
+import { errorText, loadTexts, t } from "./text.js";
+
+const VIEWS = {
+  welcome: () => import("./views/welcome.js"),
+  inbox: () => import("./views/inbox.js"),
+  review: () => import("./views/review.js"),
+  fix: () => import("./views/fix.js"),
+  failures: () => import("./views/failures.js"),
+  left: () => import("./views/left.js"),
+  settings: () => import("./views/settings.js"),
+};
+
+let leaving = new AbortController();
+let first = true;
+
+async function showRoute() {
+  leaving.abort();
+  leaving = new AbortController();
+  const { signal } = leaving;
+  const where = route();
+  const view = where.view in VIEWS ? where.view : "inbox";
+  const place = el("div", { class: `view view-${view}` });
+  markView(view);
+  try {
+    const module = await VIEWS[view]();
+    if (signal.aborted) return;
+    put(document.getElementById("main"), place);
+    document.title = `${t(module.title)} · cutoutd`;
+    await module.show(place, { ...where, signal });
+  } catch (error) {
+    if (error.name === "AbortError" || signal.aborted) return;
+    if (error.status !== 401) showTrouble(place, error);
+  }
+  if (!signal.aborted) arrive(place);
+}
+
+/* A view that was asked for has the focus on its heading, so that keyboard and screen reader begin there. */
+function arrive(place) {
+  if (!first) {
+    const heading = place.querySelector("h1");
+    heading?.setAttribute("tabindex", "-1");
+    heading?.focus({ preventScroll: true });
+    window.scrollTo(0, 0);
+    announce(document.title.replace(" · cutoutd", ""));
+  }
+  first = false;
+}
+
+function showTrouble(place, error) {
+  if (!error.code) console.error(error);
+  put(document.getElementById("main"), place);
+  put(
+    place,
+    el("div", { class: "empty" }, el("h1", {}, t("app.trouble")), el("p", {}, errorText(error)), el("button", { class: "button primary", on: { click: showRoute } }, t("app.tryAgain"))),
+  );
+}
+
+async function start() {
+  const code = location.hash.startsWith("#/") ? "" : location.hash.slice(1);
+  if (code) history.replaceState(null, "", "#/inbox");
+  await loadTexts();
+  try {
+    if (code) await pair({ code });
+    else await askTabs();
+    await enter();
+  } catch (error) {
+    showLocked(error, enter);
+  }
+}
+
+async function enter() {
+  const session = await read("session");
+  setSession(session);
+  drawFrame();
+  connect(session.version);
+  startState();
+  if (!session.configured && !["welcome"].includes(route().view)) go("/welcome", {}, { replace: true });
+  window.addEventListener("hashchange", showRoute);
+  await showRoute();
+}
+
+bind({
+  ...Object.fromEntries(["inbox", "review", "failures", "left", "settings"].map((view) => [view, () => go(`/${view}`)])),
+  help: showHelp,
+});
+
+on("locked", ({ error }) => {
+  leaving.abort();
+  showLocked(error, () => location.reload());
+});
+window.addEventListener("unhandledrejection", ({ reason }) => fail(reason));
+start();

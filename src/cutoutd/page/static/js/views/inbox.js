@@ -1,0 +1,10 @@
+/** The view "inbox". */
+
+import { el, put } from "../dom.js";
+import { t } from "../text.js";
+
+export const title = "inbox.title";
+
+export async function show(place) {
+  put(place, el("h1", {}, t(title)));
+}
