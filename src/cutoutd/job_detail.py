@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from cutoutd.errors import FailureCode
-from cutoutd.jobs import Failure
+from cutoutd.jobs import Failure, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cutoutd.jobs import Job
 
 _TOO_LARGE = 1e18  # for a number that means anything here; JSON's may have any number of digits
@@ -37,6 +39,8 @@ class JobResult:
         seconds: that work took.
         decision: of a person's, not carried out yet: a `cutoutd.journal.commands.ReviewDecision`.
         refused: why a decision could not be carried out.
+        reasons: what to look for, in words; of a result that an earlier version wrote down, those of its doubt.
+        width, height: of the picture as seen, pixels; None where that is not known.
     """
 
     why: str
@@ -49,6 +53,9 @@ class JobResult:
     seconds: float | None
     decision: str
     refused: str
+    reasons: tuple[str, ...]
+    width: int | None
+    height: int | None
 
     @classmethod
     def of(cls, job: Job) -> Self:
@@ -65,7 +72,15 @@ class JobResult:
             seconds=_number(detail.get("seconds")),
             decision=_text(detail.get("decision")),
             refused=_text(detail.get("refused")),
+            reasons=_reasons(detail),
+            width=_pixels(detail.get("width")),
+            height=_pixels(detail.get("height")),
         )
+
+
+def _reasons(detail: Mapping[str, Any]) -> tuple[str, ...]:
+    found = _texts(detail.get("reasons"))
+    return found or tuple(reason for reason in Reason if reason in _text(detail.get("why")).split("; "))
 
 
 def failure_in(job: Job) -> Failure | None:
@@ -96,6 +111,11 @@ def _text(value: Any) -> str:  # noqa: ANN401 -- whatever JSON has
 
 def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 -- whatever JSON has
     return tuple(map(str, value)) if isinstance(value, list) else ()
+
+
+def _pixels(value: Any) -> int | None:  # noqa: ANN401 -- whatever JSON has
+    number = _number(value)
+    return int(number) if number is not None and number > 0 else None
 
 
 def _number(value: Any) -> float | None:  # noqa: ANN401 -- whatever JSON has

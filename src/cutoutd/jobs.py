@@ -231,6 +231,20 @@ class SourceFacts:
     image_sha256: str | None = None  # of the picture's data apart from its metadata
 
 
+class Reason(StrEnum):
+    """What to look for in a cutout; a rendition's own limits give reasons in other words."""
+
+    NO_SUBJECT = "no subject"  # nothing in the picture stands out
+    MISSING = "a part may be missing"  # another pass saw more
+    KEPT = "background kept between parts"  # another pass saw less
+    EQUALS = "two things of equal weight"  # more than one thing stands out; they may not belong together
+    VEIL = "see-through or smoke"  # much of it is neither subject nor background
+    PAGE = "a page or a wall"  # a block that fills the picture: perhaps nothing is to be cut out
+    UNSURE = "not sure in places"  # less is decided than usual, and nothing above explains it
+    TOUCHING_BORDER = "cut off by the frame"  # part of the subject may lie outside the picture
+    SMALL = "subject very small"  # the matte is coarser than usual, compared with the subject
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quality:
     """How good the cutout probably is: 0 (no subject) to 1, and why it is not 1."""

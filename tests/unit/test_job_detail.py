@@ -63,10 +63,11 @@ def test_a_result_is_read_with_all_that_it_tells() -> None:
     detail: dict[str, object] = {
         "outputs": ["/o/a.png"], "warnings": ["w"], "why": "doubtful", "doubtful": True, "score": 0.4, "skipped": True,
         "model": "m", "seconds": 1.5, "decision": "accept", "refused": "no room",
+        "reasons": ["subject very small"], "width": 40, "height": 30,
     }  # fmt: skip
     assert JobResult.of(job(detail)) == JobResult(
         why="doubtful", outputs=("/o/a.png",), warnings=("w",), doubtful=True, score=0.4, incomplete=True, model="m",
-        seconds=1.5, decision="accept", refused="no room",
+        seconds=1.5, decision="accept", refused="no room", reasons=("subject very small",), width=40, height=30,
     )  # fmt: skip
 
 

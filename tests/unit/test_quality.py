@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cutoutd.engine.matting.quality import Reason, Signs, assess, judge, overlap, signs
+from cutoutd.engine.matting.quality import Signs, assess, judge, overlap, signs
+from cutoutd.jobs import Reason
 
 Matte = NDArray[np.float32]
 

@@ -8,6 +8,7 @@ import pytest
 
 from cutoutd.jobs import JobState, Published, Version
 from cutoutd.journal.journal import Journal
+from cutoutd.journal.listing import Kind, Listing, Mark, Selection, Sort
 from cutoutd.journal.reader import Reader
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def _leave_out(journal: Journal) -> None:
     journal.queue.finish(job, JobState.FAILED, detail={})
 
 
+KIND = Kind(folder="f", state=JobState.DONE, mark=Mark.PLAIN)
+
 HOT: dict[str, Callable[[Journal], Any]] = {
     "a job's whole way": _finish,
     "the newest first": lambda journal: journal.queue.next_in("f", newest_first=True),
@@ -67,6 +70,10 @@ HOT: dict[str, Callable[[Journal], Any]] = {
     "one of two recordings of a shot": _leave_out,
     "the rate": lambda journal: Reader(journal.store).done_since("f", 5),
     "the last one": lambda journal: Reader(journal.store).last_done("f"),
+    "a page of pictures": lambda journal: Listing(journal.store).page(
+        Selection(kinds=(KIND,)), Sort.NEWEST, counts={KIND: 1}, offset=0, limit=5
+    ),
+    "pictures cut in each minute": lambda journal: Listing(journal.store).minutes("f", 5, failed=False),
     "history": lambda journal: journal.history.trim("f", 5, 500),
     "sources that ended": lambda journal: journal.history.ended("f", 5, after="a", limit=500),
     "sources that are no more": lambda journal: journal.history.forget("f", ["a.jpg"]),

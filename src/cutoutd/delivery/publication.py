@@ -312,4 +312,7 @@ class PublicationSteps:
             score=round(cut.quality.score, 4),
             seconds=round(cut.timings_ms.get("total", 0.0) / 1000, 3),
             warnings=cut.warnings,
+            reasons=cut.quality.reasons,
+            width=cut.source.width,
+            height=cut.source.height,
         )

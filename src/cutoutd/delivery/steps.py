@@ -38,6 +38,8 @@ class ResultFacts:
         score: probability that it is right; None where that is not known.
         seconds: of a worker's time; 0: no worker has worked on it now.
         warnings: of the worker.
+        reasons: what to look for in the result, whether or not it is doubtful.
+        width, height: of the picture as seen, pixels; 0: not known.
     """
 
     sha256: str
@@ -49,6 +51,9 @@ class ResultFacts:
     score: float | None = None
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    width: int = 0
+    height: int = 0
 
     @classmethod
     def of_job(cls, job: Job) -> Self:
@@ -59,18 +64,27 @@ class ResultFacts:
             review=bool(job.detail["review"]),
             doubtful=str(job.detail.get("doubtful", "")),
             score=job.detail.get("score"),
+            reasons=tuple(map(str, job.detail.get("reasons", ()))),
+            width=int(job.detail.get("width", 0)),
+            height=int(job.detail.get("height", 0)),
         )
 
     def to_detail(self) -> dict[str, Any]:
         """For the row of a job whose plan is written down."""
-        names = ("review", "model", "image_sha256", "doubtful", "score")
+        names = ("review", "model", "image_sha256", "doubtful", "score", "reasons", "width", "height")
         return {name: getattr(self, name) for name in names}
 
     @property
-    def figures(self) -> Mapping[str, float]:
-        """What the journal keeps of a cut: its score, and the time that work on it took."""
-        score = {} if self.score is None else {"score": self.score}
-        return score | ({"seconds": self.seconds} if self.seconds else {})
+    def figures(self) -> Mapping[str, Any]:
+        """What the journal keeps of a cut: its score, what to look for, its size, and the time that work on it took."""
+        known = {
+            "score": self.score,
+            "seconds": self.seconds or None,
+            "reasons": list(self.reasons) or None,
+            "width": self.width or None,
+            "height": self.height or None,
+        }
+        return {name: value for name, value in known.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,8 +27,7 @@ WHERE state IN {cut} AND folder = :folder ORDER BY finished_us DESC LIMIT :limit
 SELECT * FROM job WHERE state IN {cut} AND folder = :folder ORDER BY finished_us DESC LIMIT 1
 
 -- name: count_doubtful
-SELECT COUNT(*) AS n FROM job
-WHERE newest = 1 AND state IN {released} AND folder = :folder AND json_extract(detail, '$.doubtful') IS NOT NULL
+SELECT COUNT(*) AS n FROM job WHERE newest = 1 AND state IN {released} AND folder = :folder AND mark = 1
 
 -- name: skipped
 SELECT COALESCE(json_extract(detail, '$.why'), '') AS why, COUNT(*) AS n FROM job

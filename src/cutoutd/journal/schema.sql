@@ -41,7 +41,14 @@ CREATE TABLE job (
     sha256        TEXT,                        -- of the source's bytes, once a worker has read them
     cleanup_pending INTEGER NOT NULL DEFAULT 0,  -- the original is still to be moved or deleted
     missing_us    INTEGER,                     -- since when the source was not there, looked for in a healthy folder
-    detail        TEXT    NOT NULL DEFAULT '{}' CHECK (json_valid(detail))
+    detail        TEXT    NOT NULL DEFAULT '{}' CHECK (json_valid(detail)),
+    -- What lists go by. SQLite itself derives it from `detail`, also in rows that an earlier version wrote.
+    mark          INTEGER AS (CASE  -- 1: it may well be wrong; 2: a person rejected it
+      WHEN state = 'review' OR (state IN {released} AND json_extract(detail, '$.doubtful') IS NOT NULL) THEN 1
+      WHEN state = 'failed' AND json_extract(detail, '$.failure.code') = 'Rejected' THEN 2
+      ELSE 0 END) STORED,
+    score         REAL AS (CASE
+      WHEN json_type(detail, '$.score') IN ('real', 'integer') THEN json_extract(detail, '$.score') END) STORED
 );
 CREATE UNIQUE INDEX job_newest ON job (folder, path) WHERE newest = 1;
 CREATE INDEX job_queued ON job (folder, alone, mtime_ns, id) WHERE state = 'queued';
@@ -52,6 +59,7 @@ CREATE INDEX job_active ON job (folder, path) WHERE state IN {active};
 CREATE INDEX job_uploading ON job (folder) WHERE state = 'uploading';
 CREATE INDEX job_state ON job (state, folder, newest);
 CREATE INDEX job_published ON job (folder, finished_us) WHERE state IN {cut};
+CREATE INDEX job_listed ON job (folder, state, mark, finished_us, accepted_us, score) WHERE newest = 1;
 CREATE INDEX job_older ON job (folder, path) WHERE newest = 0;
 CREATE INDEX job_past ON job (folder, finished_us) WHERE newest = 0;
 CREATE INDEX job_rejected ON job (folder, size, sha256)
@@ -106,8 +114,28 @@ CREATE TABLE command (
     verb      TEXT    NOT NULL,
     argument  TEXT    NOT NULL DEFAULT '',
     posted_us INTEGER NOT NULL,
-    refused   TEXT                 -- why it cannot be carried out; it is not tried again
+    refused   TEXT,                -- why it cannot be carried out; it is not tried again
+    seen      TEXT,                -- SHA-256 of the result that the person saw; NULL: it may be any
+    batch     INTEGER              -- the decisions of one moment
 );
+CREATE INDEX command_about ON command (argument) WHERE refused IS NULL;
+CREATE INDEX command_batch ON command (batch) WHERE batch IS NOT NULL;
+
+-- What people decided about many pictures at once, so that all of it can be taken back at once.
+CREATE TABLE batch (
+    id        INTEGER PRIMARY KEY,
+    verb      TEXT    NOT NULL,
+    posted_us INTEGER NOT NULL,
+    undone_us INTEGER
+);
+CREATE TABLE decided (
+    job   INTEGER NOT NULL,
+    batch INTEGER NOT NULL,
+    state TEXT    NOT NULL,        -- of the job when it was decided about
+    seen  TEXT    NOT NULL,
+    PRIMARY KEY (job, batch)
+) WITHOUT ROWID;
+CREATE INDEX decided_batch ON decided (batch);
 
 CREATE TABLE session (
     id         TEXT PRIMARY KEY,

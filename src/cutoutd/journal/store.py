@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 FILE_NAME = "journal.sqlite"
 
 SQL: Final = Queries(
@@ -32,6 +32,8 @@ SQL: Final = Queries(
     "sources.sql",
     "publications.sql",
     "daemon.sql",
+    "listing.sql",
+    "batches.sql",
     "elsewhere.sql",
     "upgrade.sql",
     sets={

@@ -14,14 +14,13 @@ import functools
 import json
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
 
-from cutoutd.jobs import Quality
+from cutoutd.jobs import Quality, Reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,20 +60,6 @@ _BORDER: Final = 0.02
 _SMALL: Final = 0.02
 _BLOCK: Final = 0.5
 _UNSURE: Final = 0.85
-
-
-class Reason(StrEnum):
-    """What to look for in a cutout."""
-
-    NO_SUBJECT = "no subject"  # nothing in the picture stands out
-    MISSING = "a part may be missing"  # another pass saw more
-    KEPT = "background kept between parts"  # another pass saw less
-    EQUALS = "two things of equal weight"  # more than one thing stands out; they may not belong together
-    VEIL = "see-through or smoke"  # much of it is neither subject nor background
-    PAGE = "a page or a wall"  # a block that fills the picture: perhaps nothing is to be cut out
-    UNSURE = "not sure in places"  # less is decided than usual, and nothing above explains it
-    TOUCHING_BORDER = "cut off by the frame"  # part of the subject may lie outside the picture
-    SMALL = "subject very small"  # the matte is coarser than usual, compared with the subject
 
 
 _EXPLAIN: Final = {Reason.MISSING, Reason.KEPT, Reason.VEIL, Reason.PAGE}
