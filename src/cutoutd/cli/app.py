@@ -45,6 +45,7 @@ _COMMANDS: Final = {
     "resume": "queue:resume",
     "doctor": "doctor:doctor",
     "bench": "bench:bench",
+    "page": "page:page",
     "hosted": "hosted:hosted",
     "audit": "hosted:audit",
 }

@@ -6,6 +6,7 @@ had sent it. It must not return anything that the page may not show.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,7 +24,7 @@ class Reply:
     """What a method answers.
 
     Attributes:
-        data: what becomes JSON; ignored if there is a body.
+        data: what becomes JSON. Beside a body: a few short values by name, which become headers (``changed``: ``X-Changed``).
         body: bytes that are sent as they are, such as a tile.
         media_type: of the body.
         immutable: the same request gives the same body for ever, so a browser may keep it.
@@ -65,6 +66,7 @@ class Backend:
         clock: of this machine.
         cache: an empty directory of our own for pictures to look at; bounded by whoever writes there.
         tell: sends an event to all browsers: its name, and what becomes JSON.
+        watched: set while a browser listens for events; whoever looks for news waits for it first.
         parts: what methods keep between calls, by their module's name.
     """
 
@@ -74,6 +76,7 @@ class Backend:
     clock: Clock
     cache: Path
     tell: Callable[[str, Any], None]
+    watched: threading.Event = field(default_factory=threading.Event)
     parts: dict[str, Any] = field(default_factory=dict)
 
 

@@ -1,0 +1,96 @@
+"""All methods by their names: those of the modules beside this one.
+
+A module that answers something has ``METHODS``, a mapping of names to methods, and is listed here. It may have ``start``,
+which is called once with the backend, such as to start a thread that looks for news while somebody watches.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cutoutd.page.backend.method import Backend, Method
+
+MODULES: Final = (
+    "session",
+    "overview",
+    "jobs",
+    "decisions",
+    "privacy",
+    "folder_settings",
+    "places",
+    "folders",
+    "pictures",
+    "fixing",
+    "news",
+)
+"""Of this package. One that does not exist is passed over."""
+
+READS: Final = frozenset(
+    {
+        "session",
+        "overview",
+        "throughput",
+        "jobs",
+        "job_ids",
+        "job",
+        "egress",
+        "folder_settings",
+        "forms",
+        "places",
+        "look",
+        "thumb",
+        "tile",
+    }
+)
+"""Methods that change nothing: a cookie is enough for them. Whatever is not named here needs a token as well.
+
+``/img/JOB/KIND/thumb?v=V`` is ``thumb`` with ``job``, ``kind`` and ``v``; ``/img/JOB/KIND/LEVEL/X/Y?v=V`` is ``tile`` with
+``job``, ``kind``, ``level``, ``x``, ``y`` and ``v``; all of them numbers but ``kind`` and ``v``.
+"""
+
+SLOW: Final = frozenset(
+    {
+        "places",
+        "look",
+        "thumb",
+        "tile",
+        "add_folder",
+        "change_settings",
+        "fix_start",
+        "fix_preview",
+        "fix_save",
+    }
+)
+"""Methods that look at people's folders or have a worker do something: they have threads of their own, so that a share that
+hangs holds up no list."""
+
+
+def methods() -> dict[str, Method]:
+    """All methods by their names.
+
+    Raises:
+        ValueError: two modules have one of the same name.
+    """
+    joined: dict[str, Method] = {}
+    for module in _modules():
+        found = import_module(module).METHODS
+        if twice := joined.keys() & found.keys():
+            raise ValueError(f"{module}: {min(twice)} is there twice")
+        joined.update(found)
+    return joined
+
+
+def starters() -> list[Callable[[Backend], None]]:
+    """What is to be called once, when the backend stands."""
+    modules = map(import_module, _modules())
+    return [module.start for module in modules if hasattr(module, "start")]
+
+
+def _modules() -> list[str]:
+    package = __name__.rpartition(".")[0]
+    return [name for one in MODULES if find_spec(name := f"{package}.{one}") is not None]

@@ -1,0 +1,174 @@
+"""Answers the web process: takes its frames, has methods run by threads, and sends what they answer.
+
+The web process is assumed to be taken over: whatever comes is checked, what is too much is refused, and one that takes no
+answers is given up. It must not know HTTP, nor what a method does.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from cutoutd import logs
+from cutoutd.errors import CutoutdError
+from cutoutd.page import frames
+from cutoutd.page.backend.method import RefusedError, Reply
+from cutoutd.page.backend.registry import SLOW
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cutoutd.page.backend.method import Backend, Method
+
+_QUICK_THREADS: Final = 3
+_SLOW_THREADS: Final = 12
+_MOST_IN_HAND: Final = 256
+"""Requests that are answered or wait for a thread; the web process asks for fewer by far."""
+
+
+class Channel(Protocol):
+    """A connected socket to the web process."""
+
+    def recv(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
+
+    def sendall(self, data: bytes, /) -> None:
+        """All of these, or an error where the other side takes none for long."""
+
+
+class Service:
+    """Methods, and the threads that run them; it outlives each single web process.
+
+    Args:
+        backend: what methods work with.
+        methods: by their names.
+    """
+
+    def __init__(self, backend: Backend, methods: Mapping[str, Method]) -> None:
+        self._backend = backend
+        self._methods = methods
+        self._quick = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="page")
+        self._slow = ThreadPoolExecutor(_SLOW_THREADS, thread_name_prefix="page-files")
+        self._in_hand = threading.BoundedSemaphore(_MOST_IN_HAND)
+        self._sending = threading.Lock()
+        self._channel: Channel | None = None
+
+    def serve(self, channel: Channel) -> None:
+        """Answer one web process until it ends, or says what no web process of ours says.
+
+        Raises:
+            FrameError: it did.
+        """
+        with self._sending:
+            self._channel = channel
+        try:
+            while (frame := self._next(channel)) is not None:
+                self._take(channel, *frame)
+        finally:
+            with self._sending:
+                self._channel = None
+            self._backend.watched.clear()
+
+    def tell(self, event: str, data: object) -> None:
+        """Send an event to all browsers; without a web process it is lost, and browsers ask anew when there is one."""
+        frame = frames.pack({"event": event}, _encoded(data))
+        with self._sending:
+            if self._channel is not None:
+                self._send(self._channel, frame)
+
+    def _next(self, channel: Channel) -> frames.Frame | None:
+        try:
+            return frames.receive(channel.recv)
+        except OSError:
+            return None
+
+    def _take(self, channel: Channel, head: dict[str, Any], body: bytes) -> None:
+        match head:
+            case {"watched": bool(watched)}:
+                if watched:
+                    self._backend.watched.set()
+                else:
+                    self._backend.watched.clear()
+            case {"id": int(number), "method": str(name), "params": dict(params)}:
+                if not self._in_hand.acquire(blocking=False):
+                    refused = RefusedError(503, "busy", "Too much is asked at once. Try again in a moment.")
+                    self._answer(channel, number, refused)
+                    return
+                threads = self._slow if name in SLOW else self._quick
+                threads.submit(self._run, channel, number, name, params, body)
+            case _:
+                raise frames.FrameError("a frame that no web process of ours sends")
+
+    def _run(self, channel: Channel, number: int, name: str, params: dict[str, Any], body: bytes) -> None:
+        try:
+            self._answer(channel, number, self._reply(name, params, body))
+        finally:
+            self._in_hand.release()
+
+    def _reply(self, name: str, params: dict[str, Any], body: bytes) -> Reply | RefusedError:
+        try:
+            method = self._methods.get(name)
+            if method is None:
+                return RefusedError(404, "no_method", "The page asks for something that is not there.")
+            return method(self._backend, {**params, **_object(body)})
+        except RefusedError as refused:
+            return refused
+        except CutoutdError as error:
+            return RefusedError(503, "unavailable", f"{error.title}: {error}. {error.advice}")
+        except Exception:  # noqa: BLE001 -- a fault of ours costs one request, and is told in the log
+            logs.get().error("page.fault", method=name, exc_info=True)
+            return RefusedError(500, "fault", "A fault of ours. The log says more; please report it.")
+
+    def _answer(self, channel: Channel, number: int, reply: Reply | RefusedError) -> None:
+        with self._sending:
+            if channel is self._channel:
+                self._send(channel, _frame(number, reply))
+
+    def _send(self, channel: Channel, frame: bytes) -> None:
+        try:
+            channel.sendall(frame)
+        except OSError:
+            # Half a frame may have gone out: nothing can follow it. The web process sees its end, and so do we.
+            self._channel = None
+
+
+def _frame(number: int, reply: Reply | RefusedError) -> bytes:
+    if isinstance(reply, RefusedError):
+        named = {name: str(value) for name, value in reply.named.items()}
+        error = {"code": reply.code, "text": reply.text, "named": named}
+        return frames.pack({"id": number, "status": reply.status}, _encoded({"error": error}))
+    head: dict[str, Any] = {"id": number, "status": 200, "immutable": reply.immutable}
+    if reply.body:
+        named = reply.data if isinstance(reply.data, dict) else {}
+        body, head["media_type"], head["data"] = reply.body, reply.media_type, named
+    else:
+        body, head["media_type"] = _encoded(reply.data), "application/json"
+    try:
+        return frames.pack(head, body)
+    except frames.FrameError:
+        too_large = RefusedError(500, "too_large", "The answer is too large for the page. Ask for less.")
+        return _frame(number, too_large)
+
+
+def _encoded(data: object) -> bytes:
+    """As JSON in ASCII: a file's name that is no UTF-8 has halves of surrogates, which browsers show as such."""
+    return json.dumps(data, separators=(",", ":")).encode("ascii")
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """A request's body, which is an object or nothing.
+
+    Raises:
+        RefusedError: it is anything else.
+    """
+    if not body:
+        return {}
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise RefusedError(400, "no_object", "A request's body is a JSON object.")
+    return parsed

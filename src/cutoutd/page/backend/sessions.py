@@ -1,0 +1,114 @@
+"""Browsers that were paired: of each the SHA-256 of its cookie and of its token, kept over restarts; secrets are not.
+
+It must not give the same secrets twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd import logs
+from cutoutd.fs.atomic_write import atomic_write
+from cutoutd.fs.private_directory import read_small
+from cutoutd.page import pairing
+from cutoutd.page.backend.method import RefusedError, Reply
+from cutoutd.page.backend.parameters import text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cutoutd.clock import Clock
+    from cutoutd.page.backend.method import Backend, Parameters
+
+_FILE: Final = "sessions.json"
+_MOST: Final = 64
+"""Browsers; the one that was paired first is forgotten."""
+
+_MAX_BYTES: Final = 1 << 16
+_DIGEST: Final = 64
+_TRIES: Final = 10
+_TRIES_S: Final = 60.0
+"""Ten wrong codes a minute, of all browsers together: a code has 192 bits."""
+
+
+class Sessions:
+    """Browsers that were paired.
+
+    Args:
+        state_dir: where they are kept.
+        clock: of this machine.
+        password: what is taken in a code's stead; empty: nothing is.
+    """
+
+    def __init__(self, state_dir: Path, clock: Clock, password: str = "") -> None:
+        self._state_dir = state_dir
+        self._clock = clock
+        self._password = password
+        self._lock = threading.Lock()
+        self._known = self._read()
+        self._wrong_s: list[float] = []
+
+    def all(self) -> list[list[str]]:
+        """Of each browser the SHA-256 of its cookie, and of its token."""
+        with self._lock:
+            return [list(pair) for pair in self._known]
+
+    def pair(self, _: Backend, params: Parameters) -> Reply:
+        """Give a browser its secrets for a code, or for the password.
+
+        Raises:
+            RefusedError: the code is over, used or none; or too many were wrong.
+        """
+        code = text(params, "code", longest=1000)
+        with self._lock:
+            now_s = self._clock.monotonic_s()
+            self._wrong_s = [one for one in self._wrong_s if now_s - one < _TRIES_S]
+            if len(self._wrong_s) >= _TRIES:
+                raise RefusedError(429, "tries", "Too many codes were wrong. Try again in a minute.")
+            if not self._is_right(code):
+                self._wrong_s.append(now_s)
+                raise RefusedError(
+                    403,
+                    "code",
+                    "This code is over or was used. Run `cutoutd page` again, which opens a new one.",
+                )
+            return Reply(data=self._new())
+
+    def _is_right(self, code: str) -> bool:
+        if self._password and secrets.compare_digest(_digest(code), _digest(self._password)):
+            return True
+        return pairing.redeem(self._state_dir, code)
+
+    def _new(self) -> dict[str, Any]:
+        cookie, token = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        self._known = [*self._known, (_digest(cookie), _digest(token))][-_MOST:]
+        path = pairing.directory(self._state_dir) / _FILE
+        try:
+            atomic_write(path, [json.dumps(self._known).encode()], synced=False)
+        except OSError as error:  # it is paired all the same, until the page is started again
+            logs.get().warning("page.sessions", why=str(error))
+        return {
+            "cookie": cookie,
+            "token": token,
+            "cookie_sha256": _digest(cookie),
+            "token_sha256": _digest(token),
+        }
+
+    def _read(self) -> list[tuple[str, str]]:
+        try:
+            kept = json.loads(read_small(pairing.directory(self._state_dir) / _FILE, _MAX_BYTES))
+            return [
+                (cookie, token)
+                for cookie, token in kept
+                if isinstance(cookie, str) and isinstance(token, str) and len(cookie) == len(token) == _DIGEST
+            ]
+        except (OSError, ValueError, TypeError):
+            return []  # browsers are paired anew
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,102 @@
+"""What the two processes say to each other: frames over a pair of connected sockets.
+
+A frame is the length of its head and of its body (4 bytes each, big-endian), the head, which is a JSON object, and the body,
+which is any bytes. Both lengths are bounded, so that neither side makes the other one fill its memory. It must not know
+what a frame means.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Mapping
+
+MAX_HEAD: Final = 1 << 20
+MAX_BODY: Final = 1 << 25
+"""Thirty-two MiB: a list of 30,000 jobs takes a tenth of it, and a request of a browser a quarter."""
+
+_LENGTHS: Final = struct.Struct("!II")
+
+Frame: TypeAlias = tuple[dict[str, Any], bytes]
+"""Head and body."""
+
+
+class FrameError(Exception):
+    """What came is no frame, or one that is too large."""
+
+
+def pack(head: Mapping[str, Any], body: bytes = b"") -> bytes:
+    """A frame as bytes.
+
+    Raises:
+        FrameError: it is too large.
+    """
+    encoded = json.dumps(head, separators=(",", ":")).encode("ascii")
+    _check(len(encoded), len(body))
+    return b"".join((_LENGTHS.pack(len(encoded), len(body)), encoded, body))
+
+
+def receive(read: Callable[[int], bytes]) -> Frame | None:
+    """The next frame; waits for it.
+
+    Args:
+        read: gives at most so many bytes, and none at the end.
+
+    Returns:
+        None at the end, also in the middle of a frame.
+
+    Raises:
+        FrameError: it is none.
+        OSError: it cannot be read.
+    """
+    lengths = _exactly(_LENGTHS.size, read)
+    if lengths is None:
+        return None
+    head_bytes, body_bytes = _LENGTHS.unpack(lengths)
+    _check(head_bytes, body_bytes)
+    head = _exactly(head_bytes, read)
+    body = _exactly(body_bytes, read)
+    return None if head is None or body is None else (_parsed(head), body)
+
+
+async def receive_async(reader: asyncio.StreamReader) -> Frame:
+    """The next frame.
+
+    Raises:
+        FrameError: it is none.
+        asyncio.IncompleteReadError: the other side has ended.
+    """
+    head_bytes, body_bytes = _LENGTHS.unpack(await reader.readexactly(_LENGTHS.size))
+    _check(head_bytes, body_bytes)
+    head = await reader.readexactly(head_bytes)
+    return _parsed(head), await reader.readexactly(body_bytes)
+
+
+def _check(head_bytes: int, body_bytes: int) -> None:
+    if head_bytes > MAX_HEAD or body_bytes > MAX_BODY:
+        raise FrameError(f"a frame of {head_bytes} and {body_bytes} bytes is too large")
+
+
+def _exactly(size: int, read: Callable[[int], bytes]) -> bytes | None:
+    """So many bytes; None if the end comes first."""
+    parts = bytearray()
+    while len(parts) < size:
+        part = read(min(size - len(parts), 1 << 18))
+        if not part:
+            return None
+        parts += part
+    return bytes(parts)
+
+
+def _parsed(head: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(head)
+    except (ValueError, RecursionError) as error:
+        raise FrameError("a frame's head is no JSON") from error
+    if not isinstance(parsed, dict):
+        raise FrameError("a frame's head is no object")
+    return parsed

@@ -1,0 +1,248 @@
+"""The routes: the page's files, methods of the backend, pictures, and events.
+
+It must not decide what a method may do; it hands on what a paired browser asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from cutoutd.page.web.backend_channel import BackendGoneError
+from cutoutd.page.web.guard import HEADERS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from cutoutd.page.web.backend_channel import BackendChannel
+    from cutoutd.page.web.event_streams import EventStreams
+    from cutoutd.page.web.guard import Guard
+    from cutoutd.page.web.static_files import StaticFile
+
+MAX_BODY: Final = 1 << 23
+"""Eight MiB: 50,000 decisions with what was seen take half of that."""
+
+BODY_S: Final = 20.0
+"""A body that has not come whole by then does not come."""
+
+_YEAR_S: Final = 31_536_000
+
+
+class Pages:
+    """What each route does.
+
+    Args:
+        channel: to the backend.
+        guard: who may ask.
+        streams: browsers that listen.
+        files: the page's own, by path.
+        reads: names of methods that change nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        channel: BackendChannel,
+        guard: Guard,
+        streams: EventStreams,
+        files: Mapping[str, StaticFile],
+        reads: frozenset[str],
+    ) -> None:
+        self._channel = channel
+        self._guard = guard
+        self._streams = streams
+        self._files = files
+        self._reads = reads
+
+    def app(self) -> ASGIApp:
+        """The application, behind the checks that every request passes."""
+        routes = [
+            Route("/", self.index),
+            Route("/static/{path:path}", self.static),
+            Route("/lang/{name}", self.language),
+            Route("/pair", self.pair, methods=["POST"]),
+            Route("/api/events", self.events),
+            Route("/api/{method}", self.read),
+            Route("/api/{method}", self.write, methods=["POST"]),
+            Route("/img/{job:int}/{kind}/thumb", self.thumbnail),
+            Route("/img/{job:int}/{kind}/{level:int}/{x:int}/{y:int}", self.tile),
+        ]
+        return _Checked(Starlette(routes=routes), self._guard)
+
+    async def index(self, request: Request) -> Response:
+        """The page."""
+        return self._file(request, "index.html")
+
+    async def static(self, request: Request) -> Response:
+        """One of its files."""
+        return self._file(request, request.path_params["path"])
+
+    async def language(self, request: Request) -> Response:
+        """A catalogue of texts."""
+        return self._file(request, f"lang/{request.path_params['name']}")
+
+    async def pair(self, request: Request) -> Response:
+        """Give a browser its cookie and its token for a code, or for the password."""
+        if not self._guard.is_own_origin(request.headers):
+            return _refused(403, "origin", "This comes from another page.")
+        body = await _body(request)
+        if isinstance(body, Response):
+            return body
+        answer = await self._channel.ask("_pair", {}, body)
+        if answer.status != 200:  # noqa: PLR2004 -- as of HTTP
+            return Response(answer.body, answer.status, media_type=answer.media_type)
+        given = json.loads(answer.body)
+        self._guard.sessions[given["cookie_sha256"]] = given["token_sha256"]
+        response = Response(json.dumps({"token": given["token"]}), media_type="application/json")
+        response.set_cookie(
+            self._guard.cookie,
+            given["cookie"],
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+            path="/",
+        )
+        return response
+
+    async def events(self, request: Request) -> Response:
+        """What happens, from now on."""
+        if (refused := self._may_not_read(request)) is not None:
+            return refused
+        if self._streams.is_full:
+            return _refused(503, "busy", "Too many pages listen already. Close some of them.")
+        return StreamingResponse(self._streams.stream(), media_type="text/event-stream")
+
+    async def read(self, request: Request) -> Response:
+        """A method that changes nothing."""
+        method = request.path_params["method"]
+        if method not in self._reads:
+            return _refused(405, "method", "This is asked for with POST.")
+        query = request.query_params
+        listed = {name: query.getlist(name) for name in query}
+        params = {name: values[0] if len(values) == 1 else values for name, values in listed.items()}
+        return await self._read(request, method, params)
+
+    async def write(self, request: Request) -> Response:
+        """Any method; only the page itself may ask."""
+        method = request.path_params["method"]
+        if method.startswith("_"):
+            return _refused(404, "no_method", "The page asks for something that is not there.")
+        if not self._guard.is_own_origin(request.headers):
+            return _refused(403, "origin", "This comes from another page.")
+        if not self._guard.may_write(request.cookies, request.headers):
+            return _unpaired()
+        body = await _body(request)
+        return body if isinstance(body, Response) else await self._asked(method, {}, body)
+
+    async def thumbnail(self, request: Request) -> Response:
+        """A small picture."""
+        return await self._picture(request, "thumb")
+
+    async def tile(self, request: Request) -> Response:
+        """A part of a large one."""
+        return await self._picture(request, "tile")
+
+    async def _picture(self, request: Request, method: str) -> Response:
+        version = request.query_params.get("v", "")
+        return await self._read(request, method, {**request.path_params, "v": version})
+
+    async def _read(self, request: Request, method: str, params: Mapping[str, Any]) -> Response:
+        return self._may_not_read(request) or await self._asked(method, params)
+
+    def _may_not_read(self, request: Request) -> Response | None:
+        if not self._guard.is_own_or_typed(request.headers):
+            return _refused(403, "origin", "This comes from another page.")
+        return None if self._guard.may_read(request.cookies) else _unpaired()
+
+    async def _asked(self, method: str, params: Mapping[str, Any], body: bytes = b"") -> Response:
+        answer = await self._channel.ask(method, params, body)
+        headers = {f"X-{name.replace('_', '-').title()}": str(value) for name, value in answer.named.items()}
+        if answer.immutable:
+            headers["Cache-Control"] = f"private, max-age={_YEAR_S}, immutable"
+        return Response(answer.body, answer.status, headers, answer.media_type)
+
+    def _file(self, request: Request, path: str) -> Response:
+        file = self._files.get(path)
+        if file is None:
+            return _refused(404, "no_page", "There is no such page.")
+        headers = {"ETag": file.tag, "Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == file.tag:
+            return Response(status_code=304, headers=headers)
+        return Response(file.body, headers=headers, media_type=file.media_type)
+
+
+class _Checked:
+    """Sees to the Host header before anything else, and to the headers of every answer, also of one that failed."""
+
+    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+        self._app = app
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def bound(message: Any) -> None:  # noqa: ANN401 -- as of ASGI
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *_missing(message["headers"])]}
+            await send(message)
+
+        if scope["type"] != "http":
+            return
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1 or not self._guard.knows_host(hosts[0]):
+            refused = _refused(421, "host", "This page is not served under that name.")
+            await refused(scope, receive, bound)
+            return
+        try:
+            await self._app(scope, receive, bound)
+        except BackendGoneError:
+            gone = _refused(503, "backend", "cutoutd does not answer just now. Try again in a moment.")
+            await gone(scope, receive, bound)
+
+
+def _missing(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    there = {name.lower() for name, _ in headers}
+    wanted = {**HEADERS, "Cache-Control": "no-store"}
+    encoded = [(name.lower().encode(), value.encode()) for name, value in wanted.items()]
+    return [(name, value) for name, value in encoded if name not in there]
+
+
+async def _body(request: Request) -> bytes | Response:
+    """A request's body, whole; or the refusal of one that is too large, too slow, or no JSON."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        return _refused(415, "media_type", "A request's body is JSON.")
+    if len(request.headers.get("content-length", "")) > len(str(MAX_BODY)):
+        return _too_large()
+    parts = bytearray()
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for part in request.stream():
+                parts += part
+                if len(parts) > MAX_BODY:
+                    return _too_large()
+    except TimeoutError:
+        return _refused(408, "slow", "The request did not come whole in time.")
+    except ClientDisconnect:
+        return _refused(400, "ended", "The request ended early.")
+    return bytes(parts)
+
+
+def _too_large() -> Response:
+    return _refused(413, "large", "The request is too large.")
+
+
+def _unpaired() -> Response:
+    return _refused(401, "unpaired", "This browser is not paired. Run `cutoutd page`, which opens it.")
+
+
+def _refused(status: int, code: str, text: str) -> Response:
+    error = {"error": {"code": code, "text": text, "named": {}}}
+    # What was not read of a request's body must not be taken for the next request.
+    headers = {"Connection": "close"} if status in {408, 413, 415, 421, 403} else {}
+    return Response(json.dumps(error), status, headers, "application/json")

@@ -1,0 +1,118 @@
+"""The web process's end of the channel to the backend: requests out, answers and events in."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.page import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_MOST_IN_HAND: Final = 200
+"""Requests that wait for an answer; the next ones wait for these."""
+
+ANSWER_S: Final = 60.0
+"""A backend that has not answered after this long is held up by a share; the browser is told so."""
+
+
+class BackendGoneError(Exception):
+    """The backend has ended, or did not answer in time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What the backend answered.
+
+    Attributes:
+        status: as of HTTP.
+        body: as it is sent.
+        media_type: of the body.
+        immutable: a browser may keep it for ever.
+        named: short values that become headers.
+    """
+
+    status: int
+    body: bytes
+    media_type: str
+    immutable: bool
+    named: Mapping[str, object]
+
+
+class BackendChannel:
+    """Requests to the backend.
+
+    Args:
+        reader: what the backend sends.
+        writer: what it is sent.
+        on_event: is given an event's name and its data, as JSON.
+    """
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        on_event: Callable[[str, bytes], None],
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._on_event = on_event
+        self._numbers = count(1)
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._in_hand = asyncio.Semaphore(_MOST_IN_HAND)
+
+    async def listen(self) -> None:
+        """Take what the backend sends, until it ends."""
+        try:
+            while True:
+                head, body = await frames.receive_async(self._reader)
+                self._take(head, body)
+        except (asyncio.IncompleteReadError, OSError, frames.FrameError):
+            pass
+        finally:
+            for one in self._waiting.values():
+                if not one.done():
+                    one.set_exception(BackendGoneError())
+
+    async def ask(self, method: str, params: Mapping[str, Any], body: bytes = b"") -> Answer:
+        """Have a method run.
+
+        Raises:
+            BackendGoneError: nobody answers.
+        """
+        async with self._in_hand:
+            number = next(self._numbers)
+            answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            self._waiting[number] = answer
+            try:
+                self._writer.write(frames.pack({"id": number, "method": method, "params": params}, body))
+                await self._writer.drain()
+                return await asyncio.wait_for(answer, ANSWER_S)
+            except (OSError, TimeoutError) as error:
+                raise BackendGoneError from error
+            finally:
+                del self._waiting[number]
+
+    def watched(self, *, watched: bool) -> None:
+        """Say whether any browser listens for events."""
+        self._writer.write(frames.pack({"watched": watched}))
+
+    def _take(self, head: dict[str, Any], body: bytes) -> None:
+        match head:
+            case {"event": str(event)}:
+                self._on_event(event, body)
+            case {"id": int(number), "status": int(status)}:
+                waiting = self._waiting.get(number)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(
+                        Answer(
+                            status=status,
+                            body=body,
+                            media_type=str(head.get("media_type", "application/json")),
+                            immutable=head.get("immutable") is True,
+                            named=head.get("data") or {},
+                        )
+                    )

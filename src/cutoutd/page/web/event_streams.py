@@ -1,0 +1,89 @@
+"""Server-sent events: what the backend tells goes to every browser that listens, and none of them holds up another.
+
+Format: the HTML standard, "Server-sent events".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+_MOST_STREAMS: Final = 32
+_MOST_WAITING: Final = 64
+"""Events for a browser that takes none; then it is let go, and asks anew when it comes back."""
+
+_SIGN_OF_LIFE_S: Final = 20.0
+_SIGN_OF_LIFE: Final = b": still here\n\n"
+
+
+class EventStreams:
+    """All browsers that listen.
+
+    Args:
+        greeting: the first event of each stream.
+        on_watched: is told when the first begins to listen, and when the last has ended.
+    """
+
+    def __init__(self, greeting: bytes, on_watched: Callable[[bool], None]) -> None:
+        self._greeting = greeting
+        self._on_watched = on_watched
+        self._streams: set[asyncio.Queue[bytes | None]] = set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether another one would be too many."""
+        return len(self._streams) >= _MOST_STREAMS
+
+    def send(self, event: str, data: bytes) -> None:
+        """Give an event to all.
+
+        Args:
+            event: its name, in ASCII.
+            data: JSON on one line.
+        """
+        message = encoded(event, data)
+        for stream in list(self._streams):
+            try:
+                stream.put_nowait(message)
+            except asyncio.QueueFull:
+                self._let_go(stream)
+
+    def close(self) -> None:
+        """End all streams."""
+        for stream in list(self._streams):
+            self._let_go(stream)
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The events for one browser, from now on."""
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(_MOST_WAITING)
+        self._streams.add(queue)
+        if len(self._streams) == 1:
+            self._on_watched(True)
+        try:
+            yield self._greeting
+            while True:
+                try:
+                    message = await asyncio.wait_for(queue.get(), _SIGN_OF_LIFE_S)
+                except TimeoutError:
+                    message = _SIGN_OF_LIFE
+                if message is None:
+                    return
+                yield message
+        finally:
+            self._streams.discard(queue)
+            if not self._streams:
+                self._on_watched(False)
+
+    def _let_go(self, stream: asyncio.Queue[bytes | None]) -> None:
+        self._streams.discard(stream)
+        while not stream.empty():
+            stream.get_nowait()
+        stream.put_nowait(None)
+
+
+def encoded(event: str, data: bytes) -> bytes:
+    """An event as it is sent."""
+    return b"event: %s\ndata: %s\n\n" % (event.encode("ascii", "ignore"), data)

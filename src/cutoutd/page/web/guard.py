@@ -1,0 +1,87 @@
+"""Who may ask for what: hosts, origins, sessions, and the headers that bind the browser.
+
+A site that a person visits can make their browser send requests here, and a name of its own can lead to this machine (DNS
+rebinding). So the Host header must be one of the names that were allowed, on every request; what changes something needs the
+page's own origin and a token that only the page's scripts have. The cookie alone only reads: browsers send it to every port.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+TOKEN_HEADER: Final = "x-cutoutd-token"  # noqa: S105 -- a header's name
+
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+        "frame-ancestors 'none'; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+"""Of every answer."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Guard:
+    """What is allowed.
+
+    Attributes:
+        hosts: names of this machine that the Host header may have, beside loopback's, in lower case, without a port.
+        cookie: name of the cookie: each cutoutd of a machine has its own, since cookies ignore ports.
+        sessions: of each browser that was paired, the SHA-256 of its cookie, and that of its token.
+    """
+
+    hosts: frozenset[str]
+    cookie: str
+    sessions: dict[str, str] = field(default_factory=dict)
+
+    def knows_host(self, host: str) -> bool:
+        """Whether a Host header names this machine."""
+        name, _, port = host.lower().rpartition(":") if _has_port(host) else (host.lower(), "", "")
+        return (name in LOOPBACK or name in self.hosts) and (not port or (port.isascii() and port.isdigit()))
+
+    def is_own_origin(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request comes from the page itself; to be asked once its host is known."""
+        origin = headers.get("origin", "")
+        own = {f"{scheme}://{headers.get('host', '').lower()}" for scheme in ("http", "https")}
+        return origin.lower() in own and headers.get("sec-fetch-site", "same-origin") == "same-origin"
+
+    def is_own_or_typed(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request that reads comes from the page itself, or from a person, as far as the browser says."""
+        return headers.get("sec-fetch-site", "none") in {"same-origin", "none"}
+
+    def may_read(self, cookies: Mapping[str, str]) -> bool:
+        """Whether the cookie is one of a browser that was paired."""
+        return self._token_of(cookies) is not None
+
+    def may_write(self, cookies: Mapping[str, str], headers: Mapping[str, str]) -> bool:
+        """Whether cookie and token are of one browser that was paired."""
+        token = self._token_of(cookies)
+        return token is not None and hmac.compare_digest(token, digest(headers.get(TOKEN_HEADER, "")))
+
+    def _token_of(self, cookies: Mapping[str, str]) -> str | None:
+        given = cookies.get(self.cookie, "")
+        # Looked up by a hash: how long that takes says nothing of the cookie.
+        return self.sessions.get(digest(given)) if given else None
+
+
+def digest(secret: str) -> str:
+    """What is kept of a secret."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _has_port(host: str) -> bool:
+    return ":" in host and not host.endswith("]")

@@ -1,0 +1,104 @@
+"""A page that is served by the real command, and a browser of few words."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A page.
+
+    Attributes:
+        process: the backend's.
+        port: where it listens.
+        code: the first that it printed.
+    """
+
+    process: subprocess.Popen[str]
+    port: int
+    code: str
+
+    @property
+    def origin(self) -> str:
+        """As a browser says it."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass(kw_only=True)
+class Browser:
+    """What a browser keeps and sends."""
+
+    page: Served
+    cookie: str = ""
+    token: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def ask(
+        self,
+        path: str,
+        *,
+        data: object = None,
+        headers: Mapping[str, str] | None = None,
+        method: str | None = None,
+    ) -> tuple[int, Any, Mapping[str, str]]:
+        """One request: status, what was answered (JSON parsed), headers in lower case."""
+        sent = {"Sec-Fetch-Site": "same-origin", **self.headers}
+        if self.cookie:
+            sent["Cookie"] = self.cookie
+        body = None
+        if data is not None:
+            body = json.dumps(data)
+            sent |= {"Content-Type": "application/json", "Origin": self.page.origin}
+            if self.token:
+                sent["X-Cutoutd-Token"] = self.token
+        sent |= headers or {}
+        connection = http.client.HTTPConnection("127.0.0.1", self.page.port, timeout=30)
+        try:
+            connection.request(method or ("GET" if body is None else "POST"), path, body, sent)
+            answer = connection.getresponse()
+            said = answer.read()
+        finally:
+            connection.close()
+        named = {name.lower(): value for name, value in answer.getheaders()}
+        is_json = named.get("content-type", "").startswith("application/json")
+        return answer.status, json.loads(said) if is_json and said else said, named
+
+    def pair(self, code: str | None = None) -> int:
+        """Bring a code; the status."""
+        status, said, headers = self.ask("/pair", data={"code": self.page.code if code is None else code})
+        if status == 200:
+            self.token = said["token"]
+            self.cookie = headers["set-cookie"].partition(";")[0]
+        return status
+
+
+@contextmanager
+def served(home: Path, *options: str, **environ: str) -> Iterator[Served]:
+    """Serve a page at a free port, with a state directory of its own."""
+    places = {name: os.fspath(home / name.lower()) for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME")}
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "cutoutd", "page", "--port", "0", *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **places, **environ},
+    )
+    assert process.stdout is not None
+    try:
+        address, _, code = process.stdout.readline().strip().partition("/#")
+        yield Served(process=process, port=int(address.rpartition(":")[2] or 0), code=code)
+    finally:
+        process.terminate()
+        process.wait(20)
+        process.stdout.close()
