@@ -252,11 +252,12 @@ class Hall:
         assert found is not None
         return found
 
-    def ask(self, verb: Verb, argument: str = "") -> None:
-        """What a command does, in a process of its own."""
+    def ask(self, verb: Verb, argument: str = "") -> int:
+        """What a command does, in a process of its own; returns the request's number."""
         store = Store(self.root / FILE_NAME)
-        Commands(store, self.clock).post(verb, argument)
+        request = Commands(store, self.clock).post(verb, argument)
         store.close()
+        return request
 
     def told(self) -> list[tuple[int, JobState]]:
         """What was told."""

@@ -18,6 +18,7 @@ from cutoutd.delivery.steps import Deliver
 from cutoutd.errors import ConfigurationError, JournalError
 from cutoutd.folder.hot_folder import HotFolder
 from cutoutd.jobs import JobState, Version
+from cutoutd.journal.commands import Verb
 from cutoutd.models.catalog import VerifiedModels
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings.schema import Folder, PoolSettings, Settings
@@ -289,6 +290,27 @@ def test_what_is_built_into_the_running_program_is_refused_whole(
     )
     assert set(hall.folder_set.active) == ({"a", "c"} if is_taken else {"a", "b"})
     assert (hall.reloader.settings.pool.max_pixels == 20_000) is is_taken
+
+
+def test_a_command_asks_for_a_reload_and_is_answered_when_that_is_over(hall: Halls) -> None:
+    """With the reason where the configuration is refused; what was asked before it is not taken for its answer."""
+    refused: list[int] = []
+    taken: list[int] = []
+    answers = hall.journal.commands.answer
+
+    def change(to: Settings | ConfigurationError, into: list[int]) -> None:
+        hall.next = to
+        into.append(hall.ask(Verb.RELOAD))
+
+    hall.run(
+        lambda: change(ConfigurationError("no such key"), refused),
+        lambda: "no such key" in (answers(refused[0]) or ""),
+        lambda: "no such key" in hall.folder_set.refused_configuration,
+        lambda: change(hall.settings("c"), taken),
+        lambda: answers(taken[0]) == "",
+        lambda: set(hall.folder_set.active) == {"c"},
+    )
+    assert hall.folder_set.refused_configuration == ""
 
 
 def test_reloads_that_follow_each_other_end_with_the_last(hall: Halls) -> None:

@@ -43,7 +43,7 @@ def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
     made.end()
 
 
-def after(polls: int, deed: Callable[[], None]) -> Callable[[], None]:
+def after(polls: int, deed: Callable[[], object]) -> Callable[[], None]:
     """Do something at the so-manieth poll."""
     left = iter(range(polls, -1, -1))
 

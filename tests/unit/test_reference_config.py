@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.recipe import Channels, Format, Profile
-from cutoutd.settings import loader
+from cutoutd.settings import loader, reference
 from cutoutd.settings.document import as_toml
 from cutoutd.settings.hosted import HostedSettings
 from cutoutd.settings.renditions import RenditionSettings
@@ -79,6 +79,19 @@ def test_the_reference_explains_every_key() -> None:
         line for above, line in pairwise(lines) if re.match(r"\w+ = ", line) and not above.startswith("#")
     ]
     assert bare == []
+
+
+@pytest.mark.usefixtures("home")
+def test_the_page_finds_the_explanation_of_every_key() -> None:
+    """The comment above it, as one text."""
+    everything = tomllib.loads(as_toml(loader.load(REFERENCE, {})))
+    plain = {key for key in keys(everything) if "." in key} - {
+        f"folder.{table}" for table in ("matte", "hooks", "rendition")
+    }
+    assert set(reference.explanations()) == plain
+    assert all(reference.explanations().values())
+    assert reference.explanations()["folder.recursive"].endswith("made again in the output.")
+    assert reference.text() == REFERENCE.read_text(encoding="utf-8")
 
 
 def test_the_reference_can_be_used_as_it_is(home: Path) -> None:

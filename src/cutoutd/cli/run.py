@@ -142,7 +142,8 @@ def _work(
                 timeout_s=timeout_s,
                 shows_queue=sys.stdout.isatty(),
                 manager=ServiceManager.from_environment(os.environ),
-                read_again=None if once or has_terminal() else read_again,
+                read_again=None if once else read_again,
+                hangup_reloads=not (once or has_terminal()),
                 uploads=uploads,
             )
             outcome = daemon.run(chosen, options, clock=RunningClock(), emit=emit, registration=entry)

@@ -144,7 +144,7 @@ def confine(settings: Settings) -> tuple[str, ...]:
 
 
 @contextmanager
-def obeying_signals(stop: Callable[[], None], reload: Callable[[], None] | None = None) -> Iterator[None]:
+def obeying_signals(stop: Callable[[], None], reload: Callable[[], object] | None = None) -> Iterator[None]:
     """Let the first SIGTERM or SIGINT stop the work in order, and a second one end it at once.
 
     Args:

@@ -41,6 +41,7 @@ class CommandHandler:
         self._folders = folders
         self._emit = emit
         self._data_version = -1
+        self._reloads: dict[int, tuple[Command, int]] = {}
         self._log = get()
         self.paused = journal.commands.is_paused()
 
@@ -57,7 +58,24 @@ class CommandHandler:
             self._see_to(command)
         self._data_version = version  # not before: what a full disk has put off is still to be done
 
+    def settle_reloads(self) -> None:
+        """Answer those who asked for a reload that is over now.
+
+        Raises:
+            StorageError: the journal refuses just now; to be called again.
+        """
+        for command, request in list(self._reloads.values()):
+            why = self._folders.reloaded(request)
+            if why is not None:
+                self._answer(command, why)
+                del self._reloads[command.id]
+
     def _see_to(self, command: Command) -> None:
+        if command.id in self._reloads:
+            return
+        if command.verb == Verb.RELOAD and (request := self._folders.ask_reload()) is not None:
+            self._reloads[command.id] = (command, request)  # it takes a while
+            return
         try:
             why = self._carry_out(command)
         except Exception as error:
@@ -65,6 +83,9 @@ class CommandHandler:
                 raise
             report(self._log, error, over="a command", verb=command.verb, argument=command.argument)
             why = unforeseen(error).cause
+        self._answer(command, why)
+
+    def _answer(self, command: Command, why: str) -> None:
         if why:
             self._journal.commands.refuse(command, why)
             self._log.warning("command.refused", verb=command.verb, argument=command.argument, why=why)
@@ -83,6 +104,8 @@ class CommandHandler:
                 return self._retry(command.argument)
             case Verb.ACCEPT | Verb.REJECT:
                 return self._decide(command.argument, ReviewDecision(command.verb))
+            case Verb.RELOAD:
+                return "this run keeps the configuration that it began with"
         return f"this cutoutd knows no command {command.verb!r}"
 
     def _retry(self, argument: str) -> str:

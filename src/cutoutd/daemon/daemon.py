@@ -79,7 +79,8 @@ class Options:
         timeout_s: with ``once``: end after so long in any case.
         shows_queue: somebody looks who wants to see what there is to do.
         manager: the service manager that started us, if one did.
-        read_again: reads the configuration anew when SIGHUP asks for it; None: SIGHUP ends the run.
+        read_again: reads the configuration anew when that is asked for; None: it stays as it is.
+        hangup_reloads: SIGHUP asks for it; else it ends the run, as the terminal's end does.
         uploads: an uploader belongs to this run, for the folders that are tagged.
     """
 
@@ -88,6 +89,7 @@ class Options:
     shows_queue: bool = False
     manager: ServiceManager = field(default_factory=ServiceManager)
     read_again: Callable[[], Settings] | None = None
+    hangup_reloads: bool = False
     uploads: bool = False
 
 
@@ -244,7 +246,7 @@ class Daemon:
         """
         begun_s = self._clock.monotonic_s()
         # Before anything takes time: without a handler of ours SIGHUP would end what is just starting.
-        with obeying_signals(self._ask_to_stop, self._reloader.ask if self._options.read_again else None):
+        with obeying_signals(self._ask_to_stop, self._reloader.ask if self._options.hangup_reloads else None):
             with worker_pools.spares(self._reloader.settings) as spares:
                 self._start_folders()
                 supervisor = self._start_supervisor(spares)
@@ -315,7 +317,7 @@ class Daemon:
             self._journal,
             self._factory.make,
             dead=dead,
-            reloader=self._reloader,
+            reloader=None if self._options.read_again is None else self._reloader,
             clock=self._clock,
             configured=self._overlaps.configure,
         )

@@ -137,6 +137,21 @@ class FolderSet:
             [name for name in known if name not in by_name],
         )
 
+    def ask_reload(self) -> int | None:
+        """Have the configuration read anew; as `Reloader.ask`, or None where this run takes no other one over."""
+        return None if self._reloader is None else self._reloader.ask()
+
+    def reloaded(self, request: int) -> str | None:
+        """What came of a reload that was asked for: why it was refused, or empty; None: it is not over."""
+        if self._reloader is None or self._reloader.seen_to < request:
+            return None
+        return self._reloader.refused
+
+    @property
+    def refused_configuration(self) -> str:
+        """Why the configuration, as it was last read, is not in force; empty if it is."""
+        return "" if self._reloader is None else self._reloader.refused
+
     def reconfigure(self, heartbeat: Heartbeat, *, may_begin: bool = True) -> Change | None:
         """Take a new configuration over, whole, when one was asked for and is right.
 
@@ -160,7 +175,7 @@ class FolderSet:
         if isinstance(new, Refusal):
             self._log.error("reload.refused", why=new.why)
             heartbeat.notice(f"the new configuration is refused and the old one goes on: {new.why}")
-            self._reloader.drop()
+            self._reloader.drop(refused=new.why)
         elif new == self._reloader.settings:
             self._log.info("reload.unchanged")
             heartbeat.notice("")

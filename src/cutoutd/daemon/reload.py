@@ -86,6 +86,8 @@ class Reloader:
 
     Attributes:
         settings: those in force; `adopt` replaces them.
+        seen_to: the last number given by `ask` whose reload is over.
+        refused: why the configuration as it was last read is not in force; empty if it is.
     """
 
     def __init__(
@@ -99,23 +101,32 @@ class Reloader:
         self._read = read
         self._wake = wake
         self._verified_models = verified_models
-        self._asked = False
+        self._asked = 0
+        self._begun = 0
         self._thread: threading.Thread | None = None
         self._answer: Settings | Refusal | None = None
+        self.seen_to = 0
+        self.refused = ""
 
-    def ask(self) -> None:
-        """Read anew soon; safe in a signal handler."""
-        self._asked = True
+    def ask(self) -> int:
+        """Read anew soon; safe in a signal handler.
+
+        Returns:
+            A number: the reload is over when `seen_to` has come to it.
+        """
+        self._asked += 1
         self._wake()
+        return self._asked
 
     def begin(self) -> bool:
         """Begin to read if that was asked for; whether it has just begun."""
-        if not self._asked or self._thread is not None:
+        if self._asked == self._begun or self._thread is not None:
             return False
+        asked = self._asked
         self._answer = None
         thread = threading.Thread(target=self._run, name="reload", daemon=True)
         thread.start()
-        self._asked, self._thread = False, thread
+        self._begun, self._thread = asked, thread
         return True
 
     def answer(self) -> Settings | Refusal | None:
@@ -127,10 +138,12 @@ class Reloader:
         self.settings = settings
         self.drop()
 
-    def drop(self) -> None:
-        """The answer was seen to."""
+    def drop(self, refused: str = "") -> None:
+        """The answer was seen to; why it was not taken over, if it was refused."""
         self._answer = None
         self._thread = None
+        self.refused = refused
+        self.seen_to = self._begun
 
     def _run(self) -> None:
         try:

@@ -47,9 +47,22 @@ class StatusFile:
         self._last: dict[str, Any] = {}
 
     def show(
-        self, statuses: Mapping[str, FolderStatus], *, workers: int, facts: WorkerFacts | None, paused: bool
+        self,
+        statuses: Mapping[str, FolderStatus],
+        *,
+        workers: int,
+        facts: WorkerFacts | None,
+        paused: bool,
+        refused_configuration: str = "",
     ) -> None:
         """Write what is different from the last time, if anything is.
+
+        Args:
+            statuses: of the folders.
+            workers: how many there are.
+            facts: what the workers are; None: none was up yet.
+            paused: no new work is begun.
+            refused_configuration: why the configuration as it was last read is not in force; empty if it is.
 
         Raises:
             OSError: the state directory's disk refuses.
@@ -60,6 +73,7 @@ class StatusFile:
             "workers": workers,
             "worker": asdict(facts) if facts is not None else None,
             "paused": paused,
+            "refused_configuration": refused_configuration,
             "folders": {name: asdict(status) for name, status in statuses.items()},
         }
         if now == self._last or (self._last and _steady(now) == _steady(self._last, now)):

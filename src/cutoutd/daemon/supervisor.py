@@ -227,6 +227,7 @@ class Supervisor:
             self._next_tick_s = 0.0
             self._has_begun = False
             self._coordinator.announce()
+        self._commands.settle_reloads()
 
     def _beat(self) -> None:
         if self._pool.facts is not None:
@@ -351,6 +352,7 @@ class Supervisor:
                 workers=self._pool.size,
                 facts=self._pool.facts,
                 paused=self._commands.paused,
+                refused_configuration=self._folders.refused_configuration,
             )
         except OSError as error:
             self._log.debug("status.not-written", why=str(error))  # tried again at the next tick

@@ -36,6 +36,7 @@ class Verb(StrEnum):
     RESUME = "resume"
     ACCEPT = "accept"  # argument: the id of a job in review
     REJECT = "reject"  # argument: likewise
+    RELOAD = "reload"  # the configuration is read anew, as SIGHUP asks a service
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

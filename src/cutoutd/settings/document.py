@@ -69,6 +69,19 @@ def read(path: Path) -> dict[str, Any]:
             path=path,
             advice="It must be a file that this user may read.",
         ) from error
+    return parse(raw, path)
+
+
+def parse(raw: bytes, path: Path) -> dict[str, Any]:
+    """The bytes of a configuration file as nested dictionaries.
+
+    Args:
+        raw: all of them.
+        path: of the file, for messages; it is not looked at.
+
+    Raises:
+        ConfigurationError: they are not UTF-8 or not TOML; with line and column.
+    """
     try:
         text = raw.decode("utf-8-sig")  # some editors begin a file with the mark this passes over
     except UnicodeDecodeError as error:
@@ -80,6 +93,8 @@ def read(path: Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _syntax_error(path, text, str(error)) from error
+    except RecursionError:
+        raise ConfigurationError("brackets are nested too deeply in it", path=path) from None
 
 
 def as_toml(settings: Settings) -> str:

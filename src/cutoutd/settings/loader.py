@@ -86,7 +86,24 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
             file or variable, table, key and what would be right, for everything that is wrong.
     """
     path = Path.cwd() / path
-    written = document.read(path)
+    return _understood(document.read(path), path, environ)
+
+
+def load_bytes(raw: bytes, path: Path, environ: Mapping[str, str]) -> Settings:
+    """What a text would mean if it stood in a configuration file; the file is not looked at.
+
+    Args:
+        raw: the text, as UTF-8.
+        path: of the file, absolute; relative paths in the text start from its directory.
+        environ: the environment, which goes before the text.
+
+    Raises:
+        ConfigurationError: something in it or in the environment is wrong; as from `load`.
+    """
+    return _understood(document.parse(raw, path), path, environ)
+
+
+def _understood(written: dict[str, Any], path: Path, environ: Mapping[str, str]) -> Settings:
     if path == places.SYSTEM_FILE and isinstance(service := written.setdefault("service", {}), dict):
         # The machine's own configuration: its journal belongs to no user's home.
         service["state_dir"] = service.get("state_dir") or os.fspath(places.SYSTEM_STATE)
