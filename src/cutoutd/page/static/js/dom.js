@@ -106,3 +106,13 @@ export function icon(which, props = {}) {
     svg("path", { d: PATHS[which] }),
   );
 }
+
+/** Draws a place anew if `key` (what it is drawn from) is another than last time. The focus stays on what has the same data-keep. */
+export function redraw(place, key, build) {
+  const text = JSON.stringify(key);
+  if (place.drawnFrom === text) return;
+  place.drawnFrom = text;
+  const kept = place.contains(document.activeElement) ? document.activeElement.closest("[data-keep]")?.dataset.keep : null;
+  put(place, build());
+  if (kept) [...place.querySelectorAll("[data-keep]")].find((one) => one.dataset.keep === kept)?.focus({ preventScroll: true });
+}

@@ -1,10 +1,121 @@
-/** The view "failures". */
+/** Failures: which pictures could not be cut, why, what helps; cut again, one or all. */
 
-import { el, put } from "../dom.js";
-import { t } from "../text.js";
+import { on, picture, read, write } from "../api.js";
+import { el, icon, name, plain, put } from "../dom.js";
+import { bind } from "../keys.js";
+import { announce, ask, fail, toast } from "../live.js";
+import { pagedList } from "../pages.js";
+import { setQuery } from "../router.js";
+import { onOverview, overview, refresh } from "../state.js";
+import { ago, dateTime, t } from "../text.js";
 
 export const title = "failures.title";
 
-export async function show(place) {
-  put(place, el("h1", {}, t(title)));
+const AT_ONCE = 10_000;
+
+export async function show(place, { query, signal }) {
+  const filter = { folder: query.get("folder") ?? "", q: query.get("q") ?? "" };
+  const params = () => ({ state: "failed", folder: filter.folder, q: filter.q });
+  const folder = el("select", { id: "failures-folder", class: "select" });
+  const search = el("input", { id: "failures-q", class: "field", type: "search", value: filter.q, autocomplete: "off" });
+  const all = el("button", { class: "button", hidden: true });
+  const count = el("p", { class: "secondary", role: "status" });
+  const rows = el("div", { class: "rows" });
+  const none = el("div", { class: "empty", hidden: true });
+  const filters = el(
+    "form",
+    { class: "filters", role: "search", on: { submit: (event) => event.preventDefault() } },
+    el("div", {}, el("label", { class: "label", for: "failures-folder" }, t("failures.folder")), folder),
+    el("div", {}, el("label", { class: "label", for: "failures-q" }, t("failures.search")), search),
+  );
+  put(place, el("div", { class: "head" }, el("div", {}, el("h1", {}, t(title)), count), all), filters, none, rows);
+
+  const list = pagedList({
+    place: rows,
+    size: 50,
+    height: 109,
+    fetchPage: async (offset, limit, one) => (await read("jobs", { ...params(), sort: "newest", offset, limit }, { signal: one })).jobs,
+    row: (job) => failure(job, again),
+    signal,
+  });
+  let total = -1;
+  const load = async ({ quiet = false } = {}) => {
+    const found = await read("jobs", { ...params(), limit: 1 }, { signal });
+    if (quiet && found.total === total) return;
+    total = found.total;
+    const filtered = filter.folder !== "" || filter.q !== "";
+    count.textContent = total ? `${t("failures.total", { count: total })}. ${t("failures.intro")}` : "";
+    all.hidden = total === 0;
+    put(all, icon("again"), t("failures.all", { count: total }));
+    filters.hidden = total === 0 && !filtered;
+    none.hidden = total > 0;
+    put(none, icon("check"), el("p", { class: "empty-title" }, t(filtered ? "failures.noneFound" : "failures.none")), filtered ? null : el("p", { class: "secondary" }, t("failures.noneHow")));
+    list.reload(total);
+  };
+  const again = async (job, button) => {
+    button.disabled = true;
+    try {
+      const { done, conflicts } = await write("retry", { jobs: [job.job] }, { signal });
+      if (done) announce(t("failures.asked", { count: done }));
+      for (const one of conflicts) toast(t("failures.conflict", { name: plain(job.name), why: one.text }), { kind: "bad" });
+      if (done) button.closest(".row").classList.add("asked");
+    } catch (error) {
+      button.disabled = false;
+      fail(error);
+    }
+  };
+  all.addEventListener("click", () => retryAll(total, params, signal).then((done) => done && load(), fail));
+  const narrow = () => {
+    Object.assign(filter, { folder: folder.value, q: search.value });
+    setQuery(filter);
+    load().catch(fail);
+  };
+  let typed = 0;
+  folder.addEventListener("change", narrow);
+  search.addEventListener("input", () => {
+    clearTimeout(typed);
+    typed = setTimeout(narrow, 250);
+  });
+  bind({ filter: () => search.focus() }, signal);
+  onOverview(({ folders }) => fillFolders(folder, folders, filter.folder), signal);
+  if (!overview()) refresh();
+  on("overview", () => load({ quiet: true }).catch(() => {}), signal);
+  await load();
+}
+
+function fillFolders(select, folders, chosen) {
+  const names = folders.map((one) => one.name);
+  if (select.dataset.names === JSON.stringify(names)) return;
+  select.dataset.names = JSON.stringify(names);
+  put(select, el("option", { value: "" }, t("failures.allFolders")), names.map((one) => el("option", { value: one, selected: one === chosen }, plain(one))));
+}
+
+async function retryAll(total, params, signal) {
+  if (!(await ask(t("failures.allAsk", { count: total }), { yes: t("failures.all", { count: total }), detail: t("failures.allDetail") }))) return false;
+  const { ids } = await read("job_ids", params(), { signal });
+  let done = 0;
+  for (let from = 0; from < ids.length; from += AT_ONCE) {
+    done += (await write("retry", { jobs: ids.slice(from, from + AT_ONCE) }, { signal })).done;
+  }
+  toast(t("failures.asked", { count: done }));
+  return true;
+}
+
+function failure(job, again) {
+  const shot = el("img", { src: picture.thumb(job.job, "source", job.seen), alt: "", loading: "lazy", decoding: "async" });
+  const frame = el("span", { class: "row-picture" }, shot);
+  shot.addEventListener("error", () => put(frame, icon("failures")));
+  return el(
+    "div",
+    { class: "row" },
+    frame,
+    el(
+      "div",
+      {},
+      el("h2", { class: "row-why" }, plain(job.why)),
+      el("p", {}, plain(job.advice ?? "")),
+      el("p", { class: "row-name small" }, name(job.path), " · ", plain(job.folder), " · ", el("time", { datetime: job.at, title: dateTime(job.at) }, ago(job.at))),
+    ),
+    el("div", { class: "row-actions" }, el("button", { class: "button", "aria-label": t("failures.againOf", { name: plain(job.name) }), on: { click: ({ currentTarget }) => again(job, currentTarget) } }, icon("again"), t("failures.again"))),
+  );
 }

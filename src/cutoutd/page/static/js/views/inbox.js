@@ -1,10 +1,219 @@
-/** The view "inbox". */
+/**
+ * The inbox: how the folders stand and what to do, how fast it goes, the newest cutouts as they come.
+ */
 
-import { el, put } from "../dom.js";
-import { t } from "../text.js";
+import { on, picture, read } from "../api.js";
+import { el, icon, name, plain, put, redraw } from "../dom.js";
+import { announce } from "../live.js";
+import { throughputPlot } from "../plot.js";
+import { href } from "../router.js";
+import { onOverview } from "../state.js";
+import { ago, bytes, duration, number, t } from "../text.js";
 
 export const title = "inbox.title";
 
-export async function show(place) {
-  put(place, el("h1", {}, t(title)));
+const NEWEST = 48;
+const SHOWN = ["done", "review"];
+
+export async function show(place, { signal }) {
+  const figures = el("dl", { class: "figures" });
+  const plot = el("div", { class: "card plot-card" });
+  const folders = el("ul", { class: "folders" });
+  const newest = el("ul", { class: "newest" });
+  const none = el("div", { class: "newest-none", hidden: true });
+  put(
+    place,
+    el("div", { class: "head" }, el("h1", {}, t(title)), el("a", { class: "button", href: "#/welcome" }, icon("folder"), t("inbox.add"))),
+    el(
+      "div",
+      { class: "inbox" },
+      el("section", { class: "inbox-side", "aria-label": t("inbox.now") }, figures, plot, el("h2", { class: "visually-hidden" }, t("inbox.folders")), folders),
+      el("section", { class: "inbox-main", "aria-labelledby": "newest-title" }, el("h2", { id: "newest-title" }, t("inbox.newest")), none, newest),
+    ),
+  );
+  let seen = null;
+  onOverview((overview) => {
+    seen = overview;
+    redraw(figures, figuresOf(overview), () => figuresOf(overview).map(figure));
+    redraw(folders, [overview.folders, overview.running, overview.paused], () => inOrder(overview.folders).map((folder) => folderCard(folder, overview)));
+    drawNone(none, newest, seen);
+  }, signal);
+  keepPlot(plot, signal);
+  await keepNewest(newest, signal, () => drawNone(none, newest, seen));
 }
+
+/* What needs somebody comes first. */
+function inOrder(folders) {
+  return [...folders].sort((one, other) => isAway(other) - isAway(one));
+}
+
+function isAway({ watching }) {
+  return ["standing by", "paused", null, undefined].includes(watching);
+}
+
+/* Figures of all folders together. */
+function figuresOf({ folders, running, paused }) {
+  const sum = (key) => folders.reduce((total, folder) => total + (folder[key] ?? 0), 0);
+  const left = Math.max(0, ...folders.map((folder) => folder.eta_s ?? 0));
+  const found = [
+    ["waiting", number(sum("waiting")), null],
+    ["working", number(sum("working")), null],
+    ["today", number(sum("done_today")), null],
+    ["doubtful", number(sum("doubtful") + sum("review")), href("/review", { state: ["review", "doubtful"] })],
+    ["failed", number(sum("failed")), "#/failures"],
+  ];
+  const rate = sum("per_minute");
+  if (rate > 0) found.push(["rate", number(rate, rate < 10 ? 1 : 0), null]);
+  if (left > 0 && running && !paused) found.push(["eta", duration(left), null]);
+  return found;
+}
+
+function figure([key, value, link]) {
+  const shown = link ? el("a", { href: link, data: { keep: key } }, value) : value;
+  return el("div", { class: `figure figure-${key}` }, el("dt", {}, t(`inbox.${key}`)), el("dd", {}, shown));
+}
+
+function folderCard(folder, overview) {
+  const watching = overview.running ? (folder.watching ?? "unheard").replace(" ", "-") : "off";
+  const away = overview.running && isAway(folder);
+  const lamp = watching === "off" ? "off" : away ? "bad" : overview.paused || watching === "starting" ? "paused" : "";
+  const said = [folder.why, folder.note].filter(Boolean);
+  return el(
+    "li",
+    { class: `card folder ${away ? "away" : ""}` },
+    el(
+      "div",
+      { class: "folder-head" },
+      el("span", { class: `lamp ${lamp}` }),
+      el("div", { class: "folder-name" }, el("h3", {}, name(folder.name)), el("p", { class: away ? "folder-state strong small" : "folder-state small" }, t(overview.running && overview.paused && !away ? "folder.pausedAll" : `folder.${watching}`))),
+      folder.tagged ? el("span", { class: "chip warn" }, t("inbox.tagged")) : null,
+      el("a", { class: "button quiet icon-only", href: href(`/settings/${encodeURIComponent(folder.name)}`), data: { keep: `set ${folder.name}` }, "aria-label": t("inbox.settingsOf", { name: plain(folder.name) }) }, icon("settings")),
+    ),
+    overview.running && said.length ? el("div", { class: away ? "said bad" : "said" }, said.map((one) => el("p", {}, plain(one))), folder.advice ? el("p", { class: "advice" }, folder.advice) : null) : null,
+    el("p", { class: "folder-counts" }, countsOf(folder).map(([text, link], i) => [i ? " · " : "", link ? el("a", { href: link, data: { keep: `${folder.name} ${i}` } }, text) : text])),
+    heldUp(folder),
+    el("p", { class: "folder-place secondary small" }, name(folder.input), " → ", name(folder.output), typeof folder.free_bytes === "number" ? ` (${t("inbox.free", { size: bytes(folder.free_bytes) })})` : ""),
+  );
+}
+
+function countsOf(folder) {
+  const link = (state) => href(state === "failed" ? "/failures" : "/review", { folder: folder.name, state: state === "failed" ? null : state });
+  return [
+    [folder.waiting - (folder.resting ?? 0), "waiting", null],
+    [folder.resting, "resting", null],
+    [folder.working, "working", null],
+    [folder.doubtful, "doubtful", link("doubtful")],
+    [folder.review, "review", link("review")],
+    [folder.failed, "failed", link("failed")],
+    [folder.skipped, "skipped", null],
+    [folder.done, "done", null],
+  ]
+    .filter(([count, key]) => count > 0 || key === "done")
+    .map(([count, key, to]) => [t(`folder.count.${key}`, { count }), to]);
+}
+
+/* Files that are there and are not taken yet: somebody still writes them, or they cannot be read. */
+function heldUp(folder) {
+  const files = (folder.held_up ?? []).filter((file) => file.path);
+  if (!files.length) return null;
+  return el(
+    "details",
+    { class: "held" },
+    el("summary", { data: { keep: `held ${folder.name}` } }, t("inbox.held", { count: files.length })),
+    el("ul", {}, files.map((file) => el("li", { class: "small" }, name(file.path), ": ", plain(file.why)))),
+  );
+}
+
+function drawNone(none, newest, overview) {
+  const empty = newest.childElementCount === 0 && newest.dataset.loaded === "1";
+  none.hidden = !empty;
+  const first = overview?.folders[0];
+  if (!empty || !first) return;
+  const busy = first.waiting + first.working > 0;
+  redraw(none, [first.input, busy], () =>
+    el("div", { class: "empty" }, icon(busy ? "again" : "inbox"), el("p", { class: "empty-title" }, t(busy ? "inbox.firstSoon" : "inbox.empty")), busy ? null : el("p", {}, t("inbox.emptyHow")), busy ? null : el("p", {}, name(first.input, { class: "place" }))),
+  );
+}
+
+function keepPlot(plot, signal) {
+  let timer = 0;
+  const draw = async () => {
+    clearTimeout(timer);
+    try {
+      const found = await read("throughput", {}, { signal });
+      redraw(plot, found, () => throughputPlot(found));
+    } catch {
+      // The frame says when nobody answers; a plot that is a minute old harms nobody.
+    }
+    if (!signal.aborted) timer = setTimeout(draw, 30_000);
+  };
+  signal.addEventListener("abort", () => clearTimeout(timer));
+  on("jobs", throttled(draw, 5000, signal), signal);
+  draw();
+}
+
+function throttled(run, pause, signal) {
+  let waiting = 0;
+  signal.addEventListener("abort", () => clearTimeout(waiting));
+  return () => {
+    waiting ||= setTimeout(() => ((waiting = 0), run()), pause);
+  };
+}
+
+async function keepNewest(list, signal, changed) {
+  const add = (jobs, fresh) => {
+    const coming = jobs.filter((job) => SHOWN.includes(job.state));
+    for (const job of coming) {
+      const old = list.querySelector(`[data-job="${Number(job.job)}"]`);
+      if (old && old.contains(document.activeElement)) continue;
+      old?.remove();
+      const tile = cutout(job, fresh && !old);
+      if (fresh) list.prepend(tile);
+      else list.append(tile);
+    }
+    while (list.childElementCount > NEWEST) list.lastElementChild.remove();
+    changed();
+    return coming.length;
+  };
+  let told = 0;
+  let count = 0;
+  on("jobs", ({ ended, more }) => {
+    if (more) load();
+    else count += add([...ended].reverse(), true);
+    if (count && Date.now() - told > 10_000) {
+      announce(t("inbox.came", { count }));
+      [told, count] = [Date.now(), 0];
+    }
+  }, signal);
+  const load = async () => {
+    const { jobs } = await read("jobs", { state: SHOWN, sort: "newest", limit: NEWEST }, { signal });
+    if (!list.contains(document.activeElement)) put(list);
+    list.dataset.loaded = "1";
+    add(jobs, false);
+  };
+  on("connection", ({ up }) => up && load().catch(() => {}), signal);
+  const clock = setInterval(() => list.querySelectorAll("time").forEach((one) => (one.textContent = ago(one.dateTime))), 30_000);
+  signal.addEventListener("abort", () => clearInterval(clock));
+  await load();
+}
+
+function cutout(job, fresh) {
+  const held = job.state === "review";
+  return el(
+    "li",
+    { class: fresh ? "cutout fresh" : "cutout", data: { job: job.job } },
+    el(
+      "a",
+      { href: href("/review", { job: job.job }) },
+      el("span", { class: "cutout-picture checker" }, el("img", { src: picture.thumb(job.job, "cutout", job.seen), alt: "", loading: "lazy", decoding: "async" })),
+      el("span", { class: "cutout-name ellipsis", title: plain(job.path) }, name(job.name)),
+      el(
+        "span",
+        { class: "cutout-line small" },
+        held || job.doubtful ? el("span", { class: "chip warn" }, t(held ? "state.review" : "state.doubtful")) : null,
+        el("time", { class: "secondary", datetime: job.at }, ago(job.at)),
+      ),
+    ),
+  );
+}
+
