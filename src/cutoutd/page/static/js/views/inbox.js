@@ -128,7 +128,11 @@ function drawNone(none, newest, overview) {
   const empty = newest.childElementCount === 0 && newest.dataset.loaded === "1";
   none.hidden = !empty;
   const first = overview?.folders[0];
-  if (!empty || !first) return;
+  if (!empty || !overview) return;
+  if (!first) {
+    redraw(none, "no folder", () => el("div", { class: "empty" }, icon("folder"), el("p", { class: "empty-title" }, t("settings.none")), el("a", { class: "button primary", href: "#/welcome" }, t("inbox.add"))));
+    return;
+  }
   const busy = first.waiting + first.working > 0;
   redraw(none, [first.input, busy], () =>
     el("div", { class: "empty" }, icon(busy ? "again" : "inbox"), el("p", { class: "empty-title" }, t(busy ? "inbox.firstSoon" : "inbox.empty")), busy ? null : el("p", {}, t("inbox.emptyHow")), busy ? null : el("p", {}, name(first.input, { class: "place" }))),

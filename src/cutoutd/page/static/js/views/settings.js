@@ -1,10 +1,192 @@
-/** The view "settings". */
+/** Settings of a folder: the keys that a page may set, with the reference's explanations. Shows what the loader says at the field it means. */
 
-import { el, put } from "../dom.js";
-import { t } from "../text.js";
+import { on, mayWrite, read, write } from "../api.js";
+import { el, icon, name, plain, put } from "../dom.js";
+import { announce, ask, fail, toast } from "../live.js";
+import { href } from "../router.js";
+import { coded, errorText, has, number, t } from "../text.js";
 
 export const title = "settings.title";
 
-export async function show(place) {
-  put(place, el("h1", {}, t(title)));
+export async function show(place, { args, signal }) {
+  const chosen = args[0] ?? "";
+  const tabs = el("nav", { class: "tabs", "aria-label": t("settings.folders") });
+  const body = el("div", { class: "settings-body" });
+  put(place, el("div", { class: "head" }, el("h1", {}, t(title)), el("a", { class: "button", href: "#/welcome" }, icon("folder"), t("inbox.add"))), tabs, body);
+  const { folders } = await read("overview", {}, { signal });
+  if (!folders.length) {
+    put(body, el("div", { class: "empty" }, icon("folder"), el("p", { class: "empty-title" }, t("settings.none")), el("a", { class: "button primary", href: "#/welcome" }, t("inbox.add"))));
+    return;
+  }
+  const folder = folders.find((one) => one.name === chosen) ?? folders[0];
+  put(tabs, folders.map((one) => el("a", { href: href(`/settings/${encodeURIComponent(one.name)}`), "aria-current": one === folder ? "page" : null }, name(one.name))));
+  await new Form(body, folder, signal).load();
+}
+
+/* One folder's form: what was loaded, and what the person changed. */
+class Form {
+  constructor(place, folder, signal) {
+    Object.assign(this, { place, folder, signal, digest: "", fields: [], changes: new Map(), controls: new Map() });
+    on("settings", () => this.changed(), signal);
+    window.addEventListener("beforeunload", (event) => this.changes.size && event.preventDefault(), { signal });
+  }
+
+  async load() {
+    const found = await read("folder_settings", { folder: this.folder.name }, { signal: this.signal });
+    Object.assign(this, { digest: found.digest, fields: found.fields });
+    this.draw();
+  }
+
+  /* Somebody changed the file: what the person typed stays, the rest is new. */
+  async changed() {
+    const before = this.digest;
+    const found = await read("folder_settings", { folder: this.folder.name }, { signal: this.signal });
+    if (found.digest === before) return;
+    Object.assign(this, { digest: found.digest, fields: found.fields });
+    this.draw();
+    toast(t("settings.changedElsewhere"));
+  }
+
+  draw() {
+    this.controls.clear();
+    const groups = [...new Set(this.fields.map(({ key }) => groupOf(key)))];
+    this.status = el("p", { class: "secondary", role: "status" });
+    this.saver = el("button", { class: "button primary", type: "submit" }, t("settings.save"));
+    this.undoer = el("button", { class: "button", type: "button", on: { click: () => (this.changes.clear(), this.draw()) } }, t("settings.discard"));
+    put(
+      this.place,
+      el(
+        "form",
+        { class: "settings", novalidate: true, on: { submit: (event) => this.save(event) } },
+        el("p", { class: "secondary" }, name(this.folder.input), " → ", name(this.folder.output)),
+        groups.map((group) => el("fieldset", {}, el("legend", {}, coded("settingsgroup", group)), this.fields.filter(({ key }) => groupOf(key) === group).map((field) => this.row(field)))),
+        el("div", { class: "savebar" }, this.status, this.undoer, this.saver),
+      ),
+    );
+    this.showState();
+  }
+
+  row(field) {
+    const id = `setting-${field.key.replaceAll(".", "-")}`;
+    const value = this.changes.has(field.key) ? this.changes.get(field.key) : field.value;
+    const problem = el("p", { id: `${id}-error`, class: "field-error" });
+    const control = this.control(field, id, value);
+    const back = el("button", { class: "button quiet small", type: "button", on: { click: () => this.set(field, field.default, true) } }, t("settings.default", { value: shown(field.default, field) }));
+    const label = labelOf(field);
+    this.controls.set(field.key, { control, problem, back });
+    return el(
+      "div",
+      { class: "setting" },
+      field.kind === "bool" ? el("label", { class: "check" }, control, el("span", { class: "label" }, label)) : [el("label", { class: "label", for: id }, label), el("div", { class: "setting-value" }, control, field.unit ? el("span", { class: "secondary" }, field.unit) : null)],
+      problem,
+      el("p", { id: `${id}-help`, class: "secondary setting-help" }, plain(field.explanation)),
+      el("div", { class: "setting-foot" }, el("code", { class: "small secondary" }, field.key), back),
+    );
+  }
+
+  control(field, id, value) {
+    const common = { id, "aria-describedby": `${id}-error ${id}-help`, disabled: !mayWrite() };
+    const heard = (read_) => ({ on: { input: ({ target }) => this.set(field, read_(target)) } });
+    if (field.kind === "bool") return el("input", { ...common, type: "checkbox", checked: value, ...heard((one) => one.checked) });
+    if (field.kind === "choice") {
+      const choices = field.choices.map((one) => el("option", { value: one, selected: one === value }, coded(`choice.${field.key}`, one)));
+      return el("select", { ...common, class: "select", ...heard((one) => one.value) }, choices);
+    }
+    if (field.kind === "text") return el("input", { ...common, class: "field", type: "text", autocomplete: "off", spellcheck: "false", value: value ?? "", ...heard((one) => one.value) });
+    const whole = field.kind === "int";
+    return el("input", { ...common, class: "field number", type: "number", step: whole ? 1 : "any", min: field.min, max: field.max, value: value ?? "", ...heard((one) => (one.value === "" ? null : Number(one.value))) });
+  }
+
+  set(field, value, draws = false) {
+    if (value === field.value) this.changes.delete(field.key);
+    else this.changes.set(field.key, value);
+    this.problem(field.key, "");
+    if (draws) {
+      const { control } = this.controls.get(field.key);
+      if (field.kind === "bool") control.checked = value;
+      else control.value = value ?? "";
+      control.focus();
+    }
+    this.showState();
+  }
+
+  showState() {
+    const count = this.changes.size;
+    this.status.textContent = count ? t("settings.unsaved", { count }) : "";
+    this.saver.disabled = this.undoer.disabled = count === 0;
+    this.saver.closest(".savebar").hidden = count === 0;
+    for (const field of this.fields) {
+      const now = this.changes.has(field.key) ? this.changes.get(field.key) : field.value;
+      this.controls.get(field.key).back.hidden = now === field.default || !mayWrite();
+    }
+  }
+
+  problem(key, text) {
+    const found = this.controls.get(key);
+    if (!found) return false;
+    found.problem.textContent = text;
+    if (text) found.control.setAttribute("aria-invalid", "true");
+    else found.control.removeAttribute("aria-invalid");
+    return true;
+  }
+
+  /* Out of range, or empty: said before anybody is asked. */
+  check() {
+    const wrong = this.fields.filter(({ key, kind, min, max }) => {
+      if (!this.changes.has(key) || !["int", "float"].includes(kind)) return false;
+      const value = this.changes.get(key);
+      const text = value === null || Number.isNaN(value) ? t("settings.needsNumber") : kind === "int" && !Number.isInteger(value) ? t("settings.needsWhole") : min !== null && value < min ? t("settings.atLeast", { value: number(min, 3) }) : max !== null && value > max ? t("settings.atMost", { value: number(max, 3) }) : "";
+      this.problem(key, text);
+      return text !== "";
+    });
+    if (wrong.length) this.focus(wrong[0].key);
+    return wrong.length === 0;
+  }
+
+  focus(key) {
+    const { control, problem } = this.controls.get(key);
+    control.focus();
+    announce(problem.textContent, { urgent: true });
+  }
+
+  async save(event) {
+    event.preventDefault();
+    if (!this.check()) return;
+    this.saver.disabled = true;
+    try {
+      await write("change_settings", { folder: this.folder.name, digest: this.digest, changes: Object.fromEntries(this.changes) }, { signal: this.signal });
+      this.changes.clear();
+      await this.load();
+      toast(t("settings.saved"));
+    } catch (error) {
+      this.saver.disabled = false;
+      if (error.status === 409) await this.conflict();
+      else this.refused(error);
+    }
+  }
+
+  async conflict() {
+    if (await ask(t("settings.conflict"), { yes: t("settings.loadAnew"), detail: t("settings.conflictDetail") })) await this.load().catch(fail);
+  }
+
+  refused(error) {
+    const key = error.named?.key ?? this.fields.map((one) => one.key).find((one) => error.text?.includes(one.split(".").at(-1)));
+    if (error.status === 422 && key && this.problem(key, errorText(error))) this.focus(key);
+    else fail(error);
+  }
+}
+
+function groupOf(key) {
+  return key.includes(".") ? key.split(".")[0] : "folder";
+}
+
+function labelOf({ key }) {
+  return has(`setting.${key}`) ? t(`setting.${key}`) : key.split(".").at(-1).replaceAll("_", " ");
+}
+
+function shown(value, field) {
+  if (field.kind === "bool") return t(value ? "settings.on" : "settings.off");
+  if (field.kind === "choice") return coded(`choice.${field.key}`, value);
+  if (value === "" || value === null) return t("settings.empty");
+  return `${typeof value === "number" ? number(value, 3) : value}${field.unit ? ` ${field.unit}` : ""}`;
 }
